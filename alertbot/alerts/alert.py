@@ -1,0 +1,169 @@
+"""Alert, Change, Notice and the words they are made of; the fingerprint says when two alerts are the same one."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+from alertbot.rules.catalogue import Scope, ValueType
+from alertbot.rules.rule import Level
+
+
+class State(StrEnum):
+    """Where an alert is in its life; a resolved alert is inactive again, and history."""
+
+    INACTIVE = "inactive"
+    PENDING = "pending"  # the condition holds, `for` is not over
+    FIRING = "firing"
+    RECOVERING = "recovering"  # `clear` holds, `keep_firing_for` is not over
+
+
+class Reason(StrEnum):
+    """Why somebody is told."""
+
+    FIRED = "fired"
+    LEVEL_UP = "level_up"
+    LEVEL_DOWN = "level_down"
+    RESOLVED = "resolved"
+    NO_LONGER_REPORTED = "no_longer_reported"
+    RULE_REMOVED = "rule_removed"
+    ACKNOWLEDGED = "acknowledged"
+    UNACKNOWLEDGED = "unacknowledged"
+    OPERATIONS = "operations"  # about alertbot itself, to the ops channel
+
+
+ENDS = frozenset({Reason.RESOLVED, Reason.NO_LONGER_REPORTED, Reason.RULE_REMOVED})
+
+
+class Fingerprint(NamedTuple):
+    """Two alerts with the same fingerprint are the same alert."""
+
+    tenant: str
+    rule: str
+    scope: Scope
+    parent_id: str  # "" where the scope has no parent
+    entity_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """The comparison that a card shows: what was measured, against what. Values in column units (ms, 0 to 1)."""
+
+    label: str  # the metric key, or the expression as written
+    type: ValueType
+    op: str  # `>`, `<`, ...; "" where the condition has no comparison to show
+    value: float | str | None  # None: missing
+    threshold: float | str | None
+
+    @property
+    def rises(self) -> bool:
+        """Whether a greater value is a worse one: decides what the peak is."""
+        return self.op not in ("<", "<=")
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What cards say of the rule; kept with the alert so that it can be told even after the rule is gone."""
+
+    title: str
+    condition: str  # the `when` of the present level, as written
+    template: str = "alert"
+    runbook: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One rule for one entity of one tenant. Times are aware UTC.
+
+    `level` is the level that fires (pending: that would fire). `since` holds, for each level whose condition holds,
+    the first poll that saw it so; it is what `for` counts from.
+    """
+
+    key: Fingerprint
+    entity_name: str
+    about: About
+    state: State
+    level: Level
+    since: Mapping[Level, datetime]
+    parent_name: str = ""
+    id: int | None = None  # the short id, #17; None until the store has given one
+    pending_since: datetime | None = None
+    fired_at: datetime | None = None
+    recovering_since: datetime | None = None
+    ended_at: datetime | None = None
+    end_reason: Reason | None = None
+    measure: Measure | None = None
+    peak: float | None = None
+    peak_at: datetime | None = None
+    highest: Level | None = None  # the highest level it reached
+    missed: int = 0  # complete polls in a row that did not have the entity
+    acked_by: str | None = None  # a Slack user id, or a local user's name
+    acked_at: datetime | None = None
+    ack_note: str = ""
+    seen_at: datetime | None = None  # the poll that last decided about it
+
+    @property
+    def open(self) -> bool:
+        """Told and not over: firing or recovering."""
+        return self.state in (State.FIRING, State.RECOVERING)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One decision of one poll: what the alert was, what it is, and why.
+
+    `reason` is None when nobody is told (pending began, recovering began, only the value moved). `why` is a sentence
+    for logs and people. `before` is None for an alert that begins.
+    """
+
+    before: Alert | None
+    after: Alert
+    reason: Reason | None
+    why: str
+
+    @property
+    def moved(self) -> bool:
+        """Whether the state or the level changed, not only the value."""
+        old = self.before
+        return old is None or (old.state, old.level) != (self.after.state, self.after.level)
+
+
+class NoticeKind(StrEnum):
+    """How a notice is told."""
+
+    CARD = "card"  # by posting the card itself
+    LINE = "line"  # by a line in the card's thread
+    OPS = "ops"  # by a message of its own in the ops channel; belongs to no alert
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One thing to tell one receiver, with its reason.
+
+    `id` is made from what is told, so the same thing has the same id however often it is decided. The rest says what
+    was true then: a thread line is written from it, while a card is always drawn from the alert as it is now.
+    """
+
+    id: str
+    kind: NoticeKind
+    alert: Fingerprint | None  # None only for OPS
+    channel: str  # as configured: "#name" or an id
+    reason: Reason
+    level: Level
+    at: datetime
+    text: str = ""  # why, for the line; for OPS the whole message
+    measure: Measure | None = None
+    mention: tuple[str, ...] = ()
+    broadcast: bool = False  # a line that is shown in the channel as well
+    by: str = ""  # who did it, for what people did
+
+
+def notice_id(alert: Fingerprint | tuple[str, ...], reason: Reason, channel: str, at: datetime) -> str:
+    """The id of a notice: 20 hex digits, the same for the same thing told. OPS notices hand in words of their own."""
+    text = "\x1f".join([*alert, reason, channel, at.isoformat()])
+    return hashlib.sha256(text.encode()).hexdigest()[:20]

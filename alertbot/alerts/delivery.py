@@ -1,0 +1,75 @@
+"""What is to be delivered: cards as the store knows them, and the due posts, lines and edits.
+
+A card is a projection of stored state: `version` is what Slack should have, `sent_version` what it has.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from alertbot.alerts.alert import Alert, Notice
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """Where a message stands: Slack's channel id and its `ts` (a string, never a float)."""
+
+    channel_id: str
+    ts: str
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """The one message that shows an alert in a channel, for its whole life."""
+
+    id: int
+    alert_id: int
+    channel: str  # as configured
+    posted: Posted | None
+    version: int
+    sent_version: int
+    edited_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PostCard:
+    """Post the card of an alert. `intent_at`: an earlier try began then and its outcome is unknown: look first."""
+
+    notice: Notice
+    card: Card
+    alert: Alert
+    intent_at: datetime | None = None
+    attempts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PostLine:
+    """Add a line to the thread of a posted card. `intent_at` as for `PostCard`."""
+
+    notice: Notice
+    card: Card
+    alert: Alert
+    intent_at: datetime | None = None
+    attempts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PostOps:
+    """Post a message of its own in the ops channel. `intent_at` as for `PostCard`."""
+
+    notice: Notice
+    intent_at: datetime | None = None
+    attempts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EditCard:
+    """Bring a posted card to the alert's present state. Harmless to repeat."""
+
+    card: Card
+    alert: Alert
+    attempts: int = 0
+
+
+Due = PostCard | PostLine | PostOps | EditCard

@@ -1,0 +1,121 @@
+"""What one poll saw: one numpy column a metric key, and what is missing and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import IntEnum
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alertbot.rules.catalogue import Scope
+
+
+class Presence(IntEnum):
+    """Whether a value is there, and if not, why not. Missing is neither zero nor fine."""
+
+    PRESENT = 0
+    NULL = 1  # 8x8 said null: no data in this window
+    ABSENT = 2  # the key was not in the answer
+    INVALID = 3  # a value of the wrong type, NaN or infinite
+    NOT_FETCHED = 4  # the request that should have brought it failed
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One metric key over all entities of a snapshot, row by row.
+
+    `values` is float64 (NaN where missing; ms, ratio 0 to 1, epoch ms) or, for text, an object array of str (""
+    where missing). `presence` holds `Presence` values as uint8.
+    """
+
+    values: NDArray[np.float64] | NDArray[np.object_]
+    presence: NDArray[np.uint8]
+
+    @property
+    def is_text(self) -> bool:
+        return self.values.dtype == np.object_
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What one poll saw of one scope: `ids[i]`, `names[i]` and row i of each column belong together.
+
+    `complete` is False when part of the answer is missing; an entity that is not here is then unknown, not gone.
+    `problems` says, in words for people, what is missing or was odd. Parents (the queue of a queue_agent, the group
+    of an agent) are "" where there is none.
+    """
+
+    scope: Scope
+    at: datetime
+    ids: tuple[str, ...]
+    names: tuple[str, ...]
+    columns: Mapping[str, Column]
+    parent_ids: tuple[str, ...] = ()
+    parent_names: tuple[str, ...] = ()
+    complete: bool = True
+    problems: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @cached_property
+    def rows(self) -> Mapping[tuple[str, str], int]:
+        """(parent id, id) to row."""
+        parents = self.parent_ids or ("",) * len(self.ids)
+        return {pair: row for row, pair in enumerate(zip(parents, self.ids, strict=True))}
+
+    def parent(self, row: int) -> tuple[str, str]:
+        """(parent id, parent name) of a row; ("", "") where there is none."""
+        if not self.parent_ids:
+            return "", ""
+        return self.parent_ids[row], self.parent_names[row] if self.parent_names else ""
+
+    def reading(self, key: str, row: int) -> tuple[float | str | None, Presence]:
+        """One value and its presence; (None, why) where it is missing. An unknown column is ABSENT."""
+        column = self.columns.get(key)
+        if column is None:
+            return None, Presence.ABSENT
+        presence = Presence(int(column.presence[row]))
+        if presence is not Presence.PRESENT:
+            return None, presence
+        value = column.values[row]
+        return (str(value) if column.is_text else float(value)), presence
+
+
+@dataclass(frozen=True, slots=True)
+class RequestStats:
+    """One HTTP request of a poll, for `poll --json`."""
+
+    endpoint: str
+    page: int
+    keys: int
+    entities: int
+    bytes: int
+    took_ms: float
+    tries: int = 1
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What one poll of one tenant brought.
+
+    A scope is in `snapshots` (whole or partial) or, when nothing of it came, in `failures` with a sentence that says
+    why. `failures` changes no alert. `refused`: the credentials were refused.
+    """
+
+    at: datetime
+    snapshots: Mapping[Scope, Snapshot] = field(default_factory=dict)
+    failures: Mapping[Scope, str] = field(default_factory=dict)
+    requests: tuple[RequestStats, ...] = ()
+    took_ms: float = 0.0
+    refused: bool = False
+    retry_after: float | None = None  # seconds that the source asked us to stay away
+
+    @property
+    def whole(self) -> bool:
+        """Everything came, and all of it."""
+        return not self.failures and all(snapshot.complete for snapshot in self.snapshots.values())

@@ -1,0 +1,136 @@
+"""Every exception of ours, as one tree. Each says whether trying again can help (`retryable`).
+
+AlertbotError
+├── UsageError            the command was used wrongly                     exit status 2
+│   ├── ConfigError       alertbot.yaml, or a secret it names
+│   └── LeaseHeld         another poller has this database
+├── FaultsFound           rule files, tests or templates with faults       exit status 1
+├── SourceError           8x8 did not give us the samples
+│   ├── SourceUnreachable no answer: DNS, refused, timeout, reset          retryable
+│   ├── SourceLimited     429                                              retryable, after `retry_after`
+│   ├── SourceBroken      5xx, or an answer that cannot be read            retryable
+│   ├── SourceRefused     the credentials were refused                     not until somebody mends them
+│   └── SourceRejected    our request was refused (400, 404)               not with the same request
+├── NotifyError           a message was not, or may not have been, delivered; see `Delivery`
+└── StoreError            the database could not be read or written
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class AlertbotError(Exception):
+    """Base of all. Its text is one clear sentence for people, without secrets."""
+
+    retryable = False
+
+
+class UsageError(AlertbotError):
+    """The command was used wrongly: exit status 2."""
+
+
+class ConfigError(UsageError):
+    """alertbot.yaml is wrong. `problems` holds one line for each, all of them."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+class LeaseHeld(UsageError):
+    """Another poller holds the database; the text says who and since when."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Fault:
+    """One thing that is wrong in a file that people wrote. Lines and columns count from 1; 0 is "the whole file"."""
+
+    file: str
+    line: int
+    column: int
+    message: str
+    rule: str = ""
+    hint: str = ""
+    excerpt: str = ""  # the offending text, for underlining
+
+    def __str__(self) -> str:
+        rule = f"rule {self.rule}: " if self.rule else ""
+        hint = f" ({self.hint})" if self.hint else ""
+        return f"{self.file}:{self.line}:{self.column}: {rule}{self.message}{hint}"
+
+
+class FaultsFound(AlertbotError):
+    """Files that people wrote have faults; `faults` holds all of them, in file order."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self.faults = tuple(sorted(faults))
+        super().__init__("\n".join(str(fault) for fault in self.faults))
+
+
+class SourceError(AlertbotError):
+    """Samples did not come. `retry_after` is in seconds, where the other side named a wait."""
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class SourceUnreachable(SourceError):
+    """No answer: name not found, connection refused or reset, timeout."""
+
+    retryable = True
+
+
+class SourceLimited(SourceError):
+    """429: too many requests; `retry_after` says how long to wait, where it was told."""
+
+    retryable = True
+
+
+class SourceBroken(SourceError):
+    """5xx, or a body that is not what the API promises."""
+
+    retryable = True
+
+
+class SourceRefused(SourceError):
+    """The credentials were refused. Somebody has to mend them."""
+
+
+class SourceRejected(SourceError):
+    """Our request was refused; the same request will be refused again."""
+
+
+class Delivery(StrEnum):
+    """What a failed delivery means for the next try (Slack's codes by class: chat.postMessage, "Errors")."""
+
+    WAIT = "wait"  # 429: certainly not posted; try again after `retry_after`
+    RETRY = "retry"  # certainly not posted; try again later
+    UNKNOWN = "unknown"  # posted or not, nobody can tell: look before trying again
+    CREDENTIALS = "credentials"  # nothing can be delivered until somebody mends the token
+    CHANNEL = "channel"  # this channel does not work; use the fallback channel
+    PAYLOAD = "payload"  # our message is wrong; a plainer one may pass
+    GONE = "gone"  # the message to edit or reply to is not there any more
+
+
+class NotifyError(AlertbotError):
+    """A delivery failed. `delivery` says what that means, `retry_after` is in seconds, `code` the other side's word."""
+
+    def __init__(self, message: str, *, delivery: Delivery, retry_after: float | None = None, code: str = "") -> None:
+        super().__init__(message)
+        self.delivery = delivery
+        self.retry_after = retry_after
+        self.code = code
+
+    @property
+    def retryable(self) -> bool:  # type: ignore[override]  # a property answers for the class attribute
+        return self.delivery in (Delivery.WAIT, Delivery.RETRY, Delivery.UNKNOWN)
+
+
+class StoreError(AlertbotError):
+    """The database could not be read or written."""
+
+    retryable = True

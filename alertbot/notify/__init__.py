@@ -1,0 +1,1 @@
+"""SHELL: how people are told."""

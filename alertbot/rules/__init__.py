@@ -1,0 +1,1 @@
+"""PURE: what ops wrote. Rules, the condition language and the catalogue of metric keys."""

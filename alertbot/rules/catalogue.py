@@ -1,0 +1,112 @@
+"""The metric keys that 8x8 serves: scope, value type and unit of each, and the nearest name for a typo.
+
+The data is `catalogue.csv`, read from 8x8's guide "CC Realtime Statistics" (glossary 5.1 to 5.6) and OpenAPI file.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from importlib import resources
+
+
+class Scope(StrEnum):
+    """The kind of thing that a rule looks at."""
+
+    QUEUE = "queue"
+    GROUP = "group"
+    AGENT = "agent"
+    QUEUE_AGENT = "queue_agent"
+    GROUP_AGENT = "group_agent"
+    QUEUE_TOTALS = "queue_totals"
+    AGENT_TOTALS = "agent_totals"
+
+
+class ValueType(StrEnum):
+    """What a value is. Columns and literals hold the same unit, named here."""
+
+    COUNT = "count"
+    DURATION = "duration"  # milliseconds, as 8x8 gives them
+    RATIO = "ratio"  # 0 to 1
+    NUMBER = "number"  # plain: the quotient of two counts, a product, a literal
+    TEXT = "text"
+    TIMESTAMP = "timestamp"  # milliseconds since 1970 UTC
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One key of one scope. `is_list`: 8x8 sends a list of {id, name, count}, of which we use the summed count."""
+
+    key: str
+    scope: Scope
+    type: ValueType
+    description: str
+    is_list: bool = False
+    confirmed: bool = True  # False: only in the OpenAPI example list, not in the guide
+
+
+_TYPES = {
+    "count": ValueType.COUNT,
+    "time": ValueType.DURATION,
+    "average": ValueType.DURATION,
+    "percentage": ValueType.RATIO,
+    "timestamp": ValueType.TIMESTAMP,
+    "status": ValueType.TEXT,
+    "other": ValueType.COUNT,  # the three list-valued keys, counted
+}
+# The guide's totals sample has every queue key but these two settings.
+_NOT_IN_TOTALS = {"slaPercentageTarget.today", "slaTimeThreshold.today"}
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All known metrics, by scope and key."""
+
+    metrics: Mapping[Scope, Mapping[str, Metric]]
+
+    def lookup(self, scope: Scope, key: str) -> Metric | None:
+        """The metric of that exact spelling, or None."""
+        return self.metrics[scope].get(key)
+
+    def nearest(self, scope: Scope, key: str) -> str | None:
+        """The known key of this scope that `key` most likely meant, or None where nothing is near."""
+        known = self.metrics[scope]
+        folded = {name.casefold(): name for name in known}
+        if key.casefold() in folded:
+            return folded[key.casefold()]
+        close = difflib.get_close_matches(key.casefold(), folded, n=1, cutoff=0.6)
+        return folded[close[0]] if close else None
+
+    def scopes_of(self, key: str) -> tuple[Scope, ...]:
+        """The scopes that have this key, for "queue has no such key, but agent does"."""
+        return tuple(scope for scope, known in self.metrics.items() if key in known)
+
+
+@cache
+def catalogue() -> Catalogue:
+    """The catalogue that ships with alertbot."""
+    text = resources.files("alertbot.rules").joinpath("catalogue.csv").read_text(encoding="utf-8")
+    metrics: dict[Scope, dict[str, Metric]] = {scope: {} for scope in Scope}
+    for row in csv.DictReader(text.splitlines()):
+        if row["scope"] not in set(Scope):
+            continue  # the two sections of /agents-in-queue-groups: the keys of queue_agent again
+        scope = Scope(row["scope"])
+        metric = Metric(
+            key=row["key"],
+            scope=scope,
+            type=_TYPES[row["type"]],
+            description=row["description"],
+            is_list=row["type"] == "other",
+            confirmed="unconfirmed" not in row["source"],
+        )
+        metrics[scope][metric.key] = metric
+        totals = {Scope.QUEUE: Scope.QUEUE_TOTALS, Scope.AGENT: Scope.AGENT_TOTALS}.get(scope)
+        adds_up = row["type"] in ("count", "time", "average", "percentage")
+        if totals and adds_up and metric.key not in _NOT_IN_TOTALS and metric.confirmed:
+            key = f"total.{metric.key}"
+            metrics[totals][key] = Metric(key, totals, metric.type, f"{metric.description}, in total")
+    return Catalogue(metrics)

@@ -1,0 +1,127 @@
+"""Rule, Level and RuleSet: frozen, and a Rule that exists is a valid one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import IntEnum, StrEnum
+
+from alertbot.rules.catalogue import Scope
+from alertbot.rules.expression import Condition, Literal, keys_of
+
+
+class Level(IntEnum):
+    """How bad it is; ordered."""
+
+    INFO = 1
+    WARNING = 2
+    CRITICAL = 3
+
+    @property
+    def word(self) -> str:
+        """`info`, `warning` or `critical`, as rule files spell it."""
+        return self.name.lower()
+
+
+class NoData(StrEnum):
+    """What a rule does while its condition is unknown."""
+
+    KEEP = "keep"  # nothing changes
+    CLEAR = "clear"  # as if the condition were false and the alert clear
+    FIRE = "fire"  # as if the condition of the lowest level were true
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Which entities. Globs on the name (without regard to case) or exact ids; empty means all."""
+
+    names: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
+    exclude_names: tuple[str, ...] = ()
+    exclude_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """Other parameters for some entities; the first override that matches counts."""
+
+    match: Match
+    params: Mapping[str, Literal]
+
+
+@dataclass(frozen=True, slots=True)
+class LevelRule:
+    """One level of a rule: its condition, its text as written, and how long it must hold."""
+
+    level: Level
+    when: Condition
+    text: str
+    hold: timedelta = timedelta(0)  # `for`
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a rule was written."""
+
+    file: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What to watch. `levels` has at least one, the lowest first, each level once."""
+
+    id: str
+    title: str
+    scope: Scope
+    levels: tuple[LevelRule, ...]
+    match: Match = Match()
+    guard: Condition | None = None
+    guard_text: str = ""
+    params: Mapping[str, Literal] = field(default_factory=dict)
+    overrides: tuple[Override, ...] = ()
+    clear: Condition | None = None  # None: not `when` of the level
+    clear_text: str = ""
+    keep_firing_for: timedelta = timedelta(0)
+    no_data: NoData = NoData.KEEP
+    channels: Mapping[Level, str] = field(default_factory=dict)  # a level that is not here: the default channel
+    mention: Mapping[Level, tuple[str, ...]] = field(default_factory=dict)  # `<@U…>`, `<!subteam^S…>`, `<!here>`
+    template: str = "alert"
+    runbook: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    origin: Origin = Origin("", 0)
+
+    def level(self, level: Level) -> LevelRule | None:
+        """That level's rule, or None where this rule has no such level."""
+        return next((each for each in self.levels if each.level is level), None)
+
+    def keys(self) -> frozenset[str]:
+        """The metric keys that this rule reads."""
+        conditions = [each.when for each in self.levels]
+        conditions += [each for each in (self.guard, self.clear) if each is not None]
+        return frozenset().union(*(keys_of(each) for each in conditions))
+
+
+@dataclass(frozen=True)
+class RuleSet:
+    """All rules that run together. Ids are unique. `version` is a digest of the files they came from."""
+
+    rules: tuple[Rule, ...] = ()
+    version: str = ""
+
+    def by_id(self, rule_id: str) -> Rule | None:
+        """The rule of that id, or None."""
+        return next((rule for rule in self.rules if rule.id == rule_id), None)
+
+    def scopes(self) -> tuple[Scope, ...]:
+        """The scopes that some rule looks at, in the order of `Scope`."""
+        used = {rule.scope for rule in self.rules}
+        return tuple(scope for scope in Scope if scope in used)
+
+    def metrics(self) -> Mapping[Scope, frozenset[str]]:
+        """What has to be fetched: the keys that rules read, by scope."""
+        return {
+            scope: frozenset().union(*(rule.keys() for rule in self.rules if rule.scope is scope))
+            for scope in self.scopes()
+        }

@@ -1,0 +1,1 @@
+"""SHELL: where samples come from."""

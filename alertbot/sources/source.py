@@ -1,0 +1,24 @@
+"""The Source protocol: where samples come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Protocol
+
+from alertbot.alerts.snapshot import Fetched
+from alertbot.rules.catalogue import Scope
+
+
+class Source(Protocol):
+    """One tenant's samples."""
+
+    def fetch(self, wanted: Mapping[Scope, frozenset[str]], now: datetime) -> Fetched:
+        """The present values of these keys for every entity of these scopes.
+
+        Never raises for what the other side does: a scope that could not be read is in `Fetched.failures`, one that
+        came in part is a snapshot with `complete=False`. No secret is in either.
+        """
+
+    def close(self) -> None:
+        """Let go of connections and threads."""

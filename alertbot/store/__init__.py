@@ -1,0 +1,1 @@
+"""SHELL: what we remember."""

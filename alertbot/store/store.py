@@ -1,0 +1,149 @@
+"""The Store protocol: what we remember. Each method is one transaction; another database can stand behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Protocol
+
+from alertbot.alerts.alert import Alert, Change, Notice
+from alertbot.alerts.delivery import Due, Posted
+from alertbot.alerts.snapshot import Snapshot
+from alertbot.rules.catalogue import Scope
+
+
+@dataclass(frozen=True)
+class Feed:
+    """How a tenant's polls go. `entities` and `empty_polls` are by scope, from complete snapshots."""
+
+    tenant: str
+    tried_at: datetime | None = None
+    good_at: datetime | None = None  # the last poll that brought everything
+    error: str = ""  # why the last poll was not good; "" when it was
+    took_ms: float = 0.0
+    requests: int = 0
+    entities: Mapping[Scope, int] = field(default_factory=dict)
+    empty_polls: Mapping[Scope, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PollRecord:
+    """All that one poll decided about one tenant."""
+
+    tenant: str
+    now: datetime
+    feed: Feed
+    changes: Sequence[Change] = ()
+    notices: Sequence[Notice] = ()
+    snapshots: Mapping[Scope, Snapshot] = field(default_factory=dict)  # become the latest of their scopes
+    refresh: timedelta = timedelta(seconds=60)  # a changed value alone edits a card at most this often
+
+
+class AckResult(StrEnum):
+    """What became of an acknowledgement. Resolve beats acknowledge; the first acknowledge wins."""
+
+    DONE = "done"
+    ALREADY = "already"  # somebody was first; the alert says who
+    ENDED = "ended"
+    UNKNOWN_ID = "unknown_id"
+    NOT_ACKNOWLEDGED = "not_acknowledged"  # for taking back what nobody gave
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Counts since the database began, for summaries and health."""
+
+    polls: int = 0
+    fired: int = 0
+    resolved: int = 0
+    cards_posted: int = 0
+    lines_posted: int = 0
+    edits: int = 0
+    waiting: int = 0  # due or put off, not yet delivered
+    given_up: int = 0
+
+
+class Store(Protocol):
+    """What we remember. Every method raises `StoreError` when the database cannot be read or written."""
+
+    def alerts(self, tenant: str | None = None) -> list[Alert]:
+        """Alerts that are not over (pending, firing, recovering), by id; of one tenant or of all."""
+
+    def alert(self, alert_id: int) -> Alert | None:
+        """One alert, over or not."""
+
+    def feed(self, tenant: str) -> Feed:
+        """How this tenant's polls go; an empty Feed before the first."""
+
+    def latest(self, tenant: str) -> Mapping[Scope, Snapshot]:
+        """The last snapshot of each scope."""
+
+    def record(self, record: PollRecord) -> None:
+        """Write one poll's feed, changes, notices and snapshots in one transaction, before anyone is told.
+
+        New alerts get their ids. A pending alert that becomes inactive is forgotten; an ended one is kept as history.
+        A CARD notice makes its card row; each change makes the alert's cards due for an edit: at once when it moved or
+        has a reason, else at most once in `record.refresh`. Who acknowledged is never overwritten by a poll.
+        The same notice id twice is one notice.
+        """
+
+    def tell(self, notices: Sequence[Notice]) -> None:
+        """Add OPS notices (or lines) outside a poll. The same id twice is one notice."""
+
+    def acknowledge(self, alert_id: int, by: str, note: str, now: datetime) -> tuple[AckResult, Alert | None]:
+        """Acknowledge an open alert; its cards become due for an edit and a thread line, in the same transaction."""
+
+    def unacknowledge(self, alert_id: int, by: str, now: datetime) -> tuple[AckResult, Alert | None]:
+        """Take an acknowledgement back."""
+
+    # Delivery. `mark` methods are called after the message landed, each one by itself.
+
+    def due(self, now: datetime, limit: int = 50) -> list[Due]:
+        """What should be delivered now: critical first, then the oldest; at most one post for each channel.
+
+        A line waits until its card is posted; an edit waits until then too. Channels that wait (429, one message a
+        second) are left out, and so is what was put off to a later time. An open intent younger than 5 s is left out.
+        """
+
+    def intend(self, notice_id: str, now: datetime) -> None:
+        """Say that a post begins, before it is sent. Until `delivered` or `put_off`, its outcome is unknown."""
+
+    def delivered(self, notice_id: str, posted: Posted, version: int, now: datetime) -> None:
+        """The post landed; for a card, it showed `version`. The channel rests for a second."""
+
+    def edited(self, card_id: int, version: int, now: datetime) -> None:
+        """The card in Slack shows `version` now; a newer one that came meanwhile stays due."""
+
+    def put_off(self, notice_id: str, until: datetime, error: str, *, unknown: bool) -> None:
+        """The post failed; try again at `until`. `unknown` keeps the intent open: look before posting again."""
+
+    def put_off_edit(self, card_id: int, until: datetime, error: str) -> None:
+        """The edit failed; try again at `until`."""
+
+    def give_up(self, notice_id: str, error: str, now: datetime) -> None:
+        """This notice cannot be delivered; it is kept, with its error, and not tried again."""
+
+    def hold_channel(self, channel: str, until: datetime) -> None:
+        """Post nothing in this channel before `until` (429)."""
+
+    def reroute(self, notice_id: str, channel: str) -> None:
+        """Deliver this notice in another channel; a card notice takes its card along."""
+
+    def repost(self, card_id: int, now: datetime) -> None:
+        """The card's message is gone: forget where it stood and post it anew (unless its alert is over)."""
+
+    # One poller a database.
+
+    def take_lease(self, owner: str, now: datetime, ttl: timedelta) -> None:
+        """Become the poller, or renew. Raises LeaseHeld naming the owner while another's lease runs."""
+
+    def release_lease(self, owner: str) -> None:
+        """Stop being the poller; nothing when somebody else is."""
+
+    def totals(self) -> Totals:
+        """Counts since the database began."""
+
+    def close(self) -> None:
+        """Close the database."""
