@@ -12,7 +12,8 @@ AlertbotError
 │   ├── SourceRefused     the credentials were refused                     not until somebody mends them
 │   └── SourceRejected    our request was refused (400, 404)               not with the same request
 ├── NotifyError           a message was not, or may not have been, delivered; see `Delivery`
-└── StoreError            the database could not be read or written
+├── StoreError            the database could not be read or written
+└── ImpossibleMove        an alert was to make a move that the table of states does not have: a mistake of ours
 """
 
 from __future__ import annotations
@@ -134,3 +135,7 @@ class StoreError(AlertbotError):
     """The database could not be read or written."""
 
     retryable = True
+
+
+class ImpossibleMove(AlertbotError):
+    """An alert was to make a move that the table of states does not have. Nothing was changed."""

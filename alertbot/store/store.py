@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
-from alertbot.alerts.alert import Alert, Change, Notice
+from alertbot.alerts.alert import Alert, Change, Fingerprint, Notice
 from alertbot.alerts.delivery import Due, Posted
 from alertbot.alerts.snapshot import Snapshot
 from alertbot.rules.catalogue import Scope
@@ -73,6 +73,9 @@ class Store(Protocol):
 
     def alert(self, alert_id: int) -> Alert | None:
         """One alert, over or not."""
+
+    def cards(self, tenant: str) -> Mapping[Fingerprint, frozenset[str]]:
+        """The channels, as configured, that have a card (posted, or to be posted) of an alert that is not over."""
 
     def feed(self, tenant: str) -> Feed:
         """How this tenant's polls go; an empty Feed before the first."""
