@@ -42,7 +42,11 @@ class ConfigError(UsageError):
 
 
 class LeaseHeld(UsageError):
-    """Another poller holds the database; the text says who and since when."""
+    """Another poller holds the database; the text says who and since when, `owner` who as it named itself."""
+
+    def __init__(self, message: str, *, owner: str = "") -> None:
+        super().__init__(message)
+        self.owner = owner
 
 
 @dataclass(frozen=True, slots=True, order=True)
