@@ -1,0 +1,287 @@
+"""Foreign Slacks for end-to-end tests: programs that others wrote, installed by `.ci/foreign-slack`.
+
+`emulate` (npm, 0.12.2) has the Web API with memory: posts, edits, threads, metadata, history.
+`local-slack` (npm, 0.1.8) has Socket Mode, slash commands and buttons. It listens on all interfaces, so it only
+runs inside a network namespace that has nothing but loopback; there the test runs too.
+
+    @pytest.fixture
+    def slack(tmp_path: Path) -> Iterator[Emulate]:
+        with emulate(tmp_path) as running:
+            yield running
+
+    @pytest.fixture
+    def slack(tmp_path: Path) -> Iterator[LocalSlack]:
+        with lonely_network(), local_slack(tmp_path, mode="socket") as running:
+            yield running
+
+Each skips the test, with a reason, where it cannot run.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import json
+import os
+import socket
+import struct
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+import requests
+
+FOLDER = Path(os.environ.get("ALERTBOT_FOREIGN") or Path(__file__).parent.parent / ".foreign")
+BOT_SCOPES = ("chat:write", "channels:history", "channels:read", "groups:history", "groups:read")
+
+_CLONE_NEWNET = 0x40000000
+_SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 0x1
+
+
+def program(name: str) -> str:
+    """The path of an installed program; skips the test where it is not installed."""
+    path = FOLDER / "bin" / name
+    if not path.exists():
+        pytest.skip(f"{name} is not installed: run .ci/foreign-slack")
+    return str(path)
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody listens on (now)."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def lonely_network() -> Iterator[None]:
+    """Inside, this thread and every thread and process begun in it has a network of its own: loopback and nothing else.
+
+    Needs the right to make a network namespace (root; or start the whole run in `unshare -rn`, where loopback is
+    brought up here). Skips the test where that is not allowed.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    try:
+        home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    except OSError as error:
+        pytest.skip(f"no network namespaces here: {error}")
+    try:
+        if libc.unshare(_CLONE_NEWNET) != 0:
+            reason = os.strerror(ctypes.get_errno())
+            pytest.skip(f"a network namespace is not allowed here ({reason}); `unshare -rn pytest …` may be")
+        try:
+            _loopback_up()
+            yield
+        finally:
+            if libc.setns(home, _CLONE_NEWNET) != 0:
+                raise OSError(ctypes.get_errno(), "the way back to the first network namespace is closed")
+    finally:
+        os.close(home)
+
+
+def _loopback_up() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        asked = struct.pack("16sH14x", b"lo", 0)
+        flags = struct.unpack("16sH14x", fcntl.ioctl(any_socket, _SIOCGIFFLAGS, asked))[1]
+        fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", flags | _IFF_UP))
+
+
+@contextmanager
+def _running(command: list[str], url: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+    try:
+        _wait_until_answers(process, url, log)
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(timeout=5)
+
+
+def _wait_until_answers(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            break
+        try:
+            with _session() as session:
+                session.get(url, timeout=2)
+            return
+        except requests.ConnectionError:
+            time.sleep(0.05)
+    raise AssertionError(f"{process.args!r} did not start: {log.read_text(errors='replace')[-2000:]}")
+
+
+def _session() -> requests.Session:
+    session = requests.Session()
+    session.trust_env = False  # a proxy of the environment has nothing to do with loopback
+    return session
+
+
+@dataclass(frozen=True)
+class Emulate:
+    """A running `emulate`: `api_url` for the bot (`slack.api_url`), its token, and what is in its channels."""
+
+    api_url: str
+    channels: dict[str, str]  # name (without #) to id
+    process: subprocess.Popen[bytes]
+    token: str = "xoxb-foreign-emulate-token"  # of the emulator
+    bot_id: str = "B0ALERTBOT"
+    bot_user_id: str = "U0ALERTBOT"
+
+    def call(self, method: str, **args: Any) -> dict[str, Any]:
+        """A Web API call as the bot; the whole answer."""
+        return _call(self.api_url, self.token, method, args)
+
+    def history(self, channel: str) -> list[dict[str, Any]]:
+        """The messages of a channel (by name, without #), the oldest first, threads left out."""
+        answer = self.call("conversations.history", channel=self.channels[channel], limit=500)
+        return list(reversed(answer["messages"]))
+
+    def replies(self, channel: str, ts: str) -> list[dict[str, Any]]:
+        """The thread below a message, without the message itself, the oldest first."""
+        answer = self.call("conversations.replies", channel=self.channels[channel], ts=ts)
+        return [message for message in answer["messages"] if message["ts"] != ts]
+
+
+def _call(api_url: str, token: str, method: str, args: dict[str, Any]) -> dict[str, Any]:
+    with _session() as session:
+        answer = session.post(api_url + method, json=args, headers={"Authorization": f"Bearer {token}"}, timeout=10)
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+@contextmanager
+def emulate(
+    folder: Path, *, channels: tuple[str, ...] = ("cc-alerts", "cc-sales", "cc-alerts-ops"), port: int | None = None
+) -> Iterator[Emulate]:
+    """Run `emulate` with these channels (names without #; a bare `name` resolves there, `#name` does not).
+
+    Tokens and scopes are checked as strictly as it can. What it writes goes to `folder`.
+    """
+    command = program("emulate")
+    port = port or free_port()
+    app = {
+        "app_id": "A0ALERTBOT",
+        "bot_id": Emulate.bot_id,
+        "bot_user_id": Emulate.bot_user_id,
+        "client_id": "1.2",
+    }
+    seed = {
+        "slack": {
+            "team": {"name": "Acme", "domain": "acme"},
+            "users": [{"name": "alice"}],
+            "oauth_apps": [
+                app
+                | {"client_secret": "not-used", "name": "alertbot", "bot_name": "alertbot", "redirect_uris": []}
+                | {"scopes": BOT_SCOPES}
+            ],
+            "channels": [{"name": name} for name in channels],
+            "tokens": [
+                app | {"token": Emulate.token, "type": "bot", "user_id": Emulate.bot_user_id, "scopes": BOT_SCOPES}
+            ],
+            "strict_scopes": True,
+        }
+    }
+    file = folder / "emulate-seed.json"
+    file.write_text(json.dumps(seed))
+    start = [command, "start", "--service", "slack", "--port", str(port), "--host", "127.0.0.1", "--seed", str(file)]
+    with _running(start, f"http://127.0.0.1:{port}/", folder / "emulate.log") as process:
+        api_url = f"http://127.0.0.1:{port}/api/"
+        listed = _call(api_url, Emulate.token, "conversations.list", {"limit": 1000})
+        for each in listed["channels"]:
+            _call(api_url, Emulate.token, "conversations.join", {"channel": each["id"]})
+        yield Emulate(api_url, {each["name"]: each["id"] for each in listed["channels"]}, process)
+
+
+@dataclass(frozen=True)
+class LocalSlack:
+    """A running `local-slack`. Channels and users by id: see `CHANNELS` and `USERS`."""
+
+    api_url: str
+    url: str
+    process: subprocess.Popen[bytes]
+    bot_token: str = "xoxb-foreign-local-token"  # of the emulator
+    app_token: str = "xapp-foreign-local-token"
+    signing_secret: str = "foreign-local-signing-secret"
+
+    CHANNELS = {"cc-alerts": "C01ALERTS", "cc-sales": "C02SALES", "cc-alerts-ops": "C03OPS"}  # noqa: RUF012
+    USERS = {"alice": "U01ALICE", "bob": "U02BOB"}  # noqa: RUF012
+
+    def control(self, path: str, **args: Any) -> dict[str, Any]:
+        """Act as a user of the workspace: `command`, `interact`, `message`, … (POST /_control/PATH)."""
+        with _session() as session:
+            answer = session.post(f"{self.url}/_control/{path}", json=args, timeout=15)
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def command(
+        self, text: str, *, command: str = "/alertbot", user: str = "alice", channel: str = "cc-alerts"
+    ) -> None:
+        """Type a slash command; returns when the bot has acknowledged it (or local-slack stopped waiting)."""
+        self.control("command", channel=self.CHANNELS[channel], user=self.USERS[user], command=command, text=text)
+
+    def press(self, message: dict[str, Any], action: dict[str, Any], *, user: str = "alice") -> None:
+        """Press a button: `action` is the element as it stands in the message's blocks."""
+        self.control(
+            "interact", channel=message["channel"], messageTs=message["ts"], user=self.USERS[user], action=action
+        )
+
+    def messages(self, channel: str = "cc-alerts") -> list[dict[str, Any]]:
+        """Everything in a channel, threads and ephemeral answers included, the oldest first."""
+        with _session() as session:
+            answer = session.get(f"{self.url}/_control/messages/{self.CHANNELS[channel]}", timeout=5)
+        return list(answer.json()["messages"])
+
+
+@contextmanager
+def local_slack(
+    folder: Path, *, mode: Literal["socket", "events"], request_url: str = "", port: int | None = None
+) -> Iterator[LocalSlack]:
+    """Run `local-slack` (inside `lonely_network`). `request_url`: where `events` mode sends commands and buttons."""
+    command = program("local-slack")
+    if _has_other_interfaces():
+        pytest.fail("local-slack listens on all interfaces: enter lonely_network() first")
+    port = port or free_port()
+    app = {
+        "appId": "A0ALERTBOT",
+        "botUserId": "U0BOT",
+        "botName": "alertbot",
+        "botToken": LocalSlack.bot_token,
+        "appToken": LocalSlack.app_token,
+        "signingSecret": LocalSlack.signing_secret,
+        "mode": mode,
+    }
+    if request_url:
+        app["requestUrl"] = request_url
+    members = [*LocalSlack.USERS.values(), "U0BOT"]
+    config = {
+        "workspace": {"name": "Acme", "domain": "acme", "teamId": "T0ACME"},
+        "app": app,
+        "apps": [app],
+        "users": [{"id": id, "name": name} for name, id in LocalSlack.USERS.items()],
+        "channels": [{"id": id, "name": name, "members": members} for name, id in LocalSlack.CHANNELS.items()],
+    }
+    file = folder / "local-slack.json"
+    file.write_text(json.dumps(config))
+    files = folder / "local-slack-files"
+    files.mkdir(exist_ok=True)
+    start = [command, "--config", str(file), "--port", str(port), "--base-host", "127.0.0.1", "--files-dir", str(files)]
+    url = f"http://127.0.0.1:{port}"
+    with _running(start, f"{url}/_control/state", folder / "local-slack.log") as process:
+        yield LocalSlack(f"{url}/api/", url, process)
+
+
+def _has_other_interfaces() -> bool:
+    # /sys shows the network of whoever mounted it; this asks for the network of the calling thread.
+    return any(name != "lo" for _, name in socket.if_nameindex())
