@@ -5,6 +5,7 @@ AlertbotError
 │   ├── ConfigError       alertbot.yaml, or a secret it names
 │   └── LeaseHeld         another poller has this database
 ├── FaultsFound           rule files, tests or templates with faults       exit status 1
+├── BadExpression         a condition that cannot be read, or that compares what cannot be compared
 ├── SourceError           8x8 did not give us the samples
 │   ├── SourceUnreachable no answer: DNS, refused, timeout, reset          retryable
 │   ├── SourceLimited     429                                              retryable, after `retry_after`
@@ -73,6 +74,24 @@ class FaultsFound(AlertbotError):
     def __init__(self, faults: Sequence[Fault]) -> None:
         self.faults = tuple(sorted(faults))
         super().__init__("\n".join(str(fault) for fault in self.faults))
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Mistake:
+    """One thing that is wrong in a condition: 0-based offsets into its text, `end` exclusive."""
+
+    start: int
+    end: int
+    message: str
+    hint: str = ""  # what to write instead
+
+
+class BadExpression(AlertbotError):
+    """A condition was refused; `mistakes` holds all of them, in the order of the text."""
+
+    def __init__(self, mistakes: Sequence[Mistake]) -> None:
+        self.mistakes = tuple(sorted(set(mistakes)))
+        super().__init__("; ".join(each.message + (f" ({each.hint})" if each.hint else "") for each in self.mistakes))
 
 
 class SourceError(AlertbotError):

@@ -1,155 +1,456 @@
-"""The condition language: text to a typed tree, with units checked."""
+"""The condition language: text to a typed tree, with units checked. The grammar is `expression.lark`.
+
+The tree itself is `tree.py`, and which types go together is `value_types.py`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from enum import StrEnum
+import difflib
+import re
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
 
-from alertbot.rules.catalogue import ValueType
+from lark import Lark, Token, Tree
+from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
+from alertbot.errors import BadExpression, Mistake
+from alertbot.rules.catalogue import Catalogue, Scope, ValueType, catalogue
+from alertbot.rules.tree import (
+    And,
+    Arithmetic,
+    Compare,
+    Condition,
+    In,
+    IsMissing,
+    Key,
+    Literal,
+    Node,
+    Not,
+    Op,
+    Or,
+    Param,
+    Span,
+    Value,
+    keys_of,
+    show,
+    walk,
+)
+from alertbot.rules.units import parse_number
+from alertbot.rules.value_types import Refusal, arithmetic_type, comparison_refusal, named
 
-@dataclass(frozen=True, slots=True)
-class Span:
-    """Where a node stands in its text: 0-based offsets, `end` exclusive."""
+__all__ = [
+    "And",
+    "Arithmetic",
+    "Compare",
+    "Condition",
+    "In",
+    "IsMissing",
+    "Key",
+    "Literal",
+    "Node",
+    "Not",
+    "Op",
+    "Or",
+    "Param",
+    "Span",
+    "Value",
+    "keys_of",
+    "parse",
+    "show",
+    "walk",
+]
 
-    start: int
-    end: int
+# Every reader of a tree goes down it by recursion; nobody writes by hand what comes near these.
+LONGEST = 4_000
+DEEPEST = 60
 
-
-_NOWHERE = Span(0, 0)
-
-
-class Op(StrEnum):
-    """Operators between two values."""
-
-    ADD = "+"
-    SUB = "-"
-    MUL = "*"
-    DIV = "/"
-    LT = "<"
-    LE = "<="
-    GT = ">"
-    GE = ">="
-    EQ = "=="
-    NE = "!="
-
-
-@dataclass(frozen=True, slots=True)
-class Literal:
-    """A constant in column units: ms for durations, 0 to 1 for ratios, epoch ms for timestamps; text as written."""
-
-    value: float | str
-    type: ValueType
-    span: Span = field(default=_NOWHERE, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """The present value of a metric key."""
-
-    key: str
-    type: ValueType
-    span: Span = field(default=_NOWHERE, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Param:
-    """`$name`: a rule's parameter; its value may differ by entity (overrides)."""
-
-    name: str
-    type: ValueType
-    span: Span = field(default=_NOWHERE, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Arithmetic:
-    """`+ - * /`; unknown where a side is unknown, and where it divides by zero."""
-
-    op: Op
-    left: Value
-    right: Value
-    type: ValueType
-    span: Span = field(default=_NOWHERE, compare=False)
+_CONDITIONS = frozenset({"any_of", "all_of", "negate", "compare", "is_missing", "is_in", "is_not_in"})
 
 
-@dataclass(frozen=True, slots=True)
-class Compare:
-    """`< <= > >= == !=`; unknown where a side is unknown. Text compares without regard to case."""
+def parse(text: str, scope: Scope, params: Mapping[str, Literal], known: bool = True) -> Condition:
+    """Read a condition over the entities of `scope`.
 
-    op: Op
-    left: Value
-    right: Value
-    span: Span = field(default=_NOWHERE, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class In:
-    """`KEY in ["A", "B"]`."""
-
-    left: Value
-    choices: tuple[Literal, ...]
-    span: Span = field(default=_NOWHERE, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class IsMissing:
-    """`KEY is missing` (or `is not missing`): never unknown."""
-
-    key: Key
-    negated: bool
-    span: Span = field(default=_NOWHERE, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Not:
-    """Not; unknown stays unknown."""
-
-    operand: Condition
-    span: Span = field(default=_NOWHERE, compare=False)
+    Spans in the tree are offsets into `text`. `known` False lets keys pass that the catalogue does not have; such a key
+    takes its type from what it is compared with, and is a plain number otherwise. Raises BadExpression with every
+    mistake: a text that cannot be read has one, a text that can be read has all of its type errors.
+    """
+    if not text.strip():
+        raise BadExpression([Mistake(0, len(text), "an empty condition", "write one such as entered.today > 5")])
+    if len(text) > LONGEST:
+        raise BadExpression([Mistake(0, len(text), f"a condition of more than {LONGEST} characters")])
+    try:
+        tree = _lark().parse(text)
+    except UnexpectedInput as error:
+        raise BadExpression([_syntax_mistake(text, error)]) from None
+    if _depth(tree) > DEEPEST:
+        raise BadExpression([Mistake(0, len(text), f"more than {DEEPEST} parts inside one another")])
+    builder = _Builder(text, scope, params, known, {})
+    condition = builder.condition(_only(tree))
+    if builder.found:
+        # What the unknown keys are is known only now; read again with it.
+        builder = _Builder(text, scope, params, known, builder.found)
+        condition = builder.condition(_only(tree))
+    if builder.mistakes or condition is None:
+        raise BadExpression(builder.mistakes)
+    return condition
 
 
-@dataclass(frozen=True, slots=True)
-class And:
-    """True when all are, false when one is, else unknown. At least two parts."""
-
-    parts: tuple[Condition, ...]
-    span: Span = field(default=_NOWHERE, compare=False)
+@cache
+def _lark() -> Lark:
+    grammar = resources.files("alertbot.rules").joinpath("expression.lark").read_text(encoding="utf-8")
+    return Lark(grammar, parser="lalr", propagate_positions=True, maybe_placeholders=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Or:
-    """True when one is, false when all are, else unknown. At least two parts."""
-
-    parts: tuple[Condition, ...]
-    span: Span = field(default=_NOWHERE, compare=False)
-
-
-Value = Literal | Key | Param | Arithmetic
-Condition = Compare | In | IsMissing | Not | And | Or
-Node = Value | Condition
+def _depth(tree: Tree[Token]) -> int:
+    deepest, waiting = 0, [(tree, 1)]
+    while waiting:
+        node, depth = waiting.pop()
+        deepest = max(deepest, depth)
+        waiting.extend((child, depth + 1) for child in node.children if isinstance(child, Tree))
+    return deepest
 
 
-def walk(node: Node) -> Iterator[Node]:
-    """The node and everything below it, depth first."""
-    yield node
-    match node:
-        case Arithmetic(left=left, right=right) | Compare(left=left, right=right):
-            yield from walk(left)
-            yield from walk(right)
-        case In(left=left):
-            yield from walk(left)
-        case IsMissing(key=key):
-            yield key
-        case Not(operand=operand):
-            yield from walk(operand)
-        case And(parts=parts) | Or(parts=parts):
-            for part in parts:
-                yield from walk(part)
-        case Literal() | Key() | Param():
-            pass
+def _only(tree: Tree[Token]) -> Tree[Token]:
+    child = tree.children[0]
+    assert isinstance(child, Tree)
+    return child
 
 
-def keys_of(node: Node) -> frozenset[str]:
-    """The metric keys that a node reads."""
-    return frozenset(each.key for each in walk(node) if isinstance(each, Key))
+class _Builder:
+    """Makes the typed tree and collects what is wrong. A part that is wrong is None, and spares what holds it."""
+
+    def __init__(
+        self,
+        text: str,
+        scope: Scope,
+        params: Mapping[str, Literal],
+        known: bool,
+        inferred: Mapping[str, ValueType],
+    ) -> None:
+        self.text = text
+        self.scope = scope
+        self.params = params
+        self.known = known
+        self.inferred = inferred
+        self.catalogue: Catalogue = catalogue()
+        self.mistakes: list[Mistake] = []
+        self.found: dict[str, ValueType] = {}  # types of unknown keys, from what stands beside them
+
+    def condition(self, tree: Tree[Token]) -> Condition | None:
+        span = _span(tree)
+        match tree.data:
+            case "any_of" | "all_of":
+                parts = [self.condition(child) for child in _trees(tree)]
+                kept = tuple(part for part in parts if part is not None)
+                if len(kept) < len(parts):
+                    return None
+                return Or(kept, span) if tree.data == "any_of" else And(kept, span)
+            case "negate":
+                operand = self.condition(_only(tree))
+                return None if operand is None else Not(operand, span)
+            case "compare":
+                return self.comparison(tree)
+            case "is_missing":
+                return self.missing(tree)
+            case "is_in" | "is_not_in":
+                return self.membership(tree)
+        value = self.value(tree)
+        if value is not None:
+            written = self.written(span)
+            hint = f"compare it, as in {written} {_example(value)}"
+            self.refuse(span, f"{written} is {named(value.type)}, not a condition", hint)
+        return None
+
+    def comparison(self, tree: Tree[Token]) -> Condition | None:
+        sides = _trees(tree)
+        operators = [child for child in tree.children if isinstance(child, Token)]
+        if len(operators) > 1:
+            first, second, third = (self.written(_span(side)) for side in sides[:3])
+            hint = f"write {first} {operators[0]} {second} and {second} {operators[1]} {third}"
+            self.refuse(_span(tree), "two comparisons in a row", hint)
+            return None
+        op = Op(operators[0])
+        left, right = self.pair(sides)
+        if left is None or right is None:
+            return None
+        refusal = comparison_refusal(op, left, right, self.spell)
+        if refusal is None:
+            return Compare(op, left, right, _span(tree))
+        self.refuse(_span(tree) if refusal.at is None else refusal.at.span, refusal.message, refusal.hint)
+        return None
+
+    def missing(self, tree: Tree[Token]) -> Condition | None:
+        inner = _trees(tree)[0]
+        if inner.data != "key":
+            self.refuse(_span(inner), f"{self.written(_span(inner))} is missing: only a metric key can be missing")
+            return None
+        key = self.value(inner)
+        negated = any(isinstance(child, Token) for child in tree.children)
+        return IsMissing(key, negated, _span(tree)) if isinstance(key, Key) else None
+
+    def membership(self, tree: Tree[Token]) -> Condition | None:
+        first, *rest = _trees(tree)
+        left = self.value(first)
+        if tree.data == "is_not_in":
+            written = self.written(_span(tree))
+            plain = re.sub(r"\bnot\s+in\b", "in", written, count=1)
+            self.refuse(_span(tree), "`not in` is not known", f"write not {plain}")
+            return None
+        if not rest:
+            self.refuse(_span(tree), "an empty list: nothing is in it", 'write the choices, as in ["A", "B"]')
+            return None
+        self.infer(left, ValueType.TEXT)
+        if left is not None and left.type is not ValueType.TEXT and not self.pending(left):
+            message = f"{self.spell(left)} is {named(left.type)}, and in is for text"
+            self.refuse(left.span, message, "compare with == and join with or")
+            return None
+        choices = [choice for each in rest if (choice := self.choice(each)) is not None]
+        if left is None or len(choices) < len(rest):
+            return None
+        return In(left, tuple(choices), _span(tree))
+
+    def choice(self, tree: Tree[Token]) -> Literal | None:
+        """One of the texts of a list."""
+        value = self.value(tree) if tree.data == "text" else None
+        if isinstance(value, Literal):
+            return value
+        written = self.written(_span(tree))
+        self.refuse(_span(tree), f"{written} is not a text", f'write "{written}"')
+        return None
+
+    def value(self, tree: Tree[Token]) -> Value | None:
+        span = _span(tree)
+        match tree.data:
+            case "arithmetic":
+                left, right = self.pair(_trees(tree))
+                if left is None or right is None:
+                    return None
+                op = Op(str(tree.children[1]))
+                kind = arithmetic_type(op, left, right, self.spell)
+                if isinstance(kind, Refusal):
+                    self.refuse(span if kind.at is None else kind.at.span, kind.message, kind.hint)
+                    return None
+                return Arithmetic(op, left, right, kind, span)
+            case "number":
+                return self.number(tree)
+            case "text":
+                return Literal(re.sub(r"\\(.)", r"\1", str(tree.children[0])[1:-1]), ValueType.TEXT, span)
+            case "key":
+                return self.key(str(tree.children[0]), span)
+            case "param":
+                return self.param(str(tree.children[0])[1:], span)
+            case "call":
+                name = str(tree.children[0]).rstrip("( \t\n")
+                self.refuse(
+                    span, f"unknown function {name}(…)", "a condition has no functions: metric keys and + - * /"
+                )
+                return None
+        if self.condition(tree) is not None:
+            self.refuse(span, f"{self.written(span)} is a condition, not a value", "join conditions with and, or, not")
+        return None
+
+    def pair(self, sides: list[Tree[Token]]) -> tuple[Value | None, Value | None]:
+        """Two sides that are to be of one type, so that one can tell the type of an unknown other."""
+        quoted = self.unquoted(sides)
+        if quoted:
+            return None, None
+        left, right = (self.value(side) for side in sides)
+        if left is not None and right is not None:
+            self.infer(left, right.type)
+            self.infer(right, left.type)
+        return left, right
+
+    def unquoted(self, sides: list[Tree[Token]]) -> bool:
+        """`status.rt == OnBreak`: the word is meant as a text."""
+        for one, other in (sides, sides[::-1]):
+            metric = self.catalogue.lookup(self.scope, str(one.children[0])) if one.data == "key" else None
+            if metric is None or metric.type is not ValueType.TEXT or other.data != "key":
+                continue
+            word = str(other.children[0])
+            if "." not in word:
+                self.refuse(_span(other), f"{word} without quotes is no text", f'write "{word}"')
+                return True
+        return False
+
+    def infer(self, value: Value | None, kind: ValueType) -> None:
+        """Remember what an unknown key is compared with, where that says more than "a number"."""
+        if isinstance(value, Key) and self.pending(value) and kind not in (ValueType.NUMBER, ValueType.COUNT):
+            self.found.setdefault(value.key, kind)
+
+    def pending(self, value: Value) -> bool:
+        """An unknown key whose type nothing has told yet."""
+        return (
+            isinstance(value, Key)
+            and value.key not in self.inferred
+            and self.catalogue.lookup(self.scope, value.key) is None
+        )
+
+    def number(self, tree: Tree[Token]) -> Value | None:
+        sign, token = tree.children
+        number = parse_number(str(token))
+        if number is None:
+            self.refuse(_span(tree), f"{token} is neither a number, a duration nor a ratio", _respelt(str(token)))
+            return None
+        value, kind = number
+        return Literal(-value if sign == "-" else value, kind, _span(tree))
+
+    def key(self, key: str, span: Span) -> Value | None:
+        metric = self.catalogue.lookup(self.scope, key)
+        if metric is not None:
+            return Key(key, metric.type, span)
+        if not self.known and "." in key:
+            return Key(key, self.inferred.get(key, ValueType.NUMBER), span)
+        self.refuse(span, *_unknown_key(self.catalogue, self.scope, key))
+        return None
+
+    def param(self, name: str, span: Span) -> Value | None:
+        literal = self.params.get(name)
+        if literal is not None:
+            return Param(name, literal.type, span)
+        near = difflib.get_close_matches(name, self.params, n=1)
+        hint = f"did you mean ${near[0]}?" if near else f"add params: {{{name}: …}} to the rule"
+        self.refuse(span, f"${name} is not among the params", hint)
+        return None
+
+    def written(self, span: Span) -> str:
+        return self.text[span.start : span.end]
+
+    def spell(self, node: Node) -> str:
+        return self.written(node.span)
+
+    def refuse(self, span: Span, message: str, hint: str = "") -> None:
+        self.mistakes.append(Mistake(span.start, span.end, message, hint))
+
+
+def _trees(tree: Tree[Token]) -> list[Tree[Token]]:
+    return [child for child in tree.children if isinstance(child, Tree)]
+
+
+def _span(tree: Tree[Token]) -> Span:
+    return Span(tree.meta.start_pos, tree.meta.end_pos)
+
+
+def _example(value: Value) -> str:
+    return {
+        ValueType.DURATION: "> 60s",
+        ValueType.RATIO: "> 80%",
+        ValueType.TEXT: '== "Available"',
+    }.get(value.type, "> 5")
+
+
+def _respelt(token: str) -> str:
+    """What a number with a strange unit most likely meant."""
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)_?([A-Za-z]+|%)", token)
+    units = {
+        "msec": "ms",
+        "millis": "ms",
+        "sec": "s",
+        "min": "m",
+        "hour": "h",
+        "hr": "h",
+        "day": "d",
+        "pct": "%",
+        "%": "%",
+    }
+    if match:
+        amount, unit = match.groups()
+        for spelling, ours in [*units.items(), *((each, each) for each in ("ms", "s", "m", "h", "d"))]:
+            if unit.casefold().startswith(spelling):
+                return f"write {amount}{ours}"
+    return "write 3, 2.5, 85%, 250ms, 120s, 1m30s or 2h"
+
+
+def _unknown_key(known: Catalogue, scope: Scope, key: str) -> tuple[str, str]:
+    """Message and hint for a key that this scope does not have."""
+    message = f'unknown key "{key}" for scope {scope}'
+    elsewhere = known.scopes_of(key)
+    if elsewhere:
+        have = "has" if len(elsewhere) == 1 else "have"
+        return message, f"{_listed([str(each) for each in elsewhere])} {have} it, {scope} has not"
+    periods = [each for each in known.metrics[scope] if each.startswith(f"{key}.")]
+    if "." not in key and periods:
+        return message, f"which period? {_listed(periods, 'or')}"
+    near = known.nearest(scope, key)
+    return message, f'did you mean "{near}"?' if near else f"alertbot schema rules lists the keys of {scope}"
+
+
+def _listed(words: list[str], last: str = "and") -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}"
+
+
+# What people write out of habit, and how it is written here. Looked for where reading stopped, and one before.
+_HABITS = (
+    (r"===?|=(?![<>=])", "=="),
+    (r"=>", ">="),
+    (r"=<", "<="),
+    (r"<>", "!="),
+    (r"&&?", "and"),
+    (r"\|\|?", "or"),
+    (r"!(?!=)", "not"),
+    (r"≥", ">="),
+    (r"≤", "<="),
+    (r"≠", "!="),
+    (r"[×]", "*"),
+    (r"[÷:]", "/"),
+    (r"[−–—]", "-"),
+    (r"'[^']*'", ""),
+    (r"[“”„«»‘’]", '"'),
+    (r"\.[0-9]", "0.5"),
+)
+
+
+def _syntax_mistake(text: str, error: UnexpectedInput) -> Mistake:
+    """A sentence for where reading stopped."""
+    ended = isinstance(error, UnexpectedToken) and error.token.type == "$END"
+    at = len(text.rstrip()) if ended else min(error.pos_in_stream or 0, len(text))
+    if ended:
+        return Mistake(at, at, "the condition ends too early", _wanted(error, text[:at], before_end=False))
+    word = re.compile(r"[A-Za-z0-9_.$%]+|\S").match(text, at)
+    found = word[0] if word else text[at : at + 1]
+    end = at + len(found)
+    if found == ")" and text[:at].count("(") <= text[:at].count(")"):
+        return Mistake(at, end, "a ) without its (")
+    if found == '"':
+        return Mistake(at, len(text.rstrip()), 'a text that does not end: the closing " is missing')
+    if found.startswith("$"):
+        return Mistake(at, end, f"{found} is no parameter", "write $name: letters, digits and _")
+    for pattern, instead in _HABITS:
+        for start in (at, max(0, at - 1)):
+            habit = re.compile(pattern).match(text, start)
+            if habit and habit.end() > at:
+                hint = f"write {instead}" if instead else f'write "{habit[0][1:-1]}"'
+                return Mistake(start, habit.end(), f"{habit[0]} is not known", hint)
+    if found.casefold() in ("and", "or", "not", "in", "is", "missing") and found != found.casefold():
+        return Mistake(at, end, f"{found} is not known", f"write {found.casefold()}, in small letters")
+    before = re.search(r"[0-9.]+\s+$", text[:at])
+    if before and re.fullmatch(r"(?:%|ms|[smhd]|sec\w*|min\w*|hours?|days?)", found):
+        return Mistake(before.start(), end, f"{before[0]}{found} is two words", _respelt(before[0].strip() + found))
+    return Mistake(at, end, f"{found} is not expected here", _wanted(error, text[:at]))
+
+
+_VALUE_TOKENS = frozenset({"KEY", "NUMBER", "STRING"})
+
+
+def _wanted(error: UnexpectedInput, before: str, *, before_end: bool = True) -> str:
+    """What could stand where reading stopped, in words."""
+    if isinstance(error, UnexpectedToken):
+        allowed = set(error.accepts or error.expected)
+    elif isinstance(error, UnexpectedCharacters):
+        allowed = set(error.allowed or ())
+    else:
+        allowed = set()
+    if "MISSING" in allowed:
+        return "write is missing, or is not missing"
+    if "LSQB" in allowed:
+        return 'a list is needed: ["A", "B"]'
+    if allowed & _VALUE_TOKENS:
+        return "a metric key or a value is needed"
+    # What closes is allowed only where something is open; the parser's table knows that less well than the text.
+    if "RSQB" in allowed and before.count("[") > before.count("]"):
+        return "a , or the closing ] is needed"
+    if "RPAR" in allowed and before.count("(") > before.count(")"):
+        return "the closing ) is needed"
+    if "COMPARE" in allowed:
+        return "an operator is needed in between, such as > or and" if before_end else "compare it, as in > 5"
+    return "join conditions with and, or" if "AND" in allowed else ""

@@ -1,0 +1,203 @@
+"""The tree of a condition: every kind of node, how to walk it, and how to write it down again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from alertbot.rules.catalogue import ValueType
+from alertbot.rules.units import write_number
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Where a node stands in its text: 0-based offsets, `end` exclusive."""
+
+    start: int
+    end: int
+
+
+_NOWHERE = Span(0, 0)
+
+
+class Op(StrEnum):
+    """Operators between two values."""
+
+    ADD = "+"
+    SUB = "-"
+    MUL = "*"
+    DIV = "/"
+    LT = "<"
+    LE = "<="
+    GT = ">"
+    GE = ">="
+    EQ = "=="
+    NE = "!="
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """A constant in column units: ms for durations, 0 to 1 for ratios, epoch ms for timestamps; text as written."""
+
+    value: float | str
+    type: ValueType
+    span: Span = field(default=_NOWHERE, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """The present value of a metric key."""
+
+    key: str
+    type: ValueType
+    span: Span = field(default=_NOWHERE, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """`$name`: a rule's parameter; its value may differ by entity (overrides)."""
+
+    name: str
+    type: ValueType
+    span: Span = field(default=_NOWHERE, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Arithmetic:
+    """`+ - * /`; unknown where a side is unknown, and where it divides by zero."""
+
+    op: Op
+    left: Value
+    right: Value
+    type: ValueType
+    span: Span = field(default=_NOWHERE, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """`< <= > >= == !=`; unknown where a side is unknown. Text compares without regard to case."""
+
+    op: Op
+    left: Value
+    right: Value
+    span: Span = field(default=_NOWHERE, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class In:
+    """`KEY in ["A", "B"]`."""
+
+    left: Value
+    choices: tuple[Literal, ...]
+    span: Span = field(default=_NOWHERE, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class IsMissing:
+    """`KEY is missing` (or `is not missing`): never unknown."""
+
+    key: Key
+    negated: bool
+    span: Span = field(default=_NOWHERE, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """Not; unknown stays unknown."""
+
+    operand: Condition
+    span: Span = field(default=_NOWHERE, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class And:
+    """True when all are, false when one is, else unknown. At least two parts."""
+
+    parts: tuple[Condition, ...]
+    span: Span = field(default=_NOWHERE, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Or:
+    """True when one is, false when all are, else unknown. At least two parts."""
+
+    parts: tuple[Condition, ...]
+    span: Span = field(default=_NOWHERE, compare=False)
+
+
+Value = Literal | Key | Param | Arithmetic
+Condition = Compare | In | IsMissing | Not | And | Or
+Node = Value | Condition
+
+
+def walk(node: Node) -> Iterator[Node]:
+    """The node and everything below it, depth first."""
+    yield node
+    match node:
+        case Arithmetic(left=left, right=right) | Compare(left=left, right=right):
+            yield from walk(left)
+            yield from walk(right)
+        case In(left=left):
+            yield from walk(left)
+        case IsMissing(key=key):
+            yield key
+        case Not(operand=operand):
+            yield from walk(operand)
+        case And(parts=parts) | Or(parts=parts):
+            for part in parts:
+                yield from walk(part)
+        case Literal() | Key() | Param():
+            pass
+
+
+def keys_of(node: Node) -> frozenset[str]:
+    """The metric keys that a node reads."""
+    return frozenset(each.key for each in walk(node) if isinstance(each, Key))
+
+
+# How tightly a node holds together: what stands inside a tighter one needs parentheses.
+_LOOSENESS: Mapping[type, int] = {Or: 6, And: 5, Not: 4, Compare: 3, In: 3, IsMissing: 3}
+_SUM, _PRODUCT, _ATOM = 2, 1, 0
+
+
+def show(node: Node) -> str:
+    """The node as a condition spells it, with only the parentheses it needs: reading it gives the same tree."""
+    match node:
+        case Literal(value=value, type=kind):
+            return _quoted(value) if isinstance(value, str) else write_number(value, kind)
+        case Key(key=key):
+            return key
+        case Param(name=name):
+            return f"${name}"
+        case Arithmetic(op=op, left=left, right=right):
+            own = _looseness(node)
+            # `a - (b - c)`: what stands to the right of an operator of its own kind keeps its parentheses.
+            return f"{_within(left, own)} {op} {_within(right, own - 1)}"
+        case Compare(op=op, left=left, right=right):
+            return f"{show(left)} {op} {show(right)}"
+        case In(left=left, choices=choices):
+            return f"{show(left)} in [{', '.join(show(choice) for choice in choices)}]"
+        case IsMissing(key=key, negated=negated):
+            return f"{key.key} is {'not ' if negated else ''}missing"
+        case Not(operand=operand):
+            return f"not {_within(operand, _LOOSENESS[Not])}"
+        case And(parts=parts):
+            return " and ".join(_within(part, _LOOSENESS[Not]) for part in parts)
+        case Or(parts=parts):
+            return " or ".join(_within(part, _LOOSENESS[And]) for part in parts)
+
+
+def _looseness(node: Node) -> int:
+    if isinstance(node, Arithmetic):
+        return _SUM if node.op in (Op.ADD, Op.SUB) else _PRODUCT
+    return _LOOSENESS.get(type(node), _ATOM)
+
+
+def _within(node: Node, loosest: int) -> str:
+    return f"({show(node)})" if _looseness(node) > loosest else show(node)
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
