@@ -1,0 +1,151 @@
+"""`queue NAME`, `group NAME`, `agent NAME`: the live values of one entity, with its alerts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from alertbot.alerts.alert import Alert
+from alertbot.alerts.snapshot import Presence
+from alertbot.commands.command import Command, Line, Reply, Table, View
+from alertbot.commands.find import Entity, entities, find, nearest
+from alertbot.commands.labels import label, order
+from alertbot.commands.wording import (
+    MOST_ALERTS,
+    MOST_NAMES,
+    age,
+    alert_line,
+    and_more,
+    clock,
+    count,
+    echo,
+    is_stale,
+    listed,
+    problem,
+    worst_first,
+)
+from alertbot.rules.catalogue import Scope, ValueType, catalogue
+from alertbot.rules.rule import Level
+from alertbot.rules.units import format_value
+
+MOST_VALUES = 40
+FEW_VALUES = 6
+_MISSING = {
+    Presence.NULL: "no data (8x8 sent null)",
+    Presence.ABSENT: "not in 8x8's answer",
+    Presence.INVALID: "8x8 sent something that cannot be read",
+    Presence.NOT_FETCHED: "its request failed",
+}
+
+
+def entity(view: View, command: Command, scope: Scope, now: datetime) -> Reply:
+    """The live values of the entity that the command names, or who it may be."""
+    name = " ".join(command.args)
+    known = entities(view.tenants, scope)
+    if not known:
+        return _nothing_known(view, scope)
+    ask = f"{view.command} {scope} NAME"
+    if not name:
+        names = sorted({_named(each, view) for each in known}, key=str.casefold)
+        return problem(f"Which {scope}? {ask}", f"{count(len(names), 'name')}: {listed(names)}")
+    found = find(known, name)
+    if not found:
+        near = [_named(each, view) for each in nearest(name, ((each.name, each) for each in known))]
+        asked = f"No {scope} is called {echo(name)}."
+        if near:
+            return problem(asked, f"Did you mean {' or '.join(near)}?")
+        return problem(asked, f"{count(len(known), scope)} are known; {view.command} {scope} lists them.")
+    if len(found) > 1:
+        return _candidates(view, scope, name, found)
+    return Reply(tuple(_shown(view, found[0], now)))
+
+
+def _nothing_known(view: View, scope: Scope) -> Reply:
+    if scope not in view.rules.scopes():
+        return problem(f"No rule looks at {scope}s, so alertbot does not ask 8x8 for them.")
+    troubles = [f"{tenant.name}: {tenant.error}" for tenant in view.tenants if tenant.error]
+    return problem(f"No {scope} was seen so far.", *(troubles or ["The first poll may not be over yet."]))
+
+
+def _named(found: Entity, view: View) -> str:
+    return f"{found.tenant.name}/{found.name}" if len(view.tenants) > 1 else found.name
+
+
+def _candidates(view: View, scope: Scope, name: str, found: list[Entity]) -> Reply:
+    names = [_named(each, view) for each in found]
+    twice = {each for each in names if names.count(each) > 1} if len(names) <= MOST_NAMES else set()
+    lines = [
+        f"• {shown}" + (f" (id {each.id})" if shown in twice else "")
+        for each, shown in sorted(zip(found, names, strict=True), key=lambda pair: pair[1].casefold())
+    ]
+    more = and_more(MOST_NAMES, len(lines))
+    return problem(
+        f"{echo(name)} may be any of {len(found)} {scope}s:",
+        *lines[:MOST_NAMES],
+        *([more] if more else []),
+        "Say it with the whole name, or with the id." if twice else "Say it with the whole name.",
+    )
+
+
+def _shown(view: View, found: Entity, now: datetime) -> Iterator[Line | Table]:
+    snapshot, row, scope = found.snapshot, found.row, found.snapshot.scope
+    parent_id, parent_name = snapshot.parent(row)
+    about = [f"id {found.id}"]
+    if parent_id or parent_name:
+        about.append(f"in {parent_name or parent_id}")
+    if len(view.tenants) > 1:
+        about.append(found.tenant.name)
+    yield Line(f"{scope.capitalize()} {found.name} ({', '.join(about)})", strong=True)
+    yield _freshness(view, found, now)
+    yield from _alert_lines(view, found, now)
+    keys = sorted(snapshot.columns, key=order)
+    if keys:
+        rows = tuple((label(key), _value(view, found, key)) for key in keys[:MOST_VALUES])
+        yield Table(("Metric", "Value"), rows)
+    if more := and_more(MOST_VALUES, len(keys)):
+        yield Line(more)
+    if len(keys) < FEW_VALUES:
+        yield Line(f"alertbot asks 8x8 only for what rules read: {count(len(keys), 'value')} here.")
+
+
+def _freshness(view: View, found: Entity, now: datetime) -> Line:
+    at = found.snapshot.at
+    why = f" The last poll: {found.tenant.error}" if found.tenant.error else ""
+    if is_stale(at, view, now):
+        text = f"STALE: these values are {age(at, now)} old (of {clock(at, view.timezone, now)}).{why}"
+        return Line(text, level=Level.CRITICAL, strong=True)
+    partial = "" if found.snapshot.complete else " That poll was partial."
+    return Line(f"as of {age(at, now)} ago.{partial}{why}", level=Level.WARNING if why or partial else None)
+
+
+def _alert_lines(view: View, found: Entity, now: datetime) -> Iterator[Line]:
+    alerts = worst_first([alert for alert in view.alerts if _is_of(alert, found)])
+    if not alerts:
+        yield Line("No alerts.")
+    for alert in alerts[:MOST_ALERTS]:
+        yield alert_line(alert, view, now, with_entity=alert.key.scope is not found.snapshot.scope)
+    if more := and_more(MOST_ALERTS, len(alerts)):
+        yield Line(more)
+
+
+def _is_of(alert: Alert, found: Entity) -> bool:
+    """Alerts of the entity itself, and of what belongs to it: the agents of a queue, an agent in its queues."""
+    key, scope = alert.key, found.snapshot.scope
+    if key.tenant != found.tenant.name:
+        return False
+    if key.scope is scope:
+        return key.entity_id == found.id
+    if scope is Scope.AGENT:
+        return key.scope in (Scope.QUEUE_AGENT, Scope.GROUP_AGENT) and key.entity_id == found.id
+    belongs = {Scope.QUEUE: Scope.QUEUE_AGENT, Scope.GROUP: Scope.GROUP_AGENT}
+    return key.scope is belongs.get(scope) and key.parent_id == found.id
+
+
+def _value(view: View, found: Entity, key: str) -> str:
+    value, presence = found.snapshot.reading(key, found.row)
+    if value is None:
+        return _MISSING[presence]
+    metric = catalogue().lookup(found.snapshot.scope, key)
+    kind = metric.type if metric else ValueType.TEXT if isinstance(value, str) else ValueType.NUMBER
+    return format_value(value, kind, ZoneInfo(view.timezone))

@@ -1,0 +1,134 @@
+"""Words that several answers share: times, ages, counts, one line for an alert."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from alertbot.alerts.alert import Alert, State
+from alertbot.commands.command import Line, Person, Reply, TenantView, View, line
+from alertbot.rules.rule import Level
+from alertbot.rules.units import format_duration, format_value
+
+MOST_NAMES = 10  # candidates and names that an answer lists
+MOST_ALERTS = 20
+_LONGEST_ECHO = 60
+
+
+def problem(*lines: str) -> Reply:
+    """The question could not be answered as asked, and why."""
+    first, *rest = lines
+    return Reply((Line(first, strong=True), *(Line(text) for text in rest)), problem=True)
+
+
+def echo(text: str) -> str:
+    """What somebody typed, in quotes, cut where it is long."""
+    shown = " ".join(text.split())
+    return f"“{shown if len(shown) <= _LONGEST_ECHO else shown[: _LONGEST_ECHO - 1] + '…'}”"
+
+
+def count(number: int, one: str, many: str = "") -> str:
+    """`1 alert`, `2 alerts`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def and_more(shown: int, total: int) -> str:
+    """ "and 3 more", or "" when all are shown."""
+    return f"and {total - shown:,} more" if total > shown else ""
+
+
+def listed(names: Sequence[str], most: int = MOST_NAMES) -> str:
+    """Names in one line, cut with "and N more"."""
+    more = and_more(most, len(names))
+    return ", ".join(names[:most]) + (f" {more}" if more else "")
+
+
+def age(since: datetime, now: datetime) -> str:
+    """How long ago, in whole seconds; "0s" where `since` is later (two clocks that disagree a little)."""
+    return format_duration(max(timedelta(seconds=round((now - since).total_seconds())), timedelta(0)))
+
+
+def clock(moment: datetime, timezone: str, now: datetime) -> str:
+    """`14:05 EET`, with the date in front when it was another day."""
+    zone = ZoneInfo(timezone)
+    local = moment.astimezone(zone)
+    day = "" if local.date() == now.astimezone(zone).date() else f"{local:%Y-%m-%d} "
+    return f"{day}{local:%H:%M %Z}"
+
+
+def since(moment: datetime, view: View, now: datetime) -> str:
+    """`14:05 EET (12m 3s)`."""
+    return f"{clock(moment, view.timezone, now)} ({age(moment, now)})"
+
+
+def is_stale(moment: datetime | None, view: View, now: datetime) -> bool:
+    """Whether values of that moment are too old to be called live."""
+    return moment is None or now - moment > view.stale_after
+
+
+def where(alert: Alert, view: View) -> str:
+    """The entity of an alert, with its parent, and its tenant where there are several."""
+    name = alert.entity_name or alert.key.entity_id
+    parent = f" ({alert.parent_name})" if alert.parent_name else ""
+    tenant = f"{alert.key.tenant}: " if len(view.tenants) > 1 else ""
+    return f"{tenant}{name}{parent}"
+
+
+def value_of(alert: Alert, view: View) -> str:
+    """`2m 41s > 2m`, or "" where the condition has no comparison to show."""
+    measure = alert.measure
+    if measure is None or not measure.op:
+        return ""
+    zone = ZoneInfo(view.timezone)
+    value, threshold = (format_value(each, measure.type, zone) for each in (measure.value, measure.threshold))
+    return f"{value} {measure.op} {threshold}"
+
+
+def alert_line(alert: Alert, view: View, now: datetime, *, with_entity: bool = True) -> Line:
+    """One alert with id, level, value, since and owner."""
+    number = f"#{alert.id} " if alert.id is not None else ""
+    parts = [f"{number}{alert.level.word}: {alert.about.title}"]
+    if with_entity:
+        parts.append(where(alert, view))
+    if value := value_of(alert, view):
+        parts.append(value)
+    if alert.state is State.PENDING:
+        began = alert.pending_since
+        parts.append(f"pending since {since(began, view, now)}" if began else "pending")
+    elif alert.fired_at:
+        parts.append(f"since {since(alert.fired_at, view, now)}")
+    if alert.state is State.RECOVERING:
+        parts.append("recovering")
+    pieces: list[str | Person] = [" · ".join(parts)]
+    if alert.acked_by:
+        pieces += [" · acknowledged by ", Person(alert.acked_by)]
+        if alert.ack_note:
+            pieces.append(f": {alert.ack_note}")
+    return line(*pieces, level=alert.level)
+
+
+def worst_first(alerts: Sequence[Alert]) -> list[Alert]:
+    """Open ones first, then by level, then the longest first."""
+
+    def key(alert: Alert) -> tuple[bool, int, float, int]:
+        began = alert.fired_at or alert.pending_since
+        return not alert.open, -alert.level, began.timestamp() if began else 0.0, alert.id or 0
+
+    return sorted(alerts, key=key)
+
+
+def feed_line(tenant: TenantView, view: View, now: datetime) -> Line:
+    """How fresh a tenant's values are; loud where they are stale."""
+    if tenant.good_at is None and tenant.tried_at is None:
+        return Line(f"{tenant.name}: not polled yet", level=Level.WARNING)
+    why = f": {tenant.error}" if tenant.error else ""
+    if tenant.good_at is None:
+        return Line(f"{tenant.name}: BLIND: no good poll so far{why}", level=Level.CRITICAL, strong=True)
+    good = f"last good poll {age(tenant.good_at, now)} ago"
+    if is_stale(tenant.good_at, view, now):
+        text = f"{tenant.name}: STALE: {good} (at {clock(tenant.good_at, view.timezone, now)}){why}"
+        return Line(text, level=Level.CRITICAL, strong=True)
+    if tenant.error:
+        return Line(f"{tenant.name}: {good}; the last poll was not{why}", level=Level.WARNING)
+    return Line(f"{tenant.name}: {good}")
