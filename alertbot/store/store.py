@@ -61,8 +61,31 @@ class Totals:
     cards_posted: int = 0
     lines_posted: int = 0
     edits: int = 0
-    waiting: int = 0  # due or put off, not yet delivered
+    waiting: int = 0  # notices that are due or put off, not yet delivered; edits are not counted
     given_up: int = 0
+
+
+class NoticeState(StrEnum):
+    """Where a notice is on its way."""
+
+    WAITING = "waiting"
+    DELIVERED = "delivered"
+    GIVEN_UP = "given_up"  # the entry's `error` says why
+    TOLD_BY_CARD = "told_by_card"  # its card came so late that it was posted closed, and says it all
+
+
+@dataclass(frozen=True)
+class LedgerEntry:
+    """One notice and what became of it. Its channel is where it went, which is not always what the rule wanted."""
+
+    notice: Notice
+    state: NoticeState
+    attempts: int = 0  # that failed
+    intent_at: datetime | None = None  # while waiting: a post began then, and nobody knows what became of it
+    not_before: datetime | None = None
+    settled_at: datetime | None = None  # when it stopped waiting
+    error: str = ""
+    posted: Posted | None = None
 
 
 class Store(Protocol):
@@ -77,6 +100,12 @@ class Store(Protocol):
     def cards(self, tenant: str) -> Mapping[Fingerprint, frozenset[str]]:
         """The channels, as configured, that have a card (posted, or to be posted) of an alert that is not over."""
 
+    def ended(self, since: datetime, limit: int = 100) -> list[Alert]:
+        """Alerts that ended at or after `since`, the last one first."""
+
+    def notices_of(self, alert_id: int | None) -> list[LedgerEntry]:
+        """All that was to be told about one alert (None: about none, the ops notices), in the order of deciding."""
+
     def feed(self, tenant: str) -> Feed:
         """How this tenant's polls go; an empty Feed before the first."""
 
@@ -88,8 +117,11 @@ class Store(Protocol):
 
         New alerts get their ids. A pending alert that becomes inactive is forgotten; an ended one is kept as history.
         A CARD notice makes its card row; each change makes the alert's cards due for an edit: at once when it moved or
-        has a reason, else at most once in `record.refresh`. Who acknowledged is never overwritten by a poll.
-        The same notice id twice is one notice.
+        has a reason, else at most once in `record.refresh`; one that touched only `seen_at` or `missed`, which no card
+        shows, makes none. Who acknowledged is never overwritten by a poll. The same notice id twice is one notice.
+
+        A CARD notice where the alert has its card already is told as a line in its thread; where that card was given
+        up, it is tried anew. A LINE notice without a card to go to is kept as given up, with the reason.
         """
 
     def tell(self, notices: Sequence[Notice]) -> None:
@@ -108,10 +140,16 @@ class Store(Protocol):
 
         A line waits until its card is posted; an edit waits until then too. Channels that wait (429, one message a
         second) are left out, and so is what was put off to a later time. An open intent younger than 5 s is left out.
+
+        A card whose alert ended before it could be posted is still due, once: it is drawn closed, so that nothing is
+        forgotten, and its waiting lines, which would only repeat it, become TOLD_BY_CARD when it lands.
         """
 
     def intend(self, notice_id: str, now: datetime) -> None:
-        """Say that a post begins, before it is sent. Until `delivered` or `put_off`, its outcome is unknown."""
+        """Say that a post begins, before it is sent. Until `delivered` or `put_off`, its outcome is unknown.
+
+        StoreError when the notice does not wait any more: somebody else delivered it, so do not send.
+        """
 
     def delivered(self, notice_id: str, posted: Posted, version: int, now: datetime) -> None:
         """The post landed; for a card, it showed `version`. The channel rests for a second."""
@@ -126,13 +164,19 @@ class Store(Protocol):
         """The edit failed; try again at `until`."""
 
     def give_up(self, notice_id: str, error: str, now: datetime) -> None:
-        """This notice cannot be delivered; it is kept, with its error, and not tried again."""
+        """This notice cannot be delivered; it is kept, with its error, and not tried again.
+
+        With a card notice its card is given up, and the lines that wait for it.
+        """
 
     def hold_channel(self, channel: str, until: datetime) -> None:
         """Post nothing in this channel before `until` (429)."""
 
     def reroute(self, notice_id: str, channel: str) -> None:
-        """Deliver this notice in another channel; a card notice takes its card along."""
+        """Deliver this notice in another channel; a card notice takes its card, and that card's lines, along.
+
+        A line is nothing without its card: rerouting one posts the card anew in that channel, and the line follows.
+        """
 
     def repost(self, card_id: int, now: datetime) -> None:
         """The card's message is gone: forget where it stood and post it anew (unless its alert is over)."""
@@ -140,13 +184,19 @@ class Store(Protocol):
     # One poller a database.
 
     def take_lease(self, owner: str, now: datetime, ttl: timedelta) -> None:
-        """Become the poller, or renew. Raises LeaseHeld naming the owner while another's lease runs."""
+        """Become the poller, or renew. Raises LeaseHeld naming the owner while another's lease runs.
+
+        A lease that has run out is taken over. Owners name themselves; the same name is the same owner.
+        """
 
     def release_lease(self, owner: str) -> None:
         """Stop being the poller; nothing when somebody else is."""
 
     def totals(self) -> Totals:
         """Counts since the database began."""
+
+    def check_writable(self) -> None:
+        """Write something. StoreError says why nothing can be written."""
 
     def close(self) -> None:
         """Close the database."""

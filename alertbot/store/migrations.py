@@ -1,0 +1,176 @@
+"""The tables, as numbered steps: steps are added and never edited, so that every database ever written can be opened.
+
+Words in columns are plain, for people who look with `sqlite3 alertbot.db`:
+
+- times are ISO text in UTC, all of one width (`2026-03-02T09:00:00.000000Z`): they sort and compare as text;
+- levels, states and reasons are the words of the documentation; what has parts (labels, measure) is JSON;
+- everything about a contact centre has its `tenant`; `channels` and `lease` belong to the whole database.
+"""
+
+from __future__ import annotations
+
+from sqlite_utils import Database, Migrations
+
+migrations = Migrations("alertbot")
+
+# Foreign keys say what belongs to what; a forgotten pending alert has no cards, and history is never deleted here.
+_STEP_1 = (
+    """
+    CREATE TABLE feeds (
+        tenant TEXT PRIMARY KEY,
+        tried_at TEXT,
+        good_at TEXT,
+        error TEXT NOT NULL,
+        took_ms REAL NOT NULL,
+        requests INTEGER NOT NULL,
+        entities TEXT NOT NULL,
+        empty_polls TEXT NOT NULL
+    )
+    """,
+    # AUTOINCREMENT: a short id is never given twice, not even after its row is gone.
+    """
+    CREATE TABLE alerts (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        tenant TEXT NOT NULL,
+        rule TEXT NOT NULL,
+        scope TEXT NOT NULL,
+        parent_id TEXT NOT NULL,
+        parent_name TEXT NOT NULL,
+        entity_id TEXT NOT NULL,
+        entity_name TEXT NOT NULL,
+        state TEXT NOT NULL,
+        level TEXT NOT NULL,
+        highest_level TEXT,
+        since TEXT NOT NULL,
+        pending_since TEXT,
+        fired_at TEXT,
+        recovering_since TEXT,
+        ended_at TEXT,
+        end_reason TEXT,
+        measure TEXT,
+        peak REAL,
+        peak_at TEXT,
+        missed_polls INTEGER NOT NULL,
+        seen_at TEXT,
+        about TEXT NOT NULL,
+        acked_by TEXT,
+        acked_at TEXT,
+        ack_note TEXT NOT NULL DEFAULT ''
+    )
+    """,
+    """
+    CREATE UNIQUE INDEX alerts_one_not_over ON alerts (tenant, rule, scope, parent_id, entity_id)
+    WHERE ended_at IS NULL
+    """,
+    "CREATE INDEX alerts_ended ON alerts (ended_at) WHERE ended_at IS NOT NULL",
+    # A card goes to `channel`, which is `wanted_channel` (what the rule says) unless that one did not work.
+    # `version` is what Slack should show, `sent_version` what it shows, `urgent_version` the newest that cannot wait.
+    """
+    CREATE TABLE cards (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        tenant TEXT NOT NULL,
+        alert_id INTEGER NOT NULL REFERENCES alerts (id),
+        channel TEXT NOT NULL,
+        wanted_channel TEXT NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('waiting', 'posted', 'given_up', 'gone')),
+        posted_channel_id TEXT,
+        posted_ts TEXT,
+        version INTEGER NOT NULL,
+        urgent_version INTEGER NOT NULL,
+        sent_version INTEGER NOT NULL,
+        edited_at TEXT,
+        outdated_since TEXT,
+        refresh_seconds REAL NOT NULL,
+        edit_not_before TEXT,
+        edit_attempts INTEGER NOT NULL DEFAULT 0,
+        edit_error TEXT NOT NULL DEFAULT '',
+        UNIQUE (alert_id, wanted_channel)
+    )
+    """,
+    "CREATE INDEX cards_outdated ON cards (id) WHERE state = 'posted' AND version > sent_version",
+    # The delivery ledger. `intent_at` with state `waiting`: a post began then and nobody knows what became of it.
+    # `told_by_card`: the card came so late that it was posted closed, and says what this line would have said.
+    """
+    CREATE TABLE notices (
+        id TEXT PRIMARY KEY,
+        tenant TEXT NOT NULL,
+        kind TEXT NOT NULL CHECK (kind IN ('card', 'line', 'ops')),
+        alert_id INTEGER REFERENCES alerts (id),
+        card_id INTEGER REFERENCES cards (id),
+        channel TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        level TEXT NOT NULL,
+        at TEXT NOT NULL,
+        text TEXT NOT NULL,
+        measure TEXT,
+        mention TEXT NOT NULL,
+        broadcast INTEGER NOT NULL,
+        done_by TEXT NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('waiting', 'delivered', 'given_up', 'told_by_card')),
+        intent_at TEXT,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        not_before TEXT,
+        error TEXT NOT NULL DEFAULT '',
+        settled_at TEXT,
+        posted_channel_id TEXT,
+        posted_ts TEXT
+    )
+    """,
+    "CREATE INDEX notices_waiting ON notices (channel) WHERE state = 'waiting'",
+    "CREATE INDEX notices_of_alert ON notices (alert_id)",
+    "CREATE INDEX notices_of_card ON notices (card_id)",
+    """
+    CREATE TABLE channels (
+        channel TEXT PRIMARY KEY,
+        channel_id TEXT,
+        rest_until TEXT,
+        held_until TEXT
+    )
+    """,
+    """
+    CREATE TABLE snapshots (
+        tenant TEXT NOT NULL,
+        scope TEXT NOT NULL,
+        at TEXT NOT NULL,
+        complete INTEGER NOT NULL,
+        problems TEXT NOT NULL,
+        entities TEXT NOT NULL,
+        number_keys TEXT NOT NULL,
+        numbers BLOB NOT NULL,
+        number_presence BLOB NOT NULL,
+        text_keys TEXT NOT NULL,
+        texts TEXT NOT NULL,
+        text_presence BLOB NOT NULL,
+        PRIMARY KEY (tenant, scope)
+    )
+    """,
+    """
+    CREATE TABLE lease (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        owner TEXT NOT NULL,
+        since TEXT NOT NULL,
+        until TEXT NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE counters (
+        tenant TEXT NOT NULL,
+        name TEXT NOT NULL,
+        value INTEGER NOT NULL,
+        PRIMARY KEY (tenant, name)
+    )
+    """,
+)
+
+
+def unknown_steps(db: Database) -> list[str]:
+    """The steps that this database has and this version does not know: it was written by a newer one."""
+    known = {step.name for step in migrations.pending(Database(memory=True))}
+    return [step.name for step in migrations.applied(db) if step.name not in known]
+
+
+@migrations()
+def step_001_first_light(db: Database) -> None:
+    """Feeds, alerts, cards, notices, channels, snapshots, lease, counters."""
+    for statement in _STEP_1:
+        db.execute(statement)
