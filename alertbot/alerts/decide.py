@@ -1,0 +1,102 @@
+"""Who is told, and why: changes to notices. Every notice has its reason; pending alerts and values tell nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+
+from alertbot.alerts import wording
+from alertbot.alerts.alert import ENDS, Alert, Change, Fingerprint, Notice, NoticeKind, Reason, notice_id
+from alertbot.rules.rule import Level, Rule, RuleSet
+
+
+def decide(
+    changes: Sequence[Change],
+    rules: RuleSet,
+    open_cards: Mapping[Fingerprint, frozenset[str]],
+    default_channel: str,
+    now: datetime,
+) -> list[Notice]:
+    """The notices of one poll, in the order of the changes.
+
+    `open_cards`: the channels, as configured, that have a card of an alert (`Store.cards`). What fires gets a card in
+    the channel of its level; all that follows is a line in every channel that has the card. A level that rises gets a
+    card where its channel has none yet. An alert without a card anywhere ends without a word.
+    """
+    by_id = {rule.id: rule for rule in rules.rules}
+    notices: list[Notice] = []
+    for change in changes:
+        if change.reason is not None:
+            cards = open_cards.get(change.after.key, frozenset())
+            notices.extend(
+                _notices(change, change.reason, by_id.get(change.after.key.rule), cards, default_channel, now)
+            )
+    return notices
+
+
+def _notices(
+    change: Change, reason: Reason, rule: Rule | None, cards: frozenset[str], default_channel: str, now: datetime
+) -> Iterator[Notice]:
+    alert = change.after
+    mention = rule.mention.get(alert.level, ()) if rule is not None else ()
+    wanted = rule.channels.get(alert.level, default_channel) if rule is not None else default_channel
+    if reason is Reason.FIRED:
+        yield _notice(NoticeKind.CARD, alert, wanted, reason, change.why, now, mention=mention)
+        return
+    rises = reason is Reason.LEVEL_UP
+    text = _line(change, reason)
+    for channel in sorted(cards):
+        yield _notice(
+            NoticeKind.LINE,
+            alert,
+            channel,
+            reason,
+            text,
+            now,
+            mention=mention if rises else (),
+            broadcast=rises and alert.level is Level.CRITICAL,
+        )
+    if rises and wanted not in cards:
+        yield _notice(NoticeKind.CARD, alert, wanted, reason, change.why, now, mention=mention)
+
+
+def _notice(
+    kind: NoticeKind,
+    alert: Alert,
+    channel: str,
+    reason: Reason,
+    text: str,
+    now: datetime,
+    *,
+    mention: tuple[str, ...] = (),
+    broadcast: bool = False,
+) -> Notice:
+    return Notice(
+        id=notice_id(alert.key, reason, channel, now),
+        kind=kind,
+        alert=alert.key,
+        channel=channel,
+        reason=reason,
+        level=alert.level,
+        at=now,
+        text=text,
+        measure=alert.measure,
+        mention=mention,
+        broadcast=broadcast,
+    )
+
+
+def _line(change: Change, reason: Reason) -> str:
+    """What a thread line says. No times of day: whoever shows it knows the reader's zone."""
+    alert = change.after
+    if reason is Reason.LEVEL_UP:
+        return f"{alert.level.word.capitalize()} now: {change.why}"
+    if reason is Reason.LEVEL_DOWN:
+        return f"Back to {alert.level.word}: {change.why}"
+    assert reason in ENDS, f"a poll does not decide {reason}"
+    began = alert.fired_at
+    after = (
+        f" after {wording.lasting(alert.ended_at - began)}" if began is not None and alert.ended_at is not None else ""
+    )
+    word = "Resolved" if reason is Reason.RESOLVED else "Ended"
+    return f"{word}{after}: {change.why}"

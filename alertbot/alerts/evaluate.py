@@ -1,0 +1,319 @@
+"""Rules and a snapshot to true, false or unknown, for every entity at once.
+
+Logic is three-valued (Kleene): what is missing makes a comparison unknown, and unknown is neither true nor false.
+`explain.py` says the same for one entity, term by term; a property test holds the two together.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alertbot.alerts.snapshot import Column, Presence, Snapshot
+from alertbot.rules.catalogue import Scope, ValueType
+from alertbot.rules.rule import Level, Match, Rule
+from alertbot.rules.tree import (
+    And,
+    Arithmetic,
+    Compare,
+    Condition,
+    In,
+    IsMissing,
+    Key,
+    Literal,
+    Node,
+    Not,
+    Op,
+    Or,
+    Param,
+    Value,
+    walk,
+)
+
+
+class Truth(IntEnum):
+    """The three truth values, as verdict arrays hold them."""
+
+    UNKNOWN = -1
+    FALSE = 0
+    TRUE = 1
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """What a rule says of the entities it covers.
+
+    `rows` are the snapshot rows that its `match` lets through, ascending; every array is aligned with it and holds
+    `Truth` values as int8. `clear` is the rule's `clear` for each level, or else not that level's `when`.
+    """
+
+    rule: Rule
+    snapshot: Snapshot
+    rows: NDArray[np.intp]
+    levels: Mapping[Level, NDArray[np.int8]]
+    clear: Mapping[Level, NDArray[np.int8]]
+    guard: NDArray[np.int8]  # all TRUE where the rule has none
+
+    def position(self, row: int) -> int | None:
+        """Where a snapshot row stands in the arrays, or None where the rule does not cover it."""
+        place = int(np.searchsorted(self.rows, row))
+        return place if place < len(self.rows) and self.rows[place] == row else None
+
+
+def parameter(rule: Rule, name: str) -> Literal:
+    """What `$name` stands for. The one place that knows, so that overrides by entity have one place to come to."""
+    return rule.params[name]
+
+
+# Which entities a rule covers.
+
+
+class _Matcher:
+    """A Match with its globs compiled; all of a kind in one pattern, so that a name is looked at once."""
+
+    def __init__(self, match: Match) -> None:
+        self._open = not match.names and not match.ids
+        self._names = _globs(match.names)
+        self._ids = frozenset(match.ids)
+        self._not_names = _globs(match.exclude_names)
+        self._not_ids = frozenset(match.exclude_ids)
+
+    def covers(self, entity_id: str, name: str) -> bool:
+        wanted = self._open or entity_id in self._ids or (self._names is not None and bool(self._names(name)))
+        if not wanted:
+            return False
+        return not (entity_id in self._not_ids or (self._not_names is not None and self._not_names(name)))
+
+
+def _globs(patterns: tuple[str, ...]) -> Callable[[str], object] | None:
+    if not patterns:
+        return None
+    return re.compile("|".join(fnmatch.translate(each) for each in patterns), re.IGNORECASE).match
+
+
+@lru_cache(maxsize=1024)
+def _matcher(match: Match) -> _Matcher:
+    return _Matcher(match)
+
+
+def covers(match: Match, entity_id: str, name: str) -> bool:
+    """Whether a match lets this entity through: by name or id, all where it names none, and not excluded."""
+    return _matcher(match).covers(entity_id, name)
+
+
+class Selector:
+    """Which rows the matches let through, remembered for as long as a scope's entities stay the same.
+
+    Globbing 10,000 names for each of 50 rules costs more than all the rest of a poll, and names rarely change between
+    two polls. Keep one for each tenant; it holds the last entities of each scope and no more.
+    """
+
+    def __init__(self) -> None:
+        self._scopes: dict[Scope, tuple[tuple[str, ...], tuple[str, ...], dict[Match, NDArray[np.intp]]]] = {}
+
+    def known(self, snapshot: Snapshot) -> dict[Match, NDArray[np.intp]]:
+        """The rows found so far for these very entities; `rows_of` adds to it."""
+        ids, names, found = self._scopes.get(snapshot.scope, ((), (), {}))
+        if ids != snapshot.ids or names != snapshot.names:
+            found = {}
+        # The newer tuples are kept even when equal: comparing a tuple with itself is quicker than with its copy, and
+        # a poll's evaluation may ask more than once.
+        self._scopes[snapshot.scope] = (snapshot.ids, snapshot.names, found)
+        return found
+
+
+def rows_of(match: Match, snapshot: Snapshot, known: dict[Match, NDArray[np.intp]]) -> NDArray[np.intp]:
+    """The rows of a snapshot that a match lets through, ascending; looked up in `known` first and added to it."""
+    rows = known.get(match)
+    if rows is None:
+        if match == Match():
+            rows = np.arange(len(snapshot), dtype=np.intp)
+        else:
+            passes = _matcher(match).covers
+            found = [row for row, pair in enumerate(zip(snapshot.ids, snapshot.names, strict=True)) if passes(*pair)]
+            rows = np.array(found, dtype=np.intp)
+        known[match] = rows
+    return rows
+
+
+# Values and truths as columns. Arrays of a constant are 0-dimensional and spread out when they meet a column.
+
+
+class _Values(NamedTuple):
+    """Numbers (float64) or case-folded text (object), and where they are known."""
+
+    values: NDArray[Any]
+    known: NDArray[np.bool_]
+
+
+class _Truths(NamedTuple):
+    """Where it is true and where it is false; unknown where neither. Kleene's tables are one operation each here."""
+
+    true: NDArray[np.bool_]
+    false: NDArray[np.bool_]
+
+
+_NOTHING = _Values(np.array(np.nan), np.array(False))
+_ALWAYS = _Truths(np.array(True), np.array(False))
+
+_ARITHMETIC: Mapping[Op, Callable[[Any, Any], Any]] = {
+    Op.ADD: np.add,
+    Op.SUB: np.subtract,
+    Op.MUL: np.multiply,
+    Op.DIV: np.divide,
+}
+_COMPARE: Mapping[Op, Callable[[Any, Any], Any]] = {
+    Op.LT: np.less,
+    Op.LE: np.less_equal,
+    Op.GT: np.greater,
+    Op.GE: np.greater_equal,
+    Op.EQ: np.equal,
+    Op.NE: np.not_equal,
+}
+
+
+class Evaluation:
+    """Rules over one snapshot; what several rules have in common (keys, comparisons, matches) is worked out once."""
+
+    def __init__(self, snapshot: Snapshot, selector: Selector | None = None) -> None:
+        self._snapshot = snapshot
+        self._rows = (selector or Selector()).known(snapshot)
+        self._columns: dict[tuple[str, bool], _Values] = {}
+        self._leaves: dict[tuple[Node, tuple[Literal, ...]], _Truths] = {}
+
+    def verdicts(self, rule: Rule) -> Verdicts:
+        """What this rule says of every entity it covers."""
+        rows = rows_of(rule.match, self._snapshot, self._rows)
+        with np.errstate(all="ignore"):  # x / 0 and the like are unknown, found by looking at the result
+            whens = {each.level: self._truths(each.when, rule) for each in rule.levels}
+            clear = self._truths(rule.clear, rule) if rule.clear is not None else None
+            guard = self._truths(rule.guard, rule) if rule.guard is not None else _ALWAYS
+        return Verdicts(
+            rule=rule,
+            snapshot=self._snapshot,
+            rows=rows,
+            levels={level: self._narrow(when, rows) for level, when in whens.items()},
+            clear={level: self._narrow(clear or _Truths(when.false, when.true), rows) for level, when in whens.items()},
+            guard=self._narrow(guard, rows),
+        )
+
+    def _narrow(self, truths: _Truths, rows: NDArray[np.intp]) -> NDArray[np.int8]:
+        true, false = truths
+        codes = np.add(true, np.add(true, false, dtype=np.int8), dtype=np.int8) - np.int8(1)  # 1+1-1, 0+1-1, 0+0-1
+        if np.ndim(codes) == 0:
+            return np.full(len(rows), codes, dtype=np.int8)
+        return codes if len(rows) == len(self._snapshot) else codes[rows]
+
+    def _truths(self, node: Condition, rule: Rule) -> _Truths:
+        match node:
+            case Not(operand=operand):
+                true, false = self._truths(operand, rule)
+                return _Truths(false, true)
+            case And(parts=parts):
+                true, false = self._truths(parts[0], rule)
+                for part in parts[1:]:
+                    more = self._truths(part, rule)
+                    true, false = true & more.true, false | more.false
+                return _Truths(true, false)
+            case Or(parts=parts):
+                true, false = self._truths(parts[0], rule)
+                for part in parts[1:]:
+                    more = self._truths(part, rule)
+                    true, false = true | more.true, false & more.false
+                return _Truths(true, false)
+            case _:
+                given = tuple(parameter(rule, each.name) for each in walk(node) if isinstance(each, Param))
+                truths = self._leaves.get((node, given))
+                if truths is None:
+                    truths = self._leaves[node, given] = self._leaf(node, rule)
+                return truths
+
+    def _leaf(self, node: Compare | In | IsMissing, rule: Rule) -> _Truths:
+        match node:
+            case Compare(op=op, left=left, right=right):
+                return _compare(op, self._values(left, rule), self._values(right, rule))
+            case In(left=left, choices=choices):
+                value = self._values(left, rule)
+                true = np.zeros(np.shape(value.known), dtype=np.bool_)
+                for choice in choices:
+                    true = true | _compare(Op.EQ, value, _constant(choice)).true
+                return _Truths(true, value.known & ~true)
+            case IsMissing(key=key, negated=negated):
+                known = self._column(key).known
+                return _Truths(known, ~known) if negated else _Truths(~known, known)
+
+    def _values(self, node: Value, rule: Rule) -> _Values:
+        match node:
+            case Literal():
+                return _constant(node)
+            case Param(name=name):
+                return _constant(parameter(rule, name))
+            case Key():
+                return self._column(node)
+            case Arithmetic(op=op, left=left, right=right):
+                a, b = self._values(left, rule), self._values(right, rule)
+                if _is_text(a) or _is_text(b):
+                    return _NOTHING
+                values = _ARITHMETIC[op](a.values, b.values)
+                return _Values(values, a.known & b.known & np.isfinite(values))
+
+    def _column(self, key: Key) -> _Values:
+        text = key.type is ValueType.TEXT
+        values = self._columns.get((key.key, text))
+        if values is None:
+            column = self._snapshot.columns.get(key.key)
+            values = self._columns[key.key, text] = _load(column, text, len(self._snapshot))
+        return values
+
+
+def _load(column: Column | None, text: bool, rows: int) -> _Values:
+    # A column of the other kind than the condition was written for holds nothing that it could be compared with.
+    if column is None or column.is_text is not text:
+        return _Values(np.full(rows, np.nan), np.zeros(rows, dtype=np.bool_))
+    present = column.presence == Presence.PRESENT
+    if text:
+        folded = np.empty(rows, dtype=np.object_)
+        folded[:] = [str(each).casefold() for each in column.values.tolist()]
+        return _Values(folded, present)
+    return _Values(column.values, present & np.isfinite(column.values.astype(np.float64, copy=False)))
+
+
+def _constant(literal: Literal) -> _Values:
+    if isinstance(literal.value, str):
+        return _Values(np.array(literal.value.casefold(), dtype=np.object_), np.array(True))
+    return _Values(np.array(float(literal.value)), np.array(bool(np.isfinite(literal.value))))
+
+
+def _is_text(values: _Values) -> bool:
+    return bool(values.values.dtype == np.object_)
+
+
+def _compare(op: Op, left: _Values, right: _Values) -> _Truths:
+    known = left.known & right.known
+    text = _is_text(left)
+    if text is not _is_text(right) or (text and op not in (Op.EQ, Op.NE)):
+        return _Truths(np.zeros_like(known), np.zeros_like(known))  # not comparable: unknown
+    result = np.asarray(_COMPARE[op](left.values, right.values), dtype=np.bool_)
+    return _Truths(result & known, ~result & known)
+
+
+def evaluate(rule: Rule, snapshot: Snapshot, selector: Selector | None = None) -> Verdicts:
+    """What one rule says of every entity it covers. The snapshot is of the rule's scope."""
+    return Evaluation(snapshot, selector).verdicts(rule)
+
+
+def evaluate_all(rules: Sequence[Rule], snapshot: Snapshot, selector: Selector | None = None) -> list[Verdicts]:
+    """The verdicts of those rules that look at the snapshot's scope, in their order.
+
+    Hand in the tenant's `Selector` from poll to poll: without it, names are matched against globs anew each time.
+    """
+    evaluation = Evaluation(snapshot, selector)
+    return [evaluation.verdicts(rule) for rule in rules if rule.scope is snapshot.scope]

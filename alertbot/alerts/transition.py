@@ -1,0 +1,463 @@
+"""Alert + observation + now to the next alert; the table of states.
+
+Nothing here reads a clock or remembers anything: what a decision needs of the past is in the alert. So a restart,
+however long, repeats nothing and forgets nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import Enum, StrEnum
+from typing import Any
+
+import numpy as np
+
+from alertbot.alerts import wording
+from alertbot.alerts.alert import About, Alert, Change, Fingerprint, Measure, Reason, State
+from alertbot.alerts.evaluate import Truth, Verdicts, covers
+from alertbot.alerts.explain import measure
+from alertbot.alerts.snapshot import Snapshot
+from alertbot.errors import ImpossibleMove
+from alertbot.rules.catalogue import Scope
+from alertbot.rules.rule import Level, NoData, Rule, RuleSet
+
+MISSED_LIMIT = 3  # complete polls in a row without the entity that end its alert
+EMPTY_LIMIT = 3  # empty answers in a row that are taken for partial ones
+
+
+class Event(StrEnum):
+    """What a poll means for an alert."""
+
+    HOLDS = "holds"  # some level holds, no `for` is over
+    FIRES = "fires"  # a level's `for` is over
+    LAPSES = "lapses"  # nothing holds any more, and nothing had fired
+    STAYS = "stays"  # as it was
+    RISES = "rises"  # a higher level's `for` is over
+    CLEARS = "clears"  # `clear` holds, `keep_firing_for` is not over
+    EASES = "eases"  # the same, but a lower level still holds
+    RETURNS = "returns"  # it holds again, or is not clear any more
+    FALLS = "falls"  # clear for `keep_firing_for`, and a lower level's `for` is over
+    RESOLVES = "resolves"  # clear for `keep_firing_for`
+    VANISHES = "vanishes"  # three complete polls in a row did not have the entity
+    REMOVED = "removed"  # the rule is gone, or does not cover the entity any more
+
+
+TRANSITIONS: Mapping[tuple[State, Event], State] = {
+    (State.INACTIVE, Event.HOLDS): State.PENDING,
+    (State.INACTIVE, Event.FIRES): State.FIRING,
+    (State.PENDING, Event.HOLDS): State.PENDING,
+    (State.PENDING, Event.FIRES): State.FIRING,
+    (State.PENDING, Event.LAPSES): State.INACTIVE,
+    (State.PENDING, Event.VANISHES): State.INACTIVE,
+    (State.PENDING, Event.REMOVED): State.INACTIVE,
+    (State.FIRING, Event.STAYS): State.FIRING,
+    (State.FIRING, Event.RISES): State.FIRING,
+    (State.FIRING, Event.CLEARS): State.RECOVERING,
+    (State.FIRING, Event.EASES): State.FIRING,
+    (State.FIRING, Event.RETURNS): State.FIRING,
+    (State.FIRING, Event.FALLS): State.FIRING,
+    (State.FIRING, Event.RESOLVES): State.INACTIVE,
+    (State.FIRING, Event.VANISHES): State.INACTIVE,
+    (State.FIRING, Event.REMOVED): State.INACTIVE,
+    (State.RECOVERING, Event.STAYS): State.RECOVERING,
+    (State.RECOVERING, Event.RISES): State.FIRING,
+    (State.RECOVERING, Event.CLEARS): State.RECOVERING,
+    (State.RECOVERING, Event.EASES): State.FIRING,
+    (State.RECOVERING, Event.RETURNS): State.FIRING,
+    (State.RECOVERING, Event.FALLS): State.FIRING,
+    (State.RECOVERING, Event.RESOLVES): State.INACTIVE,
+    (State.RECOVERING, Event.VANISHES): State.INACTIVE,
+    (State.RECOVERING, Event.REMOVED): State.INACTIVE,
+}
+
+# Why somebody is told. An event that is not here, and any end of a pending alert, tells nobody.
+REASONS: Mapping[Event, Reason] = {
+    Event.FIRES: Reason.FIRED,
+    Event.RISES: Reason.LEVEL_UP,
+    Event.FALLS: Reason.LEVEL_DOWN,
+    Event.RESOLVES: Reason.RESOLVED,
+    Event.VANISHES: Reason.NO_LONGER_REPORTED,
+    Event.REMOVED: Reason.RULE_REMOVED,
+}
+
+
+def move(state: State, event: Event) -> State:
+    """The state that follows. Raises ImpossibleMove where the table has no such move."""
+    try:
+        return TRANSITIONS[state, event]
+    except KeyError:
+        raise ImpossibleMove(f"an alert that is {state} cannot take the event {event}") from None
+
+
+class Sight(Enum):
+    """Whether the poll saw the entity."""
+
+    SEEN = "seen"
+    UNSEEN = "unseen"  # it was not in a partial answer
+    GONE = "gone"  # it was not in a complete one
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What one poll says of one rule for one entity. Of an entity that was not seen all is unknown.
+
+    `measure` gives the comparison that a card shows for a level; it is asked at most twice a step.
+    """
+
+    key: Fingerprint
+    entity_name: str
+    parent_name: str
+    sight: Sight
+    guard: Truth
+    levels: Mapping[Level, Truth]
+    clear: Mapping[Level, Truth]
+    measure: Callable[[Level], Measure | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Move:
+    """What a step comes to: the event, the level after it and the clock of recovering."""
+
+    event: Event
+    level: Level
+    recovering_since: datetime | None = None
+
+
+def step(alert: Alert | None, seen: Observation, rule: Rule, now: datetime) -> Change | None:
+    """The next state of one alert; None where nothing changes that is worth storing.
+
+    `alert` is None, or one that is not over. The rule covers the entity.
+    """
+    missed = 0
+    if alert is not None and seen.sight is not Sight.SEEN:
+        missed = alert.missed + (seen.sight is Sight.GONE)
+        if missed >= MISSED_LIMIT:
+            gone = replace(alert, missed=missed, measure=seen.measure(alert.level))
+            return _end(alert, gone, Event.VANISHES, now, wording.not_reported(missed, MISSED_LIMIT))
+    if seen.guard is not Truth.TRUE:
+        if alert is None or alert.missed == missed:
+            return None
+        why = wording.not_reported(missed, MISSED_LIMIT) if missed else "reported again"
+        return Change(alert, replace(alert, missed=missed), None, why)
+
+    levels, clear = settle(seen.levels, seen.clear, rule.no_data)
+    since: dict[Level, datetime] = {}
+    satisfied: list[Level] = []
+    for each in rule.levels:
+        began = alert.since.get(each.level) if alert is not None else None
+        if levels[each.level] is Truth.TRUE:
+            began = began or now
+            if now - began >= each.hold:
+                satisfied.append(each.level)
+        if began is not None and levels[each.level] is not Truth.FALSE:
+            since[each.level] = began
+
+    if alert is None or alert.state is State.PENDING:
+        if satisfied:
+            taken = _Move(Event.FIRES, max(satisfied))
+        elif since:
+            taken = _Move(Event.HOLDS, max(since))
+        elif alert is None:
+            return None
+        else:
+            taken = _Move(Event.LAPSES, alert.level)
+    else:
+        taken = _judge_open(alert, rule, levels, clear, satisfied, now)
+
+    start = _fresh(seen, rule, taken.level, now) if alert is None else alert
+    after, fresh = _follow(start, taken, seen, rule, since, missed, now)
+    if alert is not None and not fresh:
+        return None
+    why = _why(alert, after, taken, seen, rule, levels, now)
+    if after.state is State.INACTIVE:
+        assert alert is not None
+        return _end(alert, after, taken.event, now, why)
+    return Change(alert, after, REASONS.get(taken.event), why)
+
+
+def settle(
+    levels: Mapping[Level, Truth], clear: Mapping[Level, Truth], no_data: NoData
+) -> tuple[Mapping[Level, Truth], Mapping[Level, Truth]]:
+    """What unknown counts as, by the rule's `no_data`: each level's condition and `clear`."""
+    if no_data is NoData.KEEP or (Truth.UNKNOWN not in levels.values() and Truth.UNKNOWN not in clear.values()):
+        return levels, clear
+    if no_data is NoData.CLEAR:
+        quiet = {level: Truth.FALSE if each is Truth.UNKNOWN else each for level, each in levels.items()}
+        over = {level: Truth.TRUE if Truth.UNKNOWN in (each, levels[level]) else each for level, each in clear.items()}
+        return quiet, over
+    lowest = min(levels)
+    if levels[lowest] is not Truth.UNKNOWN:
+        return levels, clear
+    burning = {level: Truth.FALSE if each is Truth.UNKNOWN else each for level, each in clear.items()}
+    return {**levels, lowest: Truth.TRUE}, {**burning, lowest: Truth.FALSE}
+
+
+def _judge_open(
+    alert: Alert,
+    rule: Rule,
+    levels: Mapping[Level, Truth],
+    clear: Mapping[Level, Truth],
+    satisfied: Sequence[Level],
+    now: datetime,
+) -> _Move:
+    level, clock = alert.level, alert.recovering_since
+    if satisfied and max(satisfied) > level:
+        return _Move(Event.RISES, max(satisfied))
+    lower = [each for each in levels if each < level and levels[each] is Truth.TRUE]
+    if level not in levels:  # the rule was edited and has this level no more: what holds now counts
+        if lower:
+            return _Move(Event.FALLS, max(lower))
+        over = all(each is Truth.FALSE for each in levels.values())
+        return _Move(Event.RESOLVES if over else Event.STAYS, level, clock)
+    if levels[level] is Truth.TRUE or clear[level] is Truth.FALSE:
+        recovering = clock is not None or alert.state is State.RECOVERING
+        return _Move(Event.RETURNS if recovering else Event.STAYS, level)
+    if clear[level] is Truth.UNKNOWN:
+        return _Move(Event.STAYS, level, clock)
+    clock = clock or now
+    if now - clock < rule.keep_firing_for:
+        return _Move(Event.EASES if lower else Event.CLEARS, level, clock)
+    ready = [each for each in satisfied if each < level]
+    return _Move(Event.FALLS, max(ready)) if ready else _Move(Event.RESOLVES, level, clock)
+
+
+def _fresh(seen: Observation, rule: Rule, level: Level, now: datetime) -> Alert:
+    return Alert(
+        key=seen.key,
+        entity_name=seen.entity_name,
+        parent_name=seen.parent_name,
+        about=_about(rule, level, None),
+        state=State.INACTIVE,
+        level=level,
+        since={},
+        pending_since=now,
+    )
+
+
+def _follow(
+    alert: Alert,
+    taken: _Move,
+    seen: Observation,
+    rule: Rule,
+    since: Mapping[Level, datetime],
+    missed: int,
+    now: datetime,
+) -> tuple[Alert, bool]:
+    """The alert after the move, and whether anything of it is new. `seen_at` alone is not: it moves at each poll."""
+    level = taken.level
+    state = move(alert.state, taken.event)
+    measured = seen.measure(level) if rule.level(level) is not None else alert.measure
+    peak, peak_at = _peak(alert, measured, now)
+    changes: dict[str, Any] = {
+        "entity_name": seen.entity_name,
+        "parent_name": seen.parent_name,
+        "about": _about(rule, level, alert.about),
+        "state": state,
+        "level": level,
+        "since": since,
+        "recovering_since": taken.recovering_since,
+        "measure": measured,
+        "peak": peak,
+        "peak_at": peak_at,
+        "missed": missed,
+    }
+    if taken.event is Event.FIRES:
+        changes["fired_at"] = now
+    if state is State.FIRING:
+        changes["highest"] = max(alert.highest or level, level)
+    if all(getattr(alert, name) == value for name, value in changes.items()):
+        return alert, False
+    return replace(alert, seen_at=now, **changes), True
+
+
+def _about(rule: Rule, level: Level, before: About | None) -> About:
+    found = rule.level(level)
+    condition = found.text if found is not None else before.condition if before is not None else ""
+    return About(rule.title, condition, rule.template, rule.runbook, rule.labels)
+
+
+def _peak(alert: Alert, measured: Measure | None, now: datetime) -> tuple[float | None, datetime | None]:
+    """The worst value so far. It begins anew where something else is measured: a peak of another key means nothing."""
+    if measured is None or isinstance(measured.value, str):
+        return None, None
+    old = alert.measure
+    kept = alert.peak
+    if old is None or (old.label, old.type, old.rises) != (measured.label, measured.type, measured.rises):
+        kept = None
+    if measured.value is None:
+        return kept, alert.peak_at if kept is not None else None
+    if kept is None or (measured.value > kept if measured.rises else measured.value < kept):
+        return measured.value, now
+    return kept, alert.peak_at
+
+
+def _end(before: Alert, after: Alert, event: Event, now: datetime, why: str) -> Change:
+    """An open alert becomes history, with its reason; a pending one is forgotten, and nobody is told."""
+    state = move(before.state, event)
+    if not before.open:
+        return Change(before, replace(after, state=state, since={}, seen_at=now), None, why)
+    reason = REASONS[event]
+    ended = replace(after, state=state, since={}, ended_at=now, end_reason=reason, seen_at=now)
+    return Change(before, ended, reason, why)
+
+
+def _why(
+    before: Alert | None,
+    after: Alert,
+    taken: _Move,
+    seen: Observation,
+    rule: Rule,
+    levels: Mapping[Level, Truth],
+    now: datetime,
+) -> str:
+    level, measured = taken.level, after.measure
+    held = now - after.since.get(level, now)
+    if seen.sight is not Sight.SEEN and taken.event is Event.STAYS:
+        return wording.not_reported(after.missed, MISSED_LIMIT) if after.missed else "not in this poll's partial answer"
+    match taken.event:
+        case Event.FIRES | Event.RISES:
+            return wording.holds(measured, held)
+        case Event.HOLDS:
+            if levels[level] is not Truth.TRUE:
+                return wording.unknown(measured)
+            found = rule.level(level)
+            left = found.hold - held if found is not None else timedelta(0)
+            return f"{wording.holds(measured, held)}; {wording.waits(level, left)}"
+        case Event.LAPSES:
+            return wording.holds_no_more(measured)
+        case Event.STAYS:
+            if level not in levels:
+                return f"the rule has no level {level.word} any more"
+            return wording.unknown(measured) if levels[level] is Truth.UNKNOWN else wording.holds(measured, held)
+        case Event.CLEARS | Event.EASES:
+            left = rule.keep_firing_for - (now - (taken.recovering_since or now))
+            then = "over" if taken.event is Event.CLEARS else "lower"
+            return f"{wording.holds_no_more(measured)}; {then} if it stays so for {wording.lasting(left)}"
+        case Event.RETURNS:
+            return (
+                f"{wording.holds(measured)} again" if levels[level] is Truth.TRUE else wording.not_clear(rule, measured)
+            )
+        case Event.FALLS:
+            assert before is not None
+            if before.level not in levels:
+                return f"the rule has no level {before.level.word} any more; {wording.holds(measured, held)}"
+            return f"{wording.holds_no_more(seen.measure(before.level))}; {wording.holds(measured, held)}"
+        case Event.RESOLVES:
+            if level not in levels:
+                return f"the rule has no level {level.word} any more, and no other holds"
+            return wording.holds_no_more(measured)
+        case Event.VANISHES | Event.REMOVED:
+            raise AssertionError("ends of their own")
+
+
+# All alerts of a tenant at once.
+
+
+def advance(
+    alerts: Sequence[Alert],
+    verdicts: Sequence[Verdicts],
+    rules: RuleSet,
+    now: datetime,
+    *,
+    tenant: str,
+    failed_scopes: frozenset[Scope] = frozenset(),
+) -> list[Change]:
+    """What a poll changes for one tenant: its alerts first, in their order, then those that begin.
+
+    `alerts` are those that are not over; those of other tenants are left alone. Scopes in `failed_scopes` change
+    nothing, but for alerts whose rule is gone or does not cover them any more. Alerts come to be only where some
+    level is true (or unknown, where the rule says that this fires): the rest of the entities cost no Python at all.
+    """
+    by_id = {rule.id: rule for rule in rules.rules}
+    judged = {each.rule.id: each for each in verdicts if each.snapshot.scope not in failed_scopes}
+    changes: list[Change] = []
+    taken: set[Fingerprint] = set()
+    for alert in alerts:
+        key = alert.key
+        if key.tenant != tenant or alert.state is State.INACTIVE:
+            continue
+        taken.add(key)
+        rule = by_id.get(key.rule)
+        if rule is None or rule.scope is not key.scope:
+            changes.append(_end(alert, alert, Event.REMOVED, now, f"the rule {key.rule} is gone"))
+            continue
+        verdict = judged.get(rule.id)
+        row = verdict.snapshot.rows.get((key.parent_id, key.entity_id)) if verdict is not None else None
+        place = verdict.position(row) if verdict is not None and row is not None else None
+        if place is None and (row is not None or not covers(rule.match, key.entity_id, alert.entity_name)):
+            changes.append(_end(alert, alert, Event.REMOVED, now, "the rule does not cover it any more"))
+            continue
+        if verdict is None:
+            continue
+        seen = _unseen(alert, verdict) if row is None or place is None else _seen(key, verdict, row, place)
+        change = step(alert, seen, rule, now)
+        if change is not None:
+            changes.append(change)
+    for verdict in judged.values():
+        changes.extend(_beginnings(verdict, taken, tenant, now))
+    return changes
+
+
+def _beginnings(verdict: Verdicts, taken: set[Fingerprint], tenant: str, now: datetime) -> Iterator[Change]:
+    rule, snapshot = verdict.rule, verdict.snapshot
+    begins = np.zeros(len(verdict.rows), dtype=np.bool_)
+    for truths in verdict.levels.values():
+        begins |= truths == Truth.TRUE
+    if rule.no_data is NoData.FIRE:
+        begins |= verdict.levels[rule.levels[0].level] == Truth.UNKNOWN
+    for place in np.flatnonzero(begins & (verdict.guard == Truth.TRUE)).tolist():
+        row = int(verdict.rows[place])
+        parent_id, _ = snapshot.parent(row)
+        key = Fingerprint(tenant, rule.id, rule.scope, parent_id, snapshot.ids[row])
+        if key in taken or snapshot.rows[parent_id, key.entity_id] != row:  # an id that came twice is one entity
+            continue
+        change = step(None, _seen(key, verdict, row, place), rule, now)
+        if change is not None:
+            yield change
+
+
+def _seen(key: Fingerprint, verdict: Verdicts, row: int, place: int) -> Observation:
+    rule, snapshot = verdict.rule, verdict.snapshot
+    return Observation(
+        key=key,
+        entity_name=snapshot.names[row],
+        parent_name=snapshot.parent(row)[1],
+        sight=Sight.SEEN,
+        guard=_TRUTH[verdict.guard[place]],
+        levels={level: _TRUTH[truths[place]] for level, truths in verdict.levels.items()},
+        clear={level: _TRUTH[truths[place]] for level, truths in verdict.clear.items()},
+        measure=lambda level: measure(rule, level, snapshot, row),
+    )
+
+
+_TRUTH = {-1: Truth.UNKNOWN, 0: Truth.FALSE, 1: Truth.TRUE}  # a look-up costs a fifth of Truth(value)
+
+
+def _unseen(alert: Alert, verdict: Verdicts) -> Observation:
+    unknown = {each.level: Truth.UNKNOWN for each in verdict.rule.levels}
+    last = alert.measure
+    missing = replace(last, value=None) if last is not None else None
+    return Observation(
+        key=alert.key,
+        entity_name=alert.entity_name,
+        parent_name=alert.parent_name,
+        sight=Sight.GONE if verdict.snapshot.complete else Sight.UNSEEN,
+        guard=Truth.TRUE if verdict.rule.guard is None else Truth.UNKNOWN,
+        levels=unknown,
+        clear=unknown,
+        measure=lambda _: missing,
+    )
+
+
+def judge(snapshot: Snapshot, known_entities: int, empty_polls: int) -> Snapshot:
+    """An empty answer where there were entities counts as partial for the first three polls.
+
+    `known_entities`: how many the last complete, not so excused, snapshot of this scope had. `empty_polls`: how many
+    polls in a row before this one were empty.
+    """
+    if len(snapshot) or not known_entities or empty_polls >= EMPTY_LIMIT or not snapshot.complete:
+        return snapshot
+    problem = f"nothing was reported where there were {known_entities}"
+    return replace(snapshot, complete=False, problems=(*snapshot.problems, problem))

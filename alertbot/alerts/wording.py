@@ -1,0 +1,93 @@
+"""The sentences that decisions carry: plain words with values, for logs, cards and people. Nothing is escaped here."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from alertbot.alerts.alert import Measure
+from alertbot.rules.rule import Level, Rule
+from alertbot.rules.units import format_duration, format_value
+
+_ABOVE_BELOW = {">": "above", ">=": "at least", "<": "below", "<=": "at most"}
+
+
+def lasting(span: timedelta) -> str:
+    """A length of time as people say it, to the second: `1m 30s`. Polls are never a second exact, so less says more."""
+    return format_duration(timedelta(seconds=round(span.total_seconds())))
+
+
+def shown(measure: Measure, value: float | str | None) -> str:
+    """A value of this measure, with its unit; `no data` where there is none."""
+    return format_value(value, measure.type)
+
+
+def holds(measure: Measure | None, held: timedelta = timedelta(0)) -> str:
+    """Why a condition is true: `2m 10s is above 2m for 30s`."""
+    tail = f" for {lasting(held)}" if held >= timedelta(seconds=1) else ""
+    if measure is None:
+        return f"the condition holds{tail}"
+    if measure.value is None:
+        return f"{measure.label} is missing{tail}"
+    return f"{_stands(measure)}{tail}"
+
+
+def holds_no_more(measure: Measure | None) -> str:
+    """Why a condition is not true any more: `20s is no longer above 2m`."""
+    if measure is None:
+        return "the condition no longer holds"
+    if measure.value is None:
+        return f"{measure.label} is missing, which counts as clear"
+    if _true(measure):  # the condition says more than the card shows, and that other part ended it
+        return f"the condition no longer holds ({measure.label} is {shown(measure, measure.value)})"
+    value, threshold = shown(measure, measure.value), shown(measure, measure.threshold)
+    if measure.op in _ABOVE_BELOW:
+        return f"{value} is no longer {_ABOVE_BELOW[measure.op]} {threshold}"
+    return f"{measure.label} is {value}" + (f", no longer {threshold}" if measure.op == "==" else " again")
+
+
+def unknown(measure: Measure | None) -> str:
+    """Why nothing was decided about a level."""
+    if measure is not None and measure.value is None:
+        return f"{measure.label} is missing"
+    return "not known at the moment"
+
+
+def not_clear(rule: Rule, measure: Measure | None) -> str:
+    """Why recovering stopped though the condition does not hold."""
+    value = "" if measure is None else f"{shown(measure, measure.value)} is "
+    return f"{value}not clear any more" + (f" ({rule.clear_text})" if rule.clear_text else "")
+
+
+def waits(level: Level, left: timedelta) -> str:
+    """What comes of a pending alert: `warning if it stays so for 30s`."""
+    return f"{level.word} if it stays so for {lasting(left)}"
+
+
+def not_reported(missed: int, limit: int) -> str:
+    """An entity that a complete poll did not have."""
+    return f"not reported any more for {missed} {'poll' if missed == 1 else 'polls'}" + (
+        "" if missed >= limit else f"; over after {limit}"
+    )
+
+
+def _stands(measure: Measure) -> str:
+    value, threshold = shown(measure, measure.value), shown(measure, measure.threshold)
+    if measure.op in _ABOVE_BELOW:
+        return f"{value} is {_ABOVE_BELOW[measure.op]} {threshold}"
+    return f"{measure.label} is {value}" + (f", not {threshold}" if measure.op == "!=" else "")
+
+
+def _true(measure: Measure) -> bool:
+    value, threshold = measure.value, measure.threshold
+    if isinstance(value, str) and isinstance(threshold, str):
+        return (value.casefold() == threshold.casefold()) is (measure.op == "==")
+    if not isinstance(value, float) or not isinstance(threshold, float):
+        return False
+    return {
+        ">": value > threshold,
+        ">=": value >= threshold,
+        "<": value < threshold,
+        "<=": value <= threshold,
+        "==": value == threshold,
+        "!=": value != threshold,
+    }[measure.op]
