@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
-from alertbot.alerts import wording
-from alertbot.alerts.alert import ENDS, Alert, Change, Fingerprint, Notice, NoticeKind, Reason, notice_id
+from alertbot.alerts.alert import Alert, Change, Fingerprint, Notice, NoticeKind, Reason, notice_id
 from alertbot.rules.rule import Level, Rule, RuleSet
 
 
@@ -21,7 +20,9 @@ def decide(
 
     `open_cards`: the channels, as configured, that have a card of an alert (`Store.cards`). What fires gets a card in
     the channel of its level; all that follows is a line in every channel that has the card. A level that rises gets a
-    card where its channel has none yet. An alert without a card anywhere ends without a word.
+    card where its channel has none yet. An alert without a card anywhere ends without a word. The text of a notice is
+    the change's `why` and no more: whoever shows it says what happened from reason and level, and in the reader's zone
+    when. `mention` is for cards and for rises; a line that falls or ends calls nobody.
     """
     by_id = {rule.id: rule for rule in rules.rules}
     notices: list[Notice] = []
@@ -44,14 +45,13 @@ def _notices(
         yield _notice(NoticeKind.CARD, alert, wanted, reason, change.why, now, mention=mention)
         return
     rises = reason is Reason.LEVEL_UP
-    text = _line(change, reason)
     for channel in sorted(cards):
         yield _notice(
             NoticeKind.LINE,
             alert,
             channel,
             reason,
-            text,
+            change.why,
             now,
             mention=mention if rises else (),
             broadcast=rises and alert.level is Level.CRITICAL,
@@ -84,19 +84,3 @@ def _notice(
         mention=mention,
         broadcast=broadcast,
     )
-
-
-def _line(change: Change, reason: Reason) -> str:
-    """What a thread line says. No times of day: whoever shows it knows the reader's zone."""
-    alert = change.after
-    if reason is Reason.LEVEL_UP:
-        return f"{alert.level.word.capitalize()} now: {change.why}"
-    if reason is Reason.LEVEL_DOWN:
-        return f"Back to {alert.level.word}: {change.why}"
-    assert reason in ENDS, f"a poll does not decide {reason}"
-    began = alert.fired_at
-    after = (
-        f" after {wording.lasting(alert.ended_at - began)}" if began is not None and alert.ended_at is not None else ""
-    )
-    word = "Resolved" if reason is Reason.RESOLVED else "Ended"
-    return f"{word}{after}: {change.why}"

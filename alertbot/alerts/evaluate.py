@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from alertbot.alerts.snapshot import Column, Presence, Snapshot
 from alertbot.rules.catalogue import Scope, ValueType
-from alertbot.rules.rule import Level, Match, Rule
+from alertbot.rules.rule import Level, Match, Rule, RuleSet
 from alertbot.rules.tree import (
     And,
     Arithmetic,
@@ -310,10 +310,13 @@ def evaluate(rule: Rule, snapshot: Snapshot, selector: Selector | None = None) -
     return Evaluation(snapshot, selector).verdicts(rule)
 
 
-def evaluate_all(rules: Sequence[Rule], snapshot: Snapshot, selector: Selector | None = None) -> list[Verdicts]:
-    """The verdicts of those rules that look at the snapshot's scope, in their order.
+def evaluate_all(
+    rules: RuleSet, snapshots: Mapping[Scope, Snapshot], selector: Selector | None = None
+) -> list[Verdicts]:
+    """The verdicts of those rules whose scope was seen, in the order of the rules.
 
     Hand in the tenant's `Selector` from poll to poll: without it, names are matched against globs anew each time.
     """
-    evaluation = Evaluation(snapshot, selector)
-    return [evaluation.verdicts(rule) for rule in rules if rule.scope is snapshot.scope]
+    selector = selector or Selector()
+    evaluations = {scope: Evaluation(snapshot, selector) for scope, snapshot in snapshots.items()}
+    return [evaluations[rule.scope].verdicts(rule) for rule in rules.rules if rule.scope in evaluations]

@@ -170,7 +170,7 @@ def step(alert: Alert | None, seen: Observation, rule: Rule, now: datetime) -> C
     after, fresh = _follow(start, taken, seen, rule, since, missed, now)
     if alert is not None and not fresh:
         return None
-    why = _why(alert, after, taken, seen, rule, levels, now)
+    why = _why(alert, after, taken, seen, rule, levels, clear, now)
     if after.state is State.INACTIVE:
         assert alert is not None
         return _end(alert, after, taken.event, now, why)
@@ -310,6 +310,7 @@ def _why(
     seen: Observation,
     rule: Rule,
     levels: Mapping[Level, Truth],
+    clear: Mapping[Level, Truth],
     now: datetime,
 ) -> str:
     level, measured = taken.level, after.measure
@@ -330,20 +331,24 @@ def _why(
         case Event.STAYS:
             if level not in levels:
                 return f"the rule has no level {level.word} any more"
-            return wording.unknown(measured) if levels[level] is Truth.UNKNOWN else wording.holds(measured, held)
+            if levels[level] is Truth.TRUE:
+                return wording.holds(measured, held)
+            if levels[level] is Truth.FALSE and clear[level] is Truth.FALSE:
+                return wording.not_clear(rule, measured, "not clear yet")
+            return wording.unknown(measured)
         case Event.CLEARS | Event.EASES:
             left = rule.keep_firing_for - (now - (taken.recovering_since or now))
-            then = "over" if taken.event is Event.CLEARS else "lower"
+            then = "resolved" if taken.event is Event.CLEARS else "back to a lower level"
             return f"{wording.holds_no_more(measured)}; {then} if it stays so for {wording.lasting(left)}"
         case Event.RETURNS:
-            return (
-                f"{wording.holds(measured)} again" if levels[level] is Truth.TRUE else wording.not_clear(rule, measured)
-            )
+            if levels[level] is Truth.TRUE:
+                return f"{wording.holds(measured)} again"
+            return wording.not_clear(rule, measured, "not clear any more")
         case Event.FALLS:
             assert before is not None
             if before.level not in levels:
                 return f"the rule has no level {before.level.word} any more; {wording.holds(measured, held)}"
-            return f"{wording.holds_no_more(seen.measure(before.level))}; {wording.holds(measured, held)}"
+            return wording.holds_less(seen.measure(before.level), measured, held)
         case Event.RESOLVES:
             if level not in levels:
                 return f"the rule has no level {level.word} any more, and no other holds"

@@ -45,6 +45,16 @@ def holds_no_more(measure: Measure | None) -> str:
     return f"{measure.label} is {value}" + (f", no longer {threshold}" if measure.op == "==" else " again")
 
 
+def holds_less(high: Measure | None, low: Measure | None, held: timedelta) -> str:
+    """Why a lower level follows a higher one: `1m 40s is no longer above 2m, but above 1m for 30s`."""
+    more, less = holds_no_more(high), holds(low, held)
+    if high is not None and low is not None and low.op in _ABOVE_BELOW and high.value == low.value:
+        start = f"{shown(low, low.value)} is "
+        if high.label == low.label and more.startswith(start) and less.startswith(start):
+            return f"{more}, but {less.removeprefix(start)}"
+    return f"{more}; {less}"
+
+
 def unknown(measure: Measure | None) -> str:
     """Why nothing was decided about a level."""
     if measure is not None and measure.value is None:
@@ -52,10 +62,10 @@ def unknown(measure: Measure | None) -> str:
     return "not known at the moment"
 
 
-def not_clear(rule: Rule, measure: Measure | None) -> str:
-    """Why recovering stopped though the condition does not hold."""
+def not_clear(rule: Rule, measure: Measure | None, words: str) -> str:
+    """Why it does not end though the condition does not hold: `50s is not clear yet (waiting.rt < 45s)`."""
     value = "" if measure is None else f"{shown(measure, measure.value)} is "
-    return f"{value}not clear any more" + (f" ({rule.clear_text})" if rule.clear_text else "")
+    return f"{value}{words}" + (f" ({rule.clear_text})" if rule.clear_text else "")
 
 
 def waits(level: Level, left: timedelta) -> str:

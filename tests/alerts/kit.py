@@ -86,8 +86,9 @@ def poll(
     failed: frozenset[Scope] = frozenset(),
 ) -> list[Change]:
     """Evaluate and advance, as a poll does."""
-    verdicts = [each for seen in snapshots for each in evaluate_all(rules, seen)]
-    return advance(alerts, verdicts, RuleSet(tuple(rules)), now, tenant=TENANT, failed_scopes=failed)
+    together = RuleSet(tuple(rules))
+    verdicts = evaluate_all(together, {seen.scope: seen for seen in snapshots})
+    return advance(alerts, verdicts, together, now, tenant=TENANT, failed_scopes=failed)
 
 
 def keep(alerts: Sequence[Alert], changes: Sequence[Change]) -> list[Alert]:

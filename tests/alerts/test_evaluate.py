@@ -13,7 +13,7 @@ from alertbot.alerts.evaluate import Selector, Truth, covers, evaluate, evaluate
 from alertbot.alerts.explain import truth
 from alertbot.alerts.snapshot import Column, Presence, Snapshot
 from alertbot.rules.catalogue import Scope, ValueType
-from alertbot.rules.rule import Level, Match, Rule
+from alertbot.rules.rule import Level, Match, Rule, RuleSet
 from alertbot.rules.tree import (
     And,
     Arithmetic,
@@ -119,7 +119,7 @@ def test_parameters_come_from_the_rule() -> None:
     condition = Compare(Op.GT, key(WAIT), Param("warn", ValueType.DURATION))
     low = rule(level(Level.WARNING, condition), id="low", params={"warn": number(10, ValueType.DURATION)})
     high = rule(level(Level.WARNING, condition), id="high", params={"warn": number(99, ValueType.DURATION)})
-    verdicts = evaluate_all([low, high], snapshot({WAIT: [50]}))
+    verdicts = evaluate_all(RuleSet((low, high)), {Scope.QUEUE: snapshot({WAIT: [50]})})
     assert [int(each.levels[Level.WARNING][0]) for each in verdicts] == [T, F]
 
 
@@ -172,8 +172,8 @@ def test_selector_follows_the_entities() -> None:
 
 def test_only_rules_of_the_scope_are_evaluated() -> None:
     """A snapshot of queues says nothing of agents."""
-    rules = [rule(), rule(id="agents", scope=Scope.AGENT)]
-    assert [each.rule.id for each in evaluate_all(rules, snapshot({WAIT: [1]}))] == ["longest-wait"]
+    rules = RuleSet((rule(), rule(id="agents", scope=Scope.AGENT)))
+    assert [each.rule.id for each in evaluate_all(rules, {Scope.QUEUE: snapshot({WAIT: [1]})})] == ["longest-wait"]
 
 
 # Columns against the scalar interpreter.
@@ -258,6 +258,6 @@ def test_shared_work_changes_nothing(first: Condition, second: Condition, seen: 
         rule(level(Level.WARNING, second), id="b", params={"p": number(1.0), "q": number(7.0)}),
         rule(level(Level.WARNING, And((first, second))), id="c", params=PARAMS),
     ]
-    for together in evaluate_all(rules, seen):
+    for together in evaluate_all(RuleSet(tuple(rules)), {seen.scope: seen}):
         alone = evaluate(together.rule, seen)
         assert together.levels[Level.WARNING].tolist() == alone.levels[Level.WARNING].tolist()
