@@ -57,7 +57,7 @@ def answer(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
     if found is None:
         near = _nearest(command.name)
         hint = f"Did you mean {view.command} {near.usage}?" if near else f"There are: {', '.join(_BY_NAME)}."
-        return problem(f"There is no {echo(command.name)}.", hint, f"{view.command} help says more.")
+        return problem(f"There is no subcommand {echo(command.name)}.", hint, f"{view.command} help says more.")
     return found.answer(view, command, asker, now)
 
 
@@ -71,7 +71,7 @@ def _help(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
         name = command.args[0].casefold()
         found = _BY_NAME.get(name) or _nearest(name)
         if found is None:
-            return problem(f"There is no {echo(name)}.", f"There are: {', '.join(_BY_NAME)}.")
+            return problem(f"There is no subcommand {echo(name)}.", f"There are: {', '.join(_BY_NAME)}.")
         return Reply((Line(f"{view.command} {found.usage}", code=True), Line(found.help)))
     rows = tuple((each.usage, each.help) for each in COMMANDS)
     return Reply(

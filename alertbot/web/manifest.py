@@ -1,0 +1,62 @@
+"""The Slack app manifest (docs.slack.dev/reference/app-manifest): what to paste when the app is made."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+EVENTS_PATH = "/slack/events"
+
+_SCOPES = (
+    "chat:write",  # cards, edits, thread lines
+    "commands",  # the slash command
+    "channels:history",  # to look, after a lost answer, whether a card was posted
+    "groups:history",  # the same in private channels
+    "channels:read",  # channel names to ids
+    "groups:read",
+    "usergroups:read",  # slack.may_change.usergroups
+)
+
+
+def manifest(command: str, url: str | None) -> dict[str, Any]:
+    """The manifest for a bot whose slash command is `command`; Socket Mode unless `url` is given.
+
+    `url` is the bot's public address, with or without the path of the endpoint (`/slack/events`). Tokens and the
+    signing secret are no part of a manifest: Slack shows them once the app exists.
+    """
+    request = {"url": _endpoint(url)} if url else {}
+    return {
+        "_metadata": {"major_version": 1, "minor_version": 1},
+        "display_information": {
+            "name": "alertbot",
+            "description": "Threshold alerts for a contact centre on 8x8",
+            "background_color": "#2c2d30",
+        },
+        "features": {
+            "bot_user": {"display_name": "alertbot", "always_online": True},
+            "slash_commands": [
+                {
+                    "command": command,
+                    "description": "Ask what is going on in the contact centre",
+                    "usage_hint": "help | status | alerts | queue NAME | ack ID",
+                    "should_escape": False,  # `#17` and names are meant as typed
+                    **request,
+                }
+            ],
+        },
+        "oauth_config": {"scopes": {"bot": list(_SCOPES)}},
+        "settings": {
+            "interactivity": {"is_enabled": True, **({"request_url": request["url"]} if request else {})},
+            "socket_mode_enabled": url is None,
+            "org_deploy_enabled": False,
+            "token_rotation_enabled": False,
+        },
+    }
+
+
+def _endpoint(url: str) -> str:
+    parts = urlsplit(url)
+    path = parts.path.rstrip("/")
+    if not path.endswith(EVENTS_PATH):
+        path += EVENTS_PATH
+    return urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))

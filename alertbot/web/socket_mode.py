@@ -1,0 +1,158 @@
+"""Socket Mode: Slack's requests over a WebSocket that we open (docs.slack.dev/apis/events-api/using-socket-mode).
+
+slack_sdk keeps the connection alive (ping, reconnect, Slack's own `disconnect` frames). What is added here: a first
+connect that fails is told in one line and tried again, and a watchdog begins anew where the library stays silent
+(python-slack-sdk#1701).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import threading
+import time
+from http.client import HTTPException
+
+from slack_bolt import App
+from slack_bolt.adapter.socket_mode import SocketModeHandler
+from slack_sdk import WebClient
+from slack_sdk.errors import SlackApiError, SlackClientError
+
+_log = logging.getLogger(__name__)
+
+_CREDENTIALS = frozenset(
+    {"invalid_auth", "not_authed", "not_allowed_token_type", "token_revoked", "token_expired", "account_inactive"}
+)
+
+
+class SocketMode:
+    """One Socket Mode connection, kept up from `start()` to `stop()`.
+
+    `client` says where the Web API is and how it is reached; `app_token` (xapp-…) is what opens the socket.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        app_token: str,
+        client: WebClient,
+        *,
+        first_wait: float = 2.0,
+        longest_wait: float = 300.0,
+        check_every: float = 5.0,
+        silent_for: float = 90.0,
+    ) -> None:
+        """Waits in seconds: between tries (doubling up to the longest), between looks at the connection, and how long
+        one may be down before it is begun anew."""
+        self._app, self._token = app, app_token
+        self._web = WebClient(base_url=client.base_url, timeout=10, ssl=client.ssl, proxy=client.proxy)
+        self._first_wait, self._longest_wait = first_wait, longest_wait
+        self._check_every, self._silent_for = check_every, silent_for
+        # The library tells each failed try in two or three lines; ours is the one that people read.
+        self._library_log = logging.getLogger("alertbot.web.socket_mode.library")
+        self._library_log.setLevel(logging.CRITICAL)
+        self._handler: SocketModeHandler | None = None
+        self._stopping = threading.Event()
+        self._up = threading.Event()
+        self._problem = "Slack: not connected yet"
+        self._thread = threading.Thread(target=self._keep_up, name="alertbot-socket-mode", daemon=True)
+
+    @property
+    def problem(self) -> str:
+        """Why nothing can come from Slack, in words; "" while the connection stands."""
+        return self._problem
+
+    def start(self) -> None:
+        """Connect in the background; returns at once."""
+        self._thread.start()
+
+    def wait_until_up(self, timeout: float) -> bool:
+        """Whether the connection stood at some time within `timeout` seconds."""
+        return self._up.wait(timeout)
+
+    def stop(self, timeout: float = 3.0) -> None:
+        """Close the connection and take no more, within `timeout` seconds; what is being answered is not waited for."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout)
+
+    def _keep_up(self) -> None:
+        wait = self._first_wait
+        while not self._stopping.is_set():
+            reason = self._connect()
+            if not reason:
+                wait = self._first_wait
+                self._watch()
+            else:
+                self._tell(reason)
+                self._stopping.wait(wait)
+                wait = min(wait * 2, self._longest_wait)
+        if self._handler is not None:
+            _close(self._handler)
+
+    def _connect(self) -> str:
+        """Open a connection; why it failed, or "" when it stands."""
+        if self._handler is None:
+            self._handler = SocketModeHandler(
+                self._app, self._token, logger=self._library_log, web_client=self._web, ping_interval=10
+            )
+        try:
+            self._handler.client.connect_to_new_endpoint(force=True)
+        except SlackApiError as error:
+            return _in_words(str(error.response.get("error", "")))
+        except (SlackClientError, OSError, HTTPException, ValueError) as error:
+            return f"Slack cannot be reached for Socket Mode: {type(error).__name__}"
+        return "" if self._handler.client.is_connected() else "Slack opened no socket for Socket Mode"
+
+    def _watch(self) -> None:
+        """Return when the connection has been down for too long, or when it is time to stop."""
+        seen = time.monotonic()
+        while not self._stopping.is_set():
+            handler = self._handler
+            if handler is not None and handler.client.is_connected():
+                seen = time.monotonic()
+                if self._problem:
+                    self._problem = ""
+                    self._up.set()
+                    _log.info("connected to Slack over Socket Mode")
+            elif time.monotonic() - seen > self._silent_for:
+                # The library did not come back by itself: a new client, and the old one may take its time to end.
+                self._tell(f"the Socket Mode connection was lost {self._silent_for:g} s ago; beginning anew")
+                self._handler = None
+                if handler is not None:
+                    threading.Thread(
+                        target=_close, args=[handler], name="alertbot-socket-mode-old", daemon=True
+                    ).start()
+                return
+            else:
+                self._tell("the connection to Slack (Socket Mode) is down")
+            self._stopping.wait(self._check_every)
+
+    def _tell(self, problem: str) -> None:
+        if problem != self._problem and not self._stopping.is_set():
+            self._problem = problem
+            _log.error("%s", problem)
+
+
+def _in_words(code: str) -> str:
+    if code in _CREDENTIALS:
+        return f"Slack refused the app token ({code}): slack.app_token must be an app-level token, xapp-…"
+    if code == "missing_scope":
+        return "the app token lacks the scope connections:write (missing_scope): make one that has it"
+    if code.startswith("Received a"):  # slack_sdk's words for a body that is no JSON, with the whole body behind them
+        return "Slack's answer to apps.connections.open could not be read"
+    return f"Slack opened no Socket Mode connection ({code or 'no reason given'})"
+
+
+def _close(handler: SocketModeHandler) -> None:
+    """Close it now: the library waits for its reader, which looks up from the socket only every 3 s."""
+    client = handler.client
+    client.auto_reconnect_enabled = False
+    session = client.current_session
+    if session is not None:
+        session_socket = session.sock
+        if session_socket is not None:
+            with contextlib.suppress(OSError):
+                session_socket.shutdown(socket.SHUT_RDWR)
+    handler.close()  # type: ignore[no-untyped-call]  # Bolt is typed in part
