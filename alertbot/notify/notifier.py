@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from alertbot.alerts.alert import Alert, Notice
 from alertbot.alerts.delivery import Posted
+from alertbot.errors import Fault
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,17 @@ class LineView:
     notice: Notice
     alert: Alert
     timezone: str = "UTC"
+
+
+@dataclass(frozen=True)
+class TemplateFault:
+    """A template that broke, or a card that was refused as drawn: it was told in a plainer way, and this says why."""
+
+    template: str
+    fault: Fault
+
+    def __str__(self) -> str:
+        return f"Template {self.template}: {self.fault}"
 
 
 class Notifier(Protocol):
@@ -53,3 +66,6 @@ class Notifier(Protocol):
 
         NotifyError where it cannot look (not in the channel, no scope to read).
         """
+
+    def take_faults(self) -> Sequence[TemplateFault]:
+        """What had to be drawn in a plainer way since this was last asked, and why; each fault once."""

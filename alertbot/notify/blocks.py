@@ -1,0 +1,114 @@
+"""Drawn parts to Slack's message: blocks, a coloured attachment and the text that notifications read.
+
+Limits are those of Slack's reference (docs.slack.dev, "Block Kit") and, for the text of all blocks together, of what
+people have met in practice (`msg_blocks_too_long` from about 13,200 characters). What is over a limit is cut with a
+visible "…", never refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from alertbot.notify.pens import FallbackPen, clip, clip_mrkdwn, is_mention
+from alertbot.notify.render import DrawnCard, DrawnLine
+
+ACKNOWLEDGE = "acknowledge"  # the action_id of the button; its value is the alert's id
+
+_HEADER, _SECTION, _FIELD, _CONTEXT, _TEXT = 150, 3000, 700, 1000, 3500
+_MENTIONS = 20
+
+Block = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class SlackMessage:
+    """What chat.postMessage and chat.update take: always all of it, since an update leaves alone what is not given."""
+
+    text: str
+    blocks: Sequence[Block] = ()
+    attachments: Sequence[Mapping[str, Any]] = ()
+
+
+def card_message(card: DrawnCard) -> SlackMessage:
+    """A card: what must be seen stands in the message itself, the rest behind the colour bar of an attachment."""
+    blocks: list[Block] = [{"type": "header", "text": _plain(clip(card.title, _HEADER) or "Alert")}]
+    body = "\n".join(card.body)
+    if body:
+        blocks.append({"type": "section", "text": _mrkdwn(clip_mrkdwn(body, _SECTION))})
+    if card.mention:
+        blocks.append({"type": "section", "text": _mrkdwn(_mentions(card.mention))})
+    buttons = _buttons(card)
+    if buttons:
+        blocks.append({"type": "actions", "block_id": f"alert-{card.alert_id}", "elements": buttons})
+    details: list[Block] = []
+    if card.fields:
+        fields = [_mrkdwn(_field(label, value)) for label, value in card.fields]
+        details.append({"type": "section", "fields": fields})
+    if card.context:
+        small = clip_mrkdwn("  ·  ".join(card.context), _CONTEXT)
+        details.append({"type": "context", "elements": [_mrkdwn(small)]})
+    attachments = [{"color": card.look.colour, "blocks": details}] if details else []
+    return SlackMessage(clip_mrkdwn(card.summary, _TEXT), blocks, attachments)
+
+
+def plain_card_message(card: DrawnCard) -> SlackMessage:
+    """A card as text alone, for when Slack refuses the blocks."""
+    lines = [f"{card.look.emoji} {card.summary}", *card.body]
+    lines += [f"{label}: {value}" if label else value for label, value in card.fields]
+    lines += [" · ".join(card.context), _mentions(card.mention)]
+    return SlackMessage(clip_mrkdwn("\n".join(line for line in lines if line), _TEXT))
+
+
+def line_message(line: DrawnLine) -> SlackMessage:
+    """A line of a card's thread."""
+    text = clip_mrkdwn(line.text, _SECTION - 500) or "…"
+    blocks: list[Block] = [{"type": "section", "text": _mrkdwn(text)}]
+    if line.mention:
+        blocks.append({"type": "section", "text": _mrkdwn(_mentions(line.mention))})
+    return SlackMessage(clip_mrkdwn(line.summary, _TEXT) or "…", blocks)
+
+
+def plain_line_message(line: DrawnLine) -> SlackMessage:
+    """A line as text alone."""
+    text = "\n".join(part for part in (line.summary or "…", _mentions(line.mention)) if part)
+    return SlackMessage(clip_mrkdwn(text, _TEXT))
+
+
+def text_message(text: str) -> SlackMessage:
+    """Text of ours, shown as it is, line by line."""
+    pen = FallbackPen()
+    return SlackMessage(clip_mrkdwn("\n".join(pen.escape(line) for line in text.splitlines()), _TEXT).strip() or "…")
+
+
+def _buttons(card: DrawnCard) -> list[Block]:
+    """What can be done about an alert, by its state; further buttons come behind this one."""
+    if not card.acknowledgeable:
+        return []
+    return [
+        {
+            "type": "button",
+            "action_id": ACKNOWLEDGE,
+            "style": "primary",
+            "text": _plain("Acknowledge"),
+            "value": str(card.alert_id),
+        }
+    ]
+
+
+def _plain(text: str) -> dict[str, Any]:
+    return {"type": "plain_text", "text": text, "emoji": False}
+
+
+def _mrkdwn(text: str) -> dict[str, Any]:
+    # verbatim: without it Slack itself links addresses, #names and @here in the text.
+    return {"type": "mrkdwn", "text": text, "verbatim": True}
+
+
+def _field(label: str, value: str) -> str:
+    return clip_mrkdwn(f"*{label}*\n{value}" if label else value, _FIELD)
+
+
+def _mentions(mention: Sequence[str]) -> str:
+    return " ".join([each for each in mention if is_mention(each)][:_MENTIONS])

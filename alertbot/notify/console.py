@@ -1,0 +1,123 @@
+"""The same cards in a terminal, drawn with rich: posts as panels, edits as one line, threads indented."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from alertbot.alerts.delivery import Posted
+from alertbot.errors import Delivery, NotifyError
+from alertbot.notify.facts import Look
+from alertbot.notify.notifier import CardView, LineView, TemplateFault
+from alertbot.notify.pens import PlainPen, cleaned
+from alertbot.notify.render import DrawnCard, Templates
+
+_STYLES = {
+    Look.INFO: "blue",
+    Look.WARNING: "yellow",
+    Look.CRITICAL: "red",
+    Look.ACKNOWLEDGED: "magenta",
+    Look.RESOLVED: "green",
+}
+
+
+class ConsoleNotifier:
+    """The Notifier that draws on a rich Console. It remembers what it drew, so `find` always knows."""
+
+    def __init__(self, console: Console, *, template_folders: Sequence[Path] = ()) -> None:
+        self._console = console
+        self._templates = Templates(template_folders)
+        self._sent: dict[str, Posted] = {}  # by notice id
+        self._looks: dict[str, tuple[Look, bool]] = {}  # by ts: how the card looked when it was last drawn
+        self._faults: dict[str, TemplateFault] = {}
+
+    def post_card(self, view: CardView, *, channel: str, notice_id: str) -> Posted:
+        drawn = self._drawn(view)
+        posted = self._new(channel, notice_id)
+        self._looks[posted.ts] = (drawn.look, drawn.open)
+        self._console.print(card_panel(drawn, channel))
+        return posted
+
+    def edit_card(self, view: CardView, posted: Posted) -> None:
+        drawn = self._drawn(view)
+        before = self._looks.get(posted.ts)
+        self._looks[posted.ts] = (drawn.look, drawn.open)
+        if before is not None and before != (drawn.look, drawn.open) and not drawn.open:
+            self._console.print(card_panel(drawn, posted.channel_id))
+            return
+        line = Text("  ✎ ", style="dim")
+        line.append(f"{_short_id(drawn)} ", style="bold")
+        line.append(drawn.title, style=_STYLES[drawn.look])
+        line.append(f"  {' '.join(drawn.body)}", style="dim")
+        self._console.print(line, soft_wrap=False, overflow="ellipsis", no_wrap=True)
+
+    def post_line(self, view: LineView, posted: Posted, *, notice_id: str, broadcast: bool) -> Posted:
+        drawn = self._templates.line(view, PlainPen())
+        if drawn.fault is not None:
+            self._faults.setdefault(str(drawn.fault), drawn.fault)
+        line = Text("    └ ", style="dim")
+        line.append(f"#{view.alert.id} ", style="dim")
+        line.append(" ".join((*drawn.text.splitlines(), *drawn.mention)))
+        if broadcast:
+            line.append(f"  → {cleaned(posted.channel_id)}", style="dim")
+        self._console.print(line)
+        return self._new(posted.channel_id, notice_id)
+
+    def post_text(self, text: str, *, channel: str, notice_id: str) -> Posted:
+        body = Text("\n".join(cleaned(line) for line in text.splitlines()))
+        title = Text(cleaned(channel), style="bold")
+        self._console.print(Panel(body, title=title, title_align="left", border_style="cyan"))
+        return self._new(channel, notice_id)
+
+    def find(self, *, channel: str, notice_id: str, since: datetime, thread: Posted | None) -> Posted | None:
+        return self._sent.get(notice_id)
+
+    def take_faults(self) -> Sequence[TemplateFault]:
+        faults, self._faults = list(self._faults.values()), {}
+        return faults
+
+    def _drawn(self, view: CardView) -> DrawnCard:
+        drawn = self._templates.card(view, PlainPen())
+        if drawn.fault is not None:
+            self._faults.setdefault(str(drawn.fault), drawn.fault)
+        return drawn
+
+    def _new(self, channel: str, notice_id: str) -> Posted:
+        if not channel:
+            raise NotifyError("Could not post: no channel is named", delivery=Delivery.CHANNEL, code="no_channel")
+        posted = Posted(channel, f"{len(self._sent) + 1}.000000")
+        self._sent[notice_id] = posted
+        return posted
+
+
+def card_panel(card: DrawnCard, channel: str) -> Panel:
+    """A card as a panel with a border in the colour of its level. `card` is drawn with PlainPen."""
+    style = _STYLES[card.look]
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for label, value in card.fields:
+        grid.add_row(Text(label), Text(value))
+    outer = Table.grid()
+    outer.add_column(overflow="fold")
+    for index, line in enumerate(card.body):
+        outer.add_row(Text(line, style="bold" if index == 0 else ""))
+    if card.mention:
+        outer.add_row(Text(" ".join(card.mention), style="cyan"))
+    if card.fields:
+        outer.add_row(grid)
+    buttons = "  [ Acknowledge ]" if card.acknowledgeable else ""
+    footer = Text(" · ".join((*card.context, cleaned(channel))), style="dim")
+    footer.append(buttons, style="reverse" if buttons else "")
+    outer.add_row(footer)
+    return Panel(outer, title=Text(card.title, style=f"bold {style}"), title_align="left", border_style=style)
+
+
+def _short_id(card: DrawnCard) -> str:
+    return f"#{card.alert_id}" if card.alert_id is not None else "#–"

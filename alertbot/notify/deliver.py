@@ -1,0 +1,371 @@
+"""Due cards, lines and edits: render, send, and mark each one as it lands. Exactly once, as far as the notifier allows.
+
+Slack has no idempotency key. So: the intent is stored before a post is sent; the notice id travels with the message;
+and an item whose earlier outcome is unknown is looked for before it is posted again. Where looking is impossible (no
+scope to read, not in the channel) a card and an OPS notice are repeated, since a duplicate beats a lost alert, and a
+line of a thread is not, since the card says the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+from alertbot.alerts.alert import Notice, NoticeKind, Reason, State, notice_id
+from alertbot.alerts.delivery import Due, EditCard, PostCard, Posted, PostLine, PostOps
+from alertbot.errors import Delivery, NotifyError
+from alertbot.notify.notifier import CardView, LineView, Notifier
+from alertbot.rules.rule import Level
+
+SETTLE = timedelta(seconds=5)  # an open intent younger than this is not settled: its message may be on its way
+FIRST_RETRY = timedelta(seconds=5)
+LONGEST_RETRY = timedelta(minutes=5)
+PATIENCE = timedelta(days=1)  # what is older and cannot be delivered is given up, but for the card of an open alert
+_BLIND_LOOKS = 5  # failed looks for one message, after which looking counts as impossible
+
+_THREAD_ONLY_PROBLEM = ("cannot_reply_to_message", "restricted_action_non_threadable_channel", "thread_locked")
+
+
+class Outbox(Protocol):
+    """What delivery needs of the store; see `store.Store` for what each method promises."""
+
+    def intend(self, notice_id: str, now: datetime) -> None:
+        """A post begins."""
+
+    def delivered(self, notice_id: str, posted: Posted, version: int, now: datetime) -> None:
+        """The post landed."""
+
+    def edited(self, card_id: int, version: int, now: datetime) -> None:
+        """The card in Slack shows `version`."""
+
+    def put_off(self, notice_id: str, until: datetime, error: str, *, unknown: bool) -> None:
+        """The post failed; again at `until`."""
+
+    def put_off_edit(self, card_id: int, until: datetime, error: str) -> None:
+        """The edit failed; again at `until`."""
+
+    def give_up(self, notice_id: str, error: str, now: datetime) -> None:
+        """Not tried again."""
+
+    def hold_channel(self, channel: str, until: datetime) -> None:
+        """Nothing is posted in this channel before `until`."""
+
+    def reroute(self, notice_id: str, channel: str) -> None:
+        """To another channel."""
+
+    def repost(self, card_id: int, now: datetime) -> None:
+        """The card's message is gone: post it anew, unless its alert is over."""
+
+    def tell(self, notices: Sequence[Notice]) -> None:
+        """Add notices."""
+
+
+@dataclass
+class DeliveryReport:
+    """What one call delivered, and what it could not. `credentials_ok` False: refused, so nothing goes out."""
+
+    cards: int = 0
+    lines: int = 0
+    ops: int = 0
+    edits: int = 0
+    adopted: int = 0  # found in the channel after an unknown outcome, and not posted again
+    put_off: int = 0
+    rerouted: int = 0
+    reposted: int = 0
+    given_up: int = 0
+    credentials_ok: bool = True
+    errors: list[str] = field(default_factory=list)
+
+    @property
+    def delivered(self) -> int:
+        """Items that are where they belong now: posted, edited, or found to be there already."""
+        return self.cards + self.lines + self.ops + self.edits + self.adopted
+
+    @property
+    def failed(self) -> int:
+        """Items that were due and are not where they belong."""
+        return self.put_off + self.given_up
+
+
+def deliver(
+    due: Iterable[Due],
+    notifier: Notifier,
+    outbox: Outbox,
+    clock: Callable[[], datetime],
+    *,
+    fallback_channel: str,
+    ops_channel: str,
+    timezone: str = "UTC",
+    stop: Callable[[], bool] = lambda: False,
+) -> DeliveryReport:
+    """Deliver what is due, one item after the other, and mark each as it lands.
+
+    `fallback_channel` takes what another channel refuses; `ops_channel` hears of that, and of broken templates, once a
+    day each. `timezone` names the zone in which times are written where the reader's own is not known. `stop` is asked
+    before each item; what is left stays due. A failure of one item stops none of the others, except refused
+    credentials: then everything left is put off. Raises StoreError only.
+    """
+    work = _Delivery(notifier, outbox, clock, fallback_channel, ops_channel, timezone)
+    for item in due:
+        if stop():
+            break
+        work.one(item)
+    work.tell_faults()
+    return work.report
+
+
+class _Delivery:
+    """One call of `deliver`: its parts, and what it has done so far."""
+
+    def __init__(
+        self,
+        notifier: Notifier,
+        outbox: Outbox,
+        clock: Callable[[], datetime],
+        fallback_channel: str,
+        ops_channel: str,
+        timezone: str,
+    ) -> None:
+        self.notifier = notifier
+        self.outbox = outbox
+        self.clock = clock
+        self.fallback_channel = fallback_channel
+        self.ops_channel = ops_channel
+        self.timezone = timezone
+        self.report = DeliveryReport()
+        self._held: dict[str, datetime] = {}  # channels that said 429 during this call
+
+    def one(self, item: Due) -> None:
+        if not self.report.credentials_ok:
+            self._put_off(item, self.clock() + LONGEST_RETRY, "the credentials were refused", unknown=_is_open(item))
+        elif isinstance(item, EditCard):
+            self._edit(item)
+        elif self.clock() < self._held.get(_channel(item), _LONG_AGO):
+            self._put_off(item, self._held[_channel(item)], "the channel has to wait", unknown=_is_open(item))
+        else:
+            self._post(item)
+
+    # Edits.
+
+    def _edit(self, item: EditCard) -> None:
+        if item.card.posted is None:
+            return  # becomes due again when its post has landed
+        try:
+            view = CardView(item.alert, self.clock(), timezone=self.timezone)
+            self.notifier.edit_card(view, item.card.posted)
+        except NotifyError as error:
+            self._edit_failed(item, error)
+            return
+        self.outbox.edited(item.card.id, item.card.version, self.clock())
+        self.report.edits += 1
+
+    def _edit_failed(self, item: EditCard, error: NotifyError) -> None:
+        self.report.errors.append(str(error))
+        now = self.clock()
+        match error.delivery:
+            case Delivery.GONE | Delivery.CHANNEL:
+                if error.delivery is Delivery.CHANNEL:
+                    self._tell_broken(item.card.channel, error)  # the new post is refused too, and then rerouted
+                self._out_of_reach(item)
+            case Delivery.PAYLOAD:
+                # Refused even as plain text, so this version cannot be shown; the next one may pass.
+                self._tell(f"A card was not edited: {error}", ("edit refused", error.code), item.card.channel)
+                self.outbox.edited(item.card.id, item.card.version, now)
+                self.report.given_up += 1
+            case _:
+                self._put_off(item, now + self._delay(item, error), str(error), unknown=False)
+                self._note_credentials(error)
+
+    # Posts.
+
+    def _post(self, item: PostCard | PostLine | PostOps) -> None:
+        notice = item.notice
+        if item.intent_at is not None and self._settled_by_looking(item, item.intent_at):
+            return
+        self.outbox.intend(notice.id, self.clock())
+        try:
+            posted = self._send(item)
+        except NotifyError as error:
+            self._post_failed(item, error)
+            return
+        self._landed(item, posted, item.card.version if isinstance(item, PostCard) else 0)
+        match item:
+            case PostCard():
+                self.report.cards += 1
+            case PostLine():
+                self.report.lines += 1
+            case PostOps():
+                self.report.ops += 1
+
+    def _send(self, item: PostCard | PostLine | PostOps) -> Posted:
+        notice = item.notice
+        match item:
+            case PostCard():
+                card = CardView(item.alert, self.clock(), mention=notice.mention, timezone=self.timezone)
+                return self.notifier.post_card(card, channel=item.card.channel, notice_id=notice.id)
+            case PostLine():
+                assert item.card.posted is not None, "a line is due when its card stands"
+                line = LineView(notice, item.alert, timezone=self.timezone)
+                return self.notifier.post_line(line, item.card.posted, notice_id=notice.id, broadcast=notice.broadcast)
+            case PostOps():
+                return self.notifier.post_text(notice.text, channel=notice.channel, notice_id=notice.id)
+
+    def _landed(self, item: PostCard | PostLine | PostOps, posted: Posted, version: int) -> None:
+        self.outbox.delivered(item.notice.id, posted, version, self.clock())
+
+    def _settled_by_looking(self, item: PostCard | PostLine | PostOps, intent_at: datetime) -> bool:
+        """Whether the item needs no post now: found, not to be repeated, or to be looked for later."""
+        now = self.clock()
+        if now - intent_at < SETTLE:
+            self._put_off(item, intent_at + SETTLE, "its first try is not settled yet", unknown=True)
+            return True
+        thread = item.card.posted if isinstance(item, PostLine) else None
+        try:
+            found = self.notifier.find(channel=_channel(item), notice_id=item.notice.id, since=intent_at, thread=thread)
+        except NotifyError as error:
+            self.report.errors.append(str(error))
+            self._note_credentials(error)
+            if error.delivery is not Delivery.CHANNEL and item.attempts < _BLIND_LOOKS:
+                self._put_off(item, now + self._delay(item, error), str(error), unknown=True)
+                return True
+            if isinstance(item, PostLine):
+                self._give_up(item, f"not known whether it was posted, and not repeated. {error}")
+                return True
+            return False  # a duplicate beats a lost alert
+        if found is None:
+            return False
+        # Which version of the card it shows is not known: an edit brings it to the present one.
+        self._landed(item, found, 0)
+        self.report.adopted += 1
+        return True
+
+    def _post_failed(self, item: PostCard | PostLine | PostOps, error: NotifyError) -> None:
+        self.report.errors.append(str(error))
+        now, channel = self.clock(), _channel(item)
+        match error.delivery:
+            case Delivery.WAIT:
+                until = now + self._delay(item, error)
+                self._held[channel] = until
+                self.outbox.hold_channel(channel, until)
+                self._put_off(item, until, str(error), unknown=False)
+            case Delivery.CHANNEL:
+                self._channel_failed(item, error)
+            case Delivery.GONE if isinstance(item, PostLine):
+                self._out_of_reach(item)
+            case Delivery.PAYLOAD | Delivery.GONE:
+                self._tell(
+                    f"Not delivered in {channel}: {error}", ("refused", channel, error.code), item.notice.channel
+                )
+                self._give_up_or_wait(item, error)
+            case _:
+                unknown = error.delivery is Delivery.UNKNOWN
+                if not unknown and self._too_old(item):
+                    self._give_up(item, str(error))
+                else:
+                    self._put_off(item, now + self._delay(item, error), str(error), unknown=unknown)
+                self._note_credentials(error)
+
+    def _channel_failed(self, item: PostCard | PostLine | PostOps, error: NotifyError) -> None:
+        channel = _channel(item)
+        if isinstance(item, PostLine):
+            self._tell_broken(item.card.channel, error)
+            if error.code in _THREAD_ONLY_PROBLEM:
+                self._give_up(item, str(error))
+            else:
+                self._out_of_reach(item)
+            return
+        self._tell_broken(channel, error)
+        fallback = self.fallback_channel
+        if channel != fallback:
+            self.outbox.reroute(item.notice.id, fallback)
+            self.report.rerouted += 1
+            # Not in this call: the post is due again, in the other channel.
+            return
+        self._give_up_or_wait(item, error)
+
+    def _out_of_reach(self, item: PostLine | EditCard) -> None:
+        """A card's message cannot be reached any more: an open alert gets a new one, and its lines follow there."""
+        self.outbox.repost(item.card.id, self.clock())
+        if item.alert.state is State.INACTIVE:
+            self.report.given_up += 1
+        else:
+            self.report.reposted += 1
+
+    def _give_up_or_wait(self, item: PostCard | PostLine | PostOps, error: NotifyError) -> None:
+        """What only people can mend: tried now and then for a day, the card of an alert as long as it fires."""
+        if self._too_old(item) or (isinstance(item, PostLine) and error.delivery is Delivery.PAYLOAD):
+            self._give_up(item, str(error))
+        else:
+            self._put_off(item, self.clock() + LONGEST_RETRY, str(error), unknown=False)
+
+    # Small things.
+
+    def _give_up(self, item: PostCard | PostLine | PostOps, error: str) -> None:
+        self.outbox.give_up(item.notice.id, error, self.clock())
+        self.report.given_up += 1
+
+    def _put_off(self, item: Due, until: datetime, error: str, *, unknown: bool) -> None:
+        if isinstance(item, EditCard):
+            self.outbox.put_off_edit(item.card.id, until, error)
+        else:
+            self.outbox.put_off(item.notice.id, until, error, unknown=unknown)
+        self.report.put_off += 1
+
+    def _delay(self, item: Due, error: NotifyError) -> timedelta:
+        if error.delivery is Delivery.CREDENTIALS:
+            return LONGEST_RETRY
+        grown: timedelta = min(FIRST_RETRY * 2 ** min(item.attempts, 10), LONGEST_RETRY)
+        if error.retry_after is None:
+            return grown
+        return timedelta(seconds=error.retry_after)
+
+    def _too_old(self, item: PostCard | PostLine | PostOps) -> bool:
+        open_card = isinstance(item, PostCard) and item.alert.open
+        return not open_card and self.clock() - item.notice.at > PATIENCE
+
+    def _note_credentials(self, error: NotifyError) -> None:
+        if error.delivery is Delivery.CREDENTIALS:
+            self.report.credentials_ok = False
+
+    def _tell_broken(self, channel: str, error: NotifyError) -> None:
+        where = f"Alerts for it go to {self.fallback_channel}." if channel != self.fallback_channel else ""
+        self._tell(f"Channel {channel} does not work. {error}. {where}".strip(), ("channel", channel), channel)
+
+    def tell_faults(self) -> None:
+        """Tell the ops channel of every template that had to be replaced by the built-in card."""
+        for fault in self.notifier.take_faults():
+            self._tell(
+                f"{fault}. The alert was told in the built-in form.", ("template", fault.template, str(fault.fault)), ""
+            )
+
+    def _tell(self, text: str, words: tuple[str, ...], broken_channel: str) -> None:
+        """An OPS notice, at most once a day for the same words; not into the very channel that is broken."""
+        channel = self.ops_channel if self.ops_channel != broken_channel else self.fallback_channel
+        if channel == broken_channel:
+            return  # nowhere to say it; the report's errors do
+        now = self.clock()
+        day = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        notice = Notice(
+            id=notice_id(("delivery", *words), Reason.OPERATIONS, channel, day),
+            kind=NoticeKind.OPS,
+            alert=None,
+            channel=channel,
+            reason=Reason.OPERATIONS,
+            level=Level.WARNING,
+            at=now,
+            text=text,
+        )
+        self.outbox.tell([notice])
+
+
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _channel(item: PostCard | PostLine | PostOps) -> str:
+    return item.notice.channel if isinstance(item, PostOps) else item.card.channel
+
+
+def _is_open(item: Due) -> bool:
+    return not isinstance(item, EditCard) and item.intent_at is not None

@@ -1,0 +1,246 @@
+"""What templates may speak of: an alert, or one line of its timeline, as words and values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from alertbot.alerts.alert import Alert, Measure, Reason, State
+from alertbot.notify.notifier import CardView, LineView
+from alertbot.notify.pens import cleaned, clip
+from alertbot.rules.catalogue import ValueType
+from alertbot.rules.rule import Level
+from alertbot.rules.units import format_duration, format_value
+
+# Slack's header holds 150 characters: emoji and words, title, dash and name have to share them.
+_TITLE, _NAME = 72, 46
+_LONG_NAME, _NOTE, _CONDITION, _LABEL, _LABELS = 300, 500, 500, 80, 8
+
+_COMPARISONS = {
+    ">": "above",
+    ">=": "at or above",
+    "<": "below",
+    "<=": "at or below",
+    "==": "equal to",
+    "!=": "other than",
+}
+_ENDINGS = {
+    Reason.RESOLVED: "the condition has cleared",
+    Reason.NO_LONGER_REPORTED: "8x8 no longer reports it",
+    Reason.RULE_REMOVED: "the rule was removed",
+}
+
+
+class Look(Enum):
+    """How a card looks: word, emoji and colour (hex). Colour is never alone."""
+
+    INFO = ("Info", "🔵", "#2f7fd1")
+    WARNING = ("Warning", "🟠", "#e39a1c")
+    CRITICAL = ("Critical", "🔴", "#c4314b")
+    ACKNOWLEDGED = ("Acknowledged", "👀", "#7b61a8")
+    RESOLVED = ("Resolved", "🟢", "#2eb67d")
+
+    @property
+    def word(self) -> str:
+        return self.value[0]
+
+    @property
+    def emoji(self) -> str:
+        return self.value[1]
+
+    @property
+    def colour(self) -> str:
+        return self.value[2]
+
+    @classmethod
+    def of_level(cls, level: Level) -> Look:
+        return {Level.INFO: cls.INFO, Level.WARNING: cls.WARNING, Level.CRITICAL: cls.CRITICAL}[level]
+
+    @classmethod
+    def of(cls, alert: Alert) -> Look:
+        """Resolved when it is over, acknowledged when somebody has it, else its level."""
+        if alert.state is State.INACTIVE:
+            return cls.RESOLVED
+        return cls.ACKNOWLEDGED if alert.acked_by else cls.of_level(alert.level)
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """`card` in a template. Texts are not escaped yet; a template's `{{ … }}` does that.
+
+    open: fires or recovers; recovering: its condition has cleared, but not for long enough; level: the word of the
+    level, "Critical"; value: "2m 10s", "no data" where it is missing, "" where the condition compares nothing that
+    could be shown; comparison: "above 2m", or "no longer above 2m", or ""; exceeds: which of the two; highest: the
+    highest level's word where that is above the present one, else ""; since, until, peak_at: times or none;
+    peak_label: "Peak", or "Lowest" where less is worse; labels: "team=sales", the first eight and how many more.
+    """
+
+    id: str
+    emoji: str
+    headline: str  # "Critical", "Critical, acknowledged", "Resolved"
+    level: str
+    title: str
+    where: str
+    full_name: str  # the whole name where `where` is cut, else ""
+    tenant: str
+    rule: str
+    open: bool
+    recovering: bool
+    value: str
+    comparison: str
+    exceeds: bool
+    metric: str
+    condition: str
+    since: datetime
+    recovering_since: datetime | None
+    until: datetime | None
+    duration: str
+    ended: str
+    peak: str
+    peak_label: str
+    peak_at: datetime | None
+    highest: str
+    owner: str
+    owned_at: datetime | None
+    note: str
+    runbook: str
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LineFacts:
+    """`line` in a template: one entry of the timeline, as it was when it was decided.
+
+    reason: "fired", "level_up", …; text: the reason as a sentence, or the note of whoever acknowledged; by: who did it.
+    """
+
+    reason: str
+    emoji: str
+    level: str
+    value: str
+    comparison: str
+    text: str
+    by: str
+    at: datetime
+
+
+def zone_of(name: str) -> ZoneInfo:
+    """The zone of that name, or UTC: a card is told even where a zone is unknown."""
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        return ZoneInfo("UTC")
+
+
+def card_facts(view: CardView) -> CardFacts:
+    """What a card says about its alert, at `view.now`."""
+    alert, zone = view.alert, zone_of(view.timezone)
+    look = Look.of(alert)
+    is_open = look is not Look.RESOLVED
+    level = Look.of_level(alert.level).word
+    headline = level if is_open else Look.RESOLVED.word
+    if look is Look.ACKNOWLEDGED:
+        headline = f"{level}, acknowledged"
+    since = alert.fired_at or alert.pending_since or alert.seen_at or view.now
+    name = cleaned(alert.entity_name) or alert.key.entity_id
+    where = f"{name} ({cleaned(alert.parent_name)})" if alert.parent_name else name
+    highest = alert.highest if is_open and alert.highest and alert.highest > alert.level else None
+    measure = alert.measure
+    return CardFacts(
+        id=f"#{alert.id}" if alert.id is not None else "#–",
+        emoji=look.emoji,
+        headline=headline,
+        level=level if is_open else Look.RESOLVED.word,
+        title=clip(cleaned(alert.about.title), _TITLE),
+        where=clip(where, _NAME),
+        full_name=clip(where, _LONG_NAME) if clip(where, _NAME) != where else "",
+        tenant=clip(alert.key.tenant, _LABEL),
+        rule=clip(alert.key.rule, _LABEL),
+        open=is_open,
+        recovering=alert.state is State.RECOVERING,
+        value=_value(measure, zone),
+        comparison=_comparison(measure, zone),
+        exceeds=_exceeds(measure),
+        metric=clip(measure.label, _CONDITION) if measure else "",
+        condition=clip(cleaned(alert.about.condition), _CONDITION),
+        since=since,
+        recovering_since=alert.recovering_since,
+        until=alert.ended_at,
+        duration=format_duration(max((alert.ended_at or view.now) - since, timedelta(0))),
+        ended=_ENDINGS.get(alert.end_reason or Reason.RESOLVED, str(alert.end_reason).replace("_", " ")),
+        peak=_peak(alert, zone),
+        peak_label="Peak" if measure is None or measure.rises else "Lowest",
+        peak_at=alert.peak_at,
+        highest=Look.of_level(highest).word if highest else "",
+        owner=clip(alert.acked_by or "", _LABEL),
+        owned_at=alert.acked_at,
+        note=clip(cleaned(alert.ack_note), _NOTE),
+        runbook=alert.about.runbook if len(alert.about.runbook) <= _CONDITION else "",
+        labels=_labels(alert.about.labels),
+    )
+
+
+def line_facts(view: LineView) -> LineFacts:
+    """What one line of the timeline says."""
+    notice, zone = view.notice, zone_of(view.timezone)
+    look = {
+        Reason.RESOLVED: Look.RESOLVED,
+        Reason.NO_LONGER_REPORTED: Look.RESOLVED,
+        Reason.RULE_REMOVED: Look.RESOLVED,
+        Reason.ACKNOWLEDGED: Look.ACKNOWLEDGED,
+    }.get(notice.reason, Look.of_level(notice.level))
+    return LineFacts(
+        reason=notice.reason.value,
+        emoji=look.emoji,
+        level=Look.of_level(notice.level).word,
+        value=_value(notice.measure, zone),
+        comparison=_comparison(notice.measure, zone),
+        text=clip(cleaned(notice.text), _NOTE),
+        by=clip(notice.by, _LABEL),
+        at=notice.at,
+    )
+
+
+def _value(measure: Measure | None, zone: ZoneInfo) -> str:
+    if measure is None:
+        return ""
+    return clip(cleaned(format_value(measure.value, measure.type, zone)), _LONG_NAME)
+
+
+def _comparison(measure: Measure | None, zone: ZoneInfo) -> str:
+    if measure is None or measure.threshold is None or measure.op not in _COMPARISONS:
+        return ""
+    threshold = clip(cleaned(format_value(measure.threshold, measure.type, zone)), _LONG_NAME)
+    if measure.value is None:
+        return ""
+    words = f"{_COMPARISONS[measure.op]} {threshold}"
+    return words if _exceeds(measure) else f"no longer {words}"
+
+
+def _exceeds(measure: Measure | None) -> bool:
+    """Whether the comparison holds now: an alert that waits for `clear` or `keep_firing_for` fires without it."""
+    if measure is None or measure.value is None or measure.threshold is None:
+        return False
+    left, right = measure.value, measure.threshold
+    if isinstance(left, str) or isinstance(right, str):
+        same = str(left).casefold() == str(right).casefold()
+        return same if measure.op == "==" else not same
+    compare = {">": left > right, ">=": left >= right, "<": left < right, "<=": left <= right}
+    return compare.get(measure.op, (left == right) is (measure.op == "=="))
+
+
+def _peak(alert: Alert, zone: ZoneInfo) -> str:
+    measure = alert.measure
+    if alert.peak is None or measure is None or measure.type in (ValueType.TEXT, ValueType.TIMESTAMP):
+        return ""
+    return format_value(alert.peak, measure.type, zone)
+
+
+def _labels(labels: Mapping[str, Any]) -> tuple[str, ...]:
+    shown = [clip(cleaned(f"{key}={value}"), _LABEL) for key, value in sorted(labels.items())]
+    more = len(shown) - _LABELS
+    return (*shown[:_LABELS], f"and {more} more") if more > 0 else tuple(shown)

@@ -1,0 +1,328 @@
+"""Card state to drawn parts, with sandboxed Jinja2: strict when checked, the built-in card when a template breaks.
+
+A `Pen` writes each part for the place where it stands, so the same templates draw for Slack and for a terminal.
+"""
+
+from __future__ import annotations
+
+import difflib
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from jinja2 import (
+    BaseLoader,
+    ChoiceLoader,
+    FileSystemLoader,
+    PackageLoader,
+    PrefixLoader,
+    StrictUndefined,
+    TemplateError,
+    TemplateNotFound,
+    TemplateSyntaxError,
+    meta,
+    pass_context,
+)
+from jinja2.runtime import Context
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from markupsafe import Markup
+
+from alertbot.alerts.alert import About, Alert, Fingerprint, Measure, Notice, NoticeKind, Reason, State
+from alertbot.errors import Fault, FaultsFound
+from alertbot.notify.facts import Look, card_facts, line_facts, zone_of
+from alertbot.notify.notifier import CardView, LineView, TemplateFault
+from alertbot.notify.pens import Pen, PlainPen, clip, is_mention
+from alertbot.rules.catalogue import Scope, ValueType
+from alertbot.rules.rule import Level
+
+BUILT_IN = "alert"
+SUFFIX = ".j2"
+_FIELDS = 10  # a section of Slack holds ten
+_PART_LIMIT = 20_000  # nobody reads more; the notifiers cut to what their side takes
+# These hand out text as "already escaped", which is for pens only to say.
+_NO_FILTERS = ("safe", "escape", "e", "forceescape", "urlize", "xmlattr", "tojson")
+
+
+@dataclass(frozen=True)
+class DrawnCard:
+    """A card's parts, written by a pen: what is the same in Slack and in a terminal."""
+
+    look: Look
+    title: str  # one line, plain text
+    summary: str  # one sentence, written by the pen of the fallback
+    body: tuple[str, ...]
+    fields: tuple[tuple[str, str], ...]
+    context: tuple[str, ...]
+    mention: tuple[str, ...]  # `<@U…>` and the like, as configured; none on a card that is over
+    alert_id: int | None
+    open: bool
+    acknowledgeable: bool
+    fault: TemplateFault | None = None
+
+
+@dataclass(frozen=True)
+class DrawnLine:
+    """A line of a card's thread, written by a pen; `summary` by the pen of the fallback."""
+
+    look: Look
+    text: str
+    summary: str
+    mention: tuple[str, ...]
+    fault: TemplateFault | None = None
+
+
+class Templates:
+    """Templates by name: those of `folders`, the first folder first, then alertbot's own.
+
+    A template of a folder may have the name of a built-in one; it extends that as "builtin/alert.j2".
+    """
+
+    def __init__(self, folders: Sequence[Path] = ()) -> None:
+        self.folders = tuple(folders)
+        built_in = PackageLoader("alertbot.notify", "templates")
+        prefixed = PrefixLoader({"builtin": built_in})
+        self._own = _environment(ChoiceLoader([FileSystemLoader(self.folders), prefixed, built_in]))
+        self._built_in = _environment(ChoiceLoader([built_in, prefixed]))
+
+    def names(self) -> tuple[str, ...]:
+        """The names that a rule's `template` may have."""
+        found = self._own.list_templates(filter_func=lambda name: name.endswith(SUFFIX) and "/" not in name)
+        return tuple(name.removesuffix(SUFFIX) for name in found)
+
+    def card(self, view: CardView, pen: Pen, fallback: Pen | None = None) -> DrawnCard:
+        """Draw a card. A broken template gives the built-in card, and `fault` says what broke."""
+        name = view.alert.about.template
+        try:
+            return _draw_card(self._own, name, view, pen, fallback or pen)
+        except Exception as error:  # a template may raise anything, and an alert must be told all the same
+            fault = self._fault(name, error)
+            return replace(_draw_card(self._built_in, BUILT_IN, view, pen, fallback or pen), fault=fault)
+
+    def line(self, view: LineView, pen: Pen, fallback: Pen | None = None) -> DrawnLine:
+        """Draw a line of a thread; faults as for `card`."""
+        name = view.alert.about.template
+        try:
+            return _draw_line(self._own, name, view, pen, fallback or pen)
+        except Exception as error:  # as above
+            fault = self._fault(name, error)
+            return replace(_draw_line(self._built_in, BUILT_IN, view, pen, fallback or pen), fault=fault)
+
+    def check(self, name: str, cards: Sequence[CardView] = (), *, rule: str = "") -> None:
+        """Draw a template strictly for each card (default: samples of every level and state), lines included.
+
+        Raises FaultsFound with every fault, each once, at its file and line.
+        """
+        faults: dict[tuple[str, int, str], Fault] = {}
+        for view in cards or tuple(sample_cards()):
+            named = replace(view, alert=replace(view.alert, about=replace(view.alert.about, template=name)))
+            for fault in self._faults_of(name, named, rule):
+                faults.setdefault((fault.file, fault.line, fault.message), fault)
+        if faults:
+            raise FaultsFound(list(faults.values()))
+
+    def _faults_of(self, name: str, view: CardView, rule: str) -> Iterator[Fault]:
+        try:
+            _must_extend(self._own, name)
+            _draw_card(self._own, name, view, PlainPen(), PlainPen())
+        except Exception as error:  # as above
+            yield replace(self._fault(name, error).fault, rule=rule)
+            return
+        for line in sample_lines(view):
+            try:
+                _draw_line(self._own, name, line, PlainPen(), PlainPen())
+            except Exception as error:  # as above
+                yield replace(self._fault(name, error).fault, rule=rule)
+
+    def _fault(self, name: str, error: Exception) -> TemplateFault:
+        file, line = self._place(name, error)
+        message = " ".join(str(error).split()) or type(error).__name__
+        hint = ""
+        if isinstance(error, TemplateNotFound):
+            wanted = (error.name or name).removesuffix(SUFFIX)
+            message = f"there is no template {wanted!r}"
+            near = difflib.get_close_matches(wanted, self.names(), n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(self.names())}"
+        elif not isinstance(error, TemplateError):
+            message = f"{type(error).__name__}: {message}"
+        return TemplateFault(name, Fault(file=file, line=line, column=0, message=clip(message, 300), hint=hint))
+
+    def _place(self, name: str, error: Exception) -> tuple[str, int]:
+        """File and line of a fault: of the template's own, where the traceback passes through it."""
+        if isinstance(error, TemplateSyntaxError):
+            return error.filename or error.name or name + SUFFIX, error.lineno
+        folders = [*map(str, self.folders), str(Path(__file__).parent / "templates")]
+        frames = [
+            (frame.filename, frame.lineno or 0)
+            for frame in traceback.extract_tb(error.__traceback__)
+            if frame.filename.endswith(SUFFIX) and any(frame.filename.startswith(folder) for folder in folders)
+        ]
+        if frames:
+            return frames[-1]
+        if isinstance(error, TemplateNotFound):
+            return name + SUFFIX, 0
+        for folder in self.folders:
+            if (Path(folder) / (name + SUFFIX)).exists():
+                return str(Path(folder) / (name + SUFFIX)), 0
+        return name + SUFFIX, 0
+
+
+def check_template(name: str, folders: Sequence[Path] = (), cards: Sequence[CardView] = (), *, rule: str = "") -> None:
+    """Draw the template `name` strictly; see `Templates.check`. Raises FaultsFound with file:line of every fault."""
+    Templates(folders).check(name, cards, rule=rule)
+
+
+@pass_context
+def _escaped(context: Context, value: Any) -> Any:
+    """What jinja does with each `{{ … }}`: text that no pen has written yet is escaped by the pen of this drawing."""
+    if isinstance(value, Markup):
+        return value
+    return Markup(context["pen_"].escape("" if value is None else str(value)))  # noqa: S704  # the escape itself
+
+
+def _environment(loader: BaseLoader) -> ImmutableSandboxedEnvironment:
+    environment = ImmutableSandboxedEnvironment(
+        loader=loader,
+        undefined=StrictUndefined,
+        autoescape=True,  # so that macros, set blocks and super() hand on what is escaped as such
+        finalize=_escaped,
+        trim_blocks=False,
+        auto_reload=True,
+    )
+    for name in _NO_FILTERS:
+        environment.filters.pop(name, None)
+    return environment
+
+
+def _must_extend(environment: ImmutableSandboxedEnvironment, name: str) -> None:
+    loader = environment.loader
+    assert loader is not None
+    source, filename, _ = loader.get_source(environment, name + SUFFIX)
+    if not name == BUILT_IN and not any(meta.find_referenced_templates(environment.parse(source))):
+        raise TemplateSyntaxError('it has to begin with {% extends "alert.j2" %}', 1, name + SUFFIX, filename)
+
+
+def _render(
+    environment: ImmutableSandboxedEnvironment, name: str, part: str, pen: Pen, timezone: str, facts: Mapping[str, Any]
+) -> list[str]:
+    """The lines of one part, without empty ones."""
+    zone = zone_of(timezone)
+    written = environment.get_template(name + SUFFIX).render(
+        facts,
+        part=part,
+        pen_=pen,
+        strong=partial(_mark, pen.strong),
+        code=partial(_mark, pen.code),
+        person=partial(_mark, pen.person),
+        link=lambda url, label: Markup(pen.link(str(url), str(label))),  # noqa: S704  # written by the pen
+        when=lambda moment: Markup(pen.when(moment, zone=zone)),  # noqa: S704
+        clock=lambda moment: Markup(pen.clock(moment, zone=zone)),  # noqa: S704
+    )
+    lines = (line.strip() for line in written[:_PART_LIMIT].splitlines())
+    return [line for line in lines if line]
+
+
+def _mark(write: Any, text: object) -> Markup:
+    return Markup(write("" if text is None else str(text)))  # noqa: S704  # written by the pen
+
+
+def _draw_card(
+    environment: ImmutableSandboxedEnvironment, name: str, view: CardView, pen: Pen, fallback: Pen
+) -> DrawnCard:
+    alert = view.alert
+    facts = {"card": card_facts(view)}
+    draw = partial(_render, environment, name, timezone=view.timezone, facts=facts)
+    fields = [_field(line) for line in draw("fields", pen)]
+    if len(fields) > _FIELDS:
+        more = len(fields) - _FIELDS + 1
+        fields = [*fields[: _FIELDS - 1], ("", f"… and {more} more")]
+    is_open = alert.state is not State.INACTIVE
+    return DrawnCard(
+        look=Look.of(alert),
+        title=" ".join(draw("title", PlainPen())),
+        summary=" ".join(draw("summary", fallback)),
+        body=tuple(draw("body", pen)),
+        fields=tuple(fields),
+        context=tuple(draw("context", pen)),
+        mention=tuple(each for each in view.mention if is_mention(each)) if is_open else (),
+        alert_id=alert.id,
+        open=is_open,
+        acknowledgeable=alert.open and alert.id is not None and not alert.acked_by,
+    )
+
+
+def _draw_line(
+    environment: ImmutableSandboxedEnvironment, name: str, view: LineView, pen: Pen, fallback: Pen
+) -> DrawnLine:
+    notice = view.notice
+    card = CardView(alert=view.alert, now=notice.at, timezone=view.timezone)
+    facts = {"card": card_facts(card), "line": line_facts(view)}
+    draw = partial(_render, environment, name, "thread", timezone=view.timezone, facts=facts)
+    return DrawnLine(
+        look=Look.of_level(notice.level),
+        text="\n".join(draw(pen)),
+        summary=" ".join(draw(fallback)),
+        mention=tuple(each for each in notice.mention if is_mention(each)),
+    )
+
+
+def _field(line: str) -> tuple[str, str]:
+    """Label and value; the first colon with a blank behind it parts them. A line without one is a value."""
+    label, colon, value = line.partition(": ")
+    return (label, value.strip()) if colon and value.strip() else ("", line)
+
+
+def sample_cards(
+    about: About | None = None, *, now: datetime = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+) -> Iterator[CardView]:
+    """A card of every level and state, with and without the things that may be missing: to check templates with."""
+    about = about or About(
+        title="Longest wait in queue",
+        condition="interactionsLongestWaitInQueue.rt > 2m",
+        runbook="https://wiki.example/longest-wait",
+        labels={"team": "sales"},
+    )
+    for level in Level:
+        firing = Alert(
+            key=Fingerprint("acme", "longest-wait", Scope.QUEUE, "", "103"),
+            entity_name="Sales EU",
+            about=about,
+            state=State.FIRING,
+            level=level,
+            since={level: now - timedelta(minutes=5)},
+            id=17,
+            fired_at=now - timedelta(minutes=4),
+            measure=Measure("interactionsLongestWaitInQueue.rt", ValueType.DURATION, ">", 130_000.0, 120_000.0),
+            peak=140_000.0,
+            peak_at=now - timedelta(minutes=2),
+            highest=Level.CRITICAL,
+            seen_at=now,
+        )
+        acked = replace(firing, acked_by="U0123456", acked_at=now - timedelta(minutes=1), ack_note="calling in Sam")
+        ended = replace(acked, state=State.INACTIVE, ended_at=now, end_reason=Reason.RESOLVED)
+        bare = replace(firing, about=replace(about, runbook="", labels={}), measure=None, peak=None, peak_at=None)
+        recovering = replace(firing, state=State.RECOVERING, recovering_since=now - timedelta(seconds=30))
+        for alert in (firing, acked, recovering, ended, bare):
+            yield CardView(alert, now)
+
+
+def sample_lines(view: CardView) -> Iterator[LineView]:
+    """A line of every reason for a card."""
+    alert = view.alert
+    for reason in Reason:
+        notice = Notice(
+            id="sample",
+            kind=NoticeKind.LINE,
+            alert=alert.key,
+            channel="#sample",
+            reason=reason,
+            level=alert.level,
+            at=view.now,
+            text="because the condition held for 30s",
+            measure=alert.measure,
+            by="U0123456",
+        )
+        yield LineView(notice, alert, view.timezone)
