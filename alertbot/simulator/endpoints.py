@@ -13,6 +13,8 @@ from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 from alertbot.rules.catalogue import Scope, ValueType, catalogue
 from alertbot.simulator.entities import LOGGED_OUT, Agent, Group, Queue
 from alertbot.simulator.history import LogView, Merged
@@ -21,6 +23,7 @@ from alertbot.simulator.metrics import (
     AgentTotals,
     Moment,
     QueueTotals,
+    Value,
     agent_getter,
     group_getter,
     queue_getter,
@@ -42,6 +45,21 @@ class Habits:
     ignore_unknown_metrics: bool = False  # leave them out instead of refusing the request
     percentages: int = 1  # 1: ratios 0 to 1; 100: percent
     timezones: tuple[str, ...] = ()  # optional zones of the tenant, besides its own
+
+
+class Metric(msgspec.Struct, gc=False):
+    """One value. A struct that the garbage collector does not look at: a page holds tens of thousands."""
+
+    key: str
+    value: Value
+
+
+class Row(msgspec.Struct, gc=False):
+    """One entity of a list."""
+
+    id: str | None
+    name: str
+    metrics: list[Metric]
 
 
 @dataclass(frozen=True)
@@ -208,45 +226,36 @@ class Reading:
             return Found([_summary(entity, with_group) for entity in part], headers=page.headers())
         rows = reader()(part)
         if totals is not None and self.query.flag("includeTotals"):
-            metrics = [{"key": key, "value": value} for key, value in totals()]
-            rows.append({"id": None, "name": "totals", "metrics": metrics})
+            rows.append(Row(None, "totals", [Metric(key, value) for key, value in totals()]))
         return Found(rows, headers=page.headers())
 
-    def _single(self, rows: list[dict[str, Any]]) -> Found:
+    def _single(self, rows: list[Row]) -> Found:
         return Found(rows[0] if self.habits.single_as_object else rows, root=ONE_ROOT)
 
     # -- rows ------------------------------------------------------------------------------------------------------
 
-    def _read_queues(self, keys: Sequence[str]) -> Callable[[Sequence[Queue]], list[dict[str, Any]]]:
+    def _read_queues(self, keys: Sequence[str]) -> Callable[[Sequence[Queue]], list[Row]]:
         getters = [(key, queue_getter(key, self.moment)) for key in keys]
-        return lambda queues: [
-            {"id": q.id, "name": q.name, "metrics": [{"key": key, "value": get(q)} for key, get in getters]}
-            for q in queues
-        ]
+        return lambda queues: [Row(q.id, q.name, [Metric(key, get(q)) for key, get in getters]) for q in queues]
 
-    def _read_groups(self, keys: Sequence[str]) -> Callable[[Sequence[Group]], list[dict[str, Any]]]:
+    def _read_groups(self, keys: Sequence[str]) -> Callable[[Sequence[Group]], list[Row]]:
         """Numbers as digit strings, as in every group sample of the guide."""
         getters = [(key, group_getter(key)) for key in keys]
-        return lambda groups: [
-            {"id": g.id, "name": g.name, "metrics": [{"key": key, "value": str(get(g))} for key, get in getters]}
-            for g in groups
-        ]
+        return lambda groups: [Row(g.id, g.name, [Metric(key, str(get(g))) for key, get in getters]) for g in groups]
 
-    def _read_agents(
-        self, keys: Sequence[str], queue: Queue | None
-    ) -> Callable[[Sequence[Agent]], list[dict[str, Any]]]:
+    def _read_agents(self, keys: Sequence[str], queue: Queue | None) -> Callable[[Sequence[Agent]], list[Row]]:
         """`.inQueue` keys are about the work for `queue`; where there is none, about all queue work."""
         getters = [
             (key, agent_getter(key.removesuffix(IN_QUEUE), self.moment), queue is not None and key.endswith(IN_QUEUE))
             for key in keys
         ]
 
-        def metrics(agent: Agent) -> list[dict[str, Any]]:
+        def metrics(agent: Agent) -> list[Metric]:
             whole: LogView = agent.log
             own = agent.pair_view(queue) if queue is not None else whole
-            return [{"key": key, "value": get(agent, own if in_queue else whole)} for key, get, in_queue in getters]
+            return [Metric(key, get(agent, own if in_queue else whole)) for key, get, in_queue in getters]
 
-        return lambda agents: [{"id": a.id, "name": a.name, "metrics": metrics(a)} for a in agents]
+        return lambda agents: [Row(a.id, a.name, metrics(a)) for a in agents]
 
     # -- agents in queue groups --------------------------------------------------------------------------------------
 

@@ -163,11 +163,10 @@ def error_answer(fault: Fault) -> Answer:
 
 
 def _rows(change: Callable[[list[Any]], Any]) -> Callable[[bytes], bytes]:
-    """A spoiler that works on the decoded rows; an answer that is no list stays as it is."""
+    """A spoiler that works on the decoded rows; an answer that is no JSON list stays as it is."""
 
     def spoil(body: bytes) -> bytes:
-        rows = json.loads(body)
-        return _dump(change(rows)) if isinstance(rows, list) else body
+        return _dump(change(json.loads(body))) if body.startswith(b"[") else body
 
     return spoil
 

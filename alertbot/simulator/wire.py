@@ -120,7 +120,7 @@ def answer(
     """`body` as JSON, or as XML under `root`."""
     if json:
         return Answer(status, msgspec.json.encode(body), {"Content-Type": "application/json", **(headers or {})})
-    text = f"<{root}>{_xml(body)}</{root}>"
+    text = f"<{root}>{_xml(msgspec.to_builtins(body))}</{root}>"
     return Answer(status, text.encode(), {"Content-Type": "application/xml", **(headers or {})})
 
 
