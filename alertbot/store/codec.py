@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-import json
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -39,6 +39,8 @@ SNAPSHOT_COLUMNS = (
 )
 
 
+# The times of one poll are much alike: most of 500 alerts' 3,000 are found here, at a quarter of the cost.
+@functools.lru_cache(maxsize=4096)
 def stamp(at: datetime) -> str:
     """An aware time as ISO text in UTC, always of the same width, so that text order is time order."""
     if at.tzinfo is None:
@@ -50,16 +52,20 @@ def maybe_stamp(at: datetime | None) -> str | None:
     return None if at is None else stamp(at)
 
 
+@functools.lru_cache(maxsize=4096)
 def unstamp(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
 def maybe_unstamp(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
+    return None if text is None else unstamp(text)
 
 
-# json.dumps with settings of one's own makes an encoder a call; 500 alerts have 1,500 of them.
-_pack: Callable[[object], str] = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+def _pack(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+_unpack: Callable[[str], Any] = msgspec.json.decode
 
 
 def _readable(decode: Callable[[sqlite3.Row], _R]) -> Callable[[sqlite3.Row], _R]:
@@ -88,7 +94,7 @@ def measure_text(measure: Measure | None) -> str | None:
 def _measure(text: str | None) -> Measure | None:
     if text is None:
         return None
-    label, kind, op, value, threshold = json.loads(text)
+    label, kind, op, value, threshold = _unpack(text)
     return Measure(label, ValueType(kind), op, value, threshold)
 
 
@@ -138,10 +144,10 @@ def alert_of(row: sqlite3.Row) -> Alert:
     return Alert(
         key=fingerprint(row["tenant"], row),
         entity_name=row["entity_name"],
-        about=About(**json.loads(row["about"])),
+        about=About(**_unpack(row["about"])),
         state=State(row["state"]),
         level=_level(row["level"]),
-        since={_level(word): unstamp(at) for word, at in json.loads(row["since"]).items()},
+        since={_level(word): unstamp(at) for word, at in _unpack(row["since"]).items()},
         parent_name=row["parent_name"],
         id=row["id"],
         pending_since=maybe_unstamp(row["pending_since"]),
@@ -229,7 +235,7 @@ def ledger_entry_of(row: sqlite3.Row) -> LedgerEntry:
         at=unstamp(row["at"]),
         text=row["text"],
         measure=_measure(row["measure"]),
-        mention=tuple(json.loads(row["mention"])),
+        mention=tuple(_unpack(row["mention"])),
         broadcast=bool(row["broadcast"]),
         by=row["done_by"],
     )
@@ -278,7 +284,7 @@ def feed_of(row: sqlite3.Row) -> Feed:
 
 
 def _by_scope(text: str) -> Mapping[Scope, int]:
-    return {Scope(scope): count for scope, count in json.loads(text).items()}
+    return {Scope(scope): count for scope, count in _unpack(text).items()}
 
 
 # Snapshots
@@ -317,14 +323,14 @@ def _presence_bytes(columns: Iterable[Column]) -> bytes:
 @_readable
 def snapshot_of(row: sqlite3.Row) -> Snapshot:
     """The snapshot of a row of `snapshots`."""
-    ids, names, parent_ids, parent_names = (tuple(part) for part in json.loads(row["entities"]))
+    ids, names, parent_ids, parent_names = (tuple(part) for part in _unpack(row["entities"]))
     size = len(ids)
-    number_keys, text_keys = json.loads(row["number_keys"]), json.loads(row["text_keys"])
+    number_keys, text_keys = _unpack(row["number_keys"]), _unpack(row["text_keys"])
     numbers = np.frombuffer(row["numbers"], "<f8").astype(np.float64).reshape(len(number_keys), size)
     number_presence = _presence(row["number_presence"], len(number_keys), size)
     text_presence = _presence(row["text_presence"], len(text_keys), size)
     columns = {key: Column(numbers[at], number_presence[at]) for at, key in enumerate(number_keys)}
-    for at, (key, values) in enumerate(zip(text_keys, json.loads(row["texts"]), strict=True)):
+    for at, (key, values) in enumerate(zip(text_keys, _unpack(row["texts"]), strict=True)):
         column = np.empty(size, dtype=np.object_)
         column[:] = values
         columns[key] = Column(column, text_presence[at])
@@ -337,7 +343,7 @@ def snapshot_of(row: sqlite3.Row) -> Snapshot:
         parent_ids=parent_ids,
         parent_names=parent_names,
         complete=bool(row["complete"]),
-        problems=tuple(json.loads(row["problems"])),
+        problems=tuple(_unpack(row["problems"])),
     )
 
 

@@ -1,0 +1,28 @@
+"""The implementations that the contract tests run against."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from alertbot.store.sqlite import SqliteStore
+
+IMPLEMENTATIONS = {
+    "sqlite file": lambda folder: SqliteStore(folder / "alertbot.db"),
+    "sqlite memory": lambda folder: SqliteStore(":memory:"),
+}
+
+
+@pytest.fixture(params=IMPLEMENTATIONS.values(), ids=IMPLEMENTATIONS)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqliteStore]:
+    made: SqliteStore = request.param(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a database may be made."""
+    return tmp_path / "alertbot.db"

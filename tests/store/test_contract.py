@@ -1,0 +1,457 @@
+"""The contract of Store: what it remembers of polls and of people. Run for each implementation (conftest.py)."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from alertbot.alerts.alert import Measure, NoticeKind, Reason, State
+from alertbot.alerts.delivery import PostCard
+from alertbot.errors import LeaseHeld
+from alertbot.rules.catalogue import Scope, ValueType
+from alertbot.rules.rule import Level
+from alertbot.store.store import AckResult, Feed, NoticeState, Store
+from tests.store.build import (
+    SALES,
+    T0,
+    assert_same_snapshot,
+    at,
+    begin,
+    begin_posted,
+    begins,
+    edits,
+    ends,
+    firing,
+    key,
+    line,
+    new_value,
+    notice,
+    one,
+    ops,
+    pending,
+    poll,
+    post,
+    posts,
+    rises,
+    snapshot,
+)
+
+# Polls
+
+
+def test_a_new_database_knows_nothing(store: Store) -> None:
+    """Reading before the first poll gives empty answers, not errors."""
+    assert store.alerts() == []
+    assert store.alert(1) is None
+    assert store.feed("acme") == Feed("acme")
+    assert store.latest("acme") == {}
+    assert store.cards("acme") == {}
+    assert store.due(T0) == []
+    assert store.ended(T0) == []
+    assert store.totals().polls == 0
+
+
+def test_a_feed_comes_back_as_it_was(store: Store) -> None:
+    """The feed of the last poll replaces the one before; tenants have their own."""
+    feed = Feed("acme", T0, at(-15), "queue: 503", 12.5, 3, {Scope.QUEUE: 40}, {Scope.QUEUE: 0, Scope.AGENT: 2})
+    store.record(poll(feed=Feed("acme", at(-30), at(-30)), now=at(-30)))
+    store.record(poll(feed=feed))
+    assert store.feed("acme") == feed
+    assert store.feed("other") == Feed("other")
+    assert store.totals().polls == 2
+
+
+def test_snapshots_come_back_as_they_were(store: Store) -> None:
+    """Numbers, text, each kind of missing, parents and problems; the latest of each scope is kept."""
+    store.record(poll(snapshots={Scope.QUEUE: snapshot(T0), Scope.AGENT: snapshot(T0, Scope.AGENT)}))
+    store.record(poll(snapshots={Scope.QUEUE: snapshot(at(15))}, now=at(15)))
+    latest = store.latest("acme")
+    assert set(latest) == {Scope.QUEUE, Scope.AGENT}
+    assert_same_snapshot(latest[Scope.QUEUE], snapshot(at(15)))
+    assert_same_snapshot(latest[Scope.AGENT], snapshot(T0, Scope.AGENT))
+    assert store.latest("other") == {}
+
+
+@pytest.mark.parametrize("columns", [{}, None], ids=["no columns", "no entities"])
+def test_an_empty_snapshot_comes_back_empty(store: Store, columns: dict[str, object] | None) -> None:
+    """No entities and no columns are kept as such."""
+    empty = replace(snapshot(), columns={})
+    if columns is None:
+        empty = replace(empty, ids=(), names=(), parent_ids=(), parent_names=(), problems=(), complete=True)
+    store.record(poll(snapshots={Scope.QUEUE: empty}))
+    assert_same_snapshot(store.latest("acme")[Scope.QUEUE], empty)
+
+
+def test_an_alert_comes_back_as_it_was(store: Store) -> None:
+    """Every field survives, to the microsecond, and the id is given by the store."""
+    alert = firing(
+        since={Level.WARNING: at(0.000001), Level.CRITICAL: at(30)},
+        parent_name="North",
+        pending_since=at(-30),
+        recovering_since=at(5),
+        state=State.RECOVERING,
+        measure=Measure("status.rt", ValueType.TEXT, "==", "OnBreak", "OnBreak"),
+        peak=None,
+        missed=2,
+    )
+    store.record(poll([begins(alert)]))
+    stored = one(store, alert)
+    assert stored.id is not None
+    assert replace(stored, id=None) == alert
+    assert store.alert(stored.id) == stored
+
+
+@pytest.mark.parametrize(
+    "measure",
+    [
+        None,
+        Measure("a.rt", ValueType.COUNT, ">", 5.0, 4.0),
+        Measure("a.rt", ValueType.RATIO, "<", 0.1 + 0.2, None),
+        Measure("a.rt", ValueType.COUNT, "", None, None),
+    ],
+    ids=["none", "whole numbers", "fractions", "missing"],
+)
+def test_measures_come_back_as_they_were(store: Store, measure: Measure | None) -> None:
+    """Numbers keep their every digit and their type."""
+    store.record(poll([begins(firing(measure=measure))]))
+    found = store.alerts()[0].measure
+    assert found == measure
+    if found is not None:
+        assert type(found.value) in (float, type(None))
+
+
+def test_an_alert_that_ends_is_history(store: Store) -> None:
+    """It is no longer among the alerts, but is found by id and in `ended`, with its reason."""
+    alert = begin(store, firing())
+    assert alert.id is not None
+    store.record(poll([ends(alert, at(60), Reason.NO_LONGER_REPORTED)], now=at(60)))
+    assert store.alerts() == []
+    over = store.alert(alert.id)
+    assert over is not None
+    assert (over.state, over.end_reason, over.ended_at) == (State.INACTIVE, Reason.NO_LONGER_REPORTED, at(60))
+    assert store.ended(at(60)) == [over]
+    assert store.ended(at(61)) == []
+
+
+def test_history_is_the_last_end_first_and_no_more_than_asked_for(store: Store) -> None:
+    """`ended` gives the newest."""
+    alerts = [begin(store, firing(str(entity))) for entity in range(4)]
+    for number, alert in enumerate(alerts):
+        store.record(poll([ends(alert, at(number))], now=at(number)))
+    assert [alert.key.entity_id for alert in store.ended(T0, limit=3)] == ["3", "2", "1"]
+
+
+def test_an_end_without_a_time_ends_at_the_poll(store: Store) -> None:
+    """An inactive alert is over even where the decision forgot to say when."""
+    alert = begin(store, firing())
+    change = ends(alert, at(60))
+    store.record(poll([replace(change, after=replace(change.after, ended_at=None))], now=at(60)))
+    assert store.alerts() == []
+    assert store.ended(at(60))[0].ended_at == at(60)
+
+
+def test_a_pending_alert_that_comes_to_nothing_is_forgotten(store: Store) -> None:
+    """No history, and its id is not given again."""
+    store.record(poll([begins(pending())]))
+    alert = store.alerts()[0]
+    assert alert.id is not None
+    store.record(poll([replace(ends(alert, at(15)), reason=None)], now=at(15)))
+    assert store.alerts() == []
+    assert store.alert(alert.id) is None
+    assert store.ended(T0) == []
+    again = begin(store, firing(), at(30))
+    assert again.id is not None
+    assert again.id > alert.id
+
+
+def test_an_alert_that_comes_back_has_a_new_id(store: Store) -> None:
+    """One row a life: the old one stays as it ended."""
+    first = begin(store, firing())
+    store.record(poll([ends(first, at(60))], now=at(60)))
+    second = begin(store, firing(), at(120))
+    assert second.id != first.id
+    assert [alert.id for alert in store.alerts()] == [second.id]
+    assert [alert.id for alert in store.ended(T0)] == [first.id]
+
+
+def test_an_alert_may_end_and_begin_again_in_one_poll(store: Store) -> None:
+    """Both lives are kept."""
+    first = begin(store, firing())
+    store.record(poll([ends(first, at(60)), begins(firing(fired_at=at(60)))], now=at(60)))
+    assert [alert.id for alert in store.ended(T0)] == [first.id]
+    assert one(store, first).fired_at == at(60)
+
+
+def test_a_fingerprint_has_one_alert_that_is_not_over(store: Store) -> None:
+    """A poll that does not know of the open alert goes on with it instead of making a second."""
+    alert = begin(store, firing())
+    store.record(poll([begins(firing(value=99_000.0))], now=at(15)))
+    assert [each.id for each in store.alerts()] == [alert.id]
+    assert store.alerts()[0].peak == 99_000.0
+
+
+def test_tenants_do_not_mix(store: Store) -> None:
+    """The same rule and entity of two tenants are two alerts."""
+    begin(store, firing())
+    begin(store, firing(tenant="other"))
+    assert [alert.key.tenant for alert in store.alerts()] == ["acme", "other"]
+    assert [alert.key for alert in store.alerts("other")] == [key(tenant="other")]
+    assert set(store.cards("other")) == {key(tenant="other")}
+
+
+def test_cards_are_those_of_alerts_that_are_not_over(store: Store) -> None:
+    """Waiting and posted cards count, of open alerts, under the channel that the rule named."""
+    first, second = begin_posted(store, firing("1")), begin(store, firing("2"))
+    both = notice(second, channel="#cc-floor", now=at(1))
+    store.record(poll(notices=[both], now=at(1)))
+    assert store.cards("acme") == {first.key: {SALES}, second.key: {SALES, "#cc-floor"}}
+    store.reroute(both.id, "#cc-alerts")
+    assert store.cards("acme")[second.key] == {SALES, "#cc-floor"}
+    store.record(poll([ends(first, at(2))], now=at(2)))
+    assert set(store.cards("acme")) == {second.key}
+
+
+def test_a_poll_is_written_whole_or_not_at_all(store: Store) -> None:
+    """When one part cannot be written, nothing of the poll is there."""
+    bad = replace(notice(firing()), level=None)  # type: ignore[arg-type]
+    with pytest.raises(AttributeError):
+        store.record(poll([begins(firing())], [bad], snapshots={Scope.QUEUE: snapshot()}))
+    assert store.alerts() == []
+    assert store.latest("acme") == {}
+    assert store.feed("acme") == Feed("acme")
+    begin(store, firing())  # and the store still works
+
+
+def test_totals_count_what_happened(store: Store) -> None:
+    """Polls, fired, resolved, cards, lines and edits over all tenants."""
+    alert = begin_posted(store, firing())
+    store.record(poll([begins(pending("7"))], now=at(1)))
+    store.record(poll([rises(alert, at(2))], [line(alert, Reason.LEVEL_UP, now=at(2))], now=at(2)))
+    store.record(poll([begins(firing(tenant="other"))], tenant="other", now=at(3)))
+    post(store, posts(store, at(4))[0], at(4))
+    card = edits(store, at(4))[0].card
+    store.edited(card.id, card.version, at(4))
+    raised = one(store, alert)
+    store.record(poll([ends(raised, at(5))], [line(raised, Reason.RESOLVED, now=at(5))], now=at(5)))
+    totals = store.totals()
+    assert (totals.polls, totals.fired, totals.resolved) == (5, 2, 1)
+    assert (totals.cards_posted, totals.lines_posted, totals.edits) == (1, 1, 1)
+    assert (totals.waiting, totals.given_up) == (1, 0)
+
+
+# People
+
+
+def test_acknowledge_says_who_has_it(store: Store) -> None:
+    """The alert has its owner, the card is due for an edit at once, and its thread is told."""
+    alert = begin_posted(store, firing())
+    assert alert.id is not None
+    result, owned = store.acknowledge(alert.id, "U1", "on it", at(5))
+    assert result is AckResult.DONE
+    assert owned == store.alert(alert.id)
+    assert owned is not None
+    assert (owned.acked_by, owned.acked_at, owned.ack_note) == ("U1", at(5), "on it")
+    assert [edit.card.version for edit in edits(store, at(5))] == [2]
+    (told,) = posts(store, at(5))
+    assert told.notice.kind is NoticeKind.LINE
+    assert (told.notice.reason, told.notice.by, told.notice.text) == (Reason.ACKNOWLEDGED, "U1", "on it")
+
+
+def test_the_first_acknowledge_wins(store: Store) -> None:
+    """The second is told who was first, and changes nothing."""
+    alert = begin_posted(store, firing())
+    assert alert.id is not None
+    store.acknowledge(alert.id, "U1", "", at(5))
+    result, owned = store.acknowledge(alert.id, "U2", "mine", at(6))
+    assert result is AckResult.ALREADY
+    assert owned is not None
+    assert (owned.acked_by, owned.acked_at, owned.ack_note) == ("U1", at(5), "")
+    assert len(store.notices_of(alert.id)) == 2
+
+
+def test_resolve_beats_acknowledge(store: Store) -> None:
+    """An alert that is over has no owner any more, and nobody is told."""
+    alert = begin_posted(store, firing())
+    assert alert.id is not None
+    store.record(poll([ends(alert, at(5))], now=at(5)))
+    result, over = store.acknowledge(alert.id, "U1", "", at(6))
+    assert result is AckResult.ENDED
+    assert over is not None
+    assert over.acked_by is None
+    assert store.unacknowledge(alert.id, "U1", at(6))[0] is AckResult.ENDED
+    assert len(store.notices_of(alert.id)) == 1
+
+
+def test_acknowledging_nothing(store: Store) -> None:
+    """An id that nobody gave out."""
+    assert store.acknowledge(17, "U1", "", T0) == (AckResult.UNKNOWN_ID, None)
+    assert store.unacknowledge(17, "U1", T0) == (AckResult.UNKNOWN_ID, None)
+
+
+def test_an_acknowledgement_can_be_taken_back(store: Store) -> None:
+    """Then it can be given again; every step is told."""
+    alert = begin_posted(store, firing())
+    assert alert.id is not None
+    assert store.unacknowledge(alert.id, "U2", at(1))[0] is AckResult.NOT_ACKNOWLEDGED
+    store.acknowledge(alert.id, "U1", "on it", at(2))
+    result, free = store.unacknowledge(alert.id, "U2", at(3))
+    assert result is AckResult.DONE
+    assert free is not None
+    assert (free.acked_by, free.acked_at, free.ack_note) == (None, None, "")
+    assert store.acknowledge(alert.id, "U1", "", at(4))[0] is AckResult.DONE
+    told = [(entry.notice.reason, entry.notice.by) for entry in store.notices_of(alert.id)[1:]]
+    assert told == [(Reason.ACKNOWLEDGED, "U1"), (Reason.UNACKNOWLEDGED, "U2"), (Reason.ACKNOWLEDGED, "U1")]
+
+
+def test_a_poll_never_overwrites_who_acknowledged(store: Store) -> None:
+    """A poll that read the alert before the acknowledgement writes only what polls own."""
+    alert = begin_posted(store, firing())
+    assert alert.id is not None
+    store.acknowledge(alert.id, "U1", "on it", at(5))
+    store.record(poll([new_value(alert, 80_000.0, at(15))], now=at(15)))
+    owned = store.alert(alert.id)
+    assert owned is not None
+    assert (owned.peak, owned.acked_by, owned.acked_at, owned.ack_note) == (80_000.0, "U1", at(5), "on it")
+    store.record(poll([ends(alert, at(30))], now=at(30)))
+    assert store.ended(T0)[0].acked_by == "U1"
+
+
+def test_an_acknowledgement_before_the_card_stands_is_told_after_it(store: Store) -> None:
+    """The line waits for its card."""
+    alert = begin(store, firing())
+    assert alert.id is not None
+    store.acknowledge(alert.id, "U1", "", at(1))
+    (card,) = posts(store, at(1))
+    assert isinstance(card, PostCard)
+    assert card.alert.acked_by == "U1"
+    post(store, card, at(1))
+    (told,) = posts(store, at(3))
+    assert told.notice.reason is Reason.ACKNOWLEDGED
+
+
+def test_two_threads_acknowledge_and_one_wins(store: Store) -> None:
+    """However the threads meet, one is first and all others hear who."""
+    alert = begin_posted(store, firing())
+    assert alert.id is not None
+    alert_id = alert.id
+    people = [f"U{number}" for number in range(8)]
+    barrier = threading.Barrier(len(people), timeout=10)
+    results: dict[str, tuple[AckResult, str | None]] = {}
+
+    def acknowledge(who: str) -> None:
+        barrier.wait()
+        result, owned = store.acknowledge(alert_id, who, "", at(5))
+        results[who] = result, owned.acked_by if owned else None
+
+    threads = [threading.Thread(target=acknowledge, args=(who,)) for who in people]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    winners = [who for who, (result, _) in results.items() if result is AckResult.DONE]
+    assert len(results) == len(people)
+    assert len(winners) == 1
+    assert {owner for _, owner in results.values()} == set(winners)
+    assert len(store.notices_of(alert_id)) == 2
+
+
+# Notices
+
+
+def test_the_same_notice_twice_is_one(store: Store) -> None:
+    """A notice id is what is told: deciding it again tells nobody again."""
+    alert = begin_posted(store, firing())
+    store.record(poll([], [notice(alert)], now=at(15)))
+    store.tell([ops("blind"), ops("blind")])
+    store.tell([ops("blind")])
+    assert [entry.state for entry in store.notices_of(alert.id)] == [NoticeState.DELIVERED]
+    assert len(store.notices_of(None)) == 1
+
+
+def test_a_notice_comes_back_as_it_was(store: Store) -> None:
+    """All that a line is written from."""
+    alert = begin(store, firing())
+    told = line(
+        alert,
+        Reason.LEVEL_UP,
+        now=at(1),
+        text="worse",
+        measure=alert.measure,
+        mention=("<@U1>",),
+        broadcast=True,
+        by="U2",
+    )
+    store.record(poll(notices=[told], now=at(1)))
+    store.tell([ops("blind", now=at(2))])
+    assert store.notices_of(alert.id)[1].notice == told
+    assert store.notices_of(None)[0].notice == ops("blind", now=at(2))
+
+
+def test_a_second_card_where_one_stands_is_a_line(store: Store) -> None:
+    """One card a channel an alert, however often it is decided."""
+    alert = begin_posted(store, firing())
+    store.record(poll(notices=[notice(alert, now=at(9))], now=at(9)))
+    (told,) = posts(store, at(9))
+    assert told.notice.kind is NoticeKind.LINE
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["no card in that channel", "no such alert"])
+def test_a_line_with_nowhere_to_go_is_kept_as_given_up(store: Store, known: bool) -> None:
+    """Nothing disappears without a reason, and the poll goes on."""
+    alert = begin_posted(store, firing())
+    lost = line(alert if known else firing("999"), Reason.LEVEL_UP, now=at(1), channel="#elsewhere")
+    store.record(poll(notices=[lost], now=at(1)))
+    assert store.due(at(1)) == []
+    assert store.totals().given_up == 1
+    if known:
+        entry = store.notices_of(alert.id)[-1]
+        assert (entry.state, entry.error) == (NoticeState.GIVEN_UP, "there is no card of this alert in this channel")
+
+
+def test_a_line_told_for_an_alert_that_is_over_finds_its_card(store: Store) -> None:
+    """The latest alert of the fingerprint is meant."""
+    alert = begin_posted(store, firing())
+    store.record(poll([ends(alert, at(5))], [line(alert, Reason.RESOLVED, now=at(5))], now=at(5)))
+    told = line(alert, Reason.OPERATIONS, now=at(6))
+    store.tell([told])
+    assert store.notices_of(alert.id)[-1].state is NoticeState.WAITING
+
+
+# Lease
+
+
+def test_one_poller_a_database(store: Store) -> None:
+    """The second is told who polls, since when and until when."""
+    store.take_lease("host-a, process 1", T0, timedelta(seconds=30))
+    store.take_lease("host-a, process 1", at(10), timedelta(seconds=30))
+    with pytest.raises(LeaseHeld, match="host-a, process 1 since 2026-03-02 09:00:00 UTC") as held:
+        store.take_lease("host-b, process 2", at(39), timedelta(seconds=30))
+    assert "2026-03-02 09:00:40 UTC" in str(held.value)
+    assert held.value.owner == "host-a, process 1"
+
+
+def test_a_lease_that_ran_out_is_taken_over(store: Store) -> None:
+    """A poller that died keeps others out no longer than its lease."""
+    store.take_lease("a", T0, timedelta(seconds=30))
+    store.take_lease("b", at(30), timedelta(seconds=30))
+    with pytest.raises(LeaseHeld, match="since 2026-03-02 09:00:30 UTC"):
+        store.take_lease("a", at(31), timedelta(seconds=30))
+
+
+def test_a_lease_is_released_by_its_owner_only(store: Store) -> None:
+    """Releasing another's lease does nothing."""
+    store.take_lease("a", T0, timedelta(seconds=30))
+    store.release_lease("b")
+    with pytest.raises(LeaseHeld):
+        store.take_lease("b", at(1), timedelta(seconds=30))
+    store.release_lease("a")
+    store.take_lease("b", at(1), timedelta(seconds=30))
+
+
+def test_a_working_database_is_writable(store: Store) -> None:
+    """`check_writable` says nothing where all is well, and is not counted as anything."""
+    store.check_writable()
+    assert store.totals() == type(store.totals())()
