@@ -83,7 +83,8 @@ def not_reported(missed: int, limit: int) -> str:
 def _stands(measure: Measure) -> str:
     value, threshold = shown(measure, measure.value), shown(measure, measure.threshold)
     if measure.op in _ABOVE_BELOW:
-        return f"{value} is {_ABOVE_BELOW[measure.op]} {threshold}"
+        just = "just " if value == threshold and measure.op in ("<", ">") else ""  # 60.4 s against 60 s
+        return f"{value} is {just}{_ABOVE_BELOW[measure.op]} {threshold}"
     return f"{measure.label} is {value}" + (f", not {threshold}" if measure.op == "!=" else "")
 
 

@@ -1,0 +1,137 @@
+"""Who is told, where, and how loudly."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from alertbot.alerts.alert import Alert, Change, Notice, Reason
+from alertbot.alerts.decide import decide
+from alertbot.rules.rule import Level, Rule, RuleSet
+from tests.alerts.kit import NOW, POLL, WAIT, compare, fingerprint, keep, level, poll, rule, snapshot
+
+DEFAULT = "#cc-alerts"
+
+
+def _changes(values: list[float | None], watched: Rule) -> list[Change]:
+    """The changes of the last of these polls."""
+    alerts: list[Alert] = []
+    changes: list[Change] = []
+    for index, value in enumerate(values):
+        changes = poll(alerts, [watched], [snapshot({WAIT: [value]})], NOW + index * POLL)
+        alerts = keep(alerts, changes)
+    return changes
+
+
+def _told(notices: list[Notice]) -> list[str]:
+    """Each notice in a line: kind, channel, level, mentions, and ! for a broadcast."""
+    return [" ".join([n.kind, n.channel, n.level.word, *n.mention]) + (" !" if n.broadcast else "") for n in notices]
+
+
+SALES, FLOOR = "#cc-sales", "#cc-floor"
+LOUD = {Level.WARNING: ("<@U1>",), Level.CRITICAL: ("<!subteam^S1>", "<@U2>")}
+ROUTED = {"channels": {Level.WARNING: SALES, Level.CRITICAL: FLOOR}, "mention": LOUD}
+SLOW = rule(level(Level.WARNING, compare(WAIT, ">", 60_000), 60))
+
+
+@pytest.mark.parametrize(
+    ("values", "watched", "cards", "expected"),
+    [
+        pytest.param([70_000], rule(), (), ["card #cc-alerts warning"], id="fired: a card in the default channel"),
+        pytest.param(
+            [130_000],
+            rule(**ROUTED),
+            (),
+            ["card #cc-floor critical <!subteam^S1> <@U2>"],
+            id="fired: in the channel of its level, with the mentions of its level",
+        ),
+        pytest.param(
+            [70_000, 130_000],
+            rule(mention=LOUD),
+            (DEFAULT,),
+            ["line #cc-alerts critical <!subteam^S1> <@U2> !"],
+            id="up to critical: a line, broadcast, with its mentions",
+        ),
+        pytest.param(
+            [70_000, 130_000],
+            rule(**ROUTED),
+            (SALES,),
+            ["line #cc-sales critical <!subteam^S1> <@U2> !", "card #cc-floor critical <!subteam^S1> <@U2>"],
+            id="up into another channel: a line in the old one, a card in the new one",
+        ),
+        pytest.param(
+            [70_000, 130_000],
+            rule(
+                level(Level.INFO, compare(WAIT, ">", 60_000)),
+                level(Level.WARNING, compare(WAIT, ">", 120_000)),
+                mention=LOUD,
+            ),
+            (DEFAULT,),
+            ["line #cc-alerts warning <@U1>"],
+            id="up to warning: a line, not broadcast",
+        ),
+        pytest.param(
+            [130_000, 70_000],
+            rule(**ROUTED),
+            (SALES, FLOOR),
+            ["line #cc-floor warning", "line #cc-sales warning"],
+            id="down: a quiet line wherever there is a card",
+        ),
+        pytest.param(
+            [130_000, 10],
+            rule(**ROUTED),
+            (FLOOR, SALES),
+            ["line #cc-floor critical", "line #cc-sales critical"],
+            id="resolved: a quiet line wherever there is a card",
+        ),
+        pytest.param([130_000, 10], rule(), (), [], id="resolved without a card: nobody to tell"),
+        pytest.param([70_000, 80_000], rule(), (DEFAULT,), [], id="a value that moves tells nobody"),
+        pytest.param([70_000], SLOW, (), [], id="pending tells nobody"),
+        pytest.param([70_000, 10], SLOW, (), [], id="nor does its end"),
+        pytest.param(
+            [70_000, 10], rule(keep_firing_for=timedelta(minutes=1)), (DEFAULT,), [], id="recovering tells nobody"
+        ),
+    ],
+)
+def test_decide(values: list[float | None], watched: Rule, cards: tuple[str, ...], expected: list[str]) -> None:
+    """A card where an alert fires or rises into a channel that has none, else a line in every channel with a card."""
+    last = NOW + (len(values) - 1) * POLL
+    open_cards = {fingerprint(): frozenset(cards)} if cards else {}
+    assert _told(decide(_changes(values, watched), RuleSet((watched,)), open_cards, DEFAULT, last)) == expected
+
+
+def test_a_notice_says_what_was_true() -> None:
+    """A notice holds the reason, the sentence and the measure of the moment it was decided."""
+    (notice,) = decide(_changes([130_000], rule()), RuleSet((rule(),)), {}, DEFAULT, NOW)
+    assert (notice.reason, notice.text, notice.at, notice.alert) == (
+        Reason.FIRED,
+        "2m 10s is above 2m",
+        NOW,
+        fingerprint(),
+    )
+    assert notice.measure is not None
+    assert notice.measure.value == 130_000
+
+
+def test_deciding_twice_gives_the_same_ids() -> None:
+    """The same change has the same notice ids; another channel, entity or time has others."""
+    changes = poll([], [rule()], [snapshot({WAIT: [130_000, 70_000]})], NOW)
+    rules = RuleSet((rule(),))
+    first = decide(changes, rules, {}, DEFAULT, NOW)
+    assert decide(changes, rules, {}, DEFAULT, NOW) == first
+    others = decide(changes, rules, {}, "#other", NOW) + decide(changes, rules, {}, DEFAULT, NOW + POLL)
+    assert len({notice.id for notice in first + others}) == 6
+
+
+def test_the_end_of_a_removed_rule_is_told() -> None:
+    """A rule that is gone cannot say where to tell it, but its cards can."""
+    alerts = keep([], _changes([130_000], rule()))
+    changes = poll(alerts, [], [], NOW + POLL)
+    (notice,) = decide(changes, RuleSet(), {fingerprint(): frozenset({SALES})}, DEFAULT, NOW + POLL)
+    assert (notice.kind, notice.channel, notice.reason, notice.text) == (
+        "line",
+        SALES,
+        Reason.RULE_REMOVED,
+        "the rule longest-wait is gone",
+    )
