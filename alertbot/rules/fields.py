@@ -1,0 +1,453 @@
+"""The keys of a rule file: one row each, with how its value is read, its JSON Schema and what it means.
+
+`parse.py` reads by these tables and `schema.py` writes them down for editors, so the two cannot drift apart.
+A reader gives None for what it refused, after it has put a fault into the report.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from alertbot.errors import Fault
+from alertbot.rules.catalogue import Scope, ValueType
+from alertbot.rules.document import Mapping, Node, Place, Scalar, Sequence
+from alertbot.rules.rule import Level, Match, NoData
+from alertbot.rules.tree import Literal
+from alertbot.rules.units import WRITE_A_DURATION, parse_duration, parse_number
+
+LONGEST_EXCERPT = 80
+
+ID = r"[a-z0-9]+(?:-[a-z0-9]+)*"
+PARAM_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+CHANNEL = r"#[^\s,#]{1,80}|[CGD][A-Z0-9]{6,}"
+MENTION = r"<@[UW][A-Z0-9]+>|<!subteam\^S[A-Z0-9]+>|<!(?:here|channel|everyone)>"
+TEMPLATE = r"[A-Za-z0-9][A-Za-z0-9_-]*"
+DURATION = r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|[dhms]))+"
+RUNBOOK = r"https?://\S+"
+
+
+@dataclass
+class Report:
+    """The faults of one file, and the rule that is being read."""
+
+    file: str
+    rule: str = ""
+    faults: list[Fault] = field(default_factory=list)
+
+    def add(self, place: Place, message: str, hint: str = "", excerpt: str = "") -> None:
+        short = excerpt if len(excerpt) <= LONGEST_EXCERPT else excerpt[: LONGEST_EXCERPT - 1] + "…"
+        self.faults.append(Fault(self.file, place.line, place.column, message, self.rule, hint, short))
+
+
+Reader = Callable[[Scalar, Node, Report], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One key: its name, its reader, its JSON Schema, and what it means in one sentence."""
+
+    name: str
+    read: Reader
+    schema: dict[str, Any]
+    help: str
+    default: bool = False  # may stand under `defaults`
+    per_level: bool = False  # may be a mapping from level to value
+
+
+def read_fields(node: Mapping, fields: Iterable[Field], report: Report, what: str) -> dict[str, Any]:
+    """The values of a mapping by key, without those that were refused; what the table does not have is a fault."""
+    by_name = {each.name: each for each in fields}
+    values: dict[str, Any] = {}
+    for key, value in node.entries:
+        known = by_name.get(key.text)
+        if known is None:
+            report.add(key.place, f'unknown key "{key.text}"', _near(key.text, by_name, what), key.text)
+            continue
+        read = known.read(key, value, report)
+        if read is not None:
+            values[key.text] = read
+    return values
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`did you mean "threshold"?`, or "" where nothing is near."""
+    near = difflib.get_close_matches(word.casefold().replace("-", "_"), list(known), n=1)
+    return f'did you mean "{near[0]}"?' if near else ""
+
+
+def _near(word: str, known: Iterable[str], what: str) -> str:
+    words = list(known)
+    listed = f"{what} has {', '.join(words)}" if len(words) <= 4 else "alertbot schema rules lists the keys"
+    return did_you_mean(word, words) or listed
+
+
+def called(node: Node) -> str:
+    """What a node is, for "…, not a list"."""
+    match node:
+        case Sequence():
+            return "a list"
+        case Mapping():
+            return "a mapping"
+        case Scalar(kind="null"):
+            return "empty"
+        case Scalar(kind="number" | "bool", text=text):
+            return text
+        case Scalar(text=text):
+            return f'"{text}"'
+
+
+def place_of(key: Scalar, node: Node) -> Place:
+    """Where to point: an empty value stands nowhere, so its key is meant."""
+    return key.place if isinstance(node, Scalar) and node.kind == "null" else node.place
+
+
+def refuse(key: Scalar, node: Node, report: Report, wanted: str, hint: str = "") -> None:
+    """Say that a key has a value of the wrong kind."""
+    what = called(node)
+    message = (
+        f"{key.text} is empty: it must be {wanted}" if what == "empty" else f"{key.text} must be {wanted}, not {what}"
+    )
+    report.add(place_of(key, node), message, hint, node.text if isinstance(node, Scalar) else "")
+
+
+def read_text(key: Scalar, node: Node, report: Report) -> str | None:
+    if isinstance(node, Scalar) and node.kind != "null" and node.text.strip():
+        return node.text.strip()
+    refuse(key, node, report, "a text")
+    return None
+
+
+def read_condition(key: Scalar, node: Node, report: Report) -> Scalar | None:
+    """The text of a condition. It is read later, when the scope and the params of its rule are known."""
+    if isinstance(node, Scalar) and node.kind == "text":
+        return node
+    refuse(key, node, report, "a condition", "such as interactionsWaitInQueue.rt > 5")
+    return None
+
+
+def read_bool(key: Scalar, node: Node, report: Report) -> bool | None:
+    if isinstance(node, Scalar) and node.kind == "bool":
+        return node.text.casefold() == "true"
+    refuse(key, node, report, "true or false")
+    return None
+
+
+def read_duration(key: Scalar, node: Node, report: Report) -> timedelta | None:
+    if not isinstance(node, Scalar) or node.kind in ("null", "bool"):
+        refuse(key, node, report, "a duration", WRITE_A_DURATION)
+        return None
+    text = node.text.strip()
+    if text.startswith("-"):
+        report.add(node.place, f"{key.text} cannot be negative", "write 0s for none", text)
+        return None
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        plain = parse_number(text)
+        message, _, hint = str(error).partition(": ")
+        if plain is not None and plain[1] is ValueType.NUMBER:
+            message, hint = f"{key.text} is {text} without a unit", f"a duration: write {text}s"
+        report.add(node.place, message, hint, text)
+        return None
+
+
+E_ = TypeVar("E_", Scope, NoData)
+
+
+def _enum(kind: type[E_]) -> Reader:
+    words = [each.value for each in kind]
+
+    def read(key: Scalar, node: Node, report: Report) -> E_ | None:
+        if isinstance(node, Scalar) and node.text in words:
+            return kind(node.text)
+        near = did_you_mean(node.text, words) if isinstance(node, Scalar) else ""
+        refuse(key, node, report, f"{', '.join(words[:-1])} or {words[-1]}", near)
+        return None
+
+    return read
+
+
+LEVELS = {level.word: level for level in Level}
+
+
+def read_level(key: Scalar, node: Node, report: Report) -> Level | None:
+    if isinstance(node, Scalar) and node.text in LEVELS:
+        return LEVELS[node.text]
+    near = did_you_mean(node.text, LEVELS) if isinstance(node, Scalar) else ""
+    refuse(key, node, report, "info, warning or critical", near)
+    return None
+
+
+def read_id(key: Scalar, node: Node, report: Report) -> str | None:
+    text = read_text(key, node, report)
+    if text is None or re.fullmatch(ID, text):
+        return text
+    slug = "-".join(re.findall(r"[a-z0-9]+", text.casefold()))
+    hint = f"write {slug}" if slug else "such as longest-wait"
+    report.add(node.place, f'the id "{text}" is not made of a-z, 0-9 and single hyphens', hint, text)
+    return None
+
+
+def pattern(expression: str, wanted: str, hint: Callable[[str], str]) -> Reader:
+    """A reader for a text of a fixed form."""
+
+    def read(key: Scalar, node: Node, report: Report) -> str | None:
+        if isinstance(node, Scalar) and node.kind != "null" and re.fullmatch(expression, node.text):
+            return node.text
+        text = node.text if isinstance(node, Scalar) else ""
+        refuse(key, node, report, wanted, hint(text))
+        return None
+
+    return read
+
+
+def _channel_hint(text: str) -> str:
+    if not text:
+        return 'in quotes, since # begins a comment in YAML: write "#cc-alerts"'
+    name = re.sub(r"[\s,#]+", "-", text.strip()).strip("-")
+    return f'write "#{name}"' if name else 'such as "#cc-alerts"'
+
+
+def _mention_hint(text: str) -> str:
+    word = text.strip("@<>! ")
+    if word in ("here", "channel", "everyone"):
+        return f'write "<!{word}>"'
+    if re.fullmatch(r"[UW][A-Z0-9]+", word):
+        return f'write "<@{word}>"'
+    if re.fullmatch(r"(?:subteam\^)?S[A-Z0-9]+", word):
+        return f'write "<!subteam^{word.removeprefix("subteam^")}>"'
+    return 'such as "<@U0123>", "<!subteam^S0123>" or "<!here>"'
+
+
+read_channel_name = pattern(CHANNEL, 'a channel such as "#cc-alerts", or its id', _channel_hint)
+read_mention = pattern(MENTION, "a mention as Slack spells it", _mention_hint)
+read_template = pattern(
+    TEMPLATE,
+    "the name of a template",
+    lambda text: f"write {text.removesuffix('.j2')}" if text.endswith(".j2") else "letters, digits, - and _",
+)
+read_runbook = pattern(RUNBOOK, "an address that begins with https://", lambda text: "")
+
+
+def read_channels(key: Scalar, node: Node, report: Report) -> dict[Level, str] | None:
+    """One channel for all levels, or one for each that is named."""
+    if isinstance(node, Mapping):
+        return _by_level(key, node, report, read_channel_name)
+    name = read_channel_name(key, node, report)
+    if name is None:
+        return None
+    return dict.fromkeys(Level, str(name))
+
+
+def read_mentions(key: Scalar, node: Node, report: Report) -> dict[Level, tuple[str, ...]] | None:
+    """A list for all levels, or one for each that is named."""
+    if isinstance(node, Mapping):
+        return _by_level(key, node, report, _mention_list)
+    names = _mention_list(key, node, report)
+    if names is None:
+        return None
+    return dict.fromkeys(Level, tuple(names))
+
+
+def _by_level(key: Scalar, node: Mapping, report: Report, read: Reader) -> dict[Level, Any]:
+    values = {}
+    for name, value in node.entries:
+        if name.text not in LEVELS:
+            hint = did_you_mean(name.text, LEVELS) or "info, warning or critical"
+            report.add(name.place, f'{key.text} is by level, and "{name.text}" is none', hint, name.text)
+            continue
+        one = read(Scalar(f"{key.text}.{name.text}", "text", name.place), value, report)
+        if one is not None:
+            values[LEVELS[name.text]] = one
+    return values
+
+
+def _list_of(read: Reader) -> Reader:
+    """A list; one value alone is a list of one."""
+
+    def read_list(key: Scalar, node: Node, report: Report) -> tuple[Any, ...] | None:
+        items = node.items if isinstance(node, Sequence) else (node,)
+        values = [read(key, item, report) for item in items]
+        return None if None in values else tuple(values)
+
+    return read_list
+
+
+_mention_list = _list_of(read_mention)
+_text_list = _list_of(read_text)
+
+
+def read_match(key: Scalar, node: Node, report: Report) -> Match | None:
+    if not isinstance(node, Mapping):
+        refuse(key, node, report, "a mapping", 'such as {name: ["Sales*"]}')
+        return None
+    values = read_fields(node, MATCH_KEYS, report, "match")
+    excluded = values.get("exclude", {})
+    return Match(
+        names=values.get("name", ()),
+        ids=values.get("id", ()),
+        exclude_names=excluded.get("name", ()),
+        exclude_ids=excluded.get("id", ()),
+    )
+
+
+def _read_exclude(key: Scalar, node: Node, report: Report) -> dict[str, Any] | None:
+    if isinstance(node, Mapping):
+        return read_fields(node, NAME_AND_ID, report, "exclude")
+    refuse(key, node, report, "a mapping", 'such as {name: ["*test*"]}')
+    return None
+
+
+def read_params(key: Scalar, node: Node, report: Report) -> dict[str, Literal] | None:
+    if not isinstance(node, Mapping):
+        refuse(key, node, report, "a mapping", "such as {warn: 60s, crit: 120s}")
+        return None
+    params = {}
+    for name, value in node.entries:
+        if not re.fullmatch(PARAM_NAME, name.text):
+            hint = "letters, digits and _, and no digit first"
+            report.add(name.place, f'"{name.text}" is no name for a parameter', hint, name.text)
+        literal = _literal(name, value, report)
+        if literal is not None:
+            params[name.text] = literal
+    return params
+
+
+def _literal(key: Scalar, node: Node, report: Report) -> Literal | None:
+    if not isinstance(node, Scalar) or node.kind in ("null", "bool"):
+        refuse(key, node, report, "a value such as 60s, 85%, 3 or a text")
+        return None
+    text = node.text.strip()
+    number = parse_number(text.removeprefix("-"))
+    if number is None and node.kind == "number":
+        report.add(node.place, f"{key.text} is {text}", "write it in plain digits, such as 3 or 2.5", text)
+        return None
+    if number is None or (node.quoted and number[1] is ValueType.NUMBER):
+        return Literal(node.text, ValueType.TEXT)
+    value, kind = number
+    return Literal(-value if text.startswith("-") else value, kind)
+
+
+def read_labels(key: Scalar, node: Node, report: Report) -> dict[str, str] | None:
+    if not isinstance(node, Mapping):
+        refuse(key, node, report, "a mapping", "such as {team: sales}")
+        return None
+    values = {name.text: read_text(name, value, report) for name, value in node.entries}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def read_level_block(key: Scalar, node: Node, report: Report) -> dict[str, Any] | None:
+    if not isinstance(node, Mapping):
+        refuse(key, node, report, "a mapping", "with when: and for: below it")
+        return None
+    values = read_fields(node, LEVEL_KEYS, report, "a level")
+    if node.key("when") is None:
+        report.add(key.place, f"{key.text} has no when", "write when: and a condition below it", key.text)
+    return values if "when" in values else None
+
+
+def _as_it_is(key: Scalar, node: Node, report: Report) -> Node:
+    return node
+
+
+_TEXT = {"type": "string"}
+_TEXTS: dict[str, Any] = {"anyOf": [_TEXT, {"type": "array", "items": {"type": ["string", "integer"]}}]}
+_CONDITION = {"$ref": "#/definitions/condition"}
+_DURATION = {"type": "string", "pattern": f"^{DURATION}$", "examples": ["30s", "2m", "1m30s"]}
+_LEVEL_BLOCK = {"$ref": "#/definitions/level"}
+_CHANNEL = {"type": "string", "pattern": f"^(?:{CHANNEL})$"}
+_MENTIONS: dict[str, Any] = {
+    "anyOf": [
+        {"type": "string", "pattern": f"^(?:{MENTION})$"},
+        {"type": "array", "items": {"type": "string", "pattern": f"^(?:{MENTION})$"}},
+    ]
+}
+
+
+def _any_level(schema: dict[str, Any]) -> dict[str, Any]:
+    by_level = {"type": "object", "additionalProperties": False, "properties": dict.fromkeys(LEVELS, schema)}
+    return {"anyOf": [schema, by_level]}
+
+
+NAME_AND_ID = (
+    Field("name", _text_list, _TEXTS, "Globs on the name, without regard to case."),
+    Field("id", _text_list, _TEXTS, "Exact ids."),
+)
+MATCH_KEYS = (
+    *NAME_AND_ID,
+    Field("exclude", _read_exclude, {"$ref": "#/definitions/exclude"}, "What is left out again."),
+)
+LEVEL_KEYS = (
+    Field("when", read_condition, _CONDITION, "The condition of this level."),
+    Field("for", read_duration, _DURATION, "How long it must hold before the alert fires; default: at once."),
+)
+RULE_KEYS = (
+    Field("id", read_id, {"type": "string", "pattern": f"^{ID}$"}, "The name of the rule, unique over all files."),
+    Field("title", read_text, _TEXT, "The heading of the card; default: the id, in words."),
+    Field("scope", _enum(Scope), {"enum": [each.value for each in Scope]}, "The kind of thing this rule looks at."),
+    Field("match", read_match, {"$ref": "#/definitions/match"}, "Which queues, groups or agents; default: all."),
+    Field("known", read_bool, {"type": "boolean"}, "false: metric keys that the catalogue does not have are allowed."),
+    Field("guard", read_condition, _CONDITION, "While this is not true, the rule takes no decision."),
+    Field("params", read_params, {"$ref": "#/definitions/params"}, "Values for $name in the conditions."),
+    Field("when", read_condition, _CONDITION, "The condition, in the short form with one level."),
+    Field("level", read_level, {"enum": list(LEVELS)}, "The level of the short form; default: warning."),
+    Field("for", read_duration, _DURATION, "How long the condition of the short form must hold."),
+    Field("info", read_level_block, _LEVEL_BLOCK, "The level info."),
+    Field("warning", read_level_block, _LEVEL_BLOCK, "The level warning."),
+    Field("critical", read_level_block, _LEVEL_BLOCK, "The level critical."),
+    Field("clear", read_condition, _CONDITION, "When the alert may end; default: when the condition does not hold."),
+    Field("keep_firing_for", read_duration, _DURATION, "How long it must stay clear before it ends.", default=True),
+    Field(
+        "no_data",
+        _enum(NoData),
+        {"enum": [each.value for each in NoData]},
+        "What happens while the condition is unknown: keep (default), clear or fire.",
+        default=True,
+    ),
+    Field(
+        "channel",
+        read_channels,
+        _any_level(_CHANNEL),
+        "The Slack channel, or one a level.",
+        default=True,
+        per_level=True,
+    ),
+    Field(
+        "mention",
+        read_mentions,
+        _any_level(_MENTIONS),
+        "Who is mentioned, or who at a level.",
+        default=True,
+        per_level=True,
+    ),
+    Field(
+        "template",
+        read_template,
+        {"type": "string", "pattern": f"^{TEMPLATE}$"},
+        "The template of the card: alertbot's own, or templates/NAME.j2 next to the rules.",
+        default=True,
+    ),
+    Field("runbook", read_runbook, {"type": "string", "pattern": f"^{RUNBOOK}$"}, "Where to read on.", default=True),
+    Field(
+        "labels",
+        read_labels,
+        {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}},
+        "Words of your own, shown on the card.",
+        default=True,
+    ),
+)
+DEFAULT_KEYS = tuple(each for each in RULE_KEYS if each.default)
+FILE_KEYS = (
+    Field("defaults", _as_it_is, {"$ref": "#/definitions/defaults"}, "What holds for each rule of this file."),
+    Field(
+        "rules",
+        _as_it_is,
+        {"type": "array", "items": {"$ref": "#/definitions/rule"}},
+        "The rules of this file, each with an id.",
+    ),
+)
