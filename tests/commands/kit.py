@@ -1,0 +1,165 @@
+"""A small contact centre on plain values: two tenants can be had, three queues, a group, agents, alerts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+from alertbot.alerts.alert import About, Alert, Fingerprint, Measure, State
+from alertbot.alerts.snapshot import Column, Presence, Snapshot
+from alertbot.commands.answers import answer
+from alertbot.commands.command import Asker, Line, Reply, Table, TenantView, View, parse
+from alertbot.rules.catalogue import Scope, ValueType
+from alertbot.rules.expression import Compare, Key, Literal, Op
+from alertbot.rules.rule import Level, LevelRule, Match, Origin, Override, Rule, RuleSet
+
+NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+ANNA = Asker("U012ANNA")
+WAIT = "interactionsLongestWaitInQueue.rt"
+
+
+def column(*values: float | str | Presence) -> Column:
+    """A column from values; a Presence stands for a missing one."""
+    text = any(isinstance(value, str) for value in values)
+    presence = np.array([value if isinstance(value, Presence) else 0 for value in values], dtype=np.uint8)
+    filler: Any = "" if text else np.nan
+    plain = [filler if isinstance(value, Presence) else value for value in values]
+    return Column(np.array(plain, dtype=object if text else np.float64), presence)
+
+
+def snapshot(
+    scope: Scope,
+    entities: Mapping[str, str],
+    columns: Mapping[str, Column],
+    *,
+    age: timedelta = timedelta(seconds=12),
+    **other: Any,
+) -> Snapshot:
+    return Snapshot(scope, NOW - age, tuple(entities), tuple(entities.values()), columns, **other)
+
+
+QUEUES = snapshot(
+    Scope.QUEUE,
+    {"103": "Sales EU", "104": "Sales US", "105": "Support"},
+    {
+        "slaPercentage.int-30m": column(0.823, 1.0, Presence.NULL),
+        WAIT: column(161_000.0, 0.0, Presence.NOT_FETCHED),
+        "interactionsWaitInQueue.rt": column(7.0, 0.0, Presence.ABSENT),
+        "zebraTime.today": column(5.0, 6.0, Presence.INVALID),
+    },
+)
+GROUPS = snapshot(Scope.GROUP, {"1": "Nights"}, {"onBreak.rt": column(2.0)})
+AGENTS = snapshot(
+    Scope.AGENT,
+    {"a1": "Anna Smith", "a2": "Conan O'Brien", "a3": "Ана"},
+    {
+        "status.rt": column("OnBreak", "Available", Presence.NULL),
+        "timeOnStatus.rt": column(1_500_000.0, 61_000.0, Presence.NULL),
+        "lastLogin.rt": column(1_772_434_800_000.0, Presence.NULL, Presence.NULL),
+    },
+    parent_ids=("1", "1", "1"),
+    parent_names=("Nights", "Nights", "Nights"),
+)
+
+LONGEST_WAIT = Rule(
+    id="longest-wait",
+    title="Longest wait in queue",
+    scope=Scope.QUEUE,
+    levels=tuple(
+        LevelRule(
+            level,
+            Compare(Op.GT, Key(WAIT, ValueType.DURATION), Literal(limit, ValueType.DURATION)),
+            f"{WAIT} > ${name}",
+            hold,
+        )
+        for level, name, limit, hold in (
+            (Level.WARNING, "warn", 60_000.0, timedelta(seconds=30)),
+            (Level.CRITICAL, "crit", 120_000.0, timedelta(0)),
+        )
+    ),
+    match=Match(names=("Sales*",), exclude_names=("*test*",)),
+    guard=Compare(Op.GE, Key("entered.int-30m", ValueType.COUNT), Literal(10.0, ValueType.NUMBER)),
+    guard_text="entered.int-30m >= 10",
+    params={"warn": Literal(60_000.0, ValueType.DURATION), "crit": Literal(120_000.0, ValueType.DURATION)},
+    overrides=(Override(Match(names=("VIP*",)), {"warn": Literal(20_000.0, ValueType.DURATION)}),),
+    keep_firing_for=timedelta(minutes=1),
+    channels={Level.CRITICAL: "#cc-floor"},
+    runbook="https://wiki.example/longest-wait",
+    origin=Origin("rules/queues.yaml", 12),
+)
+ON_BREAK = replace(
+    LONGEST_WAIT,
+    id="on-break",
+    title="On break too long",
+    scope=Scope.AGENT,
+    levels=LONGEST_WAIT.levels[:1],
+    match=Match(),
+    guard=None,
+    overrides=(),
+    params={},
+)
+GROUP_BREAK = replace(ON_BREAK, id="group-break", title="Too many on break", scope=Scope.GROUP)
+RULES = RuleSet((LONGEST_WAIT, ON_BREAK, GROUP_BREAK), "1")
+
+
+def alert(
+    id: int | None = 17,
+    *,
+    rule: Rule = LONGEST_WAIT,
+    entity: tuple[str, str] = ("103", "Sales EU"),
+    tenant: str = "acme",
+    state: State = State.FIRING,
+    level: Level = Level.CRITICAL,
+    for_: timedelta = timedelta(minutes=12),
+    **other: Any,
+) -> Alert:
+    began = NOW - for_
+    return Alert(
+        Fingerprint(tenant, rule.id, rule.scope, "", entity[0]),
+        entity[1],
+        About(rule.title, f"{WAIT} > $crit"),
+        state,
+        level,
+        {level: began},
+        id=id,
+        pending_since=began,
+        fired_at=None if state is State.PENDING else began,
+        **{"measure": Measure(WAIT, ValueType.DURATION, ">", 161_000.0, 120_000.0)} | other,
+    )
+
+
+def tenant(
+    name: str = "acme",
+    *snapshots: Snapshot,
+    good: timedelta | None = timedelta(seconds=12),
+    error: str = "",
+) -> TenantView:
+    seen = snapshots or (QUEUES, GROUPS, AGENTS)
+    tried = NOW - timedelta(seconds=12)
+    return TenantView(name, None if good is None else NOW - good, tried, error, {each.scope: each for each in seen})
+
+
+def view(*tenants: TenantView, alerts: Sequence[Alert] = (), rules: RuleSet = RULES, **other: Any) -> View:
+    since = NOW - timedelta(hours=3)
+    return View(tenants or (tenant(),), tuple(alerts), rules, **{"rules_since": since} | other)
+
+
+def ask(view: View, text: str, asker: Asker = ANNA) -> Reply:
+    return answer(view, parse(text), asker, NOW)
+
+
+def text_of(reply: Reply) -> str:
+    """The whole answer as text: lines with their level in front, tables with bars between cells."""
+    shown = []
+    for part in reply.parts:
+        if isinstance(part, Line):
+            shown.append(f"[{part.level.word}] {part.text}" if part.level else part.text)
+        else:
+            assert isinstance(part, Table)
+            assert all(len(row) == len(part.head) for row in part.rows)
+            shown += [" | ".join(row) for row in (part.head, *part.rows)]
+    return "\n".join(shown)

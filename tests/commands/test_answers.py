@@ -1,0 +1,405 @@
+"""Answers on plain values: what is asked, and what is said."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from alertbot.alerts.alert import State
+from alertbot.alerts.snapshot import Presence
+from alertbot.commands.answers import COMMANDS, answer
+from alertbot.commands.command import Acknowledge, Asker, Command, Person, Table, Unacknowledge, parse
+from alertbot.rules.catalogue import Scope
+from alertbot.rules.rule import Level, RuleSet
+from tests.commands.kit import (
+    AGENTS,
+    ANNA,
+    GROUPS,
+    LONGEST_WAIT,
+    NOW,
+    ON_BREAK,
+    QUEUES,
+    alert,
+    ask,
+    column,
+    snapshot,
+    tenant,
+    text_of,
+    view,
+)
+
+TAKEN = alert(acked_by="U034BOB", acked_at=NOW - timedelta(minutes=2), ack_note="on it")
+
+
+def test_queue_shows_values_alerts_and_age() -> None:
+    """`queue NAME`: who it is, how old the values are, its alerts, then values in a fixed order, missing ones too."""
+    reply = ask(view(alerts=[TAKEN]), "queue sales eu")
+    assert text_of(reply).splitlines() == [
+        "Queue Sales EU (id 103)",
+        "as of 12s ago.",
+        "[critical] #17 critical: Longest wait in queue · 2m 41s > 2m · since 08:48 UTC (12m)"
+        " · acknowledged by U034BOB: on it",
+        "Metric | Value",
+        "Waiting | 7",
+        "Longest wait | 2m 41s",
+        "Service level, last 30 min | 82.3%",
+        "Zebra time, today | 5",
+        "alertbot asks 8x8 only for what rules read: 4 values here.",
+    ]
+    assert not reply.problem
+
+
+def test_people_are_data() -> None:
+    """Who has an alert is a Person in the line, so that only the shell makes a mention of it."""
+    (line,) = [part for part in ask(view(alerts=[TAKEN]), "queue Sales EU").parts if getattr(part, "pieces", ())]
+    assert line.pieces[-2:] == (Person("U034BOB"), ": on it")  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    {
+        "missing values say why": (
+            "queue Support",
+            ["not in 8x8's answer", "its request failed", "no data (8x8 sent null)", "8x8 sent something that cannot"],
+        ),
+        "text, durations and timestamps": (
+            "agent anna",
+            ["Status | OnBreak", "Time in this status | 25m", "Last login | 2026-03-02 07:00:00 UTC"],
+        ),
+        "an agent's group": ("agent O'Brien", ["Agent Conan O'Brien (id a2, in Nights)", "No alerts."]),
+        "a group": ("group nights", ["Group Nights (id 1)", "Agents on break | 2"]),
+    }.values(),
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_live_values(text: str, values: list[str]) -> None:
+    """Each value is shown with its unit, or with the reason why there is none."""
+    shown = text_of(ask(view(), text))
+    for value in values:
+        assert value in shown
+
+
+NAMES = {
+    "exact": ("Sales EU", "103"),
+    "case": ("sAlEs eU", "103"),
+    "blanks": ("Sales\u00a0 EU", "103"),
+    "quoted": ('"Sales EU"', "103"),
+    "prefix": ("Supp", "105"),
+    "part": ("US", "104"),
+    "id": ("105", "105"),
+    "tenant in front": ("acme/support", "105"),
+}
+
+
+@pytest.mark.parametrize(("name", "entity"), NAMES.values(), ids=NAMES)
+def test_a_name_may_be_shortened(name: str, entity: str) -> None:
+    """A queue is found by its name, whole or in part, and by its id."""
+    assert f"(id {entity})" in text_of(ask(view(), f"queue {name}"))
+
+
+def test_exact_beats_the_rest() -> None:
+    """`Sales` is the queue of that name where there is one, whatever else begins so; an id beats a part of a name."""
+    queues = snapshot(Scope.QUEUE, {"1": "Sales EU", "2": "Sales", "3": "Line 7", "7": "x"}, {})
+    assert "(id 2)" in text_of(ask(view(tenant("acme", queues)), "queue sales"))
+    assert "(id 7)" in text_of(ask(view(tenant("acme", queues)), "queue 7"))
+
+
+REFUSALS = {
+    "several candidates": ("queue sales", ["“sales” may be any of 2 queues:", "• Sales EU", "• Sales US"]),
+    "a typo": ("queue Suport", ["No queue is called “Suport”.", "Did you mean Support?"]),
+    "no such name": ("queue zzz", ["No queue is called “zzz”.", "3 queues are known; /alertbot queue lists them."]),
+    "no name": ("queue", ["Which queue? /alertbot queue NAME", "3 names: Sales EU, Sales US, Support"]),
+    "an unknown subcommand": ("quue Sales", ["There is no subcommand “quue”.", "Did you mean /alertbot queue NAME?"]),
+    "the beginning of one": ("stat", ["Did you mean /alertbot status?"]),
+    "nothing like any": ("xyzzy", ["There are: help, status, alerts, queue, group, agent, rules, ack, unack."]),
+    "an unknown rule": ("rules longest-wiat", ["There is no rule “longest-wiat”.", "Did you mean longest-wait?"]),
+    "several rules": ("rules break", ["may be any of 2 rules", "on-break, group-break"]),
+    "ack without an id": ("ack", ["Which alert? /alertbot ack ID [note]", "Open alerts: #17."]),
+    "ack with a word": ("ack it", ["“it” is not the id of an alert", "Open alerts: #17."]),
+    "ack 0": ("ack 0", ["“0” is not the id"]),
+    "ack of a pending one": ("ack 18", ["#18 has not fired"]),
+    "a note too long": ("ack 17 " + "x" * 501, ["The note is too long"]),
+    "a very long name": ("queue " + "x" * 500, ["x…”"]),
+}
+
+
+@pytest.mark.parametrize(("text", "says"), REFUSALS.values(), ids=REFUSALS)
+def test_what_cannot_be_answered_says_what_to_ask(text: str, says: list[str]) -> None:
+    """A question that cannot be answered is a problem, with the nearest that can."""
+    reply = ask(view(alerts=[alert(), alert(18, state=State.PENDING)]), text)
+    assert reply.problem
+    assert reply.wish is None
+    for each in says:
+        assert each in text_of(reply)
+
+
+def test_same_names_are_told_apart_by_id() -> None:
+    """Two queues of one name are listed with their ids, and either can then be asked for."""
+    twins = view(tenant("acme", snapshot(Scope.QUEUE, {"1": "Sales", "2": "Sales"}, {})))
+    assert "• Sales (id 1)\n• Sales (id 2)" in text_of(ask(twins, "queue sales"))
+    assert "(id 2)" in text_of(ask(twins, "queue 2"))
+
+
+def test_many_candidates_are_cut() -> None:
+    """A long list ends with how many more there are."""
+    queues = snapshot(Scope.QUEUE, {str(i): f"Sales {i:02}" for i in range(30)}, {})
+    assert "and 20 more" in text_of(ask(view(tenant("acme", queues)), "queue sales"))
+    assert "30 names: Sales 00" in text_of(ask(view(tenant("acme", queues)), "queue"))
+    assert "and 20 more" in text_of(ask(view(tenant("acme", queues)), "queue"))
+
+
+def test_many_values_are_cut() -> None:
+    """At most 40 values, then how many more; no word about few of them."""
+    queues = snapshot(Scope.QUEUE, {"1": "A"}, {f"key{i}.rt": column(float(i)) for i in range(45)})
+    shown = text_of(ask(view(tenant("acme", queues)), "queue A"))
+    assert "and 5 more" in shown
+    assert "only for what rules read" not in shown
+
+
+def test_several_tenants() -> None:
+    """All tenants are searched, and named when there is more than one."""
+    two = view(tenant("acme"), tenant("beta", snapshot(Scope.QUEUE, {"9": "Sales EU", "8": "Only here"}, {})))
+    assert "Queue Only here (id 8, beta)" in text_of(ask(two, "queue only"))
+    assert "• acme/Sales EU\n• beta/Sales EU" in text_of(ask(two, "queue sales eu"))
+    assert "(id 9, beta)" in text_of(ask(two, "queue beta/sales eu"))
+    assert "#17 critical: Longest wait in queue · acme: Sales EU" in text_of(
+        ask(replace(two, alerts=(alert(),)), "alerts")
+    )
+
+
+@pytest.mark.parametrize(
+    ("seen", "says"),
+    {
+        "stale": (
+            tenant("acme", replace(QUEUES, at=NOW - timedelta(minutes=25)), error="8x8 did not answer"),
+            "[critical] STALE: these values are 25m old (of 08:35 UTC). The last poll: 8x8 did not answer",
+        ),
+        "fresh, but the last poll failed": (
+            tenant(error="8x8 did not answer"),
+            "[warning] as of 12s ago. The last poll: 8x8 did not answer",
+        ),
+        "partial": (tenant("acme", replace(QUEUES, complete=False)), "[warning] as of 12s ago. That poll was partial."),
+        "from the future": (tenant("acme", replace(QUEUES, at=NOW + timedelta(seconds=2))), "as of 0s ago."),
+    }.values(),
+    ids=["stale", "last poll failed", "partial", "clocks that disagree"],
+)
+def test_how_old_the_values_are(seen: object, says: str) -> None:
+    """Every value has its age, and old ones are loud."""
+    assert says in text_of(ask(view(seen), "queue Sales EU"))  # type: ignore[arg-type]
+
+
+def test_what_is_not_polled() -> None:
+    """A scope that no rule looks at is not asked for; one that was not seen yet says so, with why."""
+    only_queues = RuleSet((LONGEST_WAIT,), "1")
+    reply = ask(view(tenant("acme", QUEUES), rules=only_queues), "agent Anna")
+    assert text_of(reply) == "No rule looks at agents, so alertbot does not ask 8x8 for them."
+    blind = ask(view(tenant("acme", GROUPS, good=None, error="the key was refused")), "queue Sales")
+    assert text_of(blind) == "No queue was seen so far.\nacme: the key was refused"
+    assert blind.problem
+
+
+def test_an_unknown_key_is_shown_as_it_is() -> None:
+    """A key that the catalogue does not know is a plain number, or text."""
+    queues = snapshot(Scope.QUEUE, {"1": "A"}, {"new.rt": column(2.5), "mood.rt": column("fine")})
+    shown = text_of(ask(view(tenant("acme", queues)), "queue A"))
+    assert "New | 2.5" in shown
+    assert "Mood | fine" in shown
+
+
+def test_alerts_of_a_queue_include_its_agents() -> None:
+    """A queue shows the alerts of its agents, and not those of another tenant's queue with the same id."""
+    key = alert().key
+    of_agent = replace(alert(20), key=key._replace(scope=Scope.QUEUE_AGENT, parent_id="103", entity_id="a1"))
+    elsewhere = alert(21, tenant="beta")
+    shown = text_of(ask(view(alerts=[of_agent, elsewhere]), "queue Sales EU"))
+    assert "#20" in shown
+    assert "#21" not in shown
+
+
+def test_status_all_well() -> None:
+    """`status` with nothing going on is short."""
+    assert text_of(ask(view(), "status")).splitlines() == [
+        "acme: last good poll 12s ago",
+        "Nothing fires.",
+        "To be delivered: nothing waits.",
+        "3 rules, since 06:00 UTC.",
+    ]
+
+
+def test_status_with_trouble() -> None:
+    """`status` says per tenant how fresh it is, what fires by level, what waits and what is wrong."""
+    partial = replace(QUEUES, complete=False, problems=("page 3 of 4 failed",))
+    troubled = view(
+        tenant("acme", partial),
+        tenant("beta", good=timedelta(minutes=7), error="8x8 did not answer"),
+        tenant("gamma", good=None, error="the key was refused"),
+        tenant("delta", error="8x8 said 503"),
+        alerts=[alert(), TAKEN, alert(3, level=Level.WARNING, state=State.RECOVERING), alert(4, state=State.PENDING)],
+        waiting=4,
+        problems=("Slack refuses the credentials",),
+    )
+    assert text_of(ask(troubled, "status")).splitlines() == [
+        "acme: last good poll 12s ago",
+        "[critical] beta: STALE: last good poll 7m ago (at 08:53 UTC): 8x8 did not answer",
+        "[critical] gamma: BLIND: no good poll so far: the key was refused",
+        "[warning] delta: last good poll 12s ago; the last poll was not: 8x8 said 503",
+        "[critical] 3 alerts are open: 2 critical, 1 warning; 1 acknowledged. 1 alert is pending.",
+        "[warning] To be delivered: 4 messages and edits wait.",
+        "3 rules, since 06:00 UTC.",
+        "[warning] Problem: Slack refuses the credentials",
+        "[warning] Problem: acme: the last answer about queue is partial.",
+        "[warning] Problem: acme: queue: page 3 of 4 failed",
+    ]
+
+
+def test_status_before_the_first_poll() -> None:
+    """A bot that has just begun says so."""
+    new = replace(tenant(good=None), tried_at=None)
+    assert "[warning] acme: not polled yet" in text_of(ask(view(new), "status"))
+
+
+def test_times_are_in_the_zone_of_the_view() -> None:
+    """Clock times are in the configured zone, with its name; another day is named."""
+    helsinki = view(alerts=[alert(for_=timedelta(days=2))], timezone="Europe/Helsinki")
+    assert "since 2026-02-28 11:00 EET (2d)" in text_of(ask(helsinki, "alerts"))
+
+
+ALERTS = (
+    alert(1, level=Level.WARNING, for_=timedelta(hours=2)),
+    alert(2, entity=("104", "Sales US"), for_=timedelta(minutes=1)),
+    TAKEN,
+    alert(4, rule=ON_BREAK, entity=("a1", "Anna Smith"), level=Level.INFO, state=State.RECOVERING, measure=None),
+    alert(5, rule=ON_BREAK, entity=("a2", "Conan O'Brien"), state=State.PENDING),
+)
+
+
+def test_alerts_lists_the_worst_first() -> None:
+    """Open alerts with id, level, value, since and owner: the worst and longest first; pending ones are counted."""
+    assert text_of(ask(view(alerts=ALERTS), "alerts")).splitlines() == [
+        "4 open alerts.",
+        "[critical] #17 critical: Longest wait in queue · Sales EU · 2m 41s > 2m · since 08:48 UTC (12m)"
+        " · acknowledged by U034BOB: on it",
+        "[critical] #2 critical: Longest wait in queue · Sales US · 2m 41s > 2m · since 08:59 UTC (1m)",
+        "[warning] #1 warning: Longest wait in queue · Sales EU · 2m 41s > 2m · since 07:00 UTC (2h)",
+        "[info] #4 info: On break too long · Anna Smith · since 08:48 UTC (12m) · recovering",
+        "1 alert is pending: told when the condition lasts.",
+    ]
+
+
+FILTERS = {
+    "rule id": ("on-break", {4}),
+    "title": ("longest WAIT", {1, 2, 17}),
+    "entity": ("sales us", {2}),
+    "entity in part": ("anna", {4}),
+    "id": ("#17", {17}),
+    "nothing": ("zebra", set()),
+}
+
+
+@pytest.mark.parametrize(("wanted", "ids"), FILTERS.values(), ids=FILTERS)
+def test_alerts_narrowed_down(wanted: str, ids: set[int]) -> None:
+    """`alerts X` keeps those whose rule or entity is X."""
+    shown = text_of(ask(view(alerts=ALERTS), f"alerts {wanted}"))
+    assert {each.id for each in ALERTS if each.open and f"#{each.id} " in shown} == ids
+    assert ("No open alert of “zebra”." in shown) == (wanted == "zebra")
+
+
+def test_a_long_list_of_alerts_is_cut() -> None:
+    """Twenty alerts, then how many more and how to narrow it down."""
+    shown = text_of(ask(view(alerts=[alert(i) for i in range(1, 31)]), "alerts"))
+    assert shown.splitlines()[-1] == "and 10 more; /alertbot alerts RULE or NAME narrows it down"
+
+
+def test_no_alert_of_a_blind_bot_is_no_good_news() -> None:
+    """`alerts` says that values are stale, so that "none" is not believed."""
+    shown = text_of(ask(view(tenant(good=timedelta(hours=1), error="no answer")), "alerts"))
+    assert shown.splitlines() == [
+        "No open alert.",
+        "[critical] acme: STALE: last good poll 1h ago (at 08:00 UTC): no answer",
+    ]
+
+
+def test_rules_lists_what_is_watched() -> None:
+    """`rules`: each with its scope, levels and how many are open, those that fire first."""
+    reply = ask(view(alerts=[alert(), alert(4, rule=ON_BREAK)]), "rules")
+    (table,) = [part for part in reply.parts if isinstance(part, Table)]
+    assert table.rows == (
+        ("longest-wait", "queue", "critical, warning", "1"),
+        ("on-break", "agent", "warning", "1"),
+        ("group-break", "group", "warning", ""),
+    )
+    assert text_of(ask(view(rules=RuleSet()), "rules")) == "There are no rules."
+
+
+def test_rules_id_says_what_a_rule_says() -> None:
+    """`rules ID`: conditions as written, with what surrounds them, where they are written and what fires."""
+    assert text_of(ask(view(alerts=[alert()]), "rules longest")).splitlines() == [
+        "Longest wait in queue (longest-wait)",
+        "Looks at: queue: name Sales*; not name *test*",
+        "only while entered.int-30m >= 10",
+        "[critical] critical when interactionsLongestWaitInQueue.rt > $crit",
+        "[warning] warning when interactionsLongestWaitInQueue.rt > $warn for 30s",
+        "$warn = 1m, $crit = 2m; 1 override for some entities",
+        "It must stay clear for 1m before it resolves.",
+        "Without data nothing changes.",
+        "Told in critical: #cc-floor.",
+        "Runbook: https://wiki.example/longest-wait",
+        "Written in rules/queues.yaml, line 12.",
+        "Open now: 1",
+        "[critical] #17 critical: Longest wait in queue · Sales EU · 2m 41s > 2m · since 08:48 UTC (12m)",
+    ]
+
+
+def test_help_is_made_from_the_table() -> None:
+    """`help` lists every subcommand; `help X` shows one, a misspelt one too."""
+    (table,) = [part for part in ask(view(), "").parts if isinstance(part, Table)]
+    assert table.rows == tuple((each.usage, each.help) for each in COMMANDS)
+    assert text_of(ask(view(command="/cc"), "help akc")).startswith("/cc ack ID [note]\n")
+    assert ask(view(), "help zzz").problem
+
+
+@pytest.mark.parametrize("row", COMMANDS, ids=lambda row: row.name)
+def test_each_subcommand_answers_without_arguments(row: object) -> None:
+    """No subcommand fails on an empty contact centre, and its usage begins with its name."""
+    assert row.usage.split()[0] == row.name  # type: ignore[attr-defined]
+    empty = view(replace(tenant(), snapshots={}), rules=RuleSet())
+    assert answer(empty, Command(row.name), ANNA, NOW).parts  # type: ignore[attr-defined]
+
+
+WISHES = {
+    "ack": ("ack 17", Acknowledge(17)),
+    "with #": ("ack #17", Acknowledge(17)),
+    "with a note": ("ack #17 on it, Bob", Acknowledge(17, "on it, Bob")),
+    "with a comma": ("ack 17, on it", Acknowledge(17, "on it")),
+    "one that the view does not know": ("ack 99", Acknowledge(99)),  # the store knows those that are over
+    "unack": ("unack #17", Unacknowledge(17)),
+}
+
+
+@pytest.mark.parametrize(("text", "wish"), WISHES.values(), ids=WISHES)
+def test_a_change_is_a_wish(text: str, wish: object) -> None:
+    """What is to be changed is data in the Reply; nothing is changed here."""
+    reply = ask(view(alerts=[alert()]), text)
+    assert (reply.wish, reply.parts, reply.problem) == (wish, (), False)
+
+
+@pytest.mark.parametrize("text", ["ack 17", "unack 17", "ack"])
+def test_who_may_not_change_is_told_so(text: str) -> None:
+    """Somebody who may only ask gets an explanation instead of a wish."""
+    reply = ask(view(alerts=[alert()]), text, Asker("U9", may_change=False))
+    assert reply.wish is None
+    assert reply.problem
+    assert "slack.may_change" in text_of(reply)
+
+
+def test_parse_and_answer_agree_on_names() -> None:
+    """Names of subcommands are matched without regard to case."""
+    assert answer(view(), parse("STATUS"), ANNA, NOW) == ask(view(), "status")
+
+
+def test_the_age_is_that_of_the_entitys_own_scope() -> None:
+    """Scopes are polled apart: a queue's age is that of the queue snapshot."""
+    old_agents = replace(AGENTS, at=NOW - timedelta(seconds=90))
+    assert "as of 1m 30s ago." in text_of(ask(view(tenant("acme", QUEUES, old_agents)), "agent Anna"))
+    assert Presence.PRESENT in {QUEUES.reading("slaPercentage.int-30m", 0)[1]}
