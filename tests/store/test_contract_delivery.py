@@ -1,0 +1,554 @@
+"""The contract of Store: the delivery ledger. Run for each implementation (conftest.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from alertbot.alerts.alert import Alert, Change, Reason
+from alertbot.alerts.delivery import PostCard, Posted, PostLine, PostOps
+from alertbot.errors import StoreError
+from alertbot.rules.rule import Level
+from alertbot.store.store import NoticeState, Store
+from tests.store.build import (
+    SALES,
+    T0,
+    at,
+    begin,
+    begin_posted,
+    edits,
+    ends,
+    firing,
+    line,
+    new_value,
+    notice,
+    one,
+    ops,
+    poll,
+    post,
+    posts,
+    rises,
+)
+
+
+def told(store: Store, now: float) -> list[str]:
+    """What is due, in words: entity (or text) and what to do."""
+    words = []
+    for due in store.due(at(now)):
+        if isinstance(due, PostOps):
+            words.append(f"ops {due.notice.text}")
+        else:
+            words.append(f"{type(due).__name__} {due.alert.key.entity_id}")
+    return words
+
+
+# Order and pace
+
+
+def test_critical_first_then_the_oldest(store: Store) -> None:
+    """Over all channels and kinds; a second deliverer would see the same order."""
+    begin(store, firing("old"), at(0), "#a")
+    begin(store, firing("older"), at(-5), "#b")
+    begin(store, firing("info", level=Level.INFO), at(-9), "#c")
+    begin(store, firing("critical", level=Level.CRITICAL), at(3), "#d")
+    store.tell([replace(ops("blind", now=at(-3)), channel="#e")])
+    expected = ["PostCard critical", "PostCard older", "ops blind", "PostCard old", "PostCard info"]
+    assert told(store, 5) == expected
+    assert [len(store.due(at(5), limit=limit)) for limit in (0, 1, 3)] == [0, 1, 3]
+
+
+def test_edits_and_posts_stand_in_one_order(store: Store) -> None:
+    """A critical card that is to be edited comes before a post of less weight."""
+    loud = begin_posted(store, firing("loud", level=Level.CRITICAL))
+    begin(store, firing("new"), at(1), "#b")
+    store.record(poll([ends(loud, at(9))], now=at(9)))
+    assert told(store, 9) == ["EditCard loud", "PostCard new"]
+
+
+def test_a_card_that_waits_moves_forward_when_its_alert_rises(store: Store) -> None:
+    """It waits with the level of now, not of when it was decided."""
+    begin(store, firing("first"), at(0))
+    second = begin(store, firing("second"), at(1))
+    assert told(store, 2) == ["PostCard first"]
+    store.record(poll([rises(second, at(3))], now=at(3)))
+    assert told(store, 4) == ["PostCard second"]
+
+
+def test_one_post_a_channel_a_second(store: Store) -> None:
+    """Others in the same channel wait for their turn; other channels do not."""
+    begin(store, firing("1"), at(0))
+    begin(store, firing("2"), at(1))
+    begin(store, firing("3"), at(2), "#other")
+    first, other = posts(store, at(5))
+    post(store, first, at(5))
+    assert told(store, 5.9) == ["PostCard 3"]
+    post(store, other, at(5), channel_id="C2")
+    assert told(store, 5.999) == []
+    assert told(store, 6) == ["PostCard 2"]
+
+
+def test_two_spellings_of_a_channel_share_its_pace(store: Store) -> None:
+    """#name and id are one channel from the first post on, which told its id."""
+    begin_posted(store, firing("1"), channel=SALES)
+    begin(store, firing("2"), at(10), SALES)
+    begin(store, firing("3"), at(11), "C1")
+    assert told(store, 11) == ["PostCard 2"]
+    post(store, posts(store, at(11))[0], at(11))
+    assert told(store, 11.9) == []
+    post(store, posts(store, at(12))[0], at(12))
+    begin(store, firing("4"), at(12), SALES)
+    assert told(store, 12.9) == []
+    assert told(store, 13) == ["PostCard 4"]
+
+
+def test_a_channel_that_said_wait_is_left_alone(store: Store) -> None:
+    """429: no post before the time that was told, not even when a shorter wait is told later; edits go on."""
+    alert = begin_posted(store, firing("1"))
+    begin(store, firing("2"), at(5))
+    store.hold_channel(SALES, at(60))
+    store.hold_channel(SALES, at(40))
+    store.record(poll([rises(alert, at(6))], now=at(6)))
+    assert told(store, 59) == ["EditCard 1"]
+    assert told(store, 60) == ["EditCard 1", "PostCard 2"]
+
+
+def test_a_rest_from_before_the_clock_was_set_back_holds_nothing(store: Store) -> None:
+    """An hour too late is not a rest of an hour."""
+    begin_posted(store, firing("1"), at(3600))
+    begin(store, firing("2"), at(0))
+    assert told(store, 1) == ["PostCard 2"]
+
+
+def test_what_is_put_off_comes_back_at_its_time(store: Store) -> None:
+    """With the number of tries that failed, and the reason in the ledger."""
+    alert = begin(store, firing())
+    (due,) = posts(store, at(0))
+    store.intend(due.notice.id, at(0))
+    store.put_off(due.notice.id, at(30), "503", unknown=False)
+    assert told(store, 29) == []
+    (again,) = posts(store, at(30))
+    assert (again.attempts, again.intent_at) == (1, None)
+    (entry,) = store.notices_of(alert.id)
+    assert (entry.state, entry.error, entry.not_before, entry.attempts) == (NoticeState.WAITING, "503", at(30), 1)
+
+
+# Intents
+
+
+def test_an_open_intent_is_left_alone_for_five_seconds_then_looked_for(store: Store) -> None:
+    """Its message may be on its way; after that its outcome is unknown and `intent_at` says so."""
+    begin(store, firing())
+    (due,) = posts(store, at(0))
+    store.intend(due.notice.id, at(0))
+    assert told(store, 4.9) == []
+    (again,) = posts(store, at(5))
+    assert again.intent_at == at(0)
+
+
+def test_a_channel_rests_after_an_intent_too(store: Store) -> None:
+    """Whoever dies right after sending has sent: a successor must not post within the same second."""
+    begin(store, firing("1"), at(0))
+    begin(store, firing("2"), at(1))
+    store.intend(posts(store, at(2))[0].notice.id, at(2))
+    assert told(store, 2.9) == []
+    assert told(store, 3) == ["PostCard 2"]
+
+
+def test_an_unknown_outcome_keeps_its_intent(store: Store) -> None:
+    """Put off as unknown, it comes back with the time of the try that is to be looked for."""
+    begin(store, firing())
+    (due,) = posts(store, at(0))
+    store.intend(due.notice.id, at(0))
+    store.put_off(due.notice.id, at(10), "timeout", unknown=True)
+    (again,) = posts(store, at(10))
+    assert (again.intent_at, again.attempts) == (at(0), 1)
+
+
+def test_an_intent_from_before_the_clock_was_set_back_is_looked_for(store: Store) -> None:
+    """It does not wait for an hour to pass again."""
+    begin(store, firing(), at(0))
+    store.intend(posts(store, at(3600))[0].notice.id, at(3600))
+    assert told(store, 10) == ["PostCard 103"]
+    assert told(store, 3599.9) == []  # two clocks a little apart: still on its way
+
+
+def test_nobody_sends_what_does_not_wait_any_more(store: Store) -> None:
+    """A second deliverer with an old list is stopped before it sends."""
+    begin(store, firing())
+    (due,) = posts(store, at(0))
+    post(store, due, at(0))
+    with pytest.raises(StoreError, match="does not wait any more"):
+        store.intend(due.notice.id, at(1))
+    with pytest.raises(StoreError, match="no notice nowhere"):
+        store.intend("nowhere", at(1))
+
+
+def test_delivered_twice_is_delivered_once(store: Store) -> None:
+    """The second mark changes nothing."""
+    begin(store, firing())
+    (due,) = posts(store, at(0))
+    first = post(store, due, at(0))
+    store.delivered(due.notice.id, Posted("C9", "9"), 1, at(9))
+    store.record(poll([rises(store.alerts()[0], at(10))], now=at(10)))
+    assert edits(store, at(10))[0].card.posted == first
+    assert store.totals().cards_posted == 1
+
+
+# Lines
+
+
+def test_a_line_waits_for_its_card(store: Store) -> None:
+    """And comes with where the card stands."""
+    alert = begin(store, firing())
+    store.record(poll([rises(alert, at(1))], [line(alert, Reason.LEVEL_UP, now=at(1))], now=at(1)))
+    (card,) = posts(store, at(2))
+    assert isinstance(card, PostCard)
+    posted = post(store, card, at(2))
+    (due,) = posts(store, at(3))
+    assert isinstance(due, PostLine)
+    assert due.card.posted == posted
+    assert due.notice.reason is Reason.LEVEL_UP
+
+
+def test_a_line_goes_to_the_card_of_its_channel(store: Store) -> None:
+    """An alert with two cards has two threads."""
+    alert = begin_posted(store, firing(), channel="#a")
+    store.record(poll(notices=[notice(alert, channel="#b", now=at(1))], now=at(1)))
+    post(store, posts(store, at(1))[0], at(1), channel_id="CB")
+    store.record(poll(notices=[line(alert, Reason.LEVEL_UP, now=at(2), channel=name) for name in ("#a", "#b")]))
+    assert {due.notice.channel: due.card.posted.channel_id for due in posts(store, at(9))} == {  # type: ignore[union-attr]
+        "#a": "C1",
+        "#b": "CB",
+    }
+
+
+# Edits
+
+
+def moved(alert: Alert, now: float) -> Change:
+    return rises(alert, at(now))
+
+
+def only_the_value(alert: Alert, now: float) -> Change:
+    return new_value(alert, 99_000.0 + now, at(now))
+
+
+def only_bookkeeping(alert: Alert, now: float) -> Change:
+    return Change(alert, replace(alert, seen_at=at(now), missed=1), None, "not seen")
+
+
+@pytest.mark.parametrize(
+    ("change", "at_once", "after_a_minute"),
+    [(moved, 1, 1), (only_the_value, 0, 1), (only_bookkeeping, 0, 0)],
+    ids=["moved", "value", "nothing to see"],
+)
+def test_when_an_edit_is_due(
+    store: Store, change: Callable[[Alert, float], Change], at_once: int, after_a_minute: int
+) -> None:
+    """A card posted at T0 and changed at 10 s: a move shows at once, a value after a minute, bookkeeping never."""
+    alert = begin_posted(store, firing())
+    store.record(poll([change(alert, 10)], now=at(10)))
+    assert len(edits(store, at(10))) == at_once
+    assert len(edits(store, at(59.999))) == at_once
+    assert len(edits(store, at(60))) == after_a_minute
+
+
+def test_a_reason_makes_an_edit_due_at_once(store: Store) -> None:
+    """Even where state and level stayed."""
+    alert = begin_posted(store, firing())
+    change = replace(new_value(alert, 1.0, at(5)), reason=Reason.LEVEL_DOWN)
+    store.record(poll([change], now=at(5)))
+    assert len(edits(store, at(5))) == 1
+
+
+def test_the_refresh_of_the_poll_counts(store: Store) -> None:
+    """`slack.refresh` is a setting."""
+    alert = begin_posted(store, firing())
+    store.record(poll([new_value(alert, 1.0, at(5))], now=at(5), refresh=timedelta(seconds=10)))
+    assert edits(store, at(9)) == []
+    assert len(edits(store, at(10))) == 1
+
+
+def test_many_changes_are_one_edit(store: Store) -> None:
+    """The edit brings the newest version, and then nothing is due."""
+    alert = begin_posted(store, firing())
+    for second in range(1, 6):
+        store.record(poll([new_value(alert, float(second), at(second))], now=at(second)))
+    (edit,) = edits(store, at(60))
+    assert (edit.card.version, edit.card.sent_version) == (6, 1)
+    assert edit.alert.peak == 5.0
+    store.edited(edit.card.id, edit.card.version, at(60))
+    assert edits(store, at(9999)) == []
+    assert store.totals().edits == 1
+
+
+def test_a_value_after_an_edit_waits_again(store: Store) -> None:
+    """The minute begins at the last edit, whatever made it."""
+    alert = begin_posted(store, firing())
+    store.record(poll([rises(alert, at(30))], now=at(30)))
+    (edit,) = edits(store, at(30))
+    store.edited(edit.card.id, edit.card.version, at(30))
+    store.record(poll([new_value(one(store, alert), 1.0, at(45))], now=at(45)))
+    assert edits(store, at(89)) == []
+    assert len(edits(store, at(90))) == 1
+
+
+@pytest.mark.parametrize("change", [moved, only_the_value])
+def test_what_changes_during_an_edit_stays_due(store: Store, change: Callable[[Alert, float], Change]) -> None:
+    """At once when it matters; a value that moved meanwhile waits its minute."""
+    alert = begin_posted(store, firing())
+    store.record(poll([replace(new_value(alert, 1.0, at(5)), reason=Reason.LEVEL_DOWN)], now=at(5)))
+    (edit,) = edits(store, at(5))
+    store.record(poll([change(one(store, alert), 6)], now=at(6)))
+    store.edited(edit.card.id, edit.card.version, at(7))
+    assert len(edits(store, at(7))) == (1 if change is moved else 0)
+    assert len(edits(store, at(67))) == 1
+
+
+@pytest.mark.parametrize("change", [moved, only_the_value])
+def test_what_changes_during_the_post_of_the_card_is_edited(
+    store: Store, change: Callable[[Alert, float], Change]
+) -> None:
+    """The card is posted with the version that was drawn; the newer one follows."""
+    alert = begin(store, firing())
+    (due,) = posts(store, at(1))
+    store.intend(due.notice.id, at(1))
+    store.record(poll([change(alert, 2)], now=at(2)))
+    store.delivered(due.notice.id, Posted("C1", "1.0"), due.card.version, at(3))  # type: ignore[union-attr]
+    assert len(edits(store, at(3))) == (1 if change is moved else 0)
+    (edit,) = edits(store, at(63))
+    assert (edit.card.version, edit.card.sent_version) == (2, 1)
+
+
+def test_a_card_found_again_is_edited_at_once(store: Store) -> None:
+    """Which version was posted is not known, so it is marked as none."""
+    begin(store, firing())
+    (due,) = posts(store, at(1))
+    store.intend(due.notice.id, at(1))
+    store.delivered(due.notice.id, Posted("C1", "1.0"), 0, at(7))
+    assert len(edits(store, at(7))) == 1
+
+
+def test_an_edit_put_off_comes_back(store: Store) -> None:
+    """With its tries counted; success forgets them."""
+    alert = begin_posted(store, firing())
+    store.record(poll([rises(alert, at(1))], now=at(1)))
+    (edit,) = edits(store, at(1))
+    store.put_off_edit(edit.card.id, at(31), "ratelimited")
+    assert edits(store, at(30)) == []
+    (edit,) = edits(store, at(31))
+    assert edit.attempts == 1
+    store.edited(edit.card.id, edit.card.version, at(31))
+    store.record(poll([ends(one(store, alert), at(32))], now=at(32)))
+    assert edits(store, at(32))[0].attempts == 0
+
+
+def test_the_edit_that_closes_a_card_comes_however_late(store: Store) -> None:
+    """The bot was away for a month after the alert ended."""
+    alert = begin_posted(store, firing())
+    store.record(poll([ends(alert, at(5))], now=at(5)))
+    month = 30 * 86_400
+    (edit,) = edits(store, at(month))
+    assert edit.alert.ended_at == at(5)
+    store.edited(edit.card.id, edit.card.version, at(month))
+    assert store.due(at(2 * month)) == []
+
+
+# Ends before the card
+
+
+def test_a_card_whose_alert_ended_first_is_posted_closed_and_says_it_all(store: Store) -> None:
+    """Nothing is forgotten, and the lines that would repeat it are not told."""
+    alert = begin(store, firing())
+    raised = rises(alert, at(1))
+    store.record(poll([raised], [line(alert, Reason.LEVEL_UP, now=at(1), broadcast=True)], now=at(1)))
+    over = ends(raised.after, at(2))
+    store.record(poll([over], [line(raised.after, Reason.RESOLVED, now=at(2))], now=at(2)))
+    (due,) = store.due(at(9))
+    assert isinstance(due, PostCard)
+    assert due.alert.end_reason is Reason.RESOLVED
+    post(store, due, at(9))
+    assert store.due(at(99)) == []
+    states = [entry.state for entry in store.notices_of(alert.id)]
+    assert states == [NoticeState.DELIVERED, NoticeState.TOLD_BY_CARD, NoticeState.TOLD_BY_CARD]
+    assert store.totals().waiting == 0
+
+
+def test_an_end_during_the_post_of_the_card_is_told_as_usual(store: Store) -> None:
+    """The card went out open: it is closed by an edit, and the thread hears of it."""
+    alert = begin(store, firing())
+    (due,) = posts(store, at(1))
+    store.intend(due.notice.id, at(1))
+    store.record(poll([ends(alert, at(2))], [line(alert, Reason.RESOLVED, now=at(2))], now=at(2)))
+    store.delivered(due.notice.id, Posted("C1", "1.0"), due.card.version, at(3))  # type: ignore[union-attr]
+    assert sorted(told(store, 4)) == ["EditCard 103", "PostLine 103"]
+
+
+# What cannot be delivered
+
+
+def test_a_card_given_up_takes_its_lines_along(store: Store) -> None:
+    """With its reason; the next rise tries anew."""
+    alert = begin(store, firing())
+    store.record(poll([], [line(alert, Reason.LEVEL_UP, now=at(1))], now=at(1)))
+    (due,) = posts(store, at(2))
+    store.give_up(due.notice.id, "channel is archived", at(2))
+    assert store.due(at(99)) == []
+    entries = store.notices_of(alert.id)
+    assert {(entry.state, entry.error, entry.settled_at) for entry in entries} == {
+        (NoticeState.GIVEN_UP, "channel is archived", at(2))
+    }
+    assert store.totals().given_up == 2
+    assert store.cards("acme") == {}
+    late = line(alert, Reason.ACKNOWLEDGED, now=at(3))
+    store.tell([late])
+    assert store.notices_of(alert.id)[-1].error == "its card was given up"
+    store.record(poll([rises(alert, at(9))], [notice(alert, reason=Reason.LEVEL_UP, now=at(9))], now=at(9)))
+    (again,) = posts(store, at(9))
+    assert isinstance(again, PostCard)
+    post(store, again, at(9))
+    assert store.cards("acme") == {alert.key: {SALES}}
+    assert edits(store, at(99)) == []
+
+
+def test_a_line_given_up_leaves_its_card_alone(store: Store) -> None:
+    """One lost line is one lost line."""
+    alert = begin_posted(store, firing())
+    store.record(poll([], [line(alert, Reason.LEVEL_UP, now=at(1))], now=at(1)))
+    store.give_up(posts(store, at(2))[0].notice.id, "too long", at(2))
+    assert store.cards("acme") == {alert.key: {SALES}}
+    assert store.totals().given_up == 1
+
+
+def test_a_rerouted_card_takes_its_lines_along(store: Store) -> None:
+    """What comes later for the channel that the rule names goes there too."""
+    alert = begin(store, firing())
+    store.record(poll([], [line(alert, Reason.LEVEL_UP, now=at(1))], now=at(1)))
+    (due,) = posts(store, at(2))
+    store.intend(due.notice.id, at(2))
+    store.reroute(due.notice.id, "#cc-alerts")
+    (due,) = posts(store, at(3))
+    assert isinstance(due, PostCard)
+    assert (due.notice.channel, due.card.channel, due.intent_at) == ("#cc-alerts", "#cc-alerts", None)
+    post(store, due, at(3), channel_id="C7")
+    store.record(poll([], [line(alert, Reason.RESOLVED, now=at(4))], now=at(4)))
+    for second, reason in ((5, Reason.LEVEL_UP), (7, Reason.RESOLVED)):
+        (due,) = posts(store, at(second))
+        assert isinstance(due, PostLine)
+        assert (due.notice.channel, due.notice.reason, due.card.posted.channel_id) == ("#cc-alerts", reason, "C7")  # type: ignore[union-attr]
+        post(store, due, at(second), channel_id="C7")
+
+
+def test_a_rerouted_ops_notice_goes_elsewhere(store: Store) -> None:
+    """It belongs to no card."""
+    store.tell([ops("blind")])
+    store.reroute(posts(store, at(1))[0].notice.id, SALES)
+    assert [due.notice.channel for due in posts(store, at(1))] == [SALES]
+
+
+def test_rerouting_a_line_posts_its_card_anew(store: Store) -> None:
+    """A line is nothing without its card."""
+    alert = begin_posted(store, firing())
+    store.record(poll([ends(alert, at(1))], [line(alert, Reason.RESOLVED, now=at(1))], now=at(1)))
+    (due,) = posts(store, at(2))
+    store.reroute(due.notice.id, "#cc-alerts")
+    (due,) = store.due(at(3))
+    assert isinstance(due, PostCard)
+    assert due.card.channel == "#cc-alerts"
+    post(store, due, at(3))
+    assert store.due(at(99)) == []  # it was posted closed, which is what the line would have said
+
+
+def test_a_card_whose_message_is_gone_is_posted_anew(store: Store) -> None:
+    """With everything as it is now, calling nobody a second time; its waiting lines follow into the new thread."""
+    alert = begin(store, firing(), mention=("<!here>",))
+    (due,) = posts(store, at(0))
+    assert due.notice.mention == ("<!here>",)
+    old = post(store, due, at(0))
+    store.record(poll([rises(alert, at(5))], [line(alert, Reason.LEVEL_UP, now=at(5))], now=at(5)))
+    store.intend(posts(store, at(5))[0].notice.id, at(5))
+    store.repost(edits(store, at(5))[0].card.id, at(6))
+    (due,) = store.due(at(12))
+    assert isinstance(due, PostCard)
+    assert (due.notice.id == notice(alert).id, due.notice.mention) == (False, ())
+    assert due.alert.level is Level.CRITICAL
+    new = post(store, due, at(12))
+    assert new != old
+    (after,) = store.due(at(14))
+    assert isinstance(after, PostLine)
+    assert (after.card.posted, after.intent_at) == (new, None)
+    assert store.totals().cards_posted == 2
+
+
+def test_a_card_may_be_gone_more_than_once(store: Store) -> None:
+    """Each time it is posted once."""
+    begin_posted(store, firing())
+    for round_ in (1, 2, 3):
+        now = at(round_ * 100)
+        store.record(poll([rises(replace(store.alerts()[0], level=Level.WARNING), now)], now=now))
+        (edit,) = edits(store, now)
+        store.repost(edit.card.id, now)
+        store.repost(edit.card.id, now)
+        (due,) = store.due(now)
+        assert isinstance(due, PostCard)
+        post(store, due, now)
+        assert store.due(at(round_ * 100 + 50)) == []
+
+
+def test_a_closed_card_whose_message_is_gone_is_let_go(store: Store) -> None:
+    """Its alert is over: there is nothing to show any more, and its lines are given up with the reason."""
+    alert = begin_posted(store, firing())
+    store.record(poll([ends(alert, at(1))], [line(alert, Reason.RESOLVED, now=at(1))], now=at(1)))
+    store.repost(edits(store, at(2))[0].card.id, at(2))
+    assert store.due(at(99)) == []
+    last = store.notices_of(alert.id)[-1]
+    assert (last.state, last.error) == (NoticeState.GIVEN_UP, "the card's message is gone, and its alert is over")
+
+
+def test_an_edit_that_lands_after_the_message_was_given_up_does_nothing(store: Store) -> None:
+    """It was of the old message."""
+    alert = begin_posted(store, firing())
+    store.record(poll([rises(alert, at(1))], now=at(1)))
+    (edit,) = edits(store, at(1))
+    store.repost(edit.card.id, at(2))
+    store.edited(edit.card.id, edit.card.version, at(3))
+    (due,) = store.due(at(9))
+    assert isinstance(due, PostCard)
+    assert due.card.sent_version == 0
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda store: store.delivered("x", Posted("C1", "1"), 1, T0),
+        lambda store: store.put_off("x", T0, "", unknown=False),
+        lambda store: store.give_up("x", "", T0),
+        lambda store: store.reroute("x", "#a"),
+        lambda store: store.edited(99, 1, T0),
+        lambda store: store.put_off_edit(99, T0, ""),
+        lambda store: store.repost(99, T0),
+    ],
+    ids=["delivered", "put_off", "give_up", "reroute", "edited", "put_off_edit", "repost"],
+)
+def test_marking_what_is_not_there_says_so(store: Store, act: Callable[[Store], None]) -> None:
+    """A mistake of ours is heard of."""
+    with pytest.raises(StoreError, match="there is no"):
+        act(store)
+
+
+def test_a_storm_is_told_one_by_one(store: Store) -> None:
+    """A storm in one channel: every second one post, critical cards first, until all are told."""
+    for entity in range(6):
+        level = Level.CRITICAL if entity in (2, 4) else Level.WARNING
+        begin(store, firing(str(entity), level=level), at(entity))
+    order = []
+    for second in range(10, 16):
+        (due,) = posts(store, at(second))
+        assert isinstance(due, PostCard)
+        order.append(due.alert.key.entity_id)
+        post(store, due, at(second))
+    assert order == ["2", "4", "0", "1", "3", "5"]
+    assert store.due(at(99)) == []
