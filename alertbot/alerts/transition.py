@@ -191,7 +191,7 @@ def settle(
     if levels[lowest] is not Truth.UNKNOWN:
         return levels, clear
     burning = {level: Truth.FALSE if each is Truth.UNKNOWN else each for level, each in clear.items()}
-    return {**levels, lowest: Truth.TRUE}, {**burning, lowest: Truth.FALSE}
+    return {**levels, lowest: Truth.TRUE}, burning
 
 
 def _judge_open(

@@ -227,6 +227,9 @@ def _word(alert: Alert | None, change: Change | None) -> str:
             Series({INFO: "TTTTT", W: "FTTFF", C: "FFTFF"}, "Fi:fired Fw:level_up Fc:level_up Fi:level_down Fi"),
             id="three levels, down to what still holds",
         ),
+        pytest.param(
+            Series({INFO: "TT", W: "TT", C: "TF"}, "Fc:fired Fw:level_down"), id="down to the highest that still holds"
+        ),
     ],
 )
 def test_life(series: Series) -> None:
