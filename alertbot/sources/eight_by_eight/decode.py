@@ -118,7 +118,11 @@ def _loose_elements(body: bytes, notes: list[str]) -> list[_Entity]:
     if len(objects) != len(root):
         notes.append(f"{len(root) - len(objects)} elements that are no objects left out")
     return [
-        _Entity(element.get("id", ABSENT), element.get("name"), _loose_metrics(element.get("metrics"), notes))
+        _Entity(
+            _whole_text(element.get("id", ABSENT)),
+            _whole_text(element.get("name")),
+            _loose_metrics(element.get("metrics"), notes),
+        )
         for element in objects
     ]
 
@@ -169,7 +173,7 @@ def _with_ids(elements: Iterable[_Entity]) -> tuple[list[_Entity], int]:
             continue  # the totals element
         if type(identity) is int:
             element.id = str(identity)
-        elif not isinstance(identity, str) or not identity or not is_text(identity):
+        elif not isinstance(identity, str) or not identity:
             nameless += 1
             continue
         whole.append(element)
@@ -179,6 +183,11 @@ def _with_ids(elements: Iterable[_Entity]) -> tuple[list[_Entity], int]:
 def is_text(text: str) -> bool:
     """Whether it can be written down: JSON escapes can spell half a character (a lone surrogate)."""
     return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def _whole_text(value: Any) -> Any:
+    """The value, or ABSENT for a text that cannot be written down (the strict reader refuses those by itself)."""
+    return ABSENT if isinstance(value, str) and not is_text(value) else value
 
 
 def _name(element: _Entity) -> str:

@@ -46,6 +46,12 @@ class Answer:
     body: bytes
 
 
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """None: even when told not to follow, requests reads a redirect's whole body and stumbles over its address."""
+        return None
+
+
 class Transport:
     """Connections to one tenant's addresses, kept between requests and shared by threads.
 
@@ -68,7 +74,7 @@ class Transport:
         self._read_timeout_s = read_timeout_s
         self._max_bytes = max_bytes
         # Threads share this session: its pool is made for that, and the cookies, which are not, are switched off.
-        self._session = requests.Session()
+        self._session = _Session()
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
         self._session.trust_env = not loopback
         self._session.headers["User-Agent"] = f"alertbot/{__version__}"
@@ -173,14 +179,14 @@ def _translated(error: Exception, host: str) -> SourceError:
         return SourceUnreachable(f"the certificate or TLS of {host} is not good")
     if has(urllib3.exceptions.NameResolutionError, socket.gaierror):
         return SourceUnreachable(f"the name {host} was not found")
+    if has(ConnectionRefusedError):
+        return SourceUnreachable(f"{host} refused the connection")
     if has(requests.exceptions.ConnectTimeout, urllib3.exceptions.ConnectTimeoutError):
         return SourceUnreachable(f"{host} did not take the connection in time")
     if has(requests.exceptions.ReadTimeout, urllib3.exceptions.ReadTimeoutError, TimeoutError):
         return SourceUnreachable(f"{host} did not answer in time")
     if has(requests.exceptions.ContentDecodingError, urllib3.exceptions.DecodeError):
         return SourceBroken(f"{host} sent an answer whose compression is broken")
-    if has(ConnectionRefusedError):
-        return SourceUnreachable(f"{host} refused the connection")
     if has(urllib3.exceptions.IncompleteRead):
         return SourceBroken(f"{host} sent an answer that is cut off")
     if has(requests.ConnectionError, urllib3.exceptions.HTTPError, OSError) and not has(ValueError):
