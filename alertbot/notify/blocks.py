@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from alertbot.notify.pens import FallbackPen, clip, clip_mrkdwn, is_mention
+from alertbot.notify.pens import cleaned, clip, clip_mrkdwn, entities, is_mention
 from alertbot.notify.render import DrawnCard, DrawnLine
 
 ACKNOWLEDGE = "acknowledge"  # the action_id of the button; its value is the alert's id
@@ -77,9 +77,9 @@ def plain_line_message(line: DrawnLine) -> SlackMessage:
 
 
 def text_message(text: str) -> SlackMessage:
-    """Text of ours, shown as it is, line by line."""
-    pen = FallbackPen()
-    return SlackMessage(clip_mrkdwn("\n".join(pen.escape(line) for line in text.splitlines()), _TEXT).strip() or "…")
+    """Text of ours, shown as it is, line by line; to be posted with `mrkdwn` off."""
+    escaped = "\n".join(entities(cleaned(line)) for line in text.splitlines())
+    return SlackMessage(clip_mrkdwn(escaped, _TEXT).strip() or "…")
 
 
 def _buttons(card: DrawnCard) -> list[Block]:

@@ -113,13 +113,6 @@ class PlainPen:
         return f"{moment.astimezone(zone):%H:%M:%S %Z}"
 
 
-class FallbackPen(PlainPen):
-    """For a message's top-level `text`, which notifications and screen readers read: entities, but no formatting."""
-
-    def escape(self, text: str) -> str:
-        return _entities(cleaned(text))
-
-
 class MrkdwnPen:
     """For mrkdwn text objects with `verbatim: true`, so that Slack links and mentions nothing by itself."""
 
@@ -127,14 +120,14 @@ class MrkdwnPen:
         shown = _SPAN_MARK.sub(lambda mark: _ZERO_WIDTH + _ZERO_WIDTH.join(mark[0]) + _ZERO_WIDTH, cleaned(text))
         shown = _EMOJI_CODE.sub(":" + _ZERO_WIDTH, shown)
         shown = _QUOTE_MARK.sub(rf"\1{_ZERO_WIDTH}", shown)
-        return _entities(shown)
+        return entities(shown)
 
     def strong(self, text: str) -> str:
         shown = self.escape(text)
         return f"*{shown}*" if shown else ""
 
     def code(self, text: str) -> str:
-        shown = _entities(cleaned(text).replace("`", "ˋ"))  # no escape exists inside a code span either
+        shown = entities(cleaned(text).replace("`", "ˋ"))  # no escape exists inside a code span either
         return f"`{shown}`" if shown else ""
 
     def link(self, url: str, label: str) -> str:
@@ -156,5 +149,13 @@ class MrkdwnPen:
         return f"<!date^{int(moment.timestamp())}^{{time_secs}}|{fallback}>"
 
 
-def _entities(text: str) -> str:
+class FallbackPen(PlainPen):
+    """For a message's top-level `text`, which notifications and screen readers read: escaped, and no formatting."""
+
+    def escape(self, text: str) -> str:
+        return MrkdwnPen().escape(text)
+
+
+def entities(text: str) -> str:
+    """The three characters that Slack wants escaped, and nothing else."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -201,7 +201,7 @@ def _must_extend(environment: ImmutableSandboxedEnvironment, name: str) -> None:
     loader = environment.loader
     assert loader is not None
     source, filename, _ = loader.get_source(environment, name + SUFFIX)
-    if not name == BUILT_IN and not any(meta.find_referenced_templates(environment.parse(source))):
+    if name != BUILT_IN and not any(meta.find_referenced_templates(environment.parse(source, name + SUFFIX, filename))):
         raise TemplateSyntaxError('it has to begin with {% extends "alert.j2" %}', 1, name + SUFFIX, filename)
 
 

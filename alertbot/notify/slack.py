@@ -55,7 +55,7 @@ class SlackNotifier:
     """The Notifier for Slack. Safe to use from several threads.
 
     `template_folders`: where templates of one's own are looked for, before alertbot's. `api_url`: where the Web API is.
-    `proxy`: an HTTP proxy; by default slack_sdk takes that of HTTPS_PROXY or HTTP_PROXY, unless NO_PROXY names the host.
+    `proxy`: an HTTP proxy; by default slack_sdk takes HTTPS_PROXY or HTTP_PROXY, unless NO_PROXY names the host.
     Posts are never repeated silently: slack_sdk's retry handlers are off for them. Reads and edits, which are harmless
     to repeat, are repeated once where the connection drops or the server fails.
     """

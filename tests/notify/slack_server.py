@@ -1,0 +1,306 @@
+"""A small Slack on loopback, for what the foreign ones cannot do: faults at the worst moment, limits, history by time.
+
+Faults are scripted for a method and used up one call each: `server.next("chat.postMessage", Fault.DROP_AFTER)`.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qsl
+
+TOKEN = "xoxb-111-very-secret-token"
+BOT_ID, BOT_USER_ID = "B0BOT", "U0BOT"
+FIRST_TS = 1_772_442_000  # 2026-03-02 09:00:00 UTC
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What goes wrong with one call. `stored`: the call takes effect all the same."""
+
+    status: int = 200
+    error: str = ""  # Slack's code, with ok: false
+    headers: tuple[tuple[str, str], ...] = ()
+    body: str | None = None  # instead of Slack's JSON
+    stored: bool = False
+    drop: bool = False  # close the connection instead of answering
+    hang: bool = False  # do not answer before the server is told to go on
+
+
+DROP_AFTER = Fault(stored=True, drop=True)  # stored, but nobody is told
+DROP_BEFORE = Fault(drop=True)
+HANG_AFTER = Fault(stored=True, hang=True)
+SERVER_ERROR = Fault(status=503, body="<html>503 Service Unavailable</html>")
+SERVER_ERROR_AFTER = Fault(status=500, body="oops", stored=True)
+HTML = Fault(body="<html>Please log in to the guest network</html>")
+
+
+def limited(seconds: str = "7") -> Fault:
+    """429."""
+    return Fault(status=429, error="ratelimited", headers=(("Retry-After", seconds),))
+
+
+def refused(code: str) -> Fault:
+    """ok: false with this code."""
+    return Fault(error=code)
+
+
+@dataclass
+class SlackServer:
+    """The server's memory. Messages by channel id, in the order of their ts."""
+
+    url: str = ""
+    channels: dict[str, str] = field(default_factory=lambda: {"cc-alerts": "C0ALERTS", "cc-sales": "C0SALES"})
+    names_resolve: bool = True  # `#name` is understood by chat.postMessage
+    archived: set[str] = field(default_factory=set)
+    unreadable: set[str] = field(default_factory=set)  # channels whose history the bot may not read
+    messages: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
+    calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    faults: dict[str, deque[Fault]] = field(default_factory=lambda: defaultdict(deque))
+    go_on: threading.Event = field(default_factory=threading.Event)
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    ticks: int = 0
+
+    @property
+    def api_url(self) -> str:
+        return self.url + "/api/"
+
+    def next(self, method: str, *faults: Fault) -> None:
+        """These faults, in this order, for the next calls of a method."""
+        self.faults[method].extend(faults)
+
+    def called(self, method: str) -> list[dict[str, Any]]:
+        """The arguments of every call of a method."""
+        return [args for name, args in self.calls if name == method]
+
+    def top(self, channel: str = "cc-alerts") -> list[dict[str, Any]]:
+        """The messages of a channel that are in no thread."""
+        return [message for message in self.messages[self.channels[channel]] if not message.get("thread_ts")]
+
+    def thread(self, ts: str, channel: str = "cc-alerts") -> list[dict[str, Any]]:
+        """The replies to a message."""
+        return [message for message in self.messages[self.channels[channel]] if message.get("thread_ts") == ts]
+
+    def delete(self, ts: str) -> None:
+        """As a person does it in Slack."""
+        for stored in self.messages.values():
+            stored[:] = [message for message in stored if message["ts"] != ts]
+
+    def say(self, text: str, channel: str = "cc-alerts", **more: Any) -> None:
+        """As a person, or another bot, says something."""
+        with self.lock:
+            self.messages[self.channels[channel]].append({"ts": self._ts(), "user": "U0ALICE", "text": text} | more)
+
+    # What the Web API does.
+
+    def answer(self, method: str, args: dict[str, Any], token: str) -> dict[str, Any]:
+        if token != TOKEN:
+            return {"ok": False, "error": "invalid_auth"}
+        handler: Callable[[dict[str, Any]], dict[str, Any]] | None = {
+            "auth.test": lambda _: _ok(team="Acme", user="alertbot", user_id=BOT_USER_ID, bot_id=BOT_ID),
+            "chat.postMessage": self._post,
+            "chat.update": self._update,
+            "conversations.list": self._list,
+            "conversations.history": self._history,
+            "conversations.replies": self._replies,
+        }.get(method)
+        with self.lock:
+            return handler(args) if handler else {"ok": False, "error": "unknown_method"}
+
+    def _ts(self) -> str:
+        self.ticks += 1
+        return f"{FIRST_TS + self.ticks}.000100"
+
+    def _channel(self, wanted: str, names: bool = False) -> str | None:
+        if wanted in self.channels.values():
+            return wanted
+        return self.channels.get(wanted.removeprefix("#")) if names and self.names_resolve else None
+
+    def _post(self, args: dict[str, Any]) -> dict[str, Any]:
+        channel = self._channel(str(args.get("channel")), names=True)
+        if channel is None:
+            return {"ok": False, "error": "channel_not_found"}
+        if channel in self.archived:
+            return {"ok": False, "error": "is_archived"}
+        problem = problem_of(args)
+        if problem:
+            return {"ok": False, "error": problem}
+        kept = ("text", "blocks", "attachments", "metadata", "thread_ts", "reply_broadcast")
+        message = {key: args[key] for key in kept if key in args}
+        message |= {"ts": self._ts(), "bot_id": BOT_ID, "user": BOT_USER_ID}
+        self.messages[channel].append(message)
+        return _ok(channel=channel, ts=message["ts"], message=message)
+
+    def _update(self, args: dict[str, Any]) -> dict[str, Any]:
+        channel = self._channel(str(args.get("channel")))  # chat.update wants the id
+        if channel is None:
+            return {"ok": False, "error": "channel_not_found"}
+        if channel in self.archived:
+            return {"ok": False, "error": "is_archived"}
+        problem = problem_of(args)
+        if problem:
+            return {"ok": False, "error": problem}
+        for message in self.messages[channel]:
+            if message["ts"] == args.get("ts"):
+                # text without blocks removes the blocks; attachments that are not given stay
+                message.pop("blocks", None)
+                message |= {key: args[key] for key in ("text", "blocks", "attachments") if key in args}
+                return _ok(channel=channel, ts=message["ts"], text=message["text"])
+        return {"ok": False, "error": "message_not_found"}
+
+    def _list(self, args: dict[str, Any]) -> dict[str, Any]:
+        listed = [{"id": id, "name": name} for name, id in self.channels.items()]
+        return self._paged(listed, "channels", args, at_most=1)  # one a page: cursors have to be followed
+
+    def _history(self, args: dict[str, Any]) -> dict[str, Any]:
+        channel = self._channel(str(args.get("channel")))
+        if channel is None:
+            return {"ok": False, "error": "channel_not_found"}
+        if channel in self.unreadable:
+            return {"ok": False, "error": "not_in_channel"}
+        oldest = float(args.get("oldest") or 0)
+        found = [m for m in self.messages[channel] if not m.get("thread_ts") and float(m["ts"]) > oldest]
+        return self._paged([_as_read(m, args) for m in reversed(found)], "messages", args)
+
+    def _replies(self, args: dict[str, Any]) -> dict[str, Any]:
+        channel = self._channel(str(args.get("channel")))
+        if channel is None:
+            return {"ok": False, "error": "channel_not_found"}
+        if channel in self.unreadable:
+            return {"ok": False, "error": "not_in_channel"}
+        oldest = float(args.get("oldest") or 0)
+        thread = [m for m in self.messages[channel] if args["ts"] in (m["ts"], m.get("thread_ts"))]
+        if not thread:
+            return {"ok": False, "error": "thread_not_found"}
+        found = [_as_read(m, args) for m in thread if m["ts"] == args["ts"] or float(m["ts"]) > oldest]
+        return self._paged(found, "messages", args)
+
+    def _paged(
+        self, found: list[dict[str, Any]], key: str, args: dict[str, Any], at_most: int = 1000
+    ) -> dict[str, Any]:
+        start, limit = int(args.get("cursor") or 0), min(int(args.get("limit") or 100), at_most)
+        end = start + limit
+        cursor = str(end) if end < len(found) else ""
+        return _ok(**{key: found[start:end]}, response_metadata={"next_cursor": cursor})
+
+
+def problem_of(message: dict[str, Any]) -> str:
+    """The code with which Slack refuses a message, "" where it takes it: the limits of its Block Kit reference."""
+    if not message.get("text") and not message.get("blocks"):
+        return "no_text"
+    if len(message.get("text", "")) > 4000:
+        return "msg_too_long"
+    nested = [block for each in message.get("attachments") or [] for block in each.get("blocks", [])]
+    blocks = [*(message.get("blocks") or []), *nested]
+    if len(blocks) > 50 or any(_block_problem(block) for block in blocks):
+        return "invalid_blocks"
+    return "msg_blocks_too_long" if sum(len(text) for text in _texts(blocks)) > 13_200 else ""
+
+
+def _block_problem(block: dict[str, Any]) -> bool:
+    match block["type"]:
+        case "header":
+            return block["text"]["type"] != "plain_text" or not 1 <= len(block["text"]["text"]) <= 150
+        case "section":
+            texts = [block["text"]["text"]] if "text" in block else []
+            fields = [each["text"] for each in block.get("fields", [])]
+            wrong = any(not 1 <= len(text) <= 3000 for text in texts) or any(not 1 <= len(f) <= 2000 for f in fields)
+            return wrong or len(fields) > 10 or not (texts or fields)
+        case "context":
+            return not 1 <= len(block["elements"]) <= 10 or any(not each["text"] for each in block["elements"])
+        case "actions":
+            return not 1 <= len(block["elements"]) <= 25 or len(block.get("block_id", "")) > 255
+    return True
+
+
+def _texts(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key == "text" and isinstance(value, str):
+                yield value
+            else:
+                yield from _texts(value)
+    elif isinstance(node, list):
+        for each in node:
+            yield from _texts(each)
+
+
+def _as_read(message: dict[str, Any], args: dict[str, Any]) -> dict[str, Any]:
+    """Without include_all_metadata only the event_type of the metadata is given."""
+    if str(args.get("include_all_metadata")).lower() in ("1", "true") or "metadata" not in message:
+        return message
+    return message | {"metadata": {"event_type": message["metadata"]["event_type"]}}
+
+
+def _ok(**more: Any) -> dict[str, Any]:
+    return {"ok": True, **more}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    slack: SlackServer
+
+    def do_POST(self) -> None:
+        raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        method = self.path.removeprefix("/api/")
+        if self.headers.get("Content-Type", "").startswith("application/json"):
+            args = json.loads(raw or b"{}")
+        else:
+            args = dict(parse_qsl(raw.decode(), keep_blank_values=True))
+        slack = self.slack
+        with slack.lock:
+            slack.calls.append((method, args))
+            fault = slack.faults[method].popleft() if slack.faults[method] else None
+        token = self.headers.get("Authorization", "").removeprefix("Bearer ")
+        if fault is None or fault.stored:
+            answer = slack.answer(method, args, token)
+        else:
+            answer = {"ok": False, "error": fault.error} if fault.error else {"ok": True}
+        if fault is None:
+            self._send(200, json.dumps(answer), ())
+            return
+        if fault.hang:
+            slack.go_on.wait(20)
+        if fault.drop or fault.hang:
+            self.close_connection = True
+            self.connection.close()
+            return
+        self._send(fault.status, fault.body if fault.body is not None else json.dumps(answer), fault.headers)
+
+    def _send(self, status: int, body: str, headers: tuple[tuple[str, str], ...]) -> None:
+        data = body.encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json; charset=utf-8")
+        self.send_header("Content-Length", str(len(data)))
+        for name, value in headers:
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@contextmanager
+def slack_server() -> Iterator[SlackServer]:
+    """A running server on a free port of 127.0.0.1."""
+    slack = SlackServer()
+    handler = type("Handler", (_Handler,), {"slack": slack})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    slack.url = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield slack
+    finally:
+        slack.go_on.set()
+        server.shutdown()
+        server.server_close()
+        thread.join(5)

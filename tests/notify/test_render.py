@@ -1,0 +1,341 @@
+"""Cards and lines as people see them: whole messages compared, hostile names, templates of one's own, broken ones."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console
+
+from alertbot.alerts.alert import Alert, Measure, Reason, State
+from alertbot.alerts.delivery import Posted
+from alertbot.errors import FaultsFound
+from alertbot.notify.blocks import SlackMessage, card_message, line_message, plain_card_message, plain_line_message
+from alertbot.notify.console import ConsoleNotifier
+from alertbot.notify.pens import FallbackPen, MrkdwnPen, PlainPen, clip, clip_mrkdwn, size
+from alertbot.notify.render import Templates, check_template, sample_cards
+from alertbot.rules.catalogue import ValueType
+from alertbot.rules.rule import Level
+from tests.golden import check_golden
+from tests.notify.cases import ACKED, CARDS, FIRING, LINES, LONG_ALERT, NASTY, NASTY_ALERT, NOW, RESOLVED, card, line
+from tests.notify.slack_server import problem_of
+
+TEMPLATES = Templates()
+OUR_SEQUENCES = re.compile(r"<!date\^\d+\^[^<>|]*\|[^<>|]*>|<@U0ALICE00>|<https://wiki\.example/[^<>|]*\|[^<>|]*>")
+
+
+def slack(alert: Alert, **more: Any) -> SlackMessage:
+    return card_message(TEMPLATES.card(card(alert, **more), MrkdwnPen(), FallbackPen()))
+
+
+def written(message: SlackMessage) -> str:
+    parts = {"text": message.text, "blocks": list(message.blocks), "attachments": list(message.attachments)}
+    return json.dumps(parts, indent=2, ensure_ascii=False) + "\n"
+
+
+def mrkdwn_texts(node: Any) -> list[str]:
+    if isinstance(node, dict):
+        if node.get("type") == "mrkdwn":
+            assert node["verbatim"] is True
+            return [node["text"]]
+        return [text for value in node.values() for text in mrkdwn_texts(value)]
+    if isinstance(node, list | tuple):
+        return [text for each in node for text in mrkdwn_texts(each)]
+    return []
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_card_in_slack(name: str) -> None:
+    """The whole message of each kind of card, as Slack gets it."""
+    check_golden(f"slack/card-{name}.json", written(slack(CARDS[name], mention=("<!subteam^S0123>",))))
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_line_in_slack(name: str) -> None:
+    """The whole message of each kind of thread line."""
+    drawn = TEMPLATES.line(LINES[name], MrkdwnPen(), FallbackPen())
+    check_golden(f"slack/line-{name}.json", written(line_message(drawn)))
+
+
+def test_cards_in_a_terminal() -> None:
+    """The same cards and lines, drawn for a terminal."""
+    output = io.StringIO()
+    console = Console(file=output, width=100, force_terminal=False, legacy_windows=False)
+    notifier = ConsoleNotifier(console)
+    for name, alert in CARDS.items():
+        console.print(f"{name}:", markup=False)
+        notifier.post_card(card(alert, mention=("<!subteam^S0123>",)), channel="#cc-alerts", notice_id=name)
+    posted = Posted("#cc-alerts", "1.000000")
+    for name, view in LINES.items():
+        notifier.post_line(view, posted, notice_id=f"line-{name}", broadcast=view.notice.broadcast)
+    notifier.edit_card(card(replace(FIRING, measure=replace(FIRING.measure or Any, value=150_000.0))), posted)
+    notifier.edit_card(card(RESOLVED), posted)
+    notifier.post_text(f"Template x: broke {NASTY}\nand more", channel="#cc-alerts-ops", notice_id="ops")
+    shown = output.getvalue()
+    assert "\x1b" not in shown
+    check_golden("console/cards.txt", shown)
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_one_state_in_words(name: str) -> None:
+    """An open card shows its level as a word, a closed one the word Resolved, never both."""
+    alert = CARDS[name]
+    message = slack(alert)
+    shown = written(message).casefold().replace(alert.about.title.casefold(), "")
+    levels = [word for word in ("critical", "warning", "info") if word in shown]
+    assert ("resolved" in shown) is (alert.state is State.INACTIVE)
+    assert bool(levels) is (alert.state is not State.INACTIVE)
+
+
+@pytest.mark.parametrize(
+    ("alert", "buttons"),
+    [(FIRING, ["acknowledge"]), (CARDS["recovering"], ["acknowledge"]), (ACKED, []), (RESOLVED, [])],
+    ids=["firing", "recovering", "acknowledged", "resolved"],
+)
+def test_buttons(alert: Alert, buttons: list[str]) -> None:
+    """Acknowledge stands on an open card that nobody has; its value is the alert's id."""
+    elements = [each for block in slack(alert).blocks if block["type"] == "actions" for each in block["elements"]]
+    assert [each["action_id"] for each in elements] == buttons
+    assert all(each["value"] == "17" for each in elements)
+
+
+def test_a_hostile_name_mentions_nobody_and_shows_as_it_is() -> None:
+    """A queue named like a mention is a queue with an odd name."""
+    message = slack(replace(FIRING, entity_name=NASTY))
+    assert message.blocks[0]["text"] == {
+        "type": "plain_text",
+        "text": f"🔴 Critical: Longest wait in queue — {NASTY}",
+        "emoji": False,
+    }
+    assert "&lt;!channel&gt; @here &amp; &lt;http://x|y&gt;" in message.text
+    assert "<!channel>" not in message.text
+
+
+def test_only_configured_mentions_that_slack_knows() -> None:
+    """Mentions come from the rule's configuration; what is not one there is left out."""
+    wanted = ("<@U0123>", "<!subteam^S0123>", "<!here>", "@here", "<!channel> hello", "<http://x|y>")
+    sections = [block["text"]["text"] for block in slack(FIRING, mention=wanted).blocks if block["type"] == "section"]
+    assert sections[-1] == "<@U0123> <!subteam^S0123> <!here>"
+    assert not any("<!here>" in text for text in mrkdwn_texts(list(slack(RESOLVED, mention=wanted).blocks)))
+
+
+HOSTILE = st.one_of(
+    st.text(max_size=60),
+    st.text(alphabet="<>&!@#|*_~`:^ \n\x1b\u202eaU0", max_size=60),
+    st.sampled_from([NASTY, "<!channel>", "<@U0123456>", "<#C01>", "&lt;!here&gt;", ":tada:", "> quote", "\ud800x"]),
+)
+
+
+@given(name=HOSTILE, parent=HOSTILE, title=HOSTILE, note=HOSTILE, label=HOSTILE, condition=HOSTILE, by=HOSTILE)
+@settings(max_examples=150, deadline=None)
+def test_nothing_from_data_is_markup(
+    name: str, parent: str, title: str, note: str, label: str, condition: str, by: str
+) -> None:
+    """Whatever data says: no `<` or `>` but ours, every `&` an entity, valid for Slack's limits, sendable as JSON."""
+    alert = replace(
+        FIRING,
+        entity_name=name,
+        parent_name=parent,
+        key=FIRING.key._replace(tenant=label.encode(errors="replace").decode()),
+        about=replace(FIRING.about, title=title, condition=condition, labels={label: note}, runbook=title),
+        acked_by=by or None,
+        acked_at=NOW,
+        ack_note=note,
+    )
+    drawn = TEMPLATES.card(card(alert), MrkdwnPen(), FallbackPen())
+    assert drawn.fault is None
+    said = TEMPLATES.line(line(Reason.ACKNOWLEDGED, alert=alert, text=note, by=by), MrkdwnPen(), FallbackPen())
+    assert said.fault is None
+    for message in (card_message(drawn), plain_card_message(drawn), line_message(said), plain_line_message(said)):
+        everything = {"text": message.text, "blocks": list(message.blocks), "attachments": list(message.attachments)}
+        assert problem_of(everything) == ""
+        json.dumps(everything, ensure_ascii=False).encode()
+        for text in [message.text, *mrkdwn_texts(list(message.blocks)), *mrkdwn_texts(list(message.attachments))]:
+            rest = re.sub(r"<@[UW][A-Z0-9]{5,20}>", "", OUR_SEQUENCES.sub("", text))
+            assert "<" not in rest
+            assert ">" not in rest
+            assert re.sub("&(amp|lt|gt);", "", rest).count("&") == 0
+
+
+@given(text=HOSTILE)
+@settings(max_examples=300, deadline=None)
+def test_nothing_from_data_is_formatting(text: str) -> None:
+    """A `*`, `_`, `~` or backtick that could begin or end a span has zero-width spaces on both sides."""
+    shown = MrkdwnPen().escape(text)
+    assert "\n" not in shown
+    for mark in re.finditer(r"[*_~`]", shown):
+        before, after = shown[: mark.start()][-1:], shown[mark.end() :][:1]
+        inside_a_word = before.isalnum() and after.isalnum()
+        assert inside_a_word or (before == "\u200b" and after == "\u200b")
+    unescaped = shown.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&").replace("\u200b", "")
+    assert unescaped == PlainPen().escape(text).replace("\u200b", "")
+
+
+@pytest.mark.parametrize("text", ["SALES_EU_2", "a*b", "2~3"], ids=str)
+def test_marks_inside_words_stay(text: str) -> None:
+    """Names like SALES_EU are common, and Slack formats nothing inside a word."""
+    assert MrkdwnPen().escape(text) == text
+
+
+@given(text=HOSTILE, limit=st.integers(2, 40))
+@settings(max_examples=200, deadline=None)
+def test_cutting_never_breaks_an_entity(text: str, limit: int) -> None:
+    """Cut text is within the limit, ends visibly, and holds no half entity."""
+    cut = clip_mrkdwn(MrkdwnPen().escape(text), limit)
+    assert size(cut) <= limit
+    assert "&" not in re.sub("&(amp|lt|gt);", "", cut)
+    assert size(clip(text.replace("\ud800", ""), limit)) <= limit
+
+
+def test_long_texts_are_cut_where_it_shows() -> None:
+    """Limits are kept by cutting with "…" and "and N more"."""
+    message = slack(LONG_ALERT)
+    assert problem_of({"text": message.text, "blocks": list(message.blocks)}) == ""
+    assert "…" in message.blocks[0]["text"]["text"]
+    assert "and 22 more" in mrkdwn_texts(list(message.attachments))[-1]
+
+
+def test_value_and_threshold_agree_with_the_truth() -> None:
+    """A card that waits for `clear` does not say "above" of a value that is below."""
+    firing = TEMPLATES.card(card(FIRING), PlainPen()).body[0]
+    lower = replace(FIRING, measure=replace(FIRING.measure or Any, value=100_000.0))
+    missing = replace(FIRING, measure=replace(FIRING.measure or Any, value=None))
+    unsaid = replace(FIRING, measure=None)
+    assert firing == "2m 10s, above 2m, since 2026-03-02 10:55 EET."
+    assert TEMPLATES.card(card(lower), PlainPen()).body[0].startswith("1m 40s, no longer above 2m. Firing since")
+    assert TEMPLATES.card(card(missing), PlainPen()).body[0].startswith("no data. Firing since")
+    assert TEMPLATES.card(card(unsaid), PlainPen()).body[0].startswith("Firing since")
+
+
+@pytest.mark.parametrize(
+    ("measure", "words"),
+    [
+        (Measure("status.rt", ValueType.TEXT, "==", "OnBreak", "onbreak"), "OnBreak, equal to onbreak"),
+        (Measure("x.rt", ValueType.COUNT, "!=", 3.0, 0.0), "3, other than 0"),
+        (Measure("sla", ValueType.RATIO, "<=", 0.5, 0.5), "50%, at or below 50%"),
+        (Measure("sla", ValueType.RATIO, "", 0.5, None), "50%. Firing"),
+    ],
+    ids=["text", "not-equal", "ratio", "no-comparison"],
+)
+def test_comparisons_in_words(measure: Measure, words: str) -> None:
+    """Every comparison reads as words with units."""
+    assert TEMPLATES.card(card(replace(FIRING, measure=measure)), PlainPen()).body[0].startswith(words)
+
+
+# Templates of one's own.
+
+
+def own(tmp_path: Path, name: str, text: str) -> Templates:
+    (tmp_path / f"{name}.j2").write_text(text, encoding="utf-8")
+    return Templates([tmp_path])
+
+
+def drawn_by(templates: Templates, name: str, alert: Alert = FIRING) -> tuple[str, tuple[str, ...], str]:
+    about = replace(alert.about, template=name)
+    drawn = templates.card(card(replace(alert, about=about)), MrkdwnPen(), FallbackPen())
+    return drawn.title, drawn.body, str(drawn.fault or "")
+
+
+def test_a_template_of_ones_own_replaces_a_block(tmp_path: Path) -> None:
+    """A template next to the rules extends alert.j2; what it takes from data is escaped like everything else."""
+    text = (
+        '{% extends "alert.j2" %}\n{% macro loud(x) %}{{ strong(x) }}!{% endmacro %}\n'
+        "{% block body %}{{ super() }}\n{{ loud(card.where) }} {{ card.where | upper }}{% endblock %}"
+    )
+    title, body, fault = drawn_by(own(tmp_path, "mine", text), "mine", replace(FIRING, entity_name="<!here> & co"))
+    assert fault == ""
+    assert title == "🔴 Critical: Longest wait in queue — <!here> & co"
+    assert body[0].startswith("*2m 10s*, above 2m, since <!date^")
+    assert body[1] == "*&lt;!here&gt; &amp; co*! &lt;!HERE&gt; &amp; CO"
+
+
+def test_a_template_may_take_the_place_of_the_built_in_one(tmp_path: Path) -> None:
+    """`alert.j2` next to the rules wins, and can extend the built-in one by its other name."""
+    text = '{% extends "builtin/alert.j2" %}{% block title %}Ours: {{ super() }}{% endblock %}'
+    assert drawn_by(own(tmp_path, "alert", text), "alert")[0].startswith("Ours: 🔴 Critical: ")
+
+
+BROKEN = {
+    "syntax": ('{% extends "alert.j2" %}\n{% block body %}{{ card.where {% endblock %}', 2, "expected token"),
+    "unknown-word": ('{% extends "alert.j2" %}\n{% block body %}\n{{ card.wher }}{% endblock %}', 3, "wher"),
+    "unknown-name": ('{% extends "alert.j2" %}\n{% block body %}{{ alert }}{% endblock %}', 2, "'alert' is undefined"),
+    "sandbox": (
+        '{% extends "alert.j2" %}\n{% block body %}{{ card.__class__.__mro__ }}{% endblock %}',
+        2,
+        "access to attribute '__class__'",
+    ),
+    "unescaped": ('{% extends "alert.j2" %}\n{% block body %}{{ card.where | safe }}{% endblock %}', 2, "No filter"),
+    "too-long": (
+        '{% extends "alert.j2" %}\n{% block body %}{% for i in range(10 ** 9) %}x{% endfor %}{% endblock %}',
+        2,
+        "Range too big",
+    ),
+    "division": ('{% extends "alert.j2" %}\n{% block fields %}{{ 1 / 0 }}{% endblock %}', 2, "ZeroDivisionError"),
+    "only-in-a-line": ('{% extends "alert.j2" %}\n\n{% block thread %}{{ line.why }}{% endblock %}', 3, "why"),
+    "extends-nothing": ("hello", 1, "extends"),
+    "extends-unknown": ('{% extends "alrt.j2" %}', 1, "did you mean 'alert'?"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_check_names_file_and_line(name: str, tmp_path: Path) -> None:
+    """`check` refuses a broken template with its file, its line and what is wrong."""
+    text, line_number, message = BROKEN[name]
+    (tmp_path / "mine.j2").write_text(text, encoding="utf-8")
+    with pytest.raises(FaultsFound) as caught:
+        check_template("mine", [tmp_path], rule="longest-wait")
+    found = caught.value.faults[0]
+    assert (found.file, found.line) == (str(tmp_path / "mine.j2"), line_number)
+    assert message in str(found)
+    assert "rule longest-wait" in str(found)
+
+
+@pytest.mark.parametrize("name", [name for name in BROKEN if name not in ("only-in-a-line", "extends-nothing")])
+def test_at_night_a_broken_template_gives_the_built_in_card(name: str, tmp_path: Path) -> None:
+    """The alert is told all the same, and what broke is told with it."""
+    title, body, fault = drawn_by(own(tmp_path, "mine", BROKEN[name][0]), "mine")
+    assert title == "🔴 Critical: Longest wait in queue — Sales EU"
+    assert body[0].startswith("*2m 10s*, above 2m")
+    assert BROKEN[name][2] in fault
+
+
+def test_a_template_that_is_not_there(tmp_path: Path) -> None:
+    """The name is given back with the names that exist."""
+    with pytest.raises(FaultsFound, match=r"there is no template 'alrt' \(did you mean 'alert'\?\)"):
+        check_template("alrt", [tmp_path])
+    assert "no template '../../etc/passwd'" in drawn_by(Templates([tmp_path]), "../../etc/passwd")[2]
+
+
+def test_the_templates_that_ship_pass_their_check() -> None:
+    """Every built-in template draws every sample, strictly."""
+    for name in TEMPLATES.names():
+        check_template(name)
+    assert len({(view.alert.level, view.alert.state, bool(view.alert.acked_by)) for view in sample_cards()}) == 12
+
+
+def test_a_zone_that_is_not_known_is_utc() -> None:
+    """A card is told even where its zone is misspelt."""
+    drawn = TEMPLATES.card(replace(card(FIRING), timezone="Europe/Nowhere"), PlainPen())
+    assert "08:55 UTC" in drawn.body[0]
+
+
+def test_a_clock_that_went_back_gives_no_negative_duration() -> None:
+    """Duration is never below zero."""
+    drawn = TEMPLATES.card(card(replace(RESOLVED, ended_at=NOW - timedelta(hours=1))), PlainPen())
+    assert drawn.body[0].startswith("Resolved after 0s")
+
+
+def test_highest_level_is_shown_when_it_fell() -> None:
+    """A card that came down says how high it was."""
+    assert ("Highest level", "Critical") in TEMPLATES.card(card(CARDS["fallen"]), PlainPen()).fields
+    assert not any(label == "Highest level" for label, _ in TEMPLATES.card(card(FIRING), PlainPen()).fields)
+    assert FIRING.level is Level.CRITICAL
+    assert NASTY_ALERT.entity_name == NASTY
