@@ -22,7 +22,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from alertbot.clock import Clock
-from alertbot.simulator.endpoints import Found, Habits, Reading
+from alertbot.simulator.endpoints import ONE_ROOT, Found, Habits, Reading
 from alertbot.simulator.faults import TOKEN_PATH, Answer, Fault, Faults, error_answer, spoiled
 from alertbot.simulator.model import Centre, to_ms
 from alertbot.simulator.wire import Query, Refused, answer, bad_request, beyond_last_page, gateway_fault, wants_json
@@ -222,7 +222,8 @@ class Api:
                 found = _emptied(found)
             # Encoded under the lock: the model moves on as soon as it is let go.
             json = found.json_only or wants_json(request.headers.get("accept"))
-            return answer(found.body, json=json, root=found.root, headers=found.headers)
+            one = not json and found.root == ONE_ROOT and isinstance(found.body, list)
+            return answer(found.body[0] if one else found.body, json=json, root=found.root, headers=found.headers)
 
     # -- out ---------------------------------------------------------------------------------------------------------
 

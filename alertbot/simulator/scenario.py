@@ -44,11 +44,11 @@ def _duration(value: object) -> timedelta:
 
 
 def _share(value: object) -> float:
-    if isinstance(value, str) and re.fullmatch(r"\d+(\.\d+)?%", value):
-        value = float(value[:-1]) / 100
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+    percent = isinstance(value, str) and re.fullmatch(r"(\d+(?:\.\d+)?)%", value)
+    share = float(percent[1]) / 100 if percent else value
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
         raise ValueError(f"{value!r} is no share: write 80% or 0.8")
-    return float(value)
+    return float(share)
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
