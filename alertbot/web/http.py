@@ -39,10 +39,12 @@ def http_app(
     reasons: Callable[[], Sequence[str]],
     dispatch: Callable[[BoltRequest], BoltResponse] | None = None,
     signing_secret: str = "",
+    body_within: float = BODY_WITHIN,
 ) -> Starlette:
     """The ASGI application. `reasons()` says why the bot is not ready, a sentence each; () when it is.
 
     Slack's endpoint is there only with `dispatch` and a signing secret (over Socket Mode nothing comes this way).
+    A body that has not come after `body_within` seconds is not waited for.
     """
 
     async def healthz(_: Request) -> Response:
@@ -59,7 +61,7 @@ def http_app(
 
     routes = [Route("/healthz", healthz), Route("/readyz", readyz)]
     if dispatch is not None and signing_secret:
-        routes.append(Route(EVENTS_PATH, _slack_endpoint(dispatch, signing_secret), methods=["POST"]))
+        routes.append(Route(EVENTS_PATH, _slack_endpoint(dispatch, signing_secret, body_within), methods=["POST"]))
     app = Starlette(routes=routes, exception_handlers={404: _not_found, 405: _not_found})
     app.router.redirect_slashes = False
     return app
@@ -79,12 +81,14 @@ def verified(verifier: SignatureVerifier, body: bytes, timestamp: str | None, si
         return False
 
 
-def _slack_endpoint(dispatch: Callable[[BoltRequest], BoltResponse], secret: str) -> Callable[[Request], object]:
+def _slack_endpoint(
+    dispatch: Callable[[BoltRequest], BoltResponse], secret: str, body_within: float
+) -> Callable[[Request], object]:
     verifier = SignatureVerifier(secret)
 
     async def slack_events(request: Request) -> Response:
         try:
-            async with asyncio.timeout(BODY_WITHIN):
+            async with asyncio.timeout(body_within):
                 body = await _body(request)
         except TimeoutError:
             return _plain(HTTPStatus.REQUEST_TIMEOUT)

@@ -46,12 +46,19 @@ class SocketMode:
         """Waits in seconds: between tries (doubling up to the longest), between looks at the connection, and how long
         one may be down before it is begun anew."""
         self._app, self._token = app, app_token
-        self._web = WebClient(base_url=client.base_url, timeout=10, ssl=client.ssl, proxy=client.proxy)
         self._first_wait, self._longest_wait = first_wait, longest_wait
         self._check_every, self._silent_for = check_every, silent_for
         # The library tells each failed try in two or three lines; ours is the one that people read.
         self._library_log = logging.getLogger("alertbot.web.socket_mode.library")
         self._library_log.setLevel(logging.CRITICAL)
+        self._web = WebClient(
+            base_url=client.base_url,
+            timeout=10,
+            ssl=client.ssl,
+            proxy=client.proxy,
+            logger=self._library_log,
+            retry_handlers=[],  # trying again is done here
+        )
         self._handler: SocketModeHandler | None = None
         self._stopping = threading.Event()
         self._up = threading.Event()

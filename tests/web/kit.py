@@ -1,0 +1,112 @@
+"""A SlackApp over a small contact centre, and requests signed as Slack signs them."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from slack_sdk import WebClient
+from slack_sdk.signature import SignatureVerifier
+
+from alertbot.alerts.alert import Alert
+from alertbot.commands.command import Acknowledge, Asker, View, Wish
+from alertbot.web.permissions import MayChange
+from alertbot.web.slack_app import SlackApp
+from tests.commands.kit import NOW, alert, view
+
+SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
+NOWHERE = "http://127.0.0.1:9/api/"  # the discard port: nothing answers there
+
+
+@dataclass
+class Desk:
+    """Holds one alert and decides as the store does: the first acknowledge wins."""
+
+    alert: Alert = field(default_factory=alert)
+    asked: list[tuple[Wish, Asker]] = field(default_factory=list)
+    woken: threading.Event = field(default_factory=threading.Event)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    wait_for: threading.Event | None = None  # views come only when this is set
+    error: Exception | None = None
+
+    def view(self) -> View:
+        if self.wait_for is not None:
+            self.wait_for.wait(10)
+        if self.error:
+            raise self.error
+        return view(alerts=[self.alert])
+
+    def change(self, wish: Wish, asker: Asker, now: datetime) -> tuple[str, Alert | None]:
+        if self.error:
+            raise self.error
+        with self.lock:
+            self.asked.append((wish, asker))
+            if wish.alert_id != self.alert.id:
+                return "unknown_id", None
+            taken = self.alert.acked_by is not None
+            if isinstance(wish, Acknowledge):
+                if not taken:
+                    self.alert = replace(self.alert, acked_by=asker.user, acked_at=now, ack_note=wish.note)
+                return ("already" if taken else "done"), self.alert
+            self.alert = replace(self.alert, acked_by=None, acked_at=None)
+            return ("done" if taken else "not_acknowledged"), self.alert
+
+    def app(self, client: WebClient | None = None, may_change: MayChange | None = None, **other: Any) -> SlackApp:
+        return SlackApp(
+            client=client or WebClient(token="xoxb-test", base_url=NOWHERE),
+            command="/alertbot",
+            view=self.view,
+            change=self.change,
+            wake=self.woken.set,
+            clock=lambda: NOW,
+            may_change=may_change,
+            **other,
+        )
+
+
+def signed(body: bytes, *, secret: str = SECRET, at: float | None = None) -> dict[str, str]:
+    """Headers as Slack sends them."""
+    timestamp = str(int(time.time() if at is None else at))
+    signature = SignatureVerifier(secret).generate_signature(timestamp=timestamp, body=body)
+    assert signature
+    return {
+        "X-Slack-Signature": signature,
+        "X-Slack-Request-Timestamp": timestamp,
+        "Content-Type": "application/x-www-form-urlencoded",
+    }
+
+
+def slash(text: str, *, command: str = "/alertbot", user: str = "U012ANNA", **other: str) -> bytes:
+    """The body of a slash command."""
+    fields = {
+        "team_id": "T0ACME",
+        "channel_id": "C01ALERTS",
+        "channel_name": "cc-alerts",
+        "user_id": user,
+        "user_name": "anna",
+        "command": command,
+        "text": text,
+        "api_app_id": "A0ALERTBOT",
+        "is_enterprise_install": "false",
+    }
+    return urlencode(fields | other).encode()
+
+
+def press(value: str = "17", *, action: str = "acknowledge", user: str = "U012ANNA", **other: Any) -> bytes:
+    """The body of a pressed button."""
+    payload = {
+        "type": "block_actions",
+        "user": {"id": user, "team_id": "T0ACME"},
+        "team": {"id": "T0ACME"},
+        "channel": {"id": "C01ALERTS"},
+        "container": {"type": "message", "message_ts": "1.2", "channel_id": "C01ALERTS"},
+        "api_app_id": "A0ALERTBOT",
+        "actions": [{"type": "button", "action_id": action, "block_id": "b", "value": value, "action_ts": "1.3"}],
+        "is_enterprise_install": False,
+    }
+    return urlencode({"payload": json.dumps(payload | other)}).encode()

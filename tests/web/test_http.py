@@ -1,0 +1,439 @@
+"""HTTP over loopback: who is answered, and what every malformed request gets."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+import requests
+from slack_bolt import BoltResponse
+
+from alertbot.commands.command import Acknowledge
+from alertbot.errors import ConfigError, StoreError
+from alertbot.web.http import MOST_BYTES, HttpServer, http_app, serve_http
+from alertbot.web.permissions import MayChange
+from tests.web.kit import SECRET, Desk, press, signed, slash
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+@pytest.fixture
+def server(desk: Desk) -> Iterator[HttpServer]:
+    app = desk.app(answer_within=0.3)
+    asgi = http_app(reasons=list, dispatch=app.dispatch, signing_secret=SECRET, body_within=0.5)
+    running = serve_http(asgi, "127.0.0.1", 0)
+    yield running
+    running.stop()
+    app.close()
+
+
+def _session() -> requests.Session:
+    session = requests.Session()
+    session.trust_env = False
+    return session
+
+
+def post(server: HttpServer, body: bytes, headers: dict[str, str], path: str = "/slack/events") -> requests.Response:
+    with _session() as session:
+        return session.post(f"http://127.0.0.1:{server.port}{path}", data=body, headers=headers, timeout=10)
+
+
+def get(server: HttpServer, path: str) -> requests.Response:
+    with _session() as session:
+        return session.get(f"http://127.0.0.1:{server.port}{path}", timeout=10)
+
+
+def test_a_signed_command_is_answered(server: HttpServer) -> None:
+    """A slash command gets its answer in the body of the 200, for the asker's eyes only."""
+    body = slash("status")
+    answer = post(server, body, signed(body))
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("application/json")
+    message = answer.json()
+    assert message["response_type"] == "ephemeral"
+    assert message["text"].startswith("acme: last good poll 12s ago")
+    assert message["blocks"]
+
+
+def test_public_is_shared(server: HttpServer) -> None:
+    """`… public` is shown to the channel, a problem never is."""
+    body = slash("status public")
+    assert post(server, body, signed(body)).json()["response_type"] == "in_channel"
+    body = slash("quue public")
+    assert post(server, body, signed(body)).json()["response_type"] == "ephemeral"
+
+
+BODY = slash("status")
+GOOD = signed(BODY)
+REFUSED: dict[str, tuple[bytes, dict[str, str]]] = {
+    "no headers": (BODY, {}),
+    "no signature": (BODY, {k: v for k, v in GOOD.items() if k != "X-Slack-Signature"}),
+    "no timestamp": (BODY, {k: v for k, v in GOOD.items() if k != "X-Slack-Request-Timestamp"}),
+    "a wrong signature": (BODY, GOOD | {"X-Slack-Signature": "v0=" + "0" * 64}),
+    "a cut signature": (BODY, GOOD | {"X-Slack-Signature": GOOD["X-Slack-Signature"][:-1]}),
+    "an empty signature": (BODY, GOOD | {"X-Slack-Signature": ""}),
+    "a signature that is not ASCII": (BODY, GOOD | {"X-Slack-Signature": "v0=\xe9\xff"}),
+    "another version": (BODY, GOOD | {"X-Slack-Signature": GOOD["X-Slack-Signature"].replace("v0", "v1")}),
+    "another secret": (BODY, signed(BODY, secret="other")),
+    "another body": (BODY + b"&x=1", GOOD),
+    "another timestamp": (BODY, GOOD | {"X-Slack-Request-Timestamp": str(int(time.time()) - 1)}),
+    "an old timestamp": (BODY, signed(BODY, at=time.time() - 400)),
+    "a timestamp of the future": (BODY, signed(BODY, at=time.time() + 400)),
+    "a timestamp that is no number": (BODY, GOOD | {"X-Slack-Request-Timestamp": "soon"}),
+    "a timestamp with a point": (BODY, GOOD | {"X-Slack-Request-Timestamp": f"{time.time()}"}),
+    "a timestamp too great": (BODY, GOOD | {"X-Slack-Request-Timestamp": "9" * 5000}),
+    "a negative timestamp": (BODY, GOOD | {"X-Slack-Request-Timestamp": "-1"}),
+    "an empty timestamp": (BODY, GOOD | {"X-Slack-Request-Timestamp": ""}),
+    "a body that is not UTF-8": (b"text=\xff\xfe", GOOD),
+    "an empty body": (b"", GOOD),
+    "an empty body, signed": (b"", signed(b"")),
+    "JSON that nobody signed": (b'{"type":"url_verification","challenge":"x"}', {}),
+    "an ssl_check that nobody signed": (b"ssl_check=1", {}),
+}
+
+
+@pytest.mark.parametrize(("body", "headers"), REFUSED.values(), ids=REFUSED)
+def test_what_slack_has_not_signed_is_refused(
+    server: HttpServer, desk: Desk, body: bytes, headers: dict[str, str]
+) -> None:
+    """Every malformed or unsigned request is 401, whatever its shape, and nothing of it is acted on."""
+    latin = {name: value.encode("latin-1") for name, value in headers.items()}  # requests would refuse to send it
+    answer = post(server, body, latin)  # type: ignore[arg-type]
+    assert answer.status_code == 401
+    assert answer.text == "Unauthorized\n"
+    assert desk.asked == []
+
+
+def test_signed_body_that_is_not_utf8_is_refused(server: HttpServer) -> None:
+    """The right signature over bytes that are no text is 401 too, not an internal error."""
+    body, timestamp = b"text=\xff\xfe", str(int(time.time()))
+    digest = hmac.new(SECRET.encode(), b"v0:" + timestamp.encode() + b":" + body, hashlib.sha256).hexdigest()
+    answer = post(server, body, {"X-Slack-Signature": f"v0={digest}", "X-Slack-Request-Timestamp": timestamp})
+    assert answer.status_code == 401
+
+
+SIGNED_NONSENSE = {
+    "payload that is no JSON": (b"payload=%7Bnot", 400),
+    "JSON that is a list": (b"payload=%5B1%5D", 400),
+    "JSON that is a number": (b"payload=1", 400),
+    "a form of something else": (b"hello=world", 404),
+    "an unknown type": (b"payload=%7B%22type%22%3A%22surprise%22%7D", 404),
+    "a ssl_check": (b"ssl_check=1&token=x", 200),
+}
+
+
+@pytest.mark.parametrize(("body", "status"), SIGNED_NONSENSE.values(), ids=SIGNED_NONSENSE)
+def test_signed_nonsense_is_no_internal_error(server: HttpServer, body: bytes, status: int) -> None:
+    """What Slack signed and we do not know is refused without an internal error."""
+    assert post(server, body, signed(body)).status_code == status
+
+
+def test_url_verification(server: HttpServer) -> None:
+    """Slack's challenge for a request URL is answered, when it is signed."""
+    body = json.dumps({"type": "url_verification", "challenge": "abc", "token": "x"}).encode()
+    answer = post(server, body, signed(body) | {"Content-Type": "application/json"})
+    assert answer.status_code == 200
+    assert answer.json() == {"challenge": "abc"}
+
+
+def test_a_huge_body_is_refused_before_it_is_read(server: HttpServer) -> None:
+    """A body that says it is too large is not waited for; one that does not say it is cut off."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as raw:
+        raw.sendall(f"POST /slack/events HTTP/1.1\r\nHost: x\r\nContent-Length: {MOST_BYTES + 1}\r\n\r\n".encode())
+        assert raw.recv(100).startswith(b"HTTP/1.1 413 ")
+
+    def endless() -> Iterator[bytes]:
+        for _ in range(40):
+            yield b"x" * 100_000
+
+    with _session() as session:
+        try:
+            url = f"http://127.0.0.1:{server.port}/slack/events"
+            assert session.post(url, data=endless(), timeout=10).status_code == 413
+        except requests.ConnectionError:
+            pass  # it was hung up on while it still sent: as good a refusal
+
+
+def test_a_body_that_does_not_come_is_not_waited_for_long(server: HttpServer) -> None:
+    """A request that never ends is dropped after a few seconds, and others are answered meanwhile."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as raw:
+        raw.sendall(b"POST /slack/events HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc")
+        assert get(server, "/healthz").status_code == 200
+        assert raw.recv(100).startswith(b"HTTP/1.1 408 ")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/"),
+        ("GET", "/slack/events"),
+        ("PUT", "/slack/events"),
+        ("POST", "/healthz"),
+        ("GET", "/healthz/"),
+        ("GET", "/docs"),
+        ("GET", "/slack/install"),
+        ("GET", "/slack/oauth_redirect?code=1"),
+        ("POST", "/slack/events/x"),
+    ],
+)
+def test_everything_else_is_404(server: HttpServer, method: str, path: str) -> None:
+    """There is nothing but the three endpoints."""
+    with _session() as session:
+        answer = session.request(method, f"http://127.0.0.1:{server.port}{path}", timeout=5, allow_redirects=False)
+    assert (answer.status_code, answer.text) == (404, "Not Found\n")
+
+
+def test_health() -> None:
+    """/healthz says alive; /readyz says why not ready, with 503; without a secret there is no endpoint for Slack."""
+    why: list[str] = ["acme: no good poll yet"]
+    running = serve_http(http_app(reasons=lambda: why), "127.0.0.1", 0)
+    try:
+        assert get(running, "/healthz").text == "alive\n"
+        answer = get(running, "/readyz")
+        assert (answer.status_code, answer.json()) == (503, {"ready": False, "reasons": ["acme: no good poll yet"]})
+        why.clear()
+        answer = get(running, "/readyz")
+        assert (answer.status_code, answer.json()) == (200, {"ready": True, "reasons": []})
+        assert post(running, BODY, GOOD).status_code == 404
+    finally:
+        running.stop()
+
+
+def test_readiness_that_cannot_be_told(caplog: pytest.LogCaptureFixture) -> None:
+    """When the state cannot be read, the bot is not ready; no detail of the failure goes out."""
+
+    def broken() -> list[str]:
+        raise StoreError("disk I/O error in /secret/path")
+
+    running = serve_http(http_app(reasons=broken), "127.0.0.1", 0)
+    try:
+        answer = get(running, "/readyz")
+        assert answer.status_code == 503
+        assert "secret" not in answer.text
+        assert "disk I/O error" in caplog.text
+    finally:
+        running.stop()
+
+
+def test_a_failure_is_one_sentence(server: HttpServer, desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever breaks inside, the asker reads one sentence and the log has the rest."""
+    desk.error = StoreError("the database is locked")
+    body = slash("status")
+    answer = post(server, body, signed(body))
+    assert answer.status_code == 200
+    assert answer.json()["text"].startswith("Could not answer")
+    assert "locked" not in answer.text
+    assert "the database is locked" in caplog.text
+
+
+class _Hook(ThreadingHTTPServer):
+    """Stands where a response_url points."""
+
+    def __init__(self) -> None:
+        self.got: list[dict[str, Any]] = []
+        self.arrived = threading.Semaphore(0)
+        super().__init__(("127.0.0.1", 0), _Take)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/hook"
+
+    def take(self) -> dict[str, Any]:
+        assert self.arrived.acquire(timeout=10)
+        return self.got.pop(0)
+
+
+class _Take(BaseHTTPRequestHandler):
+    server: _Hook
+
+    def do_POST(self) -> None:
+        self.server.got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"ok")
+        self.server.arrived.release()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[_Hook]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    running = _Hook()
+    thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    yield running
+    running.shutdown()
+    running.server_close()
+    thread.join(5)
+
+
+def test_a_slow_answer_follows(server: HttpServer, desk: Desk, hook: _Hook) -> None:
+    """When the view does not come in time, Slack is acknowledged and the answer is sent after it."""
+    desk.wait_for = threading.Event()
+    body = slash("status public", response_url=hook.url, trigger_id="1")
+    answer = post(server, body, signed(body))
+    assert answer.status_code == 200
+    assert "the answer follows" in answer.json()["text"]
+    assert hook.got == []
+    desk.wait_for.set()
+    late = hook.take()
+    assert late["text"].startswith("acme: last good poll")
+    assert late["response_type"] == "in_channel"
+    assert late["replace_original"] is False
+
+
+def test_the_button(server: HttpServer, desk: Desk, hook: _Hook) -> None:
+    """The first press wins and wakes the delivery; the loser is told who won, and only the loser."""
+    body = press(user="U012ANNA", response_url=hook.url, trigger_id="1")
+    answer = post(server, body, signed(body))
+    assert (answer.status_code, answer.text) == (200, "")
+    assert desk.woken.wait(5)
+    body = press(user="U034BOB", response_url=hook.url, trigger_id="2")
+    assert post(server, body, signed(body)).status_code == 200
+    told = hook.take()
+    assert told["response_type"] == "ephemeral"
+    assert told["replace_original"] is False
+    assert "acknowledged already, by <@U012ANNA>" in told["text"]
+    assert hook.got == []
+    assert [(wish, asker.user) for wish, asker in desk.asked] == [
+        (Acknowledge(17), "U012ANNA"),
+        (Acknowledge(17), "U034BOB"),
+    ]
+
+
+@pytest.mark.parametrize("value", ["", "abc", "17; drop", "-1", "1" * 2000, "18"])
+def test_the_value_of_a_button_is_not_trusted(server: HttpServer, desk: Desk, hook: _Hook, value: str) -> None:
+    """A value that is no id, or no alert's, changes nothing and says so."""
+    body = press(value, response_url=hook.url)
+    assert post(server, body, signed(body)).status_code == 200
+    assert hook.take()["text"] in ("This button belongs to no alert.", "There is no alert #18.")
+    assert desk.alert.acked_by is None
+
+
+def test_the_same_request_twice_is_one(server: HttpServer, desk: Desk, hook: _Hook) -> None:
+    """A repeated delivery (same trigger_id) of a command or a press does nothing again, and tells nobody twice."""
+    body = press(response_url=hook.url, trigger_id="7.1")
+    for _ in range(3):
+        assert post(server, body, signed(body)).status_code == 200
+    assert desk.woken.wait(5)
+    body = slash("unack 17", trigger_id="7.2")
+    first, second = (post(server, body, signed(body)) for _ in range(2))
+    assert first.json() == second.json()
+    assert "no longer acknowledged" in first.json()["text"]
+    assert len(desk.asked) == 2
+    assert hook.got == []
+
+
+def test_many_press_at_once(server: HttpServer, desk: Desk, hook: _Hook) -> None:
+    """Of ten who press together one gets it, and each of the others is told who."""
+    bodies = [press(user=f"U{number:03}X", response_url=hook.url, trigger_id=str(number)) for number in range(10)]
+    threads = [threading.Thread(target=post, args=[server, body, signed(body)]) for body in bodies]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    told = [hook.take()["text"] for _ in range(9)]
+    assert all(f"by <@{desk.alert.acked_by}>" in text for text in told)
+    assert len(desk.asked) == 10
+
+
+def test_other_buttons_are_acknowledged(server: HttpServer, desk: Desk) -> None:
+    """A button with an address sends an interaction too; Slack would show a warning if nobody took it."""
+    body = press(action="runbook")
+    assert post(server, body, signed(body)).status_code == 200
+    assert desk.asked == []
+
+
+def test_another_command_name_is_explained(server: HttpServer) -> None:
+    """A command that Slack has and the configuration does not says which setting to look at."""
+    body = slash("status", command="/cc")
+    assert "set to answer /alertbot, not /cc" in post(server, body, signed(body)).json()["text"]
+
+
+def test_escaped_text_is_read_as_typed(server: HttpServer) -> None:
+    """Slack writes & < > as entities in what was typed."""
+    body = slash("queue R&amp;D &lt;x&gt;")
+    answer = post(server, body, signed(body)).json()
+    assert "No queue is called “R&amp;D &lt;x&gt;”." in answer["text"]
+
+
+@pytest.mark.parametrize(
+    ("may", "allowed"),
+    [
+        (MayChange(), True),
+        (MayChange(users=frozenset({"U012ANNA"})), True),
+        (MayChange(channels=frozenset({"C01ALERTS"})), True),
+        (MayChange(users=frozenset({"U9"}), channels=frozenset({"C9"})), False),
+    ],
+    ids=["everybody", "the user", "the channel", "neither"],
+)
+def test_who_may_change(desk: Desk, hook: _Hook, may: MayChange, allowed: bool) -> None:
+    """Only those whom the configuration names may change something; asking is free to all."""
+    app = desk.app(may_change=may)
+    running = serve_http(http_app(reasons=list, dispatch=app.dispatch, signing_secret=SECRET), "127.0.0.1", 0)
+    try:
+        body = press(response_url=hook.url)
+        assert post(running, body, signed(body)).status_code == 200
+        if allowed:
+            assert desk.woken.wait(5)
+        else:
+            assert "slack.may_change" in hook.take()["text"]
+        body = slash("ack 17")
+        assert ("slack.may_change" in post(running, body, signed(body)).json()["text"]) is not allowed
+        body = slash("status")
+        assert "last good poll" in post(running, body, signed(body)).json()["text"]
+        assert (desk.alert.acked_by is not None) is allowed
+    finally:
+        running.stop()
+        app.close()
+
+
+def test_a_port_in_use_is_one_clear_error() -> None:
+    """An address that is taken, or no address at all, is a configuration error in one line."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=rf"^http: cannot listen on 127\.0\.0\.1:{port}: somebody else"):
+            serve_http(http_app(reasons=list), "127.0.0.1", port)
+    with pytest.raises(ConfigError, match=r"^http: cannot listen on not a host:0: .+"):
+        serve_http(http_app(reasons=list), "not a host", 0)
+
+
+def test_stopping_is_quick_even_while_somebody_waits() -> None:
+    """Stop returns within two seconds with a request in flight, and the port is free again."""
+    began, release = threading.Event(), threading.Event()
+
+    def hang(_: object) -> BoltResponse:
+        began.set()
+        release.wait(20)
+        return BoltResponse(status=200)
+
+    running = serve_http(http_app(reasons=list, dispatch=hang, signing_secret=SECRET), "127.0.0.1", 0)
+    caller = threading.Thread(target=_swallow, args=[running])
+    caller.start()
+    assert began.wait(5)
+    before = time.monotonic()
+    running.stop()
+    assert time.monotonic() - before < 2.5
+    with socket.create_server(("127.0.0.1", running.port)):
+        pass
+    release.set()
+    caller.join(10)
+
+
+def _swallow(server: HttpServer) -> None:
+    with contextlib.suppress(requests.ConnectionError):
+        post(server, BODY, signed(BODY))
