@@ -113,7 +113,8 @@ class StandIn:
             def do_GET(self) -> None:
                 standin._serve(self)
 
-            do_POST = do_GET
+            def do_POST(self) -> None:
+                standin._serve(self)
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
