@@ -9,6 +9,8 @@ Words in columns are plain, for people who look with `sqlite3 alertbot.db`:
 
 from __future__ import annotations
 
+from textwrap import dedent
+
 from sqlite_utils import Database, Migrations
 
 migrations = Migrations("alertbot")
@@ -173,4 +175,4 @@ def unknown_steps(db: Database) -> list[str]:
 def step_001_first_light(db: Database) -> None:
     """Feeds, alerts, cards, notices, channels, snapshots, lease, counters."""
     for statement in _STEP_1:
-        db.execute(statement)
+        db.execute(dedent(statement).strip())

@@ -1,0 +1,140 @@
+"""Every database ever written can be opened: kept dumps, from the oldest on, still hold all that they held.
+
+`store-v1.sql` is what the first tables looked like with one of everything in them. When a step is added, keep a dump
+of the tables as they are then beside it, and one row more in KEPT; the old ones stay.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from alertbot.alerts.alert import Measure, NoticeKind, Reason, State
+from alertbot.alerts.delivery import EditCard, PostCard, Posted, PostLine, PostOps
+from alertbot.errors import LeaseHeld
+from alertbot.rules.catalogue import Scope, ValueType
+from alertbot.rules.rule import Level
+from alertbot.store.sqlite import SqliteStore
+from alertbot.store.store import AckResult, Feed, NoticeState
+from tests.store.build import assert_same_snapshot, at, begin, firing, key, ops, pending, snapshot
+
+KEPT = ["store-v1.sql"]
+
+
+@pytest.fixture(params=KEPT)
+def upgraded(request: pytest.FixtureRequest, path: Path) -> Iterator[SqliteStore]:
+    _load(request.param, path)
+    store = SqliteStore(path)
+    yield store
+    store.close()
+
+
+def _load(name: str, path: Path) -> None:
+    dump = Path(__file__).parent.parent / "data" / name
+    conn = sqlite3.connect(path)
+    conn.executescript(dump.read_text(encoding="utf-8"))
+    conn.close()
+
+
+def _tables(path: Path) -> set[tuple[str, str]]:
+    conn = sqlite3.connect(path)
+    rows = conn.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+    conn.close()
+    return {(name, " ".join(sql.split())) for name, sql in rows}
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_an_upgraded_database_is_made_like_a_new_one(name: str, tmp_path: Path) -> None:
+    """The same tables and indexes, so a step that was edited after the fact is found out."""
+    _load(name, tmp_path / "old.db")
+    SqliteStore(tmp_path / "old.db").close()
+    SqliteStore(tmp_path / "new.db").close()
+    assert _tables(tmp_path / "old.db") == _tables(tmp_path / "new.db")
+
+
+def test_opening_again_changes_nothing(path: Path) -> None:
+    """The steps are taken once."""
+    SqliteStore(path).close()
+    before = path.read_bytes()
+    SqliteStore(path).close()
+    assert path.read_bytes() == before
+
+
+def test_feeds_and_snapshots_are_still_there(upgraded: SqliteStore) -> None:
+    """As the last poll left them."""
+    assert upgraded.feed("acme") == Feed(
+        "acme",
+        at(60),
+        at(45),
+        "agent: 503 from 8x8",
+        412.5,
+        7,
+        {Scope.QUEUE: 40, Scope.AGENT: 0},
+        {Scope.QUEUE: 0, Scope.AGENT: 2},
+    )
+    latest = upgraded.latest("acme")
+    assert set(latest) == {Scope.QUEUE, Scope.AGENT}
+    for scope, found in latest.items():
+        assert_same_snapshot(found, snapshot(at(60), scope))
+
+
+def test_alerts_are_still_there(upgraded: SqliteStore) -> None:
+    """Firing, pending and over, with their owners and ids, which go on where they were."""
+    assert [(alert.id, alert.key, alert.state) for alert in upgraded.alerts()] == [
+        (2, key("102"), State.FIRING),
+        (3, key("103"), State.PENDING),
+        (4, key("104"), State.FIRING),
+        (5, key("105", tenant="other"), State.FIRING),
+    ]
+    owned = upgraded.alert(2)
+    assert owned is not None
+    assert (owned.level, owned.highest, owned.fired_at) == (Level.CRITICAL, Level.CRITICAL, at(0))
+    assert (owned.acked_by, owned.acked_at, owned.ack_note) == ("U1", at(45), "on it")
+    assert owned.measure == Measure("interactionsLongestWaitInQueue.rt", ValueType.DURATION, ">", 130_000.0, 60_000.0)
+    assert (owned.about, owned.since) == (firing().about, {Level.CRITICAL: at(0)})
+    waits = upgraded.alert(3)
+    assert waits is not None
+    assert waits.pending_since == pending().pending_since
+    (over,) = upgraded.ended(at(0))
+    assert (over.id, over.parent_name, over.ended_at, over.end_reason) == (1, "North", at(30), Reason.RESOLVED)
+    assert upgraded.acknowledge(2, "U2", "", at(61))[0] is AckResult.ALREADY
+    assert begin(upgraded, firing("106"), at(61)).id == 6
+
+
+def test_what_waits_is_still_told(upgraded: SqliteStore) -> None:
+    """An edit, a line, a card with an open intent and an ops notice whose channel has to wait."""
+    assert [type(due) for due in upgraded.due(at(89))] == [PostLine, EditCard, PostCard]
+    told, edit, card, blind = upgraded.due(at(90))
+    assert isinstance(told, PostLine)
+    assert (told.notice.reason, told.notice.by, told.notice.text) == (Reason.ACKNOWLEDGED, "U1", "on it")
+    assert isinstance(edit, EditCard)
+    assert (edit.card.version, edit.card.sent_version, edit.card.edited_at) == (2, 1, at(40))
+    assert edit.card.posted == told.card.posted == Posted("C1", f"{at(40).timestamp():.6f}")
+    assert isinstance(card, PostCard)
+    assert (card.alert.id, card.intent_at, card.notice.mention) == (4, at(56), ("<!here>",))
+    assert (card.notice.kind, card.notice.text, card.card.channel) == (NoticeKind.CARD, "it is 72s", "#cc-floor")
+    assert isinstance(blind, PostOps)
+    assert blind.notice == ops("blind for 2m", now=at(58))
+
+
+def test_what_was_told_is_not_told_again(upgraded: SqliteStore) -> None:
+    """The ledger, the counts, and where cards stand."""
+    assert [entry.state for entry in upgraded.notices_of(1)] == [NoticeState.DELIVERED, NoticeState.DELIVERED]
+    (lost,) = upgraded.notices_of(5)
+    assert (lost.state, lost.error, lost.settled_at) == (NoticeState.GIVEN_UP, "channel_not_found", at(59))
+    totals = upgraded.totals()
+    assert (totals.polls, totals.fired, totals.resolved, totals.edits) == (7, 4, 1, 1)
+    assert (totals.cards_posted, totals.lines_posted, totals.waiting, totals.given_up) == (2, 1, 3, 1)
+    assert upgraded.cards("acme") == {key("102"): {"#cc-sales"}, key("104"): {"#cc-floor"}}
+    assert upgraded.cards("other") == {}
+
+
+def test_the_lease_still_holds(upgraded: SqliteStore) -> None:
+    """A new version does not poll beside an old one."""
+    with pytest.raises(LeaseHeld, match="host-a, process 7"):
+        upgraded.take_lease("me", at(89), timedelta(seconds=30))
+    upgraded.take_lease("me", at(90), timedelta(seconds=30))
