@@ -296,16 +296,8 @@ class Floor:
         queue.line.insert(place, call)
         if how == "timeout" and agent.pending is None:
             agent.pending = (ON_BREAK, "Missed offer", self._rng.randrange(1 * MINUTE, 3 * MINUTE))
-        self._free_after_decline(agent, queue)
-
-    def _free_after_decline(self, agent: Agent, queue: Queue) -> None:
-        """Others are asked before the one who has just declined."""
-        if agent.pending is None and agent.away is None:
-            agent.call = None
-            agent.token += 1
-            others = queue.states[AVAILABLE] > 0
-            if others:
-                self._match(queue)
+        agent.token += 1
+        self._match(queue)  # others are asked before the one who has just declined
         self._free(agent)
 
     def _answer(self, agent: Agent, token: int) -> None:

@@ -29,7 +29,7 @@ from tests.simulator.kit import TEN, centre, read, values
 
 WINDOWS = ("int-15m", "int-30m", "today")
 SIZES = st.builds(Size, queues=st.integers(1, 9), groups=st.integers(1, 4), agents=st.integers(1, 40))
-lively = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+lively = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def moments(of: Centre, count: int, every: timedelta = timedelta(seconds=97)) -> Any:
@@ -233,7 +233,7 @@ def test_waiting_falls_when_an_agent_becomes_free() -> None:
     """Nobody is there: callers pile up. The agents return: they are offered to them at once, the oldest first."""
     of = centre(size=Size(1, 1, 8))
     of.schedule(WalkOut(code="Meeting", lasting=timedelta(minutes=4)))
-    of.schedule(Demand("*", 8))
+    of.schedule(Demand("*", 20))
     of.advance(TEN + timedelta(minutes=4) - timedelta(milliseconds=1))
     queue = of.queues[0]
     before = [call for call in queue.line if not call.gone]
