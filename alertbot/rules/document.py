@@ -105,6 +105,26 @@ def read(file: str, data: bytes | str) -> tuple[Node | None, list[Fault]]:
 _LINE_BREAK = re.compile(r"\r\n|[\r\n\x85\u2028\u2029]")
 
 
+LONGEST_EXCERPT = 80
+_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def one_line(text: str) -> str:
+    """What a file says, fit for a line of a report: nothing in it breaks the line or moves the cursor."""
+    return _UNSEEN.sub(" ", text)
+
+
+def short(text: str) -> str:
+    """At most LONGEST_EXCERPT characters of it."""
+    return text if len(text) <= LONGEST_EXCERPT else text[: LONGEST_EXCERPT - 1] + "…"
+
+
+def make_fault(file: str, place: Place, message: str, hint: str = "", excerpt: str = "", rule: str = "") -> Fault:
+    """A fault whose parts are one line each, whatever they quote."""
+    parts = one_line(message), one_line(rule), one_line(hint), short(one_line(excerpt))
+    return Fault(file, place.line, place.column, *parts)
+
+
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or ["no reason given"])[0]
 
@@ -165,8 +185,9 @@ def _bad_yaml(file: str, lines: list[str], error: MarkedYAMLError) -> Fault:
     for pattern, message, hint in _SAYINGS:
         found = re.search(pattern, problem)
         if found:
-            return Fault(file, line + 1, column + 1, message.format(*found.groups()), hint=hint.format(*found.groups()))
-    return Fault(file, line + 1, column + 1, f"not valid YAML: {problem}")
+            said = found.groups()
+            return make_fault(file, Place(line + 1, column + 1), message.format(*said), hint.format(*said))
+    return make_fault(file, Place(line + 1, column + 1), f"not valid YAML: {problem}")
 
 
 class _Reader:
@@ -214,7 +235,9 @@ class _Reader:
             assert isinstance(made, Scalar)
             if made.text in seen:
                 first = seen[made.text]
-                self.fault(place, f'the key "{made.text}" stands here twice', f"first in line {first.line}", made.text)
+                self.fault(
+                    place, f'the key "{short(made.text)}" stands here twice', f"first in line {first.line}", made.text
+                )
                 continue
             seen[made.text] = place
             yield made, self.node(value)
@@ -254,35 +277,33 @@ class _Reader:
         return self.folded(node, style)
 
     def folded(self, node: ScalarNode, style: str) -> tuple[Place, ...]:
-        """Lines that were joined: exact where each break became one character, else where the scalar begins."""
-        first = node.start_mark.line
-        last = min(node.end_mark.line, len(self.lines) - 1)
-        if style in ("|", ">") and node.end_mark.column == 0:
-            last -= 1  # a block ends where the line below it begins
-        text, places = "", []
-        for number in range(first, last + 1):
-            line = self.lines[number]
-            begin = node.start_mark.column if number == first else len(line) - len(line.lstrip())
-            if style in ("|", ">") and number == first:
-                continue
-            stop = node.end_mark.column if number == last and style not in ("|", ">") else len(line.rstrip())
-            begin, stop = self.unquoted(style, begin, stop, number == first, number == last)
-            if text and line[begin:stop]:
-                text += " "
-                places.append(Place(number + 1, begin + 1))
-            text += line[begin:stop]
-            places += [Place(number + 1, column + 1) for column in range(begin, stop)]
-        if places and text == node.value.rstrip().replace("\n", " "):
-            end = places[-1]
-            rest = len(node.value) - len(text) + 1
-            return (*places, *[Place(end.line, end.column + 1)] * rest)
-        return (_place(node),)
+        """Over several lines only blanks change: what can be seen stands in the file in the same order.
 
-    @staticmethod
-    def unquoted(style: str, begin: int, stop: int, first: bool, last: bool) -> tuple[int, int]:
-        if style not in ("'", '"'):
-            return begin, stop
-        return begin + first, stop - last
+        Where that does not hold (escapes), all of it is where the scalar begins.
+        """
+        seen = self.visible(node, style)
+        places, at = [], _place(node)
+        for character in node.value:
+            if not character.isspace():
+                found, at = next(seen, ("", at))
+                if found != character:
+                    return (_place(node),)
+            places.append(at)
+            at = Place(at.line, at.column + 1)
+        return (*places, at)
+
+    def visible(self, node: ScalarNode, style: str) -> Iterator[tuple[str, Place]]:
+        """The characters of a scalar's lines that are no blanks, without quotes and the head of a block."""
+        start, end = node.start_mark, node.end_mark
+        first = start.line + 1 if style in ("|", ">") else start.line
+        quote = style in ("'", '"')
+        for number in range(first, min(end.line + 1, len(self.lines))):
+            begin = start.column + quote if number == start.line else 0
+            stop = end.column - quote if number == end.line else len(self.lines[number])
+            for column in range(begin, min(stop, len(self.lines[number]))):
+                character = self.lines[number][column]
+                if not character.isspace():
+                    yield character, Place(number + 1, column + 1)
 
     def check_tag(self, node: Any, place: Place) -> None:
         tag = str(node.tag or "")
@@ -293,7 +314,7 @@ class _Reader:
         self.fault(place, f"the tag {tag.replace(_TAG, '!!')} is not known here", "take it away")
 
     def fault(self, place: Place, message: str, hint: str = "", excerpt: str = "") -> None:
-        self.faults.append(Fault(self.file, place.line, place.column, message, hint=hint, excerpt=excerpt))
+        self.faults.append(make_fault(self.file, place, message, hint, excerpt))
 
 
 def _place(node: Any) -> Place:

@@ -15,12 +15,10 @@ from typing import Any, TypeVar
 
 from alertbot.errors import Fault
 from alertbot.rules.catalogue import Scope, ValueType
-from alertbot.rules.document import Mapping, Node, Place, Scalar, Sequence
+from alertbot.rules.document import Mapping, Node, Place, Scalar, Sequence, make_fault, short
 from alertbot.rules.rule import Level, Match, NoData
 from alertbot.rules.tree import Literal
 from alertbot.rules.units import WRITE_A_DURATION, parse_duration, parse_number
-
-LONGEST_EXCERPT = 80
 
 ID = r"[a-z0-9]+(?:-[a-z0-9]+)*"
 PARAM_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
@@ -40,8 +38,7 @@ class Report:
     faults: list[Fault] = field(default_factory=list)
 
     def add(self, place: Place, message: str, hint: str = "", excerpt: str = "") -> None:
-        short = excerpt if len(excerpt) <= LONGEST_EXCERPT else excerpt[: LONGEST_EXCERPT - 1] + "…"
-        self.faults.append(Fault(self.file, place.line, place.column, message, self.rule, hint, short))
+        self.faults.append(make_fault(self.file, place, message, hint, excerpt, self.rule))
 
 
 Reader = Callable[[Scalar, Node, Report], Any]
@@ -66,7 +63,7 @@ def read_fields(node: Mapping, fields: Iterable[Field], report: Report, what: st
     for key, value in node.entries:
         known = by_name.get(key.text)
         if known is None:
-            report.add(key.place, f'unknown key "{key.text}"', _near(key.text, by_name, what), key.text)
+            report.add(key.place, f'unknown key "{short(key.text)}"', _near(key.text, by_name, what), key.text)
             continue
         read = known.read(key, value, report)
         if read is not None:
@@ -74,10 +71,25 @@ def read_fields(node: Mapping, fields: Iterable[Field], report: Report, what: st
     return values
 
 
+# What other tools and plain habit call our keys.
+_ALSO_CALLED = {
+    "alert": "id",
+    "name": "title",
+    "severity": "level",
+    "expr": "when",
+    "condition": "when",
+    "threshold": "when",
+    "hold": "for",
+    "filter": "match",
+}
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`did you mean "threshold"?`, or "" where nothing is near."""
-    near = difflib.get_close_matches(word.casefold().replace("-", "_"), list(known), n=1)
-    return f'did you mean "{near[0]}"?' if near else ""
+    """`did you mean "channel"?`, or "" where nothing is near."""
+    known = list(known)
+    others = {other: ours for other, ours in _ALSO_CALLED.items() if ours in known}
+    near = difflib.get_close_matches(word.casefold().replace("-", "_"), [*known, *others], n=1, cutoff=0.7)
+    return f'did you mean "{others.get(near[0], near[0])}"?' if near else ""
 
 
 def _near(word: str, known: Iterable[str], what: str) -> str:
@@ -98,7 +110,7 @@ def called(node: Node) -> str:
         case Scalar(kind="number" | "bool", text=text):
             return text
         case Scalar(text=text):
-            return f'"{text}"'
+            return f'"{short(text)}"'
 
 
 def place_of(key: Scalar, node: Node) -> Place:
