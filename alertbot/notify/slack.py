@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from slack_sdk import WebClient
-from slack_sdk.http_retry.builtin_handlers import ConnectionErrorRetryHandler, ServerErrorRetryHandler
 
 from alertbot.alerts.delivery import Posted
 from alertbot.errors import Delivery, Fault, NotifyError
@@ -56,8 +55,7 @@ class SlackNotifier:
 
     `template_folders`: where templates of one's own are looked for, before alertbot's. `api_url`: where the Web API is.
     `proxy`: an HTTP proxy; by default slack_sdk takes HTTPS_PROXY or HTTP_PROXY, unless NO_PROXY names the host.
-    Posts are never repeated silently: slack_sdk's retry handlers are off for them. Reads and edits, which are harmless
-    to repeat, are repeated once where the connection drops or the server fails.
+    Nothing is repeated silently: slack_sdk's retry handlers are off. Timeouts are in seconds.
     """
 
     def __init__(
@@ -73,12 +71,17 @@ class SlackNotifier:
         # slack_sdk logs each failure by itself; ours are raised, and told once.
         quiet = logging.getLogger("alertbot.notify.slack_sdk")
         quiet.setLevel(logging.CRITICAL)
-        common: dict[str, Any] = {"token": bot_token, "base_url": api_url, "proxy": proxy, "logger": quiet}
-        self._posts = WebClient(**common, timeout=post_timeout, retry_handlers=[])
-        # No handler waits out a 429: it would sleep in this thread and hold up every other channel.
-        harmless = [ConnectionErrorRetryHandler(max_retry_count=1), ServerErrorRetryHandler(max_retry_count=1)]
-        self._edits = WebClient(**common, timeout=post_timeout, retry_handlers=harmless)
-        self._reads = WebClient(**common, timeout=read_timeout, retry_handlers=harmless)
+        # No retry handlers anywhere: the default one sends a post again after the connection dropped, and the others
+        # sleep in this thread while every other channel waits. The store knows when to try again.
+        common: dict[str, Any] = {
+            "token": bot_token,
+            "base_url": api_url,
+            "proxy": proxy,
+            "logger": quiet,
+            "retry_handlers": [],
+        }
+        self._writes = WebClient(**common, timeout=post_timeout)
+        self._reads = WebClient(**common, timeout=read_timeout)
         self._api_url = api_url
         self._templates = Templates(template_folders)
         self._lock = threading.Lock()
@@ -106,7 +109,7 @@ class SlackNotifier:
 
         def edit(message: SlackMessage) -> None:
             with _mapped("edit a card"):
-                self._edits.chat_update(
+                self._writes.chat_update(
                     channel=posted.channel_id,
                     ts=posted.ts,
                     text=message.text,
@@ -224,7 +227,7 @@ class SlackNotifier:
         if message.attachments:
             content["attachments"] = list(message.attachments)
         with _mapped(f"post in {channel}"):
-            answer = self._posts.chat_postMessage(
+            answer = self._writes.chat_postMessage(
                 channel=target,
                 metadata={"event_type": EVENT_TYPE, "event_payload": {"notice_id": notice_id}},
                 unfurl_links=False,

@@ -56,7 +56,9 @@ class SlackServer:
     """The server's memory. Messages by channel id, in the order of their ts."""
 
     url: str = ""
-    channels: dict[str, str] = field(default_factory=lambda: {"cc-alerts": "C0ALERTS", "cc-sales": "C0SALES"})
+    channels: dict[str, str] = field(
+        default_factory=lambda: {"cc-alerts": "C0ALERTS", "cc-sales": "C0SALES", "cc-ops": "C0CCOPS"}
+    )
     names_resolve: bool = True  # `#name` is understood by chat.postMessage
     archived: set[str] = field(default_factory=set)
     unreadable: set[str] = field(default_factory=set)  # channels whose history the bot may not read
@@ -65,6 +67,7 @@ class SlackServer:
     faults: dict[str, deque[Fault]] = field(default_factory=lambda: defaultdict(deque))
     go_on: threading.Event = field(default_factory=threading.Event)
     lock: threading.RLock = field(default_factory=threading.RLock)
+    clock: Callable[[], float] = lambda: FIRST_TS
     ticks: int = 0
 
     @property
@@ -115,7 +118,7 @@ class SlackServer:
 
     def _ts(self) -> str:
         self.ticks += 1
-        return f"{FIRST_TS + self.ticks}.000100"
+        return f"{self.clock() + self.ticks / 10_000:.6f}"
 
     def _channel(self, wanted: str, names: bool = False) -> str | None:
         if wanted in self.channels.values():

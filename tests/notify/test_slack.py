@@ -92,7 +92,7 @@ def test_a_name_that_is_not_taken_is_looked_up(slack: SlackServer, notifier: Sla
     slack.names_resolve = False
     assert post(notifier, "#cc-sales").channel_id == "C0SALES"
     post(notifier, "#cc-sales", "n2")
-    assert len(slack.called("conversations.list")) == 2  # two pages, one time
+    assert len(slack.called("conversations.list")) == 2  # its page is the second one
     with pytest.raises(NotifyError) as caught:
         post(notifier, "#nowhere", "n3")
     assert (caught.value.delivery, caught.value.code) == (Delivery.CHANNEL, "channel_not_found")
@@ -209,12 +209,14 @@ def test_what_a_failed_edit_means(
     assert caught.value.delivery is delivery
 
 
-def test_an_edit_is_repeated_when_the_connection_drops(slack: SlackServer, notifier: SlackNotifier) -> None:
-    """Editing twice to the same is harmless."""
+def test_nothing_is_repeated_silently(slack: SlackServer, notifier: SlackNotifier) -> None:
+    """Posts must not be; edits could be, but the store knows better when than a sleeping thread."""
     posted = post(notifier)
     slack.next("chat.update", fake.DROP_AFTER)
-    notifier.edit_card(card(RESOLVED), posted)
-    assert slack.top()[0]["text"].startswith("Resolved")
+    with pytest.raises(NotifyError) as caught:
+        notifier.edit_card(card(RESOLVED), posted)
+    assert caught.value.retryable
+    assert len(slack.called("chat.update")) == 1
 
 
 # Finding a message again.

@@ -1,0 +1,434 @@
+"""Delivery over the real store and a Slack that fails at the worst moments: told once, and never forgotten."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from alertbot.alerts.alert import Change, Measure, NoticeKind, Reason
+from alertbot.rules.catalogue import ValueType
+from alertbot.rules.rule import Level
+from alertbot.store.store import NoticeState
+from tests.notify import slack_server as fake
+from tests.notify.cases import FIRING, NASTY, notice
+from tests.notify.world import World, world
+
+
+@pytest.fixture
+def there(tmp_path: Path) -> Iterator[World]:
+    with world(tmp_path) as made:
+        yield made
+
+
+def titles(there: World, channel: str = "cc-alerts") -> list[str]:
+    return [message["blocks"][0]["text"]["text"] for message in there.slack.top(channel) if message.get("blocks")]
+
+
+def texts(there: World, channel: str) -> list[str]:
+    return [message["text"] for message in there.slack.top(channel)]
+
+
+def test_the_whole_life_of_an_alert_is_one_card(there: World) -> None:
+    """Fired, risen, acknowledged, resolved: one post, edits in place, a thread with the timeline."""
+    alert = there.fire(level=Level.WARNING, highest=Level.WARNING)
+    there.settle()
+    there.later(30).rise()
+    there.settle()
+    assert alert.id is not None
+    there.store.acknowledge(alert.id, "U0ALICE00", "calling in Sam", there.later(30).now)
+    there.settle()
+    there.later(30).resolve()
+    there.settle()
+    (message,) = there.slack.top()
+    assert titles(there) == ["🟢 Resolved: Longest wait in queue — Queue 103"]
+    lines = [reply["text"].split(" EET ", 1)[1] for reply in there.slack.thread(message["ts"])]
+    assert [line.split(":")[0].split(" after")[0] for line in lines] == [
+        "Now critical",
+        "Acknowledged by U0ALICE00",
+        "Resolved",
+    ]
+    totals = there.store.totals()
+    assert (totals.cards_posted, totals.lines_posted, totals.given_up, totals.waiting) == (1, 3, 0, 0)
+
+
+def test_a_restart_repeats_nothing(there: World) -> None:
+    """What was delivered stays delivered; what was not goes out."""
+    there.fire("1")
+    there.settle()
+    there.fire("2")
+    there.restart()
+    there.settle()
+    there.restart()
+    there.later(60).deliver()
+    assert len(there.slack.top()) == 2
+    assert len(there.slack.called("chat.postMessage")) == 2
+
+
+UNKNOWN = {
+    "dropped-after": fake.DROP_AFTER,
+    "dropped-before": fake.DROP_BEFORE,
+    "500-after": fake.SERVER_ERROR_AFTER,
+    "503-before": fake.SERVER_ERROR,
+    "timeout-after": fake.HANG_AFTER,
+    "html": fake.HTML,
+    "fatal-error": fake.refused("fatal_error"),
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_an_unknown_outcome_is_looked_for(name: str, there: World) -> None:
+    """Whether the message was stored or not: in the end it stands there once."""
+    there.slack.next("chat.postMessage", UNKNOWN[name])
+    there.fire()
+    report = there.deliver()
+    assert (report.cards, report.put_off, report.credentials_ok) == (0, 1, True)
+    assert there.settle() >= 5  # the first try is left to settle before anybody looks
+    assert len(there.slack.top()) == 1
+    assert len(there.slack.called("conversations.history")) == 1
+    assert there.store.totals().cards_posted == 1
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_an_unknown_line_is_looked_for_in_its_thread(name: str, there: World) -> None:
+    """Thread lines are told once as well."""
+    there.fire()
+    there.settle()
+    there.slack.next("chat.postMessage", UNKNOWN[name])
+    there.later(10).rise()
+    there.settle()
+    assert len(there.slack.thread(there.slack.top()[0]["ts"])) == 1
+
+
+def test_an_adopted_card_is_brought_to_the_present(there: World) -> None:
+    """Nobody knows which state an adopted message shows, so it is edited."""
+    there.slack.next("chat.postMessage", fake.DROP_AFTER)
+    there.fire()
+    there.deliver()
+    there.later(2).resolve()
+    there.settle()
+    assert titles(there) == ["🟢 Resolved: Longest wait in queue — Queue 103"]
+    assert len(there.slack.top()) == 1
+
+
+KILLED = """
+import sys
+from datetime import datetime
+from pathlib import Path
+sys.path.insert(0, sys.argv[4])
+from alertbot.notify.deliver import deliver
+from alertbot.notify.slack import SlackNotifier
+from alertbot.store.sqlite import SqliteStore
+store, now = SqliteStore(Path(sys.argv[1])), datetime.fromisoformat(sys.argv[3])
+notifier = SlackNotifier("xoxb-111-very-secret-token", api_url=sys.argv[2], post_timeout=30)
+deliver(store.due(now), notifier, store, lambda: now, fallback_channel="#cc-alerts", ops_channel="#cc-ops")
+"""
+
+
+def test_kill_between_post_and_mark(there: World) -> None:
+    """`kill -9` after Slack has the message and before we know: the next start finds it, and posts no second card."""
+    there.fire()
+    there.slack.next("chat.postMessage", fake.HANG_AFTER)
+    there.store.close()
+    root = str(Path(__file__).parent.parent.parent)
+    arguments = [str(there.path), there.slack.api_url, there.now.isoformat(), root]
+    with subprocess.Popen([sys.executable, "-c", KILLED, *arguments]) as bot:
+        end = time.monotonic() + 20
+        while not there.slack.top() and time.monotonic() < end:
+            assert bot.poll() is None
+            time.sleep(0.01)
+        bot.send_signal(signal.SIGKILL)
+    assert len(there.slack.top()) == 1
+    there.start()
+    assert there.deliver().delivered == 0  # not within 5 s
+    there.later(6)
+    assert there.deliver().adopted == 1
+    there.settle()
+    assert len(there.slack.top()) == 1
+    assert len(there.slack.called("chat.postMessage")) == 1
+
+
+def test_where_nobody_can_look_a_card_is_repeated_and_a_line_is_not(there: World) -> None:
+    """A duplicate beats a lost alert; the card says what a line would have said."""
+    there.slack.unreadable.add("C0ALERTS")
+    there.slack.next("chat.postMessage", fake.DROP_AFTER)
+    there.fire()
+    there.settle()
+    assert len(there.slack.top()) == 2
+    there.slack.next("chat.postMessage", fake.DROP_AFTER)
+    there.later(10).rise()
+    there.settle()
+    assert sum(len(there.slack.thread(message["ts"])) for message in there.slack.top()) == 1
+    assert there.store.totals().given_up == 1
+
+
+def test_an_ops_notice_is_repeated_where_nobody_can_look(there: World) -> None:
+    """What is wrong with the bot itself is worth saying twice."""
+    there.slack.unreadable.add("C0CCOPS")
+    there.slack.next("chat.postMessage", fake.DROP_AFTER)
+    told = replace(notice(Reason.OPERATIONS, kind=NoticeKind.OPS, channel="#cc-ops"), alert=None, text="blind")
+    there.store.tell([told])
+    there.settle()
+    assert texts(there, "cc-ops") == ["blind", "blind"]
+
+
+def test_429_holds_its_channel_alone(there: World) -> None:
+    """Retry-After is kept for the channel that said it; others go on."""
+    there.slack.next("chat.postMessage", fake.limited("30"))
+    there.fire("1", channel="#cc-alerts")
+    there.fire("2", channel="#cc-sales", level=Level.WARNING)
+    report = there.deliver()
+    assert (report.cards, report.put_off) == (1, 1)
+    assert len(there.slack.top("cc-sales")) == 1
+    there.fire("3", channel="#cc-alerts")
+    assert there.later(29).deliver().delivered == 0
+    there.later(2)
+    there.settle()
+    assert len(there.slack.top("cc-alerts")) == 2
+    assert len(there.slack.called("conversations.history")) == 0  # certainly not posted: nothing to look for
+
+
+def test_retries_are_spaced_and_do_not_end(there: World) -> None:
+    """What was certainly not posted is tried again after 5 s, 10 s, … at most 5 minutes, for as long as it takes."""
+    there.slack.next("chat.postMessage", *[fake.refused("service_unavailable")] * 12)
+    there.fire()
+    tries = []
+    while not there.slack.top():
+        before = len(there.slack.called("chat.postMessage"))
+        there.deliver()
+        if len(there.slack.called("chat.postMessage")) > before:
+            tries.append(there.now)
+        there.later(5)
+    gaps = [int((b - a).total_seconds()) for a, b in pairwise(tries)]
+    assert gaps == [5, 10, 20, 40, 80, 160, 300, 300, 300, 300, 300, 300]
+
+
+def test_a_card_is_not_given_up_while_it_fires(there: World) -> None:
+    """No channel works, and nobody mends that: the card of an alert that fires is tried for days."""
+    there.slack.archived.update({"C0ALERTS", "C0CCOPS"})
+    there.fire()
+    for _ in range(60):
+        there.deliver()
+        there.later(3600)
+    there.slack.archived.clear()
+    there.settle()
+    assert titles(there) == ["🔴 Critical: Longest wait in queue — Queue 103"]
+
+
+def test_refused_credentials_stop_everything(there: World) -> None:
+    """One refusal is enough: all is put off, health hears of it, and when the token is mended nothing is missing."""
+    for number in range(3):
+        there.fire(str(number), channel=["#cc-alerts", "#cc-sales", "#cc-ops"][number])
+    there.token = "xoxb-wrong"
+    there.restart()
+    report = there.deliver()
+    assert not report.credentials_ok
+    assert report.put_off == 3
+    assert len(there.slack.called("chat.postMessage")) == 1
+    assert "xoxb-wrong" not in " ".join(report.errors)
+    there.token = fake.TOKEN
+    there.restart()
+    there.settle()
+    assert [len(there.slack.top(name)) for name in there.slack.channels] == [1, 1, 1]
+
+
+def test_a_broken_channel_falls_back(there: World) -> None:
+    """The card goes to the fallback channel, the ops channel hears of it once, and the card's lines follow."""
+    there.slack.archived.add("C0SALES")
+    there.fire("1", channel="#cc-sales")
+    there.fire("2", channel="#cc-sales")
+    there.settle()
+    assert len(there.slack.top("cc-alerts")) == 2
+    (told,) = texts(there, "cc-ops")
+    assert "#cc-sales does not work" in told
+    assert "is_archived" in told
+    assert "go to #cc-alerts" in told
+    there.later(10).resolve("1", channel="#cc-sales")
+    there.settle()
+    assert sorted(titles(there)) == [
+        "🔴 Critical: Longest wait in queue — Queue 2",
+        "🟢 Resolved: Longest wait in queue — Queue 1",
+    ]
+
+
+def test_the_fallback_channel_is_broken_too(there: World) -> None:
+    """Then the ops channel is the last one to hear, and the card waits."""
+    there.slack.archived.update({"C0SALES", "C0ALERTS"})
+    there.fire(channel="#cc-sales")
+    for _ in range(20):
+        there.deliver()
+        there.later(1)
+    assert sorted(text.split(" ")[1] for text in texts(there, "cc-ops")) == ["#cc-alerts", "#cc-sales"]
+    assert there.store.totals().waiting == 1
+    there.slack.archived.discard("C0ALERTS")
+    there.settle()
+    assert len(there.slack.top("cc-alerts")) == 1
+
+
+def test_a_channel_that_is_archived_while_a_card_stands_in_it(there: World) -> None:
+    """The card is posted anew where it can be seen, and goes on living there."""
+    there.fire(channel="#cc-sales")
+    there.settle()
+    there.slack.archived.add("C0SALES")
+    there.later(10).change(Reason.LEVEL_UP, channel="#cc-sales", level=Level.CRITICAL)
+    there.settle()
+    (card,) = there.slack.top("cc-alerts")
+    assert len(there.slack.thread(card["ts"])) == 1
+
+
+def test_a_refused_card_is_told_as_text_and_reported(there: World) -> None:
+    """A message that Slack does not take: its text alone is posted, and the ops channel hears why."""
+    there.slack.next("chat.postMessage", fake.refused("invalid_blocks"))
+    there.fire()
+    there.settle()
+    (message,) = there.slack.top()
+    assert "blocks" not in message
+    assert message["text"].startswith("🔴 Critical: Longest wait in queue — Queue 103.")
+    (told,) = texts(there, "cc-ops")
+    assert "invalid_blocks" in told
+
+
+def test_a_broken_template_is_reported_once(there: World) -> None:
+    """The cards are told in the built-in form; two broken cards are one notice."""
+    file = there.path.parent / "bad.j2"
+    file.write_text('{% extends "alert.j2" %}\n{% block title %}{{ card.nothing }}{% endblock %}')
+    about = replace(FIRING.about, template="bad")
+    there.fire("1", about=about)
+    there.fire("2", about=about)
+    there.settle()
+    assert len(titles(there)) == 2
+    (told,) = texts(there, "cc-ops")
+    assert f"{file}:2" in told
+    assert "nothing" in told
+
+
+def test_a_deleted_card_is_posted_anew_while_it_fires(there: World) -> None:
+    """Somebody deletes the card: a new one takes its place, its lines go there, and nobody is mentioned again."""
+    there.fire()
+    there.settle()
+    first = there.slack.top()[0]["ts"]
+    there.slack.delete(first)
+    there.later(10).rise()
+    there.settle()
+    (message,) = there.slack.top()
+    assert message["ts"] != first
+    there.slack.delete(message["ts"])
+    there.later(10).resolve()
+    there.settle()
+    assert there.slack.top() == []  # over and deleted: nobody is told again
+
+
+def test_many_changes_are_one_edit_with_the_newest_content(there: World) -> None:
+    """A card is a projection of the stored state: what changed between two deliveries is one edit."""
+    there.fire()
+    there.settle()
+    for value in (140_000.0, 150_000.0, 160_000.0):
+        before = there.later(61).alert()
+        measure = Measure("interactionsLongestWaitInQueue.rt", ValueType.DURATION, ">", value, 120_000.0)
+        there.record(Change(before, replace(before, measure=measure, peak=value), None, "the value moved"))
+    report = there.deliver()
+    assert (report.edits, report.delivered) == (1, 1)
+    assert there.slack.top()[0]["blocks"][1]["text"]["text"].startswith("*2m 40s*, above 2m")
+    assert there.deliver().delivered == 0
+
+
+def test_an_edit_that_was_limited_comes_later_with_the_newest_content(there: World) -> None:
+    """429 on an edit waits as told."""
+    there.fire()
+    there.settle()
+    there.slack.next("chat.update", fake.limited("20"))
+    there.later(10).rise()
+    there.deliver()
+    there.later(5).resolve()
+    there.settle()
+    assert titles(there) == ["🟢 Resolved: Longest wait in queue — Queue 103"]
+    assert len(there.slack.called("chat.update")) == 2
+
+
+def test_stop_leaves_the_rest_due(there: World) -> None:
+    """Asked to stop, it ends after the item in hand; the rest is due at the next start."""
+    for number, channel in enumerate(["#cc-alerts", "#cc-sales", "#cc-ops"]):
+        there.fire(str(number), channel=channel)
+    report = there.deliver(stop=lambda: bool(there.slack.called("chat.postMessage")))
+    assert report.cards == 1
+    there.restart()
+    there.settle()
+    assert there.store.totals().cards_posted == 3
+
+
+def test_a_hostile_name_all_the_way(there: World) -> None:
+    """Through the store and out: the name is the name."""
+    before = there.fire()
+    there.record(Change(before, replace(before, entity_name=NASTY), None, "renamed"))
+    there.settle()
+    (message,) = there.slack.top()
+    assert message["blocks"][0]["text"]["text"].endswith(f"— {NASTY}")
+    assert "<!channel>" not in json.dumps([message["text"], message["blocks"][1:], message["attachments"]])
+
+
+FAULTS = st.sampled_from(
+    [
+        fake.DROP_AFTER,
+        fake.DROP_BEFORE,
+        fake.SERVER_ERROR,
+        fake.SERVER_ERROR_AFTER,
+        fake.HTML,
+        fake.limited("3"),
+        fake.refused("service_unavailable"),
+        fake.refused("internal_error"),
+        None,
+    ]
+)
+
+
+@given(
+    posts=st.lists(FAULTS, max_size=8),
+    edits=st.lists(FAULTS, max_size=4),
+    looks=st.lists(FAULTS, max_size=4),
+    restarts=st.sets(st.integers(0, 3)),
+)
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_exactly_once_whatever_fails(
+    posts: list[fake.Fault | None],
+    edits: list[fake.Fault | None],
+    looks: list[fake.Fault | None],
+    restarts: set[int],
+) -> None:
+    """Any order of faults and restarts: every card and line stands once, and the card shows the end."""
+    with tempfile.TemporaryDirectory() as folder, world(Path(folder)) as there:
+        for method, faults in (("chat.postMessage", posts), ("chat.update", edits), ("conversations.history", looks)):
+            there.slack.next(method, *[fault for fault in faults if fault])
+        there.fire("1", level=Level.WARNING)
+        there.fire("2")
+        steps = [
+            lambda: there.rise("1"),
+            lambda: there.resolve("2"),
+            lambda: there.change(Reason.LEVEL_DOWN, "1", level=Level.WARNING),
+            lambda: there.resolve("1"),
+        ]
+        for number, step in enumerate(steps):
+            for _ in range(4):
+                there.deliver()
+                there.later(2)
+            step()
+            if number in restarts:
+                there.restart()
+        there.settle(timedelta(hours=2), step=5)
+        assert sorted(titles(there)) == [f"🟢 Resolved: Longest wait in queue — Queue {n}" for n in (1, 2)]
+        waiting = [entry for alert_id in (1, 2) for entry in there.store.notices_of(alert_id)]
+        assert {entry.state for entry in waiting} <= {NoticeState.DELIVERED, NoticeState.TOLD_BY_CARD}
+        lines = [entry for entry in waiting if entry.state is NoticeState.DELIVERED and entry.notice.kind == "line"]
+        told = [reply for card in there.slack.top() for reply in there.slack.thread(card["ts"])]
+        assert len(told) == len(lines)
