@@ -167,6 +167,17 @@ def test_a_pending_alert_that_comes_to_nothing_is_forgotten(store: Store) -> Non
     assert again.id > alert.id
 
 
+def test_a_pending_alert_of_which_somebody_was_told_is_history(store: Store) -> None:
+    """What the ledger speaks of is not forgotten, and the poll goes on."""
+    store.record(poll([begins(pending())]))
+    alert = store.alerts()[0]
+    store.tell([line(alert, Reason.OPERATIONS, now=at(1))])
+    store.record(poll([replace(ends(alert, at(15)), reason=None)], now=at(15)))
+    assert store.alerts() == []
+    assert [each.id for each in store.ended(at(15))] == [alert.id]
+    assert store.totals().resolved == 0
+
+
 def test_an_alert_that_comes_back_has_a_new_id(store: Store) -> None:
     """One row a life: the old one stays as it ended."""
     first = begin(store, firing())

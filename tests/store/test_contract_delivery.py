@@ -285,6 +285,15 @@ def test_many_changes_are_one_edit(store: Store) -> None:
     assert store.totals().edits == 1
 
 
+def test_the_card_that_is_outdated_for_longest_is_edited_first(store: Store) -> None:
+    """A card that changes again and again does not lose its place to one that changed once."""
+    first, second = (begin_posted(store, firing(entity), channel=f"#{entity}") for entity in ("first", "second"))
+    store.record(poll([replace(new_value(first, 1.0, at(1)), reason=Reason.LEVEL_DOWN)], now=at(1)))
+    store.record(poll([replace(new_value(second, 1.0, at(2)), reason=Reason.LEVEL_DOWN)], now=at(2)))
+    store.record(poll([replace(new_value(first, 2.0, at(3)), reason=Reason.LEVEL_DOWN)], now=at(3)))
+    assert told(store, 4) == ["EditCard first", "EditCard second"]
+
+
 def test_a_value_after_an_edit_waits_again(store: Store) -> None:
     """The minute begins at the last edit, whatever made it."""
     alert = begin_posted(store, firing())
