@@ -23,6 +23,7 @@ SETTLE = timedelta(seconds=5)  # an open intent younger than this is not settled
 FIRST_RETRY = timedelta(seconds=5)
 LONGEST_RETRY = timedelta(minutes=5)
 PATIENCE = timedelta(days=1)  # what is older and cannot be delivered is given up, but for the card of an open alert
+_CLOCK_WAS_SET_BACK = timedelta(seconds=60)  # an intent this far ahead of now is not waited for
 _BLIND_LOOKS = 5  # failed looks for one message, after which looking counts as impossible
 
 _THREAD_ONLY_PROBLEM = ("cannot_reply_to_message", "restricted_action_non_threadable_channel", "thread_locked")
@@ -218,12 +219,14 @@ class _Delivery:
     def _settled_by_looking(self, item: PostCard | PostLine | PostOps, intent_at: datetime) -> bool:
         """Whether the item needs no post now: found, not to be repeated, or to be looked for later."""
         now = self.clock()
-        if now - intent_at < SETTLE:
+        if -_CLOCK_WAS_SET_BACK < now - intent_at < SETTLE:
             self._put_off(item, intent_at + SETTLE, "its first try is not settled yet", unknown=True)
             return True
         thread = item.card.posted if isinstance(item, PostLine) else None
         try:
-            found = self.notifier.find(channel=_channel(item), notice_id=item.notice.id, since=intent_at, thread=thread)
+            found = self.notifier.find(
+                channel=_channel(item), notice_id=item.notice.id, since=min(intent_at, now), thread=thread
+            )
         except NotifyError as error:
             self.report.errors.append(str(error))
             self._note_credentials(error)

@@ -19,11 +19,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from alertbot.alerts.alert import Change, Measure, NoticeKind, Reason
+from alertbot.alerts.delivery import PostCard
 from alertbot.rules.catalogue import ValueType
 from alertbot.rules.rule import Level
 from alertbot.store.store import NoticeState
 from tests.notify import slack_server as fake
-from tests.notify.cases import FIRING, NASTY, notice
+from tests.notify.cases import FIRING, NASTY, card, notice
 from tests.notify.world import World, world
 
 
@@ -298,6 +299,37 @@ def test_a_refused_card_is_told_as_text_and_reported(there: World) -> None:
     assert message["text"].startswith("🔴 Critical: Longest wait in queue — Queue 103.")
     (told,) = texts(there, "cc-ops")
     assert "invalid_blocks" in told
+
+
+def test_what_slack_refuses_even_as_text(there: World) -> None:
+    """A card waits five minutes and is tried again; a line, which its card says too, is given up; both are reported."""
+    refusal = fake.refused("invalid_arguments")
+    there.slack.next("chat.postMessage", refusal, refusal)
+    there.fire()
+    there.deliver()
+    there.later(299).deliver()
+    assert there.slack.top() == []
+    assert "invalid_arguments" in texts(there, "cc-ops")[0]
+    there.later(1)
+    there.settle()
+    assert len(there.slack.top()) == 1
+    there.slack.next("chat.postMessage", refusal, refusal)
+    there.later(10).rise()
+    there.settle()
+    assert there.store.totals().given_up == 1
+
+
+def test_an_intent_of_a_clock_that_was_set_back(there: World) -> None:
+    """An intent that lies hours ahead is not waited for: the message is looked for, and found."""
+    alert = there.fire()
+    (due,) = there.store.due(there.now)
+    assert isinstance(due, PostCard)
+    there.store.intend(due.notice.id, there.now)
+    there.notifier.post_card(card(alert), channel="#cc-alerts", notice_id=due.notice.id)
+    there.later(-3 * 3600).restart()
+    there.settle()
+    assert len(there.slack.top()) == 1
+    assert len(there.slack.called("chat.postMessage")) == 1
 
 
 def test_a_broken_template_is_reported_once(there: World) -> None:
