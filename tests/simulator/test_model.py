@@ -101,13 +101,21 @@ RATIOS = {
 
 
 @lively
-@given(st.integers(0, 10_000), SIZES)
-def test_percentages_are_their_ratio_and_null_without_a_base(seed: int, size: Size) -> None:
+@given(st.integers(0, 10_000), SIZES, st.sampled_from([1.0, 6.0]))
+def test_percentages_are_their_ratio_and_null_without_a_base(seed: int, size: Size, factor: float) -> None:
     """Each percentage is the quotient of the counts beside it; where the base is 0 it is null, and so are averages."""
     of = centre(seed, size)
-    for _ in moments(of, 4):
-        for row in values(read(of, "queues")).values():
+    of.schedule(Demand("*", factor))
+    for _ in moments(of, 6):
+        rows = values(read(of, "queues"))
+        for queue in of.queues:
+            row = rows[queue.id]
+            waiting = [call for call in [*queue.line, *queue.ringing] if not call.gone]
+            undecided = sum(of.now - call.entered <= row["slaTimeThreshold.today"] for call in waiting)
             for window in WINDOWS:
+                decided = row[f"entered.{window}"] - row[f"shortAbandoned.{window}"] - undecided
+                in_sla = row[f"acceptedInSla.{window}"]
+                assert row[f"slaPercentage.{window}"] == (in_sla / decided if decided else None)
                 for key, (part, whole) in RATIOS.items():
                     base = row[f"{whole}.{window}"]
                     expected = row[f"{part}.{window}"] / base if base else None
@@ -244,6 +252,21 @@ def test_waiting_falls_when_an_agent_becomes_free() -> None:
     assert queue.ringing == before[: len(queue.ringing)]
     of.advance(TEN + timedelta(minutes=4, seconds=20))
     assert queue.log.count("accepted", of.now - 20_000) > 0
+
+
+def test_the_oldest_of_all_queues_comes_first() -> None:
+    """An agent of two queues who becomes free is offered to whoever waits longest in either."""
+    for seed in range(6):
+        of = centre(seed, Size(2, 1, 1))
+        of.schedule(WalkOut(lasting=timedelta(minutes=9)))
+        of.schedule(Demand("*", 60))
+        of.advance(TEN + timedelta(minutes=9) - timedelta(milliseconds=1))
+        waiting = [call for queue in of.queues for call in queue.line if not call.gone]
+        assert all(queue.head() for queue in of.queues)
+        of.advance(TEN + timedelta(minutes=9))
+        offered = of.agents[0].call
+        assert offered is not None
+        assert offered.entered == min(call.entered for call in waiting)
 
 
 def test_a_normal_day_is_busy_by_day_and_thin_by_night() -> None:

@@ -270,9 +270,11 @@ def test_it_stops_in_two_seconds_whatever_hangs() -> None:
 
 
 def test_a_taken_port_is_said_in_one_line() -> None:
-    """The port is named; nothing is left running.""" with serve(SimulatorOptions(**SMALL)) as sim,
-    pytest.raises(UsageError, match=rf"127\.0\.0\.1:{sim.port}"):  # noqa: SIM117 with serve(SimulatorOptions(**SMALL,
-    port=sim.port)): pass
+    """The port is named in the error."""
+    with serve(SimulatorOptions(**SMALL)) as sim:
+        second = serve(SimulatorOptions(**SMALL, port=sim.port))
+        with pytest.raises(UsageError, match=rf"127\.0\.0\.1:{sim.port}"):
+            second.__enter__()
 
 
 def test_the_clock_runs_faster_on_demand() -> None:
