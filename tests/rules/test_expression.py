@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alertbot.errors import BadExpression
@@ -498,6 +498,7 @@ def joined(parts: st.SearchStrategy[Condition]) -> st.SearchStrategy[Condition]:
     return st.one_of(st.builds(And, several), st.builds(Or, several), st.builds(Not, parts))
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.recursive(comparisons(), joined, max_leaves=8))
 def test_a_tree_that_is_shown_and_read_is_the_same_tree(tree: Condition) -> None:
     """`show` writes every parenthesis that is needed, and every literal exactly."""
@@ -510,6 +511,7 @@ WORDS_AND_SIGNS = (
 PIECES = st.sampled_from([*WORDS_AND_SIGNS.split(), '"a"', '"', "'", "\\", "\n"])
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.one_of(st.text(max_size=40), st.lists(PIECES, max_size=15).map(" ".join)), st.booleans())
 def test_nothing_but_bad_expression_comes_of_any_text(text: str, known: bool) -> None:
     """No error of the parser leaves the room, and every mistake has a place in the text."""

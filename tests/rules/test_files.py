@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alertbot.errors import Fault, FaultsFound
@@ -244,6 +244,7 @@ _FRAGMENTS = st.sampled_from(
 )
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.one_of(st.binary(max_size=80), st.text(max_size=80), st.lists(_FRAGMENTS, max_size=40).map("".join)))
 def test_nothing_but_faults_comes_of_any_text(content: str | bytes) -> None:
     """Whatever is in a file: rules, or FaultsFound with places that are in the file."""
