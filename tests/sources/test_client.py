@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from alertbot.alerts.snapshot import Fetched, Presence
+from alertbot.errors import SourceUnreachable
 from alertbot.rules.catalogue import Scope, catalogue
 from alertbot.sources.eight_by_eight import REGIONS, EightByEight
 from alertbot.sources.eight_by_eight.deadline import Deadline
@@ -142,7 +143,7 @@ def test_pages_are_followed_in_order(standin: StandIn, connect: Connect) -> None
 def test_at_most_four_requests_at_once(standin: StandIn, connect: Connect) -> None:
     """Pages after the first come side by side, four at a time and never more."""
     lock, most, inside = threading.Lock(), [0], [0]
-    four = threading.Barrier(4)
+    four, fifth = threading.Barrier(4), threading.Event()
 
     def page(request: Request) -> Reply:
         if request.page == 0:
@@ -150,7 +151,10 @@ def test_at_most_four_requests_at_once(standin: StandIn, connect: Connect) -> No
         with lock:
             inside[0] += 1
             most[0] = max(most[0], inside[0])
+        if most[0] > 4:
+            fifth.set()
         four.wait(timeout=10)  # breaks, and the test with it, when fewer than four come
+        fifth.wait(0.1)  # time enough for a fifth one, if there is one
         with lock:
             inside[0] -= 1
         return page_of(request.page, 9)
@@ -308,6 +312,25 @@ def test_a_long_retry_after_ends_the_fetch(standin: StandIn, connect: Connect, c
     assert any("8x8 asked us to stay away for 90 s" in problem for problem in snapshot.problems)
 
 
+def test_a_wait_holds_for_all(standin: StandIn, connect: Connect) -> None:
+    """What one request is told to wait, the next ones of the same fetch wait too before they start."""
+    told, slept = threading.Event(), list[float]()
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        told.set()
+
+    def groups(request: Request) -> Reply:
+        if request.page == 0:
+            assert told.wait(10)
+        return listing(entity(str(request.page)), pages=2)
+
+    standin.routes["/queues"] = in_turn(error(429, None, **{"Retry-After": "3"}), GOOD)
+    standin.routes["/groups"] = groups
+    assert connect(sleep=sleep).fetch({**QUEUES, Scope.GROUP: frozenset({"enabled.rt"})}, NOW).whole
+    assert slept == [3.0, 3.0]  # the clock stands still, so all of it is left for the second page of groups
+
+
 def test_a_mad_retry_after_is_bounded(standin: StandIn, connect: Connect) -> None:
     """Nobody can make the bot blind for days."""
     standin.routes["/queues"] = in_turn(error(429, None, **{"Retry-After": "99999999999"}))
@@ -360,6 +383,19 @@ def test_the_deadline_holds(standin: StandIn, connect: Connect, how: str) -> Non
     fetched = connect(deadline_s=0.5, monotonic=time.monotonic).fetch(QUEUES, NOW)
     assert time.monotonic() - began < 3
     assert "could not be read" in fetched.failures[Scope.QUEUE]
+
+
+def test_a_drip_ends_at_the_deadline(standin: StandIn) -> None:
+    """The thread that reads an answer byte by byte ends too, not only the fetch that waits for it."""
+    standin.routes["/queues"] = in_turn(Reply(GOOD.body * 20, how="drip"))
+    transport = Transport(connect_timeout_s=3, read_timeout_s=3, max_bytes=10_000, connections=1, loopback=True)
+    began = time.monotonic()
+    with pytest.raises(SourceUnreachable, match="sent its answer too slowly"):
+        transport.send(
+            "GET", standin.base_url + "/queues", Bearer("mine"), Deadline(time.monotonic() + 0.3, time.monotonic)
+        )
+    assert time.monotonic() - began < 2
+    transport.close()
 
 
 def test_close_ends_a_fetch(standin: StandIn, connect: Connect) -> None:
@@ -465,6 +501,30 @@ def test_one_renewal_at_a_time(standin: StandIn, connect: Connect) -> None:
     fetched = connect().fetch(QUEUES, NOW)
     assert fetched.whole
     assert len(standin.asked("token")) == 2
+
+
+def test_one_refusal_serves_all(standin: StandIn, connect: Connect) -> None:
+    """Four pages that meet a dead token when the key pair is refused too: 8x8 is asked once, not four times."""
+    four, waiting = threading.Barrier(4), threading.Event()
+
+    def queues(request: Request) -> Reply:
+        if request.page:
+            four.wait(timeout=10)
+            return error(401)
+        standin.routes["token"] = token
+        return page_of(0, 5)
+
+    def token(request: Request) -> Reply:
+        waiting.wait(0.3)  # so that the other three stand in line meanwhile
+        return error(401, {"Error": "Invalid key"})
+
+    standin.routes["/queues"] = queues
+    fetched = connect().fetch(QUEUES, NOW)
+    assert fetched.refused
+    assert len(standin.asked("token")) == 2
+    problems = fetched.snapshots[Scope.QUEUE].problems
+    assert len(problems) == 1
+    assert "pages 2, 3, 4, 5 of 5 did not come: the API key and secret were refused" in problems[0]
 
 
 def test_a_token_that_is_always_refused(standin: StandIn, connect: Connect) -> None:

@@ -35,12 +35,21 @@ values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=2) | st.di
 counts = st.lists(st.fixed_dictionaries({"id": st.just("x"), "count": st.integers(0, 9)}), max_size=3)
 identities = st.one_of(st.sampled_from(["1", "2", "3", "4"]), scalars)
 names_of_keys = st.sampled_from([*KEYS, "other.rt"])
-pairs = st.fixed_dictionaries({"key": names_of_keys | scalars}, optional={"value": values | counts})
+# Mostly well-formed, so that odd values are reached and not only odd frames.
+good_pairs = st.fixed_dictionaries({"key": st.sampled_from(KEYS), "value": scalars | counts})
+pairs = good_pairs | st.fixed_dictionaries({"key": names_of_keys | scalars}, optional={"value": values | counts})
+good_elements = st.fixed_dictionaries(
+    {
+        "id": st.sampled_from(["1", "2", "3", "4"]),
+        "name": st.text(max_size=3),
+        "metrics": st.lists(good_pairs, max_size=6),
+    }
+)
 metrics = st.one_of(
     st.lists(pairs, max_size=6), st.dictionaries(names_of_keys, values | counts, max_size=5), st.lists(values), values
 )
 elements = st.fixed_dictionaries({}, optional={"id": identities, "name": values, "metrics": metrics}) | values
-roots = st.lists(elements, max_size=5) | elements
+roots = st.lists(good_elements, max_size=5) | st.lists(good_elements | elements, max_size=5) | elements
 
 
 def first_values(root: Any) -> dict[str, dict[str, Any]]:
@@ -98,6 +107,8 @@ def test_nothing_is_invented(root: Any) -> None:
             elif presence is Presence.PRESENT:
                 assert raw is not ...
                 check_value(key, raw, value)
+            elif raw is not ...:
+                assert presence is Presence.INVALID
             column = snapshot.columns[key]
             if presence is not Presence.PRESENT:
                 assert column.values[row] == "" if column.is_text else math.isnan(float(column.values[row]))
