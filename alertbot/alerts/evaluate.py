@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from alertbot.alerts.snapshot import Column, Presence, Snapshot
 from alertbot.rules.catalogue import Scope, ValueType
-from alertbot.rules.rule import Level, Match, Rule, RuleSet
+from alertbot.rules.rule import Level, Match, NoData, Rule, RuleSet
 from alertbot.rules.tree import (
     And,
     Arithmetic,
@@ -52,20 +52,55 @@ class Verdicts:
     """What a rule says of the entities it covers.
 
     `rows` are the snapshot rows that its `match` lets through, ascending; every array is aligned with it and holds
-    `Truth` values as int8. `clear` is the rule's `clear` for each level, or else not that level's `when`.
+    `Truth` values as int8.
     """
 
     rule: Rule
     snapshot: Snapshot
     rows: NDArray[np.intp]
     levels: Mapping[Level, NDArray[np.int8]]
-    clear: Mapping[Level, NDArray[np.int8]]
     guard: NDArray[np.int8]  # all TRUE where the rule has none
+    own_clear: NDArray[np.int8] | None  # the rule's `clear`, where it has one
+
+    @cached_property
+    def clear(self) -> Mapping[Level, NDArray[np.int8]]:
+        """The rule's `clear` for each level, or else not that level's `when`."""
+        if self.own_clear is not None:
+            return dict.fromkeys(self.levels, self.own_clear)
+        return {level: np.where(codes < 0, codes, 1 - codes) for level, codes in self.levels.items()}
+
+    def at(self, place: int) -> tuple[Truth, Mapping[Level, Truth], Mapping[Level, Truth]]:
+        """Guard, levels and clear of one place of the arrays."""
+        levels = {level: _TRUTHS[codes.item(place)] for level, codes in self.levels.items()}
+        if self.own_clear is not None:
+            clear = dict.fromkeys(levels, _TRUTHS[self.own_clear.item(place)])
+        else:
+            clear = {level: _NOT[truth] for level, truth in levels.items()}
+        return _TRUTHS[self.guard.item(place)], levels, clear
+
+    def begins(self) -> NDArray[np.intp]:
+        """The places where an alert may begin: guarded, and some level true, or unknown where that fires."""
+        codes = [*self.levels.values()]
+        begins = codes[0] == Truth.TRUE
+        for more in codes[1:]:
+            begins |= more == Truth.TRUE
+        if self.rule.no_data is NoData.FIRE:
+            begins |= codes[0] == Truth.UNKNOWN
+        if self.rule.guard is not None:
+            begins &= self.guard == Truth.TRUE
+        places: NDArray[np.intp] = begins.nonzero()[0]
+        return places
 
     def position(self, row: int) -> int | None:
         """Where a snapshot row stands in the arrays, or None where the rule does not cover it."""
+        if len(self.rows) == len(self.snapshot):
+            return row
         place = int(np.searchsorted(self.rows, row))
         return place if place < len(self.rows) and self.rows[place] == row else None
+
+
+_TRUTHS = {int(truth): truth for truth in Truth}  # a look-up costs a fifth of Truth(value)
+_NOT = {Truth.TRUE: Truth.FALSE, Truth.FALSE: Truth.TRUE, Truth.UNKNOWN: Truth.UNKNOWN}
 
 
 def parameter(rule: Rule, name: str) -> Literal:
@@ -162,7 +197,6 @@ class _Truths(NamedTuple):
 
 
 _NOTHING = _Values(np.array(np.nan), np.array(False))
-_ALWAYS = _Truths(np.array(True), np.array(False))
 
 _ARITHMETIC: Mapping[Op, Callable[[Any, Any], Any]] = {
     Op.ADD: np.add,
@@ -187,29 +221,35 @@ class Evaluation:
         self._snapshot = snapshot
         self._rows = (selector or Selector()).known(snapshot)
         self._columns: dict[tuple[str, bool], _Values] = {}
+        self._always: dict[int, NDArray[np.int8]] = {}
         self._leaves: dict[tuple[Node, tuple[Literal, ...]], _Truths] = {}
 
     def verdicts(self, rule: Rule) -> Verdicts:
         """What this rule says of every entity it covers."""
         rows = rows_of(rule.match, self._snapshot, self._rows)
         with np.errstate(all="ignore"):  # x / 0 and the like are unknown, found by looking at the result
-            whens = {each.level: self._truths(each.when, rule) for each in rule.levels}
-            clear = self._truths(rule.clear, rule) if rule.clear is not None else None
-            guard = self._truths(rule.guard, rule) if rule.guard is not None else _ALWAYS
-        return Verdicts(
-            rule=rule,
-            snapshot=self._snapshot,
-            rows=rows,
-            levels={level: self._narrow(when, rows) for level, when in whens.items()},
-            clear={level: self._narrow(clear or _Truths(when.false, when.true), rows) for level, when in whens.items()},
-            guard=self._narrow(guard, rows),
-        )
+            return Verdicts(
+                rule=rule,
+                snapshot=self._snapshot,
+                rows=rows,
+                levels={each.level: self._narrow(self._truths(each.when, rule), rows) for each in rule.levels},
+                guard=self._narrow(self._truths(rule.guard, rule), rows)
+                if rule.guard is not None
+                else self._true(len(rows)),
+                own_clear=self._narrow(self._truths(rule.clear, rule), rows) if rule.clear is not None else None,
+            )
+
+    def _true(self, size: int) -> NDArray[np.int8]:
+        found = self._always.get(size)
+        if found is None:
+            found = self._always[size] = np.ones(size, dtype=np.int8)
+        return found
 
     def _narrow(self, truths: _Truths, rows: NDArray[np.intp]) -> NDArray[np.int8]:
         true, false = truths
-        codes = np.add(true, np.add(true, false, dtype=np.int8), dtype=np.int8) - np.int8(1)  # 1+1-1, 0+1-1, 0+0-1
-        if np.ndim(codes) == 0:
-            return np.full(len(rows), codes, dtype=np.int8)
+        if np.ndim(true) == 0 or np.ndim(false) == 0:  # a constant truth
+            true, false = (np.full(len(self._snapshot), bool(each)) if np.ndim(each) == 0 else each for each in truths)
+        codes = true.view(np.int8) - (~(true | false)).view(np.int8)  # 1 - 0, 0 - 0, 0 - 1
         return codes if len(rows) == len(self._snapshot) else codes[rows]
 
     def _truths(self, node: Condition, rule: Rule) -> _Truths:
@@ -230,7 +270,9 @@ class Evaluation:
                     true, false = true | more.true, false & more.false
                 return _Truths(true, false)
             case _:
-                given = tuple(parameter(rule, each.name) for each in walk(node) if isinstance(each, Param))
+                given: tuple[Literal, ...] = ()
+                if rule.params:
+                    given = tuple(parameter(rule, each.name) for each in walk(node) if isinstance(each, Param))
                 truths = self._leaves.get((node, given))
                 if truths is None:
                     truths = self._leaves[node, given] = self._leaf(node, rule)

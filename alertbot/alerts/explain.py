@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from alertbot.alerts.alert import Measure
 from alertbot.alerts.evaluate import Truth, covers, parameter
 from alertbot.alerts.snapshot import Presence, Snapshot
 from alertbot.rules.catalogue import ValueType
-from alertbot.rules.rule import Level, Rule
+from alertbot.rules.rule import Level, LevelRule, Rule
 from alertbot.rules.tree import (
     And,
     Arithmetic,
@@ -86,29 +87,44 @@ def measure(rule: Rule, level: Level, snapshot: Snapshot, row: int) -> Measure |
     if found is None:
         return None
     sight = _Sight(rule, snapshot, row)
-    shown = _shown(found.when, sight, negated=False)
-    if shown is None:
+    try:
+        scale = _scale(found)
+    except _DependsOnTheRowError:
+        scale = _scale_of(_shown(found.when, sight, negated=False), found.text)
+    if scale is None:
         return None
-    op, left, right = shown
-    if not keys_of(left):
-        op, left, right = _MIRRORED[op], right, left
-    kind, against = sight.type(left), sight.type(right)
-    return Measure(
-        label=_text(left, found.text),
-        type=against if kind is ValueType.NUMBER else kind,  # a quotient of counts against 25% reads as 31%
-        op=op.value,
-        value=sight.value(left),
-        threshold=sight.value(right),
-    )
+    label, kind, op, left, right = scale
+    return Measure(label, kind, op, sight.value(left), sight.value(right))
 
 
 _MIRRORED = {Op.LT: Op.GT, Op.LE: Op.GE, Op.GT: Op.LT, Op.GE: Op.LE, Op.EQ: Op.EQ, Op.NE: Op.NE}
 _OPPOSITE = {Op.LT: Op.GE, Op.LE: Op.GT, Op.GT: Op.LE, Op.GE: Op.LT, Op.EQ: Op.NE, Op.NE: Op.EQ}
 
 _Shown = tuple[Op, Value, Value]
+_Scale = tuple[str, ValueType, str, Value, Value]
 
 
-def _shown(node: Condition, sight: _Sight, *, negated: bool) -> _Shown | None:
+class _DependsOnTheRowError(Exception):
+    """Which comparison is shown depends on which is true."""
+
+
+@lru_cache(maxsize=4096)
+def _scale(level: LevelRule) -> _Scale | None:
+    """What is the same for every row and poll, as it mostly is. Raises _DependsOnTheRowError where it is not."""
+    return _scale_of(_shown(level.when, None, negated=False), level.text)
+
+
+def _scale_of(shown: _Shown | None, written: str) -> _Scale | None:
+    if shown is None:
+        return None
+    op, left, right = shown
+    if not keys_of(left):
+        op, left, right = _MIRRORED[op], right, left
+    kind = right.type if left.type is ValueType.NUMBER else left.type  # a quotient of counts against 25% is a ratio
+    return _text(left, written), kind, op.value, left, right
+
+
+def _shown(node: Condition, sight: _Sight | None, *, negated: bool) -> _Shown | None:
     match node:
         case Compare(op=op, left=left, right=right):
             return (_OPPOSITE[op] if negated else op, left, right) if keys_of(node) else None
@@ -116,10 +132,12 @@ def _shown(node: Condition, sight: _Sight, *, negated: bool) -> _Shown | None:
             return _shown(operand, sight, negated=not negated)
         case And(parts=parts) | Or(parts=parts):
             found = [(part, shown) for part in parts if (shown := _shown(part, sight, negated=negated)) is not None]
-            if isinstance(node, Or) is not negated:  # `not (a and b)` is an or
+            if isinstance(node, Or) is not negated and len(found) > 1:  # `not (a and b)` is an or
+                if sight is None:
+                    raise _DependsOnTheRowError
                 wanted = Truth.FALSE if negated else Truth.TRUE
                 found = [each for each in found if sight.truth(each[0]) is wanted] or found
-            numbers = [shown for _, shown in found if sight.type(shown[1]) is not ValueType.TEXT]
+            numbers = [shown for _, shown in found if shown[1].type is not ValueType.TEXT]
             return next(iter(numbers or [shown for _, shown in found]), None)
         case In() | IsMissing():
             return None
@@ -134,9 +152,6 @@ class _Sight:
         self._rule = rule
         self._snapshot = snapshot
         self._row = row
-
-    def type(self, node: Value) -> ValueType:
-        return parameter(self._rule, node.name).type if isinstance(node, Param) else node.type
 
     def value(self, node: Value) -> float | str | None:
         match node:
@@ -184,7 +199,7 @@ class _Sight:
         text = _text(node, written)
         match node:
             case Literal() | Param():
-                return Term(text, value=self.value(node), type=self.type(node))
+                return Term(text, value=self.value(node), type=node.type)
             case Key():
                 value, presence = self._read(node)
                 return Term(text, value=value, type=node.type, presence=presence)

@@ -12,8 +12,6 @@ from datetime import datetime, timedelta
 from enum import Enum, StrEnum
 from typing import Any
 
-import numpy as np
-
 from alertbot.alerts import wording
 from alertbot.alerts.alert import About, Alert, Change, Fingerprint, Measure, Reason, State
 from alertbot.alerts.evaluate import Truth, Verdicts, covers
@@ -228,7 +226,7 @@ def _fresh(seen: Observation, rule: Rule, level: Level, now: datetime) -> Alert:
         key=seen.key,
         entity_name=seen.entity_name,
         parent_name=seen.parent_name,
-        about=_about(rule, level, None),
+        about=_about(rule, ""),
         state=State.INACTIVE,
         level=level,
         since={},
@@ -248,17 +246,18 @@ def _follow(
     """The alert after the move, and whether anything of it is new. `seen_at` alone is not: it moves at each poll."""
     level = taken.level
     state = move(alert.state, taken.event)
-    measured = seen.measure(level) if rule.level(level) is not None else alert.measure
+    found = rule.level(level)
+    measured = seen.measure(level) if found is not None else alert.measure
     peak, peak_at = _peak(alert, measured, now)
-    changes: dict[str, Any] = {
+    changes: dict[str, Any] = {  # what changes most often stands first: the search for a change ends at the first
+        "measure": measured,
         "entity_name": seen.entity_name,
         "parent_name": seen.parent_name,
-        "about": _about(rule, level, alert.about),
+        "about": _about(rule, found.text if found is not None else alert.about.condition),
         "state": state,
         "level": level,
         "since": since,
         "recovering_since": taken.recovering_since,
-        "measure": measured,
         "peak": peak,
         "peak_at": peak_at,
         "missed": missed,
@@ -272,9 +271,7 @@ def _follow(
     return replace(alert, seen_at=now, **changes), True
 
 
-def _about(rule: Rule, level: Level, before: About | None) -> About:
-    found = rule.level(level)
-    condition = found.text if found is not None else before.condition if before is not None else ""
+def _about(rule: Rule, condition: str) -> About:
     return About(rule.title, condition, rule.template, rule.runbook, rule.labels)
 
 
@@ -407,12 +404,7 @@ def advance(
 
 def _beginnings(verdict: Verdicts, taken: set[Fingerprint], tenant: str, now: datetime) -> Iterator[Change]:
     rule, snapshot = verdict.rule, verdict.snapshot
-    begins = np.zeros(len(verdict.rows), dtype=np.bool_)
-    for truths in verdict.levels.values():
-        begins |= truths == Truth.TRUE
-    if rule.no_data is NoData.FIRE:
-        begins |= verdict.levels[rule.levels[0].level] == Truth.UNKNOWN
-    for place in np.flatnonzero(begins & (verdict.guard == Truth.TRUE)).tolist():
+    for place in verdict.begins().tolist():
         row = int(verdict.rows[place])
         parent_id, _ = snapshot.parent(row)
         key = Fingerprint(tenant, rule.id, rule.scope, parent_id, snapshot.ids[row])
@@ -425,19 +417,17 @@ def _beginnings(verdict: Verdicts, taken: set[Fingerprint], tenant: str, now: da
 
 def _seen(key: Fingerprint, verdict: Verdicts, row: int, place: int) -> Observation:
     rule, snapshot = verdict.rule, verdict.snapshot
+    guard, levels, clear = verdict.at(place)
     return Observation(
         key=key,
         entity_name=snapshot.names[row],
         parent_name=snapshot.parent(row)[1],
         sight=Sight.SEEN,
-        guard=_TRUTH[verdict.guard[place]],
-        levels={level: _TRUTH[truths[place]] for level, truths in verdict.levels.items()},
-        clear={level: _TRUTH[truths[place]] for level, truths in verdict.clear.items()},
+        guard=guard,
+        levels=levels,
+        clear=clear,
         measure=lambda level: measure(rule, level, snapshot, row),
     )
-
-
-_TRUTH = {-1: Truth.UNKNOWN, 0: Truth.FALSE, 1: Truth.TRUE}  # a look-up costs a fifth of Truth(value)
 
 
 def _unseen(alert: Alert, verdict: Verdicts) -> Observation:

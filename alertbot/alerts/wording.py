@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import lru_cache
 
 from alertbot.alerts.alert import Measure
+from alertbot.rules.catalogue import ValueType
 from alertbot.rules.rule import Level, Rule
-from alertbot.rules.units import format_duration, format_value
+from alertbot.rules.units import format_value
 
 _ABOVE_BELOW = {">": "above", ">=": "at least", "<": "below", "<=": "at most"}
 
 
 def lasting(span: timedelta) -> str:
     """A length of time as people say it, to the second: `1m 30s`. Polls are never a second exact, so less says more."""
-    return format_duration(timedelta(seconds=round(span.total_seconds())))
+    return _formatted(round(span.total_seconds()) * 1000.0, ValueType.DURATION)
 
 
 def shown(measure: Measure, value: float | str | None) -> str:
     """A value of this measure, with its unit; `no data` where there is none."""
-    return format_value(value, measure.type)
+    return _formatted(value, measure.type)
+
+
+# The same thresholds and lengths of time come again and again, and writing them is a third of a decision's time.
+_formatted = lru_cache(maxsize=2048)(format_value)
 
 
 def holds(measure: Measure | None, held: timedelta = timedelta(0)) -> str:

@@ -1,0 +1,239 @@
+"""How long a poll takes without the network, by phase, against the standard library's json on the same bytes.
+
+    python -m benchmarks.poll_cycle
+
+Pages of agents as 8x8 sends them, through the real decoder, rules from real YAML, and a real SQLite file. Exits with
+1 where the cycle takes three times as long as json.loads or more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from alertbot.alerts.decide import decide
+from alertbot.alerts.evaluate import Selector, evaluate_all
+from alertbot.alerts.snapshot import Snapshot
+from alertbot.alerts.transition import advance
+from alertbot.rules.catalogue import Scope
+from alertbot.rules.parse import parse_files
+from alertbot.rules.rule import RuleSet
+from alertbot.sources.eight_by_eight.assemble import Part, assemble
+from alertbot.sources.eight_by_eight.decode import decode_page
+from alertbot.store.sqlite import SqliteStore
+from alertbot.store.store import Feed, PollRecord
+
+LIMIT = 3.0  # whole cycle / json.loads
+PAGE = 1000
+TENANT = "acme"
+PHASES = ("decode", "evaluate", "read", "diff", "write")
+
+# Metric key; the value from which its rules fire; a low, that, and a high threshold. `status.rt` is the twelfth.
+NUMBERS = {
+    "timeOnStatus.rt": (1_200_000, "10m", "20m", "40m"),
+    "loggedInTime.rt": (36_000_000, "5h", "10h", "20h"),
+    "activeInteractionsCount.rt": (4, "2", "4", "8"),
+    "handlingTime.int-30m": (1_500_000, "12m", "25m", "29m"),
+    "accepted.int-30m": (40, "20", "40", "80"),
+    "hold.int-30m": (10, "5", "10", "20"),
+    "averageHandlingTime.int-30m": (900_000, "7m", "15m", "20m"),
+    "averageHoldTime.int-30m": (120_000, "1m", "2m", "4m"),
+    "averageWrapUpTime.int-30m": (180_000, "90s", "3m", "6m"),
+    "busyTimePercentage.int-30m": (0.5, "25%", "50%", "90%"),
+    "handlingTimePercentage.int-30m": (0.5, "25%", "50%", "90%"),
+}
+KEYS = (*NUMBERS, "status.rt")
+STATUSES = ("Available", "Busy", "OnBreak", "WorkingOffline", "LoggedOut")
+RULES = 50
+
+# What a rule looks like, turn by turn: levels, guards, holds, hysteresis, globs, text, and, or.
+SHAPES = (
+    "warning: {{when: {key} > {limit}, for: 30s}}\n    critical: {{when: {key} > {high}}}",
+    "when: {key} >= {limit}\n    guard: accepted.int-30m >= 2\n    no_data: clear",
+    'when: {key} > {limit} and status.rt != "LoggedOut"\n    clear: {key} < {low}\n    keep_firing_for: 1m',
+    'when: {key} > {limit} or {key} > {high}\n    match: {{name: ["*a*", "*EU*"], exclude: {{name: ["*test*"]}}}}',
+    'when: status.rt in ["OnBreak", "WorkingOffline"] and {key} > {limit}',
+)
+
+_T = TypeVar("_T")
+
+
+def rules() -> RuleSet:
+    """Fifty rules over the twelve keys."""
+    lines = ["rules:"]
+    for index in range(RULES):
+        key, (_, low, limit, high) = list(NUMBERS.items())[index % len(NUMBERS)]
+        body = SHAPES[index % len(SHAPES)].format(key=key, low=low, limit=limit, high=high)
+        lines.append(f"  - id: rule-{index}\n    title: Rule {index}\n    scope: agent\n    {body}")
+    return parse_files({"benchmark.yaml": "\n".join(lines) + "\n"})
+
+
+def answers(entities: int, seed: int = 8) -> Iterator[list[bytes]]:
+    """The pages of one poll after another. Every number moves each time; few are in trouble, for ten polls or so."""
+    random = np.random.default_rng(seed)
+    names = [f"Agent {row} {('EU', 'US', 'test')[row % 3]}" for row in range(entities)]
+    trouble = random.random((len(NUMBERS), entities)) < 0.001
+    status = random.integers(0, len(STATUSES), entities)
+    while True:
+        begins = random.random(trouble.shape) < 0.0001
+        trouble = (trouble & (random.random(trouble.shape) > 0.1)) | begins
+        moved = random.random(entities) < 0.05
+        status = np.where(moved, random.integers(0, len(STATUSES), entities), status)
+        columns: list[list[object]] = []
+        for index, (limit, *_) in enumerate(NUMBERS.values()):
+            share = np.where(trouble[index], random.uniform(1.1, 1.9, entities), random.uniform(0.1, 0.45, entities))
+            values: list[object] = [
+                round(value, 4) if limit < 1 else int(value) for value in np.minimum(share * limit, 1e12).tolist()
+            ]
+            if index >= 6:  # averages and shares of somebody who did nothing
+                for row in np.flatnonzero(random.random(entities) < 0.05).tolist():
+                    values[row] = None
+            columns.append(values)
+        columns.append([STATUSES[code] for code in status.tolist()])
+        yield _pages(names, columns)
+        del columns
+
+
+def _pages(names: list[str], columns: list[list[object]]) -> list[bytes]:
+    # Apart, so that nothing of it is alive while something is measured: the garbage collector would look through it.
+    whole = [
+        {
+            "id": f"ag{row:08d}AbCdEfGhIj",
+            "name": name,
+            "metrics": [{"key": key, "value": column[row]} for key, column in zip(KEYS, columns, strict=True)],
+        }
+        for row, name in enumerate(names)
+    ]
+    return [json.dumps(whole[start : start + PAGE]).encode() for start in range(0, len(names), PAGE)]
+
+
+@dataclass
+class Times:
+    """Milliseconds by phase, one for each round."""
+
+    phases: dict[str, list[float]] = field(default_factory=dict)
+
+    def take(self, phase: str, work: Callable[[], _T]) -> _T:
+        began = time.perf_counter()
+        result = work()
+        self.phases.setdefault(phase, []).append((time.perf_counter() - began) * 1000)
+        return result
+
+    def median(self, phase: str) -> float:
+        return statistics.median(self.phases[phase])
+
+
+@dataclass
+class Measured:
+    """One size, measured."""
+
+    entities: int
+    bytes: int
+    open: int  # alerts that are not over, at the end
+    changes: float  # a poll, on average
+    times: Times
+
+    @property
+    def cycle(self) -> float:
+        """The median of the sums, which is not the sum of the medians."""
+        rounds = zip(*(self.times.phases[phase] for phase in PHASES), strict=True)
+        return statistics.median(map(sum, rounds))
+
+    @property
+    def ratio(self) -> float:
+        return self.cycle / self.times.median("json")
+
+
+def _loads(pages: list[bytes]) -> int:
+    return sum(len(json.loads(body)) for body in pages)
+
+
+def decode(pages: list[bytes], now: datetime) -> Snapshot:
+    """As the 8x8 client does with what came."""
+    part = Part(KEYS, total=len(pages))
+    for number, body in enumerate(pages):
+        part.pages[number] = decode_page(body, KEYS)
+    snapshot = assemble(Scope.AGENT, "agents", [part], now)
+    assert isinstance(snapshot, Snapshot)
+    assert snapshot.complete
+    return snapshot
+
+
+def measure(entities: int, rounds: int, warm_up: int, folder: Path) -> Measured:
+    """Polls of one tenant, each after a json.loads of the same bytes: both meet the machine in the same mood."""
+    watched, selector, times = rules(), Selector(), Times()
+    store = SqliteStore(folder / f"{entities}.db")
+    now, size, changed = datetime(2026, 3, 2, 9, 0, tzinfo=UTC), 0, 0
+    polls = answers(entities)
+    for index in range(warm_up + rounds):
+        if index == warm_up:
+            times = Times()
+        pages = next(polls)
+        size = sum(map(len, pages))
+        now += timedelta(seconds=15)
+        times.take("json", partial(_loads, pages))
+        changed += cycle(pages, watched, selector, store, now, times) if index >= warm_up else 0
+        if index < warm_up:
+            cycle(pages, watched, selector, store, now, times)
+    still_open = len(store.alerts(TENANT))
+    store.close()
+    return Measured(entities, size, still_open, changed / rounds, times)
+
+
+def cycle(
+    pages: list[bytes], watched: RuleSet, selector: Selector, store: SqliteStore, now: datetime, times: Times
+) -> int:
+    """One poll without the network; returns how many changes it made."""
+    snapshot = times.take("decode", lambda: decode(pages, now))
+    seen = times.take("evaluate", lambda: evaluate_all(watched, {Scope.AGENT: snapshot}, selector))
+    alerts, cards = times.take("read", lambda: (store.alerts(TENANT), store.cards(TENANT)))
+
+    def diff() -> PollRecord:
+        changes = advance(alerts, seen, watched, now, tenant=TENANT)
+        notices = decide(changes, watched, cards, "#cc-alerts", now)
+        feed = Feed(TENANT, tried_at=now, good_at=now, entities={Scope.AGENT: len(snapshot)})
+        return PollRecord(TENANT, now, feed, changes, notices, {Scope.AGENT: snapshot})
+
+    record = times.take("diff", diff)
+    times.take("write", lambda: store.record(record))
+    return len(record.changes)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--entities", type=int, nargs="+", default=[1000, 10_000], metavar="N")
+    parser.add_argument("--rounds", type=int, default=15, metavar="N", help="polls that are measured (default: 15)")
+    parser.add_argument("--warm-up", type=int, default=5, metavar="N", help="polls before that (default: 5)")
+    options = parser.parse_args()
+    worst = 0.0
+    print(f"{len(KEYS)} keys x {RULES} rules, {options.rounds} polls, medians in ms; x: as a ratio to json.loads")
+    for entities in options.entities:
+        with tempfile.TemporaryDirectory() as folder:
+            found = measure(entities, options.rounds, options.warm_up, Path(folder))
+        base = found.times.median("json")
+        print(
+            f"\n{entities:,} entities, {found.bytes / 1e6:.1f} MB, {found.open} open alerts, "
+            f"{found.changes:.0f} changes a poll"
+        )
+        print(f"  {'json.loads':<12} {base:>8.1f}")
+        for phase in PHASES:
+            print(f"  {phase:<12} {found.times.median(phase):>8.1f}   {found.times.median(phase) / base:>5.2f} x")
+        print(f"  {'whole cycle':<12} {found.cycle:>8.1f}   {found.ratio:>5.2f} x   (must be under {LIMIT:g})")
+        worst = max(worst, found.ratio)
+    return 0 if worst < LIMIT else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
