@@ -58,6 +58,12 @@ def listing(*elements: object, pages: int | None = 1, **headers: str) -> Reply:
     return Reply(json.dumps(elements).encode(), headers={"Content-Type": "application/json", **total, **headers})
 
 
+def page_of(number: int, pages: int) -> Reply:
+    """Page `number` of a listing: three queues whose longest wait is the page's number."""
+    wait = {"interactionsLongestWaitInQueue.rt": number}
+    return listing(*(entity(f"{number}-{row}", **wait) for row in range(3)), pages=pages)
+
+
 def error(status: int, body: object = None, **headers: str) -> Reply:
     """An error answer; `body` is sent as JSON."""
     return Reply(json.dumps(body).encode() if body is not None else b"", status, headers)
