@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import msgspec
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -220,5 +220,7 @@ def _covers(watching: Rule, entity: str) -> bool:
     return (not match.ids or entity in match.ids) and (not match.exclude_names or entity != "q1")
 
 
-AnyLife.TestCase.settings = settings(max_examples=80, stateful_step_count=25, deadline=None)
+AnyLife.TestCase.settings = settings(
+    max_examples=80, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 TestAnyLife = AnyLife.TestCase
