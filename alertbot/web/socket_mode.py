@@ -18,6 +18,7 @@ from slack_bolt import App
 from slack_bolt.adapter.socket_mode import SocketModeHandler
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
+from slack_sdk.socket_mode import SocketModeClient
 
 _log = logging.getLogger(__name__)
 
@@ -41,13 +42,14 @@ class SocketMode:
         first_wait: float = 2.0,
         longest_wait: float = 300.0,
         check_every: float = 5.0,
-        silent_for: float = 90.0,
+        silent_for: float = 60.0,
+        ping_every: float = 5.0,
     ) -> None:
-        """Waits in seconds: between tries (doubling up to the longest), between looks at the connection, and how long
-        one may be down before it is begun anew."""
+        """Waits in seconds: between tries (doubling up to the longest), between looks at the connection, how long one
+        may be down before it is begun anew, and between pings (the library gives a connection up after four)."""
         self._app, self._token = app, app_token
         self._first_wait, self._longest_wait = first_wait, longest_wait
-        self._check_every, self._silent_for = check_every, silent_for
+        self._check_every, self._silent_for, self._ping_every = check_every, silent_for, ping_every
         # The library tells each failed try in two or three lines; ours is the one that people read.
         self._library_log = logging.getLogger("alertbot.web.socket_mode.library")
         self._library_log.setLevel(logging.CRITICAL)
@@ -102,7 +104,7 @@ class SocketMode:
         """Open a connection; why it failed, or "" when it stands."""
         if self._handler is None:
             self._handler = SocketModeHandler(
-                self._app, self._token, logger=self._library_log, web_client=self._web, ping_interval=10
+                self._app, self._token, logger=self._library_log, web_client=self._web, ping_interval=self._ping_every
             )
         try:
             self._handler.client.connect_to_new_endpoint(force=True)
@@ -115,9 +117,10 @@ class SocketMode:
     def _watch(self) -> None:
         """Return when the connection has been down for too long, or when it is time to stop."""
         seen = time.monotonic()
+        pulse = _Pulse(self._ping_every * 5)
         while not self._stopping.is_set():
             handler = self._handler
-            if handler is not None and handler.client.is_connected():
+            if handler is not None and pulse.beats(handler.client):
                 seen = time.monotonic()
                 if self._problem:
                     self._problem = ""
@@ -142,6 +145,24 @@ class SocketMode:
             _log.error("%s", problem)
 
 
+class _Pulse:
+    """Whether a connection lives: its socket is open and pongs come. A peer that died without a word leaves the socket
+    open, and the library notices that only by the age of the last pong, never when there was none at all."""
+
+    def __init__(self, patience: float) -> None:
+        self._patience = patience
+        self._session = ""
+        self._since = 0.0
+
+    def beats(self, client: SocketModeClient) -> bool:
+        session = client.current_session
+        if session is None or not session.is_active():
+            return False
+        if session.session_id != self._session:
+            self._session, self._since = session.session_id, time.time()
+        return time.time() - max(self._since, session.last_ping_pong_time or 0.0) <= self._patience
+
+
 def _in_words(code: str) -> str:
     if code in _CREDENTIALS:
         return f"Slack refused the app token ({code}): slack.app_token must be an app-level token, xapp-…"
@@ -163,3 +184,5 @@ def _close(handler: SocketModeHandler) -> None:
             with contextlib.suppress(OSError):
                 session_socket.shutdown(socket.SHUT_RDWR)
     handler.close()  # type: ignore[no-untyped-call]  # Bolt is typed in part
+    # The library may have been reconnecting meanwhile. A socket left open that nobody reads would be handed requests.
+    client.disconnect()

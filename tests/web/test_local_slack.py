@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -105,3 +106,37 @@ def _until(found: Callable[[], list[Any]]) -> list[Any]:
             return result
         pause.wait(0.02)
     raise AssertionError("it did not come")
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # slack_sdk leaves a socket whose handshake failed
+def test_a_connection_that_is_lost_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While Slack is gone the problem says so; when it is back, so is the bot, by itself."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    desk = Desk()
+    with lonely_network():
+        port = free_port()
+        client = WebClient(LocalSlack.bot_token, base_url=f"http://127.0.0.1:{port}/api/")
+        app = desk.app(client)
+        connection = SocketMode(
+            app.bolt,
+            LocalSlack.app_token,
+            client,
+            first_wait=0.05,
+            longest_wait=0.1,
+            check_every=0.05,
+            silent_for=0.2,
+            ping_every=0.2,
+        )
+        try:
+            with local_slack(tmp_path, mode="socket", port=port):
+                connection.start()
+                assert connection.wait_until_up(10)
+            _until(lambda: [connection.problem] if connection.problem else [])
+            with local_slack(tmp_path, mode="socket", port=port) as slack:
+                _until(lambda: [] if connection.problem else ["up"])
+                slack.command("status")
+                assert "last good poll" in slack.messages()[0]["text"]
+        finally:
+            connection.stop()
+            app.close()
+            gc.collect()  # while the filter above holds
