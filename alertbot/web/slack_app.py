@@ -105,12 +105,13 @@ class SlackApp:
         return app
 
     def _on_command(self, ack: Ack, body: dict[str, Any], respond: Respond) -> None:
-        work, _ = self._once(body, lambda: self._answered(body))
+        work, first = self._once(body, lambda: self._answered(body))
         try:
             ack(work.result(self._answer_within) or "")
         except TimeoutError:
             ack(text_message("This takes longer than usual; the answer follows."))
-            _send(respond, _result(work))
+            if first:
+                _send(respond, _result(work))
 
     def _on_other_command(self, ack: Ack, body: dict[str, Any]) -> None:
         other = str(body.get("command", ""))
