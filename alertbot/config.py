@@ -34,22 +34,20 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from alertbot.errors import ConfigError
+from alertbot.rules.units import parse_duration
 
 DEFAULT_PATH = "alertbot.yaml"
 PATH_VARIABLE = "ALERTBOT_CONFIG"
 MOST_PROBLEMS = 14  # a report is at most 15 lines: these and one that counts the rest
 
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION = re.compile(r"(?:\d+(?:ms|[smhd]))+")
-_PART = re.compile(r"(\d+)(ms|[smhd])")
-
 
 def _duration(value: Any) -> Any:
     if isinstance(value, timedelta):
         return value
-    if not isinstance(value, str) or not _DURATION.fullmatch(value.strip()):
-        raise ValueError(f"a duration is written as 15s, 2m or 1m30s, not {value!r}")
-    return timedelta(seconds=sum(int(n) * _UNITS[unit] for n, unit in _PART.findall(value)))
+    try:
+        return parse_duration(str(value))
+    except ValueError:
+        raise ValueError(f"a duration is written as 15s, 2m or 1m30s, not {value!r}") from None
 
 
 def _address(value: str) -> str:

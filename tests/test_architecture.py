@@ -21,7 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sources": {"errors", "rules", "alerts"},
     "store": {"errors", "rules", "alerts"},
     "notify": {"errors", "rules", "alerts"},
-    "config": {"errors"},
+    "config": {"errors", "rules"},
     "reloader": {"errors", "rules"},
     "web": {"errors", "clock", "rules", "alerts", "commands"},
     "simulator": {"errors", "clock", "rules"},

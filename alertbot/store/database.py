@@ -32,9 +32,11 @@ class Database:
     x 12 keys with 500 changes 9.4 against 8.6 ms. A lost "delivered" is a card posted twice, so the default is FULL.
     """
 
-    def __init__(self, path: str, *, synchronous: str = "FULL", busy_timeout: float = 5.0) -> None:
+    def __init__(self, path: str, *, synchronous: str = "FULL", busy_timeout: float = 5.0, create: bool = True) -> None:
         if synchronous not in SYNCHRONOUS:
             raise ValueError(f"synchronous is FULL or NORMAL, not {synchronous!r}")
+        if not create and not Path(path).exists():
+            raise _final(f"{path}: there is no database yet; `alertbot run` or `alertbot poll` makes it")
         self.path = path
         self._busy_timeout = busy_timeout
         self._lock = threading.Lock()

@@ -85,6 +85,33 @@ def due(conn: sqlite3.Connection, now: datetime, limit: int) -> list[Due]:
     return [each for _, _, each in found[:limit]]
 
 
+_WAITING_POSTS = """
+    SELECT n.not_before, n.intent_at, p.held_until, p.rest_until FROM notices n
+        LEFT JOIN cards c ON c.id = n.card_id
+        LEFT JOIN channels p ON p.channel = n.channel
+    WHERE n.state = 'waiting' AND (n.kind <> 'line' OR c.state = 'posted')
+"""
+_URGENT_EDITS = "SELECT edit_not_before FROM cards WHERE state = 'posted' AND urgent_version > sent_version"
+
+
+def next_due(conn: sqlite3.Connection, now: datetime) -> datetime | None:
+    """When the first of the waiting posts and urgent edits can be tried; None when nothing waits."""
+    ahead = now + _CLOCK_WAS_SET_BACK
+    ready = []
+    for row in conn.execute(_WAITING_POSTS).fetchall():
+        intent, rest = codec.maybe_unstamp(row["intent_at"]), codec.maybe_unstamp(row["rest_until"])
+        waits = [
+            codec.maybe_unstamp(row["not_before"]),
+            codec.maybe_unstamp(row["held_until"]),
+            intent + INTENT_SETTLES if intent is not None and intent <= ahead else None,
+            rest if rest is not None and rest <= ahead else None,
+        ]
+        ready.append(max([now, *(each for each in waits if each is not None)]))
+    edits = conn.execute(_URGENT_EDITS).fetchall()
+    ready += [max(now, codec.maybe_unstamp(row["edit_not_before"]) or now) for row in edits]
+    return min(ready, default=None)
+
+
 def _edit_is_due(card: sqlite3.Row, now: datetime) -> bool:
     if card["urgent_version"] > card["sent_version"]:
         return True

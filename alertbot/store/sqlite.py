@@ -29,8 +29,11 @@ class SqliteStore:
     longer than `busy_timeout` (seconds), disk full, damaged. `synchronous` is SQLite's: FULL or NORMAL.
     """
 
-    def __init__(self, path: str | Path, *, synchronous: str = "FULL", busy_timeout: float = 5.0) -> None:
-        self._db = Database(str(path), synchronous=synchronous, busy_timeout=busy_timeout)
+    def __init__(
+        self, path: str | Path, *, synchronous: str = "FULL", busy_timeout: float = 5.0, create: bool = True
+    ) -> None:
+        """`create` False: a database that is not there is a StoreError."""
+        self._db = Database(str(path), synchronous=synchronous, busy_timeout=busy_timeout, create=create)
 
     # Reading
 
@@ -152,6 +155,11 @@ class SqliteStore:
         """What should be delivered now: critical first, then the oldest; at most one post for each channel."""
         with self._db.read() as conn:
             return outbox.due(conn, now, limit)
+
+    def next_due(self, now: datetime) -> datetime | None:
+        """When the first of the waiting posts and urgent edits can be tried; None when nothing waits."""
+        with self._db.read() as conn:
+            return outbox.next_due(conn, now)
 
     def intend(self, notice_id: str, now: datetime) -> None:
         """Say that a post begins, before it is sent. StoreError when the notice does not wait any more."""

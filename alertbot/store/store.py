@@ -145,6 +145,12 @@ class Store(Protocol):
         forgotten, and its waiting lines, which would only repeat it, become TOLD_BY_CARD when it lands.
         """
 
+    def next_due(self, now: datetime) -> datetime | None:
+        """When the first of the waiting posts and urgent edits can be tried; None when nothing waits.
+
+        `now` for what is due already. A changed value alone, which waits out its refresh, is not waited for.
+        """
+
     def intend(self, notice_id: str, now: datetime) -> None:
         """Say that a post begins, before it is sent. Until `delivered` or `put_off`, its outcome is unknown.
 

@@ -1,0 +1,507 @@
+"""Builds every real part in one straight function; starts them, stops them in reverse order.
+
+Long because straight: the order in which things are made and let go is read here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+from slack_sdk import WebClient
+
+from alertbot import poll
+from alertbot.alerts.alert import Alert
+from alertbot.alerts.evaluate import Selector
+from alertbot.clock import Clock, wall_clock
+from alertbot.commands.command import Acknowledge, Asker, TenantView, View, Wish
+from alertbot.config import Settings, TenantSettings
+from alertbot.errors import AlertbotError, LeaseHeld, NotifyError
+from alertbot.logs import logger
+from alertbot.notify.deliver import DeliveryReport, deliver
+from alertbot.notify.notifier import Notifier
+from alertbot.notify.slack import SlackNotifier
+from alertbot.reloader import load_rules
+from alertbot.rules.rule import RuleSet
+from alertbot.scheduler import Scheduler
+from alertbot.sources.eight_by_eight import REGIONS, TOKEN_URL, EightByEight
+from alertbot.sources.source import Source
+from alertbot.store.sqlite import SqliteStore
+from alertbot.store.store import AckResult, Store
+from alertbot.web.http import HttpServer, http_app, serve_http
+from alertbot.web.permissions import MayChange
+from alertbot.web.slack_app import SlackApp
+from alertbot.web.socket_mode import SocketMode
+
+LEASE = timedelta(seconds=30)
+"""How long a poller that died without a word keeps others out, where nobody can see that it died."""
+STOP_WITHIN = 4.0
+"""Seconds that stopping may take; what still runs then is left, since the store already holds all that matters."""
+
+log = logger("app")
+
+
+@dataclass
+class Tenant:
+    """One tenant's parts."""
+
+    name: str
+    source: Source
+    rules: RuleSet
+    poll_every: timedelta
+    selector: Selector = field(default_factory=Selector)
+    polling: threading.Lock = field(default_factory=threading.Lock)
+    last: poll.Polled | None = None
+
+
+@dataclass
+class App:
+    """All parts of a bot, made by `build`. Time comes from `clock`, which runs `speed` times as fast as the wall."""
+
+    settings: Settings
+    tenants: Sequence[Tenant]
+    store: Store
+    notifier: Notifier
+    clock: Clock = wall_clock
+    speed: float = 1.0
+
+    def __post_init__(self) -> None:
+        self.started_at = self.clock()
+        self.http: HttpServer | None = None
+        self._slack: SlackApp | None = None
+        self._socket_mode: SocketMode | None = None
+        self.owner = f"{socket.gethostname()}, process {os.getpid()}"
+        self.told = 0  # posts and thread lines that landed since we started
+        self.delivery_problem = ""  # why Slack refuses us, "" while it does not
+        self._stopping = threading.Event()
+        self._resting = threading.Event()
+        self._lost_lease: LeaseHeld | None = None
+        self._wake = threading.Event()
+        self._scheduler = Scheduler(workers=max(4, min(32, len(self.tenants) + 2)))
+        self._deliverer = threading.Thread(target=self._deliver_always, name="delivery", daemon=True)
+
+    # One poll
+
+    def _poll(self, tenant: Tenant, *, dry_run: bool = False) -> poll.Polled:
+        return poll.run(
+            tenant.name,
+            tenant.source,
+            self.store,
+            tenant.rules,
+            default_channel=self.settings.slack.default_channel,
+            refresh=self.settings.slack.refresh,
+            now=self.clock(),
+            selector=tenant.selector,
+            dry_run=dry_run,
+        )
+
+    def tick(self, tenant: Tenant) -> poll.Polled | None:
+        """One poll of one tenant on schedule; None when it failed, or the last one still runs.
+
+        The one broad handler of alertbot: what nobody foresaw is logged, and the next poll goes on.
+        """
+        if self._stopping.is_set() or not tenant.polling.acquire(blocking=False):
+            return None
+        try:
+            polled = self._poll(tenant)
+        except AlertbotError as error:
+            log.error("poll failed", tenant=tenant.name, error=str(error))
+            return None
+        except Exception:
+            log.exception("poll failed unforeseen; the next one goes on", tenant=tenant.name)
+            return None
+        finally:
+            tenant.polling.release()
+        tenant.last = polled
+        _log_poll(polled)
+        self._wake.set()
+        return polled
+
+    # Delivery
+
+    def deliver_due(self, stop: Callable[[], bool] = lambda: False) -> DeliveryReport:
+        """Deliver what is due now; `stop` is asked before each item. Raises StoreError."""
+        report = deliver(
+            self.store.due(self.clock()),
+            self.notifier,
+            self.store,
+            self.clock,
+            fallback_channel=self.settings.slack.default_channel,
+            ops_channel=self.settings.slack.ops,
+            timezone=self.settings.timezone,
+            stop=stop,
+        )
+        if not report.credentials_ok:
+            self.delivery_problem = "Slack refuses the credentials"
+        elif report.delivered:  # with nothing due nothing is known: what was refused stays said
+            self.delivery_problem = ""
+        self.told += report.cards + report.lines + report.ops
+        for error in report.errors:
+            log.warning("delivery", problem=error)
+        return report
+
+    def _deliver_always(self) -> None:
+        pause = max(0.02, min(0.5, 0.5 / self.speed))
+        while not self._stopping.is_set() and not self._resting.is_set():
+            self._wake.clear()
+            try:
+                report = self.deliver_due(self._stopping.is_set)
+            except AlertbotError as error:
+                log.error("delivery failed", error=str(error))
+            except Exception:
+                log.exception("delivery failed unforeseen; it goes on")
+            else:
+                if report.delivered:
+                    continue
+            self._wake.wait(pause)
+
+    def poll_once(self, *, dry_run: bool = False, patience: float = 30.0) -> dict[str, poll.Polled | str]:
+        """One poll of every tenant side by side, then all that is due: for each tenant what was polled, or why not.
+
+        Waits at most `patience` seconds in all for what has to wait (429, a channel's one message a second).
+        """
+        with ThreadPoolExecutor(min(32, len(self.tenants))) as pool:
+            outcomes = pool.map(lambda tenant: self._try_poll(tenant, dry_run), self.tenants)
+            polled = {tenant.name: outcome for tenant, outcome in zip(self.tenants, outcomes, strict=True)}
+        if not dry_run:
+            self.deliver_all(patience)
+        return polled
+
+    def _try_poll(self, tenant: Tenant, dry_run: bool) -> poll.Polled | str:
+        try:
+            return self._poll(tenant, dry_run=dry_run)
+        except AlertbotError as error:
+            return str(error)
+
+    def deliver_all(self, patience: float) -> None:
+        """Deliver until nothing is due, or what is left has to wait longer than `patience` seconds in all."""
+        deadline = time.monotonic() + patience
+        while True:
+            if self.deliver_due().delivered:
+                continue
+            ready_at = self.store.next_due(self.clock())
+            if ready_at is None:
+                return
+            wait = (ready_at - self.clock()).total_seconds() / self.speed
+            if time.monotonic() + wait > deadline:
+                return
+            time.sleep(max(0.01, wait))
+
+    # Commands
+
+    def view(self) -> View:
+        """What answers may look at."""
+        problems = [self.delivery_problem, self._socket_mode.problem if self._socket_mode else ""]
+        return make_view(
+            self.settings,
+            self.store,
+            {tenant.name: tenant.rules for tenant in self.tenants},
+            rules_since=self.started_at,
+            problems=tuple(problem for problem in problems if problem),
+        )
+
+    def change(self, wish: Wish, asker: Asker, now: datetime) -> tuple[AckResult, Alert | None]:
+        """Carry out what somebody asked for; the store decides races."""
+        result = change(self.store, wish, asker, now)
+        self._wake.set()
+        return result
+
+    def unready(self) -> list[str]:
+        """Why the bot is not ready, nothing when it is: stale feeds, refused Slack credentials, the database."""
+        reasons = []
+        now = self.clock()
+        try:
+            for tenant in self.tenants:
+                good_at = self.store.feed(tenant.name).good_at
+                if good_at is None:
+                    reasons.append(f"{tenant.name}: no good poll yet")
+                elif now - good_at > self.settings.stale_after:
+                    reasons.append(f"{tenant.name}: no good poll for {(now - good_at).total_seconds():.0f} s")
+            self.store.check_writable()
+        except AlertbotError as error:
+            reasons.append(str(error))
+        if self.delivery_problem:
+            reasons.append(self.delivery_problem)
+        if self._socket_mode and self._socket_mode.problem:
+            reasons.append(self._socket_mode.problem)
+        return reasons
+
+    # Life
+
+    def take_lease(self) -> None:
+        """Become the one poller of this database. LeaseHeld when another one lives."""
+        try:
+            self.store.take_lease(self.owner, self.clock(), LEASE)
+        except LeaseHeld as held:
+            if not _is_dead(held.owner):
+                raise
+            self.store.release_lease(held.owner)
+            self.store.take_lease(self.owner, self.clock(), LEASE)
+
+    def start(self) -> None:
+        """Begin to poll and to deliver. `take_lease` comes before."""
+        for index, tenant in enumerate(self.tenants):
+            period = tenant.poll_every / self.speed
+            # Tenants begin spread over one period, so that a hundred of them do not call 8x8 in the same instant.
+            after = period * index / len(self.tenants)
+            self._scheduler.every(period, partial(self.tick, tenant), name=tenant.name, after=after)
+        self._scheduler.every(LEASE / 3, self._renew_lease, name="lease", after=LEASE / 3)
+        self._scheduler.start()
+        self._deliverer.start()
+
+    def listen(self) -> None:
+        """Answer HTTP, and what people send from Slack: by Socket Mode when there is an app token, else signed HTTP.
+
+        ConfigError where the address cannot be listened on.
+        """
+        slack, dispatch = self.settings.slack, None
+        secret = slack.signing_secret.get_secret_value()
+        app_token = slack.app_token.get_secret_value()
+        if app_token or secret:
+            client = WebClient(slack.bot_token.get_secret_value(), base_url=slack.api_url, timeout=10)
+            self._slack = SlackApp(
+                client=client,
+                command=slack.command,
+                view=self.view,
+                change=self.change,
+                wake=self._wake.set,
+                clock=self.clock,
+                may_change=MayChange(
+                    frozenset(slack.may_change.users),
+                    frozenset(slack.may_change.usergroups),
+                    frozenset(slack.may_change.channels),
+                ),
+            )
+            if app_token:
+                self._socket_mode = SocketMode(self._slack.bolt, app_token, client)
+                self._socket_mode.start()
+            else:
+                dispatch = self._slack.dispatch
+        else:
+            log.warning("nobody can ask: give slack.app_token (Socket Mode) or slack.signing_secret (HTTP)")
+        self.http = serve_http(
+            http_app(reasons=self.unready, dispatch=dispatch, signing_secret=secret if dispatch else ""),
+            self.settings.http.host,
+            self.settings.http.port,
+        )
+        log.info("listening", host=self.settings.http.host, port=self.http.port)
+
+    def _renew_lease(self) -> None:
+        try:
+            self.store.take_lease(self.owner, self.clock(), LEASE * self.speed)
+        except LeaseHeld as held:
+            self._lost_lease = held
+            self._stopping.set()
+        except AlertbotError as error:
+            log.error("lease not renewed", error=str(error))
+
+    def wait(self, until: Callable[[float], bool] | None = None) -> None:
+        """Wait until `stop` is asked for (or `until(seconds waited)` says so). LeaseHeld when the lease was lost."""
+        began = time.monotonic()
+        while not self._stopping.wait(0.1):
+            if until and until(time.monotonic() - began):
+                break
+        if self._lost_lease:
+            raise self._lost_lease
+
+    def rest(self) -> None:
+        """Stop polling and delivering in the background; what is left can be delivered with `deliver_all`."""
+        self._scheduler.stop()
+        self._resting.set()
+        self._wake.set()
+        self._deliverer.join(STOP_WITHIN)
+
+    def ask_to_stop(self) -> None:
+        """Let `wait` return. Safe to call from a signal handler."""
+        self._stopping.set()
+
+    def stop(self) -> bool:
+        """Stop polling and delivering, in reverse order of starting. False when a poll or post still hangs.
+
+        Nothing is lost either way: what was decided is stored, and a post whose outcome is unknown is looked for at
+        the next start.
+        """
+        self._stopping.set()
+        self._wake.set()
+        deadline = time.monotonic() + STOP_WITHIN
+        self._scheduler.stop()
+        for part in (self.http, self._socket_mode):
+            if part:
+                part.stop(1.0)
+        if self._slack:
+            self._slack.close()
+        idle = True
+        if self._deliverer.is_alive():
+            self._deliverer.join(max(0.0, deadline - time.monotonic()))
+            idle = not self._deliverer.is_alive()
+        for tenant in self.tenants:
+            if tenant.polling.acquire(timeout=max(0.0, deadline - time.monotonic())):
+                tenant.polling.release()
+            else:
+                idle = False
+            tenant.source.close()
+        self.store.release_lease(self.owner)
+        if idle:
+            self.store.close()
+        return idle
+
+
+def build(
+    settings: Settings,
+    *,
+    notifier: Notifier | None = None,
+    clock: Clock = wall_clock,
+    speed: float = 1.0,
+) -> App:
+    """Every part, from settings. Raises FaultsFound (rules), StoreError (database)."""
+    rules = rules_of(settings)
+    store = open_store(settings)
+    tenants = [
+        Tenant(
+            name=tenant.name,
+            source=make_source(tenant, speed=speed),
+            rules=rules[tenant.name],
+            poll_every=tenant.poll_every,
+        )
+        for tenant in settings.tenants
+    ]
+    return App(settings, tenants, store, notifier or make_notifier(settings), clock, speed)
+
+
+def open_store(settings: Settings, *, create: bool = True) -> SqliteStore:
+    """The database that the settings name. StoreError when it is not there and not to be made."""
+    return SqliteStore(settings.path(settings.storage), create=create)
+
+
+def make_notifier(settings: Settings) -> SlackNotifier:
+    """Slack, as the settings say."""
+    return SlackNotifier(
+        settings.slack.bot_token.get_secret_value(),
+        api_url=settings.slack.api_url,
+        template_folders=template_folders(settings),
+    )
+
+
+def make_source(tenant: TenantSettings, *, speed: float = 1.0) -> EightByEight:
+    """The 8x8 client of one tenant. A fetch has to end before the next one is due."""
+    base_url = tenant.base_url or REGIONS[tenant.region or "us"]
+    return EightByEight(
+        tenant.name,
+        base_url,
+        tenant.token_url or TOKEN_URL,
+        tenant.api_key.get_secret_value(),
+        tenant.api_secret.get_secret_value(),
+        tenant_id=tenant.tenant_id,
+        timezone=tenant.timezone or "",
+        deadline_s=max(4.0, min(30.0, 0.8 * tenant.poll_every.total_seconds() / speed)),
+    )
+
+
+def rules_of(settings: Settings) -> Mapping[str, RuleSet]:
+    """Each tenant's rules. FaultsFound with every fault of every file."""
+    loaded: dict[Path, RuleSet] = {}
+    by_tenant = {}
+    for tenant in settings.tenants:
+        path = settings.path(tenant.rules or settings.rules)
+        if path not in loaded:
+            loaded[path] = load_rules([path])
+        by_tenant[tenant.name] = loaded[path]
+    return by_tenant
+
+
+def template_folders(settings: Settings) -> tuple[Path, ...]:
+    """`templates/` next to each tenant's rules."""
+    paths = {settings.path(tenant.rules or settings.rules) for tenant in settings.tenants}
+    return tuple(sorted((path if path.is_dir() else path.parent) / "templates" for path in paths))
+
+
+def make_view(
+    settings: Settings,
+    store: Store,
+    rules: Mapping[str, RuleSet],
+    *,
+    rules_since: datetime | None = None,
+    problems: tuple[str, ...] = (),
+) -> View:
+    """What answers may look at, from the store and the rules: the same for the slash command and for `ask`."""
+    tenants = []
+    for tenant in settings.tenants:
+        feed = store.feed(tenant.name)
+        tenants.append(TenantView(tenant.name, feed.good_at, feed.tried_at, feed.error, store.latest(tenant.name)))
+    every = {rule.id: rule for ruleset in rules.values() for rule in ruleset.rules}
+    return View(
+        tenants=tuple(tenants),
+        alerts=tuple(store.alerts()),
+        rules=RuleSet(tuple(every.values()), version=next(iter(rules.values())).version),
+        rules_since=rules_since,
+        waiting=store.totals().waiting,
+        command=settings.slack.command,
+        timezone=settings.timezone,
+        stale_after=settings.stale_after,
+        problems=problems,
+    )
+
+
+def change(store: Store, wish: Wish, asker: Asker, now: datetime) -> tuple[AckResult, Alert | None]:
+    """Carry out a wish."""
+    if isinstance(wish, Acknowledge):
+        return store.acknowledge(wish.alert_id, asker.user, wish.note, now)
+    return store.unacknowledge(wish.alert_id, asker.user, now)
+
+
+def check_slack(app: App) -> None:
+    """Ask Slack once who we are, so that a wrong token is said at the start and not at the first alert."""
+    if isinstance(app.notifier, SlackNotifier):
+        try:
+            app.notifier.check()
+        except NotifyError as error:
+            app.delivery_problem = str(error)
+            log.error("Slack", problem=str(error))
+
+
+def _is_dead(owner: str) -> bool:
+    """Whether `owner` is a process of this machine that is gone. Of another machine's nobody here can tell."""
+    host, _, process = owner.rpartition(", process ")
+    if host != socket.gethostname() or not process.isdigit():
+        return False
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+def _log_poll(polled: poll.Polled) -> None:
+    moved = [change for change in polled.changes if change.moved]
+    for each in moved:
+        log.info(
+            "alert",
+            tenant=polled.tenant,
+            rule=each.after.key.rule,
+            entity=each.after.entity_name,
+            state=str(each.after.state),
+            level=each.after.level.word,
+            reason=str(each.reason) if each.reason else None,
+            why=each.why,
+        )
+    line = log.info if polled.good else log.warning
+    line(
+        "poll",
+        tenant=polled.tenant,
+        entities=sum(len(snapshot) for snapshot in polled.snapshots.values()),
+        requests=len(polled.fetched.requests),
+        took_ms=round(polled.fetched.took_ms),
+        changes=len(moved),
+        notices=len(polled.notices),
+        **({} if polled.good else {"problems": "; ".join(polled.problems)}),
+    )

@@ -1,0 +1,78 @@
+"""The files that `alertbot init` writes: a commented alertbot.yaml, a first rule file, the Slack app manifest."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from pathlib import Path
+
+from alertbot.errors import UsageError
+from alertbot.web.manifest import manifest
+
+CONFIG = """\
+# alertbot's configuration. `alertbot check` reads it and says what is wrong with it.
+# ${NAME} reads the environment, ${NAME:-default} with a default, ${file:/run/secrets/x} a file.
+
+tenants:
+  - name: main
+    region: us                      # us | eu | ap | ca: where your 8x8 tenant lives
+    api_key: ${EIGHT_BY_EIGHT_KEY}        # 8x8 Admin Console > API Keys > Create App,
+    api_secret: ${EIGHT_BY_EIGHT_SECRET}  # product "Analytics for Contact Center"
+    # tenant_id: acme01             # only for multitenant customers
+    # timezone: Europe/Helsinki     # for .today metrics; default: the tenant's own
+    # poll_every: 15s               # at least 5s
+
+slack:
+  bot_token: ${SLACK_BOT_TOKEN}             # xoxb-…: OAuth & Permissions
+  app_token: ${SLACK_APP_TOKEN:-}           # xapp-…: Socket Mode, no public address needed
+  signing_secret: ${SLACK_SIGNING_SECRET:-} # instead: signed HTTP at POST /slack/events
+  default_channel: "#cc-alerts"     # invite the bot there
+  # ops_channel: "#cc-alerts-ops"   # where alertbot speaks of itself; default: default_channel
+  # command: /alertbot
+  # may_change: {users: [], usergroups: [], channels: []}   # who may acknowledge; empty: everybody
+
+rules: rules/
+storage: alertbot.db
+# timezone: UTC                     # for times where the reader's own zone is not known
+# stale_after: 2m                   # no good poll for so long: /readyz says so
+# http: {host: 127.0.0.1, port: 8080}   # /healthz, /readyz, /slack/events
+"""
+
+
+NEXT_STEPS = """
+Next:
+  1. 8x8 Admin Console > API Keys > Create App, product "Analytics for Contact Center";
+     export EIGHT_BY_EIGHT_KEY=… EIGHT_BY_EIGHT_SECRET=…
+  2. https://api.slack.com/apps > Create New App > From a manifest: slack-manifest.json; install it;
+     export SLACK_BOT_TOKEN=xoxb-… SLACK_APP_TOKEN=xapp-…; invite the bot to your channel
+  3. alertbot check, then alertbot poll --dry-run, then alertbot run"""
+
+
+def shipped_rules() -> Path:
+    """The folder of the rules that ship with alertbot."""
+    packed = Path(str(resources.files("alertbot"))) / "shipped_rules"
+    # In a checkout the rules stand beside the package, where people edit them.
+    return packed if packed.is_dir() else packed.parent.parent / "rules"
+
+
+def write_files(folder: Path) -> list[tuple[Path, bool]]:
+    """Write what is missing in `folder` and leave the rest: (path, whether it was written) each."""
+    files = {
+        folder / "alertbot.yaml": CONFIG,
+        folder / "slack-manifest.json": json.dumps(manifest("/alertbot", None), indent=2) + "\n",
+    }
+    if not (folder / "rules").exists():
+        for path in sorted(shipped_rules().glob("*.yaml")):
+            files[folder / "rules" / path.name] = path.read_text(encoding="utf-8")
+    done = []
+    for path, text in files.items():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("x", encoding="utf-8") as file:
+                file.write(text)
+            done.append((path, True))
+        except FileExistsError:
+            done.append((path, False))
+        except OSError as error:
+            raise UsageError(f"cannot write {path}: {error.strerror}") from None
+    return done
