@@ -1,0 +1,34 @@
+"""The commands; the one room that prints and exits."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+# Importing a module of commands is what makes them known; the order here is their order in `--help`.
+from alertbot.cli import demo, service, asking, rules, setup  # noqa: F401  # isort: skip
+from alertbot.cli.shell import PROBLEM, WRONG_USE, cli
+from alertbot.cli.show import err, show_faults
+from alertbot.errors import AlertbotError, FaultsFound, UsageError
+
+__all__ = ["cli", "main"]
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: no traceback ever reaches a user."""
+    try:
+        cli(args=args)
+    except FaultsFound as found:
+        show_faults(found.faults)
+        sys.exit(PROBLEM)
+    except UsageError as error:
+        err.print(str(error), markup=False, soft_wrap=True)
+        sys.exit(WRONG_USE)
+    except AlertbotError as error:
+        err.print(str(error), markup=False, soft_wrap=True)
+        sys.exit(PROBLEM)
+    except KeyboardInterrupt:
+        sys.exit(130)  # 128 + SIGINT, as shells count
+    except BrokenPipeError:  # `alertbot check | head`
+        sys.stderr.close()
+        sys.exit(PROBLEM)

@@ -1,0 +1,129 @@
+"""`run` and `poll`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from alertbot import logs
+from alertbot.alerts.alert import State
+from alertbot.app import App, build, check_slack
+from alertbot.cli.shell import PROBLEM, AsJson, Config, cli, leave, signals
+from alertbot.cli.show import STYLES, out, print_json
+from alertbot.config import config_path, load
+from alertbot.poll import Polled
+
+
+@cli.command()
+def run(
+    config: Config = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more in the log.")] = False,
+) -> None:
+    """The service: poll every tenant, tell Slack, answer the slash command, until it is told to stop."""
+    settings = load(config_path(config))
+    logs.configure(settings.secrets(), verbose=verbose)
+    app = build(settings)
+    with signals(app.ask_to_stop):
+        try:
+            app.take_lease()
+            app.listen()
+            check_slack(app)
+            app.start()
+            app.wait()
+        finally:
+            clean = app.stop()
+    leave(clean)
+
+
+@cli.command()
+def poll(
+    config: Config = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Store and send nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """One poll of every tenant: deliver what is due, say what was seen and decided. For cron and for trying things."""
+    settings = load(config_path(config))
+    logs.configure(settings.secrets(), quiet=True)
+    app = build(settings)
+    try:
+        if not dry_run:
+            app.take_lease()
+        outcomes = app.poll_once(dry_run=dry_run)
+        told, held_back = (None, None) if dry_run else (app.told, app.store.totals().waiting)
+        firing = {} if dry_run else {name: firing_now(app, name) for name in outcomes}
+    finally:
+        clean = app.stop()
+    if as_json:
+        print_json({name: _poll_json(each, firing.get(name), told, held_back) for name, each in outcomes.items()})
+    else:
+        for name, each in outcomes.items():
+            _show_polled(name, each)
+        if not dry_run:
+            out.print(f"told {told}, held back {held_back}" + (f": {app.delivery_problem}" if held_back else ""))
+    good = all(isinstance(each, Polled) and each.good for each in outcomes.values())
+    if not good or held_back:
+        raise typer.Exit(PROBLEM)
+    leave(clean)
+
+
+def firing_now(app: App, tenant: str) -> int:
+    return sum(alert.open for alert in app.store.alerts(tenant))
+
+
+def _poll_json(polled: Polled | str, firing: int | None, told: int | None, held_back: int | None) -> dict[str, Any]:
+    if isinstance(polled, str):
+        return {"problems": [polled]}
+    would_fire = sum(change.after.open for change in polled.changes)
+    return {
+        "entities": {scope: len(snapshot) for scope, snapshot in polled.snapshots.items()},
+        "requests": [
+            {
+                "endpoint": each.endpoint,
+                "page": each.page,
+                "keys": each.keys,
+                "entities": each.entities,
+                "bytes": each.bytes,
+                "took_ms": round(each.took_ms, 1),
+                "tries": each.tries,
+            }
+            for each in polled.fetched.requests
+        ],
+        "took_ms": round(polled.fetched.took_ms, 1),
+        "firing": would_fire if firing is None else firing,
+        "changes": [
+            {
+                "rule": each.after.key.rule,
+                "entity": each.after.entity_name,
+                "from": each.before.state if each.before else State.INACTIVE,
+                "to": each.after.state,
+                "level": each.after.level.word,
+                "reason": each.reason,
+                "why": each.why,
+            }
+            for each in polled.changes
+            if each.moved
+        ],
+        "told": told,
+        "held_back": held_back,
+        "problems": list(polled.problems),
+    }
+
+
+def _show_polled(name: str, polled: Polled | str) -> None:
+    if isinstance(polled, str):
+        out.print(f"{name}: {polled}", markup=False, soft_wrap=True)
+        return
+    seen = ", ".join(f"{len(snapshot)} {scope}s" for scope, snapshot in polled.snapshots.items()) or "nothing"
+    requests = polled.fetched.requests
+    out.print(
+        f"{name}: saw {seen} in {len(requests)} requests, {polled.fetched.took_ms:.0f} ms", markup=False, soft_wrap=True
+    )
+    for problem in polled.problems:
+        out.print(f"  problem: {problem}", markup=False, soft_wrap=True, style="yellow")
+    for each in polled.changes:
+        if each.moved:
+            after = each.after
+            what = f"{after.about.title}: {after.entity_name}"
+            text = f"  {after.state:<10} {after.level.word:<8} {what}: {each.why}"
+            out.print(text, markup=False, soft_wrap=True, style=STYLES[after.level] if after.open else "")

@@ -1,0 +1,35 @@
+"""`init` and `manifest`: what an administrator runs once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from alertbot.cli.shell import Config, cli
+from alertbot.cli.show import out, print_json
+from alertbot.config import config_path, load
+from alertbot.starter import NEXT_STEPS, write_files
+from alertbot.web.manifest import manifest
+
+
+@cli.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="Where.")] = Path(),
+) -> None:
+    """Write a commented alertbot.yaml, the first rules and the Slack app manifest; leave what is there."""
+    for path, written in write_files(folder):
+        out.print(f"{'wrote' if written else 'kept '} {path}", soft_wrap=True)
+    out.print(NEXT_STEPS, soft_wrap=True)
+
+
+@cli.command(name="manifest")
+def manifest_(
+    url: Annotated[str | None, typer.Option(metavar="URL", help="Public address for signed HTTP.")] = None,
+    config: Config = None,
+) -> None:
+    """The Slack app manifest: Socket Mode, unless a URL is given."""
+    path = config_path(config)
+    command = load(path, secrets=False).slack.command if config or path.exists() else "/alertbot"
+    print_json(manifest(command, url))

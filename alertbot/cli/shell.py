@@ -1,0 +1,80 @@
+"""The command line itself: options that commands share, exit statuses, and errors as one clear line.
+
+Exit status: 0 fine, 1 it found or met a problem, 2 it was used wrongly (usage, configuration).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from alertbot import __version__
+from alertbot.cli.show import out
+from alertbot.errors import UsageError
+from alertbot.rules.units import parse_duration
+
+PROBLEM, WRONG_USE = 1, 2
+
+cli = typer.Typer(
+    name="alertbot",
+    help="Threshold alerts in Slack for contact centres that run on 8x8. Try `alertbot demo` first.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", metavar="FILE", help="Default: $ALERTBOT_CONFIG, else ./alertbot.yaml."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Answer for a machine.")]
+
+
+def _version(value: bool) -> None:
+    if value:
+        out.print(f"alertbot {__version__}")
+        raise typer.Exit
+
+
+@cli.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which.")] = False,
+) -> None:
+    pass
+
+
+def seconds(text: str, option: str) -> float:
+    try:
+        return parse_duration(text).total_seconds()
+    except ValueError:
+        raise UsageError(f"{option} takes a duration such as 60s or 2m, not {text!r}") from None
+
+
+def leave(clean: bool) -> None:
+    if not clean:
+        # A poll or a post still hangs in a thread that Python would wait for. All that matters is stored.
+        sys.stdout.flush()
+        os._exit(0)
+
+
+@contextmanager
+def signals(stop: Callable[[], None]) -> Iterator[None]:
+    """SIGTERM and Ctrl-C ask to stop; a second one ends at once."""
+
+    def handle(number: int, _: object) -> None:
+        stop()
+        signal.signal(number, signal.SIG_DFL)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
