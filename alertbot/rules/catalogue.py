@@ -24,6 +24,11 @@ class Scope(StrEnum):
     GROUP_AGENT = "group_agent"
     QUEUE_TOTALS = "queue_totals"
     AGENT_TOTALS = "agent_totals"
+    FEED = "feed"  # a tenant's polls themselves; only the built-in rules of `alerts/feed.py` look at it
+
+
+RULE_SCOPES = tuple(scope for scope in Scope if scope is not Scope.FEED)
+"""The scopes that 8x8 serves, and that a rule file may name."""
 
 
 class ValueType(StrEnum):
@@ -70,7 +75,7 @@ class Catalogue:
 
     def lookup(self, scope: Scope, key: str) -> Metric | None:
         """The metric of that exact spelling, or None."""
-        return self.metrics[scope].get(key)
+        return self.metrics.get(scope, {}).get(key)
 
     def nearest(self, scope: Scope, key: str) -> str | None:
         """The known key of this scope that `key` most likely meant, or None where nothing is near."""
@@ -90,9 +95,9 @@ class Catalogue:
 def catalogue() -> Catalogue:
     """The catalogue that ships with alertbot."""
     text = resources.files("alertbot.rules").joinpath("catalogue.csv").read_text(encoding="utf-8")
-    metrics: dict[Scope, dict[str, Metric]] = {scope: {} for scope in Scope}
+    metrics: dict[Scope, dict[str, Metric]] = {scope: {} for scope in RULE_SCOPES}
     for row in csv.DictReader(text.splitlines()):
-        if row["scope"] not in set(Scope):
+        if row["scope"] not in set(RULE_SCOPES):
             continue  # the two sections of /agents-in-queue-groups: the keys of queue_agent again
         scope = Scope(row["scope"])
         metric = Metric(

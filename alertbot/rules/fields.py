@@ -14,13 +14,14 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from alertbot.errors import Fault
-from alertbot.rules.catalogue import Scope, ValueType
+from alertbot.rules.catalogue import RULE_SCOPES, Scope, ValueType
 from alertbot.rules.document import Mapping, Node, Place, Scalar, Sequence, make_fault, short
 from alertbot.rules.rule import Level, Match, NoData
 from alertbot.rules.tree import Literal
 from alertbot.rules.units import WRITE_A_DURATION, parse_duration, parse_number
 
 ID = r"[a-z0-9]+(?:-[a-z0-9]+)*"
+RESERVED = "feed-"  # of the built-in rules about the polls themselves
 PARAM_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 CHANNEL = r"#[^\s,#]{1,80}|[CGD][A-Z0-9]{6,}"
 MENTION = r"<@[UW][A-Z0-9]+>|<!subteam\^S[A-Z0-9]+>|<!(?:here|channel|everyone)>"
@@ -171,12 +172,13 @@ def read_duration(key: Scalar, node: Node, report: Report) -> timedelta | None:
 E_ = TypeVar("E_", Scope, NoData)
 
 
-def _enum(kind: type[E_]) -> Reader:
-    words = [each.value for each in kind]
+def _enum(choices: Iterable[E_]) -> Reader:
+    by_word = {each.value: each for each in choices}
+    words = list(by_word)
 
     def read(key: Scalar, node: Node, report: Report) -> E_ | None:
         if isinstance(node, Scalar) and node.text in words:
-            return kind(node.text)
+            return by_word[node.text]
         near = did_you_mean(node.text, words) if isinstance(node, Scalar) else ""
         refuse(key, node, report, f"{', '.join(words[:-1])} or {words[-1]}", near)
         return None
@@ -197,6 +199,9 @@ def read_level(key: Scalar, node: Node, report: Report) -> Level | None:
 
 def read_id(key: Scalar, node: Node, report: Report) -> str | None:
     text = read_text(key, node, report)
+    if text is not None and text.startswith(RESERVED):
+        report.add(node.place, f'ids that begin with "{RESERVED}" belong to alertbot\'s own rules', "", text)
+        return None
     if text is None or re.fullmatch(ID, text):
         return text
     slug = "-".join(re.findall(r"[a-z0-9]+", text.casefold()))
@@ -399,9 +404,19 @@ LEVEL_KEYS = (
     Field("for", read_duration, _DURATION, "How long it must hold before the alert fires; default: at once."),
 )
 RULE_KEYS = (
-    Field("id", read_id, {"type": "string", "pattern": f"^{ID}$"}, "The name of the rule, unique over all files."),
+    Field(
+        "id",
+        read_id,
+        {"type": "string", "pattern": f"^(?!{RESERVED}){ID}$"},
+        "The name of the rule, unique over all files.",
+    ),
     Field("title", read_text, _TEXT, "The heading of the card; default: the id, in words."),
-    Field("scope", _enum(Scope), {"enum": [each.value for each in Scope]}, "The kind of thing this rule looks at."),
+    Field(
+        "scope",
+        _enum(RULE_SCOPES),
+        {"enum": [each.value for each in RULE_SCOPES]},
+        "The kind of thing this rule looks at.",
+    ),
     Field("match", read_match, {"$ref": "#/definitions/match"}, "Which queues, groups or agents; default: all."),
     Field("known", read_bool, {"type": "boolean"}, "false: metric keys that the catalogue does not have are allowed."),
     Field("guard", read_condition, _CONDITION, "While this is not true, the rule takes no decision."),

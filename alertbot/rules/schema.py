@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from alertbot.rules.catalogue import Catalogue, Metric, Scope, catalogue
+from alertbot.rules.catalogue import RULE_SCOPES, Catalogue, Metric, Scope, catalogue
 from alertbot.rules.fields import (
     DEFAULT_KEYS,
     FILE_KEYS,
@@ -44,7 +44,7 @@ def rules_schema() -> dict[str, Any]:
                 "examples": [{"warn": "60s", "crit": "120s"}],
             },
             "condition": {"type": "string", "minLength": 1},
-            **{_name(scope): _condition(known, scope) for scope in Scope},
+            **{_name(scope): _condition(known, scope) for scope in RULE_SCOPES},
         },
     }
 
@@ -67,7 +67,7 @@ def _rule() -> dict[str, Any]:
             for level in LEVELS
         ),
     ]
-    return {**_object(RULE_KEYS, ["id", "scope"]), "anyOf": forms, "allOf": [_keys_of(scope) for scope in Scope]}
+    return {**_object(RULE_KEYS, ["id", "scope"]), "anyOf": forms, "allOf": [_keys_of(scope) for scope in RULE_SCOPES]}
 
 
 def _keys_of(scope: Scope) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from alertbot.rules.catalogue import Scope, catalogue
+from alertbot.rules.catalogue import RULE_SCOPES, Scope, catalogue
 from alertbot.rules.fields import RULE_KEYS
 from alertbot.rules.schema import rules_schema
 from tests.golden import DATA
@@ -32,6 +32,7 @@ SEEN_BY_SCHEMA = [
     "key-of-a-later-time",
     "key-of-a-level",
     "known-as-word",
+    "id-reserved",
     "level-without-when",
     "list-at-root",
     "match-as-list",
@@ -40,6 +41,7 @@ SEEN_BY_SCHEMA = [
     "no-levels",
     "no-rules",
     "rules-empty",
+    "scope-feed",
     "scope-unknown",
     "unknown-key",
     "when-and-levels",
@@ -86,7 +88,7 @@ def test_every_key_is_in_it_with_a_sentence() -> None:
     assert all(each["description"].endswith((".", "fire.")) for each in rule["properties"].values())
 
 
-@pytest.mark.parametrize("scope", Scope)
+@pytest.mark.parametrize("scope", RULE_SCOPES)
 def test_the_keys_of_a_scope_are_offered(scope: Scope) -> None:
     """By both means that editors know: examples, and snippets that say what a key means."""
     condition = rules_schema()["definitions"][f"condition_{scope}"]
