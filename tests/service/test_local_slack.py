@@ -1,0 +1,115 @@
+"""The whole bot asked and pressed from a Slack that others wrote (`local-slack`), over both transports."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from slack_sdk.signature import SignatureVerifier
+
+from alertbot.simulator.server import SimulatorOptions, serve
+from tests.foreign import LocalSlack, free_port, local_slack, lonely_network
+from tests.service.bot import RULES, Bot, bot, get, until
+from tests.simulator.kit import HandClock
+
+QUEUE = "Sales EU"
+
+
+@contextmanager
+def asked(folder: Path, transport: str) -> Iterator[tuple[LocalSlack, Bot, int]]:
+    """A running bot with one alert that fires; the port is where it answers HTTP."""
+    clock = HandClock(datetime.now(UTC))
+    with lonely_network(), serve(SimulatorOptions(clock=clock, scenario="demo", queue_names={0: QUEUE})) as centre:
+        port = free_port()
+        url = f"http://127.0.0.1:{port}/slack/events"
+        mode = {"Socket Mode": "socket", "signed HTTP": "events"}[transport]
+        with local_slack(folder, mode=mode, request_url=url if mode == "events" else "") as slack:  # type: ignore[arg-type]
+            told = {"bot_token": slack.bot_token, "api_url": slack.api_url}
+            if mode == "socket":
+                told["app_token"] = slack.app_token
+            else:
+                told["signing_secret"] = slack.signing_secret
+            rules = RULES % centre.centre.find_queue("#1").id
+            with bot(folder, centre, told, port=port, rules=rules) as made:
+                clock.forward(seconds=100)
+                made.start()
+                until("ready", lambda: get(port, "/readyz")[0] == 200)
+                yield slack, made, port
+
+
+def texts(slack: LocalSlack) -> list[str]:
+    return [message["text"] for message in slack.messages()]
+
+
+def button(message: dict[str, Any]) -> dict[str, Any]:
+    blocks = [*message["blocks"], *(b for a in message.get("attachments", ()) for b in a.get("blocks", ()))]
+    return next(
+        element
+        for block in blocks
+        if block["type"] == "actions"
+        for element in block["elements"]
+        if element.get("action_id") == "acknowledge"
+    )
+
+
+@pytest.mark.parametrize("transport", ["Socket Mode", "signed HTTP"])
+def test_people_ask_and_acknowledge(tmp_path: Path, transport: str) -> None:
+    """status, queue NAME, a typo with its nearest subcommand, and the button: one owner, the card says who."""
+    with asked(tmp_path, transport) as (slack, made, _):
+        (card,) = until("a card", slack.messages)
+        assert "Warning: Longest wait in queue" in card["text"]
+        began = time.monotonic()
+        slack.command("status")
+        slack.command(f"queue {QUEUE}")
+        slack.command("sttus")
+        took = time.monotonic() - began
+        answers = until("three answers", lambda: texts(slack)[1:] if len(texts(slack)) == 4 else None)
+        assert "acme: last good poll" in answers[0]
+        assert answers[1].startswith(f"Queue {QUEUE}")
+        assert "status" in answers[2]
+        assert took < 9  # three answers, each within Slack's 3 s
+        slack.press(card, button(card), user="alice")
+        until("the line in the thread", lambda: any("U01ALICE" in text for text in texts(slack)))
+        slack.press(card, button(card), user="bob")
+        until("the loser told who won", lambda: sum("U01ALICE" in text for text in texts(slack)) >= 2)
+        assert not made.logged("Traceback")
+
+
+def test_only_slack_is_heard(tmp_path: Path) -> None:
+    """A request that Slack did not sign, in any shape, is 401; one that it signed is answered."""
+    with asked(tmp_path, "signed HTTP") as (slack, made, port):
+        verifier = SignatureVerifier(slack.signing_secret)
+        body = b"command=%2Falertbot&text=status&user_id=U01ALICE&channel_id=C01ALERTS&team_id=T0ACME&trigger_id=1.2"
+        now = str(int(time.time()))
+        signed = verifier.generate_signature(timestamp=now, body=body)
+        old = str(int(time.time()) - 3600)
+        not_text = b"command=%2Falertbot\xff\xfe"
+        requests_ = {
+            "wrong signature": (body, now, "v0=" + "0" * 64),
+            "old timestamp": (body, old, verifier.generate_signature(timestamp=old, body=body)),
+            "timestamp is no number": (body, "yesterday", signed),
+            "signature is not ASCII": (body, now, "v0=é".encode("latin-1").decode("latin-1")),
+            "body is not UTF-8": (not_text, now, signed),
+            "nothing": (body, None, None),
+        }
+        with requests.Session() as session:
+            session.trust_env = False
+            url = f"http://127.0.0.1:{port}/slack/events"
+
+            def status(body: bytes, timestamp: str | None, signature: str | None) -> int:
+                headers = {"Content-Type": "application/x-www-form-urlencoded"}
+                if timestamp:
+                    headers["X-Slack-Request-Timestamp"] = timestamp
+                if signature:
+                    headers["X-Slack-Signature"] = signature
+                return session.post(url, data=body, headers=headers, timeout=5).status_code
+
+            assert {name: status(*request) for name, request in requests_.items()} == dict.fromkeys(requests_, 401)
+            assert status(body, now, signed) == 200
+        assert not made.logged("Traceback")
