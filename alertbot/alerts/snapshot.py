@@ -88,7 +88,10 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class RequestStats:
-    """One HTTP request of a poll, for `poll --json`."""
+    """One HTTP request of a poll, for `poll --json`.
+
+    `endpoint` has `{id}` for ids. `scopes` are those that it serves; none for the token, and for names alone.
+    """
 
     endpoint: str
     page: int
@@ -97,6 +100,7 @@ class RequestStats:
     bytes: int
     took_ms: float
     tries: int = 1
+    scopes: tuple[Scope, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,8 @@ class Fetched:
     """What one poll of one tenant brought.
 
     A scope is in `snapshots` (whole or partial) or, when nothing of it came, in `failures` with a sentence that says
-    why. `failures` changes no alert. `refused`: the credentials were refused.
+    why. `failures` changes no alert. `refused`: the credentials were refused. `notes` are worth a line in the log,
+    `problems` are for people to mend (a rule names an id that 8x8 does not know); the source says each of both once.
     """
 
     at: datetime
@@ -114,6 +119,9 @@ class Fetched:
     took_ms: float = 0.0
     refused: bool = False
     retry_after: float | None = None  # seconds that the source asked us to stay away
+    clock_skew_s: float | None = None  # how far the source's clock is ahead of ours; None: it did not say
+    notes: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
 
     @property
     def whole(self) -> bool:

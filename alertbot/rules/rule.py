@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import IntEnum, StrEnum
 
 from alertbot.rules.catalogue import Scope
-from alertbot.rules.expression import Condition, Literal, keys_of
+from alertbot.rules.tree import Condition, Key, Literal, Param, Window, reads, walk
 
 
 class Level(IntEnum):
@@ -40,6 +40,17 @@ class Match:
     ids: tuple[str, ...] = ()
     exclude_names: tuple[str, ...] = ()
     exclude_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Only:
+    """The only entities of a scope that rules look at, by id. Empty: all of them.
+
+    `parents`: the queues of queue_agents, the groups of group_agents.
+    """
+
+    ids: frozenset[str] = frozenset()
+    parents: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +107,28 @@ class Rule:
         """That level's rule, or None where this rule has no such level."""
         return next((each for each in self.levels if each.level is level), None)
 
+    def conditions(self) -> Iterator[Condition]:
+        """Every condition of the rule: levels, guard, clear."""
+        yield from (each.when for each in self.levels)
+        yield from (each for each in (self.guard, self.clear) if each is not None)
+
+    def reads(self) -> Iterator[tuple[Scope, Key | Window]]:
+        """The keys and windows that this rule reads, each with its scope: those of counted agents are of theirs."""
+        for condition in self.conditions():
+            yield from reads(condition, self.scope)
+
     def keys(self) -> frozenset[str]:
-        """The metric keys that this rule reads."""
-        conditions = [each.when for each in self.levels]
-        conditions += [each for each in (self.guard, self.clear) if each is not None]
-        return frozenset().union(*(keys_of(each) for each in conditions))
+        """The metric keys that this rule reads of its own scope."""
+        return frozenset(each.key for scope, each in self.reads() if scope is self.scope and isinstance(each, Key))
+
+    def reads_of(self, scope: Scope) -> bool:
+        """Whether it reads anything of that scope."""
+        return any(of is scope for of, _ in self.reads())
+
+    def varying(self) -> frozenset[str]:
+        """The parameters that conditions use and some override changes."""
+        used = {each.name for condition in self.conditions() for each in walk(condition) if isinstance(each, Param)}
+        return frozenset(name for override in self.overrides for name in override.params if name in used)
 
 
 @dataclass(frozen=True)
@@ -120,8 +148,37 @@ class RuleSet:
         return tuple(scope for scope in Scope if scope in used)
 
     def metrics(self) -> Mapping[Scope, frozenset[str]]:
-        """What has to be fetched: the keys that rules read, by scope."""
-        return {
-            scope: frozenset().union(*(rule.keys() for rule in self.rules if rule.scope is scope))
-            for scope in self.scopes()
-        }
+        """What has to be fetched: the keys that rules read, by scope. Rules that count agents need theirs too."""
+        found: dict[Scope, set[str]] = {}
+        for rule in self.rules:
+            found.setdefault(rule.scope, set())
+            for scope, each in rule.reads():
+                if isinstance(each, Key):
+                    found.setdefault(scope, set()).add(each.key)
+        return {scope: frozenset(found[scope]) for scope in Scope if scope in found}
+
+    def windows(self) -> Mapping[Scope, frozenset[Window]]:
+        """What has to be remembered of earlier polls: the windows that rules look at, by scope."""
+        found: dict[Scope, set[Window]] = {}
+        for rule in self.rules:
+            for scope, each in rule.reads():
+                if isinstance(each, Window):
+                    found.setdefault(scope, set()).add(each)
+        return {scope: frozenset(windows) for scope, windows in found.items()}
+
+    def only(self) -> Mapping[Scope, Only]:
+        """The scopes of which rules look at a few entities only: each of their rules names ids, and no names.
+
+        Rules that count the agents of a few queues or groups need the agents of these parents.
+        """
+        few = {}
+        for scope in self.metrics():
+            own = [rule.match for rule in self.rules if rule.scope is scope]
+            counting = [rule.match for rule in self.rules if rule.scope is not scope and rule.reads_of(scope)]
+            if any(match.names or not match.ids for match in (*own, *counting)) or (own and counting):
+                continue
+            few[scope] = Only(
+                frozenset().union(*(match.ids for match in own)),
+                frozenset().union(*(match.ids for match in counting)),
+            )
+        return few
