@@ -74,6 +74,8 @@ class About:
     template: str = "alert"
     runbook: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    detail: str = ""  # of feed alerts: how it stands, in words
+    advice: str = ""  # of feed alerts: what to do
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,8 @@ class CardFacts:
     level, "Critical"; value: "2m 10s", "no data" where it is missing, "" where the condition compares nothing that
     could be shown; comparison: "above 2m", or "no longer above 2m", or ""; exceeds: which of the two; highest: the
     highest level's word where that is above the present one, else ""; since, until, peak_at: times or none;
-    peak_label: "Peak", or "Lowest" where less is worse; labels: "team=sales", the first eight and how many more.
+    peak_label: "Peak", or "Lowest" where less is worse; labels: "team=sales", the first eight and how many more;
+    detail, advice: how it stands and what to do, in words, for the alerts about alertbot's own polls, else "".
     """
 
     id: str
@@ -109,6 +110,8 @@ class CardFacts:
     note: str
     runbook: str
     labels: tuple[str, ...]
+    detail: str
+    advice: str
 
 
 @dataclass(frozen=True)
@@ -181,6 +184,8 @@ def card_facts(view: CardView) -> CardFacts:
         note=clip(cleaned(alert.ack_note), _NOTE),
         runbook=alert.about.runbook if len(alert.about.runbook) <= _CONDITION else "",
         labels=_labels(alert.about.labels),
+        detail=clip(cleaned(alert.about.detail), _NOTE),
+        advice=clip(cleaned(alert.about.advice), _NOTE),
     )
 
 

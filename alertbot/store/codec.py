@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from alertbot.alerts.alert import About, Alert, Fingerprint, Measure, Notice, NoticeKind, Reason, State
 from alertbot.alerts.delivery import Card, Posted
+from alertbot.alerts.feed import Health
 from alertbot.alerts.snapshot import Column, Presence, Snapshot
 from alertbot.errors import StoreError
 from alertbot.rules.catalogue import Scope, ValueType
@@ -32,7 +33,7 @@ NOTICE_COLUMNS = (
     *("id", "tenant", "kind", "alert_id", "card_id", "channel", "reason", "level", "at", "text", "measure", "mention"),
     *("broadcast", "done_by", "state", "error", "settled_at"),
 )
-FEED_COLUMNS = ("tenant", "tried_at", "good_at", "error", "took_ms", "requests", "entities", "empty_polls")
+FEED_COLUMNS = ("tenant", "tried_at", "good_at", "error", "took_ms", "requests", "entities", "empty_polls", "health")
 SNAPSHOT_COLUMNS = (
     *("tenant", "scope", "at", "complete", "problems", "entities", "number_keys", "numbers", "number_presence"),
     *("text_keys", "texts", "text_presence"),
@@ -125,6 +126,8 @@ def alert_values(alert: Alert) -> tuple[Any, ...]:
                 "template": about.template,
                 "runbook": about.runbook,
                 "labels": dict(about.labels),
+                **({"detail": about.detail} if about.detail else {}),
+                **({"advice": about.advice} if about.advice else {}),
             }
         ),
     )
@@ -265,6 +268,7 @@ def feed_values(feed: Feed) -> tuple[Any, ...]:
         feed.requests,
         _pack(dict(feed.entities)),
         _pack(dict(feed.empty_polls)),
+        _pack(feed.health),
     )
 
 
@@ -280,6 +284,7 @@ def feed_of(row: sqlite3.Row) -> Feed:
         requests=row["requests"],
         entities=_by_scope(row["entities"]),
         empty_polls=_by_scope(row["empty_polls"]),
+        health=msgspec.json.decode(row["health"], type=Health),
     )
 
 

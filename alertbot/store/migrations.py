@@ -176,3 +176,9 @@ def step_001_first_light(db: Database) -> None:
     """Feeds, alerts, cards, notices, channels, snapshots, lease, counters."""
     for statement in _STEP_1:
         db.execute(dedent(statement).strip())
+
+
+@migrations()
+def step_003_feed_health(db: Database) -> None:
+    """What is remembered of a tenant's polls from one to the next, as JSON."""
+    db.execute("ALTER TABLE feeds ADD COLUMN health TEXT NOT NULL DEFAULT '{}'")

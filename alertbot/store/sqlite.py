@@ -111,7 +111,7 @@ class SqliteStore:
         feed = codec.feed_values(record.feed)
         with self._db.write() as conn:
             recording.write_feed(conn, feed)
-            recording.count(conn, record.tenant, "polls")
+            recording.count(conn, record.tenant, "polls", int(record.polled))
             if changes or record.notices:
                 ids = recording.write_changes(conn, record.tenant, changes, values, record.now, record.refresh)
                 recording.add_notices(conn, record.tenant, record.notices, ids, record.now, record.refresh)

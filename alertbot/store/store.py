@@ -10,6 +10,7 @@ from typing import Protocol
 
 from alertbot.alerts.alert import Alert, Change, Fingerprint, Notice
 from alertbot.alerts.delivery import Due, Posted
+from alertbot.alerts.feed import Health
 from alertbot.alerts.snapshot import Snapshot
 from alertbot.rules.catalogue import Scope
 
@@ -26,6 +27,7 @@ class Feed:
     requests: int = 0
     entities: Mapping[Scope, int] = field(default_factory=dict)
     empty_polls: Mapping[Scope, int] = field(default_factory=dict)
+    health: Health = field(default_factory=Health)
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class PollRecord:
     notices: Sequence[Notice] = ()
     snapshots: Mapping[Scope, Snapshot] = field(default_factory=dict)  # become the latest of their scopes
     refresh: timedelta = timedelta(seconds=60)  # a changed value alone edits a card at most this often
+    polled: bool = True  # False: nothing was asked for, only the time that went by was looked at
 
 
 class AckResult(StrEnum):
