@@ -6,13 +6,16 @@ decided is told later.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from alertbot.alerts.alert import Change, Notice
+from alertbot.alerts import feed as feeds
+from alertbot.alerts.alert import Alert, Change, Notice
 from alertbot.alerts.decide import decide
 from alertbot.alerts.evaluate import Selector, evaluate_all
+from alertbot.alerts.feed import Health, Limits
+from alertbot.alerts.feed_wording import tell
 from alertbot.alerts.snapshot import Fetched, Snapshot
 from alertbot.alerts.transition import advance, judge
 from alertbot.rules.catalogue import Scope
@@ -20,10 +23,12 @@ from alertbot.rules.rule import RuleSet
 from alertbot.sources.source import Source
 from alertbot.store.store import Feed, PollRecord, Store
 
+DEFAULT_LIMITS = Limits()
+
 
 @dataclass(frozen=True)
 class Polled:
-    """What one poll saw and decided."""
+    """What one poll saw and decided; `changes` has those of feed health first."""
 
     tenant: str
     now: datetime
@@ -31,11 +36,12 @@ class Polled:
     snapshots: Mapping[Scope, Snapshot]
     changes: tuple[Change, ...]
     notices: tuple[Notice, ...]
+    health: Health
 
     @property
     def good(self) -> bool:
         """The tenant was polled whole."""
-        return not self.fetched.failures and all(snapshot.complete for snapshot in self.snapshots.values())
+        return self.health.good > 0
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -45,6 +51,18 @@ class Polled:
             f"{scope}: {problem}" for scope, snapshot in self.snapshots.items() for problem in snapshot.problems
         )
         return failed + partial
+
+    @property
+    def error(self) -> str:
+        """Why it was not good, in one sentence; "" when it was."""
+        incomplete = {scope: snapshot for scope, snapshot in self.snapshots.items() if not snapshot.complete}
+        partial = [problem for snapshot in incomplete.values() for problem in snapshot.problems]
+        reasons = list(dict.fromkeys([*self.fetched.failures.values(), *partial]))
+        if self.good:
+            return ""
+        if not reasons:
+            return "8x8 refused the credentials" if self.fetched.refused else "not all came"
+        return reasons[0] + (f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else "")
 
 
 def run(
@@ -57,23 +75,47 @@ def run(
     refresh: timedelta,
     now: datetime,
     selector: Selector | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    ops_channel: str = "",
     dry_run: bool = False,
 ) -> Polled:
     """Poll one tenant: fetch, evaluate, advance its alerts, decide who is told, and record all of it at once.
 
-    A failed fetch changes no alert. `selector` remembers between polls which
-    entities the rules cover. `dry_run` records nothing. Raises StoreError; what 8x8 does never raises.
+    A failed fetch changes no alert but those of feed health, which are told in `ops_channel` ("": `default_channel`).
+    `selector` remembers between polls which entities the rules cover. `dry_run` records nothing. Raises StoreError;
+    what 8x8 does never raises.
     """
     fetched = source.fetch(rules.metrics(), now)
     feed = store.feed(tenant)
+    alerts = store.alerts(tenant)
     snapshots = {
         scope: judge(snapshot, feed.entities.get(scope, 0), feed.empty_polls.get(scope, 0))
         for scope, snapshot in fetched.snapshots.items()
     }
-    seen = evaluate_all(rules, snapshots, selector)
-    changes = advance(store.alerts(tenant), seen, rules, now, tenant=tenant, failed_scopes=frozenset(fetched.failures))
-    notices = decide(changes, rules, store.cards(tenant), default_channel, now)
-    polled = Polled(tenant, now, fetched, snapshots, tuple(changes), tuple(notices))
+
+    # The feed first: while it is ill, nothing may say "missing".
+    health = feeds.observe(feed.health, fetched, snapshots, limits, now)
+    feed_rules = feeds.feed_rules(limits, ops_channel or default_channel)
+    feed_changes = _advance_feed(tenant, health, alerts, feed_rules, limits, now)
+    judged: RuleSet = rules
+    visible: Mapping[Scope, Snapshot] = snapshots
+    if feeds.explained(alerts, feed_changes, health):
+        judged, visible = feeds.blindfold(rules, snapshots)
+
+    seen = evaluate_all(judged, visible, selector)
+    others = [alert for alert in alerts if not feeds.is_feed(alert)]
+    changes = advance(others, seen, judged, now, tenant=tenant, failed_scopes=frozenset(fetched.failures))
+    health = feeds.gathered(health, changes)
+    polled = Polled(tenant, now, fetched, snapshots, (), (), health)
+    changes = [*tell(feed_changes, health, polled.error, fetched.took_ms, limits, now), *changes]
+    all_rules = replace(rules, rules=(*feed_rules.rules, *rules.rules))
+    notices = decide(changes, all_rules, store.cards(tenant), default_channel, now)
+    polled = replace(
+        polled,
+        changes=tuple(changes),
+        notices=tuple(notices),
+        health=feeds.settled(health, alerts, feed_changes),
+    )
     if not dry_run:
         store.record(
             PollRecord(
@@ -89,6 +131,29 @@ def run(
     return polled
 
 
+def pause(
+    tenant: str, store: Store, *, limits: Limits, ops_channel: str, refresh: timedelta, now: datetime
+) -> tuple[Change, ...]:
+    """A poll's turn in which the tenant is left in peace: the time goes by all the same, and is told. StoreError."""
+    feed = store.feed(tenant)
+    alerts = [alert for alert in store.alerts(tenant) if feeds.is_feed(alert)]
+    feed_rules = feeds.feed_rules(limits, ops_channel)
+    found = _advance_feed(tenant, feed.health, alerts, feed_rules, limits, now)
+    changes = tell(found, feed.health, feed.error, feed.took_ms, limits, now)
+    if changes:
+        notices = decide(changes, feed_rules, store.cards(tenant), ops_channel, now)
+        store.record(PollRecord(tenant, now, feed, changes, notices, refresh=refresh, polled=False))
+    return tuple(changes)
+
+
+def _advance_feed(
+    tenant: str, health: Health, alerts: Sequence[Alert], rules: RuleSet, limits: Limits, now: datetime
+) -> list[Change]:
+    mine = [alert for alert in alerts if feeds.is_feed(alert)]
+    row = feeds.snapshot_of(tenant, health, limits, now)
+    return advance(mine, evaluate_all(rules, {Scope.FEED: row}), rules, now, tenant=tenant)
+
+
 def _next_feed(feed: Feed, polled: Polled) -> Feed:
     """How the tenant's polls go, this one included."""
     entities, empty_polls = dict(feed.entities), dict(feed.empty_polls)
@@ -100,9 +165,10 @@ def _next_feed(feed: Feed, polled: Polled) -> Feed:
         feed,
         tried_at=polled.now,
         good_at=polled.now if polled.good else feed.good_at,
-        error="; ".join(polled.problems) if not polled.good else "",
+        error=polled.error,
         took_ms=polled.fetched.took_ms,
         requests=len(polled.fetched.requests),
         entities=entities,
         empty_polls=empty_polls,
+        health=polled.health,
     )

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 
 import numpy as np
 
@@ -271,6 +272,7 @@ def _cell(value: float | None) -> Column:
     return Column(np.array([np.nan if value is None else value]), np.array([presence], dtype=np.uint8))
 
 
+@lru_cache(maxsize=256)
 def feed_rules(limits: Limits, channel: str) -> RuleSet:
     """The built-in rules, told in `channel`."""
     stale = write_duration(limits.patience)
