@@ -1,0 +1,27 @@
+# alertbot in a container: no root, nothing written but /data, healthy while it answers.
+#   docker build -t alertbot .
+#   docker run --read-only --tmpfs /tmp -v alertbot-data:/data -v "$PWD/rules:/config/rules:ro" \
+#     -v "$PWD/alertbot.yaml:/config/alertbot.yaml:ro" --env-file secrets.env -p 8080:8080 alertbot
+# alertbot.yaml then says `storage: /data/alertbot.db` and `http: {host: 0.0.0.0}`.
+FROM python:3.13-slim AS build
+WORKDIR /src
+RUN python -m venv /opt/alertbot
+COPY requirements.lock pyproject.toml README.md ./
+COPY alertbot alertbot
+COPY rules rules
+RUN /opt/alertbot/bin/pip install --no-cache-dir -c requirements.lock . \
+    # Installed alone it starts: what only a checkout has is not missed.
+    && cd / && /opt/alertbot/bin/alertbot check /opt/alertbot/lib/python3.13/site-packages/alertbot/shipped_rules
+
+FROM python:3.13-slim
+RUN useradd --system --uid 10001 --home-dir /data alertbot && install -d -o alertbot /data /config
+COPY --from=build /opt/alertbot /opt/alertbot
+ENV PATH=/opt/alertbot/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 ALERTBOT_CONFIG=/config/alertbot.yaml
+USER alertbot
+WORKDIR /config
+VOLUME /data
+EXPOSE 8080
+HEALTHCHECK --interval=30s --timeout=5s --start-period=20s \
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8080/healthz', timeout=4)"]
+ENTRYPOINT ["alertbot"]
+CMD ["run"]

@@ -1,0 +1,174 @@
+"""Writes the parts of the documents that are made from the code: tables between markers, and the picture of a card.
+
+    python docs/generate.py
+
+`tests/test_docs.py` says when they are out of date. A block stands between `<!-- NAME -->` and `<!-- /NAME -->`.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import typer.main
+from rich import _export_format  # the one place that has the format of the picture
+from rich.console import Console
+
+from alertbot.alerts.alert import Notice, NoticeKind, Reason
+from alertbot.alerts.transition import REASONS, TRANSITIONS
+from alertbot.cli import cli
+from alertbot.commands.answers import COMMANDS
+from alertbot.config import config_schema
+from alertbot.notify.console import ConsoleNotifier
+from alertbot.notify.notifier import LineView
+from alertbot.notify.render import sample_cards
+from alertbot.rules.rule import Level
+from alertbot.simulator.scenario import load_scenario, shipped_scenarios
+
+ROOT = Path(__file__).parent.parent
+PICTURE = ROOT / "docs" / "card.svg"
+DOCUMENTS = ("README.md", "docs/operations.md", "docs/rules.md")
+
+
+def table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
+    """A Markdown table; a bar inside a cell is escaped."""
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines)
+
+
+def commands() -> str:
+    """Every command with its options, as `--help` has them."""
+    group: Any = typer.main.get_command(cli)
+
+    def rows() -> Iterator[tuple[str, ...]]:
+        for name, command in group.commands.items():
+            words = [name]
+            for each in command.params:
+                if each.name in ("help", "config"):
+                    continue
+                if each.param_type_name == "argument":
+                    words.append(each.metavar or f"[{each.name.upper()}]")
+                else:
+                    word = next(opt for opt in each.opts if opt.startswith("--"))
+                    words.append(f"[{word}]" if each.is_flag else f"[{word} {each.metavar or each.name.upper()}]")
+            yield f"`{' '.join(words)}`", (command.help or "").split("\n")[0]
+
+    return table(("command", "what"), rows())
+
+
+def subcommands() -> str:
+    """What people can ask in Slack."""
+    return table(("`/alertbot …`", "answer"), ((f"`{each.usage}`", each.help) for each in COMMANDS))
+
+
+def settings() -> str:
+    """Every key of alertbot.yaml."""
+    schema = config_schema()
+
+    def rows(node: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, ...]]:
+        for key, each in node["properties"].items():
+            inner = each.get("$ref") or each.get("items", {}).get("$ref") or ""
+            name = f"{prefix}{key}{'[]' if 'items' in each and inner else ''}"
+            about = str(each.get("description", "")).replace("\n", " ")
+            section = schema["$defs"][inner.rpartition("/")[2]] if inner else None
+            if section is None or "properties" not in section:
+                yield f"`{name}`", default(each, key in node.get("required", ())), about
+            else:
+                yield from rows(section, f"{name}.")
+
+    def default(each: Mapping[str, Any], required: bool) -> str:
+        if each.get("writeOnly"):
+            return "a secret"
+        if required:
+            return "required"
+        value = each.get("default")
+        return f"`{value}`" if value not in (None, "", []) else ""
+
+    return table(("key", "default", "what"), rows(schema, ""))
+
+
+def states() -> str:
+    """The table of states."""
+
+    def rows() -> Iterator[tuple[str, ...]]:
+        for (state, event), after in TRANSITIONS.items():
+            silent = state == "pending" and after == "inactive"
+            yield state.value, event.value, after.value, "" if silent else str(REASONS.get(event, ""))
+
+    return table(("state", "event", "next", "told as"), rows())
+
+
+def scenarios() -> str:
+    """The scripts that `simulate --scenario` knows by name."""
+    return table(
+        ("scenario", "what happens"), ((f"`{name}`", load_scenario(name).about) for name in shipped_scenarios())
+    )
+
+
+BLOCKS: Mapping[str, Callable[[], str]] = {
+    "commands": commands,
+    "subcommands": subcommands,
+    "settings": settings,
+    "states": states,
+    "scenarios": scenarios,
+}
+
+
+def filled(text: str) -> str:
+    """A document with its blocks made anew."""
+
+    def block(match: re.Match[str]) -> str:
+        name = match["name"]
+        return f"<!-- {name} -->\n{BLOCKS[name]()}\n<!-- /{name} -->"
+
+    return re.sub(r"<!-- (?P<name>\w+) -->\n.*?<!-- /(?P=name) -->", block, text, flags=re.DOTALL)
+
+
+def picture() -> str:
+    """A card from firing to resolved, as the console notifier draws it."""
+    console = Console(record=True, width=84, file=io.StringIO(), force_terminal=True, color_system="truecolor")
+    notifier = ConsoleNotifier(console)
+    now = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+    critical = [view for view in sample_cards(now=now) if view.alert.level is Level.CRITICAL]
+    firing = next(view for view in critical if view.alert.acked_by is None)
+    ended = next(view for view in critical if view.alert.ended_at is not None)
+    posted = notifier.post_card(firing, channel="#cc-alerts", notice_id="card")
+    after = now + timedelta(minutes=3)
+    assert ended.alert.measure is not None
+    alert = replace(
+        ended.alert, ended_at=after, seen_at=after, measure=replace(ended.alert.measure, value=12_000.0), acked_at=now
+    )
+    line = Notice(
+        id="line",
+        kind=NoticeKind.LINE,
+        alert=alert.key,
+        channel="#cc-alerts",
+        reason=Reason.ACKNOWLEDGED,
+        level=alert.level,
+        at=now + timedelta(minutes=1),
+        by="U0123456",
+    )
+    notifier.post_line(LineView(line, firing.alert), posted, notice_id="line", broadcast=False)
+    notifier.edit_card(replace(ended, alert=alert, now=after), posted)
+    # Without the fonts that rich would fetch from elsewhere: the picture stands alone.
+    style = re.sub(r"\s*@font-face \{\{.*?\}\}", "", _export_format.CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+    style = style.replace("Fira Code", "ui-monospace, SFMono-Regular, Menlo, Consolas")
+    return console.export_svg(title="alertbot", code_format=style, unique_id="card") + "\n"
+
+
+def main() -> None:
+    """Write what is out of date."""
+    for name in DOCUMENTS:
+        path = ROOT / name
+        if path.exists():
+            path.write_text(filled(path.read_text(encoding="utf-8")), encoding="utf-8")
+    PICTURE.write_text(picture(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""What the documents claim is true: blocks made from the code, examples, links, the picture of a card."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import tomllib
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from alertbot.cli import main
+from alertbot.commands.command import parse
+from alertbot.config import parse as parse_config
+from alertbot.errors import FaultsFound
+from alertbot.rules.parse import parse_files
+from alertbot.starter import CONFIG
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+MADE_ANEW = "out of date: run `python docs/generate.py`"
+
+
+@pytest.fixture(scope="module")
+def generate() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("docs_generate", ROOT / "docs" / "generate.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_blocks_are_what_the_code_says(path: Path, generate: ModuleType) -> None:
+    """Tables of commands, settings, subcommands, states are those of the code."""
+    text = path.read_text(encoding="utf-8")
+    assert generate.filled(text) == text, MADE_ANEW
+
+
+def test_every_block_stands_somewhere(generate: ModuleType) -> None:
+    texts = "".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)
+    for name in generate.BLOCKS:
+        assert f"<!-- {name} -->" in texts, f"no document shows the block {name}"
+
+
+def test_the_picture_is_the_card(generate: ModuleType) -> None:
+    """The card in the README is what the console notifier draws today."""
+    assert generate.PICTURE.read_text(encoding="utf-8") == generate.picture(), MADE_ANEW
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text(encoding="utf-8")):
+        if not target.startswith("https://"):
+            assert (path.parent / target).exists(), f"{path.name}: {target} is not there"
+
+
+def examples() -> list[tuple[str, str]]:
+    """YAML blocks of the documents that are whole rule files."""
+    found = []
+    for path in DOCUMENTS:
+        for number, block in enumerate(re.findall(r"```yaml\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)):
+            if re.search(r"^rules:$", block, re.MULTILINE):
+                found.append((f"{path.name}-{number}", block))
+    return found
+
+
+@pytest.mark.parametrize(("name", "text"), examples(), ids=[name for name, _ in examples()])
+def test_rules_of_the_documents_are_rules(name: str, text: str) -> None:
+    """Every whole rule file in a document has no fault."""
+    assert parse_files({name: text}).rules
+
+
+def test_the_mistake_of_the_readme_is_told_so() -> None:
+    """The README shows what `check` really says."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = re.search(r"^rules/queues\.yaml:.*$", readme, re.MULTILINE)
+    assert shown
+    wrong = "rules:\n  - id: longest-wait\n    scope: queue\n    # the unit is missing\n"
+    wrong += "    warning: {when: interactionsLongestWaitInQueue.rt > 60, for: 30s}\n"
+    with pytest.raises(FaultsFound) as caught:
+        parse_files({"rules/queues.yaml": wrong})
+    assert shown[0] in str(caught.value)
+
+
+def test_the_commands_of_the_readme_are_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    """Every `alertbot NAME` in a document is a command, and each of them has help."""
+    names = set()
+    for path in DOCUMENTS:
+        names |= set(re.findall(r"`(?:\.venv/bin/)?alertbot ([a-z]+)", path.read_text(encoding="utf-8")))
+    assert len(names) >= 6
+    for name in sorted(names):
+        with pytest.raises(SystemExit) as ended:
+            main([name, "--help"])
+        assert ended.value.code == 0, name
+    capsys.readouterr()
+
+
+def test_subcommands_of_the_readme_are_understood() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for text in re.findall(r'alertbot ask "([^"]+)"', readme):
+        assert parse(text).name
+
+
+def test_the_lock_holds_what_the_project_needs() -> None:
+    """Each dependency of pyproject.toml is locked at one exact version, within its bounds."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = [
+        *project["dependencies"],
+        *(each for extra in project["optional-dependencies"].values() for each in extra),
+    ]
+    locked = dict(
+        line.split(" ;")[0].split("==")
+        for line in (ROOT / "requirements.lock").read_text().splitlines()
+        if "==" in line
+    )
+    for requirement in wanted:
+        name = re.split(r"[<>=\[]", requirement)[0].lower().replace(".", "-")
+        assert name in locked, f"{name} is not in requirements.lock"
+
+
+def test_what_init_writes_is_a_configuration() -> None:
+    """The commented alertbot.yaml is right once the secrets are there, its commented lines included."""
+    secrets = dict.fromkeys(re.findall(r"\$\{([A-Z0-9_]+)", CONFIG), "x")
+    assert parse_config(CONFIG, "alertbot.yaml", secrets).tenants[0].name == "main"
+    everything = re.sub(r"^( *)# (\w+: )", r"\1\2", CONFIG, flags=re.MULTILINE)
+    assert everything != CONFIG
+    assert parse_config(everything, "alertbot.yaml", secrets).slack.ops == "#cc-alerts-ops"
