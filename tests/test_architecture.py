@@ -30,7 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 FREE = {"app", "cli", "__main__", "__init__"}  # app wires, cli commands; nobody imports them
 THIRD_PARTY: dict[str, set[str]] = {
-    "rules": {"lark", "ruamel"},
+    "rules": {"lark", "ruamel", "holidays"},
     "alerts": {"numpy"},
     "commands": set(),
     "poll": set(),

@@ -6,6 +6,7 @@ A reader gives None for what it refused, after it has put a fault into the repor
 
 from __future__ import annotations
 
+import collections.abc
 import difflib
 import re
 from collections.abc import Callable, Iterable
@@ -16,7 +17,8 @@ from typing import Any, TypeVar
 from alertbot.errors import Fault
 from alertbot.rules.catalogue import RULE_SCOPES, Scope, ValueType
 from alertbot.rules.document import Mapping, Node, Place, Scalar, Sequence, make_fault, short
-from alertbot.rules.rule import Level, Match, NoData
+from alertbot.rules.hours import LONGEST_GRACE, Calendar, Hours
+from alertbot.rules.rule import Level, Match, NoData, Override
 from alertbot.rules.tree import Literal
 from alertbot.rules.units import WRITE_A_DURATION, parse_duration, parse_number
 
@@ -30,6 +32,9 @@ DURATION = r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|[dhms]))+"
 RUNBOOK = r"https?://\S+"
 
 
+Known = collections.abc.Mapping[str, Calendar | None]
+
+
 @dataclass
 class Report:
     """The faults of one file, and the rule that is being read."""
@@ -37,6 +42,7 @@ class Report:
     file: str
     rule: str = ""
     faults: list[Fault] = field(default_factory=list)
+    calendars: Known = field(default_factory=dict)  # by name; None for one that has faults of its own
 
     def add(self, place: Place, message: str, hint: str = "", excerpt: str = "") -> None:
         self.faults.append(make_fault(self.file, place, message, hint, excerpt, self.rule))
@@ -329,13 +335,93 @@ def read_params(key: Scalar, node: Node, report: Report) -> dict[str, Literal] |
         if not re.fullmatch(PARAM_NAME, name.text):
             hint = "letters, digits and _, and no digit first"
             report.add(name.place, f'"{name.text}" is no name for a parameter', hint, name.text)
-        literal = _literal(name, value, report)
+        literal = read_literal(name, value, report)
         if literal is not None:
             params[name.text] = literal
     return params
 
 
-def _literal(key: Scalar, node: Node, report: Report) -> Literal | None:
+def read_overrides(key: Scalar, node: Node, report: Report) -> tuple[Override, ...] | None:
+    """A list of overrides. Whether their params are those of the rule is told when the whole rule is known."""
+    if not isinstance(node, Sequence):
+        refuse(key, node, report, "a list", 'such as - {match: {name: ["VIP*"]}, params: {warn: 20s}}')
+        return None
+    found = []
+    for item in node.items:
+        if not isinstance(item, Mapping):
+            report.add(place_of(key, item), f"an override is a mapping, not {called(item)}", "it has match and params")
+            continue
+        values = read_fields(item, OVERRIDE_KEYS, report, "an override")
+        for name in ("match", "params"):
+            if item.key(name) is None:
+                report.add(item.place, f"an override without {name}", "it has match and params")
+        if "match" in values and "params" in values:
+            found.append(Override(values["match"], values["params"]))
+    return tuple(found)
+
+
+def read_hours(key: Scalar, node: Node, report: Report) -> Hours | None:
+    """The name of a calendar, or a mapping with it. What a calendar with faults would be is not known: None."""
+    values: dict[str, Any] = {"calendar": node}
+    if isinstance(node, Mapping):
+        keys = DURING_KEYS if key.text == "during" else OUTSIDE_KEYS
+        faults = len(report.faults)
+        values = read_fields(node, keys, report, key.text)
+        if node.key("calendar") is None:
+            if len(report.faults) == faults:  # a misspelt key has been told
+                report.add(node.place, f"{key.text} without a calendar", "such as {calendar: office, shift: -10m}")
+            return None
+    name = values.get("calendar")
+    if not isinstance(name, Scalar) or name.kind == "null":
+        refuse(key, name if name is not None else node, report, "the name of a calendar", "such as office")
+        return None
+    if name.text not in report.calendars:
+        near = difflib.get_close_matches(name.text, report.calendars, n=1, cutoff=0.5)
+        names = ", ".join(sorted(report.calendars))
+        hint = f"there are: {names}" if names else "write it under hours:"
+        hint = f'did you mean "{near[0]}"?' if near else hint
+        report.add(name.place, f'there is no calendar "{short(name.text)}"', hint, name.text)
+        return None
+    if "shift" in values and "before_open" in values:
+        report.add(node.place, "both shift and before_open", "before_open: 10m alone says when it begins and ends")
+        return None
+    calendar = report.calendars[name.text]
+    if calendar is None:
+        return None  # it has faults of its own, and that has been said
+    return Hours(calendar, values.get("shift", timedelta(0)), values.get("before_open"))
+
+
+def read_shift(key: Scalar, node: Node, report: Report) -> timedelta | None:
+    """A duration, with a minus for earlier."""
+    earlier = isinstance(node, Scalar) and node.text.strip().startswith("-")
+    if earlier and isinstance(node, Scalar):
+        node = Scalar(node.text.strip().removeprefix("-"), node.kind, node.place, node.quoted)
+    found = _up_to_a_day(key, node, report)
+    return -found if earlier and found is not None else found
+
+
+def _up_to_a_day(key: Scalar, node: Node, report: Report) -> timedelta | None:
+    found = read_duration(key, node, report)
+    if found is not None and found > LONGEST_GRACE:
+        assert isinstance(node, Scalar)
+        report.add(node.place, f"{key.text} is longer than a day", "a few minutes will do", node.text)
+        return None
+    return found
+
+
+def read_rule_ids(key: Scalar, node: Node, report: Report) -> tuple[Scalar, ...] | None:
+    """A list of ids, each with its place: whether such rules exist is told when all files are read."""
+    items = node.items if isinstance(node, Sequence) else (node,)
+    found = []
+    for item in items:
+        if not isinstance(item, Scalar) or item.kind == "null" or not item.text.strip():
+            refuse(key, item, report, "a list of rule ids", "such as [nobody-logged-in]")
+            return None
+        found.append(item)
+    return tuple(found)
+
+
+def read_literal(key: Scalar, node: Node, report: Report) -> Literal | None:
     if not isinstance(node, Scalar) or node.kind in ("null", "bool"):
         refuse(key, node, report, "a value such as 60s, 85%, 3 or a text")
         return None
@@ -399,6 +485,22 @@ MATCH_KEYS = (
     *NAME_AND_ID,
     Field("exclude", _read_exclude, {"$ref": "#/definitions/exclude"}, "What is left out again."),
 )
+OVERRIDE_KEYS = (
+    Field("match", read_match, {"$ref": "#/definitions/match"}, "Which entities have other values."),
+    Field("params", read_params, {"$ref": "#/definitions/params"}, "Their values; the others are the rule's own."),
+)
+_CALENDAR = Field("calendar", lambda _, node, __: node, _TEXT, "The name of a calendar of hours.")
+_SHIFT = Field(
+    "shift",
+    read_shift,
+    {"type": "string", "pattern": f"^-?{DURATION}$", "examples": ["-10m", "15m"]},
+    "Moves its openings as a whole: -10m is ten minutes earlier.",
+)
+OUTSIDE_KEYS = (_CALENDAR, _SHIFT)
+DURING_KEYS = (
+    *OUTSIDE_KEYS,
+    Field("before_open", _up_to_a_day, _DURATION, "Only so long before each opening, until it opens."),
+)
 LEVEL_KEYS = (
     Field("when", read_condition, _CONDITION, "The condition of this level."),
     Field("for", read_duration, _DURATION, "How long it must hold before the alert fires; default: at once."),
@@ -421,6 +523,12 @@ RULE_KEYS = (
     Field("known", read_bool, {"type": "boolean"}, "false: metric keys that the catalogue does not have are allowed."),
     Field("guard", read_condition, _CONDITION, "While this is not true, the rule takes no decision."),
     Field("params", read_params, {"$ref": "#/definitions/params"}, "Values for $name in the conditions."),
+    Field(
+        "overrides",
+        read_overrides,
+        {"type": "array", "items": {"$ref": "#/definitions/override"}},
+        "Other values of params for some entities; of several that match the first counts.",
+    ),
     Field("when", read_condition, _CONDITION, "The condition, in the short form with one level."),
     Field("level", read_level, {"enum": list(LEVELS)}, "The level of the short form; default: warning."),
     Field("for", read_duration, _DURATION, "How long the condition of the short form must hold."),
@@ -434,6 +542,33 @@ RULE_KEYS = (
         _enum(NoData),
         {"enum": [each.value for each in NoData]},
         "What happens while the condition is unknown: keep (default), clear or fire.",
+        default=True,
+    ),
+    Field(
+        "during",
+        read_hours,
+        {"anyOf": [_TEXT, {"$ref": "#/definitions/during"}]},
+        "The calendar while which the rule looks; when it closes, open alerts end.",
+        default=True,
+    ),
+    Field(
+        "outside",
+        read_hours,
+        {"anyOf": [_TEXT, {"$ref": "#/definitions/outside"}]},
+        "The calendar outside of which the rule looks.",
+        default=True,
+    ),
+    Field(
+        "suppressed_by",
+        read_rule_ids,
+        {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}]},
+        "Ids of rules: while one of them fires for the same entity, nobody is told of this one.",
+    ),
+    Field(
+        "shadow",
+        read_bool,
+        {"type": "boolean"},
+        "true: evaluated and recorded, shown by `rules`, told to nobody.",
         default=True,
     ),
     Field(
@@ -470,6 +605,7 @@ RULE_KEYS = (
 )
 DEFAULT_KEYS = tuple(each for each in RULE_KEYS if each.default)
 FILE_KEYS = (
+    Field("hours", _as_it_is, {"$ref": "#/definitions/hours"}, "Calendars by name, for during and outside."),
     Field("defaults", _as_it_is, {"$ref": "#/definitions/defaults"}, "What holds for each rule of this file."),
     Field(
         "rules",

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import collections.abc
+import difflib
 import hashlib
 import re
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any
 
 from alertbot.errors import BadExpression, Fault, FaultsFound
 from alertbot.rules import document
+from alertbot.rules.calendars import read_calendars
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.document import Mapping, Node, Place, Scalar, Sequence
 from alertbot.rules.expression import parse
@@ -24,31 +26,48 @@ from alertbot.rules.fields import (
     RULE_KEYS,
     Report,
     called,
+    did_you_mean,
     place_of,
     read_fields,
+    read_literal,
     refuse,
 )
+from alertbot.rules.hours import Calendar
 from alertbot.rules.rule import Level, LevelRule, Match, NoData, Origin, Rule, RuleSet
-from alertbot.rules.tree import Condition, Literal
+from alertbot.rules.suppression import KINSHIPS, circles, may_suppress
+from alertbot.rules.tree import Condition, Literal, show
+from alertbot.rules.value_types import named
 
 Files = collections.abc.Mapping[str, bytes | str]
 
 
-def parse_files(files: Files) -> RuleSet:
+Calendars = collections.abc.Mapping[str, Calendar]
+
+
+def parse_files(files: Files, calendars: Calendars | None = None) -> RuleSet:
     """The rules of all files, in the order of their names.
 
-    Raises FaultsFound with every fault of every file: one that cannot be read hides nothing of the others.
-    `version` of the answer is a digest of names and contents.
+    `calendars` are those of alertbot.yaml. They and the `hours` of each file are known in all files. Raises FaultsFound
+    with every fault of every file: one that cannot be read hides nothing of the others. `version` of the answer is a
+    digest of names and contents.
     """
     faults: list[Fault] = []
     rules: list[Rule] = []
     taken: dict[str, Origin] = {}
+    nodes: dict[str, Node] = {}
+    drafts: list[tuple[str, _Draft]] = []
     for file in sorted(files):
         node, found = document.read(file, files[file])
         faults += found
-        if node is None:
-            continue
+        if node is not None:
+            nodes[file] = node
+    known: dict[str, Calendar | None] = dict(calendars or {})
+    for file, node in nodes.items():  # all hours before any rule, which may name those of a later file
         report = Report(file)
+        _read_hours(node, known, report)
+        faults += report.faults
+    for file, node in nodes.items():
+        report = Report(file, calendars=known)
         for draft in _read_file(node, report):
             first = taken.setdefault(draft.id, Origin(file, draft.place.line)) if draft.id else None
             if first is not None and first != Origin(file, draft.place.line):
@@ -57,10 +76,52 @@ def parse_files(files: Files) -> RuleSet:
                 report.add(draft.place, f"the id {draft.id} is taken", f"the other one is in {where}", draft.id)
             if draft.rule is not None:
                 rules.append(draft.rule)
+            drafts.append((file, draft))
         faults += report.faults
+    faults += _check_suppression(drafts)
     if faults:
         raise FaultsFound(_without_repeats(faults))
-    return RuleSet(tuple(rules), _digest(files))
+    good = {name: calendar for name, calendar in known.items() if calendar is not None}
+    return RuleSet(tuple(rules), _digest(files), good)
+
+
+def _read_hours(node: Node, known: dict[str, Calendar | None], report: Report) -> None:
+    """Add the calendars of one file to those that are known."""
+    key = node.key("hours") if isinstance(node, Mapping) else None
+    if key is None or not isinstance(node, Mapping):
+        return
+    hours = node.get("hours")
+    assert hours is not None
+    for name, calendar in read_calendars(key, hours, report).items():
+        other = known.setdefault(name, calendar)
+        if other is not calendar:
+            assert isinstance(hours, Mapping)
+            place = hours.key(name) or key
+            hint = f"the other one is in {other.where}" if other is not None else "names are unique over all files"
+            report.add(place.place, f"the calendar {name} is written twice", hint, name)
+
+
+def _check_suppression(drafts: collections.abc.Sequence[tuple[str, _Draft]]) -> list[Fault]:
+    """What `suppressed_by` names must be a rule, of a scope that can stand for the rule's own, and not itself."""
+    by_id = {draft.id: draft for _, draft in drafts if draft.id}
+    ways = circles({each.id: [by.text for by in each.suppressed_by] for each in by_id.values()})
+    faults = []
+    for file, draft in drafts:
+        report = Report(file, draft.id)
+        for by in draft.suppressed_by:
+            other = by_id.get(by.text)
+            if other is None:
+                near = difflib.get_close_matches(by.text, by_id, n=1, cutoff=0.6)
+                hint = f'did you mean "{near[0]}"?' if near else "no file that was read has it"
+                report.add(by.place, f'there is no rule "{by.text}"', hint, by.text)
+            elif draft.scope and other.scope and (draft.scope, other.scope) not in KINSHIPS:
+                message = f"{by.text} looks at {other.scope}, which does not belong to one {draft.scope}"
+                report.add(by.place, message, f"a rule of scope {may_suppress(draft.scope)} can", by.text)
+            elif (way := ways.get(draft.id)) is not None and by_id[draft.id] is draft and by.text == way[1]:
+                message = "it suppresses itself" if len(way) == 2 else f"it suppresses itself: {' by '.join(way)}"
+                report.add(by.place, message, "take one of them out", by.text)
+        faults += report.faults
+    return faults
 
 
 def _without_repeats(faults: list[Fault]) -> list[Fault]:
@@ -84,6 +145,8 @@ class _Draft:
     id: str
     place: Place
     rule: Rule | None
+    scope: Scope | None = None
+    suppressed_by: tuple[Scalar, ...] = ()
 
 
 def _read_file(node: Node, report: Report) -> list[_Draft]:
@@ -104,7 +167,8 @@ def _read_file(node: Node, report: Report) -> list[_Draft]:
             refuse(key, values["defaults"], report, "a mapping")
     key = node.key("rules")
     if key is None:
-        report.add(node.place, "no rules in this file", "write rules: and a list below it")
+        if node.key("hours") is None:  # a file may hold nothing but calendars, for the others
+            report.add(node.place, "no rules in this file", "write rules: and a list below it")
         return []
     rules = values["rules"]
     if not isinstance(rules, Sequence):
@@ -131,6 +195,8 @@ class _RuleReader:
         named = node.get("id")
         report.rule = named.text if isinstance(named, Scalar) and re.fullmatch(r"[\w-]+", named.text) else ""
         self.values = read_fields(node, RULE_KEYS, report, "a rule")
+        if "during" in self.values or "outside" in self.values:  # hours of its own take the place of the file's
+            defaults = {name: value for name, value in defaults.items() if name not in ("during", "outside")}
         self.settings = {**defaults, **self.values}
         self.settings["labels"] = {**defaults.get("labels", {}), **self.values.get("labels", {})}
         self.params: dict[str, Literal] = self.values.get("params", {})
@@ -146,11 +212,12 @@ class _RuleReader:
         )
         guard, clear = (self.condition(self.values.get(name), scope) for name in ("guard", "clear"))
         self.check_params()
+        self.check_overrides()
         self.check_levels_of_settings({level for level, _ in blocks})
         id_node = self.node.get("id")
         place = self.node.place if id_node is None else id_node.place
         if len(self.report.faults) > self.faults_before:
-            return _Draft(rule_id or "", place, None)
+            return _Draft(rule_id or "", place, None, scope, self.values.get("suppressed_by", ()))
         assert isinstance(scope, Scope)
         settings = self.settings
         rule = Rule(
@@ -162,6 +229,7 @@ class _RuleReader:
             guard=guard,
             guard_text=_text_of(settings.get("guard")),
             params=self.params,
+            overrides=settings.get("overrides", ()),
             clear=clear,
             clear_text=_text_of(settings.get("clear")),
             keep_firing_for=settings.get("keep_firing_for", timedelta(0)),
@@ -171,9 +239,13 @@ class _RuleReader:
             template=settings.get("template", "alert"),
             runbook=settings.get("runbook", ""),
             labels=settings["labels"],
+            during=settings.get("during"),
+            outside=settings.get("outside"),
+            suppressed_by=tuple(each.text for each in settings.get("suppressed_by", ())),
+            shadow=settings.get("shadow", False),
             origin=Origin(self.report.file, self.node.place.line),
         )
-        return _Draft(rule_id, place, rule)
+        return _Draft(rule_id, place, rule, scope, self.values.get("suppressed_by", ()))
 
     def required(self, name: str, hint: str) -> Any:
         if self.node.key(name) is None:
@@ -228,6 +300,28 @@ class _RuleReader:
             if key.text not in used:
                 hint = f"write ${key.text} in a condition, or take it out"
                 self.report.add(key.place, f"nothing uses the parameter {key.text}", hint, key.text)
+
+    def check_overrides(self) -> None:
+        """An override gives other values to params that the rule has, of the same type."""
+        node = self.node.get("overrides")
+        if not isinstance(node, Sequence) or not self.readable_params():
+            return
+        for item in node.items:
+            params = item.get("params") if isinstance(item, Mapping) else None
+            if not isinstance(params, Mapping):
+                continue
+            for key, value in params.entries:
+                own = self.params.get(key.text)
+                if own is None:
+                    hint = did_you_mean(key.text, self.params) or f"add {key.text} to the params of the rule"
+                    self.report.add(
+                        key.place, f"an override of {key.text}, which is not among the params", hint, key.text
+                    )
+                    continue
+                found = read_literal(key, value, Report(self.report.file))  # what is wrong with it has been said
+                if found is not None and found.type is not own.type:
+                    message = f"{key.text} is {named(own.type)} in the params, and {named(found.type)} here"
+                    self.report.add(value.place, message, f"such as {show(own)}", called(value))
 
     def written_conditions(self) -> list[str]:
         """The texts of all conditions, the wrong ones too."""

@@ -8,6 +8,7 @@ from datetime import timedelta
 from enum import IntEnum, StrEnum
 
 from alertbot.rules.catalogue import Scope
+from alertbot.rules.hours import Calendar, Hours
 from alertbot.rules.tree import Condition, Key, Literal, Param, Window, reads, walk
 
 
@@ -101,6 +102,10 @@ class Rule:
     template: str = "alert"
     runbook: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    during: Hours | None = None  # it looks only while this is open, ...
+    outside: Hours | None = None  # ... and this is closed
+    suppressed_by: tuple[str, ...] = ()  # ids of rules; while one of them fires for the entity, nobody is told
+    shadow: bool = False  # evaluated and recorded, told to nobody
     origin: Origin = Origin("", 0)
 
     def level(self, level: Level) -> LevelRule | None:
@@ -133,10 +138,14 @@ class Rule:
 
 @dataclass(frozen=True)
 class RuleSet:
-    """All rules that run together. Ids are unique. `version` is a digest of the files they came from."""
+    """All rules that run together. Ids are unique. `version` is a digest of the files they came from.
+
+    `calendars` are all that the rules may name, by name, whether or not one does.
+    """
 
     rules: tuple[Rule, ...] = ()
     version: str = ""
+    calendars: Mapping[str, Calendar] = field(default_factory=dict)
 
     def by_id(self, rule_id: str) -> Rule | None:
         """The rule of that id, or None."""

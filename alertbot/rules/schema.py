@@ -9,14 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from alertbot.rules.calendars import calendars_schema
 from alertbot.rules.catalogue import RULE_SCOPES, Catalogue, Metric, Scope, catalogue
 from alertbot.rules.fields import (
     DEFAULT_KEYS,
+    DURING_KEYS,
     FILE_KEYS,
     LEVEL_KEYS,
     LEVELS,
     MATCH_KEYS,
     NAME_AND_ID,
+    OUTSIDE_KEYS,
+    OVERRIDE_KEYS,
     PARAM_NAME,
     RULE_KEYS,
     Field,
@@ -37,6 +41,10 @@ def rules_schema() -> dict[str, Any]:
             "level": _object(LEVEL_KEYS, ["when"]),
             "match": _object(MATCH_KEYS),
             "exclude": _object(NAME_AND_ID),
+            "during": _object(DURING_KEYS, ["calendar"]),
+            "outside": _object(OUTSIDE_KEYS, ["calendar"]),
+            "hours": calendars_schema(),
+            "override": _object(OVERRIDE_KEYS, ["match", "params"]),
             "params": {
                 "type": "object",
                 "propertyNames": {"pattern": f"^{PARAM_NAME}$"},
