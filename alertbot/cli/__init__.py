@@ -17,7 +17,7 @@ __all__ = ["cli", "main"]
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line and exit: no traceback ever reaches a user."""
     try:
-        cli(args=args)
+        cli(args=args, prog_name="alertbot")
     except FaultsFound as found:
         show_faults(found.faults)
         sys.exit(PROBLEM)
