@@ -22,14 +22,15 @@ from alertbot import poll
 from alertbot.alerts.alert import Alert
 from alertbot.alerts.evaluate import Selector
 from alertbot.clock import Clock, wall_clock
-from alertbot.commands.command import Acknowledge, Asker, TenantView, View, Wish
+from alertbot.commands.command import Acknowledge, Asker, RulesView, TenantView, View, Wish
 from alertbot.config import Settings, TenantSettings
 from alertbot.errors import AlertbotError, LeaseHeld, NotifyError
+from alertbot.live_rules import LiveRules
 from alertbot.logs import logger
 from alertbot.notify.deliver import DeliveryReport, deliver
 from alertbot.notify.notifier import Notifier
 from alertbot.notify.slack import SlackNotifier
-from alertbot.reloader import load_rules
+from alertbot.reloader import template_folder, watch
 from alertbot.rules.rule import RuleSet
 from alertbot.scheduler import Scheduler
 from alertbot.sources.eight_by_eight import REGIONS, TOKEN_URL, EightByEight
@@ -70,6 +71,7 @@ class App:
     tenants: Sequence[Tenant]
     store: Store
     notifier: Notifier
+    live: LiveRules
     clock: Clock = wall_clock
     speed: float = 1.0
 
@@ -85,8 +87,10 @@ class App:
         self._resting = threading.Event()
         self._lost_lease: LeaseHeld | None = None
         self._wake = threading.Event()
+        self._reload_at_once = threading.Event()
         self._scheduler = Scheduler(workers=max(4, min(32, len(self.tenants) + 2)))
         self._deliverer = threading.Thread(target=self._deliver_always, name="delivery", daemon=True)
+        self._reloader = threading.Thread(target=self._reload_always, name="reloader", daemon=True)
 
     # One poll
 
@@ -195,6 +199,41 @@ class App:
                 return
             time.sleep(max(0.01, wait))
 
+    # Rules
+
+    def look_at_rules(self, moment: float, *, at_once: bool = False) -> bool:
+        """Look for edits of the rule files, see `LiveRules.look`; `moment` is in seconds. Raises StoreError."""
+        if not self.live.look(self.store, self._swap, self.settings.slack.ops, self.clock(), moment, at_once=at_once):
+            return False
+        self._wake.set()
+        return True
+
+    def _swap(
+        self, tenants: Sequence[str], rules: RuleSet, folders: Sequence[Path], templates: Mapping[str, bytes]
+    ) -> None:
+        # A poll reads its tenant's rules once, so it runs with the old ones or the new ones, never with some of each.
+        for tenant in self.tenants:
+            if tenant.name in tenants:
+                tenant.rules = rules
+        self.notifier.use_templates(folders, templates)
+
+    def reload_at_once(self) -> None:
+        """Look at the rule files now, without waiting for them to stand still. Safe to call from a signal handler."""
+        self._reload_at_once.set()
+
+    def _reload_always(self) -> None:
+        def look() -> None:
+            at_once = self._reload_at_once.is_set()
+            self._reload_at_once.clear()
+            try:
+                self.look_at_rules(time.monotonic(), at_once=at_once)
+            except AlertbotError as error:
+                log.error("rules not reloaded; tried again", error=str(error))
+            except Exception:
+                log.exception("rules not reloaded, unforeseen; tried again")
+
+        watch(self.live.watched(), self._stopping, look)
+
     # Commands
 
     def view(self) -> View:
@@ -204,7 +243,7 @@ class App:
             self.settings,
             self.store,
             {tenant.name: tenant.rules for tenant in self.tenants},
-            rules_since=self.started_at,
+            on_disk=self.live.on_disk(),
             problems=tuple(problem for problem in problems if problem),
         )
 
@@ -237,7 +276,7 @@ class App:
     # Life
 
     def take_lease(self) -> None:
-        """Become the one poller of this database. LeaseHeld when another one lives."""
+        """Become the one poller of this database, and say which rules run. LeaseHeld when another one lives."""
         try:
             self.store.take_lease(self.owner, self.clock(), LEASE)
         except LeaseHeld as held:
@@ -245,6 +284,7 @@ class App:
                 raise
             self.store.release_lease(held.owner)
             self.store.take_lease(self.owner, self.clock(), LEASE)
+        self.live.begin(self.store, self._swap, self.clock())
 
     def start(self) -> None:
         """Begin to poll and to deliver. `take_lease` comes before."""
@@ -256,6 +296,7 @@ class App:
         self._scheduler.every(LEASE / 3, self._renew_lease, name="lease", after=LEASE / 3)
         self._scheduler.start()
         self._deliverer.start()
+        self._reloader.start()
 
     def listen(self) -> None:
         """Answer HTTP, and what people send from Slack: by Socket Mode when there is an app token, else signed HTTP.
@@ -362,18 +403,18 @@ def build(
     speed: float = 1.0,
 ) -> App:
     """Every part, from settings. Raises FaultsFound (rules), StoreError (database)."""
-    rules = rules_of(settings)
+    live = LiveRules(rule_paths(settings))
     store = open_store(settings)
     tenants = [
         Tenant(
             name=tenant.name,
             source=make_source(tenant, speed=speed),
-            rules=rules[tenant.name],
+            rules=live.rules(tenant.name),
             poll_every=tenant.poll_every,
         )
         for tenant in settings.tenants
     ]
-    return App(settings, tenants, store, notifier or make_notifier(settings), clock, speed)
+    return App(settings, tenants, store, notifier or make_notifier(settings), live, clock, speed)
 
 
 def open_store(settings: Settings, *, create: bool = True) -> SqliteStore:
@@ -405,22 +446,20 @@ def make_source(tenant: TenantSettings, *, speed: float = 1.0) -> EightByEight:
     )
 
 
+def rule_paths(settings: Settings) -> Mapping[str, Path]:
+    """By tenant, the folder or file of its rules."""
+    return {tenant.name: settings.path(tenant.rules or settings.rules) for tenant in settings.tenants}
+
+
 def rules_of(settings: Settings) -> Mapping[str, RuleSet]:
-    """Each tenant's rules. FaultsFound with every fault of every file."""
-    loaded: dict[Path, RuleSet] = {}
-    by_tenant = {}
-    for tenant in settings.tenants:
-        path = settings.path(tenant.rules or settings.rules)
-        if path not in loaded:
-            loaded[path] = load_rules([path])
-        by_tenant[tenant.name] = loaded[path]
-    return by_tenant
+    """Each tenant's rules as they stand on disk. FaultsFound with every fault of every file and template."""
+    live = LiveRules(rule_paths(settings))
+    return {tenant.name: live.rules(tenant.name) for tenant in settings.tenants}
 
 
 def template_folders(settings: Settings) -> tuple[Path, ...]:
     """`templates/` next to each tenant's rules."""
-    paths = {settings.path(tenant.rules or settings.rules) for tenant in settings.tenants}
-    return tuple(sorted((path if path.is_dir() else path.parent) / "templates" for path in paths))
+    return tuple(sorted({template_folder(path) for path in rule_paths(settings).values()}))
 
 
 def make_view(
@@ -428,20 +467,33 @@ def make_view(
     store: Store,
     rules: Mapping[str, RuleSet],
     *,
-    rules_since: datetime | None = None,
+    on_disk: Mapping[str, str] | None = None,
     problems: tuple[str, ...] = (),
 ) -> View:
-    """What answers may look at, from the store and the rules: the same for the slash command and for `ask`."""
-    tenants = []
+    """What answers may look at, from the store and the rules: the same for the slash command and for `ask`.
+
+    `on_disk`: by tenant, what to say of rule files that are not what runs.
+    """
+    tenants, versions = [], []
     for tenant in settings.tenants:
         feed = store.feed(tenant.name)
+        running = store.running(tenant.name)
+        versions.append(
+            RulesView(
+                tenant.name,
+                rules[tenant.name].version,
+                running.since if running and running.version == rules[tenant.name].version else None,
+                len(rules[tenant.name].rules),
+                (on_disk or {}).get(tenant.name, ""),
+            )
+        )
         tenants.append(TenantView(tenant.name, feed.good_at, feed.tried_at, feed.error, store.latest(tenant.name)))
     every = {rule.id: rule for ruleset in rules.values() for rule in ruleset.rules}
     return View(
         tenants=tuple(tenants),
         alerts=tuple(store.alerts()),
         rules=RuleSet(tuple(every.values()), version=next(iter(rules.values())).version),
-        rules_since=rules_since,
+        versions=tuple(versions),
         waiting=store.totals().waiting,
         command=settings.slack.command,
         timezone=settings.timezone,

@@ -1,17 +1,100 @@
-"""Rule files on disk: which ones there are, and what they hold."""
+"""Rule files on disk: which ones there are, what they hold, and when somebody has edited them."""
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import watchfiles
+
 from alertbot.errors import Fault, FaultsFound
+from alertbot.logs import logger
 from alertbot.rules.parse import parse_files
 from alertbot.rules.rule import RuleSet
 
 SUFFIXES = (".yaml", ".yml")
 NOT_RULES = frozenset({"tests", "templates", "optional"})  # folders beside the rules that hold something else
+TEMPLATE_SUFFIX = ".j2"
+LOOK_EVERY = 0.5
+"""Seconds between two looks at the files, where no event of the file system asks for one sooner."""
+WATCH_AGAIN = 60.0
+"""Seconds until watching is tried anew where the system refused it (a limit of inotify, a folder that is gone)."""
+
+log = logger("reloader")
+
+
+@dataclass(frozen=True)
+class OnDisk:
+    """What stands in one rule folder (or file) at one moment: read, and not judged yet.
+
+    `rules` and `templates` are contents by name as shown to people; `faults` what could not be read. `digest` is of
+    contents and of names within the folder, so that it is the same wherever the folder is seen from.
+    """
+
+    path: Path
+    rules: Mapping[str, bytes]
+    templates: Mapping[str, bytes]
+    faults: tuple[Fault, ...]
+    digest: str
+
+
+def read_disk(path: Path) -> OnDisk:
+    """All that the rules of one folder (or file) are made of. Never raises: what cannot be read is in `faults`."""
+    rules, faults = _read([path])
+    templates: dict[str, bytes] = {}
+    folder = template_folder(path)
+    if folder.is_dir():
+        for file in _below(folder, faults, (TEMPLATE_SUFFIX,)):
+            try:
+                templates[file.as_posix()] = file.read_bytes()
+            except OSError as error:
+                faults.append(_unreadable(file, error))
+    root = path if path.is_dir() else path.parent
+    parts = [(os.path.relpath(name, root), data) for name, data in sorted({**rules, **templates}.items())]
+    parts += [(fault.message, b"") for fault in sorted(faults)]
+    digest = hashlib.sha256()
+    for name, data in parts:
+        for part in (name.encode("utf-8", "surrogateescape"), data):
+            digest.update(len(part).to_bytes(8, "big") + part)
+    return OnDisk(path, rules, templates, tuple(faults), digest.hexdigest()[:12])
+
+
+def template_folder(path: Path) -> Path:
+    """`templates/` next to the rules of a folder, or next to a rule file."""
+    return (path.parent if path.is_file() else path) / "templates"
+
+
+def watch(paths: Sequence[Path], stop: threading.Event, look: Callable[[], None]) -> None:
+    """Call `look` when something below `paths` changes, and every LOOK_EVERY anyway, until `stop` is set.
+
+    The events only make it quicker: on network mounts and in containers some never come, and a folder that was put in
+    place of another one has none. So nothing depends on them, and `look` has to find out by itself what changed.
+    """
+    refused = False
+    while not stop.is_set():
+        try:
+            for _ in watchfiles.watch(
+                *(path for path in paths if path.exists()),
+                stop_event=stop,
+                debounce=200,
+                rust_timeout=int(LOOK_EVERY * 1000),
+                yield_on_timeout=True,
+                raise_interrupt=False,
+                ignore_permission_denied=True,
+            ):
+                look()
+        except (OSError, RuntimeError) as error:  # RuntimeError: what watchfiles calls its own
+            if not refused:
+                log.warning("rule files are looked at every so often, not watched", problem=str(error))
+            refused = True
+            for _ in range(int(WATCH_AGAIN / LOOK_EVERY)):
+                if stop.wait(LOOK_EVERY):
+                    return
+                look()
 
 
 def read_rules(paths: Sequence[Path]) -> dict[str, bytes]:
@@ -72,14 +155,14 @@ def _rule_files(path: Path, faults: list[Fault]) -> Iterator[Path]:
         )
 
 
-def _below(folder: Path, faults: list[Fault]) -> Iterator[Path]:
+def _below(folder: Path, faults: list[Fault], suffixes: tuple[str, ...] = SUFFIXES) -> Iterator[Path]:
     def unreadable(error: OSError) -> None:
         faults.append(_unreadable(Path(error.filename or folder), error))
 
     for parent, folders, names in os.walk(folder, onerror=unreadable):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in NOT_RULES)
         for name in sorted(names):
-            if name.endswith(SUFFIXES) and not name.startswith("."):
+            if name.endswith(suffixes) and not name.startswith("."):
                 yield Path(parent) / name
 
 

@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 
 from alertbot import logs
-from alertbot.app import change, make_view, open_store, rules_of
+from alertbot.app import change, make_view, open_store, rule_paths
 from alertbot.cli.shell import PROBLEM, Config, cli
 from alertbot.cli.show import show_reply
 from alertbot.clock import wall_clock
 from alertbot.commands.answers import answer, settle
 from alertbot.commands.command import Asker, parse
 from alertbot.config import config_path, load
+from alertbot.live_rules import rules_that_run
 
 
 @cli.command()
@@ -29,7 +30,8 @@ def ask(
     try:
         asker = Asker(user=getpass.getuser(), local=True)
         now = wall_clock()
-        reply = answer(make_view(settings, store, rules_of(settings)), parse(text), asker, now)
+        rules, on_disk = rules_that_run(rule_paths(settings), store)
+        reply = answer(make_view(settings, store, rules, on_disk=on_disk), parse(text), asker, now)
         if reply.wish:
             result, alert = change(store, reply.wish, asker, now)
             reply = settle(reply.wish, result, alert, asker, now=now, timezone=settings.timezone)

@@ -24,7 +24,7 @@ def run(
     settings = load(config_path(config))
     logs.configure(settings.secrets(), verbose=verbose)
     app = build(settings)
-    with signals(app.ask_to_stop):
+    with signals(app.ask_to_stop, app.reload_at_once):
         try:
             app.take_lease()
             app.listen()

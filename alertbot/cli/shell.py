@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -65,14 +65,16 @@ def leave(clean: bool) -> None:
 
 
 @contextmanager
-def signals(stop: Callable[[], None]) -> Iterator[None]:
-    """SIGTERM and Ctrl-C ask to stop; a second one ends at once."""
+def signals(stop: Callable[[], None], reload: Callable[[], None] | None = None) -> Iterator[None]:
+    """SIGTERM and Ctrl-C ask to stop; a second one ends at once. SIGHUP, where there is one, asks to reload."""
 
     def handle(number: int, _: object) -> None:
         stop()
         signal.signal(number, signal.SIG_DFL)
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    before: dict[int, Any] = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    if reload is not None and hasattr(signal, "SIGHUP"):
+        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, lambda number, frame: reload())
     try:
         yield
     finally:

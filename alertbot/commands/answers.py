@@ -21,12 +21,12 @@ from alertbot.commands.wording import (
     MOST_NAMES,
     alert_line,
     and_more,
-    clock,
     count,
     echo,
     feed_line,
     listed,
     problem,
+    rules_lines,
     worst_first,
 )
 from alertbot.rules.catalogue import Scope
@@ -91,8 +91,7 @@ def _status(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
         count(view.waiting, "message or edit waits", "messages and edits wait") if view.waiting else "nothing waits"
     )
     lines.append(Line(f"To be delivered: {waiting}.", level=Level.WARNING if view.waiting else None))
-    loaded = f", since {clock(view.rules_since, view.timezone, now)}" if view.rules_since else ""
-    lines.append(Line(f"{count(len(view.rules.rules), 'rule')}{loaded}."))
+    lines += rules_lines(view, now)
     problems = list(_problems(view))
     lines += [Line(f"Problem: {each}", level=Level.WARNING) for each in problems[:MOST_PROBLEMS]]
     if more := and_more(MOST_PROBLEMS, len(problems)):
@@ -152,13 +151,12 @@ def _rules(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
     if not command.args:
         if not rules:
             return Reply((Line("There are no rules."),))
-        since = f", live since {clock(view.rules_since, view.timezone, now)}" if view.rules_since else ""
         shown = sorted(rules, key=lambda rule: (-_open_of(view, rule), rule.id))[:MOST_RULES]
         rows = tuple((rule.id, rule.scope.value, _levels(rule), str(_open_of(view, rule) or "")) for rule in shown)
         more = and_more(len(shown), len(rules))
         return Reply(
             (
-                Line(f"{count(len(rules), 'rule')}{since}.", strong=True),
+                *rules_lines(view, now),
                 Table(("Rule", "Looks at", "Levels", "Open"), rows),
                 *([Line(more)] if more else []),
                 Line(f"{view.command} rules ID shows what one says."),

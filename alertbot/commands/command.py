@@ -21,6 +21,18 @@ class TenantView:
     tried_at: datetime | None
     error: str  # why the last poll was not good; "" when it was
     snapshots: Mapping[Scope, Snapshot] = field(default_factory=dict)
+    next_try_at: datetime | None = None  # where it is not polled at its usual pace
+
+
+@dataclass(frozen=True)
+class RulesView:
+    """Which version of the rules one tenant is polled with, and since when (None: it does not run)."""
+
+    tenant: str
+    version: str
+    since: datetime | None
+    rules: int
+    on_disk: str = ""  # what stands on disk instead, where that is not what runs: a version, or its first fault
 
 
 @dataclass(frozen=True)
@@ -30,7 +42,7 @@ class View:
     tenants: tuple[TenantView, ...]
     alerts: tuple[Alert, ...]
     rules: RuleSet
-    rules_since: datetime | None = None
+    versions: tuple[RulesView, ...] = ()  # of each tenant
     waiting: int = 0  # notices and edits that are not delivered yet
     command: str = "/alertbot"
     timezone: str = "UTC"  # in which times are shown

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from alertbot.alerts.alert import Alert, State
-from alertbot.commands.command import Line, Person, Reply, TenantView, View, line
+from alertbot.commands.command import Line, Person, Reply, RulesView, TenantView, View, line
+from alertbot.rules.catalogue import Scope
 from alertbot.rules.rule import Level
 from alertbot.rules.units import format_duration, format_value
 
@@ -119,16 +120,41 @@ def worst_first(alerts: Sequence[Alert]) -> list[Alert]:
 
 
 def feed_line(tenant: TenantView, view: View, now: datetime) -> Line:
-    """How fresh a tenant's values are; loud where they are stale."""
+    """How fresh a tenant's values are, and what is wrong with its polls; loud where they are stale."""
     if tenant.good_at is None and tenant.tried_at is None:
         return Line(f"{tenant.name}: not polled yet", level=Level.WARNING)
     why = f": {tenant.error}" if tenant.error else ""
+    troubles = worst_first(
+        [each for each in view.alerts if each.key.scope is Scope.FEED and each.key.tenant == tenant.name and each.open]
+    )
+    words = [f"{alert.about.title}{f': {alert.about.detail}' if alert.about.detail else ''}" for alert in troubles]
+    if tenant.next_try_at is not None and tenant.next_try_at > now:
+        words.append(f"tried again at {clock(tenant.next_try_at, view.timezone, now)}")
+    if troubles:  # their words have the reason already
+        why = ""
+    also = f". {'. '.join(words)}" if words else ""
     if tenant.good_at is None:
-        return Line(f"{tenant.name}: BLIND: no good poll so far{why}", level=Level.CRITICAL, strong=True)
+        return Line(f"{tenant.name}: BLIND: no good poll so far{why}{also}", level=Level.CRITICAL, strong=True)
     good = f"last good poll {age(tenant.good_at, now)} ago"
     if is_stale(tenant.good_at, view, now):
-        text = f"{tenant.name}: STALE: {good} (at {clock(tenant.good_at, view.timezone, now)}){why}"
+        text = f"{tenant.name}: STALE: {good} (at {clock(tenant.good_at, view.timezone, now)}){why}{also}"
         return Line(text, level=Level.CRITICAL, strong=True)
     if tenant.error:
-        return Line(f"{tenant.name}: {good}; the last poll was not{why}", level=Level.WARNING)
-    return Line(f"{tenant.name}: {good}")
+        level = troubles[0].level if troubles else Level.WARNING
+        return Line(f"{tenant.name}: {good}; the last poll was not{why}{also}", level=level)
+    return Line(f"{tenant.name}: {good}{also}", level=troubles[0].level if troubles else None)
+
+
+def rules_lines(view: View, now: datetime) -> list[Line]:
+    """Which version of the rules runs since when, a line for each that differs; loud where the disk says otherwise."""
+    lines = []
+    told: dict[tuple[str, datetime | None, str], list[RulesView]] = {}
+    for each in view.versions:
+        told.setdefault((each.version, each.since, each.on_disk), []).append(each)
+    for (version, since, on_disk), same in told.items():
+        whose = "" if len(told) == 1 else f"{listed([each.tenant for each in same])}: "
+        runs = f"live since {clock(since, view.timezone, now)}" if since else "not live yet"
+        lines.append(Line(f"{whose}{count(same[0].rules, 'rule')}, version {version}, {runs}.", strong=True))
+        if on_disk:
+            lines.append(Line(f"{whose}The files on disk are not what runs: {on_disk}", level=Level.WARNING))
+    return lines or [Line(f"{count(len(view.rules.rules), 'rule')}.", strong=True)]

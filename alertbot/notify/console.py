@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -77,6 +77,9 @@ class ConsoleNotifier:
 
     def find(self, *, channel: str, notice_id: str, since: datetime, thread: Posted | None) -> Posted | None:
         return self._sent.get(notice_id)
+
+    def use_templates(self, folders: Sequence[Path], files: Mapping[str, bytes]) -> None:
+        self._templates = Templates(folders, files)
 
     def take_faults(self) -> Sequence[TemplateFault]:
         faults, self._faults = list(self._faults.values()), {}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 
 from alertbot.alerts.alert import Alert, Notice
@@ -66,6 +67,9 @@ class Notifier(Protocol):
 
         NotifyError where it cannot look (not in the channel, no scope to read).
         """
+
+    def use_templates(self, folders: Sequence[Path], files: Mapping[str, bytes]) -> None:
+        """Draw with the templates of these folders from the next message on: contents by path, read before."""
 
     def take_faults(self) -> Sequence[TemplateFault]:
         """What had to be drawn in a plainer way since this was last asked, and why; each fault once."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -17,6 +17,7 @@ from typing import Any
 from jinja2 import (
     BaseLoader,
     ChoiceLoader,
+    Environment,
     FileSystemLoader,
     PackageLoader,
     PrefixLoader,
@@ -78,14 +79,16 @@ class DrawnLine:
 class Templates:
     """Templates by name: those of `folders`, the first folder first, then alertbot's own.
 
-    A template of a folder may have the name of a built-in one; it extends that as "builtin/alert.j2".
+    A template of a folder may have the name of a built-in one; it extends that as "builtin/alert.j2". With `files`
+    (contents by path) nothing is read: what stands there was read before, and stays as it is whatever is edited.
     """
 
-    def __init__(self, folders: Sequence[Path] = ()) -> None:
+    def __init__(self, folders: Sequence[Path] = (), files: Mapping[str, bytes] | None = None) -> None:
         self.folders = tuple(folders)
         built_in = PackageLoader("alertbot.notify", "templates")
         prefixed = PrefixLoader({"builtin": built_in})
-        self._own = _environment(ChoiceLoader([FileSystemLoader(self.folders), prefixed, built_in]))
+        own = FileSystemLoader(self.folders) if files is None else _KeptLoader(self.folders, files)
+        self._own = _environment(ChoiceLoader([own, prefixed, built_in]))
         self._built_in = _environment(ChoiceLoader([built_in, prefixed]))
 
     def names(self) -> tuple[str, ...]:
@@ -168,6 +171,29 @@ class Templates:
             if (Path(folder) / (name + SUFFIX)).exists():
                 return str(Path(folder) / (name + SUFFIX)), 0
         return name + SUFFIX, 0
+
+
+class _KeptLoader(BaseLoader):
+    """Templates that were read before, found as FileSystemLoader would find them in `folders`."""
+
+    def __init__(self, folders: Sequence[Path], files: Mapping[str, bytes]) -> None:
+        self._found: dict[str, tuple[str, bytes]] = {}
+        for folder in folders:
+            for path, data in files.items():
+                if Path(path).is_relative_to(folder):
+                    self._found.setdefault(Path(path).relative_to(folder).as_posix(), (path, data))
+
+    def get_source(self, environment: Environment, template: str) -> tuple[str, str, Callable[[], bool]]:
+        if template not in self._found:
+            raise TemplateNotFound(template)
+        path, data = self._found[template]
+        try:
+            return data.decode("utf-8"), path, lambda: True
+        except UnicodeDecodeError:
+            raise TemplateSyntaxError("not UTF-8 text", 1, template, path) from None
+
+    def list_templates(self) -> list[str]:
+        return sorted(self._found)
 
 
 def check_template(name: str, folders: Sequence[Path] = (), cards: Sequence[CardView] = (), *, rule: str = "") -> None:

@@ -150,6 +150,9 @@ class SlackNotifier:
                 return Posted(channel_id, str(message["ts"]))
         return None
 
+    def use_templates(self, folders: Sequence[Path], files: Mapping[str, bytes]) -> None:
+        self._templates = Templates(folders, files)
+
     def take_faults(self) -> Sequence[TemplateFault]:
         with self._lock:
             faults, self._faults = list(self._faults.values()), {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sqlite3
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -19,7 +20,7 @@ from alertbot.alerts.snapshot import Column, Presence, Snapshot
 from alertbot.errors import StoreError
 from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.rule import Level
-from alertbot.store.store import Feed, LedgerEntry, NoticeState
+from alertbot.store.store import Feed, LedgerEntry, NoticeState, RunningRules
 
 _R = TypeVar("_R")
 
@@ -356,3 +357,16 @@ def _presence(packed: bytes, keys: int, size: int) -> NDArray[np.uint8]:
     if not packed:
         return np.full((keys, size), Presence.PRESENT, dtype=np.uint8)
     return np.frombuffer(packed, np.uint8).copy().reshape(keys, size)
+
+
+def running_values(running: RunningRules) -> tuple[Any, ...]:
+    files = zlib.compress(msgspec.msgpack.encode(dict(running.files)))
+    return running.tenant, running.version, stamp(running.since), files
+
+
+def running_of(row: sqlite3.Row) -> RunningRules:
+    try:
+        files = msgspec.msgpack.decode(zlib.decompress(row["files"]), type=dict[str, bytes])
+    except (zlib.error, msgspec.DecodeError) as error:
+        raise StoreError(f"the rules of {row['tenant']} in the database cannot be read: {error}") from error
+    return RunningRules(row["tenant"], row["version"], unstamp(row["since"]), files)

@@ -178,6 +178,24 @@ def step_001_first_light(db: Database) -> None:
         db.execute(dedent(statement).strip())
 
 
+# `files` is what the rules were read from (msgpack of name to content, zlib): other processes answer from it what runs,
+# whatever is being edited on disk.
+_RUNNING_RULES = """
+    CREATE TABLE running_rules (
+        tenant TEXT PRIMARY KEY,
+        version TEXT NOT NULL,
+        since TEXT NOT NULL,
+        files BLOB NOT NULL
+    )
+"""
+
+
+@migrations()
+def step_002_running_rules(db: Database) -> None:
+    """Which version of the rules runs, since when, and what it says."""
+    db.execute(dedent(_RUNNING_RULES).strip())
+
+
 @migrations()
 def step_003_feed_health(db: Database) -> None:
     """What is remembered of a tenant's polls from one to the next, as JSON."""

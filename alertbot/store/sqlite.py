@@ -16,7 +16,7 @@ from alertbot.rules.catalogue import Scope
 from alertbot.store import codec, outbox, recording
 from alertbot.store.codec import stamp
 from alertbot.store.database import Database
-from alertbot.store.store import AckResult, Feed, LedgerEntry, PollRecord, Totals
+from alertbot.store.store import AckResult, Feed, LedgerEntry, PollRecord, RunningRules, Totals
 
 _COUNTERS = ("polls", "fired", "resolved", "cards_posted", "lines_posted", "edits", "given_up")
 
@@ -92,6 +92,23 @@ class SqliteStore:
         with self._db.read() as conn:
             rows = conn.execute("SELECT * FROM snapshots WHERE tenant = ?", (tenant,)).fetchall()
         return {Scope(row["scope"]): codec.snapshot_of(row) for row in rows}
+
+    def running(self, tenant: str) -> RunningRules | None:
+        """The rules that the poller runs for this tenant, or ran when it last did; None before the first."""
+        with self._db.read() as conn:
+            row = conn.execute("SELECT * FROM running_rules WHERE tenant = ?", (tenant,)).fetchone()
+        return None if row is None else codec.running_of(row)
+
+    def set_running(self, running: Sequence[RunningRules]) -> None:
+        """Say what runs from now on. A version that runs already goes on, and keeps its `since`."""
+        rows = [codec.running_values(each) for each in running]
+        with self._db.write() as conn:
+            conn.executemany(
+                "INSERT INTO running_rules (tenant, version, since, files) VALUES (?, ?, ?, ?) "
+                "ON CONFLICT (tenant) DO UPDATE SET files = excluded.files, version = excluded.version, "
+                "since = CASE WHEN version = excluded.version THEN since ELSE excluded.since END",
+                rows,
+            )
 
     def totals(self) -> Totals:
         """Counts since the database began."""

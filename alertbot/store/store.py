@@ -44,6 +44,16 @@ class PollRecord:
     polled: bool = True  # False: nothing was asked for, only the time that went by was looked at
 
 
+@dataclass(frozen=True)
+class RunningRules:
+    """The rules that a tenant is polled with: their version, since when, and the files as they were read."""
+
+    tenant: str
+    version: str
+    since: datetime
+    files: Mapping[str, bytes]
+
+
 class AckResult(StrEnum):
     """What became of an acknowledgement. Resolve beats acknowledge; the first acknowledge wins."""
 
@@ -114,6 +124,12 @@ class Store(Protocol):
 
     def latest(self, tenant: str) -> Mapping[Scope, Snapshot]:
         """The last snapshot of each scope."""
+
+    def running(self, tenant: str) -> RunningRules | None:
+        """The rules that the poller runs for this tenant, or ran when it last did; None before the first."""
+
+    def set_running(self, running: Sequence[RunningRules]) -> None:
+        """Say what runs from now on. A version that runs already goes on, and keeps its `since`."""
 
     def record(self, record: PollRecord) -> None:
         """Write one poll's feed, changes, notices and snapshots in one transaction, before anyone is told.

@@ -12,7 +12,7 @@ import numpy as np
 from alertbot.alerts.alert import About, Alert, Fingerprint, Measure, State
 from alertbot.alerts.snapshot import Column, Presence, Snapshot
 from alertbot.commands.answers import answer
-from alertbot.commands.command import Asker, Line, Reply, Table, TenantView, View, parse
+from alertbot.commands.command import Asker, Line, Reply, RulesView, Table, TenantView, View, parse
 from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.expression import Compare, Key, Literal, Op
 from alertbot.rules.rule import Level, LevelRule, Match, Origin, Override, Rule, RuleSet
@@ -145,7 +145,9 @@ def tenant(
 
 def view(*tenants: TenantView, alerts: Sequence[Alert] = (), rules: RuleSet = RULES, **other: Any) -> View:
     since = NOW - timedelta(hours=3)
-    return View(tenants or (tenant(),), tuple(alerts), rules, **{"rules_since": since} | other)
+    tenants = tenants or (tenant(),)
+    versions = tuple(RulesView(each.name, "1f0c2b3a4d5e", since, len(rules.rules)) for each in tenants)
+    return View(tenants, tuple(alerts), rules, **{"versions": versions} | other)
 
 
 def ask(view: View, text: str, asker: Asker = ANNA) -> Reply:

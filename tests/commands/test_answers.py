@@ -223,7 +223,7 @@ def test_status_all_well() -> None:
         "acme: last good poll 12s ago",
         "Nothing fires.",
         "To be delivered: nothing waits.",
-        "3 rules, since 06:00 UTC.",
+        "3 rules, version 1f0c2b3a4d5e, live since 06:00 UTC.",
     ]
 
 
@@ -246,7 +246,7 @@ def test_status_with_trouble() -> None:
         "[warning] delta: last good poll 12s ago; the last poll was not: 8x8 said 503",
         "[critical] 3 alerts are open: 2 critical, 1 warning; 1 acknowledged. 1 alert is pending.",
         "[warning] To be delivered: 4 messages and edits wait.",
-        "3 rules, since 06:00 UTC.",
+        "3 rules, version 1f0c2b3a4d5e, live since 06:00 UTC.",
         "[warning] Problem: Slack refuses the credentials",
         "[warning] Problem: acme: the last answer about queue is partial.",
         "[warning] Problem: acme: queue: page 3 of 4 failed",
