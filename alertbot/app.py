@@ -19,8 +19,10 @@ from pathlib import Path
 from slack_sdk import WebClient
 
 from alertbot import poll
-from alertbot.alerts.alert import Alert
+from alertbot.alerts import feed
+from alertbot.alerts.alert import Alert, Change
 from alertbot.alerts.evaluate import Selector
+from alertbot.alerts.feed import Limits
 from alertbot.clock import Clock, wall_clock
 from alertbot.commands.command import Acknowledge, Asker, RulesView, TenantView, View, Wish
 from alertbot.config import Settings, TenantSettings
@@ -36,7 +38,7 @@ from alertbot.scheduler import Scheduler
 from alertbot.sources.eight_by_eight import REGIONS, TOKEN_URL, EightByEight
 from alertbot.sources.source import Source
 from alertbot.store.sqlite import SqliteStore
-from alertbot.store.store import AckResult, Store
+from alertbot.store.store import AckResult, Feed, Store
 from alertbot.web.http import HttpServer, http_app, serve_http
 from alertbot.web.permissions import MayChange
 from alertbot.web.slack_app import SlackApp
@@ -58,9 +60,11 @@ class Tenant:
     source: Source
     rules: RuleSet
     poll_every: timedelta
+    limits: Limits = field(default_factory=Limits)
     selector: Selector = field(default_factory=Selector)
     polling: threading.Lock = field(default_factory=threading.Lock)
     last: poll.Polled | None = None
+    tried: bool = False  # by this process
 
 
 @dataclass
@@ -104,17 +108,41 @@ class App:
             refresh=self.settings.slack.refresh,
             now=self.clock(),
             selector=tenant.selector,
+            limits=tenant.limits,
+            ops_channel=self.settings.slack.ops,
             dry_run=dry_run,
         )
 
-    def tick(self, tenant: Tenant) -> poll.Polled | None:
-        """One poll of one tenant on schedule; None when it failed, or the last one still runs.
+    def _pause(self, tenant: Tenant) -> bool:
+        """Leave a tenant in peace that is not to be polled now; False where it is."""
+        now = self.clock()
+        if feed.due(self.store.feed(tenant.name).health, now, first=not tenant.tried):
+            return False
+        changes = poll.pause(
+            tenant.name,
+            self.store,
+            limits=tenant.limits,
+            ops_channel=self.settings.slack.ops,
+            refresh=self.settings.slack.refresh,
+            now=now,
+        )
+        _log_changes(tenant.name, changes)
+        if changes:
+            self._wake.set()
+        return True
 
+    def tick(self, tenant: Tenant) -> poll.Polled | None:
+        """One poll of one tenant on schedule; None when it failed, the last one still runs, or it is not due.
+
+        A tenant is not due while 8x8 asked us to stay away, and, after repeated failure, at some of its turns.
         The one broad handler of alertbot: what nobody foresaw is logged, and the next poll goes on.
         """
         if self._stopping.is_set() or not tenant.polling.acquire(blocking=False):
             return None
         try:
+            if self._pause(tenant):
+                return None
+            tenant.tried = True
             polled = self._poll(tenant)
         except AlertbotError as error:
             log.error("poll failed", tenant=tenant.name, error=str(error))
@@ -181,6 +209,9 @@ class App:
 
     def _try_poll(self, tenant: Tenant, dry_run: bool) -> poll.Polled | str:
         try:
+            until = self.store.feed(tenant.name).health.wait_until
+            if until is not None and self.clock() < until:
+                return f"8x8 asked us to stay away until {until:%H:%M:%S} UTC"
             return self._poll(tenant, dry_run=dry_run)
         except AlertbotError as error:
             return str(error)
@@ -258,11 +289,17 @@ class App:
         reasons = []
         now = self.clock()
         try:
+            ill: dict[str, list[str]] = {}
+            for alert in self.store.alerts():
+                if alert.open and alert.key.rule in feed.UNFIT:
+                    ill.setdefault(alert.key.tenant, []).append(f"{alert.about.title}: {alert.about.detail}")
             for tenant in self.tenants:
                 good_at = self.store.feed(tenant.name).good_at
-                if good_at is None:
+                if tenant.name in ill:
+                    reasons += [f"{tenant.name}: {each}" for each in ill[tenant.name]]
+                elif good_at is None:
                     reasons.append(f"{tenant.name}: no good poll yet")
-                elif now - good_at > self.settings.stale_after:
+                elif now - good_at > tenant.limits.patience:
                     reasons.append(f"{tenant.name}: no good poll for {(now - good_at).total_seconds():.0f} s")
             self.store.check_writable()
         except AlertbotError as error:
@@ -411,6 +448,7 @@ def build(
             source=make_source(tenant, speed=speed),
             rules=live.rules(tenant.name),
             poll_every=tenant.poll_every,
+            limits=limits_of(settings, tenant, speed=speed),
         )
         for tenant in settings.tenants
     ]
@@ -442,7 +480,22 @@ def make_source(tenant: TenantSettings, *, speed: float = 1.0) -> EightByEight:
         tenant.api_secret.get_secret_value(),
         tenant_id=tenant.tenant_id,
         timezone=tenant.timezone or "",
-        deadline_s=max(4.0, min(30.0, 0.8 * tenant.poll_every.total_seconds() / speed)),
+        deadline_s=_deadline_s(tenant, speed),
+    )
+
+
+def _deadline_s(tenant: TenantSettings, speed: float) -> float:
+    return max(4.0, min(30.0, 0.8 * tenant.poll_every.total_seconds() / speed))
+
+
+def limits_of(settings: Settings, tenant: TenantSettings, *, speed: float = 1.0) -> Limits:
+    """What is expected of a tenant's polls. Slow is three quarters of the time between two, or nearly the deadline."""
+    period_s = tenant.poll_every.total_seconds() / speed
+    return Limits(
+        poll_every=tenant.poll_every,
+        stale_after=settings.stale_after,
+        frozen_after=settings.frozen_after,
+        slow_after=timedelta(seconds=max(0.5, min(0.75 * period_s, 0.9 * _deadline_s(tenant, speed)))),
     )
 
 
@@ -476,7 +529,7 @@ def make_view(
     """
     tenants, versions = [], []
     for tenant in settings.tenants:
-        feed = store.feed(tenant.name)
+        stored = store.feed(tenant.name)
         running = store.running(tenant.name)
         versions.append(
             RulesView(
@@ -487,7 +540,7 @@ def make_view(
                 (on_disk or {}).get(tenant.name, ""),
             )
         )
-        tenants.append(TenantView(tenant.name, feed.good_at, feed.tried_at, feed.error, store.latest(tenant.name)))
+        tenants.append(_tenant_view(stored, store))
     every = {rule.id: rule for ruleset in rules.values() for rule in ruleset.rules}
     return View(
         tenants=tuple(tenants),
@@ -499,6 +552,17 @@ def make_view(
         timezone=settings.timezone,
         stale_after=settings.stale_after,
         problems=problems,
+    )
+
+
+def _tenant_view(stored: Feed, store: Store) -> TenantView:
+    return TenantView(
+        stored.tenant,
+        stored.good_at,
+        stored.tried_at,
+        stored.error,
+        store.latest(stored.tenant),
+        next_try_at=stored.health.wait_until or stored.health.next_try_at,
     )
 
 
@@ -534,18 +598,7 @@ def _is_dead(owner: str) -> bool:
 
 
 def _log_poll(polled: poll.Polled) -> None:
-    moved = [change for change in polled.changes if change.moved]
-    for each in moved:
-        log.info(
-            "alert",
-            tenant=polled.tenant,
-            rule=each.after.key.rule,
-            entity=each.after.entity_name,
-            state=str(each.after.state),
-            level=each.after.level.word,
-            reason=str(each.reason) if each.reason else None,
-            why=each.why,
-        )
+    moved = _log_changes(polled.tenant, polled.changes)
     line = log.info if polled.good else log.warning
     line(
         "poll",
@@ -553,7 +606,24 @@ def _log_poll(polled: poll.Polled) -> None:
         entities=sum(len(snapshot) for snapshot in polled.snapshots.values()),
         requests=len(polled.fetched.requests),
         took_ms=round(polled.fetched.took_ms),
-        changes=len(moved),
+        changes=moved,
         notices=len(polled.notices),
         **({} if polled.good else {"problems": "; ".join(polled.problems)}),
     )
+
+
+def _log_changes(tenant: str, changes: Sequence[Change]) -> int:
+    """A line for each alert that moved; how many did."""
+    moved = [change for change in changes if change.moved]
+    for each in moved:
+        log.info(
+            "alert",
+            tenant=tenant,
+            rule=each.after.key.rule,
+            entity=each.after.entity_name,
+            state=str(each.after.state),
+            level=each.after.level.word,
+            reason=str(each.reason) if each.reason else None,
+            why=each.why,
+        )
+    return len(moved)

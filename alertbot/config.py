@@ -188,7 +188,9 @@ class Settings(_Section):
     timezone: Timezone = "UTC"
     """In which times are written where the reader's own zone is not known."""
     stale_after: Duration = timedelta(minutes=2)
-    """A feed without a good poll for so long is stale: /readyz says so."""
+    """A feed without a good poll for so long is stale: the ops channel is told, and /readyz says so."""
+    frozen_after: Duration = timedelta(minutes=15)
+    """Figures that stand still for so long while callers are there are frozen: the ops channel is told."""
     http: HttpSettings = HttpSettings()
     """Health and Slack's requests."""
     folder: Annotated[Path, Field(exclude=True)] = Path()

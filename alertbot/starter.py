@@ -34,7 +34,8 @@ slack:
 rules: rules/
 storage: alertbot.db
 # timezone: UTC                     # for times where the reader's own zone is not known
-# stale_after: 2m                   # no good poll for so long: /readyz says so
+# stale_after: 2m                   # no good poll for so long: told in ops_channel, and by /readyz
+# frozen_after: 15m                 # figures that stand still for so long, with callers there: told in ops_channel
 # http: {host: 127.0.0.1, port: 8080}   # /healthz, /readyz, /slack/events
 """
 

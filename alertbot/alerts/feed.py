@@ -29,6 +29,8 @@ STALE, REFUSED, PARTIAL = "feed-stale", "feed-refused", "feed-partial"
 FROZEN, SLOW, CLOCK = "feed-frozen", "feed-slow", "feed-clock"
 EXPLAINING = frozenset({STALE, REFUSED, PARTIAL})
 """The rules whose alerts explain why something is missing."""
+UNFIT = EXPLAINING | {FROZEN}
+"""The rules whose alerts mean that what alertbot says of the present cannot be relied on."""
 
 PARTIAL_POLLS = 4  # in a row; an empty answer counts as partial for three, and is then believed
 SLOW_POLLS = 4
