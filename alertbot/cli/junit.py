@@ -1,0 +1,64 @@
+"""JUnit XML of rule tests, as CI servers read it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from xml.etree import ElementTree
+
+from alertbot.alerts.trial import Outcome
+from alertbot.cli.timeline import draw_failure
+from alertbot.errors import Fault, UsageError
+
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def write_junit(path: Path, outcomes: Sequence[Outcome], faults: Sequence[Fault]) -> None:
+    """One suite a file, one case a test; a fault of a file is a case with an error. Raises UsageError."""
+    root = ElementTree.Element("testsuites")
+    files = dict.fromkeys([*(each.case.file for each in outcomes), *(fault.file for fault in faults)])
+    for file in files:
+        own = [each for each in outcomes if each.case.file == file]
+        wrong = [fault for fault in faults if fault.file == file]
+        failed = [each for each in own if not each.passed]
+        suite = ElementTree.SubElement(
+            root,
+            "testsuite",
+            name=_text(file),
+            tests=str(len(own) + len(wrong)),
+            failures=str(len(failed)),
+            errors=str(len(wrong)),
+        )
+        for each in own:
+            case = each.case
+            element = ElementTree.SubElement(
+                suite,
+                "testcase",
+                classname=_text(case.rule),
+                name=_text(case.name),
+                file=_text(file),
+                line=str(case.line),
+            )
+            if not each.passed:
+                first = each.misses[0]
+                message = _text(f"expected {first.expected}, found {first.found}")
+                failure = ElementTree.SubElement(element, "failure", message=message)
+                failure.text = _text("\n".join(draw_failure(each)))
+        for fault in wrong:
+            element = ElementTree.SubElement(
+                suite, "testcase", classname=_text(fault.rule or file), name=f"line {fault.line}"
+            )
+            ElementTree.SubElement(element, "error", message=_text(str(fault)))
+    for name in ("tests", "failures", "errors"):
+        root.set(name, str(sum(int(suite.get(name, "0")) for suite in root)))
+    tree = ElementTree.ElementTree(root)
+    ElementTree.indent(tree)
+    try:
+        tree.write(path, encoding="utf-8", xml_declaration=True)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from None
+
+
+def _text(text: str) -> str:
+    return _NOT_XML.sub("�", text)
