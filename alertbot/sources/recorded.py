@@ -18,6 +18,7 @@ import numpy as np
 from alertbot.alerts.snapshot import Column, Fetched, Presence, Snapshot
 from alertbot.errors import SourceBroken
 from alertbot.rules.catalogue import Scope
+from alertbot.rules.rule import Only
 
 
 class Recorded:
@@ -38,7 +39,9 @@ class Recorded:
         """When each poll was made."""
         return tuple(poll.at for poll in self._polls)
 
-    def fetch(self, wanted: Mapping[Scope, frozenset[str]], now: datetime) -> Fetched:
+    def fetch(
+        self, wanted: Mapping[Scope, frozenset[str]], now: datetime, only: Mapping[Scope, Only] | None = None
+    ) -> Fetched:
         """The next recorded poll, as far as it is wanted."""
         if self._next >= len(self._polls):
             return Fetched(at=now, failures=dict.fromkeys(wanted, f"the {self.name} is over"))

@@ -8,14 +8,18 @@ from typing import Protocol
 
 from alertbot.alerts.snapshot import Fetched
 from alertbot.rules.catalogue import Scope
+from alertbot.rules.rule import Only
 
 
 class Source(Protocol):
     """One tenant's samples."""
 
-    def fetch(self, wanted: Mapping[Scope, frozenset[str]], now: datetime) -> Fetched:
+    def fetch(
+        self, wanted: Mapping[Scope, frozenset[str]], now: datetime, only: Mapping[Scope, Only] | None = None
+    ) -> Fetched:
         """The present values of these keys for every entity of these scopes.
 
+        `only` names the few entities of a scope that anybody looks at: a source may leave out the others.
         Never raises for what the other side does: a scope that could not be read is in `Fetched.failures`, one that
         came in part is a snapshot with `complete=False`. No secret is in either.
         """

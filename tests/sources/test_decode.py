@@ -13,8 +13,9 @@ import pytest
 from alertbot.alerts.snapshot import Presence, Snapshot
 from alertbot.errors import SourceBroken
 from alertbot.rules.catalogue import Scope
-from alertbot.sources.eight_by_eight.assemble import Part, assemble
+from alertbot.sources.eight_by_eight.assemble import Part
 from alertbot.sources.eight_by_eight.decode import decode_page
+from tests.sources.build import assemble
 from tests.sources.standin import entity
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)

@@ -15,8 +15,9 @@ from alertbot.alerts.snapshot import Presence, Snapshot
 from alertbot.errors import SourceBroken
 from alertbot.rules.catalogue import Scope
 from alertbot.sources.eight_by_eight import EightByEight
-from alertbot.sources.eight_by_eight.assemble import Part, assemble
+from alertbot.sources.eight_by_eight.assemble import Part
 from alertbot.sources.eight_by_eight.decode import decode_page
+from tests.sources.build import assemble
 from tests.sources.conftest import KEY, NOW, SECRET
 from tests.sources.standin import Reply, StandIn
 

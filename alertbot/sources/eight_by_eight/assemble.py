@@ -1,63 +1,76 @@
-"""From the pages of a scope to its snapshot, with what is missing or odd said in words."""
+"""From the answers of a listing to a table of typed columns, and from tables to snapshots; what is odd is said."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from alertbot.alerts.snapshot import Column, Presence, Snapshot
-from alertbot.rules.catalogue import Scope
-from alertbot.sources.eight_by_eight.columns import NOT_FETCHED, column_of
-from alertbot.sources.eight_by_eight.decode import Page
+from alertbot.rules.catalogue import Scope, ValueType, catalogue
+from alertbot.sources.eight_by_eight.columns import column_of, not_fetched, take
+from alertbot.sources.eight_by_eight.decode import ABSENT, Page
+from alertbot.sources.eight_by_eight.percent import Percentages
+from alertbot.sources.eight_by_eight.plan import TOTAL
+from alertbot.sources.eight_by_eight.sections import Sections
+
+TOTALS_ID: Final = "totals"  # id and name of the one entity of a totals scope
+Pair = tuple[str, str]  # parent id ("" where there is none) and id
 
 
 @dataclass(slots=True)
 class Part:
-    """What came of one share of a scope's keys: pages by number, and for the missing ones the reason."""
+    """What came of one share of a listing's keys: answers by page, and for the missing ones the reason."""
 
     keys: tuple[str, ...]
-    pages: dict[int, Page] = field(default_factory=dict)
+    pages: dict[int, Page | Sections] = field(default_factory=dict)
     missing: dict[int, str] = field(default_factory=dict)
     total: int = 1  # pages that 8x8 says there are, as far as is known
     cut: str = ""  # why pages beyond a bound were not asked for
+    refused: tuple[str, ...] = ()  # keys that 8x8 refused: the others were asked for without them
 
 
-def assemble(scope: Scope, noun: str, parts: Sequence[Part], at: datetime) -> Snapshot | str:
-    """The snapshot of one scope, or, where no page came at all, a sentence that says why.
+@dataclass(slots=True)
+class Table:
+    """A listing as columns: `pairs[i]`, `names[i]` and row i of each column belong together.
+
+    Percentages are on 8x8's own scale. `totals` holds the raw values of the totals element by key, `total.` included.
+    """
+
+    pairs: list[Pair]
+    names: list[str]
+    columns: dict[str, Column]
+    complete: bool = True
+    problems: list[str] = field(default_factory=list)
+    totals: dict[str, Any] | None = None
+    groups: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+
+def table_of(scope: Scope, parts: Sequence[Part], parent: str = "") -> Table | str:
+    """The table of a listing, or, where no answer came at all, the reason. `scope` is what its rows are.
 
     Rows are in the order of the answer; an id that comes twice counts once, as it first came. `complete` is False
-    when a page, a share of the keys or the id of an element is missing.
+    when a page, a share of the keys or the id of an element is missing. `parent`: the queue or group of all rows.
     """
     if not any(part.pages for part in parts):
         reasons = [reason for part in parts for reason in part.missing.values()]
-        return f"{noun} could not be read: {reasons[0] if reasons else 'nothing was asked for'}"
-
+        return reasons[0] if reasons else "nothing was asked for"
     problems = [problem for part in parts for problem in _missing(part)]
     complete = not problems
-    notes: list[str] = []
-    joined = [_join(part, notes) for part in parts]
-    ids, names, cells = joined[0] if len(joined) == 1 else _align(parts, joined)
-    for page in (page for part in parts for page in part.pages.values()):
-        notes += page.notes
-        complete = complete and not page.nameless
-    columns = {key: column_of(scope, key, cells[key]) for key in sorted(cells)}
-    notes += _oddities(columns)
-    return Snapshot(
-        scope=scope,
-        at=at,
-        ids=tuple(ids),
-        names=tuple(names),
-        columns=columns,
-        complete=complete,
-        problems=tuple(dict.fromkeys(f"{noun}: {text}" for text in (*problems, *notes))),
-    )
-
-
-_Rows = tuple[list[str], list[str], dict[str, list[Any]]]
+    tables = [_sections(scope, part) if _sectioned(part) else _pages(scope, part, parent) for part in parts]
+    table = tables[0] if len(tables) == 1 else _side_by_side(tables)
+    for part in parts:
+        complete = complete and not any(page.nameless for page in part.pages.values())
+    notes = list(dict.fromkeys(note for each in tables for note in each.problems))
+    table.complete, table.problems = complete, [*problems, *notes, *_oddities(table.columns)]
+    return table
 
 
 def _missing(part: Part) -> list[str]:
@@ -75,14 +88,33 @@ def _missing(part: Part) -> list[str]:
     return [*problems, part.cut] if part.cut else problems
 
 
-def _join(part: Part, notes: list[str]) -> _Rows:
+# Pages of a list
+
+
+def _pages(scope: Scope, part: Part, parent: str) -> Table:
     """The pages one after another, without repeated ids."""
-    pages = [part.pages[number] for number in sorted(part.pages)]
+    pages = [page for _, page in sorted(part.pages.items()) if isinstance(page, Page)]
+    notes = [note for page in pages for note in page.notes]
+    ids, names, cells = _join(pages, part.keys, notes)
+    return Table(
+        pairs=[(parent, identity) for identity in ids],
+        names=names,
+        columns={key: column_of(scope, key, cells[key]) for key in sorted(cells)} if pages else {},
+        totals=_totals(scope, pages, notes),
+        groups={agent: group for page in reversed(pages) for agent, group in page.groups.items()},
+        problems=notes,
+    )
+
+
+_Rows = tuple[list[str], list[str], dict[str, list[Any]]]
+
+
+def _join(pages: Sequence[Page], keys: Sequence[str], notes: list[str]) -> _Rows:
     if len(pages) == 1 and len(set(pages[0].ids)) == len(pages[0]):
         return pages[0].ids, pages[0].names, pages[0].cells
     ids = [identity for page in pages for identity in page.ids]
     names = [name for page in pages for name in page.names]
-    cells = {key: [cell for page in pages for cell in page.cells[key]] for key in part.keys}
+    cells = {key: [cell for page in pages for cell in page.cells[key]] for key in keys}
     first = {identity: row for row, identity in reversed(list(enumerate(ids)))}
     if len(first) == len(ids):
         return ids, names, cells
@@ -95,24 +127,104 @@ def _join(part: Part, notes: list[str]) -> _Rows:
     )
 
 
-def _align(parts: Sequence[Part], joined: Sequence[_Rows]) -> _Rows:
+def _totals(scope: Scope, pages: Sequence[Page], notes: list[str]) -> dict[str, Any] | None:
+    """The totals of all pages. 8x8 does not say whether they are of the page or of everything, so it is looked at.
+
+    Where each page's own counts add up to its totals, those are of the page: counts are then added up, and what
+    cannot be added (averages, percentages) is missing.
+    """
+    having = [page for page in pages if page.totals is not None]
+    if not having:
+        return None
+    first = having[0].totals or {}
+    counts = [key for key in first if _is_count(scope, key)]
+    if len(having) < 2 or not counts or not all(_adds_up(page, counts) for page in having):
+        return first
+    notes.append("8x8's totals are those of a page; counts were added up, averages and percentages are missing")
+    return {
+        key: sum(_number(page.totals[key]) or 0.0 for page in having if page.totals) if key in counts else ABSENT
+        for key in first
+    }
+
+
+def _is_count(scope: Scope, key: str) -> bool:
+    metric = catalogue().lookup(scope, key.removeprefix(TOTAL))
+    return metric is not None and metric.type is ValueType.COUNT
+
+
+def _adds_up(page: Page, counts: Sequence[str]) -> bool:
+    """Whether a page's totals are the sums of its own rows, and not all of them zero."""
+    sums = {}
+    for key in counts:
+        numbers = [_number(cell) for cell in page.cells[key.removeprefix(TOTAL)]]
+        sums[key] = sum(number for number in numbers if number is not None)
+    return any(sums.values()) and all(_number((page.totals or {})[key]) == total for key, total in sums.items())
+
+
+def _number(cell: object) -> float | None:
+    return float(cell) if isinstance(cell, (int, float)) and not isinstance(cell, bool) else None
+
+
+# The two sections of agents in queue groups
+
+
+def _sectioned(part: Part) -> bool:
+    return any(isinstance(page, Sections) for page in part.pages.values())
+
+
+def _sections(scope: Scope, part: Part) -> Table:
+    """A row for each agent of each queue that the answer has values of.
+
+    Those are its assigned agents who are in the section of agents (they did something today or are logged in), and
+    whoever worked for it today. Assigned agents who are in neither are not here: 8x8 says nothing of them but the id.
+    """
+    (answer,) = (page for page in part.pages.values() if isinstance(page, Sections))
+    agent_rows = {identity: row for row, identity in reversed(list(enumerate(answer.agents.ids)))}
+    work_pairs = list(zip(answer.queues, answer.work.ids, strict=True))
+    work_rows = {pair: row for row, pair in reversed(list(enumerate(work_pairs)))}
+    workers: dict[str, list[str]] = {}
+    for queue, agent in work_rows:
+        workers.setdefault(queue, []).append(agent)
+
+    pairs: list[Pair] = []
+    for queue, assigned in answer.assigned.items():
+        present = [agent for agent in assigned if agent in agent_rows]
+        pairs += [(queue, agent) for agent in dict.fromkeys((*present, *reversed(workers.get(queue, ()))))]
+    in_agents = np.array([agent_rows.get(agent, -1) for _, agent in pairs], dtype=np.intp)
+    in_work = np.array([work_rows.get(pair, -1) for pair in pairs], dtype=np.intp)
+    names = [
+        answer.agents.names[of_agent] if of_agent >= 0 else answer.work.names[of_work]
+        for of_agent, of_work in zip(in_agents.tolist(), in_work.tolist(), strict=True)
+    ]
+    columns = {}
+    for page, rows in ((answer.agents, in_agents), (answer.work, in_work)):
+        for key, cells in page.cells.items():
+            columns[key] = take(column_of(scope, key, cells), rows, Presence.ABSENT)
+    return Table(pairs, names, columns, problems=list(answer.notes))
+
+
+# Several shares of the keys
+
+
+def _side_by_side(tables: Sequence[Table]) -> Table:
     """Shares of the keys side by side, by id. A cell of an entity that a share does not have was not fetched."""
-    names: dict[str, str] = {}
-    for ids, labels, _ in joined:
-        for identity, label in zip(ids, labels, strict=True):
-            names.setdefault(identity, label)
-    row_of = {identity: row for row, identity in enumerate(names)}
-    cells: dict[str, list[Any]] = {}
-    for part, (ids, _, columns) in zip(parts, joined, strict=True):
-        rows = [row_of[identity] for identity in ids]
-        for key in part.keys:
-            cells[key] = [NOT_FETCHED] * len(names)
-            for row, cell in zip(rows, columns[key], strict=True):
-                cells[key][row] = cell
-    return list(names), list(names.values()), cells
+    names: dict[Pair, str] = {}
+    for table in tables:
+        for pair, name in zip(table.pairs, table.names, strict=True):
+            names.setdefault(pair, name)
+    columns: dict[str, Column] = {}
+    totals: dict[str, Any] = {}
+    groups: dict[str, tuple[str, str]] = {}
+    for table in tables:
+        row_of = {pair: row for row, pair in enumerate(table.pairs)}
+        rows = np.array([row_of.get(pair, -1) for pair in names], dtype=np.intp)
+        columns |= {key: take(column, rows, Presence.NOT_FETCHED) for key, column in table.columns.items()}
+        totals |= table.totals or {}
+        groups = {**table.groups, **groups}
+    return Table(list(names), list(names.values()), columns, totals=totals or None, groups=groups)
 
 
-def _oddities(columns: dict[str, Column]) -> list[str]:
+def _oddities(columns: Mapping[str, Column]) -> list[str]:
     notes = []
     nobody = []
     for key, column in columns.items():
@@ -124,3 +236,67 @@ def _oddities(columns: dict[str, Column]) -> list[str]:
         if unreadable:
             notes.append(f"{key} could not be read for {unreadable} of {len(column.presence)}")
     return [f"8x8 sent no {', '.join(nobody)}", *notes] if nobody else notes
+
+
+# Snapshots
+
+
+def snapshot_of(
+    scope: Scope,
+    noun: str,
+    keys: frozenset[str],
+    table: Table,
+    at: datetime,
+    percentages: Percentages,
+    parents: Sequence[tuple[str, str]] = (),
+    rows: NDArray[np.intp] | None = None,
+    problems: Sequence[str] = (),
+) -> Snapshot:
+    """The snapshot of a scope: the wanted keys of a table's rows, percentages as ratios 0 to 1.
+
+    `rows`: those that belong to the scope; None: all. `parents`: id and name of the parent of each of them. `problems`
+    are said besides those of the table, and mean that something is missing.
+    """
+    chosen = range(len(table)) if rows is None else rows.tolist()
+    columns = {}
+    for key in sorted(keys):
+        column = table.columns.get(key)
+        if column is None:  # no share of the keys that came has it
+            column = not_fetched(scope, key, len(table))
+        column = percentages.convert(scope, key, column)
+        columns[key] = column if rows is None else take(column, rows, Presence.NOT_FETCHED)
+    said = dict.fromkeys(f"{noun}: {text}" for text in (*table.problems, *problems))
+    return Snapshot(
+        scope=scope,
+        at=at,
+        ids=tuple(table.pairs[row][1] for row in chosen),
+        names=tuple(table.names[row] for row in chosen),
+        columns=columns,
+        parent_ids=tuple(parent for parent, _ in parents),
+        parent_names=tuple(name for _, name in parents),
+        complete=table.complete and not problems,
+        problems=tuple(said),
+    )
+
+
+def totals_of(
+    scope: Scope, noun: str, keys: frozenset[str], table: Table, at: datetime, percentages: Percentages
+) -> Snapshot | str:
+    """The snapshot of a totals scope: its one entity; or, where no totals came, a sentence."""
+    if table.totals is None:
+        return f"{noun} could not be read: 8x8 sent none"
+    columns = total_columns(scope, keys, table)
+    return Snapshot(
+        scope=scope,
+        at=at,
+        ids=(TOTALS_ID,),
+        names=(TOTALS_ID,),
+        columns={key: percentages.convert(scope, key, column) for key, column in columns.items()},
+        complete=table.complete,
+        problems=tuple(f"{noun}: {text}" for text in (*table.problems, *_oddities(columns))),
+    )
+
+
+def total_columns(scope: Scope, keys: frozenset[str], table: Table) -> dict[str, Column]:
+    """The totals as columns of one row, percentages on 8x8's own scale."""
+    return {key: column_of(scope, key, [(table.totals or {}).get(key, ABSENT)]) for key in sorted(keys)}

@@ -5,21 +5,28 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from statistics import median
 from typing import Final
 
 from alertbot.alerts.snapshot import Fetched, RequestStats, Snapshot
 from alertbot.errors import SourceBroken, SourceError, SourceRefused
 from alertbot.rules.catalogue import Scope
-from alertbot.sources.eight_by_eight.assemble import Part, assemble
+from alertbot.rules.rule import Only
 from alertbot.sources.eight_by_eight.deadline import Deadline
 from alertbot.sources.eight_by_eight.decode import Page, decode_page
-from alertbot.sources.eight_by_eight.plan import ENDPOINTS, PAGE_SIZE, Call, plan
+from alertbot.sources.eight_by_eight.gathering import Found, Gathering
+from alertbot.sources.eight_by_eight.judge import judge
+from alertbot.sources.eight_by_eight.names import Names
+from alertbot.sources.eight_by_eight.pace import Pace
+from alertbot.sources.eight_by_eight.percent import Percentages, PercentScale
+from alertbot.sources.eight_by_eight.plan import MAX_URL, NOUNS, QUEUE_GROUPS, Call, plan
 from alertbot.sources.eight_by_eight.retry import Tries
 from alertbot.sources.eight_by_eight.round import AT_ONCE, Outcome, Round
 from alertbot.sources.eight_by_eight.scrub import Scrubber
+from alertbot.sources.eight_by_eight.sections import Sections, decode_sections
 from alertbot.sources.eight_by_eight.token import CredentialsRefused, TokenKeeper
 from alertbot.sources.eight_by_eight.transport import (
     Answer,
@@ -27,6 +34,7 @@ from alertbot.sources.eight_by_eight.transport import (
     Transport,
     error_text,
     host_of,
+    http_date,
     is_loopback,
     refusal,
 )
@@ -35,14 +43,22 @@ from alertbot.sources.eight_by_eight.transport import (
 _BEYOND: Final = re.compile(r"Field 'page'.*total number of pages, which is (\d{1,9})\b")
 
 
+# How long an id or key that 8x8 does not know is left out before it is tried again: somebody may have made it.
+_AVOID_S: Final = 600.0
+
+
 @dataclass(slots=True)
 class _Brought:
     """What the tries of one request added up to."""
 
     tries: int = 0
     bytes: int = 0
-    page: Page | None = None
+    answer: Page | Sections | None = None
     total_pages: int | None = None
+
+
+class NotAsked(SourceError):
+    """A request that was not made: it did not fit into the minute, or 8x8 wants us away for longer than we have."""
 
 
 class EightByEight:
@@ -52,7 +68,8 @@ class EightByEight:
     `tenant_id` is sent as X-Tenant-Info, for multitenant customers. All times are seconds. `deadline_s` bounds a
     whole fetch, retries and token included: keep it well under the poll interval. `connect_timeout_s` and `timeout_s`
     bound one connection and one wait for bytes. `max_tries` counts the first one. `max_bytes` bounds one answer,
-    `max_pages` one listing. `sleep` (the waits between tries) and `monotonic` are for tests.
+    `max_pages` one listing, `max_requests_per_minute` all requests in any 60 s. `percent_scale`: how 8x8 sends
+    percentages (see percent.py); snapshots hold 0 to 1. `sleep` (waits) and `monotonic` are for tests.
     """
 
     def __init__(
@@ -71,6 +88,8 @@ class EightByEight:
         max_tries: int = 3,
         max_bytes: int = 32 * 1024 * 1024,
         max_pages: int = 50,
+        max_requests_per_minute: int = 60,
+        percent_scale: PercentScale = "auto",
         sleep: Callable[[float], None] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -90,7 +109,13 @@ class EightByEight:
             max_bytes=max_bytes,
             connections=AT_ONCE,
             loopback=is_loopback(base_url) and is_loopback(token_url),
+            gate=self._gate,
         )
+        self._pace = Pace(max_requests_per_minute, monotonic)
+        self._names = Names(monotonic)
+        self._percentages = Percentages(percent_scale)
+        self._avoided: dict[Found, float] = {}  # ids and keys that 8x8 does not know, and until when
+        self._told: set[Found] = set()
         self._token = TokenKeeper(self._transport, self._scrub, token_url, api_key, api_secret, monotonic)
         self._tries = Tries(max_tries, self._sleep, self._closed.is_set)
         self._rounds: set[Round] = set()
@@ -98,45 +123,30 @@ class EightByEight:
     def __repr__(self) -> str:
         return f"EightByEight({self.name!r}, {host_of(self._base_url)!r})"
 
-    def fetch(self, wanted: Mapping[Scope, frozenset[str]], now: datetime) -> Fetched:
+    def fetch(
+        self, wanted: Mapping[Scope, frozenset[str]], now: datetime, only: Mapping[Scope, Only] | None = None
+    ) -> Fetched:
         """The present values of these keys, as Source promises: never raises for what the other side does.
 
-        The token first, then page 0 of every scope, then the further pages that X-Total-Pages names, at most AT_ONCE
-        requests at a time. A page that is gone because the list shrank meanwhile is no fault: whoever moved to an
-        earlier page is seen by the next poll, and nobody counts as gone before three.
+        The token first, then page 0 of every listing of the plan, then the further pages that X-Total-Pages names, at
+        most AT_ONCE requests at a time. A page that is gone because the list shrank meanwhile is no fault: whoever
+        moved to an earlier page is seen by the next poll, and nobody counts as gone before three.
         """
         started = self._monotonic()
         current = Round(Deadline(started + self._deadline_s, self._monotonic), now, started)
-        calls = plan(wanted, self._timezone)
-        parts = {(call.scope, call.part): Part(call.keys) for call in calls}
-
-        def ask(call: Call | None) -> Outcome:
-            return self._ask(call, current)
-
-        def then(outcome: Outcome) -> Iterable[Call]:
-            return self._note(outcome, parts)
-
+        gathering = self._gathering(wanted, only)
+        calls = gathering.begin()
         self._rounds.add(current)
         try:
-            if self._closed.is_set():
-                current.stop()
-            left: list[Call | None] = []
-            why = ""
-            if self._token.fresh() is None:
-                left, why = current.run(ask, [None], then)
-                # Without a token no page is asked for: what is wrong with it is wrong with every scope.
-                why = why or next((str(outcome.error) for outcome in current.outcomes if outcome.error), "")
-            if why:
-                left = list(calls)
-            else:
-                left, why = current.run(ask, calls, then)
+            left, why = self._run(current, gathering, calls)
         finally:
             self._rounds.discard(current)
         for call in left:
             if call is not None:
-                parts[call.scope, call.part].missing[call.page] = why
+                gathering.give_up(call, why)
 
-        judged = {scope: self._judge(scope, parts, now) for scope in wanted}
+        judged = judge(wanted, gathering, now, self._percentages, self._names)
+        notes, problems = self._percentages.said()
         return Fetched(
             at=now,
             snapshots={scope: each for scope, each in judged.items() if isinstance(each, Snapshot)},
@@ -145,7 +155,65 @@ class EightByEight:
             took_ms=(self._monotonic() - started) * 1000.0,
             refused=any(isinstance(outcome.error, SourceRefused) for outcome in current.outcomes),
             retry_after=current.retry_after,
+            clock_skew_s=median(current.skews) if current.skews else None,
+            notes=notes,
+            problems=(*problems, *self._strangers(gathering)),
         )
+
+    def _gathering(self, wanted: Mapping[Scope, frozenset[str]], only: Mapping[Scope, Only] | None) -> Gathering:
+        listings = plan(
+            {scope: keys | self._percentages.evidence(scope, keys) for scope, keys in wanted.items() if scope in NOUNS},
+            only,
+            self._timezone,
+        )
+        avoid = {found for found, until in self._avoided.items() if self._monotonic() < until}
+        return Gathering(
+            [*listings, *self._names.needed(listings)],
+            self._names,
+            max_pages=self._max_pages,
+            room=MAX_URL - len(self._base_url),
+            avoid=avoid,
+        )
+
+    def _run(self, current: Round, gathering: Gathering, calls: list[Call]) -> tuple[list[Call | None], str]:
+        """Ask everything; the calls that were not answered, and why not."""
+
+        def ask(call: Call | None) -> Outcome:
+            return self._ask(call, current)
+
+        if not calls:
+            return [], ""
+        if self._closed.is_set():
+            current.stop()
+        away = self._pace.away()
+        if away >= self._deadline_s:
+            current.retry_after = away
+            return list(calls), f"8x8 asked us to stay away for {away:.0f} s more"
+        if self._token.fresh() is None:
+            _, why = current.run(ask, [None], gathering.note)
+            # Without a token no page is asked for: what is wrong with it is wrong with every scope.
+            why = why or next((str(outcome.error) for outcome in current.outcomes if outcome.error), "")
+            if why:
+                return list(calls), why
+        return current.run(ask, calls, gathering.note)
+
+    def _strangers(self, gathering: Gathering) -> list[str]:
+        """Sentences for ids and keys that 8x8 does not know, each once; they are left out for a while."""
+        sentences = []
+        until = self._monotonic() + _AVOID_S
+        found = {
+            **{
+                each: f"rules name the id {each[1]}, which 8x8 does not list in {each[0]}"
+                for each in gathering.unknown_ids
+            },
+            **{each: f"rules use {each[1]}, a key that 8x8 refuses for {each[0]}" for each in gathering.refused_keys},
+        }
+        for each, sentence in found.items():
+            self._avoided[each] = until
+            if each not in self._told:
+                self._told.add(each)
+                sentences.append(sentence)
+        return sentences
 
     def close(self) -> None:
         """Let go of connections; a fetch that is under way ends now, with what it has."""
@@ -157,36 +225,21 @@ class EightByEight:
     def _pause(self, seconds: float) -> None:
         self._closed.wait(seconds)  # so that close() ends it
 
-    def _note(self, outcome: Outcome, parts: Mapping[tuple[Scope, int], Part]) -> Iterable[Call]:
-        """Put one outcome where it belongs; the calls that it makes necessary."""
-        call = outcome.call
-        if call is None:
-            return []
-        part = parts[call.scope, call.part]
-        if outcome.error is not None:
-            part.missing[call.page] = str(outcome.error)
-            return []
-        if outcome.page is None:
-            return []
-        part.pages[call.page] = outcome.page
-        total = outcome.total_pages
-        if total is None:
-            # No header to go by: a full page may have a next one, unless it is the last one over again.
-            before = part.pages.get(call.page - 1)
-            again = before is not None and before.ids == outcome.page.ids
-            total = call.page + (2 if len(outcome.page) >= PAGE_SIZE and not again else 1)
-        if total > self._max_pages:
-            part.cut = f"8x8 has {total} pages; only the first {self._max_pages} are read"
-            total = self._max_pages
-        further = range(max(part.total, 1), total)
-        part.total = max(part.total, total)
-        return [replace(call, page=page) for page in further]
-
-    def _judge(self, scope: Scope, parts: Mapping[tuple[Scope, int], Part], now: datetime) -> Snapshot | str:
-        mine = [part for (each, _), part in parts.items() if each is scope]
-        if not mine:
-            return f"scope {scope} is not read from 8x8"
-        return assemble(scope, ENDPOINTS[scope].noun, mine, now)
+    def _gate(self, deadline: Deadline) -> None:
+        """Before each request: wait until 8x8 wants us again, and until it fits into the minute. Raises NotAsked."""
+        while True:
+            away = self._pace.away()
+            if away and away >= deadline.left():
+                raise NotAsked(f"8x8 asked us to stay away for {away:.0f} s more", retry_after=away)
+            wait = away or self._pace.take()
+            if not wait:
+                return
+            if wait >= deadline.left():
+                made = f"{self._pace.per_minute} requests were made in the last minute"
+                raise NotAsked(f"not asked: {made} (max_requests_per_minute)")
+            self._sleep(wait)
+            if self._closed.is_set():
+                raise NotAsked("alertbot is stopping")
 
     def _ask(self, call: Call | None, current: Round) -> Outcome:
         """One request with its tries, in a thread of its own. What 8x8 does is in the Outcome, not raised."""
@@ -203,25 +256,25 @@ class EightByEight:
                     self._page(call, current, brought)
             except SourceError as failed:
                 current.heard(failed)
+                if failed.retry_after:
+                    self._pace.stay_away(failed.retry_after)  # what one request was told holds for all of the tenant
                 raise
 
         try:
-            held = current.hold()
-            if held:
-                self._sleep(held)
             self._tries.run(attempt, current.deadline)
         except SourceError as failed:
             error = _with_tries(failed, brought.tries)
         stats = RequestStats(
-            endpoint=call.endpoint.path if call else "token",
+            endpoint=call.listing.endpoint.path if call else "token",
             page=call.page if call else 0,
             keys=len(call.keys) if call else 0,
-            entities=len(brought.page) if brought.page else 0,
+            entities=len(brought.answer) if brought.answer else 0,
             bytes=brought.bytes,
             took_ms=(self._monotonic() - began) * 1000.0,
             tries=brought.tries,
+            scopes=call.listing.scopes if call else (),
         )
-        return Outcome(call, stats, brought.page, brought.total_pages, error)
+        return Outcome(call, stats, brought.answer, brought.total_pages, error)
 
     def _page(self, call: Call, current: Round, brought: _Brought) -> None:
         token = self._token.fresh() or self._token.renew(None, current.deadline, current.wall())
@@ -238,26 +291,35 @@ class EightByEight:
             if call.page > 0:
                 return
             if int(beyond[1]) == 0:  # an empty list has no page 0 either, read literally
-                brought.page = Page([], [], {key: [] for key in call.keys})
+                brought.answer = Page([], [], {key: [] for key in call.keys})
                 return
         error = refusal(answer, self._scrub, current.wall())
         if error is not None:
             raise error
         try:
-            brought.page = decode_page(answer.body, call.keys)
+            if call.listing.endpoint is QUEUE_GROUPS:
+                brought.answer = decode_sections(answer.body, call.keys)
+            else:
+                brought.answer = decode_page(answer.body, call.keys, totals=call.listing.totals)
         except SourceBroken as broken:
             raise SourceBroken(f"{answer.host} sent {broken}") from None
         brought.total_pages = _count(answer.headers.get("x-total-pages"))
 
     def _send(self, call: Call, token: str, current: Round) -> Answer:
-        return self._transport.send(
+        answer = self._transport.send(
             "GET",
-            self._base_url + call.endpoint.path,
+            self._base_url + call.listing.path,
             Bearer(token),
             current.deadline,
             query=call.query(),
             headers=self._headers,
         )
+        date = http_date(answer.headers.get("date", ""))
+        if date is not None:
+            # Made about when half of the way was done; it has whole seconds, cut off.
+            made = current.wall() - timedelta(seconds=answer.took_s / 2)
+            current.skews.append((date - made).total_seconds() + 0.5)
+        return answer
 
 
 def _with_tries(error: SourceError, tries: int) -> SourceError:

@@ -20,13 +20,6 @@ _DIGITS: Final = re.compile(r"[+-]?\d{1,20}(?:\.\d{1,20})?(?:[eE][+-]?\d{1,3})?"
 _REAL: Final = frozenset({int, float, NoneType})
 
 
-class NotFetched:
-    """The raw value of a cell whose request failed; there is one, NOT_FETCHED."""
-
-
-NOT_FETCHED: Final = NotFetched()
-
-
 def column_of(scope: Scope, key: str, cells: Sequence[Any]) -> Column:
     """The column of one key of one scope from its raw values, row by row.
 
@@ -41,6 +34,30 @@ def column_of(scope: Scope, key: str, cells: Sequence[Any]) -> Column:
     if metric.type is ValueType.TIMESTAMP:
         return _one_by_one(cells, _timestamp)
     return _numbers(cells, lists=metric.is_list)
+
+
+def take(column: Column, rows: NDArray[np.intp], missing: Presence) -> Column:
+    """The column with these rows of it, in this order; -1 is a row that it does not have."""
+    there = rows >= 0
+    if there.all():
+        return Column(column.values[rows], column.presence[rows])
+    if not len(column.values):
+        return _missing_column(len(rows), missing, text=column.is_text)
+    values = column.values[rows]
+    values[~there] = "" if column.is_text else np.nan
+    presence = np.where(there, column.presence[rows], np.uint8(missing))
+    return Column(values, presence)
+
+
+def not_fetched(scope: Scope, key: str, rows: int) -> Column:
+    """The column of a key that no answer has."""
+    metric = catalogue().lookup(scope, key)
+    return _missing_column(rows, Presence.NOT_FETCHED, text=metric is not None and metric.type is ValueType.TEXT)
+
+
+def _missing_column(rows: int, why: Presence, *, text: bool) -> Column:
+    presence = np.full(rows, why, dtype=np.uint8)
+    return Column(np.full(rows, "", dtype=np.object_) if text else np.full(rows, np.nan), presence)
 
 
 def _numbers(cells: Sequence[Any], *, lists: bool) -> Column:
@@ -93,8 +110,6 @@ def _missing(cell: object) -> Presence | None:
         return Presence.NULL
     if cell is ABSENT:
         return Presence.ABSENT
-    if cell is NOT_FETCHED:
-        return Presence.NOT_FETCHED
     return None
 
 

@@ -18,6 +18,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from alertbot.errors import SourceBroken
+from alertbot.sources.eight_by_eight.plan import TOTAL
 
 ABSENT: Final = msgspec.UNSET  # the raw value of a key that an entity does not have
 
@@ -27,13 +28,17 @@ class _Metric(msgspec.Struct, gc=False):
     value: Any = ABSENT
 
 
-class _Entity(msgspec.Struct, gc=False):
+class Entity(msgspec.Struct, gc=False):
+    """One element as it came."""
+
     id: Any = ABSENT
     name: Any = None
     metrics: list[_Metric] | dict[str, Any] | None = None
+    groupId: Any = None  # noqa: N815  # 8x8's spelling
+    groupName: Any = None  # noqa: N815
 
 
-_ANY_KEYS: Final = msgspec.json.Decoder(list[_Entity] | _Entity)
+_ANY_KEYS: Final = msgspec.json.Decoder(list[Entity] | Entity)
 
 
 @lru_cache(maxsize=256)
@@ -45,7 +50,7 @@ def _decoder(keys: tuple[str, ...]) -> msgspec.json.Decoder[Any]:
     entity = msgspec.defstruct(
         "Entity",
         [("metrics", list[metric] | dict[str, Any] | None, None)],  # type: ignore[valid-type]
-        bases=(_Entity,),
+        bases=(Entity,),
         gc=False,
     )
     return msgspec.json.Decoder(list[entity] | entity)  # type: ignore[valid-type]
@@ -59,7 +64,8 @@ class Page:
     """One page as it came: `cells[key][i]` belongs to `ids[i]`; None is 8x8's null, ABSENT a key that is not there.
 
     `nameless` counts elements without a usable id: they are somebody, but nobody knows who. `notes` says in words
-    what was odd. The totals element (id null) is left out.
+    what was odd. `totals` holds the raw values of the totals element (id null) by key, `total.` included, where there
+    is one; it is no entity. `groups` has the group of each row that names one, id and name, by the row's id.
     """
 
     ids: list[str]
@@ -67,18 +73,30 @@ class Page:
     cells: dict[str, list[Any]]
     nameless: int = 0
     notes: list[str] = field(default_factory=list)
+    totals: dict[str, Any] | None = None
+    groups: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
 
 
-def decode_page(body: bytes, keys: Sequence[str]) -> Page:
-    """Read one page of `/queues`, `/groups` or `/agents`: an array of elements, or one bare element.
+def decode_page(body: bytes, keys: Sequence[str], *, totals: bool = False) -> Page:
+    """Read one page of a list, or a single entity: an array of elements, or one bare element.
 
-    Keys that were not asked for are dropped. Raises SourceBroken for anything that is not such a page.
+    Keys that were not asked for are dropped. `totals`: the totals element is read too. Raises SourceBroken for
+    anything that is not such a page.
     """
     notes: list[str] = []
-    elements = _elements(body, tuple(keys), notes)
+    total_keys = tuple(f"{TOTAL}{key}" for key in keys) if totals else ()
+    elements = _elements(body, (*keys, *total_keys), notes)
+    page = page_of(elements, keys, notes)
+    if totals:
+        page.totals = _totals(elements, total_keys)
+    return page
+
+
+def page_of(elements: list[Entity], keys: Sequence[str], notes: list[str]) -> Page:
+    """The entities among decoded elements."""
     whole = [element for element in elements if type(element.id) is str and element.id]
     nameless = 0
     if len(whole) != len(elements):
@@ -87,10 +105,28 @@ def decode_page(body: bytes, keys: Sequence[str]) -> Page:
         notes.append(f"{nameless} without an id left out")
     ids = [element.id for element in whole]
     names = [element.name if type(element.name) is str and element.name else _name(element) for element in whole]
-    return Page(ids, names, _cells(whole, keys, notes), nameless, notes)
+    groups = {
+        str(each.id): (str(each.groupId), each.groupName if type(each.groupName) is str else str(each.groupId))
+        for each in whole
+        if each.groupId and type(each.groupId) in (str, int)
+    }
+    return Page(ids, names, _cells(whole, keys, notes), nameless, notes, groups=groups)
 
 
-def _elements(body: bytes, keys: tuple[str, ...], notes: list[str]) -> list[_Entity]:
+def _totals(elements: list[Entity], keys: Sequence[str]) -> dict[str, Any] | None:
+    """The values of the first totals element by key; None where there is none."""
+    for element in filter(_is_totals, elements):
+        found = _cells([element], keys, [])
+        return {key: found[key][0] for key in keys}
+    return None
+
+
+def _is_totals(element: Entity) -> bool:
+    """The totals element has the id null and the name `totals` (guide); one without a name is believed too."""
+    return element.id is None and (element.name is None or str(element.name).casefold() == "totals")
+
+
+def _elements(body: bytes, keys: tuple[str, ...], notes: list[str]) -> list[Entity]:
     try:
         root = _decoder(keys).decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -105,7 +141,7 @@ def _elements(body: bytes, keys: tuple[str, ...], notes: list[str]) -> list[_Ent
     return [root]
 
 
-def _loose_elements(body: bytes, notes: list[str]) -> list[_Entity]:
+def _loose_elements(body: bytes, notes: list[str]) -> list[Entity]:
     """The slow way, for what the strict reader refuses: NaN, numbers out of range, elements of a wrong type."""
     root = read_json(body)
     if isinstance(root, dict):
@@ -114,14 +150,21 @@ def _loose_elements(body: bytes, notes: list[str]) -> list[_Entity]:
         root = [root]
     if not isinstance(root, list):
         raise SourceBroken("JSON that is neither a list nor an entity")
-    objects = [element for element in root if isinstance(element, dict)]
-    if len(objects) != len(root):
-        notes.append(f"{len(root) - len(objects)} elements that are no objects left out")
+    return loose_entities(root, notes)
+
+
+def loose_entities(elements: list[Any], notes: list[str]) -> list[Entity]:
+    """Decoded JSON as elements, whatever it is; what cannot be one is left out and said."""
+    objects = [element for element in elements if isinstance(element, dict)]
+    if len(objects) != len(elements):
+        notes.append(f"{len(elements) - len(objects)} elements that are no objects left out")
     return [
-        _Entity(
-            _whole_text(element.get("id", ABSENT)),
-            _whole_text(element.get("name")),
+        Entity(
+            whole_text(element.get("id", ABSENT)),
+            whole_text(element.get("name")),
             _loose_metrics(element.get("metrics"), notes),
+            whole_text(element.get("groupId")),
+            whole_text(element.get("groupName")),
         )
         for element in objects
     ]
@@ -163,14 +206,14 @@ def _what_it_is(body: bytes) -> str:
     return "JSON that is cut off or malformed"
 
 
-def _with_ids(elements: Iterable[_Entity]) -> tuple[list[_Entity], int]:
+def _with_ids(elements: Iterable[Entity]) -> tuple[list[Entity], int]:
     """The elements that can be told apart, and how many cannot. A whole number as id is taken as its digits."""
-    whole: list[_Entity] = []
+    whole: list[Entity] = []
     nameless = 0
     for element in elements:
         identity = element.id
-        if identity is None:
-            continue  # the totals element
+        if _is_totals(element):
+            continue
         if type(identity) is int:
             element.id = str(identity)
         elif not isinstance(identity, str) or not identity:
@@ -185,22 +228,22 @@ def is_text(text: str) -> bool:
     return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
-def _whole_text(value: Any) -> Any:
+def whole_text(value: Any) -> Any:
     """The value, or ABSENT for a text that cannot be written down (the strict reader refuses those by itself)."""
     return ABSENT if isinstance(value, str) and not is_text(value) else value
 
 
-def _name(element: _Entity) -> str:
+def _name(element: Entity) -> str:
     """A name for people where 8x8 gave no text: a number as its digits, else the id."""
     return str(element.name) if type(element.name) is int else str(element.id)
 
 
-def _cells(entities: list[_Entity], keys: Sequence[str], notes: list[str]) -> dict[str, list[Any]]:
+def _cells(entities: list[Entity], keys: Sequence[str], notes: list[str]) -> dict[str, list[Any]]:
     cells = _aligned_cells(entities, keys)
     return _scattered_cells(entities, keys, notes) if cells is None else cells
 
 
-def _aligned_cells(entities: list[_Entity], keys: Sequence[str]) -> dict[str, list[Any]] | None:
+def _aligned_cells(entities: list[Entity], keys: Sequence[str]) -> dict[str, list[Any]] | None:
     """The cells a column at a time, where every entity has the same keys in the same order; else None."""
     lists = [entity.metrics for entity in entities]
     if set(map(type, lists)) != {list} or len(set(map(len, lists))) != 1:  # type: ignore[arg-type]
@@ -215,7 +258,7 @@ def _aligned_cells(entities: list[_Entity], keys: Sequence[str]) -> dict[str, li
     return {key: cells.get(key, missing) for key in keys}
 
 
-def _scattered_cells(entities: list[_Entity], keys: Sequence[str], notes: list[str]) -> dict[str, list[Any]]:
+def _scattered_cells(entities: list[Entity], keys: Sequence[str], notes: list[str]) -> dict[str, list[Any]]:
     cells: dict[str, list[Any]] = {key: [ABSENT] * len(entities) for key in keys}
     repeated: set[str] = set()
     for row, entity in enumerate(entities):

@@ -1,13 +1,26 @@
-"""Which requests a fetch needs: the table of endpoints, and from wanted keys to calls."""
+"""Which requests a fetch needs: the ten endpoints, and from what rules look at to the fewest listings. Pure.
+
+The choices, and their price:
+
+- A scope is one listing, its totals ride on it (`includeTotals`), agents of groups ride on that of the agents.
+- Agents of queues come from `/agents-in-queue-groups`, in one answer that is not paged, instead of a call a queue. It
+  covers queues with activity today, and of their agents those who did or do something today; `showEnabledAgents` adds
+  whoever is logged in. So an agent who logged out without any work today is not in it, and counts as gone. Where one
+  queue alone is looked at, `/queues/{id}/agents` costs the same and has everybody, so that is taken.
+- `/agents` with metrics does not promise the group, its summary does (guide): two listings whatever the number of
+  groups, and the summary is kept for a while (see names.py).
+- Ids are sent only where every rule of a scope names ids: one that 8x8 does not know fails the whole request.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, replace
 from typing import Final
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from alertbot.rules.catalogue import Scope
+from alertbot.rules.rule import Only
 
 # Region is where the tenant lives. Asia-Pacific is `au` in the path (guide, "Base URL"; OpenAPI `servers`).
 REGIONS: Final[Mapping[str, str]] = {
@@ -20,67 +33,238 @@ REGIONS: Final[Mapping[str, str]] = {
 TOKEN_URL: Final = "https://api.8x8.com/oauth/v2/token"  # noqa: S105  # an address, not a secret
 
 PAGE_SIZE: Final = 1000  # the most that 8x8 gives; a larger size is a 400
-MAX_QUERY: Final = 5000  # characters; 8x8 names no limit, common gateways stop a whole URL at 8,000
+MAX_URL: Final = 6000  # characters; 8x8 names no limit, common gateways stop a whole URL at 8,000
+_MAX_IDS: Final = 2000  # of those, for ids: beyond that all are listed, and what is not looked at is not used
+IN_QUEUE: Final = ".inQueue"
+TOTAL: Final = "total."
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One listing of 8x8: where it is and what its elements are called in a sentence."""
+    """One of the ten. `path` has `{id}` for each id, `noun` is what its elements are called in a sentence."""
 
     path: str
     noun: str
+    filter: str = ""  # the query parameter that takes ids
+    listed: bool = True  # a list in pages, with a summary; else one element, or the sections of QUEUE_GROUPS
 
 
-# One row a scope that can be read.
-ENDPOINTS: Final[Mapping[Scope, Endpoint]] = {
-    Scope.QUEUE: Endpoint("/queues", "queues"),
-    Scope.GROUP: Endpoint("/groups", "groups"),
-    Scope.AGENT: Endpoint("/agents", "agents"),
+QUEUES: Final = Endpoint("/queues", "queues", "queue-ids")
+ONE_QUEUE: Final = Endpoint("/queues/{id}", "queues", listed=False)
+QUEUE_AGENTS: Final = Endpoint("/queues/{id}/agents", "agents of queues", "agent-ids")
+ONE_QUEUE_AGENT: Final = Endpoint("/queues/{id}/agents/{id}", "agents of queues", listed=False)
+QUEUE_GROUPS: Final = Endpoint("/agents-in-queue-groups", "agents of queues", "queue-ids", listed=False)
+AGENTS: Final = Endpoint("/agents", "agents", "agent-ids")
+GROUPS: Final = Endpoint("/groups", "groups", "group-ids")
+ONE_GROUP: Final = Endpoint("/groups/{id}", "groups", listed=False)
+GROUP_AGENTS: Final = Endpoint("/groups/{id}/agents", "agents of groups", "agent-ids")
+ONE_GROUP_AGENT: Final = Endpoint("/groups/{id}/agents/{id}", "agents of groups", listed=False)
+
+NOUNS: Final[Mapping[Scope, str]] = {
+    Scope.QUEUE: "queues",
+    Scope.GROUP: "groups",
+    Scope.AGENT: "agents",
+    Scope.QUEUE_AGENT: "agents of queues",
+    Scope.GROUP_AGENT: "agents of groups",
+    Scope.QUEUE_TOTALS: "totals of queues",
+    Scope.AGENT_TOTALS: "totals of agents",
 }
+"""The scopes that 8x8 serves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One thing to read: an endpoint with its ids, and the keys that are wanted of it.
+
+    `scopes` are those that it feeds; none: it is read for its names alone. `path_ids` fill the `{id}`s, `filter_ids`
+    are sent as the filter. Without keys a list is asked for its summary, ids and names.
+    """
+
+    endpoint: Endpoint
+    scopes: tuple[Scope, ...] = ()
+    keys: frozenset[str] = frozenset()
+    path_ids: tuple[str, ...] = ()
+    filter_ids: tuple[str, ...] = ()
+    filter_name: str = ""
+    totals: bool = False
+    timezone: str = ""
+
+    @property
+    def path(self) -> str:
+        path = self.endpoint.path
+        for each in self.path_ids:
+            path = path.replace("{id}", quote(each, safe=""), 1)
+        return path
+
+    @property
+    def whole(self) -> bool:
+        """Whether everything there is was asked for, and not a choice by id."""
+        return not self.filter_ids and not self.path_ids
+
+    def calls(self, room: int = MAX_URL) -> tuple[Call, ...]:
+        """The first page, once for each share of the keys that fits into `room` characters of path and query."""
+        room -= len(self.path) + len(urlencode(Call(self, 0, ("x.today",)).query()))
+        return tuple(Call(self, part, keys) for part, keys in enumerate(_shares(self.keys, room)))
+
+    def doubts(self) -> tuple[Doubt, ...]:
+        """Which ids may be the reason when 8x8 refuses this listing, the outermost first."""
+        doubts = []
+        outer = QUEUES if self.endpoint.path.startswith("/queues/") else GROUPS
+        inner = QUEUE_AGENTS if outer is QUEUES else GROUP_AGENTS
+        if self.path_ids:
+            doubts.append(Doubt(Listing(outer), self.path_ids[:1]))
+        if len(self.path_ids) > 1:
+            doubts.append(Doubt(Listing(inner, path_ids=self.path_ids[:1]), self.path_ids[1:]))
+        if self.filter_ids:
+            lists = {"queue-ids": QUEUES, "group-ids": GROUPS}
+            listed = lists.get(self.filter_name, self.endpoint)
+            doubts.append(Doubt(Listing(listed, path_ids=self.path_ids), self.filter_ids))
+        return tuple(doubts)
+
+    def without(self, ids: Set[str]) -> Listing | None:
+        """The same without these ids; None where nothing is left to ask for."""
+        if any(each in ids for each in self.path_ids):
+            return None
+        left = tuple(each for each in self.filter_ids if each not in ids)
+        return replace(self, filter_ids=left) if left or not self.filter_ids else None
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Ids that 8x8 may not know, and the summary that tells."""
+
+    summary: Listing
+    ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One page of one endpoint with some keys. Without keys only ids and names are asked for."""
+    """One page of a listing with a share of its keys."""
 
-    scope: Scope
-    endpoint: Endpoint
-    part: int  # which share of the scope's keys
+    listing: Listing
+    part: int
     keys: tuple[str, ...]
-    timezone: str = ""
     page: int = 0
 
     def query(self) -> list[tuple[str, str]]:
-        """The query string, `metrics` repeated: the one form that the guide and the OpenAPI file both have."""
-        query = [("page", str(self.page)), ("size", str(PAGE_SIZE))]
-        if not self.keys:
+        """The query string, `metrics` repeated: the one form that the guide and the OpenAPI file both have.
+
+        Ids are repeated too, or stand with commas between (guide: both are good) where there are many.
+        """
+        listing, query = self.listing, list[tuple[str, str]]()
+        if listing.endpoint.listed:
+            query += [("page", str(self.page)), ("size", str(PAGE_SIZE))]
+        if not self.keys and listing.endpoint.listed:
             # Leaving `metrics` out would bring every metric there is.
             return [*query, ("summary", "true")]
-        if self.timezone and any(".today" in key for key in self.keys):
+        if listing.endpoint is QUEUE_GROUPS:
+            query.append(("showEnabledAgents", "true"))
+        if listing.totals:
+            query.append(("includeTotals", "true"))
+        query += _id_query(listing.filter_name, listing.filter_ids)
+        if listing.timezone and any(".today" in key for key in self.keys):
             # It only moves `.today`, and a zone that the tenant does not have fails the call: sent where it counts.
-            query.append(("timezone", self.timezone))
+            query.append(("timezone", listing.timezone))
         return query + [("metrics", key) for key in self.keys]
 
 
-def plan(wanted: Mapping[Scope, frozenset[str]], timezone: str = "") -> tuple[Call, ...]:
-    """The first pages to ask for, in the order of `Scope`; a scope that is not in ENDPOINTS has none.
-
-    A key list that would make the URL too long is split over several calls, which are joined again by id.
-    """
-    return tuple(
-        Call(scope, ENDPOINTS[scope], part, keys, timezone)
-        for scope in Scope
-        if scope in wanted and scope in ENDPOINTS
-        for part, keys in enumerate(_shares(wanted[scope]))
-    )
+def _id_query(name: str, ids: tuple[str, ...]) -> list[tuple[str, str]]:
+    repeated = [(name, each) for each in ids]
+    return repeated if _length(repeated) <= _MAX_IDS else [(name, ",".join(ids))]
 
 
-def _shares(keys: frozenset[str]) -> list[tuple[str, ...]]:
+def _length(query: list[tuple[str, str]]) -> int:
+    return len(urlencode(query))
+
+
+def plan(
+    wanted: Mapping[Scope, frozenset[str]], only: Mapping[Scope, Only] | None = None, timezone: str = ""
+) -> tuple[Listing, ...]:
+    """What has to be listed for these keys of these scopes; a scope that is not in NOUNS has no listing."""
+    only = only or {}
+    listings = [
+        *_queues(wanted, only.get(Scope.QUEUE, Only())),
+        *_groups(wanted, only.get(Scope.GROUP, Only())),
+        *_agents(wanted, only),
+        *_queue_agents(wanted, only.get(Scope.QUEUE_AGENT, Only())),
+    ]
+    return tuple(replace(listing, timezone=timezone) for listing in listings)
+
+
+def _queues(wanted: Mapping[Scope, frozenset[str]], only: Only) -> list[Listing]:
+    scopes = tuple(scope for scope in (Scope.QUEUE, Scope.QUEUE_TOTALS) if scope in wanted)
+    if not scopes:
+        return []
+    keys = frozenset(key.removeprefix(TOTAL) for scope in scopes for key in wanted[scope])
+    if Scope.QUEUE_TOTALS in scopes:
+        return [Listing(QUEUES, scopes, keys, totals=True)]  # a filter would change the totals
+    return [_chosen(QUEUES, ONE_QUEUE, scopes, keys, only.ids)]
+
+
+def _groups(wanted: Mapping[Scope, frozenset[str]], only: Only) -> list[Listing]:
+    if Scope.GROUP not in wanted:
+        return []
+    return [_chosen(GROUPS, ONE_GROUP, (Scope.GROUP,), wanted[Scope.GROUP], only.ids)]
+
+
+def _agents(wanted: Mapping[Scope, frozenset[str]], only: Mapping[Scope, Only]) -> list[Listing]:
+    scopes = tuple(s for s in (Scope.AGENT, Scope.GROUP_AGENT, Scope.AGENT_TOTALS) if s in wanted)
+    if not scopes:
+        return []
+    keys = frozenset(key.removeprefix(TOTAL) for scope in scopes for key in wanted[scope])
+    if Scope.AGENT_TOTALS in scopes:
+        return [Listing(AGENTS, scopes, keys, totals=True)]
+    few = [only.get(scope, Only()) for scope in scopes]
+    if scopes == (Scope.GROUP_AGENT,) and few[0].parents:
+        if len(few[0].parents) == 1:
+            return [_of_one(GROUP_AGENTS, ONE_GROUP_AGENT, scopes, keys, few[0])]
+        return [_filtered(AGENTS, scopes, keys, few[0].parents, "group-ids")]
+    ids = frozenset().union(*(each.ids for each in few)) if all(each.ids for each in few) else frozenset[str]()
+    return [_filtered(AGENTS, scopes, keys, ids, AGENTS.filter)]
+
+
+def _queue_agents(wanted: Mapping[Scope, frozenset[str]], only: Only) -> list[Listing]:
+    scopes = (Scope.QUEUE_AGENT,)
+    if Scope.QUEUE_AGENT not in wanted:
+        return []
+    keys = wanted[Scope.QUEUE_AGENT]
+    if len(only.parents) == 1:
+        return [_of_one(QUEUE_AGENTS, ONE_QUEUE_AGENT, scopes, keys, only)]
+    # It has no summary: the cheapest key stands for none.
+    return [_filtered(QUEUE_GROUPS, scopes, keys or frozenset({"status.rt"}), only.parents, QUEUE_GROUPS.filter)]
+
+
+def _chosen(
+    many: Endpoint, one: Endpoint, scopes: tuple[Scope, ...], keys: frozenset[str], ids: frozenset[str]
+) -> Listing:
+    if len(ids) == 1 and keys:
+        return Listing(one, scopes, keys, path_ids=tuple(ids))
+    return _filtered(many, scopes, keys, ids, many.filter)
+
+
+def _of_one(many: Endpoint, one: Endpoint, scopes: tuple[Scope, ...], keys: frozenset[str], only: Only) -> Listing:
+    """The agents of one queue or group."""
+    if len(only.ids) == 1 and keys:
+        return Listing(one, scopes, keys, path_ids=(*only.parents, *only.ids))
+    return replace(_filtered(many, scopes, keys, only.ids, many.filter), path_ids=tuple(only.parents))
+
+
+def _filtered(
+    endpoint: Endpoint, scopes: tuple[Scope, ...], keys: frozenset[str], ids: frozenset[str], name: str
+) -> Listing:
+    chosen = tuple(sorted(ids))
+    # A summary knows no filter, and ids that are too many for a URL are no use in one.
+    if not chosen or not keys or _length(_id_query(name, chosen)) > _MAX_IDS:
+        return Listing(endpoint, scopes, keys)
+    return Listing(endpoint, scopes, keys, filter_ids=chosen, filter_name=name)
+
+
+def _shares(keys: frozenset[str], room: int) -> list[tuple[str, ...]]:
     shares: list[list[str]] = [[]]
     length = 0
     for key in sorted(keys):
         cost = len(urlencode({"metrics": key})) + 1
-        if shares[-1] and length + cost > MAX_QUERY:
+        if shares[-1] and length + cost > room:
             shares.append([])
             length = 0
         shares[-1].append(key)

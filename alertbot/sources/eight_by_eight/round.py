@@ -15,6 +15,7 @@ from alertbot.errors import SourceError
 from alertbot.sources.eight_by_eight.deadline import Deadline
 from alertbot.sources.eight_by_eight.decode import Page
 from alertbot.sources.eight_by_eight.plan import Call
+from alertbot.sources.eight_by_eight.sections import Sections
 from alertbot.sources.eight_by_eight.token import CredentialsRefused
 
 AT_ONCE: Final = 4  # requests of one tenant side by side
@@ -25,11 +26,11 @@ _GRACE_S: Final = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one request ended. `call` is None for the token; with neither page nor error the page does not exist."""
+    """How one request ended. `call` is None for the token; with neither answer nor error the page does not exist."""
 
     call: Call | None
     stats: RequestStats
-    page: Page | None = None
+    answer: Page | Sections | None = None
     total_pages: int | None = None
     error: SourceError | None = None
 
@@ -43,7 +44,7 @@ class Round:
     started: float
     outcomes: list[Outcome] = field(default_factory=list)
     retry_after: float | None = None  # a wait that we were told and that is too long for this fetch
-    _hold_until: float = 0.0
+    skews: list[float] = field(default_factory=list)  # how far 8x8's clock is ahead (s), as each answer says
     _results: queue.SimpleQueue[Outcome | Exception | None] = field(default_factory=queue.SimpleQueue)
 
     def wall(self) -> datetime:
@@ -51,17 +52,9 @@ class Round:
         return self.now + timedelta(seconds=self.deadline.monotonic() - self.started)
 
     def heard(self, error: SourceError) -> None:
-        """Keep what an error says about staying away: what one request was told holds for all of the tenant."""
-        if error.retry_after is None:
-            return
-        if error.retry_after >= self.deadline.left():
+        """Keep what an error says about staying away, where it is too long for this fetch."""
+        if error.retry_after is not None and error.retry_after >= self.deadline.left():
             self.retry_after = max(self.retry_after or 0.0, error.retry_after)
-        else:
-            self._hold_until = max(self._hold_until, self.deadline.monotonic() + error.retry_after)
-
-    def hold(self) -> float:
-        """Seconds that a new request should wait before it starts."""
-        return max(0.0, self._hold_until - self.deadline.monotonic())
 
     def stop(self) -> None:
         """End now, with what has come. From any thread."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -38,12 +38,13 @@ _MAX_ERROR_TEXT: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole HTTP answer. Header names are in lower case; the body is decompressed."""
+    """A whole HTTP answer. Header names are in lower case; the body is decompressed. `took_s` is to the headers."""
 
     host: str
     status: int
     headers: Mapping[str, str]
     body: bytes
+    took_s: float = 0.0
 
 
 class _Session(requests.Session):
@@ -58,7 +59,8 @@ class Transport:
     `connect_timeout_s` and `read_timeout_s` hold for one connection and one wait for bytes, and are cut to what the
     deadline leaves; `max_bytes` is the largest body, counted after decompression. TLS is checked as requests does by
     default. Proxies come from the environment, but never for loopback. Redirects are not followed: the credentials
-    are for this host only. Cookies are not kept.
+    are for this host only. Cookies are not kept. `gate` is called before each request; it may wait, or raise a
+    SourceError.
     """
 
     def __init__(
@@ -69,7 +71,9 @@ class Transport:
         max_bytes: int,
         connections: int,
         loopback: bool,
+        gate: Callable[[Deadline], None] = lambda deadline: None,
     ) -> None:
+        self._gate = gate
         self._connect_timeout_s = connect_timeout_s
         self._read_timeout_s = read_timeout_s
         self._max_bytes = max_bytes
@@ -100,6 +104,7 @@ class Transport:
         Raises SourceUnreachable (no answer), SourceBroken (cut off, too large, broken compression) or SourceRejected
         (the request could not even be built).
         """
+        self._gate(deadline)
         host = host_of(url)
         left = max(deadline.left(), _LEAST_TIMEOUT_S)
         try:
@@ -117,7 +122,7 @@ class Transport:
             ) as response:
                 body = self._read(response, host, deadline)
                 lower = {name.lower(): value for name, value in response.headers.items()}
-                return Answer(host, response.status_code, lower, body)
+                return Answer(host, response.status_code, lower, body, response.elapsed.total_seconds())
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             raise _translated(error, host) from None
 
@@ -261,14 +266,15 @@ def retry_after(answer: Answer, now: datetime) -> float | None:
         return None
     if text.isascii() and text.isdigit():
         return min(float(text[:9]), MAX_RETRY_AFTER_S)
-    until = _http_date(text)
+    until = http_date(text)
     if until is None:
         return None
-    wait = (until - (_http_date(answer.headers.get("date", "")) or now)).total_seconds()
+    wait = (until - (http_date(answer.headers.get("date", "")) or now)).total_seconds()
     return min(max(wait, 0.0), MAX_RETRY_AFTER_S)
 
 
-def _http_date(text: str) -> datetime | None:
+def http_date(text: str) -> datetime | None:
+    """An HTTP date, or None where it is none."""
     try:
         at = parsedate_to_datetime(text)
     except (ValueError, TypeError, OverflowError, IndexError):
