@@ -31,12 +31,22 @@ class Reason(StrEnum):
     RESOLVED = "resolved"
     NO_LONGER_REPORTED = "no_longer_reported"
     RULE_REMOVED = "rule_removed"
+    OUTSIDE_HOURS = "outside_hours"  # the calendar of its rule closed
+    SUPPRESSION_ENDED = "suppression_ended"  # it still holds, and what spoke for it is over
     ACKNOWLEDGED = "acknowledged"
     UNACKNOWLEDGED = "unacknowledged"
     OPERATIONS = "operations"  # about alertbot itself, to the ops channel
 
 
-ENDS = frozenset({Reason.RESOLVED, Reason.NO_LONGER_REPORTED, Reason.RULE_REMOVED})
+ENDS = frozenset({Reason.RESOLVED, Reason.NO_LONGER_REPORTED, Reason.RULE_REMOVED, Reason.OUTSIDE_HOURS})
+
+
+class Withheld(StrEnum):
+    """Why nobody is told of something that has a reason to be told."""
+
+    SUPPRESSED = "suppressed"  # an alert of a rule in `suppressed_by` is open for the same entity
+    SHADOW = "shadow"  # its rule only watches
+    NEVER_TOLD = "never_told"  # it ends, and nobody ever heard of it
 
 
 class Fingerprint(NamedTuple):
@@ -74,6 +84,7 @@ class About:
     template: str = "alert"
     runbook: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    shadow: bool = False  # the rule tells nobody
     detail: str = ""  # of feed alerts: how it stands, in words
     advice: str = ""  # of feed alerts: what to do
 
@@ -108,6 +119,13 @@ class Alert:
     acked_at: datetime | None = None
     ack_note: str = ""
     seen_at: datetime | None = None  # the poll that last decided about it
+    told: Level | None = None  # the level that people were last told; None: they know nothing of it
+    suppressor: Fingerprint | None = None  # the alert that speaks for it now
+
+    @property
+    def shadow(self) -> bool:
+        """Its rule only watches, and people know nothing of it."""
+        return self.about.shadow and self.told is None
 
     @property
     def open(self) -> bool:
@@ -119,14 +137,16 @@ class Alert:
 class Change:
     """One decision of one poll: what the alert was, what it is, and why.
 
-    `reason` is None when nobody is told (pending began, recovering began, only the value moved). `why` is a sentence
-    for logs and people. `before` is None for an alert that begins.
+    `reason` is None when there is nothing to tell (pending began, recovering began, only the value moved); with a
+    reason people are told, unless `withheld` says why not. `why` is a sentence for logs and people. `before` is None
+    for an alert that begins.
     """
 
     before: Alert | None
     after: Alert
     reason: Reason | None
     why: str
+    withheld: Withheld | None = None
 
     @property
     def moved(self) -> bool:

@@ -22,12 +22,15 @@ def decide(
     the channel of its level; all that follows is a line in every channel that has the card. A level that rises gets a
     card where its channel has none yet. An alert without a card anywhere ends without a word. The text of a notice is
     the change's `why` and no more: whoever shows it says what happened from reason and level, and in the reader's zone
-    when. `mention` is for cards and for rises; a line that falls or ends calls nobody.
+    when. `mention` is for cards and for rises; a line that falls or ends calls nobody. Where suppression ends, an alert
+    that nobody knows of is told as one that fires, and one that has a card by the level it has now.
+
+    What is not told says why itself: no `reason`, or one that is `withheld`.
     """
     by_id = {rule.id: rule for rule in rules.rules}
     notices: list[Notice] = []
     for change in changes:
-        if change.reason is not None:
+        if change.reason is not None and change.withheld is None:
             cards = open_cards.get(change.after.key, frozenset())
             notices.extend(
                 _notices(change, change.reason, by_id.get(change.after.key.rule), cards, default_channel, now)
@@ -41,10 +44,13 @@ def _notices(
     alert = change.after
     mention = rule.mention.get(alert.level, ()) if rule is not None else ()
     wanted = rule.channels.get(alert.level, default_channel) if rule is not None else default_channel
-    if reason is Reason.FIRED:
+    known = change.before.told if change.before is not None else None
+    if reason is Reason.FIRED or (reason is Reason.SUPPRESSION_ENDED and known is None):
         yield _notice(NoticeKind.CARD, alert, wanted, reason, change.why, now, mention=mention)
         return
     rises = reason is Reason.LEVEL_UP
+    if reason is Reason.SUPPRESSION_ENDED and known is not None:
+        rises = alert.level > known
     for channel in sorted(cards):
         yield _notice(
             NoticeKind.LINE,

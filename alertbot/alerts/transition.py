@@ -17,9 +17,11 @@ from alertbot.alerts.alert import About, Alert, Change, Fingerprint, Measure, Re
 from alertbot.alerts.evaluate import Truth, Verdicts, covers
 from alertbot.alerts.explain import measure
 from alertbot.alerts.snapshot import Snapshot
+from alertbot.alerts.withhold import withhold
 from alertbot.errors import ImpossibleMove
 from alertbot.rules.catalogue import Scope
-from alertbot.rules.rule import Level, NoData, Rule, RuleSet
+from alertbot.rules.hours import Phase, watches
+from alertbot.rules.rule import Level, LevelRule, NoData, Rule, RuleSet
 
 MISSED_LIMIT = 3  # complete polls in a row without the entity that end its alert
 EMPTY_LIMIT = 3  # empty answers in a row that are taken for partial ones
@@ -40,6 +42,7 @@ class Event(StrEnum):
     RESOLVES = "resolves"  # clear for `keep_firing_for`
     VANISHES = "vanishes"  # three complete polls in a row did not have the entity
     REMOVED = "removed"  # the rule is gone, or does not cover the entity any more
+    CLOSES = "closes"  # the calendar of the rule says that it does not look now
 
 
 TRANSITIONS: Mapping[tuple[State, Event], State] = {
@@ -50,6 +53,7 @@ TRANSITIONS: Mapping[tuple[State, Event], State] = {
     (State.PENDING, Event.LAPSES): State.INACTIVE,
     (State.PENDING, Event.VANISHES): State.INACTIVE,
     (State.PENDING, Event.REMOVED): State.INACTIVE,
+    (State.PENDING, Event.CLOSES): State.INACTIVE,
     (State.FIRING, Event.STAYS): State.FIRING,
     (State.FIRING, Event.RISES): State.FIRING,
     (State.FIRING, Event.CLEARS): State.RECOVERING,
@@ -59,6 +63,7 @@ TRANSITIONS: Mapping[tuple[State, Event], State] = {
     (State.FIRING, Event.RESOLVES): State.INACTIVE,
     (State.FIRING, Event.VANISHES): State.INACTIVE,
     (State.FIRING, Event.REMOVED): State.INACTIVE,
+    (State.FIRING, Event.CLOSES): State.INACTIVE,
     (State.RECOVERING, Event.STAYS): State.RECOVERING,
     (State.RECOVERING, Event.RISES): State.FIRING,
     (State.RECOVERING, Event.CLEARS): State.RECOVERING,
@@ -68,6 +73,7 @@ TRANSITIONS: Mapping[tuple[State, Event], State] = {
     (State.RECOVERING, Event.RESOLVES): State.INACTIVE,
     (State.RECOVERING, Event.VANISHES): State.INACTIVE,
     (State.RECOVERING, Event.REMOVED): State.INACTIVE,
+    (State.RECOVERING, Event.CLOSES): State.INACTIVE,
 }
 
 # Why somebody is told. An event that is not here, and any end of a pending alert, tells nobody.
@@ -78,6 +84,7 @@ REASONS: Mapping[Event, Reason] = {
     Event.RESOLVES: Reason.RESOLVED,
     Event.VANISHES: Reason.NO_LONGER_REPORTED,
     Event.REMOVED: Reason.RULE_REMOVED,
+    Event.CLOSES: Reason.OUTSIDE_HOURS,
 }
 
 
@@ -101,7 +108,8 @@ class Sight(Enum):
 class Observation:
     """What one poll says of one rule for one entity. Of an entity that was not seen all is unknown.
 
-    `measure` gives the comparison that a card shows for a level; it is asked at most twice a step.
+    `measure` gives the comparison that a card shows for a level; it is asked at most twice a step. `hours`: whether the
+    rule looks at all at this instant.
     """
 
     key: Fingerprint
@@ -112,6 +120,7 @@ class Observation:
     levels: Mapping[Level, Truth]
     clear: Mapping[Level, Truth]
     measure: Callable[[Level], Measure | None]
+    hours: Phase = Phase.OPEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +137,15 @@ def step(alert: Alert | None, seen: Observation, rule: Rule, now: datetime) -> C
 
     `alert` is None, or one that is not over. The rule covers the entity.
     """
+    if seen.hours is Phase.CLOSED:
+        return None if alert is None else _close(alert, rule, now)
     missed = 0
     if alert is not None and seen.sight is not Sight.SEEN:
         missed = alert.missed + (seen.sight is Sight.GONE)
         if missed >= MISSED_LIMIT:
             gone = replace(alert, missed=missed, measure=seen.measure(alert.level))
             return _end(alert, gone, Event.VANISHES, now, wording.not_reported(missed, MISSED_LIMIT))
-    if seen.guard is not Truth.TRUE:
+    if seen.guard is not Truth.TRUE or seen.hours is Phase.GRACE:
         if alert is None or alert.missed == missed:
             return None
         why = wording.not_reported(missed, MISSED_LIMIT) if missed else "reported again"
@@ -272,7 +283,7 @@ def _follow(
 
 
 def _about(rule: Rule, condition: str) -> About:
-    return About(rule.title, condition, rule.template, rule.runbook, rule.labels)
+    return About(rule.title, condition, rule.template, rule.runbook, rule.labels, rule.shadow)
 
 
 def _peak(alert: Alert, measured: Measure | None, now: datetime) -> tuple[float | None, datetime | None]:
@@ -304,6 +315,10 @@ def _why(
     before: Alert | None,
     after: Alert,
     taken: _Move,
+def _close(alert: Alert, rule: Rule, now: datetime) -> Change:
+    return _end(alert, alert, Event.CLOSES, now, wording.outside_hours(rule))
+
+
     seen: Observation,
     rule: Rule,
     levels: Mapping[Level, Truth],
@@ -350,7 +365,7 @@ def _why(
             if level not in levels:
                 return f"the rule has no level {level.word} any more, and no other holds"
             return wording.holds_no_more(measured)
-        case Event.VANISHES | Event.REMOVED:
+        case Event.VANISHES | Event.REMOVED | Event.CLOSES:
             raise AssertionError("ends of their own")
 
 
@@ -369,14 +384,16 @@ def advance(
     """What a poll changes for one tenant: its alerts first, in their order, then those that begin.
 
     `alerts` are those that are not over; those of other tenants are left alone. Scopes in `failed_scopes` change
-    nothing, but for alerts whose rule is gone or does not cover them any more. Alerts come to be only where some
-    level is true (or unknown, where the rule says that this fires): the rest of the entities cost no Python at all.
+    nothing, but for alerts whose rule is gone, does not cover them any more, or does not look at this hour. Alerts come
+    to be only where some level is true (or unknown, where the rule says that this fires): the rest of the entities cost
+    no Python at all. What people are told of each change is settled, see `withhold`.
     """
     by_id = {rule.id: rule for rule in rules.rules}
     judged = {each.rule.id: each for each in verdicts if each.snapshot.scope not in failed_scopes}
     changes: list[Change] = []
     taken: set[Fingerprint] = set()
     for alert in alerts:
+    hours = {rule.id: watches(rule.during, rule.outside, now) for rule in rules.rules}
         key = alert.key
         if key.tenant != tenant or alert.state is State.INACTIVE:
             continue
@@ -389,6 +406,9 @@ def advance(
         row = verdict.snapshot.rows.get((key.parent_id, key.entity_id)) if verdict is not None else None
         place = verdict.position(row) if verdict is not None and row is not None else None
         if place is None and (row is not None or not covers(rule.match, key.entity_id, alert.entity_name)):
+        if hours[rule.id] is Phase.CLOSED:  # known without any sample
+            changes.append(_close(alert, rule, now))
+            continue
             changes.append(_end(alert, alert, Event.REMOVED, now, "the rule does not cover it any more"))
             continue
         if verdict is None:
@@ -398,8 +418,12 @@ def advance(
         if change is not None:
             changes.append(change)
     for verdict in judged.values():
-        changes.extend(_beginnings(verdict, taken, tenant, now))
-    return changes
+        if hours[rule.id] is not Phase.OPEN:
+            seen = replace(seen, hours=hours[rule.id])
+        if hours[verdict.rule.id] is Phase.OPEN:
+            changes.extend(_beginnings(verdict, taken, tenant, now))
+    mine = [alert for alert in alerts if alert.key in taken]
+    return withhold(mine, changes, rules, now)
 
 
 def _beginnings(verdict: Verdicts, taken: set[Fingerprint], tenant: str, now: datetime) -> Iterator[Change]:

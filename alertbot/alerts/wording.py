@@ -86,6 +86,13 @@ def not_reported(missed: int, limit: int) -> str:
     )
 
 
+def outside_hours(rule: Rule) -> str:
+    """Why a rule does not look now."""
+    if rule.during is None:
+        return f"within the hours {rule.outside}" if rule.outside is not None else "outside its hours"
+    return f"outside the hours {rule.during}"
+
+
 def _stands(measure: Measure) -> str:
     value, threshold = shown(measure, measure.value), shown(measure, measure.threshold)
     if measure.op in _ABOVE_BELOW:

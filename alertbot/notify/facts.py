@@ -32,6 +32,7 @@ _ENDINGS = {
     Reason.RESOLVED: "the condition has cleared",
     Reason.NO_LONGER_REPORTED: "8x8 no longer reports it",
     Reason.RULE_REMOVED: "the rule was removed",
+    Reason.OUTSIDE_HOURS: "it is outside of opening hours",
 }
 
 
@@ -196,6 +197,7 @@ def line_facts(view: LineView) -> LineFacts:
         Reason.RESOLVED: Look.RESOLVED,
         Reason.NO_LONGER_REPORTED: Look.RESOLVED,
         Reason.RULE_REMOVED: Look.RESOLVED,
+        Reason.OUTSIDE_HOURS: Look.RESOLVED,
         Reason.ACKNOWLEDGED: Look.ACKNOWLEDGED,
     }.get(notice.reason, Look.of_level(notice.level))
     return LineFacts(

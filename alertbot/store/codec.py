@@ -29,6 +29,7 @@ ALERT_KEY = ("tenant", "rule", "scope", "parent_id", "entity_id")
 ALERT_COLUMNS = (
     *("parent_name", "entity_name", "state", "level", "highest_level", "since", "pending_since", "fired_at"),
     *("recovering_since", "ended_at", "end_reason", "measure", "peak", "peak_at", "missed_polls", "seen_at", "about"),
+    *("told_level", "suppressor"),
 )
 NOTICE_COLUMNS = (
     *("id", "tenant", "kind", "alert_id", "card_id", "channel", "reason", "level", "at", "text", "measure", "mention"),
@@ -127,10 +128,13 @@ def alert_values(alert: Alert) -> tuple[Any, ...]:
                 "template": about.template,
                 "runbook": about.runbook,
                 "labels": dict(about.labels),
+                **({"shadow": True} if about.shadow else {}),
                 **({"detail": about.detail} if about.detail else {}),
                 **({"advice": about.advice} if about.advice else {}),
             }
         ),
+        alert.told.word if alert.told is not None else None,
+        _pack(alert.suppressor[1:]) if alert.suppressor is not None else None,
     )
 
 
@@ -168,7 +172,16 @@ def alert_of(row: sqlite3.Row) -> Alert:
         acked_at=maybe_unstamp(row["acked_at"]),
         ack_note=row["ack_note"],
         seen_at=maybe_unstamp(row["seen_at"]),
+        told=_level(row["told_level"]) if row["told_level"] is not None else None,
+        suppressor=_suppressor(row["tenant"], row["suppressor"]),
     )
+
+
+def _suppressor(tenant: str, text: str | None) -> Fingerprint | None:
+    if text is None:
+        return None
+    rule, scope, parent_id, entity_id = _unpack(text)
+    return Fingerprint(tenant, rule, Scope(scope), parent_id, entity_id)
 
 
 # Cards and notices

@@ -200,3 +200,12 @@ def step_002_running_rules(db: Database) -> None:
 def step_003_feed_health(db: Database) -> None:
     """What is remembered of a tenant's polls from one to the next, as JSON."""
     db.execute("ALTER TABLE feeds ADD COLUMN health TEXT NOT NULL DEFAULT '{}'")
+
+
+@migrations()
+def step_004_told(db: Database) -> None:
+    """What people were last told of an alert, and which alert speaks for it (its key without the tenant, as JSON)."""
+    db.execute("ALTER TABLE alerts ADD COLUMN told_level TEXT")
+    db.execute("ALTER TABLE alerts ADD COLUMN suppressor TEXT")
+    db.execute("UPDATE alerts SET told_level = level WHERE fired_at IS NOT NULL")  # before this all of them were told
+    db.execute("CREATE INDEX alerts_fired ON alerts (fired_at) WHERE fired_at IS NOT NULL")

@@ -43,7 +43,7 @@ _BUMP_CARDS = """
     WHERE alert_id = :alert_id
 """
 
-_NOT_SHOWN = {"id", "missed", "seen_at", "acked_by", "acked_at", "ack_note"}
+_NOT_SHOWN = {"id", "missed", "seen_at", "acked_by", "acked_at", "ack_note", "told", "suppressor"}
 _LOOK = attrgetter(*(each.name for each in fields(Alert) if each.name not in _NOT_SHOWN))
 
 Values = tuple[Any, ...]
@@ -106,10 +106,14 @@ def write_changes(
             inserts[alert_id] = (alert_id, *key, *row)
         else:
             updates[alert_id] = (*row, alert_id)
-        fired += after.fired_at is not None and (change.before is None or change.before.fired_at is None)
+        fired += (
+            after.fired_at is not None
+            and not after.shadow
+            and (change.before is None or change.before.fired_at is None)
+        )
         if over:
             del ids[key]
-            resolved += after.fired_at is not None
+            resolved += after.fired_at is not None and not after.shadow
         if _shows(change):
             urgent = change.moved or change.reason is not None
             bump = bumps.setdefault(

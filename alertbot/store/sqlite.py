@@ -59,6 +59,14 @@ class SqliteStore:
             ).fetchall()
         return [codec.alert_of(row) for row in rows]
 
+    def fired(self, since: datetime) -> Mapping[str, int]:
+        """How many alerts of each rule fired at or after `since`, over all tenants; those of rules in shadow too."""
+        with self._db.read() as conn:
+            rows = conn.execute(
+                "SELECT rule, count(*) FROM alerts WHERE fired_at >= ? GROUP BY rule ORDER BY rule", (stamp(since),)
+            ).fetchall()
+        return {row[0]: row[1] for row in rows}
+
     def cards(self, tenant: str) -> Mapping[Fingerprint, frozenset[str]]:
         """The channels, as configured, that have a card (posted, or to be posted) of an alert that is not over."""
         with self._db.read() as conn:

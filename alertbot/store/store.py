@@ -116,6 +116,9 @@ class Store(Protocol):
     def ended(self, since: datetime, limit: int = 100) -> list[Alert]:
         """Alerts that ended at or after `since`, the last one first."""
 
+    def fired(self, since: datetime) -> Mapping[str, int]:
+        """How many alerts of each rule fired at or after `since`, over all tenants; those of rules in shadow too."""
+
     def notices_of(self, alert_id: int | None) -> list[LedgerEntry]:
         """All that was to be told about one alert (None: about none, the ops notices), in the order of deciding."""
 
