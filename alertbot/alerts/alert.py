@@ -80,7 +80,7 @@ class About:
     """What cards say of the rule; kept with the alert so that it can be told even after the rule is gone."""
 
     title: str
-    condition: str  # the `when` of the present level, as written
+    condition: str  # the `when` of the present level, as written, with its parameters filled in
     template: str = "alert"
     runbook: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)

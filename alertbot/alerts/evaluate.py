@@ -17,14 +17,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from alertbot.alerts.past import Past
 from alertbot.alerts.snapshot import Column, Presence, Snapshot
+from alertbot.alerts.windows import look_back
 from alertbot.rules.catalogue import Scope, ValueType
+from alertbot.rules.functions import AGENTS_OF
 from alertbot.rules.rule import Level, Match, NoData, Rule, RuleSet
 from alertbot.rules.tree import (
     And,
     Arithmetic,
     Compare,
     Condition,
+    Count,
     In,
     IsMissing,
     Key,
@@ -35,6 +39,7 @@ from alertbot.rules.tree import (
     Or,
     Param,
     Value,
+    Window,
     walk,
 )
 
@@ -61,6 +66,8 @@ class Verdicts:
     levels: Mapping[Level, NDArray[np.int8]]
     guard: NDArray[np.int8]  # all TRUE where the rule has none
     own_clear: NDArray[np.int8] | None  # the rule's `clear`, where it has one
+    agents: Snapshot | None = None  # of the same poll, for `count`
+    past: Past | None = None  # the present poll included, for windows
 
     @cached_property
     def clear(self) -> Mapping[Level, NDArray[np.int8]]:
@@ -103,8 +110,11 @@ _TRUTHS = {int(truth): truth for truth in Truth}  # a look-up costs a fifth of T
 _NOT = {Truth.TRUE: Truth.FALSE, Truth.FALSE: Truth.TRUE, Truth.UNKNOWN: Truth.UNKNOWN}
 
 
-def parameter(rule: Rule, name: str) -> Literal:
-    """What `$name` stands for. The one place that knows, so that overrides by entity have one place to come to."""
+def parameter(rule: Rule, name: str, entity_id: str, entity_name: str) -> Literal:
+    """What `$name` stands for at one entity: of the overrides that match it the first counts."""
+    for override in rule.overrides:
+        if covers(override.match, entity_id, entity_name):
+            return override.params.get(name, rule.params[name])
     return rule.params[name]
 
 
@@ -215,14 +225,31 @@ _COMPARE: Mapping[Op, Callable[[Any, Any], Any]] = {
 
 
 class Evaluation:
-    """Rules over one snapshot; what several rules have in common (keys, comparisons, matches) is worked out once."""
+    """Rules over one snapshot; what several rules have in common (keys, comparisons, matches) is worked out once.
 
-    def __init__(self, snapshot: Snapshot, selector: Selector | None = None) -> None:
+    `agents` are those of the queues or groups of the snapshot, in the same poll. `past` has the poll of the snapshot
+    as its last; without it every window is unknown.
+    """
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        selector: Selector | None = None,
+        *,
+        agents: Snapshot | None = None,
+        past: Past | None = None,
+    ) -> None:
         self._snapshot = snapshot
         self._rows = (selector or Selector()).known(snapshot)
+        self._past = past
+        self._agents = agents
         self._columns: dict[tuple[str, bool], _Values] = {}
+        self._windows: dict[Window, _Values] = {}
         self._always: dict[int, NDArray[np.int8]] = {}
-        self._leaves: dict[tuple[Node, tuple[Literal, ...]], _Truths] = {}
+        self._leaves: dict[tuple[Node, tuple[object, ...]], _Truths] = {}
+        self._chosen: dict[tuple[Match, ...], NDArray[np.intp]] = {}
+        self._inner: Evaluation | None = None
+        self._outer: tuple[Evaluation, NDArray[np.intp]] | None = None  # whose agents these are, and at which rows
 
     def verdicts(self, rule: Rule) -> Verdicts:
         """What this rule says of every entity it covers."""
@@ -237,6 +264,8 @@ class Evaluation:
                 if rule.guard is not None
                 else self._true(len(rows)),
                 own_clear=self._narrow(self._truths(rule.clear, rule), rows) if rule.clear is not None else None,
+                agents=self._agents,
+                past=self._past,
             )
 
     def _true(self, size: int) -> NDArray[np.int8]:
@@ -270,9 +299,9 @@ class Evaluation:
                     true, false = true | more.true, false & more.false
                 return _Truths(true, false)
             case _:
-                given: tuple[Literal, ...] = ()
+                given: tuple[object, ...] = ()
                 if rule.params:
-                    given = tuple(parameter(rule, each.name) for each in walk(node) if isinstance(each, Param))
+                    given = tuple(_given(rule, each.name) for each in walk(node) if isinstance(each, Param))
                 truths = self._leaves.get((node, given))
                 if truths is None:
                     truths = self._leaves[node, given] = self._leaf(node, rule)
@@ -297,15 +326,74 @@ class Evaluation:
             case Literal():
                 return _constant(node)
             case Param(name=name):
-                return _constant(parameter(rule, name))
+                return self._parameter(name, rule)
             case Key():
                 return self._column(node)
+            case Window():
+                return self._window(node)
+            case Count():
+                return self._count(node, rule)
             case Arithmetic(op=op, left=left, right=right):
                 a, b = self._values(left, rule), self._values(right, rule)
                 if _is_text(a) or _is_text(b):
                     return _NOTHING
                 values = _ARITHMETIC[op](a.values, b.values)
                 return _Values(values, a.known & b.known & np.isfinite(values))
+
+    def _parameter(self, name: str, rule: Rule) -> _Values:
+        if not any(name in override.params for override in rule.overrides):
+            return _constant(rule.params[name])
+        if self._outer is not None:  # of an agent it is what its queue or group has
+            outer, parents = self._outer
+            whole = outer._parameter(name, rule)
+            return _Values(whole.values[parents], whole.known[parents])
+        chosen = self._choose(tuple(override.match for override in rule.overrides))
+        own = rule.params[name]
+        each = [_constant(literal) for literal in (own, *(every.params.get(name, own) for every in rule.overrides))]
+        values, known = (np.stack(parts) for parts in zip(*each, strict=True))
+        return _Values(values[chosen], known[chosen])
+
+    def _choose(self, matches: tuple[Match, ...]) -> NDArray[np.intp]:
+        """For each row the first of the matches that lets it through, counted from 1; 0 where none does."""
+        chosen = self._chosen.get(matches)
+        if chosen is None:
+            chosen = self._chosen[matches] = np.zeros(len(self._snapshot), dtype=np.intp)
+            for place in range(len(matches), 0, -1):
+                chosen[rows_of(matches[place - 1], self._snapshot, self._rows)] = place
+        return chosen
+
+    def _window(self, window: Window) -> _Values:
+        found = self._windows.get(window)
+        if found is None:
+            if self._past is None:
+                rows = len(self._snapshot)
+                found = _Values(np.full(rows, np.nan), np.zeros(rows, dtype=np.bool_))
+            else:
+                found = _Values(*look_back(window, self._past, self._snapshot))
+                if window.type is ValueType.TEXT:
+                    words = np.empty(len(self._snapshot), dtype=np.object_)
+                    numbers = zip(found.values.tolist(), found.known.tolist(), strict=True)
+                    words[:] = [self._past.word(code).casefold() if known else "" for code, known in numbers]
+                    found = _Values(words, found.known)
+            self._windows[window] = found
+        return found
+
+    def _count(self, node: Count, rule: Rule) -> _Values:
+        rows, agents = len(self._snapshot), self._agents
+        if agents is None or agents.scope is not node.scope:
+            return _Values(np.full(rows, np.nan), np.zeros(rows, dtype=np.bool_))
+        if self._inner is None or self._inner._outer is None:
+            places = {entity_id: row for row, entity_id in enumerate(self._snapshot.ids)}
+            parents = np.array([places.get(each, -1) for each in agents.parent_ids], dtype=np.intp)
+            self._inner = Evaluation(agents, past=self._past)
+            self._inner._outer = (self, parents)
+        else:
+            _, parents = self._inner._outer
+        true, false = (np.broadcast_to(each, parents.shape) for each in self._inner._truths(node.where, rule))
+        theirs = parents >= 0  # agents of queues that are not in the snapshot are nobody's here
+        counted = np.bincount(parents[theirs & true], minlength=rows)
+        unsure = np.bincount(parents[theirs & ~(true | false)], minlength=rows)
+        return _Values(counted.astype(np.float64), (unsure == 0) & agents.complete)
 
     def _column(self, key: Key) -> _Values:
         text = key.type is ValueType.TEXT
@@ -347,18 +435,45 @@ def _compare(op: Op, left: _Values, right: _Values) -> _Truths:
     return _Truths(result & known, ~result & known)
 
 
-def evaluate(rule: Rule, snapshot: Snapshot, selector: Selector | None = None) -> Verdicts:
+def _given(rule: Rule, name: str) -> object:
+    """What a parameter is at every entity: rules that agree on it share what is worked out with it."""
+    others = tuple((each.match, each.params.get(name)) for each in rule.overrides)
+    own = rule.params[name]
+    return (own, others) if any(literal is not None for _, literal in others) else own
+
+
+def evaluate(
+    rule: Rule,
+    snapshot: Snapshot,
+    selector: Selector | None = None,
+    *,
+    agents: Snapshot | None = None,
+    past: Past | None = None,
+) -> Verdicts:
     """What one rule says of every entity it covers. The snapshot is of the rule's scope."""
-    return Evaluation(snapshot, selector).verdicts(rule)
+    return Evaluation(snapshot, selector, agents=agents, past=past).verdicts(rule)
 
 
 def evaluate_all(
-    rules: RuleSet, snapshots: Mapping[Scope, Snapshot], selector: Selector | None = None
+    rules: RuleSet,
+    snapshots: Mapping[Scope, Snapshot],
+    selector: Selector | None = None,
+    past: Past | None = None,
 ) -> list[Verdicts]:
     """The verdicts of those rules whose scope was seen, in the order of the rules.
 
     Hand in the tenant's `Selector` from poll to poll: without it, names are matched against globs anew each time.
+    `past` has these snapshots as its last poll; without it every window is unknown.
     """
     selector = selector or Selector()
-    evaluations = {scope: Evaluation(snapshot, selector) for scope, snapshot in snapshots.items()}
+    evaluations = {
+        scope: Evaluation(snapshot, selector, agents=agents_of(snapshot, snapshots), past=past)
+        for scope, snapshot in snapshots.items()
+    }
     return [evaluations[rule.scope].verdicts(rule) for rule in rules.rules if rule.scope in evaluations]
+
+
+def agents_of(snapshot: Snapshot, snapshots: Mapping[Scope, Snapshot]) -> Snapshot | None:
+    """The agents of the queues or groups of a snapshot, as the same poll saw them; None where it did not."""
+    scope = AGENTS_OF.get(snapshot.scope)
+    return None if scope is None else snapshots.get(scope)

@@ -7,20 +7,25 @@ to see, and the property test holds one against the other.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
+from typing import Any
 
 from alertbot.alerts.alert import Measure
 from alertbot.alerts.evaluate import Truth, covers, parameter
+from alertbot.alerts.past import Past
 from alertbot.alerts.snapshot import Presence, Snapshot
 from alertbot.rules.catalogue import ValueType
+from alertbot.rules.functions import FUNCTIONS, Reads
 from alertbot.rules.rule import Level, LevelRule, Rule
 from alertbot.rules.tree import (
     And,
     Arithmetic,
     Compare,
     Condition,
+    Count,
     In,
     IsMissing,
     Key,
@@ -31,8 +36,11 @@ from alertbot.rules.tree import (
     Or,
     Param,
     Value,
-    keys_of,
+    Window,
+    fill,
+    is_fixed,
     show,
+    walk,
 )
 
 
@@ -61,9 +69,14 @@ class Explanation:
     clear: Term | None
 
 
-def explain(rule: Rule, snapshot: Snapshot, row: int) -> Explanation:
-    """Every condition of the rule for one row, term by term."""
-    sight = _Sight(rule, snapshot, row)
+def explain(
+    rule: Rule, snapshot: Snapshot, row: int, *, agents: Snapshot | None = None, past: Past | None = None
+) -> Explanation:
+    """Every condition of the rule for one row, term by term.
+
+    `agents` are those of the same poll, for `count`, and `past` is up to this poll; without them it is unknown.
+    """
+    sight = _Sight(rule, snapshot, row, agents, past)
     return Explanation(
         covered=covers(rule.match, snapshot.ids[row], snapshot.names[row]),
         guard=sight.term(rule.guard, rule.guard_text) if rule.guard is not None else None,
@@ -72,12 +85,39 @@ def explain(rule: Rule, snapshot: Snapshot, row: int) -> Explanation:
     )
 
 
-def truth(node: Condition, rule: Rule, snapshot: Snapshot, row: int) -> Truth:
+def truth(
+    node: Condition,
+    rule: Rule,
+    snapshot: Snapshot,
+    row: int,
+    *,
+    agents: Snapshot | None = None,
+    past: Past | None = None,
+) -> Truth:
     """One condition for one row."""
-    return _Sight(rule, snapshot, row).truth(node)
+    return _Sight(rule, snapshot, row, agents, past).truth(node)
 
 
-def measure(rule: Rule, level: Level, snapshot: Snapshot, row: int) -> Measure | None:
+def filled(rule: Rule, node: Node, written: str, entity_id: str, entity_name: str) -> str:
+    """A condition as it was written, with its parameters as they are at this entity: `… > 2m`, not `… > $warn`."""
+    if not rule.params:
+        return written
+    names = {each.name for each in walk(node) if isinstance(each, Param)}
+    if not names:
+        return written
+    values = {name: parameter(rule, name, entity_id, entity_name) for name in names}
+    return fill(node, written, values)
+
+
+def measure(
+    rule: Rule,
+    level: Level,
+    snapshot: Snapshot,
+    row: int,
+    *,
+    agents: Snapshot | None = None,
+    past: Past | None = None,
+) -> Measure | None:
     """The comparison to show: what was measured, against what; None where the condition has none with a key.
 
     Of `and` the first, of `or` the first that is true; one of numbers before one of texts, since "on break for 25m"
@@ -86,7 +126,7 @@ def measure(rule: Rule, level: Level, snapshot: Snapshot, row: int) -> Measure |
     found = rule.level(level)
     if found is None:
         return None
-    sight = _Sight(rule, snapshot, row)
+    sight = _Sight(rule, snapshot, row, agents, past)
     try:
         scale = _scale(found)
     except _DependsOnTheRowError:
@@ -94,6 +134,8 @@ def measure(rule: Rule, level: Level, snapshot: Snapshot, row: int) -> Measure |
     if scale is None:
         return None
     label, kind, op, left, right = scale
+    if "$" in label:
+        label = filled(rule, left, found.text, snapshot.ids[row], snapshot.names[row])
     return Measure(label, kind, op, sight.value(left), sight.value(right))
 
 
@@ -118,7 +160,7 @@ def _scale_of(shown: _Shown | None, written: str) -> _Scale | None:
     if shown is None:
         return None
     op, left, right = shown
-    if not keys_of(left):
+    if is_fixed(left):
         op, left, right = _MIRRORED[op], right, left
     kind = right.type if left.type is ValueType.NUMBER else left.type  # a quotient of counts against 25% is a ratio
     return _text(left, written), kind, op.value, left, right
@@ -127,7 +169,7 @@ def _scale_of(shown: _Shown | None, written: str) -> _Scale | None:
 def _shown(node: Condition, sight: _Sight | None, *, negated: bool) -> _Shown | None:
     match node:
         case Compare(op=op, left=left, right=right):
-            return (_OPPOSITE[op] if negated else op, left, right) if keys_of(node) else None
+            return (_OPPOSITE[op] if negated else op, left, right) if not is_fixed(node) else None
         case Not(operand=operand):
             return _shown(operand, sight, negated=not negated)
         case And(parts=parts) | Or(parts=parts):
@@ -146,21 +188,38 @@ def _shown(node: Condition, sight: _Sight | None, *, negated: bool) -> _Shown | 
 class _Sight:
     """One row of a snapshot through one rule."""
 
-    __slots__ = ("_row", "_rule", "_snapshot")
+    __slots__ = ("_agents", "_entity", "_past", "_row", "_rule", "_snapshot")
 
-    def __init__(self, rule: Rule, snapshot: Snapshot, row: int) -> None:
+    def __init__(
+        self,
+        rule: Rule,
+        snapshot: Snapshot,
+        row: int,
+        agents: Snapshot | None,
+        past: Past | None,
+        entity: tuple[str, str] | None = None,
+    ) -> None:
         self._rule = rule
         self._snapshot = snapshot
         self._row = row
+        self._agents = agents
+        self._past = past
+        self._entity = entity or (snapshot.ids[row], snapshot.names[row])  # id and name, for overrides
 
     def value(self, node: Value) -> float | str | None:
         match node:
             case Literal(value=value):
                 return _finite(value)
             case Param(name=name):
-                return _finite(parameter(self._rule, name).value)
+                return _finite(parameter(self._rule, name, *self._entity).value)
             case Key():
                 return self._read(node)[0]
+            case Window():
+                return self._look_back(node)
+            case Count(where=where):
+                found = [sight.truth(where) for sight in self._their_agents(node)]
+                whole = self._agents is not None and self._agents.complete and self._agents.scope is node.scope
+                return None if not whole or Truth.UNKNOWN in found else float(found.count(Truth.TRUE))
             case Arithmetic(op=op, left=left, right=right):
                 a, b = self.value(left), self.value(right)
                 if not isinstance(a, float) or not isinstance(b, float) or (op is Op.DIV and b == 0.0):
@@ -203,6 +262,11 @@ class _Sight:
             case Key():
                 value, presence = self._read(node)
                 return Term(text, value=value, type=node.type, presence=presence)
+            case Window():
+                return Term(text, value=self.value(node), type=node.type)
+            case Count():
+                # Not the condition below it: that has a value for each of the agents, and none of its own here.
+                return Term(text, value=self.value(node), type=node.type)
             case Arithmetic(left=left, right=right):
                 parts = (self.term(left, written), self.term(right, written))
                 return Term(text, value=self.value(node), type=node.type, parts=parts)
@@ -220,6 +284,22 @@ class _Sight:
     def _condition(self, node: Condition, text: str, below: Sequence[Node], written: str) -> Term:
         return Term(text, truth=self.truth(node), parts=tuple(self.term(each, written) for each in below))
 
+    def _their_agents(self, node: Count) -> Iterator[_Sight]:
+        agents = self._agents
+        if agents is not None and agents.scope is node.scope:
+            for row, parent_id in enumerate(agents.parent_ids):
+                if parent_id == self._entity[0]:
+                    yield _Sight(self._rule, agents, row, None, self._past, self._entity)
+
+    def _look_back(self, window: Window) -> float | str | None:
+        if self._past is None:
+            return None
+        samples = self._past.samples(window, self._snapshot, self._row)
+        seen = [value for value in samples if value is not None]
+        if not seen or (FUNCTIONS[window.function].reads is Reads.WINDOW and len(seen) * 2 < self._past.belong(window)):
+            return None
+        return _finite(_LOOKING_BACK[window.function](seen))
+
     def _read(self, key: Key) -> tuple[float | str | None, Presence]:
         value, presence = self._snapshot.reading(key.key, self._row)
         if value is not None and isinstance(value, str) is not (key.type is ValueType.TEXT):
@@ -228,12 +308,25 @@ class _Sight:
         return value, Presence.INVALID if value is None and presence is Presence.PRESENT else presence
 
 
+_LOOKING_BACK: Mapping[str, Callable[[list[Any]], float | str]] = {
+    "avg": lambda seen: sum(seen) / len(seen),
+    "min": min,
+    "max": max,
+    "sum": sum,
+    "delta": lambda seen: seen[-1] - seen[0],
+    "changes": lambda seen: float(sum(not _alike(one, other) for one, other in pairwise(seen))),
+    "ago": lambda seen: seen[-1],
+}
 _ARITHMETIC: Mapping[Op, Callable[[float, float], float]] = {
     Op.ADD: lambda a, b: a + b,
     Op.SUB: lambda a, b: a - b,
     Op.MUL: lambda a, b: a * b,
     Op.DIV: lambda a, b: a / b,
 }
+
+
+def _alike(one: float | str, other: float | str) -> bool:
+    return _compare(Op.EQ, one, other) is Truth.TRUE
 
 
 def _finite(value: float | str | None) -> float | str | None:

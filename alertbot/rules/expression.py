@@ -16,11 +16,13 @@ from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedTok
 
 from alertbot.errors import BadExpression, Mistake
 from alertbot.rules.catalogue import Catalogue, Scope, ValueType, catalogue
+from alertbot.rules.functions import AGENTS_OF, ALSO_CALLED, FUNCTIONS, Function
 from alertbot.rules.tree import (
     And,
     Arithmetic,
     Compare,
     Condition,
+    Count,
     In,
     IsMissing,
     Key,
@@ -32,6 +34,7 @@ from alertbot.rules.tree import (
     Param,
     Span,
     Value,
+    Window,
     keys_of,
     show,
     walk,
@@ -40,10 +43,12 @@ from alertbot.rules.units import parse_number
 from alertbot.rules.value_types import Refusal, arithmetic_type, comparison_refusal, named
 
 __all__ = [
+    "FUNCTIONS",
     "And",
     "Arithmetic",
     "Compare",
     "Condition",
+    "Count",
     "In",
     "IsMissing",
     "Key",
@@ -55,6 +60,7 @@ __all__ = [
     "Param",
     "Span",
     "Value",
+    "Window",
     "keys_of",
     "parse",
     "show",
@@ -126,7 +132,7 @@ class _Builder:
         scope: Scope,
         params: Mapping[str, Literal],
         known: bool,
-        inferred: Mapping[str, ValueType],
+        inferred: Mapping[tuple[Scope, str], ValueType],
     ) -> None:
         self.text = text
         self.scope = scope
@@ -135,7 +141,7 @@ class _Builder:
         self.inferred = inferred
         self.catalogue: Catalogue = catalogue()
         self.mistakes: list[Mistake] = []
-        self.found: dict[str, ValueType] = {}  # types of unknown keys, from what stands beside them
+        self.found: dict[tuple[Scope, str], ValueType] = {}  # types of unknown keys, from what stands beside them
 
     def condition(self, tree: Tree[Token]) -> Condition | None:
         span = _span(tree)
@@ -241,11 +247,7 @@ class _Builder:
             case "param":
                 return self.param(str(tree.children[0])[1:], span)
             case "call":
-                name = str(tree.children[0]).rstrip("( \t\n")
-                self.refuse(
-                    span, f"unknown function {name}(…)", "a condition has no functions: metric keys and + - * /"
-                )
-                return None
+                return self.call(tree)
         if self.condition(tree) is not None:
             self.refuse(span, f"{self.written(span)} is a condition, not a value", "join conditions with and, or, not")
         return None
@@ -275,14 +277,16 @@ class _Builder:
 
     def infer(self, value: Value | None, kind: ValueType) -> None:
         """Remember what an unknown key is compared with, where that says more than "a number"."""
+        if isinstance(value, Window) and value.type is value.key.type:
+            value = value.key
         if isinstance(value, Key) and self.pending(value) and kind not in (ValueType.NUMBER, ValueType.COUNT):
-            self.found.setdefault(value.key, kind)
+            self.found.setdefault((self.scope, value.key), kind)
 
     def pending(self, value: Value) -> bool:
         """An unknown key whose type nothing has told yet."""
         return (
             isinstance(value, Key)
-            and value.key not in self.inferred
+            and (self.scope, value.key) not in self.inferred
             and self.catalogue.lookup(self.scope, value.key) is None
         )
 
@@ -300,7 +304,7 @@ class _Builder:
         if metric is not None:
             return Key(key, metric.type, span)
         if not self.known and "." in key:
-            return Key(key, self.inferred.get(key, ValueType.NUMBER), span)
+            return Key(key, self.inferred.get((self.scope, key), ValueType.NUMBER), span)
         self.refuse(span, *_unknown_key(self.catalogue, self.scope, key))
         return None
 
@@ -312,6 +316,81 @@ class _Builder:
         hint = f"did you mean ${near[0]}?" if near else f"add params: {{{name}: …}} to the rule"
         self.refuse(span, f"${name} is not among the params", hint)
         return None
+
+    def call(self, tree: Tree[Token]) -> Value | None:
+        name = str(tree.children[0]).rstrip("( \t\r\n")
+        function = FUNCTIONS.get(name)
+        if function is None:
+            near = ALSO_CALLED.get(name.casefold()) or next(
+                iter(difflib.get_close_matches(name.casefold(), FUNCTIONS, n=1)), None
+            )
+            hint = f"did you mean {near}?" if near else f"there are {_listed(list(FUNCTIONS))}"
+            self.refuse(_span(tree), f"unknown function {name}(…)", hint)
+            return None
+        arguments = _trees(tree)
+        if name == "count":
+            return self.count(tree, arguments)
+        return self.window(function, tree, arguments)
+
+    def window(self, function: Function, tree: Tree[Token], arguments: list[Tree[Token]]) -> Value | None:
+        """`avg(KEY, 10m)`"""
+        usage = f"such as {function.example}"
+        for argument in arguments:
+            if len(_trees(argument)) > 1:
+                self.refuse(_span(argument), f"{function.name} knows no where", usage)
+                return None
+        if len(arguments) != 2:
+            self.refuse(_span(tree), f"{function.name} takes a metric key and a window", usage)
+            return None
+        of, over = (_only(argument) for argument in arguments)
+        if of.data != "key":
+            message = f"{function.name} takes one metric key, not {self.written(_span(of))}"
+            self.refuse(_span(of), message, usage)
+            key = None
+        else:
+            key = self.value(of)
+        length = self.length(over)
+        if not isinstance(key, Key) or length is None:
+            return None
+        kind = function.types.get(key.type)
+        if kind is None:
+            able = [each.name for each in FUNCTIONS.values() if key.type in each.types]
+            message = f"{key.key} is {named(key.type)}, and {function.name} knows none"
+            self.refuse(key.span, message, f"{_listed(able)} {'does' if len(able) == 1 else 'do'}")
+            return None
+        return Window(function.name, key, length, kind, _span(tree))
+
+    def length(self, tree: Tree[Token]) -> float | None:
+        """How long a window is, in ms."""
+        literal = self.number(tree) if tree.data == "number" else None
+        if isinstance(literal, Literal) and isinstance(literal.value, float):
+            if literal.type is ValueType.DURATION and literal.value > 0:
+                return literal.value
+            if literal.type is ValueType.NUMBER and literal.value > 0:
+                written = self.written(_span(tree))
+                self.refuse(_span(tree), f"{written} is no window", f"a duration: write {written}m, or {written}s")
+                return None
+        elif tree.data == "number":
+            return None  # that it is no number at all has been said
+        self.refuse(_span(tree), f"{self.written(_span(tree))} is no window", "a duration such as 10m")
+        return None
+
+    def count(self, tree: Tree[Token], arguments: list[Tree[Token]]) -> Value | None:
+        """`count(agents where …)`"""
+        usage = f"such as {FUNCTIONS['count'].example}"
+        parts = _trees(arguments[0]) if len(arguments) == 1 else []
+        if len(parts) != 2 or parts[0].data != "key" or str(parts[0].children[0]) != "agents":
+            self.refuse(_span(tree), "count takes agents where and a condition", usage)
+            return None
+        agents = AGENTS_OF.get(self.scope)
+        if agents is None:
+            message = f"count(agents …) is for the scopes {_listed([str(each) for each in AGENTS_OF])}"
+            self.refuse(_span(tree), message, f"a rule of scope {self.scope} has no agents to count")
+            return None
+        outside, self.scope = self.scope, agents
+        where = self.condition(parts[1])
+        self.scope = outside
+        return None if where is None else Count(where, agents, _span(tree))
 
     def written(self, span: Span) -> str:
         return self.text[span.start : span.end]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import StrEnum
+from typing import Any, ClassVar
 
-from alertbot.rules.catalogue import ValueType
+from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.units import write_number
 
 
@@ -61,6 +62,30 @@ class Param:
     name: str
     type: ValueType
     span: Span = field(default=_NOWHERE, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """`avg(KEY, 10m)`: what a function of `functions.py` makes of the recent samples of a key. `length` is in ms."""
+
+    function: str
+    key: Key
+    length: float
+    type: ValueType
+    span: Span = field(default=_NOWHERE, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """`count(agents where …)`: how many agents of a queue or group; `where` is over the keys of `scope`.
+
+    Unknown where the condition is unknown of one of them, or where it is not known who they are.
+    """
+
+    where: Condition
+    scope: Scope  # queue_agent or group_agent
+    span: Span = field(default=_NOWHERE, compare=False)
+    type: ClassVar[ValueType] = ValueType.COUNT
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +151,7 @@ class Or:
     span: Span = field(default=_NOWHERE, compare=False)
 
 
-Value = Literal | Key | Param | Arithmetic
+Value = Literal | Key | Param | Window | Count | Arithmetic
 Condition = Compare | In | IsMissing | Not | And | Or
 Node = Value | Condition
 
@@ -134,26 +159,76 @@ Node = Value | Condition
 def walk(node: Node) -> Iterator[Node]:
     """The node and everything below it, depth first."""
     yield node
+    for below in _below(node):
+        yield from walk(below)
+
+
+def _below(node: Node) -> tuple[Node, ...]:
     match node:
         case Arithmetic(left=left, right=right) | Compare(left=left, right=right):
-            yield from walk(left)
-            yield from walk(right)
+            return left, right
         case In(left=left):
-            yield from walk(left)
-        case IsMissing(key=key):
-            yield key
-        case Not(operand=operand):
-            yield from walk(operand)
+            return (left,)
+        case IsMissing(key=key) | Window(key=key):
+            return (key,)
+        case Count(where=operand) | Not(operand=operand):
+            return (operand,)
         case And(parts=parts) | Or(parts=parts):
-            for part in parts:
-                yield from walk(part)
+            return parts
         case Literal() | Key() | Param():
-            pass
+            return ()
+
+
+def reads(node: Node, scope: Scope) -> Iterator[tuple[Scope, Key | Window]]:
+    """The keys and windows that a condition over `scope` reads, each with the scope it is of."""
+    if isinstance(node, Key | Window):
+        yield scope, node
+    inner = node.scope if isinstance(node, Count) else scope
+    for below in _below(node):
+        yield from reads(below, inner)
 
 
 def keys_of(node: Node) -> frozenset[str]:
-    """The metric keys that a node reads."""
-    return frozenset(each.key for each in walk(node) if isinstance(each, Key))
+    """The metric keys that a node reads of the entity itself: without those of the agents that it counts."""
+    found: set[str] = set()
+    waiting = [node]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, Key):
+            found.add(each.key)
+        if not isinstance(each, Count):
+            waiting.extend(_below(each))
+    return frozenset(found)
+
+
+def is_fixed(node: Node) -> bool:
+    """Whether it is built of constants and parameters alone."""
+    return not any(isinstance(each, Key) for each in walk(node))
+
+
+def fill(node: Node, text: str, values: Mapping[str, Literal]) -> str:
+    """The text of a node with its parameters replaced by these values; `text` is what its spans point into.
+
+    What was not written (a rule made in code) is spelt anew.
+    """
+    if node.span.end <= node.span.start:
+        return show(_substituted(node, values))
+    params = [each for each in walk(node) if isinstance(each, Param)]
+    at, pieces = node.span.start, []
+    for param in sorted(params, key=lambda each: each.span.start):
+        pieces += [text[at : param.span.start], show(values[param.name])]
+        at = param.span.end
+    return "".join([*pieces, text[at : node.span.end]])
+
+
+def _substituted(node: Any, values: Mapping[str, Literal]) -> Any:
+    if isinstance(node, Param):
+        return values[node.name]
+    if isinstance(node, tuple):
+        return tuple(_substituted(each, values) for each in node)
+    if not is_dataclass(node) or isinstance(node, type | Literal | Span):
+        return node
+    return replace(node, **{each.name: _substituted(getattr(node, each.name), values) for each in fields(node)})
 
 
 # How tightly a node holds together: what stands inside a tighter one needs parentheses.
@@ -170,6 +245,10 @@ def show(node: Node) -> str:
             return key
         case Param(name=name):
             return f"${name}"
+        case Window(function=function, key=key, length=length):
+            return f"{function}({key.key}, {write_number(length, ValueType.DURATION)})"
+        case Count(where=where):
+            return f"count(agents where {show(where)})"
         case Arithmetic(op=op, left=left, right=right):
             own = _looseness(node)
             # `a - (b - c)`: what stands to the right of an operator of its own kind keeps its parentheses.

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from alertbot.rules.catalogue import ValueType
-from alertbot.rules.tree import Key, Literal, Node, Op, Param, Value, show, walk
+from alertbot.rules.tree import Key, Literal, Node, Op, Param, Value, is_fixed, show, walk
 from alertbot.rules.units import write_number
 
 COUNT, DURATION, RATIO = ValueType.COUNT, ValueType.DURATION, ValueType.RATIO
@@ -117,9 +117,9 @@ def _unlike(left: Value, right: Value, verb: str, spell: Spell, *, swap: bool = 
                 hint = "a timestamp goes with timestamps only: write another timestamp key"
                 return Refusal(message, hint, _changed(one, other))
             case ValueType.DURATION, _:
-                hint = _as_duration(other) if _fixed(other) else _instead(one, other, spell)
+                hint = _as_duration(other) if is_fixed(other) else _instead(one, other, spell)
                 return Refusal(message, hint, _changed(one, other))
-            case ValueType.RATIO, ValueType.NUMBER if _fixed(other):
+            case ValueType.RATIO, ValueType.NUMBER if is_fixed(other):
                 return Refusal(message, _as_ratio(other), _changed(one, other))
             case ValueType.RATIO, ValueType.COUNT:
                 return Refusal(message, _instead(one, other, spell), _changed(one, other))
@@ -128,23 +128,18 @@ def _unlike(left: Value, right: Value, verb: str, spell: Spell, *, swap: bool = 
 
 def _changed(one: Value, other: Value) -> Value | None:
     """The side that the author would change: the one that is a constant, where only one is."""
-    fixed = [value for value in (other, one) if _fixed(value)]
+    fixed = [value for value in (other, one) if is_fixed(value)]
     return fixed[0] if fixed else None
 
 
 def _beside_text(value: Value, text: Value, spell: Spell) -> str:
     """The side that has a metric key says what the other should have been."""
     example = {COUNT: "5", NUMBER: "5", DURATION: "120s", RATIO: "80%"}.get(value.type)
-    if not _fixed(value) and _fixed(text) and example:
+    if not is_fixed(value) and is_fixed(text) and example:
         return f"{named(value.type)}: write {example}, without quotes"
     if isinstance(value, Literal):
         return f'text: write "{spell(value)}"'
     return f"{spell(text)} is text, {spell(value)} is {named(value.type)}"
-
-
-def _fixed(value: Value) -> bool:
-    """Built of constants alone: the author can write it otherwise."""
-    return not any(isinstance(node, Key) for node in walk(value))
 
 
 def _as_duration(value: Value) -> str:
@@ -170,8 +165,8 @@ def _as_ratio(value: Value) -> str:
 
 
 def _instead(one: Value, other: Value, spell: Spell) -> str:
-    if one.type is RATIO and _fixed(one):
+    if one.type is RATIO and is_fixed(one):
         return f"{named(other.type)}: write a plain number, or divide {spell(other)} by another count"
-    if one.type is DURATION and _fixed(one):
+    if one.type is DURATION and is_fixed(one):
         return f"{named(other.type)}: write a plain number" if other.type is not RATIO else "a ratio: write 80%"
     return f"{spell(one)} is {named(one.type)}, {spell(other)} is {named(other.type)}"

@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 from alertbot.errors import BadExpression
 from alertbot.rules.catalogue import RULE_SCOPES, Scope, ValueType, catalogue
 from alertbot.rules.expression import LONGEST, parse
+from alertbot.rules.functions import FUNCTIONS
 from alertbot.rules.tree import (
     And,
     Arithmetic,
     Compare,
     Condition,
+    Count,
     In,
     IsMissing,
     Key,
@@ -23,6 +25,7 @@ from alertbot.rules.tree import (
     Or,
     Param,
     Value,
+    Window,
     keys_of,
     show,
     walk,
@@ -154,6 +157,63 @@ GOOD: dict[str, tuple[Scope, str, Condition]] = {
     "not before and": (Scope.QUEUE, f"not {a} and {b}", And((Not(A), B))),
     "not of a parenthesis": (Scope.QUEUE, f"not ({a} and {b})", Not(And((A, B)))),
     "parentheses keep their shape": (Scope.QUEUE, f"({a} and {b}) and {c}", And((And((A, B)), C))),
+    "a mean over a window": (
+        Scope.QUEUE,
+        f"avg({WAIT.key}, 10m) > 60s",
+        more(Window("avg", WAIT, 600_000.0, DURATION), Literal(60_000.0, DURATION)),
+    ),
+    "a value of last week": (
+        Scope.QUEUE,
+        f"{ENTERED.key} < ago({ENTERED.key}, 7d) / 2",
+        Compare(Op.LT, ENTERED, Arithmetic(Op.DIV, Window("ago", ENTERED, 604_800_000.0, COUNT), number(2), NUMBER)),
+    ),
+    "how often a status changed": (
+        Scope.AGENT,
+        "changes(status.rt, 1h30m) >= 10",
+        Compare(Op.GE, Window("changes", STATUS, 5_400_000.0, COUNT), number(10)),
+    ),
+    "between two times lies a duration": (
+        Scope.AGENT,
+        "delta(lastLogin.rt, 1h) > 10m",
+        more(Window("delta", LOGIN, 3_600_000.0, DURATION), Literal(600_000.0, DURATION)),
+    ),
+    "a status of before": (
+        Scope.AGENT,
+        'ago(status.rt, 5m) in ["OnBreak"]',
+        In(Window("ago", STATUS, 300_000.0, TEXT), (Literal("OnBreak", TEXT),)),
+    ),
+    "a count of agents": (
+        Scope.QUEUE,
+        f'{WAITING.key} > 2 * count( agents where status.rt == "Available" or timeOnStatus.rt > $warn)',
+        more(
+            WAITING,
+            Arithmetic(
+                Op.MUL,
+                number(2),
+                Count(
+                    Or(
+                        (
+                            Compare(Op.EQ, STATUS, Literal("Available", TEXT)),
+                            more(ON_STATUS, Param("warn", DURATION)),
+                        )
+                    ),
+                    Scope.QUEUE_AGENT,
+                ),
+                NUMBER,
+            ),
+        ),
+    ),
+    "agents of a group over a window": (
+        Scope.GROUP,
+        "count(agents where max(timeOnStatus.rt, 5m) > 20m) == 0",
+        Compare(
+            Op.EQ,
+            Count(
+                more(Window("max", ON_STATUS, 300_000.0, DURATION), Literal(1_200_000.0, DURATION)), Scope.GROUP_AGENT
+            ),
+            number(0),
+        ),
+    ),
     "missing": (Scope.QUEUE, f"{WAIT.key} is missing", IsMissing(WAIT, False)),
     "not missing": (Scope.QUEUE, f"{WAIT.key} is not missing", IsMissing(WAIT, True)),
     "blanks and line breaks mean nothing": (Scope.QUEUE, f"  (({a}))\n\tand\r\n{b} ", And((A, B))),
@@ -247,15 +307,92 @@ BAD: dict[str, tuple[str, str, str]] = {
         "which period? newInQueue.int-15m, newInQueue.int-30m or newInQueue.today",
     ),
     "an undefined parameter": (f"{WAIT.key} > «$wran»", "$wran is not among the params", "did you mean $warn?"),
-    "a function": (
-        f"«avg({WAIT.key}, 10m)» > 60s",
-        "unknown function avg(…)",
-        "a condition has no functions: metric keys and + - * /",
+    "an unknown function": (
+        f"«avrg({WAIT.key}, 10m)» > 60s",
+        "unknown function avrg(…)",
+        "did you mean avg?",
     ),
-    "a count of agents": (
-        '«count(agents where status.rt == "OnBreak" and timeOnStatus.rt > 20m)» > 3',
-        "unknown function count(…)",
-        "a condition has no functions: metric keys and + - * /",
+    "a function of another language": (
+        f"«mean({WAIT.key}, 10m)» > 60s",
+        "unknown function mean(…)",
+        "did you mean avg?",
+    ),
+    "a function nobody knows": (
+        "«sqrt(2)» > 60s",
+        "unknown function sqrt(…)",
+        "there are avg, min, max, sum, delta, changes, ago and count",
+    ),
+    "a window left out": (
+        f"«avg({WAIT.key})» > 60s",
+        "avg takes a metric key and a window",
+        "such as avg(interactionsWaitInQueue.rt, 10m) > 5",
+    ),
+    "a window without unit": (
+        f"avg({WAIT.key}, «10») > 60s",
+        "10 is no window",
+        "a duration: write 10m, or 10s",
+    ),
+    "a window that is a key": (
+        f"avg({WAIT.key}, «{WAIT.key}») > 60s",
+        f"{WAIT.key} is no window",
+        "a duration such as 10m",
+    ),
+    "a window of no length": (f"avg({WAIT.key}, «0s») > 60s", "0s is no window", "a duration such as 10m"),
+    "a negative window": (f"avg({WAIT.key}, «-5m») > 60s", "-5m is no window", "a duration such as 10m"),
+    "a sum in a function": (
+        f"avg(«{WAITING.key} + 1», 10m) > 5",
+        f"avg takes one metric key, not {WAITING.key} + 1",
+        "such as avg(interactionsWaitInQueue.rt, 10m) > 5",
+    ),
+    "where in a window": (
+        f"avg(«{WAITING.key} where {a}», 10m) > 5",
+        "avg knows no where",
+        "such as avg(interactionsWaitInQueue.rt, 10m) > 5",
+    ),
+    "a window keeps the type of its key": (
+        f"avg({WAIT.key}, 10m) > «60»",
+        f"avg({WAIT.key}, 10m) cannot be compared with 60",
+        "a duration: write 60s",
+    ),
+    "changes are a count": (
+        f"changes({WAIT.key}, 10m) > «60s»",
+        f"changes({WAIT.key}, 10m) cannot be compared with 60s",
+        "a count: write a plain number",
+    ),
+    "a window is a value": (
+        f"«max({WAIT.key}, 10m)»",
+        f"max({WAIT.key}, 10m) is a duration, not a condition",
+        f"compare it, as in max({WAIT.key}, 10m) > 60s",
+    ),
+    "a window is not missing": (
+        f"«avg({WAIT.key}, 10m)» is missing",
+        f"avg({WAIT.key}, 10m) is missing: only a metric key can be missing",
+        "",
+    ),
+    "a key of a queue for its agents": (
+        f"count(agents where «{WAITING.key}» > 5) > 3",
+        f'unknown key "{WAITING.key}" for scope queue_agent',
+        "queue has it, queue_agent has not",
+    ),
+    "agents without condition": (
+        "«count(agents)» > 3",
+        "count takes agents where and a condition",
+        'such as count(agents where status.rt == "OnBreak" and timeOnStatus.rt > 20m) > 3',
+    ),
+    "a count of something else": (
+        f"«count(calls where {a})» > 3",
+        "count takes agents where and a condition",
+        'such as count(agents where status.rt == "OnBreak" and timeOnStatus.rt > 20m) > 3',
+    ),
+    "a type error among the agents": (
+        "count(agents where timeOnStatus.rt > «20») > 3",
+        "timeOnStatus.rt cannot be compared with 20",
+        "a duration: write 20s",
+    ),
+    "a count of agents in a count": (
+        "count(agents where «count(agents where timeOnStatus.rt > 1m)» > 1) > 3",
+        "count(agents …) is for the scopes queue and group",
+        "a rule of scope queue_agent has no agents to count",
     ),
     "a value alone": (
         f"«{WAIT.key}» or {a}",
@@ -330,6 +467,21 @@ BAD_FOR_AGENTS: dict[str, tuple[str, str, str]] = {
     ),
     "not in": ('«status.rt not in ["A"]»', "`not in` is not known", 'write not status.rt in ["A"]'),
     "an empty list": ("«status.rt in []»", "an empty list: nothing is in it", 'write the choices, as in ["A", "B"]'),
+    "a mean of texts": (
+        "avg(«status.rt», 10m) > 5",
+        "status.rt is text, and avg knows none",
+        "changes and ago do",
+    ),
+    "agents of an agent": (
+        '«count(agents where status.rt == "OnBreak")» > 3',
+        "count(agents …) is for the scopes queue and group",
+        "a rule of scope agent has no agents to count",
+    ),
+    "a mean of timestamps": (
+        "avg(«lastLogin.rt», 10m) > lastLogout.rt",
+        "lastLogin.rt is a timestamp, and avg knows none",
+        "min, max, delta, changes and ago do",
+    ),
     "a timestamp and a number": (
         "lastLogin.rt > «5»",
         "lastLogin.rt cannot be compared with 5",
@@ -366,7 +518,7 @@ def test_a_refusal_names_what_to_write_instead(scope: Scope, marked: str, messag
 
 def test_all_type_errors_come_at_once() -> None:
     """In the order of the text; a part that is wrong does not make what holds it wrong again."""
-    text = f"{WAIT.key} > 120 and (not {SLA.key} < 80 or (wrong.rt + 1) * 2 > 5s) and $nobody > avg(x.rt, 1m)"
+    text = f"{WAIT.key} > 120 and (not {SLA.key} < 80 or (wrong.rt + 1) * 2 > 5s) and $nobody > mean(x.rt, 1m)"
     with pytest.raises(BadExpression) as caught:
         read(text)
     assert [text[each.start : each.end] for each in caught.value.mistakes] == [
@@ -374,7 +526,7 @@ def test_all_type_errors_come_at_once() -> None:
         "80",
         "wrong.rt",
         "$nobody",
-        "avg(x.rt, 1m)",
+        "mean(x.rt, 1m)",
     ]
 
 
@@ -389,6 +541,9 @@ UNKNOWN_KEYS = {
     "in a sum": ("new.rt + 5s > timeOnStatus.rt", DURATION),
     "told by another comparison": ("new.rt * 2 > timeOnStatus.rt and new.rt > 60s", DURATION),
     "missing": ("new.rt is missing", NUMBER),
+    "in a window": ("avg(new.rt, 10m) > 60s", DURATION),
+    "changes say nothing": ("changes(new.rt, 10m) > 5", NUMBER),
+    "a text of before": ('ago(new.rt, 10m) in ["A"]', TEXT),
 }
 
 
@@ -477,8 +632,18 @@ def sums(draw: st.DrawFn, values: st.SearchStrategy[Value]) -> Value:
     return left if isinstance(kind, Refusal) else Arithmetic(op, left, right, kind)
 
 
+@st.composite
+def windows(draw: st.DrawFn) -> Window:
+    """A window of whole or broken milliseconds, over a key that the function can look at."""
+    function = FUNCTIONS[draw(st.sampled_from([name for name, each in FUNCTIONS.items() if each.types]))]
+    key = draw(st.sampled_from([each for kind in function.types for each in KEYS[kind]]))
+    return Window(function.name, key, draw(st.floats(1e-3, 1e10)), function.types[key.type])
+
+
 VALUES = st.recursive(
-    LEAVES.filter(lambda value: not (isinstance(value, Key) and not KEYS[value.type])), sums, max_leaves=6
+    st.one_of(LEAVES.filter(lambda value: not (isinstance(value, Key) and not KEYS[value.type])), windows()),
+    sums,
+    max_leaves=6,
 )
 
 
@@ -488,7 +653,7 @@ def comparisons(draw: st.DrawFn) -> Condition:
     op = draw(st.sampled_from([Op.LT, Op.LE, Op.GT, Op.GE, Op.EQ, Op.NE]))
     if comparison_refusal(op, left, right) is None:
         return Compare(op, left, right)
-    if left.type is TEXT and isinstance(left, Key | Param):
+    if left.type is TEXT and isinstance(left, Key | Param | Window):
         return In(left, tuple(draw(st.lists(st.builds(Literal, WORDS, st.just(TEXT)), min_size=1, max_size=3))))
     return IsMissing(draw(st.sampled_from(KEYS[COUNT])), draw(st.booleans()))
 
@@ -496,6 +661,14 @@ def comparisons(draw: st.DrawFn) -> Condition:
 def joined(parts: st.SearchStrategy[Condition]) -> st.SearchStrategy[Condition]:
     several = st.lists(parts, min_size=2, max_size=3).map(tuple)
     return st.one_of(st.builds(And, several), st.builds(Or, several), st.builds(Not, parts))
+
+
+@settings(deadline=None)  # the machine may be busy
+@given(st.recursive(comparisons(), joined, max_leaves=4), st.recursive(comparisons(), joined, max_leaves=4))
+def test_a_count_that_is_shown_and_read_is_the_same_tree(first: Condition, second: Condition) -> None:
+    """Also with counts of agents beside one another, and conditions of any shape in them."""
+    tree = Compare(Op.GT, Count(first, Scope.GROUP_AGENT), Count(second, Scope.GROUP_AGENT))
+    assert read(show(tree), Scope.GROUP) == tree
 
 
 @settings(deadline=None)  # the machine may be busy
@@ -534,6 +707,8 @@ MINIMAL = {
     "or in and": "(busy.rt > 1 or busy.rt > 2) and busy.rt > 3",
     "not of not": "not not busy.rt > 1",
     "a negative literal": "busy.rt - -2 > -3",
+    "a window in a product": "2 * avg(busy.rt, 1m30s) > 1",
+    "a count in a difference": 'busy.rt - count(agents where not timeOnStatus.rt > 1m or status.rt == "A") > 1',
     "an exact literal": "interactionsLongestWaitInQueue.rt > 0.25ms",
 }
 

@@ -1,0 +1,130 @@
+"""The functions of the condition language, one row each: the parser, the checker and the docs are held to this table.
+
+The bodies are in `alerts/windows.py` (all entities at once) and `alerts/explain.py` (one entity, for people).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from alertbot.rules.catalogue import Scope, ValueType
+
+COUNT, DURATION, RATIO = ValueType.COUNT, ValueType.DURATION, ValueType.RATIO
+NUMBER, TEXT, TIMESTAMP = ValueType.NUMBER, ValueType.TEXT, ValueType.TIMESTAMP
+
+
+class Reads(StrEnum):
+    """What a function needs to know."""
+
+    WINDOW = "window"  # the samples in (now - w, now]; unknown while fewer than half of them were seen
+    THEN = "then"  # the last sample at or before now - w and at most two polls older
+    AGENTS = "agents"  # the agents of the queue or group, in the same poll
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """One function. `types` leads from the type of the key to the type of the result; what is not in it is refused."""
+
+    name: str
+    arguments: str
+    reads: Reads
+    help: str
+    example: str
+    types: Mapping[ValueType, ValueType] = field(default_factory=dict)
+
+
+_AMOUNTS = {kind: kind for kind in (COUNT, DURATION, RATIO, NUMBER)}
+_ORDERED = {**_AMOUNTS, TIMESTAMP: TIMESTAMP}
+_ANY = {**_ORDERED, TEXT: TEXT}
+
+_ROWS = (
+    Function(
+        "avg",
+        "KEY, WINDOW",
+        Reads.WINDOW,
+        "The mean of the samples.",
+        "avg(interactionsWaitInQueue.rt, 10m) > 5",
+        _AMOUNTS,
+    ),
+    Function(
+        "min",
+        "KEY, WINDOW",
+        Reads.WINDOW,
+        "The least sample: above a limit all the time.",
+        "min(interactionsLongestWaitInQueue.rt, 5m) > 60s",
+        _ORDERED,
+    ),
+    Function(
+        "max",
+        "KEY, WINDOW",
+        Reads.WINDOW,
+        "The greatest sample: above a limit at any time.",
+        "max(availableIdle.rt, 15m) == 0",
+        _ORDERED,
+    ),
+    Function(
+        "sum",
+        "KEY, WINDOW",
+        Reads.WINDOW,
+        "The samples added up, one a poll.",
+        "sum(alerting.rt, 5m) > 40",
+        _AMOUNTS,
+    ),
+    Function(
+        "delta",
+        "KEY, WINDOW",
+        Reads.WINDOW,
+        "The last sample minus the first: how much a counter grew. Between timestamps lies a duration.",
+        "delta(abandoned.today, 10m) >= 5",
+        {**_AMOUNTS, TIMESTAMP: DURATION},
+    ),
+    Function(
+        "changes",
+        "KEY, WINDOW",
+        Reads.WINDOW,
+        "How often a sample was unlike the one before it.",
+        "changes(status.rt, 30m) > 10",
+        dict.fromkeys(_ANY, COUNT),
+    ),
+    Function(
+        "ago",
+        "KEY, WINDOW",
+        Reads.THEN,
+        "The value a window ago: the last sample then, at most two polls older.",
+        "entered.int-30m < ago(entered.int-30m, 7d) / 2",
+        _ANY,
+    ),
+    Function(
+        "count",
+        "agents where CONDITION",
+        Reads.AGENTS,
+        "How many agents of this queue or group the condition, over the keys of an agent there, is true of.",
+        'count(agents where status.rt == "OnBreak" and timeOnStatus.rt > 20m) > 3',
+        {},
+    ),
+)
+FUNCTIONS: Mapping[str, Function] = {each.name: each for each in _ROWS}
+
+# Whose agents `count` counts, and what they are called there.
+AGENTS_OF: Mapping[Scope, Scope] = {Scope.QUEUE: Scope.QUEUE_AGENT, Scope.GROUP: Scope.GROUP_AGENT}
+
+# What other languages and plain habit call them.
+ALSO_CALLED: Mapping[str, str] = {
+    "average": "avg",
+    "mean": "avg",
+    "avg_over_time": "avg",
+    "minimum": "min",
+    "maximum": "max",
+    "total": "sum",
+    "increase": "delta",
+    "rate": "delta",
+    "diff": "delta",
+    "difference": "delta",
+    "changed": "changes",
+    "lag": "ago",
+    "offset": "ago",
+    "before": "ago",
+    "agents": "count",
+}
