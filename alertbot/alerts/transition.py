@@ -15,7 +15,7 @@ from typing import Any
 from alertbot.alerts import wording
 from alertbot.alerts.alert import About, Alert, Change, Fingerprint, Measure, Reason, State
 from alertbot.alerts.evaluate import Truth, Verdicts, covers
-from alertbot.alerts.explain import measure
+from alertbot.alerts.explain import filled, measure
 from alertbot.alerts.snapshot import Snapshot
 from alertbot.alerts.withhold import withhold
 from alertbot.errors import ImpossibleMove
@@ -264,7 +264,7 @@ def _follow(
         "measure": measured,
         "entity_name": seen.entity_name,
         "parent_name": seen.parent_name,
-        "about": _about(rule, found.text if found is not None else alert.about.condition),
+        "about": _about(rule, alert.about.condition if found is None else _condition(rule, found, seen)),
         "state": state,
         "level": level,
         "since": since,
@@ -280,6 +280,10 @@ def _follow(
     if all(getattr(alert, name) == value for name, value in changes.items()):
         return alert, False
     return replace(alert, seen_at=now, **changes), True
+
+
+def _condition(rule: Rule, found: LevelRule, seen: Observation) -> str:
+    return filled(rule, found.when, found.text, seen.key.entity_id, seen.entity_name)
 
 
 def _about(rule: Rule, condition: str) -> About:
@@ -311,14 +315,14 @@ def _end(before: Alert, after: Alert, event: Event, now: datetime, why: str) -> 
     return Change(before, ended, reason, why)
 
 
-def _why(
-    before: Alert | None,
-    after: Alert,
-    taken: _Move,
 def _close(alert: Alert, rule: Rule, now: datetime) -> Change:
     return _end(alert, alert, Event.CLOSES, now, wording.outside_hours(rule))
 
 
+def _why(
+    before: Alert | None,
+    after: Alert,
+    taken: _Move,
     seen: Observation,
     rule: Rule,
     levels: Mapping[Level, Truth],
@@ -389,11 +393,11 @@ def advance(
     no Python at all. What people are told of each change is settled, see `withhold`.
     """
     by_id = {rule.id: rule for rule in rules.rules}
+    hours = {rule.id: watches(rule.during, rule.outside, now) for rule in rules.rules}
     judged = {each.rule.id: each for each in verdicts if each.snapshot.scope not in failed_scopes}
     changes: list[Change] = []
     taken: set[Fingerprint] = set()
     for alert in alerts:
-    hours = {rule.id: watches(rule.during, rule.outside, now) for rule in rules.rules}
         key = alert.key
         if key.tenant != tenant or alert.state is State.INACTIVE:
             continue
@@ -402,24 +406,24 @@ def advance(
         if rule is None or rule.scope is not key.scope:
             changes.append(_end(alert, alert, Event.REMOVED, now, f"the rule {key.rule} is gone"))
             continue
+        if hours[rule.id] is Phase.CLOSED:  # known without any sample
+            changes.append(_close(alert, rule, now))
+            continue
         verdict = judged.get(rule.id)
         row = verdict.snapshot.rows.get((key.parent_id, key.entity_id)) if verdict is not None else None
         place = verdict.position(row) if verdict is not None and row is not None else None
         if place is None and (row is not None or not covers(rule.match, key.entity_id, alert.entity_name)):
-        if hours[rule.id] is Phase.CLOSED:  # known without any sample
-            changes.append(_close(alert, rule, now))
-            continue
             changes.append(_end(alert, alert, Event.REMOVED, now, "the rule does not cover it any more"))
             continue
         if verdict is None:
             continue
         seen = _unseen(alert, verdict) if row is None or place is None else _seen(key, verdict, row, place)
+        if hours[rule.id] is not Phase.OPEN:
+            seen = replace(seen, hours=hours[rule.id])
         change = step(alert, seen, rule, now)
         if change is not None:
             changes.append(change)
     for verdict in judged.values():
-        if hours[rule.id] is not Phase.OPEN:
-            seen = replace(seen, hours=hours[rule.id])
         if hours[verdict.rule.id] is Phase.OPEN:
             changes.extend(_beginnings(verdict, taken, tenant, now))
     mine = [alert for alert in alerts if alert.key in taken]
@@ -450,7 +454,7 @@ def _seen(key: Fingerprint, verdict: Verdicts, row: int, place: int) -> Observat
         guard=guard,
         levels=levels,
         clear=clear,
-        measure=lambda level: measure(rule, level, snapshot, row),
+        measure=lambda level: measure(rule, level, snapshot, row, agents=verdict.agents, past=verdict.past),
     )
 
 
