@@ -481,6 +481,8 @@ def make_source(tenant: TenantSettings, *, speed: float = 1.0) -> EightByEight:
         tenant_id=tenant.tenant_id,
         timezone=tenant.timezone or "",
         deadline_s=_deadline_s(tenant, speed),
+        percent_scale=tenant.percent_scale,
+        max_requests_per_minute=round(tenant.max_requests_per_minute * max(1.0, speed)),
     )
 
 
@@ -599,6 +601,10 @@ def _is_dead(owner: str) -> bool:
 
 def _log_poll(polled: poll.Polled) -> None:
     moved = _log_changes(polled.tenant, polled.changes)
+    for note in polled.fetched.notes:
+        log.info("8x8", tenant=polled.tenant, note=note)
+    for problem in polled.fetched.problems:
+        log.warning("8x8", tenant=polled.tenant, problem=problem)
     line = log.info if polled.good else log.warning
     line(
         "poll",

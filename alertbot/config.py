@@ -105,6 +105,10 @@ class TenantSettings(_Section):
     """For .today metrics; must be one of the tenant's zones. Default: the tenant's own."""
     poll_every: Duration = timedelta(seconds=15)
     """How often to poll; 8x8 refreshes its figures every 5 s."""
+    percent_scale: Literal["auto", "ratio", "percent"] = "auto"
+    """How 8x8 sends percentages: as ratios 0 to 1, or 0 to 100. auto tells it from the counts they are made of."""
+    max_requests_per_minute: Annotated[int, Field(ge=1, le=6000)] = 60
+    """At most so many requests in any minute. What does not fit is left out of the poll, and said."""
     base_url: Address | None = None
     """Instead of region: all that stands before /queues."""
     token_url: Address | None = None

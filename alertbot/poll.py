@@ -85,7 +85,7 @@ def run(
     `selector` remembers between polls which entities the rules cover. `dry_run` records nothing. Raises StoreError;
     what 8x8 does never raises.
     """
-    fetched = source.fetch(rules.metrics(), now)
+    fetched = source.fetch(rules.metrics(), now, rules.only())
     feed = store.feed(tenant)
     alerts = store.alerts(tenant)
     snapshots = {

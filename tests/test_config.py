@@ -27,6 +27,7 @@ def test_a_small_file_is_enough() -> None:
     """Everything but tenants and slack has a default."""
     settings = parse(GOOD, "alertbot.yaml", ENV)
     assert settings.tenants[0].poll_every == timedelta(seconds=15)
+    assert (settings.tenants[0].percent_scale, settings.tenants[0].max_requests_per_minute) == ("auto", 60)
     assert settings.slack.ops == "#cc-alerts"
     assert settings.secrets() == ("xoxb-value", "key-value", "secret-value")
 
@@ -80,6 +81,14 @@ BAD = {
     "duration without unit": (
         GOOD.replace("region: eu", "region: eu\n    poll_every: 20"),
         "tenants[0].poll_every: a duration is written as 15s, 2m or 1m30s, not 20",
+    ),
+    "percent scale": (
+        GOOD.replace("region: eu", "region: eu\n    percent_scale: 100"),
+        "tenants[0].percent_scale: input should be 'auto', 'ratio' or 'percent'",
+    ),
+    "no requests at all": (
+        GOOD.replace("region: eu", "region: eu\n    max_requests_per_minute: 0"),
+        "tenants[0].max_requests_per_minute: input should be greater than or equal to 1",
     ),
     "time zone": (GOOD + "timezone: Europe/Helsinky\n", "no such time zone: 'Europe/Helsinky' (did you mean Europe/"),
     "channel": (GOOD.replace('"#cc-alerts"', "cc-alerts"), 'slack.default_channel: a channel is written "#name"'),

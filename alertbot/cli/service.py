@@ -86,6 +86,7 @@ def _poll_json(polled: Polled | str, firing: int | None, told: int | None, held_
                 "bytes": each.bytes,
                 "took_ms": round(each.took_ms, 1),
                 "tries": each.tries,
+                "scopes": each.scopes,
             }
             for each in polled.fetched.requests
         ],
@@ -106,7 +107,8 @@ def _poll_json(polled: Polled | str, firing: int | None, told: int | None, held_
         ],
         "told": told,
         "held_back": held_back,
-        "problems": list(polled.problems),
+        "problems": [*polled.problems, *polled.fetched.problems],
+        "notes": polled.fetched.notes,
     }
 
 
@@ -114,12 +116,14 @@ def _show_polled(name: str, polled: Polled | str) -> None:
     if isinstance(polled, str):
         out.print(f"{name}: {polled}", markup=False, soft_wrap=True)
         return
-    seen = ", ".join(f"{len(snapshot)} {scope}s" for scope, snapshot in polled.snapshots.items()) or "nothing"
+    seen = ", ".join(f"{len(each)} {scope.removesuffix('s')}s" for scope, each in polled.snapshots.items()) or "nothing"
     requests = polled.fetched.requests
     out.print(
         f"{name}: saw {seen} in {len(requests)} requests, {polled.fetched.took_ms:.0f} ms", markup=False, soft_wrap=True
     )
-    for problem in polled.problems:
+    for note in polled.fetched.notes:
+        out.print(f"  note: {note}", markup=False, soft_wrap=True)
+    for problem in (*polled.problems, *polled.fetched.problems):
         out.print(f"  problem: {problem}", markup=False, soft_wrap=True, style="yellow")
     for each in polled.changes:
         if each.moved:
