@@ -33,6 +33,7 @@ from alertbot.notify.deliver import DeliveryReport, deliver
 from alertbot.notify.notifier import Notifier
 from alertbot.notify.slack import SlackNotifier
 from alertbot.reloader import template_folder, watch
+from alertbot.rules.parse import parse_files
 from alertbot.rules.rule import RuleSet
 from alertbot.scheduler import Scheduler
 from alertbot.sources.eight_by_eight import REGIONS, TOKEN_URL, EightByEight
@@ -440,7 +441,7 @@ def build(
     speed: float = 1.0,
 ) -> App:
     """Every part, from settings. Raises FaultsFound (rules), StoreError (database)."""
-    live = LiveRules(rule_paths(settings))
+    live = LiveRules(rule_paths(settings), parser(settings))
     store = open_store(settings)
     tenants = [
         Tenant(
@@ -506,9 +507,14 @@ def rule_paths(settings: Settings) -> Mapping[str, Path]:
     return {tenant.name: settings.path(tenant.rules or settings.rules) for tenant in settings.tenants}
 
 
+def parser(settings: Settings) -> Callable[[Mapping[str, bytes]], RuleSet]:
+    """Rule files to rules that know the calendars of alertbot.yaml. Raises FaultsFound."""
+    return partial(parse_files, calendars=settings.hours)
+
+
 def rules_of(settings: Settings) -> Mapping[str, RuleSet]:
     """Each tenant's rules as they stand on disk. FaultsFound with every fault of every file and template."""
-    live = LiveRules(rule_paths(settings))
+    live = LiveRules(rule_paths(settings), parser(settings))
     return {tenant.name: live.rules(tenant.name) for tenant in settings.tenants}
 
 

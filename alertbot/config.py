@@ -11,6 +11,7 @@ import io
 import os
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -24,7 +25,9 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    PlainValidator,
     SecretStr,
+    TypeAdapter,
     ValidationError,
     WithJsonSchema,
     model_validator,
@@ -33,12 +36,19 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from alertbot.errors import ConfigError
-from alertbot.rules.units import parse_duration
+from alertbot.errors import ConfigError, Fault
+from alertbot.rules import document
+from alertbot.rules.calendars import calendars_schema, read_calendars
+from alertbot.rules.fields import Report
+from alertbot.rules.hours import Calendar
+from alertbot.rules.units import parse_duration, write_duration
 
 DEFAULT_PATH = "alertbot.yaml"
 PATH_VARIABLE = "ALERTBOT_CONFIG"
 MOST_PROBLEMS = 14  # a report is at most 15 lines: these and one that counts the rest
+
+
+_DURATION_PATTERN = r"^(\d+(ms|[smhd]))+$"
 
 
 def _duration(value: Any) -> Any:
@@ -77,11 +87,26 @@ Duration = Annotated[
     timedelta,
     BeforeValidator(_duration),
     PlainSerializer(lambda value: f"{value.total_seconds():g}s", return_type=str),
-    WithJsonSchema({"type": "string", "pattern": r"^(\d+(ms|[smhd]))+$"}),
+    WithJsonSchema({"type": "string", "pattern": _DURATION_PATTERN}),
 ]
 Address = Annotated[str, AfterValidator(_address)]
 Channel = Annotated[str, AfterValidator(_channel)]
 Timezone = Annotated[str, AfterValidator(_timezone)]
+
+
+def _calendars(value: Any) -> Mapping[str, Calendar]:
+    """They are read from the text, with their places (`_read_hours`); here only what was read may come in."""
+    if isinstance(value, Mapping) and all(isinstance(each, Calendar) for each in value.values()):
+        return value
+    raise ValueError("expected calendars that were read")
+
+
+Calendars = Annotated[
+    Mapping[str, Calendar],
+    PlainValidator(_calendars),
+    PlainSerializer(lambda value: sorted(value), return_type=list[str]),
+    WithJsonSchema(calendars_schema()),
+]
 
 
 class _Section(BaseModel):
@@ -187,6 +212,8 @@ class Settings(_Section):
     """Where people are told."""
     rules: str = "rules/"
     """A folder or file of rules."""
+    hours: Calendars = Field(default_factory=dict)
+    """Calendars by name, for `during` and `outside` of all rules; as in rule files."""
     storage: str = "alertbot.db"
     """The SQLite database."""
     timezone: Timezone = "UTC"
@@ -262,6 +289,13 @@ def parse(text: str, name: str, environ: Mapping[str, str], *, secrets: bool = T
         problems.setdefault((line, key), f"{name}:{line}:{column}: {key + ': ' if key else ''}{message}")
 
     filled = _fill(data, (), environ, add, secrets=secrets)
+    if "hours" in data:
+        calendars, faults = _read_hours(text, name, environ, secrets=secrets)
+        filled["hours"] = calendars
+        for fault in faults:
+            hint = f" ({fault.hint})" if fault.hint else ""
+            where = f"{name}:{fault.line}:{fault.column}: hours"
+            problems.setdefault((fault.line, f"hours:{fault.column}"), f"{where}: {fault.message}{hint}")
     settings: Settings | None = None
     try:
         settings = Settings.model_validate({**filled, "folder": Path(name).parent})
@@ -283,9 +317,21 @@ def parse(text: str, name: str, environ: Mapping[str, str], *, secrets: bool = T
 
 def config_schema() -> dict[str, Any]:
     """JSON Schema of alertbot.yaml, for editors."""
-    schema = Settings.model_json_schema()
+    schema: dict[str, Any] = _spelt(Settings.model_json_schema())
     schema["properties"].pop("folder", None)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "alertbot.yaml", **schema}
+    return {**schema, "$schema": "https://json-schema.org/draft/2020-12/schema", "title": "alertbot.yaml"}
+
+
+def _spelt(node: Any) -> Any:
+    """The schema with durations as people write them; pydantic would give its defaults as ISO 8601, PT1M."""
+    if isinstance(node, list):
+        return [_spelt(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    spelt = {key: _spelt(each) for key, each in node.items() if key != "title" or not isinstance(each, str)}
+    if spelt.get("pattern") == _DURATION_PATTERN and "default" in spelt:
+        spelt["default"] = write_duration(TypeAdapter(timedelta).validate_python(spelt["default"]))
+    return spelt
 
 
 def _dotted(loc: tuple[int | str, ...]) -> str:
@@ -301,6 +347,37 @@ def _missing_secrets(settings: Settings) -> Iterator[tuple[tuple[int | str, ...]
         yield ("slack", "bot_token"), "missing: the app's page OAuth & Permissions shows it, xoxb-…"
 
 
+def _read_hours(
+    text: str, name: str, environ: Mapping[str, str], *, secrets: bool
+) -> tuple[dict[str, Calendar], list[Fault]]:
+    """The calendars of `hours`, read as those of rule files are, and what is wrong with them."""
+    root, _ = document.read(name, text)  # what is wrong as YAML has been said
+    report = Report(name)
+    key = root.key("hours") if isinstance(root, document.Mapping) else None
+    if not isinstance(root, document.Mapping) or key is None:
+        return {}, []
+    node = root.get("hours")
+    assert node is not None
+    found = read_calendars(key, _fill_node(node, environ, secrets=secrets), report)
+    return {each: calendar for each, calendar in found.items() if calendar is not None}, report.faults
+
+
+def _fill_node(node: document.Node, environ: Mapping[str, str], *, secrets: bool) -> document.Node:
+    """As `_fill`; what cannot be filled in has been said by it."""
+
+    def ignore(loc: tuple[int | str, ...], message: str) -> None:
+        pass
+
+    match node:
+        case document.Scalar(text=text):
+            return replace(node, text=_fill(text, (), environ, ignore, secrets=secrets)) if "${" in text else node
+        case document.Sequence(items=items):
+            return replace(node, items=tuple(_fill_node(each, environ, secrets=secrets) for each in items))
+        case document.Mapping(entries=entries):
+            filled = tuple((key, _fill_node(value, environ, secrets=secrets)) for key, value in entries)
+            return replace(node, entries=filled)
+
+
 _REFERENCE = re.compile(r"\$\{(?:file:(?P<file>[^}]+)|(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?)\}")
 
 
@@ -313,7 +390,7 @@ def _fill(node: Any, loc: tuple[int | str, ...], environ: Mapping[str, str], add
     if not isinstance(node, str):
         return node
 
-    def replace(match: re.Match[str]) -> str:
+    def value_of(match: re.Match[str]) -> str:
         if match["file"]:
             try:
                 return Path(match["file"]).read_text(encoding="utf-8").strip()
@@ -329,7 +406,7 @@ def _fill(node: Any, loc: tuple[int | str, ...], environ: Mapping[str, str], add
             return ""
         return value
 
-    return _REFERENCE.sub(replace, node)
+    return _REFERENCE.sub(value_of, node)
 
 
 def _position(data: Any, loc: tuple[int | str, ...]) -> tuple[int, int]:

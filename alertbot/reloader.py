@@ -13,7 +13,7 @@ import watchfiles
 
 from alertbot.errors import Fault, FaultsFound
 from alertbot.logs import logger
-from alertbot.rules.parse import parse_files
+from alertbot.rules.parse import Calendars, parse_files
 from alertbot.rules.rule import RuleSet
 
 SUFFIXES = (".yaml", ".yml")
@@ -109,11 +109,14 @@ def read_rules(paths: Sequence[Path]) -> dict[str, bytes]:
     return files
 
 
-def load_rules(paths: Sequence[Path]) -> RuleSet:
-    """The rules below these folders. Raises FaultsFound with every fault, of the disk and of the files alike."""
+def load_rules(paths: Sequence[Path], calendars: Calendars | None = None) -> RuleSet:
+    """The rules below these folders; `calendars` are those of alertbot.yaml.
+
+    Raises FaultsFound with every fault, of the disk and of the files alike.
+    """
     files, faults = _read(paths)
     try:
-        rules = parse_files(files)
+        rules = parse_files(files, calendars)
     except FaultsFound as error:
         raise FaultsFound([*faults, *error.faults]) from None
     if faults:

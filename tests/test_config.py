@@ -160,4 +160,6 @@ def test_which_file() -> None:
 
 def test_the_schema_names_every_setting() -> None:
     schema = config_schema()
-    assert set(schema["properties"]) == {"tenants", "slack", "rules", "storage", "timezone", "stale_after", "frozen_after", "http"}
+    assert set(schema["properties"]) == {
+        *("tenants", "slack", "rules", "hours", "storage", "timezone", "stale_after", "frozen_after", "http"),
+    }

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from alertbot import logs
-from alertbot.app import change, make_view, open_store, rule_paths
+from alertbot.app import change, make_view, open_store, parser, rule_paths
 from alertbot.cli.shell import PROBLEM, Config, cli
 from alertbot.cli.show import show_reply
 from alertbot.clock import wall_clock
@@ -30,7 +30,7 @@ def ask(
     try:
         asker = Asker(user=getpass.getuser(), local=True)
         now = wall_clock()
-        rules, on_disk = rules_that_run(rule_paths(settings), store)
+        rules, on_disk = rules_that_run(rule_paths(settings), store, parser(settings))
         reply = answer(make_view(settings, store, rules, on_disk=on_disk), parse(text), asker, now)
         if reply.wish:
             result, alert = change(store, reply.wish, asker, now)

@@ -10,7 +10,8 @@ import typer
 from alertbot.app import template_folders
 from alertbot.cli.shell import PROBLEM, AsJson, Config, cli
 from alertbot.cli.show import fault_json, out, print_json, show_faults
-from alertbot.config import config_path, config_schema, load
+from alertbot.cli.testing import lent_settings, rule_roots
+from alertbot.config import config_schema
 from alertbot.errors import Fault, FaultsFound, UsageError
 from alertbot.notify.render import check_template
 from alertbot.reloader import load_rules
@@ -25,18 +26,19 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Configuration, rules and templates: every fault as path:line:column: text. With PATH only that."""
+    lent = lent_settings(config, needed=not paths)
     if paths:
         groups = [tuple(paths)]
         folders = tuple((path if path.is_dir() else path.parent) / "templates" for path in paths)
     else:
-        settings = load(config_path(config), secrets=False)
-        groups = [(path,) for path in sorted({settings.path(t.rules or settings.rules) for t in settings.tenants})]
-        folders = template_folders(settings)
+        assert lent is not None
+        groups = [(path,) for path in rule_roots(lent)]
+        folders = template_folders(lent)
     rules: list[Rule] = []
     faults: list[Fault] = []
     for group in groups:
         try:
-            rules += load_rules(group).rules
+            rules += load_rules(group, lent.hours if lent else None).rules
         except FaultsFound as found:
             faults += found.faults
     for template in sorted({rule.template for rule in rules}):

@@ -99,7 +99,7 @@ def rule_roots(settings: Settings | None) -> list[Path]:
 
 def run_suite(suite: Suite, settings: Settings | None) -> list[Outcome]:
     """Raises FaultsFound with what is wrong in the rules, or in the tests."""
-    rules = load_rules(suite.rules)
+    rules = load_rules(suite.rules, settings.hours if settings else None)
     files, faults = _read(suite.files)
     cases: tuple[Case, ...] = ()
     try:
