@@ -22,7 +22,7 @@ from alertbot.alerts.alert import Alert, Change, Reason, State
 from alertbot.alerts.snapshot import Column, Fetched, Presence, Snapshot
 from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.rule import Level, LevelRule, NoData, Rule, RuleSet
-from alertbot.rules.tree import And, Compare, Condition, Key, Literal, Op
+from alertbot.rules.tree import Compare, Condition, Key, Literal, Op
 from alertbot.rules.units import write_duration
 
 STALE, REFUSED, PARTIAL = "feed-stale", "feed-refused", "feed-partial"
@@ -77,7 +77,8 @@ class Health:
     served: int = 0
     silent: int = 0
     partial: int = 0  # served, not good
-    refused: int = 0  # not in a row: since the last one that was served without being refused
+    accepted: int = 0  # served, and nothing of it refused
+    refused: int = 0  # not in a row: since the last accepted one
     slow: int = 0
     skew_s: float | None = None
     served_since: datetime | None = None  # the first of the served ones in a row
@@ -126,6 +127,7 @@ def observe(
         served=health.served + 1 if served else 0,
         silent=0 if served else health.silent + 1,
         partial=health.partial + 1 if served and not good else 0,
+        accepted=health.accepted + 1 if served and not refused else 0,
         refused=health.refused + 1 if refused else 0 if served else health.refused,
         slow=health.slow + 1 if slow else 0,
         skew_s=fetched.clock_skew_s,
@@ -247,6 +249,7 @@ def snapshot_of(tenant: str, health: Health, limits: Limits, now: datetime) -> S
         "feed.skew": None if health.skew_s is None else abs(health.skew_s) * 1000.0,
         "feed.good": health.good,
         "feed.served": health.served,
+        "feed.accepted": health.accepted,
         "feed.partial": health.partial,
         "feed.refused": health.refused,
         "feed.slow": health.slow,
@@ -307,7 +310,6 @@ def feed_rules(limits: Limits, channel: str) -> RuleSet:
             template="feed",
         )
 
-    served_again = And((_count("feed.refused", Op.EQ, 0), _count("feed.served", Op.GE, GOOD_AGAIN)))
     accepted = _count("feed.refused", Op.EQ, 0)
     return RuleSet(
         (
@@ -327,7 +329,7 @@ def feed_rules(limits: Limits, channel: str) -> RuleSet:
                 Level.CRITICAL,
                 _count("feed.refused", Op.GE, 1),
                 "8x8 refuses the API key, its secret or what they may read",
-                served_again,
+                _count("feed.accepted", Op.GE, GOOD_AGAIN),
                 f"{GOOD_AGAIN} polls in a row were accepted",
             ),
             rule(
