@@ -24,7 +24,7 @@ from alertbot.alerts.alert import Alert, Change
 from alertbot.alerts.evaluate import Selector
 from alertbot.alerts.feed import Limits
 from alertbot.clock import Clock, wall_clock
-from alertbot.commands.command import Acknowledge, Asker, RulesView, TenantView, View, Wish
+from alertbot.commands.command import SHADOW_DAYS, Acknowledge, Asker, RulesView, TenantView, View, Wish
 from alertbot.config import Settings, TenantSettings
 from alertbot.errors import AlertbotError, LeaseHeld, NotifyError
 from alertbot.live_rules import LiveRules
@@ -33,6 +33,7 @@ from alertbot.notify.deliver import DeliveryReport, deliver
 from alertbot.notify.notifier import Notifier
 from alertbot.notify.slack import SlackNotifier
 from alertbot.reloader import template_folder, watch
+from alertbot.rules.hours import Calendar
 from alertbot.rules.parse import parse_files
 from alertbot.rules.rule import RuleSet
 from alertbot.scheduler import Scheduler
@@ -527,6 +528,7 @@ def make_view(
     settings: Settings,
     store: Store,
     rules: Mapping[str, RuleSet],
+    now: datetime,
     *,
     on_disk: Mapping[str, str] | None = None,
     problems: tuple[str, ...] = (),
@@ -550,10 +552,14 @@ def make_view(
         )
         tenants.append(_tenant_view(stored, store))
     every = {rule.id: rule for ruleset in rules.values() for rule in ruleset.rules}
+    alerts = store.alerts()
+    shadow_rules = [rule.id for rule in every.values() if rule.shadow]
     return View(
         tenants=tuple(tenants),
-        alerts=tuple(store.alerts()),
-        rules=RuleSet(tuple(every.values()), version=next(iter(rules.values())).version),
+        alerts=tuple(alert for alert in alerts if not alert.shadow),
+        shadows=tuple(alert for alert in alerts if alert.shadow),
+        shadow_fired=store.fired(shadow_rules, now - timedelta(days=SHADOW_DAYS)) if shadow_rules else {},
+        rules=RuleSet(tuple(every.values()), next(iter(rules.values())).version, _calendars(rules)),
         versions=tuple(versions),
         waiting=store.totals().waiting,
         command=settings.slack.command,
@@ -561,6 +567,15 @@ def make_view(
         stale_after=settings.stale_after,
         problems=problems,
     )
+
+
+def _calendars(rules: Mapping[str, RuleSet]) -> Mapping[str, Calendar]:
+    """All calendars by name; one that two tenants mean differently has its tenant before its name."""
+    found: dict[str, Calendar] = {}
+    for tenant, ruleset in rules.items():
+        for name, calendar in ruleset.calendars.items():
+            found[name if found.get(name, calendar) == calendar else f"{tenant}/{name}"] = calendar
+    return found
 
 
 def _tenant_view(stored: Feed, store: Store) -> TenantView:

@@ -31,7 +31,7 @@ def ask(
         asker = Asker(user=getpass.getuser(), local=True)
         now = wall_clock()
         rules, on_disk = rules_that_run(rule_paths(settings), store, parser(settings))
-        reply = answer(make_view(settings, store, rules, on_disk=on_disk), parse(text), asker, now)
+        reply = answer(make_view(settings, store, rules, now, on_disk=on_disk), parse(text), asker, now)
         if reply.wish:
             result, alert = change(store, reply.wish, asker, now)
             reply = settle(reply.wish, result, alert, asker, now=now, timezone=settings.timezone)

@@ -5,6 +5,8 @@ A new subcommand is one function and one row of COMMANDS; `help` and the README 
 
 from __future__ import annotations
 
+import fnmatch
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,8 +15,9 @@ from zoneinfo import ZoneInfo
 
 from alertbot.alerts.alert import Alert, State
 from alertbot.commands.changes import acknowledge, settle, unacknowledge
-from alertbot.commands.command import Asker, Command, Line, Reply, Table, View
+from alertbot.commands.command import SHADOW_DAYS, Asker, Command, Line, Reply, Table, View
 from alertbot.commands.find import fold, nearest
+from alertbot.commands.hours import hours, moved
 from alertbot.commands.live import entity
 from alertbot.commands.wording import (
     MOST_ALERTS,
@@ -30,6 +33,7 @@ from alertbot.commands.wording import (
     worst_first,
 )
 from alertbot.rules.catalogue import Scope
+from alertbot.rules.hours import Phase, watches
 from alertbot.rules.rule import Level, Match, NoData, Rule
 from alertbot.rules.units import format_value, write_duration
 
@@ -123,8 +127,12 @@ def _problems(view: View) -> Iterator[str]:
 
 
 def _alerts(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
+    terms = [arg for arg in command.args if _LABEL.match(arg)]
+    words = " ".join(arg for arg in command.args if arg not in terms)
     wanted = " ".join(command.args)
-    alerts = worst_first([alert for alert in view.alerts if not wanted or _is_about(alert, wanted)])
+    alerts = worst_first(
+        [alert for alert in view.alerts if (not words or _is_about(alert, words)) and _has_labels(alert, terms)]
+    )
     opened = [alert for alert in alerts if alert.open]
     pending = len(alerts) - len(opened)
     about = f" of {echo(wanted)}" if wanted else ""
@@ -146,13 +154,23 @@ def _is_about(alert: Alert, wanted: str) -> bool:
     return any(fold(wanted) in fold(name) for name in names)
 
 
+_LABEL = re.compile(r"label\.([^=]+)=(.*)", re.DOTALL)
+
+
+def _has_labels(alert: Alert, terms: list[str]) -> bool:
+    """Whether it has the label of every `label.NAME=VALUE`; values are globs, without regard to case."""
+    labels = alert.about.labels
+    pairs = [found.groups() for term in terms if (found := _LABEL.match(term))]
+    return all(name in labels and fnmatch.fnmatchcase(fold(labels[name]), fold(value)) for name, value in pairs)
+
+
 def _rules(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
     rules = view.rules.rules
     if not command.args:
         if not rules:
             return Reply((Line("There are no rules."),))
         shown = sorted(rules, key=lambda rule: (-_open_of(view, rule), rule.id))[:MOST_RULES]
-        rows = tuple((rule.id, rule.scope.value, _levels(rule), str(_open_of(view, rule) or "")) for rule in shown)
+        rows = tuple((rule.id, rule.scope.value, _levels(rule), _open_now(view, rule)) for rule in shown)
         more = and_more(len(shown), len(rules))
         return Reply(
             (
@@ -190,6 +208,14 @@ def _open_of(view: View, rule: Rule) -> int:
     return sum(alert.open and alert.key.rule == rule.id for alert in view.alerts)
 
 
+def _open_now(view: View, rule: Rule) -> str:
+    told = str(_open_of(view, rule) or "")
+    if not rule.shadow:
+        return told
+    would = sum(alert.open and alert.key.rule == rule.id for alert in view.shadows)
+    return f"{told} in shadow, {would} would be".strip()
+
+
 def _levels(rule: Rule) -> str:
     return ", ".join(each.level.word for each in reversed(rule.levels))
 
@@ -219,6 +245,7 @@ def _what_it_says(view: View, rule: Rule, now: datetime) -> Iterator[Line | Tabl
     if rule.keep_firing_for:
         yield Line(f"It must stay clear for {write_duration(rule.keep_firing_for)} before it resolves.")
     yield Line(_NO_DATA[rule.no_data])
+    yield from _when_it_tells(view, rule, now)
     channels = ", ".join(f"{level.word}: {name}" for level, name in sorted(rule.channels.items(), reverse=True))
     yield Line(f"Told in {channels or 'the default channel'}.")
     if rule.runbook:
@@ -233,6 +260,30 @@ def _what_it_says(view: View, rule: Rule, now: datetime) -> Iterator[Line | Tabl
         yield Line(more)
 
 
+def _when_it_tells(view: View, rule: Rule, now: datetime) -> Iterator[Line]:
+    """Hours, what suppresses it, labels, and what it would have told where it only watches."""
+    for word, used in (("during", rule.during), ("outside", rule.outside)):
+        if used is not None:
+            yield Line(f"It looks only {word} {used.calendar.name}{moved(used)}.")
+    if rule.during is not None or rule.outside is not None:
+        looks = {Phase.OPEN: "now", Phase.GRACE: "now, but within grace it decides nothing", Phase.CLOSED: "not now"}
+        yield Line(f"It looks {looks[watches(rule.during, rule.outside, now)]}.")
+    if rule.suppressed_by:
+        yield Line(f"Not told while {' or '.join(rule.suppressed_by)} fires for the same {rule.scope}.")
+    if rule.labels:
+        yield Line("Labels: " + ", ".join(f"{name}={value}" for name, value in sorted(rule.labels.items())))
+    if rule.shadow:
+        fired = view.shadow_fired.get(rule.id, {})
+        times = count(sum(fired.values()), "time")
+        yield Line(f"In shadow: told to nobody. It would have fired {times} in {SHADOW_DAYS} days.", strong=True)
+        if fired:
+            yield Line(f"Most of all: {listed([f'{name} ({times})' for name, times in fired.items()])}")
+        for alert in worst_first([each for each in view.shadows if each.open and each.key.rule == rule.id])[
+            :MOST_NAMES
+        ]:
+            yield alert_line(alert, view, now)
+
+
 def _looks_at(rule: Rule) -> str:
     match: Match = rule.match
     only = [*(f"name {each}" for each in match.names), *(f"id {each}" for each in match.ids)]
@@ -243,6 +294,10 @@ def _looks_at(rule: Rule) -> str:
 
 def _entity(scope: Scope, view: View, command: Command, asker: Asker, now: datetime) -> Reply:
     return entity(view, command, scope, now)
+
+
+def _hours(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
+    return hours(view, command, now)
 
 
 def _ack(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
@@ -256,11 +311,17 @@ def _unack(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
 COMMANDS: tuple[Subcommand, ...] = (
     Subcommand("help", "help [subcommand]", "What can be asked.", _help),
     Subcommand("status", "status", "How fresh the values are, what fires, what waits, what is wrong.", _status),
-    Subcommand("alerts", "alerts [rule or name]", "Open alerts with value, since when, and who has them.", _alerts),
+    Subcommand(
+        "alerts",
+        "alerts [rule or name] [label.NAME=VALUE]",
+        "Open alerts with value, since when, and who has them.",
+        _alerts,
+    ),
     Subcommand("queue", "queue NAME", "A queue's values now, and its alerts.", partial(_entity, Scope.QUEUE)),
     Subcommand("group", "group NAME", "A group's values now, and its alerts.", partial(_entity, Scope.GROUP)),
     Subcommand("agent", "agent NAME", "An agent's values now, and their alerts.", partial(_entity, Scope.AGENT)),
     Subcommand("rules", "rules [id]", "What is watched; with an id, what that rule says.", _rules),
+    Subcommand("hours", "hours [NAME]", "Opening hours: open or closed now, and when that changes.", _hours),
     Subcommand("ack", "ack ID [note]", "Take an alert: who has it is shown to all on its card.", _ack),
     Subcommand("unack", "unack ID", "Give an alert back.", _unack),
 )

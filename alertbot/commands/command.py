@@ -24,6 +24,9 @@ class TenantView:
     next_try_at: datetime | None = None  # where it is not polled at its usual pace
 
 
+SHADOW_DAYS = 7
+
+
 @dataclass(frozen=True)
 class RulesView:
     """Which version of the rules one tenant is polled with, and since when (None: it does not run)."""
@@ -37,11 +40,17 @@ class RulesView:
 
 @dataclass(frozen=True)
 class View:
-    """All that an answer may look at: values, no I/O behind them. `alerts` are those that are not over."""
+    """All that an answer may look at: values, no I/O behind them.
+
+    `alerts` are those that are not over, without those of rules in shadow, which are in `shadows`. `shadow_fired`: how
+    often each rule in shadow would have fired in the last `SHADOW_DAYS` days, by rule and name of the entity.
+    """
 
     tenants: tuple[TenantView, ...]
     alerts: tuple[Alert, ...]
     rules: RuleSet
+    shadows: tuple[Alert, ...] = ()
+    shadow_fired: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     versions: tuple[RulesView, ...] = ()  # of each tenant
     waiting: int = 0  # notices and edits that are not delivered yet
     command: str = "/alertbot"

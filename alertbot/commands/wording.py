@@ -101,6 +101,10 @@ def alert_line(alert: Alert, view: View, now: datetime, *, with_entity: bool = T
         parts.append(f"since {since(alert.fired_at, view, now)}")
     if alert.state is State.RECOVERING:
         parts.append("recovering")
+    if alert.suppressor is not None:
+        other = next((each for each in view.alerts if each.key == alert.suppressor), None)
+        number = f"#{other.id}" if other is not None and other.id is not None else alert.suppressor.rule
+        parts.append(f"{'not told: ' if alert.told is None else ''}suppressed by {number}")
     pieces: list[str | Person] = [" · ".join(parts)]
     if alert.acked_by:
         pieces += [" · acknowledged by ", Person(alert.acked_by)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -116,8 +116,8 @@ class Store(Protocol):
     def ended(self, since: datetime, limit: int = 100) -> list[Alert]:
         """Alerts that ended at or after `since`, the last one first."""
 
-    def fired(self, since: datetime) -> Mapping[str, int]:
-        """How many alerts of each rule fired at or after `since`, over all tenants; those of rules in shadow too."""
+    def fired(self, rules: Collection[str], since: datetime) -> Mapping[str, Mapping[str, int]]:
+        """How often these rules fired at or after `since`, told or not: by rule and name of the entity, most first."""
 
     def notices_of(self, alert_id: int | None) -> list[LedgerEntry]:
         """All that was to be told about one alert (None: about none, the ops notices), in the order of deciding."""
