@@ -1,8 +1,9 @@
-"""Foreign Slacks for end-to-end tests: programs that others wrote, installed by `.ci/foreign-slack`.
+"""Foreign programs for end-to-end tests: others wrote them, `.ci/foreign` installs them.
 
 `emulate` (npm, 0.12.2) has the Web API with memory: posts, edits, threads, metadata, history.
 `local-slack` (npm, 0.1.8) has Socket Mode, slash commands and buttons. It listens on all interfaces, so it only
 runs inside a network namespace that has nothing but loopback; there the test runs too.
+`prism` (npm, 5.14.2) serves an OpenAPI file and refuses requests that do not fit it.
 
     @pytest.fixture
     def slack(tmp_path: Path) -> Iterator[Emulate]:
@@ -47,7 +48,7 @@ def program(name: str) -> str:
     """The path of an installed program; skips the test where it is not installed."""
     path = FOLDER / "bin" / name
     if not path.exists():
-        pytest.skip(f"{name} is not installed: run .ci/foreign-slack")
+        pytest.skip(f"{name} is not installed: run .ci/foreign")
     return str(path)
 
 
@@ -280,6 +281,17 @@ def local_slack(
     url = f"http://127.0.0.1:{port}"
     with _running(start, f"{url}/_control/state", folder / "local-slack.log") as process:
         yield LocalSlack(f"{url}/api/", url, process)
+
+
+@contextmanager
+def prism(openapi: Path, folder: Path) -> Iterator[str]:
+    """Serve an OpenAPI file with `prism`: yields the address before the first path. A request that breaks the file's
+    rules is answered with 400, 401 or 404; a good one with the file's examples."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    start = [program("prism"), "mock", "--host", "127.0.0.1", "--port", str(port), "--errors", str(openapi)]
+    with _running(start, url, folder / "prism.log"):
+        yield url
 
 
 def _has_other_interfaces() -> bool:

@@ -1,4 +1,4 @@
-"""The Slack client and delivery against `emulate`, a Slack that others wrote (`.ci/foreign-slack` installs it)."""
+"""The Slack client and delivery against `emulate`, a Slack that others wrote (`.ci/foreign` installs it)."""
 
 from __future__ import annotations
 

@@ -235,7 +235,7 @@ def _oddities(columns: Mapping[str, Column]) -> list[str]:
         unreadable = int(np.count_nonzero(column.presence == Presence.INVALID))
         if unreadable:
             notes.append(f"{key} could not be read for {unreadable} of {len(column.presence)}")
-    return [f"8x8 sent no {', '.join(nobody)}", *notes] if nobody else notes
+    return [f"8x8 sent no {', '.join(sorted(nobody))}", *notes] if nobody else notes
 
 
 # Snapshots
