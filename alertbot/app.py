@@ -48,6 +48,10 @@ from alertbot.web.socket_mode import SocketMode
 
 LEASE = timedelta(seconds=30)
 """How long a poller that died without a word keeps others out, where nobody can see that it died."""
+MOST_AT_ONCE = 512
+"""Tenants that may hang at the same moment without keeping any other waiting; a thread is made when it is needed."""
+SPARE = 2
+"""Threads for jobs that are no polls: the lease must be renewed whatever the polls do."""
 STOP_WITHIN = 4.0
 """Seconds that stopping may take; what still runs then is left, since the store already holds all that matters."""
 
@@ -62,6 +66,8 @@ class Tenant:
     source: Source
     rules: RuleSet
     poll_every: timedelta
+    default_channel: str
+    ops_channel: str
     limits: Limits = field(default_factory=Limits)
     selector: Selector = field(default_factory=Selector)
     polling: threading.Lock = field(default_factory=threading.Lock)
@@ -94,7 +100,7 @@ class App:
         self._lost_lease: LeaseHeld | None = None
         self._wake = threading.Event()
         self._reload_at_once = threading.Event()
-        self._scheduler = Scheduler(workers=max(4, min(32, len(self.tenants) + 2)))
+        self._scheduler = Scheduler(workers=min(len(self.tenants), MOST_AT_ONCE) + SPARE)
         self._deliverer = threading.Thread(target=self._deliver_always, name="delivery", daemon=True)
         self._reloader = threading.Thread(target=self._reload_always, name="reloader", daemon=True)
 
@@ -106,12 +112,12 @@ class App:
             tenant.source,
             self.store,
             tenant.rules,
-            default_channel=self.settings.slack.default_channel,
+            default_channel=tenant.default_channel,
             refresh=self.settings.slack.refresh,
             now=self.clock(),
             selector=tenant.selector,
             limits=tenant.limits,
-            ops_channel=self.settings.slack.ops,
+            ops_channel=tenant.ops_channel,
             dry_run=dry_run,
         )
 
@@ -124,7 +130,7 @@ class App:
             tenant.name,
             self.store,
             limits=tenant.limits,
-            ops_channel=self.settings.slack.ops,
+            ops_channel=tenant.ops_channel,
             refresh=self.settings.slack.refresh,
             now=now,
         )
@@ -450,6 +456,8 @@ def build(
             source=make_source(tenant, speed=speed),
             rules=live.rules(tenant.name),
             poll_every=tenant.poll_every,
+            default_channel=tenant.default_channel or settings.slack.default_channel,
+            ops_channel=tenant.ops_channel or settings.slack.ops,
             limits=limits_of(settings, tenant, speed=speed),
         )
         for tenant in settings.tenants

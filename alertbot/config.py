@@ -140,6 +140,10 @@ class TenantSettings(_Section):
     """The whole address of the token endpoint; goes with base_url."""
     rules: str | None = None
     """A folder or file of rules for this tenant. Default: the top-level rules."""
+    default_channel: Channel | None = None
+    """Where this tenant's alerts go whose rule names no channel. Default: that of slack."""
+    ops_channel: Channel | None = None
+    """Where alertbot speaks of this tenant's polls. Default: that of slack."""
 
     @model_validator(mode="after")
     def _where(self) -> TenantSettings:

@@ -21,6 +21,7 @@ tenants:
     # tenant_id: acme01             # only for multitenant customers
     # timezone: Europe/Helsinki     # for .today metrics; default: the tenant's own
     # poll_every: 15s               # at least 5s
+    # default_channel: "#acme"      # of this tenant; default: that of slack, as is ops_channel
     # percent_scale: auto           # auto | ratio | percent: how 8x8 sends percentages
     # max_requests_per_minute: 60   # what does not fit is left out of a poll, and said
 
