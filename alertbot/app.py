@@ -23,6 +23,7 @@ from alertbot.alerts import feed
 from alertbot.alerts.alert import Alert, Change
 from alertbot.alerts.evaluate import Selector
 from alertbot.alerts.feed import Limits
+from alertbot.alerts.past import Past, remember
 from alertbot.clock import Clock, wall_clock
 from alertbot.commands.command import SHADOW_DAYS, Acknowledge, Asker, RulesView, TenantView, View, Wish
 from alertbot.config import Settings, TenantSettings
@@ -36,6 +37,7 @@ from alertbot.reloader import template_folder, watch
 from alertbot.rules.hours import Calendar
 from alertbot.rules.parse import parse_files
 from alertbot.rules.rule import RuleSet
+from alertbot.rules.units import write_duration
 from alertbot.scheduler import Scheduler
 from alertbot.sources.eight_by_eight import REGIONS, TOKEN_URL, EightByEight
 from alertbot.sources.source import Source
@@ -70,6 +72,7 @@ class Tenant:
     ops_channel: str
     limits: Limits = field(default_factory=Limits)
     selector: Selector = field(default_factory=Selector)
+    past: Past | None = None
     polling: threading.Lock = field(default_factory=threading.Lock)
     last: poll.Polled | None = None
     tried: bool = False  # by this process
@@ -107,19 +110,42 @@ class App:
     # One poll
 
     def _poll(self, tenant: Tenant, *, dry_run: bool = False) -> poll.Polled:
-        return poll.run(
+        rules, now = tenant.rules, self.clock()  # read once: they may be swapped meanwhile
+        polled = poll.run(
             tenant.name,
             tenant.source,
             self.store,
-            tenant.rules,
+            rules,
             default_channel=tenant.default_channel,
             refresh=self.settings.slack.refresh,
-            now=self.clock(),
+            now=now,
             selector=tenant.selector,
+            past=self._past(tenant, rules, now),
+            wanted=rules.every_metric() if self.settings.record.keys == "all" else None,
             limits=tenant.limits,
             ops_channel=tenant.ops_channel,
             dry_run=dry_run,
         )
+        tenant.past = polled.past
+        return polled
+
+    def _past(self, tenant: Tenant, rules: RuleSet, now: datetime) -> Past | None:
+        """What windows look at: as of the last poll, or after a start or an edit as far as it was recorded."""
+        windows = rules.windows()
+        if not windows:
+            return None
+        if tenant.past is not None and tenant.past.windows == windows:
+            return tenant.past
+        past = Past(tenant.poll_every, windows)
+        if past.longest > self.settings.record.keep:
+            log.warning(
+                "rules look further back than polls are kept",
+                tenant=tenant.name,
+                longest=write_duration(past.longest),
+                keep=write_duration(self.settings.record.keep),
+            )
+        recorded = self.store.polls(tenant.name, now - past.longest, now, past.keys)
+        return remember(past, (each.snapshots for each in recorded))
 
     def _pause(self, tenant: Tenant) -> bool:
         """Leave a tenant in peace that is not to be polled now; False where it is."""
@@ -282,6 +308,7 @@ class App:
             self.settings,
             self.store,
             {tenant.name: tenant.rules for tenant in self.tenants},
+            self.clock(),
             on_disk=self.live.on_disk(),
             problems=tuple(problem for problem in problems if problem),
         )
@@ -467,7 +494,7 @@ def build(
 
 def open_store(settings: Settings, *, create: bool = True) -> SqliteStore:
     """The database that the settings name. StoreError when it is not there and not to be made."""
-    return SqliteStore(settings.path(settings.storage), create=create)
+    return SqliteStore(settings.path(settings.storage), create=create, keep_polls=settings.record.keep)
 
 
 def make_notifier(settings: Settings) -> SlackNotifier:

@@ -200,6 +200,15 @@ class SlackSettings(_Section):
         return self.ops_channel or self.default_channel
 
 
+class RecordSettings(_Section):
+    """What is kept of each poll, for windows over a restart, charts and replay."""
+
+    keep: Duration = timedelta(days=7)
+    """How long. 0s: nothing is kept."""
+    keys: Literal["used", "all"] = "used"
+    """used: the metric keys that rules read; all: every key of the scopes that rules read, which asks 8x8 for more."""
+
+
 class HttpSettings(_Section):
     """Health and Slack's requests."""
 
@@ -226,6 +235,8 @@ class Settings(_Section):
     """A feed without a good poll for so long is stale: the ops channel is told, and /readyz says so."""
     frozen_after: Duration = timedelta(minutes=15)
     """Figures that stand still for so long while callers are there are frozen: the ops channel is told."""
+    record: RecordSettings = RecordSettings()
+    """What is kept of each poll."""
     http: HttpSettings = HttpSettings()
     """Health and Slack's requests."""
     folder: Annotated[Path, Field(exclude=True)] = Path()
@@ -432,6 +443,7 @@ _SECTIONS: Mapping[str, type[BaseModel]] = {
     "tenants": TenantSettings,
     "slack": SlackSettings,
     "may_change": MayChange,
+    "record": RecordSettings,
     "http": HttpSettings,
 }
 

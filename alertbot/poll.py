@@ -16,6 +16,7 @@ from alertbot.alerts.decide import decide
 from alertbot.alerts.evaluate import Selector, evaluate_all
 from alertbot.alerts.feed import Health, Limits
 from alertbot.alerts.feed_wording import tell
+from alertbot.alerts.past import Past
 from alertbot.alerts.snapshot import Fetched, Snapshot
 from alertbot.alerts.transition import advance, judge
 from alertbot.rules.catalogue import Scope
@@ -37,6 +38,7 @@ class Polled:
     changes: tuple[Change, ...]
     notices: tuple[Notice, ...]
     health: Health
+    past: Past | None = None  # this poll included; for the next one
 
     @property
     def good(self) -> bool:
@@ -75,6 +77,8 @@ def run(
     refresh: timedelta,
     now: datetime,
     selector: Selector | None = None,
+    past: Past | None = None,
+    wanted: Mapping[Scope, frozenset[str]] | None = None,
     limits: Limits = DEFAULT_LIMITS,
     ops_channel: str = "",
     dry_run: bool = False,
@@ -82,16 +86,20 @@ def run(
     """Poll one tenant: fetch, evaluate, advance its alerts, decide who is told, and record all of it at once.
 
     A failed fetch changes no alert but those of feed health, which are told in `ops_channel` ("": `default_channel`).
-    `selector` remembers between polls which entities the rules cover. `dry_run` records nothing. Raises StoreError;
+    `selector` remembers between polls which entities the rules cover; `past` is what `Polled.past` of the last poll was
+    (None: windows are unknown). `wanted` are the keys to ask for, where more are to be recorded than the rules use.
+    `dry_run` records nothing. Raises StoreError;
     what 8x8 does never raises.
     """
-    fetched = source.fetch(rules.metrics(), now, rules.only())
+    fetched = source.fetch(rules.metrics() if wanted is None else wanted, now, rules.only())
     feed = store.feed(tenant)
     alerts = store.alerts(tenant)
     snapshots = {
         scope: judge(snapshot, feed.entities.get(scope, 0), feed.empty_polls.get(scope, 0))
         for scope, snapshot in fetched.snapshots.items()
     }
+
+    past = None if past is None else past.add(snapshots)
 
     # The feed first: while it is ill, nothing may say "missing".
     health = feeds.observe(feed.health, fetched, snapshots, limits, now)
@@ -102,11 +110,11 @@ def run(
     if feeds.explained(alerts, feed_changes, health):
         judged, visible = feeds.blindfold(rules, snapshots)
 
-    seen = evaluate_all(judged, visible, selector)
+    seen = evaluate_all(judged, visible, selector, past)
     others = [alert for alert in alerts if not feeds.is_feed(alert)]
     changes = advance(others, seen, judged, now, tenant=tenant, failed_scopes=frozenset(fetched.failures))
     health = feeds.gathered(health, changes)
-    polled = Polled(tenant, now, fetched, snapshots, (), (), health)
+    polled = Polled(tenant, now, fetched, snapshots, (), (), health, past)
     changes = [*tell(feed_changes, health, polled.error, fetched.took_ms, limits, now), *changes]
     all_rules = replace(rules, rules=(*feed_rules.rules, *rules.rules))
     notices = decide(changes, all_rules, store.cards(tenant), default_channel, now)
@@ -126,6 +134,7 @@ def run(
                 notices=notices,
                 snapshots=snapshots,
                 refresh=refresh,
+                failures=fetched.failures,
             )
         )
     return polled

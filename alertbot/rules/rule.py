@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import IntEnum, StrEnum
+from functools import cached_property
 
-from alertbot.rules.catalogue import Scope
+from alertbot.rules.catalogue import Scope, catalogue
 from alertbot.rules.hours import Calendar, Hours
 from alertbot.rules.tree import Condition, Key, Literal, Param, Window, reads, walk
 
@@ -158,6 +159,10 @@ class RuleSet:
 
     def metrics(self) -> Mapping[Scope, frozenset[str]]:
         """What has to be fetched: the keys that rules read, by scope. Rules that count agents need theirs too."""
+        return self._metrics
+
+    @cached_property
+    def _metrics(self) -> Mapping[Scope, frozenset[str]]:
         found: dict[Scope, set[str]] = {}
         for rule in self.rules:
             found.setdefault(rule.scope, set())
@@ -166,8 +171,20 @@ class RuleSet:
                     found.setdefault(scope, set()).add(each.key)
         return {scope: frozenset(found[scope]) for scope in Scope if scope in found}
 
+    def every_metric(self) -> Mapping[Scope, frozenset[str]]:
+        """All keys of the scopes that rules read: what the catalogue is sure of, and what the rules name besides."""
+        known = catalogue().metrics
+        return {
+            scope: keys | {key for key, metric in known[scope].items() if metric.confirmed}
+            for scope, keys in self.metrics().items()
+        }
+
     def windows(self) -> Mapping[Scope, frozenset[Window]]:
         """What has to be remembered of earlier polls: the windows that rules look at, by scope."""
+        return self._windows
+
+    @cached_property
+    def _windows(self) -> Mapping[Scope, frozenset[Window]]:
         found: dict[Scope, set[Window]] = {}
         for rule in self.rules:
             for scope, each in rule.reads():

@@ -209,3 +209,43 @@ def step_004_told(db: Database) -> None:
     db.execute("ALTER TABLE alerts ADD COLUMN suppressor TEXT")
     db.execute("UPDATE alerts SET told_level = level WHERE fired_at IS NOT NULL")  # before this all of them were told
     db.execute("CREATE INDEX alerts_fired ON alerts (fired_at) WHERE fired_at IS NOT NULL")
+
+
+# A row a scope a poll, or, without layout, why nothing of it came. `packed` (see packing.py) is whole in a key frame,
+# and in the others what differs from the row before. Entities and keys are kept once a change.
+_RECORDING = (
+    """
+    CREATE TABLE recorded_layouts (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        tenant TEXT NOT NULL,
+        scope TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        entities BLOB NOT NULL,
+        metric_keys TEXT NOT NULL,
+        UNIQUE (tenant, scope, digest)
+    )
+    """,
+    """
+    CREATE TABLE recorded_polls (
+        id INTEGER PRIMARY KEY,
+        tenant TEXT NOT NULL,
+        at TEXT NOT NULL,
+        scope TEXT NOT NULL,
+        layout_id INTEGER,
+        key_frame INTEGER NOT NULL,
+        complete INTEGER NOT NULL,
+        problems TEXT NOT NULL,
+        packed BLOB
+    )
+    """,
+    "CREATE UNIQUE INDEX recorded_polls_in_time ON recorded_polls (tenant, at, scope)",
+    "CREATE INDEX recorded_key_frames ON recorded_polls (tenant, scope, at) WHERE key_frame",
+    "CREATE INDEX recorded_polls_of_layout ON recorded_polls (layout_id)",
+)
+
+
+@migrations()
+def step_005_recording(db: Database) -> None:
+    """What each poll saw."""
+    for statement in _RECORDING:
+        db.execute(dedent(statement).strip())

@@ -13,10 +13,10 @@ from alertbot.alerts.delivery import Due, Posted
 from alertbot.alerts.snapshot import Snapshot
 from alertbot.errors import LeaseHeld
 from alertbot.rules.catalogue import Scope
-from alertbot.store import codec, outbox, recording
+from alertbot.store import codec, outbox, polls, recording
 from alertbot.store.codec import stamp
 from alertbot.store.database import Database
-from alertbot.store.store import AckResult, Feed, LedgerEntry, PollRecord, RunningRules, Totals
+from alertbot.store.store import AckResult, Feed, LedgerEntry, PollRecord, RecordedPoll, RunningRules, Totals
 
 _COUNTERS = ("polls", "fired", "resolved", "cards_posted", "lines_posted", "edits", "given_up")
 
@@ -30,9 +30,17 @@ class SqliteStore:
     """
 
     def __init__(
-        self, path: str | Path, *, synchronous: str = "FULL", busy_timeout: float = 5.0, create: bool = True
+        self,
+        path: str | Path,
+        *,
+        synchronous: str = "FULL",
+        busy_timeout: float = 5.0,
+        create: bool = True,
+        keep_polls: timedelta = timedelta(days=7),
     ) -> None:
-        """`create` False: a database that is not there is a StoreError."""
+        """`create` False: a database that is not there is a StoreError. `keep_polls`: how long polls are recorded."""
+        self._keep_polls = keep_polls
+        self._recorders: dict[str, polls.Recorder] = {}
         self._db = Database(str(path), synchronous=synchronous, busy_timeout=busy_timeout, create=create)
 
     # Reading
@@ -107,6 +115,19 @@ class SqliteStore:
             rows = conn.execute("SELECT * FROM snapshots WHERE tenant = ?", (tenant,)).fetchall()
         return {Scope(row["scope"]): codec.snapshot_of(row) for row in rows}
 
+    def polls(
+        self,
+        tenant: str,
+        since: datetime,
+        until: datetime,
+        keys: Mapping[Scope, frozenset[str]] | None = None,
+    ) -> Iterator[RecordedPoll]:
+        """The recorded polls from `since` to `until`, both included, in the order of time, as far as they are kept.
+
+        `keys`: only these scopes and keys; a key that was not recorded has no column. StoreError comes while iterating.
+        """
+        return polls.read(self._db.read, tenant, since, until, keys)
+
     def running(self, tenant: str) -> RunningRules | None:
         """The rules that the poller runs for this tenant, or ran when it last did; None before the first."""
         with self._db.read() as conn:
@@ -140,6 +161,8 @@ class SqliteStore:
         values = [codec.alert_values(change.after) for change in changes]
         snapshots = [codec.snapshot_values(record.tenant, each) for each in record.snapshots.values()]
         feed = codec.feed_values(record.feed)
+        recorder = self._recorders.setdefault(record.tenant, polls.Recorder(record.tenant, self._keep_polls))
+        kept = recorder.pack(record.snapshots, record.failures, record.now) if self._keep_polls else []
         with self._db.write() as conn:
             recording.write_feed(conn, feed)
             recording.count(conn, record.tenant, "polls", int(record.polled))
@@ -147,6 +170,9 @@ class SqliteStore:
                 ids = recording.write_changes(conn, record.tenant, changes, values, record.now, record.refresh)
                 recording.add_notices(conn, record.tenant, record.notices, ids, record.now, record.refresh)
             recording.write_snapshots(conn, snapshots)
+            written = recorder.write(conn, kept, record.now)
+            recorder.prune(conn, record.now)
+        recorder.written(written)
 
     def tell(self, notices: Sequence[Notice]) -> None:
         """Add OPS notices (or lines) outside a poll. The same id twice is one notice."""

@@ -41,6 +41,7 @@ class PollRecord:
     notices: Sequence[Notice] = ()
     snapshots: Mapping[Scope, Snapshot] = field(default_factory=dict)  # become the latest of their scopes
     refresh: timedelta = timedelta(seconds=60)  # a changed value alone edits a card at most this often
+    failures: Mapping[Scope, str] = field(default_factory=dict)  # scopes of which nothing came, and why
     polled: bool = True  # False: nothing was asked for, only the time that went by was looked at
 
 
@@ -52,6 +53,18 @@ class RunningRules:
     version: str
     since: datetime
     files: Mapping[str, bytes]
+
+
+@dataclass(frozen=True)
+class RecordedPoll:
+    """What one poll saw, as it was recorded: partial snapshots are not complete and say their problems, as live.
+
+    A scope of which nothing came is in `failures`, with why.
+    """
+
+    at: datetime
+    snapshots: Mapping[Scope, Snapshot] = field(default_factory=dict)
+    failures: Mapping[Scope, str] = field(default_factory=dict)
 
 
 class AckResult(StrEnum):
@@ -127,6 +140,18 @@ class Store(Protocol):
 
     def latest(self, tenant: str) -> Mapping[Scope, Snapshot]:
         """The last snapshot of each scope."""
+
+    def polls(
+        self,
+        tenant: str,
+        since: datetime,
+        until: datetime,
+        keys: Mapping[Scope, frozenset[str]] | None = None,
+    ) -> Iterator[RecordedPoll]:
+        """The recorded polls from `since` to `until`, both included, in the order of time, as far as they are kept.
+
+        `keys`: only these scopes and keys; a key that was not recorded has no column. StoreError comes while iterating.
+        """
 
     def running(self, tenant: str) -> RunningRules | None:
         """The rules that the poller runs for this tenant, or ran when it last did; None before the first."""
