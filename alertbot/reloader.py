@@ -44,7 +44,7 @@ class OnDisk:
 
 def read_disk(path: Path) -> OnDisk:
     """All that the rules of one folder (or file) are made of. Never raises: what cannot be read is in `faults`."""
-    rules, faults = _read([path])
+    rules, faults = read_all([path])
     templates: dict[str, bytes] = {}
     folder = template_folder(path)
     if folder.is_dir():
@@ -103,7 +103,7 @@ def read_rules(paths: Sequence[Path]) -> dict[str, bytes]:
     In a folder `tests/`, `templates/`, `optional/` and whatever is hidden are left out, at any depth; a file that is
     named is taken wherever it is. Raises FaultsFound with all folders that are not there and files that cannot be read.
     """
-    files, faults = _read(paths)
+    files, faults = read_all(paths)
     if faults:
         raise FaultsFound(faults)
     return files
@@ -114,7 +114,7 @@ def load_rules(paths: Sequence[Path], calendars: Calendars | None = None) -> Rul
 
     Raises FaultsFound with every fault, of the disk and of the files alike.
     """
-    files, faults = _read(paths)
+    files, faults = read_all(paths)
     try:
         rules = parse_files(files, calendars)
     except FaultsFound as error:
@@ -124,7 +124,8 @@ def load_rules(paths: Sequence[Path], calendars: Calendars | None = None) -> Rul
     return rules
 
 
-def _read(paths: Sequence[Path]) -> tuple[dict[str, bytes], list[Fault]]:
+def read_all(paths: Sequence[Path]) -> tuple[dict[str, bytes], list[Fault]]:
+    """As `read_rules`, with what cannot be read as faults beside what can."""
     files: dict[str, bytes] = {}
     faults: list[Fault] = []
     seen: set[Path] = set()

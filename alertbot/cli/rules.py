@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from alertbot.alerts.sample import sample_alert
 from alertbot.app import template_folders
 from alertbot.cli.shell import PROBLEM, AsJson, Config, cli
 from alertbot.cli.show import fault_json, out, print_json, show_faults
-from alertbot.cli.testing import lent_settings, rule_roots
-from alertbot.config import config_schema
+from alertbot.cli.testing import find_suites, holds_tests, lent_settings, read_tests, rule_roots
+from alertbot.commands.wording import count
+from alertbot.config import Settings, config_schema
 from alertbot.errors import Fault, FaultsFound, UsageError
-from alertbot.notify.render import check_template
-from alertbot.reloader import load_rules
+from alertbot.notify.render import Templates, sample_states
+from alertbot.reloader import read_all, template_folder
+from alertbot.rules.parse import Found, read_files
+from alertbot.rules.parse_cases import parse_cases
+from alertbot.rules.review import review
 from alertbot.rules.rule import Rule
-from alertbot.rules.schema import rules_schema
+from alertbot.rules.schema import rules_schema, tests_schema
+
+_NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)  # when the sample alerts fire
 
 
 @cli.command()
@@ -25,41 +34,77 @@ def check(
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Configuration, rules and templates: every fault as path:line:column: text. With PATH only that."""
-    lent = lent_settings(config, needed=not paths)
-    if paths:
-        groups = [tuple(paths)]
-        folders = tuple((path if path.is_dir() else path.parent) / "templates" for path in paths)
-    else:
-        assert lent is not None
-        groups = [(path,) for path in rule_roots(lent)]
-        folders = template_folders(lent)
-    rules: list[Rule] = []
+    """Configuration, rules, templates and rule tests: every fault as path:line:column: text. With PATH only that."""
+    settings = lent_settings(config, needed=not paths)
+    rules = tests = 0
     faults: list[Fault] = []
-    for group in groups:
-        try:
-            rules += load_rules(group, lent.hours if lent else None).rules
-        except FaultsFound as found:
-            faults += found.faults
-    for template in sorted({rule.template for rule in rules}):
-        try:
-            check_template(template, folders)
-        except FaultsFound as found:
-            faults += found.faults
+    for group, templates in _groups(paths, settings):
+        found, cases = check_group(group, templates, settings)
+        rules, tests = rules + len(found.rules.rules), tests + cases
+        faults += found.faults
+    faults = sorted(set(faults))
     if as_json:
-        print_json([fault_json(fault) for fault in sorted(faults)])
+        print_json([fault_json(fault) for fault in faults])
     elif faults:
-        show_faults(sorted(faults))
+        show_faults(faults)
     else:
-        out.print(f"{len(rules)} rules, no faults")
+        counts = [count(each, word) for each, word in ((rules, "rule"), (tests, "rule test")) if each]
+        out.print(f"{' and '.join(counts) or 'nothing to check'}, no faults")
     if faults:
         raise typer.Exit(PROBLEM)
 
 
+def _groups(
+    paths: Sequence[Path] | None, settings: Settings | None
+) -> Iterator[tuple[tuple[Path, ...], tuple[Path, ...]]]:
+    """Rules that run together, with the folders of templates they may use."""
+    if paths:
+        yield tuple(paths), tuple(dict.fromkeys(template_folder(path) for path in paths))
+        return
+    assert settings is not None  # without paths it was needed
+    for root in rule_roots(settings):
+        yield (root,), template_folders(settings)
+
+
+def check_group(paths: Sequence[Path], templates: Sequence[Path], settings: Settings | None) -> tuple[Found, int]:
+    """The rules below these paths, every fault of them, of their templates and tests, and how many tests there are."""
+    suites, _ = find_suites(paths, rule_roots(settings))
+    files, faults = read_all([path for path in paths if not holds_tests(path)])
+    found = read_files(files, settings.hours if settings else None)
+    faults += [*found.faults, *review(found.rules.rules, files)]
+    faults += _check_templates(found.rules.rules, templates)
+    cases = 0
+    for suite in suites:
+        known = found
+        if not set(suite.rules) <= set(paths):  # tests named by themselves, or of optional rules
+            known = read_files(read_all(suite.rules)[0], settings.hours if settings else None)
+        try:
+            cases += len(parse_cases(read_tests(suite.files, faults), known.rules, broken=known.broken))
+        except FaultsFound as error:
+            faults += error.faults
+    return Found(found.rules, found.broken, tuple(faults)), cases
+
+
+def _check_templates(rules: Sequence[Rule], folders: Sequence[Path]) -> Iterator[Fault]:
+    """Each rule's template, drawn strictly for every level that the rule has; each fault is said once."""
+    drawing = Templates(folders)
+    said: set[tuple[str, int, str]] = set()
+    for rule in rules:
+        cards = [view for each in rule.levels for view in sample_states(sample_alert(rule, each.level, _NOW), _NOW)]
+        try:
+            drawing.check(rule.template, cards, rule=rule.id)
+        except FaultsFound as found:
+            for fault in found.faults:
+                if (fault.file, fault.line, fault.message) not in said:
+                    said.add((fault.file, fault.line, fault.message))
+                    yield fault
+
+
 @cli.command()
-def schema(what: Annotated[str, typer.Argument(metavar="rules|config", help="Which file it describes.")]) -> None:
+def schema(what: Annotated[str, typer.Argument(metavar="rules|config|tests", help="Which file it describes.")]) -> None:
     """JSON Schema for editors."""
-    schemas = {"rules": rules_schema, "config": config_schema}
+    schemas = {"rules": rules_schema, "config": config_schema, "tests": tests_schema}
     if what not in schemas:
-        raise UsageError(f"no schema of {what!r}: write `alertbot schema rules` or `alertbot schema config`")
+        words = " or ".join(f"`alertbot schema {each}`" for each in schemas)
+        raise UsageError(f"no schema of {what!r}: write {words}")
     print_json(schemas[what]())

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -36,13 +38,61 @@ def fault_json(fault: Fault) -> dict[str, Any]:
     }
 
 
-def show_faults(faults: Sequence[Fault]) -> None:
-    """On stdout, as a compiler would; on a terminal the offending text stands underlined below."""
+def show_faults(faults: Sequence[Fault], console: Console = out) -> None:
+    """On stdout, as a compiler would; on a terminal with the line it is about, the offending text underlined."""
+    lines: dict[str, list[str]] = {}
     for fault in faults:
-        out.print(str(fault), markup=False, soft_wrap=True)
-        if fault.excerpt and out.is_terminal:
-            out.print("    " + fault.excerpt.splitlines()[0], markup=False, style="underline red")
-    out.print(f"{len(faults)} fault{'s' if len(faults) != 1 else ''}", style="bold")
+        console.print(str(fault), markup=False, soft_wrap=True)
+        if console.is_terminal:
+            if fault.file not in lines:
+                lines[fault.file] = _lines(fault.file)
+            for text in _underlined(fault, lines[fault.file]):
+                console.print(text, soft_wrap=True)
+    console.print(f"{len(faults)} fault{'s' if len(faults) != 1 else ''}", style="bold")
+
+
+def _lines(file: str) -> list[str]:
+    """The lines of a file that is still there; none where it cannot be read."""
+    try:
+        return Path(file).read_bytes().decode("utf-8", "replace").splitlines()
+    except OSError:
+        return []
+
+
+def _underlined(fault: Fault, lines: Sequence[str]) -> list[Text]:
+    """The line of a fault and a line of `^` below it; nothing for what stands nowhere."""
+    if not 0 < fault.line <= len(lines) or not fault.column:
+        return []
+    line = _plain(lines[fault.line - 1])
+    start = min(fault.column - 1, len(line))
+    length = _length(fault.excerpt, line[start:])
+    margin = f"{fault.line:>5} | "
+    source = Text(margin, style="dim")
+    source.append(line[:start], style="not dim")
+    source.append(line[start : start + length], style="not dim underline red")
+    source.append(line[start + length :], style="not dim")
+    caret = Text(" " * (len(margin) - 2) + "| ", style="dim")
+    caret.append(
+        " " * cell_len(line[:start]) + "^" * max(1, cell_len(line[start : start + length])), style="not dim red"
+    )
+    return [source, caret]
+
+
+def _plain(line: str) -> str:
+    """The line with a blank for what would move the cursor."""
+    return "".join(char if char.isprintable() else " " for char in line).rstrip()
+
+
+def _length(excerpt: str, rest: str) -> int:
+    """How much of the line is meant: as far as it is the excerpt, else one character."""
+    quoted = rest[:1] in ("'", '"') and not excerpt.startswith(rest[:1])
+    wanted = excerpt.removesuffix("…")
+    length = 0
+    for one, other in zip(rest[quoted:], wanted, strict=False):
+        if one != other:
+            break
+        length += 1
+    return length + quoted if length else 1
 
 
 def show_reply(reply: Reply) -> None:

@@ -100,7 +100,8 @@ def rule_roots(settings: Settings | None) -> list[Path]:
 def run_suite(suite: Suite, settings: Settings | None) -> list[Outcome]:
     """Raises FaultsFound with what is wrong in the rules, or in the tests."""
     rules = load_rules(suite.rules, settings.hours if settings else None)
-    files, faults = _read(suite.files)
+    faults: list[Fault] = []
+    files = read_tests(suite.files, faults)
     cases: tuple[Case, ...] = ()
     try:
         cases = parse_cases(files, rules)
@@ -141,6 +142,13 @@ def find_suites(paths: Sequence[Path], roots: Sequence[Path]) -> tuple[list[Suit
             faults.append(Fault(path.as_posix(), 0, 0, "no rule tests here", hint=hint))
         suites += found
     return list(dict.fromkeys(suites)), faults
+
+
+def holds_tests(path: Path) -> bool:
+    """Whether it is a file of rule tests, or a folder of nothing else."""
+    if path.is_dir():
+        return path.resolve().name == FOLDER or _tests_above(path) is not None
+    return path.is_file() and (_tests_above(path) is not None or is_test_file(path.read_bytes()))
 
 
 def _suites(path: Path, roots: Sequence[Path]) -> Iterator[Suite]:
@@ -203,12 +211,12 @@ def _below(folder: Path) -> tuple[Path, ...]:
     return tuple(sorted(each for each in files if not each.name.startswith(".")))
 
 
-def _read(paths: Sequence[Path]) -> tuple[dict[str, bytes], list[Fault]]:
+def read_tests(paths: Sequence[Path], faults: list[Fault]) -> dict[str, bytes]:
+    """Contents by name; what cannot be read is added to the faults."""
     files: dict[str, bytes] = {}
-    faults: list[Fault] = []
     for path in paths:
         try:
             files[path.as_posix()] = path.read_bytes()
         except OSError as error:
             faults.append(Fault(path.as_posix(), 0, 0, f"cannot be read: {error.strerror}"))
-    return files, faults
+    return files

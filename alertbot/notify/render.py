@@ -327,12 +327,18 @@ def sample_cards(
             highest=Level.CRITICAL,
             seen_at=now,
         )
-        acked = replace(firing, acked_by="U0123456", acked_at=now - timedelta(minutes=1), ack_note="calling in Sam")
-        ended = replace(acked, state=State.INACTIVE, ended_at=now, end_reason=Reason.RESOLVED)
-        bare = replace(firing, about=replace(about, runbook="", labels={}), measure=None, peak=None, peak_at=None)
-        recovering = replace(firing, state=State.RECOVERING, recovering_since=now - timedelta(seconds=30))
-        for alert in (firing, acked, recovering, ended, bare):
-            yield CardView(alert, now)
+        yield from sample_states(firing, now)
+
+
+def sample_states(firing: Alert, now: datetime) -> Iterator[CardView]:
+    """A firing alert as it is through its life: acknowledged, recovering, over, and without what may be missing."""
+    acked = replace(firing, acked_by="U0123456", acked_at=now - timedelta(minutes=1), ack_note="calling in Sam")
+    about = replace(firing.about, runbook="", labels={})
+    yield CardView(firing, now)
+    yield CardView(acked, now)
+    yield CardView(replace(firing, state=State.RECOVERING, recovering_since=now - timedelta(seconds=30)), now)
+    yield CardView(replace(acked, state=State.INACTIVE, ended_at=now, end_reason=Reason.RESOLVED), now)
+    yield CardView(replace(firing, about=about, measure=None, peak=None, peak_at=None), now)
 
 
 def sample_lines(view: CardView) -> Iterator[LineView]:

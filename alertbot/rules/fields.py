@@ -63,14 +63,19 @@ class Field:
     per_level: bool = False  # may be a mapping from level to value
 
 
-def read_fields(node: Mapping, fields: Iterable[Field], report: Report, what: str) -> dict[str, Any]:
-    """The values of a mapping by key, without those that were refused; what the table does not have is a fault."""
+def read_fields(
+    node: Mapping, fields: Iterable[Field], report: Report, what: str, schema: str = "rules"
+) -> dict[str, Any]:
+    """The values of a mapping by key, without those that were refused; what the table does not have is a fault.
+
+    `schema` is what `alertbot schema` calls the kind of file, for tables that are too long for a hint.
+    """
     by_name = {each.name: each for each in fields}
     values: dict[str, Any] = {}
     for key, value in node.entries:
         known = by_name.get(key.text)
         if known is None:
-            report.add(key.place, f'unknown key "{short(key.text)}"', _near(key.text, by_name, what), key.text)
+            report.add(key.place, f'unknown key "{short(key.text)}"', _near(key.text, by_name, what, schema), key.text)
             continue
         read = known.read(key, value, report)
         if read is not None:
@@ -99,9 +104,9 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f'did you mean "{others.get(near[0], near[0])}"?' if near else ""
 
 
-def _near(word: str, known: Iterable[str], what: str) -> str:
+def _near(word: str, known: Iterable[str], what: str, schema: str) -> str:
     words = list(known)
-    listed = f"{what} has {', '.join(words)}" if len(words) <= 4 else "alertbot schema rules lists the keys"
+    listed = f"{what} has {', '.join(words)}" if len(words) <= 6 else f"alertbot schema {schema} lists the keys"
     return did_you_mean(word, words) or listed
 
 
@@ -395,7 +400,8 @@ def read_shift(key: Scalar, node: Node, report: Report) -> timedelta | None:
     """A duration, with a minus for earlier."""
     earlier = isinstance(node, Scalar) and node.text.strip().startswith("-")
     if earlier and isinstance(node, Scalar):
-        node = Scalar(node.text.strip().removeprefix("-"), node.kind, node.place, node.quoted)
+        at = node.text.index("-") + 1
+        node = Scalar(node.text[at:], node.kind, node.place_of(at), node.quoted)
     found = _up_to_a_day(key, node, report)
     return -found if earlier and found is not None else found
 

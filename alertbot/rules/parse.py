@@ -51,6 +51,23 @@ def parse_files(files: Files, calendars: Calendars | None = None) -> RuleSet:
     with every fault of every file: one that cannot be read hides nothing of the others. `version` of the answer is a
     digest of names and contents.
     """
+    found = read_files(files, calendars)
+    if found.faults:
+        raise FaultsFound(found.faults)
+    return found.rules
+
+
+@dataclass(frozen=True)
+class Found:
+    """What files hold: the rules without faults, the ids of those with some, and all faults."""
+
+    rules: RuleSet
+    broken: frozenset[str]
+    faults: tuple[Fault, ...]
+
+
+def read_files(files: Files, calendars: Calendars | None = None) -> Found:
+    """As `parse_files`, for those who want to look at what is good even where something is wrong."""
     faults: list[Fault] = []
     rules: list[Rule] = []
     taken: dict[str, Origin] = {}
@@ -79,10 +96,12 @@ def parse_files(files: Files, calendars: Calendars | None = None) -> RuleSet:
             drafts.append((file, draft))
         faults += report.faults
     faults += _check_suppression(drafts)
-    if faults:
-        raise FaultsFound(_without_repeats(faults))
     good = {name: calendar for name, calendar in known.items() if calendar is not None}
-    return RuleSet(tuple(rules), _digest(files), good)
+    return Found(
+        rules=RuleSet(tuple(rules), _digest(files), good),
+        broken=frozenset(draft.id for _, draft in drafts if draft.rule is None and draft.id),
+        faults=tuple(sorted(_without_repeats(faults))),
+    )
 
 
 def _read_hours(node: Node, known: dict[str, Calendar | None], report: Report) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from alertbot.rules import case_fields
 from alertbot.rules.calendars import calendars_schema
 from alertbot.rules.catalogue import RULE_SCOPES, Catalogue, Metric, Scope, catalogue
 from alertbot.rules.fields import (
@@ -53,6 +54,28 @@ def rules_schema() -> dict[str, Any]:
             },
             "condition": {"type": "string", "minLength": 1},
             **{_name(scope): _condition(known, scope) for scope in RULE_SCOPES},
+        },
+    }
+
+
+def tests_schema() -> dict[str, Any]:
+    """The schema of a file of rule tests. Its series offer the keys of all scopes: the rule's own is not seen here."""
+    known = catalogue()
+    keys = dict.fromkeys(key for scope in RULE_SCOPES for key in known.metrics[scope])
+    samples = {"type": ["string", "number", "array"], "examples": ["10s 70s _ 20sx4", "50x7", "10s+5sx4"]}
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "alertbot rule tests",
+        **_object(case_fields.FILE_KEYS, ["tests"]),
+        "definitions": {
+            "test": _object(case_fields.CASE_KEYS, ["name", "rule"]),
+            "entity": _object(case_fields.ENTITY_KEYS),
+            "parent": _object(case_fields.PARENT_KEYS),
+            "agent": _object(case_fields.AGENT_KEYS),
+            "expect": _object(case_fields.EXPECT_KEYS, ["at"]),
+            "notice": _object(case_fields.NOTICE_KEYS, ["at", "reason"]),
+            "span": _object(case_fields.DURING_KEYS, ["from"]),
+            "series": {"type": "object", "additionalProperties": samples, "properties": dict.fromkeys(keys, samples)},
         },
     }
 
