@@ -1,0 +1,325 @@
+"""Whole polls over HTTP while a feed is ill: what the ops channel is told, how often 8x8 is asked, and that it ends."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from alertbot.alerts.alert import Alert, Reason
+from alertbot.app import App, Tenant, build
+from alertbot.commands.answers import answer
+from alertbot.commands.command import Asker, Line, parse
+from alertbot.config import Settings
+from alertbot.notify.console import ConsoleNotifier
+from alertbot.rules.catalogue import Scope
+from alertbot.simulator.faults import TOKEN_PATH, Fault
+from alertbot.simulator.server import Simulator, SimulatorOptions, serve
+from alertbot.sources.eight_by_eight import EightByEight
+from tests.simulator.kit import HandClock
+
+OPS = "#ops"
+RULES = """
+rules:
+  - id: somebody-calls
+    scope: queue
+    when: interactionsHandling.rt >= 1
+  - id: entered
+    scope: queue
+    when: entered.today >= 1
+    no_data: clear
+  - id: nothing-known
+    scope: queue
+    when: interactionsLongestWaitInQueue.rt > 10h
+    no_data: fire
+  - id: group-on-break
+    scope: group
+    when: onBreak.rt >= 100
+"""
+
+
+@dataclass
+class World:
+    """One tenant whose turns come when a test says so."""
+
+    clock: HandClock
+    sim: Simulator
+    app: App
+    screen: io.StringIO
+    make: Callable[[], App]
+    next_turn: datetime
+
+    @property
+    def tenant(self) -> Tenant:
+        return self.app.tenants[0]
+
+    def turns(self, number: int = 1) -> None:
+        """So many turns, 15 s after one another; all that is due is told before the next."""
+        for _ in range(number):
+            self.clock.now = self.next_turn
+            self.next_turn += timedelta(seconds=15)
+            self.app.tick(self.tenant)
+            while self.app.deliver_due().delivered:
+                self.clock.forward(seconds=1)  # a channel takes one message a second
+            self.clock.now = self.next_turn - timedelta(seconds=15)
+
+    def feed(self) -> list[Alert]:
+        return [alert for alert in self.app.store.alerts() if alert.key.scope is Scope.FEED and alert.open]
+
+    def others(self) -> set[int | None]:
+        return {alert.id for alert in self.app.store.alerts() if alert.key.scope is not Scope.FEED and alert.open}
+
+    def ended(self, rule: str) -> list[Alert]:
+        return [alert for alert in self.app.store.ended(self.sim.started_at) if alert.key.rule == rule]
+
+    def told(self, alert: Alert) -> list[Reason]:
+        return [entry.notice.reason for entry in self.app.store.notices_of(alert.id)]
+
+    def asked(self, path: str) -> list[datetime]:
+        return [seen.time for seen in self.sim.requests if seen.path == path]
+
+    def status(self) -> str:
+        reply = answer(self.app.view(), parse("status"), Asker("test"), self.clock())
+        return "\n".join(part.text for part in reply.parts if isinstance(part, Line))
+
+    def restart(self) -> None:
+        self.app.stop()
+        self.app = self.make()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    clock = HandClock(datetime(2026, 3, 2, 10, 0, tzinfo=UTC))
+    (tmp_path / "rules.yaml").write_text(RULES)
+    screen = io.StringIO()
+    with serve(SimulatorOptions(clock=clock, start=clock(), busy_now=True, warm=timedelta(minutes=45))) as sim:
+        settings = Settings.model_validate(
+            {
+                "tenants": [
+                    {
+                        "name": "acme",
+                        "base_url": sim.base_url,
+                        "token_url": sim.token_url,
+                        "api_key": sim.options.api_key,
+                        "api_secret": sim.options.api_secret,
+                        "max_requests_per_minute": 6000,  # of the wall's minutes, which fly by here
+                    }
+                ],
+                "slack": {"default_channel": "#floor", "ops_channel": OPS},
+                "rules": "rules.yaml",
+                "folder": tmp_path,
+            }
+        )
+
+        def make() -> App:
+            app = build(settings, notifier=ConsoleNotifier(Console(file=screen, width=200)), clock=clock)
+            # Waits between tries are nothing but waiting; the tries themselves are real.
+            source = app.tenants[0].source
+            assert isinstance(source, EightByEight)
+            source.close()
+            app.tenants[0].source = EightByEight(
+                "acme",
+                sim.base_url,
+                sim.token_url,
+                sim.options.api_key,
+                sim.options.api_secret,
+                sleep=lambda _: None,
+                max_requests_per_minute=6000,
+            )
+            return app
+
+        made = World(clock, sim, make(), screen, make, clock() + timedelta(seconds=15))
+        made.turns(2)
+        assert not made.feed()
+        assert len(made.others()) > 3
+        yield made
+        made.app.stop()
+
+
+def gaps(times: list[datetime]) -> list[float]:
+    return [(after - before).total_seconds() for before, after in pairwise(times)]
+
+
+def test_an_outage_of_ten_minutes(world: World) -> None:
+    """One card in the ops channel after two minutes; no alert ends; 8x8 is asked less and less; one line at the end."""
+    before = world.others()
+    began = world.clock()
+    fault = world.sim.faults.add(Fault("status", status=503))
+    world.turns(8)
+    assert not world.feed()
+    world.turns(1)
+    (alert,) = world.feed()
+    assert (alert.key.rule, alert.key.tenant, alert.level.word) == ("feed-stale", "acme", "critical")
+    assert "503" in alert.about.detail
+    assert world.app.store.cards("acme")[alert.key] == {OPS}
+    assert any("Blind" in reason for reason in world.app.unready())
+    assert "Blind" in world.status()
+    assert "tried again at" in world.status()
+    world.turns(31)
+    assert world.clock() - began == timedelta(minutes=10)
+    assert world.others() == before
+    tried = [at for at in world.asked("/queues") if at > began]
+    polls = sorted(set(tried))
+    assert len(polls) < 10  # instead of forty
+    assert max(gaps(polls)) <= 300
+
+    world.sim.faults.remove(fault)
+    for _ in range(22):
+        world.turns(1)
+        if not world.feed():
+            break
+    (over,) = world.ended("feed-stale")
+    assert over.id == alert.id
+    assert over.about.detail.startswith("blind for ")
+    assert "meanwhile" in over.about.detail
+    assert world.told(over) == [Reason.FIRED, Reason.RESOLVED]
+    assert gaps(sorted(set(world.asked("/queues"))))[-1] == 15  # the usual pace again
+    assert not world.app.unready()
+    assert "blind for" in world.screen.getvalue()
+
+
+def test_a_restart_in_the_middle(world: World) -> None:
+    """The card that was told is not told again, and how long it lasted is still known."""
+    fault = world.sim.faults.add(Fault("status", status=503))
+    world.turns(12)
+    (alert,) = world.feed()
+    world.restart()
+    world.turns(4)
+    assert [each.id for each in world.feed()] == [alert.id]
+    world.sim.faults.remove(fault)
+    world.restart()
+    world.turns(3)
+    (over,) = world.ended("feed-stale")
+    assert over.about.detail.startswith("blind for 4m")
+    assert world.told(over) == [Reason.FIRED, Reason.RESOLVED]
+
+
+def test_refused_credentials(world: World) -> None:
+    """One alert at once, and the token endpoint is left in peace; mended and started anew, all is well at once."""
+    before = world.others()
+    world.sim.faults.add(Fault("revoke"))
+    fault = world.sim.faults.add(Fault("refuse"))
+    asked = len(world.asked(TOKEN_PATH))
+    world.turns(1)
+    (alert,) = world.feed()
+    assert (alert.key.rule, alert.level.word) == ("feed-refused", "critical")
+    assert world.sim.options.api_secret not in alert.about.detail
+    world.turns(47)
+    assert [each.id for each in world.feed()] == [alert.id]  # and no second one for being blind
+    assert len(world.asked(TOKEN_PATH)) - asked <= 6  # in twelve minutes
+    assert world.others() == before
+
+    world.sim.faults.remove(fault)
+    world.restart()
+    world.turns(1)
+    assert world.tenant.last is not None
+    assert world.tenant.last.good
+    world.turns(2)
+    (over,) = world.ended("feed-refused")
+    assert over.about.detail.startswith("blind for 12m")
+    assert world.told(over) == [Reason.FIRED, Reason.RESOLVED]
+
+
+def test_a_revoked_token_is_nothing(world: World) -> None:
+    """A new one is asked for within the same poll."""
+    before = world.others()
+    world.sim.faults.add(Fault("revoke"))
+    world.turns(1)
+    assert world.tenant.last is not None
+    assert world.tenant.last.good
+    world.turns(10)
+    assert not world.feed()
+    assert before
+
+
+def test_frozen_figures(world: World) -> None:
+    """A cache that gives the same answers for a quarter of an hour is noticed; it ends when figures move."""
+    world.turns(1)
+    fault = world.sim.faults.add(Fault("frozen", path="/*"))
+    world.turns(1)
+    before = world.others()
+    world.turns(59)
+    assert not world.feed()
+    world.turns(3)
+    (alert,) = world.feed()
+    assert alert.key.rule == "feed-frozen"
+    assert "callers are there" in alert.about.detail
+    assert world.others() == before
+    world.sim.faults.remove(fault)
+    world.turns(6)
+    assert not world.feed()
+    assert world.told(world.ended("feed-frozen")[0]) == [Reason.FIRED, Reason.RESOLVED]
+
+
+def test_partial_polls(world: World) -> None:
+    """One kind of thing fails for minutes: told once; what came is watched, and what is missing is not told."""
+    fault = world.sim.faults.add(Fault("status", path="/groups", status=500))
+    world.turns(3)
+    assert not world.feed()
+    world.turns(1)
+    (alert,) = world.feed()
+    assert (alert.key.rule, alert.level.word) == ("feed-partial", "warning")
+    nulls = world.sim.faults.add(Fault("malformed", path="/queues", body="nulls"))
+    world.turns(6)
+    open_rules = {each.key.rule for each in world.app.store.alerts() if each.open}
+    assert "nothing-known" not in open_rules  # no_data: fire
+    assert "entered" in open_rules  # no_data: clear
+    world.sim.faults.remove(fault)
+    world.turns(3)
+    assert not world.feed()
+    assert world.ended("feed-partial")[0].about.detail.startswith("not all came for")
+    world.turns(1)  # now that the feed is well, what is still missing is told
+    open_rules = {each.key.rule for each in world.app.store.alerts() if each.open}
+    assert "nothing-known" in open_rules
+    world.sim.faults.remove(nulls)
+
+
+def test_empty_answers(world: World) -> None:
+    """Three empty answers in a row end nothing and tell nobody."""
+    before = world.others()
+    fault = world.sim.faults.add(Fault("empty", path="/queues"))
+    world.turns(3)
+    assert world.others() == before
+    assert not world.feed()
+    world.sim.faults.remove(fault)
+    world.turns(3)
+    assert not world.feed()
+    assert not [each for each in world.app.store.ended(world.sim.started_at) if each.end_reason is not Reason.RESOLVED]
+
+
+def test_8x8_asks_to_be_left_in_peace(world: World) -> None:
+    """A Retry-After that is longer than a poll is kept to by the polls that follow, over a start anew too."""
+    world.sim.faults.add(Fault("status", status=429, retry_after=100, times=1))
+    world.turns(1)
+    at = world.clock()
+    asked = len(world.sim.requests)
+    world.turns(3)
+    world.restart()
+    world.turns(3)
+    assert len(world.sim.requests) == asked
+    assert "stay away" in str(world.app.poll_once(patience=0)["acme"])
+    world.turns(1)
+    assert world.clock() - at == timedelta(seconds=105)
+    assert len(world.sim.requests) > asked
+    assert world.tenant.last is not None
+    assert world.tenant.last.good
+
+
+def test_clocks_that_differ(world: World) -> None:
+    """8x8's clock by its own Date header: told when it is off for minutes, and when it is right again."""
+    world.sim.api.clock_skew = timedelta(seconds=-70)
+    world.turns(8)
+    assert not world.feed()
+    world.turns(2)
+    (alert,) = world.feed()
+    assert (alert.key.rule, alert.level.word) == ("feed-clock", "warning")
+    assert "behind that of this machine" in alert.about.detail
+    world.sim.api.clock_skew = timedelta(0)
+    world.turns(5)
+    assert not world.feed()
