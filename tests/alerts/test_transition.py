@@ -13,6 +13,7 @@ from alertbot.alerts.evaluate import Truth
 from alertbot.alerts.transition import REASONS, TRANSITIONS, Event, Observation, Sight, judge, move, step
 from alertbot.errors import ImpossibleMove
 from alertbot.rules.catalogue import Scope, ValueType
+from alertbot.rules.hours import Calendar, Hours, Phase, Span
 from alertbot.rules.rule import Level, Match, NoData
 from tests.alerts.kit import (
     NOW,
@@ -33,12 +34,14 @@ from tests.alerts.kit import (
 
 INFO, W, C = Level.INFO, Level.WARNING, Level.CRITICAL
 _TRUTH = {"T": Truth.TRUE, "F": Truth.FALSE, "?": Truth.UNKNOWN}
+_HOURS = {"o": Phase.OPEN, "g": Phase.GRACE, "c": Phase.CLOSED}
 _SIGHT = {"s": Sight.SEEN, "u": Sight.UNSEEN, "g": Sight.GONE}
 
 
 @dataclass(frozen=True)
 class Series:
-    """One alert over polls of 15 s: a letter a poll. T, F, ? for truths; s seen, u not in a partial answer, g gone.
+    """One alert over polls of 15 s: a letter a poll. T, F, ? for truths; s seen, u not in a partial answer, g gone;
+    o, g, c open, within grace, closed.
 
     `holds` are in seconds. `clear` and `guard` are left out where the rule has none.
     """
@@ -49,6 +52,7 @@ class Series:
     clear: str = ""
     guard: str = ""
     sight: str = ""
+    hours: str = ""
     keep: int = 0
     no_data: NoData = NoData.KEEP
 
@@ -73,6 +77,7 @@ class Series:
                 levels=truths,
                 clear={each: _TRUTH[self.clear[index]] if self.clear else opposite[truths[each]] for each in truths},
                 measure=lambda _: Measure("waiting.rt", ValueType.COUNT, ">", 3.0, 1.0),
+                hours=_HOURS[self.hours[index]] if self.hours else Phase.OPEN,
             )
             change = step(alert, seen, watched, NOW + index * POLL)
             if change is not None:
@@ -226,6 +231,38 @@ def _word(alert: Alert | None, change: Change | None) -> str:
         pytest.param(
             Series({INFO: "TTTTT", W: "FTTFF", C: "FFTFF"}, "Fi:fired Fw:level_up Fc:level_up Fi:level_down Fi"),
             id="three levels, down to what still holds",
+        ),
+        pytest.param(
+            Series({W: "TTTTT"}, "- Fw:fired Fw -:outside_hours -", hours="coocc"),
+            id="closed: nothing begins, and what is open ends",
+        ),
+        pytest.param(
+            Series({W: "TTTTTTT"}, "Pw Pw - - Pw Pw Fw:fired", hours="ooccooo", holds={W: 30}),
+            id="closing drops a pending one, and `for` counts anew after opening",
+        ),
+        pytest.param(
+            Series({W: "TFFF"}, "Fw:fired Rw -:outside_hours -", hours="oocc", keep=60),
+            id="closing ends a recovering one",
+        ),
+        pytest.param(
+            Series({W: "TTTFFF"}, "- - Fw:fired Fw Fw -:resolved", hours="ggoggo"),
+            id="within grace nothing begins and nothing ends",
+        ),
+        pytest.param(
+            Series({W: "TTTTT"}, "Pw Pw Pw Pw Fw:fired", hours="oggoo", holds={W: 60}),
+            id="`for` goes on over grace",
+        ),
+        pytest.param(
+            Series({W: "TTTT"}, "Fw:fired Fw Fw -:no_longer_reported", hours="oggg", sight="sggg"),
+            id="an entity that is gone ends within grace too",
+        ),
+        pytest.param(
+            Series({W: "T???"}, "Fw:fired -:outside_hours - -", hours="occc", guard="T???"),
+            id="closing asks neither guard nor values",
+        ),
+        pytest.param(
+            Series({W: "????"}, "Fw:fired -:outside_hours - Fw:fired", hours="occo", no_data=NoData.FIRE),
+            id="no_data fire does not fire while closed",
         ),
         pytest.param(
             Series({INFO: "TT", W: "TT", C: "TF"}, "Fc:fired Fw:level_down"), id="down to the highest that still holds"
@@ -430,6 +467,37 @@ def test_parents_tell_entities_apart() -> None:
         ("q1", "Sales"),
         ("q2", "Support"),
     ]
+
+
+# Opening hours.
+
+EVERY_DAY = Calendar("office", "UTC", ((Span(8 * 60, 9 * 60 + 1),),) * 7, after_open=timedelta(minutes=5))
+"""08:00 to 09:01; NOW is 09:00."""
+
+
+def test_closing_ends_the_alerts_of_the_rule() -> None:
+    """Whatever the poll brought, even nothing: the reason says that it is the hour, not the value."""
+    watched = rule(during=Hours(EVERY_DAY))
+    alert = _fire(during=Hours(EVERY_DAY))
+    later = NOW + timedelta(minutes=1)
+    for seen, failed in (([snapshot({WAIT: FIRING})], frozenset[Scope]()), ([], frozenset({Scope.QUEUE}))):
+        change = _only(poll([alert], [watched], seen, later, failed))
+        assert (change.reason, change.after.end_reason) == (Reason.OUTSIDE_HOURS, Reason.OUTSIDE_HOURS)
+        assert change.why == "outside the hours office"
+    assert poll([], [watched], [snapshot({WAIT: FIRING})], later) == []
+
+
+def test_the_inverse_begins_when_it_closes() -> None:
+    """`outside` looks when `during` would not; within grace neither decides."""
+    inside, outside = (rule(**{word: Hours(EVERY_DAY)}) for word in ("during", "outside"))
+    seen = snapshot({WAIT: FIRING})
+    hours = [NOW.replace(hour=7), NOW.replace(hour=8, minute=1), NOW.replace(hour=8, minute=30), NOW.replace(hour=10)]
+    assert [len(poll([], [inside], [seen], at)) for at in hours] == [0, 0, 1, 0]
+    assert [len(poll([], [outside], [seen], at)) for at in hours] == [1, 0, 0, 1]
+    alert = _fire(during=Hours(EVERY_DAY))
+    tomorrow = hours[1] + timedelta(days=1)
+    assert poll([alert], [inside], [snapshot({WAIT: [10]})], tomorrow) == []
+    assert _only(poll([alert], [outside], [seen], NOW)).why == "within the hours office"
 
 
 # Editing a rule.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from alertbot.errors import Fault, FaultsFound
 from alertbot.rules.catalogue import Scope, ValueType
+from alertbot.rules.hours import Country, Hours, Span
 from alertbot.rules.parse import parse_files
 from alertbot.rules.rule import Level, Match, NoData, Rule, RuleSet
 from alertbot.rules.tree import Literal, show
@@ -174,6 +175,59 @@ def test_faults_of_all_files_come_together_in_order() -> None:
         "d.yaml:1:1: no rules in this file (write rules: and a list below it)",
         'd.yaml:1:1: unknown key "rulez" (did you mean "rules"?)',
     ]
+
+
+OFFICE = 'hours: {office: {timezone: UTC, open: {mon: "08:00-18:00"}}}\n'
+
+
+def test_calendars_are_known_in_all_files() -> None:
+    """Those of a later file, those of alertbot.yaml, and a file that holds nothing else."""
+    rule = "rules:\n  - {id: a, scope: queue, when: entered.today > 5, during: office, outside: lunch}\n"
+    lunch = parse_files({"lunch": 'hours: {lunch: {timezone: UTC, open: {mon: "12:00-13:00"}}}'}).calendars
+    found = parse_files({"a.yaml": rule, "b.yaml": OFFICE}, lunch)
+    (only,) = found.rules
+    assert only.during is not None
+    assert only.outside is not None
+    assert (only.during.calendar.name, only.outside.calendar.name) == ("office", "lunch")
+    assert set(found.calendars) == {"office", "lunch"}
+
+
+def test_a_calendar_has_one_place() -> None:
+    """The same name in two files, or in a file and in alertbot.yaml, is a fault that names the other place."""
+    config = parse_files({"alertbot.yaml": OFFICE}).calendars
+    with pytest.raises(FaultsFound) as caught:
+        parse_files({"a.yaml": OFFICE.replace("08:00", "09:00")}, config)
+    said = "the calendar office is written twice (the other one is in alertbot.yaml:1)"
+    assert [str(fault) for fault in caught.value.faults] == [f"a.yaml:1:9: {said}"]
+
+
+def test_a_calendar_with_faults_is_known_all_the_same() -> None:
+    """One mistake, one fault: who names it is not told that it does not exist."""
+    text = "hours: {office: {timezone: UTC, open: {mon: 8}}}\n"
+    text += "rules:\n  - {id: a, scope: queue, when: busy.rt > 5, during: office}\n"
+    assert [fault.line for fault in faults(text)] == [1]
+
+
+def test_hours_of_a_rule() -> None:
+    """Its own hours take the place of the file's, whichever of the two they are."""
+    rules = parse_files({"hours.good.yaml": (DATA / "hours.good.yaml").read_bytes()})
+    by_default, at_night, early, before = rules.rules
+    office = rules.calendars["office"]
+    assert (by_default.during, by_default.outside) == (Hours(office), None)
+    assert (at_night.during, at_night.outside, at_night.shadow) == (None, Hours(office), True)
+    assert early.during == Hours(office, shift=timedelta(minutes=-10))
+    assert before.during == Hours(rules.calendars["night"], before_open=timedelta(minutes=10))
+    assert before.suppressed_by == ("early",)
+    assert [len(day) for day in office.weekly] == [1, 1, 1, 1, 2, 0, 0]
+    assert [len(day) for day in rules.calendars["night"].weekly] == [1, 0, 0, 0, 1, 1, 1]
+    assert office.countries == (Country("FI"), Country("US", "CA"))
+    assert office.dates == {date(2026, 12, 23), date(2026, 12, 24)}
+    assert office.exceptions == ((date(2026, 1, 2), ()), (date(2026, 12, 31), (Span(480, 720),)))
+    assert (office.after_open, office.before_close, office.where) == (
+        timedelta(minutes=5),
+        timedelta(0),
+        "hours.good.yaml:2",
+    )
 
 
 def test_a_parameter_that_was_refused_is_not_called_undefined_as_well() -> None:
