@@ -147,6 +147,14 @@ def _totals(scope: Scope, pages: Sequence[Page], notes: list[str]) -> dict[str, 
     }
 
 
+def beyond_the_page(scope: Scope, page: Page) -> bool:
+    """Whether a page's totals are surely of more than the page, or nothing in them can tell."""
+    if page.totals is None:
+        return False
+    sums = _sums(page, [key for key in page.totals if _is_count(scope, key)])
+    return not sums or any((_number(page.totals[key]) or 0.0) > total for key, total in sums.items())
+
+
 def _is_count(scope: Scope, key: str) -> bool:
     metric = catalogue().lookup(scope, key.removeprefix(TOTAL))
     return metric is not None and metric.type is ValueType.COUNT
@@ -154,11 +162,13 @@ def _is_count(scope: Scope, key: str) -> bool:
 
 def _adds_up(page: Page, counts: Sequence[str]) -> bool:
     """Whether a page's totals are the sums of its own rows, and not all of them zero."""
-    sums = {}
-    for key in counts:
-        numbers = [_number(cell) for cell in page.cells[key.removeprefix(TOTAL)]]
-        sums[key] = sum(number for number in numbers if number is not None)
+    sums = _sums(page, counts)
     return any(sums.values()) and all(_number((page.totals or {})[key]) == total for key, total in sums.items())
+
+
+def _sums(page: Page, counts: Sequence[str]) -> dict[str, float]:
+    """What the rows of a page add up to, by the key of its totals."""
+    return {key: sum(_number(cell) or 0.0 for cell in page.cells[key.removeprefix(TOTAL)]) for key in counts}
 
 
 def _number(cell: object) -> float | None:
@@ -232,10 +242,14 @@ def _oddities(columns: Mapping[str, Column]) -> list[str]:
             continue
         if (column.presence == Presence.ABSENT).all():
             nobody.append(key)
-        unreadable = int(np.count_nonzero(column.presence == Presence.INVALID))
+        unreadable = _invalid(column)
         if unreadable:
             notes.append(f"{key} could not be read for {unreadable} of {len(column.presence)}")
     return [f"8x8 sent no {', '.join(sorted(nobody))}", *notes] if nobody else notes
+
+
+def _invalid(column: Column) -> int:
+    return int(np.count_nonzero(column.presence == Presence.INVALID))
 
 
 # Snapshots
@@ -258,14 +272,16 @@ def snapshot_of(
     are said besides those of the table, and mean that something is missing.
     """
     chosen = range(len(table)) if rows is None else rows.tolist()
-    columns = {}
+    columns, notes = {}, list(table.problems)
     for key in sorted(keys):
         column = table.columns.get(key)
         if column is None:  # no share of the keys that came has it
             column = not_fetched(scope, key, len(table))
-        column = percentages.convert(scope, key, column)
+        raw, column = column, percentages.convert(scope, key, column)
+        if column is not raw and (lost := _invalid(column) - _invalid(raw)):
+            notes.append(f"{key} is no percentage for {lost} of {len(table)}")
         columns[key] = column if rows is None else take(column, rows, Presence.NOT_FETCHED)
-    said = dict.fromkeys(f"{noun}: {text}" for text in (*table.problems, *problems))
+    said = dict.fromkeys(f"{noun}: {text}" for text in (*notes, *problems))
     return Snapshot(
         scope=scope,
         at=at,

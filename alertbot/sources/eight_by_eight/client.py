@@ -171,7 +171,7 @@ class EightByEight:
             [*listings, *self._names.needed(listings)],
             self._names,
             max_pages=self._max_pages,
-            room=MAX_URL - len(self._base_url),
+            room=max(1000, MAX_URL - len(self._base_url)),
             avoid=avoid,
         )
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from alertbot.errors import SourceRejected
 from alertbot.rules.catalogue import Scope, catalogue
-from alertbot.sources.eight_by_eight.assemble import Part
+from alertbot.sources.eight_by_eight.assemble import Part, beyond_the_page
 from alertbot.sources.eight_by_eight.decode import Page
 from alertbot.sources.eight_by_eight.names import Names
 from alertbot.sources.eight_by_eight.plan import AGENTS, PAGE_SIZE, TOTAL, Call, Doubt, Listing
@@ -139,6 +139,9 @@ class Gathering:
         answer = outcome.answer
         if not call.listing.endpoint.listed or not isinstance(answer, Page):
             return []
+        rows_wanted = any(scope not in _TOTALS_OF for scope in harvest.listing.scopes) or not harvest.listing.scopes
+        if not rows_wanted and beyond_the_page(harvest.rows, answer):
+            return []  # the totals are those of all
         total = outcome.total_pages
         if total is None:
             # No header to go by: a full page may have a next one, unless it is the last one over again.
