@@ -75,7 +75,8 @@ def _is(rule: str, health: Health, error: str, took_ms: float, limits: Limits, n
         case "feed-stale":
             return f"values come again; {again} brought some"
         case "feed-refused" if health.refused:
-            return f"refused for {wording.lasting(now - (health.bad_since or now))}{because}"
+            span = now - (health.bad_since or now)
+            return f"refused{f' for {wording.lasting(span)}' if span >= timedelta(seconds=1) else ''}{because}"
         case "feed-refused":
             return f"accepted again; {again} were"
         case "feed-partial" if health.partial:
