@@ -687,5 +687,6 @@ def _log_changes(tenant: str, changes: Sequence[Change]) -> int:
             level=each.after.level.word,
             reason=str(each.reason) if each.reason else None,
             why=each.why,
+            **({"withheld": str(each.withheld)} if each.withheld else {}),
         )
     return len(moved)

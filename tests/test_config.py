@@ -49,6 +49,36 @@ def test_references(tmp_path: Path) -> None:
     assert tenant.api_secret.get_secret_value() == "from-file"
 
 
+HOURS = """\
+hours:
+  office:
+    timezone: ${ZONE:-Europe/Helsinki}
+    open: {mon-fri: "08:00-18:00"}
+"""
+
+
+def test_hours_are_read_as_in_rule_files() -> None:
+    """Calendars by name, with references filled in; the dump of settings names them."""
+    settings = parse(GOOD + HOURS, "alertbot.yaml", {**ENV, "ZONE": "Europe/Tallinn"})
+    office = settings.hours["office"]
+    assert (office.timezone, office.where, len(office.weekly[0])) == ("Europe/Tallinn", "alertbot.yaml:10", 1)
+    assert settings.model_dump()["hours"] == ["office"]
+    assert parse(GOOD, "alertbot.yaml", ENV).hours == {}
+
+
+def test_every_fault_of_hours_is_named_with_its_place() -> None:
+    """Beside those of the other settings, all of them at once."""
+    wrong = HOURS.replace("08:00-18:00", "8-18").replace("timezone", "timezoen") + "storge: x\n"
+    with pytest.raises(ConfigError) as caught:
+        parse(GOOD + wrong, "alertbot.yaml", ENV)
+    assert str(caught.value).splitlines() == [
+        "alertbot.yaml:10:3: hours: the calendar office has no timezone (write timezone: Europe/Helsinki)",
+        'alertbot.yaml:11:5: hours: unknown key "timezoen" (did you mean "timezone"?)',
+        'alertbot.yaml:12:21: hours: "8-18" is not written as hours (write "08:00-18:00")',
+        'alertbot.yaml:13:1: storge: unknown key (did you mean "storage"?)',
+    ]
+
+
 BAD = {
     "empty": ("", "alertbot.yaml:1:1: expected settings such as `tenants:` and `slack:`"),
     "list": ("- a\n", "alertbot.yaml:1:1: expected settings"),
@@ -161,5 +191,5 @@ def test_which_file() -> None:
 def test_the_schema_names_every_setting() -> None:
     schema = config_schema()
     assert set(schema["properties"]) == {
-        *("tenants", "slack", "rules", "hours", "storage", "timezone", "stale_after", "frozen_after", "http"),
+        *("tenants", "slack", "rules", "hours", "storage", "record", "timezone", "stale_after", "frozen_after", "http"),
     }

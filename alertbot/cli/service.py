@@ -101,6 +101,7 @@ def _poll_json(polled: Polled | str, firing: int | None, told: int | None, held_
                 "level": each.after.level.word,
                 "reason": each.reason,
                 "why": each.why,
+                "withheld": each.withheld,  # why nobody is told, null where somebody is
             }
             for each in polled.changes
             if each.moved
@@ -129,5 +130,6 @@ def _show_polled(name: str, polled: Polled | str) -> None:
         if each.moved:
             after = each.after
             what = f"{after.about.title}: {after.entity_name}"
-            text = f"  {after.state:<10} {after.level.word:<8} {what}: {each.why}"
+            untold = f" (not told: {each.withheld.replace('_', ' ')})" if each.withheld else ""
+            text = f"  {after.state:<10} {after.level.word:<8} {what}: {each.why}{untold}"
             out.print(text, markup=False, soft_wrap=True, style=STYLES[after.level] if after.open else "")

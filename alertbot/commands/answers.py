@@ -247,17 +247,26 @@ def _what_it_says(view: View, rule: Rule, now: datetime) -> Iterator[Line | Tabl
     yield Line(_NO_DATA[rule.no_data])
     yield from _when_it_tells(view, rule, now)
     channels = ", ".join(f"{level.word}: {name}" for level, name in sorted(rule.channels.items(), reverse=True))
-    yield Line(f"Told in {channels or 'the default channel'}.")
+    if not rule.shadow:
+        yield Line(f"Told in {channels or 'the default channel'}.")
     if rule.runbook:
         yield Line(f"Runbook: {rule.runbook}")
     if rule.origin.file:
         yield Line(f"Written in {rule.origin.file}, line {rule.origin.line}.")
     alerts = worst_first([alert for alert in view.alerts if alert.open and alert.key.rule == rule.id])
-    yield Line(f"Open now: {len(alerts) or 'nothing'}", strong=True)
+    if alerts or not rule.shadow:
+        yield Line(f"Open now: {len(alerts) or 'nothing'}", strong=True)
     for alert in alerts[:MOST_NAMES]:
         yield alert_line(alert, view, now)
     if more := and_more(MOST_NAMES, len(alerts)):
         yield Line(more)
+
+
+_LOOKS = {
+    Phase.OPEN: "It looks now.",
+    Phase.GRACE: "It is within grace now, and decides nothing.",
+    Phase.CLOSED: "It does not look now.",
+}
 
 
 def _when_it_tells(view: View, rule: Rule, now: datetime) -> Iterator[Line]:
@@ -266,8 +275,7 @@ def _when_it_tells(view: View, rule: Rule, now: datetime) -> Iterator[Line]:
         if used is not None:
             yield Line(f"It looks only {word} {used.calendar.name}{moved(used)}.")
     if rule.during is not None or rule.outside is not None:
-        looks = {Phase.OPEN: "now", Phase.GRACE: "now, but within grace it decides nothing", Phase.CLOSED: "not now"}
-        yield Line(f"It looks {looks[watches(rule.during, rule.outside, now)]}.")
+        yield Line(_LOOKS[watches(rule.during, rule.outside, now)])
     if rule.suppressed_by:
         yield Line(f"Not told while {' or '.join(rule.suppressed_by)} fires for the same {rule.scope}.")
     if rule.labels:

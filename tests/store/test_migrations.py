@@ -96,6 +96,7 @@ def test_alerts_are_still_there(upgraded: SqliteStore) -> None:
     assert (owned.acked_by, owned.acked_at, owned.ack_note) == ("U1", at(45), "on it")
     assert owned.measure == Measure("interactionsLongestWaitInQueue.rt", ValueType.DURATION, ">", 130_000.0, 60_000.0)
     assert (owned.about, owned.since) == (firing().about, {Level.CRITICAL: at(0)})
+    assert [alert.told for alert in upgraded.alerts()] == [Level.CRITICAL, None, Level.WARNING, Level.WARNING]
     waits = upgraded.alert(3)
     assert waits is not None
     assert waits.pending_since == pending().pending_since

@@ -1,0 +1,69 @@
+"""The contract of Store: what people know of an alert, who speaks for it, and rules that only watch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from alertbot.alerts.alert import Alert, Change, NoticeKind, Reason, Withheld
+from alertbot.rules.catalogue import Scope
+from alertbot.rules.rule import Level
+from alertbot.store.store import Store
+from tests.store.build import at, begins, edits, ends, firing, key, notice, one, poll, posts
+
+
+def in_shadow(entity: str) -> Alert:
+    alert = firing(entity)
+    return replace(alert, about=replace(alert.about, shadow=True))
+
+
+def test_what_people_know_comes_back(store: Store) -> None:
+    """The level that was told and the alert that speaks for it, of each alert."""
+    speaker = key("7", rule="outage")._replace(scope=Scope.QUEUE_AGENT, parent_id="3")
+    known = firing("1", told=Level.CRITICAL)
+    untold = firing("2", suppressor=speaker)
+    store.record(poll([begins(known), begins(untold), begins(in_shadow("3"))]))
+    found = [(alert.told, alert.suppressor, alert.shadow) for alert in store.alerts("acme")]
+    assert found == [(Level.CRITICAL, None, False), (None, speaker, False), (None, None, True)]
+
+
+def test_a_suppressed_alert_gets_its_card_when_it_is_told(store: Store) -> None:
+    """Nothing is due while nobody is told; the card is posted once, later, and shows the alert as it is then."""
+    untold = firing("1", suppressor=key("1", rule="outage"))
+    store.record(poll([Change(None, untold, Reason.FIRED, "it began", Withheld.SUPPRESSED)]))
+    assert (posts(store, at(0)), edits(store, at(0)), store.cards("acme")) == ([], [], {})
+    told = replace(one(store, untold), suppressor=None, told=Level.WARNING)
+    change = Change(one(store, untold), told, Reason.SUPPRESSION_ENDED, "outage is over")
+    card = notice(told, NoticeKind.CARD, Reason.SUPPRESSION_ENDED, now=at(60))
+    store.record(poll([change], [card], now=at(60)))
+    (due,) = posts(store, at(60))
+    assert (due.notice.reason, due.notice.kind) == (Reason.SUPPRESSION_ENDED, NoticeKind.CARD)
+
+
+def test_what_people_know_is_no_reason_to_edit_a_card(store: Store) -> None:
+    """A card shows neither who speaks for an alert nor what was told."""
+    alert = firing("1", told=Level.WARNING)
+    store.record(poll([begins(alert)], [notice(alert)]))
+    before = one(store, alert)
+    store.record(poll([Change(before, replace(before, suppressor=key("1", rule="outage")), None, "x")], now=at(15)))
+    assert one(store, alert).suppressor is not None
+    (due,) = posts(store, at(15))
+    assert due.card.version == 1  # type: ignore[union-attr]
+
+
+def test_how_often_rules_fired(store: Store) -> None:
+    """By rule and name of the entity, the most often first; since a moment; of the rules that are asked for."""
+    for entity, seconds in (("1", 0), ("2", 10), ("1", 20), ("1", 30)):
+        alert = replace(in_shadow(entity), fired_at=at(seconds))
+        store.record(poll([begins(alert)], now=at(seconds)))
+        store.record(poll([ends(one(store, alert), at(seconds + 5))], now=at(seconds + 5)))
+    store.record(poll([begins(firing("1", rule="other"))], now=at(40)))
+    assert list(store.fired(["longest-wait"], at(0))["longest-wait"].items()) == [("Queue 1", 3), ("Queue 2", 1)]
+    assert store.fired(["longest-wait", "none"], at(20)) == {"longest-wait": {"Queue 1": 2}, "none": {}}
+    assert store.fired([], at(0)) == {}
+
+
+def test_what_only_watches_is_not_counted_as_fired(store: Store) -> None:
+    """Totals are of what people were told of."""
+    store.record(poll([begins(in_shadow("1")), begins(firing("2"))]))
+    store.record(poll([ends(one(store, in_shadow("1")), at(5))], now=at(5)))
+    assert (store.totals().fired, store.totals().resolved) == (1, 0)
