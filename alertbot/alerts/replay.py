@@ -72,6 +72,11 @@ class Replay:
                 self._cards.pop(change.after.key, None)
         return Step(now, tuple(kept), tuple(told))
 
+    def remember(self, snapshots: Mapping[Scope, Snapshot]) -> None:
+        """Take a poll into the past that windows look at, and decide nothing."""
+        if self.past is not None:
+            self.past = self.past.add(self._judged(snapshots))
+
     def _judged(self, snapshots: Mapping[Scope, Snapshot]) -> dict[Scope, Snapshot]:
         judged = {}
         for scope, snapshot in snapshots.items():
