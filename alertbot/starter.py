@@ -36,11 +36,7 @@ slack:
 
 rules: rules/
 storage: alertbot.db
-# hours:                            # calendars for `during` and `outside` of rules; rule files may have them too
-#   office:
-#     timezone: Europe/Helsinki
-#     open: {mon-fri: "08:00-18:00"}
-#     holidays: {country: FI}
+# hours: {office: {timezone: Europe/Helsinki, open: {mon-fri: "08:00-18:00"}}}   # for during and outside of rules
 # timezone: UTC                     # for times where the reader's own zone is not known
 # stale_after: 2m                   # no good poll for so long: told in ops_channel, and by /readyz
 # frozen_after: 15m                 # figures that stand still for so long, with callers there: told in ops_channel
