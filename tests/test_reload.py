@@ -132,7 +132,7 @@ def make(folder: Path, clock: Callable[[], datetime]) -> App:
         }
     )
     live = LiveRules(rule_paths(settings))
-    tenants = [Tenant("acme", polls(), live.rules("acme"), timedelta(seconds=15))]
+    tenants = [Tenant("acme", polls(), live.rules("acme"), timedelta(seconds=15), "#cc-alerts", "#ops")]
     store = SqliteStore(folder / "alertbot.db", busy_timeout=0.1)
     return App(settings, tenants, store, ConsoleNotifier(Console(width=100)), live, clock)
 
