@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -24,14 +24,16 @@ from typing import TypeVar
 import numpy as np
 
 from alertbot.alerts.decide import decide
-from alertbot.alerts.evaluate import Selector, evaluate_all
+from alertbot.alerts.evaluate import Selector, Verdicts, evaluate_all
+from alertbot.alerts.past import Past, remember
 from alertbot.alerts.snapshot import Snapshot
 from alertbot.alerts.transition import advance
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.parse import parse_files
 from alertbot.rules.rule import RuleSet
-from alertbot.sources.eight_by_eight.assemble import Part, assemble
+from alertbot.sources.eight_by_eight.assemble import Part, snapshot_of, table_of
 from alertbot.sources.eight_by_eight.decode import decode_page
+from alertbot.sources.eight_by_eight.percent import Percentages
 from alertbot.store.sqlite import SqliteStore
 from alertbot.store.store import Feed, PollRecord
 
@@ -58,14 +60,17 @@ KEYS = (*NUMBERS, "status.rt")
 STATUSES = ("Available", "Busy", "OnBreak", "WorkingOffline", "LoggedOut")
 RULES = 50
 
-# What a rule looks like, turn by turn: levels, guards, holds, hysteresis, globs, text, and, or.
+# What a rule looks like, turn by turn: levels, guards, holds, hysteresis, globs, text, windows, and, or.
 SHAPES = (
     "warning: {{when: {key} > {limit}, for: 30s}}\n    critical: {{when: {key} > {high}}}",
     "when: {key} >= {limit}\n    guard: accepted.int-30m >= 2\n    no_data: clear",
     'when: {key} > {limit} and status.rt != "LoggedOut"\n    clear: {key} < {low}\n    keep_firing_for: 1m',
     'when: {key} > {limit} or {key} > {high}\n    match: {{name: ["*a*", "*EU*"], exclude: {{name: ["*test*"]}}}}',
     'when: status.rt in ["OnBreak", "WorkingOffline"] and {key} > {limit}',
+    "when: avg({key}, 10m) > {limit}\n    clear: {key} < {low}",
 )
+POLL_EVERY = timedelta(seconds=15)
+WINDOW = 40  # polls: the longest window of these rules
 
 _T = TypeVar("_T")
 
@@ -165,8 +170,9 @@ def decode(pages: list[bytes], now: datetime) -> Snapshot:
     part = Part(KEYS, total=len(pages))
     for number, body in enumerate(pages):
         part.pages[number] = decode_page(body, KEYS)
-    snapshot = assemble(Scope.AGENT, "agents", [part], now)
-    assert isinstance(snapshot, Snapshot)
+    table = table_of(Scope.AGENT, [part])
+    assert not isinstance(table, str)
+    snapshot = snapshot_of(Scope.AGENT, "agents", frozenset(KEYS), table, now, Percentages("ratio"))
     assert snapshot.complete
     return snapshot
 
@@ -177,27 +183,44 @@ def measure(entities: int, rounds: int, warm_up: int, folder: Path) -> Measured:
     store = SqliteStore(folder / f"{entities}.db")
     now, size, changed = datetime(2026, 3, 2, 9, 0, tzinfo=UTC), 0, 0
     polls = answers(entities)
+    past = full_past(decode(next(polls), now), watched)
     for index in range(warm_up + rounds):
         if index == warm_up:
             times = Times()
         pages = next(polls)
         size = sum(map(len, pages))
-        now += timedelta(seconds=15)
+        now += POLL_EVERY
         times.take("json", partial(_loads, pages))
-        changed += cycle(pages, watched, selector, store, now, times) if index >= warm_up else 0
-        if index < warm_up:
-            cycle(pages, watched, selector, store, now, times)
+        changes, past = cycle(pages, watched, selector, past, store, now, times)
+        changed += changes if index >= warm_up else 0
     still_open = len(store.alerts(TENANT))
     store.close()
     return Measured(entities, size, still_open, changed / rounds, times)
 
 
+def full_past(snapshot: Snapshot, watched: RuleSet) -> Past:
+    """Windows that are full, so that each poll costs what it costs after an hour."""
+    earlier = ({Scope.AGENT: replace(snapshot, at=snapshot.at - back * POLL_EVERY)} for back in range(WINDOW, -1, -1))
+    return remember(Past(POLL_EVERY, watched.windows()), earlier)
+
+
 def cycle(
-    pages: list[bytes], watched: RuleSet, selector: Selector, store: SqliteStore, now: datetime, times: Times
-) -> int:
-    """One poll without the network; returns how many changes it made."""
+    pages: list[bytes],
+    watched: RuleSet,
+    selector: Selector,
+    past: Past,
+    store: SqliteStore,
+    now: datetime,
+    times: Times,
+) -> tuple[int, Past]:
+    """One poll without the network; returns how many changes it made, and the past with it."""
     snapshot = times.take("decode", lambda: decode(pages, now))
-    seen = times.take("evaluate", lambda: evaluate_all(watched, {Scope.AGENT: snapshot}, selector))
+
+    def evaluate() -> tuple[Past, list[Verdicts]]:
+        longer = past.add({Scope.AGENT: snapshot})
+        return longer, evaluate_all(watched, {Scope.AGENT: snapshot}, selector, longer)
+
+    past, seen = times.take("evaluate", evaluate)
     alerts, cards = times.take("read", lambda: (store.alerts(TENANT), store.cards(TENANT)))
 
     def diff() -> PollRecord:
@@ -208,7 +231,7 @@ def cycle(
 
     record = times.take("diff", diff)
     times.take("write", lambda: store.record(record))
-    return len(record.changes)
+    return len(record.changes), past
 
 
 def main() -> int:

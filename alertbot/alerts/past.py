@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import bisect
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -87,6 +87,30 @@ class _Sample(NamedTuple):
         return self._replace(values=zlib.compress(planes.tobytes(), 1))
 
 
+class _Grid:
+    """The last samples of a run one under the other, so that a window over them is a view and copies nothing.
+
+    It holds for as long as the entities stay the same. Rows are only ever added, as samples are.
+    """
+
+    __slots__ = ("first", "layout", "lines")
+
+    def __init__(self, samples: Sequence[_Sample], end: int, oldest: int) -> None:
+        self.layout = samples[end - 1].layout
+        self.first = end
+        while self.first > 0 and self._holds(samples[self.first - 1], oldest):
+            self.first -= 1
+        self.lines = np.empty((2 * (end - self.first) + 8, self.layout.size))
+        for place in range(self.first, end):
+            self.lines[place - self.first] = samples[place].values
+
+    def _holds(self, sample: _Sample, oldest: int) -> bool:
+        return sample.layout is self.layout and sample.at >= oldest and not isinstance(sample.values, bytes)
+
+    def has_room(self, place: int, layout: _Layout) -> bool:
+        return layout is self.layout and 0 <= place - self.first < len(self.lines)
+
+
 @dataclass(frozen=True, slots=True)
 class _Run:
     """Samples of one key, the oldest first: a part of a list that is only ever added to, so that runs can share it."""
@@ -94,18 +118,33 @@ class _Run:
     samples: list[_Sample] = field(default_factory=list)
     start: int = 0
     end: int = 0
+    grid: _Grid | None = None
 
-    def add(self, sample: _Sample, oldest: int) -> _Run:
-        """With this sample at its end, and without what is older than `oldest`."""
-        samples, start, end = self.samples, self.start, self.end
+    def add(self, sample: _Sample, reach: _Reach) -> _Run:
+        """With this sample at its end, and without what nothing looks back at any more."""
+        samples, start, end, grid = self.samples, self.start, self.end, self.grid
+        oldest = sample.at - max(reach.window, reach.then)
         while end > start and samples[end - 1].at >= sample.at:
             end -= 1  # the clock was set back, or the poll was seen before
         while start < end and samples[start].at < oldest:
             start += 1
         if end != len(samples) or (start > _TRIM_AT and start > len(samples) // 2):
-            samples, start, end = samples[start:end], 0, end - start
+            samples, start, end, grid = samples[start:end], 0, end - start, None
         samples.append(sample)
-        return _Run(samples, start, end + 1)
+        if grid is not None and grid.has_room(end, sample.layout):
+            grid.lines[end - grid.first] = sample.values
+        elif reach.window:
+            grid = _Grid(samples, end + 1, sample.at - reach.window)
+        return _Run(samples, start, end + 1, grid)
+
+    def lines(self, after: int, until: int, present: _Layout) -> _Numbers:
+        """The samples in (after, until], one under the other, aligned to the entities of `present`."""
+        begin, end = self.after(after), self.after(until)
+        grid = self.grid
+        if grid is not None and grid.layout is present and begin >= grid.first:
+            return grid.lines[begin - grid.first : end - grid.first]
+        found = [_aligned(each, present) for each in self.samples[begin:end]]
+        return np.stack(found) if found else np.empty((0, present.size))
 
     def after(self, at: int) -> int:
         """The place of the first sample later than `at`."""
@@ -181,7 +220,7 @@ class Past:
                     continue
                 run = runs.get((scope, key), _Run())
                 sample = _Sample(at, layout, self._numbers(column, text=reach.text))
-                run = run.add(sample, at - max(reach.window, reach.then))
+                run = run.add(sample, reach)
                 if reach.then > max(reach.window, _PACK_AFTER):
                     _pack(run, at - max(reach.window, _PACK_AFTER))
                 runs[scope, key] = run
@@ -219,29 +258,30 @@ class Past:
         """How many samples belong in a window."""
         return window.length / (self.poll_every / timedelta(milliseconds=1))
 
-    def _seen(self, window: Window, scope: Scope, now: datetime) -> list[_Sample]:
-        """The samples that a window looks at, the oldest first."""
-        run = self._runs.get((scope, window.key.key), _NONE)
+    def _span(self, window: Window, now: datetime) -> tuple[int, int]:
+        """From after when until when a window looks."""
         at, length = _ticks(now), round(window.length * 1000)
         if FUNCTIONS[window.function].reads is Reads.THEN:
-            then = at - length
-            return run.between(then - LATEST_THEN * (self.poll_every // _TICK) - 1, then)
-        return run.between(at - length, at)
+            return at - length - LATEST_THEN * (self.poll_every // _TICK) - 1, at - length
+        return at - length, at
+
+    def _run(self, window: Window, scope: Scope) -> _Run:
+        return self._runs.get((scope, window.key.key), _NONE)
 
     def matrix(self, window: Window, snapshot: Snapshot) -> _Numbers:
         """The samples that a window looks at: a line a poll, the oldest first, and a number a row of `snapshot`.
 
-        NaN where it is missing, and where the entity was not there. `now` is the time of the snapshot.
+        NaN where it is missing, and where the entity was not there. `now` is the time of the snapshot. Not to be
+        written to.
         """
-        present = self._layout(snapshot)
-        lines = [_aligned(each, present) for each in self._seen(window, snapshot.scope, snapshot.at)]
-        return np.stack(lines) if lines else np.empty((0, len(snapshot)))
+        run = self._run(window, snapshot.scope)
+        return run.lines(*self._span(window, snapshot.at), self._layout(snapshot))
 
     def samples(self, window: Window, snapshot: Snapshot, row: int) -> list[float | str | None]:
         """The samples that a window looks at, of one row: the oldest first, None where it is missing."""
         pair = (snapshot.parent(row)[0], snapshot.ids[row])
         found: list[float | str | None] = []
-        for each in self._seen(window, snapshot.scope, snapshot.at):
+        for each in self._run(window, snapshot.scope).between(*self._span(window, snapshot.at)):
             place = each.layout.rows.get(pair)
             value = float("nan") if place is None else float(each.numbers()[place])
             missing = value != value  # NaN is unlike itself

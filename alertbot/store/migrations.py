@@ -239,8 +239,7 @@ _RECORDING = (
     )
     """,
     "CREATE UNIQUE INDEX recorded_polls_in_time ON recorded_polls (tenant, at, scope)",
-    "CREATE INDEX recorded_key_frames ON recorded_polls (tenant, scope, at) WHERE key_frame",
-    "CREATE INDEX recorded_polls_of_layout ON recorded_polls (layout_id)",
+    "CREATE INDEX recorded_key_frames ON recorded_polls (tenant, scope, at, layout_id) WHERE key_frame",
 )
 
 

@@ -25,8 +25,6 @@ _DIFFERENCE = 8
 _BITS, _WORDS, _SCALES = 0, 1, (1.0, 100.0, 10_000.0, 1_000_000.0)
 _FIRST_SCALE = 2
 _EXACT = float(2**53)
-# 6 and 9 save less than a tenth and cost twice and five times as much.
-_LEVEL = 1
 
 _Ints = NDArray[np.int64]
 
@@ -90,7 +88,10 @@ def pack(columns: Mapping[str, Column], before: Frame | None = None) -> tuple[by
         frame[key] = packed
     head = _ENCODER.encode(_Head(bytes(descriptors), missing, words))
     body = b"".join([len(head).to_bytes(4, "little"), head, *planes, *(presences if missing else ())])
-    return zlib.compress(body, _LEVEL), frame
+    # Run lengths are what there is to find: smaller than level 1 without, and quicker. Level 6 saves a fifteenth more
+    # for nearly twice the time; 1,000 queues x 12 keys of a busy hour are 1.9 kB a poll, 0.3 ms.
+    deflate = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_RLE)
+    return deflate.compress(body) + deflate.flush(), frame
 
 
 def unpack(

@@ -159,11 +159,12 @@ class Recorder:
                 (self._tenant, scope, frame, _PRUNED_AT_ONCE),
             ).rowcount
         if done:
-            in_use = [each.layout_id for each in self._written.values()]
+            # Each layout that is in use has a key frame. The one that was in use last may be so again at this poll.
+            in_use = msgspec.json.encode([each.layout_id for each in self._written.values()]).decode()
             conn.execute(
-                "DELETE FROM recorded_layouts WHERE tenant = ? AND id NOT IN (SELECT value FROM json_each(?)) "
-                "AND NOT EXISTS (SELECT 1 FROM recorded_polls WHERE layout_id = recorded_layouts.id)",
-                (self._tenant, msgspec.json.encode(in_use).decode()),
+                "DELETE FROM recorded_layouts WHERE tenant = ?1 AND id NOT IN (SELECT value FROM json_each(?2)) "
+                "AND id NOT IN (SELECT layout_id FROM recorded_polls WHERE tenant = ?1 AND key_frame)",
+                (self._tenant, in_use),
             )
         self._prune_at = now if done >= _PRUNED_AT_ONCE else now + PRUNE_EVERY
 
