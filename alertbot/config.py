@@ -34,6 +34,7 @@ from pydantic import (
 )
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.constructor import RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from alertbot.errors import ConfigError, Fault
@@ -285,7 +286,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ, *, secrets: bool =
 def parse(text: str, name: str, environ: Mapping[str, str], *, secrets: bool = True) -> Settings:
     """As `load`, of text that is already read."""
     try:
-        data = YAML(typ="rt").load(io.StringIO(text))
+        data = _yaml().load(io.StringIO(text))
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
@@ -328,6 +329,19 @@ def parse(text: str, name: str, environ: Mapping[str, str], *, secrets: bool = T
             lines = [*lines[:MOST_PROBLEMS], f"{name}: and {len(lines) - MOST_PROBLEMS} more"]
         raise ConfigError(lines)
     return settings
+
+
+class _DatesAsTexts(RoundTripConstructor):
+    """A date that does not exist is to be told with its place, not to break the reading of all the rest."""
+
+
+_DatesAsTexts.add_constructor("tag:yaml.org,2002:timestamp", _DatesAsTexts.construct_yaml_str)
+
+
+def _yaml() -> YAML:
+    yaml = YAML(typ="rt")
+    yaml.Constructor = _DatesAsTexts
+    return yaml
 
 
 def config_schema() -> dict[str, Any]:

@@ -68,14 +68,16 @@ def test_hours_are_read_as_in_rule_files() -> None:
 
 def test_every_fault_of_hours_is_named_with_its_place() -> None:
     """Beside those of the other settings, all of them at once."""
-    wrong = HOURS.replace("08:00-18:00", "8-18").replace("timezone", "timezoen") + "storge: x\n"
+    wrong = HOURS.replace("08:00-18:00", "8-18").replace("timezone", "timezoen")
+    wrong += "    holidays: [2026-02-30]\nstorge: x\n"
     with pytest.raises(ConfigError) as caught:
         parse(GOOD + wrong, "alertbot.yaml", ENV)
     assert str(caught.value).splitlines() == [
         "alertbot.yaml:10:3: hours: the calendar office has no timezone (write timezone: Europe/Helsinki)",
         'alertbot.yaml:11:5: hours: unknown key "timezoen" (did you mean "timezone"?)',
         'alertbot.yaml:12:21: hours: "8-18" is not written as hours (write "08:00-18:00")',
-        'alertbot.yaml:13:1: storge: unknown key (did you mean "storage"?)',
+        "alertbot.yaml:13:16: hours: there is no 2026-02-30 (a date is year-month-day)",
+        'alertbot.yaml:14:1: storge: unknown key (did you mean "storage"?)',
     ]
 
 

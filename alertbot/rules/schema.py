@@ -35,7 +35,8 @@ def rules_schema() -> dict[str, Any]:
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "alertbot rules",
-        **_object(FILE_KEYS, ["rules"]),
+        **_object(FILE_KEYS),
+        "anyOf": [{"required": ["rules"]}, {"required": ["hours"]}],  # a file may hold nothing but calendars
         "definitions": {
             "defaults": _object(DEFAULT_KEYS),
             "rule": _rule(),

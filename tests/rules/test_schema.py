@@ -9,6 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 from ruamel.yaml import YAML
+from ruamel.yaml.constructor import SafeConstructor
 from ruamel.yaml.error import YAMLError
 
 from alertbot.rules.catalogue import RULE_SCOPES, Scope, catalogue
@@ -24,10 +25,16 @@ SEEN_BY_SCHEMA = [
     "bad-id",
     "channel-as-comment",
     "channel-without-hash",
+    "during-moved-wrongly",
+    "during-unknown",
     "everything-at-once",
     "for-beside-levels",
     "for-negative",
     "for-without-unit",
+    "hours-as-list",
+    "hours-as-people-write-them",
+    "hours-everything",
+    "hours-that-never-open",
     "id-missing",
     "key-of-a-later-time",
     "key-of-a-level",
@@ -43,13 +50,24 @@ SEEN_BY_SCHEMA = [
     "rules-empty",
     "scope-feed",
     "scope-unknown",
+    "shadow-as-word",
+    "suppressed-by-nobody",
     "unknown-key",
     "when-and-levels",
 ]
 
 
+class DatesAsTexts(SafeConstructor):
+    """As editors read YAML for a schema: JSON has no dates."""
+
+
+DatesAsTexts.add_constructor("tag:yaml.org,2002:timestamp", DatesAsTexts.construct_yaml_str)
+
+
 def document(path: Path) -> Any:
-    return json.loads(json.dumps(YAML(typ="safe", pure=True).load(path.read_bytes()), default=str))
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Constructor = DatesAsTexts
+    return json.loads(json.dumps(yaml.load(path.read_bytes())))
 
 
 @pytest.fixture(scope="module")
