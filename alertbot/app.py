@@ -52,7 +52,9 @@ LEASE = timedelta(seconds=30)
 """How long a poller that died without a word keeps others out, where nobody can see that it died."""
 MOST_AT_ONCE = 512
 """Tenants that may hang at the same moment without keeping any other waiting; a thread is made when it is needed."""
-SPARE = 2
+SLACK_CHECK = timedelta(minutes=1)
+"""How soon a refused or unreachable Slack is asked again whether it knows us."""
+SPARE = 3
 """Threads for jobs that are no polls: the lease must be renewed whatever the polls do."""
 STOP_WITHIN = 4.0
 """Seconds that stopping may take; what still runs then is left, since the store already holds all that matters."""
@@ -98,6 +100,7 @@ class App:
         self.owner = f"{socket.gethostname()}, process {os.getpid()}"
         self.told = 0  # posts and thread lines that landed since we started
         self.delivery_problem = ""  # why Slack refuses us, "" while it does not
+        self._greeted = False  # Slack knows our token
         self._stopping = threading.Event()
         self._resting = threading.Event()
         self._lost_lease: LeaseHeld | None = None
@@ -366,6 +369,7 @@ class App:
             after = period * index / len(self.tenants)
             self._scheduler.every(period, partial(self.tick, tenant), name=tenant.name, after=after)
         self._scheduler.every(LEASE / 3, self._renew_lease, name="lease", after=LEASE / 3)
+        self._scheduler.every(SLACK_CHECK, self._check_slack, name="slack")
         self._scheduler.start()
         self._deliverer.start()
         self._reloader.start()
@@ -415,6 +419,21 @@ class App:
             self._stopping.set()
         except AlertbotError as error:
             log.error("lease not renewed", error=str(error))
+
+    def _check_slack(self) -> None:
+        """Ask Slack who we are, at the start and while it refuses us: a wrong token is said before the first alert,
+        and one that was mended is known before the next."""
+        if not isinstance(self.notifier, SlackNotifier) or (self._greeted and not self.delivery_problem):
+            return
+        try:
+            me = self.notifier.check()
+        except NotifyError as error:
+            if self.delivery_problem != str(error):
+                log.error("Slack", problem=str(error))
+            self.delivery_problem = str(error)
+        else:
+            self._greeted, self.delivery_problem = True, ""
+            log.info("Slack", bot=me.user_id)
 
     def wait(self, until: Callable[[float], bool] | None = None) -> None:
         """Wait until `stop` is asked for (or `until(seconds waited)` says so). LeaseHeld when the lease was lost."""
@@ -629,16 +648,6 @@ def change(store: Store, wish: Wish, asker: Asker, now: datetime) -> tuple[AckRe
     if isinstance(wish, Acknowledge):
         return store.acknowledge(wish.alert_id, asker.user, wish.note, now)
     return store.unacknowledge(wish.alert_id, asker.user, now)
-
-
-def check_slack(app: App) -> None:
-    """Ask Slack once who we are, so that a wrong token is said at the start and not at the first alert."""
-    if isinstance(app.notifier, SlackNotifier):
-        try:
-            app.notifier.check()
-        except NotifyError as error:
-            app.delivery_problem = str(error)
-            log.error("Slack", problem=str(error))
 
 
 def _is_dead(owner: str) -> bool:

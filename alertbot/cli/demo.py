@@ -107,8 +107,13 @@ def _show_summary(totals: Totals, firing: int) -> None:
     if totals.waiting or totals.given_up:
         lost = f"{totals.waiting} still waiting, {totals.given_up} given up"
     out.print(
-        f"\n{totals.polls} polls; {totals.fired} alerts fired, {totals.resolved} resolved, {firing} still open; "
-        f"{totals.cards_posted} cards posted, {totals.edits} edits, {totals.lines_posted} thread lines; {lost}",
+        f"\n{_counted(totals.polls, 'poll')}; {_counted(totals.fired, 'alert')} fired, {totals.resolved} resolved, "
+        f"{firing} still open; {_counted(totals.cards_posted, 'card')} posted, {_counted(totals.edits, 'edit')}, "
+        f"{_counted(totals.lines_posted, 'thread line')}; {lost}",
         soft_wrap=True,
         style="bold",
     )
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"

@@ -8,7 +8,7 @@ import typer
 
 from alertbot import logs
 from alertbot.alerts.alert import State
-from alertbot.app import App, build, check_slack
+from alertbot.app import App, build
 from alertbot.cli.shell import PROBLEM, AsJson, Config, cli, leave, signals
 from alertbot.cli.show import STYLES, out, print_json
 from alertbot.config import config_path, load
@@ -28,7 +28,6 @@ def run(
         try:
             app.take_lease()
             app.listen()
-            check_slack(app)
             app.start()
             app.wait()
         finally:
