@@ -40,8 +40,8 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from alertbot.errors import ConfigError, Fault
 from alertbot.rules import document
 from alertbot.rules.calendars import calendars_schema, read_calendars
-from alertbot.rules.fields import Report
 from alertbot.rules.hours import Calendar
+from alertbot.rules.reading import Report
 from alertbot.rules.units import parse_duration, write_duration
 
 DEFAULT_PATH = "alertbot.yaml"

@@ -9,8 +9,9 @@ from datetime import date, timedelta
 from typing import Any
 from zoneinfo import available_timezones
 
-from alertbot.rules.document import Mapping, Node, Place, Scalar, Sequence
-from alertbot.rules.fields import (
+from alertbot.rules.document import Mapping, Node, Place, Scalar, Sequence, short
+from alertbot.rules.hours import LONGEST_GRACE, MINUTES_OF_A_DAY, Calendar, Country, Hours, Span
+from alertbot.rules.reading import (
     DURATION,
     ID,
     Field,
@@ -20,7 +21,6 @@ from alertbot.rules.fields import (
     read_text,
     refuse,
 )
-from alertbot.rules.hours import LONGEST_GRACE, MINUTES_OF_A_DAY, Calendar, Country, Span
 from alertbot.rules.units import write_duration
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -398,3 +398,70 @@ def calendars_schema() -> dict[str, Any]:
         "properties": {each.name: {**each.schema, "description": each.help} for each in CALENDAR_KEYS},
     }
     return {"type": "object", "propertyNames": {"pattern": f"^{ID}$"}, "additionalProperties": calendar}
+
+
+# What a rule says of a calendar.
+
+
+def read_shift(key: Scalar, node: Node, report: Report) -> timedelta | None:
+    """A duration, with a minus for earlier."""
+    earlier = isinstance(node, Scalar) and node.text.strip().startswith("-")
+    if earlier and isinstance(node, Scalar):
+        at = node.text.index("-") + 1
+        node = Scalar(node.text[at:], node.kind, node.place_of(at), node.quoted)
+    found = _up_to_a_day(key, node, report)
+    return -found if earlier and found is not None else found
+
+
+def _up_to_a_day(key: Scalar, node: Node, report: Report) -> timedelta | None:
+    found = read_duration(key, node, report)
+    if found is not None and found > LONGEST_GRACE:
+        assert isinstance(node, Scalar)
+        report.add(node.place, f"{key.text} is longer than a day", "a few minutes will do", node.text)
+        return None
+    return found
+
+
+_CALENDAR = Field("calendar", lambda _, node, __: node, {"type": "string"}, "The name of a calendar of hours.")
+_SHIFT = Field(
+    "shift",
+    read_shift,
+    {"type": "string", "pattern": f"^-?{DURATION}$", "examples": ["-10m", "15m"]},
+    "Moves its openings as a whole: -10m is ten minutes earlier.",
+)
+OUTSIDE_KEYS = (_CALENDAR, _SHIFT)
+DURING_KEYS = (
+    *OUTSIDE_KEYS,
+    Field("before_open", _up_to_a_day, _DURATION, "Only so long before each opening, until it opens."),
+)
+
+
+def read_hours(key: Scalar, node: Node, report: Report) -> Hours | None:
+    """The name of a calendar, or a mapping with it. What a calendar with faults would be is not known: None."""
+    values: dict[str, Any] = {"calendar": node}
+    if isinstance(node, Mapping):
+        keys = DURING_KEYS if key.text == "during" else OUTSIDE_KEYS
+        faults = len(report.faults)
+        values = read_fields(node, keys, report, key.text)
+        if node.key("calendar") is None:
+            if len(report.faults) == faults:  # a misspelt key has been told
+                report.add(node.place, f"{key.text} without a calendar", "such as {calendar: office, shift: -10m}")
+            return None
+    name = values.get("calendar")
+    if not isinstance(name, Scalar) or name.kind == "null":
+        refuse(key, name if name is not None else node, report, "the name of a calendar", "such as office")
+        return None
+    if name.text not in report.calendars:
+        near = difflib.get_close_matches(name.text, report.calendars, n=1, cutoff=0.5)
+        names = ", ".join(sorted(report.calendars))
+        hint = f"there are: {names}" if names else "write it under hours:"
+        hint = f'did you mean "{near[0]}"?' if near else hint
+        report.add(name.place, f'there is no calendar "{short(name.text)}"', hint, name.text)
+        return None
+    if "shift" in values and "before_open" in values:
+        report.add(node.place, "both shift and before_open", "before_open: 10m alone says when it begins and ends")
+        return None
+    calendar = report.calendars[name.text]
+    if calendar is None:
+        return None  # it has faults of its own, and that has been said
+    return Hours(calendar, values.get("shift", timedelta(0)), values.get("before_open"))

@@ -7,20 +7,17 @@ from typing import Any
 
 from alertbot.rules.case import During
 from alertbot.rules.document import Mapping, Node, Scalar, Sequence
-from alertbot.rules.fields import (
-    CHANNEL,
+from alertbot.rules.fields import CHANNEL, LEVELS, read_channel_name, read_level
+from alertbot.rules.reading import (
     DURATION,
     ID,
-    LEVELS,
     Field,
     Reader,
     Report,
     did_you_mean,
     place_of,
-    read_channel_name,
     read_duration,
     read_fields,
-    read_level,
     read_text,
     refuse,
 )

@@ -1,149 +1,42 @@
 """The keys of a rule file: one row each, with how its value is read, its JSON Schema and what it means.
 
 `parse.py` reads by these tables and `schema.py` writes them down for editors, so the two cannot drift apart.
-A reader gives None for what it refused, after it has put a fault into the report.
 """
 
 from __future__ import annotations
 
-import collections.abc
-import difflib
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any, TypeVar
 
-from alertbot.errors import Fault
+from alertbot.rules.calendars import read_hours
 from alertbot.rules.catalogue import RULE_SCOPES, Scope, ValueType
-from alertbot.rules.document import Mapping, Node, Place, Scalar, Sequence, make_fault, short
-from alertbot.rules.hours import LONGEST_GRACE, Calendar, Hours
+from alertbot.rules.document import Mapping, Node, Scalar, Sequence
+from alertbot.rules.reading import (
+    DURATION,
+    ID,
+    Field,
+    Reader,
+    Report,
+    called,
+    did_you_mean,
+    place_of,
+    read_bool,
+    read_duration,
+    read_fields,
+    read_text,
+    refuse,
+)
 from alertbot.rules.rule import Level, Match, NoData, Override
 from alertbot.rules.tree import Literal
-from alertbot.rules.units import WRITE_A_DURATION, parse_duration, parse_number
+from alertbot.rules.units import parse_number
 
-ID = r"[a-z0-9]+(?:-[a-z0-9]+)*"
 RESERVED = "feed-"  # of the built-in rules about the polls themselves
 PARAM_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 CHANNEL = r"#[^\s,#]{1,80}|[CGD][A-Z0-9]{6,}"
 MENTION = r"<@[UW][A-Z0-9]+>|<!subteam\^S[A-Z0-9]+>|<!(?:here|channel|everyone)>"
 TEMPLATE = r"[A-Za-z0-9][A-Za-z0-9_-]*"
-DURATION = r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|[dhms]))+"
 RUNBOOK = r"https?://\S+"
-
-
-Known = collections.abc.Mapping[str, Calendar | None]
-
-
-@dataclass
-class Report:
-    """The faults of one file, and the rule that is being read."""
-
-    file: str
-    rule: str = ""
-    faults: list[Fault] = field(default_factory=list)
-    calendars: Known = field(default_factory=dict)  # by name; None for one that has faults of its own
-
-    def add(self, place: Place, message: str, hint: str = "", excerpt: str = "") -> None:
-        self.faults.append(make_fault(self.file, place, message, hint, excerpt, self.rule))
-
-
-Reader = Callable[[Scalar, Node, Report], Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One key: its name, its reader, its JSON Schema, and what it means in one sentence."""
-
-    name: str
-    read: Reader
-    schema: dict[str, Any]
-    help: str
-    default: bool = False  # may stand under `defaults`
-    per_level: bool = False  # may be a mapping from level to value
-
-
-def read_fields(
-    node: Mapping, fields: Iterable[Field], report: Report, what: str, schema: str = "rules"
-) -> dict[str, Any]:
-    """The values of a mapping by key, without those that were refused; what the table does not have is a fault.
-
-    `schema` is what `alertbot schema` calls the kind of file, for tables that are too long for a hint.
-    """
-    by_name = {each.name: each for each in fields}
-    values: dict[str, Any] = {}
-    for key, value in node.entries:
-        known = by_name.get(key.text)
-        if known is None:
-            report.add(key.place, f'unknown key "{short(key.text)}"', _near(key.text, by_name, what, schema), key.text)
-            continue
-        read = known.read(key, value, report)
-        if read is not None:
-            values[key.text] = read
-    return values
-
-
-# What other tools and plain habit call our keys.
-_ALSO_CALLED = {
-    "alert": "id",
-    "name": "title",
-    "severity": "level",
-    "expr": "when",
-    "condition": "when",
-    "threshold": "when",
-    "hold": "for",
-    "filter": "match",
-}
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`did you mean "channel"?`, or "" where nothing is near."""
-    known = list(known)
-    others = {other: ours for other, ours in _ALSO_CALLED.items() if ours in known}
-    near = difflib.get_close_matches(word.casefold().replace("-", "_"), [*known, *others], n=1, cutoff=0.7)
-    return f'did you mean "{others.get(near[0], near[0])}"?' if near else ""
-
-
-def _near(word: str, known: Iterable[str], what: str, schema: str) -> str:
-    words = list(known)
-    listed = f"{what} has {', '.join(words)}" if len(words) <= 6 else f"alertbot schema {schema} lists the keys"
-    return did_you_mean(word, words) or listed
-
-
-def called(node: Node) -> str:
-    """What a node is, for "…, not a list"."""
-    match node:
-        case Sequence():
-            return "a list"
-        case Mapping():
-            return "a mapping"
-        case Scalar(kind="null"):
-            return "empty"
-        case Scalar(kind="number" | "bool", text=text):
-            return text
-        case Scalar(text=text):
-            return f'"{short(text)}"'
-
-
-def place_of(key: Scalar, node: Node) -> Place:
-    """Where to point: an empty value stands nowhere, so its key is meant."""
-    return key.place if isinstance(node, Scalar) and node.kind == "null" else node.place
-
-
-def refuse(key: Scalar, node: Node, report: Report, wanted: str, hint: str = "") -> None:
-    """Say that a key has a value of the wrong kind."""
-    what = called(node)
-    message = (
-        f"{key.text} is empty: it must be {wanted}" if what == "empty" else f"{key.text} must be {wanted}, not {what}"
-    )
-    report.add(place_of(key, node), message, hint, node.text if isinstance(node, Scalar) else "")
-
-
-def read_text(key: Scalar, node: Node, report: Report) -> str | None:
-    if isinstance(node, Scalar) and node.kind != "null" and node.text.strip():
-        return node.text.strip()
-    refuse(key, node, report, "a text")
-    return None
 
 
 def read_condition(key: Scalar, node: Node, report: Report) -> Scalar | None:
@@ -152,32 +45,6 @@ def read_condition(key: Scalar, node: Node, report: Report) -> Scalar | None:
         return node
     refuse(key, node, report, "a condition", "such as interactionsWaitInQueue.rt > 5")
     return None
-
-
-def read_bool(key: Scalar, node: Node, report: Report) -> bool | None:
-    if isinstance(node, Scalar) and node.kind == "bool":
-        return node.text.casefold() == "true"
-    refuse(key, node, report, "true or false")
-    return None
-
-
-def read_duration(key: Scalar, node: Node, report: Report) -> timedelta | None:
-    if not isinstance(node, Scalar) or node.kind in ("null", "bool"):
-        refuse(key, node, report, "a duration", WRITE_A_DURATION)
-        return None
-    text = node.text.strip()
-    if text.startswith("-"):
-        report.add(node.place, f"{key.text} cannot be negative", "write 0s for none", text)
-        return None
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        plain = parse_number(text)
-        message, _, hint = str(error).partition(": ")
-        if plain is not None and plain[1] is ValueType.NUMBER:
-            message, hint = f"{key.text} is {text} without a unit", f"a duration: write {text}s"
-        report.add(node.place, message, hint, text)
-        return None
 
 
 E_ = TypeVar("E_", Scope, NoData)
@@ -365,56 +232,6 @@ def read_overrides(key: Scalar, node: Node, report: Report) -> tuple[Override, .
     return tuple(found)
 
 
-def read_hours(key: Scalar, node: Node, report: Report) -> Hours | None:
-    """The name of a calendar, or a mapping with it. What a calendar with faults would be is not known: None."""
-    values: dict[str, Any] = {"calendar": node}
-    if isinstance(node, Mapping):
-        keys = DURING_KEYS if key.text == "during" else OUTSIDE_KEYS
-        faults = len(report.faults)
-        values = read_fields(node, keys, report, key.text)
-        if node.key("calendar") is None:
-            if len(report.faults) == faults:  # a misspelt key has been told
-                report.add(node.place, f"{key.text} without a calendar", "such as {calendar: office, shift: -10m}")
-            return None
-    name = values.get("calendar")
-    if not isinstance(name, Scalar) or name.kind == "null":
-        refuse(key, name if name is not None else node, report, "the name of a calendar", "such as office")
-        return None
-    if name.text not in report.calendars:
-        near = difflib.get_close_matches(name.text, report.calendars, n=1, cutoff=0.5)
-        names = ", ".join(sorted(report.calendars))
-        hint = f"there are: {names}" if names else "write it under hours:"
-        hint = f'did you mean "{near[0]}"?' if near else hint
-        report.add(name.place, f'there is no calendar "{short(name.text)}"', hint, name.text)
-        return None
-    if "shift" in values and "before_open" in values:
-        report.add(node.place, "both shift and before_open", "before_open: 10m alone says when it begins and ends")
-        return None
-    calendar = report.calendars[name.text]
-    if calendar is None:
-        return None  # it has faults of its own, and that has been said
-    return Hours(calendar, values.get("shift", timedelta(0)), values.get("before_open"))
-
-
-def read_shift(key: Scalar, node: Node, report: Report) -> timedelta | None:
-    """A duration, with a minus for earlier."""
-    earlier = isinstance(node, Scalar) and node.text.strip().startswith("-")
-    if earlier and isinstance(node, Scalar):
-        at = node.text.index("-") + 1
-        node = Scalar(node.text[at:], node.kind, node.place_of(at), node.quoted)
-    found = _up_to_a_day(key, node, report)
-    return -found if earlier and found is not None else found
-
-
-def _up_to_a_day(key: Scalar, node: Node, report: Report) -> timedelta | None:
-    found = read_duration(key, node, report)
-    if found is not None and found > LONGEST_GRACE:
-        assert isinstance(node, Scalar)
-        report.add(node.place, f"{key.text} is longer than a day", "a few minutes will do", node.text)
-        return None
-    return found
-
-
 def read_rule_ids(key: Scalar, node: Node, report: Report) -> tuple[Scalar, ...] | None:
     """A list of ids, each with its place: whether such rules exist is told when all files are read."""
     items = node.items if isinstance(node, Sequence) else (node,)
@@ -494,18 +311,6 @@ MATCH_KEYS = (
 OVERRIDE_KEYS = (
     Field("match", read_match, {"$ref": "#/definitions/match"}, "Which entities have other values."),
     Field("params", read_params, {"$ref": "#/definitions/params"}, "Their values; the others are the rule's own."),
-)
-_CALENDAR = Field("calendar", lambda _, node, __: node, _TEXT, "The name of a calendar of hours.")
-_SHIFT = Field(
-    "shift",
-    read_shift,
-    {"type": "string", "pattern": f"^-?{DURATION}$", "examples": ["-10m", "15m"]},
-    "Moves its openings as a whole: -10m is ten minutes earlier.",
-)
-OUTSIDE_KEYS = (_CALENDAR, _SHIFT)
-DURING_KEYS = (
-    *OUTSIDE_KEYS,
-    Field("before_open", _up_to_a_day, _DURATION, "Only so long before each opening, until it opens."),
 )
 LEVEL_KEYS = (
     Field("when", read_condition, _CONDITION, "The condition of this level."),

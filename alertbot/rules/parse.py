@@ -19,20 +19,9 @@ from alertbot.rules.calendars import read_calendars
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.document import Mapping, Node, Place, Scalar, Sequence
 from alertbot.rules.expression import parse
-from alertbot.rules.fields import (
-    DEFAULT_KEYS,
-    FILE_KEYS,
-    LEVELS,
-    RULE_KEYS,
-    Report,
-    called,
-    did_you_mean,
-    place_of,
-    read_fields,
-    read_literal,
-    refuse,
-)
+from alertbot.rules.fields import DEFAULT_KEYS, FILE_KEYS, LEVELS, RULE_KEYS, read_literal
 from alertbot.rules.hours import Calendar
+from alertbot.rules.reading import Report, called, did_you_mean, place_of, read_fields, refuse
 from alertbot.rules.rule import Level, LevelRule, Match, NoData, Origin, Rule, RuleSet
 from alertbot.rules.suppression import KINSHIPS, circles, may_suppress
 from alertbot.rules.tree import Condition, Literal, show

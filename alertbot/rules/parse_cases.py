@@ -21,8 +21,8 @@ from alertbot.rules.case_fields import (
 )
 from alertbot.rules.catalogue import Scope, ValueType, catalogue
 from alertbot.rules.document import Mapping, Node, Place, Scalar, Sequence
-from alertbot.rules.fields import Report, called, did_you_mean, read_fields, refuse
 from alertbot.rules.functions import AGENTS_OF
+from alertbot.rules.reading import Report, called, did_you_mean, read_fields, refuse
 from alertbot.rules.rule import Rule, RuleSet
 from alertbot.rules.series import parse_series
 from alertbot.rules.tree import Key

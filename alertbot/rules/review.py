@@ -13,8 +13,8 @@ from typing import Any
 from alertbot.errors import Fault
 from alertbot.rules import document
 from alertbot.rules.document import Mapping, Place, Scalar
-from alertbot.rules.fields import Report
 from alertbot.rules.ranges import Params, can_be_true, out_of_range, range_of
+from alertbot.rules.reading import Report
 from alertbot.rules.rule import LevelRule, Rule
 from alertbot.rules.tree import And, Condition, Not, Span, fill, show
 from alertbot.rules.units import write_number

@@ -10,22 +10,20 @@ from collections.abc import Iterable
 from typing import Any
 
 from alertbot.rules import case_fields
-from alertbot.rules.calendars import calendars_schema
+from alertbot.rules.calendars import DURING_KEYS, OUTSIDE_KEYS, calendars_schema
 from alertbot.rules.catalogue import RULE_SCOPES, Catalogue, Metric, Scope, catalogue
 from alertbot.rules.fields import (
     DEFAULT_KEYS,
-    DURING_KEYS,
     FILE_KEYS,
     LEVEL_KEYS,
     LEVELS,
     MATCH_KEYS,
     NAME_AND_ID,
-    OUTSIDE_KEYS,
     OVERRIDE_KEYS,
     PARAM_NAME,
     RULE_KEYS,
-    Field,
 )
+from alertbot.rules.reading import Field
 from alertbot.rules.value_types import named
 
 
