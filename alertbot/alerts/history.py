@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
 from typing import Protocol
@@ -144,16 +144,21 @@ def replay(
     ledger = _Ledger()
     count = failed = 0
     first = last = None
-    for poll in polls:
-        if on_poll is not None:
-            on_poll(poll.at)
-        if since is not None and poll.at < since:
-            bot.remember(poll.snapshots)
-            continue
-        step = bot.poll(poll.at, poll.snapshots, frozenset(poll.failures))
+
+    def judged() -> Iterator[tuple[datetime, Mapping[Scope, Snapshot], frozenset[Scope]]]:
+        nonlocal count, failed, first, last
+        for poll in polls:
+            if on_poll is not None:
+                on_poll(poll.at)
+            if since is not None and poll.at < since:
+                bot.remember(poll.snapshots)
+                continue
+            count, failed = count + 1, failed + bool(poll.failures)
+            first, last = first or poll.at, poll.at
+            yield poll.at, poll.snapshots, frozenset(poll.failures)
+
+    for step in bot.run(judged()):
         ledger.take(step)
-        count, failed = count + 1, failed + bool(poll.failures)
-        first, last = first or poll.at, poll.at
     for alert in ledger.open.values():
         ledger.close(alert)
     histories = (
