@@ -425,6 +425,8 @@ def gathered(health: Health, changes: Sequence[Change]) -> Health:
     began = rose = ended = 0
     names = list(health.meanwhile.names)
     for change in changes:
+        if change.withheld is not None:
+            continue  # nobody is told of it, here neither
         match change.reason:
             case Reason.FIRED:
                 word = f"began ({change.after.level.word})"

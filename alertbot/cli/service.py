@@ -67,13 +67,13 @@ def poll(
 
 
 def firing_now(app: App, tenant: str) -> int:
-    return sum(alert.open for alert in app.store.alerts(tenant))
+    return sum(alert.open and not alert.shadow for alert in app.store.alerts(tenant))
 
 
 def _poll_json(polled: Polled | str, firing: int | None, told: int | None, held_back: int | None) -> dict[str, Any]:
     if isinstance(polled, str):
         return {"problems": [polled]}
-    would_fire = sum(change.after.open for change in polled.changes)
+    would_fire = sum(change.after.open and not change.after.shadow for change in polled.changes)
     return {
         "entities": {scope: len(snapshot) for scope, snapshot in polled.snapshots.items()},
         "requests": [

@@ -310,6 +310,18 @@ BEFORE = Hours(GRACEFUL, before_open=timedelta(minutes=10))
         pytest.param(BEFORE, "07:59", OPEN, id="before_open: until it opens"),
         pytest.param(BEFORE, "08:00", CLOSED, id="before_open: over when it opens"),
         pytest.param(BEFORE, "12:00", CLOSED, id="before_open: not while it is open"),
+        pytest.param(
+            Hours(calendar("08:00-12:00 12:05-18:00"), before_open=timedelta(minutes=10)),
+            "11:57",
+            CLOSED,
+            id="before_open: not while the opening before goes on",
+        ),
+        pytest.param(
+            Hours(calendar("08:00-12:00 12:05-18:00"), before_open=timedelta(minutes=10)),
+            "12:01",
+            OPEN,
+            id="before_open: in a break",
+        ),
     ],
 )
 def test_hours_of_a_rule(hours: Hours, at: str, expected: Phase) -> None:
