@@ -341,9 +341,10 @@ class Evaluation:
                 return _Values(values, a.known & b.known & np.isfinite(values))
 
     def _parameter(self, name: str, rule: Rule) -> _Values:
-        if not any(name in override.params for override in rule.overrides):
+        alike = not any(name in override.params for override in rule.overrides)
+        if alike or not len((self._outer or (self,))[0]._snapshot):
             return _constant(rule.params[name])
-        if self._outer is not None:  # of an agent it is what its queue or group has
+        if self._outer is not None:  # of an agent it is what its queue or group has; of nobody's agent it is any
             outer, parents = self._outer
             whole = outer._parameter(name, rule)
             return _Values(whole.values[parents], whole.known[parents])
