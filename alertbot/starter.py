@@ -12,6 +12,7 @@ from alertbot.web.manifest import manifest
 CONFIG = """\
 # alertbot's configuration. `alertbot check` reads it and says what is wrong with it.
 # ${NAME} reads the environment, ${NAME:-default} with a default, ${file:/run/secrets/x} a file.
+# It is read at the start: restart alertbot after an edit. Rule files are read again by themselves.
 
 tenants:
   - name: main
@@ -67,8 +68,9 @@ def write_files(folder: Path) -> list[tuple[Path, bool]]:
         folder / "slack-manifest.json": json.dumps(manifest("/alertbot", None), indent=2) + "\n",
     }
     if not (folder / "rules").exists():
-        for path in sorted(shipped_rules().glob("*.yaml")):
-            files[folder / "rules" / path.name] = path.read_text(encoding="utf-8")
+        # Not their tests: those hold for the rules as they ship, and these are written to be changed.
+        for path in sorted([*shipped_rules().glob("*.yaml"), *shipped_rules().glob("optional/*.yaml")]):
+            files[folder / "rules" / path.relative_to(shipped_rules())] = path.read_text(encoding="utf-8")
     done = []
     for path, text in files.items():
         try:
