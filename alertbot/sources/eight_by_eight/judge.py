@@ -105,13 +105,10 @@ def _group_agents(
     groups = {**names.group_of, **table.groups}
     if not groups and len(table):
         return f"{noun} could not be read: {_why_no_groups(gathering)}"
-    chosen = set(harvest.listing.filter_ids) if harvest.listing.filter_name == GROUPS.filter else set()
     rows = [row for row, (_, agent) in enumerate(table.pairs) if agent in groups]
     strangers = len(table) - len(rows)
     if strangers:
         names.miss(AGENTS)
-    if chosen:
-        rows = [row for row in rows if groups[table.pairs[row][1]][0] in chosen]
     return snapshot_of(
         scope,
         noun,
