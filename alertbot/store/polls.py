@@ -159,7 +159,8 @@ class Recorder:
                 (self._tenant, scope, frame, _PRUNED_AT_ONCE),
             ).rowcount
         if done:
-            # Each layout that is in use has a key frame. The one that was in use last may be so again at this poll.
+            # Each layout that is in use has a key frame; the last one of a scope may be so again at this poll.
+            self._written = {scope: each for scope, each in self._written.items() if now - each.at <= self._keep}
             in_use = msgspec.json.encode([each.layout_id for each in self._written.values()]).decode()
             conn.execute(
                 "DELETE FROM recorded_layouts WHERE tenant = ?1 AND id NOT IN (SELECT value FROM json_each(?2)) "

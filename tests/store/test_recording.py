@@ -1,0 +1,346 @@
+"""The recording: what each poll saw comes back as it was, in the order of time, for as long as it is kept."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from alertbot.alerts.snapshot import Column, Presence, Snapshot
+from alertbot.errors import StoreError
+from alertbot.rules.catalogue import Scope
+from alertbot.store.packing import Frame, columns_of, pack, unpack
+from alertbot.store.polls import KEY_FRAME_EVERY
+from alertbot.store.sqlite import SqliteStore
+from alertbot.store.store import RecordedPoll, Store
+from tests.store.build import T0, assert_same_snapshot, at, poll, snapshot
+
+FOREVER = T0 + timedelta(days=400)
+QUEUE, AGENT = Scope.QUEUE, Scope.AGENT
+
+
+def queues(
+    second: int, *values: float | None, ids: Sequence[str] = ("1", "2", "3"), key: str = "waiting.rt"
+) -> Snapshot:
+    """Some queues, `second` seconds after T0, with one number each."""
+    presence = [Presence.NULL if value is None else Presence.PRESENT for value in values]
+    numbers = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+    column = Column(numbers, np.array(presence, dtype=np.uint8))
+    ids = tuple(ids)[: len(values)]
+    return Snapshot(QUEUE, at(second), ids, tuple(f"Queue {each}" for each in ids), {key: column})
+
+
+def record(store: Store, *snapshots: Snapshot, tenant: str = "acme", **more: object) -> None:
+    store.record(poll(now=snapshots[0].at, tenant=tenant, snapshots={each.scope: each for each in snapshots}, **more))
+
+
+def recorded(store: Store, since: int = -1_000_000, until: int = 10_000_000, **more: object) -> list[RecordedPoll]:
+    return list(store.polls("acme", at(since), at(until), **more))  # type: ignore[arg-type]
+
+
+def numbers(polls: Sequence[RecordedPoll], key: str = "waiting.rt") -> list[list[float]]:
+    return [each.snapshots[QUEUE].columns[key].values.tolist() for each in polls]
+
+
+# The contract, for each implementation.
+
+
+def test_nothing_was_recorded(store: Store) -> None:
+    """Before the first poll there is nothing to read."""
+    assert recorded(store) == []
+
+
+def test_a_poll_comes_back_as_it_was(store: Store) -> None:
+    """Numbers, words, what is missing and why, parents, and that it was partial."""
+    both = {QUEUE: snapshot(), AGENT: replace(snapshot(scope=AGENT), complete=True, problems=())}
+    store.record(poll(snapshots=both, failures={Scope.GROUP: "groups could not be read: 503"}))
+    (found,) = recorded(store)
+    assert found.at == T0
+    assert found.failures == {Scope.GROUP: "groups could not be read: 503"}
+    assert set(found.snapshots) == set(both)
+    for scope, expected in both.items():
+        assert_same_snapshot(found.snapshots[scope], expected)
+
+
+def test_polls_come_in_the_order_of_time(store: Store) -> None:
+    """From and until are both included; tenants have their own."""
+    for second in range(0, 150, 15):
+        record(store, queues(second, second, 2, None))
+    record(store, queues(30, 9, 9, 9), tenant="other")
+    assert [each.at for each in recorded(store)] == [at(second) for second in range(0, 150, 15)]
+    assert [row[0] for row in numbers(recorded(store, 30, 60))] == [30, 45, 60]
+    assert recorded(store, 31, 44) == []
+    assert numbers(list(store.polls("other", at(0), at(99)))) == [[9, 9, 9]]
+
+
+def test_a_poll_that_failed_is_remembered(store: Store) -> None:
+    """So that a replay goes the same way as what happened."""
+    record(store, queues(0, 1))
+    store.record(poll(now=at(15), failures={QUEUE: "no answer"}))
+    record(store, queues(30, 2))
+    assert [(dict(each.failures), len(each.snapshots)) for each in recorded(store)] == [
+        ({}, 1),
+        ({QUEUE: "no answer"}, 0),
+        ({}, 1),
+    ]
+
+
+def test_only_some_keys_are_read(store: Store) -> None:
+    """Of the scopes and keys that are asked for; one that was not recorded has no column."""
+    for second in (0, 15, 30):
+        more = replace(snapshot(at(second)), scope=AGENT)
+        record(store, snapshot(at(second)), more)
+    found = recorded(store, 15, 30, keys={QUEUE: frozenset({"status.rt", "never.rt"})})
+    assert [set(each.snapshots) for each in found] == [{QUEUE}, {QUEUE}]
+    for each in found:
+        assert set(each.snapshots[QUEUE].columns) == {"status.rt"}
+        whole = snapshot(each.at)
+        assert_same_snapshot(each.snapshots[QUEUE], replace(whole, columns={"status.rt": whole.columns["status.rt"]}))
+
+
+def test_entities_and_keys_come_and_go(store: Store) -> None:
+    """What was renamed, added or asked for anew is as it was at each poll, and what comes back is found again."""
+    seen = [
+        queues(0, 1, 2),
+        queues(15, 1, 2, 3),
+        replace(queues(30, 5, 6, 7), names=("A", "B", "C")),
+        queues(45, 1, 2),
+        queues(60, 8, 9, key="entered.today"),
+        queues(75),
+        queues(90, 3, 4),
+    ]
+    for each in seen:
+        record(store, each)
+    found = recorded(store)
+    assert len(found) == len(seen)
+    for one, expected in zip(found, seen, strict=True):
+        assert_same_snapshot(one.snapshots[QUEUE], expected)
+
+
+def test_reading_may_begin_anywhere(store: Store) -> None:
+    """Most polls are kept as what differs from the one before; reading finds where it has to begin."""
+    for index in range(3 * KEY_FRAME_EVERY):
+        record(store, queues(15 * index, index, index % 7, None if index % 5 == 0 else 4))
+    for first in (0, 1, KEY_FRAME_EVERY - 1, KEY_FRAME_EVERY, KEY_FRAME_EVERY + 1, 3 * KEY_FRAME_EVERY - 1):
+        found = numbers(recorded(store, 15 * first))
+        assert [row[0] for row in found] == list(range(first, 3 * KEY_FRAME_EVERY))
+
+
+def test_more_polls_than_are_read_at_once(store: Store) -> None:
+    """Reading goes on where it stopped, and what is recorded meanwhile is no trouble."""
+    for index in range(1100):
+        record(store, queues(15 * index, index))
+    reading = store.polls("acme", at(0), FOREVER)
+    first = next(reading)
+    record(store, queues(15 * 1100, 1100))
+    assert [row[0] for row in numbers([first, *reading])] == list(range(1101))
+
+
+def test_a_clock_that_is_set_back(store: Store) -> None:
+    """What was recorded of a time that is still to come makes way for what is seen now."""
+    for second in (0, 15, 30, 45):
+        record(store, queues(second, second))
+    record(store, queues(20, 99))
+    record(store, queues(35, 98))
+    assert [(each.at, row[0]) for each, row in zip(recorded(store), numbers(recorded(store)), strict=True)] == [
+        (at(0), 0),
+        (at(15), 15),
+        (at(20), 99),
+        (at(35), 98),
+    ]
+
+
+def test_latest_is_there_beside_the_recording(store: Store) -> None:
+    """The last snapshot of a scope, also after a poll in which it failed."""
+    record(store, queues(0, 1))
+    record(store, queues(15, 2))
+    store.record(poll(now=at(30), failures={QUEUE: "no answer"}))
+    assert_same_snapshot(store.latest("acme")[QUEUE], queues(15, 2))
+
+
+# SQLite.
+
+
+def test_a_restart_goes_on(path: Path) -> None:
+    """What another process wrote is read, and what comes after a start can be read by itself."""
+    for index in range(5):
+        with closing(SqliteStore(path)) as store:
+            record(store, queues(15 * index, index))
+            record(store, queues(15 * index + 5, index, 7, None))
+    with closing(SqliteStore(path)) as store:
+        assert [row[0] for row in numbers(recorded(store))] == [index // 2 for index in range(10)]
+        assert [row[0] for row in numbers(recorded(store, 20))] == [1, 2, 2, 3, 3, 4, 4]
+
+
+def test_nothing_is_kept_where_nothing_is_to_be_kept(path: Path) -> None:
+    """`record.keep: 0s`: no polls, but the latest."""
+    with closing(SqliteStore(path, keep_polls=timedelta(0))) as store:
+        record(store, queues(0, 1))
+        assert recorded(store) == []
+        assert len(store.latest("acme")) == 1
+
+
+def test_a_transaction_that_fails_leaves_the_recording_whole(path: Path) -> None:
+    """The poll after one that could not be written differs from the last one that was."""
+    with closing(SqliteStore(path, busy_timeout=0.05)) as store:
+        record(store, queues(0, 1, 5, 9))
+        record(store, queues(15, 2, 5, 9))
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(StoreError):
+                record(store, queues(30, 30, 31, 32))
+            other.execute("ROLLBACK")
+        record(store, queues(45, 3, 5, 9))
+        assert numbers(recorded(store)) == [[1, 5, 9], [2, 5, 9], [3, 5, 9]]
+
+
+def _count(path: Path, table: str) -> int:
+    with closing(sqlite3.connect(path)) as conn:
+        return int(conn.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+
+
+def test_what_is_too_old_is_let_go(path: Path) -> None:
+    """At most forty polls more than `keep` are there, all that is kept can be read, and layouts go with their polls."""
+    keep = timedelta(hours=1)
+    with closing(SqliteStore(path, keep_polls=keep, synchronous="NORMAL")) as store:
+        for index in range(1000):
+            ids = ("1", "2", "3") if index < 300 else ("1", "2", "4")
+            snapshots = [queues(15 * index, index, 2, 3, ids=ids)]
+            if index < 400:
+                snapshots.append(replace(queues(15 * index, index), scope=AGENT))
+            record(store, *snapshots)
+        newest = 15 * 999
+        kept = recorded(store)
+        assert [row[0] for row in numbers(kept)] == list(range(1000 - len(kept), 1000))
+        oldest = at(newest) - kept[0].at
+        prune_and_key_frame = timedelta(minutes=10) + KEY_FRAME_EVERY * timedelta(seconds=15)
+        assert keep <= oldest <= keep + prune_and_key_frame
+        assert {scope for each in kept for scope in each.snapshots} == {QUEUE}  # agents are not asked for any more
+    assert _count(path, "recorded_layouts") == 1
+    assert _count(path, "recorded_polls") == len(kept)
+
+
+def test_a_long_pause_is_pruned_a_little_at_a_time(path: Path) -> None:
+    """After a month without polls none of them takes long, and in the end all that is too old is gone."""
+    with closing(SqliteStore(path, keep_polls=timedelta(days=30), synchronous="NORMAL")) as store:
+        for index in range(1200):
+            record(store, queues(index, index))
+    with closing(SqliteStore(path, keep_polls=timedelta(minutes=1), synchronous="NORMAL")) as store:
+        sizes = []
+        for index in range(5):
+            record(store, queues(86_400 + index, index))
+            sizes.append(_count(path, "recorded_polls"))
+        assert sizes[0] > 600
+        assert sizes[-1] < 100
+        assert [row[0] for row in numbers(recorded(store, 86_400))] == [0, 1, 2, 3, 4]
+
+
+def test_a_damaged_recording_is_said_to_be_one(path: Path) -> None:
+    """A row that cannot be understood is a StoreError and names the poll; the rest of the store works."""
+    with closing(SqliteStore(path)) as store:
+        record(store, queues(0, 1))
+        with closing(sqlite3.connect(path)) as conn:
+            conn.execute("UPDATE recorded_polls SET packed = x'00'")
+            conn.commit()
+        with pytest.raises(StoreError, match="the recording of queue at 2026-"):
+            recorded(store)
+        assert len(store.latest("acme")) == 1
+
+
+# Packing.
+
+SLOW_IS_FINE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+ANY = (
+    st.floats()
+    | st.integers(-(2**60), 2**60).map(float)
+    | st.integers(0, 100).map(lambda each: each / 100)
+    | st.integers(0, 5).map(float)
+    | st.sampled_from([-0.0, 1e300, 2.0**53, 1.7e12, 0.8333333333333334])
+)
+TEXTS = st.text(max_size=3) | st.sampled_from(["OnBreak", "Busy"])
+
+
+@st.composite
+def series(draw: st.DrawFn) -> list[dict[str, Column]]:
+    """Polls of the same keys and entities; most values as they were."""
+    size = draw(st.integers(0, 4))
+    kinds = {name: draw(st.booleans()) for name in draw(st.lists(st.sampled_from("abcd"), unique=True))}
+    polls: list[dict[str, Column]] = []
+    for _ in range(draw(st.integers(1, 5))):
+        columns = {}
+        for name, text in kinds.items():
+            if polls and draw(st.booleans()):
+                columns[name] = polls[-1][name]
+                continue
+            presence = draw(st.lists(st.sampled_from([0, 0, 0, 1, 2, 3, 4]), min_size=size, max_size=size))
+            cells = draw(st.lists(TEXTS if text else ANY, min_size=size, max_size=size))
+            missing = "" if text else np.nan
+            values = np.empty(size, dtype=np.object_ if text else np.float64)
+            values[:] = [cell if there == 0 else missing for cell, there in zip(cells, presence, strict=True)]
+            columns[name] = Column(values, np.array(presence, dtype=np.uint8))
+        polls.append(columns)
+    return polls
+
+
+@SLOW_IS_FINE
+@given(polls=series(), data=st.data())
+def test_what_is_packed_comes_back_to_the_bit(polls: list[dict[str, Column]], data: st.DataObject) -> None:
+    """Any numbers, NaN and infinite ones too, any words, and why a value is missing."""
+    layout = {name: column.is_text for name, column in polls[0].items()}
+    size = len(next(iter(polls[0].values())).values) if layout else 3
+    wanted = data.draw(st.none() | st.frozensets(st.sampled_from("abcd")))
+    written: Frame | None = None
+    read: Frame | None = None
+    for columns in polls:
+        packed, written = pack(columns, written)
+        read = unpack(packed, layout, size, read, wanted)
+        found = columns_of(read)
+        assert set(found) == {name for name in layout if wanted is None or name in wanted}
+        for name, column in found.items():
+            assert column.presence.tolist() == columns[name].presence.tolist()
+            if column.is_text:
+                assert column.values.tolist() == columns[name].values.tolist()
+            else:
+                assert column.values.tobytes() == _one_nan(columns[name]).tobytes()
+
+
+def _one_nan(column: Column) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """A NaN for what is missing is any NaN; one that came is kept to the bit."""
+    return np.where(column.presence == 0, column.values, np.nan)
+
+
+def _day(rows: int = 200, polls: int = 400) -> Iterator[dict[str, Column]]:
+    """Queues as they are: counts that move now and then, waits that grow, a share of calls."""
+    random = np.random.default_rng(5)
+    present = np.zeros(rows, dtype=np.uint8)
+    waiting = random.integers(0, 9, rows)
+    since = random.integers(0, 90_000, rows)
+    for _ in range(polls):
+        moved = random.random(rows) < 0.1
+        waiting = np.where(moved, random.integers(0, 9, rows), waiting)
+        since = np.where(moved, random.integers(0, 15_000, rows), since + 15_000)
+        share = np.round(waiting / 9, 4)
+        yield {
+            "waiting.rt": Column(waiting.astype(np.float64), present),
+            "interactionsLongestWaitInQueue.rt": Column(since.astype(np.float64), present),
+            "slaPercentage.int-30m": Column(share, present),
+        }
+
+
+def test_a_poll_takes_few_bytes() -> None:
+    """Numbers that move little from poll to poll take about a bit or two each, and a tenth of what they are raw."""
+    written: Frame | None = None
+    sizes = []
+    for columns in _day():
+        packed, written = pack(columns, written)
+        sizes.append(len(packed))
+    raw = 200 * 3 * 8
+    assert sum(sizes) / len(sizes) < raw / 10
