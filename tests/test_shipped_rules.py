@@ -3,32 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from alertbot import poll
+from alertbot.alerts.alert import NoticeKind, State
 from alertbot.alerts.evaluate import Truth, evaluate
 from alertbot.alerts.snapshot import Column, Presence, Snapshot
+from alertbot.alerts.trial import Moment, Outcome, run_case
+from alertbot.cli import main
 from alertbot.reloader import load_rules
 from alertbot.rules.catalogue import Scope, ValueType, catalogue
+from alertbot.rules.parse_cases import parse_cases
 from alertbot.rules.rule import Level, Rule
+from alertbot.rules.series import Sample
+from alertbot.rules.tree import Window, walk
+from alertbot.simulator.server import SimulatorOptions, serve
+from alertbot.sources.eight_by_eight import EightByEight
+from alertbot.store.sqlite import SqliteStore
+from tests.simulator.kit import HandClock
 
 FOLDER = Path(__file__).parent.parent / "rules"
 RULES = load_rules([FOLDER])
+OPTIONAL = load_rules([FOLDER / "optional"])
 WAIT, WAITING, ENTERED = "interactionsLongestWaitInQueue.rt", "interactionsWaitInQueue.rt", "entered.int-30m"
 SLA, ABANDONED, ABANDONED_SHARE = "slaPercentage.int-30m", "abandoned.int-30m", "abandonedPercentage.int-30m"
 ENABLED, ELIGIBLE, IDLE = "enabled.rt", "eligible.rt", "availableIdle.rt"
+DIVERTED_SHARE = "divertedPercentage.int-30m"
+SHORT, SHORT_SHARE = "shortAbandoned.int-30m", "shortAbandonedPercentage.int-30m"
+MISSED = "rejectTimeout.int-30m.inQueue"
 STATUS, ON_STATUS = "status.rt", "timeOnStatus.rt"
 
 Values = Mapping[str, float | str | None]
 
 NIGHT: Values = {
-    **dict.fromkeys([WAIT, WAITING, ENTERED, ABANDONED, ENABLED, ELIGIBLE, IDLE], 0.0),
-    **dict.fromkeys([SLA, ABANDONED_SHARE]),  # 8x8 gives null where nobody called
+    **dict.fromkeys([WAIT, WAITING, ENTERED, ABANDONED, SHORT, ENABLED, ELIGIBLE, IDLE], 0.0),
+    **dict.fromkeys([SLA, ABANDONED_SHARE, DIVERTED_SHARE, SHORT_SHARE]),  # 8x8 gives null where nobody called
 }
-CALM: Values = {**NIGHT, ENTERED: 6.0, ENABLED: 4.0, ELIGIBLE: 4.0, IDLE: 3.0, SLA: 1.0, ABANDONED_SHARE: 0.0}
+CALM: Values = {
+    **NIGHT,
+    DIVERTED_SHARE: 0.05,
+    SHORT_SHARE: 0.0,
+    ENTERED: 6.0,
+    ENABLED: 4.0,
+    ELIGIBLE: 4.0,
+    IDLE: 3.0,
+    SLA: 1.0,
+    ABANDONED_SHARE: 0.0,
+}
 BUSY: Values = {**CALM, ENTERED: 80.0, IDLE: 0.0, ELIGIBLE: 12.0, ENABLED: 14.0, WAITING: 1.0, WAIT: 9_000.0, SLA: 0.9}
 
 
@@ -76,10 +105,31 @@ def test_the_ones_that_were_promised_are_there() -> None:
         "service-level",
         "abandon-rate",
         "long-break",
+        "long-offline",
+        "long-interaction",
+        "missed-offers",
+        "many-on-break",
+        "diverted-share",
+        "short-abandons",
+    }
+    assert {rule.id for rule in OPTIONAL.rules} >= {
+        "wait-over-sla-time",
+        "waiting-per-agent",
+        "below-sla-target",
+        "occupancy",
+        "group-nobody-idle",
+        "several-long-breaks",
+        "long-wrap-up",
+        "stranded-after-close",
+        "not-staffed-before-opening",
+        "all-lines-silent",
+        "handle-time-drift",
+        "volume-drop",
+        "volume-surge",
     }
 
 
-@pytest.mark.parametrize("rule", RULES.rules, ids=lambda rule: rule.id)
+@pytest.mark.parametrize("rule", [*RULES.rules, *OPTIONAL.rules], ids=lambda rule: rule.id)
 def test_a_rule_says_why_and_goes_to_the_default_channel(rule: Rule) -> None:
     """A comment stands above it, its end is written down, and no channel is named."""
     lines = Path(rule.origin.file).read_text(encoding="utf-8").splitlines()
@@ -116,6 +166,9 @@ BAD_DAYS: dict[str, tuple[Values, dict[str, Level]]] = {
     "one of two callers too late": ({**CALM, ENTERED: 2.0, SLA: 0.5}, {}),
     "callers hang up": ({**BUSY, ABANDONED: 8.0, ABANDONED_SHARE: 0.1}, {"abandon-rate": Level.WARNING}),
     "many hang up": ({**BUSY, ABANDONED: 16.0, ABANDONED_SHARE: 0.2}, {"abandon-rate": Level.CRITICAL}),
+    "a third is sent elsewhere": ({**BUSY, DIVERTED_SHARE: 0.33}, {"diverted-share": Level.WARNING}),
+    "most are sent elsewhere": ({**BUSY, DIVERTED_SHARE: 0.6}, {"diverted-share": Level.CRITICAL}),
+    "callers hang up at once": ({**BUSY, SHORT: 20.0, SHORT_SHARE: 0.25}, {"short-abandons": Level.WARNING}),
     "two of twenty hang up": ({**CALM, ENTERED: 20.0, ABANDONED: 2.0, ABANDONED_SHARE: 0.1}, {}),
     "one of two hangs up": ({**CALM, ENTERED: 2.0, ABANDONED: 1.0, ABANDONED_SHARE: 0.5}, {}),
 }
@@ -127,16 +180,167 @@ def test_a_queue_in_trouble(values: Values, levels: Mapping[str, Level]) -> None
     assert true_levels(Scope.QUEUE, values) == levels
 
 
+MINUTE = 60_000.0
 AGENTS: dict[str, tuple[Values, dict[str, Level]]] = {
-    "on a short break": ({STATUS: "OnBreak", ON_STATUS: 900_000.0}, {}),
-    "on a long break": ({STATUS: "OnBreak", ON_STATUS: 1_801_000.0}, {"long-break": Level.WARNING}),
-    "spelt otherwise": ({STATUS: "onBreak", ON_STATUS: 1_801_000.0}, {"long-break": Level.WARNING}),
-    "long gone home": ({STATUS: "LoggedOut", ON_STATUS: 86_400_000.0}, {}),
-    "long on a call": ({STATUS: "Handling", ON_STATUS: 3_600_000.0}, {}),
+    "on a short break": ({STATUS: "OnBreak", ON_STATUS: 15 * MINUTE}, {}),
+    "on a long break": ({STATUS: "OnBreak", ON_STATUS: 31 * MINUTE}, {"long-break": Level.WARNING}),
+    "spelt otherwise": ({STATUS: "onBreak", ON_STATUS: 31 * MINUTE}, {"long-break": Level.WARNING}),
+    "long gone home": ({STATUS: "LoggedOut", ON_STATUS: 1440 * MINUTE, MISSED: 9.0}, {}),
+    "on a long call": ({STATUS: "Handling", ON_STATUS: 40 * MINUTE}, {}),
+    "on a very long call": ({STATUS: "Handling", ON_STATUS: 46 * MINUTE}, {"long-interaction": Level.WARNING}),
+    "offline for a while": ({STATUS: "WorkingOffline", ON_STATUS: 50 * MINUTE}, {}),
+    "offline for long": ({STATUS: "WorkingOffline", ON_STATUS: 61 * MINUTE}, {"long-offline": Level.WARNING}),
+    "lets it ring": ({STATUS: "Available", ON_STATUS: MINUTE, MISSED: 3.0}, {"missed-offers": Level.WARNING}),
+    "never answers": ({STATUS: "Available", ON_STATUS: MINUTE, MISSED: 7.0}, {"missed-offers": Level.CRITICAL}),
+    "a status nobody knows": ({STATUS: "Zzz", ON_STATUS: 900 * MINUTE}, {}),
 }
 
 
 @pytest.mark.parametrize(("values", "levels"), AGENTS.values(), ids=AGENTS)
 def test_an_agent(values: Values, levels: Mapping[str, Level]) -> None:
+    values = {MISSED: 0.0, **values}
     assert true_levels(Scope.AGENT, values) == levels
-    assert is_clear("long-break", values) is not (values[STATUS] in ("OnBreak", "onBreak"))
+    assert not any(is_clear(rule_id, values) for rule_id in levels)
+
+
+# The ones to copy, and the tests of all
+
+
+def test_there_is_a_whole_set() -> None:
+    """At least twenty, each id once, so that all of them can run together."""
+    ids = [rule.id for rule in (*RULES.rules, *OPTIONAL.rules)]
+    assert len(ids) == len(set(ids)) >= 20
+
+
+@pytest.mark.parametrize("file", sorted((FOLDER / "optional").glob("*.yaml")), ids=lambda file: file.name)
+def test_an_optional_file_can_be_copied_by_itself(file: Path, tmp_path: Path) -> None:
+    """It parses alone, and beside the shipped ones: it needs no other file, and takes no id of theirs."""
+    alone = load_rules([file])
+    together = load_rules([*sorted(FOLDER.glob("*.yaml")), file])
+    assert len(together.rules) == len(RULES.rules) + len(alone.rules)
+
+
+@pytest.mark.parametrize("rule", RULES.rules, ids=lambda rule: rule.id)
+def test_nobody_has_to_write_hours_first(rule: Rule) -> None:
+    """Who has just begun has no calendar, and no week of records: what is switched on needs neither."""
+    assert rule.during is None
+    assert rule.outside is None
+    assert not any(isinstance(node, Window) for each in (*rule.levels,) for node in walk(each.when))
+
+
+@cache
+def outcomes() -> tuple[Outcome, ...]:
+    """All rule tests, run, but for what they expect of cards: `alertbot test` below draws those."""
+    found = []
+    for folder, rules in ((FOLDER, RULES), (FOLDER / "optional", OPTIONAL)):
+        files = {path.as_posix(): path.read_bytes() for path in sorted((folder / "tests").glob("*.yaml"))}
+        for case in parse_cases(files, rules):
+            expect = tuple(replace(each, card=None) for each in case.expect)
+            found.append(run_case(replace(case, expect=expect), rules))
+    return tuple(found)
+
+
+def moments_of(rule: Rule) -> list[list[Moment]]:
+    """The moments of each test of a rule, entity by entity."""
+    return [
+        [moment for moment in outcome.moments if moment.subject is subject]
+        for outcome in outcomes()
+        if outcome.case.rule == rule.id
+        for subject in outcome.case.subjects
+    ]
+
+
+ALL = (*RULES.rules, *OPTIONAL.rules)
+
+
+@pytest.mark.parametrize("rule", ALL, ids=lambda rule: rule.id)
+def test_every_rule_has_its_tests(rule: Rule) -> None:
+    """One entity for which it fires at each level and ends, one for which it never fires, and one without data."""
+    seen = moments_of(rule)
+    fired = {moment.level for moments in seen for moment in moments if moment.state == State.FIRING}
+    assert fired == {each.level for each in rule.levels}
+    assert any(
+        before.state in (State.FIRING, State.RECOVERING) and after.state == State.INACTIVE
+        for moments in seen
+        for before, after in pairwise(moments)
+    )
+    assert any(all(moment.state != State.FIRING for moment in moments) for moments in seen)
+    assert any(None in values_of(moment) for moments in seen for moment in moments)
+
+
+def values_of(moment: Moment) -> list[Sample]:
+    """The values of an entity after a poll, those of its agents too."""
+    own = list(moment.samples.values())
+    return own + [series.samples[0] for agent in moment.subject.agents for series in agent.series]
+
+
+@pytest.mark.parametrize("rule", [rule for rule in ALL if rule.during or rule.outside], ids=lambda rule: rule.id)
+def test_hours_are_tested(rule: Rule) -> None:
+    """Some poll is outside of them, and one inside."""
+    idle = {moment.idle for moments in moments_of(rule) for moment in moments}
+    assert {"outside the hours of the rule", ""} <= idle
+
+
+@pytest.mark.parametrize("rule", [rule for rule in ALL if rule.guard], ids=lambda rule: rule.id)
+def test_guards_are_tested(rule: Rule) -> None:
+    """Some poll decides nothing because of it."""
+    assert any("the guard is not true" in moment.idle for moments in moments_of(rule) for moment in moments)
+
+
+@pytest.mark.parametrize(
+    ("rule", "name"), [(rule, name) for rule in ALL for name in rule.params], ids=lambda each: getattr(each, "id", each)
+)
+def test_a_changed_threshold_is_noticed(rule: Rule, name: str) -> None:
+    """Ten times as much, or a tenth: some test of the rule fails. So its tests hold it to the numbers it has."""
+    rules = RULES if rule in RULES.rules else OPTIONAL
+    cases = [outcome.case for outcome in outcomes() if outcome.case.rule == rule.id]
+    for factor in (10, 0.1):
+        value = rule.params[name].value
+        assert isinstance(value, float | int)
+        params = {**rule.params, name: replace(rule.params[name], value=value * factor)}
+        changed = replace(rules, rules=tuple(replace(r, params=params) if r is rule else r for r in rules.rules))
+        if not all(run_case(case, changed).passed for case in cases):
+            return
+    pytest.fail(f"no test of {rule.id} depends on ${name}")
+
+
+# Whole days on the simulated centre
+
+
+@pytest.mark.parametrize(
+    ("scenario", "seed", "minutes", "most"),
+    [("demo", seed, 20, 8) for seed in (1, 2, 3)] + [("quiet", 1, 60, 0)],
+    ids=["demo 1", "demo 2", "demo 3", "a quiet hour"],
+)
+def test_the_demo_is_telling_and_calm(scenario: str, seed: int, minutes: int, most: int) -> None:
+    """One rush: a long wait is told, and few cards in all. On a quiet day not one."""
+    clock = HandClock(datetime(2026, 3, 2, 10, 0, tzinfo=UTC))
+    store, cards = SqliteStore(":memory:"), 0
+    with serve(SimulatorOptions(clock=clock, seed=seed, scenario=scenario)) as centre:
+        options = centre.options
+        source = EightByEight(
+            "demo", centre.base_url, centre.token_url, options.api_key, options.api_secret, max_requests_per_minute=6000
+        )
+        for _ in range(minutes * 2):
+            polled = poll.run(
+                "demo", source, store, RULES, default_channel="#a", refresh=timedelta(minutes=1), now=clock()
+            )
+            assert polled.good, polled.problems
+            cards += sum(notice.kind is NoticeKind.CARD for notice in polled.notices)
+            clock.forward(seconds=30)
+        source.close()
+    told = {
+        alert.key.rule for alert in (*store.ended(clock.now - timedelta(days=1)), *store.alerts()) if alert.fired_at
+    }
+    store.close()
+    assert cards <= most
+    assert ("longest-wait" in told) is (scenario == "demo")
+
+
+def test_all_rule_tests_pass(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As people run them, cards included."""
+    monkeypatch.delenv("ALERTBOT_CONFIG", raising=False)
+    with suppress(SystemExit):
+        main(["test", str(FOLDER)])
+    assert f"{len(outcomes())} rule tests passed" in capsys.readouterr().out
+    assert len(outcomes()) > 60
