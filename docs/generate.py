@@ -27,6 +27,9 @@ from alertbot.config import config_schema
 from alertbot.notify.console import ConsoleNotifier
 from alertbot.notify.notifier import LineView
 from alertbot.notify.render import sample_cards
+from alertbot.rules.catalogue import ValueType
+from alertbot.rules.fields import RULE_KEYS
+from alertbot.rules.functions import FUNCTIONS, Function
 from alertbot.rules.rule import Level
 from alertbot.simulator.scenario import load_scenario, shipped_scenarios
 
@@ -110,12 +113,41 @@ def scenarios() -> str:
     )
 
 
+def rule_keys() -> str:
+    """Every key of a rule."""
+    rows = ((f"`{each.name}`", "yes" if each.default else "", each.help) for each in RULE_KEYS)
+    return table(("key", "in `defaults`", "what"), rows)
+
+
+def functions() -> str:
+    """The functions of conditions."""
+
+    def takes(function: Function) -> str:
+        if not function.types:
+            return "agents"
+        return "any key" if set(function.types) == set(ValueType) else ", ".join(function.types)
+
+    def gives(function: Function) -> str:
+        changed = {kind: result for kind, result in function.types.items() if result is not kind}
+        if not function.types or set(function.types.values()) == {ValueType.COUNT}:
+            return "count"
+        return "; ".join(["as the key", *(f"of a {kind} a {result}" for kind, result in changed.items())])
+
+    rows = (
+        (f"`{each.name}({each.arguments})`", takes(each), gives(each), each.help, f"`{each.example}`")
+        for each in FUNCTIONS.values()
+    )
+    return table(("function", "of", "gives", "what", "such as"), rows)
+
+
 BLOCKS: Mapping[str, Callable[[], str]] = {
     "commands": commands,
     "subcommands": subcommands,
     "settings": settings,
     "states": states,
     "scenarios": scenarios,
+    "rule_keys": rule_keys,
+    "functions": functions,
 }
 
 
