@@ -69,7 +69,7 @@ _ROWS = (
         "KEY, WINDOW",
         Reads.WINDOW,
         "The samples added up, one a poll.",
-        "sum(alerting.rt, 5m) > 40",
+        "sum(interactionsWaitInQueue.rt, 5m) > 100",
         _AMOUNTS,
     ),
     Function(

@@ -516,6 +516,24 @@ def test_a_refusal_names_what_to_write_instead(scope: Scope, marked: str, messag
     assert (mistake.start, mistake.end) == (start, end)
 
 
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_examples_of_the_functions_can_be_read(name: str) -> None:
+    """They are what people are told to write."""
+    example = FUNCTIONS[name].example
+    scopes = [scope for scope in (Scope.QUEUE, Scope.AGENT) if _reads(example, scope)]
+    assert scopes
+    tree = read(example, scopes[0])
+    assert any(isinstance(node, Count) or (isinstance(node, Window) and node.function == name) for node in walk(tree))
+
+
+def _reads(text: str, scope: Scope) -> bool:
+    try:
+        read(text, scope)
+    except BadExpression:
+        return False
+    return True
+
+
 def test_all_type_errors_come_at_once() -> None:
     """In the order of the text; a part that is wrong does not make what holds it wrong again."""
     text = f"{WAIT.key} > 120 and (not {SLA.key} < 80 or (wrong.rt + 1) * 2 > 5s) and $nobody > mean(x.rt, 1m)"

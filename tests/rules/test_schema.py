@@ -44,6 +44,8 @@ SEEN_BY_SCHEMA = [
     "list-at-root",
     "match-as-list",
     "mention-at-sign",
+    "overrides",
+    "overrides-as-mapping",
     "no-data-unknown",
     "no-levels",
     "no-rules",
