@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -313,6 +313,7 @@ class App:
             {tenant.name: tenant.rules for tenant in self.tenants},
             self.clock(),
             on_disk=self.live.on_disk(),
+            pasts={tenant.name: tenant.past for tenant in self.tenants},
             problems=tuple(problem for problem in problems if problem),
         )
 
@@ -586,10 +587,11 @@ def make_view(
     *,
     on_disk: Mapping[str, str] | None = None,
     problems: tuple[str, ...] = (),
+    pasts: Mapping[str, Past | None] | None = None,
 ) -> View:
     """What answers may look at, from the store and the rules: the same for the slash command and for `ask`.
 
-    `on_disk`: by tenant, what to say of rule files that are not what runs.
+    `on_disk`: by tenant, what to say of rule files that are not what runs. `pasts`: by tenant, for `why`.
     """
     tenants, versions = [], []
     for tenant in settings.tenants:
@@ -604,7 +606,7 @@ def make_view(
                 (on_disk or {}).get(tenant.name, ""),
             )
         )
-        tenants.append(_tenant_view(stored, store))
+        tenants.append(replace(_tenant_view(stored, store), past=(pasts or {}).get(tenant.name)))
     every = {rule.id: rule for ruleset in rules.values() for rule in ruleset.rules}
     alerts = store.alerts()
     shadow_rules = [rule.id for rule in every.values() if rule.shadow]

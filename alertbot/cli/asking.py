@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import getpass
+from datetime import datetime
 from typing import Annotated
 
 import typer
 
 from alertbot import logs
+from alertbot.alerts.past import Past, remember
 from alertbot.app import change, make_view, open_store, parser, rule_paths
 from alertbot.cli.shell import PROBLEM, Config, cli
 from alertbot.cli.show import show_reply
 from alertbot.clock import wall_clock
 from alertbot.commands.answers import answer, settle
 from alertbot.commands.command import Asker, parse
-from alertbot.config import config_path, load
+from alertbot.commands.find import find_rules
+from alertbot.config import Settings, config_path, load
 from alertbot.live_rules import rules_that_run
+from alertbot.rules.rule import RuleSet
+from alertbot.store.store import Store
 
 
 @cli.command()
@@ -31,7 +36,13 @@ def ask(
         asker = Asker(user=getpass.getuser(), local=True)
         now = wall_clock()
         rules, on_disk = rules_that_run(rule_paths(settings), store, parser(settings))
-        reply = answer(make_view(settings, store, rules, now, on_disk=on_disk), parse(text), asker, now)
+        command = parse(text)
+        pasts = {}
+        if command.name == "why" and command.args:  # the one answer that looks back
+            wanted = find_rules([rule for each in rules.values() for rule in each.rules], command.args[0])
+            pasts = _pasts(settings, store, RuleSet(tuple(wanted)), now)
+        view = make_view(settings, store, rules, now, on_disk=on_disk, pasts=pasts)
+        reply = answer(view, command, asker, now)
         if reply.wish:
             result, alert = change(store, reply.wish, asker, now)
             reply = settle(reply.wish, result, alert, asker, now=now, timezone=settings.timezone)
@@ -40,3 +51,16 @@ def ask(
     show_reply(reply)
     if reply.problem:
         raise typer.Exit(PROBLEM)
+
+
+def _pasts(settings: Settings, store: Store, rules: RuleSet, now: datetime) -> dict[str, Past | None]:
+    """What these rules look back at, as it was recorded, by tenant."""
+    windows = rules.windows()
+    if not windows:
+        return {}
+    found: dict[str, Past | None] = {}
+    for tenant in settings.tenants:
+        past = Past(tenant.poll_every, windows)
+        polls = store.polls(tenant.name, now - past.longest, now, past.keys)
+        found[tenant.name] = remember(past, (poll.snapshots for poll in polls))
+    return found

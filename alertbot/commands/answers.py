@@ -16,9 +16,10 @@ from zoneinfo import ZoneInfo
 from alertbot.alerts.alert import Alert, State
 from alertbot.commands.changes import acknowledge, settle, unacknowledge
 from alertbot.commands.command import SHADOW_DAYS, Asker, Command, Line, Reply, Table, View
-from alertbot.commands.find import fold, nearest
+from alertbot.commands.find import find_rules, fold, nearest
 from alertbot.commands.hours import hours, moved
 from alertbot.commands.live import entity
+from alertbot.commands.why import why
 from alertbot.commands.wording import (
     MOST_ALERTS,
     MOST_NAMES,
@@ -181,7 +182,7 @@ def _rules(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
             )
         )
     wanted = " ".join(command.args)
-    found = _find_rules(rules, wanted)
+    found = find_rules(rules, wanted)
     if len(found) == 1:
         return Reply(tuple(_what_it_says(view, found[0], now)))
     if found:
@@ -190,18 +191,6 @@ def _rules(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
     near = nearest(wanted, [(name, rule.id) for rule in rules for name in (rule.id, rule.title)])
     hint = f"Did you mean {' or '.join(dict.fromkeys(near))}?" if near else f"{view.command} rules lists them."
     return problem(f"There is no rule {echo(wanted)}.", hint)
-
-
-def _find_rules(rules: tuple[Rule, ...], wanted: str) -> list[Rule]:
-    text = fold(wanted)
-    for tier in (
-        lambda name: name == text,
-        lambda name: name.startswith(text),
-        lambda name: text in name,
-    ):
-        if found := [rule for rule in rules if tier(fold(rule.id)) or tier(fold(rule.title))]:
-            return found
-    return []
 
 
 def _open_of(view: View, rule: Rule) -> int:
@@ -308,6 +297,10 @@ def _hours(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
     return hours(view, command, now)
 
 
+def _why(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
+    return why(view, command, now)
+
+
 def _ack(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
     return acknowledge(view, command, asker)
 
@@ -330,6 +323,7 @@ COMMANDS: tuple[Subcommand, ...] = (
     Subcommand("agent", "agent NAME", "An agent's values now, and their alerts.", partial(_entity, Scope.AGENT)),
     Subcommand("rules", "rules [id]", "What is watched; with an id, what that rule says.", _rules),
     Subcommand("hours", "hours [NAME]", "Opening hours: open or closed now, and when that changes.", _hours),
+    Subcommand("why", "why RULE NAME", "The last decision about that entity, term by term, with values.", _why),
     Subcommand("ack", "ack ID [note]", "Take an alert: who has it is shown to all on its card.", _ack),
     Subcommand("unack", "unack ID", "Give an alert back.", _unack),
 )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from alertbot.alerts.alert import Alert
+from alertbot.alerts.past import Past
 from alertbot.alerts.snapshot import Snapshot
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.rule import Level, RuleSet
@@ -22,6 +23,7 @@ class TenantView:
     error: str  # why the last poll was not good; "" when it was
     snapshots: Mapping[Scope, Snapshot] = field(default_factory=dict)
     next_try_at: datetime | None = None  # where it is not polled at its usual pace
+    past: Past | None = None  # up to the last poll, for windows; None: they are unknown
 
 
 SHADOW_DAYS = 7

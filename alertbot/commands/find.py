@@ -11,6 +11,7 @@ from typing import TypeVar
 from alertbot.alerts.snapshot import Snapshot
 from alertbot.commands.command import TenantView
 from alertbot.rules.catalogue import Scope
+from alertbot.rules.rule import Rule
 
 _T = TypeVar("_T")
 
@@ -76,6 +77,19 @@ def _tiers(known: Sequence[Entity], name: str) -> list[Entity]:
     for tier in tiers:
         found = [each for each, text in folded if tier(each, text)]
         if found:
+            return found
+    return []
+
+
+def find_rules(rules: Iterable[Rule], wanted: str) -> list[Rule]:
+    """The rules that a word means, by id or title: the first of exact, prefix, part that has any."""
+    known, text = list(rules), fold(wanted)
+    for tier in (
+        lambda name: name == text,
+        lambda name: name.startswith(text),
+        lambda name: text in name,
+    ):
+        if found := [rule for rule in known if tier(fold(rule.id)) or tier(fold(rule.title))]:
             return found
     return []
 

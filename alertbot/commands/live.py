@@ -47,11 +47,11 @@ def entity(view: View, command: Command, scope: Scope, now: datetime) -> Reply:
         return _nothing_known(view, scope)
     ask = f"{view.command} {scope} NAME"
     if not name:
-        names = sorted({_named(each, view) for each in known}, key=str.casefold)
+        names = sorted({named(each, view) for each in known}, key=str.casefold)
         return problem(f"Which {scope}? {ask}", f"{count(len(names), 'name')}: {listed(names)}")
     found = find(known, name)
     if not found:
-        near = [_named(each, view) for each in nearest(name, ((each.name, each) for each in known))]
+        near = [named(each, view) for each in nearest(name, ((each.name, each) for each in known))]
         asked = f"No {scope} is called {echo(name)}."
         if near:
             return problem(asked, f"Did you mean {' or '.join(near)}?")
@@ -68,12 +68,18 @@ def _nothing_known(view: View, scope: Scope) -> Reply:
     return problem(f"No {scope} was seen so far.", *(troubles or ["The first poll may not be over yet."]))
 
 
-def _named(found: Entity, view: View) -> str:
+def missing(presence: Presence) -> str:
+    """Why a value is missing, in words."""
+    return _MISSING[presence]
+
+
+def named(found: Entity, view: View) -> str:
+    """The name of an entity, with its tenant where there are several."""
     return f"{found.tenant.name}/{found.name}" if len(view.tenants) > 1 else found.name
 
 
 def _candidates(view: View, scope: Scope, name: str, found: list[Entity]) -> Reply:
-    names = [_named(each, view) for each in found]
+    names = [named(each, view) for each in found]
     twice = {each for each in names if names.count(each) > 1} if len(names) <= MOST_NAMES else set()
     lines = [
         f"• {shown}" + (f" (id {each.id})" if shown in twice else "")
@@ -145,7 +151,7 @@ def _is_of(alert: Alert, found: Entity) -> bool:
 def _value(view: View, found: Entity, key: str) -> str:
     value, presence = found.snapshot.reading(key, found.row)
     if value is None:
-        return _MISSING[presence]
+        return missing(presence)
     metric = catalogue().lookup(found.snapshot.scope, key)
     kind = metric.type if metric else ValueType.TEXT if isinstance(value, str) else ValueType.NUMBER
     return format_value(value, kind, ZoneInfo(view.timezone))

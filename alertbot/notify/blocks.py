@@ -14,7 +14,7 @@ from typing import Any
 from alertbot.notify.pens import cleaned, clip, clip_mrkdwn, entities, is_mention
 from alertbot.notify.render import DrawnCard, DrawnLine
 
-ACKNOWLEDGE = "acknowledge"  # the action_id of the button; its value is the alert's id
+ACKNOWLEDGE, WHY = "acknowledge", "why"  # the action_id of a button; its value is the alert's id
 
 _HEADER, _SECTION, _FIELD, _CONTEXT, _TEXT = 150, 3000, 700, 1000, 3500
 _MENTIONS = 20
@@ -83,18 +83,17 @@ def text_message(text: str) -> SlackMessage:
 
 
 def _buttons(card: DrawnCard) -> list[Block]:
-    """What can be done about an alert, by its state; further buttons come behind this one."""
-    if not card.acknowledgeable:
-        return []
-    return [
-        {
-            "type": "button",
-            "action_id": ACKNOWLEDGE,
-            "style": "primary",
-            "text": _plain("Acknowledge"),
-            "value": str(card.alert_id),
-        }
-    ]
+    """What can be done about an alert, by its state; none where it is over, or has no id to be known by."""
+    buttons: list[Block] = []
+    if card.acknowledgeable:
+        buttons.append({**_button(ACKNOWLEDGE, "Acknowledge", card), "style": "primary"})
+    if card.open and card.alert_id is not None:
+        buttons.append(_button(WHY, "Why", card))
+    return buttons
+
+
+def _button(action: str, label: str, card: DrawnCard) -> Block:
+    return {"type": "button", "action_id": action, "text": _plain(label), "value": str(card.alert_id)}
 
 
 def _plain(text: str) -> dict[str, Any]:

@@ -22,13 +22,13 @@ from slack_sdk import WebClient
 from alertbot.alerts.alert import Alert
 from alertbot.commands.answers import answer, settle
 from alertbot.commands.changes import alert_id, refused
-from alertbot.commands.command import Acknowledge, Asker, Line, Reply, View, Wish, parse
+from alertbot.commands.command import Acknowledge, Asker, Command, Line, Reply, View, Wish, parse
 from alertbot.web.permissions import MayChange, Permissions
 from alertbot.web.slack_reply import slack_message, text_message
 
 _log = logging.getLogger(__name__)
 
-ACTION_ACKNOWLEDGE = "acknowledge"  # the action_id of the button on a card; its value is the alert's id
+ACTION_ACKNOWLEDGE, ACTION_WHY = "acknowledge", "why"  # action_ids of the buttons of a card; values are alert ids
 
 Message = dict[str, Any]
 Change = Callable[[Wish, Asker, datetime], tuple[str, Alert | None]]
@@ -101,6 +101,7 @@ class SlackApp:
         app.command(self._command)(self._on_command)
         app.command(re.compile(".*"))(self._on_other_command)
         app.action(ACTION_ACKNOWLEDGE)(self._on_acknowledge)
+        app.action(ACTION_WHY)(self._on_why)
         app.action(re.compile(".*"))(_on_other_action)
         return app
 
@@ -123,6 +124,21 @@ class SlackApp:
         message = _result(work)
         if first and message is not None:
             _send(respond, message)
+
+    def _on_why(self, ack: Ack, body: dict[str, Any], action: dict[str, Any], respond: Respond) -> None:
+        ack()
+        work, first = self._once(body, lambda: self._explained(action))
+        message = _result(work)
+        if first:
+            _send(respond, message)
+
+    def _explained(self, action: Mapping[str, Any]) -> Message:
+        """The last decision about the alert of a card, for whoever pressed the button alone."""
+        number = alert_id(str(action.get("value") or ""))
+        if number is None:
+            return slack_message(Reply((Line("This button belongs to no alert."),), problem=True))
+        view = self._view()
+        return slack_message(answer(view, Command("why", (f"#{number}",)), Asker(""), self._clock()))
 
     def _once(self, body: Mapping[str, Any], work: Callable[[], Message | None]) -> tuple[Future[Any], bool]:
         """Begin the work, but for a request that was seen before: the same envelope may come twice, and by a second

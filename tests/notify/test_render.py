@@ -97,11 +97,16 @@ def test_one_state_in_words(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("alert", "buttons"),
-    [(FIRING, ["acknowledge"]), (CARDS["recovering"], ["acknowledge"]), (ACKED, []), (RESOLVED, [])],
+    [
+        (FIRING, ["acknowledge", "why"]),
+        (CARDS["recovering"], ["acknowledge", "why"]),
+        (ACKED, ["why"]),
+        (RESOLVED, []),
+    ],
     ids=["firing", "recovering", "acknowledged", "resolved"],
 )
 def test_buttons(alert: Alert, buttons: list[str]) -> None:
-    """Acknowledge stands on an open card that nobody has; its value is the alert's id."""
+    """Acknowledge stands on an open card that nobody has, Why on every open one; values are the alert's id."""
     elements = [each for block in slack(alert).blocks if block["type"] == "actions" for each in block["elements"]]
     assert [each["action_id"] for each in elements] == buttons
     assert all(each["value"] == "17" for each in elements)

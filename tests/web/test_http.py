@@ -437,3 +437,16 @@ def test_stopping_is_quick_even_while_somebody_waits() -> None:
 def _swallow(server: HttpServer) -> None:
     with contextlib.suppress(requests.ConnectionError):
         post(server, BODY, signed(BODY))
+
+
+def test_the_why_button(server: HttpServer, desk: Desk, hook: _Hook) -> None:
+    """The last decision about the alert, to whoever pressed it and to nobody else; nothing is changed."""
+    body = press(action="why", response_url=hook.url)
+    assert post(server, body, signed(body)).status_code == 200
+    told = hook.take()
+    assert (told["response_type"], told["replace_original"]) == ("ephemeral", False)
+    assert told["text"].startswith("#17 is of the rule") or "longest-wait" in told["text"]
+    assert desk.asked == []
+    body = press("nonsense", action="why", response_url=hook.url)
+    assert post(server, body, signed(body)).status_code == 200
+    assert hook.take()["text"] == "This button belongs to no alert."

@@ -1,0 +1,235 @@
+"""`why RULE NAME`: the last decision about one entity, term by term, with what every term was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from alertbot.alerts.alert import Alert, State
+from alertbot.alerts.evaluate import Truth, agents_of
+from alertbot.alerts.explain import Explanation, Term, explain
+from alertbot.alerts.transition import MISSED_LIMIT
+from alertbot.commands.changes import alert_id
+from alertbot.commands.command import Command, Line, Person, Reply, View, line
+from alertbot.commands.find import Entity, entities, find, find_rules, nearest
+from alertbot.commands.live import missing, named
+from alertbot.commands.wording import age, and_more, clock, echo, is_stale, listed, problem, since
+from alertbot.rules.hours import Hours, Phase, next_change, watches
+from alertbot.rules.rule import Rule
+from alertbot.rules.units import format_duration, format_value, write_duration
+
+_WORDS = {Truth.TRUE: "true", Truth.FALSE: "false", Truth.UNKNOWN: "unknown"}
+_MOST = 10
+_LONGEST = 40  # lines of one condition
+
+
+def why(view: View, command: Command, now: datetime) -> Reply:
+    """The answer for `why RULE NAME`, or for `why ID` of an alert that is not over."""
+    usage = f"{view.command} why RULE NAME"
+    if not command.args:
+        return problem(f"Why what? {usage}", f"{view.command} rules lists the rules.")
+    number = alert_id(command.args[0])
+    if number is not None and len(command.args) == 1:
+        return _by_id(view, number, now)
+    rules = find_rules(view.rules.rules, command.args[0])
+    if not rules:
+        near = nearest(command.args[0], [(rule.id, rule.id) for rule in view.rules.rules])
+        hint = f"Did you mean {' or '.join(near)}?" if near else f"{view.command} rules lists them."
+        return problem(f"There is no rule {echo(command.args[0])}.", hint)
+    if len(rules) > 1:
+        return problem(f"{echo(command.args[0])} may be any of:", listed([rule.id for rule in rules]))
+    return _by_name(view, rules[0], " ".join(command.args[1:]), now)
+
+
+def _by_id(view: View, number: int, now: datetime) -> Reply:
+    alert = next((each for each in (*view.alerts, *view.shadows) if each.id == number), None)
+    if alert is None:
+        return problem(f"#{number} is over, or there never was one.", f"{view.command} alerts lists what is open.")
+    rule = view.rules.by_id(alert.key.rule)
+    if rule is None:
+        return problem(f"#{number} is of the rule {alert.key.rule}, which is not one of the rule files.")
+    found = next((each for each in _of_rule(view, rule) if _is_of(alert, each)), None)
+    return Reply(tuple(_shown(view, rule, found, alert, now)))
+
+
+def _by_name(view: View, rule: Rule, name: str, now: datetime) -> Reply:
+    known = _of_rule(view, rule)
+    if not known:
+        return problem(f"No {rule.scope} was seen so far, so {rule.id} decided nothing.")
+    if not name and len(known) > 1:
+        opened = [alert.entity_name for alert in view.alerts if alert.key.rule == rule.id]
+        hint = f"It has alerts of {listed(opened)}." if opened else f"{len(known)} are known."
+        return problem(f"Of which {rule.scope}? {view.command} why {rule.id} NAME", hint)
+    found = find(known, name) if name else known
+    if not found:
+        near = nearest(name, [(each.name, named(each, view)) for each in known])
+        gone = [alert for alert in view.alerts if alert.key.rule == rule.id and name in alert.entity_name]
+        if gone:
+            return Reply(tuple(_shown(view, rule, None, gone[0], now)))
+        hint = f"Did you mean {' or '.join(near)}?" if near else f"{len(known)} are known."
+        return problem(f"No {rule.scope} is called {echo(name)}.", hint)
+    if len(found) > 1:
+        names = [_with_parent(each, view) for each in found]
+        more = and_more(_MOST, len(names))
+        listing = [f"• {each}" for each in names[:_MOST]] + ([more] if more else [])
+        return problem(f"{echo(name)} may be any of {len(found)}:", *listing)
+    alert = next((each for each in (*view.alerts, *view.shadows) if _is_rules(each, rule, found[0])), None)
+    return Reply(tuple(_shown(view, rule, found[0], alert, now)))
+
+
+def _of_rule(view: View, rule: Rule) -> list[Entity]:
+    return entities(view.tenants, rule.scope)
+
+
+def _with_parent(found: Entity, view: View) -> str:
+    parent = found.snapshot.parent(found.row)[1]
+    return f"{named(found, view)}{f' ({parent})' if parent else ''}, id {found.id}"
+
+
+def _is_of(alert: Alert, found: Entity) -> bool:
+    place = (found.tenant.name, found.snapshot.scope, found.snapshot.parent(found.row)[0], found.id)
+    return (alert.key.tenant, alert.key.scope, alert.key.parent_id, alert.key.entity_id) == place
+
+
+def _is_rules(alert: Alert, rule: Rule, found: Entity) -> bool:
+    return alert.key.rule == rule.id and _is_of(alert, found)
+
+
+def _shown(view: View, rule: Rule, found: Entity | None, alert: Alert | None, now: datetime) -> Iterator[Line]:
+    name = _with_parent(found, view) if found is not None else alert.entity_name if alert is not None else ""
+    yield Line(f"{rule.title} ({rule.id}): {name}", strong=True)
+    yield _standing(rule, alert, view, now)
+    if found is None:
+        missed = f" ({alert.missed} of {MISSED_LIMIT} polls that end it)" if alert is not None and alert.missed else ""
+        yield Line(f"It was not in the last poll{missed}, so all of it is unknown.")
+        return
+    snapshot = found.snapshot
+    stale = is_stale(snapshot.at, view, now)
+    partial = "" if snapshot.complete else "; that poll was partial"
+    yield Line(f"{'STALE: ' if stale else ''}By the values of {age(snapshot.at, now)} ago{partial}:")
+    agents = agents_of(snapshot, found.tenant.snapshots)
+    told = explain(rule, snapshot, found.row, agents=agents, past=found.tenant.past)
+    if not told.covered:
+        yield Line("The rule does not cover it: see match.")
+        return
+    yield from _hours(rule, view, snapshot.at, now)
+    yield from _conditions(rule, told, alert, view, now)
+    yield from _told(rule, alert, view, now)
+
+
+def _standing(rule: Rule, alert: Alert | None, view: View, now: datetime) -> Line:
+    if alert is None:
+        return Line("inactive")
+    number = f"#{alert.id} " if alert.id is not None else ""
+    began = {State.PENDING: alert.pending_since, State.RECOVERING: alert.recovering_since}.get(
+        alert.state, alert.fired_at
+    )
+    text = f"{number}{alert.state} {alert.level.word}" + (f" since {since(began, view, now)}" if began else "")
+    return Line(text, level=alert.level)
+
+
+def _conditions(rule: Rule, told: Explanation, alert: Alert | None, view: View, now: datetime) -> Iterator[Line]:
+    zone = ZoneInfo(view.timezone)
+    if told.guard is not None:
+        decides = "" if told.guard.truth is Truth.TRUE else ", so nothing is decided"
+        yield Line(f"guard: {_truth(told.guard)}{decides}")
+        yield from _terms(told.guard, zone)
+    for each in reversed(rule.levels):
+        term = told.levels[each.level]
+        held = alert.since.get(each.level) if alert is not None else None
+        yield Line(f"{each.level.word}: {_truth(term)}{_holds(each.hold, held, term, now)}", level=each.level)
+        yield from _terms(term, zone)
+    if told.clear is not None:
+        yield Line(f"clear: {_truth(told.clear)}")
+        yield from _terms(told.clear, zone)
+    if alert is not None and alert.recovering_since is not None and rule.keep_firing_for:
+        left = rule.keep_firing_for - (now - alert.recovering_since)
+        yield Line(f"It ends when it stays clear for {write_duration(rule.keep_firing_for)}: {_left(left)}.")
+    if any(term.truth is Truth.UNKNOWN for term in told.levels.values()):
+        does = {"keep": "nothing changes", "clear": "it counts as clear", "fire": "it fires"}[rule.no_data.value]
+        yield Line(f"While a level is unknown, {does} (no_data: {rule.no_data.value}).")
+
+
+def _holds(hold: timedelta, began: datetime | None, term: Term, now: datetime) -> str:
+    if began is None or term.truth is Truth.FALSE:
+        return f", to be held for {write_duration(hold)}" if hold else ""
+    held = f", held for {age(began, now)}"
+    if not hold:
+        return held
+    left = hold - (now - began)
+    return f"{held} of {write_duration(hold)}" + (f": {_left(left)}" if left > timedelta(0) else "")
+
+
+def _left(left: timedelta) -> str:
+    seconds = max(timedelta(seconds=round(left.total_seconds())), timedelta(0))
+    return f"{format_duration(seconds)} left"
+
+
+def _truth(term: Term) -> str:
+    return _WORDS[term.truth if term.truth is not None else Truth.UNKNOWN]
+
+
+def _terms(term: Term, zone: ZoneInfo) -> Iterator[Line]:
+    """One line a comparison, those of `and`, `or` and `not` indented below them."""
+    lines = list(_tree(term, zone, 1))
+    yield from lines[:_LONGEST]
+    if more := and_more(_LONGEST, len(lines)):
+        yield Line(f"    {more}", code=True)
+
+
+def _tree(term: Term, zone: ZoneInfo, depth: int) -> Iterator[Line]:
+    inner = [part for part in term.parts if part.truth is not None]
+    values = "" if inner else _values(term, zone)
+    yield Line(f"{'  ' * depth}{_truth(term):<7} {term.text}{values}", code=True)
+    for part in inner:
+        yield from _tree(part, zone, depth + 1)
+
+
+def _values(term: Term, zone: ZoneInfo) -> str:
+    said = dict.fromkeys(f"{leaf.text} is {_value(leaf, zone)}" for leaf in _leaves(term))
+    return f"   [{', '.join(said)}]" if said else ""
+
+
+def _leaves(term: Term) -> Iterator[Term]:
+    """What has a value that cannot be read off the condition: keys, parameters, windows, counts."""
+    for part in term.parts:
+        if part.parts:
+            yield from _leaves(part)
+        elif part.presence is not None or part.text.startswith("$") or "(" in part.text:
+            yield part
+
+
+def _value(leaf: Term, zone: ZoneInfo) -> str:
+    if leaf.value is None:
+        return missing(leaf.presence) if leaf.presence is not None else "unknown"
+    if isinstance(leaf.value, str) or leaf.type is None:
+        return str(leaf.value)
+    return format_value(leaf.value, leaf.type, zone)
+
+
+def _hours(rule: Rule, view: View, at: datetime, now: datetime) -> Iterator[Line]:
+    for word, used in (("during", rule.during), ("outside", rule.outside)):
+        if used is not None:
+            yield Line(f"{word} {used}{_changes(used, now)}")
+    phase = watches(rule.during, rule.outside, at)
+    if phase is Phase.CLOSED:
+        yield Line("The rule does not look at this hour.")
+    elif phase is Phase.GRACE:
+        yield Line("Within the grace of its hours nothing is decided.")
+
+
+def _changes(used: Hours, now: datetime) -> str:
+    moment = next_change(used.calendar, now)
+    return f" (changes {clock(moment, used.calendar.timezone, now)})" if moment is not None else ""
+
+
+def _told(rule: Rule, alert: Alert | None, view: View, now: datetime) -> Iterator[Line]:
+    if rule.shadow:
+        yield Line("The rule is in shadow: nobody is told.")
+    if alert is not None and alert.suppressor is not None:
+        yield Line(f"Suppressed by {alert.suppressor.rule}, which fires for it: tracked, and not told.")
+    elif rule.suppressed_by:
+        yield Line(f"Not suppressed: {listed(list(rule.suppressed_by))} would, while firing for it.")
+    if alert is not None and alert.acked_by:
+        yield line("Acknowledged by ", Person(alert.acked_by), f": {alert.ack_note}" if alert.ack_note else "")

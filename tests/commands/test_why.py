@@ -1,0 +1,140 @@
+"""`why`: the last decision about one entity, as people read it. Whole answers are kept as golden files."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from alertbot.alerts.past import Past, remember
+from alertbot.alerts.replay import Replay
+from alertbot.alerts.snapshot import Presence, Snapshot
+from alertbot.commands.answers import answer
+from alertbot.commands.command import Reply, TenantView, View, parse
+from alertbot.rules.catalogue import Scope
+from alertbot.rules.parse import parse_files
+from alertbot.rules.rule import RuleSet
+from tests.commands.kit import ANNA, NOW, column, snapshot, text_of
+from tests.golden import check_golden
+
+RULES = parse_files(
+    {
+        "rules/why.yaml": """
+hours:
+  office: {timezone: Europe/Helsinki, open: {mon-fri: "08:00-18:00"}}
+rules:
+  - id: longest-wait
+    title: Longest wait in queue
+    scope: queue
+    guard: entered.int-30m >= 10
+    params: {warn: 60s, crit: 120s}
+    overrides: [{match: {name: "VIP*"}, params: {warn: 20s, crit: 40s}}]
+    warning: {when: interactionsLongestWaitInQueue.rt > $warn and not enabled.rt == 0, for: 30s}
+    critical: {when: interactionsLongestWaitInQueue.rt > $crit}
+    clear: interactionsLongestWaitInQueue.rt < 45s
+    keep_firing_for: 1m
+    during: office
+    suppressed_by: [nobody-there]
+  - id: nobody-there
+    scope: queue
+    when: enabled.rt == 0
+  - id: rising
+    scope: queue
+    when: avg(interactionsWaitInQueue.rt, 1m) > 3 or delta(abandoned.today, 1m) / entered.int-30m > 10%
+    no_data: fire
+"""
+    }
+)
+WAIT = "interactionsLongestWaitInQueue.rt"
+POLL = timedelta(seconds=15)
+
+
+def queues(wait: float | Presence, *, enabled: float = 5.0, entered: float = 50.0, age: int = 0) -> Snapshot:
+    return snapshot(
+        Scope.QUEUE,
+        {"103": "Sales EU", "104": "VIP desk", "105": "VIP night"},
+        {
+            WAIT: column(wait, 30_000.0, 0.0),
+            "enabled.rt": column(enabled, 3.0, 0.0),
+            "entered.int-30m": column(entered, 20.0, 0.0),
+            "interactionsWaitInQueue.rt": column(6.0, 0.0, 0.0),
+            "abandoned.today": column(Presence.NULL, 1.0, 1.0),
+        },
+        age=age * POLL,
+    )
+
+
+def view(*polls: Snapshot, rules: RuleSet = RULES) -> View:
+    """As it stands after these polls."""
+    bot = Replay(rules, poll_every=POLL, tenant="acme")
+    past = Past(POLL, rules.windows())
+    for poll in polls:
+        bot.poll(poll.at, {Scope.QUEUE: poll})
+    past = remember(past, [{Scope.QUEUE: poll} for poll in polls])
+    tenant = TenantView("acme", polls[-1].at, polls[-1].at, "", {Scope.QUEUE: polls[-1]}, past=past)
+    return View((tenant,), tuple(bot.alerts.values()), rules, timezone="Europe/Helsinki")
+
+
+def why(seen: View, text: str) -> Reply:
+    return answer(seen, parse(text), ANNA, NOW)
+
+
+CASES: dict[str, tuple[View, str]] = {
+    "firing": (view(queues(130_000.0, age=1), queues(131_000.0)), "why longest-wait sales"),
+    "pending": (view(queues(10_000.0, age=2), queues(70_000.0, age=1), queues(71_000.0)), "why longest-wait Sales EU"),
+    "recovering": (view(queues(130_000.0, age=1), queues(20_000.0)), "why longest-wait Sales EU"),
+    "overridden": (view(queues(10_000.0)), "why longest-wait VIP desk"),
+    "guarded": (view(queues(130_000.0, entered=5.0)), "why longest-wait 103"),
+    "suppressed": (view(queues(130_000.0, enabled=0.0)), "why longest-wait 103"),
+    "missing": (view(queues(130_000.0, age=1), queues(Presence.NULL)), "why longest-wait 103"),
+    "windows": (view(*(queues(0.0, age=age) for age in (3, 2, 1, 0))), "why rising 103"),
+    "stale": (view(queues(0.0, age=40)), "why nobody-there 103"),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_last_decision(name: str) -> None:
+    """Each condition with its truth, each term with its value and unit, holds, hours, guard and suppression."""
+    seen, text = CASES[name]
+    check_golden(f"why/{name}.txt", text_of(why(seen, text)) + "\n")
+
+
+def test_closed_hours_are_said() -> None:
+    night = view(replace(queues(130_000.0), at=NOW.replace(hour=20)))
+    assert "The rule does not look at this hour." in text_of(why(night, "why longest-wait 103"))
+
+
+def test_by_the_id_of_an_alert() -> None:
+    """What the Why button of a card asks."""
+    seen = view(queues(130_000.0))
+    assert text_of(why(seen, "why #1")) == text_of(why(seen, "why longest-wait 103"))
+
+
+def test_an_entity_that_is_gone_is_unknown() -> None:
+    seen = view(queues(130_000.0))
+    tenant = replace(seen.tenants[0], snapshots={Scope.QUEUE: snapshot(Scope.QUEUE, {"104": "VIP desk"}, {})})
+    told = text_of(why(replace(seen, tenants=(tenant,)), "why longest-wait Sales EU"))
+    assert "It was not in the last poll, so all of it is unknown." in told
+
+
+REFUSED = {
+    "nothing": ("why", "Why what? /alertbot why RULE NAME"),
+    "no rule": ("why longest-wiat Sales", "Did you mean longest-wait?"),
+    "no name": ("why longest-wait", "Of which queue? /alertbot why longest-wait NAME"),
+    "no entity": ("why longest-wait Sales UK", "Did you mean Sales EU?"),
+    "several": ("why longest-wait VIP", "may be any of 2"),
+    "no alert": ("why #99", "#99 is over, or there never was one."),
+}
+
+
+@pytest.mark.parametrize(("text", "said"), REFUSED.values(), ids=REFUSED)
+def test_what_cannot_be_answered(text: str, said: str) -> None:
+    reply = why(view(queues(0.0)), text)
+    assert reply.problem
+    assert said in text_of(reply)
+
+
+def test_a_rule_that_is_gone() -> None:
+    seen = view(queues(130_000.0))
+    assert "not one of the rule files" in text_of(why(replace(seen, rules=RuleSet()), "why 1"))
