@@ -150,7 +150,8 @@ def test_poll_says_what_it_saw(folder: Path, capsys: pytest.CaptureFixture[str])
         acme = json.loads(said)["acme"]
         assert {"entities", "requests", "took_ms", "firing", "changes", "told", "held_back"} <= set(acme)
         assert acme["entities"]["queue"] == 12
-        assert {"endpoint", "keys", "bytes", "took_ms"} <= set(acme["requests"][0])
+        assert {"endpoint", "page", "keys", "entities", "bytes", "took_ms", "scopes"} <= set(acme["requests"][0])
+        assert {scope for each in acme["requests"] for scope in each["scopes"]} >= set(acme["entities"])
         assert centre.options.api_secret not in said
 
 
