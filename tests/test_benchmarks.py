@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
+from alertbot.simulator.server import SimulatorOptions, serve
+from benchmarks import tenants
 from benchmarks.poll_cycle import KEYS, PHASES, RULES, measure, rules
 
 
@@ -16,3 +19,28 @@ def test_poll_cycle_measures_every_phase(tmp_path: Path) -> None:
     assert {phase: len(times) for phase, times in found.times.phases.items()} == dict.fromkeys(("json", *PHASES), 2)
     assert found.open > 0
     assert found.ratio > 0
+
+
+def test_tenants_measures_the_whole_bot(tmp_path: Path) -> None:
+    """Three tenants for a moment: what was polled is counted, with its cost, and nothing began late."""
+    options = SimulatorOptions(tenants=3, queues=4, groups=1, agents=6, warm=timedelta(minutes=5))
+    with serve(options) as sim:
+        serving = {
+            "base_url": sim.base_url,
+            "token_url": sim.token_url,
+            "keys": [(tenant.api_key, tenant.api_secret) for tenant in sim.tenants],
+        }
+        found = tenants.measure(serving, tmp_path, every=5.0, warm_s=0.0, wall_s=2.5)
+    # Turns begin at 0, 1.7 and 3.3 s; the first may be over before the measuring begins.
+    assert found.polls == found.good == len(found.took_ms) == len(found.lateness_s)
+    assert 1 <= found.polls <= 2
+    assert found.late == 0
+    assert found.cpu_s > 0
+    assert found.rss_mb > 10
+    assert any("polls of 2 due" in line for line in found.lines())
+
+
+def test_a_late_turn_is_found_out() -> None:
+    """A turn that begins two seconds after its time, whenever that is; the others of the tenant are punctual."""
+    late = tenants._lateness({"a": [0.0, 15.0, 32.0, 45.1], "b": [7.0, 22.0]}, 15.0, 10.0, 50.0)
+    assert [round(each, 1) for each in late] == [0.0, 2.0, 0.1, 0.0]
