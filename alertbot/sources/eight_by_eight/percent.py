@@ -131,13 +131,15 @@ class Percentages:
         metric = catalogue().metrics[scope].get(key)
         if metric is None or metric.type is not ValueType.RATIO or column.is_text:
             return column
-        values: NDArray[np.float64] = column.values.astype(np.float64)
+        values: NDArray[np.float64] = column.values.astype(np.float64, copy=False)
         percent = self.percent
         if self._auto and _base(key)[0] == _OWN_SCALE:
             percent = bool((values > _ONE).any())
         if percent:
             values = values / 100.0
-        wrong = (values > _ONE) | (values < 0)
+        elif not ((values > 1.0) | (values < 0.0)).any():
+            return column  # as most are
+        wrong = (values > _ONE) | (values < 0.0)
         presence = column.presence
         if wrong.any():
             presence = np.where(wrong, np.uint8(Presence.INVALID), presence)
