@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 # Importing a module of commands is what makes them known; the order here is their order in `--help`.
-from alertbot.cli import demo, service, asking, rules, testing, replaying, setup  # noqa: F401  # isort: skip
+from alertbot.cli import demo, service, asking, rules, testing, replaying, previewing, setup  # noqa: F401  # isort: skip
 from alertbot.cli.shell import PROBLEM, WRONG_USE, cli
 from alertbot.cli.show import err, show_faults
 from alertbot.errors import AlertbotError, FaultsFound, UsageError

@@ -40,7 +40,7 @@ def ask(
         pasts = {}
         if command.name == "why" and command.args:  # the one answer that looks back
             wanted = find_rules([rule for each in rules.values() for rule in each.rules], command.args[0])
-            pasts = _pasts(settings, store, RuleSet(tuple(wanted)), now)
+            pasts = pasts_of(settings, store, RuleSet(tuple(wanted)), now)
         view = make_view(settings, store, rules, now, on_disk=on_disk, pasts=pasts)
         reply = answer(view, command, asker, now)
         if reply.wish:
@@ -53,7 +53,7 @@ def ask(
         raise typer.Exit(PROBLEM)
 
 
-def _pasts(settings: Settings, store: Store, rules: RuleSet, now: datetime) -> dict[str, Past | None]:
+def pasts_of(settings: Settings, store: Store, rules: RuleSet, now: datetime) -> dict[str, Past | None]:
     """What these rules look back at, as it was recorded, by tenant."""
     windows = rules.windows()
     if not windows:
