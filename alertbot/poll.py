@@ -88,8 +88,7 @@ def run(
     A failed fetch changes no alert but those of feed health, which are told in `ops_channel` ("": `default_channel`).
     `selector` remembers between polls which entities the rules cover; `past` is what `Polled.past` of the last poll was
     (None: windows are unknown). `wanted` are the keys to ask for, where more are to be recorded than the rules use.
-    `dry_run` records nothing. Raises StoreError;
-    what 8x8 does never raises.
+    `dry_run` records nothing. Raises StoreError; what 8x8 does never raises.
     """
     fetched = source.fetch(rules.metrics() if wanted is None else wanted, now, rules.only())
     feed = store.feed(tenant)
@@ -98,7 +97,6 @@ def run(
         scope: judge(snapshot, feed.entities.get(scope, 0), feed.empty_polls.get(scope, 0))
         for scope, snapshot in fetched.snapshots.items()
     }
-
     past = None if past is None else past.add(snapshots)
 
     # The feed first: while it is ill, nothing may say "missing".

@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from alertbot.simulator.server import SimulatorOptions, serve
-from benchmarks import tenants
+from benchmarks import recording, tenants
 from benchmarks.poll_cycle import KEYS, PHASES, RULES, measure, rules
 
 
@@ -44,3 +44,10 @@ def test_a_late_turn_is_found_out() -> None:
     """A turn that begins two seconds after its time, whenever that is; the others of the tenant are punctual."""
     late = tenants._lateness({"a": [0.0, 15.0, 32.0, 45.1], "b": [7.0, 22.0]}, 15.0, 10.0, 50.0)
     assert [round(each, 1) for each in late] == [0.0, 2.0, 0.1, 0.0]
+
+
+def test_recording_measures_bytes_and_time(tmp_path: Path) -> None:
+    """A few polls of a few queues, far smaller than they are raw."""
+    found = recording.measure(20, 5, tmp_path)
+    assert 0 < found.packed < 8 * 20 * len(recording.KEYS) / 2
+    assert min(found.write_ms, found.read_ms, found.read_one_key_ms) > 0

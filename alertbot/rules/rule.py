@@ -72,6 +72,10 @@ class LevelRule:
     text: str
     hold: timedelta = timedelta(0)  # `for`
 
+    def __hash__(self) -> int:
+        """Of the text: the tree says the same, and to hash it takes longer than to evaluate it for an entity."""
+        return hash((self.level, self.text, self.hold))
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
