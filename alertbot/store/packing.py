@@ -158,9 +158,8 @@ def _numbers(column: Column, here: NDArray[np.bool_], *, whole: bool, old: _Pack
     first = 0 if old is None else len(_SCALES) if old.scale == _BITS else old.scale - _FIRST_SCALE
     for index in range(first, len(_SCALES)):
         scale = _SCALES[index]
-        scaled = values * scale
-        with np.errstate(invalid="ignore"):
-            rounded = np.rint(scaled)
+        with np.errstate(invalid="ignore", over="ignore"):  # what overflows is not exact, and kept bit for bit
+            rounded = np.rint(values * scale)
             exact = (rounded / scale == values) & (np.abs(rounded) < _EXACT)
         if exact.all() and not np.signbit(values[values == 0.0]).any():
             return _Packed(index + _FIRST_SCALE, rounded.astype(np.int64), presence)

@@ -312,6 +312,14 @@ def test_what_is_packed_comes_back_to_the_bit(polls: list[dict[str, Column]], da
                 assert column.values.tobytes() == _one_nan(columns[name]).tobytes()
 
 
+def test_a_number_too_great_to_be_scaled_is_packed_as_it_is() -> None:
+    """What overflows on the way to a whole number is kept to the bit, and says nothing of it."""
+    column = Column(np.array([0.0, 1.79769313e302]), np.zeros(2, dtype=np.uint8))
+    packed, _ = pack({"a": column}, None)
+    found = columns_of(unpack(packed, {"a": False}, 2, None, None))["a"]
+    assert found.values.tobytes() == column.values.tobytes()
+
+
 def _one_nan(column: Column) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """A NaN for what is missing is any NaN; one that came is kept to the bit."""
     return np.where(column.presence == 0, column.values, np.nan)
