@@ -100,7 +100,7 @@ def run(
     past = None if past is None else past.add(snapshots)
 
     # The feed first: while it is ill, nothing may say "missing".
-    health = feeds.observe(feed.health, fetched, snapshots, limits, now)
+    health = feeds.observe(feed.health, fetched, snapshots, limits, now, opened=feeds.opening(rules, now))
     feed_rules = feeds.feed_rules(limits, ops_channel or default_channel)
     feed_changes = _advance_feed(tenant, health, alerts, feed_rules, limits, now)
     judged: RuleSet = rules

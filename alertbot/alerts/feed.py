@@ -20,6 +20,7 @@ import numpy as np
 
 from alertbot.alerts.alert import Alert, Change, Reason, State
 from alertbot.alerts.snapshot import Column, Fetched, Presence, Snapshot
+from alertbot.rules import hours
 from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.rule import Level, LevelRule, NoData, Rule, RuleSet
 from alertbot.rules.tree import Compare, Condition, Key, Literal, Op
@@ -90,6 +91,7 @@ class Health:
     still: int = 0  # good polls since then
     figures: str = ""  # a digest of the last good poll's
     activity: Activity = Activity.NOBODY
+    opened: bool | None = None  # whether it was opening hours; None where no rule names any
     wait_until: datetime | None = None  # 8x8 asked us to stay away until then
     next_try_at: datetime | None = None  # after repeated failure
     meanwhile: Meanwhile = field(default_factory=Meanwhile)
@@ -114,9 +116,18 @@ class Limits:
 
 
 def observe(
-    health: Health, fetched: Fetched, snapshots: Mapping[Scope, Snapshot], limits: Limits, now: datetime
+    health: Health,
+    fetched: Fetched,
+    snapshots: Mapping[Scope, Snapshot],
+    limits: Limits,
+    now: datetime,
+    *,
+    opened: bool | None = None,
 ) -> Health:
-    """The health after a poll. `snapshots` are `fetched.snapshots`, with what `judge` thinks of empty ones."""
+    """The health after a poll. `snapshots` are `fetched.snapshots`, with what `judge` thinks of empty ones.
+
+    `opened`: whether these are opening hours, see `opening`.
+    """
     refused = fetched.refused
     served = bool(snapshots) or not (fetched.failures or refused)
     good = served and not (fetched.failures or refused) and all(each.complete for each in snapshots.values())
@@ -141,13 +152,15 @@ def observe(
         after = replace(after, blind_since=health.blind_since or health.served_at or now)
     if good and snapshots:
         figures = digest(snapshots)
-        moved = figures != health.figures or health.moved_at is None
+        # A night may stand still: where it ends, the standstill begins anew.
+        moved = figures != health.figures or health.moved_at is None or (opened is True and not health.opened)
         after = replace(
             after,
             figures=figures,
             moved_at=now if moved else health.moved_at,
             still=0 if moved else health.still + 1,
             activity=activity(snapshots),
+            opened=opened,
         )
     return replace(
         after,
@@ -232,6 +245,12 @@ def activity(snapshots: Mapping[Scope, Snapshot]) -> Activity:
     return Activity.AGENTS if agents else Activity.NOBODY
 
 
+def opening(rules: RuleSet, now: datetime) -> bool | None:
+    """Whether a calendar that a rule's `during` names is open; None where no rule names one."""
+    calendars = {rule.during.calendar for rule in rules.rules if rule.during is not None}
+    return any(hours.state(each, now) is hours.Phase.OPEN for each in calendars) if calendars else None
+
+
 # The feed as an entity, and the rules about it
 
 
@@ -241,11 +260,10 @@ def snapshot_of(tenant: str, health: Health, limits: Limits, now: datetime) -> S
     still_for: timedelta | None = None
     if health.good and health.moved_at is not None:
         still_for = now - health.moved_at if health.still > 1 else timedelta(0)
-    allowed = {Activity.CALLERS: limits.frozen_after, Activity.AGENTS: limits.frozen_after * QUIET_FACTOR}
     values: dict[str, float | None] = {
         "feed.silence": _ms(nothing_for),
         "feed.standstill": _ms(still_for),
-        "feed.standstillAllowed": _ms(allowed.get(health.activity)),
+        "feed.standstillAllowed": _ms(_standstill_allowed(health, limits)),
         "feed.skew": None if health.skew_s is None else abs(health.skew_s) * 1000.0,
         "feed.good": health.good,
         "feed.served": health.served,
@@ -261,6 +279,15 @@ def snapshot_of(tenant: str, health: Health, limits: Limits, now: datetime) -> S
         names=(tenant,),
         columns={key: _cell(value) for key, value in values.items()},
     )
+
+
+def _standstill_allowed(health: Health, limits: Limits) -> timedelta | None:
+    """How long figures may stand still; None: as long as they like."""
+    if health.opened or health.activity is Activity.CALLERS:
+        return limits.frozen_after
+    if health.opened is None and health.activity is Activity.AGENTS:
+        return limits.frozen_after * QUIET_FACTOR
+    return None
 
 
 def silence(health: Health, now: datetime) -> timedelta:
@@ -347,7 +374,7 @@ def feed_rules(limits: Limits, channel: str) -> RuleSet:
                 "The figures of 8x8 stand still",
                 Level.CRITICAL,
                 Compare(Op.GT, _key("feed.standstill"), _key("feed.standstillAllowed")),
-                f"no figure moved for {frozen} with callers, {QUIET_FACTOR} times that with agents alone",
+                f"no figure moved for {frozen}, with callers or in opening hours",
                 _time("feed.standstill", Op.EQ, timedelta(0)),
                 "a figure moved",
                 keep=SETTLE,

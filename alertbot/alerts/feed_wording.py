@@ -66,6 +66,13 @@ def tell(
     return told
 
 
+_WHO = {
+    Activity.CALLERS: "callers are there",
+    Activity.AGENTS: "agents are logged in",
+    Activity.NOBODY: "these are opening hours",
+}
+
+
 def _is(rule: str, health: Health, error: str, took_ms: float, limits: Limits, now: datetime) -> str:
     because = f": {error}" if error else ""
     again = f"over when {GOOD_AGAIN} polls in a row"
@@ -86,7 +93,7 @@ def _is(rule: str, health: Health, error: str, took_ms: float, limits: Limits, n
         case "feed-partial":
             return f"now nothing comes at all{because}"
         case "feed-frozen" if health.still and health.moved_at is not None:
-            there = "callers are there" if health.activity is Activity.CALLERS else "agents are logged in"
+            there = _WHO[health.activity]
             return f"no figure has moved for {wording.lasting(now - health.moved_at)}, though {there}"
         case "feed-frozen":
             return "figures move again" if health.good else f"not known at the moment{because}"

@@ -18,6 +18,7 @@ from alertbot.alerts.feed_wording import tell
 from alertbot.alerts.snapshot import Fetched, Snapshot
 from alertbot.alerts.transition import advance
 from alertbot.rules.catalogue import Scope
+from alertbot.rules.hours import Calendar, Hours, Span
 from alertbot.rules.rule import NoData, RuleSet
 from tests.alerts.kit import NOW, POLL, TENANT, WAIT, WAITING, keep, poll, rule, snapshot
 
@@ -59,11 +60,12 @@ class Life:
     told: list[tuple[float, str, str]] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     number: int = 0
+    opened: bool | None = None
 
     def poll(self, kind: str, others: Sequence[Change] = ()) -> None:
         self.number += 1
         came = fetched(kind, self.now, self.number)
-        self.health = feed.observe(self.health, came, came.snapshots, self.limits, self.now)
+        self.health = feed.observe(self.health, came, came.snapshots, self.limits, self.now, opened=self.opened)
         self._judge("; ".join(came.failures.values()), came.took_ms, others)
         self.now += self.limits.poll_every
 
@@ -223,6 +225,48 @@ def test_the_end_says_what_changed_meanwhile() -> None:
     for kind in ("none",) * 12 + ("good",) * 3:
         life.poll(kind)
     assert life.changes[-1].why == "blind for 3m 15s; meanwhile no alert changed"
+
+
+STANDING: dict[str, tuple[str, bool, list[float]]] = {
+    "nobody is seen, in opening hours": ("quiet*70", True, [915.0]),
+    "agents alone, in opening hours": ("staffed*70", True, [915.0]),
+    "agents alone, when it is closed": ("staffed*300", False, []),
+    "callers, when it is closed": ("same*70", False, [915.0]),
+}
+
+
+@pytest.mark.parametrize(("story", "opened", "fired"), STANDING.values(), ids=STANDING)
+def test_figures_that_stand_still_by_the_calendar(story: str, opened: bool, fired: list[float]) -> None:
+    """Opening hours say that something has to move; closed ones that nothing has to, unless somebody calls."""
+    life = Life(opened=opened)
+    kind, _, times = story.partition("*")
+    life.poll("good")
+    for _ in range(int(times)):
+        life.poll(kind)
+    standing = [at for at, rule_id, reason in life.told if (rule_id, reason) == ("feed-frozen", "fired")]
+    moved = 15.0 if kind != "same" else 0.0  # the first of the quiet ones is unlike the poll before it
+    assert [at - moved for at in standing] == fired
+
+
+def test_the_night_does_not_count() -> None:
+    """What stood still all night has moved_at counted from the opening, not from the evening before."""
+    life = Life(opened=False)
+    for _ in range(200):
+        life.poll("quiet")
+    life.opened = True
+    opened_at = (life.now - NOW).total_seconds()
+    for _ in range(70):
+        life.poll("quiet")
+    assert [(at - opened_at, rule_id) for at, rule_id, _ in life.told] == [(915.0, "feed-frozen")]
+
+
+def test_opening_hours_are_those_of_the_rules() -> None:
+    """A calendar that some `during` names and that is open; none named is not known."""
+    office = Calendar("office", "UTC", ((Span(8 * 60, 18 * 60),),) * 5 + ((), ()))
+    looks = RuleSet((rule(during=Hours(office)), rule(id="always")), calendars={"office": office})
+    assert feed.opening(looks, NOW) is True
+    assert feed.opening(looks, NOW + timedelta(hours=12)) is False
+    assert feed.opening(RuleSet((rule(outside=Hours(office)),), calendars={"office": office}), NOW) is None
 
 
 # When to try again
