@@ -19,7 +19,7 @@ Sample = float | str | None
 
 MOST_SAMPLES = 100_000  # of one series: a month and a half of polls at a slip of the pen is no test
 
-_TOKEN = re.compile(r'(?:"(?:\\.|[^"\\])*"|[^\s"])+')
+_TOKEN = re.compile(r'(?:"(?:\\.|[^"\\])*"|[^\s"])+|"\S*')  # the last: a quote that is not closed
 _TIMES = re.compile(r"(?P<value>.+?)x(?P<times>[0-9]+)", re.DOTALL)
 _MOMENT = r"\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)"
 _RAMP = re.compile(rf"(?P<start>{_MOMENT}|-?[^+\-\s]+)(?P<sign>[+-])(?P<step>[^+\-\s]+)")
