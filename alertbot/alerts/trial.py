@@ -25,6 +25,7 @@ Draw = Callable[[Rule, Alert, datetime], str]
 """The card of an alert as plain text, at an instant."""
 
 INACTIVE = "inactive"
+_BYSTANDER = Subject("bystander", "Bystander")
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +166,9 @@ def _within(spans: Sequence[During], at: timedelta) -> bool:
 
 def _snapshots(case: Case, index: int, at: timedelta, now: datetime) -> dict[Scope, Snapshot]:
     present = [each for each in case.subjects if not _within(each.gone, at)]
+    if any(each.gone for each in case.subjects):
+        # An answer of nothing is not taken for complete at once: where one is gone, some other is still there.
+        present.append(_BYSTANDER)
     parents = any(each.parent_id for each in case.subjects)
     found = {
         case.scope: Snapshot(

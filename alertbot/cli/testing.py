@@ -113,11 +113,12 @@ def run_suite(suite: Suite, settings: Settings | None) -> list[Outcome]:
         wanted = {rule.id for rule in rules.rules if Path(rule.origin.file) == suite.only}
         cases = tuple(case for case in cases if case.rule in wanted)
     channel = settings.slack.default_channel if settings is not None else CHANNEL
-    draw = partial(_draw, Templates(suite.templates), settings.timezone if settings is not None else "UTC")
+    draw = partial(draw_card, Templates(suite.templates), settings.timezone if settings is not None else "UTC")
     return [run_case(case, rules, default_channel=channel, draw=draw) for case in cases]
 
 
-def _draw(templates: Templates, timezone: str, rule: Rule, alert: Alert, now: datetime) -> str:
+def draw_card(templates: Templates, timezone: str, rule: Rule, alert: Alert, now: datetime) -> str:
+    """A card as plain text: what rule tests look for words in."""
     view = CardView(alert, now, mention=rule.mention.get(alert.level, ()), timezone=timezone)
     card = templates.card(view, PlainPen())
     if card.fault is not None:

@@ -73,6 +73,11 @@ def _read_file(node: Node, rules: RuleSet, broken: frozenset[str], report: Repor
     return [case for case in drafts if case is not None]
 
 
+def listed(words: collections.abc.Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
+
+
 class _CaseReader:
     """One test of a file."""
 
@@ -189,7 +194,9 @@ class _CaseReader:
         scope = AGENTS_OF.get(rule.scope)
         for index, node in enumerate(nodes, start=1):
             if scope is None:
-                self.report.add(node.place, f"agents of a {rule.scope}", "only a queue or a group has agents")
+                self.report.add(
+                    node.place, f"agents, of which {rule.scope} has none", "only a queue or a group has agents"
+                )
                 break
             values = read_fields(node, AGENT_KEYS, self.report, "an agent")
             agent_id = values.get("id", f"agent-{index}")
@@ -221,7 +228,7 @@ class _CaseReader:
         near = catalogue().nearest(scope, key.text)
         hint = f"did you mean {near}?" if near else f"alertbot schema rules lists the keys of {scope}"
         if elsewhere:
-            hint = f"it is a key of {' and '.join(elsewhere)}"
+            hint = f"it is a key of {listed(elsewhere)}"
         self.report.add(key.place, f'unknown key "{key.text}" for scope {scope}', hint, key.text)
         return None
 
@@ -306,8 +313,8 @@ class _CaseReader:
         wanted = values.get("entity")
         if wanted is None:
             if needed and len(subjects) > 1:
-                names = ", ".join(each.name for each in subjects)
-                self.report.add(node.place, f"which of {len(subjects)} entities?", f"write entity: and one of {names}")
+                hint = f"write entity: and one of {listed([each.name for each in subjects])}"
+                self.report.add(node.place, f"which of {len(subjects)} entities?", hint)
                 return None
             return subjects[0] if len(subjects) == 1 else None
         for each in subjects:
@@ -315,6 +322,7 @@ class _CaseReader:
                 return each
         value = node.get("entity")
         assert value is not None
-        hint = did_you_mean(wanted, [each.name for each in subjects]) or ", ".join(each.name for each in subjects)
+        names = [each.name for each in subjects]
+        hint = did_you_mean(wanted, names) or f"there {'are' if len(names) > 1 else 'is'} {listed(names)}"
         self.report.add(value.place, f"there is no entity {wanted} in this test", hint, wanted)
         return None

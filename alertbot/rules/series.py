@@ -57,6 +57,8 @@ def parse_moment(text: str) -> datetime:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise ValueError(f"{text!r} is no time: write 2026-03-02T09:00:00+02:00") from None
+    if moment.tzinfo is None and "T" not in text:
+        raise ValueError(f"{text!r} has no time of day: write {text}T09:00:00+02:00")
     if moment.tzinfo is None:
         raise ValueError(f"{text!r} does not say in which zone: write {text}Z or {text}+02:00")
     return moment
