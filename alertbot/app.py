@@ -35,7 +35,7 @@ from alertbot.notify.notifier import Notifier
 from alertbot.notify.slack import SlackNotifier
 from alertbot.reloader import template_folder, watch
 from alertbot.rules.hours import Calendar
-from alertbot.rules.parse import parse_files
+from alertbot.rules.parse import Found, read_files
 from alertbot.rules.rule import RuleSet
 from alertbot.rules.units import write_duration
 from alertbot.scheduler import Scheduler
@@ -563,9 +563,9 @@ def rule_paths(settings: Settings) -> Mapping[str, Path]:
     return {tenant.name: settings.path(tenant.rules or settings.rules) for tenant in settings.tenants}
 
 
-def parser(settings: Settings) -> Callable[[Mapping[str, bytes]], RuleSet]:
-    """Rule files to rules that know the calendars of alertbot.yaml. Raises FaultsFound."""
-    return partial(parse_files, calendars=settings.hours)
+def parser(settings: Settings) -> Callable[[Mapping[str, bytes]], Found]:
+    """Rule files to rules that know the calendars of alertbot.yaml, and to what is wrong in them."""
+    return partial(read_files, calendars=settings.hours)
 
 
 def rules_of(settings: Settings) -> Mapping[str, RuleSet]:

@@ -444,7 +444,13 @@ def test_the_start_refuses_with_all_faults(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`run`: exit status 1, every fault of every tenant's files, and no database is made."""
-    for name, text in (("one/a.yaml", BROKEN), ("one/b.yaml", "rules: 5\n"), ("two/c.yaml", WITH_TEMPLATE)):
+    crowd, theirs = "one/c.yaml", WITH_TEMPLATE.replace("many", "crowd")
+    for name, text in (
+        ("one/a.yaml", BROKEN),
+        ("one/b.yaml", "rules: 5\n"),
+        ("two/c.yaml", WITH_TEMPLATE),
+        (crowd, theirs),
+    ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     tenant = "  - {name: %s, region: us, api_key: k, api_secret: s, rules: %s}\n"
@@ -458,7 +464,8 @@ def test_the_start_refuses_with_all_faults(
     shown = capsys.readouterr().out
     assert "one/a.yaml:6:5:" in shown
     assert "one/b.yaml:1:" in shown
-    assert "there is no template 'mine'" in shown
+    assert "rule many: there is no template 'mine'" in shown
+    assert "rule crowd: there is no template 'mine'" in shown
     assert not (tmp_path / "alertbot.db").exists()
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from alertbot.alerts.sample import sample_alert
 from alertbot.app import template_folders
 from alertbot.cli.shell import PROBLEM, AsJson, Config, cli
 from alertbot.cli.show import fault_json, out, print_json, show_faults
@@ -17,15 +15,13 @@ from alertbot.cli.testing import find_suites, holds_tests, lent_settings, read_t
 from alertbot.commands.wording import count
 from alertbot.config import Settings, config_schema
 from alertbot.errors import Fault, FaultsFound, UsageError
-from alertbot.notify.render import Templates, sample_states
+from alertbot.live_rules import check_templates
+from alertbot.notify.render import Templates
 from alertbot.reloader import read_all, template_folder
 from alertbot.rules.parse import Found, read_files
 from alertbot.rules.parse_cases import parse_cases
 from alertbot.rules.review import review
-from alertbot.rules.rule import Rule
 from alertbot.rules.schema import rules_schema, tests_schema
-
-_NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)  # when the sample alerts fire
 
 
 @cli.command()
@@ -72,7 +68,7 @@ def check_group(paths: Sequence[Path], templates: Sequence[Path], settings: Sett
     files, faults = read_all([path for path in paths if not holds_tests(path)])
     found = read_files(files, settings.hours if settings else None)
     faults += [*found.faults, *review(found.rules.rules, files)]
-    faults += _check_templates(found.rules.rules, templates)
+    faults += check_templates(found.rules.rules, Templates(templates))
     cases = 0
     for suite in suites:
         known = found
@@ -83,21 +79,6 @@ def check_group(paths: Sequence[Path], templates: Sequence[Path], settings: Sett
         except FaultsFound as error:
             faults += error.faults
     return Found(found.rules, found.broken, tuple(faults)), cases
-
-
-def _check_templates(rules: Sequence[Rule], folders: Sequence[Path]) -> Iterator[Fault]:
-    """Each rule's template, drawn strictly for every level that the rule has; each fault is said once."""
-    drawing = Templates(folders)
-    said: set[tuple[str, int, str]] = set()
-    for rule in rules:
-        cards = [view for each in rule.levels for view in sample_states(sample_alert(rule, each.level, _NOW), _NOW)]
-        try:
-            drawing.check(rule.template, cards, rule=rule.id)
-        except FaultsFound as found:
-            for fault in found.faults:
-                if (fault.file, fault.line, fault.message) not in said:
-                    said.add((fault.file, fault.line, fault.message))
-                    yield fault
 
 
 @cli.command()

@@ -86,15 +86,20 @@ class Templates:
     def __init__(self, folders: Sequence[Path] = (), files: Mapping[str, bytes] | None = None) -> None:
         self.folders = tuple(folders)
         built_in = PackageLoader("alertbot.notify", "templates")
+        self._ours = frozenset(name.removesuffix(SUFFIX) for name in built_in.list_templates())
         prefixed = PrefixLoader({"builtin": built_in})
-        own = FileSystemLoader(self.folders) if files is None else _KeptLoader(self.folders, files)
-        self._own = _environment(ChoiceLoader([own, prefixed, built_in]))
+        self._written = FileSystemLoader(self.folders) if files is None else _KeptLoader(self.folders, files)
+        self._own = _environment(ChoiceLoader([self._written, prefixed, built_in]))
         self._built_in = _environment(ChoiceLoader([built_in, prefixed]))
 
     def names(self) -> tuple[str, ...]:
         """The names that a rule's `template` may have."""
         found = self._own.list_templates(filter_func=lambda name: name.endswith(SUFFIX) and "/" not in name)
         return tuple(name.removesuffix(SUFFIX) for name in found)
+
+    def is_ours(self, name: str) -> bool:
+        """Whether a name stands for a template of alertbot's own that no folder replaces."""
+        return name in self._ours and name + SUFFIX not in self._written.list_templates()
 
     def card(self, view: CardView, pen: Pen, fallback: Pen | None = None) -> DrawnCard:
         """Draw a card. A broken template gives the built-in card, and `fault` says what broke."""
