@@ -13,7 +13,7 @@ from alertbot.alerts.delivery import PostCard
 from alertbot.errors import LeaseHeld
 from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.rule import Level
-from alertbot.store.store import AckResult, Feed, NoticeState, Store
+from alertbot.store.store import AckResult, Feed, NoticeState, RunningRules, Store
 from tests.store.build import (
     SALES,
     T0,
@@ -83,6 +83,19 @@ def test_an_empty_snapshot_comes_back_empty(store: Store, columns: dict[str, obj
         empty = replace(empty, ids=(), names=(), parent_ids=(), parent_names=(), problems=(), complete=True)
     store.record(poll(snapshots={Scope.QUEUE: empty}))
     assert_same_snapshot(store.latest("acme")[Scope.QUEUE], empty)
+
+
+def test_what_runs_comes_back_with_its_files(store: Store) -> None:
+    """By tenant; the same version goes on and keeps its time, another one begins."""
+    first = RunningRules("acme", "1f0c2b3a4d5e", T0, {"rules/a.yaml": b"rules: []\n", "rules/\xe4.yaml": b"\xff\x00"})
+    assert store.running("acme") is None
+    store.set_running([first, replace(first, tenant="other", files={})])
+    store.set_running([replace(first, since=at(60), files={"elsewhere/a.yaml": b""})])
+    assert store.running("acme") == replace(first, files={"elsewhere/a.yaml": b""})
+    assert store.running("other") == replace(first, tenant="other", files={})
+    second = replace(first, version="2", since=at(60))
+    store.set_running([second])
+    assert store.running("acme") == second
 
 
 def test_an_alert_comes_back_as_it_was(store: Store) -> None:
