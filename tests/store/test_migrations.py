@@ -1,6 +1,7 @@
 """Every database ever written can be opened: kept dumps, from the oldest on, still hold all that they held.
 
-`store-v1.sql` is what the first tables looked like with one of everything in them. When a step is added, keep a dump
+`store-v1.sql` is what the first tables looked like with one of everything in them, `store-v5.sql` the same with polls
+that were recorded, as the first recording wrote them. When a step is added, keep a dump
 of the tables as they are then beside it, and one row more in KEPT; the old ones stay.
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -22,7 +24,7 @@ from alertbot.store.sqlite import SqliteStore
 from alertbot.store.store import AckResult, Feed, NoticeState
 from tests.store.build import assert_same_snapshot, at, begin, firing, key, ops, pending, snapshot
 
-KEPT = ["store-v1.sql"]
+KEPT = ["store-v1.sql", "store-v5.sql"]
 
 
 @pytest.fixture(params=KEPT)
@@ -139,3 +141,13 @@ def test_the_lease_still_holds(upgraded: SqliteStore) -> None:
     with pytest.raises(LeaseHeld, match="host-a, process 7"):
         upgraded.take_lease("me", at(89), timedelta(seconds=30))
     upgraded.take_lease("me", at(90), timedelta(seconds=30))
+
+
+def test_what_the_first_recording_wrote_can_still_be_read(path: Path) -> None:
+    """A key frame, what differs from it, and a poll that failed."""
+    _load("store-v5.sql", path)
+    with closing(SqliteStore(path)) as store:
+        first, second, third = store.polls("acme", at(0), at(30))
+        assert_same_snapshot(first.snapshots[Scope.QUEUE], snapshot(at(0)))
+        assert_same_snapshot(second.snapshots[Scope.QUEUE], snapshot(at(15)))
+        assert (third.at, third.snapshots, third.failures) == (at(30), {}, {Scope.QUEUE: "503"})
