@@ -6,7 +6,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from alertbot.simulator.server import SimulatorOptions, serve
-from benchmarks import recording, tenants
+from alertbot.store.sqlite import SqliteStore
+from benchmarks import recording, replay, tenants
 from benchmarks.poll_cycle import KEYS, PHASES, RULES, measure, rules
 
 
@@ -51,3 +52,13 @@ def test_recording_measures_bytes_and_time(tmp_path: Path) -> None:
     found = recording.measure(20, 5, tmp_path)
     assert 0 < found.packed < 8 * 20 * len(recording.KEYS) / 2
     assert min(found.write_ms, found.read_ms, found.read_one_key_ms) > 0
+
+
+def test_replay_measures_what_was_recorded(tmp_path: Path) -> None:
+    """An hour of a few queues, through all shipped rules."""
+    store = SqliteStore(tmp_path / "alertbot.db", synchronous="NORMAL")
+    replay.record(store, 5, 240)
+    history, took = replay.measure(store, 240)
+    store.close()
+    assert (history.polls, history.failed) == (240, 0)
+    assert took > 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from datetime import timedelta
@@ -24,6 +25,7 @@ from alertbot.store.sqlite import SqliteStore
 from alertbot.store.store import Feed, PollRecord
 from benchmarks import replay as benchmark
 from tests.golden import DATA, check_golden
+from tests.notify.slack_server import TOKEN, slack_server
 
 CASES = DATA / "cases"
 CONFIG = """\
@@ -80,6 +82,15 @@ def test_the_default_is_what_alertbot_yaml_names(folder: Path, capsys: pytest.Ca
     code, said = ran(capsys, "test")
     assert code == 1
     assert "expected fired in #cc-alerts, found fired warning in #elsewhere" in said
+
+
+def test_the_example_of_the_documents_passes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (Path(__file__).parent.parent / "docs" / "rules.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)
+    (example,) = [block for block in blocks if block.startswith("tests:")]
+    (folder / "rules" / "queues.yaml").write_text(blocks[0])
+    (folder / "rules" / "tests" / "good.yaml").write_text(example)
+    assert ran(capsys, "test", "rules") == (0, "1 rule test passed\n")
 
 
 def test_a_test_file_beside_the_rules(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -292,6 +303,27 @@ def test_a_preview_that_cannot_be_drawn(
     code, told = ran(capsys, "preview", *args)
     assert code == 2
     assert said in told
+
+
+def test_a_drill_in_slack(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One message that says DRILL wherever it can be read, with nothing to press, and nobody called."""
+    text = (folder / "rules" / "queues.yaml").read_text()
+    (folder / "rules" / "queues.yaml").write_text(text.replace('channel: "#cc-sales"', 'mention: ["<!here>"]'))
+    with slack_server() as slack:
+        config = CONFIG.replace("http://127.0.0.1:9/api/", slack.api_url).replace("xoxb-of-the-test", TOKEN)
+        (folder / "alertbot.yaml").write_text(config)
+        code, said = ran(capsys, "preview", "longest-wait", "--send", "#cc-alerts")
+        assert code == 0
+        assert said.endswith("sent to #cc-alerts, marked as a drill\n")
+        (message,) = slack.top()
+    assert "DRILL" in message["text"]
+    assert "DRILL" in message["blocks"][0]["text"]["text"]
+    written = json.dumps(message)
+    assert "actions" not in [block["type"] for block in message["blocks"]]
+    assert "<!here>" not in written
+    assert "nothing is wrong" in written
+    (folder / "alertbot.yaml").write_text(CONFIG)  # an address where nobody listens
+    assert ran(capsys, "preview", "longest-wait", "--send", "#cc-alerts")[0] == 1
 
 
 def test_ask_why(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
