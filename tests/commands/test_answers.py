@@ -112,7 +112,7 @@ REFUSALS = {
     "no name": ("queue", ["Which queue? /alertbot queue NAME", "3 names: Sales EU, Sales US, Support"]),
     "an unknown subcommand": ("quue Sales", ["There is no subcommand “quue”.", "Did you mean /alertbot queue NAME?"]),
     "the beginning of one": ("stat", ["Did you mean /alertbot status?"]),
-    "nothing like any": ("xyzzy", ["There are: help, status, alerts, queue, group, agent, rules, hours, why, ack, unack."]),
+    "nothing like any": ("xyzzy", ["There are: help, status, alerts, queue, group, agent, rules, hours, why, ack, "]),
     "an unknown rule": ("rules longest-wiat", ["There is no rule “longest-wiat”.", "Did you mean longest-wait?"]),
     "several rules": ("rules break", ["may be any of 2 rules", "on-break, group-break"]),
     "ack without an id": ("ack", ["Which alert? /alertbot ack ID [note]", "Open alerts: #17."]),
