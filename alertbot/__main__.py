@@ -1,5 +1,19 @@
-"""`python -m alertbot` is the same as the `alertbot` command."""
+"""The `alertbot` command, also as `python -m alertbot`."""
 
-from alertbot.cli import main
+from __future__ import annotations
 
-main()
+import sys
+
+
+def main() -> None:
+    """Run the command line. Ctrl-C while its modules are still being read ends it as quietly as later."""
+    try:
+        from alertbot.cli import main as run
+
+        run()
+    except KeyboardInterrupt:
+        sys.exit(130)  # 128 + SIGINT, as shells count
+
+
+if __name__ == "__main__":
+    main()

@@ -610,6 +610,9 @@ def make_view(
     every = {rule.id: rule for ruleset in rules.values() for rule in ruleset.rules}
     alerts = store.alerts()
     shadow_rules = [rule.id for rule in every.values() if rule.shadow]
+    totals = store.totals()
+    if totals.waiting_for and not any(totals.waiting_for in problem for problem in problems):
+        problems = (*problems, f"Not delivered, tried again: {totals.waiting_for}")
     return View(
         tenants=tuple(tenants),
         alerts=tuple(alert for alert in alerts if not alert.shadow),
@@ -617,7 +620,7 @@ def make_view(
         shadow_fired=store.fired(shadow_rules, now - timedelta(days=SHADOW_DAYS)) if shadow_rules else {},
         rules=RuleSet(tuple(every.values()), next(iter(rules.values())).version, _calendars(rules)),
         versions=tuple(versions),
-        waiting=store.totals().waiting,
+        waiting=totals.waiting,
         command=settings.slack.command,
         timezone=settings.timezone,
         stale_after=settings.stale_after,
@@ -695,7 +698,7 @@ def _log_changes(tenant: str, changes: Sequence[Change]) -> int:
             rule=each.after.key.rule,
             entity=each.after.entity_name,
             state=str(each.after.state),
-            level=each.after.level.word,
+            severity=each.after.level.word,  # `level` is the line's own
             reason=str(each.reason) if each.reason else None,
             why=each.why,
             **({"withheld": str(each.withheld)} if each.withheld else {}),

@@ -65,7 +65,8 @@ class Fault:
     def __str__(self) -> str:
         rule = f"rule {self.rule}: " if self.rule else ""
         hint = f" ({self.hint})" if self.hint else ""
-        return f"{self.file}:{self.line}:{self.column}: {rule}{self.message}{hint}"
+        where = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        return f"{where}: {rule}{self.message}{hint}"
 
 
 class FaultsFound(AlertbotError):

@@ -48,7 +48,10 @@ class Polled:
     @property
     def problems(self) -> tuple[str, ...]:
         """Why it was not, in words for people."""
-        failed = tuple(f"{scope}: {why}" for scope, why in self.fetched.failures.items())
+        scopes_by_reason: dict[str, list[str]] = {}
+        for scope, why in self.fetched.failures.items():
+            scopes_by_reason.setdefault(why, []).append(scope)
+        failed = tuple(f"{', '.join(scopes)}: {why}" for why, scopes in scopes_by_reason.items())
         partial = tuple(
             f"{scope}: {problem}" for scope, snapshot in self.snapshots.items() for problem in snapshot.problems
         )

@@ -59,7 +59,7 @@ def test_a_folder_that_is_not_there_is_named_with_the_way_out(tmp_path: Path, ca
     missing = tmp_path / "rulez"
     with pytest.raises(FaultsFound) as caught:
         call([missing])  # type: ignore[operator]
-    assert str(caught.value) == f"{missing}:0:0: no such file or folder (alertbot init writes a first rule file)"
+    assert str(caught.value) == f"{missing}: no such file or folder (alertbot init writes a first rule file)"
 
 
 def test_a_folder_without_rules_is_no_rule_set(tmp_path: Path) -> None:

@@ -368,7 +368,7 @@ def _why(
         case Event.RESOLVES:
             if level not in levels:
                 return f"the rule has no level {level.word} any more, and no other holds"
-            return wording.holds_no_more(measured)
+            return wording.cleared(rule, measured)
         case Event.VANISHES | Event.REMOVED | Event.CLOSES:
             raise AssertionError("ends of their own")
 

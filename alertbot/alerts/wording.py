@@ -74,6 +74,13 @@ def not_clear(rule: Rule, measure: Measure | None, words: str) -> str:
     return f"{value}{words}" + (f" ({rule.clear_text})" if rule.clear_text else "")
 
 
+def cleared(rule: Rule, measure: Measure | None) -> str:
+    """Why it is over: `44s is clear (waiting.rt < 45s)`, or without a `clear` that the condition does not hold."""
+    if not rule.clear_text or measure is None or measure.value is None:
+        return holds_no_more(measure)
+    return not_clear(rule, measure, "clear")
+
+
 def waits(level: Level, left: timedelta) -> str:
     """What comes of a pending alert: `warning if it stays so for 30s`."""
     return f"{level.word} if it stays so for {lasting(left)}"

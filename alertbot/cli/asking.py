@@ -25,7 +25,10 @@ from alertbot.store.store import Store
 
 @cli.command()
 def ask(
-    text: Annotated[str, typer.Argument(help='What you would write behind the slash command: "status".')] = "help",
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="TEXT", help='What you would write behind the slash command: "status".'),
+    ] = None,
     config: Config = None,
 ) -> None:
     """What the slash command would answer. A change is made in the name of the local user."""
@@ -36,7 +39,7 @@ def ask(
         asker = Asker(user=getpass.getuser(), local=True)
         now = wall_clock()
         rules, on_disk = rules_that_run(rule_paths(settings), store, parser(settings))
-        command = parse(text)
+        command = parse(" ".join(words or ["help"]))
         pasts = {}
         if command.name == "why" and command.args:  # the one answer that looks back
             wanted = find_rules([rule for each in rules.values() for rule in each.rules], command.args[0])

@@ -13,9 +13,10 @@ from alertbot.app import build
 from alertbot.cli.service import firing_now
 from alertbot.cli.shell import PROBLEM, cli, seconds, signals
 from alertbot.cli.show import out
-from alertbot.clock import ScaledClock
+from alertbot.clock import ScaledClock, wall_clock
 from alertbot.config import Settings
 from alertbot.notify.console import ConsoleNotifier
+from alertbot.simulator.scenario import shipped_scenarios
 from alertbot.simulator.server import Simulator, SimulatorOptions, run_forever, serve
 from alertbot.starter import shipped_rules
 from alertbot.store.store import Totals
@@ -25,7 +26,7 @@ from alertbot.store.store import Totals
 def demo(
     for_: Annotated[str, typer.Option("--for", metavar="DURATION", help="How long, on the wall clock.")] = "2m",
     speed: Annotated[float, typer.Option(min=0.1, max=100, help="How fast the simulated day goes by.")] = 10.0,
-    seed: Annotated[int, typer.Option(help="Another contact centre.")] = 1,
+    seed: Annotated[int, typer.Option(help="Another number is another contact centre.")] = 1,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Of the simulated 8x8; 0: any free one.")] = 0,
 ) -> None:
     """The whole bot on an embedded simulated contact centre, cards drawn here. No account, no network."""
@@ -51,9 +52,11 @@ def demo(
             }
         )
         out.print(
-            f"A simulated contact centre, {speed:g} times as fast as a real day; Ctrl-C ends it. "
-            f"Rules: {shipped_rules()}",
+            f"A simulated contact centre, {speed:g} times as fast as a real day; Ctrl-C ends it.\n"
+            f"{centre.scenario.about if centre.scenario else ''}\n"
+            f"Rules: {shipped_rules()}\n",
             soft_wrap=True,
+            markup=False,
         )
         app = build(settings, notifier=ConsoleNotifier(out), clock=clock, speed=speed)
         with signals(app.ask_to_stop):
@@ -74,8 +77,8 @@ def demo(
 @cli.command()
 def simulate(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8808,
-    scenario: Annotated[str, typer.Option(metavar="FILE", help="A file, or rush, walkout, quiet, outage.")] = "",
-    seed: Annotated[int, typer.Option(help="Another contact centre.")] = 1,
+    scenario: Annotated[str, typer.Option(metavar="FILE", help=f"A file, or {', '.join(shipped_scenarios())}.")] = "",
+    seed: Annotated[int, typer.Option(help="Another number is another contact centre.")] = 1,
     queues: Annotated[int, typer.Option(min=1, max=20_000)] = 12,
     groups: Annotated[int, typer.Option(min=1, max=5_000)] = 4,
     agents: Annotated[int, typer.Option(min=1, max=50_000)] = 60,
@@ -84,7 +87,15 @@ def simulate(
     """The simulated contact centre alone: 8x8's API over HTTP on 127.0.0.1, token endpoint included."""
     logs.configure()
     options = SimulatorOptions(
-        seed=seed, queues=queues, groups=groups, agents=agents, speed=speed, scenario=scenario or None, port=port
+        seed=seed,
+        queues=queues,
+        groups=groups,
+        agents=agents,
+        speed=speed,
+        scenario=scenario or None,
+        port=port,
+        # However fast the centre's day goes by, 8x8's clock is right, or every bot would be told that it is wrong.
+        date_clock=wall_clock,
     )
     run_forever(options, _announce)
 

@@ -32,6 +32,7 @@ def run(
             app.wait()
         finally:
             clean = app.stop()
+            logs.logger("run").info("stopped")
     leave(clean)
 
 
@@ -49,7 +50,9 @@ def poll(
         if not dry_run:
             app.take_lease()
         outcomes = app.poll_once(dry_run=dry_run)
-        told, held_back = (None, None) if dry_run else (app.told, app.store.totals().waiting)
+        totals = app.store.totals()
+        told, held_back = (None, None) if dry_run else (app.told, totals.waiting)
+        pending = {name: _pending(app, name) for name in outcomes}
         firing = {} if dry_run else {name: firing_now(app, name) for name in outcomes}
     finally:
         clean = app.stop()
@@ -58,8 +61,11 @@ def poll(
     else:
         for name, each in outcomes.items():
             _show_polled(name, each)
+            if not dry_run:
+                out.print(f"  {firing[name]} firing, {pending[name]} pending", markup=False)
         if not dry_run:
-            out.print(f"told {told}, held back {held_back}" + (f": {app.delivery_problem}" if held_back else ""))
+            because = f": {totals.waiting_for or app.delivery_problem or 'not due yet'}" if held_back else ""
+            out.print(f"told {told}, held back {held_back}{because}", markup=False, soft_wrap=True)
     good = all(isinstance(each, Polled) and each.good for each in outcomes.values())
     if not good or held_back:
         raise typer.Exit(PROBLEM)
@@ -68,6 +74,10 @@ def poll(
 
 def firing_now(app: App, tenant: str) -> int:
     return sum(alert.open and not alert.shadow for alert in app.store.alerts(tenant))
+
+
+def _pending(app: App, tenant: str) -> int:
+    return sum(alert.state is State.PENDING and not alert.shadow for alert in app.store.alerts(tenant))
 
 
 def _poll_json(polled: Polled | str, firing: int | None, told: int | None, held_back: int | None) -> dict[str, Any]:
@@ -118,9 +128,8 @@ def _show_polled(name: str, polled: Polled | str) -> None:
         return
     seen = ", ".join(f"{len(each)} {scope.removesuffix('s')}s" for scope, each in polled.snapshots.items()) or "nothing"
     requests = polled.fetched.requests
-    out.print(
-        f"{name}: saw {seen} in {len(requests)} requests, {polled.fetched.took_ms:.0f} ms", markup=False, soft_wrap=True
-    )
+    asked = f"{len(requests)} request{'' if len(requests) == 1 else 's'}"
+    out.print(f"{name}: saw {seen} in {asked}, {polled.fetched.took_ms:.0f} ms", markup=False, soft_wrap=True)
     for note in polled.fetched.notes:
         out.print(f"  note: {note}", markup=False, soft_wrap=True)
     for problem in (*polled.problems, *polled.fetched.problems):

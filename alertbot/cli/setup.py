@@ -10,6 +10,7 @@ import typer
 from alertbot.cli.shell import Config, cli
 from alertbot.cli.show import out, print_json
 from alertbot.config import config_path, load
+from alertbot.errors import UsageError
 from alertbot.starter import NEXT_STEPS, write_files
 from alertbot.web.manifest import manifest
 
@@ -30,6 +31,8 @@ def manifest_(
     config: Config = None,
 ) -> None:
     """The Slack app manifest: Socket Mode, unless a URL is given."""
+    if url is not None and not url.startswith("https://"):
+        raise UsageError(f"--url takes the bot's public address, https://…, not {url!r}: Slack calls no other")
     path = config_path(config)
     command = load(path, secrets=False).slack.command if config or path.exists() else "/alertbot"
     print_json(manifest(command, url))

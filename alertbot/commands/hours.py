@@ -18,7 +18,9 @@ def hours(view: View, command: Command, now: datetime) -> Reply:
     """All calendars in a line each; with a name, one of them in full."""
     calendars = view.rules.calendars
     if not calendars:
-        return problem("There are no opening hours.", "They are written under hours: in a rule file or alertbot.yaml.")
+        return Reply(
+            (Line("There are no opening hours. They are written under hours: in a rule file or alertbot.yaml."),)
+        )
     if not command.args:
         lines = [_now(name, calendar, now) for name, calendar in sorted(calendars.items())]
         if len(calendars) == 1:

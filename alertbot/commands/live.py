@@ -55,7 +55,7 @@ def entity(view: View, command: Command, scope: Scope, now: datetime) -> Reply:
         asked = f"No {scope} is called {echo(name)}."
         if near:
             return problem(asked, f"Did you mean {' or '.join(near)}?")
-        return problem(asked, f"{count(len(known), scope)} are known; {view.command} {scope} lists them.")
+        return problem(asked, f"{count(len(known), scope)} are known; a part of the name is enough.")
     if len(found) > 1:
         return _candidates(view, scope, name, found)
     return Reply(tuple(_shown(view, found[0], now)))

@@ -84,6 +84,7 @@ class Api:
         *,
         token_lifetime: timedelta = timedelta(seconds=1799),
         clock_skew: timedelta = timedelta(0),
+        date_clock: Clock | None = None,
         habits: Habits | None = None,
         faults: Faults | None = None,
     ) -> None:
@@ -91,6 +92,7 @@ class Api:
         self.clock = clock
         self.token_lifetime = token_lifetime
         self.clock_skew = clock_skew
+        self.date_clock = date_clock or clock
         self.habits = habits or Habits()
         self.faults = faults or Faults()
         self.requests: deque[Seen] = deque(maxlen=_KEPT_REQUESTS)
@@ -233,7 +235,7 @@ class Api:
         number = tenant.number if tenant is not None else None
         self.requests.append(Seen(request.method, path, request.url.query, found.status, now, number, endpoint))
         self.counts[endpoint] = self.counts.get(endpoint, 0) + 1
-        headers = {**found.headers, "Date": format_datetime(self.clock() + self.clock_skew, usegmt=True)}
+        headers = {**found.headers, "Date": format_datetime(self.date_clock() + self.clock_skew, usegmt=True)}
         if found.declared is not None:
             headers["Content-Length"] = str(found.declared)
         return Response(found.body, found.status, headers)

@@ -54,6 +54,7 @@ class SimulatorOptions:
     busy_now: bool | None = None
     token_lifetime_s: int = 1799
     clock_skew_s: float = 0.0
+    date_clock: Clock | None = None  # what the `Date` header says, where that is not the centre's own time
     tenants: int = 1
     tenant_id: str | None = None
     queue_names: Mapping[int, str] = field(default_factory=dict)
@@ -76,6 +77,7 @@ class Simulator:
             self.clock,
             token_lifetime=timedelta(seconds=options.token_lifetime_s),
             clock_skew=timedelta(seconds=options.clock_skew_s),
+            date_clock=options.date_clock,
             habits=options.habits,
             faults=self.faults,
         )

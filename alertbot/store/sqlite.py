@@ -150,7 +150,14 @@ class SqliteStore:
         with self._db.read() as conn:
             counts = dict(conn.execute("SELECT name, sum(value) FROM counters GROUP BY name").fetchall())
             waiting = conn.execute("SELECT count(*) FROM notices WHERE state = 'waiting'").fetchone()[0]
-        return Totals(waiting=waiting, **{name: counts.get(name, 0) for name in _COUNTERS})
+            failed = conn.execute(
+                "SELECT error FROM notices WHERE state = 'waiting' AND error <> '' ORDER BY not_before DESC LIMIT 1"
+            ).fetchone()
+        return Totals(
+            waiting=waiting,
+            waiting_for=failed[0] if failed else "",
+            **{name: counts.get(name, 0) for name in _COUNTERS},
+        )
 
     # One poll
 

@@ -88,6 +88,7 @@ class Totals:
     lines_posted: int = 0
     edits: int = 0
     waiting: int = 0  # notices that are due or put off, not yet delivered; edits are not counted
+    waiting_for: str = ""  # why the last of them could not be delivered; "" where none was tried
     given_up: int = 0
 
 

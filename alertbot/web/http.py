@@ -211,7 +211,10 @@ def serve_http(app: ASGIApp, host: str, port: int) -> HttpServer:
 def _listen(host: str, port: int) -> socket.socket:
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        return socket.create_server(address[:2], family=family, backlog=128)
+        listening = socket.create_server(address[:2], family=family, backlog=128)
+        # Connections inherit it. Head and body are two writes: without it the second waits for the other side's ACK.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listening
     except OSError as error:
         reason = "somebody else is listening there" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
         raise ConfigError([f"http: cannot listen on {host}:{port}: {reason}"]) from None

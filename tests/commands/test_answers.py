@@ -108,7 +108,7 @@ def test_exact_beats_the_rest() -> None:
 REFUSALS = {
     "several candidates": ("queue sales", ["“sales” may be any of 2 queues:", "• Sales EU", "• Sales US"]),
     "a typo": ("queue Suport", ["No queue is called “Suport”.", "Did you mean Support?"]),
-    "no such name": ("queue zzz", ["No queue is called “zzz”.", "3 queues are known; /alertbot queue lists them."]),
+    "no such name": ("queue zzz", ["No queue is called “zzz”.", "3 queues are known; a part of the name is enough."]),
     "no name": ("queue", ["Which queue? /alertbot queue NAME", "3 names: Sales EU, Sales US, Support"]),
     "an unknown subcommand": ("quue Sales", ["There is no subcommand “quue”.", "Did you mean /alertbot queue NAME?"]),
     "the beginning of one": ("stat", ["Did you mean /alertbot status?"]),

@@ -78,7 +78,6 @@ def test_grace_is_said() -> None:
 @pytest.mark.parametrize(
     ("text", "rules", "says"),
     [
-        pytest.param("hours", RuleSet(), "There are no opening hours.", id="none"),
         pytest.param("hours offcie", RULES, "Did you mean office?", id="misspelt"),
         pytest.param("hours zebra", RULES, "There are: abroad, always, office.", id="unknown"),
         pytest.param("hours a", RULES, "“a” may be any of 2 calendars:", id="ambiguous"),
@@ -151,3 +150,10 @@ def test_a_rule_in_shadow_says_what_it_would_have_told() -> None:
     assert any("#30 critical" in each for each in shown)
     assert not [each for each in shown if each.startswith(("Told in", "Open now"))]
     assert text_of(ask(seen, "alerts")).splitlines()[0] == "No open alert."
+
+
+def test_no_hours_are_no_mistake() -> None:
+    """Without a calendar the answer says where one is written."""
+    reply = ask(view(rules=RuleSet()), "hours")
+    assert "There are no opening hours." in text_of(reply)
+    assert not reply.problem
