@@ -193,7 +193,7 @@ _FIRST_FRAMES = """
     )
 """
 _ROWS = """
-    SELECT at, scope, layout_id, complete, problems, packed FROM recorded_polls
+    SELECT at, scope, layout_id, key_frame, complete, problems, packed FROM recorded_polls
     WHERE tenant = ?1 AND (at, scope) > (?2, ?3) AND at <= ?4 AND scope IN (SELECT value FROM json_each(?5))
     ORDER BY at, scope LIMIT ?6
 """
@@ -239,7 +239,8 @@ def read(
                     row["packed"],
                     layout.keys,
                     len(layout.entities[0]),
-                    before if before_id == row["layout_id"] else None,
+                    # A key frame differs from nothing, even where the poll before it was of the same layout.
+                    before if before_id == row["layout_id"] and not row["key_frame"] else None,
                     wanted,
                 )
             except ValueError as error:

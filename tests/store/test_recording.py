@@ -93,6 +93,41 @@ def test_a_poll_that_failed_is_remembered(store: Store) -> None:
     ]
 
 
+def agents(second: int, *words: str | None) -> Snapshot:
+    """Some agents with one word each, `second` seconds after T0."""
+    presence = np.array([Presence.NULL if word is None else Presence.PRESENT for word in words], dtype=np.uint8)
+    column = Column(np.array([word or "" for word in words], dtype=np.object_), presence)
+    ids = tuple(str(place) for place in range(len(words)))
+    return Snapshot(AGENT, at(second), ids, ids, {"status.rt": column})
+
+
+def test_each_poll_is_of_a_process_of_its_own(tmp_path: Path) -> None:
+    """Polls from cron: each begins anew, with words in another order and other values missing; all come back."""
+    words = [("Available", "OnBreak", None), ("OnBreak", None, "Available"), (None, "Handling", "OnBreak")]
+    for number, each in enumerate(words * 3):
+        with closing(SqliteStore(tmp_path / "alertbot.db")) as store:
+            record(store, agents(number * 15, *each))
+    with closing(SqliteStore(tmp_path / "alertbot.db")) as store:
+        found = recorded(store)
+    assert [
+        tuple(None if gone else word for word, gone in zip(column.values, column.presence, strict=True))
+        for column in (each.snapshots[AGENT].columns["status.rt"] for each in found)
+    ] == words * 3
+
+
+def test_a_bot_that_runs_for_long(store: Store) -> None:
+    """Over many key frames, words and what is missing are what they were."""
+    words = ["Available", "OnBreak", None, "Handling", "LoggedOut"]
+    told = [tuple(words[(number * place) % 5] for place in (1, 2, 3)) for number in range(3 * KEY_FRAME_EVERY)]
+    for number, each in enumerate(told):
+        record(store, agents(number * 15, *each))
+    found = [each.snapshots[AGENT].columns["status.rt"] for each in recorded(store)]
+    assert [
+        tuple(None if gone else word for word, gone in zip(column.values, column.presence, strict=True))
+        for column in found
+    ] == told
+
+
 def test_only_some_keys_are_read(store: Store) -> None:
     """Of the scopes and keys that are asked for; one that was not recorded has no column."""
     for second in (0, 15, 30):
