@@ -148,7 +148,7 @@ def pause(
     feed = store.feed(tenant)
     alerts = [alert for alert in store.alerts(tenant) if feeds.is_feed(alert)]
     feed_rules = feeds.feed_rules(limits, ops_channel)
-    found = _advance_feed(tenant, feed.health, alerts, feed_rules, limits, now)
+    found = _advance_feed(tenant, feed.health, alerts, feed_rules, limits, now, paused=True)
     changes = tell(found, feed.health, feed.error, feed.took_ms, limits, now)
     if changes:
         notices = decide(changes, feed_rules, store.cards(tenant), ops_channel, now)
@@ -157,10 +157,17 @@ def pause(
 
 
 def _advance_feed(
-    tenant: str, health: Health, alerts: Sequence[Alert], rules: RuleSet, limits: Limits, now: datetime
+    tenant: str,
+    health: Health,
+    alerts: Sequence[Alert],
+    rules: RuleSet,
+    limits: Limits,
+    now: datetime,
+    *,
+    paused: bool = False,
 ) -> list[Change]:
     mine = [alert for alert in alerts if feeds.is_feed(alert)]
-    row = feeds.snapshot_of(tenant, health, limits, now)
+    row = feeds.snapshot_of(tenant, health, limits, now, paused=paused)
     return advance(mine, evaluate_all(rules, {Scope.FEED: row}), rules, now, tenant=tenant)
 
 

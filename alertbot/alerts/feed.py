@@ -254,9 +254,12 @@ def opening(rules: RuleSet, now: datetime) -> bool | None:
 # The feed as an entity, and the rules about it
 
 
-def snapshot_of(tenant: str, health: Health, limits: Limits, now: datetime) -> Snapshot:
-    """One row, named as the tenant: its health at `now`, in column units. What nobody knows is missing."""
-    nothing_for = silence(health, now) if health.silent > 1 else timedelta(0)  # one poll may fail
+def snapshot_of(tenant: str, health: Health, limits: Limits, now: datetime, *, paused: bool = False) -> Snapshot:
+    """One row, named as the tenant: its health at `now`, in column units. What nobody knows is missing.
+
+    `paused`: this is a turn without a poll, which brings nothing, whatever the last poll brought.
+    """
+    nothing_for = silence(health, now) if paused or health.silent > 1 else timedelta(0)  # one poll may fail
     still_for: timedelta | None = None
     if health.good and health.moved_at is not None:
         still_for = now - health.moved_at if health.still > 1 else timedelta(0)

@@ -77,7 +77,7 @@ def _is(rule: str, health: Health, error: str, took_ms: float, limits: Limits, n
     because = f": {error}" if error else ""
     again = f"over when {GOOD_AGAIN} polls in a row"
     match rule:
-        case "feed-stale" if health.silent:
+        case "feed-stale" if health.silent or silence(health, now) > limits.patience:
             return f"nothing has come for {wording.lasting(silence(health, now))}{because}"
         case "feed-stale":
             return f"values come again; {again} brought some"

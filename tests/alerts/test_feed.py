@@ -71,12 +71,12 @@ class Life:
 
     def pause(self) -> None:
         """A turn without a poll: only the time goes by."""
-        self._judge("503", 0.0, ())
+        self._judge("503", 0.0, (), paused=True)
         self.now += self.limits.poll_every
 
-    def _judge(self, error: str, took_ms: float, others: Sequence[Change]) -> None:
+    def _judge(self, error: str, took_ms: float, others: Sequence[Change], *, paused: bool = False) -> None:
         rules = feed.feed_rules(self.limits, OPS)
-        row = feed.snapshot_of(TENANT, self.health, self.limits, self.now)
+        row = feed.snapshot_of(TENANT, self.health, self.limits, self.now, paused=paused)
         found = advance(self.alerts, evaluate_all(rules, {Scope.FEED: row}), rules, self.now, tenant=TENANT)
         self.health = feed.gathered(self.health, others)
         changes = tell(found, self.health, error, took_ms, self.limits, self.now)
@@ -150,6 +150,17 @@ def test_time_goes_by_without_polls() -> None:
     (alert,) = life.alerts
     assert alert.measure is not None
     assert alert.measure.value == 180_000.0
+
+
+@pytest.mark.parametrize("kind", ["none", "part"])
+def test_one_answer_that_sends_us_away_is_told_when_it_lasts(kind: str) -> None:
+    """Whatever the last poll brought: turns without a poll bring nothing either."""
+    life = live(f"good*3 {kind}")
+    for _ in range(12):
+        life.pause()
+    latest_values = 30 if kind == "none" else 45
+    assert life.told == [(latest_values + 135, "feed-stale", "fired")]
+    assert life.alerts[0].about.detail.startswith("nothing has come for")
 
 
 def test_a_slow_pace_is_not_late() -> None:

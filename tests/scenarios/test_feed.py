@@ -311,6 +311,22 @@ def test_8x8_asks_to_be_left_in_peace(world: World) -> None:
     assert world.tenant.last.good
 
 
+@pytest.mark.parametrize("status", [429, 503])
+def test_8x8_asks_for_an_hour_of_peace(world: World, status: int) -> None:
+    """It is given, and the ops channel is told within minutes that nobody sees anything."""
+    world.sim.faults.add(Fault("status", status=status, retry_after=3600, times=1))
+    world.turns(12)
+    (alert,) = world.feed()
+    assert alert.key.rule == "feed-stale"
+    assert OPS in world.screen.getvalue()
+    world.turns(228)
+    world.restart()  # the client itself waits by the wall's hour
+    world.turns(6)
+    assert not world.feed()
+    assert world.tenant.last is not None
+    assert world.tenant.last.good
+
+
 def test_clocks_that_differ(world: World) -> None:
     """8x8's clock by its own Date header: told when it is off for minutes, and when it is right again."""
     world.sim.api.clock_skew = timedelta(seconds=-70)
