@@ -14,6 +14,7 @@ from alertbot.cli import main
 from alertbot.commands.command import parse
 from alertbot.config import parse as parse_config
 from alertbot.errors import FaultsFound
+from alertbot.notify.render import check_template
 from alertbot.rules.parse import parse_files
 from alertbot.starter import CONFIG
 
@@ -71,6 +72,13 @@ def examples() -> list[tuple[str, str]]:
 def test_rules_of_the_documents_are_rules(name: str, text: str) -> None:
     """Every whole rule file in a document has no fault."""
     assert parse_files({name: text}).rules
+
+
+def test_the_template_of_the_documents_is_one(tmp_path: Path) -> None:
+    """The example of a template draws every sample card without a fault."""
+    (example,) = re.findall(r"```jinja\n(.*?)```", (ROOT / "docs" / "rules.md").read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "floor.j2").write_text(example)
+    check_template("floor", [tmp_path])
 
 
 def test_the_mistake_of_the_readme_is_told_so() -> None:
