@@ -5,8 +5,6 @@ Long because straight: the order in which things are made and let go is read her
 
 from __future__ import annotations
 
-import os
-import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -33,6 +31,7 @@ from alertbot.logs import logger
 from alertbot.notify.deliver import DeliveryReport, deliver
 from alertbot.notify.notifier import Notifier
 from alertbot.notify.slack import SlackNotifier
+from alertbot.process import is_gone, name_of_poller
 from alertbot.reloader import template_folder, watch
 from alertbot.rules.hours import Calendar
 from alertbot.rules.parse import Found, read_files
@@ -97,7 +96,7 @@ class App:
         self.http: HttpServer | None = None
         self._slack: SlackApp | None = None
         self._socket_mode: SocketMode | None = None
-        self.owner = f"{socket.gethostname()}, process {os.getpid()}"
+        self.owner = name_of_poller()
         self.told = 0  # posts and thread lines that landed since we started
         self.delivery_problem = ""  # why Slack refuses us, "" while it does not
         self._greeted = False  # Slack knows our token
@@ -356,7 +355,7 @@ class App:
         try:
             self.store.take_lease(self.owner, self.clock(), LEASE)
         except LeaseHeld as held:
-            if not _is_dead(held.owner):
+            if not is_gone(held.owner):
                 raise
             self.store.release_lease(held.owner)
             self.store.take_lease(self.owner, self.clock(), LEASE)
@@ -653,20 +652,6 @@ def change(store: Store, wish: Wish, asker: Asker, now: datetime) -> tuple[AckRe
     if isinstance(wish, Acknowledge):
         return store.acknowledge(wish.alert_id, asker.user, wish.note, now)
     return store.unacknowledge(wish.alert_id, asker.user, now)
-
-
-def _is_dead(owner: str) -> bool:
-    """Whether `owner` is a process of this machine that is gone. Of another machine's nobody here can tell."""
-    host, _, process = owner.rpartition(", process ")
-    if host != socket.gethostname() or not process.isdigit():
-        return False
-    try:
-        os.kill(int(process), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
 
 
 def _log_poll(polled: poll.Polled) -> None:

@@ -14,6 +14,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "clock": set(),
     "logs": set(),
+    "process": set(),
     "scheduler": {"clock"},
     "rules": {"errors"},
     "alerts": {"errors", "rules"},
