@@ -93,6 +93,8 @@ FAULTS = {
     "the token is revoked in the middle": (Fault(kind="revoke", path="/agents", page=1, times=1), True),
     "one page fails for good": (Fault(kind="status", status=503, path="/agents", page=3), False),
     "everything fails": (Fault(kind="status", status=503, path="*"), False),
+    "no page after the first, whatever that said": (Fault(kind="shrink", path="/agents"), False),
+    "an empty page at the end": (Fault(kind="empty", path="/agents", page=3), False),
     "an empty answer": (Fault(kind="empty", path="/agents"), False),
     "a body that is cut off": (Fault(kind="malformed", body="truncated", path="/agents"), False),
 }

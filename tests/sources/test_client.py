@@ -160,9 +160,14 @@ def test_at_most_four_requests_at_once(standin: StandIn, connect: Connect) -> No
 
 
 PAGINGS: dict[str, tuple[list[Reply], tuple[str, ...], bool]] = {
-    "the list shrank": ([page_of(0, 3), page_of(1, 2), beyond(2)], ("0", "1"), True),
+    "the list shrank": ([page_of(0, 3), page_of(1, 2), beyond(2)], ("0", "1"), False),
+    "no second page, whatever was said": ([page_of(0, 2), beyond(1)], ("0",), False),
+    "the second page is the first one again": ([page_of(0, 2), page_of(0, 2)], ("0",), False),
+    "all of it was on other pages": ([page_of(0, 3), page_of(1, 3), page_of(0, 3)], ("0", "1"), False),
+    "an empty page in the middle": ([page_of(0, 3), listing(pages=3), page_of(2, 3)], ("0", "2"), False),
     "the list grew": ([page_of(0, 2), page_of(1, 3), page_of(2, 3)], ("0", "1", "2"), True),
-    "an empty page at the end": ([page_of(0, 2), listing(pages=2)], ("0",), True),
+    "an empty page at the end": ([page_of(0, 2), listing(pages=2)], ("0",), False),
+    "empty, and said to have one page": ([listing(pages=1)], (), True),
     "nothing at all": ([listing(pages=0)], (), True),
     "nothing, and page 0 refused": ([beyond(0)], (), True),
     "a header that is no number": ([listing(entity("0-0"), pages=None, **{"X-Total-Pages": "two"})], ("0",), True),
@@ -184,6 +189,61 @@ def test_paging(standin: StandIn, connect: Connect, pages: list[Reply], seen: tu
     problems = fetched.snapshots[Scope.QUEUE].problems
     if not whole:
         assert any("page" in problem for problem in problems), problems
+
+
+CONTRADICTIONS: dict[str, tuple[list[Reply], str]] = {
+    "gone": ([page_of(0, 3), page_of(1, 2), beyond(2)], "page 3 of 3 is gone"),
+    "empty": ([page_of(0, 3), listing(pages=3), page_of(2, 3)], "page 2 of 3 is empty"),
+    "repeated": ([page_of(0, 2), page_of(0, 2)], "page 2 of 2 is there twice"),
+    "two gone": ([page_of(0, 3), beyond(1), beyond(1)], "pages 2, 3 of 3 are gone"),
+    "gone, by an answer that knows no better": ([page_of(0, 2), beyond(999_999_999)], "page 2 of 2 is gone"),
+    "gone and empty": ([page_of(0, 3), listing(pages=3), beyond(2)], "page 2 of 3 is empty, page 3 of 3 is gone"),
+}
+
+
+@pytest.mark.parametrize(("pages", "words"), CONTRADICTIONS.values(), ids=CONTRADICTIONS)
+def test_a_list_that_contradicts_its_page_count(
+    standin: StandIn, connect: Connect, pages: list[Reply], words: str
+) -> None:
+    """Whoever is not on the pages that came is unknown, not gone. That is said calmly: nothing is asked again."""
+    standin.routes["/queues"] = by_page(pages)
+    fetched = connect().fetch(QUEUES, NOW)
+    snapshot = fetched.snapshots[Scope.QUEUE]
+    assert not snapshot.complete
+    assert f"queues: the list changed while it was read: {words}" in snapshot.problems
+    assert len(standin.asked("/queues")) == len(pages)
+
+
+def counted(rows: range, pages: int, elements: object, *others: object) -> Reply:
+    """A page of these rows that says how many elements there are in all."""
+    return listing(*others, *(entity(str(row)) for row in rows), pages=pages, **{"X-Total-Elements": str(elements)})
+
+
+SUMS = entity(None, "totals", **{f"total.{WAIT}": 1})
+COUNTS: dict[str, tuple[list[Reply], str]] = {
+    "all": ([counted(range(3), 2, 5), counted(range(3, 5), 2, 5)], ""),
+    "none": ([counted(range(0), 0, 0)], ""),
+    "more than was said": ([counted(range(3), 1, 2)], ""),
+    "one left meanwhile": ([counted(range(3), 2, 6), counted(range(4, 6), 2, 5)], "5 of 6 came"),
+    "one came meanwhile": ([counted(range(3), 2, 5), counted(range(2, 5), 2, 6)], "5 of 6 came"),
+    "too few of one page": ([counted(range(3), 1, 4)], "3 of 4 came"),
+    "empty, and said not to be": ([counted(range(0), 1, 4)], "0 of 4 came"),
+    "no count": ([counted(range(3), 1, "many")], ""),
+    "the totals are counted": ([counted(range(2), 2, 5, SUMS), counted(range(2, 3), 2, 5, SUMS)], ""),
+    "the totals are not counted": ([counted(range(2), 2, 3, SUMS), counted(range(2, 3), 2, 3, SUMS)], ""),
+    "a page repeats an id of its own": ([listing(*[entity("1")] * 2, **{"X-Total-Elements": "2"})], ""),
+    "no page count": ([listing(entity("1"), pages=None, **{"X-Total-Elements": "2"})], "1 of 2 came"),
+}
+
+
+@pytest.mark.parametrize(("pages", "words"), COUNTS.values(), ids=COUNTS)
+def test_fewer_than_8x8_counts(standin: StandIn, connect: Connect, pages: list[Reply], words: str) -> None:
+    """Where 8x8 says how many there are (X-Total-Elements), fewer different ones are a part of the list."""
+    standin.routes["/queues"] = by_page(pages)
+    snapshot = connect().fetch(QUEUES, NOW).snapshots[Scope.QUEUE]
+    assert snapshot.complete is (not words)
+    said = [problem for problem in snapshot.problems if "the list changed" in problem]
+    assert said == ([f"queues: the list changed while it was read: {words}"] if words else [])
 
 
 def test_what_is_missing_is_named(standin: StandIn, connect: Connect) -> None:

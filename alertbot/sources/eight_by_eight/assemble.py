@@ -30,8 +30,47 @@ class Part:
     pages: dict[int, Page | Sections] = field(default_factory=dict)
     missing: dict[int, str] = field(default_factory=dict)
     total: int = 1  # pages that 8x8 says there are, as far as is known
+    said: int = 0  # the most pages, and elements, that 8x8 itself said there are; 0 where it did not
+    elements: int = 0
     cut: str = ""  # why pages beyond a bound were not asked for
     refused: tuple[str, ...] = ()  # keys that 8x8 refused: the others were asked for without them
+
+    def lacks(self) -> bool:
+        """Whether something of it is missing, as far as can be known."""
+        return bool(self.missing or self.cut or self.contradiction())
+
+    def contradiction(self) -> str:
+        """How the pages contradict what 8x8 said of them; "" where they do not, or where more is known to be missing.
+
+        The list changed between two pages, or one came out of a cache. Either way somebody may not have been seen.
+        """
+        pages = {number: page for number, page in sorted(self.pages.items()) if isinstance(page, Page)}
+        if self.missing or self.cut or not pages:
+            return ""
+        odd: dict[str, list[int]] = {}
+        seen: set[str] = set()
+        rows = 0
+        for number in sorted({*range(self.said), *pages}):
+            page = pages.get(number)
+            if page is None:
+                odd.setdefault("gone", []).append(number + 1)
+                continue
+            new = sum(identity not in seen for identity in page.ids)
+            if self.said > 1 and number < self.said and not new and not page.nameless:
+                odd.setdefault("there twice" if page.ids else "empty", []).append(number + 1)
+            rows += new
+            seen.update(page.ids)
+        if odd:
+            found = (_of_pages(numbers, self.said, what) for what, numbers in odd.items())
+            return ", ".join(found)
+        # Whether 8x8 counts its totals elements is not known.
+        others = sum(page.nameless + page.sums for page in pages.values())
+        return f"{rows} of {self.elements} came" if rows + others < self.elements else ""
+
+
+def _of_pages(numbers: Sequence[int], total: int, what: str) -> str:
+    one = len(numbers) == 1
+    return f"{'page' if one else 'pages'} {', '.join(map(str, numbers))} of {total} {'is' if one else 'are'} {what}"
 
 
 @dataclass(slots=True)
@@ -85,6 +124,8 @@ def _missing(part: Part) -> list[str]:
             continue
         word = "page" if len(pages) == 1 else "pages"
         problems.append(f"{word} {', '.join(map(str, pages))} of {part.total} did not come: {reason}")
+    if changed := part.contradiction():
+        problems.append(f"the list changed while it was read: {changed}")
     return [*problems, part.cut] if part.cut else problems
 
 

@@ -55,6 +55,7 @@ class _Brought:
     bytes: int = 0
     answer: Page | Sections | None = None
     total_pages: int | None = None
+    total_elements: int | None = None
 
 
 class NotAsked(SourceError):
@@ -129,8 +130,8 @@ class EightByEight:
         """The present values of these keys, as Source promises: never raises for what the other side does.
 
         The token first, then page 0 of every listing of the plan, then the further pages that X-Total-Pages names, at
-        most AT_ONCE requests at a time. A page that is gone because the list shrank meanwhile is no fault: whoever
-        moved to an earlier page is seen by the next poll, and nobody counts as gone before three.
+        most AT_ONCE requests at a time. A page that is gone because the list shrank meanwhile is no fault and is not
+        asked for again, but the snapshot is partial: whoever moved to an earlier page was not seen.
         """
         started = self._monotonic()
         current = Round(Deadline(started + self._deadline_s, self._monotonic), now, started)
@@ -274,7 +275,7 @@ class EightByEight:
             tries=brought.tries,
             scopes=call.listing.scopes if call else (),
         )
-        return Outcome(call, stats, brought.answer, brought.total_pages, error)
+        return Outcome(call, stats, brought.answer, brought.total_pages, brought.total_elements, error)
 
     def _page(self, call: Call, current: Round, brought: _Brought) -> None:
         token = self._token.fresh() or self._token.renew(None, current.deadline, current.wall())
@@ -289,6 +290,7 @@ class EightByEight:
         beyond = _BEYOND.search(error_text(answer.body)) if answer.status == 400 else None
         if beyond:
             if call.page > 0:
+                brought.total_pages = int(beyond[1])
                 return
             if int(beyond[1]) == 0:  # an empty list has no page 0 either, read literally
                 brought.answer = Page([], [], {key: [] for key in call.keys})
@@ -304,6 +306,7 @@ class EightByEight:
         except SourceBroken as broken:
             raise SourceBroken(f"{answer.host} sent {broken}") from None
         brought.total_pages = _count(answer.headers.get("x-total-pages"))
+        brought.total_elements = _count(answer.headers.get("x-total-elements"))
 
     def _send(self, call: Call, token: str, current: Round) -> Answer:
         answer = self._transport.send(

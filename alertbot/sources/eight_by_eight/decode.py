@@ -65,7 +65,8 @@ class Page:
 
     `nameless` counts elements without a usable id: they are somebody, but nobody knows who. `notes` says in words
     what was odd. `totals` holds the raw values of the totals element (id null) by key, `total.` included, where there
-    is one; it is no entity. `groups` has the group of each row that names one, id and name, by the row's id.
+    is one; it is no entity, and `sums` counts such elements. `groups` has the group of each row that names one, id and
+    name, by the row's id.
     """
 
     ids: list[str]
@@ -74,6 +75,7 @@ class Page:
     nameless: int = 0
     notes: list[str] = field(default_factory=list)
     totals: dict[str, Any] | None = None
+    sums: int = 0
     groups: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -110,7 +112,8 @@ def page_of(elements: list[Entity], keys: Sequence[str], notes: list[str]) -> Pa
         for each in whole
         if each.groupId and type(each.groupId) in (str, int)
     }
-    return Page(ids, names, _cells(whole, keys, notes), nameless, notes, groups=groups)
+    sums = len(elements) - len(whole) - nameless
+    return Page(ids, names, _cells(whole, keys, notes), nameless, notes, sums=sums, groups=groups)
 
 
 def _totals(elements: list[Entity], keys: Sequence[str]) -> dict[str, Any] | None:

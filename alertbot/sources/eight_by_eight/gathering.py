@@ -43,7 +43,7 @@ class Harvest:
 
     @property
     def ended_well(self) -> bool:
-        return not self.left and bool(self.parts) and not any(part.missing or part.cut for part in self.parts)
+        return not self.left and bool(self.parts) and not any(part.lacks() for part in self.parts)
 
     def names(self) -> dict[str, str]:
         """Names by id, of all pages."""
@@ -131,6 +131,8 @@ class Gathering:
         elif outcome.answer is not None:
             part.pages[call.page] = outcome.answer
             more = self._further(harvest, call, part, outcome)
+        elif outcome.total_pages is not None:  # no such page
+            part.said = max(part.said, min(outcome.total_pages, part.total))
         harvest.left += len(more)
         return more if harvest.left else more + self._ended(harvest)
 
@@ -143,6 +145,7 @@ class Gathering:
         if not rows_wanted and beyond_the_page(harvest.rows, answer):
             return []  # the totals are those of all
         total = outcome.total_pages
+        part.said, part.elements = max(part.said, total or 0), max(part.elements, outcome.total_elements or 0)
         if total is None:
             # No header to go by: a full page may have a next one, unless it is the last one over again.
             before = part.pages.get(call.page - 1)

@@ -32,6 +32,7 @@ class Outcome:
     stats: RequestStats
     answer: Page | Sections | None = None
     total_pages: int | None = None
+    total_elements: int | None = None
     error: SourceError | None = None
 
 
