@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from alertbot.alerts.alert import Notice, NoticeKind, Reason, State, notice_id
-from alertbot.alerts.delivery import Due, EditCard, PostCard, Posted, PostLine, PostOps
+from alertbot.alerts.delivery import Due, EditCard, PostCard, Posted, PostLine, PostOps, Tried
 from alertbot.errors import Delivery, NotifyError
 from alertbot.notify.notifier import CardView, LineView, Notifier
 from alertbot.rules.rule import Level
@@ -41,11 +41,11 @@ class Outbox(Protocol):
     def edited(self, card_id: int, version: int, now: datetime) -> None:
         """The card in Slack shows `version`."""
 
-    def put_off(self, notice_id: str, until: datetime, error: str, *, unknown: bool) -> None:
-        """The post failed; again at `until`."""
+    def put_off(self, notice_id: str, until: datetime, error: str, *, unknown: bool, tried: Tried = Tried.POST) -> None:
+        """Again at `until`. `tried` says what failed."""
 
-    def put_off_edit(self, card_id: int, until: datetime, error: str) -> None:
-        """The edit failed; again at `until`."""
+    def put_off_edit(self, card_id: int, until: datetime, error: str, *, tried: bool = True) -> None:
+        """Again at `until`. `tried` False: it only had to wait."""
 
     def give_up(self, notice_id: str, error: str, now: datetime) -> None:
         """Not tried again."""
@@ -140,11 +140,13 @@ class _Delivery:
 
     def one(self, item: Due) -> None:
         if not self.report.credentials_ok:
-            self._put_off(item, self.clock() + LONGEST_RETRY, "the credentials were refused", unknown=_is_open(item))
+            self._put_off(
+                item, self.clock() + LONGEST_RETRY, "the credentials were refused", _is_open(item), Tried.NOTHING
+            )
         elif isinstance(item, EditCard):
             self._edit(item)
         elif self.clock() < self._held.get(_channel(item), _LONG_AGO):
-            self._put_off(item, self._held[_channel(item)], "the channel has to wait", unknown=_is_open(item))
+            self._put_off(item, self._held[_channel(item)], "the channel has to wait", _is_open(item), Tried.NOTHING)
         else:
             self._post(item)
 
@@ -176,7 +178,7 @@ class _Delivery:
                 self.outbox.edited(item.card.id, item.card.version, now)
                 self.report.given_up += 1
             case _:
-                self._put_off(item, now + self._delay(item, error), str(error), unknown=False)
+                self._put_off(item, now + self._delay(item.attempts, error), str(error), False, _tried(error))
                 self._note_credentials(error)
 
     # Posts.
@@ -220,7 +222,7 @@ class _Delivery:
         """Whether the item needs no post now: found, not to be repeated, or to be looked for later."""
         now = self.clock()
         if -_CLOCK_WAS_SET_BACK < now - intent_at < SETTLE:
-            self._put_off(item, intent_at + SETTLE, "its first try is not settled yet", unknown=True)
+            self._put_off(item, intent_at + SETTLE, "its first try is not settled yet", True, Tried.NOTHING)
             return True
         thread = item.card.posted if isinstance(item, PostLine) else None
         try:
@@ -230,8 +232,9 @@ class _Delivery:
         except NotifyError as error:
             self.report.errors.append(str(error))
             self._note_credentials(error)
-            if error.delivery is not Delivery.CHANNEL and item.attempts < _BLIND_LOOKS:
-                self._put_off(item, now + self._delay(item, error), str(error), unknown=True)
+            if error.delivery is not Delivery.CHANNEL and item.looks + 1 < _BLIND_LOOKS:
+                tried = Tried.NOTHING if error.delivery is Delivery.WAIT else Tried.LOOK
+                self._put_off(item, now + self._delay(item.looks, error), str(error), True, tried)
                 return True
             if isinstance(item, PostLine):
                 self._give_up(item, f"not known whether it was posted, and not repeated. {error}")
@@ -249,10 +252,10 @@ class _Delivery:
         now, channel = self.clock(), _channel(item)
         match error.delivery:
             case Delivery.WAIT:
-                until = now + self._delay(item, error)
+                until = now + self._delay(item.attempts, error)
                 self._held[channel] = until
                 self.outbox.hold_channel(channel, until)
-                self._put_off(item, until, str(error), unknown=False)
+                self._put_off(item, until, str(error), False, Tried.NOTHING)
             case Delivery.CHANNEL:
                 self._channel_failed(item, error)
             case Delivery.GONE if isinstance(item, PostLine):
@@ -267,7 +270,7 @@ class _Delivery:
                 if not unknown and self._too_old(item):
                     self._give_up(item, str(error))
                 else:
-                    self._put_off(item, now + self._delay(item, error), str(error), unknown=unknown)
+                    self._put_off(item, now + self._delay(item.attempts, error), str(error), unknown, Tried.POST)
                 self._note_credentials(error)
 
     def _channel_failed(self, item: PostCard | PostLine | PostOps, error: NotifyError) -> None:
@@ -301,7 +304,7 @@ class _Delivery:
         if self._too_old(item) or (isinstance(item, PostLine) and error.delivery is Delivery.PAYLOAD):
             self._give_up(item, str(error))
         else:
-            self._put_off(item, self.clock() + LONGEST_RETRY, str(error), unknown=False)
+            self._put_off(item, self.clock() + LONGEST_RETRY, str(error), False, Tried.POST)
 
     # Small things.
 
@@ -309,17 +312,17 @@ class _Delivery:
         self.outbox.give_up(item.notice.id, error, self.clock())
         self.report.given_up += 1
 
-    def _put_off(self, item: Due, until: datetime, error: str, *, unknown: bool) -> None:
+    def _put_off(self, item: Due, until: datetime, error: str, unknown: bool, tried: Tried) -> None:
         if isinstance(item, EditCard):
-            self.outbox.put_off_edit(item.card.id, until, error)
+            self.outbox.put_off_edit(item.card.id, until, error, tried=tried is Tried.POST)
         else:
-            self.outbox.put_off(item.notice.id, until, error, unknown=unknown)
+            self.outbox.put_off(item.notice.id, until, error, unknown=unknown, tried=tried)
         self.report.put_off += 1
 
-    def _delay(self, item: Due, error: NotifyError) -> timedelta:
+    def _delay(self, failures: int, error: NotifyError) -> timedelta:
         if error.delivery is Delivery.CREDENTIALS:
             return LONGEST_RETRY
-        grown: timedelta = min(FIRST_RETRY * 2 ** min(item.attempts, 10), LONGEST_RETRY)
+        grown: timedelta = min(FIRST_RETRY * 2 ** min(failures, 10), LONGEST_RETRY)
         if error.retry_after is None:
             return grown
         return timedelta(seconds=error.retry_after)
@@ -368,6 +371,11 @@ _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 def _channel(item: PostCard | PostLine | PostOps) -> str:
     return item.notice.channel if isinstance(item, PostOps) else item.card.channel
+
+
+def _tried(error: NotifyError) -> Tried:
+    """429 says when, not that anything is wrong: it must not make later tries rarer."""
+    return Tried.NOTHING if error.delivery is Delivery.WAIT else Tried.POST
 
 
 def _is_open(item: Due) -> bool:

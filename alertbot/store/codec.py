@@ -260,6 +260,7 @@ def ledger_entry_of(row: sqlite3.Row) -> LedgerEntry:
         notice=notice,
         state=NoticeState(row["state"]),
         attempts=row["attempts"],
+        looks=row["looks"],
         intent_at=maybe_unstamp(row["intent_at"]),
         not_before=maybe_unstamp(row["not_before"]),
         settled_at=maybe_unstamp(row["settled_at"]),

@@ -248,3 +248,9 @@ def step_005_recording(db: Database) -> None:
     """What each poll saw."""
     for statement in _RECORDING:
         db.execute(dedent(statement).strip())
+
+
+@migrations()
+def step_006_looks(db: Database) -> None:
+    """How often the message of a post with an unknown outcome was looked for in vain."""
+    db.execute("ALTER TABLE notices ADD COLUMN looks INTEGER NOT NULL DEFAULT 0")

@@ -10,7 +10,7 @@ import sqlite3
 from datetime import datetime, timedelta
 
 from alertbot.alerts.alert import Notice, NoticeKind, notice_id
-from alertbot.alerts.delivery import Due, EditCard, PostCard, Posted, PostLine, PostOps
+from alertbot.alerts.delivery import Due, EditCard, PostCard, Posted, PostLine, PostOps, Tried
 from alertbot.errors import StoreError
 from alertbot.store import codec, recording
 from alertbot.store.codec import stamp
@@ -122,12 +122,12 @@ def _post(conn: sqlite3.Connection, notice_id: str) -> Due:
     row = conn.execute(f"{NOTICES_WITH_ALERTS} WHERE n.id = ?", (notice_id,)).fetchone()
     entry = codec.ledger_entry_of(row)
     if row["card_id"] is None:
-        return PostOps(entry.notice, entry.intent_at, entry.attempts)
+        return PostOps(entry.notice, entry.intent_at, entry.attempts, entry.looks)
     card = codec.card_of(_card(conn, row["card_id"]))
     alert = codec.alert_of(_alert(conn, row["alert_id"]))
     if entry.notice.kind is NoticeKind.CARD:
-        return PostCard(entry.notice, card, alert, entry.intent_at, entry.attempts)
-    return PostLine(entry.notice, card, alert, entry.intent_at, entry.attempts)
+        return PostCard(entry.notice, card, alert, entry.intent_at, entry.attempts, entry.looks)
+    return PostLine(entry.notice, card, alert, entry.intent_at, entry.attempts, entry.looks)
 
 
 def _alert(conn: sqlite3.Connection, alert_id: int) -> sqlite3.Row:
@@ -158,7 +158,7 @@ def intend(conn: sqlite3.Connection, notice_id: str, now: datetime) -> None:
     row = _notice(conn, notice_id)
     if row["state"] != "waiting":
         raise StoreError(f"notice {notice_id} does not wait any more: it is {row['state']}")
-    conn.execute("UPDATE notices SET intent_at = ? WHERE id = ?", (stamp(now), notice_id))
+    conn.execute("UPDATE notices SET intent_at = ?, looks = 0 WHERE id = ?", (stamp(now), notice_id))
     _rest(conn, row["channel"], None, now)
 
 
@@ -228,18 +228,18 @@ def edited(conn: sqlite3.Connection, card_id: int, version: int, now: datetime) 
     _shows_version(conn, card_id, version, now)
 
 
-def put_off(conn: sqlite3.Connection, notice_id: str, until: datetime, error: str, unknown: bool) -> None:
+def put_off(conn: sqlite3.Connection, notice_id: str, until: datetime, error: str, unknown: bool, tried: Tried) -> None:
     conn.execute(
-        "UPDATE notices SET not_before = ?, error = ?, attempts = attempts + 1, "
+        "UPDATE notices SET not_before = ?, error = ?, attempts = attempts + ?, looks = looks + ?, "
         "intent_at = CASE WHEN ? THEN intent_at END WHERE id = ? AND state = 'waiting'",
-        (stamp(until), error, unknown, _notice(conn, notice_id)["id"]),
+        (stamp(until), error, tried is Tried.POST, tried is Tried.LOOK, unknown, _notice(conn, notice_id)["id"]),
     )
 
 
-def put_off_edit(conn: sqlite3.Connection, card_id: int, until: datetime, error: str) -> None:
+def put_off_edit(conn: sqlite3.Connection, card_id: int, until: datetime, error: str, tried: bool) -> None:
     conn.execute(
-        "UPDATE cards SET edit_not_before = ?, edit_error = ?, edit_attempts = edit_attempts + 1 WHERE id = ?",
-        (stamp(until), error, _card(conn, card_id)["id"]),
+        "UPDATE cards SET edit_not_before = ?, edit_error = ?, edit_attempts = edit_attempts + ? WHERE id = ?",
+        (stamp(until), error, tried, _card(conn, card_id)["id"]),
     )
 
 

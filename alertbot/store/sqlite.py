@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from alertbot.alerts.alert import Alert, Change, Fingerprint, Notice, NoticeKind, Reason, State, notice_id
-from alertbot.alerts.delivery import Due, Posted
+from alertbot.alerts.delivery import Due, Posted, Tried
 from alertbot.alerts.snapshot import Snapshot
 from alertbot.errors import LeaseHeld
 from alertbot.rules.catalogue import Scope
@@ -240,15 +240,15 @@ class SqliteStore:
         with self._db.write() as conn:
             outbox.edited(conn, card_id, version, now)
 
-    def put_off(self, notice_id: str, until: datetime, error: str, *, unknown: bool) -> None:
-        """The post failed; try again at `until`. `unknown` keeps the intent open: look before posting again."""
+    def put_off(self, notice_id: str, until: datetime, error: str, *, unknown: bool, tried: Tried = Tried.POST) -> None:
+        """Try again at `until`. `unknown` keeps the intent open: look before posting again. `tried`: what failed."""
         with self._db.write() as conn:
-            outbox.put_off(conn, notice_id, until, error, unknown)
+            outbox.put_off(conn, notice_id, until, error, unknown, tried)
 
-    def put_off_edit(self, card_id: int, until: datetime, error: str) -> None:
-        """The edit failed; try again at `until`."""
+    def put_off_edit(self, card_id: int, until: datetime, error: str, *, tried: bool = True) -> None:
+        """Edit again at `until`. `tried` False: it only had to wait, and is not counted."""
         with self._db.write() as conn:
-            outbox.put_off_edit(conn, card_id, until, error)
+            outbox.put_off_edit(conn, card_id, until, error, tried)
 
     def give_up(self, notice_id: str, error: str, now: datetime) -> None:
         """This notice cannot be delivered; it is kept, with its error, and not tried again."""

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from alertbot.alerts.alert import Alert, Change, Fingerprint, Notice
-from alertbot.alerts.delivery import Due, Posted
+from alertbot.alerts.delivery import Due, Posted, Tried
 from alertbot.alerts.feed import Health
 from alertbot.alerts.snapshot import Snapshot
 from alertbot.rules.catalogue import Scope
@@ -108,6 +108,7 @@ class LedgerEntry:
     notice: Notice
     state: NoticeState
     attempts: int = 0  # that failed
+    looks: int = 0  # for the try whose outcome is unknown, that failed
     intent_at: datetime | None = None  # while waiting: a post began then, and nobody knows what became of it
     not_before: datetime | None = None
     settled_at: datetime | None = None  # when it stopped waiting
@@ -211,11 +212,11 @@ class Store(Protocol):
     def edited(self, card_id: int, version: int, now: datetime) -> None:
         """The card in Slack shows `version` now; a newer one that came meanwhile stays due."""
 
-    def put_off(self, notice_id: str, until: datetime, error: str, *, unknown: bool) -> None:
-        """The post failed; try again at `until`. `unknown` keeps the intent open: look before posting again."""
+    def put_off(self, notice_id: str, until: datetime, error: str, *, unknown: bool, tried: Tried = Tried.POST) -> None:
+        """Try again at `until`. `unknown` keeps the intent open: look before posting again. `tried`: what failed."""
 
-    def put_off_edit(self, card_id: int, until: datetime, error: str) -> None:
-        """The edit failed; try again at `until`."""
+    def put_off_edit(self, card_id: int, until: datetime, error: str, *, tried: bool = True) -> None:
+        """Edit again at `until`. `tried` False: it only had to wait, and is not counted."""
 
     def give_up(self, notice_id: str, error: str, now: datetime) -> None:
         """This notice cannot be delivered; it is kept, with its error, and not tried again.

@@ -201,6 +201,42 @@ def test_429_holds_its_channel_alone(there: World) -> None:
     assert len(there.slack.called("conversations.history")) == 0  # certainly not posted: nothing to look for
 
 
+def test_waiting_for_a_channel_is_no_failed_look(there: World) -> None:
+    """However often a post had to wait, one failed look is one: looked for again, found, and not told twice."""
+    there.slack.next("chat.postMessage", *[fake.limited("1")] * 6, fake.DROP_AFTER)
+    there.slack.next("conversations.history", fake.SERVER_ERROR)
+    there.fire()
+    there.settle()
+    assert len(there.slack.called("conversations.history")) == 2
+    assert len(there.slack.top()) == 1
+
+
+def test_looks_are_counted_for_each_try_of_a_post(there: World) -> None:
+    """Five looks in vain and the card is repeated; the next try is looked for anew as patiently."""
+    there.slack.next("chat.postMessage", fake.DROP_AFTER, fake.DROP_AFTER)
+    there.slack.next("conversations.history", *[fake.SERVER_ERROR] * 6)
+    there.fire()
+    there.settle()
+    assert len(there.slack.called("conversations.history")) == 7
+    assert len(there.slack.top()) == 2
+
+
+def test_waiting_does_not_make_later_tries_rarer(there: World) -> None:
+    """After a row of 429 the first real failure is tried again after five seconds, a post and an edit alike."""
+    there.slack.next("chat.postMessage", *[fake.limited("1")] * 8, fake.refused("service_unavailable"))
+    there.fire()
+    for _ in range(30):
+        there.deliver()
+        there.later(1)
+    assert len(there.slack.top()) == 1
+    there.slack.next("chat.update", *[fake.limited("1")] * 8, fake.refused("service_unavailable"))
+    there.later(10).rise()
+    for _ in range(30):
+        there.deliver()
+        there.later(1)
+    assert "Critical" in titles(there)[0]
+
+
 def test_retries_are_spaced_and_do_not_end(there: World) -> None:
     """What was certainly not posted is tried again after 5 s, 10 s, … at most 5 minutes, for as long as it takes."""
     there.slack.next("chat.postMessage", *[fake.refused("service_unavailable")] * 12)
