@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 
+import h11
 import uvicorn
 from slack_bolt import BoltRequest, BoltResponse
 from slack_sdk.signature import SignatureVerifier
@@ -24,12 +25,15 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from alertbot.errors import ConfigError
 from alertbot.web.manifest import EVENTS_PATH
 
 _log = logging.getLogger(__name__)
 
+HEAD_WITHIN = 5.0  # seconds in which the head of a request must have come
+MOST_CONNECTIONS = 200
 MOST_BYTES = 1_000_000  # Slack's own are far smaller
 BODY_WITHIN = 5.0  # seconds in which a body must have come
 
@@ -101,15 +105,14 @@ def _slack_endpoint(
             return _plain(HTTPStatus.UNAUTHORIZED)
         try:
             asked = BoltRequest(body=body.decode("utf-8"), headers=dict(request.headers), query=request.url.query)
-        except (
-            ValueError,
-            AttributeError,
-            TypeError,
-            KeyError,
-            RecursionError,
-        ):  # signed, and still nothing that Bolt can read
+        except (ValueError, AttributeError, TypeError, LookupError, RecursionError):
+            return _plain(HTTPStatus.BAD_REQUEST)  # signed, and still nothing that Bolt can read
+        answer = await run_in_threadpool(dispatch, asked)
+        if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            # Our own failures are answered with a sentence. This is Bolt's own, which it has logged: it takes the first
+            # action out of an empty list, say.
             return _plain(HTTPStatus.BAD_REQUEST)
-        return _response(await run_in_threadpool(dispatch, asked))
+        return _response(answer)
 
     return slack_events
 
@@ -183,8 +186,63 @@ class _Server(uvicorn.Server):
         self.up.set()
 
 
-def serve_http(app: ASGIApp, host: str, port: int) -> HttpServer:
+class _Protocol(H11Protocol):
+    """uvicorn's, which waits for the head of a request as long as the other side likes.
+
+    A connection on which none has come after `head_within` seconds is closed. Where all connections are taken, the one
+    that has been waiting longest makes room: whoever only holds connections open keeps nobody else out.
+    """
+
+    head_within = HEAD_WITHIN
+    _head_due: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._await_head()
+        while len(self.connections) >= MOST_CONNECTIONS:
+            waiting = [each for each in self.connections if isinstance(each, _Protocol) and each._head_due is not None]
+            longest = min(waiting, key=lambda each: each._head_due.when() if each._head_due else 0.0)
+            if longest is self:
+                break
+            longest._hang_up()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.their_state is h11.IDLE:
+            self._await_head()
+        else:
+            self._head_came()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
+            self._await_head()  # of the next request: its beginning may be there already
+        elif self.conn.their_state is not h11.IDLE:
+            self._head_came()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head_came()
+        super().connection_lost(exc)
+
+    def _await_head(self) -> None:
+        if self._head_due is None:
+            self._head_due = self.loop.call_later(self.head_within, self._hang_up)
+
+    def _head_came(self) -> None:
+        if self._head_due is not None:
+            self._head_due.cancel()
+            self._head_due = None
+
+    def _hang_up(self) -> None:
+        self._head_came()
+        self.connections.discard(self)
+        self.transport.abort()
+
+
+def serve_http(app: ASGIApp, host: str, port: int, *, head_within: float = HEAD_WITHIN) -> HttpServer:
     """Answer HTTP at this address in a thread of its own until `stop()`. Port 0 takes a free one.
+
+    A connection on which no head of a request has come after `head_within` seconds is closed.
 
     Raises ConfigError where the address cannot be listened on.
     """
@@ -195,13 +253,13 @@ def serve_http(app: ASGIApp, host: str, port: int) -> HttpServer:
         access_log=False,
         lifespan="off",
         loop="asyncio",
-        http="h11",
+        http=type("_Protocol", (_Protocol,), {"head_within": head_within}),
         ws="none",
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=1,
         timeout_keep_alive=5,
-        limit_concurrency=200,
+        limit_concurrency=MOST_CONNECTIONS,
     )
     server = HttpServer(_Server(config), listening)
     server.start()

@@ -19,7 +19,7 @@ from slack_bolt import BoltResponse
 
 from alertbot.commands.command import Acknowledge
 from alertbot.errors import ConfigError, StoreError
-from alertbot.web.http import MOST_BYTES, HttpServer, http_app, serve_http
+from alertbot.web.http import MOST_BYTES, MOST_CONNECTIONS, HttpServer, http_app, serve_http
 from alertbot.web.permissions import MayChange
 from tests.web.kit import SECRET, Desk, press, signed, slash
 
@@ -130,6 +130,9 @@ SIGNED_NONSENSE = {
     "JSON that is a number": (b"payload=1", 400),
     "a form of something else": (b"hello=world", 404),
     "an unknown type": (b"payload=%7B%22type%22%3A%22surprise%22%7D", 404),
+    "a press of no button": (press(actions=[]), 400),
+    "a press of what is no button": (press(actions=[None]), 400),
+    "a press by nobody": (press(user=None), 200),
     "a ssl_check": (b"ssl_check=1&token=x", 200),
 }
 
@@ -172,6 +175,54 @@ def test_a_body_that_does_not_come_is_not_waited_for_long(server: HttpServer) ->
         raw.sendall(b"POST /slack/events HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc")
         assert get(server, "/healthz").status_code == 200
         assert raw.recv(100).startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_head_that_does_not_come_is_not_waited_for_long() -> None:
+    """Nothing at all, half a head, and half a head after an answer: the connection is closed after a few seconds."""
+    running = serve_http(http_app(reasons=list), "127.0.0.1", 0, head_within=0.4)
+    try:
+        for before in (b"", b"GET /healthz HTTP/1.1\r\nHost: x\r\n"):
+            with socket.create_connection(("127.0.0.1", running.port), timeout=5) as raw:
+                raw.sendall(before)
+                assert ended(raw) == b""
+        for pause in (False, True):  # together with the first request, and after its answer
+            with socket.create_connection(("127.0.0.1", running.port), timeout=5) as raw:
+                whole, half = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", b"GET /he"
+                raw.sendall(whole if pause else whole + half)
+                answer = raw.recv(1000)
+                if pause:
+                    raw.sendall(half)
+                assert (answer + ended(raw)).count(b"HTTP/1.1 200") == 1
+    finally:
+        running.stop()
+
+
+def ended(raw: socket.socket) -> bytes:
+    """All that comes until the other side hangs up."""
+    got = b""
+    try:
+        while piece := raw.recv(1000):
+            got += piece
+    except ConnectionResetError:
+        pass
+    return got
+
+
+def test_whoever_only_holds_connections_keeps_nobody_out() -> None:
+    """More connections with half a head than there may be: health and Slack are answered at once all the same."""
+    running = serve_http(http_app(reasons=list), "127.0.0.1", 0)
+    held: list[socket.socket] = []
+    try:
+        for _ in range(MOST_CONNECTIONS + 50):
+            held.append(socket.create_connection(("127.0.0.1", running.port), timeout=5))
+            with contextlib.suppress(ConnectionError):
+                held[-1].sendall(b"POST /slack/events HTTP/1.1\r\nHost: x\r\n")
+        for _ in range(3):
+            assert get(running, "/healthz").status_code == 200
+    finally:
+        for each in held:
+            each.close()
+        running.stop()
 
 
 @pytest.mark.parametrize(
