@@ -25,7 +25,7 @@ from alertbot.alerts.past import Past, remember
 from alertbot.clock import Clock, wall_clock
 from alertbot.commands.command import SHADOW_DAYS, Acknowledge, Asker, RulesView, TenantView, View, Wish
 from alertbot.config import Settings, TenantSettings
-from alertbot.errors import AlertbotError, LeaseHeld, NotifyError
+from alertbot.errors import AlertbotError, LeaseHeld, NotifyError, StoreError
 from alertbot.live_rules import LiveRules
 from alertbot.logs import logger
 from alertbot.notify.deliver import DeliveryReport, deliver
@@ -146,14 +146,23 @@ class App:
                 longest=write_duration(past.longest),
                 keep=write_duration(self.settings.record.keep),
             )
-        recorded = self.store.polls(tenant.name, now - past.longest, now, past.keys)
-        return remember(past, (each.snapshots for each in recorded))
+        try:
+            recorded = self.store.polls(tenant.name, now - past.longest, now, past.keys)
+            return remember(past, (each.snapshots for each in recorded))
+        except StoreError as error:  # a window that is unknown for a while is better than no poll at all
+            log.error("windows begin empty", tenant=tenant.name, error=str(error))
+            return past
 
     def _pause(self, tenant: Tenant) -> bool:
         """Leave a tenant in peace that is not to be polled now; False where it is."""
         now = self.clock()
         if feed.due(self.store.feed(tenant.name).health, now, first=not tenant.tried):
             return False
+        self._pass_by(tenant, now)
+        return True
+
+    def _pass_by(self, tenant: Tenant, now: datetime, failed: str = "") -> None:
+        """A turn that brought nothing: the time that went by is judged and told. Raises StoreError."""
         changes = poll.pause(
             tenant.name,
             self.store,
@@ -161,17 +170,26 @@ class App:
             ops_channel=tenant.ops_channel,
             refresh=self.settings.slack.refresh,
             now=now,
+            failed=failed,
         )
         _log_changes(tenant.name, changes)
         if changes:
             self._wake.set()
-        return True
+
+    def _came_to_nothing(self, tenant: Tenant, why: str) -> None:
+        """A poll failed in alertbot itself. Where the store is what failed, the log is all there is."""
+        try:
+            self._pass_by(tenant, self.clock(), why)
+        except AlertbotError as error:
+            log.error("a failed poll is not in the health of the feed", tenant=tenant.name, error=str(error))
+        except Exception:
+            log.exception("a failed poll is not in the health of the feed", tenant=tenant.name)
 
     def tick(self, tenant: Tenant) -> poll.Polled | None:
         """One poll of one tenant on schedule; None when it failed, the last one still runs, or it is not due.
 
         A tenant is not due while 8x8 asked us to stay away, and, after repeated failure, at some of its turns.
-        The one broad handler of alertbot: what nobody foresaw is logged, and the next poll goes on.
+        What nobody foresaw is logged and counts as a poll that brought nothing, and the next poll goes on.
         """
         if self._stopping.is_set() or not tenant.polling.acquire(blocking=False):
             return None
@@ -182,9 +200,11 @@ class App:
             polled = self._poll(tenant)
         except AlertbotError as error:
             log.error("poll failed", tenant=tenant.name, error=str(error))
+            self._came_to_nothing(tenant, str(error))
             return None
-        except Exception:
+        except Exception as error:
             log.exception("poll failed unforeseen; the next one goes on", tenant=tenant.name)
+            self._came_to_nothing(tenant, f"alertbot itself failed ({type(error).__name__}), see its log")
             return None
         finally:
             tenant.polling.release()

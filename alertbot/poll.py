@@ -142,15 +142,27 @@ def run(
 
 
 def pause(
-    tenant: str, store: Store, *, limits: Limits, ops_channel: str, refresh: timedelta, now: datetime
+    tenant: str,
+    store: Store,
+    *,
+    limits: Limits,
+    ops_channel: str,
+    refresh: timedelta,
+    now: datetime,
+    failed: str = "",
 ) -> tuple[Change, ...]:
-    """A poll's turn in which the tenant is left in peace: the time goes by all the same, and is told. StoreError."""
+    """A poll's turn in which the tenant is left in peace: the time goes by all the same, and is told. StoreError.
+
+    `failed`: why the poll of this turn came to nothing in alertbot itself, before anything of it was recorded.
+    """
     feed = store.feed(tenant)
+    if failed:
+        feed = replace(feed, tried_at=now, error=failed, health=feeds.missed(feed.health, now))
     alerts = [alert for alert in store.alerts(tenant) if feeds.is_feed(alert)]
     feed_rules = feeds.feed_rules(limits, ops_channel)
     found = _advance_feed(tenant, feed.health, alerts, feed_rules, limits, now, paused=True)
     changes = tell(found, feed.health, feed.error, feed.took_ms, limits, now)
-    if changes:
+    if changes or failed:
         notices = decide(changes, feed_rules, store.cards(tenant), ops_channel, now)
         store.record(PollRecord(tenant, now, feed, changes, notices, refresh=refresh, polled=False))
     return tuple(changes)

@@ -169,6 +169,20 @@ def observe(
     )
 
 
+def missed(health: Health, now: datetime) -> Health:
+    """The health after a poll that came to nothing in alertbot itself. 8x8 is no less willing: no pause follows."""
+    return replace(
+        health,
+        good=0,
+        served=0,
+        silent=health.silent + 1,
+        partial=0,
+        accepted=0,
+        blind_since=health.blind_since or health.served_at or now,
+        bad_since=health.bad_since or health.good_at or now,
+    )
+
+
 def next_try(health: Health, poll_every: timedelta, now: datetime) -> datetime | None:
     """When a tenant is to be tried again after the poll that left it so; None for its usual pace.
 

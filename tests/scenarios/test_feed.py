@@ -10,18 +10,22 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import structlog
 from rich.console import Console
 
 from alertbot.alerts.alert import Alert, Reason
+from alertbot.alerts.snapshot import Fetched
 from alertbot.app import App, Tenant, build
 from alertbot.commands.answers import answer
 from alertbot.commands.command import Asker, Line, parse
 from alertbot.config import Settings
+from alertbot.errors import StoreError
 from alertbot.notify.console import ConsoleNotifier
 from alertbot.rules.catalogue import Scope
 from alertbot.simulator.faults import TOKEN_PATH, Fault
 from alertbot.simulator.server import Simulator, SimulatorOptions, serve
 from alertbot.sources.eight_by_eight import EightByEight
+from alertbot.store.sqlite import SqliteStore
 from tests.simulator.kit import HandClock
 
 OPS = "#ops"
@@ -325,6 +329,42 @@ def test_8x8_asks_for_an_hour_of_peace(world: World, status: int) -> None:
     assert not world.feed()
     assert world.tenant.last is not None
     assert world.tenant.last.good
+
+
+@dataclass
+class Broken:
+    """A source with a fault that nobody foresaw."""
+
+    error: Exception
+
+    def fetch(self, *_: object) -> Fetched:
+        raise self.error
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@pytest.mark.parametrize("error", [StoreError("the disk is odd"), ValueError("a secret")], ids=["known", "unforeseen"])
+@pytest.mark.parametrize("restarted", [False, True], ids=["running", "first start"])
+def test_polls_that_fail_in_ourselves(world: World, error: Exception, restarted: bool) -> None:
+    """Nothing comes then either, and the ops channel is told why; it is over as any other blindness is."""
+    if restarted:  # nothing is known of any poll before
+        assert isinstance(world.app.store, SqliteStore)
+        with world.app.store._db.write() as conn:
+            conn.execute("DELETE FROM feeds")
+    source = world.tenant.source
+    world.tenant.source = Broken(error)
+    with structlog.testing.capture_logs():  # a traceback drawn with all its locals takes seconds
+        world.turns(12)
+    (alert,) = world.feed()
+    assert alert.key.rule == "feed-stale"
+    assert ("the disk is odd" if isinstance(error, StoreError) else "ValueError") in world.screen.getvalue()
+    assert "a secret" not in world.screen.getvalue()
+    world.tenant.source = source
+    world.turns(1)
+    assert world.feed()
+    world.turns(2)
+    assert not world.feed()
 
 
 def test_clocks_that_differ(world: World) -> None:

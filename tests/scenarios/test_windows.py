@@ -16,6 +16,7 @@ from alertbot.config import Settings
 from alertbot.notify.console import ConsoleNotifier
 from alertbot.rules.catalogue import Scope, catalogue
 from alertbot.simulator.server import Simulator, SimulatorOptions, serve
+from alertbot.store.sqlite import SqliteStore
 from tests.simulator.kit import HandClock
 
 RULES = """
@@ -97,6 +98,20 @@ def test_a_window_fills_and_survives_a_restart(make: Make, clock: HandClock) -> 
     turns(again, clock, 1)
     queues = len(again.store.latest("acme")[Scope.QUEUE])
     assert open_of(again, "looks-back") == queues > 1
+
+
+def test_a_recorded_poll_that_cannot_be_read(make: Make, clock: HandClock) -> None:
+    """Windows begin empty then, and polls go on."""
+    app = make()
+    turns(app, clock, 3)
+    assert isinstance(app.store, SqliteStore)
+    with app.store._db.write() as conn:
+        conn.execute("UPDATE recorded_polls SET packed = x'00112233'")
+    again = make()
+    turns(again, clock, 3)
+    assert open_of(again, "looks-back") == 0
+    turns(again, clock, 3)
+    assert open_of(again, "looks-back") > 1
 
 
 def test_windows_are_filled_for_rules_that_were_edited(make: Make, clock: HandClock, tmp_path: Path) -> None:
