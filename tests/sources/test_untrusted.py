@@ -84,6 +84,31 @@ LISTS: dict[str, Case] = {
         raw([ONE, entity("1", **{WAIT: 9})]), GOOD, "queues: 1 elements repeat an id; the first of each was taken",
     ),
     "totals that nobody asked for": Case(raw([ONE, TOTALS]), GOOD),
+    "totals beyond a float": Case(
+        raw([
+            entity("1", **{"entered.today": 9}),
+            entity(None, "totals", **{"total.entered.today": 10**350}),
+        ]),
+        {"totals": P.INVALID}, "totals of queues: total.entered.today could not be read for 1 of 1",
+        scope=Scope.QUEUE_TOTALS, key="total.entered.today",
+    ),
+    "a count beyond a float under totals": Case(
+        raw([
+            entity("1", **{"entered.today": 10**350}),
+            entity(None, "totals", **{"total.entered.today": 9}),
+        ]),
+        {"totals": 9.0}, "totals of queues: entered.today could not be read for 1 of 1",
+        scope=Scope.QUEUE_TOTALS, key="total.entered.today",
+    ),
+    "pages of totals beyond a float": Case(
+        lambda request: listing(
+            entity(str(request.page), **{"entered.today": 9}),
+            entity(None, "totals", **{"total.entered.today": 10**350}),
+            pages=2,
+        ),
+        {"totals": P.INVALID}, "totals of queues: total.entered.today could not be read for 1 of 1",
+        scope=Scope.QUEUE_TOTALS, key="total.entered.today",
+    ),
     "no id": Case(raw([ONE, {"name": "B", "metrics": []}]), GOOD, "queues: 1 without an id left out", whole=False),
     "an id null that is not the totals": Case(
         raw([ONE, {"id": None, "name": "Sales", "metrics": []}]), GOOD, "queues: 1 without an id left out", whole=False
@@ -161,7 +186,7 @@ def check(case: Case, fetched: Fetched, host: str) -> None:
 @pytest.mark.parametrize("case", LISTS.values(), ids=LISTS)
 def test_lists(standin: StandIn, connect: Connect, case: Case) -> None:
     """A list endpoint: what can be read is, the rest is missing with a reason, and a sentence says so."""
-    path = {Scope.QUEUE: "/queues", Scope.AGENT: "/agents"}[case.scope]
+    path = {Scope.QUEUE: "/queues", Scope.QUEUE_TOTALS: "/queues", Scope.AGENT: "/agents"}[case.scope]
     standin.routes[path] = route(case.answer)
     client = connect(max_bytes=1_000_000, max_pages=3)
     check(case, client.fetch({case.scope: frozenset({case.key})}, NOW), standin.url.removeprefix("http://"))

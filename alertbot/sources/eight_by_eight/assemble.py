@@ -213,7 +213,10 @@ def _sums(page: Page, counts: Sequence[str]) -> dict[str, float]:
 
 
 def _number(cell: object) -> float | None:
-    return float(cell) if isinstance(cell, (int, float)) and not isinstance(cell, bool) else None
+    try:
+        return float(cell) if isinstance(cell, (int, float)) and not isinstance(cell, bool) else None
+    except OverflowError:  # JSON's whole numbers know no bounds
+        return None
 
 
 # The two sections of agents in queue groups

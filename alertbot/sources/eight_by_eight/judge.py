@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import traceback
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,6 +19,7 @@ from alertbot.sources.eight_by_eight.percent import Percentages
 from alertbot.sources.eight_by_eight.plan import AGENTS, GROUPS, NOUNS, QUEUE_GROUPS, QUEUES
 from alertbot.sources.eight_by_eight.sections import Sections
 
+T = TypeVar("T")
 _TOTALS = (Scope.QUEUE_TOTALS, Scope.AGENT_TOTALS)
 
 
@@ -26,33 +30,59 @@ def judge(
     tables: dict[int, Table | str] = {}
     for harvest in gathering.harvests:
         if harvest.listing.scopes:
-            tables[id(harvest)] = _table(harvest, names)
+            tables[id(harvest)] = _or_why(partial(_table, harvest, names))
     # All evidence first: the scale is the tenant's, whichever scope shows it.
     for harvest in gathering.harvests:
         table = tables.get(id(harvest))
         if isinstance(table, Table):
-            _learn(harvest, table, wanted, percentages)
+            tables[id(harvest)] = _or_why(partial(_learn, harvest, table, percentages))
     judged: dict[Scope, Snapshot | str] = {}
     for scope, keys in wanted.items():
         found = gathering.harvest_of(scope)
         if found is None:
             judged[scope] = f"scope {scope} is not read from 8x8"
             continue
-        table, noun = tables[id(found)], NOUNS[scope]
+        table, failed = tables[id(found)], f"{NOUNS[scope]} could not be read: "
         if isinstance(table, str):
-            judged[scope] = f"{noun} could not be read: {table}"
-        elif scope in _TOTALS:
-            judged[scope] = totals_of(scope, noun, keys, table, at, percentages)
-        elif scope is Scope.QUEUE_AGENT:
-            parents = [(queue, names.queues.get(queue, queue)) for queue, _ in table.pairs]
-            if any(queue not in names.queues for queue, _ in parents):
-                names.miss(QUEUES)
-            judged[scope] = snapshot_of(scope, noun, keys, table, at, percentages, parents)
-        elif scope is Scope.GROUP_AGENT:
-            judged[scope] = _group_agents(found, gathering, keys, table, at, percentages, names)
+            judged[scope] = failed + table
         else:
-            judged[scope] = snapshot_of(scope, noun, keys, table, at, percentages)
+            make = partial(_scope, scope, keys, found, gathering, table, at, percentages, names)
+            judged[scope] = _or_why(make, failed)
     return judged
+
+
+def _or_why(make: Callable[[], T], before: str = "") -> T | str:
+    """What is made; where making it raises, a sentence: an answer that we did not foresee costs its scopes alone."""
+    try:
+        return make()
+    except Exception as fault:
+        place = traceback.extract_tb(fault.__traceback__)[-1]
+        # Not its text: that may quote the answer.
+        what = f"{type(fault).__name__} in {place.name}, line {place.lineno}"
+        return f"{before}alertbot could not put the answer together ({what})"
+
+
+def _scope(
+    scope: Scope,
+    keys: frozenset[str],
+    harvest: Harvest,
+    gathering: Gathering,
+    table: Table,
+    at: datetime,
+    percentages: Percentages,
+    names: Names,
+) -> Snapshot | str:
+    noun = NOUNS[scope]
+    if scope in _TOTALS:
+        return totals_of(scope, noun, keys, table, at, percentages)
+    if scope is Scope.GROUP_AGENT:
+        return _group_agents(harvest, gathering, keys, table, at, percentages, names)
+    parents: list[tuple[str, str]] = []
+    if scope is Scope.QUEUE_AGENT:
+        parents = [(queue, names.queues.get(queue, queue)) for queue, _ in table.pairs]
+        if any(queue not in names.queues for queue, _ in parents):
+            names.miss(QUEUES)
+    return snapshot_of(scope, noun, keys, table, at, percentages, parents)
 
 
 def _table(harvest: Harvest, names: Names) -> Table | str:
@@ -79,11 +109,12 @@ def _keep_assigned(harvest: Harvest, names: Names) -> None:
                 answer.assigned[queue] = agents
 
 
-def _learn(harvest: Harvest, table: Table, wanted: Mapping[Scope, frozenset[str]], percentages: Percentages) -> None:
+def _learn(harvest: Harvest, table: Table, percentages: Percentages) -> Table:
     percentages.learn(harvest.rows, table.columns)
     for scope in harvest.listing.scopes:
         if scope in _TOTALS and table.totals is not None:
             percentages.learn(scope, total_columns(scope, frozenset(table.totals), table))
+    return table
 
 
 def _group_agents(
