@@ -22,6 +22,8 @@ INTENT_SETTLES = timedelta(seconds=5)
 """How old an open intent must be before we look for its message: until then it may still be on its way."""
 # A time this far ahead of now was written before the clock was set back, and must not block anything.
 _CLOCK_WAS_SET_BACK = timedelta(seconds=60)
+# The same for waits: the longest that we keep to is Slack's Retry-After of at most an hour.
+_LONGEST_WAIT = timedelta(hours=1, minutes=1)
 
 _RANK = "CASE {} WHEN 'critical' THEN 3 WHEN 'warning' THEN 2 ELSE 1 END"
 # One ready notice for each place. A place is a Slack channel: two spellings of one channel (#name, id) share its rest
@@ -36,7 +38,7 @@ _DUE_POSTS = f"""
             LEFT JOIN alerts a ON a.id = n.alert_id
             LEFT JOIN channels h ON h.channel = n.channel
         WHERE n.state = 'waiting'
-            AND (n.not_before IS NULL OR n.not_before <= :now)
+            AND (n.not_before IS NULL OR n.not_before <= :now OR n.not_before > :longest)
             AND (n.intent_at IS NULL OR n.intent_at <= :settled OR n.intent_at > :ahead)
             AND (n.kind <> 'line' OR c.state = 'posted')
     ),
@@ -46,14 +48,14 @@ _DUE_POSTS = f"""
     SELECT id, rank, at FROM in_turn
     WHERE turn = 1 AND place NOT IN (
         SELECT COALESCE(channel_id, channel) FROM channels
-        WHERE held_until > :now OR (rest_until > :now AND rest_until <= :ahead)
+        WHERE (held_until > :now AND held_until <= :longest) OR (rest_until > :now AND rest_until <= :ahead)
     )
     ORDER BY rank DESC, at, arrived LIMIT :limit
 """  # noqa: S608  # names of ours
 _OUTDATED_CARDS = f"""
     SELECT c.*, {_RANK.format("a.level")} AS rank FROM cards c JOIN alerts a ON a.id = c.alert_id
     WHERE c.state = 'posted' AND c.version > c.sent_version
-        AND (c.edit_not_before IS NULL OR c.edit_not_before <= :now)
+        AND (c.edit_not_before IS NULL OR c.edit_not_before <= :now OR c.edit_not_before > :longest)
 """  # noqa: S608
 NOTICES_WITH_ALERTS = (
     "SELECT n.*, a.rule, a.scope, a.parent_id, a.entity_id FROM notices n LEFT JOIN alerts a ON a.id = n.alert_id"
@@ -66,12 +68,13 @@ def due(conn: sqlite3.Connection, now: datetime, limit: int) -> list[Due]:
         "now": stamp(now),
         "settled": stamp(now - INTENT_SETTLES),
         "ahead": stamp(now + _CLOCK_WAS_SET_BACK),
+        "longest": stamp(now + _LONGEST_WAIT),
         "limit": limit,
     }
     found: list[tuple[int, str, Due]] = [
         (-row["rank"], row["at"], _post(conn, row["id"])) for row in conn.execute(_DUE_POSTS, times).fetchall()
     ]
-    waiting = [row for row in conn.execute(_OUTDATED_CARDS, {"now": stamp(now)}).fetchall() if _edit_is_due(row, now)]
+    waiting = [row for row in conn.execute(_OUTDATED_CARDS, times).fetchall() if _edit_is_due(row, now)]
     waiting.sort(key=lambda row: (-row["rank"], row["outdated_since"], row["id"]))
     found += [
         (
@@ -101,15 +104,21 @@ def next_due(conn: sqlite3.Connection, now: datetime) -> datetime | None:
     for row in conn.execute(_WAITING_POSTS).fetchall():
         intent, rest = codec.maybe_unstamp(row["intent_at"]), codec.maybe_unstamp(row["rest_until"])
         waits = [
-            codec.maybe_unstamp(row["not_before"]),
-            codec.maybe_unstamp(row["held_until"]),
+            _wait(row["not_before"], now),
+            _wait(row["held_until"], now),
             intent + INTENT_SETTLES if intent is not None and intent <= ahead else None,
             rest if rest is not None and rest <= ahead else None,
         ]
         ready.append(max([now, *(each for each in waits if each is not None)]))
     edits = conn.execute(_URGENT_EDITS).fetchall()
-    ready += [max(now, codec.maybe_unstamp(row["edit_not_before"]) or now) for row in edits]
+    ready += [max(now, _wait(row["edit_not_before"], now) or now) for row in edits]
     return min(ready, default=None)
+
+
+def _wait(stamped: str | None, now: datetime) -> datetime | None:
+    """The end of a wait; None where there is none, or it is longer than any that we make."""
+    until = codec.maybe_unstamp(stamped)
+    return until if until is not None and until <= now + _LONGEST_WAIT else None
 
 
 def _edit_is_due(card: sqlite3.Row, now: datetime) -> bool:
@@ -173,8 +182,9 @@ def _rest(conn: sqlite3.Connection, channel: str, channel_id: str | None, now: d
 def hold_channel(conn: sqlite3.Connection, channel: str, until: datetime) -> None:
     conn.execute(
         "INSERT INTO channels (channel, held_until) VALUES (?, ?) "
-        "ON CONFLICT (channel) DO UPDATE SET held_until = MAX(COALESCE(held_until, ''), excluded.held_until)",
-        (channel, stamp(until)),
+        "ON CONFLICT (channel) DO UPDATE SET held_until = CASE WHEN held_until > ? THEN excluded.held_until "
+        "ELSE MAX(COALESCE(held_until, ''), excluded.held_until) END",
+        (channel, stamp(until), stamp(until + _LONGEST_WAIT)),
     )
 
 

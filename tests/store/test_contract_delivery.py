@@ -135,6 +135,26 @@ def test_what_is_put_off_comes_back_at_its_time(store: Store) -> None:
     assert (entry.state, entry.error, entry.not_before, entry.attempts) == (NoticeState.WAITING, "503", at(30), 1)
 
 
+LONG_AHEAD = 6 * 3600
+"""A time that was written before the clock was set back by six hours."""
+
+
+def test_no_wait_of_before_the_clock_was_set_back_holds_anything(store: Store) -> None:
+    """Neither a notice that was put off, nor a channel that said wait, nor an edit that was put off."""
+    alert = begin_posted(store, firing("1"))
+    store.record(poll([rises(alert, at(1))], now=at(1)))
+    (edit,) = edits(store, at(1))
+    store.put_off_edit(edit.card.id, at(LONG_AHEAD), "ratelimited")
+    begin(store, firing("2"), at(2))
+    for due in posts(store, at(5)):
+        store.put_off(due.notice.id, at(LONG_AHEAD), "503", unknown=False)
+    store.hold_channel(SALES, at(LONG_AHEAD))
+    assert store.next_due(at(10)) == at(10)
+    assert {"EditCard 1", "PostCard 2"} & set(told(store, 10)) == {"EditCard 1", "PostCard 2"}
+    store.hold_channel(SALES, at(70))
+    assert "PostCard 2" not in told(store, 10)
+
+
 # Intents
 
 
