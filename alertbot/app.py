@@ -265,8 +265,8 @@ class App:
 
     def _try_poll(self, tenant: Tenant, dry_run: bool) -> poll.Polled | str:
         try:
-            until = self.store.feed(tenant.name).health.wait_until
-            if until is not None and self.clock() < until:
+            until = feed.asked_to_wait(self.store.feed(tenant.name).health, self.clock())
+            if until is not None:
                 return f"8x8 asked us to stay away until {until:%H:%M:%S} UTC"
             return self._poll(tenant, dry_run=dry_run)
         except AlertbotError as error:

@@ -158,11 +158,14 @@ def pause(
     feed = store.feed(tenant)
     if failed:
         feed = replace(feed, tried_at=now, error=failed, health=feeds.missed(feed.health, now))
+    health = feeds.set_right(feed.health, now)
+    set_back = health != feed.health
+    feed = replace(feed, health=health)
     alerts = [alert for alert in store.alerts(tenant) if feeds.is_feed(alert)]
     feed_rules = feeds.feed_rules(limits, ops_channel)
     found = _advance_feed(tenant, feed.health, alerts, feed_rules, limits, now, paused=True)
     changes = tell(found, feed.health, feed.error, feed.took_ms, limits, now)
-    if changes or failed:
+    if changes or failed or set_back:
         notices = decide(changes, feed_rules, store.cards(tenant), ops_channel, now)
         store.record(PollRecord(tenant, now, feed, changes, notices, refresh=refresh, polled=False))
     return tuple(changes)

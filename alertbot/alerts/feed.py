@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -128,6 +129,7 @@ def observe(
 
     `opened`: whether these are opening hours, see `opening`.
     """
+    health = set_right(health, now)
     refused = fetched.refused
     served = bool(snapshots) or not (fetched.failures or refused)
     good = served and not (fetched.failures or refused) and all(each.complete for each in snapshots.values())
@@ -169,8 +171,17 @@ def observe(
     )
 
 
+def set_right(health: Health, now: datetime) -> Health:
+    """The same health, with nothing of it later than now: after the clock was set back, spans count from now on."""
+    names = ("served_since", "served_at", "blind_since", "bad_since", "good_at", "moved_at")
+    times: dict[str, Any] = {name: getattr(health, name) for name in names}
+    late = {name: now for name, at in times.items() if at is not None and at > now}
+    return replace(health, **late) if late else health
+
+
 def missed(health: Health, now: datetime) -> Health:
     """The health after a poll that came to nothing in alertbot itself. 8x8 is no less willing: no pause follows."""
+    health = set_right(health, now)
     return replace(
         health,
         good=0,
@@ -210,9 +221,17 @@ def due(health: Health, now: datetime, *, first: bool = False) -> bool:
 
     Somebody who mended the credentials and started anew wants to see it; a wait that 8x8 asked for holds all the same.
     """
-    if health.wait_until is not None and now < health.wait_until:
-        return False
-    return first or health.next_try_at is None or now >= health.next_try_at
+    return asked_to_wait(health, now) is None and (first or not _ahead(health.next_try_at, now))
+
+
+def asked_to_wait(health: Health, now: datetime) -> datetime | None:
+    """Until when 8x8 asked us to stay away; None where that is over."""
+    return health.wait_until if _ahead(health.wait_until, now) else None
+
+
+def _ahead(until: datetime | None, now: datetime) -> bool:
+    """Whether a pause lasts. One longer than any that we make was written before the clock was set back: it is over."""
+    return until is not None and now < until <= now + LONGEST_TOLD + SKEW
 
 
 def digest(snapshots: Mapping[Scope, Snapshot]) -> str:
@@ -308,8 +327,8 @@ def _standstill_allowed(health: Health, limits: Limits) -> timedelta | None:
 
 
 def silence(health: Health, now: datetime) -> timedelta:
-    """How long nothing has come."""
-    return now - (health.served_at or health.blind_since or now)
+    """How long nothing has come; never below zero, whatever was done to the clock."""
+    return max(timedelta(0), now - (health.served_at or health.blind_since or now))
 
 
 def _ms(span: timedelta | None) -> float | None:

@@ -157,7 +157,7 @@ def step(alert: Alert | None, seen: Observation, rule: Rule, now: datetime) -> C
     for each in rule.levels:
         began = alert.since.get(each.level) if alert is not None else None
         if levels[each.level] is Truth.TRUE:
-            began = began or now
+            began = min(began or now, now)  # never in the future: the clock may have been set back
             if now - began >= each.hold:
                 satisfied.append(each.level)
         if began is not None and levels[each.level] is not Truth.FALSE:
@@ -225,7 +225,7 @@ def _judge_open(
         return _Move(Event.RETURNS if recovering else Event.STAYS, level)
     if clear[level] is Truth.UNKNOWN:
         return _Move(Event.STAYS, level, clock)
-    clock = clock or now
+    clock = min(clock or now, now)
     if now - clock < rule.keep_firing_for:
         return _Move(Event.EASES if lower else Event.CLEARS, level, clock)
     ready = [each for each in satisfied if each < level]

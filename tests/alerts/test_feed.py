@@ -324,6 +324,9 @@ DUE: dict[str, tuple[Health, bool, bool]] = {
     "the pause is over": (Health(next_try_at=NOW), False, True),
     "8x8 asked us to wait": (Health(wait_until=NOW + seconds(1)), False, False),
     "8x8 asked us to wait, before we started": (Health(wait_until=NOW + seconds(1)), True, False),
+    "a wait from before the clock was set back": (Health(wait_until=NOW + seconds(3700)), False, True),
+    "a pause from before the clock was set back": (Health(next_try_at=NOW + seconds(3700)), False, True),
+    "the longest wait": (Health(wait_until=NOW + seconds(3600)), False, False),
     "the wait is over": (Health(wait_until=NOW), False, True),
 }
 
@@ -339,6 +342,21 @@ def test_a_wait_is_kept_to_the_second_but_not_for_ever() -> None:
     assert feed.observe(Health(), told, {}, LIMITS, NOW).wait_until == NOW + seconds(90)
     nonsense = replace(told, retry_after=10.0**9)
     assert feed.observe(Health(), nonsense, {}, LIMITS, NOW).wait_until == NOW + timedelta(hours=1)
+
+
+def test_a_clock_that_is_set_back_hides_no_outage() -> None:
+    """Spans that began in what is the future now begin at the next turn."""
+    life = live("good*3")
+    life.now -= timedelta(hours=1)
+    began = (life.now - NOW).total_seconds()
+    for _ in range(12):
+        life.poll("none")
+    assert life.told == [(began + 135, "feed-stale", "fired")]
+
+
+def test_silence_is_never_negative() -> None:
+    """The last values came at a time that has yet to be, since the clock was set back."""
+    assert feed.silence(Health(served_at=NOW + seconds(60)), NOW) == seconds(0)
 
 
 # Who is there

@@ -290,6 +290,21 @@ def test_the_table_is_whole() -> None:
     assert Event.RETURNS not in REASONS
 
 
+def test_clocks_of_an_alert_begin_anew_where_the_clock_was_set_back() -> None:
+    """`for` and `keep_firing_for` are not six hours longer for it."""
+    watched = rule(level(W, compare(WAIT, ">", 60_000), 30), keep_firing_for=timedelta(seconds=30))
+    alerts: list[Alert] = []
+    words = []
+    ahead = timedelta(hours=6)
+    for index, (value, off) in enumerate(
+        [(70, ahead), *[(70, timedelta(0))] * 3, (0, ahead), *[(0, timedelta(0))] * 3]
+    ):
+        found = poll(alerts, [watched], [snapshot({WAIT: [value * 1000]})], NOW + index * POLL + off)
+        alerts = keep(alerts, found)
+        words.append(next((str(change.reason) for change in found if change.reason), "-"))
+    assert words == ["-", "-", "-", "fired", "-", "-", "-", "resolved"]
+
+
 # What an alert keeps.
 
 
