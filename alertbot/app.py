@@ -55,6 +55,8 @@ SLACK_CHECK = timedelta(minutes=1)
 """How soon a refused or unreachable Slack is asked again whether it knows us."""
 SPARE = 3
 """Threads for jobs that are no polls: the lease must be renewed whatever the polls do."""
+LEAST_FOR_LEASE = 0.5
+"""Seconds in which the lease is released even when all of `STOP_WITHIN` is over."""
 STOP_WITHIN = 4.0
 """Seconds that stopping may take; what still runs then is left, since the store already holds all that matters."""
 
@@ -476,7 +478,7 @@ class App:
         self._stopping.set()
 
     def stop(self) -> bool:
-        """Stop polling and delivering, in reverse order of starting. False when a poll or post still hangs.
+        """Stop polling and delivering, in reverse order of starting. False when something of it still hangs.
 
         Nothing is lost either way: what was decided is stored, and a post whose outcome is unknown is looked for at
         the next start.
@@ -500,10 +502,23 @@ class App:
             else:
                 idle = False
             tenant.source.close()
-        self.store.release_lease(self.owner)
+        # The database may be locked by another process, or by a thread of ours that waits for it. Without its release
+        # the lease is taken over all the same: this process is gone then.
+        released = threading.Thread(target=self._release_lease, name="release", daemon=True)
+        released.start()
+        released.join(max(LEAST_FOR_LEASE, deadline - time.monotonic()))
+        if released.is_alive():
+            log.warning("lease not released: the database is locked")
+            return False
         if idle:
             self.store.close()
         return idle
+
+    def _release_lease(self) -> None:
+        try:
+            self.store.release_lease(self.owner)
+        except AlertbotError as error:
+            log.warning("lease not released", problem=str(error))
 
 
 def build(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -130,6 +131,23 @@ def test_one_poller_a_database(tmp_path: Path) -> None:
             assert f"process {w.bot.process.pid if w.bot.process else 0}" in second.stderr
         assert alertbot("ask", "status", cwd=tmp_path).returncode == 0
         assert alertbot("poll", "--dry-run", cwd=tmp_path, **w.bot.secrets).returncode == 0
+
+
+def test_stopped_while_another_process_writes(tmp_path: Path) -> None:
+    """A database that is locked neither makes the stop longer than five seconds nor a failure of it."""
+    with world(tmp_path) as w:
+        w.bot.start()
+        until("ready", lambda: get(w.port, "/readyz")[0] == 200)
+        with closing(sqlite3.connect(tmp_path / "alertbot.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            status, took = w.bot.stop()
+            other.execute("ROLLBACK")
+        assert (status, took < 5.5) == (0, True)
+        assert w.bot.logged("lease not released")
+        assert w.bot.logged('"stopped"')
+        w.bot.start()  # the lease that was left is that of a process that is gone
+        until("ready again", lambda: get(w.port, "/readyz")[0] == 200)
+        assert w.bot.stop()[0] == 0
 
 
 def test_poll_by_hand_tells_and_is_told_once(tmp_path: Path) -> None:
