@@ -10,7 +10,7 @@ from alertbot import logs
 from alertbot.alerts.alert import State
 from alertbot.app import App, build
 from alertbot.cli.shell import PROBLEM, AsJson, Config, cli, leave, signals
-from alertbot.cli.show import STYLES, out, print_json
+from alertbot.cli.show import STYLES, print_json, say
 from alertbot.config import config_path, load
 from alertbot.poll import Polled
 
@@ -62,10 +62,10 @@ def poll(
         for name, each in outcomes.items():
             _show_polled(name, each)
             if not dry_run:
-                out.print(f"  {firing[name]} firing, {pending[name]} pending", markup=False)
+                say(f"  {firing[name]} firing, {pending[name]} pending")
         if not dry_run:
             because = f": {totals.waiting_for or app.delivery_problem or 'not due yet'}" if held_back else ""
-            out.print(f"told {told}, held back {held_back}{because}", markup=False, soft_wrap=True)
+            say(f"told {told}, held back {held_back}{because}")
     good = all(isinstance(each, Polled) and each.good for each in outcomes.values())
     if not good or held_back:
         raise typer.Exit(PROBLEM)
@@ -124,20 +124,20 @@ def _poll_json(polled: Polled | str, firing: int | None, told: int | None, held_
 
 def _show_polled(name: str, polled: Polled | str) -> None:
     if isinstance(polled, str):
-        out.print(f"{name}: {polled}", markup=False, soft_wrap=True)
+        say(f"{name}: {polled}")
         return
     seen = ", ".join(f"{len(each)} {scope.removesuffix('s')}s" for scope, each in polled.snapshots.items()) or "nothing"
     requests = polled.fetched.requests
     asked = f"{len(requests)} request{'' if len(requests) == 1 else 's'}"
-    out.print(f"{name}: saw {seen} in {asked}, {polled.fetched.took_ms:.0f} ms", markup=False, soft_wrap=True)
+    say(f"{name}: saw {seen} in {asked}, {polled.fetched.took_ms:.0f} ms")
     for note in polled.fetched.notes:
-        out.print(f"  note: {note}", markup=False, soft_wrap=True)
+        say(f"  note: {note}")
     for problem in (*polled.problems, *polled.fetched.problems):
-        out.print(f"  problem: {problem}", markup=False, soft_wrap=True, style="yellow")
+        say(f"  problem: {problem}", style="yellow")
     for each in polled.changes:
         if each.moved:
             after = each.after
             what = f"{after.about.title}: {after.entity_name}"
             untold = f" (not told: {each.withheld.replace('_', ' ')})" if each.withheld else ""
             text = f"  {after.state:<10} {after.level.word:<8} {what}: {each.why}{untold}"
-            out.print(text, markup=False, soft_wrap=True, style=STYLES[after.level] if after.open else "")
+            say(text, style=STYLES[after.level] if after.open else "")

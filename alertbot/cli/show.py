@@ -15,12 +15,18 @@ from rich.text import Text
 
 from alertbot.commands.command import Line, Reply
 from alertbot.errors import Fault
+from alertbot.rules.plain import one_line
 from alertbot.rules.rule import Level
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+out = Console(highlight=False, emoji=False)
+err = Console(stderr=True, highlight=False, emoji=False)
 
 STYLES = {Level.INFO: "cyan", Level.WARNING: "yellow", Level.CRITICAL: "bold red"}
+
+
+def say(text: str, *, style: str = "") -> None:
+    """One line with names in it: they neither begin another line nor drive the terminal."""
+    out.print(one_line(text), markup=False, soft_wrap=True, style=style)
 
 
 def print_json(value: Any) -> None:
@@ -99,9 +105,9 @@ def show_reply(reply: Reply) -> None:
     for part in reply.parts:
         if isinstance(part, Line):
             style = STYLES[part.level] if part.level else "bold" if part.strong else ""
-            out.print(part.text, markup=False, style=style, soft_wrap=True)
+            say(part.text, style=style)
         else:
             table = RichTable(*part.head, box=None, pad_edge=False, header_style="bold")
             for row in part.rows:
-                table.add_row(*(Text(cell) for cell in row))
+                table.add_row(*(Text(one_line(cell)) for cell in row))
             out.print(table)

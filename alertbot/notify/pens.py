@@ -12,11 +12,10 @@ from datetime import datetime
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
+from alertbot.rules.plain import UNSHOWABLE, one_line
+
 _ZERO_WIDTH = "\u200b"
 _ELLIPSIS = "…"
-# Control characters and line ends (a name must not begin a new line, nor drive a terminal), lone surrogates (not
-# sendable) and the characters that turn the direction of all that follows.
-_UNSHOWABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]+")
 _SPAN_MARK = re.compile(r"(?<![^\W_])[*_~`]+|[*_~`]+(?![^\W_])")  # between two letters or digits Slack lets them be
 _EMOJI_CODE = re.compile(r":(?=[a-z0-9_+'-]+:)", re.IGNORECASE)
 _QUOTE_MARK = re.compile(r"^(\s*)(?=>)")
@@ -27,7 +26,7 @@ _MRKDWN_TOKEN = re.compile(r"<[^<>]*>|&(?:amp|lt|gt);|.", re.DOTALL)
 
 def cleaned(text: str) -> str:
     """The text on one line, without what cannot be shown."""
-    return _UNSHOWABLE.sub(" ", text).strip()
+    return one_line(text).strip()
 
 
 def size(text: str) -> int:
@@ -131,7 +130,7 @@ class MrkdwnPen:
         return f"`{shown}`" if shown else ""
 
     def link(self, url: str, label: str) -> str:
-        if not url.startswith(("http://", "https://")) or _UNSHOWABLE.search(url):
+        if not url.startswith(("http://", "https://")) or UNSHOWABLE.search(url):
             return self.escape(url)
         for character, encoded in (("|", "%7C"), ("<", "%3C"), (">", "%3E"), (" ", "%20")):
             url = url.replace(character, encoded)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from alertbot.commands.command import Line, Person, Reply, Table
+from alertbot.rules.plain import one_line
 from alertbot.rules.rule import Level
 
 MOST_BLOCKS = 45
@@ -66,7 +67,7 @@ def _in_code(text: str) -> str:
 def _line(line: Line) -> str:
     emoji = _EMOJI[line.level] if line.level else ""
     if line.code:
-        return f"{emoji}`{_in_code(_cut(_one_line(line.text), LONGEST_LINE)) or ' '}`"
+        return f"{emoji}`{_in_code(_cut(one_line(line.text), LONGEST_LINE)) or ' '}`"
     shown = "".join(_piece(piece) for piece in _cut_pieces(line.pieces or (line.text,)))
     if line.strong and shown.strip():
         # Bold wants letters at its edges; the zero-width spaces of escaped characters may stand inside.
@@ -77,12 +78,7 @@ def _line(line: Line) -> str:
 def _piece(piece: str | Person) -> str:
     if isinstance(piece, Person):
         return f"<@{piece.id}>" if _USER.fullmatch(piece.id) else escape(piece.id)
-    return escape(_one_line(piece))
-
-
-def _one_line(text: str) -> str:
-    """Line breaks and other control characters of names would draw lines that nobody wrote."""
-    return "".join(" " if unicodedata.category(char) in ("Cc", "Zl", "Zp") else char for char in text)
+    return escape(one_line(piece))
 
 
 def _cut(text: str, most: int) -> str:
@@ -150,7 +146,7 @@ def _within_limits(sections: list[tuple[dict[str, Any], int]]) -> tuple[list[dic
 
 def _table(table: Table) -> list[str]:
     """The rows as monospaced text, columns aligned; the last column is as wide as it is."""
-    rows = [[_cut(_one_line(cell), WIDEST_CELL) for cell in row] for row in (table.head, *table.rows)]
+    rows = [[_cut(one_line(cell), WIDEST_CELL) for cell in row] for row in (table.head, *table.rows)]
     widths = [max(_width(cell) for cell in column) for column in zip(*rows, strict=True)]
     return [_in_code(_aligned(row, widths)) for row in rows]
 
@@ -187,4 +183,4 @@ def _fallback_lines(reply: Reply) -> Iterator[str]:
             yield "".join(_piece(piece) for piece in _cut_pieces(part.pieces or (part.text,)))
         else:
             for row in part.rows:
-                yield escape(": ".join(_cut(_one_line(cell), WIDEST_CELL) for cell in row[:2]))
+                yield escape(": ".join(_cut(one_line(cell), WIDEST_CELL) for cell in row[:2]))

@@ -102,6 +102,15 @@ def test_a_person_is_a_mention_only_with_a_slack_id() -> None:
     assert shown == "by bob&lt;@U1&gt;"
 
 
+def test_names_cannot_turn_the_direction() -> None:
+    """In a line, in code, in a table and in the fallback nothing turns the text behind a name."""
+    evil = "".join(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x2028, 0x1B, 0x9B, 0xD800)))
+    name = f"a{evil}b"
+    message = slack_message(Reply((Line(name), Line(name, code=True), Table((name, "x"), ((name, name),)))))
+    assert not any(char in json.dumps(message, ensure_ascii=False) for char in evil)
+    assert texts(message)[0] == "a b\n`a b`"
+
+
 def test_names_cannot_draw_lines() -> None:
     """A line break in a name does not begin a line of its own, nor end a table's text."""
     message = slack_message(Reply((Line("a\nfake line\u2028b"), Table(("x",), (("q\n```\n<!here>",),)))))
