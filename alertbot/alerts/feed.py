@@ -175,7 +175,7 @@ def set_right(health: Health, now: datetime) -> Health:
     """The same health, with nothing of it later than now: after the clock was set back, spans count from now on."""
     names = ("served_since", "served_at", "blind_since", "bad_since", "good_at", "moved_at")
     times: dict[str, Any] = {name: getattr(health, name) for name in names}
-    late = {name: now for name, at in times.items() if at is not None and at > now}
+    late: dict[str, Any] = {name: now for name, at in times.items() if at is not None and at > now}
     return replace(health, **late) if late else health
 
 

@@ -21,7 +21,7 @@ from alertbot.app import open_store
 from alertbot.cli.histories import changes_json, describe, describe_changes, history_json
 from alertbot.cli.plot import Curve, draw
 from alertbot.cli.shell import PROBLEM, AsJson, Config, cli, seconds
-from alertbot.cli.show import err, out, print_json
+from alertbot.cli.show import err, out, print_json, say
 from alertbot.clock import wall_clock
 from alertbot.commands.find import fold
 from alertbot.config import Settings, TenantSettings, config_path, load
@@ -146,7 +146,7 @@ def _one(
                 style="yellow",
             )
         for line in lines:
-            out.print(line, markup=False, soft_wrap=True, style=_STYLES.get(line.strip()[:2], ""))
+            say(line, style=_STYLES.get(line.strip()[:2], ""))
         if plot is not None:
             for line in _plot(one, rules, history, plot, zone):
                 out.print(line, markup=False, soft_wrap=True)
