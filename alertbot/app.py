@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -23,25 +23,23 @@ from alertbot.alerts.evaluate import Selector
 from alertbot.alerts.feed import Limits
 from alertbot.alerts.past import Past, remember
 from alertbot.clock import Clock, wall_clock
-from alertbot.commands.command import SHADOW_DAYS, Acknowledge, Asker, RulesView, TenantView, View, Wish
-from alertbot.config import Settings, TenantSettings
+from alertbot.commands.command import Asker, View, Wish
+from alertbot.config import Settings
 from alertbot.errors import AlertbotError, LeaseHeld, NotifyError, StoreError
 from alertbot.live_rules import LiveRules
 from alertbot.logs import logger
 from alertbot.notify.deliver import DeliveryReport, deliver
 from alertbot.notify.notifier import Notifier
 from alertbot.notify.slack import SlackNotifier
+from alertbot.parts import limits_of, make_notifier, make_source, open_store, parser, rule_paths
 from alertbot.process import is_gone, name_of_poller
-from alertbot.reloader import template_folder, watch
-from alertbot.rules.hours import Calendar
-from alertbot.rules.parse import Found, read_files
+from alertbot.reloader import watch
 from alertbot.rules.rule import RuleSet
 from alertbot.rules.units import write_duration
 from alertbot.scheduler import Scheduler
-from alertbot.sources.eight_by_eight import REGIONS, TOKEN_URL, EightByEight
 from alertbot.sources.source import Source
-from alertbot.store.sqlite import SqliteStore
-from alertbot.store.store import AckResult, Feed, Store
+from alertbot.store.store import AckResult, Store
+from alertbot.views import change, make_view
 from alertbot.web.http import HttpServer, http_app, serve_http
 from alertbot.web.permissions import MayChange
 from alertbot.web.slack_app import SlackApp
@@ -544,149 +542,6 @@ def build(
         for tenant in settings.tenants
     ]
     return App(settings, tenants, store, notifier or make_notifier(settings), live, clock, speed)
-
-
-def open_store(settings: Settings, *, create: bool = True) -> SqliteStore:
-    """The database that the settings name. StoreError when it is not there and not to be made."""
-    return SqliteStore(settings.path(settings.storage), create=create, keep_polls=settings.record.keep)
-
-
-def make_notifier(settings: Settings) -> SlackNotifier:
-    """Slack, as the settings say."""
-    return SlackNotifier(
-        settings.slack.bot_token.get_secret_value(),
-        api_url=settings.slack.api_url,
-        template_folders=template_folders(settings),
-    )
-
-
-def make_source(tenant: TenantSettings, *, speed: float = 1.0) -> EightByEight:
-    """The 8x8 client of one tenant. A fetch has to end before the next one is due."""
-    base_url = tenant.base_url or REGIONS[tenant.region or "us"]
-    return EightByEight(
-        tenant.name,
-        base_url,
-        tenant.token_url or TOKEN_URL,
-        tenant.api_key.get_secret_value(),
-        tenant.api_secret.get_secret_value(),
-        tenant_id=tenant.tenant_id,
-        timezone=tenant.timezone or "",
-        deadline_s=_deadline_s(tenant, speed),
-        percent_scale=tenant.percent_scale,
-        max_requests_per_minute=round(tenant.max_requests_per_minute * max(1.0, speed)),
-    )
-
-
-def _deadline_s(tenant: TenantSettings, speed: float) -> float:
-    return max(4.0, min(30.0, 0.8 * tenant.poll_every.total_seconds() / speed))
-
-
-def limits_of(settings: Settings, tenant: TenantSettings, *, speed: float = 1.0) -> Limits:
-    """What is expected of a tenant's polls. Slow is three quarters of the time between two, or nearly the deadline."""
-    period_s = tenant.poll_every.total_seconds() / speed
-    return Limits(
-        poll_every=tenant.poll_every,
-        stale_after=settings.stale_after,
-        frozen_after=settings.frozen_after,
-        slow_after=timedelta(seconds=max(0.5, min(0.75 * period_s, 0.9 * _deadline_s(tenant, speed)))),
-    )
-
-
-def rule_paths(settings: Settings) -> Mapping[str, Path]:
-    """By tenant, the folder or file of its rules."""
-    return {tenant.name: settings.path(tenant.rules or settings.rules) for tenant in settings.tenants}
-
-
-def parser(settings: Settings) -> Callable[[Mapping[str, bytes]], Found]:
-    """Rule files to rules that know the calendars of alertbot.yaml, and to what is wrong in them."""
-    return partial(read_files, calendars=settings.hours)
-
-
-def rules_of(settings: Settings) -> Mapping[str, RuleSet]:
-    """Each tenant's rules as they stand on disk. FaultsFound with every fault of every file and template."""
-    live = LiveRules(rule_paths(settings), parser(settings))
-    return {tenant.name: live.rules(tenant.name) for tenant in settings.tenants}
-
-
-def template_folders(settings: Settings) -> tuple[Path, ...]:
-    """`templates/` next to each tenant's rules."""
-    return tuple(sorted({template_folder(path) for path in rule_paths(settings).values()}))
-
-
-def make_view(
-    settings: Settings,
-    store: Store,
-    rules: Mapping[str, RuleSet],
-    now: datetime,
-    *,
-    on_disk: Mapping[str, str] | None = None,
-    problems: tuple[str, ...] = (),
-    pasts: Mapping[str, Past | None] | None = None,
-) -> View:
-    """What answers may look at, from the store and the rules: the same for the slash command and for `ask`.
-
-    `on_disk`: by tenant, what to say of rule files that are not what runs. `pasts`: by tenant, for `why`.
-    """
-    tenants, versions = [], []
-    for tenant in settings.tenants:
-        stored = store.feed(tenant.name)
-        running = store.running(tenant.name)
-        versions.append(
-            RulesView(
-                tenant.name,
-                rules[tenant.name].version,
-                running.since if running and running.version == rules[tenant.name].version else None,
-                len(rules[tenant.name].rules),
-                (on_disk or {}).get(tenant.name, ""),
-            )
-        )
-        tenants.append(replace(_tenant_view(stored, store), past=(pasts or {}).get(tenant.name)))
-    every = {rule.id: rule for ruleset in rules.values() for rule in ruleset.rules}
-    alerts = store.alerts()
-    shadow_rules = [rule.id for rule in every.values() if rule.shadow]
-    totals = store.totals()
-    if totals.waiting_for and not any(totals.waiting_for in problem for problem in problems):
-        problems = (*problems, f"Not delivered, tried again: {totals.waiting_for}")
-    return View(
-        tenants=tuple(tenants),
-        alerts=tuple(alert for alert in alerts if not alert.shadow),
-        shadows=tuple(alert for alert in alerts if alert.shadow),
-        shadow_fired=store.fired(shadow_rules, now - timedelta(days=SHADOW_DAYS)) if shadow_rules else {},
-        rules=RuleSet(tuple(every.values()), next(iter(rules.values())).version, _calendars(rules)),
-        versions=tuple(versions),
-        waiting=totals.waiting,
-        command=settings.slack.command,
-        timezone=settings.timezone,
-        stale_after=settings.stale_after,
-        problems=problems,
-    )
-
-
-def _calendars(rules: Mapping[str, RuleSet]) -> Mapping[str, Calendar]:
-    """All calendars by name; one that two tenants mean differently has its tenant before its name."""
-    found: dict[str, Calendar] = {}
-    for tenant, ruleset in rules.items():
-        for name, calendar in ruleset.calendars.items():
-            found[name if found.get(name, calendar) == calendar else f"{tenant}/{name}"] = calendar
-    return found
-
-
-def _tenant_view(stored: Feed, store: Store) -> TenantView:
-    return TenantView(
-        stored.tenant,
-        stored.good_at,
-        stored.tried_at,
-        stored.error,
-        store.latest(stored.tenant),
-        next_try_at=stored.health.wait_until or stored.health.next_try_at,
-    )
-
-
-def change(store: Store, wish: Wish, asker: Asker, now: datetime) -> tuple[AckResult, Alert | None]:
-    """Carry out a wish."""
-    if isinstance(wish, Acknowledge):
-        return store.acknowledge(wish.alert_id, asker.user, wish.note, now)
-    return store.unacknowledge(wish.alert_id, asker.user, now)
 
 
 def _log_poll(polled: poll.Polled) -> None:

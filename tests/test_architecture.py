@@ -28,6 +28,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "web": {"errors", "clock", "rules", "alerts", "commands"},
     "simulator": {"errors", "clock", "rules"},
     "poll": {"errors", "rules", "alerts", "sources", "store", "notify"},
+    "parts": {"alerts", "config", "notify", "reloader", "rules", "sources", "store"},
+    "views": {"alerts", "commands", "config", "rules", "store"},
     "starter": {"errors", "web"},
 }
 FREE = {"app", "cli", "__main__", "__init__"}  # app wires, cli commands; nobody imports them

@@ -19,13 +19,14 @@ from rich.console import Console
 
 from alertbot.alerts.alert import Alert, Reason, State
 from alertbot.alerts.snapshot import Column, Fetched, Presence, Snapshot
-from alertbot.app import App, Tenant, rule_paths
+from alertbot.app import App, Tenant
 from alertbot.cli import main
 from alertbot.cli.shell import signals
 from alertbot.config import Settings
 from alertbot.errors import FaultsFound, StoreError
 from alertbot.live_rules import PATIENCE, QUIET, LiveRules
 from alertbot.notify.console import ConsoleNotifier
+from alertbot.parts import rule_paths
 from alertbot.reloader import read_disk, watch
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.rule import Level

@@ -10,7 +10,6 @@ import typer
 
 from alertbot import logs
 from alertbot.alerts.past import Past, remember
-from alertbot.app import change, make_view, open_store, parser, rule_paths
 from alertbot.cli.shell import PROBLEM, Config, cli
 from alertbot.cli.show import show_reply
 from alertbot.clock import wall_clock
@@ -19,8 +18,10 @@ from alertbot.commands.command import Asker, parse
 from alertbot.commands.find import find_rules
 from alertbot.config import Settings, config_path, load
 from alertbot.live_rules import rules_that_run
+from alertbot.parts import open_store, parser, rule_paths
 from alertbot.rules.rule import RuleSet
 from alertbot.store.store import Store
+from alertbot.views import change, make_view
 
 
 @cli.command()

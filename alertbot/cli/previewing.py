@@ -17,7 +17,6 @@ from alertbot.alerts.evaluate import Truth, agents_of
 from alertbot.alerts.explain import explain, measure
 from alertbot.alerts.past import Past
 from alertbot.alerts.sample import drawn_from, sample_alert
-from alertbot.app import make_notifier, make_view, open_store, template_folders
 from alertbot.cli.asking import pasts_of
 from alertbot.cli.shell import PROBLEM, Config, cli
 from alertbot.cli.show import out, show_faults
@@ -31,10 +30,12 @@ from alertbot.notify.console import card_panel
 from alertbot.notify.notifier import CardView
 from alertbot.notify.pens import PlainPen
 from alertbot.notify.render import Templates
+from alertbot.parts import make_notifier, open_store, template_folders
 from alertbot.reloader import load_rules, template_folder
 from alertbot.rules.fields import CHANNEL as CHANNEL_PATTERN
 from alertbot.rules.fields import LEVELS
 from alertbot.rules.rule import Level, Rule, RuleSet
+from alertbot.views import make_view
 
 
 @cli.command()

@@ -17,7 +17,6 @@ from alertbot.alerts.evaluate import agents_of
 from alertbot.alerts.explain import measure
 from alertbot.alerts.history import Episode, History, RuleHistory, compare, replay
 from alertbot.alerts.past import Past
-from alertbot.app import open_store
 from alertbot.cli.histories import changes_json, describe, describe_changes, history_json
 from alertbot.cli.plot import Curve, draw
 from alertbot.cli.shell import PROBLEM, AsJson, Config, cli, seconds
@@ -26,6 +25,7 @@ from alertbot.clock import wall_clock
 from alertbot.commands.find import fold
 from alertbot.config import Settings, TenantSettings, config_path, load
 from alertbot.errors import UsageError
+from alertbot.parts import open_store
 from alertbot.reloader import load_rules
 from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.rule import RuleSet

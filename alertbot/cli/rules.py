@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from alertbot.app import template_folders
 from alertbot.cli.shell import PROBLEM, AsJson, Config, cli
 from alertbot.cli.show import fault_json, out, print_json, show_faults
 from alertbot.cli.testing import find_suites, holds_tests, lent_settings, read_tests, rule_roots
@@ -17,6 +16,7 @@ from alertbot.config import Settings, config_schema
 from alertbot.errors import Fault, FaultsFound, UsageError
 from alertbot.live_rules import check_templates
 from alertbot.notify.render import Templates
+from alertbot.parts import template_folders
 from alertbot.reloader import read_all, template_folder
 from alertbot.rules.parse import Found, read_files
 from alertbot.rules.parse_cases import parse_cases
