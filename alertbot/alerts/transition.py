@@ -286,6 +286,13 @@ def _condition(rule: Rule, found: LevelRule, seen: Observation) -> str:
     return filled(rule, found.when, found.text, seen.key.entity_id, seen.entity_name)
 
 
+def _clear_text(rule: Rule, seen: Observation) -> str:
+    """`clear` as written, with the parameters that hold for the entity; "" where the rule has none."""
+    if rule.clear is None:
+        return ""
+    return filled(rule, rule.clear, rule.clear_text, seen.key.entity_id, seen.entity_name)
+
+
 def _about(rule: Rule, condition: str) -> About:
     return About(rule.title, condition, rule.template, rule.runbook, rule.labels, rule.shadow)
 
@@ -350,7 +357,7 @@ def _why(
             if levels[level] is Truth.TRUE:
                 return wording.holds(measured, held)
             if levels[level] is Truth.FALSE and clear[level] is Truth.FALSE:
-                return wording.not_clear(rule, measured, "not clear yet")
+                return wording.not_clear(_clear_text(rule, seen), measured, "not clear yet")
             return wording.unknown(measured)
         case Event.CLEARS | Event.EASES:
             left = rule.keep_firing_for - (now - (taken.recovering_since or now))
@@ -359,7 +366,7 @@ def _why(
         case Event.RETURNS:
             if levels[level] is Truth.TRUE:
                 return f"{wording.holds(measured)} again"
-            return wording.not_clear(rule, measured, "not clear any more")
+            return wording.not_clear(_clear_text(rule, seen), measured, "not clear any more")
         case Event.FALLS:
             assert before is not None
             if before.level not in levels:
@@ -368,7 +375,7 @@ def _why(
         case Event.RESOLVES:
             if level not in levels:
                 return f"the rule has no level {level.word} any more, and no other holds"
-            return wording.cleared(rule, measured)
+            return wording.cleared(_clear_text(rule, seen), measured)
         case Event.VANISHES | Event.REMOVED | Event.CLOSES:
             raise AssertionError("ends of their own")
 

@@ -68,17 +68,17 @@ def unknown(measure: Measure | None) -> str:
     return "not known at the moment"
 
 
-def not_clear(rule: Rule, measure: Measure | None, words: str) -> str:
+def not_clear(clear: str, measure: Measure | None, words: str) -> str:
     """Why it does not end though the condition does not hold: `50s is not clear yet (waiting.rt < 45s)`."""
     value = "" if measure is None else f"{shown(measure, measure.value)} is "
-    return f"{value}{words}" + (f" ({rule.clear_text})" if rule.clear_text else "")
+    return f"{value}{words}" + (f" ({clear})" if clear else "")
 
 
-def cleared(rule: Rule, measure: Measure | None) -> str:
+def cleared(clear: str, measure: Measure | None) -> str:
     """Why it is over: `44s is clear (waiting.rt < 45s)`, or without a `clear` that the condition does not hold."""
-    if not rule.clear_text or measure is None or measure.value is None:
+    if not clear or measure is None or measure.value is None:
         return holds_no_more(measure)
-    return not_clear(rule, measure, "clear")
+    return not_clear(clear, measure, "clear")
 
 
 def waits(level: Level, left: timedelta) -> str:
