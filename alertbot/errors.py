@@ -20,8 +20,12 @@ AlertbotError
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the values that two of them carry; their rooms import this file
+    from alertbot.rulefiles.faults import Fault
+    from alertbot.rules.expression import Mistake
 
 
 class AlertbotError(Exception):
@@ -50,41 +54,12 @@ class LeaseHeld(UsageError):
         self.owner = owner
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Fault:
-    """One thing that is wrong in a file that people wrote. Lines and columns count from 1; 0 is "the whole file"."""
-
-    file: str
-    line: int
-    column: int
-    message: str
-    rule: str = ""
-    hint: str = ""
-    excerpt: str = ""  # the offending text, for underlining
-
-    def __str__(self) -> str:
-        rule = f"rule {self.rule}: " if self.rule else ""
-        hint = f" ({self.hint})" if self.hint else ""
-        where = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
-        return f"{where}: {rule}{self.message}{hint}"
-
-
 class FaultsFound(AlertbotError):
     """Files that people wrote have faults; `faults` holds all of them, in file order."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         self.faults = tuple(sorted(faults))
         super().__init__("\n".join(str(fault) for fault in self.faults))
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Mistake:
-    """One thing that is wrong in a condition: 0-based offsets into its text, `end` exclusive."""
-
-    start: int
-    end: int
-    message: str
-    hint: str = ""  # what to write instead
 
 
 class BadExpression(AlertbotError):

@@ -10,19 +10,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from alertbot.alerts import feed as feeds
-from alertbot.alerts.alert import Alert, Change, Notice
+from alertbot.alerts.advance import advance
+from alertbot.alerts.alert import Alert, Change
 from alertbot.alerts.decide import decide
-from alertbot.alerts.evaluate import Selector, evaluate_all
-from alertbot.alerts.feed import Health, Limits
-from alertbot.alerts.feed_wording import tell
-from alertbot.alerts.past import Past
-from alertbot.alerts.snapshot import Fetched, Snapshot
-from alertbot.alerts.transition import advance, judge
+from alertbot.alerts.notice import Notice
+from alertbot.evaluation.evaluate import Selector, evaluate_all
+from alertbot.evaluation.past import Past
+from alertbot.evaluation.snapshot import Fetched, Snapshot
+from alertbot.feed import health as feeds
+from alertbot.feed import observe as feed_polls
+from alertbot.feed.blindness import blindfold, explained
+from alertbot.feed.health import Health, Limits
+from alertbot.feed.observe import judge
+from alertbot.feed.rules import feed_rules, is_feed, snapshot_of
+from alertbot.feed.wording import tell
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.rule import RuleSet
 from alertbot.sources.source import Source
-from alertbot.store.store import Feed, PollRecord, Store
+from alertbot.store.records import Feed, PollRecord
+from alertbot.store.roles import Store
 
 DEFAULT_LIMITS = Limits()
 
@@ -103,27 +109,27 @@ def run(
     past = None if past is None else past.add(snapshots)
 
     # The feed first: while it is ill, nothing may say "missing".
-    health = feeds.observe(feed.health, fetched, snapshots, limits, now, opened=feeds.opening(rules, now))
-    feed_rules = feeds.feed_rules(limits, ops_channel or default_channel)
-    feed_changes = _advance_feed(tenant, health, alerts, feed_rules, limits, now)
+    health = feed_polls.observe(feed.health, fetched, snapshots, limits, now, opened=feed_polls.opening(rules, now))
+    builtin = feed_rules(limits, ops_channel or default_channel)
+    feed_changes = _advance_feed(tenant, health, alerts, builtin, limits, now)
     judged: RuleSet = rules
     visible: Mapping[Scope, Snapshot] = snapshots
-    if feeds.explained(alerts, feed_changes, health):
-        judged, visible = feeds.blindfold(rules, snapshots)
+    if explained(alerts, feed_changes, health):
+        judged, visible = blindfold(rules, snapshots)
 
     seen = evaluate_all(judged, visible, selector, past)
-    others = [alert for alert in alerts if not feeds.is_feed(alert)]
+    others = [alert for alert in alerts if not is_feed(alert)]
     changes = advance(others, seen, judged, now, tenant=tenant, failed_scopes=frozenset(fetched.failures))
-    health = feeds.gathered(health, changes)
+    health = feed_polls.gathered(health, changes)
     polled = Polled(tenant, now, fetched, snapshots, (), (), health, past)
     changes = [*tell(feed_changes, health, polled.error, fetched.took_ms, limits, now), *changes]
-    all_rules = replace(rules, rules=(*feed_rules.rules, *rules.rules))
+    all_rules = replace(rules, rules=(*builtin.rules, *rules.rules))
     notices = decide(changes, all_rules, store.cards(tenant), default_channel, now)
     polled = replace(
         polled,
         changes=tuple(changes),
         notices=tuple(notices),
-        health=feeds.settled(health, alerts, feed_changes),
+        health=feed_polls.settled(health, alerts, feed_changes),
     )
     if not dry_run:
         store.record(
@@ -157,16 +163,16 @@ def pause(
     """
     feed = store.feed(tenant)
     if failed:
-        feed = replace(feed, tried_at=now, error=failed, health=feeds.missed(feed.health, now))
+        feed = replace(feed, tried_at=now, error=failed, health=feed_polls.missed(feed.health, now))
     health = feeds.set_right(feed.health, now)
     set_back = health != feed.health
     feed = replace(feed, health=health)
-    alerts = [alert for alert in store.alerts(tenant) if feeds.is_feed(alert)]
-    feed_rules = feeds.feed_rules(limits, ops_channel)
-    found = _advance_feed(tenant, feed.health, alerts, feed_rules, limits, now, paused=True)
+    alerts = [alert for alert in store.alerts(tenant) if is_feed(alert)]
+    builtin = feed_rules(limits, ops_channel)
+    found = _advance_feed(tenant, feed.health, alerts, builtin, limits, now, paused=True)
     changes = tell(found, feed.health, feed.error, feed.took_ms, limits, now)
     if changes or failed or set_back:
-        notices = decide(changes, feed_rules, store.cards(tenant), ops_channel, now)
+        notices = decide(changes, builtin, store.cards(tenant), ops_channel, now)
         store.record(PollRecord(tenant, now, feed, changes, notices, refresh=refresh, polled=False))
     return tuple(changes)
 
@@ -181,8 +187,8 @@ def _advance_feed(
     *,
     paused: bool = False,
 ) -> list[Change]:
-    mine = [alert for alert in alerts if feeds.is_feed(alert)]
-    row = feeds.snapshot_of(tenant, health, limits, now, paused=paused)
+    mine = [alert for alert in alerts if is_feed(alert)]
+    row = snapshot_of(tenant, health, limits, now, paused=paused)
     return advance(mine, evaluate_all(rules, {Scope.FEED: row}), rules, now, tenant=tenant)
 
 

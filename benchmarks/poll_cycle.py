@@ -23,19 +23,19 @@ from typing import TypeVar
 
 import numpy as np
 
+from alertbot.alerts.advance import advance
 from alertbot.alerts.decide import decide
-from alertbot.alerts.evaluate import Selector, Verdicts, evaluate_all
-from alertbot.alerts.past import Past, remember
-from alertbot.alerts.snapshot import Snapshot
-from alertbot.alerts.transition import advance
+from alertbot.evaluation.evaluate import Selector, Verdicts, evaluate_all
+from alertbot.evaluation.past import Past, remember
+from alertbot.evaluation.snapshot import Snapshot
+from alertbot.rulefiles.parse_rules import parse_files
 from alertbot.rules.catalogue import Scope
-from alertbot.rules.parse import parse_files
 from alertbot.rules.rule import RuleSet
 from alertbot.sources.eight_by_eight.assemble import Part, snapshot_of, table_of
 from alertbot.sources.eight_by_eight.decode import decode_page
 from alertbot.sources.eight_by_eight.percent import Percentages
-from alertbot.store.sqlite import SqliteStore
-from alertbot.store.store import Feed, PollRecord
+from alertbot.store.records import Feed, PollRecord
+from alertbot.store.sqlite.store import SqliteStore
 
 LIMIT = 3.0  # whole cycle / json.loads
 PAGE = 1000

@@ -18,12 +18,12 @@ from pathlib import Path
 
 import numpy as np
 
-from alertbot.alerts.history import History, replay
-from alertbot.alerts.snapshot import Column, Presence, Snapshot
-from alertbot.reloader import load_rules
+from alertbot.backtest.episodes import History, replay
+from alertbot.evaluation.snapshot import Column, Presence, Snapshot
+from alertbot.rulefiles.on_disk import load_rules
 from alertbot.rules.catalogue import Scope
-from alertbot.store.sqlite import SqliteStore
-from alertbot.store.store import Feed, PollRecord
+from alertbot.store.records import Feed, PollRecord
+from alertbot.store.sqlite.store import SqliteStore
 
 LIMIT_S = 60.0
 EVERY = timedelta(seconds=15)

@@ -29,12 +29,12 @@ from typing import Any
 from rich.console import Console
 
 from alertbot import logs, poll
-from alertbot.app import App, Tenant, build
-from alertbot.config import Settings
+from alertbot.cli.init import shipped_rules
+from alertbot.config.settings import Settings
 from alertbot.notify.console import ConsoleNotifier
+from alertbot.service.app import App, Tenant, build
 from alertbot.simulator.faults import Fault
 from alertbot.simulator.server import Simulator, SimulatorOptions, run_forever
-from alertbot.starter import shipped_rules
 
 LATE_S = 1.0
 WARM = timedelta(minutes=10)

@@ -19,16 +19,17 @@ import typer.main
 from rich import _export_format  # the one place that has the format of the picture
 from rich.console import Console
 
-from alertbot.alerts.alert import Notice, NoticeKind, Reason
+from alertbot.alerts.alert import Reason
+from alertbot.alerts.notice import Notice, NoticeKind
 from alertbot.alerts.transition import REASONS, TRANSITIONS
 from alertbot.cli import cli
 from alertbot.commands.answers import COMMANDS
-from alertbot.config import config_schema
+from alertbot.config.schema import config_schema
 from alertbot.notify.console import ConsoleNotifier
 from alertbot.notify.notifier import LineView
 from alertbot.notify.render import sample_cards
+from alertbot.rulefiles.rule_keys import RULE_KEYS
 from alertbot.rules.catalogue import ValueType
-from alertbot.rules.fields import RULE_KEYS
 from alertbot.rules.functions import FUNCTIONS, Function
 from alertbot.rules.rule import Level
 from alertbot.simulator.scenario import load_scenario, shipped_scenarios

@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from alertbot.simulator.server import SimulatorOptions, serve
-from alertbot.store.sqlite import SqliteStore
+from alertbot.store.sqlite.store import SqliteStore
 from benchmarks import recording, replay, tenants
 from benchmarks.poll_cycle import KEYS, PHASES, RULES, measure, rules
 

@@ -11,12 +11,12 @@ from types import ModuleType
 import pytest
 
 from alertbot.cli import main
+from alertbot.cli.init import CONFIG
 from alertbot.commands.command import parse
-from alertbot.config import parse as parse_config
+from alertbot.config.load import parse as parse_config
 from alertbot.errors import FaultsFound
 from alertbot.notify.render import check_template
-from alertbot.rules.parse import parse_files
-from alertbot.starter import CONFIG
+from alertbot.rulefiles.parse_rules import parse_files
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]

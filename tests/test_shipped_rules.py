@@ -14,20 +14,21 @@ import numpy as np
 import pytest
 
 from alertbot import poll
-from alertbot.alerts.alert import NoticeKind, State
-from alertbot.alerts.evaluate import Truth, evaluate
-from alertbot.alerts.snapshot import Column, Presence, Snapshot
-from alertbot.alerts.trial import Moment, Outcome, run_case
+from alertbot.alerts.alert import State
+from alertbot.alerts.notice import NoticeKind
+from alertbot.backtest.trial import Moment, Outcome, run_case
 from alertbot.cli import main
-from alertbot.reloader import load_rules
+from alertbot.evaluation.evaluate import Truth, evaluate
+from alertbot.evaluation.snapshot import Column, Presence, Snapshot
+from alertbot.rulefiles.on_disk import load_rules
+from alertbot.rulefiles.parse_tests import parse_cases
+from alertbot.rulefiles.series import Sample
 from alertbot.rules.catalogue import Scope, ValueType, catalogue
-from alertbot.rules.parse_cases import parse_cases
 from alertbot.rules.rule import Level, Rule
-from alertbot.rules.series import Sample
 from alertbot.rules.tree import Window, walk
 from alertbot.simulator.server import SimulatorOptions, serve
 from alertbot.sources.eight_by_eight import EightByEight
-from alertbot.store.sqlite import SqliteStore
+from alertbot.store.sqlite.store import SqliteStore
 from tests.simulator.kit import HandClock
 
 FOLDER = Path(__file__).parent.parent / "rules"

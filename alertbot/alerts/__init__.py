@@ -1,1 +1,1 @@
-"""PURE: what a rule turns into. Snapshots, verdicts, alert states and who is told."""
+"""PURE: the life of an alert, and who is notified of it."""

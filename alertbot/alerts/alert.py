@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
-from alertbot.rules.catalogue import Scope, ValueType
+from alertbot.evaluation.measure import Measure
+from alertbot.rules.catalogue import Scope
 from alertbot.rules.rule import Level
 
 
@@ -57,22 +57,6 @@ class Fingerprint(NamedTuple):
     scope: Scope
     parent_id: str  # "" where the scope has no parent
     entity_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """The comparison that a card shows: what was measured, against what. Values in column units (ms, 0 to 1)."""
-
-    label: str  # the metric key, or the expression as written
-    type: ValueType
-    op: str  # `>`, `<`, ...; "" where the condition has no comparison to show
-    value: float | str | None  # None: missing
-    threshold: float | str | None
-
-    @property
-    def rises(self) -> bool:
-        """Whether a greater value is a worse one: decides what the peak is."""
-        return self.op not in ("<", "<=")
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,39 +137,3 @@ class Change:
         """Whether the state or the level changed, not only the value."""
         old = self.before
         return old is None or (old.state, old.level) != (self.after.state, self.after.level)
-
-
-class NoticeKind(StrEnum):
-    """How a notice is told."""
-
-    CARD = "card"  # by posting the card itself
-    LINE = "line"  # by a line in the card's thread
-    OPS = "ops"  # by a message of its own in the ops channel; belongs to no alert
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """One thing to tell one receiver, with its reason.
-
-    `id` is made from what is told, so the same thing has the same id however often it is decided. The rest says what
-    was true then: a thread line is written from it, while a card is always drawn from the alert as it is now.
-    """
-
-    id: str
-    kind: NoticeKind
-    alert: Fingerprint | None  # None only for OPS
-    channel: str  # as configured: "#name" or an id
-    reason: Reason
-    level: Level
-    at: datetime
-    text: str = ""  # why, for the line; for OPS the whole message
-    measure: Measure | None = None
-    mention: tuple[str, ...] = ()
-    broadcast: bool = False  # a line that is shown in the channel as well
-    by: str = ""  # who did it, for what people did
-
-
-def notice_id(alert: Fingerprint | tuple[str, ...], reason: Reason, channel: str, at: datetime) -> str:
-    """The id of a notice: 20 hex digits, the same for the same thing told. OPS notices hand in words of their own."""
-    text = "\x1f".join([*alert, reason, channel, at.isoformat()])
-    return hashlib.sha256(text.encode()).hexdigest()[:20]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
-from alertbot.alerts.alert import Alert, Change, Fingerprint, Notice, NoticeKind, Reason, notice_id
+from alertbot.alerts.alert import Alert, Change, Fingerprint, Reason
+from alertbot.alerts.notice import Notice, NoticeKind, notice_id
 from alertbot.rules.rule import Level, Rule, RuleSet
 
 

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from alertbot.alerts.alert import Alert, Notice
+from alertbot.alerts.alert import Alert
+from alertbot.alerts.cards import Card
+from alertbot.alerts.notice import Notice
 
 
 class Tried(StrEnum):
@@ -18,27 +20,6 @@ class Tried(StrEnum):
     POST = "post"
     LOOK = "look"
     NOTHING = "nothing"
-
-
-@dataclass(frozen=True, slots=True)
-class Posted:
-    """Where a message stands: Slack's channel id and its `ts` (a string, never a float)."""
-
-    channel_id: str
-    ts: str
-
-
-@dataclass(frozen=True, slots=True)
-class Card:
-    """The one message that shows an alert in a channel, for its whole life."""
-
-    id: int
-    alert_id: int
-    channel: str  # as configured
-    posted: Posted | None
-    version: int
-    sent_version: int
-    edited_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

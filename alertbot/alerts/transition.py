@@ -6,25 +6,22 @@ however long, repeats nothing and forgets nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum, StrEnum
 from typing import Any
 
 from alertbot.alerts import wording
-from alertbot.alerts.alert import About, Alert, Change, Fingerprint, Measure, Reason, State
-from alertbot.alerts.evaluate import Truth, Verdicts, covers
-from alertbot.alerts.explain import filled, measure
-from alertbot.alerts.snapshot import Snapshot
-from alertbot.alerts.withhold import withhold
+from alertbot.alerts.alert import About, Alert, Change, Fingerprint, Reason, State
 from alertbot.errors import ImpossibleMove
-from alertbot.rules.catalogue import Scope
-from alertbot.rules.hours import Phase, watches
-from alertbot.rules.rule import Level, LevelRule, NoData, Rule, RuleSet
+from alertbot.evaluation.evaluate import Truth
+from alertbot.evaluation.explain import filled
+from alertbot.evaluation.measure import Measure
+from alertbot.rules.hours import Phase
+from alertbot.rules.rule import Level, LevelRule, NoData, Rule
 
 MISSED_LIMIT = 3  # complete polls in a row without the entity that end its alert
-EMPTY_LIMIT = 3  # empty answers in a row that are taken for partial ones
 
 
 class Event(StrEnum):
@@ -138,13 +135,13 @@ def step(alert: Alert | None, seen: Observation, rule: Rule, now: datetime) -> C
     `alert` is None, or one that is not over. The rule covers the entity.
     """
     if seen.hours is Phase.CLOSED:
-        return None if alert is None else _close(alert, rule, now)
+        return None if alert is None else close(alert, rule, now)
     missed = 0
     if alert is not None and seen.sight is not Sight.SEEN:
         missed = alert.missed + (seen.sight is Sight.GONE)
         if missed >= MISSED_LIMIT:
             gone = replace(alert, missed=missed, measure=seen.measure(alert.level))
-            return _end(alert, gone, Event.VANISHES, now, wording.not_reported(missed, MISSED_LIMIT))
+            return end(alert, gone, Event.VANISHES, now, wording.not_reported(missed, MISSED_LIMIT))
     if seen.guard is not Truth.TRUE or seen.hours is Phase.GRACE:
         if alert is None or alert.missed == missed:
             return None
@@ -182,7 +179,7 @@ def step(alert: Alert | None, seen: Observation, rule: Rule, now: datetime) -> C
     why = _why(alert, after, taken, seen, rule, levels, clear, now)
     if after.state is State.INACTIVE:
         assert alert is not None
-        return _end(alert, after, taken.event, now, why)
+        return end(alert, after, taken.event, now, why)
     return Change(alert, after, REASONS.get(taken.event), why)
 
 
@@ -312,7 +309,7 @@ def _peak(alert: Alert, measured: Measure | None, now: datetime) -> tuple[float 
     return kept, alert.peak_at
 
 
-def _end(before: Alert, after: Alert, event: Event, now: datetime, why: str) -> Change:
+def end(before: Alert, after: Alert, event: Event, now: datetime, why: str) -> Change:
     """An open alert becomes history, with its reason; a pending one is forgotten, and nobody is told."""
     state = move(before.state, event)
     if not before.open:
@@ -322,8 +319,8 @@ def _end(before: Alert, after: Alert, event: Event, now: datetime, why: str) -> 
     return Change(before, ended, reason, why)
 
 
-def _close(alert: Alert, rule: Rule, now: datetime) -> Change:
-    return _end(alert, alert, Event.CLOSES, now, wording.outside_hours(rule))
+def close(alert: Alert, rule: Rule, now: datetime) -> Change:
+    return end(alert, alert, Event.CLOSES, now, wording.outside_hours(rule))
 
 
 def _why(
@@ -381,113 +378,3 @@ def _why(
 
 
 # All alerts of a tenant at once.
-
-
-def advance(
-    alerts: Sequence[Alert],
-    verdicts: Sequence[Verdicts],
-    rules: RuleSet,
-    now: datetime,
-    *,
-    tenant: str,
-    failed_scopes: frozenset[Scope] = frozenset(),
-) -> list[Change]:
-    """What a poll changes for one tenant: its alerts first, in their order, then those that begin.
-
-    `alerts` are those that are not over; those of other tenants are left alone. Scopes in `failed_scopes` change
-    nothing, but for alerts whose rule is gone, does not cover them any more, or does not look at this hour. Alerts come
-    to be only where some level is true (or unknown, where the rule says that this fires): the rest of the entities cost
-    no Python at all. What people are told of each change is settled, see `withhold`.
-    """
-    by_id = {rule.id: rule for rule in rules.rules}
-    hours = {rule.id: watches(rule.during, rule.outside, now) for rule in rules.rules}
-    judged = {each.rule.id: each for each in verdicts if each.snapshot.scope not in failed_scopes}
-    changes: list[Change] = []
-    taken: set[Fingerprint] = set()
-    for alert in alerts:
-        key = alert.key
-        if key.tenant != tenant or alert.state is State.INACTIVE:
-            continue
-        taken.add(key)
-        rule = by_id.get(key.rule)
-        if rule is None or rule.scope is not key.scope:
-            changes.append(_end(alert, alert, Event.REMOVED, now, f"the rule {key.rule} is gone"))
-            continue
-        if hours[rule.id] is Phase.CLOSED:  # known without any sample
-            changes.append(_close(alert, rule, now))
-            continue
-        verdict = judged.get(rule.id)
-        row = verdict.snapshot.rows.get((key.parent_id, key.entity_id)) if verdict is not None else None
-        place = verdict.position(row) if verdict is not None and row is not None else None
-        if place is None and (row is not None or not covers(rule.match, key.entity_id, alert.entity_name)):
-            changes.append(_end(alert, alert, Event.REMOVED, now, "the rule does not cover it any more"))
-            continue
-        if verdict is None:
-            continue
-        seen = _unseen(alert, verdict) if row is None or place is None else _seen(key, verdict, row, place)
-        if hours[rule.id] is not Phase.OPEN:
-            seen = replace(seen, hours=hours[rule.id])
-        change = step(alert, seen, rule, now)
-        if change is not None:
-            changes.append(change)
-    for verdict in judged.values():
-        if hours[verdict.rule.id] is Phase.OPEN:
-            changes.extend(_beginnings(verdict, taken, tenant, now))
-    mine = [alert for alert in alerts if alert.key in taken]
-    return withhold(mine, changes, rules, now)
-
-
-def _beginnings(verdict: Verdicts, taken: set[Fingerprint], tenant: str, now: datetime) -> Iterator[Change]:
-    rule, snapshot = verdict.rule, verdict.snapshot
-    for place in verdict.begins().tolist():
-        row = int(verdict.rows[place])
-        parent_id, _ = snapshot.parent(row)
-        key = Fingerprint(tenant, rule.id, rule.scope, parent_id, snapshot.ids[row])
-        if key in taken or snapshot.rows[parent_id, key.entity_id] != row:  # an id that came twice is one entity
-            continue
-        change = step(None, _seen(key, verdict, row, place), rule, now)
-        if change is not None:
-            yield change
-
-
-def _seen(key: Fingerprint, verdict: Verdicts, row: int, place: int) -> Observation:
-    rule, snapshot = verdict.rule, verdict.snapshot
-    guard, levels, clear = verdict.at(place)
-    return Observation(
-        key=key,
-        entity_name=snapshot.names[row],
-        parent_name=snapshot.parent(row)[1],
-        sight=Sight.SEEN,
-        guard=guard,
-        levels=levels,
-        clear=clear,
-        measure=lambda level: measure(rule, level, snapshot, row, agents=verdict.agents, past=verdict.past),
-    )
-
-
-def _unseen(alert: Alert, verdict: Verdicts) -> Observation:
-    unknown = {each.level: Truth.UNKNOWN for each in verdict.rule.levels}
-    last = alert.measure
-    missing = replace(last, value=None) if last is not None else None
-    return Observation(
-        key=alert.key,
-        entity_name=alert.entity_name,
-        parent_name=alert.parent_name,
-        sight=Sight.GONE if verdict.snapshot.complete else Sight.UNSEEN,
-        guard=Truth.TRUE if verdict.rule.guard is None else Truth.UNKNOWN,
-        levels=unknown,
-        clear=unknown,
-        measure=lambda _: missing,
-    )
-
-
-def judge(snapshot: Snapshot, known_entities: int, empty_polls: int) -> Snapshot:
-    """An empty answer where there were entities counts as partial for the first three polls.
-
-    `known_entities`: how many the last complete, not so excused, snapshot of this scope had. `empty_polls`: how many
-    polls in a row before this one were empty.
-    """
-    if len(snapshot) or not known_entities or empty_polls >= EMPTY_LIMIT or not snapshot.complete:
-        return snapshot
-    problem = f"nothing was reported where there were {known_entities}"
-    return replace(snapshot, complete=False, problems=(*snapshot.problems, problem))

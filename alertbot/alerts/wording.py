@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from functools import lru_cache
 
-from alertbot.alerts.alert import Measure
+from alertbot.evaluation.measure import Measure
 from alertbot.rules.catalogue import ValueType
 from alertbot.rules.rule import Level, Rule
 from alertbot.rules.units import format_value

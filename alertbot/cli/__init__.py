@@ -1,17 +1,38 @@
-"""The commands; the one room that prints and exits."""
+"""The commands, one file each, named as it is typed; the one room that prints and exits."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 
-# Importing a module of commands is what makes them known; the order here is their order in `--help`.
-from alertbot.cli import demo, service, asking, rules, testing, replaying, previewing, setup  # noqa: F401  # isort: skip
+# Importing a module of commands is what makes them known.
+from alertbot.cli import (  # noqa: F401
+    ask,
+    check,
+    demo,
+    init,
+    manifest,
+    poll,
+    preview,
+    replay,
+    run,
+    schema,
+    simulate,
+    test,
+)
 from alertbot.cli.shell import PROBLEM, WRONG_USE, cli
 from alertbot.cli.show import err, show_faults
 from alertbot.errors import AlertbotError, FaultsFound, UsageError
 
 __all__ = ["cli", "main"]
+
+ORDER = (
+    *("demo", "init", "run", "poll", "check", "test", "replay", "preview"),
+    *("ask", "simulate", "schema", "manifest"),
+)
+"""The order of `--help` and of the README."""
+
+cli.registered_commands.sort(key=lambda command: ORDER.index(command.name or command.callback.__name__))  # type: ignore[union-attr]  # every command has one
 
 
 def main(args: Sequence[str] | None = None) -> None:

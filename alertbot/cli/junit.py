@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
-from alertbot.alerts.trial import Outcome
+from alertbot.backtest.trial import Outcome
 from alertbot.cli.timeline import draw_failure
-from alertbot.errors import Fault, UsageError
+from alertbot.errors import UsageError
+from alertbot.rulefiles.faults import Fault
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 

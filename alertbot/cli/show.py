@@ -14,7 +14,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from alertbot.commands.command import Line, Reply
-from alertbot.errors import Fault
+from alertbot.rulefiles.faults import Fault
 from alertbot.rules.plain import one_line
 from alertbot.rules.rule import Level
 

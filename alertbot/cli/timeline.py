@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
-from alertbot.alerts.trial import Miss, Moment, Outcome
-from alertbot.rules.case import Subject
+from alertbot.backtest.trial import Miss, Moment, Outcome
+from alertbot.rulefiles.rule_test import Subject
 from alertbot.rules.catalogue import ValueType
 from alertbot.rules.units import format_value, write_duration
 

@@ -1,1 +1,1 @@
-"""PURE: what people ask. The text after the slash, and the answers."""
+"""PURE: what people ask. The text after the slash command, and the answers."""

@@ -35,7 +35,8 @@ from alertbot.commands.wording import (
 )
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.hours import Phase, watches
-from alertbot.rules.rule import Level, Match, NoData, Rule
+from alertbot.rules.match import Match
+from alertbot.rules.rule import Level, NoData, Rule
 from alertbot.rules.units import format_value, write_duration
 
 __all__ = ["COMMANDS", "Subcommand", "answer", "settle"]

@@ -6,18 +6,7 @@ import re
 from datetime import datetime
 
 from alertbot.alerts.alert import Alert
-from alertbot.commands.command import (
-    Acknowledge,
-    Asker,
-    Command,
-    Line,
-    Person,
-    Reply,
-    Unacknowledge,
-    View,
-    Wish,
-    line,
-)
+from alertbot.commands.command import Acknowledge, Asker, Command, Line, Person, Reply, Unacknowledge, View, Wish, line
 from alertbot.commands.wording import clock, echo, listed, problem, worst_first
 from alertbot.rules.rule import Level
 

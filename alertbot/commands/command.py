@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from alertbot.alerts.alert import Alert
-from alertbot.alerts.past import Past
-from alertbot.alerts.snapshot import Snapshot
+from alertbot.evaluation.past import Past
+from alertbot.evaluation.snapshot import Snapshot
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.rule import Level, RuleSet
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from alertbot.alerts.snapshot import Snapshot
 from alertbot.commands.command import TenantView
+from alertbot.evaluation.snapshot import Snapshot
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.rule import Rule
 

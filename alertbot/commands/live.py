@@ -7,7 +7,6 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from alertbot.alerts.alert import Alert
-from alertbot.alerts.snapshot import Presence
 from alertbot.commands.command import Command, Line, Reply, Table, View
 from alertbot.commands.find import Entity, entities, find, nearest
 from alertbot.commands.labels import label, order
@@ -25,6 +24,7 @@ from alertbot.commands.wording import (
     problem,
     worst_first,
 )
+from alertbot.evaluation.snapshot import Presence
 from alertbot.rules.catalogue import Scope, ValueType, catalogue
 from alertbot.rules.rule import Level
 from alertbot.rules.units import format_value

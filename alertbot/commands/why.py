@@ -7,14 +7,14 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from alertbot.alerts.alert import Alert, State
-from alertbot.alerts.evaluate import Truth, agents_of
-from alertbot.alerts.explain import Explanation, Term, explain
 from alertbot.alerts.transition import MISSED_LIMIT
 from alertbot.commands.changes import alert_id
 from alertbot.commands.command import Command, Line, Person, Reply, View, line
 from alertbot.commands.find import Entity, entities, find, find_rules, nearest
 from alertbot.commands.live import missing, named
 from alertbot.commands.wording import age, and_more, clock, echo, is_stale, listed, problem, since
+from alertbot.evaluation.evaluate import Truth, agents_of
+from alertbot.evaluation.explain import Explanation, Term, explain
 from alertbot.rules.hours import Hours, Phase, next_change, watches
 from alertbot.rules.rule import Rule
 from alertbot.rules.units import format_duration, format_value, write_duration

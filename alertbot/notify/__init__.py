@@ -1,1 +1,1 @@
-"""SHELL: how people are told."""
+"""How people are notified: rendering and delivery, for any notifier."""

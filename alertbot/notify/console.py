@@ -11,7 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from alertbot.alerts.delivery import Posted
+from alertbot.alerts.cards import Posted
 from alertbot.errors import Delivery, NotifyError
 from alertbot.notify.facts import Look
 from alertbot.notify.notifier import CardView, LineView, TemplateFault

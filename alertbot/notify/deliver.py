@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from alertbot.alerts.alert import Notice, NoticeKind, Reason, State, notice_id
-from alertbot.alerts.delivery import Due, EditCard, PostCard, Posted, PostLine, PostOps, Tried
+from alertbot.alerts.alert import Reason, State
+from alertbot.alerts.cards import Posted
+from alertbot.alerts.delivery import Due, EditCard, PostCard, PostLine, PostOps, Tried
+from alertbot.alerts.notice import Notice, NoticeKind, notice_id
 from alertbot.errors import Delivery, NotifyError
 from alertbot.notify.notifier import CardView, LineView, Notifier
 from alertbot.rules.rule import Level

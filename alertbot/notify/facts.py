@@ -9,7 +9,8 @@ from enum import Enum
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from alertbot.alerts.alert import Alert, Measure, Reason, State
+from alertbot.alerts.alert import Alert, Reason, State
+from alertbot.evaluation.measure import Measure
 from alertbot.notify.notifier import CardView, LineView
 from alertbot.notify.pens import cleaned, clip
 from alertbot.rules.catalogue import ValueType

@@ -8,9 +8,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from alertbot.alerts.alert import Alert, Notice
-from alertbot.alerts.delivery import Posted
-from alertbot.errors import Fault
+from alertbot.alerts.alert import Alert
+from alertbot.alerts.cards import Posted
+from alertbot.alerts.notice import Notice
+from alertbot.rulefiles.faults import Fault
 
 
 @dataclass(frozen=True)

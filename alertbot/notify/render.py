@@ -32,11 +32,14 @@ from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
-from alertbot.alerts.alert import About, Alert, Fingerprint, Measure, Notice, NoticeKind, Reason, State
-from alertbot.errors import Fault, FaultsFound
+from alertbot.alerts.alert import About, Alert, Fingerprint, Reason, State
+from alertbot.alerts.notice import Notice, NoticeKind
+from alertbot.errors import FaultsFound
+from alertbot.evaluation.measure import Measure
 from alertbot.notify.facts import Look, card_facts, line_facts, zone_of
 from alertbot.notify.notifier import CardView, LineView, TemplateFault
 from alertbot.notify.pens import Pen, PlainPen, clip, is_mention
+from alertbot.rulefiles.faults import Fault
 from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.rule import Level
 

@@ -1,1 +1,1 @@
-"""PURE: what ops wrote. Rules, the condition language and the catalogue of metric keys."""
+"""PURE: what a rule is: the condition language, calendars and the catalogue of metric keys."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
 from lark import Lark, Token, Tree
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
-from alertbot.errors import BadExpression, Mistake
+from alertbot.errors import BadExpression
 from alertbot.rules.catalogue import Catalogue, Scope, ValueType, catalogue
 from alertbot.rules.functions import AGENTS_OF, ALSO_CALLED, FUNCTIONS, Function
 from alertbot.rules.tree import (
@@ -533,3 +534,13 @@ def _wanted(error: UnexpectedInput, before: str, *, before_end: bool = True) -> 
     if "COMPARE" in allowed:
         return "an operator is needed in between, such as > or and" if before_end else "compare it, as in > 5"
     return "join conditions with and, or" if "AND" in allowed else ""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Mistake:
+    """One thing that is wrong in a condition: 0-based offsets into its text, `end` exclusive."""
+
+    start: int
+    end: int
+    message: str
+    hint: str = ""  # what to write instead

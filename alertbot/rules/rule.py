@@ -10,6 +10,7 @@ from functools import cached_property
 
 from alertbot.rules.catalogue import Scope, catalogue
 from alertbot.rules.hours import Calendar, Hours
+from alertbot.rules.match import EVERY_ENTITY, Match, Only, Override
 from alertbot.rules.tree import Condition, Key, Literal, Param, Window, reads, walk
 
 
@@ -32,35 +33,6 @@ class NoData(StrEnum):
     KEEP = "keep"  # nothing changes
     CLEAR = "clear"  # as if the condition were false and the alert clear
     FIRE = "fire"  # as if the condition of the lowest level were true
-
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """Which entities. Globs on the name (without regard to case) or exact ids; empty means all."""
-
-    names: tuple[str, ...] = ()
-    ids: tuple[str, ...] = ()
-    exclude_names: tuple[str, ...] = ()
-    exclude_ids: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Only:
-    """The only entities of a scope that rules look at, by id. Empty: all of them.
-
-    `parents`: the queues of queue_agents, the groups of group_agents.
-    """
-
-    ids: frozenset[str] = frozenset()
-    parents: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Override:
-    """Other parameters for some entities; the first override that matches counts."""
-
-    match: Match
-    params: Mapping[str, Literal]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +65,7 @@ class Rule:
     title: str
     scope: Scope
     levels: tuple[LevelRule, ...]
-    match: Match = Match()
+    match: Match = EVERY_ENTITY
     guard: Condition | None = None
     guard_text: str = ""
     params: Mapping[str, Literal] = field(default_factory=dict)

@@ -28,6 +28,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from alertbot import errors
+from alertbot.rulefiles.faults import Fault as FileFault
 from alertbot.simulator.actions import Action, Demand, WalkOut
 from alertbot.simulator.faults import BODIES, ERROR_BODIES, Fault, Kind
 from alertbot.simulator.model import Centre
@@ -196,11 +197,11 @@ def parse_scenario(text: str, file: str) -> Scenario:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line, mark.column) if mark is not None else (0, 0)
         hint = "indent with blanks, not tabs" if "\t" in text else ""
-        raise _refused([errors.Fault(file, line + 1, column + 1, f"no YAML: {error.problem}", hint=hint)]) from error
+        raise _refused([FileFault(file, line + 1, column + 1, f"no YAML: {error.problem}", hint=hint)]) from error
     except YAMLError as error:
-        raise _refused([errors.Fault(file, 0, 0, f"no YAML: {str(error).splitlines()[0]}")]) from error
+        raise _refused([FileFault(file, 0, 0, f"no YAML: {str(error).splitlines()[0]}")]) from error
     if not isinstance(data, CommentedMap):
-        raise _refused([errors.Fault(file, 1, 1, "a scenario is a map with the key steps")])
+        raise _refused([FileFault(file, 1, 1, "a scenario is a map with the key steps")])
     try:
         parsed = _File.model_validate(data)
     except ValidationError as error:
@@ -241,14 +242,14 @@ def _api_fault(api: _Api) -> Fault:
 # ------------------------------------------------------------------------------------------------------------
 
 
-def _refused(faults: list[errors.Fault]) -> errors.ConfigError:
+def _refused(faults: list[FileFault]) -> errors.ConfigError:
     return errors.ConfigError([str(fault) for fault in sorted(faults)])
 
 
 _MODELS: dict[str, type[BaseModel]] = {"rush": _Rush, "quiet": _Quiet, "walkout": _WalkOut, "api": _Api}
 
 
-def _fault(file: str, data: CommentedMap, problem: Any) -> errors.Fault:
+def _fault(file: str, data: CommentedMap, problem: Any) -> FileFault:
     """One of pydantic's problems in words for people, at the place in the file that it is about."""
     where = tuple(problem["loc"])
     line, column = _position(data, where)
@@ -269,7 +270,7 @@ def _fault(file: str, data: CommentedMap, problem: Any) -> errors.Fault:
         message = f"{key}: {message}" if key and not isinstance(where[-1], int) and key not in _KINDS else message
     else:
         message = f"{key}: {message[:1].lower()}{message[1:]}"
-    return errors.Fault(file, line, column, message, hint=hint)
+    return FileFault(file, line, column, message, hint=hint)
 
 
 def _known_keys(where: tuple[Any, ...]) -> list[str]:

@@ -1,1 +1,1 @@
-"""SHELL: where samples come from."""
+"""Where samples come from."""

@@ -15,10 +15,10 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from alertbot.alerts.snapshot import Column, Fetched, Presence, Snapshot
 from alertbot.errors import SourceBroken
+from alertbot.evaluation.snapshot import Column, Fetched, Presence, Snapshot
 from alertbot.rules.catalogue import Scope
-from alertbot.rules.rule import Only
+from alertbot.rules.match import Only
 
 
 class Recorded:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Protocol
 
-from alertbot.alerts.snapshot import Fetched
+from alertbot.evaluation.snapshot import Fetched
 from alertbot.rules.catalogue import Scope
-from alertbot.rules.rule import Only
+from alertbot.rules.match import Only
 
 
 class Source(Protocol):

@@ -1,1 +1,1 @@
-"""SHELL: what we remember."""
+"""What is remembered: the roles of a store, and the values that go in and out."""

@@ -13,14 +13,16 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from alertbot.alerts.alert import About, Alert, Fingerprint, Measure, Notice, NoticeKind, Reason, State
-from alertbot.alerts.delivery import Card, Posted
-from alertbot.alerts.feed import Health
-from alertbot.alerts.snapshot import Column, Presence, Snapshot
+from alertbot.alerts.alert import About, Alert, Fingerprint, Reason, State
+from alertbot.alerts.cards import Card, Posted
+from alertbot.alerts.notice import Notice, NoticeKind
 from alertbot.errors import StoreError
+from alertbot.evaluation.measure import Measure
+from alertbot.evaluation.snapshot import Column, Presence, Snapshot
+from alertbot.feed.health import Health
 from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.rule import Level
-from alertbot.store.store import Feed, LedgerEntry, NoticeState, RunningRules
+from alertbot.store.records import Feed, LedgerEntry, NoticeState, RunningRules
 
 _R = TypeVar("_R")
 

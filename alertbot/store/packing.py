@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from alertbot.alerts.snapshot import Column, Presence
+from alertbot.evaluation.snapshot import Column, Presence
 
 # Of the descriptor of a column: bits 0 to 2 the width, 3 whether it is a difference, 4 to 6 the scale.
 _WIDTHS: tuple[Any, ...] = (None, np.uint8, np.dtype("<u2"), np.dtype("<u4"), np.dtype("<u8"))

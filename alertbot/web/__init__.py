@@ -1,1 +1,1 @@
-"""SHELL: HTTP in, and Socket Mode beside it."""
+"""HTTP in."""

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from alertbot.alerts.advance import advance
 from alertbot.alerts.alert import Alert, Change, Fingerprint
-from alertbot.alerts.evaluate import evaluate_all
-from alertbot.alerts.snapshot import Column, Presence, Snapshot
-from alertbot.alerts.transition import advance
+from alertbot.evaluation.evaluate import evaluate_all
+from alertbot.evaluation.snapshot import Column, Presence, Snapshot
 from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.rule import Level, LevelRule, Rule, RuleSet
 from alertbot.rules.tree import Compare, Condition, Key, Literal, Op, show

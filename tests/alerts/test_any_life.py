@@ -14,11 +14,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from alertbot.alerts.alert import ENDS, Alert, Change, Fingerprint, Reason, State
 from alertbot.alerts.decide import decide
-from alertbot.alerts.evaluate import Truth
-from alertbot.alerts.explain import truth
-from alertbot.alerts.snapshot import Snapshot
+from alertbot.evaluation.evaluate import Truth
+from alertbot.evaluation.explain import truth
+from alertbot.evaluation.snapshot import Snapshot
 from alertbot.rules.catalogue import Scope
-from alertbot.rules.rule import Level, Match, NoData, Rule, RuleSet
+from alertbot.rules.match import Match
+from alertbot.rules.rule import Level, NoData, Rule, RuleSet
 from tests.alerts import kit
 from tests.alerts.kit import NOW, WAIT, WAITING, compare, keep, level, poll, snapshot
 

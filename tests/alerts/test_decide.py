@@ -6,8 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from alertbot.alerts.alert import Alert, Change, Notice, Reason
+from alertbot.alerts.alert import Alert, Change, Reason
 from alertbot.alerts.decide import decide
+from alertbot.alerts.notice import Notice
 from alertbot.rules.rule import Level, Rule, RuleSet
 from tests.alerts.kit import NOW, POLL, WAIT, compare, fingerprint, keep, level, poll, rule, snapshot
 

@@ -8,13 +8,16 @@ from datetime import timedelta
 
 import pytest
 
-from alertbot.alerts.alert import Alert, Change, Measure, Reason, State
-from alertbot.alerts.evaluate import Truth
-from alertbot.alerts.transition import REASONS, TRANSITIONS, Event, Observation, Sight, judge, move, step
+from alertbot.alerts.alert import Alert, Change, Reason, State
+from alertbot.alerts.transition import REASONS, TRANSITIONS, Event, Observation, Sight, move, step
 from alertbot.errors import ImpossibleMove
+from alertbot.evaluation.evaluate import Truth
+from alertbot.evaluation.measure import Measure
+from alertbot.feed.observe import judge
 from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.hours import Calendar, Hours, Phase, Span
-from alertbot.rules.rule import Level, Match, NoData
+from alertbot.rules.match import Match
+from alertbot.rules.rule import Level, NoData
 from tests.alerts.kit import (
     NOW,
     POLL,

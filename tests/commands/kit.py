@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from alertbot.alerts.alert import About, Alert, Fingerprint, Measure, State
-from alertbot.alerts.snapshot import Column, Presence, Snapshot
+from alertbot.alerts.alert import About, Alert, Fingerprint, State
 from alertbot.commands.answers import answer
 from alertbot.commands.command import Asker, Line, Reply, RulesView, Table, TenantView, View, parse
+from alertbot.evaluation.measure import Measure
+from alertbot.evaluation.snapshot import Column, Presence, Snapshot
 from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.expression import Compare, Key, Literal, Op
-from alertbot.rules.rule import Level, LevelRule, Match, Origin, Override, Rule, RuleSet
+from alertbot.rules.match import Match, Override
+from alertbot.rules.rule import Level, LevelRule, Origin, Rule, RuleSet
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 ANNA = Asker("U012ANNA")

@@ -8,9 +8,9 @@ from datetime import timedelta
 import pytest
 
 from alertbot.alerts.alert import State
-from alertbot.alerts.snapshot import Presence
 from alertbot.commands.answers import COMMANDS, answer
 from alertbot.commands.command import Acknowledge, Asker, Command, Person, Table, Unacknowledge, parse
+from alertbot.evaluation.snapshot import Presence
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.rule import Level, RuleSet
 from tests.commands.kit import (

@@ -7,13 +7,13 @@ from datetime import timedelta
 
 import pytest
 
-from alertbot.alerts.past import Past, remember
-from alertbot.alerts.replay import Replay
-from alertbot.alerts.snapshot import Presence, Snapshot
+from alertbot.backtest.replay import Replay
 from alertbot.commands.answers import answer
 from alertbot.commands.command import Reply, TenantView, View, parse
+from alertbot.evaluation.past import Past, remember
+from alertbot.evaluation.snapshot import Presence, Snapshot
+from alertbot.rulefiles.parse_rules import parse_files
 from alertbot.rules.catalogue import Scope
-from alertbot.rules.parse import parse_files
 from alertbot.rules.rule import RuleSet
 from tests.commands.kit import ANNA, NOW, column, snapshot, text_of
 from tests.golden import check_golden

@@ -6,7 +6,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from alertbot.alerts.alert import About, Alert, Fingerprint, Measure, Notice, NoticeKind, Reason, State, notice_id
+from alertbot.alerts.alert import About, Alert, Fingerprint, Reason, State
+from alertbot.alerts.notice import Notice, NoticeKind, notice_id
+from alertbot.evaluation.measure import Measure
 from alertbot.notify.notifier import CardView, LineView
 from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.rule import Level

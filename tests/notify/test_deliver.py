@@ -18,14 +18,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from alertbot.alerts.alert import Change, Measure, NoticeKind, Reason
+from alertbot.alerts.alert import Change, Reason
 from alertbot.alerts.delivery import PostCard
+from alertbot.alerts.notice import NoticeKind
+from alertbot.evaluation.measure import Measure
 from alertbot.rules.catalogue import ValueType
 from alertbot.rules.rule import Level
-from alertbot.store.store import NoticeState
-from tests.notify import slack_server as fake
+from alertbot.store.records import NoticeState
 from tests.notify.cases import FIRING, NASTY, card, notice
 from tests.notify.world import World, world
+from tests.slack import slack_server as fake
 
 
 @pytest.fixture
@@ -130,8 +132,8 @@ from datetime import datetime
 from pathlib import Path
 sys.path.insert(0, sys.argv[4])
 from alertbot.notify.deliver import deliver
-from alertbot.notify.slack import SlackNotifier
-from alertbot.store.sqlite import SqliteStore
+from alertbot.slack.notifier import SlackNotifier
+from alertbot.store.sqlite.store import SqliteStore
 store, now = SqliteStore(Path(sys.argv[1])), datetime.fromisoformat(sys.argv[3])
 notifier = SlackNotifier("xoxb-111-very-secret-token", api_url=sys.argv[2], post_timeout=30)
 deliver(store.due(now), notifier, store, lambda: now, fallback_channel="#cc-alerts", ops_channel="#cc-ops")

@@ -15,10 +15,10 @@ from rich.console import Console
 from alertbot.errors import Delivery, NotifyError
 from alertbot.notify.console import ConsoleNotifier
 from alertbot.notify.notifier import Notifier
-from alertbot.notify.slack import SlackNotifier
-from tests.notify import slack_server as fake
+from alertbot.slack.notifier import SlackNotifier
 from tests.notify.cases import ACKED, FIRING, LONG_ALERT, NASTY, RESOLVED, card, line
-from tests.notify.slack_server import TOKEN, slack_server
+from tests.slack import slack_server as fake
+from tests.slack.slack_server import TOKEN, slack_server
 
 SENT = datetime.fromtimestamp(fake.FIRST_TS, UTC)
 

@@ -15,18 +15,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from alertbot.alerts.alert import Alert, Measure, Reason, State
-from alertbot.alerts.delivery import Posted
+from alertbot.alerts.alert import Alert, Reason, State
+from alertbot.alerts.cards import Posted
 from alertbot.errors import FaultsFound
-from alertbot.notify.blocks import SlackMessage, card_message, line_message, plain_card_message, plain_line_message
+from alertbot.evaluation.measure import Measure
 from alertbot.notify.console import ConsoleNotifier
 from alertbot.notify.pens import FallbackPen, MrkdwnPen, PlainPen, clip, clip_mrkdwn, size
 from alertbot.notify.render import Templates, check_template, sample_cards
 from alertbot.rules.catalogue import ValueType
 from alertbot.rules.rule import Level
+from alertbot.slack.cards import SlackMessage, card_message, line_message, plain_card_message, plain_line_message
 from tests.golden import check_golden
 from tests.notify.cases import ACKED, CARDS, FIRING, LINES, LONG_ALERT, NASTY, NASTY_ALERT, NOW, RESOLVED, card, line
-from tests.notify.slack_server import problem_of
+from tests.slack.slack_server import problem_of
 
 TEMPLATES = Templates()
 OUR_SEQUENCES = re.compile(r"<!date\^\d+\^[^<>|]*\|[^<>|]*>|<@U0ALICE00>|<https://wiki\.example/[^<>|]*\|[^<>|]*>")

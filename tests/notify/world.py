@@ -9,14 +9,15 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from alertbot.alerts.alert import Alert, Change, Notice, NoticeKind, Reason, State
+from alertbot.alerts.alert import Alert, Change, Reason, State
+from alertbot.alerts.notice import Notice, NoticeKind
 from alertbot.notify.deliver import DeliveryReport, deliver
-from alertbot.notify.slack import SlackNotifier
 from alertbot.rules.rule import Level
-from alertbot.store.sqlite import SqliteStore
-from alertbot.store.store import Feed, PollRecord
+from alertbot.slack.notifier import SlackNotifier
+from alertbot.store.records import Feed, PollRecord
+from alertbot.store.sqlite.store import SqliteStore
 from tests.notify.cases import FIRING, NOW, notice
-from tests.notify.slack_server import TOKEN, SlackServer, slack_server
+from tests.slack.slack_server import TOKEN, SlackServer, slack_server
 
 
 @dataclass

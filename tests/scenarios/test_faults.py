@@ -11,11 +11,11 @@ import pytest
 from alertbot import poll
 from alertbot.alerts.alert import Alert, Reason
 from alertbot.poll import Polled
-from alertbot.rules.parse import parse_files
+from alertbot.rulefiles.parse_rules import parse_files
 from alertbot.simulator.faults import Fault
 from alertbot.simulator.server import Simulator, SimulatorOptions, serve
 from alertbot.sources.eight_by_eight import EightByEight
-from alertbot.store.sqlite import SqliteStore
+from alertbot.store.sqlite.store import SqliteStore
 from tests.simulator.kit import HandClock
 
 RULES = parse_files(

@@ -14,18 +14,18 @@ import structlog
 from rich.console import Console
 
 from alertbot.alerts.alert import Alert, Reason
-from alertbot.alerts.snapshot import Fetched
-from alertbot.app import App, Tenant, build
 from alertbot.commands.answers import answer
 from alertbot.commands.command import Asker, Line, parse
-from alertbot.config import Settings
+from alertbot.config.settings import Settings
 from alertbot.errors import StoreError
+from alertbot.evaluation.snapshot import Fetched
 from alertbot.notify.console import ConsoleNotifier
 from alertbot.rules.catalogue import Scope
+from alertbot.service.app import App, Tenant, build
 from alertbot.simulator.faults import TOKEN_PATH, Fault
 from alertbot.simulator.server import Simulator, SimulatorOptions, serve
 from alertbot.sources.eight_by_eight import EightByEight
-from alertbot.store.sqlite import SqliteStore
+from alertbot.store.sqlite.store import SqliteStore
 from tests.simulator.kit import HandClock
 
 OPS = "#ops"

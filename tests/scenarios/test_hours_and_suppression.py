@@ -9,11 +9,11 @@ from pathlib import Path
 from alertbot import poll
 from alertbot.alerts.alert import Reason
 from alertbot.alerts.delivery import PostCard, PostLine
-from alertbot.alerts.snapshot import Fetched, Snapshot
+from alertbot.evaluation.snapshot import Fetched, Snapshot
+from alertbot.rulefiles.parse_rules import parse_files
 from alertbot.rules.catalogue import Scope
-from alertbot.rules.parse import parse_files
-from alertbot.rules.rule import Only
-from alertbot.store.sqlite import SqliteStore
+from alertbot.rules.match import Only
+from alertbot.store.sqlite.store import SqliteStore
 from tests.alerts.kit import snapshot
 from tests.store.build import post
 

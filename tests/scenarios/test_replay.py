@@ -11,17 +11,19 @@ import numpy as np
 import pytest
 
 from alertbot import poll
-from alertbot.alerts.alert import Change, Notice
-from alertbot.alerts.feed import Limits, is_feed
-from alertbot.alerts.history import replay
-from alertbot.alerts.past import Past
-from alertbot.alerts.replay import Replay, Step
-from alertbot.alerts.snapshot import Column, Fetched, Presence, Snapshot
+from alertbot.alerts.alert import Change
+from alertbot.alerts.notice import Notice
+from alertbot.backtest.episodes import replay
+from alertbot.backtest.replay import Replay, Step
+from alertbot.evaluation.past import Past
+from alertbot.evaluation.snapshot import Column, Fetched, Presence, Snapshot
+from alertbot.feed.health import Limits
+from alertbot.feed.rules import is_feed
+from alertbot.rulefiles.parse_rules import parse_files
 from alertbot.rules.catalogue import Scope
-from alertbot.rules.parse import parse_files
 from alertbot.sources.recorded import Recorded
-from alertbot.store.sqlite import SqliteStore
-from alertbot.store.store import NoticeState
+from alertbot.store.records import NoticeState
+from alertbot.store.sqlite.store import SqliteStore
 from benchmarks.replay import EVERY, START, polls
 
 RULES = parse_files(

@@ -14,11 +14,11 @@ from typing import Any
 
 from rich.console import Console
 
-from alertbot.app import App, build
 from alertbot.clock import Clock, ScaledClock
-from alertbot.config import Settings
+from alertbot.config.settings import Settings
 from alertbot.notify.console import ConsoleNotifier
 from alertbot.rules.catalogue import Scope
+from alertbot.service.app import App, build
 from alertbot.simulator.faults import Fault
 from alertbot.simulator.server import Simulator, SimulatorOptions, serve
 

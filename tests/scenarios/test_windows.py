@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from alertbot.app import App, build
-from alertbot.config import Settings
+from alertbot.config.settings import Settings
 from alertbot.notify.console import ConsoleNotifier
 from alertbot.rules.catalogue import Scope, catalogue
+from alertbot.service.app import App, build
 from alertbot.simulator.server import Simulator, SimulatorOptions, serve
-from alertbot.store.sqlite import SqliteStore
+from alertbot.store.sqlite.store import SqliteStore
 from tests.simulator.kit import HandClock
 
 RULES = """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from alertbot.alerts.snapshot import Snapshot
+from alertbot.evaluation.snapshot import Snapshot
 from alertbot.rules.catalogue import Scope
 from alertbot.sources.eight_by_eight.assemble import Part, snapshot_of, table_of
 from alertbot.sources.eight_by_eight.percent import Percentages

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from alertbot.alerts.snapshot import Fetched, Presence
 from alertbot.errors import SourceUnreachable
+from alertbot.evaluation.snapshot import Fetched, Presence
 from alertbot.rules.catalogue import Scope, catalogue
 from alertbot.sources.eight_by_eight import REGIONS, EightByEight
 from alertbot.sources.eight_by_eight.deadline import Deadline

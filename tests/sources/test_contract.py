@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from alertbot.alerts.snapshot import Presence
+from alertbot.evaluation.snapshot import Presence
 from alertbot.rules.catalogue import Scope
 from alertbot.sources.eight_by_eight import EightByEight
 from alertbot.sources.recorded import Recorded, read_recording, to_line

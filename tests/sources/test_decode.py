@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from alertbot.alerts.snapshot import Presence, Snapshot
 from alertbot.errors import SourceBroken
+from alertbot.evaluation.snapshot import Presence, Snapshot
 from alertbot.rules.catalogue import Scope
 from alertbot.sources.eight_by_eight.assemble import Part
 from alertbot.sources.eight_by_eight.decode import decode_page

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from alertbot.alerts.snapshot import Presence, Snapshot
 from alertbot.errors import SourceBroken
+from alertbot.evaluation.snapshot import Presence, Snapshot
 from alertbot.rules.catalogue import Scope
 from alertbot.sources.eight_by_eight import EightByEight
 from alertbot.sources.eight_by_eight.assemble import Part

@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alertbot.alerts.snapshot import Presence
 from alertbot.errors import SourceBroken
+from alertbot.evaluation.snapshot import Presence
 from alertbot.rules.catalogue import Scope
 from alertbot.sources.eight_by_eight.assemble import Part, Table, table_of, totals_of
 from alertbot.sources.eight_by_eight.decode import decode_page

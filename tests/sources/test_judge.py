@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from alertbot.alerts.snapshot import Snapshot
+from alertbot.evaluation.snapshot import Snapshot
 from alertbot.rules.catalogue import Scope
 from alertbot.sources.eight_by_eight.decode import Page
 from alertbot.sources.eight_by_eight.gathering import Gathering

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from alertbot.alerts.snapshot import Presence
+from alertbot.evaluation.snapshot import Presence
 from alertbot.rules.catalogue import Scope
 from alertbot.sources.eight_by_eight.names import KEPT_S
 from tests.sources.conftest import NOW, Connect, HandClock

@@ -18,9 +18,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from alertbot.alerts.snapshot import Fetched, Presence
+from alertbot.evaluation.snapshot import Fetched, Presence
 from alertbot.rules.catalogue import Scope
-from alertbot.rules.rule import Only
+from alertbot.rules.match import Only
 from alertbot.sources.eight_by_eight import EightByEight
 from tests import foreign
 from tests.sources.conftest import KEY, NOW, SECRET

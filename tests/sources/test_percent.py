@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from alertbot.alerts.snapshot import Fetched, Presence
+from alertbot.evaluation.snapshot import Fetched, Presence
 from alertbot.rules.catalogue import Scope, ValueType, catalogue
 from alertbot.sources.eight_by_eight.percent import PAIRS
 from tests.sources.conftest import NOW, Connect

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 import pytest
 
 from alertbot.rules.catalogue import Scope, catalogue
-from alertbot.rules.rule import Only
+from alertbot.rules.match import Only
 from alertbot.sources.eight_by_eight.plan import MAX_URL, NOUNS, Call, plan
 
 S = Scope

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alertbot.alerts.snapshot import Column, Fetched, Presence, Snapshot
 from alertbot.errors import SourceBroken
+from alertbot.evaluation.snapshot import Column, Fetched, Presence, Snapshot
 from alertbot.rules.catalogue import Scope
 from alertbot.sources.recorded import Recorded, read_recording, to_line
 from tests.sources.conftest import NOW

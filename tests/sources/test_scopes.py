@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from alertbot.alerts.snapshot import Fetched, Presence, Snapshot
+from alertbot.evaluation.snapshot import Fetched, Presence, Snapshot
 from alertbot.rules.catalogue import Scope, catalogue
-from alertbot.rules.rule import Only
+from alertbot.rules.match import Only
 from alertbot.simulator.endpoints import Habits
 from alertbot.simulator.entities import LOGGED_OUT
 from alertbot.simulator.server import Simulator, SimulatorOptions, serve

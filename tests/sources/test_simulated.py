@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import numpy as np
 import pytest
 
-from alertbot.alerts.snapshot import Fetched, Presence
+from alertbot.evaluation.snapshot import Fetched, Presence
 from alertbot.rules.catalogue import Scope, catalogue
 from alertbot.simulator.faults import BODIES, Fault
 from alertbot.simulator.server import Simulator, SimulatorOptions, serve

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from alertbot.alerts.snapshot import Fetched, Presence
+from alertbot.evaluation.snapshot import Fetched, Presence
 from alertbot.rules.catalogue import Scope
-from alertbot.rules.rule import Only
+from alertbot.rules.match import Only
 from tests.sources.conftest import NOW, Connect
 from tests.sources.standin import Reply, Route, StandIn, by_page, entity, error, in_turn, listing
 

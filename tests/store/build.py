@@ -9,23 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from alertbot.alerts.alert import (
-    About,
-    Alert,
-    Change,
-    Fingerprint,
-    Measure,
-    Notice,
-    NoticeKind,
-    Reason,
-    State,
-    notice_id,
-)
-from alertbot.alerts.delivery import EditCard, PostCard, Posted, PostLine, PostOps
-from alertbot.alerts.snapshot import Column, Presence, Snapshot
+from alertbot.alerts.alert import About, Alert, Change, Fingerprint, Reason, State
+from alertbot.alerts.cards import Posted
+from alertbot.alerts.delivery import EditCard, PostCard, PostLine, PostOps
+from alertbot.alerts.notice import Notice, NoticeKind, notice_id
+from alertbot.evaluation.measure import Measure
+from alertbot.evaluation.snapshot import Column, Presence, Snapshot
 from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.rule import Level
-from alertbot.store.store import Feed, PollRecord, Store
+from alertbot.store.records import Feed, PollRecord
+from alertbot.store.roles import Store
 
 T0 = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 SALES = "#cc-sales"

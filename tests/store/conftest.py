@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from alertbot.store.sqlite import SqliteStore
+from alertbot.store.sqlite.store import SqliteStore
 
 IMPLEMENTATIONS = {
     "sqlite file": lambda folder: SqliteStore(folder / "alertbot.db"),

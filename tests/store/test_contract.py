@@ -8,12 +8,15 @@ from datetime import timedelta
 
 import pytest
 
-from alertbot.alerts.alert import Measure, NoticeKind, Reason, State
+from alertbot.alerts.alert import Reason, State
 from alertbot.alerts.delivery import PostCard
+from alertbot.alerts.notice import NoticeKind
 from alertbot.errors import LeaseHeld
+from alertbot.evaluation.measure import Measure
 from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.rule import Level
-from alertbot.store.store import AckResult, Feed, NoticeState, RunningRules, Store
+from alertbot.store.records import AckResult, Feed, NoticeState, RunningRules
+from alertbot.store.roles import Store
 from tests.store.build import (
     SALES,
     T0,

@@ -9,10 +9,12 @@ from datetime import timedelta
 import pytest
 
 from alertbot.alerts.alert import Alert, Change, Reason
-from alertbot.alerts.delivery import PostCard, Posted, PostLine, PostOps
+from alertbot.alerts.cards import Posted
+from alertbot.alerts.delivery import PostCard, PostLine, PostOps
 from alertbot.errors import StoreError
 from alertbot.rules.rule import Level
-from alertbot.store.store import NoticeState, Store
+from alertbot.store.records import NoticeState
+from alertbot.store.roles import Store
 from tests.store.build import (
     SALES,
     T0,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from alertbot.alerts.alert import Alert, Change, NoticeKind, Reason, Withheld
+from alertbot.alerts.alert import Alert, Change, Reason, Withheld
+from alertbot.alerts.notice import NoticeKind
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.rule import Level
-from alertbot.store.store import Store
+from alertbot.store.roles import Store
 from tests.store.build import at, begins, edits, ends, firing, key, notice, one, poll, posts
 
 

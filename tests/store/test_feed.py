@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from alertbot.alerts.feed import Activity, Health, Meanwhile
-from alertbot.store.sqlite import SqliteStore
-from alertbot.store.store import Feed
+from alertbot.feed.health import Activity, Health, Meanwhile
+from alertbot.store.records import Feed
+from alertbot.store.sqlite.store import SqliteStore
 from tests.store.build import T0, at, poll
 
 ILL = Health(

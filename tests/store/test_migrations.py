@@ -15,13 +15,16 @@ from pathlib import Path
 
 import pytest
 
-from alertbot.alerts.alert import Measure, NoticeKind, Reason, State
-from alertbot.alerts.delivery import EditCard, PostCard, Posted, PostLine, PostOps
+from alertbot.alerts.alert import Reason, State
+from alertbot.alerts.cards import Posted
+from alertbot.alerts.delivery import EditCard, PostCard, PostLine, PostOps
+from alertbot.alerts.notice import NoticeKind
 from alertbot.errors import LeaseHeld
+from alertbot.evaluation.measure import Measure
 from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.rule import Level
-from alertbot.store.sqlite import SqliteStore
-from alertbot.store.store import AckResult, Feed, NoticeState
+from alertbot.store.records import AckResult, Feed, NoticeState
+from alertbot.store.sqlite.store import SqliteStore
 from tests.store.build import assert_same_snapshot, at, begin, firing, key, ops, pending, snapshot
 
 KEPT = ["store-v1.sql", "store-v5.sql"]

@@ -14,13 +14,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from alertbot.alerts.snapshot import Column, Presence, Snapshot
 from alertbot.errors import StoreError
+from alertbot.evaluation.snapshot import Column, Presence, Snapshot
 from alertbot.rules.catalogue import Scope
 from alertbot.store.packing import Frame, columns_of, pack, unpack
-from alertbot.store.polls import KEY_FRAME_EVERY
-from alertbot.store.sqlite import SqliteStore
-from alertbot.store.store import RecordedPoll, Store
+from alertbot.store.records import RecordedPoll
+from alertbot.store.roles import Store
+from alertbot.store.sqlite.recording import KEY_FRAME_EVERY
+from alertbot.store.sqlite.store import SqliteStore
 from tests.store.build import T0, assert_same_snapshot, at, poll, snapshot
 
 FOREVER = T0 + timedelta(days=400)

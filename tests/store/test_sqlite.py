@@ -15,12 +15,14 @@ import numpy as np
 import pytest
 
 from alertbot.alerts.alert import Reason, State
-from alertbot.alerts.delivery import PostCard, Posted, PostLine
-from alertbot.alerts.snapshot import Column, Snapshot
+from alertbot.alerts.cards import Posted
+from alertbot.alerts.delivery import PostCard, PostLine
 from alertbot.errors import LeaseHeld, StoreError
+from alertbot.evaluation.snapshot import Column, Snapshot
 from alertbot.rules.catalogue import Scope
-from alertbot.store.sqlite import SqliteStore
-from alertbot.store.store import AckResult, PollRecord, Store
+from alertbot.store.records import AckResult, PollRecord
+from alertbot.store.roles import Store
+from alertbot.store.sqlite.store import SqliteStore
 from tests.store.build import (
     T0,
     at,
@@ -276,8 +278,8 @@ def test_killed_in_the_middle_of_a_poll(path: Path) -> None:
     """A transaction that was not committed is not there."""
     script = """
 import os, sys
-from alertbot.store import recording
-from alertbot.store.sqlite import SqliteStore
+from alertbot.store.sqlite import record as recording
+from alertbot.store.sqlite.store import SqliteStore
 from tests.store.build import begins, firing, notice, poll
 store = SqliteStore(sys.argv[1])
 recording.write_snapshots = lambda conn, rows: os._exit(9)
@@ -311,7 +313,7 @@ def test_two_processes_and_one_lease(path: Path) -> None:
     script = """
 import sys
 from datetime import timedelta
-from alertbot.store.sqlite import SqliteStore
+from alertbot.store.sqlite.store import SqliteStore
 from tests.store.build import T0
 store = SqliteStore(sys.argv[1])
 store.take_lease("the other", T0, timedelta(seconds=30))
@@ -338,7 +340,7 @@ def test_another_process_acknowledges_beside_the_poller(path: Path) -> None:
     """`ask` beside `run`: its change is seen at once, and the poll that follows keeps it."""
     script = """
 import sys
-from alertbot.store.sqlite import SqliteStore
+from alertbot.store.sqlite.store import SqliteStore
 from tests.store.build import at
 store = SqliteStore(sys.argv[1])
 print(store.acknowledge(int(sys.argv[2]), "jane", "from a terminal", at(3))[0])
@@ -358,7 +360,7 @@ def test_processes_may_open_a_new_file_together(path: Path) -> None:
     """One makes the tables, the others wait; none fails."""
     script = """
 import sys
-from alertbot.store.sqlite import SqliteStore
+from alertbot.store.sqlite.store import SqliteStore
 sys.stdin.readline()
 SqliteStore(sys.argv[1]).check_writable()
 """

@@ -15,8 +15,8 @@ from slack_sdk.signature import SignatureVerifier
 
 from alertbot.alerts.alert import Alert
 from alertbot.commands.command import Acknowledge, Asker, View, Wish
-from alertbot.web.permissions import MayChange
-from alertbot.web.slack_app import SlackApp
+from alertbot.slack.desk import SlackApp
+from alertbot.slack.permissions import MayChange
 from tests.commands.kit import NOW, alert, view
 
 SECRET = "8f742231b10e8888abcd99yyyzzz85a5"

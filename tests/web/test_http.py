@@ -19,8 +19,10 @@ from slack_bolt import BoltResponse
 
 from alertbot.commands.command import Acknowledge
 from alertbot.errors import ConfigError, StoreError
-from alertbot.web.http import MOST_BYTES, MOST_CONNECTIONS, HttpServer, http_app, serve_http
-from alertbot.web.permissions import MayChange
+from alertbot.slack.permissions import MayChange
+from alertbot.slack.signed import MOST_BYTES
+from alertbot.web.routes import http_app
+from alertbot.web.server import MOST_CONNECTIONS, HttpServer, serve_http
 from tests.web.kit import SECRET, Desk, press, signed, slash
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from alertbot.alerts.snapshot import Column, Presence, Snapshot
+from alertbot.evaluation.snapshot import Column, Presence, Snapshot
 from alertbot.rules.catalogue import Scope, ValueType, catalogue
 from alertbot.sources.eight_by_eight.columns import column_of, not_fetched, take
 from alertbot.sources.eight_by_eight.decode import ABSENT, Page

@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 from statistics import median
 from typing import Final
 
-from alertbot.alerts.snapshot import Fetched, RequestStats, Snapshot
 from alertbot.errors import SourceBroken, SourceError, SourceRefused
+from alertbot.evaluation.snapshot import Fetched, RequestStats, Snapshot
 from alertbot.rules.catalogue import Scope
-from alertbot.rules.rule import Only
+from alertbot.rules.match import Only
 from alertbot.sources.eight_by_eight.deadline import Deadline
 from alertbot.sources.eight_by_eight.decode import Page, decode_page
 from alertbot.sources.eight_by_eight.gathering import Found, Gathering

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from alertbot.alerts.snapshot import Snapshot
+from alertbot.evaluation.snapshot import Snapshot
 from alertbot.rules.catalogue import Scope
 from alertbot.sources.eight_by_eight.assemble import Table, snapshot_of, table_of, total_columns, totals_of
 from alertbot.sources.eight_by_eight.gathering import Gathering, Harvest

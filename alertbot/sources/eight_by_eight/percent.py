@@ -14,7 +14,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from alertbot.alerts.snapshot import Column, Presence
+from alertbot.evaluation.snapshot import Column, Presence
 from alertbot.rules.catalogue import Scope, ValueType, catalogue
 from alertbot.sources.eight_by_eight.plan import TOTAL
 

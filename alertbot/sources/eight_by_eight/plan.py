@@ -20,7 +20,7 @@ from typing import Final
 from urllib.parse import quote, urlencode
 
 from alertbot.rules.catalogue import Scope
-from alertbot.rules.rule import Only
+from alertbot.rules.match import Only
 
 # Region is where the tenant lives. Asia-Pacific is `au` in the path (guide, "Base URL"; OpenAPI `servers`).
 REGIONS: Final[Mapping[str, str]] = {

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from alertbot.alerts.snapshot import RequestStats
 from alertbot.errors import SourceError
+from alertbot.evaluation.snapshot import RequestStats
 from alertbot.sources.eight_by_eight.deadline import Deadline
 from alertbot.sources.eight_by_eight.decode import Page
 from alertbot.sources.eight_by_eight.plan import Call

@@ -13,15 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from alertbot.errors import SourceBroken
-from alertbot.sources.eight_by_eight.decode import (
-    ABSENT,
-    Entity,
-    Page,
-    loose_entities,
-    page_of,
-    read_json,
-    whole_text,
-)
+from alertbot.sources.eight_by_eight.decode import ABSENT, Entity, Page, loose_entities, page_of, read_json, whole_text
 from alertbot.sources.eight_by_eight.plan import IN_QUEUE
 
 

@@ -19,14 +19,7 @@ from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
 from alertbot import __version__
-from alertbot.errors import (
-    SourceBroken,
-    SourceError,
-    SourceLimited,
-    SourceRefused,
-    SourceRejected,
-    SourceUnreachable,
-)
+from alertbot.errors import SourceBroken, SourceError, SourceLimited, SourceRefused, SourceRejected, SourceUnreachable
 from alertbot.sources.eight_by_eight.deadline import Deadline
 from alertbot.sources.eight_by_eight.scrub import Scrubber
 

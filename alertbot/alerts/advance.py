@@ -1,0 +1,114 @@
+"""All alerts of a tenant at once: what one poll changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from alertbot.alerts.alert import Alert, Change, Fingerprint, State
+from alertbot.alerts.mute import withhold
+from alertbot.alerts.transition import Event, Observation, Sight, close, end, step
+from alertbot.evaluation.evaluate import Truth, Verdicts, covers
+from alertbot.evaluation.explain import measure
+from alertbot.rules.catalogue import Scope
+from alertbot.rules.hours import Phase, watches
+from alertbot.rules.rule import RuleSet
+
+
+def advance(
+    alerts: Sequence[Alert],
+    verdicts: Sequence[Verdicts],
+    rules: RuleSet,
+    now: datetime,
+    *,
+    tenant: str,
+    failed_scopes: frozenset[Scope] = frozenset(),
+) -> list[Change]:
+    """What a poll changes for one tenant: its alerts first, in their order, then those that begin.
+
+    `alerts` are those that are not over; those of other tenants are left alone. Scopes in `failed_scopes` change
+    nothing, but for alerts whose rule is gone, does not cover them any more, or does not look at this hour. Alerts come
+    to be only where some level is true (or unknown, where the rule says that this fires): the rest of the entities cost
+    no Python at all. What people are told of each change is settled, see `withhold`.
+    """
+    by_id = {rule.id: rule for rule in rules.rules}
+    hours = {rule.id: watches(rule.during, rule.outside, now) for rule in rules.rules}
+    judged = {each.rule.id: each for each in verdicts if each.snapshot.scope not in failed_scopes}
+    changes: list[Change] = []
+    taken: set[Fingerprint] = set()
+    for alert in alerts:
+        key = alert.key
+        if key.tenant != tenant or alert.state is State.INACTIVE:
+            continue
+        taken.add(key)
+        rule = by_id.get(key.rule)
+        if rule is None or rule.scope is not key.scope:
+            changes.append(end(alert, alert, Event.REMOVED, now, f"the rule {key.rule} is gone"))
+            continue
+        if hours[rule.id] is Phase.CLOSED:  # known without any sample
+            changes.append(close(alert, rule, now))
+            continue
+        verdict = judged.get(rule.id)
+        row = verdict.snapshot.rows.get((key.parent_id, key.entity_id)) if verdict is not None else None
+        place = verdict.position(row) if verdict is not None and row is not None else None
+        if place is None and (row is not None or not covers(rule.match, key.entity_id, alert.entity_name)):
+            changes.append(end(alert, alert, Event.REMOVED, now, "the rule does not cover it any more"))
+            continue
+        if verdict is None:
+            continue
+        seen = _unseen(alert, verdict) if row is None or place is None else _seen(key, verdict, row, place)
+        if hours[rule.id] is not Phase.OPEN:
+            seen = replace(seen, hours=hours[rule.id])
+        change = step(alert, seen, rule, now)
+        if change is not None:
+            changes.append(change)
+    for verdict in judged.values():
+        if hours[verdict.rule.id] is Phase.OPEN:
+            changes.extend(_beginnings(verdict, taken, tenant, now))
+    mine = [alert for alert in alerts if alert.key in taken]
+    return withhold(mine, changes, rules, now)
+
+
+def _beginnings(verdict: Verdicts, taken: set[Fingerprint], tenant: str, now: datetime) -> Iterator[Change]:
+    rule, snapshot = verdict.rule, verdict.snapshot
+    for place in verdict.begins().tolist():
+        row = int(verdict.rows[place])
+        parent_id, _ = snapshot.parent(row)
+        key = Fingerprint(tenant, rule.id, rule.scope, parent_id, snapshot.ids[row])
+        if key in taken or snapshot.rows[parent_id, key.entity_id] != row:  # an id that came twice is one entity
+            continue
+        change = step(None, _seen(key, verdict, row, place), rule, now)
+        if change is not None:
+            yield change
+
+
+def _seen(key: Fingerprint, verdict: Verdicts, row: int, place: int) -> Observation:
+    rule, snapshot = verdict.rule, verdict.snapshot
+    guard, levels, clear = verdict.at(place)
+    return Observation(
+        key=key,
+        entity_name=snapshot.names[row],
+        parent_name=snapshot.parent(row)[1],
+        sight=Sight.SEEN,
+        guard=guard,
+        levels=levels,
+        clear=clear,
+        measure=lambda level: measure(rule, level, snapshot, row, agents=verdict.agents, past=verdict.past),
+    )
+
+
+def _unseen(alert: Alert, verdict: Verdicts) -> Observation:
+    unknown = {each.level: Truth.UNKNOWN for each in verdict.rule.levels}
+    last = alert.measure
+    missing = replace(last, value=None) if last is not None else None
+    return Observation(
+        key=alert.key,
+        entity_name=alert.entity_name,
+        parent_name=alert.parent_name,
+        sight=Sight.GONE if verdict.snapshot.complete else Sight.UNSEEN,
+        guard=Truth.TRUE if verdict.rule.guard is None else Truth.UNKNOWN,
+        levels=unknown,
+        clear=unknown,
+        measure=lambda _: missing,
+    )

@@ -1,0 +1,1 @@
+"""PURE: many polls at once: replay, its episodes, rule tests, samples."""

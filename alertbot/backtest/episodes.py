@@ -1,0 +1,239 @@
+"""What recorded polls come to under some rules: episodes, notices and hours by rule; and what another set changes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, tzinfo
+from typing import Protocol
+
+from alertbot.alerts.alert import Alert, Change, Fingerprint, Reason, State
+from alertbot.backtest.replay import Replay, Step
+from alertbot.evaluation.measure import Measure
+from alertbot.evaluation.snapshot import Snapshot
+from alertbot.rules.catalogue import Scope
+from alertbot.rules.rule import Level, Rule, RuleSet
+
+
+class Recorded(Protocol):
+    """One recorded poll: what it saw, and the scopes of which nothing came, with why."""
+
+    @property
+    def at(self) -> datetime: ...
+    @property
+    def snapshots(self) -> Mapping[Scope, Snapshot]: ...
+    @property
+    def failures(self) -> Mapping[Scope, str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """One alert from firing to its end. `ended` None: it still fired when the recording was over."""
+
+    key: Fingerprint
+    entity_name: str
+    parent_name: str
+    level: Level  # the highest that it reached
+    fired: datetime
+    ended: datetime | None
+    end_reason: Reason | None
+    measure: Measure | None  # as it was last
+    peak: float | None
+    cards: int  # how many channels got a card
+
+    def lasted(self, until: datetime) -> timedelta:
+        return (self.ended or until) - self.fired
+
+
+@dataclass(frozen=True)
+class RuleHistory:
+    """What became of one rule. `notices` counts cards and lines by reason."""
+
+    rule: Rule
+    episodes: tuple[Episode, ...]
+    notices: Mapping[Reason, int]
+
+    @property
+    def told(self) -> int:
+        return sum(self.notices.values())
+
+    def by_hour(self, zone: tzinfo) -> tuple[int, ...]:
+        """How often it fired in each hour of the day there, from midnight on."""
+        hours = Counter(episode.fired.astimezone(zone).hour for episode in self.episodes)
+        return tuple(hours[hour] for hour in range(24))
+
+
+@dataclass(frozen=True)
+class History:
+    """What polls came to. `first` and `last` are the times of the polls, None where there were none."""
+
+    rules: tuple[RuleHistory, ...]
+    polls: int
+    failed: int  # polls of which a scope did not come
+    first: datetime | None
+    last: datetime | None
+
+    @property
+    def days(self) -> float:
+        """How many days were seen; 0 for a poll alone."""
+        if self.first is None or self.last is None:
+            return 0.0
+        return (self.last - self.first) / timedelta(days=1)
+
+    def of(self, rule_id: str) -> RuleHistory | None:
+        return next((each for each in self.rules if each.rule.id == rule_id), None)
+
+
+@dataclass
+class _Ledger:
+    """Episodes that are written while polls go by."""
+
+    open: dict[Fingerprint, Alert] = field(default_factory=dict)
+    cards: Counter[Fingerprint] = field(default_factory=Counter)
+    done: dict[str, list[Episode]] = field(default_factory=dict)
+    notices: dict[str, Counter[Reason]] = field(default_factory=dict)
+
+    def take(self, step: Step) -> None:
+        for notice in step.notices:
+            if notice.alert is not None:
+                self.notices.setdefault(notice.alert.rule, Counter())[notice.reason] += 1
+                self.cards[notice.alert] += notice.kind == "card"
+        for change in step.changes:
+            self._change(change)
+
+    def _change(self, change: Change) -> None:
+        after = change.after
+        if after.state is not State.INACTIVE:
+            if after.fired_at is not None:
+                self.open[after.key] = after
+            return
+        self.open.pop(after.key, None)
+        if after.fired_at is not None:
+            self.close(after)
+
+    def close(self, alert: Alert) -> None:
+        assert alert.fired_at is not None
+        self.done.setdefault(alert.key.rule, []).append(
+            Episode(
+                key=alert.key,
+                entity_name=alert.entity_name,
+                parent_name=alert.parent_name,
+                level=alert.highest or alert.level,
+                fired=alert.fired_at,
+                ended=alert.ended_at,
+                end_reason=alert.end_reason,
+                measure=alert.measure,
+                peak=alert.peak,
+                cards=self.cards.pop(alert.key, 0),
+            )
+        )
+
+
+def replay(
+    rules: RuleSet,
+    polls: Iterable[Recorded],
+    *,
+    poll_every: timedelta,
+    since: datetime | None = None,
+    tenant: str = "replay",
+    default_channel: str = "#cc-alerts",
+    on_poll: Callable[[datetime], None] | None = None,
+) -> History:
+    """The history of these polls, the oldest first. What stands before `since` only fills windows and is not judged."""
+    bot = Replay(rules, poll_every=poll_every, tenant=tenant, default_channel=default_channel)
+    ledger = _Ledger()
+    count = failed = 0
+    first = last = None
+
+    def judged() -> Iterator[tuple[datetime, Mapping[Scope, Snapshot], frozenset[Scope]]]:
+        nonlocal count, failed, first, last
+        for poll in polls:
+            if on_poll is not None:
+                on_poll(poll.at)
+            if since is not None and poll.at < since:
+                bot.remember(poll.snapshots)
+                continue
+            count, failed = count + 1, failed + bool(poll.failures)
+            first, last = first or poll.at, poll.at
+            yield poll.at, poll.snapshots, frozenset(poll.failures)
+
+    for step in bot.run(judged()):
+        ledger.take(step)
+    for alert in ledger.open.values():
+        ledger.close(alert)
+    histories = (
+        RuleHistory(
+            rule,
+            tuple(sorted(ledger.done.get(rule.id, ()), key=lambda episode: episode.fired)),
+            ledger.notices.get(rule.id, {}),
+        )
+        for rule in rules.rules
+    )
+    return History(tuple(histories), count, failed, first, last)
+
+
+# What other rules would change.
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One rule under two sets of rules. `old` or `new` is None where that set does not have it.
+
+    `added` fire only under the new one, `removed` only under the old one; `changed` are pairs that overlap and differ
+    in level, or by more than a poll in their begin or end.
+    """
+
+    rule_id: str
+    old: RuleHistory | None
+    new: RuleHistory | None
+    added: tuple[Episode, ...]
+    removed: tuple[Episode, ...]
+    changed: tuple[tuple[Episode, Episode], ...]
+    same: int
+
+    @property
+    def any(self) -> bool:
+        return bool(self.added or self.removed or self.changed)
+
+
+def compare(old: History, new: History, poll_every: timedelta) -> tuple[Difference, ...]:
+    """Rule by rule, in the order of the new rules, then those that it no longer has."""
+    ids = dict.fromkeys([*(each.rule.id for each in new.rules), *(each.rule.id for each in old.rules)])
+    until = max((each for each in (old.last, new.last) if each is not None), default=None)
+    return tuple(_difference(rule_id, old.of(rule_id), new.of(rule_id), until, poll_every) for rule_id in ids)
+
+
+def _difference(
+    rule_id: str,
+    old: RuleHistory | None,
+    new: RuleHistory | None,
+    until: datetime | None,
+    poll_every: timedelta,
+) -> Difference:
+    before = list(old.episodes) if old is not None else []
+    added, changed, same = [], [], 0
+    for episode in new.episodes if new is not None else ():
+        partner = next((each for each in before if _overlap(each, episode, until)), None)
+        if partner is None:
+            added.append(episode)
+            continue
+        before.remove(partner)
+        if _alike(partner, episode, until, poll_every):
+            same += 1
+        else:
+            changed.append((partner, episode))
+    return Difference(rule_id, old, new, tuple(added), tuple(before), tuple(changed), same)
+
+
+def _overlap(one: Episode, other: Episode, until: datetime | None) -> bool:
+    if one.key[1:] != other.key[1:]:
+        return False
+    ends = [each.ended or until or each.fired for each in (one, other)]
+    return one.fired <= ends[1] and other.fired <= ends[0]
+
+
+def _alike(one: Episode, other: Episode, until: datetime | None, poll_every: timedelta) -> bool:
+    ends = [each.ended or until or each.fired for each in (one, other)]
+    near = abs(one.fired - other.fired) <= poll_every and abs(ends[0] - ends[1]) <= poll_every
+    return near and one.level is other.level

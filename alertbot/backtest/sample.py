@@ -1,0 +1,130 @@
+"""An alert as a rule would make one, for previews, drills and template checks: no poll stands behind it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from alertbot.alerts.alert import About, Alert, Fingerprint, State
+from alertbot.evaluation.evaluate import covers
+from alertbot.evaluation.explain import filled, measure
+from alertbot.evaluation.measure import Measure
+from alertbot.evaluation.snapshot import Snapshot
+from alertbot.rules.catalogue import Scope, ValueType
+from alertbot.rules.rule import Level, Rule
+
+_NAMES = {
+    Scope.QUEUE: ("103", "Sales EU"),
+    Scope.GROUP: ("7", "Front desk"),
+    Scope.AGENT: ("ag1", "Sam Lee"),
+    Scope.QUEUE_AGENT: ("ag1", "Sam Lee"),
+    Scope.GROUP_AGENT: ("ag1", "Sam Lee"),
+    Scope.QUEUE_TOTALS: ("totals", "totals"),
+    Scope.AGENT_TOTALS: ("totals", "totals"),
+}
+_PARENTS = {Scope.AGENT: "Front desk", Scope.QUEUE_AGENT: "Sales EU", Scope.GROUP_AGENT: "Front desk"}
+_USUAL: dict[ValueType, float | str] = {
+    ValueType.COUNT: 12.0,
+    ValueType.NUMBER: 12.0,
+    ValueType.DURATION: 130_000.0,
+    ValueType.RATIO: 0.42,
+    ValueType.TEXT: "OnBreak",
+}
+
+
+def sample_snapshot(rule: Rule, now: datetime) -> Snapshot:
+    """One entity that the rule covers, of which nothing is known. Names are made from what `match` asks for."""
+    entity_id, name = _NAMES.get(rule.scope, ("1", "Sample"))
+    match = rule.match
+    if not covers(match, entity_id, name):
+        if match.ids:
+            entity_id = match.ids[0]
+        elif match.names:
+            name = match.names[0].replace("*", " sample").replace("?", "x").strip()
+    parent = _PARENTS.get(rule.scope, "")
+    return Snapshot(
+        scope=rule.scope,
+        at=now,
+        ids=(entity_id,),
+        names=(name,),
+        columns={},
+        parent_ids=("1",) if parent else (),
+        parent_names=(parent,) if parent else (),
+    )
+
+
+def sample_alert(rule: Rule, level: Level, now: datetime, *, tenant: str = "sample") -> Alert:
+    """The rule firing at this level for four minutes, with a value a little beyond its threshold."""
+    snapshot = sample_snapshot(rule, now)
+    found = measure(rule, level, snapshot, 0)
+    if found is not None and found.value is None:  # nothing is known, so say what it would be
+        found = replace(found, threshold=found.threshold if found.threshold is not None else _threshold(found, now))
+        found = replace(found, value=_beyond(found, now))
+    return drawn_from(rule, level, snapshot, 0, now, tenant=tenant, measured=found)
+
+
+def drawn_from(
+    rule: Rule,
+    level: Level,
+    snapshot: Snapshot,
+    row: int,
+    now: datetime,
+    *,
+    tenant: str,
+    measured: Measure | None,
+) -> Alert:
+    """The rule firing for one row of a snapshot, whether it would or not."""
+    parent_id, parent_name = snapshot.parent(row)
+    entity_id, name = snapshot.ids[row], snapshot.names[row]
+    of_level = rule.level(level)
+    condition = filled(rule, of_level.when, of_level.text, entity_id, name) if of_level is not None else ""
+    value = measured.value if measured is not None else None
+    peak = value if isinstance(value, float) else None
+    began = now - timedelta(minutes=4)
+    return Alert(
+        key=Fingerprint(tenant, rule.id, rule.scope, parent_id, entity_id),
+        entity_name=name,
+        parent_name=parent_name,
+        about=About(rule.title, condition, rule.template, rule.runbook, rule.labels),
+        state=State.FIRING,
+        level=level,
+        since={level: began - (of_level.hold if of_level is not None else timedelta(0))},
+        pending_since=began - (of_level.hold if of_level is not None else timedelta(0)),
+        fired_at=began,
+        measure=measured,
+        peak=peak,
+        peak_at=now - timedelta(minutes=1) if peak is not None else None,
+        highest=level,
+        seen_at=now,
+    )
+
+
+def _threshold(found: Measure, now: datetime) -> float | str:
+    """Where the threshold is another key: something usual of its type."""
+    if found.type is ValueType.TIMESTAMP:
+        return now.timestamp() * 1000
+    usual = _USUAL[found.type]
+    return usual if isinstance(usual, str) else usual / 2
+
+
+def _beyond(found: Measure, now: datetime) -> float | str:
+    """A value for which the comparison holds, and not by a hair."""
+    limit = found.threshold
+    if limit is None:
+        return _USUAL.get(found.type, now.timestamp() * 1000)
+    if isinstance(limit, str):
+        return limit if found.op == "==" else "Available" if limit.casefold() != "available" else "OnBreak"
+    if found.op in ("==", "<=", ">=") and limit == 0:
+        return 0.0
+    if found.type is ValueType.TIMESTAMP:
+        return limit + (60_000.0 if found.op in (">", ">=") else -60_000.0)
+    if found.op in (">", ">=", "!="):
+        beyond = limit * 1.25 if limit else float(_USUAL[found.type])
+        if found.type is ValueType.RATIO:
+            return min(1.0, beyond)
+    else:
+        beyond = limit * 0.75 if found.op in ("<", "<=") else limit
+    if found.type is ValueType.COUNT:
+        beyond = float(math.floor(beyond) if found.op in ("<", "<=") else math.ceil(beyond))
+    return beyond

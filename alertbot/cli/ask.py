@@ -1,0 +1,71 @@
+"""`ask`: the slash command in a terminal."""
+
+from __future__ import annotations
+
+import getpass
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from alertbot import logs
+from alertbot.cli.shell import PROBLEM, Config, cli
+from alertbot.cli.show import show_reply
+from alertbot.clock import wall_clock
+from alertbot.commands.answers import answer, settle
+from alertbot.commands.command import Asker, parse
+from alertbot.commands.find import find_rules
+from alertbot.config.load import config_path, load
+from alertbot.config.settings import Settings
+from alertbot.evaluation.past import Past, remember
+from alertbot.rules.rule import RuleSet
+from alertbot.service.factories import open_store, parser, rule_paths
+from alertbot.service.reload import rules_that_run
+from alertbot.service.views import change, make_view
+from alertbot.store.roles import Store
+
+
+@cli.command()
+def ask(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="TEXT", help='What you would write behind the slash command: "status".'),
+    ] = None,
+    config: Config = None,
+) -> None:
+    """What the slash command would answer. A change is made in the name of the local user."""
+    settings = load(config_path(config), secrets=False)
+    logs.configure()
+    store = open_store(settings, create=False)
+    try:
+        asker = Asker(user=getpass.getuser(), local=True)
+        now = wall_clock()
+        rules, on_disk = rules_that_run(rule_paths(settings), store, parser(settings))
+        command = parse(" ".join(words or ["help"]))
+        pasts = {}
+        if command.name == "why" and command.args:  # the one answer that looks back
+            wanted = find_rules([rule for each in rules.values() for rule in each.rules], command.args[0])
+            pasts = pasts_of(settings, store, RuleSet(tuple(wanted)), now)
+        view = make_view(settings, store, rules, now, on_disk=on_disk, pasts=pasts)
+        reply = answer(view, command, asker, now)
+        if reply.wish:
+            result, alert = change(store, reply.wish, asker, now)
+            reply = settle(reply.wish, result, alert, asker, now=now, timezone=settings.timezone)
+    finally:
+        store.close()
+    show_reply(reply)
+    if reply.problem:
+        raise typer.Exit(PROBLEM)
+
+
+def pasts_of(settings: Settings, store: Store, rules: RuleSet, now: datetime) -> dict[str, Past | None]:
+    """What these rules look back at, as it was recorded, by tenant."""
+    windows = rules.windows()
+    if not windows:
+        return {}
+    found: dict[str, Past | None] = {}
+    for tenant in settings.tenants:
+        past = Past(tenant.poll_every, windows)
+        polls = store.polls(tenant.name, now - past.longest, now, past.keys)
+        found[tenant.name] = remember(past, (poll.snapshots for poll in polls))
+    return found

@@ -1,0 +1,81 @@
+"""`check` and `schema`: what rule authors run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from alertbot.cli.shell import PROBLEM, AsJson, Config, cli
+from alertbot.cli.show import fault_json, out, print_json, show_faults
+from alertbot.cli.test import find_suites, holds_tests, lent_settings, read_tests, rule_roots
+from alertbot.commands.wording import count
+from alertbot.config.settings import Settings
+from alertbot.errors import FaultsFound
+from alertbot.notify.render import Templates
+from alertbot.rulefiles.faults import Fault
+from alertbot.rulefiles.on_disk import read_all, template_folder
+from alertbot.rulefiles.parse_rules import Found, read_files
+from alertbot.rulefiles.parse_tests import parse_cases
+from alertbot.rulefiles.review import review
+from alertbot.service.factories import template_folders
+from alertbot.service.reload import check_templates
+
+
+@cli.command()
+def check(
+    paths: Annotated[list[Path] | None, typer.Argument(metavar="[PATH…]", help="Rule files or folders.")] = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Configuration, rules, templates and rule tests: every fault as path:line:column: text. With PATH only that."""
+    settings = lent_settings(config, needed=not paths)
+    rules = tests = 0
+    faults: list[Fault] = []
+    for group, templates in _groups(paths, settings):
+        found, cases = check_group(group, templates, settings)
+        rules, tests = rules + len(found.rules.rules), tests + cases
+        faults += found.faults
+    faults = sorted(set(faults))
+    if as_json:
+        print_json([fault_json(fault) for fault in faults])
+    elif faults:
+        show_faults(faults)
+    else:
+        counts = [count(each, word) for each, word in ((rules, "rule"), (tests, "rule test")) if each]
+        out.print(f"{' and '.join(counts) or 'nothing to check'}, no faults")
+    if faults:
+        raise typer.Exit(PROBLEM)
+
+
+def _groups(
+    paths: Sequence[Path] | None, settings: Settings | None
+) -> Iterator[tuple[tuple[Path, ...], tuple[Path, ...]]]:
+    """Rules that run together, with the folders of templates they may use."""
+    if paths:
+        yield tuple(paths), tuple(dict.fromkeys(template_folder(path) for path in paths))
+        return
+    assert settings is not None  # without paths it was needed
+    for root in rule_roots(settings):
+        yield (root,), template_folders(settings)
+
+
+def check_group(paths: Sequence[Path], templates: Sequence[Path], settings: Settings | None) -> tuple[Found, int]:
+    """The rules below these paths, every fault of them, of their templates and tests, and how many tests there are."""
+    suites, _ = find_suites(paths, rule_roots(settings))
+    files, faults = read_all([path for path in paths if not holds_tests(path)])
+    found = read_files(files, settings.hours if settings else None)
+    faults += [*found.faults, *review(found.rules.rules, files)]
+    faults += check_templates(found.rules.rules, Templates(templates))
+    cases = 0
+    for suite in suites:
+        known = found
+        if not set(suite.rules) <= set(paths):  # tests named by themselves, or of optional rules
+            known = read_files(read_all(suite.rules)[0], settings.hours if settings else None)
+        try:
+            cases += len(parse_cases(read_tests(suite.files, faults), known.rules, broken=known.broken))
+        except FaultsFound as error:
+            faults += error.faults
+    return Found(found.rules, found.broken, tuple(faults)), cases

@@ -1,0 +1,122 @@
+"""`run` and `poll`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from alertbot import logs
+from alertbot.alerts.alert import State
+from alertbot.cli.shell import PROBLEM, AsJson, Config, cli, leave
+from alertbot.cli.show import STYLES, print_json, say
+from alertbot.config.load import config_path, load
+from alertbot.poll import Polled
+from alertbot.service.app import App, build
+
+
+@cli.command()
+def poll(
+    config: Config = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Store and send nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """One poll of every tenant: deliver what is due, say what was seen and decided. For cron and for trying things."""
+    settings = load(config_path(config))
+    logs.configure(settings.secrets(), quiet=True)
+    app = build(settings)
+    try:
+        if not dry_run:
+            app.take_lease()
+        outcomes = app.poll_once(dry_run=dry_run)
+        totals = app.store.totals()
+        told, held_back = (None, None) if dry_run else (app.told, totals.waiting)
+        pending = {name: _pending(app, name) for name in outcomes}
+        firing = {} if dry_run else {name: firing_now(app, name) for name in outcomes}
+    finally:
+        clean = app.stop()
+    if as_json:
+        print_json({name: _poll_json(each, firing.get(name), told, held_back) for name, each in outcomes.items()})
+    else:
+        for name, each in outcomes.items():
+            _show_polled(name, each)
+            if not dry_run:
+                say(f"  {firing[name]} firing, {pending[name]} pending")
+        if not dry_run:
+            because = f": {totals.waiting_for or app.delivery_problem or 'not due yet'}" if held_back else ""
+            say(f"told {told}, held back {held_back}{because}")
+    good = all(isinstance(each, Polled) and each.good for each in outcomes.values())
+    if not good or held_back:
+        raise typer.Exit(PROBLEM)
+    leave(clean)
+
+
+def firing_now(app: App, tenant: str) -> int:
+    return sum(alert.open and not alert.shadow for alert in app.store.alerts(tenant))
+
+
+def _pending(app: App, tenant: str) -> int:
+    return sum(alert.state is State.PENDING and not alert.shadow for alert in app.store.alerts(tenant))
+
+
+def _poll_json(polled: Polled | str, firing: int | None, told: int | None, held_back: int | None) -> dict[str, Any]:
+    if isinstance(polled, str):
+        return {"problems": [polled]}
+    would_fire = sum(change.after.open and not change.after.shadow for change in polled.changes)
+    return {
+        "entities": {scope: len(snapshot) for scope, snapshot in polled.snapshots.items()},
+        "requests": [
+            {
+                "endpoint": each.endpoint,
+                "page": each.page,
+                "keys": each.keys,
+                "entities": each.entities,
+                "bytes": each.bytes,
+                "took_ms": round(each.took_ms, 1),
+                "tries": each.tries,
+                "scopes": each.scopes,
+            }
+            for each in polled.fetched.requests
+        ],
+        "took_ms": round(polled.fetched.took_ms, 1),
+        "firing": would_fire if firing is None else firing,
+        "changes": [
+            {
+                "rule": each.after.key.rule,
+                "entity": each.after.entity_name,
+                "from": each.before.state if each.before else State.INACTIVE,
+                "to": each.after.state,
+                "level": each.after.level.word,
+                "reason": each.reason,
+                "why": each.why,
+                "withheld": each.withheld,  # why nobody is told, null where somebody is
+            }
+            for each in polled.changes
+            if each.moved
+        ],
+        "told": told,
+        "held_back": held_back,
+        "problems": [*polled.problems, *polled.fetched.problems],
+        "notes": polled.fetched.notes,
+    }
+
+
+def _show_polled(name: str, polled: Polled | str) -> None:
+    if isinstance(polled, str):
+        say(f"{name}: {polled}")
+        return
+    seen = ", ".join(f"{len(each)} {scope.removesuffix('s')}s" for scope, each in polled.snapshots.items()) or "nothing"
+    requests = polled.fetched.requests
+    asked = f"{len(requests)} request{'' if len(requests) == 1 else 's'}"
+    say(f"{name}: saw {seen} in {asked}, {polled.fetched.took_ms:.0f} ms")
+    for note in polled.fetched.notes:
+        say(f"  note: {note}")
+    for problem in (*polled.problems, *polled.fetched.problems):
+        say(f"  problem: {problem}", style="yellow")
+    for each in polled.changes:
+        if each.moved:
+            after = each.after
+            what = f"{after.about.title}: {after.entity_name}"
+            untold = f" (not told: {each.withheld.replace('_', ' ')})" if each.withheld else ""
+            text = f"  {after.state:<10} {after.level.word:<8} {what}: {each.why}{untold}"
+            say(text, style=STYLES[after.level] if after.open else "")

@@ -1,0 +1,152 @@
+"""`preview`: the card of a rule as it would look, in the terminal or, as a drill, in Slack."""
+
+from __future__ import annotations
+
+import getpass
+import re
+import secrets
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from alertbot.alerts.alert import Alert
+from alertbot.backtest.sample import drawn_from, sample_alert
+from alertbot.cli.ask import pasts_of
+from alertbot.cli.shell import PROBLEM, Config, cli
+from alertbot.cli.show import out, show_faults
+from alertbot.cli.test import CHANNEL, lent_settings, rule_roots
+from alertbot.clock import wall_clock
+from alertbot.commands.command import TenantView
+from alertbot.commands.find import entities, find, find_rules, nearest
+from alertbot.config.settings import Settings
+from alertbot.errors import UsageError
+from alertbot.evaluation.evaluate import Truth, agents_of
+from alertbot.evaluation.explain import explain, measure
+from alertbot.evaluation.past import Past
+from alertbot.notify.console import card_panel
+from alertbot.notify.notifier import CardView
+from alertbot.notify.pens import PlainPen
+from alertbot.notify.render import Templates
+from alertbot.rulefiles.on_disk import load_rules, template_folder
+from alertbot.rulefiles.rule_keys import CHANNEL as CHANNEL_PATTERN
+from alertbot.rulefiles.rule_keys import LEVELS
+from alertbot.rules.rule import Level, Rule, RuleSet
+from alertbot.service.factories import make_notifier, open_store, template_folders
+from alertbot.service.views import make_view
+
+
+@cli.command()
+def preview(
+    rule: Annotated[str, typer.Argument(metavar="RULE", help="Its id, or the beginning of it.")],
+    entity: Annotated[
+        str | None, typer.Option(metavar="NAME", help="With the values of the last poll; default: a sample.")
+    ] = None,
+    level: Annotated[str | None, typer.Option(metavar="LEVEL", help="Default: the highest that holds, or is.")] = None,
+    send: Annotated[str | None, typer.Option(metavar="CHANNEL", help="Post it in Slack, marked as a drill.")] = None,
+    rules: Annotated[Path | None, typer.Option(metavar="PATH", help="Default: those of alertbot.yaml.")] = None,
+    config: Config = None,
+) -> None:
+    """The card of a rule as it would look. --send posts it, marked as a drill, and calls nobody."""
+    settings = lent_settings(config, needed=rules is None or entity is not None or send is not None)
+    roots = [rules] if rules is not None else rule_roots(settings)
+    found = _rule(rule, [load_rules([root], settings.hours if settings else None) for root in roots])
+    now = wall_clock()
+    if entity is not None:
+        assert settings is not None  # it was needed
+        alert = _live(found, entity, _level(found, level), settings, now)
+    else:
+        alert = sample_alert(found, _level(found, level) or max(each.level for each in found.levels), now)
+    folders = [template_folder(rules)] if rules is not None else list(template_folders(settings)) if settings else []
+    default = settings.slack.default_channel if settings is not None else CHANNEL
+    channel = found.channels.get(alert.level, default)
+    timezone = settings.timezone if settings is not None else "UTC"
+    view = CardView(alert, now, mention=found.mention.get(alert.level, ()), timezone=timezone)
+    card = Templates(folders).card(view, PlainPen())
+    if card.fault is not None:
+        show_faults([card.fault.fault])
+    out.print(card_panel(card, channel))
+    if entity is not None and alert.id is None:
+        out.print(f"No alert of {found.id} is open for {alert.entity_name}: drawn as if one were.", markup=False)
+    if send is not None:
+        assert settings is not None  # it was needed
+        _send(view, send, settings)
+    if card.fault is not None:
+        raise typer.Exit(PROBLEM)
+
+
+def _rule(wanted: str, sets: list[RuleSet]) -> Rule:
+    known = list({rule.id: rule for each in sets for rule in each.rules}.values())
+    found = find_rules(known, wanted)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UsageError(f"{wanted!r} may be any of: {', '.join(rule.id for rule in found)}")
+    near = nearest(wanted, [(rule.id, rule.id) for rule in known])
+    hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(rule.id for rule in known)}"
+    raise UsageError(f"there is no rule {wanted!r} ({hint})")
+
+
+def _level(rule: Rule, wanted: str | None) -> Level | None:
+    if wanted is None:
+        return None
+    level = LEVELS.get(wanted)
+    if level is None or rule.level(level) is None:
+        words = " and ".join(each.level.word for each in rule.levels)
+        raise UsageError(f"--level: {rule.id} has {words}, not {wanted!r}")
+    return level
+
+
+def _live(rule: Rule, name: str, level: Level | None, settings: Settings, now: datetime) -> Alert:
+    """The alert of an entity as it is, or as it would be by the values of the last poll."""
+    store = open_store(settings, create=False)
+    try:
+        pasts = pasts_of(settings, store, RuleSet((rule,)), now)
+        sets = dict.fromkeys((tenant.name for tenant in settings.tenants), RuleSet((rule,)))
+        view = make_view(settings, store, sets, now, pasts=pasts)
+    finally:
+        store.close()
+    known = entities(view.tenants, rule.scope)
+    found = find(known, name)
+    if not found:
+        near = nearest(name, [(each.name, each.name) for each in known])
+        hint = f"did you mean {near[0]}?" if near else f"{len(known)} are known"
+        raise UsageError(f"--entity: no {rule.scope} is called {name!r} ({hint})")
+    if len(found) > 1:
+        raise UsageError(f"--entity: {name!r} may be any of: {', '.join(each.name for each in found[:10])}")
+    one = found[0]
+    for alert in (*view.alerts, *view.shadows):
+        key = alert.key
+        if (key.tenant, key.rule, key.entity_id) == (one.tenant.name, rule.id, one.id) and alert.open:
+            return alert if level in (None, alert.level) else replace(alert, level=level or alert.level)
+    return _as_it_would_be(rule, one.tenant, one.row, level, one.tenant.past, now)
+
+
+def _as_it_would_be(
+    rule: Rule, tenant: TenantView, row: int, level: Level | None, past: Past | None, now: datetime
+) -> Alert:
+    snapshot = tenant.snapshots[rule.scope]
+    agents = agents_of(snapshot, tenant.snapshots)
+    told = explain(rule, snapshot, row, agents=agents, past=past)
+    holding = [each for each, term in told.levels.items() if term.truth is Truth.TRUE]
+    level = level or max(holding or told.levels)
+    measured = measure(rule, level, snapshot, row, agents=agents, past=past)
+    return drawn_from(rule, level, snapshot, row, now, tenant=tenant.name, measured=measured)
+
+
+def _send(view: CardView, channel: str, settings: Settings) -> None:
+    """Post the card under a name that nobody takes for an alert, without buttons and mentions. NotifyError."""
+    if not re.fullmatch(CHANNEL_PATTERN, channel):
+        raise UsageError(f'--send takes a channel such as "#cc-alerts", or its id, not {channel!r}')
+    if not settings.slack.bot_token.get_secret_value():
+        raise UsageError("--send needs slack.bot_token, and it is not set")
+    about = view.alert.about
+    labels = {**about.labels, "drill": f"sent by {getpass.getuser()}; nothing is wrong"}
+    drill = replace(view.alert, id=None, about=replace(about, title=f"DRILL: {about.title}", labels=labels))
+    notifier = make_notifier(settings)
+    notifier.post_card(
+        replace(view, alert=drill, mention=()), channel=channel, notice_id=f"drill-{secrets.token_hex(8)}"
+    )
+    out.print(f"sent to {channel}, marked as a drill", markup=False)

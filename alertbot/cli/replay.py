@@ -1,0 +1,217 @@
+"""`replay`: recorded polls through rules, on disk or as they might be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+import typer
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from alertbot.backtest.episodes import Episode, History, RuleHistory, compare, replay
+from alertbot.cli.plot import Curve, draw
+from alertbot.cli.replay_report import changes_json, describe, describe_changes, history_json
+from alertbot.cli.shell import PROBLEM, AsJson, Config, cli, seconds
+from alertbot.cli.show import err, out, print_json, say
+from alertbot.clock import wall_clock
+from alertbot.commands.find import fold
+from alertbot.config.load import config_path, load
+from alertbot.config.settings import Settings, TenantSettings
+from alertbot.errors import UsageError
+from alertbot.evaluation.evaluate import agents_of
+from alertbot.evaluation.explain import measure
+from alertbot.evaluation.past import Past
+from alertbot.rulefiles.on_disk import load_rules
+from alertbot.rules.catalogue import Scope, ValueType
+from alertbot.rules.rule import RuleSet
+from alertbot.service.factories import open_store
+from alertbot.store.records import RecordedPoll
+from alertbot.store.roles import Store
+
+
+@cli.command(name="replay")
+def replay_(
+    since: Annotated[str, typer.Option(metavar="DURATION", help="How far back.")] = "7d",
+    rules: Annotated[Path | None, typer.Option(metavar="DIR", help="Rules; default: those of alertbot.yaml.")] = None,
+    against: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The rules to compare with: what would change?")
+    ] = None,
+    plot: Annotated[
+        str | None, typer.Option(metavar='"RULE [NAME]"', help="Draw the longest alert of that rule.")
+    ] = None,
+    tenant: Annotated[str | None, typer.Option(metavar="NAME", help="One tenant only.")] = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Recorded polls through rules: what would have fired; with --against, what would change."""
+    settings = load(config_path(config), secrets=False)
+    back = timedelta(seconds=seconds(since, "--since"))
+    tenants = [each for each in settings.tenants if tenant in (None, each.name)]
+    if not tenants:
+        known = ", ".join(each.name for each in settings.tenants)
+        raise UsageError(f"--tenant: there is no tenant {tenant!r} (there are: {known})")
+    answers: dict[str, Any] = {}
+    seen = False
+    store = open_store(settings, create=False)
+    try:
+        for each in tenants:
+            sets = _rule_sets(each, rules, against, settings)
+            if len(tenants) > 1 and not as_json:
+                out.print(f"{each.name}", style="bold", markup=False)
+            one = _Tenant(store, each, settings, wall_clock() - back)
+            answers[each.name], found = _one(one, sets, against, plot, as_json=as_json)
+            seen = seen or found
+    finally:
+        store.close()
+    if as_json:
+        print_json(answers)
+    if not seen:
+        raise typer.Exit(PROBLEM)
+
+
+def _rule_sets(
+    tenant: TenantSettings, rules: Path | None, against: Path | None, settings: Settings
+) -> tuple[RuleSet, RuleSet | None]:
+    """The rules to replay and those to compare with. FaultsFound."""
+    own = rules or settings.path(tenant.rules or settings.rules)
+    return load_rules([own], settings.hours), load_rules([against], settings.hours) if against is not None else None
+
+
+@dataclass
+class _Tenant:
+    """The recording of one tenant."""
+
+    store: Store
+    tenant: TenantSettings
+    settings: Settings
+    since: datetime
+    recorded: dict[Scope, set[str]] = field(default_factory=dict)
+
+    def history(self, rules: RuleSet, what: str) -> History:
+        now = wall_clock()
+        with _progress(what, self.since, now) as tick:
+            return replay(
+                rules,
+                self.polls(rules, self.since, now),
+                poll_every=self.tenant.poll_every,
+                since=self.since,
+                tenant=self.tenant.name,
+                default_channel=self.settings.slack.default_channel,
+                on_poll=tick,
+            )
+
+    def polls(self, rules: RuleSet, since: datetime, until: datetime) -> Iterator[RecordedPoll]:
+        """From far enough before `since` that windows are known there."""
+        wanted = rules.metrics()
+        back = Past(self.tenant.poll_every, rules.windows()).longest
+        for poll in self.store.polls(self.tenant.name, since - back, until, wanted):
+            for scope, snapshot in poll.snapshots.items():
+                known = self.recorded.setdefault(scope, set())
+                if len(known) < len(wanted.get(scope, ())):
+                    known.update(snapshot.columns)
+            yield poll
+
+    def not_recorded(self, rules: RuleSet) -> list[str]:
+        """The keys that these rules read and no poll has."""
+        absent = [
+            (key, scope) for scope, keys in rules.metrics().items() for key in keys - self.recorded.get(scope, set())
+        ]
+        return [f"{key} ({scope})" for key, scope in sorted(absent)]
+
+
+def _one(
+    one: _Tenant, sets: tuple[RuleSet, RuleSet | None], against: Path | None, plot: str | None, *, as_json: bool
+) -> tuple[dict[str, Any], bool]:
+    rules, others = sets
+    zone = one.settings.zone()
+    history = one.history(rules, "replaying")
+    absent = one.not_recorded(rules) if history.polls else []
+    answer = {**history_json(history, zone), "not_recorded": absent}
+    lines: list[str] = [] if others is not None else list(describe(history, zone))
+    if others is not None:
+        old = one.history(others, f"replaying {against}")
+        changes = compare(old, history, one.tenant.poll_every)
+        answer["changes"] = changes_json(changes)
+        lines += describe_changes(changes, old, history, zone)
+    if not as_json:
+        if absent:
+            err.print(
+                f"not recorded, so that conditions on it are unknown here: {', '.join(absent)} "
+                "(record: {keys: all} in alertbot.yaml keeps every key)",
+                markup=False,
+                soft_wrap=True,
+                style="yellow",
+            )
+        for line in lines:
+            say(line, style=_STYLES.get(line.strip()[:2], ""))
+        if plot is not None:
+            for line in _plot(one, rules, history, plot, zone):
+                out.print(line, markup=False, soft_wrap=True)
+    return answer, bool(history.polls)
+
+
+_STYLES = {"+ ": "green", "- ": "red", "~ ": "yellow"}
+
+
+@contextmanager
+def _progress(what: str, since: datetime, until: datetime) -> Iterator[Any]:
+    """A bar on a terminal, by the time of the polls; nothing elsewhere."""
+    if not err.is_terminal:
+        yield None
+        return
+    parts = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
+    total = (until - since).total_seconds()
+    with Progress(*parts, console=err, transient=True) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda at: progress.update(task, completed=max(0.0, (at - since).total_seconds()))
+
+
+# One alert as a picture.
+
+
+def _plot(one: _Tenant, rules: RuleSet, history: History, wanted: str, zone: ZoneInfo) -> Iterable[str]:
+    rule_id, _, name = wanted.strip().partition(" ")
+    found = history.of(rule_id)
+    if found is None:
+        raise UsageError(f"--plot: there is no rule {rule_id!r}")
+    episodes = [each for each in found.episodes if not name.strip() or fold(name) in fold(each.entity_name)]
+    if not episodes or history.last is None:
+        return ["", f"{rule_id} did not fire{f' for {name.strip()}' if name.strip() else ''}: nothing to draw"]
+    last = history.last
+    episode = max(episodes, key=lambda each: each.lasted(last))
+    curve = _curve(one, rules, found, episode, last)
+    until = f"{episode.ended.astimezone(zone):%H:%M}" if episode.ended is not None else "now"
+    label = episode.measure.label if episode.measure is not None else rule_id
+    title = f"{label}, {episode.entity_name}: fired {episode.fired.astimezone(zone):%a %d %b %H:%M} to {until}"
+    return ["", title, *draw(curve, zone)]
+
+
+def _curve(one: _Tenant, rules: RuleSet, found: RuleHistory, episode: Episode, last: datetime) -> Curve:
+    """The measured value from somewhat before the alert to somewhat after it, and its threshold."""
+    only = RuleSet((found.rule,), calendars=rules.calendars)
+    margin = max(episode.lasted(last) / 3, 8 * one.tenant.poll_every)
+    begin, end = episode.fired - margin, (episode.ended or last) + margin
+    past = Past(one.tenant.poll_every, only.windows()) if only.windows() else None
+    times: list[datetime] = []
+    values: list[float | None] = []
+    thresholds: list[float | None] = []
+    for poll in one.polls(only, begin, end):
+        past = past.add(poll.snapshots) if past is not None else None
+        snapshot = poll.snapshots.get(found.rule.scope)
+        row = snapshot.rows.get((episode.key.parent_id, episode.key.entity_id)) if snapshot is not None else None
+        if poll.at < begin:
+            continue
+        shown = None
+        if snapshot is not None and row is not None:
+            agents = agents_of(snapshot, poll.snapshots)
+            shown = measure(found.rule, episode.level, snapshot, row, agents=agents, past=past)
+        times.append(poll.at)
+        values.append(shown.value if shown is not None and isinstance(shown.value, float) else None)
+        thresholds.append(shown.threshold if shown is not None and isinstance(shown.threshold, float) else None)
+    kind, rises = (episode.measure.type, episode.measure.rises) if episode.measure is not None else (None, True)
+    return Curve(times, values, thresholds, kind or ValueType.NUMBER, rises)

@@ -1,0 +1,249 @@
+"""Histories of rules in words and in JSON: what fired, and what a change would add and take away."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta, tzinfo
+from typing import Any
+
+from alertbot.backtest.episodes import Difference, Episode, History, RuleHistory
+from alertbot.rules.units import format_duration, format_value
+
+_MOST = 8  # entities, or changed alerts, that are named one by one
+_BARS = " ▁▂▃▄▅▆▇█"
+
+
+def describe(history: History, zone: tzinfo) -> Iterator[str]:
+    """What became of every rule, the busiest first."""
+    if history.first is None or history.last is None:
+        yield "No polls are recorded for this time."
+        return
+    yield f"{_span(history, zone)}: {_polls(history)}"
+    fired = [each for each in history.rules if each.episodes]
+    for each in sorted(fired, key=lambda one: (-len(one.episodes), one.rule.id)):
+        yield ""
+        yield from _rule(each, history, zone)
+    quiet = [each.rule.id for each in history.rules if not each.episodes]
+    if quiet:
+        yield ""
+        yield f"never fired: {', '.join(quiet)}"
+    total = sum(len(each.episodes) for each in history.rules)
+    yield ""
+    yield f"In all: {_count(total, 'alert')}, {_a_day(sum(each.told for each in history.rules), history)}"
+
+
+def _span(history: History, zone: tzinfo) -> str:
+    assert history.first is not None
+    assert history.last is not None
+    return f"{_moment(history.first, zone)} to {_moment(history.last, zone)}"
+
+
+def _polls(history: History) -> str:
+    failed = f", {history.failed} of them not whole" if history.failed else ""
+    return f"{_count(history.polls, 'poll')}{failed}"
+
+
+def _rule(each: RuleHistory, history: History, zone: tzinfo) -> Iterator[str]:
+    assert history.last is not None
+    episodes = each.episodes
+    names = Counter(_name(episode) for episode in episodes)
+    longest = max(episodes, key=lambda episode: episode.lasted(history.last or episode.fired))
+    total = sum((episode.lasted(history.last) for episode in episodes), timedelta(0))
+    yield f"{each.rule.id}  {each.rule.title}"
+    still = sum(episode.ended is None for episode in episodes)
+    yield (
+        f"  fired {_times(len(episodes))} for {_count(len(names), str(each.rule.scope).replace('_', ' '))}, "
+        f"{format_duration(total)} in all" + (f"; {still} still open" if still else "")
+    )
+    yield f"  longest: {_episode(longest, history, zone)}"
+    worst = _worst(episodes)
+    if worst is not None and worst is not longest:
+        yield f"  worst:   {_episode(worst, history, zone)}"
+    if each.rule.shadow:
+        yield "  would tell nobody: it is a shadow rule"
+    else:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in each.notices.items())
+        yield f"  would tell {_a_day(each.told, history)}" + (f" ({reasons})" if reasons else "")
+    yield f"  by hour 0  |{_bars(each.by_hour(zone))}|  23"
+    more = len(names) - _MOST
+    listed = ", ".join(f"{name} {count}" for name, count in names.most_common(_MOST))
+    yield f"  {listed}" + (f" and {more} more" if more > 0 else "")
+
+
+def describe_changes(changes: Sequence[Difference], old: History, new: History, zone: tzinfo) -> Iterator[str]:
+    """What the new rules would add and take away, in plain words."""
+    differing = [each for each in changes if each.any or each.old is None or each.new is None]
+    if not any(each.any for each in changes):
+        yield "No alert would be added, removed or changed."
+    for each in differing:
+        yield from _change(each, old, new, zone)
+    added, removed = (sum(len(getattr(each, name)) for each in changes) for name in ("added", "removed"))
+    before, after = (sum(each.told for each in history.rules) for history in (old, new))
+    yield ""
+    yield (
+        f"In all: {_count(added, 'alert')} more, {removed} fewer; {_a_day(after, new)} "
+        f"instead of {_per_day(before, old)}"
+    )
+
+
+def _change(each: Difference, old: History, new: History, zone: tzinfo) -> Iterator[str]:
+    yield ""
+    if each.old is None:
+        yield f"{each.rule_id} is new: it fires {_times(len(each.added))}"
+    elif each.new is None:
+        yield f"{each.rule_id} is gone: {_count(len(each.removed), 'alert')} would not be told"
+    else:
+        parts = [
+            f"{len(each.added)} more" if each.added else "",
+            f"{len(each.removed)} fewer" if each.removed else "",
+            f"{len(each.changed)} changed" if each.changed else "",
+            f"{each.same} as before",
+        ]
+        count = len(each.new.episodes), len(each.old.episodes)
+        yield (
+            f"{each.rule_id}: fires {_times(count[0])} instead of {_times(count[1])} "
+            f"({', '.join(part for part in parts if part)})"
+        )
+    yield from _named([f"  + {_episode(one, new, zone)}" for one in each.added])
+    yield from _named([f"  - {_episode(one, old, zone)}" for one in each.removed])
+    yield from _named([f"  ~ {_altered(*pair, old, new, zone)}" for pair in each.changed])
+
+
+def _named(lines: list[str]) -> Iterator[str]:
+    yield from lines[:_MOST]
+    if len(lines) > _MOST:
+        yield f"  {lines[0].strip()[0]} and {len(lines) - _MOST} more"
+
+
+def _altered(before: Episode, after: Episode, old: History, new: History, zone: tzinfo) -> str:
+    words = []
+    if before.level is not after.level:
+        words.append(f"{after.level.word} instead of {before.level.word}")
+    ends = (before.ended or old.last, after.ended or new.last)
+    for verb, first, then in (("begins", before.fired, after.fired), ("ends", *ends)):
+        if first is not None and then is not None and first != then:
+            words.append(f"{verb} {format_duration(abs(then - first))} {'later' if then > first else 'earlier'}")
+    return f"{_name(before)}, {_moment(before.fired, zone)}: {', '.join(words)}"
+
+
+def _episode(episode: Episode, history: History, zone: tzinfo) -> str:
+    lasted = episode.lasted(history.last or episode.fired)
+    length = (
+        f"for {format_duration(lasted)}"
+        if episode.ended is not None
+        else f"open since then ({format_duration(lasted)})"
+    )
+    worst = _peak(episode)
+    return f"{_name(episode)}, {_moment(episode.fired, zone)}, {length}, {episode.level.word}" + (
+        f", worst {worst}" if worst else ""
+    )
+
+
+def _name(episode: Episode) -> str:
+    return f"{episode.entity_name} ({episode.parent_name})" if episode.parent_name else episode.entity_name
+
+
+def _peak(episode: Episode) -> str:
+    if episode.peak is None or episode.measure is None:
+        return ""
+    return format_value(episode.peak, episode.measure.type)
+
+
+def _worst(episodes: Sequence[Episode]) -> Episode | None:
+    """The one with the worst value; None where they measured different things, or nothing."""
+    known = [each for each in episodes if each.peak is not None and each.measure is not None]
+    kinds = {(each.measure.label, each.measure.rises) for each in known if each.measure is not None}
+    if len(kinds) != 1:
+        return None
+    rises = next(iter(kinds))[1]
+    return (max if rises else min)(known, key=lambda each: each.peak or 0.0)
+
+
+def _a_day(count: int, history: History) -> str:
+    return f"{_per_day(count, history)} notices a day" if history.days >= 1 else _count(count, "notice")
+
+
+def _per_day(count: int, history: History) -> str:
+    return f"{count / history.days:.1f}" if history.days >= 1 else str(count)
+
+
+def _bars(hours: Sequence[int]) -> str:
+    most = max(hours) or 1
+    return "".join(_BARS[0 if not count else max(1, round(count / most * 8))] for count in hours)
+
+
+def _moment(at: datetime, zone: tzinfo) -> str:
+    local = at.astimezone(zone)
+    return f"{local:%a} {local.day} {local:%b %H:%M}"
+
+
+def _count(count: int, word: str) -> str:
+    return f"{count:,} {word}{'s' if count != 1 else ''}"
+
+
+def _times(count: int) -> str:
+    return {0: "never", 1: "once", 2: "twice"}.get(count, f"{count:,} times")
+
+
+# For machines.
+
+
+def history_json(history: History, zone: tzinfo) -> dict[str, Any]:
+    return {
+        "since": _stamp(history.first),
+        "until": _stamp(history.last),
+        "polls": history.polls,
+        "polls_not_whole": history.failed,
+        "rules": [_rule_json(each, history, zone) for each in history.rules],
+    }
+
+
+def _rule_json(each: RuleHistory, history: History, zone: tzinfo) -> dict[str, Any]:
+    until = history.last
+    lasted = [episode.lasted(until or episode.fired).total_seconds() for episode in each.episodes]
+    return {
+        "rule": each.rule.id,
+        "fired": len(each.episodes),
+        "open": sum(episode.ended is None for episode in each.episodes),
+        "lasted_s": sum(lasted),
+        "longest_s": max(lasted, default=0.0),
+        "entities": dict(Counter(_name(episode) for episode in each.episodes)),
+        "notices": {str(reason): count for reason, count in each.notices.items()},
+        "notices_a_day": round(each.told / history.days, 2) if history.days >= 1 else None,
+        "by_hour": list(each.by_hour(zone)),
+        "alerts": [_episode_json(episode) for episode in each.episodes],
+    }
+
+
+def _episode_json(episode: Episode) -> dict[str, Any]:
+    return {
+        "entity": episode.entity_name,
+        "entity_id": episode.key.entity_id,
+        "parent": episode.parent_name,
+        "level": episode.level.word,
+        "fired": _stamp(episode.fired),
+        "ended": _stamp(episode.ended),
+        "reason": str(episode.end_reason) if episode.end_reason is not None else None,
+        "metric": episode.measure.label if episode.measure is not None else None,
+        "peak": episode.peak,
+    }
+
+
+def changes_json(changes: Sequence[Difference]) -> list[dict[str, Any]]:
+    return [
+        {
+            "rule": each.rule_id,
+            "new": each.old is None,
+            "gone": each.new is None,
+            "added": [_episode_json(one) for one in each.added],
+            "removed": [_episode_json(one) for one in each.removed],
+            "changed": [{"before": _episode_json(a), "after": _episode_json(b)} for a, b in each.changed],
+            "same": each.same,
+        }
+        for each in changes
+    ]
+
+
+def _stamp(at: datetime | None) -> str | None:
+    return at.isoformat() if at is not None else None

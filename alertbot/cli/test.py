@@ -1,0 +1,225 @@
+"""`test`: rule tests from the disk through the live code path."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from alertbot.alerts.alert import Alert
+from alertbot.backtest.trial import Outcome, run_case
+from alertbot.cli.junit import write_junit
+from alertbot.cli.shell import PROBLEM, Config, cli
+from alertbot.cli.show import out, show_faults
+from alertbot.cli.timeline import FLAG, draw_failure
+from alertbot.config.load import config_path, load
+from alertbot.config.settings import Settings
+from alertbot.errors import FaultsFound
+from alertbot.notify.notifier import CardView
+from alertbot.notify.pens import PlainPen
+from alertbot.notify.render import Templates
+from alertbot.rulefiles.faults import Fault
+from alertbot.rulefiles.on_disk import NOT_RULES, SUFFIXES, load_rules
+from alertbot.rulefiles.parse_tests import is_test_file, parse_cases
+from alertbot.rulefiles.rule_test import Case
+from alertbot.rules.rule import Rule
+
+FOLDER = "tests"
+CHANNEL = "#cc-alerts"  # where no alertbot.yaml says what the default channel is
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Test files with the rules they belong to. `only`: a rule file, whose rules alone are tested."""
+
+    rules: tuple[Path, ...]
+    files: tuple[Path, ...]
+    only: Path | None = None
+
+    @property
+    def templates(self) -> tuple[Path, ...]:
+        return tuple(dict.fromkeys((path if path.is_dir() else path.parent) / "templates" for path in self.rules))
+
+
+@cli.command(name="test")
+def run_tests(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(metavar="[PATH…]", help="Test files, rule files, or folders.")
+    ] = None,
+    junit: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="JUnit XML, for CI.")] = None,
+    config: Config = None,
+) -> None:
+    """Rule tests: series in, expected alerts and notices out, through the code that runs live."""
+    settings = lent_settings(config, needed=not paths)
+    suites, faults = find_suites(paths or rule_roots(settings), rule_roots(settings))
+    outcomes: list[Outcome] = []
+    for suite in suites:
+        try:
+            outcomes += run_suite(suite, settings)
+        except FaultsFound as found:
+            faults += found.faults
+    faults = sorted(set(faults))
+    for outcome in outcomes:
+        if not outcome.passed:
+            for line in draw_failure(outcome):
+                style = "bold red" if line.startswith("FAILED") else "red" if line.lstrip().startswith(FLAG) else ""
+                out.print(line, markup=False, style=style, soft_wrap=True)
+            out.print()
+    if junit is not None:
+        write_junit(junit, outcomes, faults)
+    if faults:
+        show_faults(faults)
+    failed = sum(not outcome.passed for outcome in outcomes)
+    if failed:
+        out.print(f"{failed} of {len(outcomes)} rule tests failed", style="bold red")
+    elif outcomes or not faults:
+        out.print(f"{len(outcomes)} rule test{'s' if len(outcomes) != 1 else ''} passed", style="bold green")
+    if failed or faults:
+        raise typer.Exit(PROBLEM)
+
+
+def lent_settings(config: Path | None, *, needed: bool) -> Settings | None:
+    """alertbot.yaml where it is needed, was named, or simply is there."""
+    path = config_path(config)
+    if needed or config is not None or path.exists():
+        return load(path, secrets=False)
+    return None
+
+
+def rule_roots(settings: Settings | None) -> list[Path]:
+    """The folders (or files) of rules that alertbot.yaml names."""
+    if settings is None:
+        return []
+    return sorted({settings.path(tenant.rules or settings.rules) for tenant in settings.tenants})
+
+
+def run_suite(suite: Suite, settings: Settings | None) -> list[Outcome]:
+    """Raises FaultsFound with what is wrong in the rules, or in the tests."""
+    rules = load_rules(suite.rules, settings.hours if settings else None)
+    faults: list[Fault] = []
+    files = read_tests(suite.files, faults)
+    cases: tuple[Case, ...] = ()
+    try:
+        cases = parse_cases(files, rules)
+    except FaultsFound as found:
+        faults += found.faults
+    if faults:
+        raise FaultsFound(faults)
+    if suite.only is not None:
+        wanted = {rule.id for rule in rules.rules if Path(rule.origin.file) == suite.only}
+        cases = tuple(case for case in cases if case.rule in wanted)
+    channel = settings.slack.default_channel if settings is not None else CHANNEL
+    draw = partial(draw_card, Templates(suite.templates), settings.timezone if settings is not None else "UTC")
+    return [run_case(case, rules, default_channel=channel, draw=draw) for case in cases]
+
+
+def draw_card(templates: Templates, timezone: str, rule: Rule, alert: Alert, now: datetime) -> str:
+    """A card as plain text: what rule tests look for words in."""
+    view = CardView(alert, now, mention=rule.mention.get(alert.level, ()), timezone=timezone)
+    card = templates.card(view, PlainPen())
+    if card.fault is not None:
+        return f"a template that cannot be drawn: {card.fault}"
+    fields = [f"{label}: {value}" if label else value for label, value in card.fields]
+    return "\n".join([card.title, *card.body, *card.mention, *fields, *card.context])
+
+
+# Which tests there are.
+
+
+def find_suites(paths: Sequence[Path], roots: Sequence[Path]) -> tuple[list[Suite], list[Fault]]:
+    """The test files of these paths with the rules above them, and what is no path to tests."""
+    suites: list[Suite] = []
+    faults: list[Fault] = []
+    for path in paths:
+        found = list(_suites(path, [path, *roots]))
+        if not path.exists():
+            faults.append(Fault(path.as_posix(), 0, 0, "no such file or folder"))
+        elif not found:
+            hint = f"they are {FOLDER}/*.yaml next to the rules"
+            faults.append(Fault(path.as_posix(), 0, 0, "no rule tests here", hint=hint))
+        suites += found
+    return list(dict.fromkeys(suites)), faults
+
+
+def holds_tests(path: Path) -> bool:
+    """Whether it is a file of rule tests, or a folder of nothing else."""
+    if path.is_dir():
+        return path.resolve().name == FOLDER or _tests_above(path) is not None
+    return path.is_file() and (_tests_above(path) is not None or is_test_file(path.read_bytes()))
+
+
+def _suites(path: Path, roots: Sequence[Path]) -> Iterator[Suite]:
+    if path.is_file():
+        folder = _tests_above(path)
+        if folder is not None:
+            yield Suite((_root(folder.parent, roots),), (path,))
+        elif is_test_file(path.read_bytes()):
+            others = tuple(each for each in _yaml_files(path.parent) if not is_test_file(each.read_bytes()))
+            yield Suite(others, (path,))
+        else:
+            files = _below(path.parent / FOLDER)
+            if files:
+                yield Suite((path.parent,), files, only=path)
+    elif path.is_dir():
+        inside = path if path.resolve().name == FOLDER else _tests_above(path)
+        below = [] if inside is not None else _tests_below(path)
+        for folder in below or ([inside] if inside is not None else []):
+            files = _below(folder if below else path)
+            if files:
+                yield Suite((_root(folder.parent if folder.name else folder.resolve().parent, roots),), files)
+
+
+def _tests_above(path: Path) -> Path | None:
+    """The folder of tests that holds this path: the nearest one with rules beside it."""
+    for folder in path.absolute().parents:
+        if folder.name == FOLDER and any(_yaml_files(folder.parent)):
+            return Path(os.path.relpath(folder)) if not path.is_absolute() else folder
+    return None
+
+
+def _tests_below(path: Path) -> list[Path]:
+    found = []
+    for parent, folders, _ in os.walk(path):
+        if FOLDER in folders:
+            found.append(Path(parent) / FOLDER)
+        folders[:] = sorted(name for name in folders if name != FOLDER and not name.startswith("."))
+    return found
+
+
+def _root(folder: Path, roots: Sequence[Path]) -> Path:
+    """The rules folder that this one is a part of: a rule may be suppressed by one of another sub-folder."""
+    for root in roots:
+        if root.is_dir() and folder.resolve().is_relative_to(root.resolve()):
+            parts = folder.resolve().relative_to(root.resolve()).parts
+            if not NOT_RULES & set(parts) and root.resolve().name not in (FOLDER, "templates"):
+                return root
+    return folder
+
+
+def _yaml_files(folder: Path) -> Iterator[Path]:
+    if folder.is_dir():
+        yield from sorted(
+            each for each in folder.iterdir() if each.suffix in SUFFIXES and not each.name.startswith(".")
+        )
+
+
+def _below(folder: Path) -> tuple[Path, ...]:
+    files = (each for each in folder.rglob("*") if each.suffix in SUFFIXES and each.is_file())
+    return tuple(sorted(each for each in files if not each.name.startswith(".")))
+
+
+def read_tests(paths: Sequence[Path], faults: list[Fault]) -> dict[str, bytes]:
+    """Contents by name; what cannot be read is added to the faults."""
+    files: dict[str, bytes] = {}
+    for path in paths:
+        try:
+            files[path.as_posix()] = path.read_bytes()
+        except OSError as error:
+            faults.append(Fault(path.as_posix(), 0, 0, f"cannot be read: {error.strerror}"))
+    return files

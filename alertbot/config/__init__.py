@@ -1,0 +1,1 @@
+"""alertbot.yaml: the settings, how they are read, and their JSON Schema."""

@@ -1,0 +1,1 @@
+"""PURE: values in, verdicts out."""

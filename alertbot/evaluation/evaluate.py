@@ -1,0 +1,481 @@
+"""Rules and a snapshot to true, false or unknown, for every entity at once.
+
+Logic is three-valued (Kleene): what is missing makes a comparison unknown, and unknown is neither true nor false.
+`explain.py` says the same for one entity, term by term; a property test holds the two together.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cached_property, lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alertbot.evaluation.past import Past
+from alertbot.evaluation.snapshot import Column, Presence, Snapshot
+from alertbot.evaluation.windows import look_back
+from alertbot.rules.catalogue import Scope, ValueType
+from alertbot.rules.functions import AGENTS_OF
+from alertbot.rules.match import Match
+from alertbot.rules.rule import Level, NoData, Rule, RuleSet
+from alertbot.rules.tree import (
+    And,
+    Arithmetic,
+    Compare,
+    Condition,
+    Count,
+    In,
+    IsMissing,
+    Key,
+    Literal,
+    Node,
+    Not,
+    Op,
+    Or,
+    Param,
+    Value,
+    Window,
+    walk,
+)
+
+
+class Truth(IntEnum):
+    """The three truth values, as verdict arrays hold them."""
+
+    UNKNOWN = -1
+    FALSE = 0
+    TRUE = 1
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """What a rule says of the entities it covers.
+
+    `rows` are the snapshot rows that its `match` lets through, ascending; every array is aligned with it and holds
+    `Truth` values as int8.
+    """
+
+    rule: Rule
+    snapshot: Snapshot
+    rows: NDArray[np.intp]
+    levels: Mapping[Level, NDArray[np.int8]]
+    guard: NDArray[np.int8]  # all TRUE where the rule has none
+    own_clear: NDArray[np.int8] | None  # the rule's `clear`, where it has one
+    agents: Snapshot | None = None  # of the same poll, for `count`
+    past: Past | None = None  # the present poll included, for windows
+
+    @cached_property
+    def clear(self) -> Mapping[Level, NDArray[np.int8]]:
+        """The rule's `clear` for each level, or else not that level's `when`."""
+        if self.own_clear is not None:
+            return dict.fromkeys(self.levels, self.own_clear)
+        return {level: np.where(codes < 0, codes, 1 - codes) for level, codes in self.levels.items()}
+
+    def at(self, place: int) -> tuple[Truth, Mapping[Level, Truth], Mapping[Level, Truth]]:
+        """Guard, levels and clear of one place of the arrays."""
+        levels = {level: _TRUTHS[codes.item(place)] for level, codes in self.levels.items()}
+        if self.own_clear is not None:
+            clear = dict.fromkeys(levels, _TRUTHS[self.own_clear.item(place)])
+        else:
+            clear = {level: _NOT[truth] for level, truth in levels.items()}
+        return _TRUTHS[self.guard.item(place)], levels, clear
+
+    def begins(self) -> NDArray[np.intp]:
+        """The places where an alert may begin: guarded, and some level true, or unknown where that fires."""
+        codes = [*self.levels.values()]
+        begins = codes[0] == Truth.TRUE
+        for more in codes[1:]:
+            begins |= more == Truth.TRUE
+        if self.rule.no_data is NoData.FIRE:
+            begins |= codes[0] == Truth.UNKNOWN
+        if self.rule.guard is not None:
+            begins &= self.guard == Truth.TRUE
+        places: NDArray[np.intp] = begins.nonzero()[0]
+        return places
+
+    def position(self, row: int) -> int | None:
+        """Where a snapshot row stands in the arrays, or None where the rule does not cover it."""
+        if len(self.rows) == len(self.snapshot):
+            return row
+        place = int(np.searchsorted(self.rows, row))
+        return place if place < len(self.rows) and self.rows[place] == row else None
+
+
+_TRUTHS = {int(truth): truth for truth in Truth}  # a look-up costs a fifth of Truth(value)
+_NOT = {Truth.TRUE: Truth.FALSE, Truth.FALSE: Truth.TRUE, Truth.UNKNOWN: Truth.UNKNOWN}
+
+
+def parameter(rule: Rule, name: str, entity_id: str, entity_name: str) -> Literal:
+    """What `$name` stands for at one entity: of the overrides that match it the first counts."""
+    for override in rule.overrides:
+        if covers(override.match, entity_id, entity_name):
+            return override.params.get(name, rule.params[name])
+    return rule.params[name]
+
+
+# Which entities a rule covers.
+
+
+class _Matcher:
+    """A Match with its globs compiled; all of a kind in one pattern, so that a name is looked at once."""
+
+    def __init__(self, match: Match) -> None:
+        self._open = not match.names and not match.ids
+        self._names = _globs(match.names)
+        self._ids = frozenset(match.ids)
+        self._not_names = _globs(match.exclude_names)
+        self._not_ids = frozenset(match.exclude_ids)
+
+    def covers(self, entity_id: str, name: str) -> bool:
+        wanted = self._open or entity_id in self._ids or (self._names is not None and bool(self._names(name)))
+        if not wanted:
+            return False
+        return not (entity_id in self._not_ids or (self._not_names is not None and self._not_names(name)))
+
+
+def _globs(patterns: tuple[str, ...]) -> Callable[[str], object] | None:
+    if not patterns:
+        return None
+    return re.compile("|".join(fnmatch.translate(each) for each in patterns), re.IGNORECASE).match
+
+
+@lru_cache(maxsize=1024)
+def _matcher(match: Match) -> _Matcher:
+    return _Matcher(match)
+
+
+def covers(match: Match, entity_id: str, name: str) -> bool:
+    """Whether a match lets this entity through: by name or id, all where it names none, and not excluded."""
+    return _matcher(match).covers(entity_id, name)
+
+
+class Selector:
+    """Which rows the matches let through, remembered for as long as a scope's entities stay the same.
+
+    Globbing 10,000 names for each of 50 rules costs more than all the rest of a poll, and names rarely change between
+    two polls. Keep one for each tenant; it holds the last entities of each scope and no more.
+    """
+
+    def __init__(self) -> None:
+        self._scopes: dict[Scope, tuple[tuple[str, ...], tuple[str, ...], dict[Match, NDArray[np.intp]]]] = {}
+
+    def known(self, snapshot: Snapshot) -> dict[Match, NDArray[np.intp]]:
+        """The rows found so far for these very entities; `rows_of` adds to it."""
+        ids, names, found = self._scopes.get(snapshot.scope, ((), (), {}))
+        if ids != snapshot.ids or names != snapshot.names:
+            found = {}
+        # The newer tuples are kept even when equal: comparing a tuple with itself is quicker than with its copy, and
+        # a poll's evaluation may ask more than once.
+        self._scopes[snapshot.scope] = (snapshot.ids, snapshot.names, found)
+        return found
+
+
+def rows_of(match: Match, snapshot: Snapshot, known: dict[Match, NDArray[np.intp]]) -> NDArray[np.intp]:
+    """The rows of a snapshot that a match lets through, ascending; looked up in `known` first and added to it."""
+    rows = known.get(match)
+    if rows is None:
+        if match == Match():
+            rows = np.arange(len(snapshot), dtype=np.intp)
+        else:
+            passes = _matcher(match).covers
+            found = [row for row, pair in enumerate(zip(snapshot.ids, snapshot.names, strict=True)) if passes(*pair)]
+            rows = np.array(found, dtype=np.intp)
+        known[match] = rows
+    return rows
+
+
+# Values and truths as columns. Arrays of a constant are 0-dimensional and spread out when they meet a column.
+
+
+class _Values(NamedTuple):
+    """Numbers (float64) or case-folded text (object), and where they are known."""
+
+    values: NDArray[Any]
+    known: NDArray[np.bool_]
+
+
+class _Truths(NamedTuple):
+    """Where it is true and where it is false; unknown where neither. Kleene's tables are one operation each here."""
+
+    true: NDArray[np.bool_]
+    false: NDArray[np.bool_]
+
+
+_NOTHING = _Values(np.array(np.nan), np.array(False))
+
+_ARITHMETIC: Mapping[Op, Callable[[Any, Any], Any]] = {
+    Op.ADD: np.add,
+    Op.SUB: np.subtract,
+    Op.MUL: np.multiply,
+    Op.DIV: np.divide,
+}
+_COMPARE: Mapping[Op, Callable[[Any, Any], Any]] = {
+    Op.LT: np.less,
+    Op.LE: np.less_equal,
+    Op.GT: np.greater,
+    Op.GE: np.greater_equal,
+    Op.EQ: np.equal,
+    Op.NE: np.not_equal,
+}
+
+
+class Evaluation:
+    """Rules over one snapshot; what several rules have in common (keys, comparisons, matches) is worked out once.
+
+    `agents` are those of the queues or groups of the snapshot, in the same poll. `past` has the poll of the snapshot
+    as its last; without it every window is unknown.
+    """
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        selector: Selector | None = None,
+        *,
+        agents: Snapshot | None = None,
+        past: Past | None = None,
+    ) -> None:
+        self._snapshot = snapshot
+        self._rows = (selector or Selector()).known(snapshot)
+        self._past = past
+        self._agents = agents
+        self._columns: dict[tuple[str, bool], _Values] = {}
+        self._windows: dict[Window, _Values] = {}
+        self._always: dict[int, NDArray[np.int8]] = {}
+        self._leaves: dict[tuple[Node, tuple[object, ...]], _Truths] = {}
+        self._chosen: dict[tuple[Match, ...], NDArray[np.intp]] = {}
+        self._inner: Evaluation | None = None
+        self._outer: tuple[Evaluation, NDArray[np.intp]] | None = None  # whose agents these are, and at which rows
+
+    def verdicts(self, rule: Rule) -> Verdicts:
+        """What this rule says of every entity it covers."""
+        rows = rows_of(rule.match, self._snapshot, self._rows)
+        with np.errstate(all="ignore"):  # x / 0 and the like are unknown, found by looking at the result
+            return Verdicts(
+                rule=rule,
+                snapshot=self._snapshot,
+                rows=rows,
+                levels={each.level: self._narrow(self._truths(each.when, rule), rows) for each in rule.levels},
+                guard=self._narrow(self._truths(rule.guard, rule), rows)
+                if rule.guard is not None
+                else self._true(len(rows)),
+                own_clear=self._narrow(self._truths(rule.clear, rule), rows) if rule.clear is not None else None,
+                agents=self._agents,
+                past=self._past,
+            )
+
+    def _true(self, size: int) -> NDArray[np.int8]:
+        found = self._always.get(size)
+        if found is None:
+            found = self._always[size] = np.ones(size, dtype=np.int8)
+        return found
+
+    def _narrow(self, truths: _Truths, rows: NDArray[np.intp]) -> NDArray[np.int8]:
+        true, false = truths
+        if np.ndim(true) == 0 or np.ndim(false) == 0:  # a constant truth
+            true, false = (np.full(len(self._snapshot), bool(each)) if np.ndim(each) == 0 else each for each in truths)
+        codes = true.view(np.int8) - (~(true | false)).view(np.int8)  # 1 - 0, 0 - 0, 0 - 1
+        return codes if len(rows) == len(self._snapshot) else codes[rows]
+
+    def _truths(self, node: Condition, rule: Rule) -> _Truths:
+        match node:
+            case Not(operand=operand):
+                true, false = self._truths(operand, rule)
+                return _Truths(false, true)
+            case And(parts=parts):
+                true, false = self._truths(parts[0], rule)
+                for part in parts[1:]:
+                    more = self._truths(part, rule)
+                    true, false = true & more.true, false | more.false
+                return _Truths(true, false)
+            case Or(parts=parts):
+                true, false = self._truths(parts[0], rule)
+                for part in parts[1:]:
+                    more = self._truths(part, rule)
+                    true, false = true | more.true, false & more.false
+                return _Truths(true, false)
+            case _:
+                given: tuple[object, ...] = ()
+                if rule.params:
+                    given = tuple(_given(rule, each.name) for each in walk(node) if isinstance(each, Param))
+                truths = self._leaves.get((node, given))
+                if truths is None:
+                    truths = self._leaves[node, given] = self._leaf(node, rule)
+                return truths
+
+    def _leaf(self, node: Compare | In | IsMissing, rule: Rule) -> _Truths:
+        match node:
+            case Compare(op=op, left=left, right=right):
+                return _compare(op, self._values(left, rule), self._values(right, rule))
+            case In(left=left, choices=choices):
+                value = self._values(left, rule)
+                true = np.zeros(np.shape(value.known), dtype=np.bool_)
+                for choice in choices:
+                    true = true | _compare(Op.EQ, value, _constant(choice)).true
+                return _Truths(true, value.known & ~true)
+            case IsMissing(key=key, negated=negated):
+                known = self._column(key).known
+                return _Truths(known, ~known) if negated else _Truths(~known, known)
+
+    def _values(self, node: Value, rule: Rule) -> _Values:
+        match node:
+            case Literal():
+                return _constant(node)
+            case Param(name=name):
+                return self._parameter(name, rule)
+            case Key():
+                return self._column(node)
+            case Window():
+                return self._window(node)
+            case Count():
+                return self._count(node, rule)
+            case Arithmetic(op=op, left=left, right=right):
+                a, b = self._values(left, rule), self._values(right, rule)
+                if _is_text(a) or _is_text(b):
+                    return _NOTHING
+                values = _ARITHMETIC[op](a.values, b.values)
+                return _Values(values, a.known & b.known & np.isfinite(values))
+
+    def _parameter(self, name: str, rule: Rule) -> _Values:
+        alike = not any(name in override.params for override in rule.overrides)
+        if alike or not len((self._outer or (self,))[0]._snapshot):
+            return _constant(rule.params[name])
+        if self._outer is not None:  # of an agent it is what its queue or group has; of nobody's agent it is any
+            outer, parents = self._outer
+            whole = outer._parameter(name, rule)
+            return _Values(whole.values[parents], whole.known[parents])
+        chosen = self._choose(tuple(override.match for override in rule.overrides))
+        own = rule.params[name]
+        each = [_constant(literal) for literal in (own, *(every.params.get(name, own) for every in rule.overrides))]
+        values, known = (np.stack(parts) for parts in zip(*each, strict=True))
+        return _Values(values[chosen], known[chosen])
+
+    def _choose(self, matches: tuple[Match, ...]) -> NDArray[np.intp]:
+        """For each row the first of the matches that lets it through, counted from 1; 0 where none does."""
+        chosen = self._chosen.get(matches)
+        if chosen is None:
+            chosen = self._chosen[matches] = np.zeros(len(self._snapshot), dtype=np.intp)
+            for place in range(len(matches), 0, -1):
+                chosen[rows_of(matches[place - 1], self._snapshot, self._rows)] = place
+        return chosen
+
+    def _window(self, window: Window) -> _Values:
+        found = self._windows.get(window)
+        if found is None:
+            if self._past is None:
+                rows = len(self._snapshot)
+                found = _Values(np.full(rows, np.nan), np.zeros(rows, dtype=np.bool_))
+            else:
+                found = _Values(*look_back(window, self._past, self._snapshot))
+                if window.type is ValueType.TEXT:
+                    words = np.empty(len(self._snapshot), dtype=np.object_)
+                    numbers = zip(found.values.tolist(), found.known.tolist(), strict=True)
+                    words[:] = [self._past.word(code).casefold() if known else "" for code, known in numbers]
+                    found = _Values(words, found.known)
+            self._windows[window] = found
+        return found
+
+    def _count(self, node: Count, rule: Rule) -> _Values:
+        rows, agents = len(self._snapshot), self._agents
+        if agents is None or agents.scope is not node.scope:
+            return _Values(np.full(rows, np.nan), np.zeros(rows, dtype=np.bool_))
+        if self._inner is None or self._inner._outer is None:
+            places = {entity_id: row for row, entity_id in enumerate(self._snapshot.ids)}
+            parents = np.array([places.get(each, -1) for each in agents.parent_ids], dtype=np.intp)
+            self._inner = Evaluation(agents, past=self._past)
+            self._inner._outer = (self, parents)
+        else:
+            _, parents = self._inner._outer
+        true, false = (np.broadcast_to(each, parents.shape) for each in self._inner._truths(node.where, rule))
+        theirs = parents >= 0  # agents of queues that are not in the snapshot are nobody's here
+        counted = np.bincount(parents[theirs & true], minlength=rows)
+        unsure = np.bincount(parents[theirs & ~(true | false)], minlength=rows)
+        return _Values(counted.astype(np.float64), (unsure == 0) & agents.complete)
+
+    def _column(self, key: Key) -> _Values:
+        text = key.type is ValueType.TEXT
+        values = self._columns.get((key.key, text))
+        if values is None:
+            column = self._snapshot.columns.get(key.key)
+            values = self._columns[key.key, text] = _load(column, text, len(self._snapshot))
+        return values
+
+
+def _load(column: Column | None, text: bool, rows: int) -> _Values:
+    # A column of the other kind than the condition was written for holds nothing that it could be compared with.
+    if column is None or column.is_text is not text:
+        return _Values(np.full(rows, np.nan), np.zeros(rows, dtype=np.bool_))
+    present = column.presence == Presence.PRESENT
+    if text:
+        folded = np.empty(rows, dtype=np.object_)
+        folded[:] = [str(each).casefold() for each in column.values.tolist()]
+        return _Values(folded, present)
+    return _Values(column.values, present & np.isfinite(column.values.astype(np.float64, copy=False)))
+
+
+def _constant(literal: Literal) -> _Values:
+    if isinstance(literal.value, str):
+        return _Values(np.array(literal.value.casefold(), dtype=np.object_), np.array(True))
+    return _Values(np.array(float(literal.value)), np.array(bool(np.isfinite(literal.value))))
+
+
+def _is_text(values: _Values) -> bool:
+    return bool(values.values.dtype == np.object_)
+
+
+def _compare(op: Op, left: _Values, right: _Values) -> _Truths:
+    known = left.known & right.known
+    text = _is_text(left)
+    if text is not _is_text(right) or (text and op not in (Op.EQ, Op.NE)):
+        return _Truths(np.zeros_like(known), np.zeros_like(known))  # not comparable: unknown
+    result = np.asarray(_COMPARE[op](left.values, right.values), dtype=np.bool_)
+    return _Truths(result & known, ~result & known)
+
+
+def _given(rule: Rule, name: str) -> object:
+    """What a parameter is at every entity: rules that agree on it share what is worked out with it."""
+    others = tuple((each.match, each.params.get(name)) for each in rule.overrides)
+    own = rule.params[name]
+    return (own, others) if any(literal is not None for _, literal in others) else own
+
+
+def evaluate(
+    rule: Rule,
+    snapshot: Snapshot,
+    selector: Selector | None = None,
+    *,
+    agents: Snapshot | None = None,
+    past: Past | None = None,
+) -> Verdicts:
+    """What one rule says of every entity it covers. The snapshot is of the rule's scope."""
+    return Evaluation(snapshot, selector, agents=agents, past=past).verdicts(rule)
+
+
+def evaluate_all(
+    rules: RuleSet,
+    snapshots: Mapping[Scope, Snapshot],
+    selector: Selector | None = None,
+    past: Past | None = None,
+) -> list[Verdicts]:
+    """The verdicts of those rules whose scope was seen, in the order of the rules.
+
+    Hand in the tenant's `Selector` from poll to poll: without it, names are matched against globs anew each time.
+    `past` has these snapshots as its last poll; without it every window is unknown.
+    """
+    selector = selector or Selector()
+    evaluations = {
+        scope: Evaluation(snapshot, selector, agents=agents_of(snapshot, snapshots), past=past)
+        for scope, snapshot in snapshots.items()
+    }
+    return [evaluations[rule.scope].verdicts(rule) for rule in rules.rules if rule.scope in evaluations]
+
+
+def agents_of(snapshot: Snapshot, snapshots: Mapping[Scope, Snapshot]) -> Snapshot | None:
+    """The agents of the queues or groups of a snapshot, as the same poll saw them; None where it did not."""
+    scope = AGENTS_OF.get(snapshot.scope)
+    return None if scope is None else snapshots.get(scope)

@@ -1,0 +1,363 @@
+"""One rule for one entity, with plain values: what a card shows of it, and why it is true, false or unknown.
+
+An interpreter of its own, not a slice of the columns of `evaluate.py`: it has the texts and values that people want
+to see, and the property test holds one against the other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any
+
+from alertbot.evaluation.evaluate import Truth, covers, parameter
+from alertbot.evaluation.measure import Measure
+from alertbot.evaluation.past import Past
+from alertbot.evaluation.snapshot import Presence, Snapshot
+from alertbot.rules.catalogue import ValueType
+from alertbot.rules.functions import FUNCTIONS, Reads
+from alertbot.rules.rule import Level, LevelRule, Rule
+from alertbot.rules.tree import (
+    And,
+    Arithmetic,
+    Compare,
+    Condition,
+    Count,
+    In,
+    IsMissing,
+    Key,
+    Literal,
+    Node,
+    Not,
+    Op,
+    Or,
+    Param,
+    Value,
+    Window,
+    fill,
+    is_fixed,
+    show,
+    walk,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One node of a condition as it stood: conditions have a `truth`, values a `value` and its `type`.
+
+    `value` is in column units (ms, 0 to 1), None where unknown; for a key, `presence` says why.
+    """
+
+    text: str
+    truth: Truth | None = None
+    value: float | str | None = None
+    type: ValueType | None = None
+    presence: Presence | None = None
+    parts: tuple[Term, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A rule's conditions for one entity. `guard` and `clear` are None where the rule has none of its own."""
+
+    covered: bool
+    guard: Term | None
+    levels: Mapping[Level, Term]
+    clear: Term | None
+
+
+def explain(
+    rule: Rule, snapshot: Snapshot, row: int, *, agents: Snapshot | None = None, past: Past | None = None
+) -> Explanation:
+    """Every condition of the rule for one row, term by term.
+
+    `agents` are those of the same poll, for `count`, and `past` is up to this poll; without them it is unknown.
+    """
+    sight = _Sight(rule, snapshot, row, agents, past)
+    return Explanation(
+        covered=covers(rule.match, snapshot.ids[row], snapshot.names[row]),
+        guard=sight.term(rule.guard, rule.guard_text) if rule.guard is not None else None,
+        levels={each.level: sight.term(each.when, each.text) for each in rule.levels},
+        clear=sight.term(rule.clear, rule.clear_text) if rule.clear is not None else None,
+    )
+
+
+def truth(
+    node: Condition,
+    rule: Rule,
+    snapshot: Snapshot,
+    row: int,
+    *,
+    agents: Snapshot | None = None,
+    past: Past | None = None,
+) -> Truth:
+    """One condition for one row."""
+    return _Sight(rule, snapshot, row, agents, past).truth(node)
+
+
+def filled(rule: Rule, node: Node, written: str, entity_id: str, entity_name: str) -> str:
+    """A condition as it was written, with its parameters as they are at this entity: `… > 2m`, not `… > $warn`."""
+    if not rule.params:
+        return written
+    names = {each.name for each in walk(node) if isinstance(each, Param)}
+    if not names:
+        return written
+    values = {name: parameter(rule, name, entity_id, entity_name) for name in names}
+    return fill(node, written, values)
+
+
+def measure(
+    rule: Rule,
+    level: Level,
+    snapshot: Snapshot,
+    row: int,
+    *,
+    agents: Snapshot | None = None,
+    past: Past | None = None,
+) -> Measure | None:
+    """The comparison to show: what was measured, against what; None where the condition has none with a key.
+
+    Of `and` the first, of `or` the first that is true; one of numbers before one of texts, since "on break for 25m"
+    says more than "status is OnBreak". It is turned so that the key stands on the left.
+    """
+    found = rule.level(level)
+    if found is None:
+        return None
+    sight = _Sight(rule, snapshot, row, agents, past)
+    try:
+        scale = _scale(found)
+    except _DependsOnTheRowError:
+        scale = _scale_of(_shown(found.when, sight, negated=False), found.text)
+    if scale is None:
+        return None
+    label, kind, op, left, right = scale
+    if "$" in label:
+        label = filled(rule, left, found.text, snapshot.ids[row], snapshot.names[row])
+    return Measure(label, kind, op, sight.value(left), sight.value(right))
+
+
+_MIRRORED = {Op.LT: Op.GT, Op.LE: Op.GE, Op.GT: Op.LT, Op.GE: Op.LE, Op.EQ: Op.EQ, Op.NE: Op.NE}
+_OPPOSITE = {Op.LT: Op.GE, Op.LE: Op.GT, Op.GT: Op.LE, Op.GE: Op.LT, Op.EQ: Op.NE, Op.NE: Op.EQ}
+
+_Shown = tuple[Op, Value, Value]
+_Scale = tuple[str, ValueType, str, Value, Value]
+
+
+class _DependsOnTheRowError(Exception):
+    """Which comparison is shown depends on which is true."""
+
+
+@lru_cache(maxsize=4096)
+def _scale(level: LevelRule) -> _Scale | None:
+    """What is the same for every row and poll, as it mostly is. Raises _DependsOnTheRowError where it is not."""
+    return _scale_of(_shown(level.when, None, negated=False), level.text)
+
+
+def _scale_of(shown: _Shown | None, written: str) -> _Scale | None:
+    if shown is None:
+        return None
+    op, left, right = shown
+    if is_fixed(left):
+        op, left, right = _MIRRORED[op], right, left
+    kind = right.type if left.type is ValueType.NUMBER else left.type  # a quotient of counts against 25% is a ratio
+    return _text(left, written), kind, op.value, left, right
+
+
+def _shown(node: Condition, sight: _Sight | None, *, negated: bool) -> _Shown | None:
+    match node:
+        case Compare(op=op, left=left, right=right):
+            return (_OPPOSITE[op] if negated else op, left, right) if not is_fixed(node) else None
+        case Not(operand=operand):
+            return _shown(operand, sight, negated=not negated)
+        case And(parts=parts) | Or(parts=parts):
+            found = [(part, shown) for part in parts if (shown := _shown(part, sight, negated=negated)) is not None]
+            if isinstance(node, Or) is not negated and len(found) > 1:  # `not (a and b)` is an or
+                if sight is None:
+                    raise _DependsOnTheRowError
+                wanted = Truth.FALSE if negated else Truth.TRUE
+                found = [each for each in found if sight.truth(each[0]) is wanted] or found
+            numbers = [shown for _, shown in found if shown[1].type is not ValueType.TEXT]
+            return next(iter(numbers or [shown for _, shown in found]), None)
+        case In() | IsMissing():
+            return None
+
+
+class _Sight:
+    """One row of a snapshot through one rule."""
+
+    __slots__ = ("_agents", "_entity", "_past", "_row", "_rule", "_snapshot")
+
+    def __init__(
+        self,
+        rule: Rule,
+        snapshot: Snapshot,
+        row: int,
+        agents: Snapshot | None,
+        past: Past | None,
+        entity: tuple[str, str] | None = None,
+    ) -> None:
+        self._rule = rule
+        self._snapshot = snapshot
+        self._row = row
+        self._agents = agents
+        self._past = past
+        self._entity = entity or (snapshot.ids[row], snapshot.names[row])  # id and name, for overrides
+
+    def value(self, node: Value) -> float | str | None:
+        match node:
+            case Literal(value=value):
+                return _finite(value)
+            case Param(name=name):
+                return _finite(parameter(self._rule, name, *self._entity).value)
+            case Key():
+                return self._read(node)[0]
+            case Window():
+                return self._look_back(node)
+            case Count(where=where):
+                found = [sight.truth(where) for sight in self._their_agents(node)]
+                whole = self._agents is not None and self._agents.complete and self._agents.scope is node.scope
+                return None if not whole or Truth.UNKNOWN in found else float(found.count(Truth.TRUE))
+            case Arithmetic(op=op, left=left, right=right):
+                a, b = self.value(left), self.value(right)
+                if not isinstance(a, float) or not isinstance(b, float) or (op is Op.DIV and b == 0.0):
+                    return None
+                return _finite(_ARITHMETIC[op](a, b))
+
+    def truth(self, node: Condition) -> Truth:
+        match node:
+            case Compare(op=op, left=left, right=right):
+                return _compare(op, self.value(left), self.value(right))
+            case In(left=left, choices=choices):
+                value = self.value(left)
+                if value is None:
+                    return Truth.UNKNOWN
+                alike = [_compare(Op.EQ, value, _finite(choice.value)) for choice in choices]
+                return Truth.TRUE if Truth.TRUE in alike else Truth.FALSE
+            case IsMissing(key=key, negated=negated):
+                return Truth((self.value(key) is None) is not negated)
+            case Not(operand=operand):
+                return {Truth.TRUE: Truth.FALSE, Truth.FALSE: Truth.TRUE, Truth.UNKNOWN: Truth.UNKNOWN}[
+                    self.truth(operand)
+                ]
+            case And(parts=parts):
+                truths = [self.truth(part) for part in parts]
+                if Truth.FALSE in truths:
+                    return Truth.FALSE
+                return Truth.UNKNOWN if Truth.UNKNOWN in truths else Truth.TRUE
+            case Or(parts=parts):
+                truths = [self.truth(part) for part in parts]
+                if Truth.TRUE in truths:
+                    return Truth.TRUE
+                return Truth.UNKNOWN if Truth.UNKNOWN in truths else Truth.FALSE
+
+    def term(self, node: Node, written: str) -> Term:
+        """The tree of a node; `written` is the text that its spans point into."""
+        text = _text(node, written)
+        match node:
+            case Literal() | Param():
+                return Term(text, value=self.value(node), type=node.type)
+            case Key():
+                value, presence = self._read(node)
+                return Term(text, value=value, type=node.type, presence=presence)
+            case Window():
+                return Term(text, value=self.value(node), type=node.type)
+            case Count():
+                # Not the condition below it: that has a value for each of the agents, and none of its own here.
+                return Term(text, value=self.value(node), type=node.type)
+            case Arithmetic(left=left, right=right):
+                parts = (self.term(left, written), self.term(right, written))
+                return Term(text, value=self.value(node), type=node.type, parts=parts)
+            case Compare(left=left, right=right):
+                return self._condition(node, text, (left, right), written)
+            case In(left=left):
+                return self._condition(node, text, (left,), written)
+            case IsMissing(key=key):
+                return self._condition(node, text, (key,), written)
+            case Not(operand=operand):
+                return self._condition(node, text, (operand,), written)
+            case And(parts=below) | Or(parts=below):
+                return self._condition(node, text, below, written)
+
+    def _condition(self, node: Condition, text: str, below: Sequence[Node], written: str) -> Term:
+        return Term(text, truth=self.truth(node), parts=tuple(self.term(each, written) for each in below))
+
+    def _their_agents(self, node: Count) -> Iterator[_Sight]:
+        agents = self._agents
+        if agents is not None and agents.scope is node.scope:
+            for row, parent_id in enumerate(agents.parent_ids):
+                if parent_id == self._entity[0]:
+                    yield _Sight(self._rule, agents, row, None, self._past, self._entity)
+
+    def _look_back(self, window: Window) -> float | str | None:
+        if self._past is None:
+            return None
+        samples = self._past.samples(window, self._snapshot, self._row)
+        seen = [value for value in samples if value is not None]
+        if not seen or (FUNCTIONS[window.function].reads is Reads.WINDOW and len(seen) * 2 < self._past.belong(window)):
+            return None
+        return _finite(_LOOKING_BACK[window.function](seen))
+
+    def _read(self, key: Key) -> tuple[float | str | None, Presence]:
+        value, presence = self._snapshot.reading(key.key, self._row)
+        if value is not None and isinstance(value, str) is not (key.type is ValueType.TEXT):
+            return None, Presence.INVALID
+        value = _finite(value)
+        return value, Presence.INVALID if value is None and presence is Presence.PRESENT else presence
+
+
+_LOOKING_BACK: Mapping[str, Callable[[list[Any]], float | str]] = {
+    "avg": lambda seen: sum(seen) / len(seen),
+    "min": min,
+    "max": max,
+    "sum": sum,
+    "delta": lambda seen: seen[-1] - seen[0],
+    "changes": lambda seen: float(sum(not _alike(one, other) for one, other in pairwise(seen))),
+    "ago": lambda seen: seen[-1],
+}
+_ARITHMETIC: Mapping[Op, Callable[[float, float], float]] = {
+    Op.ADD: lambda a, b: a + b,
+    Op.SUB: lambda a, b: a - b,
+    Op.MUL: lambda a, b: a * b,
+    Op.DIV: lambda a, b: a / b,
+}
+
+
+def _alike(one: float | str, other: float | str) -> bool:
+    return _compare(Op.EQ, one, other) is Truth.TRUE
+
+
+def _finite(value: float | str | None) -> float | str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return float(value) if math.isfinite(value) else None
+
+
+def _compare(op: Op, left: float | str | None, right: float | str | None) -> Truth:
+    if isinstance(left, str) and isinstance(right, str):
+        same = left.casefold() == right.casefold()
+        return {Op.EQ: Truth(same), Op.NE: Truth(not same)}.get(op, Truth.UNKNOWN)
+    if not isinstance(left, float) or not isinstance(right, float):
+        return Truth.UNKNOWN
+    match op:
+        case Op.LT:
+            return Truth(left < right)
+        case Op.LE:
+            return Truth(left <= right)
+        case Op.GT:
+            return Truth(left > right)
+        case Op.GE:
+            return Truth(left >= right)
+        case Op.EQ:
+            return Truth(left == right)
+        case Op.NE:
+            return Truth(left != right)
+        case _:
+            return Truth.UNKNOWN
+
+
+def _text(node: Node, written: str) -> str:
+    """A node as it was written; spelt anew where it was not written (a rule made in code)."""
+    return written[node.span.start : node.span.end] if node.span.end > node.span.start else show(node)

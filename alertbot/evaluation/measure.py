@@ -1,0 +1,23 @@
+"""The comparison that a card shows: what was measured, against what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from alertbot.rules.catalogue import ValueType
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """The comparison that a card shows: what was measured, against what. Values in column units (ms, 0 to 1)."""
+
+    label: str  # the metric key, or the expression as written
+    type: ValueType
+    op: str  # `>`, `<`, ...; "" where the condition has no comparison to show
+    value: float | str | None  # None: missing
+    threshold: float | str | None
+
+    @property
+    def rises(self) -> bool:
+        """Whether a greater value is a worse one: decides what the peak is."""
+        return self.op not in ("<", "<=")

@@ -1,0 +1,318 @@
+"""The recent past: what earlier polls saw of the keys that conditions look back at, aligned to the entities of today.
+
+A `Past` is a value: `add` gives a new one. The two share what they have in common, so that a poll costs one column a
+key, however long the windows are. Text is kept as numbers, one for each word whatever its case.
+"""
+
+from __future__ import annotations
+
+import bisect
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alertbot.evaluation.snapshot import Column, Presence, Snapshot
+from alertbot.rules.catalogue import Scope, ValueType
+from alertbot.rules.functions import FUNCTIONS, Reads
+from alertbot.rules.tree import Window
+
+LATEST_THEN = 2
+"""`ago` takes a sample that is at most so many polls older than asked for."""
+_PACK_AFTER = timedelta(hours=1) // timedelta(microseconds=1)
+_TRIM_AT = 1024
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TICK = timedelta(microseconds=1)
+
+_Numbers = NDArray[np.float64]
+_Pairs = tuple[tuple[str, ...], tuple[str, ...]]  # parents (empty where there are none) and ids, row by row
+
+
+class _Layout:
+    """The entities of a snapshot, row by row. One object for as long as they stay the same."""
+
+    __slots__ = ("_from", "_rows", "pairs", "size")
+
+    def __init__(self, pairs: _Pairs) -> None:
+        self.pairs = pairs
+        self.size = len(pairs[1])
+        self._rows: dict[tuple[str, str], int] | None = None
+        self._from: tuple[_Layout, NDArray[np.intp]] | None = None
+
+    @property
+    def rows(self) -> dict[tuple[str, str], int]:
+        """(parent id, id) to row."""
+        if self._rows is None:
+            parents, ids = self.pairs
+            self._rows = {pair: row for row, pair in enumerate(zip(parents or ("",) * len(ids), ids, strict=True))}
+        return self._rows
+
+    def rows_for(self, present: _Layout) -> NDArray[np.intp]:
+        """For each row of `present` our row of the same entity, or -1."""
+        known = self._from  # the last answer: who asks, asks for the same entities again
+        if known is None or known[0] is not present:
+            own = self.rows
+            found = np.fromiter((own.get(pair, -1) for pair in present.rows), dtype=np.intp, count=len(present.rows))
+            if len(found) != present.size:  # an id that came twice is one entity, and both rows show its past
+                by_pair = dict(zip(present.rows, found.tolist(), strict=True))
+                parents, ids = present.pairs
+                both = zip(parents or ("",) * len(ids), ids, strict=True)
+                found = np.array([by_pair[pair] for pair in both], dtype=np.intp)
+            known = self._from = (present, found)
+        return known[1]
+
+
+class _Sample(NamedTuple):
+    """One key in one poll: a number an entity, NaN where it is missing; packed where it is seldom looked at."""
+
+    at: int  # microseconds since 1970
+    layout: _Layout
+    values: _Numbers | bytes
+
+    def numbers(self) -> _Numbers:
+        if isinstance(self.values, bytes):
+            size = self.layout.size
+            planes = np.frombuffer(zlib.decompress(self.values), dtype=np.uint8).reshape(8, size)
+            return np.ascontiguousarray(planes.T).view("<f8").reshape(size).astype(np.float64, copy=False)
+        return self.values
+
+    def packed(self) -> _Sample:
+        if isinstance(self.values, bytes):
+            return self
+        planes = self.values.astype("<f8", copy=False).view(np.uint8).reshape(self.layout.size, 8).T
+        return self._replace(values=zlib.compress(planes.tobytes(), 1))
+
+
+class _Grid:
+    """The last samples of a run one under the other, so that a window over them is a view and copies nothing.
+
+    It holds for as long as the entities stay the same. Rows are only ever added, as samples are.
+    """
+
+    __slots__ = ("first", "layout", "lines")
+
+    def __init__(self, samples: Sequence[_Sample], end: int, oldest: int) -> None:
+        self.layout = samples[end - 1].layout
+        self.first = end
+        while self.first > 0 and self._holds(samples[self.first - 1], oldest):
+            self.first -= 1
+        self.lines = np.empty((2 * (end - self.first) + 8, self.layout.size))
+        for place in range(self.first, end):
+            self.lines[place - self.first] = samples[place].values
+
+    def _holds(self, sample: _Sample, oldest: int) -> bool:
+        return sample.layout is self.layout and sample.at >= oldest and not isinstance(sample.values, bytes)
+
+    def has_room(self, place: int, layout: _Layout) -> bool:
+        return layout is self.layout and 0 <= place - self.first < len(self.lines)
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Samples of one key, the oldest first: a part of a list that is only ever added to, so that runs can share it."""
+
+    samples: list[_Sample] = field(default_factory=list)
+    start: int = 0
+    end: int = 0
+    grid: _Grid | None = None
+
+    def add(self, sample: _Sample, reach: _Reach) -> _Run:
+        """With this sample at its end, and without what nothing looks back at any more."""
+        samples, start, end, grid = self.samples, self.start, self.end, self.grid
+        oldest = sample.at - max(reach.window, reach.then)
+        while end > start and samples[end - 1].at >= sample.at:
+            end -= 1  # the clock was set back, or the poll was seen before
+        while start < end and samples[start].at < oldest:
+            start += 1
+        if end != len(samples) or (start > _TRIM_AT and start > len(samples) // 2):
+            samples, start, end, grid = samples[start:end], 0, end - start, None
+        samples.append(sample)
+        if grid is not None and grid.has_room(end, sample.layout):
+            grid.lines[end - grid.first] = sample.values
+        elif reach.window:
+            grid = _Grid(samples, end + 1, sample.at - reach.window)
+        return _Run(samples, start, end + 1, grid)
+
+    def lines(self, after: int, until: int, present: _Layout) -> _Numbers:
+        """The samples in (after, until], one under the other, aligned to the entities of `present`."""
+        begin, end = self.after(after), self.after(until)
+        grid = self.grid
+        if grid is not None and grid.layout is present and begin >= grid.first:
+            return grid.lines[begin - grid.first : end - grid.first]
+        found = [_aligned(each, present) for each in self.samples[begin:end]]
+        return np.stack(found) if found else np.empty((0, present.size))
+
+    def after(self, at: int) -> int:
+        """The place of the first sample later than `at`."""
+        return bisect.bisect_right(self.samples, at, self.start, self.end, key=lambda sample: sample.at)
+
+    def between(self, after: int, until: int) -> list[_Sample]:
+        """The samples in (after, until], the oldest first."""
+        return self.samples[self.after(after) : self.after(until)]
+
+
+_NONE = _Run()
+
+
+@dataclass(frozen=True, slots=True)
+class _Reach:
+    """How far back one key is looked at, in microseconds."""
+
+    text: bool
+    window: int = 0
+    then: int = 0
+
+    def and_(self, window: Window, poll_every: int) -> _Reach:
+        length = round(window.length * 1000)
+        if FUNCTIONS[window.function].reads is Reads.THEN:
+            return replace(self, then=max(self.then, length + (LATEST_THEN + 1) * poll_every))
+        return replace(self, window=max(self.window, length))
+
+
+@dataclass(frozen=True)
+class Past:
+    """What the polls up to now saw, the present one included, as far back as `windows` look. One for each tenant.
+
+    `windows` is `RuleSet.windows()`. `poll_every` says how many samples belong in a window.
+    """
+
+    poll_every: timedelta
+    windows: Mapping[Scope, frozenset[Window]]
+    _runs: Mapping[tuple[Scope, str], _Run] = field(default_factory=dict, repr=False, compare=False)
+    _layouts: Mapping[Scope, _Layout] = field(default_factory=dict, repr=False, compare=False)
+    _words: dict[str, int] = field(default_factory=dict, repr=False, compare=False)  # only ever added to
+    _spelt: list[str] = field(default_factory=list, repr=False, compare=False)
+
+    @property
+    def longest(self) -> timedelta:
+        """How far back polls are needed."""
+        reaches = [max(reach.window, reach.then) for scope in self.windows for reach in self._reaches(scope).values()]
+        return max(reaches, default=0) * _TICK
+
+    @property
+    def keys(self) -> Mapping[Scope, frozenset[str]]:
+        """What has to be known of each poll."""
+        return {scope: frozenset(each.key.key for each in windows) for scope, windows in self.windows.items()}
+
+    def _reaches(self, scope: Scope) -> Mapping[str, _Reach]:
+        found: dict[str, _Reach] = {}
+        for window in self.windows.get(scope, ()):
+            reach = found.get(window.key.key) or _Reach(window.key.type is ValueType.TEXT)
+            found[window.key.key] = reach.and_(window, self.poll_every // _TICK)
+        return found
+
+    def add(self, snapshots: Mapping[Scope, Snapshot]) -> Past:
+        """The past with one more poll."""
+        runs, layouts = dict(self._runs), dict(self._layouts)
+        for scope in self.windows:
+            snapshot = snapshots.get(scope)
+            if snapshot is None:
+                continue
+            layout = layouts[scope] = self._layout(snapshot)
+            at = _ticks(snapshot.at)
+            for key, reach in self._reaches(scope).items():
+                column = snapshot.columns.get(key)
+                if column is None:
+                    continue
+                run = runs.get((scope, key), _Run())
+                sample = _Sample(at, layout, self._numbers(column, text=reach.text))
+                run = run.add(sample, reach)
+                if reach.then > max(reach.window, _PACK_AFTER):
+                    _pack(run, at - max(reach.window, _PACK_AFTER))
+                runs[scope, key] = run
+        return replace(self, _runs=runs, _layouts=layouts)
+
+    def _numbers(self, column: Column, *, text: bool) -> _Numbers:
+        present = column.presence == Presence.PRESENT
+        if column.is_text is not text:
+            return np.full(len(present), np.nan)
+        if not text:
+            values: _Numbers = column.values.astype(np.float64, copy=False)
+            known = present & np.isfinite(values)
+            return values if known.all() else np.where(known, values, np.nan)
+        codes = [self._code(str(word)) if there else np.nan for word, there in zip(column.values, present, strict=True)]
+        return np.array(codes, dtype=np.float64)
+
+    def _code(self, word: str) -> int:
+        folded = word.casefold()
+        code = self._words.get(folded)
+        if code is None:
+            code = self._words[folded] = len(self._spelt)
+            self._spelt.append(word)
+        return code
+
+    def word(self, code: float) -> str:
+        """The word of a number in a text key's samples, as it was first spelt."""
+        return self._spelt[int(code)]
+
+    def _layout(self, snapshot: Snapshot) -> _Layout:
+        pairs = (snapshot.parent_ids, snapshot.ids)
+        known = self._layouts.get(snapshot.scope)
+        return known if known is not None and known.pairs == pairs else _Layout(pairs)
+
+    def belong(self, window: Window) -> float:
+        """How many samples belong in a window."""
+        return window.length / (self.poll_every / timedelta(milliseconds=1))
+
+    def _span(self, window: Window, now: datetime) -> tuple[int, int]:
+        """From after when until when a window looks."""
+        at, length = _ticks(now), round(window.length * 1000)
+        if FUNCTIONS[window.function].reads is Reads.THEN:
+            return at - length - LATEST_THEN * (self.poll_every // _TICK) - 1, at - length
+        return at - length, at
+
+    def _run(self, window: Window, scope: Scope) -> _Run:
+        return self._runs.get((scope, window.key.key), _NONE)
+
+    def matrix(self, window: Window, snapshot: Snapshot) -> _Numbers:
+        """The samples that a window looks at: a line a poll, the oldest first, and a number a row of `snapshot`.
+
+        NaN where it is missing, and where the entity was not there. `now` is the time of the snapshot. Not to be
+        written to.
+        """
+        run = self._run(window, snapshot.scope)
+        return run.lines(*self._span(window, snapshot.at), self._layout(snapshot))
+
+    def samples(self, window: Window, snapshot: Snapshot, row: int) -> list[float | str | None]:
+        """The samples that a window looks at, of one row: the oldest first, None where it is missing."""
+        pair = (snapshot.parent(row)[0], snapshot.ids[row])
+        found: list[float | str | None] = []
+        for each in self._run(window, snapshot.scope).between(*self._span(window, snapshot.at)):
+            place = each.layout.rows.get(pair)
+            value = float("nan") if place is None else float(each.numbers()[place])
+            missing = value != value  # NaN is unlike itself
+            found.append(None if missing else self.word(value) if window.key.type is ValueType.TEXT else value)
+        return found
+
+
+def remember(past: Past, polls: Iterable[Mapping[Scope, Snapshot]]) -> Past:
+    """The past with these polls, the oldest first."""
+    for snapshots in polls:
+        past = past.add(snapshots)
+    return past
+
+
+def _aligned(sample: _Sample, present: _Layout) -> _Numbers:
+    numbers = sample.numbers()
+    if sample.layout is present:
+        return numbers
+    rows = sample.layout.rows_for(present)
+    if not len(numbers):
+        return np.full(len(rows), np.nan)
+    return np.where(rows >= 0, numbers[rows], np.nan)
+
+
+def _pack(run: _Run, before: int) -> None:
+    """Pack what only `ago` looks at: a week of 1,000 entities is 40 MB instead of 320. Nobody can see a difference."""
+    for place in range(run.after(before) - 1, run.start - 1, -1):
+        if isinstance(run.samples[place].values, bytes):
+            break
+        run.samples[place] = run.samples[place].packed()
+
+
+def _ticks(at: datetime) -> int:
+    return (at - _EPOCH) // _TICK

@@ -1,0 +1,1 @@
+"""PURE: how one tenant's polls go, and what is done about it."""

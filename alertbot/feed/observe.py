@@ -1,0 +1,199 @@
+"""From one poll to the next: what a poll says of the health of its feed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from alertbot.alerts.alert import Alert, Change, Reason, State
+from alertbot.evaluation.snapshot import Fetched, Snapshot
+from alertbot.feed.health import Activity, Health, Limits, Meanwhile, set_right
+from alertbot.feed.pace import LONGEST_TOLD, next_try
+from alertbot.feed.rules import EXPLAINING, REFUSED, STALE, is_feed
+from alertbot.rules import hours
+from alertbot.rules.catalogue import Scope
+from alertbot.rules.rule import RuleSet
+
+MOST_NAMES = 5
+
+
+def observe(
+    health: Health,
+    fetched: Fetched,
+    snapshots: Mapping[Scope, Snapshot],
+    limits: Limits,
+    now: datetime,
+    *,
+    opened: bool | None = None,
+) -> Health:
+    """The health after a poll. `snapshots` are `fetched.snapshots`, with what `judge` thinks of empty ones.
+
+    `opened`: whether these are opening hours, see `opening`.
+    """
+    health = set_right(health, now)
+    refused = fetched.refused
+    served = bool(snapshots) or not (fetched.failures or refused)
+    good = served and not (fetched.failures or refused) and all(each.complete for each in snapshots.values())
+    slow = served and fetched.took_ms > limits.slow_after.total_seconds() * 1000.0
+    after = replace(
+        health,
+        good=health.good + 1 if good else 0,
+        served=health.served + 1 if served else 0,
+        silent=0 if served else health.silent + 1,
+        partial=health.partial + 1 if served and not good else 0,
+        accepted=health.accepted + 1 if served and not refused else 0,
+        refused=health.refused + 1 if refused else 0 if served else health.refused,
+        slow=health.slow + 1 if slow else 0,
+        skew_s=fetched.clock_skew_s,
+        good_at=now if good else health.good_at,
+        bad_since=health.bad_since if good else health.bad_since or health.good_at or now,
+    )
+    if served:
+        began = health.served_since if health.served else now
+        after = replace(after, served_since=began, served_at=now)
+    else:
+        after = replace(after, blind_since=health.blind_since or health.served_at or now)
+    if good and snapshots:
+        figures = digest(snapshots)
+        # A night may stand still: where it ends, the standstill begins anew.
+        moved = figures != health.figures or health.moved_at is None or (opened is True and not health.opened)
+        after = replace(
+            after,
+            figures=figures,
+            moved_at=now if moved else health.moved_at,
+            still=0 if moved else health.still + 1,
+            activity=activity(snapshots),
+            opened=opened,
+        )
+    return replace(
+        after,
+        wait_until=now + min(timedelta(seconds=fetched.retry_after), LONGEST_TOLD) if fetched.retry_after else None,
+        next_try_at=next_try(after, limits.poll_every, now),
+    )
+
+
+def missed(health: Health, now: datetime) -> Health:
+    """The health after a poll that came to nothing in alertbot itself. 8x8 is no less willing: no pause follows."""
+    health = set_right(health, now)
+    return replace(
+        health,
+        good=0,
+        served=0,
+        silent=health.silent + 1,
+        partial=0,
+        accepted=0,
+        blind_since=health.blind_since or health.served_at or now,
+        bad_since=health.bad_since or health.good_at or now,
+    )
+
+
+def digest(snapshots: Mapping[Scope, Snapshot]) -> str:
+    """A short digest of all figures and words of a poll: two that differ have moved."""
+    found = hashlib.blake2b(digest_size=12)
+    for scope in sorted(snapshots):
+        snapshot = snapshots[scope]
+        found.update("\x1f".join((scope, *snapshot.ids)).encode("utf-8", "replace"))
+        for key in sorted(snapshot.columns):
+            column = snapshot.columns[key]
+            found.update(key.encode("utf-8", "replace"))
+            if column.is_text:
+                found.update("\x1f".join(column.values.tolist()).encode("utf-8", "replace"))
+            else:
+                found.update(np.ascontiguousarray(column.values).tobytes())
+    return found.hexdigest()
+
+
+# Keys that are above zero while somebody calls, and while somebody is logged in to answer.
+_CALLERS = frozenset(
+    f"{name}.rt"
+    for name in (
+        *("interactionsWaitInQueue", "interactionsLongestWaitInQueue", "interactionsHandling", "interactionsWrapUp"),
+        *("busy", "busyExternal", "busyOther", "handling", "offering", "wrapUp", "alerting"),
+        *("activeInteractionsCount", "activeQueues", "activeChannels", "activeDirections"),
+    )
+)
+
+_AGENTS = frozenset(f"{name}.rt" for name in ("enabled", "eligible", "availableIdle"))
+
+_AWAY = frozenset({"", "loggedout", "logged out"})
+
+
+def activity(snapshots: Mapping[Scope, Snapshot]) -> Activity:
+    """Who is there, as far as the keys that were fetched can tell."""
+    agents = False
+    for snapshot in snapshots.values():
+        for key, column in snapshot.columns.items():
+            bare = key.removeprefix("total.")
+            if bare in _CALLERS and not column.is_text and (column.values > 0).any():  # NaN > 0 is false
+                return Activity.CALLERS
+            if bare in _AGENTS and not column.is_text:
+                agents = agents or bool((column.values > 0).any())
+            elif bare == "status.rt" and column.is_text:
+                agents = agents or any(word.casefold() not in _AWAY for word in set(column.values.tolist()))
+    return Activity.AGENTS if agents else Activity.NOBODY
+
+
+def opening(rules: RuleSet, now: datetime) -> bool | None:
+    """Whether a calendar that a rule's `during` names is open; None where no rule names one."""
+    calendars = {rule.during.calendar for rule in rules.rules if rule.during is not None}
+    return any(hours.state(each, now) is hours.Phase.OPEN for each in calendars) if calendars else None
+
+
+def gathered(health: Health, changes: Sequence[Change]) -> Health:
+    """The health with what these changes add to "meanwhile"."""
+    if health.bad_since is None and health.blind_since is None:
+        return health
+    began = rose = ended = 0
+    names = list(health.meanwhile.names)
+    for change in changes:
+        if change.withheld is not None:
+            continue  # nobody is told of it, here neither
+        match change.reason:
+            case Reason.FIRED:
+                word = f"began ({change.after.level.word})"
+                began += 1
+            case Reason.LEVEL_UP:
+                word = f"rose to {change.after.level.word}"
+                rose += 1
+            case None:
+                continue
+            case _ if change.after.state is State.INACTIVE:
+                word = "ended"
+                ended += 1
+            case _:
+                continue
+        if len(names) < MOST_NAMES:
+            names.append(f"{change.after.about.title} of {change.after.entity_name} {word}")
+    old = health.meanwhile
+    return replace(health, meanwhile=Meanwhile(old.began + began, old.rose + rose, old.ended + ended, tuple(names)))
+
+
+def settled(health: Health, alerts: Sequence[Alert], feed_changes: Sequence[Change]) -> Health:
+    """The health to be stored: what `gathered` returned, without the trouble once its alerts are over."""
+    there = {alert.key.rule for alert in alerts if is_feed(alert)}
+    for change in feed_changes:
+        (there.discard if change.after.state is State.INACTIVE else there.add)(change.after.key.rule)
+    if health.served and not there & {STALE, REFUSED}:
+        health = replace(health, blind_since=None)
+    if health.good and not there & EXPLAINING:
+        health = replace(health, bad_since=None, meanwhile=Meanwhile())
+    return health
+
+
+EMPTY_LIMIT = 3  # empty answers in a row that are taken for partial ones
+
+
+def judge(snapshot: Snapshot, known_entities: int, empty_polls: int) -> Snapshot:
+    """An empty answer where there were entities counts as partial for the first three polls.
+
+    `known_entities`: how many the last complete, not so excused, snapshot of this scope had. `empty_polls`: how many
+    polls in a row before this one were empty.
+    """
+    if len(snapshot) or not known_entities or empty_polls >= EMPTY_LIMIT or not snapshot.complete:
+        return snapshot
+    problem = f"nothing was reported where there were {known_entities}"
+    return replace(snapshot, complete=False, problems=(*snapshot.problems, problem))

@@ -1,0 +1,204 @@
+"""The feed as an entity, and the built-in rules about it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from functools import lru_cache
+
+import numpy as np
+
+from alertbot.alerts.alert import Alert
+from alertbot.evaluation.snapshot import Column, Presence, Snapshot
+from alertbot.feed.health import SKEW, Activity, Health, Limits, silence
+from alertbot.rules.catalogue import Scope, ValueType
+from alertbot.rules.rule import Level, LevelRule, Rule, RuleSet
+from alertbot.rules.tree import Compare, Condition, Key, Literal, Op
+from alertbot.rules.units import write_duration
+
+STALE, REFUSED, PARTIAL = "feed-stale", "feed-refused", "feed-partial"
+
+FROZEN, SLOW, CLOCK = "feed-frozen", "feed-slow", "feed-clock"
+
+EXPLAINING = frozenset({STALE, REFUSED, PARTIAL})
+"""The rules whose alerts explain why something is missing."""
+
+UNFIT = EXPLAINING | {FROZEN}
+"""The rules whose alerts mean that what alertbot says of the present cannot be relied on."""
+
+PARTIAL_POLLS = 4  # in a row; an empty answer counts as partial for three, and is then believed
+
+SLOW_POLLS = 4
+
+GOOD_AGAIN = 3  # polls in a row that end a trouble: one that got through is no recovery
+
+SETTLE = timedelta(minutes=1)
+
+
+SKEW_FINE = timedelta(seconds=20)
+
+QUIET_FACTOR = 4  # figures may stand still for so much longer while agents are there but no caller is
+
+
+def snapshot_of(tenant: str, health: Health, limits: Limits, now: datetime, *, paused: bool = False) -> Snapshot:
+    """One row, named as the tenant: its health at `now`, in column units. What nobody knows is missing.
+
+    `paused`: this is a turn without a poll, which brings nothing, whatever the last poll brought.
+    """
+    nothing_for = silence(health, now) if paused or health.silent > 1 else timedelta(0)  # one poll may fail
+    still_for: timedelta | None = None
+    if health.good and health.moved_at is not None:
+        still_for = now - health.moved_at if health.still > 1 else timedelta(0)
+    values: dict[str, float | None] = {
+        "feed.silence": _ms(nothing_for),
+        "feed.standstill": _ms(still_for),
+        "feed.standstillAllowed": _ms(_standstill_allowed(health, limits)),
+        "feed.skew": None if health.skew_s is None else abs(health.skew_s) * 1000.0,
+        "feed.good": health.good,
+        "feed.served": health.served,
+        "feed.accepted": health.accepted,
+        "feed.partial": health.partial,
+        "feed.refused": health.refused,
+        "feed.slow": health.slow,
+    }
+    return Snapshot(
+        scope=Scope.FEED,
+        at=now,
+        ids=(tenant,),
+        names=(tenant,),
+        columns={key: _cell(value) for key, value in values.items()},
+    )
+
+
+def _standstill_allowed(health: Health, limits: Limits) -> timedelta | None:
+    """How long figures may stand still; None: as long as they like."""
+    if health.opened or health.activity is Activity.CALLERS:
+        return limits.frozen_after
+    if health.opened is None and health.activity is Activity.AGENTS:
+        return limits.frozen_after * QUIET_FACTOR
+    return None
+
+
+def _ms(span: timedelta | None) -> float | None:
+    return None if span is None else span.total_seconds() * 1000.0
+
+
+def _cell(value: float | None) -> Column:
+    presence = Presence.PRESENT if value is not None else Presence.NULL
+    return Column(np.array([np.nan if value is None else value]), np.array([presence], dtype=np.uint8))
+
+
+@lru_cache(maxsize=256)
+def feed_rules(limits: Limits, channel: str) -> RuleSet:
+    """The built-in rules, told in `channel`."""
+    stale = write_duration(limits.patience)
+    frozen = write_duration(limits.frozen_after)
+
+    def rule(
+        id_: str,
+        title: str,
+        level: Level,
+        when: Condition,
+        text: str,
+        clear: Condition,
+        clear_text: str,
+        *,
+        hold: timedelta = timedelta(0),
+        guard: Condition | None = None,
+        keep: timedelta = timedelta(0),
+    ) -> Rule:
+        return Rule(
+            id=id_,
+            title=title,
+            scope=Scope.FEED,
+            levels=(LevelRule(level, when, text, hold),),
+            guard=guard,
+            guard_text="the credentials are not refused" if guard is not None else "",
+            clear=clear,
+            clear_text=clear_text,
+            keep_firing_for=keep,
+            channels={level: channel},
+            template="feed",
+        )
+
+    accepted = _count("feed.refused", Op.EQ, 0)
+    return RuleSet(
+        (
+            rule(
+                STALE,
+                "Blind: no values from 8x8",
+                Level.CRITICAL,
+                _time("feed.silence", Op.GT, limits.patience),
+                f"nothing came from 8x8 for {stale}",
+                _count("feed.served", Op.GE, GOOD_AGAIN),
+                f"{GOOD_AGAIN} polls in a row brought values",
+                guard=accepted,
+            ),
+            rule(
+                REFUSED,
+                "8x8 refuses the credentials",
+                Level.CRITICAL,
+                _count("feed.refused", Op.GE, 1),
+                "8x8 refuses the API key, its secret or what they may read",
+                _count("feed.accepted", Op.GE, GOOD_AGAIN),
+                f"{GOOD_AGAIN} polls in a row were accepted",
+            ),
+            rule(
+                PARTIAL,
+                "Polls bring only a part",
+                Level.WARNING,
+                _count("feed.partial", Op.GE, PARTIAL_POLLS),
+                f"{PARTIAL_POLLS} polls in a row were partial",
+                _count("feed.good", Op.GE, GOOD_AGAIN),
+                f"{GOOD_AGAIN} polls in a row were whole",
+                guard=accepted,
+            ),
+            rule(
+                FROZEN,
+                "The figures of 8x8 stand still",
+                Level.CRITICAL,
+                Compare(Op.GT, _key("feed.standstill"), _key("feed.standstillAllowed")),
+                f"no figure moved for {frozen}, with callers or in opening hours",
+                _time("feed.standstill", Op.EQ, timedelta(0)),
+                "a figure moved",
+                keep=SETTLE,
+            ),
+            rule(
+                SLOW,
+                "Polls are slow",
+                Level.WARNING,
+                _count("feed.slow", Op.GE, SLOW_POLLS),
+                f"{SLOW_POLLS} polls in a row took longer than {write_duration(limits.slow_after)}",
+                _count("feed.slow", Op.EQ, 0),
+                "a poll took less",
+                keep=SETTLE,
+            ),
+            rule(
+                CLOCK,
+                "The clocks of 8x8 and of this machine differ",
+                Level.WARNING,
+                _time("feed.skew", Op.GT, SKEW),
+                f"more than {write_duration(SKEW)} apart",
+                _time("feed.skew", Op.LT, SKEW_FINE),
+                f"less than {write_duration(SKEW_FINE)} apart",
+                hold=limits.patience,
+                keep=SETTLE,
+            ),
+        )
+    )
+
+
+def _key(name: str) -> Key:
+    return Key(name, ValueType.DURATION)
+
+
+def _time(name: str, op: Op, span: timedelta) -> Compare:
+    return Compare(op, _key(name), Literal(span.total_seconds() * 1000.0, ValueType.DURATION))
+
+
+def _count(name: str, op: Op, number: int) -> Compare:
+    return Compare(op, Key(name, ValueType.COUNT), Literal(float(number), ValueType.COUNT))
+
+
+def is_feed(alert: Alert) -> bool:
+    """Whether an alert is about the polls themselves."""
+    return alert.key.scope is Scope.FEED

@@ -1,0 +1,1 @@
+"""PURE (but for on_disk): how rules and rule tests are written."""

@@ -1,0 +1,293 @@
+"""YAML text to nodes that know where they stand. The one file that knows ruamel.yaml; its errors end here as faults.
+
+YAML 1.2: `yes` and `on` are texts. Anchors, aliases and merge keys (`<<`) work; tags and a second document do not.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
+from ruamel.yaml.reader import ReaderError
+
+from alertbot.rulefiles.faults import Fault, Place, make_fault, short
+
+_TAG = "tag:yaml.org,2002:"
+_KINDS = {"str": "text", "int": "number", "float": "number", "bool": "bool", "null": "null", "timestamp": "text"}
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """One value. `text` is what it says, quotes and line breaks resolved; `kind` what YAML takes it for.
+
+    `kind` is `text`, `number`, `bool` or `null`; a quoted one is always text.
+    """
+
+    text: str
+    kind: str
+    place: Place
+    quoted: bool = False
+    places: tuple[Place, ...] = ()  # of each character of `text`, where that is not simply one after the other
+
+    def place_of(self, offset: int) -> Place:
+        """Where a character of `text` stands in the file; `place` where that cannot be told."""
+        if not self.places:
+            return Place(self.place.line, self.place.column + offset)
+        return self.places[min(offset, len(self.places) - 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    """A list."""
+
+    items: tuple[Node, ...]
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """Keys with their values, in file order. What `<<` brought in comes last, and only where the key is new."""
+
+    entries: tuple[tuple[Scalar, Node], ...]
+    place: Place
+
+    def get(self, name: str) -> Node | None:
+        """The value of that key, or None."""
+        return next((value for key, value in self.entries if key.text == name), None)
+
+    def key(self, name: str) -> Scalar | None:
+        """The key itself, for its place."""
+        return next((key for key, _ in self.entries if key.text == name), None)
+
+
+Node = Scalar | Sequence | Mapping
+
+
+def read(file: str, data: bytes | str) -> tuple[Node | None, list[Fault]]:
+    """The document of a file, and what is wrong with it as YAML. None: there is nothing to look at further."""
+    text, fault = _decoded(file, data)
+    if fault is not None:
+        return None, [fault]
+    lines = _LINE_BREAK.split(text)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a second anchor of a name is allowed: the later one counts
+            node = YAML(typ="safe", pure=True).compose(text)
+        if node is None:
+            return None, [Fault(file, 1, 1, "nothing in this file", hint="write rules: and a list below it")]
+        reader = _Reader(file, lines)
+        return reader.node(node), reader.faults
+    except RecursionError:
+        return None, [Fault(file, 1, 1, "too many lists and mappings inside one another")]
+    except ReaderError as error:
+        return None, [_bad_character(file, text, error)]
+    except MarkedYAMLError as error:
+        return None, [_bad_yaml(file, lines, error)]
+    except (YAMLError, ValueError) as error:
+        # Numbers that Python cannot make and the like; ruamel lets some of them through as they are.
+        return None, [Fault(file, 1, 1, f"not valid YAML: {_first_line(error)}")]
+
+
+_LINE_BREAK = re.compile(r"\r\n|[\r\n\x85\u2028\u2029]")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or ["no reason given"])[0]
+
+
+def _decoded(file: str, data: bytes | str) -> tuple[str, Fault | None]:
+    if isinstance(data, str):
+        return data.removeprefix("\ufeff"), None
+    try:
+        return data.decode("utf-8-sig"), None
+    except UnicodeDecodeError as error:
+        start = max(data.rfind(b"\n", 0, error.start), data.rfind(b"\r", 0, error.start)) + 1
+        line = len(_LINE_BREAK.split(data[: error.start].decode("utf-8", "replace")))
+        column = len(data[start : error.start].decode("utf-8", "replace")) + 1
+        message = f"byte 0x{data[error.start]:02x} is not UTF-8"
+        return "", Fault(file, line, column, message, hint="save the file as UTF-8")
+
+
+def _bad_character(file: str, text: str, error: ReaderError) -> Fault:
+    position = error.position if isinstance(error.position, int) else 0
+    before = _LINE_BREAK.split(text[:position])
+    code = ord(text[position]) if position < len(text) else 0
+    message = f"the character U+{code:04X} cannot be seen and does not belong here"
+    return Fault(file, len(before), len(before[-1]) + 1, message, hint="take it out")
+
+
+# What ruamel says, and what it means to somebody who writes rules.
+_SAYINGS = (
+    (r"mapping values are not allowed here", "a : where none can stand", "put the text in quotes, or mend the indent"),
+    (r"sequence entries are not allowed here", "a - where no list can begin", "put the list on a line of its own"),
+    (
+        r"found undefined alias '(.*)'",
+        "*{0} is an alias for nothing",
+        "write &{0} before it, or quote the text",
+    ),
+    (r"found another document", "a second document", "a file holds one: take the --- away"),
+    (r"unexpected end of stream", "a quote that is not closed", "write the closing quote"),
+    (r"found unknown escape character '(.*)'", "\\{0} is no escape", "write \\\\{0}, or use single quotes"),
+    (r"found character '(.*)' that cannot start", "a text cannot begin with {0}", "put it in quotes"),
+    (r"expected ',' or '\]'", "a list that is not closed", "write the closing ], or a comma"),
+    (r"expected ',' or '\}'", "a mapping that is not closed", "write the closing }}, or a comma"),
+    (r"expected the node content, but found '<stream end>'", "the file ends in the middle", "close what is open"),
+    (r"expected <block end>", "this line does not fit the lines above it", "indent it as its neighbours are"),
+    (r"could not find expected ':'", "a key without its :", "write a : behind it"),
+)
+
+
+def _bad_yaml(file: str, lines: list[str], error: MarkedYAMLError) -> Fault:
+    mark = error.problem_mark or error.context_mark
+    line, column = (mark.line, mark.column) if mark else (0, 0)
+    here = lines[line] if line < len(lines) else ""
+    if here[column : column + 1] == "\t" or "\t" in here[: len(here) - len(here.lstrip())]:
+        place = here.index("\t") if here[column : column + 1] != "\t" else column
+        return Fault(file, line + 1, place + 1, "a tab", hint="YAML is indented with blanks: write blanks")
+    problem = (error.problem or error.context or "it cannot be read").strip()
+    opened = error.context_mark
+    if opened and "end of stream" in problem:  # the place that matters is where it began
+        line, column = opened.line, opened.column
+    for pattern, message, hint in _SAYINGS:
+        found = re.search(pattern, problem)
+        if found:
+            said = found.groups()
+            return make_fault(file, Place(line + 1, column + 1), message.format(*said), hint.format(*said))
+    return make_fault(file, Place(line + 1, column + 1), f"not valid YAML: {problem}")
+
+
+class _Reader:
+    """ruamel's nodes to ours."""
+
+    def __init__(self, file: str, lines: list[str]) -> None:
+        self.file = file
+        self.lines = lines
+        self.faults: list[Fault] = []
+        self.done: dict[int, Node] = {}  # an alias is its anchor's node again: read once, however often it is used
+        self.open: set[int] = set()
+
+    def node(self, node: Any) -> Node:
+        if id(node) in self.done:
+            return self.done[id(node)]
+        place = _place(node)
+        if id(node) in self.open:
+            self.fault(place, "an anchor that holds itself")
+            return Scalar("", "null", place)
+        self.open.add(id(node))
+        self.check_tag(node, place)
+        made: Node
+        if isinstance(node, MappingNode):
+            made = Mapping(tuple(self.entries(node)), place)
+        elif isinstance(node, SequenceNode):
+            made = Sequence(tuple(self.node(item) for item in node.value), place)
+        else:
+            made = self.scalar(node, place)
+        self.open.discard(id(node))
+        self.done[id(node)] = made
+        return made
+
+    def entries(self, node: MappingNode) -> Iterator[tuple[Scalar, Node]]:
+        seen: dict[str, Place] = {}
+        merged: list[Any] = []
+        for key, value in node.value:
+            place = _place(key)
+            if not isinstance(key, ScalarNode):
+                self.fault(place, "a list or mapping as a key", "a key is one word")
+                continue
+            if str(key.tag) == f"{_TAG}merge":
+                merged.append(value)
+                continue
+            made = self.node(key)
+            assert isinstance(made, Scalar)
+            if made.text in seen:
+                first = seen[made.text]
+                self.fault(
+                    place, f'the key "{short(made.text)}" stands here twice', f"first in line {first.line}", made.text
+                )
+                continue
+            seen[made.text] = place
+            yield made, self.node(value)
+        for value in merged:
+            for key, inner in self.merged(self.node(value), _place(value)):
+                if key.text not in seen:
+                    seen[key.text] = key.place
+                    yield key, inner
+
+    def merged(self, node: Node, place: Place) -> Iterator[tuple[Scalar, Node]]:
+        for each in node.items if isinstance(node, Sequence) else (node,):
+            if isinstance(each, Mapping):
+                yield from each.entries
+            else:
+                self.fault(place, "<< takes a mapping", "write <<: *name of an anchored mapping")
+
+    def scalar(self, node: ScalarNode, place: Place) -> Scalar:
+        style = node.style or ""
+        kind = "text" if style else _KINDS.get(str(node.tag).removeprefix(_TAG), "text")
+        return Scalar(node.value, kind, place, bool(style), self.places(node, style))
+
+    def places(self, node: ScalarNode, style: str) -> tuple[Place, ...]:
+        """Where each character of a scalar stands, and one more for its end; () for a plain one on one line."""
+        start, end = node.start_mark, node.end_mark
+        line = self.lines[start.line] if start.line < len(self.lines) else ""
+        if start.line == end.line and style in ("'", '"'):
+            raw = line[start.column + 1 : end.column - 1]
+            pattern = r"''|." if style == "'" else r"\\(?:x..|u.{4}|U.{8}|.)|."
+            offsets = [match.start() for match in re.finditer(pattern, raw)] + [len(raw)]
+            if len(offsets) == len(node.value) + 1:
+                return tuple(Place(start.line + 1, start.column + 2 + offset) for offset in offsets)
+            return (_place(node),)
+        if start.line == end.line:
+            # An anchor or tag stands before the text but belongs to the node.
+            shift = max(0, end.column - start.column - len(node.value))
+            return tuple(Place(start.line + 1, start.column + 1 + shift + at) for at in range(len(node.value) + 1))
+        return self.folded(node, style)
+
+    def folded(self, node: ScalarNode, style: str) -> tuple[Place, ...]:
+        """Over several lines only blanks change: what can be seen stands in the file in the same order.
+
+        Where that does not hold (escapes), all of it is where the scalar begins.
+        """
+        seen = self.visible(node, style)
+        places, at = [], _place(node)
+        for character in node.value:
+            if not character.isspace():
+                found, at = next(seen, ("", at))
+                if found != character:
+                    return (_place(node),)
+            places.append(at)
+            at = Place(at.line, at.column + 1)
+        return (*places, at)
+
+    def visible(self, node: ScalarNode, style: str) -> Iterator[tuple[str, Place]]:
+        """The characters of a scalar's lines that are no blanks, without quotes and the head of a block."""
+        start, end = node.start_mark, node.end_mark
+        first = start.line + 1 if style in ("|", ">") else start.line
+        quote = style in ("'", '"')
+        for number in range(first, min(end.line + 1, len(self.lines))):
+            begin = start.column + quote if number == start.line else 0
+            stop = end.column - quote if number == end.line else len(self.lines[number])
+            for column in range(begin, min(stop, len(self.lines[number]))):
+                character = self.lines[number][column]
+                if not character.isspace():
+                    yield character, Place(number + 1, column + 1)
+
+    def check_tag(self, node: Any, place: Place) -> None:
+        tag = str(node.tag or "")
+        if tag.startswith(_TAG) and (tag.removeprefix(_TAG) in _KINDS or tag in (f"{_TAG}map", f"{_TAG}seq")):
+            return
+        if tag == f"{_TAG}merge":
+            return
+        self.fault(place, f"the tag {tag.replace(_TAG, '!!')} is not known here", "take it away")
+
+    def fault(self, place: Place, message: str, hint: str = "", excerpt: str = "") -> None:
+        self.faults.append(make_fault(self.file, place, message, hint, excerpt))
+
+
+def _place(node: Any) -> Place:
+    return Place(node.start_mark.line + 1, node.start_mark.column + 1)

@@ -1,0 +1,54 @@
+"""What is wrong in a file that people wrote, with its place."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Fault:
+    """One thing that is wrong in a file that people wrote. Lines and columns count from 1; 0 is "the whole file"."""
+
+    file: str
+    line: int
+    column: int
+    message: str
+    rule: str = ""
+    hint: str = ""
+    excerpt: str = ""  # the offending text, for underlining
+
+    def __str__(self) -> str:
+        rule = f"rule {self.rule}: " if self.rule else ""
+        hint = f" ({self.hint})" if self.hint else ""
+        where = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        return f"{where}: {rule}{self.message}{hint}"
+
+
+LONGEST_EXCERPT = 80
+
+_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def one_line(text: str) -> str:
+    """What a file says, fit for a line of a report: nothing in it breaks the line or moves the cursor."""
+    return _UNSEEN.sub(" ", text)
+
+
+def short(text: str) -> str:
+    """At most LONGEST_EXCERPT characters of it."""
+    return text if len(text) <= LONGEST_EXCERPT else text[: LONGEST_EXCERPT - 1] + "…"
+
+
+def make_fault(file: str, place: Place, message: str, hint: str = "", excerpt: str = "", rule: str = "") -> Fault:
+    """A fault whose parts are one line each, whatever they quote."""
+    parts = one_line(message), one_line(rule), one_line(hint), short(one_line(excerpt))
+    return Fault(file, place.line, place.column, *parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A line and a column, both from 1."""
+
+    line: int
+    column: int

@@ -1,0 +1,161 @@
+"""What all tables of keys are read with: the report of faults, a row of a table, and readers of single values.
+
+A reader gives None for what it refused, after it has put a fault into the report.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import difflib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from alertbot.rulefiles.document import Mapping, Node, Scalar, Sequence
+from alertbot.rulefiles.faults import Fault, Place, make_fault, short
+from alertbot.rules.catalogue import ValueType
+from alertbot.rules.hours import Calendar
+from alertbot.rules.units import WRITE_A_DURATION, parse_duration, parse_number
+
+ID = r"[a-z0-9]+(?:-[a-z0-9]+)*"
+DURATION = r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|[dhms]))+"
+
+Known = collections.abc.Mapping[str, Calendar | None]
+
+
+@dataclass
+class Report:
+    """The faults of one file, and the rule that is being read."""
+
+    file: str
+    rule: str = ""
+    faults: list[Fault] = field(default_factory=list)
+    calendars: Known = field(default_factory=dict)  # by name; None for one that has faults of its own
+
+    def add(self, place: Place, message: str, hint: str = "", excerpt: str = "") -> None:
+        self.faults.append(make_fault(self.file, place, message, hint, excerpt, self.rule))
+
+
+Reader = Callable[[Scalar, Node, Report], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One key: its name, its reader, its JSON Schema, and what it means in one sentence."""
+
+    name: str
+    read: Reader
+    schema: dict[str, Any]
+    help: str
+    default: bool = False  # may stand under `defaults`
+    per_level: bool = False  # may be a mapping from level to value
+
+
+def read_fields(
+    node: Mapping, fields: Iterable[Field], report: Report, what: str, schema: str = "rules"
+) -> dict[str, Any]:
+    """The values of a mapping by key, without those that were refused; what the table does not have is a fault.
+
+    `schema` is what `alertbot schema` calls the kind of file, for tables that are too long for a hint.
+    """
+    by_name = {each.name: each for each in fields}
+    values: dict[str, Any] = {}
+    for key, value in node.entries:
+        known = by_name.get(key.text)
+        if known is None:
+            report.add(key.place, f'unknown key "{short(key.text)}"', _near(key.text, by_name, what, schema), key.text)
+            continue
+        read = known.read(key, value, report)
+        if read is not None:
+            values[key.text] = read
+    return values
+
+
+# What other tools and plain habit call our keys.
+_ALSO_CALLED = {
+    "alert": "id",
+    "name": "title",
+    "severity": "level",
+    "expr": "when",
+    "condition": "when",
+    "threshold": "when",
+    "hold": "for",
+    "filter": "match",
+}
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`did you mean "channel"?`, or "" where nothing is near."""
+    known = list(known)
+    others = {other: ours for other, ours in _ALSO_CALLED.items() if ours in known}
+    near = difflib.get_close_matches(word.casefold().replace("-", "_"), [*known, *others], n=1, cutoff=0.7)
+    return f'did you mean "{others.get(near[0], near[0])}"?' if near else ""
+
+
+def _near(word: str, known: Iterable[str], what: str, schema: str) -> str:
+    words = list(known)
+    listed = f"{what} has {', '.join(words)}" if len(words) <= 6 else f"alertbot schema {schema} lists the keys"
+    return did_you_mean(word, words) or listed
+
+
+def called(node: Node) -> str:
+    """What a node is, for "…, not a list"."""
+    match node:
+        case Sequence():
+            return "a list"
+        case Mapping():
+            return "a mapping"
+        case Scalar(kind="null"):
+            return "empty"
+        case Scalar(kind="number" | "bool", text=text):
+            return text
+        case Scalar(text=text):
+            return f'"{short(text)}"'
+
+
+def place_of(key: Scalar, node: Node) -> Place:
+    """Where to point: an empty value stands nowhere, so its key is meant."""
+    return key.place if isinstance(node, Scalar) and node.kind == "null" else node.place
+
+
+def refuse(key: Scalar, node: Node, report: Report, wanted: str, hint: str = "") -> None:
+    """Say that a key has a value of the wrong kind."""
+    what = called(node)
+    message = (
+        f"{key.text} is empty: it must be {wanted}" if what == "empty" else f"{key.text} must be {wanted}, not {what}"
+    )
+    report.add(place_of(key, node), message, hint, node.text if isinstance(node, Scalar) else "")
+
+
+def read_text(key: Scalar, node: Node, report: Report) -> str | None:
+    if isinstance(node, Scalar) and node.kind != "null" and node.text.strip():
+        return node.text.strip()
+    refuse(key, node, report, "a text")
+    return None
+
+
+def read_bool(key: Scalar, node: Node, report: Report) -> bool | None:
+    if isinstance(node, Scalar) and node.kind == "bool":
+        return node.text.casefold() == "true"
+    refuse(key, node, report, "true or false")
+    return None
+
+
+def read_duration(key: Scalar, node: Node, report: Report) -> timedelta | None:
+    if not isinstance(node, Scalar) or node.kind in ("null", "bool"):
+        refuse(key, node, report, "a duration", WRITE_A_DURATION)
+        return None
+    text = node.text.strip()
+    if text.startswith("-"):
+        report.add(node.place, f"{key.text} cannot be negative", "write 0s for none", text)
+        return None
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        plain = parse_number(text)
+        message, _, hint = str(error).partition(": ")
+        if plain is not None and plain[1] is ValueType.NUMBER:
+            message, hint = f"{key.text} is {text} without a unit", f"a duration: write {text}s"
+        report.add(node.place, message, hint, text)
+        return None

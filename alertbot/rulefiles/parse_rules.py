@@ -1,0 +1,365 @@
+"""YAML files to rules, or every fault of every file at once.
+
+`document.py` reads the YAML, `fields.py` has the keys, `expression.py` the conditions; here they are put together.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import difflib
+import hashlib
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from alertbot.errors import BadExpression, FaultsFound
+from alertbot.rulefiles import document
+from alertbot.rulefiles.calendar_keys import read_calendars
+from alertbot.rulefiles.document import Mapping, Node, Scalar, Sequence
+from alertbot.rulefiles.faults import Fault, Place
+from alertbot.rulefiles.fields import Report, called, did_you_mean, place_of, read_fields, refuse
+from alertbot.rulefiles.rule_keys import DEFAULT_KEYS, FILE_KEYS, LEVELS, RULE_KEYS, read_literal
+from alertbot.rules.catalogue import Scope
+from alertbot.rules.expression import parse
+from alertbot.rules.hours import Calendar
+from alertbot.rules.match import Match
+from alertbot.rules.rule import Level, LevelRule, NoData, Origin, Rule, RuleSet
+from alertbot.rules.suppression import KINSHIPS, circles, may_suppress
+from alertbot.rules.tree import Condition, Literal, show
+from alertbot.rules.value_types import named
+
+Files = collections.abc.Mapping[str, bytes | str]
+
+
+Calendars = collections.abc.Mapping[str, Calendar]
+
+
+def parse_files(files: Files, calendars: Calendars | None = None) -> RuleSet:
+    """The rules of all files, in the order of their names.
+
+    `calendars` are those of alertbot.yaml. They and the `hours` of each file are known in all files. Raises FaultsFound
+    with every fault of every file: one that cannot be read hides nothing of the others. `version` of the answer is a
+    digest of names and contents.
+    """
+    found = read_files(files, calendars)
+    if found.faults:
+        raise FaultsFound(found.faults)
+    return found.rules
+
+
+@dataclass(frozen=True)
+class Found:
+    """What files hold: the rules without faults, the ids of those with some, and all faults."""
+
+    rules: RuleSet
+    broken: frozenset[str]
+    faults: tuple[Fault, ...]
+
+
+def read_files(files: Files, calendars: Calendars | None = None) -> Found:
+    """As `parse_files`, for those who want to look at what is good even where something is wrong."""
+    faults: list[Fault] = []
+    rules: list[Rule] = []
+    taken: dict[str, Origin] = {}
+    nodes: dict[str, Node] = {}
+    drafts: list[tuple[str, _Draft]] = []
+    for file in sorted(files):
+        node, found = document.read(file, files[file])
+        faults += found
+        if node is not None:
+            nodes[file] = node
+    known: dict[str, Calendar | None] = dict(calendars or {})
+    for file, node in nodes.items():  # all hours before any rule, which may name those of a later file
+        report = Report(file)
+        _read_hours(node, known, report)
+        faults += report.faults
+    for file, node in nodes.items():
+        report = Report(file, calendars=known)
+        for draft in _read_file(node, report):
+            first = taken.setdefault(draft.id, Origin(file, draft.place.line)) if draft.id else None
+            if first is not None and first != Origin(file, draft.place.line):
+                report.rule = draft.id
+                where = f"line {first.line}" if first.file == file else f"{first.file}:{first.line}"
+                report.add(draft.place, f"the id {draft.id} is taken", f"the other one is in {where}", draft.id)
+            if draft.rule is not None:
+                rules.append(draft.rule)
+            drafts.append((file, draft))
+        faults += report.faults
+    faults += _check_suppression(drafts)
+    good = {name: calendar for name, calendar in known.items() if calendar is not None}
+    return Found(
+        rules=RuleSet(tuple(rules), _digest(files), good),
+        broken=frozenset(draft.id for _, draft in drafts if draft.rule is None and draft.id),
+        faults=tuple(sorted(_without_repeats(faults))),
+    )
+
+
+def _read_hours(node: Node, known: dict[str, Calendar | None], report: Report) -> None:
+    """Add the calendars of one file to those that are known."""
+    key = node.key("hours") if isinstance(node, Mapping) else None
+    if key is None or not isinstance(node, Mapping):
+        return
+    hours = node.get("hours")
+    assert hours is not None
+    for name, calendar in read_calendars(key, hours, report).items():
+        other = known.setdefault(name, calendar)
+        if other is not calendar:
+            assert isinstance(hours, Mapping)
+            place = hours.key(name) or key
+            hint = f"the other one is in {other.where}" if other is not None else "names are unique over all files"
+            report.add(place.place, f"the calendar {name} is written twice", hint, name)
+
+
+def _check_suppression(drafts: collections.abc.Sequence[tuple[str, _Draft]]) -> list[Fault]:
+    """What `suppressed_by` names must be a rule, of a scope that can stand for the rule's own, and not itself."""
+    by_id = {draft.id: draft for _, draft in drafts if draft.id}
+    ways = circles({each.id: [by.text for by in each.suppressed_by] for each in by_id.values()})
+    faults = []
+    for file, draft in drafts:
+        report = Report(file, draft.id)
+        for by in draft.suppressed_by:
+            other = by_id.get(by.text)
+            if other is None:
+                near = difflib.get_close_matches(by.text, by_id, n=1, cutoff=0.6)
+                hint = f'did you mean "{near[0]}"?' if near else "no file that was read has it"
+                report.add(by.place, f'there is no rule "{by.text}"', hint, by.text)
+            elif draft.scope and other.scope and (draft.scope, other.scope) not in KINSHIPS:
+                message = f"{by.text} looks at {other.scope}, which does not belong to one {draft.scope}"
+                report.add(by.place, message, f"a rule of scope {may_suppress(draft.scope)} can", by.text)
+            elif (way := ways.get(draft.id)) is not None and by_id[draft.id] is draft and by.text == way[1]:
+                message = "it suppresses itself" if len(way) == 2 else f"it suppresses itself: {' by '.join(way)}"
+                report.add(by.place, message, "take one of them out", by.text)
+        faults += report.faults
+    return faults
+
+
+def _without_repeats(faults: list[Fault]) -> list[Fault]:
+    return list(dict.fromkeys(faults))  # what an alias repeats is one fault
+
+
+def _digest(files: Files) -> str:
+    digest = hashlib.sha256()
+    for file in sorted(files):
+        data = files[file]
+        content = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
+        for part in (file.encode("utf-8", "surrogateescape"), content):
+            digest.update(len(part).to_bytes(8, "big") + part)
+    return digest.hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """A rule as far as it could be read. `place` is where its id stands; `rule` is None where it has faults."""
+
+    id: str
+    place: Place
+    rule: Rule | None
+    scope: Scope | None = None
+    suppressed_by: tuple[Scalar, ...] = ()
+
+
+def _read_file(node: Node, report: Report) -> list[_Draft]:
+    if not isinstance(node, Mapping):
+        hint = (
+            "write rules: above it, and indent it" if isinstance(node, Sequence) else "write rules: and a list below it"
+        )
+        report.add(node.place, f"a rule file is a mapping, not {called(node)}", hint)
+        return []
+    values = read_fields(node, FILE_KEYS, report, "a rule file")
+    defaults: dict[str, Any] = {}
+    if "defaults" in values:
+        key = node.key("defaults")
+        assert key is not None
+        if isinstance(values["defaults"], Mapping):
+            defaults = read_fields(values["defaults"], DEFAULT_KEYS, report, "defaults")
+        else:
+            refuse(key, values["defaults"], report, "a mapping")
+    key = node.key("rules")
+    if key is None:
+        if node.key("hours") is None:  # a file may hold nothing but calendars, for the others
+            report.add(node.place, "no rules in this file", "write rules: and a list below it")
+        return []
+    rules = values["rules"]
+    if not isinstance(rules, Sequence):
+        refuse(key, rules, report, "a list of rules", "each begins with - id:, and [] is none")
+        return []
+    drafts = []
+    for item in rules.items:
+        report.rule = ""
+        if isinstance(item, Mapping):
+            drafts.append(_RuleReader(item, defaults, report).read())
+        else:
+            report.add(place_of(key, item), f"a rule is a mapping, not {called(item)}", "it begins with - id:")
+    report.rule = ""
+    return drafts
+
+
+class _RuleReader:
+    """One rule of a file: its keys by the table, then what only all of them together can tell."""
+
+    def __init__(self, node: Mapping, defaults: dict[str, Any], report: Report) -> None:
+        self.node = node
+        self.report = report
+        self.faults_before = len(report.faults)
+        named = node.get("id")
+        report.rule = named.text if isinstance(named, Scalar) and re.fullmatch(r"[\w-]+", named.text) else ""
+        self.values = read_fields(node, RULE_KEYS, report, "a rule")
+        if "during" in self.values or "outside" in self.values:  # hours of its own take the place of the file's
+            defaults = {name: value for name, value in defaults.items() if name not in ("during", "outside")}
+        self.settings = {**defaults, **self.values}
+        self.settings["labels"] = {**defaults.get("labels", {}), **self.values.get("labels", {})}
+        self.params: dict[str, Literal] = self.values.get("params", {})
+
+    def read(self) -> _Draft:
+        rule_id = self.required("id", "such as - id: longest-wait")
+        scope = self.required("scope", "queue, group, agent, …")
+        blocks = self.blocks()
+        levels = tuple(
+            LevelRule(level, when, _text_of(block["when"]), block.get("for", timedelta(0)))
+            for level, block in blocks
+            if (when := self.condition(block["when"], scope)) is not None
+        )
+        guard, clear = (self.condition(self.values.get(name), scope) for name in ("guard", "clear"))
+        self.check_params()
+        self.check_overrides()
+        self.check_levels_of_settings({level for level, _ in blocks})
+        id_node = self.node.get("id")
+        place = self.node.place if id_node is None else id_node.place
+        if len(self.report.faults) > self.faults_before:
+            return _Draft(rule_id or "", place, None, scope, self.values.get("suppressed_by", ()))
+        assert isinstance(scope, Scope)
+        settings = self.settings
+        rule = Rule(
+            id=rule_id,
+            title=settings.get("title") or rule_id.replace("-", " ").capitalize(),
+            scope=scope,
+            levels=levels,
+            match=settings.get("match", Match()),
+            guard=guard,
+            guard_text=_text_of(settings.get("guard")),
+            params=self.params,
+            overrides=settings.get("overrides", ()),
+            clear=clear,
+            clear_text=_text_of(settings.get("clear")),
+            keep_firing_for=settings.get("keep_firing_for", timedelta(0)),
+            no_data=settings.get("no_data", NoData.KEEP),
+            channels=settings.get("channel", {}),
+            mention=settings.get("mention", {}),
+            template=settings.get("template", "alert"),
+            runbook=settings.get("runbook", ""),
+            labels=settings["labels"],
+            during=settings.get("during"),
+            outside=settings.get("outside"),
+            suppressed_by=tuple(each.text for each in settings.get("suppressed_by", ())),
+            shadow=settings.get("shadow", False),
+            origin=Origin(self.report.file, self.node.place.line),
+        )
+        return _Draft(rule_id, place, rule, scope, self.values.get("suppressed_by", ()))
+
+    def required(self, name: str, hint: str) -> Any:
+        if self.node.key(name) is None:
+            self.report.add(self.node.place, f"a rule without {name}", hint)
+        return self.values.get(name)
+
+    def blocks(self) -> list[tuple[Level, dict[str, Any]]]:
+        """The levels as they were written, the lowest first: blocks, or the short form."""
+        written = {name: key for name in LEVELS if (key := self.node.key(name)) is not None}
+        short = {name: key for name in ("when", "level", "for") if (key := self.node.key(name)) is not None}
+        if written and short:
+            first, name = next(iter(written)), next(iter(short))
+            self.report.add(short[name].place, *_both_forms(name, first), name)
+        elif "when" in short:
+            if "when" not in self.values:
+                return []
+            block: dict[str, Any] = {name: self.values[name] for name in ("when", "for") if name in self.values}
+            return [(self.values.get("level", Level.WARNING), block)]
+        elif short:
+            name = next(iter(short))
+            self.report.add(short[name].place, f"{name} without when", "write when: and a condition", name)
+        elif not written:
+            self.report.add(self.node.place, "a rule without when", "write when:, or warning: with when: below it")
+        return [(LEVELS[name], self.values[name]) for name in LEVELS if name in self.values]
+
+    def condition(self, scalar: Scalar | None, scope: Any) -> Condition | None:
+        """A condition, read; None where there is none or where it is wrong. Without a scope nothing can be said."""
+        if scalar is None or scope is None:
+            return None
+        text = _text_of(scalar)
+        shift = len(scalar.text) - len(scalar.text.lstrip())
+        try:
+            return parse(text, scope, self.params, self.values.get("known", True))
+        except BadExpression as error:
+            for each in error.mistakes:
+                if each.message.startswith("$") and not self.readable_params():
+                    continue  # the parameter itself was refused, and that has been said
+                place = scalar.place_of(each.start + shift)
+                self.report.add(place, each.message, each.hint, text[each.start : each.end])
+            return None
+
+    def readable_params(self) -> bool:
+        node = self.node.get("params")
+        return not isinstance(node, Mapping) or len(node.entries) == len(self.params)
+
+    def check_params(self) -> None:
+        node = self.node.get("params")
+        if not isinstance(node, Mapping):
+            return
+        used = set(re.findall(r"\$(\w+)", " ".join(self.written_conditions())))
+        for key, _ in node.entries:
+            if key.text not in used:
+                hint = f"write ${key.text} in a condition, or take it out"
+                self.report.add(key.place, f"nothing uses the parameter {key.text}", hint, key.text)
+
+    def check_overrides(self) -> None:
+        """An override gives other values to params that the rule has, of the same type."""
+        node = self.node.get("overrides")
+        if not isinstance(node, Sequence) or not self.readable_params():
+            return
+        for item in node.items:
+            params = item.get("params") if isinstance(item, Mapping) else None
+            if not isinstance(params, Mapping):
+                continue
+            for key, value in params.entries:
+                own = self.params.get(key.text)
+                if own is None:
+                    hint = did_you_mean(key.text, self.params) or f"add {key.text} to the params of the rule"
+                    self.report.add(
+                        key.place, f"an override of {key.text}, which is not among the params", hint, key.text
+                    )
+                    continue
+                found = read_literal(key, value, Report(self.report.file))  # what is wrong with it has been said
+                if found is not None and found.type is not own.type:
+                    message = f"{key.text} is {named(own.type)} in the params, and {named(found.type)} here"
+                    self.report.add(value.place, message, f"such as {show(own)}", called(value))
+
+    def written_conditions(self) -> list[str]:
+        """The texts of all conditions, the wrong ones too."""
+        holders = [self.node, *(block for name in LEVELS if isinstance(block := self.node.get(name), Mapping))]
+        nodes = [holder.get(name) for holder in holders for name in ("when", "guard", "clear")]
+        return [node.text for node in nodes if isinstance(node, Scalar)]
+
+    def check_levels_of_settings(self, levels: set[Level]) -> None:
+        """A channel or mention for a level that the rule does not have is a slip of the pen."""
+        for each in RULE_KEYS:
+            node = self.node.get(each.name)
+            if not each.per_level or not isinstance(node, Mapping) or not levels:
+                continue
+            for key, _ in node.entries:
+                if key.text in LEVELS and LEVELS[key.text] not in levels:
+                    words = " and ".join(level.word for level in sorted(levels))
+                    message = f"{each.name} for {key.text}, a level this rule does not have"
+                    self.report.add(key.place, message, f"it has {words}", key.text)
+
+
+def _both_forms(name: str, block: str) -> tuple[str, str]:
+    if name == "when":
+        return f"both when and {block}", f"put the condition into {block}, or take {block} away"
+    return f"{name} beside {block}", f"{name} belongs to the short form with when" + (
+        f": put it into {block}" if name == "for" else ""
+    )
+
+
+def _text_of(scalar: Scalar | None) -> str:
+    """A condition as written, on one line: as long as it was, so that offsets hold."""
+    return "" if scalar is None else scalar.text.strip().replace("\n", " ")

@@ -1,0 +1,329 @@
+"""YAML files of rule tests to cases, or every fault of every file at once; places and words as for rule files."""
+
+from __future__ import annotations
+
+import collections.abc
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from alertbot.errors import BadExpression, FaultsFound
+from alertbot.rulefiles import document
+from alertbot.rulefiles.document import Mapping, Node, Scalar, Sequence
+from alertbot.rulefiles.faults import Fault, Place
+from alertbot.rulefiles.fields import Report, called, did_you_mean, read_fields, refuse
+from alertbot.rulefiles.rule_test import Agent, Case, Expectation, ExpectedNotice, Series, Subject
+from alertbot.rulefiles.series import parse_series
+from alertbot.rulefiles.test_keys import (
+    AGENT_KEYS,
+    CASE_KEYS,
+    ENTITY_KEYS,
+    EXPECT_KEYS,
+    FILE_KEYS,
+    NOTICE_KEYS,
+    PARENT_KEYS,
+)
+from alertbot.rules.catalogue import Scope, ValueType, catalogue
+from alertbot.rules.functions import AGENTS_OF
+from alertbot.rules.rule import Rule, RuleSet
+from alertbot.rules.tree import Key
+from alertbot.rules.units import write_duration
+
+START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)  # a Monday
+EVERY = timedelta(seconds=15)
+TOTALS = frozenset({Scope.QUEUE_TOTALS, Scope.AGENT_TOTALS})
+HAVE_PARENTS = frozenset({Scope.QUEUE_AGENT, Scope.GROUP_AGENT, Scope.AGENT})
+
+
+def parse_cases(
+    files: collections.abc.Mapping[str, bytes | str], rules: RuleSet, *, broken: frozenset[str] = frozenset()
+) -> tuple[Case, ...]:
+    """The tests of all files, in the order of their names. Raises FaultsFound with every fault of every file.
+
+    `broken`: ids of rules that are there but have faults; their tests are left out.
+    """
+    faults: list[Fault] = []
+    cases: list[Case] = []
+    for file in sorted(files):
+        node, found = document.read(file, files[file])
+        faults += found
+        if node is None:
+            continue
+        report = Report(file)
+        cases += _read_file(node, rules, broken, report)
+        faults += report.faults
+    if faults:
+        raise FaultsFound(list(dict.fromkeys(faults)))  # what an alias repeats is one fault
+    return tuple(cases)
+
+
+def is_test_file(data: bytes | str) -> bool:
+    """Whether a YAML file holds rule tests rather than rules."""
+    node, _ = document.read("", data)
+    return isinstance(node, Mapping) and node.key("tests") is not None and node.key("rules") is None
+
+
+def _read_file(node: Node, rules: RuleSet, broken: frozenset[str], report: Report) -> list[Case]:
+    if not isinstance(node, Mapping):
+        report.add(node.place, f"a file of rule tests is a mapping, not {called(node)}", "write tests: above it")
+        return []
+    values = read_fields(node, FILE_KEYS, report, "a file of rule tests")
+    if node.key("tests") is None:
+        report.add(node.place, "no tests in this file", "write tests: and a list below it")
+    drafts = [_CaseReader(item, rules, broken, report).read() for item in values.get("tests", ())]
+    return [case for case in drafts if case is not None]
+
+
+def listed(words: collections.abc.Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
+
+
+class _CaseReader:
+    """One test of a file."""
+
+    def __init__(self, node: Mapping, rules: RuleSet, broken: frozenset[str], report: Report) -> None:
+        self.node, self.rules, self.broken, self.report = node, rules, broken, report
+        self.faults_before = len(report.faults)
+        report.rule = ""
+        self.values = read_fields(node, CASE_KEYS, report, "a test", "tests")
+        self.rule = self._rule()
+        report.rule = self.rule.id if self.rule is not None else ""
+        self.lengths: list[tuple[int, Place, str]] = []
+
+    def read(self) -> Case | None:
+        name = self._required("name", "say what it shows")
+        if self.rule is None:
+            return None
+        rule = self.rule
+        shared = self._series(self.values.get("series"), rule.scope)
+        subjects = self._subjects(rule, shared)
+        polls = self._polls()
+        every: timedelta = self.values.get("every", EVERY)
+        last = every * (polls - 1)
+        expect = tuple(self._expectations(subjects, last))
+        notices = tuple(self._notices(subjects, last)) if "notices" in self.values else None
+        if not self.values.get("expect") and notices is None and len(self.report.faults) == self.faults_before:
+            self.report.add(self.node.place, "a test that expects nothing", "write expect:, or notices: [] for none")
+        self.report.rule = ""
+        if len(self.report.faults) > self.faults_before:
+            return None
+        given = {each.key for subject in subjects for each in subject.series}
+        return Case(
+            name=name,
+            rule=rule.id,
+            scope=rule.scope,
+            start=self.values.get("start", START),
+            every=every,
+            polls=polls,
+            subjects=subjects,
+            expect=expect,
+            notices=notices,
+            failed=self.values.get("failed", ()),
+            file=self.report.file,
+            line=self.node.place.line,
+            unread=tuple(sorted(rule.keys() - given)),
+        )
+
+    def _required(self, name: str, hint: str) -> Any:
+        if self.node.key(name) is None:
+            self.report.add(self.node.place, f"a test without {name}", hint)
+        return self.values.get(name)
+
+    def _rule(self) -> Rule | None:
+        wanted = self._required("rule", "the id of the rule that it tests")
+        rule = self.rules.by_id(wanted) if wanted is not None else None
+        node = self.node.get("rule")
+        if wanted is not None and rule is None and node is not None and wanted not in self.broken:
+            known = [each.id for each in self.rules.rules]
+            hint = did_you_mean(wanted.replace("_", "-"), known) or f"there are: {', '.join(known[:8]) or 'none'}"
+            self.report.add(node.place, f"there is no rule {wanted}", hint, wanted)
+        return rule
+
+    def _polls(self) -> int:
+        """How many polls there are; all series have to agree."""
+        if not self.lengths:
+            if "series" not in self.values and not self._asked("entity", "entities"):
+                self.report.add(self.node.place, "a test without series", "write series: and samples below it")
+            return 1
+        longest = max(length for length, _, _ in self.lengths)
+        for length, place, key in self.lengths:
+            if length < longest:
+                said = f"{length} sample{'s' if length != 1 else ''}, where others have {longest}"
+                self.report.add(place, f"{key} has {said}", f"_x{longest - length} at its end says that they miss")
+        return longest
+
+    def _asked(self, *names: str) -> bool:
+        return any(self.node.key(name) is not None for name in names)
+
+    # Entities and their series.
+
+    def _subjects(self, rule: Rule, shared: dict[str, Series]) -> tuple[Subject, ...]:
+        both = self.node.key("entity"), self.node.key("entities")
+        if both[0] is not None and both[1] is not None:
+            self.report.add(both[0].place, "entity beside entities", "put all of them into entities", "entity")
+        nodes: list[Mapping | None] = list(self.values.get("entities", ()))
+        if not nodes:
+            nodes = [self.values.get("entity")]
+        elif "agents" in self.values:
+            key = self.node.key("agents")
+            assert key is not None
+            self.report.add(key.place, "agents beside entities", "put them below the entity they belong to", "agents")
+        return tuple(self._subject(node, rule, shared, index) for index, node in enumerate(nodes, start=1))
+
+    def _subject(self, node: Mapping | None, rule: Rule, shared: dict[str, Series], index: int) -> Subject:
+        values = read_fields(node, ENTITY_KEYS, self.report, "an entity") if node is not None else {}
+        parent = read_fields(values["parent"], PARENT_KEYS, self.report, "a parent") if "parent" in values else {}
+        if parent and rule.scope not in HAVE_PARENTS and node is not None:
+            key = node.key("parent")
+            assert key is not None
+            self.report.add(key.place, f"a {rule.scope} has no parent", "take it away", "parent")
+        entity_id = values.get("id", "totals" if rule.scope in TOTALS else str(index))
+        own = self._series(values.get("series"), rule.scope)
+        return Subject(
+            id=entity_id,
+            name=values.get("name", entity_id),
+            parent_id=parent.get("id", parent.get("name", "")),
+            parent_name=parent.get("name", parent.get("id", "")),
+            series=tuple({**shared, **own}.values()),
+            gone=values.get("gone", ()),
+            agents=self._agents([*values.get("agents", ()), *self.values.get("agents", ())], rule),
+        )
+
+    def _agents(self, nodes: Iterable[Mapping], rule: Rule) -> tuple[Agent, ...]:
+        found = []
+        scope = AGENTS_OF.get(rule.scope)
+        for index, node in enumerate(nodes, start=1):
+            if scope is None:
+                self.report.add(
+                    node.place, f"agents, of which {rule.scope} has none", "only a queue or a group has agents"
+                )
+                break
+            values = read_fields(node, AGENT_KEYS, self.report, "an agent")
+            agent_id = values.get("id", f"agent-{index}")
+            series = self._series(values.get("series"), scope)
+            found.append(Agent(agent_id, values.get("name", agent_id), tuple(series.values())))
+        return tuple(found)
+
+    def _series(self, node: Mapping | None, scope: Scope) -> dict[str, Series]:
+        found = {}
+        for key, value in node.entries if node is not None else ():
+            kind = self._type(key, scope)
+            if kind is None:
+                continue
+            samples = self._samples(key, value, kind)
+            if samples is not None:
+                found[key.text] = Series(key.text, kind, samples)
+                self.lengths.append((len(samples), key.place, key.text))
+        return found
+
+    def _type(self, key: Scalar, scope: Scope) -> ValueType | None:
+        metric = catalogue().lookup(scope, key.text)
+        if metric is not None:
+            return metric.type
+        assert self.rule is not None
+        for of, read in self.rule.reads():  # a key that only the rule knows (`known: false`)
+            if isinstance(read, Key) and of is scope and read.key == key.text:
+                return read.type
+        elsewhere = catalogue().scopes_of(key.text)
+        near = catalogue().nearest(scope, key.text)
+        hint = f"did you mean {near}?" if near else f"alertbot schema rules lists the keys of {scope}"
+        if elsewhere:
+            hint = f"it is a key of {listed(elsewhere)}"
+        self.report.add(key.place, f'unknown key "{key.text}" for scope {scope}', hint, key.text)
+        return None
+
+    def _samples(self, key: Scalar, node: Node, kind: ValueType) -> tuple[float | str | None, ...] | None:
+        items = node.items if isinstance(node, Sequence) else (node,)
+        samples: list[float | str | None] = []
+        for item in items:
+            if not isinstance(item, Scalar) or item.kind in ("null", "bool"):
+                refuse(key, item, self.report, "samples", "such as 10s 70s _ 20sx4")
+                return None
+            text = item.text
+            if item.quoted and kind is ValueType.TEXT and isinstance(node, Sequence):
+                text = f'"{text}"' if " " in text and not text.startswith('"') else text
+            try:
+                samples += parse_series(text, kind)
+            except BadExpression as error:
+                for each in error.mistakes:
+                    self.report.add(item.place_of(each.start), each.message, each.hint, text[each.start : each.end])
+                return None
+        if not samples:
+            refuse(key, node, self.report, "samples", "such as 10s 70s _ 20sx4")
+        return tuple(samples) or None
+
+    # Expectations.
+
+    def _expectations(self, subjects: tuple[Subject, ...], last: timedelta) -> Iterable[Expectation]:
+        for node in self.values.get("expect", ()):
+            values = read_fields(node, EXPECT_KEYS, self.report, "an expectation")
+            at = self._at(node, values, last)
+            subject = self._whose(node, values, subjects, needed=True)
+            if not any(node.key(name) for name in ("state", "level", "why", "card")):
+                self.report.add(node.place, "an expectation of nothing", "say state, level, why or card")
+            if values.get("state") == "inactive" and "level" in values:
+                level = node.key("level")
+                assert level is not None
+                self.report.add(level.place, "an alert that is inactive has no level", "take level away", "level")
+            if at is None or subject is None:
+                continue
+            yield Expectation(
+                at=at,
+                subject=subject,
+                place=node.place,
+                state=values.get("state"),
+                level=values.get("level"),
+                why=values.get("why", ()),
+                card=values.get("card"),
+            )
+
+    def _notices(self, subjects: tuple[Subject, ...], last: timedelta) -> Iterable[ExpectedNotice]:
+        for node in self.values["notices"]:
+            values = read_fields(node, NOTICE_KEYS, self.report, "a notice")
+            at = self._at(node, values, last)
+            if node.key("reason") is None:
+                self.report.add(node.place, "a notice without reason", "such as reason: fired")
+            subject = self._whose(node, values, subjects, needed=False)
+            if at is None or "reason" not in values:
+                continue
+            yield ExpectedNotice(
+                at=at,
+                reason=values["reason"],
+                place=node.place,
+                subject=subject,
+                level=values.get("level"),
+                channel=values.get("channel", ""),
+                text=values.get("text", ""),
+            )
+
+    def _at(self, node: Mapping, values: dict[str, Any], last: timedelta) -> timedelta | None:
+        if node.key("at") is None:
+            self.report.add(node.place, "an expectation without at", "such as at: 45s, counted from the start")
+        at: timedelta | None = values.get("at")
+        if at is not None and at > last and self.lengths:
+            value = node.get("at")
+            assert isinstance(value, Scalar)
+            message = f"{write_duration(at)} is after the last sample, which is at {write_duration(last)}"
+            self.report.add(value.place, message, "write more samples, or an earlier time", value.text)
+        return at
+
+    def _whose(
+        self, node: Mapping, values: dict[str, Any], subjects: tuple[Subject, ...], *, needed: bool
+    ) -> Subject | None:
+        wanted = values.get("entity")
+        if wanted is None:
+            if needed and len(subjects) > 1:
+                hint = f"write entity: and one of {listed([each.name for each in subjects])}"
+                self.report.add(node.place, f"which of {len(subjects)} entities?", hint)
+                return None
+            return subjects[0] if len(subjects) == 1 else None
+        for each in subjects:
+            if wanted in (each.id, each.name):
+                return each
+        value = node.get("entity")
+        assert value is not None
+        names = [each.name for each in subjects]
+        hint = did_you_mean(wanted, names) or f"there {'are' if len(names) > 1 else 'is'} {listed(names)}"
+        self.report.add(value.place, f"there is no entity {wanted} in this test", hint, wanted)
+        return None

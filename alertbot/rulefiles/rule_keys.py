@@ -1,0 +1,428 @@
+"""The keys of a rule file: one row each, with how its value is read, its JSON Schema and what it means.
+
+`parse.py` reads by these tables and `schema.py` writes them down for editors, so the two cannot drift apart.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from alertbot.rulefiles.calendar_keys import read_hours
+from alertbot.rulefiles.document import Mapping, Node, Scalar, Sequence
+from alertbot.rulefiles.fields import (
+    DURATION,
+    ID,
+    Field,
+    Reader,
+    Report,
+    called,
+    did_you_mean,
+    place_of,
+    read_bool,
+    read_duration,
+    read_fields,
+    read_text,
+    refuse,
+)
+from alertbot.rules.catalogue import RULE_SCOPES, Scope, ValueType
+from alertbot.rules.match import Match, Override
+from alertbot.rules.rule import Level, NoData
+from alertbot.rules.tree import Literal
+from alertbot.rules.units import parse_number
+
+RESERVED = "feed-"  # of the built-in rules about the polls themselves
+PARAM_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+CHANNEL = r"#[^\s,#]{1,80}|[CGD][A-Z0-9]{6,}"
+MENTION = r"<@[UW][A-Z0-9]+>|<!subteam\^S[A-Z0-9]+>|<!(?:here|channel|everyone)>"
+TEMPLATE = r"[A-Za-z0-9][A-Za-z0-9_-]*"
+RUNBOOK = r"https?://\S+"
+
+
+def read_condition(key: Scalar, node: Node, report: Report) -> Scalar | None:
+    """The text of a condition. It is read later, when the scope and the params of its rule are known."""
+    if isinstance(node, Scalar) and node.kind == "text":
+        return node
+    refuse(key, node, report, "a condition", "such as interactionsWaitInQueue.rt > 5")
+    return None
+
+
+E_ = TypeVar("E_", Scope, NoData)
+
+
+def _enum(choices: Iterable[E_]) -> Reader:
+    by_word = {each.value: each for each in choices}
+    words = list(by_word)
+
+    def read(key: Scalar, node: Node, report: Report) -> E_ | None:
+        if isinstance(node, Scalar) and node.text in words:
+            return by_word[node.text]
+        near = did_you_mean(node.text, words) if isinstance(node, Scalar) else ""
+        refuse(key, node, report, f"{', '.join(words[:-1])} or {words[-1]}", near)
+        return None
+
+    return read
+
+
+LEVELS = {level.word: level for level in Level}
+
+
+def read_level(key: Scalar, node: Node, report: Report) -> Level | None:
+    if isinstance(node, Scalar) and node.text in LEVELS:
+        return LEVELS[node.text]
+    near = did_you_mean(node.text, LEVELS) if isinstance(node, Scalar) else ""
+    refuse(key, node, report, "info, warning or critical", near)
+    return None
+
+
+def read_id(key: Scalar, node: Node, report: Report) -> str | None:
+    text = read_text(key, node, report)
+    if text is not None and text.startswith(RESERVED):
+        report.add(node.place, f'ids that begin with "{RESERVED}" belong to alertbot\'s own rules', "", text)
+        return None
+    if text is None or re.fullmatch(ID, text):
+        return text
+    slug = "-".join(re.findall(r"[a-z0-9]+", text.casefold()))
+    hint = f"write {slug}" if slug else "such as longest-wait"
+    report.add(node.place, f'the id "{text}" is not made of a-z, 0-9 and single hyphens', hint, text)
+    return None
+
+
+def pattern(expression: str, wanted: str, hint: Callable[[str], str]) -> Reader:
+    """A reader for a text of a fixed form."""
+
+    def read(key: Scalar, node: Node, report: Report) -> str | None:
+        if isinstance(node, Scalar) and node.kind != "null" and re.fullmatch(expression, node.text):
+            return node.text
+        text = node.text if isinstance(node, Scalar) else ""
+        refuse(key, node, report, wanted, hint(text))
+        return None
+
+    return read
+
+
+def _channel_hint(text: str) -> str:
+    if not text:
+        return 'in quotes, since # begins a comment in YAML: write "#cc-alerts"'
+    name = re.sub(r"[\s,#]+", "-", text.strip()).strip("-")
+    return f'write "#{name}"' if name else 'such as "#cc-alerts"'
+
+
+def _mention_hint(text: str) -> str:
+    word = text.strip("@<>! ")
+    if word in ("here", "channel", "everyone"):
+        return f'write "<!{word}>"'
+    if re.fullmatch(r"[UW][A-Z0-9]+", word):
+        return f'write "<@{word}>"'
+    if re.fullmatch(r"(?:subteam\^)?S[A-Z0-9]+", word):
+        return f'write "<!subteam^{word.removeprefix("subteam^")}>"'
+    return 'such as "<@U0123>", "<!subteam^S0123>" or "<!here>"'
+
+
+read_channel_name = pattern(CHANNEL, 'a channel such as "#cc-alerts", or its id', _channel_hint)
+read_mention = pattern(MENTION, "a mention as Slack spells it", _mention_hint)
+read_template = pattern(
+    TEMPLATE,
+    "the name of a template",
+    lambda text: f"write {text.removesuffix('.j2')}" if text.endswith(".j2") else "letters, digits, - and _",
+)
+read_runbook = pattern(RUNBOOK, "an address that begins with https://", lambda text: "")
+
+
+def read_channels(key: Scalar, node: Node, report: Report) -> dict[Level, str] | None:
+    """One channel for all levels, or one for each that is named."""
+    if isinstance(node, Mapping):
+        return _by_level(key, node, report, read_channel_name)
+    name = read_channel_name(key, node, report)
+    if name is None:
+        return None
+    return dict.fromkeys(Level, str(name))
+
+
+def read_mentions(key: Scalar, node: Node, report: Report) -> dict[Level, tuple[str, ...]] | None:
+    """A list for all levels, or one for each that is named."""
+    if isinstance(node, Mapping):
+        return _by_level(key, node, report, _mention_list)
+    names = _mention_list(key, node, report)
+    if names is None:
+        return None
+    return dict.fromkeys(Level, tuple(names))
+
+
+def _by_level(key: Scalar, node: Mapping, report: Report, read: Reader) -> dict[Level, Any]:
+    values = {}
+    for name, value in node.entries:
+        if name.text not in LEVELS:
+            hint = did_you_mean(name.text, LEVELS) or "info, warning or critical"
+            report.add(name.place, f'{key.text} is by level, and "{name.text}" is none', hint, name.text)
+            continue
+        one = read(Scalar(f"{key.text}.{name.text}", "text", name.place), value, report)
+        if one is not None:
+            values[LEVELS[name.text]] = one
+    return values
+
+
+def _list_of(read: Reader) -> Reader:
+    """A list; one value alone is a list of one."""
+
+    def read_list(key: Scalar, node: Node, report: Report) -> tuple[Any, ...] | None:
+        items = node.items if isinstance(node, Sequence) else (node,)
+        values = [read(key, item, report) for item in items]
+        return None if None in values else tuple(values)
+
+    return read_list
+
+
+_mention_list = _list_of(read_mention)
+_text_list = _list_of(read_text)
+
+
+def read_match(key: Scalar, node: Node, report: Report) -> Match | None:
+    if not isinstance(node, Mapping):
+        refuse(key, node, report, "a mapping", 'such as {name: ["Sales*"]}')
+        return None
+    values = read_fields(node, MATCH_KEYS, report, "match")
+    excluded = values.get("exclude", {})
+    return Match(
+        names=values.get("name", ()),
+        ids=values.get("id", ()),
+        exclude_names=excluded.get("name", ()),
+        exclude_ids=excluded.get("id", ()),
+    )
+
+
+def _read_exclude(key: Scalar, node: Node, report: Report) -> dict[str, Any] | None:
+    if isinstance(node, Mapping):
+        return read_fields(node, NAME_AND_ID, report, "exclude")
+    refuse(key, node, report, "a mapping", 'such as {name: ["*test*"]}')
+    return None
+
+
+def read_params(key: Scalar, node: Node, report: Report) -> dict[str, Literal] | None:
+    if not isinstance(node, Mapping):
+        refuse(key, node, report, "a mapping", "such as {warn: 60s, crit: 120s}")
+        return None
+    params = {}
+    for name, value in node.entries:
+        if not re.fullmatch(PARAM_NAME, name.text):
+            hint = "letters, digits and _, and no digit first"
+            report.add(name.place, f'"{name.text}" is no name for a parameter', hint, name.text)
+        literal = read_literal(name, value, report)
+        if literal is not None:
+            params[name.text] = literal
+    return params
+
+
+def read_overrides(key: Scalar, node: Node, report: Report) -> tuple[Override, ...] | None:
+    """A list of overrides. Whether their params are those of the rule is told when the whole rule is known."""
+    if not isinstance(node, Sequence):
+        refuse(key, node, report, "a list", 'such as - {match: {name: ["VIP*"]}, params: {warn: 20s}}')
+        return None
+    found = []
+    for item in node.items:
+        if not isinstance(item, Mapping):
+            report.add(place_of(key, item), f"an override is a mapping, not {called(item)}", "it has match and params")
+            continue
+        values = read_fields(item, OVERRIDE_KEYS, report, "an override")
+        for name in ("match", "params"):
+            if item.key(name) is None:
+                report.add(item.place, f"an override without {name}", "it has match and params")
+        if "match" in values and "params" in values:
+            found.append(Override(values["match"], values["params"]))
+    return tuple(found)
+
+
+def read_rule_ids(key: Scalar, node: Node, report: Report) -> tuple[Scalar, ...] | None:
+    """A list of ids, each with its place: whether such rules exist is told when all files are read."""
+    items = node.items if isinstance(node, Sequence) else (node,)
+    found = []
+    for item in items:
+        if not isinstance(item, Scalar) or item.kind == "null" or not item.text.strip():
+            refuse(key, item, report, "a list of rule ids", "such as [nobody-logged-in]")
+            return None
+        found.append(item)
+    return tuple(found)
+
+
+def read_literal(key: Scalar, node: Node, report: Report) -> Literal | None:
+    if not isinstance(node, Scalar) or node.kind in ("null", "bool"):
+        refuse(key, node, report, "a value such as 60s, 85%, 3 or a text")
+        return None
+    text = node.text.strip()
+    number = parse_number(text.removeprefix("-"))
+    if number is None and node.kind == "number":
+        report.add(node.place, f"{key.text} is {text}", "write it in plain digits, such as 3 or 2.5", text)
+        return None
+    if number is None or (node.quoted and number[1] is ValueType.NUMBER):
+        return Literal(node.text, ValueType.TEXT)
+    value, kind = number
+    return Literal(-value if text.startswith("-") else value, kind)
+
+
+def read_labels(key: Scalar, node: Node, report: Report) -> dict[str, str] | None:
+    if not isinstance(node, Mapping):
+        refuse(key, node, report, "a mapping", "such as {team: sales}")
+        return None
+    values = {name.text: read_text(name, value, report) for name, value in node.entries}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def read_level_block(key: Scalar, node: Node, report: Report) -> dict[str, Any] | None:
+    if not isinstance(node, Mapping):
+        refuse(key, node, report, "a mapping", "with when: and for: below it")
+        return None
+    values = read_fields(node, LEVEL_KEYS, report, "a level")
+    if node.key("when") is None:
+        report.add(key.place, f"{key.text} has no when", "write when: and a condition below it", key.text)
+    return values if "when" in values else None
+
+
+def _as_it_is(key: Scalar, node: Node, report: Report) -> Node:
+    return node
+
+
+_TEXT = {"type": "string"}
+_TEXTS: dict[str, Any] = {"anyOf": [_TEXT, {"type": "array", "items": {"type": ["string", "integer"]}}]}
+_CONDITION = {"$ref": "#/definitions/condition"}
+_DURATION = {"type": "string", "pattern": f"^{DURATION}$", "examples": ["30s", "2m", "1m30s"]}
+_LEVEL_BLOCK = {"$ref": "#/definitions/level"}
+_CHANNEL = {"type": "string", "pattern": f"^(?:{CHANNEL})$"}
+_MENTIONS: dict[str, Any] = {
+    "anyOf": [
+        {"type": "string", "pattern": f"^(?:{MENTION})$"},
+        {"type": "array", "items": {"type": "string", "pattern": f"^(?:{MENTION})$"}},
+    ]
+}
+
+
+def _any_level(schema: dict[str, Any]) -> dict[str, Any]:
+    by_level = {"type": "object", "additionalProperties": False, "properties": dict.fromkeys(LEVELS, schema)}
+    return {"anyOf": [schema, by_level]}
+
+
+NAME_AND_ID = (
+    Field("name", _text_list, _TEXTS, "Globs on the name, without regard to case."),
+    Field("id", _text_list, _TEXTS, "Exact ids."),
+)
+MATCH_KEYS = (
+    *NAME_AND_ID,
+    Field("exclude", _read_exclude, {"$ref": "#/definitions/exclude"}, "What is left out again."),
+)
+OVERRIDE_KEYS = (
+    Field("match", read_match, {"$ref": "#/definitions/match"}, "Which entities have other values."),
+    Field("params", read_params, {"$ref": "#/definitions/params"}, "Their values; the others are the rule's own."),
+)
+LEVEL_KEYS = (
+    Field("when", read_condition, _CONDITION, "The condition of this level."),
+    Field("for", read_duration, _DURATION, "How long it must hold before the alert fires; default: at once."),
+)
+RULE_KEYS = (
+    Field(
+        "id",
+        read_id,
+        {"type": "string", "pattern": f"^(?!{RESERVED}){ID}$"},
+        "The name of the rule, unique over all files.",
+    ),
+    Field("title", read_text, _TEXT, "The heading of the card; default: the id, in words."),
+    Field(
+        "scope",
+        _enum(RULE_SCOPES),
+        {"enum": [each.value for each in RULE_SCOPES]},
+        "The kind of thing this rule looks at.",
+    ),
+    Field("match", read_match, {"$ref": "#/definitions/match"}, "Which queues, groups or agents; default: all."),
+    Field("known", read_bool, {"type": "boolean"}, "false: metric keys that the catalogue does not have are allowed."),
+    Field("guard", read_condition, _CONDITION, "While this is not true, the rule takes no decision."),
+    Field("params", read_params, {"$ref": "#/definitions/params"}, "Values for $name in the conditions."),
+    Field(
+        "overrides",
+        read_overrides,
+        {"type": "array", "items": {"$ref": "#/definitions/override"}},
+        "Other values of params for some entities; of several that match the first counts.",
+    ),
+    Field("when", read_condition, _CONDITION, "The condition, in the short form with one level."),
+    Field("level", read_level, {"enum": list(LEVELS)}, "The level of the short form; default: warning."),
+    Field("for", read_duration, _DURATION, "How long the condition of the short form must hold."),
+    Field("info", read_level_block, _LEVEL_BLOCK, "The level info."),
+    Field("warning", read_level_block, _LEVEL_BLOCK, "The level warning."),
+    Field("critical", read_level_block, _LEVEL_BLOCK, "The level critical."),
+    Field("clear", read_condition, _CONDITION, "When the alert may end; default: when the condition does not hold."),
+    Field("keep_firing_for", read_duration, _DURATION, "How long it must stay clear before it ends.", default=True),
+    Field(
+        "no_data",
+        _enum(NoData),
+        {"enum": [each.value for each in NoData]},
+        "What happens while the condition is unknown: keep (default), clear or fire.",
+        default=True,
+    ),
+    Field(
+        "during",
+        read_hours,
+        {"anyOf": [_TEXT, {"$ref": "#/definitions/during"}]},
+        "The calendar while which the rule looks; when it closes, open alerts end.",
+        default=True,
+    ),
+    Field(
+        "outside",
+        read_hours,
+        {"anyOf": [_TEXT, {"$ref": "#/definitions/outside"}]},
+        "The calendar outside of which the rule looks.",
+        default=True,
+    ),
+    Field(
+        "suppressed_by",
+        read_rule_ids,
+        {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}]},
+        "Ids of rules: while one of them fires for the same entity, nobody is told of this one.",
+    ),
+    Field(
+        "shadow",
+        read_bool,
+        {"type": "boolean"},
+        "true: evaluated and recorded, shown by `rules`, told to nobody.",
+        default=True,
+    ),
+    Field(
+        "channel",
+        read_channels,
+        _any_level(_CHANNEL),
+        "The Slack channel, or one a level.",
+        default=True,
+        per_level=True,
+    ),
+    Field(
+        "mention",
+        read_mentions,
+        _any_level(_MENTIONS),
+        "Who is mentioned, or who at a level.",
+        default=True,
+        per_level=True,
+    ),
+    Field(
+        "template",
+        read_template,
+        {"type": "string", "pattern": f"^{TEMPLATE}$"},
+        "The template of the card: alertbot's own, or templates/NAME.j2 next to the rules.",
+        default=True,
+    ),
+    Field("runbook", read_runbook, {"type": "string", "pattern": f"^{RUNBOOK}$"}, "Where to read on.", default=True),
+    Field(
+        "labels",
+        read_labels,
+        {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}},
+        "Words of your own, shown on the card.",
+        default=True,
+    ),
+)
+DEFAULT_KEYS = tuple(each for each in RULE_KEYS if each.default)
+FILE_KEYS = (
+    Field("hours", _as_it_is, {"$ref": "#/definitions/hours"}, "Calendars by name, for during and outside."),
+    Field("defaults", _as_it_is, {"$ref": "#/definitions/defaults"}, "What holds for each rule of this file."),
+    Field(
+        "rules",
+        _as_it_is,
+        {"type": "array", "items": {"$ref": "#/definitions/rule"}},
+        "The rules of this file, each with an id.",
+    ),
+)

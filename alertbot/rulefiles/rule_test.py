@@ -1,0 +1,107 @@
+"""Rule tests as values: what a contact centre does, poll by poll, and what a rule is expected to make of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from alertbot.rulefiles.faults import Place
+from alertbot.rulefiles.series import Sample
+from alertbot.rules.catalogue import Scope, ValueType
+from alertbot.rules.rule import Level
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One metric key over all polls of a case, in column units; None where it is missing."""
+
+    key: str
+    type: ValueType
+    samples: tuple[Sample, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class During:
+    """Polls from `since` on and before `until` (None: to the end), counted from the start of the case."""
+
+    since: timedelta
+    until: timedelta | None = None
+
+    def covers(self, at: timedelta) -> bool:
+        return self.since <= at and (self.until is None or at < self.until)
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """One agent of a queue or group, for `count(agents where …)`."""
+
+    id: str
+    name: str
+    series: tuple[Series, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One entity of a case. `gone`: when complete polls do not have it."""
+
+    id: str
+    name: str
+    parent_id: str = ""
+    parent_name: str = ""
+    series: tuple[Series, ...] = ()
+    gone: tuple[During, ...] = ()
+    agents: tuple[Agent, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What one entity's alert is to be after the poll at `at` (the last one that is not later). None: anything.
+
+    `why` and `card` are texts that the last decision, and the card as it would be drawn, are to contain; an empty
+    `card` says that there is none.
+    """
+
+    at: timedelta
+    subject: Subject
+    place: Place
+    state: str | None = None
+    level: Level | None = None
+    why: tuple[str, ...] = ()
+    card: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedNotice:
+    """One notice that is to be told at `at`. None, or an empty text: anything."""
+
+    at: timedelta
+    reason: str
+    place: Place
+    subject: Subject | None = None
+    level: Level | None = None
+    channel: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One rule test. It has `polls` polls, the first at `start` (aware), one every `every`."""
+
+    name: str
+    rule: str
+    scope: Scope
+    start: datetime
+    every: timedelta
+    polls: int
+    subjects: tuple[Subject, ...]
+    expect: tuple[Expectation, ...] = ()
+    notices: tuple[ExpectedNotice, ...] | None = None  # the whole list, where it is given
+    failed: tuple[During, ...] = ()  # polls that brought nothing
+    file: str = ""
+    line: int = 0
+    unread: tuple[str, ...] = field(default=(), compare=False)  # keys that the rule reads and nothing here gives
+
+    def times(self) -> Mapping[timedelta, datetime]:
+        """Each poll, by its distance from the start."""
+        return {self.every * index: self.start + self.every * index for index in range(self.polls)}

@@ -1,0 +1,1 @@
+"""The running bot: how its parts are made, started, woken and stopped."""

@@ -1,0 +1,77 @@
+"""Single parts, each made from the settings that are about it. Any command may make the ones it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+from alertbot.config.settings import Settings, TenantSettings
+from alertbot.feed.health import Limits
+from alertbot.rulefiles.on_disk import template_folder
+from alertbot.rulefiles.parse_rules import Found, read_files
+from alertbot.slack.notifier import SlackNotifier
+from alertbot.sources.eight_by_eight import REGIONS, TOKEN_URL, EightByEight
+from alertbot.store.sqlite.store import SqliteStore
+
+
+def open_store(settings: Settings, *, create: bool = True) -> SqliteStore:
+    """The database that the settings name. StoreError when it is not there and not to be made."""
+    return SqliteStore(settings.path(settings.storage), create=create, keep_polls=settings.record.keep)
+
+
+def make_notifier(settings: Settings) -> SlackNotifier:
+    """Slack, as the settings say."""
+    return SlackNotifier(
+        settings.slack.bot_token.get_secret_value(),
+        api_url=settings.slack.api_url,
+        template_folders=template_folders(settings),
+    )
+
+
+def make_source(tenant: TenantSettings, *, speed: float = 1.0) -> EightByEight:
+    """The 8x8 client of one tenant. A fetch has to end before the next one is due."""
+    base_url = tenant.base_url or REGIONS[tenant.region or "us"]
+    return EightByEight(
+        tenant.name,
+        base_url,
+        tenant.token_url or TOKEN_URL,
+        tenant.api_key.get_secret_value(),
+        tenant.api_secret.get_secret_value(),
+        tenant_id=tenant.tenant_id,
+        timezone=tenant.timezone or "",
+        deadline_s=_deadline_s(tenant, speed),
+        percent_scale=tenant.percent_scale,
+        max_requests_per_minute=round(tenant.max_requests_per_minute * max(1.0, speed)),
+    )
+
+
+def _deadline_s(tenant: TenantSettings, speed: float) -> float:
+    return max(4.0, min(30.0, 0.8 * tenant.poll_every.total_seconds() / speed))
+
+
+def limits_of(settings: Settings, tenant: TenantSettings, *, speed: float = 1.0) -> Limits:
+    """What is expected of a tenant's polls. Slow is three quarters of the time between two, or nearly the deadline."""
+    period_s = tenant.poll_every.total_seconds() / speed
+    return Limits(
+        poll_every=tenant.poll_every,
+        stale_after=settings.stale_after,
+        frozen_after=settings.frozen_after,
+        slow_after=timedelta(seconds=max(0.5, min(0.75 * period_s, 0.9 * _deadline_s(tenant, speed)))),
+    )
+
+
+def rule_paths(settings: Settings) -> Mapping[str, Path]:
+    """By tenant, the folder or file of its rules."""
+    return {tenant.name: settings.path(tenant.rules or settings.rules) for tenant in settings.tenants}
+
+
+def parser(settings: Settings) -> Callable[[Mapping[str, bytes]], Found]:
+    """Rule files to rules that know the calendars of alertbot.yaml, and to what is wrong in them."""
+    return partial(read_files, calendars=settings.hours)
+
+
+def template_folders(settings: Settings) -> tuple[Path, ...]:
+    """`templates/` next to each tenant's rules."""
+    return tuple(sorted({template_folder(path) for path in rule_paths(settings).values()}))

@@ -1,0 +1,341 @@
+"""Slack over slack_sdk's WebClient: posts once, edits in place, and looks for what it sent by the notice id."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+from slack_sdk import WebClient
+
+from alertbot.alerts.cards import Posted
+from alertbot.errors import Delivery, NotifyError
+from alertbot.notify.notifier import CardView, LineView, TemplateFault
+from alertbot.notify.pens import FallbackPen, MrkdwnPen
+from alertbot.notify.render import Templates
+from alertbot.rulefiles.faults import Fault
+from alertbot.slack.cards import (
+    SlackMessage,
+    card_message,
+    line_message,
+    plain_card_message,
+    plain_line_message,
+    text_message,
+)
+from alertbot.slack.errors import FAILURES, notify_error
+
+SLACK_API = "https://slack.com/api/"
+EVENT_TYPE = "alertbot_notice"  # of the metadata: every app and member of the workspace can read it, so ids only
+POST_TIMEOUT = 10  # seconds
+READ_TIMEOUT = 15
+_CLOCK_SKEW = timedelta(seconds=60)  # between us and Slack, when looking for a message of a certain time
+_PAGE, _PAGES = 200, 20
+_LIST_PAGE, _LIST_PAGES = 1000, 20
+_CHANNEL_ID = re.compile(r"[CGD][A-Z0-9]{6,}")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Whose token it is."""
+
+    team: str
+    user: str
+    user_id: str
+    bot_id: str
+
+
+class SlackNotifier:
+    """The Notifier for Slack. Safe to use from several threads.
+
+    `template_folders`: where templates of one's own are looked for, before alertbot's. `api_url`: where the Web API is.
+    `proxy`: an HTTP proxy; by default slack_sdk takes HTTPS_PROXY or HTTP_PROXY, unless NO_PROXY names the host.
+    Nothing is repeated silently: slack_sdk's retry handlers are off. Timeouts are in seconds.
+    """
+
+    def __init__(
+        self,
+        bot_token: str,
+        *,
+        template_folders: Sequence[Path] = (),
+        api_url: str = SLACK_API,
+        proxy: str | None = None,
+        post_timeout: int = POST_TIMEOUT,
+        read_timeout: int = READ_TIMEOUT,
+    ) -> None:
+        # slack_sdk logs each failure by itself; ours are raised, and told once.
+        quiet = logging.getLogger("alertbot.slack.slack_sdk")
+        quiet.setLevel(logging.CRITICAL)
+        # No retry handlers anywhere: the default one sends a post again after the connection dropped, and the others
+        # sleep in this thread while every other channel waits. The store knows when to try again.
+        common: dict[str, Any] = {
+            "token": bot_token,
+            "base_url": api_url,
+            "proxy": proxy,
+            "logger": quiet,
+            "retry_handlers": [],
+        }
+        self._writes = WebClient(**common, timeout=post_timeout)
+        self._reads = WebClient(**common, timeout=read_timeout)
+        self._api_url = api_url
+        self._templates = Templates(template_folders)
+        self._lock = threading.Lock()
+        self._ids: dict[str, str] = {}  # channel as configured to its id, learnt from answers
+        self._identity: Identity | None = None
+        self._faults: dict[str, TemplateFault] = {}
+
+    def __repr__(self) -> str:
+        return f"SlackNotifier(api_url={self._api_url!r})"
+
+    # The Notifier protocol.
+
+    def post_card(self, view: CardView, *, channel: str, notice_id: str) -> Posted:
+        drawn = self._templates.card(view, MrkdwnPen(), FallbackPen())
+        self._remember(drawn.fault)
+
+        def post(message: SlackMessage) -> Posted:
+            return self._post(message, channel=channel, notice_id=notice_id)
+
+        return self._plainer(post, card_message(drawn), lambda: plain_card_message(drawn), view.alert.about.template)
+
+    def edit_card(self, view: CardView, posted: Posted) -> None:
+        drawn = self._templates.card(view, MrkdwnPen(), FallbackPen())
+        self._remember(drawn.fault)
+
+        def edit(message: SlackMessage) -> None:
+            with _mapped("edit a card"):
+                self._writes.chat_update(
+                    channel=posted.channel_id,
+                    ts=posted.ts,
+                    text=message.text,
+                    blocks=list(message.blocks),
+                    attachments=[dict(each) for each in message.attachments],
+                )
+
+        self._plainer(edit, card_message(drawn), lambda: plain_card_message(drawn), view.alert.about.template)
+
+    def post_line(self, view: LineView, posted: Posted, *, notice_id: str, broadcast: bool) -> Posted:
+        drawn = self._templates.line(view, MrkdwnPen(), FallbackPen())
+        self._remember(drawn.fault)
+
+        def post(message: SlackMessage) -> Posted:
+            more: dict[str, Any] = {"thread_ts": posted.ts}
+            if broadcast:
+                more["reply_broadcast"] = True
+            return self._post(message, channel=posted.channel_id, notice_id=notice_id, **more)
+
+        return self._plainer(post, line_message(drawn), lambda: plain_line_message(drawn), view.alert.about.template)
+
+    def post_text(self, text: str, *, channel: str, notice_id: str) -> Posted:
+        # mrkdwn off: the text may speak of templates, conditions and names, and none of that is formatting.
+        return self._post(text_message(text), channel=channel, notice_id=notice_id, mrkdwn=False)
+
+    def find(self, *, channel: str, notice_id: str, since: datetime, thread: Posted | None) -> Posted | None:
+        """As promised by the protocol. Pages of 200, at most 20 of them; a busier channel counts as unreadable."""
+        channel_id = thread.channel_id if thread else self._channel_id(channel)
+        if channel_id is None:
+            raise NotifyError(
+                f"Could not look into {channel}: this bot sees no such channel", delivery=Delivery.CHANNEL
+            )
+        me = self._whoami()
+        oldest = f"{(since - _CLOCK_SKEW).timestamp():.6f}"
+        for message in self._messages(channel_id, oldest, thread):
+            own = message.get("bot_id") == me.bot_id if message.get("bot_id") else message.get("user") == me.user_id
+            if own and _notice_of(message) == notice_id:
+                return Posted(channel_id, str(message["ts"]))
+        return None
+
+    def use_templates(self, folders: Sequence[Path], files: Mapping[str, bytes]) -> None:
+        self._templates = Templates(folders, files)
+
+    def take_faults(self) -> Sequence[TemplateFault]:
+        with self._lock:
+            faults, self._faults = list(self._faults.values()), {}
+        return faults
+
+    # Beyond the protocol.
+
+    def check(self) -> Identity:
+        """Whose token this is (auth.test). Raises NotifyError; CREDENTIALS when the token is refused."""
+        with _mapped("check the bot token"):
+            answer = self._reads.auth_test()
+            identity = Identity(
+                team=str(answer.get("team") or ""),
+                user=str(answer.get("user") or ""),
+                user_id=str(answer.get("user_id") or ""),
+                bot_id=str(answer.get("bot_id") or ""),
+            )
+        with self._lock:
+            self._identity = identity
+        return identity
+
+    # The inside.
+
+    def _whoami(self) -> Identity:
+        with self._lock:
+            known = self._identity
+        return known or self.check()
+
+    def _remember(self, fault: TemplateFault | None) -> None:
+        if fault is not None:
+            with self._lock:
+                self._faults.setdefault(str(fault), fault)
+
+    def _plainer(
+        self,
+        send: Callable[[SlackMessage], T],
+        message: SlackMessage,
+        plain: Callable[[], SlackMessage],
+        template: str,
+    ) -> T:
+        """Send; when Slack refuses the message as drawn (then it certainly is not there), send it as text alone."""
+        try:
+            return send(message)
+        except NotifyError as error:
+            if error.delivery is not Delivery.PAYLOAD:
+                raise
+            sent = send(plain())
+            fault = Fault(f"{template}.j2", 0, 0, f"told as plain text. {error}")
+            self._remember(TemplateFault(template, fault))
+            return sent
+
+    def _post(self, message: SlackMessage, *, channel: str, notice_id: str, **more: Any) -> Posted:
+        with self._lock:
+            target = self._ids.get(channel, channel)
+        try:
+            return self._send(message, target, channel, notice_id, more)
+        except NotifyError as error:
+            if error.code != "channel_not_found":
+                raise
+            # Nothing was posted. A name may have to be sent as an id, and a remembered id may be of a channel that is
+            # gone while another has taken the name.
+            with self._lock:
+                self._ids.pop(channel, None)
+            channel_id = self._channel_id(channel)
+            if channel_id is None or channel_id == target:
+                raise
+            return self._send(message, channel_id, channel, notice_id, more)
+
+    def _send(
+        self, message: SlackMessage, target: str, channel: str, notice_id: str, more: Mapping[str, Any]
+    ) -> Posted:
+        content: dict[str, Any] = {"text": message.text}
+        if message.blocks:
+            content["blocks"] = list(message.blocks)
+        if message.attachments:
+            content["attachments"] = list(message.attachments)
+        with _mapped(f"post in {channel}"):
+            answer = self._writes.chat_postMessage(
+                channel=target,
+                metadata={"event_type": EVENT_TYPE, "event_payload": {"notice_id": notice_id}},
+                unfurl_links=False,
+                unfurl_media=False,
+                **content,
+                **more,
+            )
+            posted = Posted(_text_of(answer, "channel"), _text_of(answer, "ts"))
+        with self._lock:
+            self._ids[channel] = posted.channel_id
+        return posted
+
+    def _channel_id(self, channel: str) -> str | None:
+        """The id of a channel as configured, or None where this bot sees no such channel."""
+        with self._lock:
+            known = self._ids.get(channel)
+        if known:
+            return known
+        if _CHANNEL_ID.fullmatch(channel):
+            return channel
+        with _mapped(f"look for channel {channel}"):
+            found = self._listed(channel.removeprefix("#"))
+        if found:
+            with self._lock:
+                self._ids[channel] = found
+        return found
+
+    def _listed(self, name: str) -> str | None:
+        cursor = ""
+        for _ in range(_LIST_PAGES):
+            page = self._reads.conversations_list(
+                types="public_channel,private_channel", exclude_archived=True, limit=_LIST_PAGE, cursor=cursor
+            )
+            for each in page.get("channels") or []:
+                if each.get("name") == name:
+                    return str(each["id"])
+            cursor = _next_cursor(page)
+            if not cursor:
+                break
+        return None
+
+    def _messages(self, channel_id: str, oldest: str, thread: Posted | None) -> Iterator[Mapping[str, Any]]:
+        cursor = ""
+        for _ in range(_PAGES):
+            try:
+                with _mapped("look for a message"):
+                    args: dict[str, Any] = {
+                        "channel": channel_id,
+                        "oldest": oldest,
+                        "limit": _PAGE,
+                        "cursor": cursor,
+                        "include_all_metadata": True,
+                    }
+                    if thread is None:
+                        page = self._reads.conversations_history(**args)
+                    else:
+                        page = self._reads.conversations_replies(ts=thread.ts, **args)
+                    messages = [message for message in page.get("messages") or [] if isinstance(message, dict)]
+            except NotifyError as error:
+                if error.delivery is Delivery.GONE:
+                    return  # no such thread: nothing of ours is in it
+                if error.code in ("missing_scope", "no_permission", "not_allowed_token_type"):
+                    # Posting may well be allowed: it is this channel's history that is closed to us.
+                    raise NotifyError(str(error), delivery=Delivery.CHANNEL, code=error.code) from None
+                raise
+            yield from messages
+            cursor = _next_cursor(page)
+            if not cursor:
+                return
+        raise NotifyError(
+            f"Could not look for a message: more than {_PAGE * _PAGES} messages since then", delivery=Delivery.CHANNEL
+        )
+
+
+class _mapped:  # noqa: N801  # reads as what it does: with _mapped("post in #x"): …
+    """Foreign exceptions stop here."""
+
+    def __init__(self, doing: str) -> None:
+        self._doing = doing
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, FAILURES):
+            # Without the cause: its text and its frames hold the answer and the token.
+            raise notify_error(error, self._doing) from None
+
+
+def _text_of(answer: Any, key: str) -> str:
+    """A text that Slack always sends; without it nobody can tell what became of the message."""
+    value = answer.get(key)
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"an answer without {key}")
+    return value
+
+
+def _next_cursor(page: Any) -> str:
+    return str((page.get("response_metadata") or {}).get("next_cursor") or "")
+
+
+def _notice_of(message: Mapping[str, Any]) -> str | None:
+    metadata = message.get("metadata")
+    if not isinstance(metadata, dict) or metadata.get("event_type") != EVENT_TYPE:
+        return None
+    payload = metadata.get("event_payload")
+    return str(payload.get("notice_id")) if isinstance(payload, dict) else None

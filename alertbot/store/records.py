@@ -1,0 +1,116 @@
+"""The values that go into a store and come out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from alertbot.alerts.alert import Change
+from alertbot.alerts.cards import Posted
+from alertbot.alerts.notice import Notice
+from alertbot.evaluation.snapshot import Snapshot
+from alertbot.feed.health import Health
+from alertbot.rules.catalogue import Scope
+
+
+@dataclass(frozen=True)
+class Feed:
+    """How a tenant's polls go. `entities` and `empty_polls` are by scope, from complete snapshots."""
+
+    tenant: str
+    tried_at: datetime | None = None
+    good_at: datetime | None = None  # the last poll that brought everything
+    error: str = ""  # why the last poll was not good; "" when it was
+    took_ms: float = 0.0
+    requests: int = 0
+    entities: Mapping[Scope, int] = field(default_factory=dict)
+    empty_polls: Mapping[Scope, int] = field(default_factory=dict)
+    health: Health = field(default_factory=Health)
+
+
+@dataclass(frozen=True)
+class PollRecord:
+    """All that one poll decided about one tenant."""
+
+    tenant: str
+    now: datetime
+    feed: Feed
+    changes: Sequence[Change] = ()
+    notices: Sequence[Notice] = ()
+    snapshots: Mapping[Scope, Snapshot] = field(default_factory=dict)  # become the latest of their scopes
+    refresh: timedelta = timedelta(seconds=60)  # a changed value alone edits a card at most this often
+    failures: Mapping[Scope, str] = field(default_factory=dict)  # scopes of which nothing came, and why
+    polled: bool = True  # False: nothing was asked for, only the time that went by was looked at
+
+
+@dataclass(frozen=True)
+class RunningRules:
+    """The rules that a tenant is polled with: their version, since when, and the files as they were read."""
+
+    tenant: str
+    version: str
+    since: datetime
+    files: Mapping[str, bytes]
+
+
+@dataclass(frozen=True)
+class RecordedPoll:
+    """What one poll saw, as it was recorded: partial snapshots are not complete and say their problems, as live.
+
+    A scope of which nothing came is in `failures`, with why.
+    """
+
+    at: datetime
+    snapshots: Mapping[Scope, Snapshot] = field(default_factory=dict)
+    failures: Mapping[Scope, str] = field(default_factory=dict)
+
+
+class AckResult(StrEnum):
+    """What became of an acknowledgement. Resolve beats acknowledge; the first acknowledge wins."""
+
+    DONE = "done"
+    ALREADY = "already"  # somebody was first; the alert says who
+    ENDED = "ended"
+    UNKNOWN_ID = "unknown_id"
+    NOT_ACKNOWLEDGED = "not_acknowledged"  # for taking back what nobody gave
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Counts since the database began, for summaries and health."""
+
+    polls: int = 0
+    fired: int = 0
+    resolved: int = 0
+    cards_posted: int = 0
+    lines_posted: int = 0
+    edits: int = 0
+    waiting: int = 0  # notices that are due or put off, not yet delivered; edits are not counted
+    waiting_for: str = ""  # why the last of them could not be delivered; "" where none was tried
+    given_up: int = 0
+
+
+class NoticeState(StrEnum):
+    """Where a notice is on its way."""
+
+    WAITING = "waiting"
+    DELIVERED = "delivered"
+    GIVEN_UP = "given_up"  # the entry's `error` says why
+    TOLD_BY_CARD = "told_by_card"  # its card came so late that it was posted closed, and says it all
+
+
+@dataclass(frozen=True)
+class LedgerEntry:
+    """One notice and what became of it. Its channel is where it went, which is not always what the rule wanted."""
+
+    notice: Notice
+    state: NoticeState
+    attempts: int = 0  # that failed
+    looks: int = 0  # for the try whose outcome is unknown, that failed
+    intent_at: datetime | None = None  # while waiting: a post began then, and nobody knows what became of it
+    not_before: datetime | None = None
+    settled_at: datetime | None = None  # when it stopped waiting
+    error: str = ""
+    posted: Posted | None = None

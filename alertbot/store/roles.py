@@ -1,0 +1,156 @@
+"""The Store protocol: what we remember. Each method is one transaction; another database can stand behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from alertbot.alerts.alert import Alert, Fingerprint
+from alertbot.alerts.cards import Posted
+from alertbot.alerts.delivery import Due, Tried
+from alertbot.alerts.notice import Notice
+from alertbot.evaluation.snapshot import Snapshot
+from alertbot.rules.catalogue import Scope
+from alertbot.store.records import AckResult, Feed, LedgerEntry, PollRecord, RecordedPoll, RunningRules, Totals
+
+
+class Store(Protocol):
+    """What we remember. Every method raises `StoreError` when the database cannot be read or written."""
+
+    def alerts(self, tenant: str | None = None) -> list[Alert]:
+        """Alerts that are not over (pending, firing, recovering), by id; of one tenant or of all."""
+
+    def alert(self, alert_id: int) -> Alert | None:
+        """One alert, over or not."""
+
+    def cards(self, tenant: str) -> Mapping[Fingerprint, frozenset[str]]:
+        """The channels, as configured, that have a card (posted, or to be posted) of an alert that is not over."""
+
+    def ended(self, since: datetime, limit: int = 100) -> list[Alert]:
+        """Alerts that ended at or after `since`, the last one first."""
+
+    def fired(self, rules: Collection[str], since: datetime) -> Mapping[str, Mapping[str, int]]:
+        """How often these rules fired at or after `since`, told or not: by rule and name of the entity, most first."""
+
+    def notices_of(self, alert_id: int | None) -> list[LedgerEntry]:
+        """All that was to be told about one alert (None: about none, the ops notices), in the order of deciding."""
+
+    def feed(self, tenant: str) -> Feed:
+        """How this tenant's polls go; an empty Feed before the first."""
+
+    def latest(self, tenant: str) -> Mapping[Scope, Snapshot]:
+        """The last snapshot of each scope."""
+
+    def polls(
+        self,
+        tenant: str,
+        since: datetime,
+        until: datetime,
+        keys: Mapping[Scope, frozenset[str]] | None = None,
+    ) -> Iterator[RecordedPoll]:
+        """The recorded polls from `since` to `until`, both included, in the order of time, as far as they are kept.
+
+        `keys`: only these scopes and keys; a key that was not recorded has no column. StoreError comes while iterating.
+        """
+
+    def running(self, tenant: str) -> RunningRules | None:
+        """The rules that the poller runs for this tenant, or ran when it last did; None before the first."""
+
+    def set_running(self, running: Sequence[RunningRules]) -> None:
+        """Say what runs from now on. A version that runs already goes on, and keeps its `since`."""
+
+    def record(self, record: PollRecord) -> None:
+        """Write one poll's feed, changes, notices and snapshots in one transaction, before anyone is told.
+
+        New alerts get their ids. A pending alert that becomes inactive is forgotten; an ended one is kept as history.
+        A CARD notice makes its card row; each change makes the alert's cards due for an edit: at once when it moved or
+        has a reason, else at most once in `record.refresh`; one that touched only `seen_at` or `missed`, which no card
+        shows, makes none. Who acknowledged is never overwritten by a poll. The same notice id twice is one notice.
+
+        A CARD notice where the alert has its card already is told as a line in its thread; where that card was given
+        up, it is tried anew. A LINE notice without a card to go to is kept as given up, with the reason.
+        """
+
+    def tell(self, notices: Sequence[Notice]) -> None:
+        """Add OPS notices (or lines) outside a poll. The same id twice is one notice."""
+
+    def acknowledge(self, alert_id: int, by: str, note: str, now: datetime) -> tuple[AckResult, Alert | None]:
+        """Acknowledge an open alert; its cards become due for an edit and a thread line, in the same transaction."""
+
+    def unacknowledge(self, alert_id: int, by: str, now: datetime) -> tuple[AckResult, Alert | None]:
+        """Take an acknowledgement back."""
+
+    # Delivery. `mark` methods are called after the message landed, each one by itself.
+
+    def due(self, now: datetime, limit: int = 50) -> list[Due]:
+        """What should be delivered now: critical first, then the oldest; at most one post for each channel.
+
+        A line waits until its card is posted; an edit waits until then too. Channels that wait (429, one message a
+        second) are left out, and so is what was put off to a later time. An open intent younger than 5 s is left out.
+
+        A card whose alert ended before it could be posted is still due, once: it is drawn closed, so that nothing is
+        forgotten, and its waiting lines, which would only repeat it, become TOLD_BY_CARD when it lands.
+        """
+
+    def next_due(self, now: datetime) -> datetime | None:
+        """When the first of the waiting posts and urgent edits can be tried; None when nothing waits.
+
+        `now` for what is due already. A changed value alone, which waits out its refresh, is not waited for.
+        """
+
+    def intend(self, notice_id: str, now: datetime) -> None:
+        """Say that a post begins, before it is sent. Until `delivered` or `put_off`, its outcome is unknown.
+
+        StoreError when the notice does not wait any more: somebody else delivered it, so do not send.
+        """
+
+    def delivered(self, notice_id: str, posted: Posted, version: int, now: datetime) -> None:
+        """The post landed; for a card, it showed `version`. The channel rests for a second."""
+
+    def edited(self, card_id: int, version: int, now: datetime) -> None:
+        """The card in Slack shows `version` now; a newer one that came meanwhile stays due."""
+
+    def put_off(self, notice_id: str, until: datetime, error: str, *, unknown: bool, tried: Tried = Tried.POST) -> None:
+        """Try again at `until`. `unknown` keeps the intent open: look before posting again. `tried`: what failed."""
+
+    def put_off_edit(self, card_id: int, until: datetime, error: str, *, tried: bool = True) -> None:
+        """Edit again at `until`. `tried` False: it only had to wait, and is not counted."""
+
+    def give_up(self, notice_id: str, error: str, now: datetime) -> None:
+        """This notice cannot be delivered; it is kept, with its error, and not tried again.
+
+        With a card notice its card is given up, and the lines that wait for it.
+        """
+
+    def hold_channel(self, channel: str, until: datetime) -> None:
+        """Post nothing in this channel before `until` (429)."""
+
+    def reroute(self, notice_id: str, channel: str) -> None:
+        """Deliver this notice in another channel; a card notice takes its card, and that card's lines, along.
+
+        A line is nothing without its card: rerouting one posts the card anew in that channel, and the line follows.
+        """
+
+    def repost(self, card_id: int, now: datetime) -> None:
+        """The card's message is gone: forget where it stood and post it anew (unless its alert is over)."""
+
+    # One poller a database.
+
+    def take_lease(self, owner: str, now: datetime, ttl: timedelta) -> None:
+        """Become the poller, or renew. Raises LeaseHeld naming the owner while another's lease runs.
+
+        A lease that has run out is taken over. Owners name themselves; the same name is the same owner.
+        """
+
+    def release_lease(self, owner: str) -> None:
+        """Stop being the poller; nothing when somebody else is."""
+
+    def totals(self) -> Totals:
+        """Counts since the database began."""
+
+    def check_writable(self) -> None:
+        """Write something. StoreError says why nothing can be written."""
+
+    def close(self) -> None:
+        """Close the database."""

@@ -1,0 +1,254 @@
+"""What a poll writes: alerts, notices, card versions. Each function works inside the caller's transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from datetime import datetime, timedelta
+from operator import attrgetter
+from typing import Any
+
+from alertbot.alerts.alert import Alert, Change, Fingerprint, State
+from alertbot.alerts.notice import Notice, NoticeKind
+from alertbot.store import codec
+from alertbot.store.codec import stamp
+
+_INSERT_ALERT = (
+    f"INSERT INTO alerts (id, {', '.join(codec.ALERT_KEY + codec.ALERT_COLUMNS)}) "  # noqa: S608  # names of ours
+    f"VALUES ({', '.join('?' * (1 + len(codec.ALERT_KEY) + len(codec.ALERT_COLUMNS)))})"
+)
+_UPDATE_ALERT = (
+    f"UPDATE alerts SET {', '.join(f'{name} = ?' for name in codec.ALERT_COLUMNS)} "  # noqa: S608
+    "WHERE id = ? AND ended_at IS NULL"
+)
+_INSERT_NOTICE = (
+    f"INSERT INTO notices ({', '.join(codec.NOTICE_COLUMNS)}) "  # noqa: S608
+    f"VALUES ({', '.join('?' * len(codec.NOTICE_COLUMNS))})"
+)
+_REPLACE_FEED = (
+    f"INSERT OR REPLACE INTO feeds ({', '.join(codec.FEED_COLUMNS)}) "  # noqa: S608
+    f"VALUES ({', '.join('?' * len(codec.FEED_COLUMNS))})"
+)
+_REPLACE_SNAPSHOT = (
+    f"INSERT OR REPLACE INTO snapshots ({', '.join(codec.SNAPSHOT_COLUMNS)}) "  # noqa: S608
+    f"VALUES ({', '.join('?' * len(codec.SNAPSHOT_COLUMNS))})"
+)
+# An edit is due while version > sent_version: at once for an urgent version, else when the last one is old enough.
+_BUMP_CARDS = """
+    UPDATE cards SET
+        version = version + 1,
+        urgent_version = CASE WHEN :urgent THEN version + 1 ELSE urgent_version END,
+        outdated_since = COALESCE(outdated_since, :now),
+        refresh_seconds = COALESCE(:refresh, refresh_seconds)
+    WHERE alert_id = :alert_id
+"""
+
+_NOT_SHOWN = {"id", "missed", "seen_at", "acked_by", "acked_at", "ack_note", "told", "suppressor"}
+_LOOK = attrgetter(*(each.name for each in fields(Alert) if each.name not in _NOT_SHOWN))
+
+Values = tuple[Any, ...]
+
+
+def write_feed(conn: sqlite3.Connection, values: Values) -> None:
+    conn.execute(_REPLACE_FEED, values)
+
+
+def write_snapshots(conn: sqlite3.Connection, rows: Sequence[Values]) -> None:
+    conn.executemany(_REPLACE_SNAPSHOT, rows)
+
+
+def count(conn: sqlite3.Connection, tenant: str, name: str, by: int = 1) -> None:
+    """Add to a counter."""
+    if by:
+        conn.execute(
+            "INSERT INTO counters (tenant, name, value) VALUES (?, ?, ?) "
+            "ON CONFLICT (tenant, name) DO UPDATE SET value = value + excluded.value",
+            (tenant, name, by),
+        )
+
+
+def write_changes(
+    conn: sqlite3.Connection,
+    tenant: str,
+    changes: Sequence[Change],
+    values: Sequence[Values],
+    now: datetime,
+    refresh: timedelta,
+) -> Mapping[Fingerprint, int]:
+    """Insert, update, end or forget alerts and make their cards due; `values[i]` are the columns of `changes[i].after`.
+
+    Returns the id of each alert of this tenant that is not over or was touched now.
+    """
+    ids = _not_over(conn, tenant)
+    next_id = _last_id(conn) + 1
+    inserts: dict[int, Values] = {}
+    updates: dict[int, Values] = {}
+    forgotten: list[tuple[int]] = []
+    bumps: dict[int, dict[str, Any]] = {}
+    fired = resolved = 0
+    known = dict(ids)
+    for change, row in zip(changes, values, strict=True):
+        key, after = change.after.key, change.after
+        over = after.state is State.INACTIVE
+        alert_id = ids.get(key)
+        if alert_id is None:
+            if over:
+                continue  # it began and ended between two polls: there is nothing to end
+            alert_id, next_id = next_id, next_id + 1
+            ids[key] = known[key] = alert_id
+            inserts[alert_id] = (alert_id, *key, *row)
+        elif over and after.fired_at is None and not _told(conn, alert_id):
+            forgotten.append((alert_id,))
+            inserts.pop(alert_id, None)
+            del ids[key], known[key]
+            continue
+        elif alert_id in inserts:
+            inserts[alert_id] = (alert_id, *key, *row)
+        else:
+            updates[alert_id] = (*row, alert_id)
+        fired += (
+            after.fired_at is not None
+            and not after.shadow
+            and (change.before is None or change.before.fired_at is None)
+        )
+        if over:
+            del ids[key]
+            resolved += after.fired_at is not None and not after.shadow
+        if _shows(change):
+            urgent = change.moved or change.reason is not None
+            bump = bumps.setdefault(
+                alert_id,
+                {"alert_id": alert_id, "urgent": False, "now": stamp(now), "refresh": refresh.total_seconds()},
+            )
+            bump["urgent"] = bump["urgent"] or urgent
+    # Ends before inserts: an alert that ends and begins again in one poll must not meet itself in the unique index.
+    conn.executemany(_UPDATE_ALERT, list(updates.values()))
+    conn.executemany("DELETE FROM alerts WHERE id = ?", forgotten)
+    conn.executemany(_INSERT_ALERT, list(inserts.values()))
+    conn.executemany(_BUMP_CARDS, list(bumps.values()))
+    count(conn, tenant, "fired", fired)
+    count(conn, tenant, "resolved", resolved)
+    return known
+
+
+def _not_over(conn: sqlite3.Connection, tenant: str) -> dict[Fingerprint, int]:
+    rows = conn.execute(
+        "SELECT id, rule, scope, parent_id, entity_id FROM alerts WHERE tenant = ? AND ended_at IS NULL", (tenant,)
+    )
+    return {codec.fingerprint(tenant, row): row["id"] for row in rows}
+
+
+def _told(conn: sqlite3.Connection, alert_id: int) -> bool:
+    return conn.execute("SELECT 1 FROM notices WHERE alert_id = ?", (alert_id,)).fetchone() is not None
+
+
+def _last_id(conn: sqlite3.Connection) -> int:
+    """The highest id ever given. Safe to count on from here, since the write lock is ours."""
+    row = conn.execute("SELECT seq FROM sqlite_sequence WHERE name = 'alerts'").fetchone()
+    return 0 if row is None else int(row["seq"])
+
+
+def _shows(change: Change) -> bool:
+    """Whether a card would look different: not for what only counts polls. What people own is not a poll's to say."""
+    if change.before is None or change.moved or change.reason is not None:
+        return True
+    return _LOOK(change.before) != _LOOK(change.after)
+
+
+def bump_cards(conn: sqlite3.Connection, alert_id: int, now: datetime) -> None:
+    """Make the cards of an alert due for an edit at once."""
+    conn.execute(_BUMP_CARDS, {"alert_id": alert_id, "urgent": True, "now": stamp(now), "refresh": None})
+
+
+def add_notices(
+    conn: sqlite3.Connection,
+    tenant: str,
+    notices: Iterable[Notice],
+    ids: Mapping[Fingerprint, int],
+    now: datetime,
+    refresh: timedelta = timedelta(seconds=60),
+) -> None:
+    """Add what is to be told. `ids` are the alerts that are known; others are looked up, the latest one counts."""
+    for notice in notices:
+        if conn.execute("SELECT 1 FROM notices WHERE id = ?", (notice.id,)).fetchone():
+            continue
+        if notice.alert is None:
+            insert_notice(conn, notice, tenant, NoticeKind.OPS, now=now)
+            continue
+        alert_id = ids.get(notice.alert) or _latest(conn, notice.alert)
+        of = notice.alert.tenant
+        if alert_id is None:
+            insert_notice(conn, notice, of, notice.kind, now=now, error="there is no such alert")
+            continue
+        card = conn.execute(
+            "SELECT * FROM cards WHERE alert_id = ? AND wanted_channel = ?", (alert_id, notice.channel)
+        ).fetchone()
+        if card is not None and card["state"] in ("waiting", "posted"):
+            # A line, and also a second card: where a card stands, what is new goes into its thread.
+            insert_notice(conn, notice, of, NoticeKind.LINE, now=now, alert_id=alert_id, card=card)
+        elif notice.kind is NoticeKind.CARD:
+            card = _new_card(conn, of, alert_id, notice.channel, refresh) if card is None else _revive(conn, card)
+            insert_notice(conn, notice, of, NoticeKind.CARD, now=now, alert_id=alert_id, card=card)
+        else:
+            error = "there is no card of this alert in this channel" if card is None else "its card was given up"
+            insert_notice(conn, notice, of, notice.kind, now=now, alert_id=alert_id, card=card, error=error)
+
+
+def insert_notice(
+    conn: sqlite3.Connection,
+    notice: Notice,
+    tenant: str,
+    kind: NoticeKind,
+    *,
+    now: datetime,
+    alert_id: int | None = None,
+    card: sqlite3.Row | None = None,
+    error: str = "",
+) -> None:
+    """Add one notice: waiting, or given up at once where `error` says why. With a card it goes where the card goes."""
+    values = codec.notice_values(
+        notice,
+        tenant=tenant,
+        kind=kind,
+        alert_id=alert_id,
+        card_id=None if card is None else card["id"],
+        channel=notice.channel if card is None else card["channel"],
+        error=error,
+        now=stamp(now),
+    )
+    conn.execute(_INSERT_NOTICE, values)
+    if error:
+        count(conn, tenant, "given_up")
+
+
+def _latest(conn: sqlite3.Connection, key: Fingerprint) -> int | None:
+    row = conn.execute(
+        "SELECT max(id) AS id FROM alerts "
+        "WHERE tenant = ? AND rule = ? AND scope = ? AND parent_id = ? AND entity_id = ?",
+        key,
+    ).fetchone()
+    return None if row["id"] is None else int(row["id"])
+
+
+def _new_card(conn: sqlite3.Connection, tenant: str, alert_id: int, channel: str, refresh: timedelta) -> sqlite3.Row:
+    done = conn.execute(
+        "INSERT INTO cards (tenant, alert_id, channel, wanted_channel, state, version, urgent_version, sent_version, "
+        "refresh_seconds) VALUES (?, ?, ?, ?, 'waiting', 1, 1, 0, ?)",
+        (tenant, alert_id, channel, channel, refresh.total_seconds()),
+    )
+    return _card(conn, done.lastrowid)
+
+
+def _revive(conn: sqlite3.Connection, card: sqlite3.Row) -> sqlite3.Row:
+    conn.execute(
+        "UPDATE cards SET state = 'waiting', channel = wanted_channel, sent_version = 0, posted_channel_id = NULL, "
+        "posted_ts = NULL WHERE id = ?",
+        (card["id"],),
+    )
+    return _card(conn, card["id"])
+
+
+def _card(conn: sqlite3.Connection, card_id: int | None) -> sqlite3.Row:
+    row: sqlite3.Row = conn.execute("SELECT * FROM cards WHERE id = ?", (card_id,)).fetchone()
+    return row

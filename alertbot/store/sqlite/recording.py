@@ -1,0 +1,277 @@
+"""The recording: what each poll saw, kept for charts, `ago`, windows over a restart, and replay.
+
+Each function but `Recorder.pack` works inside the caller's transaction.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import msgspec
+
+from alertbot.errors import StoreError
+from alertbot.evaluation.snapshot import Snapshot
+from alertbot.rules.catalogue import Scope
+from alertbot.store.codec import stamp, unstamp
+from alertbot.store.packing import Frame, columns_of, pack, unpack
+from alertbot.store.records import RecordedPoll
+
+KEY_FRAME_EVERY = 40
+"""Polls: reading begins at a key frame, so this many may be read in vain, and so many are pruned together."""
+PRUNE_EVERY = timedelta(minutes=10)
+_PRUNED_AT_ONCE = 500
+_READ_AT_ONCE = 500
+
+_Entities = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+_Keys = tuple[tuple[str, bool], ...]  # metric key, whether it is text
+
+
+@dataclass(slots=True)
+class _Written:
+    """The last recorded snapshot of a scope, which the next one differs from."""
+
+    layout_id: int
+    entities: _Entities
+    keys: _Keys
+    frame: Frame
+    at: datetime
+    age: int  # polls since the key frame
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One scope of one poll, packed before the database is locked. `written` is what the next one differs from."""
+
+    scope: Scope
+    layout: tuple[str, bytes, bytes] | None  # digest, entities and keys of a layout that may be new
+    layout_id: int | None
+    key_frame: bool
+    complete: bool
+    problems: str
+    packed: bytes | None
+    written: _Written | None
+
+
+class Recorder:
+    """What the last poll of each scope of one tenant was, so that the next one can be told from it.
+
+    Its memory is of this process: the first poll after a start is a key frame.
+    """
+
+    def __init__(self, tenant: str, keep: timedelta) -> None:
+        self._tenant = tenant
+        self._keep = keep
+        self._written: dict[Scope, _Written] = {}
+        self._prune_at: datetime | None = None
+
+    def pack(self, snapshots: Mapping[Scope, Snapshot], failures: Mapping[Scope, str], now: datetime) -> list[_Row]:
+        """The rows of one poll. Slow, and done without the database."""
+        rows = [self._pack(snapshot, now) for snapshot in snapshots.values()]
+        for scope, why in failures.items():
+            if scope not in snapshots:
+                rows.append(_Row(scope, None, None, False, False, _text([why]), None, None))
+        return rows
+
+    def _pack(self, snapshot: Snapshot, now: datetime) -> _Row:
+        entities = (snapshot.ids, snapshot.names, snapshot.parent_ids, snapshot.parent_names)
+        keys = tuple((key, column.is_text) for key, column in snapshot.columns.items())
+        last = self._written.get(snapshot.scope)
+        known = last is not None and last.entities == entities and last.keys == keys
+        goes_on = known and last is not None and last.age < KEY_FRAME_EVERY and last.at < now
+        packed, frame = pack(snapshot.columns, last.frame if goes_on and last is not None else None)
+        layout = None
+        if not known:
+            content = zlib.compress(msgspec.msgpack.encode(entities), 6)
+            listed = msgspec.json.encode(keys)
+            layout = (hashlib.sha256(content + listed).hexdigest()[:32], content, listed)
+        return _Row(
+            scope=snapshot.scope,
+            layout=layout,
+            layout_id=last.layout_id if known and last is not None else None,
+            key_frame=not goes_on,
+            complete=snapshot.complete,
+            problems=_text(snapshot.problems),
+            packed=packed,
+            written=_Written(0, entities, keys, frame, now, last.age + 1 if goes_on and last is not None else 1),
+        )
+
+    def write(self, conn: sqlite3.Connection, rows: Sequence[_Row], now: datetime) -> dict[Scope, _Written]:
+        """Write the rows of one poll; hand what comes back to `written` when the transaction is through."""
+        at = stamp(now)
+        # The clock was set back: what was seen of a time that is still to come cannot stand before what is seen now.
+        conn.execute("DELETE FROM recorded_polls WHERE tenant = ? AND at >= ?", (self._tenant, at))
+        written = {}
+        for row in rows:
+            layout_id = row.layout_id if row.layout is None else self._layout(conn, row.scope, row.layout)
+            conn.execute(
+                "INSERT INTO recorded_polls (tenant, at, scope, layout_id, key_frame, complete, problems, packed) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (self._tenant, at, row.scope, layout_id, row.key_frame, row.complete, row.problems, row.packed),
+            )
+            if row.written is not None and layout_id is not None:
+                row.written.layout_id = layout_id
+                written[row.scope] = row.written
+        return written
+
+    def _layout(self, conn: sqlite3.Connection, scope: Scope, layout: tuple[str, bytes, bytes]) -> int:
+        digest, entities, keys = layout
+        values = (self._tenant, scope, digest)
+        conn.execute(
+            "INSERT OR IGNORE INTO recorded_layouts (tenant, scope, digest, entities, metric_keys) "
+            "VALUES (?, ?, ?, ?, ?)",
+            (*values, entities, keys.decode()),
+        )
+        row = conn.execute(
+            "SELECT id FROM recorded_layouts WHERE tenant = ? AND scope = ? AND digest = ?", values
+        ).fetchone()
+        return int(row[0])
+
+    def written(self, written: Mapping[Scope, _Written]) -> None:
+        """The transaction is through."""
+        self._written.update(written)
+
+    def prune(self, conn: sqlite3.Connection, now: datetime) -> None:
+        """Let go of what is older than `keep`, now and then and a little at a time.
+
+        The key frame that a kept poll needs is kept with it, and so are at most forty polls too many.
+        """
+        if self._prune_at is not None and now < self._prune_at:
+            return
+        cutoff, done = stamp(now - self._keep), 0
+        for scope in Scope:
+            frame = conn.execute(
+                "SELECT max(at) FROM recorded_polls WHERE tenant = ? AND scope = ? AND key_frame AND at <= ?",
+                (self._tenant, scope, cutoff),
+            ).fetchone()[0]
+            if frame is None:
+                continue
+            if self._newest(conn, scope) <= cutoff:  # nothing newer needs it: this scope is not asked for any more
+                frame = cutoff + "~"
+            done += conn.execute(
+                "DELETE FROM recorded_polls WHERE id IN "
+                "(SELECT id FROM recorded_polls WHERE tenant = ? AND scope = ? AND at < ? ORDER BY at LIMIT ?)",
+                (self._tenant, scope, frame, _PRUNED_AT_ONCE),
+            ).rowcount
+        if done:
+            # Each layout that is in use has a key frame; the last one of a scope may be so again at this poll.
+            self._written = {scope: each for scope, each in self._written.items() if now - each.at <= self._keep}
+            in_use = msgspec.json.encode([each.layout_id for each in self._written.values()]).decode()
+            conn.execute(
+                "DELETE FROM recorded_layouts WHERE tenant = ?1 AND id NOT IN (SELECT value FROM json_each(?2)) "
+                "AND id NOT IN (SELECT layout_id FROM recorded_polls WHERE tenant = ?1 AND key_frame)",
+                (self._tenant, in_use),
+            )
+        self._prune_at = now if done >= _PRUNED_AT_ONCE else now + PRUNE_EVERY
+
+    def _newest(self, conn: sqlite3.Connection, scope: Scope) -> str:
+        row = conn.execute(
+            "SELECT max(at) FROM recorded_polls WHERE tenant = ? AND scope = ?", (self._tenant, scope)
+        ).fetchone()
+        return str(row[0] or "")
+
+
+@dataclass(slots=True)
+class _Layout:
+    """The entities and keys of recorded polls, read once."""
+
+    entities: _Entities
+    keys: Mapping[str, bool]
+
+
+Transaction = Callable[[], AbstractContextManager[sqlite3.Connection]]
+
+_FIRST_FRAMES = """
+    SELECT min(at) FROM (
+        SELECT (SELECT max(at) FROM recorded_polls WHERE tenant = ?1 AND scope = value AND key_frame AND at <= ?2) AS at
+        FROM json_each(?3)
+    )
+"""
+_ROWS = """
+    SELECT at, scope, layout_id, key_frame, complete, problems, packed FROM recorded_polls
+    WHERE tenant = ?1 AND (at, scope) > (?2, ?3) AND at <= ?4 AND scope IN (SELECT value FROM json_each(?5))
+    ORDER BY at, scope LIMIT ?6
+"""
+
+
+def read(
+    transaction: Transaction,
+    tenant: str,
+    since: datetime,
+    until: datetime,
+    keys: Mapping[Scope, frozenset[str]] | None,
+) -> Iterator[RecordedPoll]:
+    """The recorded polls of [since, until] in the order of time. Reads some at a time, so that others can write."""
+    scopes = msgspec.json.encode(list(Scope) if keys is None else list(keys)).decode()
+    first, last = stamp(since), stamp(until)
+    layouts: dict[int, _Layout] = {}
+    frames: dict[str, tuple[int, Frame]] = {}
+    with transaction() as conn:
+        begin = conn.execute(_FIRST_FRAMES, (tenant, first, scopes)).fetchone()[0] or first
+    place, at = (begin, ""), ""
+    snapshots: dict[Scope, Snapshot] = {}
+    failures: dict[Scope, str] = {}
+    while True:
+        with transaction() as conn:
+            rows = conn.execute(_ROWS, (tenant, *place, last, scopes, _READ_AT_ONCE)).fetchall()
+            for layout_id in {row["layout_id"] for row in rows} - {None, *layouts}:
+                layouts[layout_id] = _read_layout(conn, layout_id)
+        for row in rows:
+            if row["at"] != at:
+                if snapshots or failures:
+                    yield RecordedPoll(unstamp(at), snapshots, failures)
+                at, snapshots, failures = row["at"], {}, {}
+            scope = Scope(row["scope"])
+            problems = tuple(msgspec.json.decode(row["problems"]))
+            if row["layout_id"] is None:
+                if at >= first:
+                    failures[scope] = problems[0]
+                continue
+            layout, wanted = layouts[row["layout_id"]], None if keys is None else keys[scope]
+            before_id, before = frames.get(scope, (None, None))
+            try:
+                frame = unpack(
+                    row["packed"],
+                    layout.keys,
+                    len(layout.entities[0]),
+                    # A key frame differs from nothing, even where the poll before it was of the same layout.
+                    before if before_id == row["layout_id"] and not row["key_frame"] else None,
+                    wanted,
+                )
+            except ValueError as error:
+                raise StoreError(f"the recording of {scope} at {at} cannot be read: {error}") from error
+            frames[scope] = (row["layout_id"], frame)
+            if at >= first:
+                snapshots[scope] = _snapshot(scope, unstamp(at), layout, frame, bool(row["complete"]), problems)
+        if len(rows) < _READ_AT_ONCE:
+            break
+        place = (rows[-1]["at"], rows[-1]["scope"])
+    if snapshots or failures:
+        yield RecordedPoll(unstamp(at), snapshots, failures)
+
+
+def _read_layout(conn: sqlite3.Connection, layout_id: int) -> _Layout:
+    row = conn.execute("SELECT entities, metric_keys FROM recorded_layouts WHERE id = ?", (layout_id,)).fetchone()
+    if row is None:
+        raise StoreError("the recording has polls of entities that it does not name")
+    try:
+        entities = msgspec.msgpack.decode(zlib.decompress(row["entities"]), type=_Entities)
+        return _Layout(entities, dict(msgspec.json.decode(row["metric_keys"], type=_Keys)))
+    except (zlib.error, msgspec.MsgspecError) as error:
+        raise StoreError(f"the recording has entities that cannot be read: {error}") from error
+
+
+def _snapshot(
+    scope: Scope, at: datetime, layout: _Layout, frame: Frame, complete: bool, problems: tuple[str, ...]
+) -> Snapshot:
+    ids, names, parent_ids, parent_names = layout.entities
+    return Snapshot(scope, at, ids, names, columns_of(frame), parent_ids, parent_names, complete, problems)
+
+
+def _text(problems: Sequence[str]) -> str:
+    return msgspec.json.encode(list(problems)).decode()

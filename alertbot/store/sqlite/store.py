@@ -1,0 +1,354 @@
+"""SqliteStore: the Store protocol over one SQLite file, which other processes may read and change beside us."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from alertbot.alerts.alert import Alert, Change, Fingerprint, Reason, State
+from alertbot.alerts.cards import Posted
+from alertbot.alerts.delivery import Due, Tried
+from alertbot.alerts.notice import Notice, NoticeKind, notice_id
+from alertbot.errors import LeaseHeld
+from alertbot.evaluation.snapshot import Snapshot
+from alertbot.rules.catalogue import Scope
+from alertbot.store import codec
+from alertbot.store.codec import stamp
+from alertbot.store.records import AckResult, Feed, LedgerEntry, PollRecord, RecordedPoll, RunningRules, Totals
+from alertbot.store.sqlite import outbox
+from alertbot.store.sqlite import record as recording
+from alertbot.store.sqlite import recording as polls
+from alertbot.store.sqlite.database import Database
+
+_COUNTERS = ("polls", "fired", "resolved", "cards_posted", "lines_posted", "edits", "given_up")
+
+
+class SqliteStore:
+    """What we remember, in one SQLite file (":memory:": in none). Made and migrated when it is opened.
+
+    Safe to use from several threads at once, and beside other processes on the same file. Raises StoreError, here
+    and in every method: cannot be opened or written, not a database, not alertbot's, of a newer version, locked for
+    longer than `busy_timeout` (seconds), disk full, damaged. `synchronous` is SQLite's: FULL or NORMAL.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        synchronous: str = "FULL",
+        busy_timeout: float = 5.0,
+        create: bool = True,
+        keep_polls: timedelta = timedelta(days=7),
+    ) -> None:
+        """`create` False: a database that is not there is a StoreError. `keep_polls`: how long polls are recorded."""
+        self._keep_polls = keep_polls
+        self._recorders: dict[str, polls.Recorder] = {}
+        self._db = Database(str(path), synchronous=synchronous, busy_timeout=busy_timeout, create=create)
+
+    # Reading
+
+    def alerts(self, tenant: str | None = None) -> list[Alert]:
+        """Alerts that are not over (pending, firing, recovering), by id; of one tenant or of all."""
+        with self._db.read() as conn:
+            rows = conn.execute(
+                "SELECT * FROM alerts WHERE ended_at IS NULL AND (?1 IS NULL OR tenant = ?1) ORDER BY id", (tenant,)
+            ).fetchall()
+        return [codec.alert_of(row) for row in rows]
+
+    def alert(self, alert_id: int) -> Alert | None:
+        """One alert, over or not."""
+        with self._db.read() as conn:
+            return _alert(conn, alert_id)
+
+    def ended(self, since: datetime, limit: int = 100) -> list[Alert]:
+        """Alerts that ended at or after `since`, the last one first."""
+        with self._db.read() as conn:
+            rows = conn.execute(
+                "SELECT * FROM alerts WHERE ended_at >= ? ORDER BY ended_at DESC, id DESC LIMIT ?",
+                (stamp(since), limit),
+            ).fetchall()
+        return [codec.alert_of(row) for row in rows]
+
+    def fired(self, rules: Collection[str], since: datetime) -> Mapping[str, Mapping[str, int]]:
+        """How often these rules fired at or after `since`, told or not: by rule and name of the entity, most first."""
+        found: dict[str, dict[str, int]] = {rule: {} for rule in rules}
+        with self._db.read() as conn:
+            for rule in found:
+                rows = conn.execute(
+                    "SELECT entity_name, count(*) AS times FROM alerts WHERE fired_at >= ? AND rule = ? "
+                    "GROUP BY tenant, parent_id, entity_id ORDER BY times DESC, entity_name",
+                    (stamp(since), rule),
+                ).fetchall()
+                for row in rows:
+                    found[rule][row["entity_name"]] = found[rule].get(row["entity_name"], 0) + row["times"]
+        return found
+
+    def cards(self, tenant: str) -> Mapping[Fingerprint, frozenset[str]]:
+        """The channels, as configured, that have a card (posted, or to be posted) of an alert that is not over."""
+        with self._db.read() as conn:
+            rows = conn.execute(
+                "SELECT a.rule, a.scope, a.parent_id, a.entity_id, c.wanted_channel FROM alerts a "
+                "JOIN cards c ON c.alert_id = a.id "
+                "WHERE a.tenant = ? AND a.ended_at IS NULL AND c.state IN ('waiting', 'posted')",
+                (tenant,),
+            ).fetchall()
+        found: dict[Fingerprint, set[str]] = {}
+        for row in rows:
+            found.setdefault(codec.fingerprint(tenant, row), set()).add(row["wanted_channel"])
+        return {key: frozenset(channels) for key, channels in found.items()}
+
+    def notices_of(self, alert_id: int | None) -> list[LedgerEntry]:
+        """All that was to be told about one alert (None: about none, the ops notices), in the order of deciding."""
+        with self._db.read() as conn:
+            rows = conn.execute(
+                f"{outbox.NOTICES_WITH_ALERTS} WHERE n.alert_id IS ? ORDER BY n.at, n.rowid", (alert_id,)
+            ).fetchall()
+        return [codec.ledger_entry_of(row) for row in rows]
+
+    def feed(self, tenant: str) -> Feed:
+        """How this tenant's polls go; an empty Feed before the first."""
+        with self._db.read() as conn:
+            row = conn.execute("SELECT * FROM feeds WHERE tenant = ?", (tenant,)).fetchone()
+        return Feed(tenant) if row is None else codec.feed_of(row)
+
+    def latest(self, tenant: str) -> Mapping[Scope, Snapshot]:
+        """The last snapshot of each scope."""
+        with self._db.read() as conn:
+            rows = conn.execute("SELECT * FROM snapshots WHERE tenant = ?", (tenant,)).fetchall()
+        return {Scope(row["scope"]): codec.snapshot_of(row) for row in rows}
+
+    def polls(
+        self,
+        tenant: str,
+        since: datetime,
+        until: datetime,
+        keys: Mapping[Scope, frozenset[str]] | None = None,
+    ) -> Iterator[RecordedPoll]:
+        """The recorded polls from `since` to `until`, both included, in the order of time, as far as they are kept.
+
+        `keys`: only these scopes and keys; a key that was not recorded has no column. StoreError comes while iterating.
+        """
+        return polls.read(self._db.read, tenant, since, until, keys)
+
+    def running(self, tenant: str) -> RunningRules | None:
+        """The rules that the poller runs for this tenant, or ran when it last did; None before the first."""
+        with self._db.read() as conn:
+            row = conn.execute("SELECT * FROM running_rules WHERE tenant = ?", (tenant,)).fetchone()
+        return None if row is None else codec.running_of(row)
+
+    def set_running(self, running: Sequence[RunningRules]) -> None:
+        """Say what runs from now on. A version that runs already goes on, and keeps its `since`."""
+        rows = [codec.running_values(each) for each in running]
+        with self._db.write() as conn:
+            conn.executemany(
+                "INSERT INTO running_rules (tenant, version, since, files) VALUES (?, ?, ?, ?) "
+                "ON CONFLICT (tenant) DO UPDATE SET files = excluded.files, version = excluded.version, "
+                "since = CASE WHEN version = excluded.version THEN since ELSE excluded.since END",
+                rows,
+            )
+
+    def totals(self) -> Totals:
+        """Counts since the database began."""
+        with self._db.read() as conn:
+            counts = dict(conn.execute("SELECT name, sum(value) FROM counters GROUP BY name").fetchall())
+            waiting = conn.execute("SELECT count(*) FROM notices WHERE state = 'waiting'").fetchone()[0]
+            failed = conn.execute(
+                "SELECT error FROM notices WHERE state = 'waiting' AND error <> '' ORDER BY not_before DESC LIMIT 1"
+            ).fetchone()
+        return Totals(
+            waiting=waiting,
+            waiting_for=failed[0] if failed else "",
+            **{name: counts.get(name, 0) for name in _COUNTERS},
+        )
+
+    # One poll
+
+    def record(self, record: PollRecord) -> None:
+        """Write one poll's feed, changes, notices and snapshots in one transaction, before anyone is told."""
+        changes = [_ended_by(change, record.now) for change in record.changes]
+        # Packing takes longer than writing: done before the lock is taken.
+        values = [codec.alert_values(change.after) for change in changes]
+        snapshots = [codec.snapshot_values(record.tenant, each) for each in record.snapshots.values()]
+        feed = codec.feed_values(record.feed)
+        recorder = self._recorders.setdefault(record.tenant, polls.Recorder(record.tenant, self._keep_polls))
+        kept = recorder.pack(record.snapshots, record.failures, record.now) if self._keep_polls else []
+        with self._db.write() as conn:
+            recording.write_feed(conn, feed)
+            recording.count(conn, record.tenant, "polls", int(record.polled))
+            if changes or record.notices:
+                ids = recording.write_changes(conn, record.tenant, changes, values, record.now, record.refresh)
+                recording.add_notices(conn, record.tenant, record.notices, ids, record.now, record.refresh)
+            recording.write_snapshots(conn, snapshots)
+            written = recorder.write(conn, kept, record.now)
+            recorder.prune(conn, record.now)
+        recorder.written(written)
+
+    def tell(self, notices: Sequence[Notice]) -> None:
+        """Add OPS notices (or lines) outside a poll. The same id twice is one notice."""
+        with self._db.write() as conn:
+            for notice in notices:
+                recording.add_notices(conn, "", [notice], {}, notice.at)
+
+    # People
+
+    def acknowledge(self, alert_id: int, by: str, note: str, now: datetime) -> tuple[AckResult, Alert | None]:
+        """Acknowledge an open alert; its cards become due for an edit and a thread line, in the same transaction."""
+        with self._db.write() as conn:
+            alert = _alert(conn, alert_id)
+            if alert is None:
+                return AckResult.UNKNOWN_ID, None
+            if alert.ended_at is not None:
+                return AckResult.ENDED, alert
+            if alert.acked_by is not None:
+                return AckResult.ALREADY, alert
+            return AckResult.DONE, _set_owner(conn, alert, Reason.ACKNOWLEDGED, by, note, now)
+
+    def unacknowledge(self, alert_id: int, by: str, now: datetime) -> tuple[AckResult, Alert | None]:
+        """Take an acknowledgement back."""
+        with self._db.write() as conn:
+            alert = _alert(conn, alert_id)
+            if alert is None:
+                return AckResult.UNKNOWN_ID, None
+            if alert.ended_at is not None:
+                return AckResult.ENDED, alert
+            if alert.acked_by is None:
+                return AckResult.NOT_ACKNOWLEDGED, alert
+            return AckResult.DONE, _set_owner(conn, alert, Reason.UNACKNOWLEDGED, by, "", now)
+
+    # Delivery
+
+    def due(self, now: datetime, limit: int = 50) -> list[Due]:
+        """What should be delivered now: critical first, then the oldest; at most one post for each channel."""
+        with self._db.read() as conn:
+            return outbox.due(conn, now, limit)
+
+    def next_due(self, now: datetime) -> datetime | None:
+        """When the first of the waiting posts and urgent edits can be tried; None when nothing waits."""
+        with self._db.read() as conn:
+            return outbox.next_due(conn, now)
+
+    def intend(self, notice_id: str, now: datetime) -> None:
+        """Say that a post begins, before it is sent. StoreError when the notice does not wait any more."""
+        with self._db.write() as conn:
+            outbox.intend(conn, notice_id, now)
+
+    def delivered(self, notice_id: str, posted: Posted, version: int, now: datetime) -> None:
+        """The post landed; for a card, it showed `version`. The channel rests for a second."""
+        with self._db.write() as conn:
+            outbox.delivered(conn, notice_id, posted, version, now)
+
+    def edited(self, card_id: int, version: int, now: datetime) -> None:
+        """The card in Slack shows `version` now; a newer one that came meanwhile stays due."""
+        with self._db.write() as conn:
+            outbox.edited(conn, card_id, version, now)
+
+    def put_off(self, notice_id: str, until: datetime, error: str, *, unknown: bool, tried: Tried = Tried.POST) -> None:
+        """Try again at `until`. `unknown` keeps the intent open: look before posting again. `tried`: what failed."""
+        with self._db.write() as conn:
+            outbox.put_off(conn, notice_id, until, error, unknown, tried)
+
+    def put_off_edit(self, card_id: int, until: datetime, error: str, *, tried: bool = True) -> None:
+        """Edit again at `until`. `tried` False: it only had to wait, and is not counted."""
+        with self._db.write() as conn:
+            outbox.put_off_edit(conn, card_id, until, error, tried)
+
+    def give_up(self, notice_id: str, error: str, now: datetime) -> None:
+        """This notice cannot be delivered; it is kept, with its error, and not tried again."""
+        with self._db.write() as conn:
+            outbox.give_up(conn, notice_id, error, now)
+
+    def hold_channel(self, channel: str, until: datetime) -> None:
+        """Post nothing in this channel before `until` (429)."""
+        with self._db.write() as conn:
+            outbox.hold_channel(conn, channel, until)
+
+    def reroute(self, notice_id: str, channel: str) -> None:
+        """Deliver this notice in another channel; a card notice takes its card, and that card's lines, along."""
+        with self._db.write() as conn:
+            outbox.reroute(conn, notice_id, channel)
+
+    def repost(self, card_id: int, now: datetime) -> None:
+        """The card's message is gone: forget where it stood and post it anew (unless its alert is over)."""
+        with self._db.write() as conn:
+            outbox.repost(conn, card_id, now)
+
+    # One poller a database
+
+    def take_lease(self, owner: str, now: datetime, ttl: timedelta) -> None:
+        """Become the poller, or renew. Raises LeaseHeld naming the owner while another's lease runs."""
+        with self._db.write() as conn:
+            held = conn.execute("SELECT * FROM lease").fetchone()
+            runs = held is not None and held["until"] > stamp(now)
+            if runs and held["owner"] != owner:
+                since, until = (f"{codec.unstamp(held[name]):%Y-%m-%d %H:%M:%S} UTC" for name in ("since", "until"))
+                raise LeaseHeld(
+                    f"{self._db.path} is polled by {held['owner']} since {since}, at least until {until}; "
+                    "only one poller a database: stop that one, or give this one another `storage`",
+                    owner=held["owner"],
+                )
+            since = held["since"] if runs else stamp(now)
+            conn.execute(
+                "INSERT OR REPLACE INTO lease (id, owner, since, until) VALUES (1, ?, ?, ?)",
+                (owner, since, stamp(now + ttl)),
+            )
+
+    def release_lease(self, owner: str) -> None:
+        """Stop being the poller; nothing when somebody else is."""
+        with self._db.write() as conn:
+            conn.execute("DELETE FROM lease WHERE owner = ?", (owner,))
+
+    def check_writable(self) -> None:
+        """Write something. StoreError says why nothing can be written."""
+        with self._db.write() as conn:
+            recording.count(conn, "", "write_checks")
+
+    def close(self) -> None:
+        """Close the database."""
+        self._db.close()
+
+
+def _alert(conn: sqlite3.Connection, alert_id: int) -> Alert | None:
+    row = conn.execute("SELECT * FROM alerts WHERE id = ?", (alert_id,)).fetchone()
+    return None if row is None else codec.alert_of(row)
+
+
+def _ended_by(change: Change, now: datetime) -> Change:
+    """An alert that is over has an end, whoever forgot to say so."""
+    after = change.after
+    if after.state is State.INACTIVE and after.ended_at is None:
+        return replace(change, after=replace(after, ended_at=now))
+    return change
+
+
+def _set_owner(conn: sqlite3.Connection, alert: Alert, reason: Reason, by: str, note: str, now: datetime) -> Alert:
+    assert alert.id is not None
+    owner, at = (by, now) if reason is Reason.ACKNOWLEDGED else (None, None)
+    conn.execute(
+        "UPDATE alerts SET acked_by = ?, acked_at = ?, ack_note = ? WHERE id = ?",
+        (owner, codec.maybe_stamp(at), note, alert.id),
+    )
+    recording.bump_cards(conn, alert.id, now)
+    cards = conn.execute(
+        "SELECT wanted_channel FROM cards WHERE alert_id = ? AND state IN ('waiting', 'posted') ORDER BY id",
+        (alert.id,),
+    ).fetchall()
+    lines = [
+        Notice(
+            id=notice_id((*alert.key, by), reason, card["wanted_channel"], now),
+            kind=NoticeKind.LINE,
+            alert=alert.key,
+            channel=card["wanted_channel"],
+            reason=reason,
+            level=alert.level,
+            at=now,
+            text=note,
+            measure=alert.measure,
+            by=by,
+        )
+        for card in cards
+    ]
+    recording.add_notices(conn, alert.key.tenant, lines, {alert.key: alert.id}, now)
+    return replace(alert, acked_by=owner, acked_at=at, ack_note=note)

@@ -1,0 +1,159 @@
+"""HTTP in: Slack's signed requests, and health.
+
+`POST /slack/events` answers only what Slack has signed, `GET /healthz` says that the process is alive, `GET /readyz`
+whether it can do its work; everything else is 404.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+import threading
+
+import h11
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from alertbot.errors import ConfigError
+
+_log = logging.getLogger(__name__)
+
+HEAD_WITHIN = 5.0  # seconds in which the head of a request must have come
+MOST_CONNECTIONS = 200
+
+
+class HttpServer:
+    """A running server; `port` is the one that it got. Made by `serve_http`."""
+
+    def __init__(self, server: _Server, listening: socket.socket) -> None:
+        self._server = server
+        self._listening = listening
+        self.port: int = listening.getsockname()[1]
+        self._thread = threading.Thread(target=self._run, name="alertbot-http", daemon=True)
+
+    def start(self) -> None:
+        """Begin to answer; returns when it does."""
+        self._thread.start()
+        self._server.up.wait(timeout=10)
+
+    def stop(self, timeout: float = 2.0) -> None:
+        """Stop answering, within `timeout` seconds; what is still being answered then is dropped."""
+        self._server.should_exit = True
+        self._thread.join(timeout * 0.75)
+        if self._thread.is_alive():
+            self._server.force_exit = True
+            self._thread.join(timeout * 0.25)
+        self._listening.close()
+
+    def _run(self) -> None:
+        try:
+            self._server.run(sockets=[self._listening])
+        except Exception:
+            _log.exception("the HTTP server ended")
+        finally:
+            self._server.up.set()
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.up = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.up.set()
+
+
+class _Protocol(H11Protocol):
+    """uvicorn's, which waits for the head of a request as long as the other side likes.
+
+    A connection on which none has come after `head_within` seconds is closed. Where all connections are taken, the one
+    that has been waiting longest makes room: whoever only holds connections open keeps nobody else out.
+    """
+
+    head_within = HEAD_WITHIN
+    _head_due: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._await_head()
+        while len(self.connections) >= MOST_CONNECTIONS:
+            waiting = [each for each in self.connections if isinstance(each, _Protocol) and each._head_due is not None]
+            longest = min(waiting, key=lambda each: each._head_due.when() if each._head_due else 0.0)
+            if longest is self:
+                break
+            longest._hang_up()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.their_state is h11.IDLE:
+            self._await_head()
+        else:
+            self._head_came()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
+            self._await_head()  # of the next request: its beginning may be there already
+        elif self.conn.their_state is not h11.IDLE:
+            self._head_came()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head_came()
+        super().connection_lost(exc)
+
+    def _await_head(self) -> None:
+        if self._head_due is None:
+            self._head_due = self.loop.call_later(self.head_within, self._hang_up)
+
+    def _head_came(self) -> None:
+        if self._head_due is not None:
+            self._head_due.cancel()
+            self._head_due = None
+
+    def _hang_up(self) -> None:
+        self._head_came()
+        self.connections.discard(self)
+        self.transport.abort()
+
+
+def serve_http(app: ASGIApp, host: str, port: int, *, head_within: float = HEAD_WITHIN) -> HttpServer:
+    """Answer HTTP at this address in a thread of its own until `stop()`. Port 0 takes a free one.
+
+    A connection on which no head of a request has come after `head_within` seconds is closed.
+
+    Raises ConfigError where the address cannot be listened on.
+    """
+    listening = _listen(host, port)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        loop="asyncio",
+        http=type("_Protocol", (_Protocol,), {"head_within": head_within}),
+        ws="none",
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=1,
+        timeout_keep_alive=5,
+        limit_concurrency=MOST_CONNECTIONS,
+    )
+    server = HttpServer(_Server(config), listening)
+    server.start()
+    return server
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        listening = socket.create_server(address[:2], family=family, backlog=128)
+        # Connections inherit it. Head and body are two writes: without it the second waits for the other side's ACK.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listening
+    except OSError as error:
+        reason = "somebody else is listening there" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
+        raise ConfigError([f"http: cannot listen on {host}:{port}: {reason}"]) from None

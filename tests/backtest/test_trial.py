@@ -1,0 +1,60 @@
+"""Rule tests run: the good ones pass, the failing ones say where and why, in pictures kept as golden files."""
+
+from __future__ import annotations
+
+import pytest
+
+from alertbot.backtest.trial import run_case
+from alertbot.cli.test import draw_card
+from alertbot.cli.timeline import draw_failure
+from alertbot.notify.render import Templates
+from alertbot.rulefiles.parse_tests import parse_cases
+from alertbot.rulefiles.rule_test import Case
+from tests.golden import check_golden
+from tests.rulefiles.test_rule_tests import CASES, RULES
+
+
+def cases(name: str) -> tuple[Case, ...]:
+    return parse_cases({name: (CASES / name).read_bytes()}, RULES)
+
+
+def drawn(name: str) -> str:
+    outcomes = [
+        run_case(case, RULES, draw=lambda rule, alert, now: draw_card(Templates(), "UTC", rule, alert, now))
+        for case in cases(name)
+    ]
+    return "\n\n".join("\n".join(draw_failure(outcome)) for outcome in outcomes if not outcome.passed)
+
+
+def test_the_good_ones_pass() -> None:
+    """Guard, several entities, suppression, entities that are gone, failed polls, hours, texts, agents, windows."""
+    assert drawn("good.yaml") == ""
+
+
+def test_a_failing_one_shows_a_timeline() -> None:
+    """What was expected and what was found, then every poll with its values, states, decisions and notices."""
+    check_golden("cases/failing.txt", drawn("failing.yaml") + "\n")
+
+
+CHANGED: dict[str, tuple[str, str]] = {
+    "another level": ("level: critical, why", "level: warning, why"),
+    "another state": ("at: 90s, state: recovering", "at: 90s, state: inactive"),
+    "another why": ("2m 10s is above 2m", "2m 11s is above 2m"),
+    "another card": ('Critical, "2m 10s"', 'Warning, "2m 10s"'),
+    "no card": ("card: Longest wait}", "card: []}"),
+    "a card before there is one": ("state: inactive, card: []", "state: inactive, card: Sales"),
+    "another channel": ('channel: "#cc-sales", level', 'channel: "#cc-floor", level'),
+    "another reason": ("reason: fired, channel", "reason: level_up, channel"),
+    "another time": ("[{at: 45s, reason: fired, channel", "[{at: 30s, reason: fired, channel"),
+    "a notice too few": ('notices: [{at: 45s, reason: fired, channel: "#cc-sales", level: critical}]', "notices: []"),
+}
+
+
+@pytest.mark.parametrize(("old", "new"), CHANGED.values(), ids=CHANGED)
+def test_an_expectation_that_is_wrong_fails(old: str, new: str) -> None:
+    """Each kind of expectation can fail."""
+    text = (CASES / "good.yaml").read_text(encoding="utf-8")
+    assert old in text
+    (case, *_) = parse_cases({"good.yaml": text.replace(old, new, 1)}, RULES)
+    outcome = run_case(case, RULES, draw=lambda rule, alert, now: f"{alert.level.word} {alert.entity_name}")
+    assert not outcome.passed

@@ -1,0 +1,333 @@
+"""`check`, `test`, `replay` and `preview` as rule authors type them: what they print, and the exit status."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from rich.console import Console
+
+from alertbot.cli import main
+from alertbot.cli.show import show_faults
+from alertbot.clock import wall_clock
+from alertbot.errors import FaultsFound
+from alertbot.rulefiles.parse_rules import parse_files
+from alertbot.rules.catalogue import Scope
+from alertbot.store.records import Feed, PollRecord
+from alertbot.store.sqlite.store import SqliteStore
+from benchmarks import replay as benchmark
+from tests.golden import DATA, check_golden
+from tests.slack.slack_server import TOKEN, slack_server
+
+CASES = DATA / "cases"
+CONFIG = """\
+tenants:
+  - {name: acme, region: eu, api_key: k, api_secret: s}
+slack: {default_channel: "#cc-alerts", bot_token: xoxb-of-the-test, api_url: http://127.0.0.1:9/api/}
+timezone: Europe/Helsinki
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The rules and tests of tests/data/cases, in a folder that is the current one; no alertbot.yaml."""
+    (tmp_path / "rules" / "tests").mkdir(parents=True)
+    shutil.copy(CASES / "rules.yaml", tmp_path / "rules" / "queues.yaml")
+    shutil.copy(CASES / "good.yaml", tmp_path / "rules" / "tests" / "good.yaml")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ALERTBOT_CONFIG", raising=False)
+    return tmp_path
+
+
+def ran(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str]:
+    """The exit status of a command and what it printed."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        main(list(args))
+    said = capsys.readouterr()
+    assert isinstance(ended.value.code, int)
+    return ended.value.code, said.out + said.err
+
+
+# test
+
+
+PATHS = {
+    "the rules": ["rules"],
+    "the folder of tests": ["rules/tests"],
+    "one file of tests": ["rules/tests/good.yaml"],
+    "a rule file, by the tests of its rules": ["rules/queues.yaml"],
+    "all that is below": ["."],
+    "the same twice": ["rules", "rules"],
+}
+
+
+@pytest.mark.parametrize("paths", PATHS.values(), ids=PATHS)
+def test_tests_are_found(folder: Path, capsys: pytest.CaptureFixture[str], paths: list[str]) -> None:
+    assert ran(capsys, "test", *paths) == (0, "11 rule tests passed\n")
+
+
+def test_the_default_is_what_alertbot_yaml_names(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its default channel and its hours count; without it a path is needed."""
+    assert ran(capsys, "test")[0] == 2
+    (folder / "alertbot.yaml").write_text(CONFIG.replace("#cc-alerts", "#elsewhere"))
+    code, said = ran(capsys, "test")
+    assert code == 1
+    assert "expected fired in #cc-alerts, found fired warning in #elsewhere" in said
+
+
+def test_the_example_of_the_documents_passes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (Path(__file__).parent.parent.parent / "docs" / "rules.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)
+    (example,) = [block for block in blocks if block.startswith("tests:")]
+    (folder / "rules" / "queues.yaml").write_text(blocks[0])
+    (folder / "rules" / "tests" / "good.yaml").write_text(example)
+    assert ran(capsys, "test", "rules") == (0, "1 rule test passed\n")
+
+
+def test_a_test_file_beside_the_rules(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.move(folder / "rules" / "tests" / "good.yaml", folder / "rules" / "checks.yaml")
+    assert ran(capsys, "test", "rules/checks.yaml") == (0, "11 rule tests passed\n")
+
+
+def test_a_failing_test_is_named_with_its_timeline(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit status 1, the failing ones alone, and the same in JUnit XML."""
+    shutil.copy(CASES / "failing.yaml", folder / "rules" / "tests")
+    code, said = ran(capsys, "test", "rules", "--junit", "out.xml")
+    assert code == 1
+    assert said.endswith("4 of 15 rule tests failed\n")
+    assert "FAILED rules/tests/failing.yaml:13: held back by its guard (rule longest-wait)" in said
+    assert "the guard is not true (entered.int-30m >= 10)" in said
+    assert "too few calls" not in said
+    root = ElementTree.parse(folder / "out.xml").getroot()
+    assert (root.get("tests"), root.get("failures"), root.get("errors")) == ("15", "4", "0")
+    failure = root.find(".//testcase[@name='held back by its guard']/failure")
+    assert failure is not None
+    assert failure.get("message") == "expected firing, found inactive"
+
+
+def test_faults_of_rules_and_tests_are_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "rules" / "tests" / "bad.yaml").write_text("tests: [{name: a, rule: lngest-wait, notices: []}]\n")
+    code, said = ran(capsys, "test", "rules", "--junit", "out.xml")
+    assert code == 1
+    assert 'rules/tests/bad.yaml:1:25: there is no rule lngest-wait (did you mean "longest-wait"?)' in said
+    assert ElementTree.parse(folder / "out.xml").getroot().get("errors") == "1"
+    assert ran(capsys, "test", "nowhere")[1].startswith("nowhere: no such file or folder")
+    (folder / "empty").mkdir()
+    assert ran(capsys, "test", "empty")[0] == 1
+
+
+# check
+
+
+def test_check_looks_at_rules_templates_and_tests(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Everything in one run: a fault of each kind, and where it is."""
+    assert ran(capsys, "check", "rules") == (0, "7 rules and 11 rule tests, no faults\n")
+    (folder / "rules" / "more.yaml").write_text(
+        "rules:\n"
+        "  - {id: never, scope: queue, when: entered.today > 5 and entered.today < 3}\n"
+        "  - {id: torn, scope: queue, when: entered.today > 5, template: torn}\n"
+        "  - {id: wrong, scope: queue, when: enterd.today > 5}\n"
+    )
+    (folder / "rules" / "templates").mkdir()
+    (folder / "rules" / "templates" / "torn.j2").write_text(
+        '{% extends "alert.j2" %}\n{% block body %}{{ card.nothing }}{% endblock %}\n'
+    )
+    (folder / "rules" / "tests" / "bad.yaml").write_text(
+        "tests:\n"
+        "  - {name: a, rule: nobody-there, series: {enabled.rt: 5s}, notices: []}\n"
+        "  - {name: of a rule with faults, rule: wrong, series: {entered.today: 5}, notices: []}\n"
+    )
+    code, said = ran(capsys, "check", "rules")
+    assert code == 1
+    assert [line.split(" ")[0] for line in said.splitlines()] == [
+        "rules/more.yaml:2:37:",
+        "rules/more.yaml:4:37:",
+        "rules/templates/torn.j2:2:0:",
+        "rules/tests/bad.yaml:2:56:",
+        "4",
+    ]
+    code, said = ran(capsys, "check", "rules", "--json")
+    found = json.loads(said)
+    assert code == 1
+    assert [set(each) for each in found] == [{"file", "line", "column", "rule", "message", "hint"}] * 4
+
+
+def test_check_of_tests_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Their rules are read for them, and not judged."""
+    assert ran(capsys, "check", "rules/tests") == (0, "11 rule tests, no faults\n")
+    assert ran(capsys, "check", "rules/tests/good.yaml") == (0, "11 rule tests, no faults\n")
+
+
+UNDERLINED = """\
+rules:
+  - id: longest-wait
+    scope: queue
+    treshold: 5
+    when: "interactionsLongestWaitInQueue.rt > 120 and entered.today > 5s"
+    channel: '#a b'
+  - {id: "tab\\there", scope: queue, when: interactionsWaitInQueu.rt > 5 }
+  - id: 待ち時間
+    scope: queue
+    when: >-
+      entered.today > 5
+      and enterd.today > 5
+"""
+
+
+def test_offending_text_is_underlined_on_a_terminal(folder: Path) -> None:
+    """The line of each fault, and a line of ^ below what is meant; as wide as it is shown."""
+    (folder / "wrong.yaml").write_text(UNDERLINED)
+    with pytest.raises(FaultsFound) as caught:
+        parse_files({"wrong.yaml": UNDERLINED})
+    screen = io.StringIO()
+    show_faults(caught.value.faults, Console(file=screen, force_terminal=True, color_system=None, width=200))
+    check_golden("check/underlined.txt", screen.getvalue())
+
+
+def test_away_from_a_terminal_a_fault_is_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "wrong.yaml").write_text(UNDERLINED)
+    _, said = ran(capsys, "check", "wrong.yaml")
+    assert "^" not in said
+    assert all(line.startswith("wrong.yaml:") for line in said.splitlines()[:-1])
+
+
+# replay and preview
+
+
+@pytest.fixture
+def recorded(folder: Path) -> Iterator[Path]:
+    """Half an hour of polls up to now: one queue waits too long for five minutes, nobody is there at another."""
+    (folder / "alertbot.yaml").write_text(CONFIG)
+    store = SqliteStore(folder / "alertbot.db")
+    begin = wall_clock() - timedelta(minutes=30)
+    for index, seen in enumerate(benchmark.polls(3, 120)):
+        at = begin + index * benchmark.EVERY
+        columns = {key: column for key, column in seen.columns.items() if key != "status.rt"}
+        for key, value in (("interactionsLongestWaitInQueue.rt", 0.0), ("enabled.rt", 4.0), ("entered.int-30m", 50.0)):
+            columns[key].values[:] = value
+        if 40 <= index < 60:
+            columns["interactionsLongestWaitInQueue.rt"].values[0] = 130_000.0 + index
+        columns["enabled.rt"].values[1] = 0.0 if index >= 100 else 4.0
+        snapshot = type(seen)(Scope.QUEUE, at, seen.ids, seen.names, columns)
+        store.record(PollRecord("acme", at, Feed("acme"), snapshots={Scope.QUEUE: snapshot}))
+    store.close()
+    return folder
+
+
+def test_replay_says_what_fired(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, said = ran(capsys, "replay", "--since", "1h", "--plot", "longest-wait")
+    assert code == 0
+    assert "120 polls" in said
+    assert "fired once for 1 queue, 6m in all" in said  # until clear has held for a minute
+    assert "worst 2m 10s" in said
+    assert "nobody-there" in said
+    assert "never fired: office-hours, on-break, many-on-break" in said
+    assert "●" in said
+    assert "not recorded, so that conditions on it are unknown here: status.rt (agent)" in said
+
+
+def test_replay_for_machines(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, said = ran(capsys, "replay", "--json")
+    answer = json.loads(said)["acme"]
+    rules: dict[str, dict[str, Any]] = {each["rule"]: each for each in answer["rules"]}
+    assert code == 0
+    assert answer["polls"] == 120
+    assert (rules["longest-wait"]["fired"], rules["longest-wait"]["entities"]) == (1, {"Queue 0": 1})
+    assert (rules["nobody-there"]["open"], sum(rules["nobody-there"]["by_hour"])) == (1, 1)
+    assert rules["longest-wait"]["alerts"][0]["peak"] == 130_059.0
+
+
+def test_replay_against_other_rules(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What a change would add and take away, alert by alert."""
+    text = (recorded / "rules" / "queues.yaml").read_text()
+    (recorded / "new").mkdir()
+    changed = text.replace("warn: 60s, crit: 120s", "warn: 200s, crit: 300s").replace(
+        "enabled.rt == 0", "enabled.rt < 5"
+    )
+    (recorded / "new" / "queues.yaml").write_text(changed.replace("nobody-there", "few-there"))
+    code, said = ran(capsys, "replay", "--rules", "new", "--against", "rules")
+    assert code == 0
+    assert "longest-wait: fires never instead of once (1 fewer, 0 as before)" in said
+    assert "  - Queue 0, " in said
+    assert "few-there is new: it fires 3 times" in said
+    assert "nobody-there is gone: 1 alert would not be told" in said
+    assert "In all: 3 alerts more, 2 fewer" in said
+    code, said = ran(capsys, "replay", "--against", "rules")
+    assert "No alert would be added, removed or changed." in said
+
+
+def test_replay_without_polls_is_1(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "alertbot.yaml").write_text(CONFIG)
+    SqliteStore(folder / "alertbot.db").close()
+    code, said = ran(capsys, "replay")
+    assert (code, said) == (1, "No polls are recorded for this time.\n")
+    assert ran(capsys, "replay", "--since", "soon")[0] == 2
+    assert ran(capsys, "replay", "--tenant", "other")[0] == 2
+
+
+def test_preview_of_a_sample_and_of_an_entity(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, said = ran(capsys, "preview", "longest-wait")
+    assert code == 0
+    assert "Critical: Longest wait in queue — Sales EU" in said
+    assert "2m 30s, above 2m" in said
+    code, said = ran(capsys, "preview", "nobody-there", "--entity", "queue 1")
+    assert code == 0
+    assert "Nobody there — Queue 1" in said
+    assert "0, equal to 0" in said
+    code, said = ran(capsys, "preview", "longest-wait", "--level", "warning", "--rules", "rules")
+    assert "Warning: Longest wait in queue" in said
+
+
+WRONG_PREVIEWS = {
+    "no such rule": (["longest-wiat"], "did you mean longest-wait?"),
+    "no such level": (["nobody-there", "--level", "critical"], "nobody-there has warning, not 'critical'"),
+    "no such entity": (["longest-wait", "--entity", "Queue 9"], "no queue is called 'Queue 9' (did you mean Queue"),
+    "several entities": (["longest-wait", "--entity", "queue"], "may be any of: Queue 0, Queue 1, Queue 2"),
+    "no such channel": (["longest-wait", "--send", "cc"], "--send takes a channel"),
+}
+
+
+@pytest.mark.parametrize(("args", "said"), WRONG_PREVIEWS.values(), ids=WRONG_PREVIEWS)
+def test_a_preview_that_cannot_be_drawn(
+    recorded: Path, capsys: pytest.CaptureFixture[str], args: list[str], said: str
+) -> None:
+    code, told = ran(capsys, "preview", *args)
+    assert code == 2
+    assert said in told
+
+
+def test_a_drill_in_slack(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One message that says DRILL wherever it can be read, with nothing to press, and nobody called."""
+    text = (folder / "rules" / "queues.yaml").read_text()
+    (folder / "rules" / "queues.yaml").write_text(text.replace('channel: "#cc-sales"', 'mention: ["<!here>"]'))
+    with slack_server() as slack:
+        config = CONFIG.replace("http://127.0.0.1:9/api/", slack.api_url).replace("xoxb-of-the-test", TOKEN)
+        (folder / "alertbot.yaml").write_text(config)
+        code, said = ran(capsys, "preview", "longest-wait", "--send", "#cc-alerts")
+        assert code == 0
+        assert said.endswith("sent to #cc-alerts, marked as a drill\n")
+        (message,) = slack.top()
+    assert "DRILL" in message["text"]
+    assert "DRILL" in message["blocks"][0]["text"]["text"]
+    written = json.dumps(message)
+    assert "actions" not in [block["type"] for block in message["blocks"]]
+    assert "<!here>" not in written
+    assert "nothing is wrong" in written
+    (folder / "alertbot.yaml").write_text(CONFIG)  # an address where nobody listens
+    assert ran(capsys, "preview", "longest-wait", "--send", "#cc-alerts")[0] == 1
+
+
+def test_ask_why(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Windows are known from the recording."""
+    code, said = ran(capsys, "ask", "why waiting-on-average Queue 1")
+    assert code == 0
+    assert "avg(interactionsWaitInQueue.rt, 1m) > 3   [avg(interactionsWaitInQueue.rt, 1m) is 0]" in said

@@ -1,0 +1,43 @@
+"""What commands print of names that nobody trusts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from alertbot.alerts.alert import Change, Reason
+from alertbot.cli.poll import _show_polled
+from alertbot.cli.show import show_reply
+from alertbot.commands.command import Line, Reply, Table
+from alertbot.evaluation.snapshot import Fetched
+from alertbot.feed.health import Health
+from alertbot.poll import Polled
+from tests.notify.cases import FIRING, NOW
+
+EVIL = "\x1b]0;owned\x07\x1b[2Jred\x9b1m\nINJECTED\r\u2028x\u202eback\u2066in :fire: [bold]b[/bold]"
+SHOWN = "]0;owned [2Jred 1m INJECTED x back in :fire: [bold]b[/bold]"
+
+
+def test_names_in_an_answer_do_not_drive_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """Lines and cells: no control character, no second line, no turned direction, and the rest as it is."""
+    show_reply(Reply((Line(f"  Queue {EVIL}", strong=True), Table(("Name", "Value"), ((f"Q {EVIL}", EVIL),)))))
+    said = capsys.readouterr().out
+    assert said.splitlines()[0] == f"  Queue  {SHOWN}"
+    check(said)
+
+
+def test_names_in_a_poll_do_not_drive_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """What `poll` says of an alert, a note and a problem, a line each."""
+    alert = replace(FIRING, entity_name=EVIL)
+    fetched = Fetched(NOW, problems=(EVIL,), notes=(EVIL,))
+    polled = Polled("acme", NOW, fetched, {}, (Change(None, alert, Reason.FIRED, EVIL),), (), Health())
+    _show_polled("acme", polled)
+    said = capsys.readouterr().out
+    assert len(said.splitlines()) == 4
+    assert said.count(SHOWN) == 4  # name and reason of the alert, note, problem
+    check(said)
+
+
+def check(said: str) -> None:
+    assert [char for char in said if not char.isprintable() and char != "\n"] == []

@@ -1,0 +1,198 @@
+"""alertbot.yaml: what is taken, and how each mistake is told."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from alertbot.config.load import MOST_PROBLEMS, config_path, load, parse
+from alertbot.config.schema import config_schema
+from alertbot.errors import ConfigError
+
+ENV = {"KEY": "key-value", "SECRET": "secret-value", "TOKEN": "xoxb-value"}
+GOOD = """\
+tenants:
+  - name: acme
+    region: eu
+    api_key: ${KEY}
+    api_secret: ${SECRET}
+slack:
+  bot_token: ${TOKEN}
+  default_channel: "#cc-alerts"
+"""
+
+
+def test_a_small_file_is_enough() -> None:
+    """Everything but tenants and slack has a default."""
+    settings = parse(GOOD, "alertbot.yaml", ENV)
+    assert settings.tenants[0].poll_every == timedelta(seconds=15)
+    assert (settings.tenants[0].percent_scale, settings.tenants[0].max_requests_per_minute) == ("auto", 60)
+    assert settings.slack.ops == "#cc-alerts"
+    assert settings.secrets() == ("xoxb-value", "key-value", "secret-value")
+
+
+def test_secrets_do_not_show() -> None:
+    """No secret is in the repr or in the dump of settings."""
+    settings = parse(GOOD, "alertbot.yaml", ENV)
+    for text in (repr(settings), str(settings), settings.model_dump_json()):
+        assert not any(secret in text for secret in ENV.values())
+
+
+def test_references(tmp_path: Path) -> None:
+    """The environment, a default, and a file are read; a file's last newline is not part of the secret."""
+    secret = tmp_path / "secret"
+    secret.write_text("from-file\n")
+    text = GOOD.replace("${KEY}", "${NOT_THERE:-fallback}").replace("${SECRET}", f"${{file:{secret}}}")
+    tenant = parse(text, "alertbot.yaml", ENV).tenants[0]
+    assert tenant.api_key.get_secret_value() == "fallback"
+    assert tenant.api_secret.get_secret_value() == "from-file"
+
+
+HOURS = """\
+hours:
+  office:
+    timezone: ${ZONE:-Europe/Helsinki}
+    open: {mon-fri: "08:00-18:00"}
+"""
+
+
+def test_hours_are_read_as_in_rule_files() -> None:
+    """Calendars by name, with references filled in; the dump of settings names them."""
+    settings = parse(GOOD + HOURS, "alertbot.yaml", {**ENV, "ZONE": "Europe/Tallinn"})
+    office = settings.hours["office"]
+    assert (office.timezone, office.where, len(office.weekly[0])) == ("Europe/Tallinn", "alertbot.yaml:10", 1)
+    assert settings.model_dump()["hours"] == ["office"]
+    assert parse(GOOD, "alertbot.yaml", ENV).hours == {}
+
+
+def test_every_fault_of_hours_is_named_with_its_place() -> None:
+    """Beside those of the other settings, all of them at once."""
+    wrong = HOURS.replace("08:00-18:00", "8-18").replace("timezone", "timezoen")
+    wrong += "    holidays: [2026-02-30]\nstorge: x\n"
+    with pytest.raises(ConfigError) as caught:
+        parse(GOOD + wrong, "alertbot.yaml", ENV)
+    assert str(caught.value).splitlines() == [
+        "alertbot.yaml:10:3: hours: the calendar office has no timezone (write timezone: Europe/Helsinki)",
+        'alertbot.yaml:11:5: hours: unknown key "timezoen" (did you mean "timezone"?)',
+        'alertbot.yaml:12:21: hours: "8-18" is not written as hours (write "08:00-18:00")',
+        "alertbot.yaml:13:16: hours: there is no 2026-02-30 (a date is year-month-day)",
+        'alertbot.yaml:14:1: storge: unknown key (did you mean "storage"?)',
+    ]
+
+
+BAD = {
+    "empty": ("", "alertbot.yaml:1:1: expected settings such as `tenants:` and `slack:`"),
+    "list": ("- a\n", "alertbot.yaml:1:1: expected settings"),
+    "tab": ("tenants:\n\t- name: a\n", "alertbot.yaml:2:1: found character '\\t'"),
+    "duplicate key": (GOOD + "slack: {}\n", "alertbot.yaml:9:1: found duplicate key"),
+    "unknown key": (
+        GOOD.replace("region", "regoin"),
+        'alertbot.yaml:3:5: tenants[0].regoin: unknown key (did you mean "region"?)',
+    ),
+    "unknown key at the top": (
+        GOOD + "storge: x\n",
+        'alertbot.yaml:9:1: storge: unknown key (did you mean "storage"?)',
+    ),
+    "no tenants": (
+        "tenants: []\nslack: {bot_token: x, default_channel: '#a'}\n",
+        "alertbot.yaml:1:1: tenants: name at least one tenant",
+    ),
+    "tenant is no mapping": (GOOD.replace("  - name: acme\n    ", "  - acme\n  - "), "tenants[0]: expected keys"),
+    "no region": (GOOD.replace("    region: eu\n", ""), "say where the tenant lives"),
+    "wrong region": (GOOD.replace("eu", "mars"), "alertbot.yaml:3:5: tenants[0].region: input should be 'us', 'eu'"),
+    "base_url alone": (
+        GOOD.replace("region: eu", "base_url: https://example.com/x"),
+        "base_url and token_url go together",
+    ),
+    "plain http": (
+        GOOD.replace("region: eu", "base_url: http://example.com/x\n    token_url: http://example.com/t"),
+        "tenants[0].token_url: plain http:// only on loopback",
+    ),
+    "too fast": (GOOD.replace("region: eu", "region: eu\n    poll_every: 2s"), "poll_every is at least 5s"),
+    "duration without unit": (
+        GOOD.replace("region: eu", "region: eu\n    poll_every: 20"),
+        "tenants[0].poll_every: a duration is written as 15s, 2m or 1m30s, not 20",
+    ),
+    "percent scale": (
+        GOOD.replace("region: eu", "region: eu\n    percent_scale: 100"),
+        "tenants[0].percent_scale: input should be 'auto', 'ratio' or 'percent'",
+    ),
+    "no requests at all": (
+        GOOD.replace("region: eu", "region: eu\n    max_requests_per_minute: 0"),
+        "tenants[0].max_requests_per_minute: input should be greater than or equal to 1",
+    ),
+    "time zone": (GOOD + "timezone: Europe/Helsinky\n", "no such time zone: 'Europe/Helsinky' (did you mean Europe/"),
+    "channel": (GOOD.replace('"#cc-alerts"', "cc-alerts"), 'slack.default_channel: a channel is written "#name"'),
+    "channel as a comment": (GOOD.replace('"#cc-alerts"', "#cc-alerts"), "slack.default_channel: "),
+    "port": (GOOD + "http: {port: 70000}\n", "alertbot.yaml:9:8: http.port: input should be less than or equal"),
+    "tenant twice": (
+        GOOD.replace("slack:", "  - {name: acme, region: us, api_key: a, api_secret: b}\nslack:"),
+        "tenant name used twice: acme",
+    ),
+    "unset variable": (
+        GOOD.replace("${KEY}", "${UNSET_KEY}"),
+        "alertbot.yaml:4:5: tenants[0].api_key: the environment variable UNSET_KEY is not set",
+    ),
+    "missing secret": (GOOD.replace("    api_key: ${KEY}\n", ""), "tenants[0].api_key: missing: 8x8 Admin Console"),
+    "unreadable secret file": (
+        GOOD.replace("${KEY}", "${file:/nonexistent/key}"),
+        "tenants[0].api_key: cannot read /nonexistent/key: No such file",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), BAD.values(), ids=BAD.keys())
+def test_a_mistake_is_told(text: str, message: str) -> None:
+    """Each mistake names file, line, column and key, and never shows a secret."""
+    with pytest.raises(ConfigError) as caught:
+        parse(text, "alertbot.yaml", ENV)
+    assert message in str(caught.value)
+    assert not any(secret in str(caught.value) for secret in ENV.values())
+
+
+def test_all_mistakes_at_once_in_at_most_15_lines() -> None:
+    """A file with many mistakes tells them all in one report that fits a screen."""
+    text = GOOD + "".join(f"wrong{n}: 1\n" for n in range(40))
+    with pytest.raises(ConfigError) as caught:
+        parse(text, "alertbot.yaml", ENV)
+    assert len(caught.value.problems) == MOST_PROBLEMS + 1 == 15
+    assert caught.value.problems[-1] == "alertbot.yaml: and 26 more"
+
+
+def test_commands_that_tell_nobody_need_no_secrets() -> None:
+    """`check` and `ask` run without the secrets, but still refuse a wrong file."""
+    assert parse(GOOD, "alertbot.yaml", {}, secrets=False).secrets() == ()
+    with pytest.raises(ConfigError):
+        parse(GOOD.replace("region", "regoin"), "alertbot.yaml", {}, secrets=False)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no such file .*alertbot init"):
+        load(tmp_path / "alertbot.yaml", {})
+
+
+def test_a_file_that_is_not_text(tmp_path: Path) -> None:
+    (tmp_path / "alertbot.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        load(tmp_path / "alertbot.yaml", {})
+
+
+def test_paths_count_from_the_file(tmp_path: Path) -> None:
+    (tmp_path / "alertbot.yaml").write_text(GOOD)
+    settings = load(tmp_path / "alertbot.yaml", ENV)
+    assert settings.path(settings.storage) == tmp_path / "alertbot.db"
+
+
+def test_which_file() -> None:
+    assert config_path(None, {}) == Path("alertbot.yaml")
+    assert config_path(None, {"ALERTBOT_CONFIG": "/etc/a.yaml"}) == Path("/etc/a.yaml")
+    assert config_path(Path("b.yaml"), {"ALERTBOT_CONFIG": "/etc/a.yaml"}) == Path("b.yaml")
+
+
+def test_the_schema_names_every_setting() -> None:
+    schema = config_schema()
+    assert set(schema["properties"]) == {
+        *("tenants", "slack", "rules", "hours", "storage", "record", "timezone", "stale_after", "frozen_after", "http"),
+    }

@@ -1,0 +1,441 @@
+"""Feed health on plain values: what a series of polls says of a feed, what follows, and when to try again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alertbot.alerts.advance import advance
+from alertbot.alerts.alert import Alert, Change, Reason, State
+from alertbot.evaluation.evaluate import evaluate_all
+from alertbot.evaluation.snapshot import Fetched, Snapshot
+from alertbot.feed import health as feed
+from alertbot.feed.blindness import blindfold, explained
+from alertbot.feed.health import Activity, Health, Limits
+from alertbot.feed.observe import activity, digest, gathered, observe, opening, settled
+from alertbot.feed.pace import due
+from alertbot.feed.rules import feed_rules, snapshot_of
+from alertbot.feed.wording import tell
+from alertbot.rules.catalogue import Scope
+from alertbot.rules.hours import Calendar, Hours, Span
+from alertbot.rules.rule import NoData, RuleSet
+from tests.alerts.kit import NOW, POLL, TENANT, WAIT, WAITING, keep, poll, rule, snapshot
+
+LIMITS = Limits()
+OPS = "#ops"
+BUSY = "interactionsHandling.rt"
+
+
+def seconds(number: float) -> timedelta:
+    return timedelta(seconds=number)
+
+
+def fetched(kind: str, now: datetime, number: int) -> Fetched:
+    """What one poll brought, by a word: good, same, part, none, refused, slow, late, ahead, wait, quiet, staffed."""
+    figures = float(number if kind not in ("same", "quiet", "staffed") else 1)
+    live = {BUSY: [2.0]} if kind not in ("quiet", "staffed") else {"enabled.rt": [3.0 if kind == "staffed" else 0.0]}
+    queues = snapshot({"entered.today": [figures], **live}, at=now)
+    whole = Fetched(now, {Scope.QUEUE: queues}, took_ms=100.0, clock_skew_s=0.2)
+    unreachable = {Scope.QUEUE: "queues could not be read: 503 from 8x8"}
+    return {
+        "part": replace(whole, snapshots={Scope.QUEUE: replace(queues, complete=False, problems=("page 2: 503",))}),
+        "none": Fetched(now, failures=unreachable),
+        "wait": Fetched(now, failures=unreachable, retry_after=90.0),
+        "refused": Fetched(now, failures={Scope.QUEUE: "the API key was refused"}, refused=True),
+        "slow": replace(whole, took_ms=11_000.0),
+        "ahead": replace(whole, clock_skew_s=45.0),
+        "some_refused": replace(whole, failures={Scope.GROUP: "403"}, refused=True),
+    }.get(kind, whole)
+
+
+@dataclass
+class Life:
+    """A feed that is polled by hand."""
+
+    limits: Limits = LIMITS
+    now: datetime = NOW
+    health: Health = field(default_factory=Health)
+    alerts: list[Alert] = field(default_factory=list)
+    told: list[tuple[float, str, str]] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+    number: int = 0
+    opened: bool | None = None
+
+    def poll(self, kind: str, others: Sequence[Change] = ()) -> None:
+        self.number += 1
+        came = fetched(kind, self.now, self.number)
+        self.health = observe(self.health, came, came.snapshots, self.limits, self.now, opened=self.opened)
+        self._judge("; ".join(came.failures.values()), came.took_ms, others)
+        self.now += self.limits.poll_every
+
+    def pause(self) -> None:
+        """A turn without a poll: only the time goes by."""
+        self._judge("503", 0.0, (), paused=True)
+        self.now += self.limits.poll_every
+
+    def _judge(self, error: str, took_ms: float, others: Sequence[Change], *, paused: bool = False) -> None:
+        rules = feed_rules(self.limits, OPS)
+        row = snapshot_of(TENANT, self.health, self.limits, self.now, paused=paused)
+        found = advance(self.alerts, evaluate_all(rules, {Scope.FEED: row}), rules, self.now, tenant=TENANT)
+        self.health = gathered(self.health, others)
+        changes = tell(found, self.health, error, took_ms, self.limits, self.now)
+        self.health = settled(self.health, self.alerts, found)
+        self.alerts = keep(self.alerts, changes)
+        self.changes += changes
+        at = (self.now - NOW).total_seconds()
+        self.told += [(at, change.after.key.rule, change.reason.value) for change in changes if change.reason]
+
+
+def live(story: str) -> Life:
+    """`good*3 none*9`: three good polls, then nine that brought nothing."""
+    life = Life()
+    for part in story.split():
+        kind, _, times = part.partition("*")
+        for _ in range(int(times or 1)):
+            life.poll(kind)
+    return life
+
+
+STORIES: dict[str, tuple[str, list[tuple[float, str, str]]]] = {
+    "all is well": ("good*100", []),
+    "one poll fails": ("good*4 none good*4", []),
+    "every second poll fails": ("good none " * 40, []),
+    # The last good poll is at 30 s; the first one more than two minutes later is at 165 s.
+    "an outage": ("good*3 none*12 good*6", [(165, "feed-stale", "fired"), (255, "feed-stale", "resolved")]),
+    "an outage of just under two minutes": ("good*3 none*8 good*6", []),
+    "one poll gets through": ("good*3 none*12 good none*12 good*3", [
+        (165, "feed-stale", "fired"), (450, "feed-stale", "resolved"),
+    ]),
+    "never reached at all": ("none*10 good*3", [(135, "feed-stale", "fired"), (180, "feed-stale", "resolved")]),
+    "the credentials are refused": ("good refused*20 good*3", [
+        (15, "feed-refused", "fired"), (345, "feed-refused", "resolved"),
+    ]),
+    "refused, then unreachable: one cause at a time": ("good refused*2 none*20 good*3", [
+        (15, "feed-refused", "fired"), (375, "feed-refused", "resolved"),
+    ]),
+    "some of it is refused": ("good some_refused*20 good*3", [
+        (15, "feed-refused", "fired"), (345, "feed-refused", "resolved"),
+    ]),
+    "three partial polls": ("good*2 part*3 good*2", []),
+    "partial polls": ("good*2 part*20 good*3", [(75, "feed-partial", "fired"), (360, "feed-partial", "resolved")]),
+    "partial on and off: told once": ("good*2 part*4 " + "good*2 part " * 10 + "good*3", [
+        (75, "feed-partial", "fired"), (570, "feed-partial", "resolved"),
+    ]),
+    "figures stand still while somebody calls": ("good same*62 good*8", [
+        (915, "feed-frozen", "fired"), (1005, "feed-frozen", "resolved"),
+    ]),
+    "figures stand still at night": ("good quiet*400", []),
+    "nobody calls, but agents are there": ("good staffed*241", []),
+    "nobody calls for more than an hour, but agents are there": ("good staffed*243", [(3630, "feed-frozen", "fired")]),
+    "slow three times": ("good slow*3 good slow*3", []),
+    "slow": ("good slow*9 good*9", [(60, "feed-slow", "fired"), (210, "feed-slow", "resolved")]),
+    "the clocks differ": ("good ahead*20 good*9", [(135, "feed-clock", "fired"), (375, "feed-clock", "resolved")]),
+    "the clocks differ for a moment": ("good ahead*7 good*9", []),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("story", "told"), STORIES.values(), ids=STORIES)
+def test_what_is_told(story: str, told: list[tuple[float, str, str]]) -> None:
+    """Each trouble is told once, when it has lasted, and once when it is over for good."""
+    assert live(story).told == told
+
+
+def test_time_goes_by_without_polls() -> None:
+    """A feed that is tried less often is told stale in time all the same, and its age goes on."""
+    life = live("good*3 none*4")
+    for _ in range(8):
+        life.pause()
+    assert life.told == [(165, "feed-stale", "fired")]
+    (alert,) = life.alerts
+    assert alert.measure is not None
+    assert alert.measure.value == 180_000.0
+
+
+@pytest.mark.parametrize("kind", ["none", "part"])
+def test_one_answer_that_sends_us_away_is_told_when_it_lasts(kind: str) -> None:
+    """Whatever the last poll brought: turns without a poll bring nothing either."""
+    life = live(f"good*3 {kind}")
+    for _ in range(12):
+        life.pause()
+    latest_values = 30 if kind == "none" else 45
+    assert life.told == [(latest_values + 135, "feed-stale", "fired")]
+    assert life.alerts[0].about.detail.startswith("nothing has come for")
+
+
+def test_a_slow_pace_is_not_late() -> None:
+    """Polled every five minutes: two polls and a half without anything are stale, not two minutes."""
+    life = Life(limits=replace(LIMITS, poll_every=timedelta(minutes=5)))
+    for kind in ("good", "good", "none", "none", "none"):
+        life.poll(kind)
+    assert [(rule, reason) for _, rule, reason in life.told] == [("feed-stale", "fired")]
+    assert life.told[0][0] == 4 * 300.0
+
+
+LAST_WORDS: dict[str, tuple[str, str]] = {
+    "an outage": ("good*3 none*12 good*3", "blind for 3m 15s; meanwhile no alert changed"),
+    "never reached": ("none*10 good*3", "blind for 2m 30s; meanwhile no alert changed"),
+    "refused": ("good refused*20 good*3", "blind for 5m 15s; meanwhile no alert changed"),
+    "partial": ("good*2 part*20 good*3", "not all came for 5m 45s; meanwhile no alert changed"),
+    "frozen": ("good same*62 good*8", "figures move again"),
+    "slow": ("good slow*9 good*9", "polls are quick again"),
+    "the clock": ("good ahead*20 good*9", "the clock of 8x8 is 0s ahead of that of this machine"),
+}
+
+
+@pytest.mark.parametrize(("story", "words"), LAST_WORDS.values(), ids=LAST_WORDS)
+def test_the_end_is_one_line(story: str, words: str) -> None:
+    """How long the bot was blind, on the card and in its thread."""
+    (last,) = [change for change in live(story).changes if change.reason is Reason.RESOLVED]
+    assert last.why == words
+    assert last.after.about.detail == words
+
+
+FIRST_WORDS: dict[str, tuple[str, str, str]] = {
+    "an outage": ("good*3 none*12", "nothing has come for 2m 15s: queues could not be read: 503 from 8x8", "proxy"),
+    "refused": ("good refused", "refused for 15s: the API key was refused", "API Keys"),
+    "partial": ("good part*4", "4 polls in a row brought only a part", "unknown"),
+    "frozen": ("good same*62", "no figure has moved for 15m 15s, though callers are there", "wallboard"),
+    "slow": ("good slow*4", "4 polls in a row were slow; the last poll took 11.0 s, 10s is slow", "poll_every"),
+    "the clock": ("good ahead*9", "the clock of 8x8 is 45s ahead of that of this machine", "NTP"),
+}
+
+
+@pytest.mark.parametrize(("story", "words", "advice"), FIRST_WORDS.values(), ids=FIRST_WORDS)
+def test_the_beginning_says_what_and_what_to_do(story: str, words: str, advice: str) -> None:
+    (first,) = [change for change in live(story).changes if change.reason is Reason.FIRED]
+    assert first.why == words
+    assert advice in first.after.about.advice
+
+
+def other(reason: Reason, name: str) -> Change:
+    """A change of an alert of the tenant's own rules."""
+    before = poll([], [rule()], [snapshot({WAIT: [90_000.0]}, names=[name])], NOW)[0]
+    state = State.INACTIVE if reason in (Reason.RESOLVED, Reason.NO_LONGER_REPORTED) else State.FIRING
+    return replace(before, after=replace(before.after, state=state), reason=reason)
+
+
+def test_the_end_says_what_changed_meanwhile() -> None:
+    """What the first good poll found out, by kind, the first few by name; and the next trouble starts from nothing."""
+    life = live("good*3 none*12")
+    found = [
+        other(Reason.FIRED, "Sales"),
+        other(Reason.LEVEL_UP, "Support"),
+        *(other(Reason.RESOLVED, f"Queue {number}") for number in range(5)),
+    ]
+    life.poll("good", found)
+    life.poll("good")
+    life.poll("good")
+    (last,) = [change for change in life.changes if change.reason is Reason.RESOLVED]
+    assert last.why == (
+        "blind for 3m 15s; meanwhile of the alerts 1 began, 1 rose, 5 ended (Longest wait of Sales began (warning); "
+        "Longest wait of Support rose to warning; Longest wait of Queue 0 ended; Longest wait of Queue 1 ended; "
+        "Longest wait of Queue 2 ended and 2 more)"
+    )
+    life.poll("good", found)
+    for kind in ("none",) * 12 + ("good",) * 3:
+        life.poll(kind)
+    assert life.changes[-1].why == "blind for 3m 15s; meanwhile no alert changed"
+
+
+STANDING: dict[str, tuple[str, bool, list[float]]] = {
+    "nobody is seen, in opening hours": ("quiet*70", True, [915.0]),
+    "agents alone, in opening hours": ("staffed*70", True, [915.0]),
+    "agents alone, when it is closed": ("staffed*300", False, []),
+    "callers, when it is closed": ("same*70", False, [915.0]),
+}
+
+
+@pytest.mark.parametrize(("story", "opened", "fired"), STANDING.values(), ids=STANDING)
+def test_figures_that_stand_still_by_the_calendar(story: str, opened: bool, fired: list[float]) -> None:
+    """Opening hours say that something has to move; closed ones that nothing has to, unless somebody calls."""
+    life = Life(opened=opened)
+    kind, _, times = story.partition("*")
+    life.poll("good")
+    for _ in range(int(times)):
+        life.poll(kind)
+    standing = [at for at, rule_id, reason in life.told if (rule_id, reason) == ("feed-frozen", "fired")]
+    moved = 15.0 if kind != "same" else 0.0  # the first of the quiet ones is unlike the poll before it
+    assert [at - moved for at in standing] == fired
+
+
+def test_the_night_does_not_count() -> None:
+    """What stood still all night has moved_at counted from the opening, not from the evening before."""
+    life = Life(opened=False)
+    for _ in range(200):
+        life.poll("quiet")
+    life.opened = True
+    opened_at = (life.now - NOW).total_seconds()
+    for _ in range(70):
+        life.poll("quiet")
+    assert [(at - opened_at, rule_id) for at, rule_id, _ in life.told] == [(915.0, "feed-frozen")]
+
+
+def test_opening_hours_are_those_of_the_rules() -> None:
+    """A calendar that some `during` names and that is open; none named is not known."""
+    office = Calendar("office", "UTC", ((Span(8 * 60, 18 * 60),),) * 5 + ((), ()))
+    looks = RuleSet((rule(during=Hours(office)), rule(id="always")), calendars={"office": office})
+    assert opening(looks, NOW) is True
+    assert opening(looks, NOW + timedelta(hours=12)) is False
+    assert opening(RuleSet((rule(outside=Hours(office)),), calendars={"office": office}), NOW) is None
+
+
+# When to try again
+
+
+PAUSES: dict[str, tuple[list[str], list[float | None]]] = {
+    "failing": (["none"] * 10, [None, None, None, 30, 60, 120, 240, 300, 300, 300]),
+    "refused": (["refused"] * 5, [60, 120, 240, 300, 300]),
+    "a part is enough": (["none"] * 4 + ["part"], [None, None, None, 30, None]),
+    "good ends it": (["none"] * 5 + ["good", "none"], [None, None, None, 30, 60, None, None]),
+    "some of it refused": (["some_refused"] * 3, [None, None, None]),
+}
+
+
+@pytest.mark.parametrize(("kinds", "pauses"), PAUSES.values(), ids=PAUSES)
+def test_pauses_after_failure(kinds: list[str], pauses: list[float | None]) -> None:
+    """Doubling up to five minutes; anything that comes brings back the usual pace. (A tenth of a poll short.)"""
+    life, found = Life(), []
+    for kind in kinds:
+        at = life.now
+        life.poll(kind)
+        due = life.health.next_try_at
+        found.append(None if due is None else (due - at).total_seconds() + 1.5)
+    assert found == pauses
+
+
+@given(st.lists(st.sampled_from(["good", "part", "none", "refused", "wait"]), max_size=40), st.integers(5, 900))
+def test_never_not_at_all(kinds: list[str], every: int) -> None:
+    """Whatever happens, a tenant is due again within five minutes (or its own pace, or what 8x8 asked for)."""
+    limits = replace(LIMITS, poll_every=seconds(every))
+    health = Health()
+    for number, kind in enumerate(kinds):
+        now = NOW + number * limits.poll_every
+        came = fetched(kind, now, number)
+        health = observe(health, came, came.snapshots, limits, now)
+        latest = max(seconds(300), limits.poll_every, seconds(90))
+        assert due(health, now + latest)
+
+
+DUE: dict[str, tuple[Health, bool, bool]] = {
+    "nothing stands against it": (Health(), False, True),
+    "paused": (Health(next_try_at=NOW + seconds(1)), False, False),
+    "paused by the process before": (Health(next_try_at=NOW + seconds(1)), True, True),
+    "the pause is over": (Health(next_try_at=NOW), False, True),
+    "8x8 asked us to wait": (Health(wait_until=NOW + seconds(1)), False, False),
+    "8x8 asked us to wait, before we started": (Health(wait_until=NOW + seconds(1)), True, False),
+    "a wait from before the clock was set back": (Health(wait_until=NOW + seconds(3700)), False, True),
+    "a pause from before the clock was set back": (Health(next_try_at=NOW + seconds(3700)), False, True),
+    "the longest wait": (Health(wait_until=NOW + seconds(3600)), False, False),
+    "the wait is over": (Health(wait_until=NOW), False, True),
+}
+
+
+@pytest.mark.parametrize(("health", "first", "is_due"), DUE.values(), ids=DUE)
+def test_due(health: Health, first: bool, is_due: bool) -> None:
+    assert due(health, NOW, first=first) is is_due
+
+
+def test_a_wait_is_kept_to_the_second_but_not_for_ever() -> None:
+    """Retry-After as told, at most an hour: a proxy's nonsense must not blind us for days."""
+    told = Fetched(NOW, failures={Scope.QUEUE: "429"}, retry_after=90.0)
+    assert observe(Health(), told, {}, LIMITS, NOW).wait_until == NOW + seconds(90)
+    nonsense = replace(told, retry_after=10.0**9)
+    assert observe(Health(), nonsense, {}, LIMITS, NOW).wait_until == NOW + timedelta(hours=1)
+
+
+def test_a_clock_that_is_set_back_hides_no_outage() -> None:
+    """Spans that began in what is the future now begin at the next turn."""
+    life = live("good*3")
+    life.now -= timedelta(hours=1)
+    began = (life.now - NOW).total_seconds()
+    for _ in range(12):
+        life.poll("none")
+    assert life.told == [(began + 135, "feed-stale", "fired")]
+
+
+def test_silence_is_never_negative() -> None:
+    """The last values came at a time that has yet to be, since the clock was set back."""
+    assert feed.silence(Health(served_at=NOW + seconds(60)), NOW) == seconds(0)
+
+
+# Who is there
+
+
+WHO: dict[str, tuple[Mapping[str, Sequence[float | str | None]], Activity]] = {
+    "a caller waits": ({"interactionsWaitInQueue.rt": [0.0, 1.0]}, Activity.CALLERS),
+    "in total": ({"total.interactionsHandling.rt": [4.0]}, Activity.CALLERS),
+    "agents": ({"enabled.rt": [2.0], "interactionsHandling.rt": [0.0]}, Activity.AGENTS),
+    "an agent, by status": ({"status.rt": ["LoggedOut", "OnBreak"]}, Activity.AGENTS),
+    "all logged out": ({"status.rt": ["LoggedOut", None]}, Activity.NOBODY),
+    "what came in today says nothing of now": ({"entered.today": [120.0]}, Activity.NOBODY),
+    "nothing known": ({"interactionsHandling.rt": [None]}, Activity.NOBODY),
+}
+
+
+@pytest.mark.parametrize(("columns", "who"), WHO.values(), ids=WHO)
+def test_who_is_there(columns: Mapping[str, Sequence[float | str | None]], who: Activity) -> None:
+    assert activity({Scope.QUEUE: snapshot(columns)}) is who
+
+
+MOVES: dict[str, tuple[Snapshot, bool]] = {
+    "nothing": (snapshot({WAITING: [3.0, None]}), False),
+    "a count": (snapshot({WAITING: [4.0, None]}), True),
+    "a value that went": (snapshot({WAITING: [None, None]}), True),
+    "an entity": (snapshot({WAITING: [3.0, None]}, ids=("q1", "q9")), True),
+    "a name alone is no figure": (snapshot({WAITING: [3.0, None]}, names=["A", "B"]), False),
+}
+
+
+@pytest.mark.parametrize(("after", "moved"), MOVES.values(), ids=MOVES)
+def test_what_moves(after: Snapshot, moved: bool) -> None:
+    before = snapshot({WAITING: [3.0, None]})
+    assert (digest({Scope.QUEUE: before}) != digest({Scope.QUEUE: after})) is moved
+
+
+# Nothing may say "missing"
+
+
+def test_blind_rules_keep() -> None:
+    """no_data: fire does not fire and no_data: clear does not end anything while the feed is ill; keep is as it was."""
+    rules = RuleSet(tuple(rule(id=each.value, no_data=each) for each in NoData))
+    blind, _ = blindfold(rules, {})
+    assert [each.no_data for each in blind.rules] == [NoData.KEEP] * 3
+    assert [each.id for each in blind.rules] == [each.id for each in rules.rules]
+    assert blind.version == rules.version
+
+
+def test_nobody_is_gone_meanwhile() -> None:
+    """An entity that is not in a complete answer is not gone while the feed is ill, however often."""
+    fires = [change.after for change in poll([], [rule()], [snapshot({WAIT: [90_000.0]})], NOW)]
+    gone = snapshot({WAIT: [1.0]}, ids=("q9",))
+    _, seen = blindfold(RuleSet(), {Scope.QUEUE: gone})
+    for number in range(1, 6):
+        for change in poll(fires, [rule()], list(seen.values()), NOW + number * POLL):
+            assert (change.reason, change.after.missed) == (None, 0)
+    assert poll(fires, [rule()], [gone], NOW + POLL)[0].after.missed == 1
+
+
+EXPLAINED: dict[str, tuple[str, bool]] = {
+    "all is well": ("good*3", False),
+    "this poll itself": ("good*3 part", True),
+    "stale, and not over yet": ("good*3 none*12 good", True),
+    "over": ("good*3 none*12 good*3", False),
+    "slow explains nothing": ("good slow*5", False),
+    "frozen explains nothing": ("good same*70", False),
+}
+
+
+@pytest.mark.parametrize(("story", "is_explained"), EXPLAINED.values(), ids=EXPLAINED)
+def test_what_explains_that_something_is_missing(story: str, is_explained: bool) -> None:
+    life = live(story)
+    assert explained(life.alerts, [], life.health) is is_explained
+
+
+def test_other_alerts_are_none_of_the_feeds() -> None:
+    fires = [change.after for change in poll([], [rule()], [snapshot({WAIT: [90_000.0]})], NOW)]
+    assert not explained(fires, [], Health(good=1))

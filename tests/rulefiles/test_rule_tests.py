@@ -1,0 +1,75 @@
+"""Files of rule tests: every fault of a bad one, whole; and what they share with the rest of the code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from ruamel.yaml import YAML
+
+from alertbot.alerts.alert import Reason, State
+from alertbot.errors import FaultsFound
+from alertbot.rulefiles.parse_rules import parse_files
+from alertbot.rulefiles.parse_tests import is_test_file, parse_cases
+from alertbot.rulefiles.schema import tests_schema as schema_of_tests
+from alertbot.rulefiles.test_keys import REASONS, STATES
+from tests.golden import DATA, check_golden
+
+CASES = DATA / "cases"
+RULES = parse_files({"rules.yaml": (CASES / "rules.yaml").read_bytes()})
+
+
+def test_a_bad_file_is_told_all_that_is_wrong() -> None:
+    """Each fault in a sentence, with its place, as `alertbot test` and `alertbot check` print it."""
+    with pytest.raises(FaultsFound) as caught:
+        parse_cases({"bad.yaml": (CASES / "bad.yaml").read_bytes()}, RULES)
+    check_golden("cases/bad.txt", f"{caught.value}\n")
+
+
+def test_a_test_of_a_rule_with_faults_is_left_out() -> None:
+    """The rule's own fault is enough."""
+    text = "tests:\n  - {name: x, rule: broken, series: {entered.today: 5}, notices: []}\n"
+    assert parse_cases({"a.yaml": text}, RULES, broken=frozenset({"broken"})) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "nothing in this file"),
+        ("[]", "a file of rule tests is a mapping"),
+        ("rules: []", 'unknown key "rules"'),
+        ("tests: {}", "tests must be a list"),
+    ],
+)
+def test_what_is_no_file_of_tests(text: str, said: str) -> None:
+    with pytest.raises(FaultsFound) as caught:
+        parse_cases({"a.yaml": text}, RULES)
+    assert said in str(caught.value)
+
+
+def test_the_words_are_those_of_alerts() -> None:
+    """States and reasons that a test may expect are the ones that there are, but for what people and the bot do."""
+    assert set(STATES) == {str(state) for state in State}
+    others = {Reason.ACKNOWLEDGED, Reason.UNACKNOWLEDGED, Reason.OPERATIONS}
+    assert {str(reason) for reason in Reason} - {str(each) for each in others} <= set(REASONS)
+
+
+def test_a_test_file_is_told_from_a_rule_file() -> None:
+    found = {path.name: is_test_file(path.read_bytes()) for path in CASES.glob("*.yaml")}
+    assert found == {"rules.yaml": False, "good.yaml": True, "failing.yaml": True, "bad.yaml": True}
+
+
+def document(path: Path) -> Any:
+    return json.loads(json.dumps(YAML(typ="safe", pure=True).load(path.read_bytes()), default=str))
+
+
+def test_the_schema_takes_what_the_parser_takes() -> None:
+    schema = schema_of_tests()
+    jsonschema.Draft7Validator.check_schema(schema)
+    validator = jsonschema.Draft7Validator(schema)
+    for name in ("good.yaml", "failing.yaml"):
+        assert list(validator.iter_errors(document(CASES / name))) == []
+    assert list(validator.iter_errors(document(CASES / "bad.yaml")))

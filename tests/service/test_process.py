@@ -1,0 +1,75 @@
+"""Whether a poller is gone: certain only of a process of this boot and this pid namespace."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from alertbot.service.process import is_gone, name_of_poller
+
+NAME = "from alertbot.service.process import name_of_poller; print(name_of_poller(), flush=True); input()"
+linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only /proc tells")
+
+
+def test_no_two_pollers_bear_one_name() -> None:
+    """Not even two of one process; people read the host and the process first."""
+    names = {name_of_poller() for _ in range(50)}
+    assert len(names) == 50
+    assert all(f", process {os.getpid()} (" in name for name in names)
+
+
+def test_a_process_lives_until_it_ends() -> None:
+    """As long as it lives it is not taken over, and at once when it is gone."""
+    root = Path(__file__).parents[2]
+    with subprocess.Popen([sys.executable, "-c", NAME], cwd=root, stdin=-1, stdout=-1, text=True) as other:
+        assert other.stdout is not None
+        name = other.stdout.readline().strip()
+        assert f"process {other.pid} (" in name
+        assert not is_gone(name)
+        other.kill()
+        other.wait(10)
+        assert is_gone(name)
+
+
+@linux
+def test_a_number_that_went_to_another_process_is_not_the_poller() -> None:
+    """The process of that number began at another time: the poller is gone."""
+    mine = name_of_poller()
+    assert not is_gone(mine)
+    assert is_gone(re.sub(r"at (\d+)\)$", "at 1)", mine))
+
+
+def elsewhere(what: str, instead: str) -> str:
+    ended = re.sub(r"process \d+", "process 4194303", name_of_poller())  # no process of that number runs
+    changed = re.sub(what, instead, ended)
+    assert changed != ended
+    return changed
+
+
+@linux
+@pytest.mark.parametrize(
+    ("what", "instead"),
+    [
+        (r"pid:\[\d+\]", "pid:[1]"),
+        (r"boot [\w-]+", "boot 0-0"),
+        (r"^.*, process", "other, process"),
+        (r", pid.*\)", ")"),
+        (r" \(.*", ""),
+    ],
+    ids=["another namespace", "another boot", "another host", "no namespace known", "of an older version"],
+)
+def test_nobody_can_tell_of_another_world(what: str, instead: str) -> None:
+    """A number that is not there here may well live there."""
+    assert is_gone(elsewhere("run ", "run 0"))
+    assert not is_gone(elsewhere(what, instead))
+
+
+def test_a_name_of_any_other_shape_is_not_gone() -> None:
+    """What cannot be read is left to run out."""
+    for name in ("", "somebody", f"x, process {'9' * 400} (run a)"):
+        assert not is_gone(name)

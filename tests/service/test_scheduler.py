@@ -1,0 +1,52 @@
+"""The scheduler on the machine's own clock."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from alertbot.clock import wall_clock
+from alertbot.service.scheduler import Scheduler, brought_near
+
+HOUR = timedelta(hours=1)
+FIFTEEN = timedelta(seconds=15)
+
+
+@pytest.fixture
+def scheduler() -> Iterator[Scheduler]:
+    made = Scheduler(workers=2)
+    yield made
+    made.stop()
+
+
+def test_a_clock_that_is_set_back_stops_no_job(scheduler: Scheduler) -> None:
+    """To the library, a clock set back by an hour is a next run that is an hour away; it must not wait for it."""
+    called = threading.Event()
+    scheduler.every(timedelta(seconds=0.1), called.set, name="poll")
+    scheduler.start()
+    assert called.wait(5.0)
+    scheduler._scheduler.modify_job("poll", next_run_time=wall_clock() + HOUR)
+    called.clear()
+    assert called.wait(5.0)
+    called.clear()
+    assert called.wait(5.0), "and it goes on"
+
+
+@pytest.mark.parametrize(
+    ("ahead", "near"),
+    [
+        (timedelta(seconds=3), timedelta(seconds=3)),
+        (FIFTEEN, FIFTEEN),
+        (HOUR + timedelta(seconds=3), timedelta(seconds=3)),
+        (HOUR + timedelta(seconds=9), timedelta(seconds=9)),
+        (timedelta(seconds=-2), timedelta(seconds=-2)),
+    ],
+    ids=["due soon", "a period away", "set back", "set back, another tenant: still spread", "late"],
+)
+def test_where_a_next_run_belongs(ahead: timedelta, near: timedelta) -> None:
+    """Within a period of now, at its own place in the period."""
+    now = wall_clock()
+    assert brought_near(now + ahead, FIFTEEN, now) == now + near

@@ -1,0 +1,137 @@
+"""The Slack client and delivery against `emulate`, a Slack that others wrote (`.ci/foreign` installs it)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from alertbot.alerts.alert import Change, Reason, State
+from alertbot.alerts.notice import Notice, NoticeKind
+from alertbot.errors import Delivery, NotifyError
+from alertbot.notify.deliver import deliver
+from alertbot.rules.rule import Level
+from alertbot.slack.notifier import SlackNotifier
+from alertbot.store.records import Feed, PollRecord
+from alertbot.store.sqlite.store import SqliteStore
+from tests.foreign import Emulate, emulate
+from tests.notify.cases import ACKED, FIRING, NASTY, RESOLVED, card, line, notice
+
+
+@pytest.fixture(scope="module")
+def slack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulate]:
+    with emulate(tmp_path_factory.mktemp("emulate")) as running:
+        yield running
+
+
+@pytest.fixture
+def notifier(slack: Emulate) -> SlackNotifier:
+    return SlackNotifier(slack.token, api_url=slack.api_url)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def test_who_the_bot_is(slack: Emulate, notifier: SlackNotifier) -> None:
+    """auth.test names the bot; a token that is not known is refused."""
+    me = notifier.check()
+    assert (me.user_id, me.bot_id) == (slack.bot_user_id, slack.bot_id)
+    with pytest.raises(NotifyError) as caught:
+        SlackNotifier("xoxb-nobody", api_url=slack.api_url).post_text("x", channel="#cc-alerts", notice_id="no")
+    assert caught.value.delivery is Delivery.CREDENTIALS
+
+
+def test_a_card_from_firing_to_resolved(slack: Emulate, notifier: SlackNotifier) -> None:
+    """Post, line, edit, found again by its metadata, closed in place."""
+    began = now()
+    posted = notifier.post_card(card(), channel="#cc-sales", notice_id="card-1")
+    assert posted.channel_id == slack.channels["cc-sales"]
+    said = notifier.post_line(line(Reason.LEVEL_UP), posted, notice_id="line-1", broadcast=False)
+    notifier.edit_card(card(ACKED), posted)
+    assert notifier.find(channel="#cc-sales", notice_id="card-1", since=began, thread=None) == posted
+    assert notifier.find(channel="#cc-sales", notice_id="line-1", since=began, thread=posted) == said
+    assert notifier.find(channel="#cc-sales", notice_id="card-2", since=began, thread=None) is None
+    notifier.edit_card(card(RESOLVED), posted)
+    (message,) = slack.history("cc-sales")
+    assert message["blocks"][0]["text"]["text"] == "🟢 Resolved: Longest wait in queue — Sales EU"
+    assert message["metadata"]["event_payload"] == {"notice_id": "card-1"}
+    assert message["attachments"][0]["color"] == "#2eb67d"
+    assert not any(block["type"] == "actions" for block in message["blocks"])
+    (reply,) = slack.replies("cc-sales", posted.ts)
+    assert "Now critical" in reply["text"]
+
+
+def test_a_hostile_name(slack: Emulate, notifier: SlackNotifier) -> None:
+    """It stands there as it is, and mentions nobody."""
+    notifier.post_card(card(replace(FIRING, entity_name=NASTY)), channel="#cc-alerts-ops", notice_id="nasty")
+    message = slack.history("cc-alerts-ops")[-1]
+    assert message["blocks"][0]["text"]["text"].endswith(f"— {NASTY}")
+    assert "<!channel>" not in json.dumps([message["text"], message["blocks"][1:], message["attachments"]])
+
+
+def test_channels_and_messages_that_are_not_there(slack: Emulate, notifier: SlackNotifier) -> None:
+    """What emulate says of them means what we think it means."""
+    with pytest.raises(NotifyError) as caught:
+        notifier.post_card(card(), channel="#nowhere", notice_id="x")
+    assert caught.value.delivery is Delivery.CHANNEL
+    posted = notifier.post_text("soon gone", channel="#cc-alerts-ops", notice_id="gone")
+    slack.call("chat.delete", channel=posted.channel_id, ts=posted.ts)
+    with pytest.raises(NotifyError) as caught:
+        notifier.edit_card(card(), posted)
+    assert caught.value.delivery is Delivery.GONE
+
+
+def test_an_alert_through_store_and_delivery(slack: Emulate, notifier: SlackNotifier, tmp_path: Path) -> None:
+    """One post an alert, edits in place, its thread, the resolved card; and a mark that was lost is no second card."""
+    store, at = SqliteStore(tmp_path / "alertbot.db"), now()
+
+    def clock() -> datetime:
+        return at
+
+    def settle() -> int:
+        nonlocal at
+        adopted = 0
+        for _ in range(20):
+            due = store.due(at)
+            report = deliver(due, notifier, store, clock, fallback_channel="#cc-alerts", ops_channel="#cc-ops")
+            adopted += report.adopted
+            assert report.errors == []
+            at += timedelta(seconds=2)
+        assert store.totals().waiting == 0
+        return adopted
+
+    def record(change: Change, told: Notice) -> None:
+        store.record(PollRecord("acme", at, Feed("acme"), [change], [told]))
+
+    alert = replace(FIRING, id=None, level=Level.WARNING)
+    told = notice(alert=alert, at=at)
+    record(Change(None, alert, Reason.FIRED, "it holds"), told)
+    # As if the bot had been killed after Slack took the card and before that was stored.
+    store.intend(told.id, at)
+    lost = notifier.post_card(card(store.alerts()[0]), channel="#cc-alerts", notice_id=told.id)
+    at += timedelta(seconds=6)
+    assert settle() == 1
+    steps = [
+        (Reason.LEVEL_UP, {"level": Level.CRITICAL}),
+        (Reason.RESOLVED, {"state": State.INACTIVE, "ended_at": at, "end_reason": Reason.RESOLVED}),
+    ]
+    for reason, change in steps:
+        before = store.alerts()[0]
+        after = replace(before, **change)  # type: ignore[arg-type]
+        record(Change(before, after, reason, "because"), notice(reason, alert=after, at=at, kind=NoticeKind.LINE))
+        settle()
+    (message,) = slack.history("cc-alerts")
+    assert message["ts"] == lost.ts
+    assert message["text"].startswith("Resolved: Longest wait in queue — Sales EU")
+    assert [reply["text"].split(" UTC ")[1][:8] for reply in slack.replies("cc-alerts", lost.ts)] == [
+        "Now crit",
+        "Resolved",
+    ]
+    totals = store.totals()
+    assert (totals.cards_posted, totals.lines_posted, totals.given_up) == (1, 2, 0)
+    store.close()

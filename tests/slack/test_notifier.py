@@ -1,0 +1,286 @@
+"""The Slack client on a small Slack of ours: what is sent, what each failure means, how a message is found again."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from alertbot.alerts.cards import Posted
+from alertbot.errors import Delivery, NotifyError
+from alertbot.slack.notifier import SlackNotifier
+from tests.notify.cases import ACKED, FIRING, LONG_ALERT, NASTY, RESOLVED, card, line
+from tests.slack import slack_server as fake
+from tests.slack.slack_server import TOKEN, SlackServer, slack_server
+
+SENT = datetime.fromtimestamp(fake.FIRST_TS, UTC)
+
+
+@pytest.fixture
+def slack() -> Iterator[SlackServer]:
+    with slack_server() as server:
+        yield server
+
+
+@pytest.fixture
+def notifier(slack: SlackServer) -> SlackNotifier:
+    return SlackNotifier(TOKEN, api_url=slack.api_url, post_timeout=1, read_timeout=1)
+
+
+def post(notifier: SlackNotifier, channel: str = "#cc-alerts", notice_id: str = "n1") -> Posted:
+    return notifier.post_card(card(), channel=channel, notice_id=notice_id)
+
+
+def test_a_card_lives_in_one_message(slack: SlackServer, notifier: SlackNotifier) -> None:
+    """Posted once with its notice id, edited in place with full content, closed in place."""
+    posted = post(notifier)
+    assert posted == Posted("C0ALERTS", slack.top()[0]["ts"])
+    sent = slack.called("chat.postMessage")[0]
+    assert sent["metadata"] == {"event_type": "alertbot_notice", "event_payload": {"notice_id": "n1"}}
+    assert (sent["unfurl_links"], sent["unfurl_media"]) == (False, False)
+    notifier.edit_card(card(ACKED), posted)
+    assert slack.top()[0]["blocks"][0]["text"]["text"].startswith("👀 Critical, acknowledged")
+    notifier.edit_card(card(RESOLVED), posted)
+    message = slack.top()[0]
+    assert message["text"].startswith("Resolved: Longest wait in queue — Sales EU")
+    assert message["attachments"][0]["color"] == "#2eb67d"
+    assert "actions" not in json.dumps(message["blocks"])
+    assert len(slack.top()) == 1
+
+
+def test_lines_stand_in_the_thread(slack: SlackServer, notifier: SlackNotifier) -> None:
+    """A line goes below its card; a broadcast one is shown in the channel as well."""
+    posted = post(notifier)
+    notifier.post_line(line(), posted, notice_id="l1", broadcast=False)
+    notifier.post_line(line(), posted, notice_id="l2", broadcast=True)
+    first, second = slack.thread(posted.ts)
+    assert "reply_broadcast" not in first
+    assert second["reply_broadcast"] is True
+    assert second["metadata"]["event_payload"] == {"notice_id": "l2"}
+
+
+def test_text_shows_as_it_is(slack: SlackServer, notifier: SlackNotifier) -> None:
+    """Text of ours is posted without markup, and what it quotes mentions nobody."""
+    notifier.post_text(f"Queue {NASTY}\nbroke *it*", channel="#cc-alerts", notice_id="t1")
+    assert slack.called("chat.postMessage")[0]["mrkdwn"] is False
+    assert slack.top()[0]["text"] == "Queue &lt;!channel&gt; @here &amp; &lt;http://x|y&gt;\nbroke *it*"
+
+
+def test_the_longest_card_is_taken(slack: SlackServer, notifier: SlackNotifier) -> None:
+    """Limits are kept by cutting, not by being refused."""
+    notifier.post_card(card(LONG_ALERT), channel="#cc-alerts", notice_id="n1")
+    notifier.post_text("x" * 50_000, channel="#cc-alerts", notice_id="n2")
+    assert "blocks" in slack.top()[0]
+    assert slack.top()[1]["text"].endswith("…")
+    assert notifier.take_faults() == []
+
+
+def test_names_become_ids(slack: SlackServer, notifier: SlackNotifier) -> None:
+    """The id in an answer is remembered, so that the name is sent once only."""
+    post(notifier)
+    post(notifier, notice_id="n2")
+    assert [call["channel"] for call in slack.called("chat.postMessage")] == ["#cc-alerts", "C0ALERTS"]
+
+
+def test_a_name_that_is_not_taken_is_looked_up(slack: SlackServer, notifier: SlackNotifier) -> None:
+    """Where `#name` is refused, the id is found in the list of channels (all its pages), once."""
+    slack.names_resolve = False
+    assert post(notifier, "#cc-sales").channel_id == "C0SALES"
+    post(notifier, "#cc-sales", "n2")
+    assert len(slack.called("conversations.list")) == 2  # its page is the second one
+    with pytest.raises(NotifyError) as caught:
+        post(notifier, "#nowhere", "n3")
+    assert (caught.value.delivery, caught.value.code) == (Delivery.CHANNEL, "channel_not_found")
+
+
+def test_a_remembered_id_may_be_out_of_date(slack: SlackServer, notifier: SlackNotifier) -> None:
+    """A channel that was deleted and made anew under its name is found again."""
+    post(notifier)
+    slack.channels["cc-alerts"] = "C0ANEW00"
+    assert post(notifier, notice_id="n2").channel_id == "C0ANEW00"
+
+
+FAILURES = {
+    "429": (fake.limited("7"), Delivery.WAIT, 7.0),
+    "429-odd-header": (fake.limited("soon"), Delivery.WAIT, 30.0),
+    "ratelimited-200": (fake.refused("ratelimited"), Delivery.WAIT, 30.0),
+    "workspace-cap": (fake.refused("message_limit_exceeded"), Delivery.WAIT, 30.0),
+    "service-unavailable": (fake.refused("service_unavailable"), Delivery.RETRY, None),
+    "internal-error": (fake.refused("internal_error"), Delivery.UNKNOWN, None),
+    "fatal-error": (fake.refused("fatal_error"), Delivery.UNKNOWN, None),
+    "503": (fake.SERVER_ERROR, Delivery.UNKNOWN, None),
+    "500-after": (fake.SERVER_ERROR_AFTER, Delivery.UNKNOWN, None),
+    "dropped-before": (fake.DROP_BEFORE, Delivery.UNKNOWN, None),
+    "dropped-after": (fake.DROP_AFTER, Delivery.UNKNOWN, None),
+    "timeout": (fake.HANG_AFTER, Delivery.UNKNOWN, None),
+    "html-200": (fake.HTML, Delivery.UNKNOWN, None),
+    "json-list": (fake.Fault(body="[1, 2]"), Delivery.UNKNOWN, None),
+    "json-text": (fake.Fault(body='"ok"'), Delivery.UNKNOWN, None),
+    "empty": (fake.Fault(body=""), Delivery.UNKNOWN, None),
+    "ok-without-ts": (fake.Fault(body='{"ok": true}'), Delivery.UNKNOWN, None),
+    "bad-token": (fake.refused("invalid_auth"), Delivery.CREDENTIALS, None),
+    "revoked": (fake.refused("token_revoked"), Delivery.CREDENTIALS, None),
+    "scope": (fake.refused("missing_scope"), Delivery.CREDENTIALS, None),
+    "not-in-channel": (fake.refused("not_in_channel"), Delivery.CHANNEL, None),
+    "archived": (fake.refused("is_archived"), Delivery.CHANNEL, None),
+    "read-only": (fake.refused("restricted_action_read_only_channel"), Delivery.CHANNEL, None),
+}
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_what_a_failed_post_means(name: str, slack: SlackServer, notifier: SlackNotifier) -> None:
+    """Every failure becomes a NotifyError that says what it means, is sent once, and holds no secret."""
+    fault, delivery, retry_after = FAILURES[name]
+    slack.next("chat.postMessage", fault)
+    with pytest.raises(NotifyError) as caught:
+        post(notifier)
+    assert (caught.value.delivery, caught.value.retry_after) == (delivery, retry_after)
+    assert len(slack.called("chat.postMessage")) == 1
+    assert "post in #cc-alerts" in str(caught.value)
+    assert TOKEN not in f"{caught.value!r} {caught.value} {notifier!r}"
+    assert "<html>" not in str(caught.value)
+
+
+def test_nobody_listens() -> None:
+    """A refused connection was certainly not a post: try again, without looking."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    notifier = SlackNotifier(TOKEN, api_url=f"http://127.0.0.1:{port}/api/", post_timeout=1)
+    with pytest.raises(NotifyError) as caught:
+        post(notifier)
+    assert caught.value.delivery is Delivery.RETRY
+
+
+@pytest.mark.parametrize("code", ["invalid_blocks", "msg_blocks_too_long", "something_new"])
+def test_a_refused_card_is_told_as_text(code: str, slack: SlackServer, notifier: SlackNotifier) -> None:
+    """Slack refuses a message for one bad block; then its text alone is posted, and the reason handed on."""
+    slack.next("chat.postMessage", fake.refused(code))
+    post(notifier)
+    message = slack.top()[0]
+    assert "blocks" not in message
+    assert message["text"].startswith("🔴 Critical: Longest wait in queue — Sales EU. It is 2m 10s, above 2m.")
+    assert "Peak: 2m 20s" in message["text"]
+    (fault,) = notifier.take_faults()
+    assert code in str(fault)
+    assert notifier.take_faults() == []
+
+
+def test_refused_as_text_too(slack: SlackServer, notifier: SlackNotifier) -> None:
+    """What is refused twice is an error of the message."""
+    slack.next("chat.postMessage", fake.refused("invalid_blocks"), fake.refused("no_text"))
+    with pytest.raises(NotifyError) as caught:
+        post(notifier)
+    assert (caught.value.delivery, caught.value.code) == (Delivery.PAYLOAD, "no_text")
+
+
+def test_an_edit_as_text_takes_the_old_blocks_away(slack: SlackServer, notifier: SlackNotifier) -> None:
+    """An update leaves alone what is not given, so everything is given."""
+    posted = post(notifier)
+    slack.next("chat.update", fake.refused("invalid_blocks"))
+    notifier.edit_card(card(RESOLVED), posted)
+    assert slack.top()[0]["blocks"] == []
+    assert slack.top()[0]["attachments"] == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "delivery"),
+    [
+        (fake.refused("message_not_found"), Delivery.GONE),
+        (fake.refused("cant_update_message"), Delivery.GONE),
+        (fake.refused("edit_window_closed"), Delivery.PAYLOAD),
+        (fake.limited("3"), Delivery.WAIT),
+    ],
+    ids=["deleted", "not-ours", "closed", "429"],
+)
+def test_what_a_failed_edit_means(
+    fault: fake.Fault, delivery: Delivery, slack: SlackServer, notifier: SlackNotifier
+) -> None:
+    """An edit of a message that is gone is told apart from one that has to wait."""
+    posted = post(notifier)
+    slack.next("chat.update", fault, fault)
+    with pytest.raises(NotifyError) as caught:
+        notifier.edit_card(card(), posted)
+    assert caught.value.delivery is delivery
+
+
+def test_nothing_is_repeated_silently(slack: SlackServer, notifier: SlackNotifier) -> None:
+    """Posts must not be; edits could be, but the store knows better when than a sleeping thread."""
+    posted = post(notifier)
+    slack.next("chat.update", fake.DROP_AFTER)
+    with pytest.raises(NotifyError) as caught:
+        notifier.edit_card(card(RESOLVED), posted)
+    assert caught.value.retryable
+    assert len(slack.called("chat.update")) == 1
+
+
+# Finding a message again.
+
+
+def test_find_by_notice_id(slack: SlackServer, notifier: SlackNotifier) -> None:
+    """The message with the notice id, over pages, and only our own."""
+    slack.say("a copycat", metadata={"event_type": "alertbot_notice", "event_payload": {"notice_id": "n1"}})
+    posted = post(notifier)
+    for n in range(230):  # more than a page of 200
+        slack.say(f"chatter {n}")
+    assert notifier.find(channel="#cc-alerts", notice_id="n1", since=SENT, thread=None) == posted
+    assert notifier.find(channel="#cc-alerts", notice_id="n2", since=SENT, thread=None) is None
+    assert notifier.find(channel="C0ALERTS", notice_id="n1", since=SENT, thread=None) == posted
+    assert all(call["include_all_metadata"] == "1" for call in slack.called("conversations.history"))
+
+
+def test_find_looks_no_further_back_than_the_intent(slack: SlackServer, notifier: SlackNotifier) -> None:
+    """`oldest` is the intent less a minute for clocks that differ."""
+    post(notifier)
+    late = SENT + timedelta(minutes=5)
+    assert notifier.find(channel="#cc-alerts", notice_id="n1", since=late, thread=None) is None
+    assert float(slack.called("conversations.history")[0]["oldest"]) == late.timestamp() - 60
+
+
+def test_find_in_a_thread(slack: SlackServer, notifier: SlackNotifier) -> None:
+    """A line is looked for in its thread; a thread that is gone holds nothing."""
+    posted = post(notifier)
+    said = notifier.post_line(line(), posted, notice_id="l1", broadcast=False)
+    assert notifier.find(channel="#cc-alerts", notice_id="l1", since=SENT, thread=posted) == said
+    assert notifier.find(channel="#cc-alerts", notice_id="l2", since=SENT, thread=posted) is None
+    slack.delete(posted.ts)
+    slack.delete(said.ts)
+    assert notifier.find(channel="#cc-alerts", notice_id="l1", since=SENT, thread=posted) is None
+
+
+@pytest.mark.parametrize("code", ["missing_scope", "not_in_channel"])
+def test_a_closed_history_is_not_refused_credentials(code: str, slack: SlackServer, notifier: SlackNotifier) -> None:
+    """Where reading is not allowed, posting may well be."""
+    post(notifier)
+    slack.next("conversations.history", fake.refused(code))
+    with pytest.raises(NotifyError) as caught:
+        notifier.find(channel="#cc-alerts", notice_id="n1", since=SENT, thread=None)
+    assert caught.value.delivery is Delivery.CHANNEL
+
+
+def test_check_says_whose_token_it_is(slack: SlackServer, notifier: SlackNotifier) -> None:
+    """auth.test, for readiness: the bot's identity, or CREDENTIALS."""
+    assert notifier.check().user_id == fake.BOT_USER_ID
+    with pytest.raises(NotifyError) as caught:
+        SlackNotifier("xoxb-wrong", api_url=slack.api_url).check()
+    assert caught.value.delivery is Delivery.CREDENTIALS
+    assert "xoxb-wrong" not in str(caught.value)
+
+
+def test_templates_next_to_the_rules(slack: SlackServer, tmp_path: Path) -> None:
+    """A template of one's own draws; a broken one is replaced by the built-in card, and named once."""
+    (tmp_path / "mine.j2").write_text('{% extends "alert.j2" %}{% block title %}Mine: {{ card.where }}{% endblock %}')
+    (tmp_path / "bad.j2").write_text('{% extends "alert.j2" %}{% block title %}{{ card.nothing }}{% endblock %}')
+    notifier = SlackNotifier(TOKEN, api_url=slack.api_url, template_folders=[tmp_path])
+    for n, template in enumerate(["mine", "bad", "bad"]):
+        alert = replace(FIRING, about=replace(FIRING.about, template=template))
+        notifier.post_card(card(alert), channel="#cc-alerts", notice_id=f"n{n}")
+    titles = [message["blocks"][0]["text"]["text"] for message in slack.top()]
+    assert titles == ["Mine: Sales EU", *["🔴 Critical: Longest wait in queue — Sales EU"] * 2]
+    (fault,) = notifier.take_faults()
+    assert str(tmp_path / "bad.j2") in str(fault)
