@@ -12,7 +12,7 @@ AlertbotError
 │   ├── SourceBroken      5xx, or an answer that cannot be read            retryable
 │   ├── SourceRefused     the credentials were refused                     not until somebody mends them
 │   └── SourceRejected    our request was refused (400, 404)               not with the same request
-├── NotifyError           a message was not, or may not have been, delivered; see `Delivery`
+├── NotifyError           a message was not, or may not have been, delivered; see `DeliveryFailure`
 ├── StoreError            the database could not be read or written
 └── ImpossibleMove        an alert was to make a move that the table of states does not have: a mistake of ours
 """
@@ -104,7 +104,7 @@ class SourceRejected(SourceError):
     """Our request was refused; the same request will be refused again."""
 
 
-class Delivery(StrEnum):
+class DeliveryFailure(StrEnum):
     """What a failed delivery means for the next try (Slack's codes by class: chat.postMessage, "Errors")."""
 
     WAIT = "wait"  # 429: certainly not posted; try again after `retry_after`
@@ -117,17 +117,19 @@ class Delivery(StrEnum):
 
 
 class NotifyError(AlertbotError):
-    """A delivery failed. `delivery` says what that means, `retry_after` is in seconds, `code` the other side's word."""
+    """A delivery failed. `failure` says what that means, `retry_after` is in seconds, `code` the other side's word."""
 
-    def __init__(self, message: str, *, delivery: Delivery, retry_after: float | None = None, code: str = "") -> None:
+    def __init__(
+        self, message: str, *, failure: DeliveryFailure, retry_after: float | None = None, code: str = ""
+    ) -> None:
         super().__init__(message)
-        self.delivery = delivery
+        self.failure = failure
         self.retry_after = retry_after
         self.code = code
 
     @property
     def retryable(self) -> bool:  # type: ignore[override]  # a property answers for the class attribute
-        return self.delivery in (Delivery.WAIT, Delivery.RETRY, Delivery.UNKNOWN)
+        return self.failure in (DeliveryFailure.WAIT, DeliveryFailure.RETRY, DeliveryFailure.UNKNOWN)
 
 
 class StoreError(AlertbotError):

@@ -33,7 +33,7 @@ from alertbot.cli.init import shipped_rules
 from alertbot.config.settings import Settings
 from alertbot.notify.console import ConsoleNotifier
 from alertbot.service.app import App, Tenant, build
-from alertbot.simulator.faults import Fault
+from alertbot.simulator.faults import ApiFault
 from alertbot.simulator.server import Simulator, SimulatorOptions, run_forever
 
 LATE_S = 1.0
@@ -185,7 +185,7 @@ def serve(tenants: int, queues: int, hang: int) -> None:
         for tenant in sim.tenants:
             tenant.centre  # noqa: B018  # made now: the bot's first polls should not wait for it
         for number in range(hang):
-            sim.faults.add(Fault("hang", tenant=number))
+            sim.faults.add(ApiFault("hang", tenant=number))
         keys = [(tenant.api_key, tenant.api_secret) for tenant in sim.tenants]
         print(json.dumps({"base_url": sim.base_url, "token_url": sim.token_url, "keys": keys}), flush=True)
 

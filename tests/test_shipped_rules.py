@@ -16,7 +16,7 @@ import pytest
 from alertbot import poll
 from alertbot.alerts.alert import State
 from alertbot.alerts.notice import NoticeKind
-from alertbot.backtest.trial import Moment, Outcome, run_case
+from alertbot.backtest.trial import Moment, TrialResult, run_case
 from alertbot.cli import main
 from alertbot.evaluation.evaluate import Truth, evaluate
 from alertbot.evaluation.snapshot import Column, Presence, Snapshot
@@ -230,7 +230,7 @@ def test_nobody_has_to_write_hours_first(rule: Rule) -> None:
 
 
 @cache
-def outcomes() -> tuple[Outcome, ...]:
+def outcomes() -> tuple[TrialResult, ...]:
     """All rule tests, run, but for what they expect of cards: `alertbot test` below draws those."""
     found = []
     for folder, rules in ((FOLDER, RULES), (FOLDER / "optional", OPTIONAL)):

@@ -137,3 +137,13 @@ class Change:
         """Whether the state or the level changed, not only the value."""
         old = self.before
         return old is None or (old.state, old.level) != (self.after.state, self.after.level)
+
+
+class AckResult(StrEnum):
+    """What became of an acknowledgement. Resolve beats acknowledge; the first acknowledge wins."""
+
+    DONE = "done"
+    ALREADY = "already"  # somebody was first; the alert says who
+    ENDED = "ended"
+    UNKNOWN_ID = "unknown_id"
+    NOT_ACKNOWLEDGED = "not_acknowledged"  # for taking back what nobody gave

@@ -61,7 +61,7 @@ class Miss:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class TrialResult:
     """What came of a case: it passed where nothing was missed."""
 
     case: Case
@@ -73,7 +73,9 @@ class Outcome:
         return not self.misses
 
 
-def run_case(case: Case, rules: RuleSet, *, default_channel: str = "#cc-alerts", draw: Draw | None = None) -> Outcome:
+def run_case(
+    case: Case, rules: RuleSet, *, default_channel: str = "#cc-alerts", draw: Draw | None = None
+) -> TrialResult:
     """Run a case through its rule, and through those that suppress it. `draw` is needed for expectations of cards."""
     rule = rules.by_id(case.rule)
     assert rule is not None  # parse_cases refuses a case without its rule
@@ -115,7 +117,7 @@ def run_case(case: Case, rules: RuleSet, *, default_channel: str = "#cc-alerts",
             if alert is None:
                 carded.discard(key)
     misses = [*_unmet(case, moments, rule, draw), *_untold(case, moments)]
-    return Outcome(case, tuple(moments), tuple(sorted(misses, key=lambda miss: miss.at)))
+    return TrialResult(case, tuple(moments), tuple(sorted(misses, key=lambda miss: miss.at)))
 
 
 def _with_suppressors(rule: Rule, rules: RuleSet) -> Iterator[Rule]:

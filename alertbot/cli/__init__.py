@@ -6,20 +6,7 @@ import sys
 from collections.abc import Sequence
 
 # Importing a module of commands is what makes them known.
-from alertbot.cli import (  # noqa: F401
-    ask,
-    check,
-    demo,
-    init,
-    manifest,
-    poll,
-    preview,
-    replay,
-    run,
-    schema,
-    simulate,
-    test,
-)
+from alertbot.cli import ask, check, demo, init, manifest, poll, preview, replay, run, schema, simulate, test
 from alertbot.cli.shell import PROBLEM, WRONG_USE, cli
 from alertbot.cli.show import err, show_faults
 from alertbot.errors import AlertbotError, FaultsFound, UsageError

@@ -17,7 +17,7 @@ from alertbot.errors import FaultsFound
 from alertbot.notify.render import Templates
 from alertbot.rulefiles.faults import Fault
 from alertbot.rulefiles.on_disk import read_all, template_folder
-from alertbot.rulefiles.parse_rules import Found, read_files
+from alertbot.rulefiles.parse_rules import ParsedRules, read_files
 from alertbot.rulefiles.parse_tests import parse_cases
 from alertbot.rulefiles.review import review
 from alertbot.service.factories import template_folders
@@ -62,7 +62,7 @@ def _groups(
         yield (root,), template_folders(settings)
 
 
-def check_group(paths: Sequence[Path], templates: Sequence[Path], settings: Settings | None) -> tuple[Found, int]:
+def check_group(paths: Sequence[Path], templates: Sequence[Path], settings: Settings | None) -> tuple[ParsedRules, int]:
     """The rules below these paths, every fault of them, of their templates and tests, and how many tests there are."""
     suites, _ = find_suites(paths, rule_roots(settings))
     files, faults = read_all([path for path in paths if not holds_tests(path)])
@@ -78,4 +78,4 @@ def check_group(paths: Sequence[Path], templates: Sequence[Path], settings: Sett
             cases += len(parse_cases(read_tests(suite.files, faults), known.rules, broken=known.broken))
         except FaultsFound as error:
             faults += error.faults
-    return Found(found.rules, found.broken, tuple(faults)), cases
+    return ParsedRules(found.rules, found.broken, tuple(faults)), cases

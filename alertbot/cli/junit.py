@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
-from alertbot.backtest.trial import Outcome
+from alertbot.backtest.trial import TrialResult
 from alertbot.cli.timeline import draw_failure
 from alertbot.errors import UsageError
 from alertbot.rulefiles.faults import Fault
@@ -15,7 +15,7 @@ from alertbot.rulefiles.faults import Fault
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def write_junit(path: Path, outcomes: Sequence[Outcome], faults: Sequence[Fault]) -> None:
+def write_junit(path: Path, outcomes: Sequence[TrialResult], faults: Sequence[Fault]) -> None:
     """One suite a file, one case a test; a fault of a file is a case with an error. Raises UsageError."""
     root = ElementTree.Element("testsuites")
     files = dict.fromkeys([*(each.case.file for each in outcomes), *(fault.file for fault in faults)])

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from alertbot.alerts.alert import Alert
-from alertbot.backtest.trial import Outcome, run_case
+from alertbot.backtest.trial import TrialResult, run_case
 from alertbot.cli.junit import write_junit
 from alertbot.cli.shell import PROBLEM, Config, cli
 from alertbot.cli.show import out, show_faults
@@ -58,7 +58,7 @@ def run_tests(
     """Rule tests: series in, expected alerts and notices out, through the code that runs live."""
     settings = lent_settings(config, needed=not paths)
     suites, faults = find_suites(paths or rule_roots(settings), rule_roots(settings))
-    outcomes: list[Outcome] = []
+    outcomes: list[TrialResult] = []
     for suite in suites:
         try:
             outcomes += run_suite(suite, settings)
@@ -99,7 +99,7 @@ def rule_roots(settings: Settings | None) -> list[Path]:
     return sorted({settings.path(tenant.rules or settings.rules) for tenant in settings.tenants})
 
 
-def run_suite(suite: Suite, settings: Settings | None) -> list[Outcome]:
+def run_suite(suite: Suite, settings: Settings | None) -> list[TrialResult]:
     """Raises FaultsFound with what is wrong in the rules, or in the tests."""
     rules = load_rules(suite.rules, settings.hours if settings else None)
     faults: list[Fault] = []

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
-from alertbot.backtest.trial import Miss, Moment, Outcome
+from alertbot.backtest.trial import Miss, Moment, TrialResult
 from alertbot.rulefiles.rule_test import Subject
 from alertbot.rules.catalogue import ValueType
 from alertbot.rules.units import format_value, write_duration
@@ -16,7 +16,7 @@ _WIDTH = 14
 _MOST = 40  # moments of one entity; a longer test shows those around what moved
 
 
-def draw_failure(outcome: Outcome) -> list[str]:
+def draw_failure(outcome: TrialResult) -> list[str]:
     """Plain lines. What was missed comes first, then one table for each entity."""
     case = outcome.case
     lines = [f"FAILED {case.file}:{case.line}: {case.name} (rule {case.rule})", ""]
@@ -36,7 +36,7 @@ def draw_failure(outcome: Outcome) -> list[str]:
     return [line.rstrip() for line in lines]
 
 
-def _missed(miss: Miss, outcome: Outcome) -> Iterator[str]:
+def _missed(miss: Miss, outcome: TrialResult) -> Iterator[str]:
     at = write_duration(miss.at)
     several = len(outcome.case.subjects) > 1
     of = f" {_called(miss.subject)}:" if several and miss.subject is not None else ""

@@ -130,8 +130,8 @@ def _read_hours(
     """The calendars of `hours`, read as those of rule files are, and what is wrong with them."""
     root, _ = document.read(name, text)  # what is wrong as YAML has been said
     report = Report(name)
-    key = root.key("hours") if isinstance(root, document.Mapping) else None
-    if not isinstance(root, document.Mapping) or key is None:
+    key = root.key("hours") if isinstance(root, document.YamlMapping) else None
+    if not isinstance(root, document.YamlMapping) or key is None:
         return {}, []
     node = root.get("hours")
     assert node is not None
@@ -146,11 +146,11 @@ def _fill_node(node: document.Node, environ: Mapping[str, str], *, secrets: bool
         pass
 
     match node:
-        case document.Scalar(text=text):
+        case document.YamlScalar(text=text):
             return replace(node, text=_fill(text, (), environ, ignore, secrets=secrets)) if "${" in text else node
-        case document.Sequence(items=items):
+        case document.YamlSequence(items=items):
             return replace(node, items=tuple(_fill_node(each, environ, secrets=secrets) for each in items))
-        case document.Mapping(entries=entries):
+        case document.YamlMapping(entries=entries):
             filled = tuple((key, _fill_node(value, environ, secrets=secrets)) for key, value in entries)
             return replace(node, entries=filled)
 

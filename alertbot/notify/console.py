@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from alertbot.alerts.cards import Posted
-from alertbot.errors import Delivery, NotifyError
+from alertbot.errors import DeliveryFailure, NotifyError
 from alertbot.notify.facts import Look
 from alertbot.notify.notifier import CardView, LineView, TemplateFault
 from alertbot.notify.pens import PlainPen, cleaned
@@ -93,7 +93,7 @@ class ConsoleNotifier:
 
     def _new(self, channel: str, notice_id: str) -> Posted:
         if not channel:
-            raise NotifyError("Could not post: no channel is named", delivery=Delivery.CHANNEL, code="no_channel")
+            raise NotifyError("Could not post: no channel is named", failure=DeliveryFailure.CHANNEL, code="no_channel")
         posted = Posted(channel, f"{len(self._sent) + 1}.000000")
         self._sent[notice_id] = posted
         return posted

@@ -17,7 +17,7 @@ from alertbot.alerts.alert import Reason, State
 from alertbot.alerts.cards import Posted
 from alertbot.alerts.delivery import Due, EditCard, PostCard, PostLine, PostOps, Tried
 from alertbot.alerts.notice import Notice, NoticeKind, notice_id
-from alertbot.errors import Delivery, NotifyError
+from alertbot.errors import DeliveryFailure, NotifyError
 from alertbot.notify.notifier import CardView, LineView, Notifier
 from alertbot.rules.rule import Level
 
@@ -169,12 +169,12 @@ class _Delivery:
     def _edit_failed(self, item: EditCard, error: NotifyError) -> None:
         self.report.errors.append(str(error))
         now = self.clock()
-        match error.delivery:
-            case Delivery.GONE | Delivery.CHANNEL:
-                if error.delivery is Delivery.CHANNEL:
+        match error.failure:
+            case DeliveryFailure.GONE | DeliveryFailure.CHANNEL:
+                if error.failure is DeliveryFailure.CHANNEL:
                     self._tell_broken(item.card.channel, error)  # the new post is refused too, and then rerouted
                 self._out_of_reach(item)
-            case Delivery.PAYLOAD:
+            case DeliveryFailure.PAYLOAD:
                 # Refused even as plain text, so this version cannot be shown; the next one may pass.
                 self._tell(f"A card was not edited: {error}", ("edit refused", error.code), item.card.channel)
                 self.outbox.edited(item.card.id, item.card.version, now)
@@ -234,8 +234,8 @@ class _Delivery:
         except NotifyError as error:
             self.report.errors.append(str(error))
             self._note_credentials(error)
-            if error.delivery is not Delivery.CHANNEL and item.looks + 1 < _BLIND_LOOKS:
-                tried = Tried.NOTHING if error.delivery is Delivery.WAIT else Tried.LOOK
+            if error.failure is not DeliveryFailure.CHANNEL and item.looks + 1 < _BLIND_LOOKS:
+                tried = Tried.NOTHING if error.failure is DeliveryFailure.WAIT else Tried.LOOK
                 self._put_off(item, now + self._delay(item.looks, error), str(error), True, tried)
                 return True
             if isinstance(item, PostLine):
@@ -252,23 +252,23 @@ class _Delivery:
     def _post_failed(self, item: PostCard | PostLine | PostOps, error: NotifyError) -> None:
         self.report.errors.append(str(error))
         now, channel = self.clock(), _channel(item)
-        match error.delivery:
-            case Delivery.WAIT:
+        match error.failure:
+            case DeliveryFailure.WAIT:
                 until = now + self._delay(item.attempts, error)
                 self._held[channel] = until
                 self.outbox.hold_channel(channel, until)
                 self._put_off(item, until, str(error), False, Tried.NOTHING)
-            case Delivery.CHANNEL:
+            case DeliveryFailure.CHANNEL:
                 self._channel_failed(item, error)
-            case Delivery.GONE if isinstance(item, PostLine):
+            case DeliveryFailure.GONE if isinstance(item, PostLine):
                 self._out_of_reach(item)
-            case Delivery.PAYLOAD | Delivery.GONE:
+            case DeliveryFailure.PAYLOAD | DeliveryFailure.GONE:
                 self._tell(
                     f"Not delivered in {channel}: {error}", ("refused", channel, error.code), item.notice.channel
                 )
                 self._give_up_or_wait(item, error)
             case _:
-                unknown = error.delivery is Delivery.UNKNOWN
+                unknown = error.failure is DeliveryFailure.UNKNOWN
                 if not unknown and self._too_old(item):
                     self._give_up(item, str(error))
                 else:
@@ -303,7 +303,7 @@ class _Delivery:
 
     def _give_up_or_wait(self, item: PostCard | PostLine | PostOps, error: NotifyError) -> None:
         """What only people can mend: tried now and then for a day, the card of an alert as long as it fires."""
-        if self._too_old(item) or (isinstance(item, PostLine) and error.delivery is Delivery.PAYLOAD):
+        if self._too_old(item) or (isinstance(item, PostLine) and error.failure is DeliveryFailure.PAYLOAD):
             self._give_up(item, str(error))
         else:
             self._put_off(item, self.clock() + LONGEST_RETRY, str(error), False, Tried.POST)
@@ -322,7 +322,7 @@ class _Delivery:
         self.report.put_off += 1
 
     def _delay(self, failures: int, error: NotifyError) -> timedelta:
-        if error.delivery is Delivery.CREDENTIALS:
+        if error.failure is DeliveryFailure.CREDENTIALS:
             return LONGEST_RETRY
         grown: timedelta = min(FIRST_RETRY * 2 ** min(failures, 10), LONGEST_RETRY)
         if error.retry_after is None:
@@ -334,7 +334,7 @@ class _Delivery:
         return not open_card and self.clock() - item.notice.at > PATIENCE
 
     def _note_credentials(self, error: NotifyError) -> None:
-        if error.delivery is Delivery.CREDENTIALS:
+        if error.failure is DeliveryFailure.CREDENTIALS:
             self.report.credentials_ok = False
 
     def _tell_broken(self, channel: str, error: NotifyError) -> None:
@@ -377,7 +377,7 @@ def _channel(item: PostCard | PostLine | PostOps) -> str:
 
 def _tried(error: NotifyError) -> Tried:
     """429 says when, not that anything is wrong: it must not make later tries rarer."""
-    return Tried.NOTHING if error.delivery is Delivery.WAIT else Tried.POST
+    return Tried.NOTHING if error.failure is DeliveryFailure.WAIT else Tried.POST
 
 
 def _is_open(item: Due) -> bool:

@@ -9,7 +9,7 @@ from datetime import date, timedelta
 from typing import Any
 from zoneinfo import available_timezones
 
-from alertbot.rulefiles.document import Mapping, Node, Scalar, Sequence
+from alertbot.rulefiles.document import Node, YamlMapping, YamlScalar, YamlSequence
 from alertbot.rulefiles.faults import Place, short
 from alertbot.rulefiles.fields import DURATION, ID, Field, Report, read_duration, read_fields, read_text, refuse
 from alertbot.rules.hours import LONGEST_GRACE, MINUTES_OF_A_DAY, Calendar, Country, Hours, Span
@@ -28,20 +28,20 @@ _HOURS_HINT = 'such as "08:00-18:00", or "22:00-06:00" into the next day, or "00
 _DAYS_HINT = "mon, tue, wed, thu, fri, sat, sun, or a range such as mon-fri"
 
 
-def read_calendars(key: Scalar, node: Node, report: Report) -> dict[str, Calendar | None]:
+def read_calendars(key: YamlScalar, node: Node, report: Report) -> dict[str, Calendar | None]:
     """The calendars below `hours:`, by name; None for one that has faults, so that its name is known all the same."""
-    if not isinstance(node, Mapping):
+    if not isinstance(node, YamlMapping):
         refuse(key, node, report, "a mapping", "a name, and below it timezone: and open:")
         return {}
     return {name.text: _read_calendar(name, value, report) for name, value in node.entries}
 
 
-def _read_calendar(name: Scalar, node: Node, report: Report) -> Calendar | None:
+def _read_calendar(name: YamlScalar, node: Node, report: Report) -> Calendar | None:
     faults = len(report.faults)
     if not re.fullmatch(ID, name.text):
         hint = "such as office or night-shift"
         report.add(name.place, f'"{name.text}" is no name for a calendar: a-z, 0-9 and hyphens', hint, name.text)
-    if not isinstance(node, Mapping):
+    if not isinstance(node, YamlMapping):
         refuse(name, node, report, "a mapping", "with timezone: and open:")
         return None
     values = read_fields(node, CALENDAR_KEYS, report, f"the calendar {name.text}")
@@ -73,7 +73,7 @@ def _read_calendar(name: Scalar, node: Node, report: Report) -> Calendar | None:
 _MISSING = {"timezone": "write timezone: Europe/Helsinki", "open": 'write open: {mon-fri: "08:00-18:00"}'}
 
 
-def _check_grace(node: Mapping, days: list[tuple[Span, ...]], grace: dict[str, timedelta], report: Report) -> None:
+def _check_grace(node: YamlMapping, days: list[tuple[Span, ...]], grace: dict[str, timedelta], report: Report) -> None:
     """A grace that leaves nothing of an opening would silence it for good."""
     total = sum(grace.values(), timedelta(0))
     key = node.key("grace")
@@ -83,7 +83,7 @@ def _check_grace(node: Mapping, days: list[tuple[Span, ...]], grace: dict[str, t
         report.add(key.place, message, "within grace nothing is decided: make it shorter", key.text)
 
 
-def _read_timezone(key: Scalar, node: Node, report: Report) -> str | None:
+def _read_timezone(key: YamlScalar, node: Node, report: Report) -> str | None:
     text = read_text(key, node, report)
     if text is None or text in available_timezones():
         return text
@@ -99,12 +99,12 @@ def _read_timezone(key: Scalar, node: Node, report: Report) -> str | None:
 # Hours of a day.
 
 
-def _read_open(key: Scalar, node: Node, report: Report) -> tuple[tuple[Span, ...], ...] | None:
-    if not isinstance(node, Mapping):
+def _read_open(key: YamlScalar, node: Node, report: Report) -> tuple[tuple[Span, ...], ...] | None:
+    if not isinstance(node, YamlMapping):
         refuse(key, node, report, "a mapping", 'such as {mon-fri: "08:00-18:00", sat: "10:00-14:00"}')
         return None
     week: list[tuple[Span, ...]] = [()] * len(DAYS)
-    taken: dict[int, Scalar] = {}
+    taken: dict[int, YamlScalar] = {}
     for name, value in node.entries:
         days = _days(name, report)
         found = _read_spans(name, value, report)
@@ -119,7 +119,7 @@ def _read_open(key: Scalar, node: Node, report: Report) -> tuple[tuple[Span, ...
     return tuple(week)
 
 
-def _days(name: Scalar, report: Report) -> list[int]:
+def _days(name: YamlScalar, report: Report) -> list[int]:
     """The days that a key names: `sat`, `mon-fri`, `fri-mon`, and several of them with commas between."""
     found: list[int] = []
     for part in name.text.casefold().split(","):
@@ -136,11 +136,11 @@ def _days(name: Scalar, report: Report) -> list[int]:
     return found
 
 
-def _read_spans(key: Scalar, node: Node, report: Report) -> tuple[Span, ...]:
+def _read_spans(key: YamlScalar, node: Node, report: Report) -> tuple[Span, ...]:
     """One span, a list of them, or `closed`; what was refused is left out."""
-    if isinstance(node, Scalar) and node.text.strip().casefold() == CLOSED:
+    if isinstance(node, YamlScalar) and node.text.strip().casefold() == CLOSED:
         return ()
-    items = node.items if isinstance(node, Sequence) else (node,)
+    items = node.items if isinstance(node, YamlSequence) else (node,)
     if not items:
         report.add(node.place, f"no hours for {key.text}", f"write {CLOSED}, or take it out")
     found: list[tuple[Span, Place]] = []
@@ -150,7 +150,7 @@ def _read_spans(key: Scalar, node: Node, report: Report) -> tuple[Span, ...]:
             continue
         other = next((each for each, _ in found if each.start < span.end and span.start < each.end), None)
         if other is not None:
-            text = item.text if isinstance(item, Scalar) else ""
+            text = item.text if isinstance(item, YamlScalar) else ""
             report.add(item.place, f"{span} overlaps {other} of the same day", "make one of the two", text)
             continue
         found.append((span, item.place))
@@ -162,8 +162,8 @@ _LOOSE = re.compile(
 )
 
 
-def _read_span(key: Scalar, node: Node, report: Report) -> Span | None:
-    if not isinstance(node, Scalar) or node.kind in ("null", "bool"):
+def _read_span(key: YamlScalar, node: Node, report: Report) -> Span | None:
+    if not isinstance(node, YamlScalar) or node.kind in ("null", "bool"):
         refuse(key, node, report, "hours", _HOURS_HINT)
         return None
     text = node.text.strip()
@@ -219,12 +219,12 @@ class _Holidays:
     countries: tuple[Country, ...] = ()
 
 
-def _read_holidays(key: Scalar, node: Node, report: Report) -> _Holidays | None:
+def _read_holidays(key: YamlScalar, node: Node, report: Report) -> _Holidays | None:
     """Dates, `{country: FI}`, or a list of both."""
     dates: set[date] = set()
     countries: list[Country] = []
-    for item in node.items if isinstance(node, Sequence) else (node,):
-        if isinstance(item, Mapping):
+    for item in node.items if isinstance(node, YamlSequence) else (node,):
+        if isinstance(item, YamlMapping):
             values = read_fields(item, HOLIDAY_KEYS, report, "holidays")
             if item.key("country") is None and item.key("dates") is None:
                 report.add(item.place, "holidays without a country or dates", "write country: FI")
@@ -236,19 +236,19 @@ def _read_holidays(key: Scalar, node: Node, report: Report) -> _Holidays | None:
     return _Holidays(frozenset(dates), tuple(countries))
 
 
-def _read_dates(key: Scalar, node: Node, report: Report) -> tuple[date, ...]:
-    items = node.items if isinstance(node, Sequence) else (node,)
+def _read_dates(key: YamlScalar, node: Node, report: Report) -> tuple[date, ...]:
+    items = node.items if isinstance(node, YamlSequence) else (node,)
     return tuple(day for item in items if (day := _read_date(key, item, report)) is not None)
 
 
-def _read_date(key: Scalar, node: Node, report: Report) -> date | None:
-    if not isinstance(node, Scalar) or node.kind in ("null", "bool"):
+def _read_date(key: YamlScalar, node: Node, report: Report) -> date | None:
+    if not isinstance(node, YamlScalar) or node.kind in ("null", "bool"):
         refuse(key, node, report, "a date", "such as 2026-12-24")
         return None
     return _date(node, report)
 
 
-def _date(scalar: Scalar, report: Report) -> date | None:
+def _date(scalar: YamlScalar, report: Report) -> date | None:
     text = scalar.text.strip()
     if not re.fullmatch(DATE, text):
         found = re.fullmatch(r"([0-9]{1,2})[./-]([0-9]{1,2})[./-]([0-9]{4})", text)
@@ -270,14 +270,14 @@ def _date(scalar: Scalar, report: Report) -> date | None:
     return day
 
 
-def _country(node: Mapping, values: dict[str, Any], report: Report) -> Country | None:
+def _country(node: YamlMapping, values: dict[str, Any], report: Report) -> Country | None:
     from holidays import country_holidays, list_supported_countries  # takes 0.15 s to import
     from holidays.registry import COUNTRIES
 
     code, subdivision = values["country"], values.get("subdivision", "")
     known = list_supported_countries(include_aliases=True)
     scalar = node.get("country")
-    assert isinstance(scalar, Scalar)
+    assert isinstance(scalar, YamlScalar)
     if code not in known:
         names = {name.replace("_", " "): each[1] for name, each in COUNTRIES.items()}
         named = names.get(code.casefold())
@@ -291,7 +291,7 @@ def _country(node: Mapping, values: dict[str, Any], report: Report) -> Country |
         country_holidays(code, subdiv=subdivision or None)
     except NotImplementedError:
         place = node.get("subdivision")
-        assert isinstance(place, Scalar)
+        assert isinstance(place, YamlScalar)
         listed = ", ".join(known[code][:20])
         hint = f"{code} has {listed}" + (" and more" if len(known[code]) > 20 else "") if listed else f"{code} has none"
         report.add(place.place, f'{code} has no subdivision "{subdivision}"', hint, place.text)
@@ -299,8 +299,8 @@ def _country(node: Mapping, values: dict[str, Any], report: Report) -> Country |
     return Country(code, subdivision)
 
 
-def _read_exceptions(key: Scalar, node: Node, report: Report) -> tuple[tuple[date, tuple[Span, ...]], ...] | None:
-    if not isinstance(node, Mapping):
+def _read_exceptions(key: YamlScalar, node: Node, report: Report) -> tuple[tuple[date, tuple[Span, ...]], ...] | None:
+    if not isinstance(node, YamlMapping):
         refuse(key, node, report, "a mapping", 'such as {2026-12-31: "08:00-12:00", 2026-01-02: closed}')
         return None
     found = {}
@@ -311,15 +311,15 @@ def _read_exceptions(key: Scalar, node: Node, report: Report) -> tuple[tuple[dat
     return tuple(sorted(found.items()))
 
 
-def _read_grace(key: Scalar, node: Node, report: Report) -> dict[str, timedelta] | None:
-    if not isinstance(node, Mapping):
+def _read_grace(key: YamlScalar, node: Node, report: Report) -> dict[str, timedelta] | None:
+    if not isinstance(node, YamlMapping):
         refuse(key, node, report, "a mapping", "such as {after_open: 5m, before_close: 10m}")
         return None
     values = read_fields(node, GRACE_KEYS, report, "grace")
     for name, value in values.items():
         if value > LONGEST_GRACE:
             place = node.get(name)
-            assert isinstance(place, Scalar)
+            assert isinstance(place, YamlScalar)
             report.add(place.place, f"{name} is longer than a day", "a few minutes will do", place.text)
     return values
 
@@ -395,20 +395,20 @@ def calendars_schema() -> dict[str, Any]:
 # What a rule says of a calendar.
 
 
-def read_shift(key: Scalar, node: Node, report: Report) -> timedelta | None:
+def read_shift(key: YamlScalar, node: Node, report: Report) -> timedelta | None:
     """A duration, with a minus for earlier."""
-    earlier = isinstance(node, Scalar) and node.text.strip().startswith("-")
-    if earlier and isinstance(node, Scalar):
+    earlier = isinstance(node, YamlScalar) and node.text.strip().startswith("-")
+    if earlier and isinstance(node, YamlScalar):
         at = node.text.index("-") + 1
-        node = Scalar(node.text[at:], node.kind, node.place_of(at), node.quoted)
+        node = YamlScalar(node.text[at:], node.kind, node.place_of(at), node.quoted)
     found = _up_to_a_day(key, node, report)
     return -found if earlier and found is not None else found
 
 
-def _up_to_a_day(key: Scalar, node: Node, report: Report) -> timedelta | None:
+def _up_to_a_day(key: YamlScalar, node: Node, report: Report) -> timedelta | None:
     found = read_duration(key, node, report)
     if found is not None and found > LONGEST_GRACE:
-        assert isinstance(node, Scalar)
+        assert isinstance(node, YamlScalar)
         report.add(node.place, f"{key.text} is longer than a day", "a few minutes will do", node.text)
         return None
     return found
@@ -428,10 +428,10 @@ DURING_KEYS = (
 )
 
 
-def read_hours(key: Scalar, node: Node, report: Report) -> Hours | None:
+def read_hours(key: YamlScalar, node: Node, report: Report) -> Hours | None:
     """The name of a calendar, or a mapping with it. What a calendar with faults would be is not known: None."""
     values: dict[str, Any] = {"calendar": node}
-    if isinstance(node, Mapping):
+    if isinstance(node, YamlMapping):
         keys = DURING_KEYS if key.text == "during" else OUTSIDE_KEYS
         faults = len(report.faults)
         values = read_fields(node, keys, report, key.text)
@@ -440,7 +440,7 @@ def read_hours(key: Scalar, node: Node, report: Report) -> Hours | None:
                 report.add(node.place, f"{key.text} without a calendar", "such as {calendar: office, shift: -10m}")
             return None
     name = values.get("calendar")
-    if not isinstance(name, Scalar) or name.kind == "null":
+    if not isinstance(name, YamlScalar) or name.kind == "null":
         refuse(key, name if name is not None else node, report, "the name of a calendar", "such as office")
         return None
     if name.text not in report.calendars:

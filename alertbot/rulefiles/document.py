@@ -23,7 +23,7 @@ _KINDS = {"str": "text", "int": "number", "float": "number", "bool": "bool", "nu
 
 
 @dataclass(frozen=True, slots=True)
-class Scalar:
+class YamlScalar:
     """One value. `text` is what it says, quotes and line breaks resolved; `kind` what YAML takes it for.
 
     `kind` is `text`, `number`, `bool` or `null`; a quoted one is always text.
@@ -43,7 +43,7 @@ class Scalar:
 
 
 @dataclass(frozen=True, slots=True)
-class Sequence:
+class YamlSequence:
     """A list."""
 
     items: tuple[Node, ...]
@@ -51,22 +51,22 @@ class Sequence:
 
 
 @dataclass(frozen=True, slots=True)
-class Mapping:
+class YamlMapping:
     """Keys with their values, in file order. What `<<` brought in comes last, and only where the key is new."""
 
-    entries: tuple[tuple[Scalar, Node], ...]
+    entries: tuple[tuple[YamlScalar, Node], ...]
     place: Place
 
     def get(self, name: str) -> Node | None:
         """The value of that key, or None."""
         return next((value for key, value in self.entries if key.text == name), None)
 
-    def key(self, name: str) -> Scalar | None:
+    def key(self, name: str) -> YamlScalar | None:
         """The key itself, for its place."""
         return next((key for key, _ in self.entries if key.text == name), None)
 
 
-Node = Scalar | Sequence | Mapping
+Node = YamlScalar | YamlSequence | YamlMapping
 
 
 def read(file: str, data: bytes | str) -> tuple[Node | None, list[Fault]]:
@@ -178,21 +178,21 @@ class _Reader:
         place = _place(node)
         if id(node) in self.open:
             self.fault(place, "an anchor that holds itself")
-            return Scalar("", "null", place)
+            return YamlScalar("", "null", place)
         self.open.add(id(node))
         self.check_tag(node, place)
         made: Node
         if isinstance(node, MappingNode):
-            made = Mapping(tuple(self.entries(node)), place)
+            made = YamlMapping(tuple(self.entries(node)), place)
         elif isinstance(node, SequenceNode):
-            made = Sequence(tuple(self.node(item) for item in node.value), place)
+            made = YamlSequence(tuple(self.node(item) for item in node.value), place)
         else:
             made = self.scalar(node, place)
         self.open.discard(id(node))
         self.done[id(node)] = made
         return made
 
-    def entries(self, node: MappingNode) -> Iterator[tuple[Scalar, Node]]:
+    def entries(self, node: MappingNode) -> Iterator[tuple[YamlScalar, Node]]:
         seen: dict[str, Place] = {}
         merged: list[Any] = []
         for key, value in node.value:
@@ -204,7 +204,7 @@ class _Reader:
                 merged.append(value)
                 continue
             made = self.node(key)
-            assert isinstance(made, Scalar)
+            assert isinstance(made, YamlScalar)
             if made.text in seen:
                 first = seen[made.text]
                 self.fault(
@@ -219,17 +219,17 @@ class _Reader:
                     seen[key.text] = key.place
                     yield key, inner
 
-    def merged(self, node: Node, place: Place) -> Iterator[tuple[Scalar, Node]]:
-        for each in node.items if isinstance(node, Sequence) else (node,):
-            if isinstance(each, Mapping):
+    def merged(self, node: Node, place: Place) -> Iterator[tuple[YamlScalar, Node]]:
+        for each in node.items if isinstance(node, YamlSequence) else (node,):
+            if isinstance(each, YamlMapping):
                 yield from each.entries
             else:
                 self.fault(place, "<< takes a mapping", "write <<: *name of an anchored mapping")
 
-    def scalar(self, node: ScalarNode, place: Place) -> Scalar:
+    def scalar(self, node: ScalarNode, place: Place) -> YamlScalar:
         style = node.style or ""
         kind = "text" if style else _KINDS.get(str(node.tag).removeprefix(_TAG), "text")
-        return Scalar(node.value, kind, place, bool(style), self.places(node, style))
+        return YamlScalar(node.value, kind, place, bool(style), self.places(node, style))
 
     def places(self, node: ScalarNode, style: str) -> tuple[Place, ...]:
         """Where each character of a scalar stands, and one more for its end; () for a plain one on one line."""

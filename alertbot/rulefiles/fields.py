@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from alertbot.rulefiles.document import Mapping, Node, Scalar, Sequence
+from alertbot.rulefiles.document import Node, YamlMapping, YamlScalar, YamlSequence
 from alertbot.rulefiles.faults import Fault, Place, make_fault, short
 from alertbot.rules.catalogue import ValueType
 from alertbot.rules.hours import Calendar
@@ -37,7 +37,7 @@ class Report:
         self.faults.append(make_fault(self.file, place, message, hint, excerpt, self.rule))
 
 
-Reader = Callable[[Scalar, Node, Report], Any]
+Reader = Callable[[YamlScalar, Node, Report], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Field:
 
 
 def read_fields(
-    node: Mapping, fields: Iterable[Field], report: Report, what: str, schema: str = "rules"
+    node: YamlMapping, fields: Iterable[Field], report: Report, what: str, schema: str = "rules"
 ) -> dict[str, Any]:
     """The values of a mapping by key, without those that were refused; what the table does not have is a fault.
 
@@ -102,48 +102,48 @@ def _near(word: str, known: Iterable[str], what: str, schema: str) -> str:
 def called(node: Node) -> str:
     """What a node is, for "…, not a list"."""
     match node:
-        case Sequence():
+        case YamlSequence():
             return "a list"
-        case Mapping():
+        case YamlMapping():
             return "a mapping"
-        case Scalar(kind="null"):
+        case YamlScalar(kind="null"):
             return "empty"
-        case Scalar(kind="number" | "bool", text=text):
+        case YamlScalar(kind="number" | "bool", text=text):
             return text
-        case Scalar(text=text):
+        case YamlScalar(text=text):
             return f'"{short(text)}"'
 
 
-def place_of(key: Scalar, node: Node) -> Place:
+def place_of(key: YamlScalar, node: Node) -> Place:
     """Where to point: an empty value stands nowhere, so its key is meant."""
-    return key.place if isinstance(node, Scalar) and node.kind == "null" else node.place
+    return key.place if isinstance(node, YamlScalar) and node.kind == "null" else node.place
 
 
-def refuse(key: Scalar, node: Node, report: Report, wanted: str, hint: str = "") -> None:
+def refuse(key: YamlScalar, node: Node, report: Report, wanted: str, hint: str = "") -> None:
     """Say that a key has a value of the wrong kind."""
     what = called(node)
     message = (
         f"{key.text} is empty: it must be {wanted}" if what == "empty" else f"{key.text} must be {wanted}, not {what}"
     )
-    report.add(place_of(key, node), message, hint, node.text if isinstance(node, Scalar) else "")
+    report.add(place_of(key, node), message, hint, node.text if isinstance(node, YamlScalar) else "")
 
 
-def read_text(key: Scalar, node: Node, report: Report) -> str | None:
-    if isinstance(node, Scalar) and node.kind != "null" and node.text.strip():
+def read_text(key: YamlScalar, node: Node, report: Report) -> str | None:
+    if isinstance(node, YamlScalar) and node.kind != "null" and node.text.strip():
         return node.text.strip()
     refuse(key, node, report, "a text")
     return None
 
 
-def read_bool(key: Scalar, node: Node, report: Report) -> bool | None:
-    if isinstance(node, Scalar) and node.kind == "bool":
+def read_bool(key: YamlScalar, node: Node, report: Report) -> bool | None:
+    if isinstance(node, YamlScalar) and node.kind == "bool":
         return node.text.casefold() == "true"
     refuse(key, node, report, "true or false")
     return None
 
 
-def read_duration(key: Scalar, node: Node, report: Report) -> timedelta | None:
-    if not isinstance(node, Scalar) or node.kind in ("null", "bool"):
+def read_duration(key: YamlScalar, node: Node, report: Report) -> timedelta | None:
+    if not isinstance(node, YamlScalar) or node.kind in ("null", "bool"):
         refuse(key, node, report, "a duration", WRITE_A_DURATION)
         return None
     text = node.text.strip()

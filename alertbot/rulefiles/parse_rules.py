@@ -16,7 +16,7 @@ from typing import Any
 from alertbot.errors import BadExpression, FaultsFound
 from alertbot.rulefiles import document
 from alertbot.rulefiles.calendar_keys import read_calendars
-from alertbot.rulefiles.document import Mapping, Node, Scalar, Sequence
+from alertbot.rulefiles.document import Node, YamlMapping, YamlScalar, YamlSequence
 from alertbot.rulefiles.faults import Fault, Place
 from alertbot.rulefiles.fields import Report, called, did_you_mean, place_of, read_fields, refuse
 from alertbot.rulefiles.rule_keys import DEFAULT_KEYS, FILE_KEYS, LEVELS, RULE_KEYS, read_literal
@@ -49,7 +49,7 @@ def parse_files(files: Files, calendars: Calendars | None = None) -> RuleSet:
 
 
 @dataclass(frozen=True)
-class Found:
+class ParsedRules:
     """What files hold: the rules without faults, the ids of those with some, and all faults."""
 
     rules: RuleSet
@@ -57,7 +57,7 @@ class Found:
     faults: tuple[Fault, ...]
 
 
-def read_files(files: Files, calendars: Calendars | None = None) -> Found:
+def read_files(files: Files, calendars: Calendars | None = None) -> ParsedRules:
     """As `parse_files`, for those who want to look at what is good even where something is wrong."""
     faults: list[Fault] = []
     rules: list[Rule] = []
@@ -88,7 +88,7 @@ def read_files(files: Files, calendars: Calendars | None = None) -> Found:
         faults += report.faults
     faults += _check_suppression(drafts)
     good = {name: calendar for name, calendar in known.items() if calendar is not None}
-    return Found(
+    return ParsedRules(
         rules=RuleSet(tuple(rules), _digest(files), good),
         broken=frozenset(draft.id for _, draft in drafts if draft.rule is None and draft.id),
         faults=tuple(sorted(_without_repeats(faults))),
@@ -97,15 +97,15 @@ def read_files(files: Files, calendars: Calendars | None = None) -> Found:
 
 def _read_hours(node: Node, known: dict[str, Calendar | None], report: Report) -> None:
     """Add the calendars of one file to those that are known."""
-    key = node.key("hours") if isinstance(node, Mapping) else None
-    if key is None or not isinstance(node, Mapping):
+    key = node.key("hours") if isinstance(node, YamlMapping) else None
+    if key is None or not isinstance(node, YamlMapping):
         return
     hours = node.get("hours")
     assert hours is not None
     for name, calendar in read_calendars(key, hours, report).items():
         other = known.setdefault(name, calendar)
         if other is not calendar:
-            assert isinstance(hours, Mapping)
+            assert isinstance(hours, YamlMapping)
             place = hours.key(name) or key
             hint = f"the other one is in {other.where}" if other is not None else "names are unique over all files"
             report.add(place.place, f"the calendar {name} is written twice", hint, name)
@@ -156,13 +156,15 @@ class _Draft:
     place: Place
     rule: Rule | None
     scope: Scope | None = None
-    suppressed_by: tuple[Scalar, ...] = ()
+    suppressed_by: tuple[YamlScalar, ...] = ()
 
 
 def _read_file(node: Node, report: Report) -> list[_Draft]:
-    if not isinstance(node, Mapping):
+    if not isinstance(node, YamlMapping):
         hint = (
-            "write rules: above it, and indent it" if isinstance(node, Sequence) else "write rules: and a list below it"
+            "write rules: above it, and indent it"
+            if isinstance(node, YamlSequence)
+            else "write rules: and a list below it"
         )
         report.add(node.place, f"a rule file is a mapping, not {called(node)}", hint)
         return []
@@ -171,7 +173,7 @@ def _read_file(node: Node, report: Report) -> list[_Draft]:
     if "defaults" in values:
         key = node.key("defaults")
         assert key is not None
-        if isinstance(values["defaults"], Mapping):
+        if isinstance(values["defaults"], YamlMapping):
             defaults = read_fields(values["defaults"], DEFAULT_KEYS, report, "defaults")
         else:
             refuse(key, values["defaults"], report, "a mapping")
@@ -181,13 +183,13 @@ def _read_file(node: Node, report: Report) -> list[_Draft]:
             report.add(node.place, "no rules in this file", "write rules: and a list below it")
         return []
     rules = values["rules"]
-    if not isinstance(rules, Sequence):
+    if not isinstance(rules, YamlSequence):
         refuse(key, rules, report, "a list of rules", "each begins with - id:, and [] is none")
         return []
     drafts = []
     for item in rules.items:
         report.rule = ""
-        if isinstance(item, Mapping):
+        if isinstance(item, YamlMapping):
             drafts.append(_RuleReader(item, defaults, report).read())
         else:
             report.add(place_of(key, item), f"a rule is a mapping, not {called(item)}", "it begins with - id:")
@@ -198,12 +200,12 @@ def _read_file(node: Node, report: Report) -> list[_Draft]:
 class _RuleReader:
     """One rule of a file: its keys by the table, then what only all of them together can tell."""
 
-    def __init__(self, node: Mapping, defaults: dict[str, Any], report: Report) -> None:
+    def __init__(self, node: YamlMapping, defaults: dict[str, Any], report: Report) -> None:
         self.node = node
         self.report = report
         self.faults_before = len(report.faults)
         named = node.get("id")
-        report.rule = named.text if isinstance(named, Scalar) and re.fullmatch(r"[\w-]+", named.text) else ""
+        report.rule = named.text if isinstance(named, YamlScalar) and re.fullmatch(r"[\w-]+", named.text) else ""
         self.values = read_fields(node, RULE_KEYS, report, "a rule")
         if "during" in self.values or "outside" in self.values:  # hours of its own take the place of the file's
             defaults = {name: value for name, value in defaults.items() if name not in ("during", "outside")}
@@ -281,7 +283,7 @@ class _RuleReader:
             self.report.add(self.node.place, "a rule without when", "write when:, or warning: with when: below it")
         return [(LEVELS[name], self.values[name]) for name in LEVELS if name in self.values]
 
-    def condition(self, scalar: Scalar | None, scope: Any) -> Condition | None:
+    def condition(self, scalar: YamlScalar | None, scope: Any) -> Condition | None:
         """A condition, read; None where there is none or where it is wrong. Without a scope nothing can be said."""
         if scalar is None or scope is None:
             return None
@@ -299,11 +301,11 @@ class _RuleReader:
 
     def readable_params(self) -> bool:
         node = self.node.get("params")
-        return not isinstance(node, Mapping) or len(node.entries) == len(self.params)
+        return not isinstance(node, YamlMapping) or len(node.entries) == len(self.params)
 
     def check_params(self) -> None:
         node = self.node.get("params")
-        if not isinstance(node, Mapping):
+        if not isinstance(node, YamlMapping):
             return
         used = set(re.findall(r"\$(\w+)", " ".join(self.written_conditions())))
         for key, _ in node.entries:
@@ -314,11 +316,11 @@ class _RuleReader:
     def check_overrides(self) -> None:
         """An override gives other values to params that the rule has, of the same type."""
         node = self.node.get("overrides")
-        if not isinstance(node, Sequence) or not self.readable_params():
+        if not isinstance(node, YamlSequence) or not self.readable_params():
             return
         for item in node.items:
-            params = item.get("params") if isinstance(item, Mapping) else None
-            if not isinstance(params, Mapping):
+            params = item.get("params") if isinstance(item, YamlMapping) else None
+            if not isinstance(params, YamlMapping):
                 continue
             for key, value in params.entries:
                 own = self.params.get(key.text)
@@ -335,15 +337,15 @@ class _RuleReader:
 
     def written_conditions(self) -> list[str]:
         """The texts of all conditions, the wrong ones too."""
-        holders = [self.node, *(block for name in LEVELS if isinstance(block := self.node.get(name), Mapping))]
+        holders = [self.node, *(block for name in LEVELS if isinstance(block := self.node.get(name), YamlMapping))]
         nodes = [holder.get(name) for holder in holders for name in ("when", "guard", "clear")]
-        return [node.text for node in nodes if isinstance(node, Scalar)]
+        return [node.text for node in nodes if isinstance(node, YamlScalar)]
 
     def check_levels_of_settings(self, levels: set[Level]) -> None:
         """A channel or mention for a level that the rule does not have is a slip of the pen."""
         for each in RULE_KEYS:
             node = self.node.get(each.name)
-            if not each.per_level or not isinstance(node, Mapping) or not levels:
+            if not each.per_level or not isinstance(node, YamlMapping) or not levels:
                 continue
             for key, _ in node.entries:
                 if key.text in LEVELS and LEVELS[key.text] not in levels:
@@ -360,6 +362,6 @@ def _both_forms(name: str, block: str) -> tuple[str, str]:
     )
 
 
-def _text_of(scalar: Scalar | None) -> str:
+def _text_of(scalar: YamlScalar | None) -> str:
     """A condition as written, on one line: as long as it was, so that offsets hold."""
     return "" if scalar is None else scalar.text.strip().replace("\n", " ")

@@ -9,7 +9,7 @@ from typing import Any
 
 from alertbot.errors import BadExpression, FaultsFound
 from alertbot.rulefiles import document
-from alertbot.rulefiles.document import Mapping, Node, Scalar, Sequence
+from alertbot.rulefiles.document import Node, YamlMapping, YamlScalar, YamlSequence
 from alertbot.rulefiles.faults import Fault, Place
 from alertbot.rulefiles.fields import Report, called, did_you_mean, read_fields, refuse
 from alertbot.rulefiles.rule_test import Agent, Case, Expectation, ExpectedNotice, Series, Subject
@@ -60,11 +60,11 @@ def parse_cases(
 def is_test_file(data: bytes | str) -> bool:
     """Whether a YAML file holds rule tests rather than rules."""
     node, _ = document.read("", data)
-    return isinstance(node, Mapping) and node.key("tests") is not None and node.key("rules") is None
+    return isinstance(node, YamlMapping) and node.key("tests") is not None and node.key("rules") is None
 
 
 def _read_file(node: Node, rules: RuleSet, broken: frozenset[str], report: Report) -> list[Case]:
-    if not isinstance(node, Mapping):
+    if not isinstance(node, YamlMapping):
         report.add(node.place, f"a file of rule tests is a mapping, not {called(node)}", "write tests: above it")
         return []
     values = read_fields(node, FILE_KEYS, report, "a file of rule tests")
@@ -82,7 +82,7 @@ def listed(words: collections.abc.Sequence[str]) -> str:
 class _CaseReader:
     """One test of a file."""
 
-    def __init__(self, node: Mapping, rules: RuleSet, broken: frozenset[str], report: Report) -> None:
+    def __init__(self, node: YamlMapping, rules: RuleSet, broken: frozenset[str], report: Report) -> None:
         self.node, self.rules, self.broken, self.report = node, rules, broken, report
         self.faults_before = len(report.faults)
         report.rule = ""
@@ -162,7 +162,7 @@ class _CaseReader:
         both = self.node.key("entity"), self.node.key("entities")
         if both[0] is not None and both[1] is not None:
             self.report.add(both[0].place, "entity beside entities", "put all of them into entities", "entity")
-        nodes: list[Mapping | None] = list(self.values.get("entities", ()))
+        nodes: list[YamlMapping | None] = list(self.values.get("entities", ()))
         if not nodes:
             nodes = [self.values.get("entity")]
         elif "agents" in self.values:
@@ -171,7 +171,7 @@ class _CaseReader:
             self.report.add(key.place, "agents beside entities", "put them below the entity they belong to", "agents")
         return tuple(self._subject(node, rule, shared, index) for index, node in enumerate(nodes, start=1))
 
-    def _subject(self, node: Mapping | None, rule: Rule, shared: dict[str, Series], index: int) -> Subject:
+    def _subject(self, node: YamlMapping | None, rule: Rule, shared: dict[str, Series], index: int) -> Subject:
         values = read_fields(node, ENTITY_KEYS, self.report, "an entity") if node is not None else {}
         parent = read_fields(values["parent"], PARENT_KEYS, self.report, "a parent") if "parent" in values else {}
         if parent and rule.scope not in HAVE_PARENTS and node is not None:
@@ -190,7 +190,7 @@ class _CaseReader:
             agents=self._agents([*values.get("agents", ()), *self.values.get("agents", ())], rule),
         )
 
-    def _agents(self, nodes: Iterable[Mapping], rule: Rule) -> tuple[Agent, ...]:
+    def _agents(self, nodes: Iterable[YamlMapping], rule: Rule) -> tuple[Agent, ...]:
         found = []
         scope = AGENTS_OF.get(rule.scope)
         for index, node in enumerate(nodes, start=1):
@@ -205,7 +205,7 @@ class _CaseReader:
             found.append(Agent(agent_id, values.get("name", agent_id), tuple(series.values())))
         return tuple(found)
 
-    def _series(self, node: Mapping | None, scope: Scope) -> dict[str, Series]:
+    def _series(self, node: YamlMapping | None, scope: Scope) -> dict[str, Series]:
         found = {}
         for key, value in node.entries if node is not None else ():
             kind = self._type(key, scope)
@@ -217,7 +217,7 @@ class _CaseReader:
                 self.lengths.append((len(samples), key.place, key.text))
         return found
 
-    def _type(self, key: Scalar, scope: Scope) -> ValueType | None:
+    def _type(self, key: YamlScalar, scope: Scope) -> ValueType | None:
         metric = catalogue().lookup(scope, key.text)
         if metric is not None:
             return metric.type
@@ -233,15 +233,15 @@ class _CaseReader:
         self.report.add(key.place, f'unknown key "{key.text}" for scope {scope}', hint, key.text)
         return None
 
-    def _samples(self, key: Scalar, node: Node, kind: ValueType) -> tuple[float | str | None, ...] | None:
-        items = node.items if isinstance(node, Sequence) else (node,)
+    def _samples(self, key: YamlScalar, node: Node, kind: ValueType) -> tuple[float | str | None, ...] | None:
+        items = node.items if isinstance(node, YamlSequence) else (node,)
         samples: list[float | str | None] = []
         for item in items:
-            if not isinstance(item, Scalar) or item.kind in ("null", "bool"):
+            if not isinstance(item, YamlScalar) or item.kind in ("null", "bool"):
                 refuse(key, item, self.report, "samples", "such as 10s 70s _ 20sx4")
                 return None
             text = item.text
-            if item.quoted and kind is ValueType.TEXT and isinstance(node, Sequence):
+            if item.quoted and kind is ValueType.TEXT and isinstance(node, YamlSequence):
                 text = f'"{text}"' if " " in text and not text.startswith('"') else text
             try:
                 samples += parse_series(text, kind)
@@ -297,19 +297,19 @@ class _CaseReader:
                 text=values.get("text", ""),
             )
 
-    def _at(self, node: Mapping, values: dict[str, Any], last: timedelta) -> timedelta | None:
+    def _at(self, node: YamlMapping, values: dict[str, Any], last: timedelta) -> timedelta | None:
         if node.key("at") is None:
             self.report.add(node.place, "an expectation without at", "such as at: 45s, counted from the start")
         at: timedelta | None = values.get("at")
         if at is not None and at > last and self.lengths:
             value = node.get("at")
-            assert isinstance(value, Scalar)
+            assert isinstance(value, YamlScalar)
             message = f"{write_duration(at)} is after the last sample, which is at {write_duration(last)}"
             self.report.add(value.place, message, "write more samples, or an earlier time", value.text)
         return at
 
     def _whose(
-        self, node: Mapping, values: dict[str, Any], subjects: tuple[Subject, ...], *, needed: bool
+        self, node: YamlMapping, values: dict[str, Any], subjects: tuple[Subject, ...], *, needed: bool
     ) -> Subject | None:
         wanted = values.get("entity")
         if wanted is None:

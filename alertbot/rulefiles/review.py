@@ -11,7 +11,7 @@ from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from alertbot.rulefiles import document
-from alertbot.rulefiles.document import Mapping, Scalar
+from alertbot.rulefiles.document import YamlMapping, YamlScalar
 from alertbot.rulefiles.faults import Fault, Place
 from alertbot.rulefiles.fields import Report
 from alertbot.rules.ranges import Params, can_be_true, out_of_range, range_of
@@ -44,10 +44,10 @@ def review(rules: Sequence[Rule], files: Files) -> list[Fault]:
     return faults
 
 
-def _node_of(rule: Rule, root: document.Node | None) -> Mapping | None:
-    rules = root.get("rules") if isinstance(root, Mapping) else None
-    for item in rules.items if isinstance(rules, document.Sequence) else ():
-        if isinstance(item, Mapping) and item.place.line == rule.origin.line:
+def _node_of(rule: Rule, root: document.Node | None) -> YamlMapping | None:
+    rules = root.get("rules") if isinstance(root, YamlMapping) else None
+    for item in rules.items if isinstance(rules, document.YamlSequence) else ():
+        if isinstance(item, YamlMapping) and item.place.line == rule.origin.line:
             return item
     return None
 
@@ -80,7 +80,7 @@ def _unwritten(node: Any) -> Any:
 class _Reviewer:
     """One rule with the node that it was read from."""
 
-    def __init__(self, rule: Rule, node: Mapping, report: Report) -> None:
+    def __init__(self, rule: Rule, node: YamlMapping, report: Report) -> None:
         self.rule, self.node, self.report = rule, node, report
         self.ways: list[Params] = [rule.params, *({**rule.params, **each.params} for each in rule.overrides)]
 
@@ -106,7 +106,7 @@ class _Reviewer:
     def said(self, level: LevelRule) -> str:
         return fill(level.when, level.text, self.rule.params) if self.rule.params else level.text
 
-    def thresholds(self, condition: Condition, scalar: Scalar | None) -> bool:
+    def thresholds(self, condition: Condition, scalar: YamlScalar | None) -> bool:
         """Name the comparisons whose threshold the key never reaches."""
         found = False
         for each in {node.compare: node for params in self.ways for node in out_of_range(condition, params)}.values():
@@ -136,16 +136,18 @@ class _Reviewer:
                 message = f"{low.level.word} is never seen: whenever it holds, {high.level.word} holds as well"
                 self.add(self.scalar("when", low), message, f"{high.level.word} is for what is worse")
 
-    def scalar(self, name: str, level: LevelRule | None = None) -> Scalar | None:
+    def scalar(self, name: str, level: LevelRule | None = None) -> YamlScalar | None:
         holder: document.Node | None = self.node.get(level.level.word) if level is not None else None
-        found = holder.get(name) if isinstance(holder, Mapping) else self.node.get(name)
-        return found if isinstance(found, Scalar) else None
+        found = holder.get(name) if isinstance(holder, YamlMapping) else self.node.get(name)
+        return found if isinstance(found, YamlScalar) else None
 
     def place(self, name: str) -> Place:
         found = self.node.get(name)
         return self.node.place if found is None else found.place
 
-    def add(self, scalar: Scalar | None, message: str, hint: str = "", start: int = 0, end: int | None = None) -> None:
+    def add(
+        self, scalar: YamlScalar | None, message: str, hint: str = "", start: int = 0, end: int | None = None
+    ) -> None:
         if scalar is None:
             self.report.add(self.node.place, message, hint)
             return

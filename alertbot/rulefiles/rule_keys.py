@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from alertbot.rulefiles.calendar_keys import read_hours
-from alertbot.rulefiles.document import Mapping, Node, Scalar, Sequence
+from alertbot.rulefiles.document import Node, YamlMapping, YamlScalar, YamlSequence
 from alertbot.rulefiles.fields import (
     DURATION,
     ID,
@@ -40,9 +40,9 @@ TEMPLATE = r"[A-Za-z0-9][A-Za-z0-9_-]*"
 RUNBOOK = r"https?://\S+"
 
 
-def read_condition(key: Scalar, node: Node, report: Report) -> Scalar | None:
+def read_condition(key: YamlScalar, node: Node, report: Report) -> YamlScalar | None:
     """The text of a condition. It is read later, when the scope and the params of its rule are known."""
-    if isinstance(node, Scalar) and node.kind == "text":
+    if isinstance(node, YamlScalar) and node.kind == "text":
         return node
     refuse(key, node, report, "a condition", "such as interactionsWaitInQueue.rt > 5")
     return None
@@ -55,10 +55,10 @@ def _enum(choices: Iterable[E_]) -> Reader:
     by_word = {each.value: each for each in choices}
     words = list(by_word)
 
-    def read(key: Scalar, node: Node, report: Report) -> E_ | None:
-        if isinstance(node, Scalar) and node.text in words:
+    def read(key: YamlScalar, node: Node, report: Report) -> E_ | None:
+        if isinstance(node, YamlScalar) and node.text in words:
             return by_word[node.text]
-        near = did_you_mean(node.text, words) if isinstance(node, Scalar) else ""
+        near = did_you_mean(node.text, words) if isinstance(node, YamlScalar) else ""
         refuse(key, node, report, f"{', '.join(words[:-1])} or {words[-1]}", near)
         return None
 
@@ -68,15 +68,15 @@ def _enum(choices: Iterable[E_]) -> Reader:
 LEVELS = {level.word: level for level in Level}
 
 
-def read_level(key: Scalar, node: Node, report: Report) -> Level | None:
-    if isinstance(node, Scalar) and node.text in LEVELS:
+def read_level(key: YamlScalar, node: Node, report: Report) -> Level | None:
+    if isinstance(node, YamlScalar) and node.text in LEVELS:
         return LEVELS[node.text]
-    near = did_you_mean(node.text, LEVELS) if isinstance(node, Scalar) else ""
+    near = did_you_mean(node.text, LEVELS) if isinstance(node, YamlScalar) else ""
     refuse(key, node, report, "info, warning or critical", near)
     return None
 
 
-def read_id(key: Scalar, node: Node, report: Report) -> str | None:
+def read_id(key: YamlScalar, node: Node, report: Report) -> str | None:
     text = read_text(key, node, report)
     if text is not None and text.startswith(RESERVED):
         report.add(node.place, f'ids that begin with "{RESERVED}" belong to alertbot\'s own rules', "", text)
@@ -92,10 +92,10 @@ def read_id(key: Scalar, node: Node, report: Report) -> str | None:
 def pattern(expression: str, wanted: str, hint: Callable[[str], str]) -> Reader:
     """A reader for a text of a fixed form."""
 
-    def read(key: Scalar, node: Node, report: Report) -> str | None:
-        if isinstance(node, Scalar) and node.kind != "null" and re.fullmatch(expression, node.text):
+    def read(key: YamlScalar, node: Node, report: Report) -> str | None:
+        if isinstance(node, YamlScalar) and node.kind != "null" and re.fullmatch(expression, node.text):
             return node.text
-        text = node.text if isinstance(node, Scalar) else ""
+        text = node.text if isinstance(node, YamlScalar) else ""
         refuse(key, node, report, wanted, hint(text))
         return None
 
@@ -130,9 +130,9 @@ read_template = pattern(
 read_runbook = pattern(RUNBOOK, "an address that begins with https://", lambda text: "")
 
 
-def read_channels(key: Scalar, node: Node, report: Report) -> dict[Level, str] | None:
+def read_channels(key: YamlScalar, node: Node, report: Report) -> dict[Level, str] | None:
     """One channel for all levels, or one for each that is named."""
-    if isinstance(node, Mapping):
+    if isinstance(node, YamlMapping):
         return _by_level(key, node, report, read_channel_name)
     name = read_channel_name(key, node, report)
     if name is None:
@@ -140,9 +140,9 @@ def read_channels(key: Scalar, node: Node, report: Report) -> dict[Level, str] |
     return dict.fromkeys(Level, str(name))
 
 
-def read_mentions(key: Scalar, node: Node, report: Report) -> dict[Level, tuple[str, ...]] | None:
+def read_mentions(key: YamlScalar, node: Node, report: Report) -> dict[Level, tuple[str, ...]] | None:
     """A list for all levels, or one for each that is named."""
-    if isinstance(node, Mapping):
+    if isinstance(node, YamlMapping):
         return _by_level(key, node, report, _mention_list)
     names = _mention_list(key, node, report)
     if names is None:
@@ -150,14 +150,14 @@ def read_mentions(key: Scalar, node: Node, report: Report) -> dict[Level, tuple[
     return dict.fromkeys(Level, tuple(names))
 
 
-def _by_level(key: Scalar, node: Mapping, report: Report, read: Reader) -> dict[Level, Any]:
+def _by_level(key: YamlScalar, node: YamlMapping, report: Report, read: Reader) -> dict[Level, Any]:
     values = {}
     for name, value in node.entries:
         if name.text not in LEVELS:
             hint = did_you_mean(name.text, LEVELS) or "info, warning or critical"
             report.add(name.place, f'{key.text} is by level, and "{name.text}" is none', hint, name.text)
             continue
-        one = read(Scalar(f"{key.text}.{name.text}", "text", name.place), value, report)
+        one = read(YamlScalar(f"{key.text}.{name.text}", "text", name.place), value, report)
         if one is not None:
             values[LEVELS[name.text]] = one
     return values
@@ -166,8 +166,8 @@ def _by_level(key: Scalar, node: Mapping, report: Report, read: Reader) -> dict[
 def _list_of(read: Reader) -> Reader:
     """A list; one value alone is a list of one."""
 
-    def read_list(key: Scalar, node: Node, report: Report) -> tuple[Any, ...] | None:
-        items = node.items if isinstance(node, Sequence) else (node,)
+    def read_list(key: YamlScalar, node: Node, report: Report) -> tuple[Any, ...] | None:
+        items = node.items if isinstance(node, YamlSequence) else (node,)
         values = [read(key, item, report) for item in items]
         return None if None in values else tuple(values)
 
@@ -178,8 +178,8 @@ _mention_list = _list_of(read_mention)
 _text_list = _list_of(read_text)
 
 
-def read_match(key: Scalar, node: Node, report: Report) -> Match | None:
-    if not isinstance(node, Mapping):
+def read_match(key: YamlScalar, node: Node, report: Report) -> Match | None:
+    if not isinstance(node, YamlMapping):
         refuse(key, node, report, "a mapping", 'such as {name: ["Sales*"]}')
         return None
     values = read_fields(node, MATCH_KEYS, report, "match")
@@ -192,15 +192,15 @@ def read_match(key: Scalar, node: Node, report: Report) -> Match | None:
     )
 
 
-def _read_exclude(key: Scalar, node: Node, report: Report) -> dict[str, Any] | None:
-    if isinstance(node, Mapping):
+def _read_exclude(key: YamlScalar, node: Node, report: Report) -> dict[str, Any] | None:
+    if isinstance(node, YamlMapping):
         return read_fields(node, NAME_AND_ID, report, "exclude")
     refuse(key, node, report, "a mapping", 'such as {name: ["*test*"]}')
     return None
 
 
-def read_params(key: Scalar, node: Node, report: Report) -> dict[str, Literal] | None:
-    if not isinstance(node, Mapping):
+def read_params(key: YamlScalar, node: Node, report: Report) -> dict[str, Literal] | None:
+    if not isinstance(node, YamlMapping):
         refuse(key, node, report, "a mapping", "such as {warn: 60s, crit: 120s}")
         return None
     params = {}
@@ -214,14 +214,14 @@ def read_params(key: Scalar, node: Node, report: Report) -> dict[str, Literal] |
     return params
 
 
-def read_overrides(key: Scalar, node: Node, report: Report) -> tuple[Override, ...] | None:
+def read_overrides(key: YamlScalar, node: Node, report: Report) -> tuple[Override, ...] | None:
     """A list of overrides. Whether their params are those of the rule is told when the whole rule is known."""
-    if not isinstance(node, Sequence):
+    if not isinstance(node, YamlSequence):
         refuse(key, node, report, "a list", 'such as - {match: {name: ["VIP*"]}, params: {warn: 20s}}')
         return None
     found = []
     for item in node.items:
-        if not isinstance(item, Mapping):
+        if not isinstance(item, YamlMapping):
             report.add(place_of(key, item), f"an override is a mapping, not {called(item)}", "it has match and params")
             continue
         values = read_fields(item, OVERRIDE_KEYS, report, "an override")
@@ -233,20 +233,20 @@ def read_overrides(key: Scalar, node: Node, report: Report) -> tuple[Override, .
     return tuple(found)
 
 
-def read_rule_ids(key: Scalar, node: Node, report: Report) -> tuple[Scalar, ...] | None:
+def read_rule_ids(key: YamlScalar, node: Node, report: Report) -> tuple[YamlScalar, ...] | None:
     """A list of ids, each with its place: whether such rules exist is told when all files are read."""
-    items = node.items if isinstance(node, Sequence) else (node,)
+    items = node.items if isinstance(node, YamlSequence) else (node,)
     found = []
     for item in items:
-        if not isinstance(item, Scalar) or item.kind == "null" or not item.text.strip():
+        if not isinstance(item, YamlScalar) or item.kind == "null" or not item.text.strip():
             refuse(key, item, report, "a list of rule ids", "such as [nobody-logged-in]")
             return None
         found.append(item)
     return tuple(found)
 
 
-def read_literal(key: Scalar, node: Node, report: Report) -> Literal | None:
-    if not isinstance(node, Scalar) or node.kind in ("null", "bool"):
+def read_literal(key: YamlScalar, node: Node, report: Report) -> Literal | None:
+    if not isinstance(node, YamlScalar) or node.kind in ("null", "bool"):
         refuse(key, node, report, "a value such as 60s, 85%, 3 or a text")
         return None
     text = node.text.strip()
@@ -260,16 +260,16 @@ def read_literal(key: Scalar, node: Node, report: Report) -> Literal | None:
     return Literal(-value if text.startswith("-") else value, kind)
 
 
-def read_labels(key: Scalar, node: Node, report: Report) -> dict[str, str] | None:
-    if not isinstance(node, Mapping):
+def read_labels(key: YamlScalar, node: Node, report: Report) -> dict[str, str] | None:
+    if not isinstance(node, YamlMapping):
         refuse(key, node, report, "a mapping", "such as {team: sales}")
         return None
     values = {name.text: read_text(name, value, report) for name, value in node.entries}
     return {name: value for name, value in values.items() if value is not None}
 
 
-def read_level_block(key: Scalar, node: Node, report: Report) -> dict[str, Any] | None:
-    if not isinstance(node, Mapping):
+def read_level_block(key: YamlScalar, node: Node, report: Report) -> dict[str, Any] | None:
+    if not isinstance(node, YamlMapping):
         refuse(key, node, report, "a mapping", "with when: and for: below it")
         return None
     values = read_fields(node, LEVEL_KEYS, report, "a level")
@@ -278,7 +278,7 @@ def read_level_block(key: Scalar, node: Node, report: Report) -> dict[str, Any] 
     return values if "when" in values else None
 
 
-def _as_it_is(key: Scalar, node: Node, report: Report) -> Node:
+def _as_it_is(key: YamlScalar, node: Node, report: Report) -> Node:
     return node
 
 

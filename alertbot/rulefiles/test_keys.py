@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from alertbot.rulefiles.document import Mapping, Node, Scalar, Sequence
+from alertbot.rulefiles.document import Node, YamlMapping, YamlScalar, YamlSequence
 from alertbot.rulefiles.fields import (
     DURATION,
     ID,
@@ -41,18 +41,18 @@ REASONS = (
 
 
 def _one_of(words: tuple[str, ...]) -> Reader:
-    def read(key: Scalar, node: Node, report: Report) -> str | None:
-        if isinstance(node, Scalar) and node.text in words:
+    def read(key: YamlScalar, node: Node, report: Report) -> str | None:
+        if isinstance(node, YamlScalar) and node.text in words:
             return node.text
-        near = did_you_mean(node.text, words) if isinstance(node, Scalar) else ""
+        near = did_you_mean(node.text, words) if isinstance(node, YamlScalar) else ""
         refuse(key, node, report, f"{', '.join(words[:-1])} or {words[-1]}", near)
         return None
 
     return read
 
 
-def _moment(key: Scalar, node: Node, report: Report) -> datetime | None:
-    if not isinstance(node, Scalar) or node.kind == "null":
+def _moment(key: YamlScalar, node: Node, report: Report) -> datetime | None:
+    if not isinstance(node, YamlScalar) or node.kind == "null":
         refuse(key, node, report, "a time", "such as 2026-03-02T09:00:00+02:00")
         return None
     try:
@@ -63,7 +63,7 @@ def _moment(key: Scalar, node: Node, report: Report) -> datetime | None:
         return None
 
 
-def _every(key: Scalar, node: Node, report: Report) -> timedelta | None:
+def _every(key: YamlScalar, node: Node, report: Report) -> timedelta | None:
     found = read_duration(key, node, report)
     if found == timedelta(0):
         report.add(node.place, "every is 0s", "write how far apart polls are: 15s", "0s")
@@ -71,15 +71,15 @@ def _every(key: Scalar, node: Node, report: Report) -> timedelta | None:
     return found
 
 
-def _texts(key: Scalar, node: Node, report: Report) -> tuple[str, ...] | None:
-    items = node.items if isinstance(node, Sequence) else (node,)
+def _texts(key: YamlScalar, node: Node, report: Report) -> tuple[str, ...] | None:
+    items = node.items if isinstance(node, YamlSequence) else (node,)
     found = [read_text(key, item, report) for item in items]
     return None if None in found else tuple(each for each in found if each is not None)
 
 
 def _mapping(hint: str) -> Reader:
-    def read(key: Scalar, node: Node, report: Report) -> Mapping | None:
-        if isinstance(node, Mapping):
+    def read(key: YamlScalar, node: Node, report: Report) -> YamlMapping | None:
+        if isinstance(node, YamlMapping):
             return node
         refuse(key, node, report, "a mapping", hint)
         return None
@@ -90,23 +90,23 @@ def _mapping(hint: str) -> Reader:
 def _mappings(hint: str) -> Reader:
     """A list of mappings; what is none is refused, and the rest is read on."""
 
-    def read(key: Scalar, node: Node, report: Report) -> tuple[Mapping, ...] | None:
-        if not isinstance(node, Sequence):
+    def read(key: YamlScalar, node: Node, report: Report) -> tuple[YamlMapping, ...] | None:
+        if not isinstance(node, YamlSequence):
             refuse(key, node, report, "a list", hint)
             return None
         for item in node.items:
-            if not isinstance(item, Mapping):
+            if not isinstance(item, YamlMapping):
                 report.add(place_of(key, item), f"each of {key.text} is a mapping", hint)
-        return tuple(item for item in node.items if isinstance(item, Mapping))
+        return tuple(item for item in node.items if isinstance(item, YamlMapping))
 
     return read
 
 
-def _during(key: Scalar, node: Node, report: Report) -> tuple[During, ...] | None:
+def _during(key: YamlScalar, node: Node, report: Report) -> tuple[During, ...] | None:
     """`45s` (from then on), `{from: 45s, until: 2m}`, or a list of those."""
     found = []
-    for item in node.items if isinstance(node, Sequence) else (node,):
-        if not isinstance(item, Mapping):
+    for item in node.items if isinstance(node, YamlSequence) else (node,):
+        if not isinstance(item, YamlMapping):
             since = read_duration(key, item, report)
             if since is not None:
                 found.append(During(since))

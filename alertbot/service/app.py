@@ -17,7 +17,7 @@ from pathlib import Path
 from slack_sdk import WebClient
 
 from alertbot import poll
-from alertbot.alerts.alert import Alert, Change
+from alertbot.alerts.alert import AckResult, Alert, Change
 from alertbot.clock import Clock, wall_clock
 from alertbot.commands.command import Asker, View, Wish
 from alertbot.config.settings import Settings
@@ -43,7 +43,6 @@ from alertbot.slack.notifier import SlackNotifier
 from alertbot.slack.permissions import MayChange
 from alertbot.slack.socket_mode import SocketMode
 from alertbot.sources.source import Source
-from alertbot.store.records import AckResult
 from alertbot.store.roles import Store
 from alertbot.web.routes import http_app
 from alertbot.web.server import HttpServer, serve_http

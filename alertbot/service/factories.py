@@ -10,7 +10,7 @@ from pathlib import Path
 from alertbot.config.settings import Settings, TenantSettings
 from alertbot.feed.health import Limits
 from alertbot.rulefiles.on_disk import template_folder
-from alertbot.rulefiles.parse_rules import Found, read_files
+from alertbot.rulefiles.parse_rules import ParsedRules, read_files
 from alertbot.slack.notifier import SlackNotifier
 from alertbot.sources.eight_by_eight import REGIONS, TOKEN_URL, EightByEight
 from alertbot.store.sqlite.store import SqliteStore
@@ -67,7 +67,7 @@ def rule_paths(settings: Settings) -> Mapping[str, Path]:
     return {tenant.name: settings.path(tenant.rules or settings.rules) for tenant in settings.tenants}
 
 
-def parser(settings: Settings) -> Callable[[Mapping[str, bytes]], Found]:
+def parser(settings: Settings) -> Callable[[Mapping[str, bytes]], ParsedRules]:
     """Rule files to rules that know the calendars of alertbot.yaml, and to what is wrong in them."""
     return partial(read_files, calendars=settings.hours)
 

@@ -20,7 +20,7 @@ from alertbot.logs import logger
 from alertbot.notify.render import Templates, sample_states
 from alertbot.rulefiles.faults import Fault
 from alertbot.rulefiles.on_disk import OnDisk, read_disk, template_folder
-from alertbot.rulefiles.parse_rules import Found, read_files
+from alertbot.rulefiles.parse_rules import ParsedRules, read_files
 from alertbot.rules.rule import Level, Origin, Rule, RuleSet
 from alertbot.store.records import RunningRules
 from alertbot.store.roles import Store
@@ -31,7 +31,7 @@ PATIENCE = 2.5
 """Seconds, where the edit is broken or takes rules away: a file that is empty, or gone, for a moment is no edit."""
 MOST_FAULTS = 5
 
-Read = Callable[[Mapping[str, bytes]], Found]
+Read = Callable[[Mapping[str, bytes]], ParsedRules]
 Swap = Callable[[Sequence[str], RuleSet, Sequence[Path], Mapping[str, bytes]], None]
 """Take these rules for these tenants, and these templates (folders, contents by path). Must not fail."""
 
@@ -75,7 +75,7 @@ def check_templates(rules: Sequence[Rule], templates: Templates) -> Iterator[Fau
 
 
 @dataclass
-class Place:
+class RuleFolder:
     """One rule folder or file, and the tenants that are polled with its rules."""
 
     path: Path
@@ -97,7 +97,7 @@ class LiveRules:
         """`paths`: by tenant, the folder or file of its rules."""
         self._read = read
         disks = {path: read_disk(path) for path in dict.fromkeys(paths.values())}
-        self.places: list[Place] = []
+        self.places: list[RuleFolder] = []
         faults: list[Fault] = []
         for path, disk in disks.items():
             others = {template_folder(other.path): other.templates for other in disks.values() if other is not disk}
@@ -107,7 +107,7 @@ class LiveRules:
                 faults += found.faults
             else:
                 tenants = tuple(tenant for tenant, own in paths.items() if own == path)
-                self.places.append(Place(path, tenants, disk, rules, judged=disk.digest))
+                self.places.append(RuleFolder(path, tenants, disk, rules, judged=disk.digest))
         if faults:
             raise FaultsFound(faults)
 
@@ -168,7 +168,7 @@ class LiveRules:
             return found
 
     def _refuse(
-        self, place: Place, disk: OnDisk, faults: tuple[Fault, ...], store: Store, ops_channel: str, now: datetime
+        self, place: RuleFolder, disk: OnDisk, faults: tuple[Fault, ...], store: Store, ops_channel: str, now: datetime
     ) -> None:
         if disk.digest not in place.said:
             store.tell([_notice(place, disk, ops_channel, Level.WARNING, _broken(place, faults), now)])
@@ -178,7 +178,7 @@ class LiveRules:
         log.error("rule files are broken; the last good rules go on", faults=len(faults), first=shown)
 
     def _accept(
-        self, place: Place, disk: OnDisk, rules: RuleSet, store: Store, swap: Swap, ops_channel: str, now: datetime
+        self, place: RuleFolder, disk: OnDisk, rules: RuleSet, store: Store, swap: Swap, ops_channel: str, now: datetime
     ) -> None:
         before, mended = place.rules, bool(place.faults)
         store.set_running(_running(place.tenants, disk, now))
@@ -188,7 +188,7 @@ class LiveRules:
         self._take(place, disk, rules, swap)
         log.info("rules are live", version=rules.version, rules=len(rules.rules), change=describe(before, rules))
 
-    def _take(self, place: Place, disk: OnDisk, rules: RuleSet, swap: Swap) -> None:
+    def _take(self, place: RuleFolder, disk: OnDisk, rules: RuleSet, swap: Swap) -> None:
         place.disk, place.rules = disk, rules
         place.judged, place.unjudged, place.faults = disk.digest, "", ()
         place.said.clear()
@@ -253,7 +253,7 @@ def _running(tenants: Sequence[str], disk: OnDisk, now: datetime) -> list[Runnin
     return [RunningRules(tenant, disk.digest, now, disk.rules) for tenant in tenants]
 
 
-def _broken(place: Place, faults: Sequence[Fault]) -> str:
+def _broken(place: RuleFolder, faults: Sequence[Fault]) -> str:
     count = f"{len(faults)} fault{'s' * (len(faults) != 1)}"
     lines = [f"The rule files in {place.path} have {count}; version {place.rules.version} goes on as it was:"]
     lines += [str(fault) for fault in faults[:MOST_FAULTS]]
@@ -262,7 +262,7 @@ def _broken(place: Place, faults: Sequence[Fault]) -> str:
     return "\n".join(lines)
 
 
-def _notice(place: Place, disk: OnDisk, channel: str, level: Level, text: str, now: datetime) -> Notice:
+def _notice(place: RuleFolder, disk: OnDisk, channel: str, level: Level, text: str, now: datetime) -> Notice:
     about = ("rule files", str(place.path), disk.digest)
     return Notice(
         id=notice_id(about, Reason.OPERATIONS, channel, now),

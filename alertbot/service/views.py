@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from alertbot.alerts.alert import Alert
+from alertbot.alerts.alert import AckResult, Alert
 from alertbot.commands.command import SHADOW_DAYS, Acknowledge, Asker, RulesView, TenantView, View, Wish
 from alertbot.config.settings import Settings
 from alertbot.evaluation.past import Past
 from alertbot.rules.hours import Calendar
 from alertbot.rules.rule import RuleSet
-from alertbot.store.records import AckResult, Feed
+from alertbot.store.records import Feed
 from alertbot.store.roles import Store
 
 

@@ -22,8 +22,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from alertbot.clock import Clock
-from alertbot.simulator.endpoints import ONE_ROOT, Found, Habits, Reading
-from alertbot.simulator.faults import TOKEN_PATH, Answer, Fault, Faults, error_answer, spoiled
+from alertbot.simulator.endpoints import ONE_ROOT, Answered, Habits, Reading
+from alertbot.simulator.faults import TOKEN_PATH, Answer, ApiFault, Faults, error_answer, spoiled
 from alertbot.simulator.model import Centre, to_ms
 from alertbot.simulator.wire import Query, Refused, answer, bad_request, beyond_last_page, gateway_fault, wants_json
 
@@ -35,7 +35,7 @@ HANG_S = 120.0  # longer than any client waits; a server that stops cuts it shor
 
 
 @dataclass
-class Tenant:
+class SimulatedTenant:
     """One customer: its key pair, and its contact centre, made when it is first needed."""
 
     number: int
@@ -70,7 +70,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class _Token:
-    tenant: Tenant
+    tenant: SimulatedTenant
     ends: datetime
 
 
@@ -79,7 +79,7 @@ class Api:
 
     def __init__(
         self,
-        tenants: list[Tenant],
+        tenants: list[SimulatedTenant],
         clock: Clock,
         *,
         token_lifetime: timedelta = timedelta(seconds=1799),
@@ -114,7 +114,7 @@ class Api:
             found = answer(refused.body, json=True, status=refused.status, headers=refused.headers)
         return self._send(request, TOKEN_PATH, TOKEN_PATH, found, now, None)
 
-    def _grant(self, request: Request, form: dict[str, list[str]], hit: list[Fault], now: datetime) -> Answer:
+    def _grant(self, request: Request, form: dict[str, list[str]], hit: list[ApiFault], now: datetime) -> Answer:
         if request.method != "POST":
             raise Refused(405, {"ErrorCode": "invalid_request", "Error": "Method not allowed"}, {"Allow": "POST"})
         tenant = self._basic(request.headers.get("authorization", ""))
@@ -142,7 +142,7 @@ class Api:
         }
         return answer(body, json=True)
 
-    def _basic(self, header: str) -> Tenant | None:
+    def _basic(self, header: str) -> SimulatedTenant | None:
         scheme, _, coded = header.partition(" ")
         if scheme.lower() != "basic":
             return None
@@ -155,7 +155,7 @@ class Api:
                 return tenant
         return None
 
-    def _bearer(self, header: str, now: datetime) -> Tenant:
+    def _bearer(self, header: str, now: datetime) -> SimulatedTenant:
         scheme, _, text = header.partition(" ")
         token = self._tokens.get(text.strip()) if scheme.lower() == "bearer" else None
         if token is None or token.ends <= now:
@@ -188,13 +188,15 @@ class Api:
                 found = answer(no.body, json=True, status=no.status, headers=no.headers)
         return self._send(request, path, _endpoint(path), found, now, tenant)
 
-    def _who(self, request: Request, now: datetime) -> tuple[Tenant | None, Refused | None]:
+    def _who(self, request: Request, now: datetime) -> tuple[SimulatedTenant | None, Refused | None]:
         try:
             return self._bearer(request.headers.get("authorization", ""), now), None
         except Refused as refused:
             return None, refused
 
-    def _frozen_or_read(self, request: Request, tenant: Tenant, path: str, query: Query, hit: list[Fault]) -> Answer:
+    def _frozen_or_read(
+        self, request: Request, tenant: SimulatedTenant, path: str, query: Query, hit: list[ApiFault]
+    ) -> Answer:
         def read() -> Answer:
             return self._read(request, tenant, path, query, hit)
 
@@ -205,7 +207,7 @@ class Api:
                 found = spoiled(fault, found)
         return found
 
-    def _read(self, request: Request, tenant: Tenant, path: str, query: Query, hit: list[Fault]) -> Answer:
+    def _read(self, request: Request, tenant: SimulatedTenant, path: str, query: Query, hit: list[ApiFault]) -> Answer:
         if request.method != "GET":
             raise Refused(405, {"message": "Method not allowed"}, {"Allow": "GET"})
         if tenant.tenant_id is not None:
@@ -230,7 +232,7 @@ class Api:
     # -- out ---------------------------------------------------------------------------------------------------------
 
     def _send(
-        self, request: Request, path: str, endpoint: str, found: Answer, now: datetime, tenant: Tenant | None
+        self, request: Request, path: str, endpoint: str, found: Answer, now: datetime, tenant: SimulatedTenant | None
     ) -> Response:
         number = tenant.number if tenant is not None else None
         self.requests.append(Seen(request.method, path, request.url.query, found.status, now, number, endpoint))
@@ -241,20 +243,20 @@ class Api:
         return Response(found.body, found.status, headers)
 
 
-async def _late(hit: list[Fault]) -> None:
+async def _late(hit: list[ApiFault]) -> None:
     for fault in hit:
         if fault.kind in ("slow", "hang"):
             await asyncio.sleep(fault.delay_s if fault.kind == "slow" else HANG_S)
 
 
-def _failed(hit: list[Fault]) -> Answer | None:
+def _failed(hit: list[ApiFault]) -> Answer | None:
     return next((error_answer(fault) for fault in hit if fault.kind == "status"), None)
 
 
-def _emptied(found: Found) -> Found:
+def _emptied(found: Answered) -> Answered:
     body = [] if isinstance(found.body, list) else {"agents": [], "queues": []}
     headers = {**found.headers, "X-Total-Pages": "0", "X-Total-Elements": "0"} if found.headers else {}
-    return Found(body, found.root, headers, found.json_only)
+    return Answered(body, found.root, headers, found.json_only)
 
 
 def _endpoint(path: str) -> str:

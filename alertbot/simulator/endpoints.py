@@ -54,7 +54,7 @@ class Metric(msgspec.Struct, gc=False):
     value: Value
 
 
-class Row(msgspec.Struct, gc=False):
+class MetricRow(msgspec.Struct, gc=False):
     """One entity of a list."""
 
     id: str | None
@@ -63,7 +63,7 @@ class Row(msgspec.Struct, gc=False):
 
 
 @dataclass(frozen=True)
-class Found:
+class Answered:
     """A good answer: its body, the XML root it would have, its page headers, and whether it exists as JSON only."""
 
     body: Any
@@ -95,7 +95,7 @@ class Reading:
         self.query = query
         self.moment = Moment(centre.now, centre.midnight(self._zone()), habits.percentages)
 
-    def answer(self, segments: Sequence[str]) -> Found:
+    def answer(self, segments: Sequence[str]) -> Answered:
         """The answer for the path behind `.../realtime-metrics`, or Refused."""
         match segments:
             case ["queues"]:
@@ -168,7 +168,7 @@ class Reading:
 
     # -- lists ---------------------------------------------------------------------------------------------------
 
-    def _queues(self) -> Found:
+    def _queues(self) -> Answered:
         chosen: list[Queue] = self._chosen(self.centre.queues, "queue-ids")
 
         def totals() -> list[tuple[str, Any]]:
@@ -178,7 +178,7 @@ class Reading:
 
         return self._list(chosen, lambda: self._read_queues(self._keys(Scope.QUEUE)), totals)
 
-    def _agents(self) -> Found:
+    def _agents(self) -> Answered:
         chosen: list[Agent] = self._chosen(self.centre.agents, "agent-ids")
         groups = self._chosen(self.centre.groups, "group-ids")
         if self.query.many("group-ids") and not self.query.flag("summary"):
@@ -186,20 +186,22 @@ class Reading:
         if not self.query.flag("summary") and not self.query.many("metrics"):
             raise bad_request("Field 'metrics' is required")
         found = self._agent_list(chosen, Scope.AGENT, None, with_group=True)
-        return Found(found.body, found.root, found.headers, json_only=True)
+        return Answered(found.body, found.root, found.headers, json_only=True)
 
-    def _agents_of(self, owner: Queue | Group) -> Found:
+    def _agents_of(self, owner: Queue | Group) -> Answered:
         queue = owner if isinstance(owner, Queue) else None
         scope = Scope.GROUP_AGENT if queue is None else Scope.QUEUE_AGENT
         return self._agent_list(self._chosen(owner.agents, "agent-ids"), scope, queue)
 
-    def _agent_of(self, owner: Queue | Group, id_: str) -> Found:
+    def _agent_of(self, owner: Queue | Group, id_: str) -> Answered:
         queue = owner if isinstance(owner, Queue) else None
         scope = Scope.GROUP_AGENT if queue is None else Scope.QUEUE_AGENT
         agent = self._one(owner.agents, id_, "agent")
         return self._single(self._read_agents(self._keys(scope), queue)([agent]))
 
-    def _agent_list(self, chosen: list[Agent], scope: Scope, queue: Queue | None, *, with_group: bool = False) -> Found:
+    def _agent_list(
+        self, chosen: list[Agent], scope: Scope, queue: Queue | None, *, with_group: bool = False
+    ) -> Answered:
         def totals() -> list[tuple[str, Any]]:
             keys = [key for key in self._keys(scope) if key in _adds_up(scope)]
             whole = AgentTotals(chosen)
@@ -219,31 +221,33 @@ class Reading:
         reader: Callable[[], _Read],
         totals: Callable[[], Sequence[tuple[str, Any]]] | None = None,
         with_group: bool = False,
-    ) -> Found:
+    ) -> Answered:
         page = Page.of(self.query, len(chosen))
         part = page.slice(chosen)
         if self.query.flag("summary"):
-            return Found([_summary(entity, with_group) for entity in part], headers=page.headers())
+            return Answered([_summary(entity, with_group) for entity in part], headers=page.headers())
         rows = reader()(part)
         if totals is not None and self.query.flag("includeTotals"):
-            rows.append(Row(None, "totals", [Metric(key, value) for key, value in totals()]))
-        return Found(rows, headers=page.headers())
+            rows.append(MetricRow(None, "totals", [Metric(key, value) for key, value in totals()]))
+        return Answered(rows, headers=page.headers())
 
-    def _single(self, rows: list[Row]) -> Found:
-        return Found(rows[0] if self.habits.single_as_object else rows, root=ONE_ROOT)
+    def _single(self, rows: list[MetricRow]) -> Answered:
+        return Answered(rows[0] if self.habits.single_as_object else rows, root=ONE_ROOT)
 
     # -- rows ------------------------------------------------------------------------------------------------------
 
-    def _read_queues(self, keys: Sequence[str]) -> Callable[[Sequence[Queue]], list[Row]]:
+    def _read_queues(self, keys: Sequence[str]) -> Callable[[Sequence[Queue]], list[MetricRow]]:
         getters = [(key, queue_getter(key, self.moment)) for key in keys]
-        return lambda queues: [Row(q.id, q.name, [Metric(key, get(q)) for key, get in getters]) for q in queues]
+        return lambda queues: [MetricRow(q.id, q.name, [Metric(key, get(q)) for key, get in getters]) for q in queues]
 
-    def _read_groups(self, keys: Sequence[str]) -> Callable[[Sequence[Group]], list[Row]]:
+    def _read_groups(self, keys: Sequence[str]) -> Callable[[Sequence[Group]], list[MetricRow]]:
         """Numbers as digit strings, as in every group sample of the guide."""
         getters = [(key, group_getter(key)) for key in keys]
-        return lambda groups: [Row(g.id, g.name, [Metric(key, str(get(g))) for key, get in getters]) for g in groups]
+        return lambda groups: [
+            MetricRow(g.id, g.name, [Metric(key, str(get(g))) for key, get in getters]) for g in groups
+        ]
 
-    def _read_agents(self, keys: Sequence[str], queue: Queue | None) -> Callable[[Sequence[Agent]], list[Row]]:
+    def _read_agents(self, keys: Sequence[str], queue: Queue | None) -> Callable[[Sequence[Agent]], list[MetricRow]]:
         """`.inQueue` keys are about the work for `queue`; where there is none, about all queue work."""
         getters = [
             (key, agent_getter(key.removesuffix(IN_QUEUE), self.moment), queue is not None and key.endswith(IN_QUEUE))
@@ -255,11 +259,11 @@ class Reading:
             own = agent.pair_view(queue) if queue is not None else whole
             return [Metric(key, get(agent, own if in_queue else whole)) for key, get, in_queue in getters]
 
-        return lambda agents: [Row(a.id, a.name, metrics(a)) for a in agents]
+        return lambda agents: [MetricRow(a.id, a.name, metrics(a)) for a in agents]
 
     # -- agents in queue groups --------------------------------------------------------------------------------------
 
-    def _agents_in_queue_groups(self) -> Found:
+    def _agents_in_queue_groups(self) -> Answered:
         """Agents and queues with activity today, in two sections; metrics are objects here, and queues have no name."""
         chosen: list[Queue] = self._chosen(self.centre.queues, "queue-ids")
         keys = self._keys(Scope.QUEUE_AGENT)
@@ -289,7 +293,7 @@ class Reading:
                     ],
                 }
             )
-        return Found({"agents": agents, "queues": queues}, json_only=True)
+        return Answered({"agents": agents, "queues": queues}, json_only=True)
 
 
 _WORK = ("offer", "handle", "wrap", "direct_in", "direct_out", "internal_in", "internal_out")

@@ -22,7 +22,7 @@ _OVERSIZE = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True)
-class Fault:
+class ApiFault:
     """One misbehaviour. `path` is a glob over what stands behind `.../realtime-metrics`; the token endpoint is hit
     only by a glob that names it. `start` and `until` are on the server's clock, `delay_s` is wall time, `times`
     counts requests."""
@@ -65,7 +65,7 @@ class Fault:
 
 @dataclass
 class _Live:
-    fault: Fault
+    fault: ApiFault
     left: int | None
     frozen: dict[str, Answer] = field(default_factory=dict)
 
@@ -87,13 +87,13 @@ class Faults:
         self._lock = threading.Lock()
         self._live: list[_Live] = []
 
-    def add(self, fault: Fault) -> Fault:
+    def add(self, fault: ApiFault) -> ApiFault:
         with self._lock:
             times = 1 if fault.kind == "revoke" and fault.times is None else fault.times
             self._live.append(_Live(fault, times))
         return fault
 
-    def remove(self, fault: Fault) -> None:
+    def remove(self, fault: ApiFault) -> None:
         with self._lock:
             self._live = [live for live in self._live if live.fault is not fault]
 
@@ -101,7 +101,7 @@ class Faults:
         with self._lock:
             self._live.clear()
 
-    def take(self, path: str, page: int, tenant: int | None, now: datetime) -> list[Fault]:
+    def take(self, path: str, page: int, tenant: int | None, now: datetime) -> list[ApiFault]:
         """The faults that hit this request; each use counts. What is over is forgotten."""
         with self._lock:
             self._live = [live for live in self._live if not _over(live, now)]
@@ -111,7 +111,7 @@ class Faults:
                     live.left -= 1
             return [live.fault for live in hit]
 
-    def freeze(self, fault: Fault, url: str, make: Callable[[], Answer]) -> Answer:
+    def freeze(self, fault: ApiFault, url: str, make: Callable[[], Answer]) -> Answer:
         """The answer that `url` had when the freeze began."""
         with self._lock:
             live = next((live for live in self._live if live.fault is fault), None)
@@ -153,7 +153,7 @@ def _dump(value: object) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 
 
-def error_answer(fault: Fault) -> Answer:
+def error_answer(fault: ApiFault) -> Answer:
     """The answer of a `status` fault."""
     kind, body = ERROR_BODIES[fault.body](fault.status)
     headers = {"Content-Type": kind}
@@ -239,7 +239,7 @@ BODIES: Mapping[str, Callable[[bytes], bytes]] = {
 _CONTENT_TYPES = {"html": "text/html", "xml": "application/xml"}
 
 
-def spoiled(fault: Fault, answer: Answer) -> Answer:
+def spoiled(fault: ApiFault, answer: Answer) -> Answer:
     """The answer with its body spoilt as a `malformed` fault says."""
     body = BODIES[fault.body](answer.body)
     headers = {**answer.headers, "Content-Type": _CONTENT_TYPES.get(fault.body, answer.headers["Content-Type"])}

@@ -28,9 +28,9 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from alertbot import errors
-from alertbot.rulefiles.faults import Fault as FileFault
+from alertbot.rulefiles.faults import Fault as Fault
 from alertbot.simulator.actions import Action, Demand, WalkOut
-from alertbot.simulator.faults import BODIES, ERROR_BODIES, Fault, Kind
+from alertbot.simulator.faults import BODIES, ERROR_BODIES, ApiFault, Kind
 from alertbot.simulator.model import Centre
 
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
@@ -138,7 +138,7 @@ class Scenario:
     name: str
     about: str
     actions: tuple[tuple[timedelta, Action], ...]
-    api: tuple[tuple[timedelta, timedelta | None, Fault], ...]
+    api: tuple[tuple[timedelta, timedelta | None, ApiFault], ...]
 
     def apply(self, centre: Centre) -> None:
         """Plan everything for a centre that is at its start. UsageError when it has no queue or group of that name."""
@@ -148,7 +148,7 @@ class Scenario:
         except LookupError as error:
             raise errors.UsageError(f"scenario {self.name}: {error.args[0]}") from error
 
-    def faults(self, start: datetime) -> list[Fault]:
+    def faults(self, start: datetime) -> list[ApiFault]:
         """The faults of the API, for a server that starts at `start`."""
         found = []
         for at, lasting, fault in self.api:
@@ -157,8 +157,8 @@ class Scenario:
         return found
 
 
-def _moved(fault: Fault, start: datetime, until: datetime | None) -> Fault:
-    return Fault(
+def _moved(fault: ApiFault, start: datetime, until: datetime | None) -> ApiFault:
+    return ApiFault(
         kind=fault.kind, path=fault.path, page=fault.page, times=fault.times, start=start, until=until,
         tenant=fault.tenant, status=fault.status, retry_after=fault.retry_after, delay_s=fault.delay_s, body=fault.body,
     )  # fmt: skip
@@ -197,17 +197,17 @@ def parse_scenario(text: str, file: str) -> Scenario:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line, mark.column) if mark is not None else (0, 0)
         hint = "indent with blanks, not tabs" if "\t" in text else ""
-        raise _refused([FileFault(file, line + 1, column + 1, f"no YAML: {error.problem}", hint=hint)]) from error
+        raise _refused([Fault(file, line + 1, column + 1, f"no YAML: {error.problem}", hint=hint)]) from error
     except YAMLError as error:
-        raise _refused([FileFault(file, 0, 0, f"no YAML: {str(error).splitlines()[0]}")]) from error
+        raise _refused([Fault(file, 0, 0, f"no YAML: {str(error).splitlines()[0]}")]) from error
     if not isinstance(data, CommentedMap):
-        raise _refused([FileFault(file, 1, 1, "a scenario is a map with the key steps")])
+        raise _refused([Fault(file, 1, 1, "a scenario is a map with the key steps")])
     try:
         parsed = _File.model_validate(data)
     except ValidationError as error:
         raise _refused([_fault(file, data, problem) for problem in error.errors()]) from error
     actions: list[tuple[timedelta, Action]] = []
-    api: list[tuple[timedelta, timedelta | None, Fault]] = []
+    api: list[tuple[timedelta, timedelta | None, ApiFault]] = []
     for step in sorted(parsed.steps, key=lambda step: step.at):
         if step.api is not None:
             api.append((step.at, step.api.lasting, _api_fault(step.api)))
@@ -225,8 +225,8 @@ def _action(step: _Step) -> Action:
     return Demand(demand.queue, demand.factor, demand.lasting)
 
 
-def _api_fault(api: _Api) -> Fault:
-    return Fault(
+def _api_fault(api: _Api) -> ApiFault:
+    return ApiFault(
         kind=api.fault,
         path=api.path,
         page=api.page,
@@ -242,14 +242,14 @@ def _api_fault(api: _Api) -> Fault:
 # ------------------------------------------------------------------------------------------------------------
 
 
-def _refused(faults: list[FileFault]) -> errors.ConfigError:
+def _refused(faults: list[Fault]) -> errors.ConfigError:
     return errors.ConfigError([str(fault) for fault in sorted(faults)])
 
 
 _MODELS: dict[str, type[BaseModel]] = {"rush": _Rush, "quiet": _Quiet, "walkout": _WalkOut, "api": _Api}
 
 
-def _fault(file: str, data: CommentedMap, problem: Any) -> FileFault:
+def _fault(file: str, data: CommentedMap, problem: Any) -> Fault:
     """One of pydantic's problems in words for people, at the place in the file that it is about."""
     where = tuple(problem["loc"])
     line, column = _position(data, where)
@@ -270,7 +270,7 @@ def _fault(file: str, data: CommentedMap, problem: Any) -> FileFault:
         message = f"{key}: {message}" if key and not isinstance(where[-1], int) and key not in _KINDS else message
     else:
         message = f"{key}: {message[:1].lower()}{message[1:]}"
-    return FileFault(file, line, column, message, hint=hint)
+    return Fault(file, line, column, message, hint=hint)
 
 
 def _known_keys(where: tuple[Any, ...]) -> list[str]:

@@ -16,7 +16,7 @@ import uvicorn
 
 from alertbot.clock import Clock, ScaledClock
 from alertbot.errors import UsageError
-from alertbot.simulator.api import API, Api, Seen, Tenant
+from alertbot.simulator.api import API, Api, Seen, SimulatedTenant
 from alertbot.simulator.endpoints import Habits
 from alertbot.simulator.faults import TOKEN_PATH, Faults
 from alertbot.simulator.layout import Size
@@ -88,11 +88,11 @@ class Simulator:
             # The first centre is made now, so that a scenario that does not fit is refused before anything is served.
             self.tenants[0].centre  # noqa: B018
 
-    def _tenant(self, number: int) -> Tenant:
+    def _tenant(self, number: int) -> SimulatedTenant:
         options = self.options
         ending = f"-{number}" if number else ""
         tenant_id = f"{options.tenant_id}{ending}" if options.tenant_id is not None else None
-        return Tenant(
+        return SimulatedTenant(
             number,
             options.api_key + ending,
             options.api_secret + ending,

@@ -14,7 +14,7 @@ from urllib.error import URLError
 
 from slack_sdk.errors import SlackApiError, SlackClientError
 
-from alertbot.errors import Delivery, NotifyError
+from alertbot.errors import DeliveryFailure, NotifyError
 
 # All that slack_sdk lets out: its own errors, urllib's and http.client's raw ones, and what an answer of the wrong
 # shape makes it stumble over (not UTF-8, an unknown charset, a JSON list where an object was due).
@@ -23,34 +23,34 @@ FAILURES = (SlackClientError, OSError, HTTPException, ValueError, LookupError, A
 DEFAULT_WAIT = 30.0  # seconds, where a 429 names none
 _LONGEST_WAIT = 3600.0
 
-_CODES: Mapping[str, Delivery] = {
+_CODES: Mapping[str, DeliveryFailure] = {
     code: delivery
     for delivery, codes in {
-        Delivery.WAIT: "ratelimited rate_limited message_limit_exceeded",
-        Delivery.RETRY: "service_unavailable request_timeout team_added_to_org org_login_required update_failed",
-        Delivery.UNKNOWN: "internal_error fatal_error",
-        Delivery.CREDENTIALS: (
+        DeliveryFailure.WAIT: "ratelimited rate_limited message_limit_exceeded",
+        DeliveryFailure.RETRY: "service_unavailable request_timeout team_added_to_org org_login_required update_failed",
+        DeliveryFailure.UNKNOWN: "internal_error fatal_error",
+        DeliveryFailure.CREDENTIALS: (
             "invalid_auth not_authed token_revoked token_expired account_inactive missing_scope not_allowed_token_type "
             "no_permission ekm_access_denied access_denied accesslimited two_factor_setup_required "
             "enterprise_is_restricted team_access_not_granted"
         ),
-        Delivery.CHANNEL: (
+        DeliveryFailure.CHANNEL: (
             "channel_not_found not_in_channel is_archived messages_tab_disabled cannot_reply_to_message thread_locked "
             "restricted_action restricted_action_read_only_channel restricted_action_thread_only_channel "
             "restricted_action_non_threadable_channel restricted_action_thread_locked is_inactive"
         ),
-        Delivery.GONE: "message_not_found thread_not_found cant_update_message",
+        DeliveryFailure.GONE: "message_not_found thread_not_found cant_update_message",
     }.items()
     for code in codes.split()
 }
 _SAYS = {
-    Delivery.WAIT: "Slack asks to wait",
-    Delivery.RETRY: "Slack could not take it now",
-    Delivery.UNKNOWN: "Slack may or may not have taken it",
-    Delivery.CREDENTIALS: "Slack refuses the bot token",
-    Delivery.CHANNEL: "this channel cannot be written to",
-    Delivery.PAYLOAD: "Slack refuses the message",
-    Delivery.GONE: "the message is not there any more",
+    DeliveryFailure.WAIT: "Slack asks to wait",
+    DeliveryFailure.RETRY: "Slack could not take it now",
+    DeliveryFailure.UNKNOWN: "Slack may or may not have taken it",
+    DeliveryFailure.CREDENTIALS: "Slack refuses the bot token",
+    DeliveryFailure.CHANNEL: "this channel cannot be written to",
+    DeliveryFailure.PAYLOAD: "Slack refuses the message",
+    DeliveryFailure.GONE: "the message is not there any more",
 }
 
 
@@ -59,10 +59,10 @@ def notify_error(error: BaseException, doing: str) -> NotifyError:
     if isinstance(error, SlackApiError):
         return _of_answer(error, doing)
     if isinstance(error, SlackClientError):
-        return _error(Delivery.RETRY, doing, type(error).__name__)
+        return _error(DeliveryFailure.RETRY, doing, type(error).__name__)
     if isinstance(error, URLError) and _never_sent(error.reason):
-        return _error(Delivery.RETRY, doing, "", why="Slack cannot be reached")
-    return _error(Delivery.UNKNOWN, doing, "", why=f"no usable answer from Slack ({_name(error)})")
+        return _error(DeliveryFailure.RETRY, doing, "", why="Slack cannot be reached")
+    return _error(DeliveryFailure.UNKNOWN, doing, "", why=f"no usable answer from Slack ({_name(error)})")
 
 
 def _of_answer(error: SlackApiError, doing: str) -> NotifyError:
@@ -73,24 +73,24 @@ def _of_answer(error: SlackApiError, doing: str) -> NotifyError:
     if not code.replace("_", "").isalnum() or len(code) > 80:
         code = ""  # "Received a response in a non-JSON format: …": not a code of Slack's
     delivery = _CODES.get(code)
-    if status == 429 or delivery is Delivery.WAIT:
+    if status == 429 or delivery is DeliveryFailure.WAIT:
         wait = _retry_after(getattr(response, "headers", None) or {})
-        return _error(Delivery.WAIT, doing, code or "ratelimited", retry_after=wait)
+        return _error(DeliveryFailure.WAIT, doing, code or "ratelimited", retry_after=wait)
     if delivery is None and (status >= 500 or not code):
-        return _error(Delivery.UNKNOWN, doing, code, why=f"no usable answer from Slack (HTTP {status})")
+        return _error(DeliveryFailure.UNKNOWN, doing, code, why=f"no usable answer from Slack (HTTP {status})")
     more = ""
     if code == "missing_scope" and isinstance(data, Mapping):
         more = f", needed: {str(data.get('needed', ''))[:100]}"
     # A code that is not in the table: the same message would fail again.
-    return _error(delivery or Delivery.PAYLOAD, doing, code, more=more)
+    return _error(delivery or DeliveryFailure.PAYLOAD, doing, code, more=more)
 
 
 def _error(
-    delivery: Delivery, doing: str, code: str, *, why: str = "", more: str = "", retry_after: float | None = None
+    delivery: DeliveryFailure, doing: str, code: str, *, why: str = "", more: str = "", retry_after: float | None = None
 ) -> NotifyError:
     reason = why or _SAYS[delivery]
     named = f" ({code}{more})" if code else ""
-    return NotifyError(f"Could not {doing}: {reason}{named}", delivery=delivery, retry_after=retry_after, code=code)
+    return NotifyError(f"Could not {doing}: {reason}{named}", failure=delivery, retry_after=retry_after, code=code)
 
 
 def _retry_after(headers: Mapping[str, Any]) -> float:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from slack_sdk import WebClient
 
 from alertbot.alerts.cards import Posted
-from alertbot.errors import Delivery, NotifyError
+from alertbot.errors import DeliveryFailure, NotifyError
 from alertbot.notify.notifier import CardView, LineView, TemplateFault
 from alertbot.notify.pens import FallbackPen, MrkdwnPen
 from alertbot.notify.render import Templates
@@ -141,7 +141,7 @@ class SlackNotifier:
         channel_id = thread.channel_id if thread else self._channel_id(channel)
         if channel_id is None:
             raise NotifyError(
-                f"Could not look into {channel}: this bot sees no such channel", delivery=Delivery.CHANNEL
+                f"Could not look into {channel}: this bot sees no such channel", failure=DeliveryFailure.CHANNEL
             )
         me = self._whoami()
         oldest = f"{(since - _CLOCK_SKEW).timestamp():.6f}"
@@ -198,7 +198,7 @@ class SlackNotifier:
         try:
             return send(message)
         except NotifyError as error:
-            if error.delivery is not Delivery.PAYLOAD:
+            if error.failure is not DeliveryFailure.PAYLOAD:
                 raise
             sent = send(plain())
             fault = Fault(f"{template}.j2", 0, 0, f"told as plain text. {error}")
@@ -291,18 +291,19 @@ class SlackNotifier:
                         page = self._reads.conversations_replies(ts=thread.ts, **args)
                     messages = [message for message in page.get("messages") or [] if isinstance(message, dict)]
             except NotifyError as error:
-                if error.delivery is Delivery.GONE:
+                if error.failure is DeliveryFailure.GONE:
                     return  # no such thread: nothing of ours is in it
                 if error.code in ("missing_scope", "no_permission", "not_allowed_token_type"):
                     # Posting may well be allowed: it is this channel's history that is closed to us.
-                    raise NotifyError(str(error), delivery=Delivery.CHANNEL, code=error.code) from None
+                    raise NotifyError(str(error), failure=DeliveryFailure.CHANNEL, code=error.code) from None
                 raise
             yield from messages
             cursor = _next_cursor(page)
             if not cursor:
                 return
         raise NotifyError(
-            f"Could not look for a message: more than {_PAGE * _PAGES} messages since then", delivery=Delivery.CHANNEL
+            f"Could not look for a message: more than {_PAGE * _PAGES} messages since then",
+            failure=DeliveryFailure.CHANNEL,
         )
 
 

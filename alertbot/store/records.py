@@ -67,16 +67,6 @@ class RecordedPoll:
     failures: Mapping[Scope, str] = field(default_factory=dict)
 
 
-class AckResult(StrEnum):
-    """What became of an acknowledgement. Resolve beats acknowledge; the first acknowledge wins."""
-
-    DONE = "done"
-    ALREADY = "already"  # somebody was first; the alert says who
-    ENDED = "ended"
-    UNKNOWN_ID = "unknown_id"
-    NOT_ACKNOWLEDGED = "not_acknowledged"  # for taking back what nobody gave
-
-
 @dataclass(frozen=True)
 class Totals:
     """Counts since the database began, for summaries and health."""

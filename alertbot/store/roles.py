@@ -6,13 +6,13 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from alertbot.alerts.alert import Alert, Fingerprint
+from alertbot.alerts.alert import AckResult, Alert, Fingerprint
 from alertbot.alerts.cards import Posted
 from alertbot.alerts.delivery import Due, Tried
 from alertbot.alerts.notice import Notice
 from alertbot.evaluation.snapshot import Snapshot
 from alertbot.rules.catalogue import Scope
-from alertbot.store.records import AckResult, Feed, LedgerEntry, PollRecord, RecordedPoll, RunningRules, Totals
+from alertbot.store.records import Feed, LedgerEntry, PollRecord, RecordedPoll, RunningRules, Totals
 
 
 class Store(Protocol):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from alertbot.errors import Delivery, NotifyError
+from alertbot.errors import DeliveryFailure, NotifyError
 from alertbot.notify.console import ConsoleNotifier
 from alertbot.notify.notifier import Notifier
 from alertbot.slack.notifier import SlackNotifier
@@ -82,7 +82,7 @@ def test_a_channel_that_is_none(subject: Subject) -> None:
     """Without a channel there is an error that says so, of the right kind, and without the secret."""
     with pytest.raises(NotifyError) as caught:
         subject.notifier.post_card(card(), channel="", notice_id="card")
-    assert caught.value.delivery is Delivery.CHANNEL
+    assert caught.value.failure is DeliveryFailure.CHANNEL
     assert not caught.value.retryable
     assert subject.secret not in f"{caught.value} {caught.value!r} {subject.notifier!r}"
 

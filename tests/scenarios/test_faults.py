@@ -12,7 +12,7 @@ from alertbot import poll
 from alertbot.alerts.alert import Alert, Reason
 from alertbot.poll import Polled
 from alertbot.rulefiles.parse_rules import parse_files
-from alertbot.simulator.faults import Fault
+from alertbot.simulator.faults import ApiFault
 from alertbot.simulator.server import Simulator, SimulatorOptions, serve
 from alertbot.sources.eight_by_eight import EightByEight
 from alertbot.store.sqlite.store import SqliteStore
@@ -88,20 +88,20 @@ def world(sim: Simulator) -> Iterator[World]:
 
 
 FAULTS = {
-    "a 429 in the middle": (Fault(kind="status", status=429, retry_after=1, path="/agents", page=1, times=1), True),
-    "a 503 in the middle": (Fault(kind="status", status=503, path="/agents", page=2, times=1), True),
-    "the token is revoked in the middle": (Fault(kind="revoke", path="/agents", page=1, times=1), True),
-    "one page fails for good": (Fault(kind="status", status=503, path="/agents", page=3), False),
-    "everything fails": (Fault(kind="status", status=503, path="*"), False),
-    "no page after the first, whatever that said": (Fault(kind="shrink", path="/agents"), False),
-    "an empty page at the end": (Fault(kind="empty", path="/agents", page=3), False),
-    "an empty answer": (Fault(kind="empty", path="/agents"), False),
-    "a body that is cut off": (Fault(kind="malformed", body="truncated", path="/agents"), False),
+    "a 429 in the middle": (ApiFault(kind="status", status=429, retry_after=1, path="/agents", page=1, times=1), True),
+    "a 503 in the middle": (ApiFault(kind="status", status=503, path="/agents", page=2, times=1), True),
+    "the token is revoked in the middle": (ApiFault(kind="revoke", path="/agents", page=1, times=1), True),
+    "one page fails for good": (ApiFault(kind="status", status=503, path="/agents", page=3), False),
+    "everything fails": (ApiFault(kind="status", status=503, path="*"), False),
+    "no page after the first, whatever that said": (ApiFault(kind="shrink", path="/agents"), False),
+    "an empty page at the end": (ApiFault(kind="empty", path="/agents", page=3), False),
+    "an empty answer": (ApiFault(kind="empty", path="/agents"), False),
+    "a body that is cut off": (ApiFault(kind="malformed", body="truncated", path="/agents"), False),
 }
 
 
 @pytest.mark.parametrize(("fault", "good"), FAULTS.values(), ids=FAULTS.keys())
-def test_no_alert_ends_for_it(world: World, fault: Fault, good: bool) -> None:
+def test_no_alert_ends_for_it(world: World, fault: ApiFault, good: bool) -> None:
     """While a fault lasts, what fires goes on firing; when it is over the next poll is whole again."""
     first = world.poll()
     assert first.good, first.problems
@@ -130,7 +130,7 @@ def test_a_token_that_expires_during_the_run(world: World) -> None:
 
 def test_a_failed_poll_is_told_in_words(world: World) -> None:
     world.poll()
-    world.sim.faults.add(Fault(kind="status", status=503, path="*"))
+    world.sim.faults.add(ApiFault(kind="status", status=503, path="*"))
     polled = world.poll()
     assert not polled.changes
     assert all("503" in problem for problem in polled.problems)

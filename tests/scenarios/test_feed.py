@@ -22,7 +22,7 @@ from alertbot.evaluation.snapshot import Fetched
 from alertbot.notify.console import ConsoleNotifier
 from alertbot.rules.catalogue import Scope
 from alertbot.service.app import App, Tenant, build
-from alertbot.simulator.faults import TOKEN_PATH, Fault
+from alertbot.simulator.faults import TOKEN_PATH, ApiFault
 from alertbot.simulator.server import Simulator, SimulatorOptions, serve
 from alertbot.sources.eight_by_eight import EightByEight
 from alertbot.store.sqlite.store import SqliteStore
@@ -154,7 +154,7 @@ def test_an_outage_of_ten_minutes(world: World) -> None:
     """One card in the ops channel after two minutes; no alert ends; 8x8 is asked less and less; one line at the end."""
     before = world.others()
     began = world.clock()
-    fault = world.sim.faults.add(Fault("status", status=503))
+    fault = world.sim.faults.add(ApiFault("status", status=503))
     world.turns(8)
     assert not world.feed()
     world.turns(1)
@@ -190,7 +190,7 @@ def test_an_outage_of_ten_minutes(world: World) -> None:
 
 def test_a_restart_in_the_middle(world: World) -> None:
     """The card that was told is not told again, and how long it lasted is still known."""
-    fault = world.sim.faults.add(Fault("status", status=503))
+    fault = world.sim.faults.add(ApiFault("status", status=503))
     world.turns(12)
     (alert,) = world.feed()
     world.restart()
@@ -207,8 +207,8 @@ def test_a_restart_in_the_middle(world: World) -> None:
 def test_refused_credentials(world: World) -> None:
     """One alert at once, and the token endpoint is left in peace; mended and started anew, all is well at once."""
     before = world.others()
-    world.sim.faults.add(Fault("revoke"))
-    fault = world.sim.faults.add(Fault("refuse"))
+    world.sim.faults.add(ApiFault("revoke"))
+    fault = world.sim.faults.add(ApiFault("refuse"))
     asked = len(world.asked(TOKEN_PATH))
     world.turns(1)
     (alert,) = world.feed()
@@ -233,7 +233,7 @@ def test_refused_credentials(world: World) -> None:
 def test_a_revoked_token_is_nothing(world: World) -> None:
     """A new one is asked for within the same poll."""
     before = world.others()
-    world.sim.faults.add(Fault("revoke"))
+    world.sim.faults.add(ApiFault("revoke"))
     world.turns(1)
     assert world.tenant.last is not None
     assert world.tenant.last.good
@@ -245,7 +245,7 @@ def test_a_revoked_token_is_nothing(world: World) -> None:
 def test_frozen_figures(world: World) -> None:
     """A cache that gives the same answers for a quarter of an hour is noticed; it ends when figures move."""
     world.turns(1)
-    fault = world.sim.faults.add(Fault("frozen", path="/*"))
+    fault = world.sim.faults.add(ApiFault("frozen", path="/*"))
     world.turns(1)
     before = world.others()
     world.turns(59)
@@ -263,13 +263,13 @@ def test_frozen_figures(world: World) -> None:
 
 def test_partial_polls(world: World) -> None:
     """One kind of thing fails for minutes: told once; what came is watched, and what is missing is not told."""
-    fault = world.sim.faults.add(Fault("status", path="/groups", status=500))
+    fault = world.sim.faults.add(ApiFault("status", path="/groups", status=500))
     world.turns(3)
     assert not world.feed()
     world.turns(1)
     (alert,) = world.feed()
     assert (alert.key.rule, alert.level.word) == ("feed-partial", "warning")
-    nulls = world.sim.faults.add(Fault("malformed", path="/queues", body="nulls"))
+    nulls = world.sim.faults.add(ApiFault("malformed", path="/queues", body="nulls"))
     world.turns(6)
     open_rules = {each.key.rule for each in world.app.store.alerts() if each.open}
     assert "nothing-known" not in open_rules  # no_data: fire
@@ -287,7 +287,7 @@ def test_partial_polls(world: World) -> None:
 def test_empty_answers(world: World) -> None:
     """Three empty answers in a row end nothing and tell nobody."""
     before = world.others()
-    fault = world.sim.faults.add(Fault("empty", path="/queues"))
+    fault = world.sim.faults.add(ApiFault("empty", path="/queues"))
     world.turns(3)
     assert world.others() == before
     assert not world.feed()
@@ -299,7 +299,7 @@ def test_empty_answers(world: World) -> None:
 
 def test_8x8_asks_to_be_left_in_peace(world: World) -> None:
     """A Retry-After that is longer than a poll is kept to by the polls that follow, over a start anew too."""
-    world.sim.faults.add(Fault("status", status=429, retry_after=100, times=1))
+    world.sim.faults.add(ApiFault("status", status=429, retry_after=100, times=1))
     world.turns(1)
     at = world.clock()
     asked = len(world.sim.requests)
@@ -318,7 +318,7 @@ def test_8x8_asks_to_be_left_in_peace(world: World) -> None:
 @pytest.mark.parametrize("status", [429, 503])
 def test_8x8_asks_for_an_hour_of_peace(world: World, status: int) -> None:
     """It is given, and the ops channel is told within minutes that nobody sees anything."""
-    world.sim.faults.add(Fault("status", status=status, retry_after=3600, times=1))
+    world.sim.faults.add(ApiFault("status", status=status, retry_after=3600, times=1))
     world.turns(12)
     (alert,) = world.feed()
     assert alert.key.rule == "feed-stale"

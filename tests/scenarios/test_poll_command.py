@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from alertbot.simulator.faults import Fault
+from alertbot.simulator.faults import ApiFault
 from alertbot.simulator.server import Simulator, SimulatorOptions, serve
 from tests.service.bot import alertbot
 
@@ -16,10 +16,10 @@ rules:
   - {id: on-break, scope: group, when: onBreak.rt > 1000}
 """
 # What goes wrong with each tenant, and a word of the reason.
-TENANTS: dict[str, tuple[Fault | None, str]] = {
+TENANTS: dict[str, tuple[ApiFault | None, str]] = {
     "whole": (None, ""),
-    "partial": (Fault("status", path="/groups", status=403, tenant=1), "403"),
-    "failed": (Fault("status", status=400, tenant=2), "400"),
+    "partial": (ApiFault("status", path="/groups", status=403, tenant=1), "403"),
+    "failed": (ApiFault("status", status=400, tenant=2), "400"),
     "refused": (None, "refused"),
 }
 

@@ -19,7 +19,7 @@ from alertbot.config.settings import Settings
 from alertbot.notify.console import ConsoleNotifier
 from alertbot.rules.catalogue import Scope
 from alertbot.service.app import App, build
-from alertbot.simulator.faults import Fault
+from alertbot.simulator.faults import ApiFault
 from alertbot.simulator.server import Simulator, SimulatorOptions, serve
 
 RULE = """
@@ -92,8 +92,8 @@ def test_one_that_hangs_delays_no_other(tmp_path: Path) -> None:
     with serve(SimulatorOptions(tenants=5, **SMALL, clock=clock)) as sim:
         for each in sim.tenants:
             each.centre  # noqa: B018  # made now, so that no poll waits for it
-        sim.faults.add(Fault("hang", tenant=0))
-        sim.faults.add(Fault("hang", tenant=1))
+        sim.faults.add(ApiFault("hang", tenant=0))
+        sim.faults.add(ApiFault("hang", tenant=1))
         with running(
             tmp_path, clock, [tenant(sim, number, f"t{number}", poll_every="5s") for number in range(5)]
         ) as app:

@@ -18,7 +18,7 @@ import pytest
 import requests
 
 from alertbot.errors import UsageError
-from alertbot.simulator.faults import BODIES, ERROR_BODIES, Fault
+from alertbot.simulator.faults import BODIES, ERROR_BODIES, ApiFault
 from alertbot.simulator.server import Simulator, SimulatorOptions, serve
 from tests.simulator.kit import TEN, Client, HandClock
 
@@ -47,7 +47,7 @@ QUEUES = ("/queues", ("metrics", "entered.today,slaPercentage.int-30m"), ("size"
 
 def test_a_fault_hits_what_it_names_and_ends_after_its_times(sim: Simulator, client: Client) -> None:
     """A 429 on `/queues` twice: other paths are served, and so is the third request."""
-    sim.faults.add(Fault(kind="status", status=429, retry_after=2, path="/queues", times=2))
+    sim.faults.add(ApiFault(kind="status", status=429, retry_after=2, path="/queues", times=2))
     assert client.get("/groups").status_code == 200
     assert client.get("/queues/101").status_code == 200
     answers = [client.get("/queues") for _ in range(3)]
@@ -57,13 +57,13 @@ def test_a_fault_hits_what_it_names_and_ends_after_its_times(sim: Simulator, cli
 
 def test_a_fault_may_hit_one_page(sim: Simulator, client: Client) -> None:
     """Page 1 fails while the others succeed: a partial fetch."""
-    sim.faults.add(Fault(kind="status", status=500, path="/queues", page=1))
+    sim.faults.add(ApiFault(kind="status", status=500, path="/queues", page=1))
     assert [client.get(*QUEUES, ("page", page)).status_code for page in range(3)] == [200, 500, 200]
 
 
 def test_a_list_may_shrink_between_two_pages(sim: Simulator, client: Client) -> None:
     """The second page is beyond the end although the first said that it is there."""
-    sim.faults.add(Fault(kind="shrink", path="/queues"))
+    sim.faults.add(ApiFault(kind="shrink", path="/queues"))
     assert client.get(*QUEUES).headers["X-Total-Pages"] == "3"
     gone = client.get(*QUEUES, ("page", 1))
     assert gone.status_code == 400
@@ -72,7 +72,7 @@ def test_a_list_may_shrink_between_two_pages(sim: Simulator, client: Client) -> 
 
 def test_a_token_may_be_revoked(sim: Simulator, client: Client) -> None:
     """Tokens given out so far are refused; a new one is good."""
-    sim.faults.add(Fault(kind="revoke"))
+    sim.faults.add(ApiFault(kind="revoke"))
     assert client.get("/groups").status_code == 401
     client.token = client.grant().json()["access_token"]
     assert client.get("/groups").status_code == 200
@@ -80,23 +80,23 @@ def test_a_token_may_be_revoked(sim: Simulator, client: Client) -> None:
 
 def test_credentials_may_be_refused(sim: Simulator, client: Client) -> None:
     """No token for anybody, while tokens that are out stay good."""
-    sim.faults.add(Fault(kind="refuse"))
+    sim.faults.add(ApiFault(kind="refuse"))
     assert client.grant().status_code == 401
     assert client.get("/groups").status_code == 200
 
 
 def test_the_token_endpoint_may_be_down(sim: Simulator, client: Client) -> None:
     """A fault hits the token endpoint only when its path names it."""
-    sim.faults.add(Fault(kind="status", status=500))
+    sim.faults.add(ApiFault(kind="status", status=500))
     assert client.grant().status_code == 200
-    sim.faults.add(Fault(kind="status", status=503, path="/oauth*", times=1))
+    sim.faults.add(ApiFault(kind="status", status=503, path="/oauth*", times=1))
     assert [client.grant().status_code for _ in range(2)] == [503, 200]
 
 
 @pytest.mark.parametrize("body", list(ERROR_BODIES))
 def test_errors_come_in_every_known_shape(sim: Simulator, client: Client, body: str) -> None:
     """The three JSON shapes, a proxy's page, and nothing at all."""
-    sim.faults.add(Fault(kind="status", status=502, body=body))
+    sim.faults.add(ApiFault(kind="status", status=502, body=body))
     answer = client.get("/queues")
     assert answer.status_code == 502
     told = {
@@ -115,7 +115,7 @@ RAW = ["html", "truncated", "not_json", "empty_body", "xml", "not_utf8", "deep"]
 @pytest.mark.parametrize("body", RAW)
 def test_a_malformed_body_is_no_json(sim: Simulator, client: Client, body: str) -> None:
     """Status 200, and nothing that a JSON parser would take."""
-    sim.faults.add(Fault(kind="malformed", body=body))
+    sim.faults.add(ApiFault(kind="malformed", body=body))
     answer = client.get(*QUEUES)
     assert answer.status_code == 200
     with pytest.raises((ValueError, RecursionError)):
@@ -143,20 +143,20 @@ SHAPED = {
 @pytest.mark.parametrize(("body", "holds"), SHAPED.items(), ids=SHAPED.keys())
 def test_a_strange_body_is_json_still(sim: Simulator, client: Client, body: str, holds: Any) -> None:
     """JSON that parses, of a shape or with values that nobody promised."""
-    sim.faults.add(Fault(kind="malformed", body=body))
+    sim.faults.add(ApiFault(kind="malformed", body=body))
     assert holds(json.loads(client.get(*QUEUES).content))
 
 
 def test_a_status_nobody_knows(sim: Simulator, client: Client) -> None:
     """Agents may be in a status that is not among the examples."""
-    sim.faults.add(Fault(kind="malformed", body="unknown_status", path="/agents"))
+    sim.faults.add(ApiFault(kind="malformed", body="unknown_status", path="/agents"))
     rows = client.get("/agents", ("metrics", "status.rt")).json()
     assert {m["value"] for row in rows for m in row["metrics"]} == {"Levitating"}
 
 
 def test_broken_gzip(sim: Simulator, client: Client) -> None:
     """Declared as gzip and cut short: the client's decoder fails, not its parser."""
-    sim.faults.add(Fault(kind="malformed", body="bad_gzip"))
+    sim.faults.add(ApiFault(kind="malformed", body="bad_gzip"))
     headers = {"Authorization": f"Bearer {client.token}", "Accept": "application/json"}
     answer = requests.get(sim.base_url + "/queues", headers=headers, stream=True, timeout=10)
     assert answer.headers["Content-Encoding"] == "gzip"
@@ -166,14 +166,14 @@ def test_broken_gzip(sim: Simulator, client: Client) -> None:
 
 def test_a_connection_that_breaks(sim: Simulator, client: Client) -> None:
     """Fewer bytes than were declared."""
-    sim.faults.add(Fault(kind="malformed", body="cut_off"))
+    sim.faults.add(ApiFault(kind="malformed", body="cut_off"))
     with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
         client.get("/queues")
 
 
 def test_a_body_that_does_not_end(sim: Simulator, client: Client) -> None:
     """A body of 64 MB, so that a limit of the client can be seen to hold."""
-    sim.faults.add(Fault(kind="malformed", body="oversize"))
+    sim.faults.add(ApiFault(kind="malformed", body="oversize"))
     headers = {"Authorization": f"Bearer {client.token}", "Accept": "application/json"}
     with requests.get(sim.base_url + "/queues", headers=headers, stream=True, timeout=10) as answer:
         assert int(answer.headers["Content-Length"]) > 64_000_000
@@ -186,7 +186,7 @@ def test_every_body_is_tested() -> None:
 
 def test_an_empty_answer(sim: Simulator, client: Client) -> None:
     """No entities where there were some, in each kind of list."""
-    sim.faults.add(Fault(kind="empty"))
+    sim.faults.add(ApiFault(kind="empty"))
     answer = client.get("/queues")
     assert (answer.json(), answer.headers["X-Total-Elements"]) == ([], "0")
     assert client.get("/agents-in-queue-groups").json() == {"agents": [], "queues": []}
@@ -194,7 +194,7 @@ def test_an_empty_answer(sim: Simulator, client: Client) -> None:
 
 def test_a_slow_answer_delays_no_other(sim: Simulator, client: Client) -> None:
     """One request is late; another one, asked meanwhile, is not."""
-    sim.faults.add(Fault(kind="slow", path="/queues", delay_s=1.0))
+    sim.faults.add(ApiFault(kind="slow", path="/queues", delay_s=1.0))
     done: list[str] = []
     late = threading.Thread(target=lambda: (client.get("/queues"), done.append("queues")))
     late.start()
@@ -210,7 +210,7 @@ def test_a_fault_ends_by_the_clock() -> None:
     with serve(SimulatorOptions(**SMALL, clock=clock)) as sim:
         client = Client(sim)
         begin, end = TEN + timedelta(minutes=1), TEN + timedelta(minutes=2)
-        sim.faults.add(Fault(kind="status", start=begin, until=end))
+        sim.faults.add(ApiFault(kind="status", start=begin, until=end))
         seen = []
         for minute in (0, 1, 2):
             clock.now = TEN + timedelta(minutes=minute)
@@ -221,9 +221,9 @@ def test_a_fault_ends_by_the_clock() -> None:
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: Fault(kind="explode"),
-        lambda: Fault(kind="malformed", body="htm"),
-        lambda: Fault(kind="status", body="x"),
+        lambda: ApiFault(kind="explode"),
+        lambda: ApiFault(kind="malformed", body="htm"),
+        lambda: ApiFault(kind="status", body="x"),
     ],  # type: ignore[arg-type]
     ids=["kind", "body", "error-body"],
 )
@@ -240,7 +240,7 @@ def test_tenants_have_their_own_keys_and_centres() -> None:
         assert len({tenant.api_key for tenant in sim.tenants}) == 3
         bodies = [client.get("/agents", ("summary", "true")).content for client in clients]
         assert len(set(bodies)) == 3
-        sim.faults.add(Fault(kind="hang", tenant=1))
+        sim.faults.add(ApiFault(kind="hang", tenant=1))
         with pytest.raises(requests.Timeout):
             requests.get(sim.base_url + "/groups", headers={"Authorization": f"Bearer {clients[1].token}"}, timeout=0.3)
         assert clients[2].get("/groups").status_code == 200
@@ -259,7 +259,7 @@ def test_it_stops_in_two_seconds_whatever_hangs() -> None:
 
     with serve(SimulatorOptions(**SMALL)) as sim:
         client = Client(sim)
-        sim.faults.add(Fault(kind="hang", path="/queues"))
+        sim.faults.add(ApiFault(kind="hang", path="/queues"))
         hanging = threading.Thread(target=ask, args=(client,))
         hanging.start()
         client.get("/groups")

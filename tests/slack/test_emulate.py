@@ -12,7 +12,7 @@ import pytest
 
 from alertbot.alerts.alert import Change, Reason, State
 from alertbot.alerts.notice import Notice, NoticeKind
-from alertbot.errors import Delivery, NotifyError
+from alertbot.errors import DeliveryFailure, NotifyError
 from alertbot.notify.deliver import deliver
 from alertbot.rules.rule import Level
 from alertbot.slack.notifier import SlackNotifier
@@ -43,7 +43,7 @@ def test_who_the_bot_is(slack: Emulate, notifier: SlackNotifier) -> None:
     assert (me.user_id, me.bot_id) == (slack.bot_user_id, slack.bot_id)
     with pytest.raises(NotifyError) as caught:
         SlackNotifier("xoxb-nobody", api_url=slack.api_url).post_text("x", channel="#cc-alerts", notice_id="no")
-    assert caught.value.delivery is Delivery.CREDENTIALS
+    assert caught.value.failure is DeliveryFailure.CREDENTIALS
 
 
 def test_a_card_from_firing_to_resolved(slack: Emulate, notifier: SlackNotifier) -> None:
@@ -78,12 +78,12 @@ def test_channels_and_messages_that_are_not_there(slack: Emulate, notifier: Slac
     """What emulate says of them means what we think it means."""
     with pytest.raises(NotifyError) as caught:
         notifier.post_card(card(), channel="#nowhere", notice_id="x")
-    assert caught.value.delivery is Delivery.CHANNEL
+    assert caught.value.failure is DeliveryFailure.CHANNEL
     posted = notifier.post_text("soon gone", channel="#cc-alerts-ops", notice_id="gone")
     slack.call("chat.delete", channel=posted.channel_id, ts=posted.ts)
     with pytest.raises(NotifyError) as caught:
         notifier.edit_card(card(), posted)
-    assert caught.value.delivery is Delivery.GONE
+    assert caught.value.failure is DeliveryFailure.GONE
 
 
 def test_an_alert_through_store_and_delivery(slack: Emulate, notifier: SlackNotifier, tmp_path: Path) -> None:

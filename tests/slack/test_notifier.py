@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from alertbot.alerts.cards import Posted
-from alertbot.errors import Delivery, NotifyError
+from alertbot.errors import DeliveryFailure, NotifyError
 from alertbot.slack.notifier import SlackNotifier
 from tests.notify.cases import ACKED, FIRING, LONG_ALERT, NASTY, RESOLVED, card, line
 from tests.slack import slack_server as fake
@@ -95,7 +95,7 @@ def test_a_name_that_is_not_taken_is_looked_up(slack: SlackServer, notifier: Sla
     assert len(slack.called("conversations.list")) == 2  # its page is the second one
     with pytest.raises(NotifyError) as caught:
         post(notifier, "#nowhere", "n3")
-    assert (caught.value.delivery, caught.value.code) == (Delivery.CHANNEL, "channel_not_found")
+    assert (caught.value.failure, caught.value.code) == (DeliveryFailure.CHANNEL, "channel_not_found")
 
 
 def test_a_remembered_id_may_be_out_of_date(slack: SlackServer, notifier: SlackNotifier) -> None:
@@ -106,29 +106,29 @@ def test_a_remembered_id_may_be_out_of_date(slack: SlackServer, notifier: SlackN
 
 
 FAILURES = {
-    "429": (fake.limited("7"), Delivery.WAIT, 7.0),
-    "429-odd-header": (fake.limited("soon"), Delivery.WAIT, 30.0),
-    "ratelimited-200": (fake.refused("ratelimited"), Delivery.WAIT, 30.0),
-    "workspace-cap": (fake.refused("message_limit_exceeded"), Delivery.WAIT, 30.0),
-    "service-unavailable": (fake.refused("service_unavailable"), Delivery.RETRY, None),
-    "internal-error": (fake.refused("internal_error"), Delivery.UNKNOWN, None),
-    "fatal-error": (fake.refused("fatal_error"), Delivery.UNKNOWN, None),
-    "503": (fake.SERVER_ERROR, Delivery.UNKNOWN, None),
-    "500-after": (fake.SERVER_ERROR_AFTER, Delivery.UNKNOWN, None),
-    "dropped-before": (fake.DROP_BEFORE, Delivery.UNKNOWN, None),
-    "dropped-after": (fake.DROP_AFTER, Delivery.UNKNOWN, None),
-    "timeout": (fake.HANG_AFTER, Delivery.UNKNOWN, None),
-    "html-200": (fake.HTML, Delivery.UNKNOWN, None),
-    "json-list": (fake.Fault(body="[1, 2]"), Delivery.UNKNOWN, None),
-    "json-text": (fake.Fault(body='"ok"'), Delivery.UNKNOWN, None),
-    "empty": (fake.Fault(body=""), Delivery.UNKNOWN, None),
-    "ok-without-ts": (fake.Fault(body='{"ok": true}'), Delivery.UNKNOWN, None),
-    "bad-token": (fake.refused("invalid_auth"), Delivery.CREDENTIALS, None),
-    "revoked": (fake.refused("token_revoked"), Delivery.CREDENTIALS, None),
-    "scope": (fake.refused("missing_scope"), Delivery.CREDENTIALS, None),
-    "not-in-channel": (fake.refused("not_in_channel"), Delivery.CHANNEL, None),
-    "archived": (fake.refused("is_archived"), Delivery.CHANNEL, None),
-    "read-only": (fake.refused("restricted_action_read_only_channel"), Delivery.CHANNEL, None),
+    "429": (fake.limited("7"), DeliveryFailure.WAIT, 7.0),
+    "429-odd-header": (fake.limited("soon"), DeliveryFailure.WAIT, 30.0),
+    "ratelimited-200": (fake.refused("ratelimited"), DeliveryFailure.WAIT, 30.0),
+    "workspace-cap": (fake.refused("message_limit_exceeded"), DeliveryFailure.WAIT, 30.0),
+    "service-unavailable": (fake.refused("service_unavailable"), DeliveryFailure.RETRY, None),
+    "internal-error": (fake.refused("internal_error"), DeliveryFailure.UNKNOWN, None),
+    "fatal-error": (fake.refused("fatal_error"), DeliveryFailure.UNKNOWN, None),
+    "503": (fake.SERVER_ERROR, DeliveryFailure.UNKNOWN, None),
+    "500-after": (fake.SERVER_ERROR_AFTER, DeliveryFailure.UNKNOWN, None),
+    "dropped-before": (fake.DROP_BEFORE, DeliveryFailure.UNKNOWN, None),
+    "dropped-after": (fake.DROP_AFTER, DeliveryFailure.UNKNOWN, None),
+    "timeout": (fake.HANG_AFTER, DeliveryFailure.UNKNOWN, None),
+    "html-200": (fake.HTML, DeliveryFailure.UNKNOWN, None),
+    "json-list": (fake.Fault(body="[1, 2]"), DeliveryFailure.UNKNOWN, None),
+    "json-text": (fake.Fault(body='"ok"'), DeliveryFailure.UNKNOWN, None),
+    "empty": (fake.Fault(body=""), DeliveryFailure.UNKNOWN, None),
+    "ok-without-ts": (fake.Fault(body='{"ok": true}'), DeliveryFailure.UNKNOWN, None),
+    "bad-token": (fake.refused("invalid_auth"), DeliveryFailure.CREDENTIALS, None),
+    "revoked": (fake.refused("token_revoked"), DeliveryFailure.CREDENTIALS, None),
+    "scope": (fake.refused("missing_scope"), DeliveryFailure.CREDENTIALS, None),
+    "not-in-channel": (fake.refused("not_in_channel"), DeliveryFailure.CHANNEL, None),
+    "archived": (fake.refused("is_archived"), DeliveryFailure.CHANNEL, None),
+    "read-only": (fake.refused("restricted_action_read_only_channel"), DeliveryFailure.CHANNEL, None),
 }
 
 
@@ -139,7 +139,7 @@ def test_what_a_failed_post_means(name: str, slack: SlackServer, notifier: Slack
     slack.next("chat.postMessage", fault)
     with pytest.raises(NotifyError) as caught:
         post(notifier)
-    assert (caught.value.delivery, caught.value.retry_after) == (delivery, retry_after)
+    assert (caught.value.failure, caught.value.retry_after) == (delivery, retry_after)
     assert len(slack.called("chat.postMessage")) == 1
     assert "post in #cc-alerts" in str(caught.value)
     assert TOKEN not in f"{caught.value!r} {caught.value} {notifier!r}"
@@ -154,7 +154,7 @@ def test_nobody_listens() -> None:
     notifier = SlackNotifier(TOKEN, api_url=f"http://127.0.0.1:{port}/api/", post_timeout=1)
     with pytest.raises(NotifyError) as caught:
         post(notifier)
-    assert caught.value.delivery is Delivery.RETRY
+    assert caught.value.failure is DeliveryFailure.RETRY
 
 
 @pytest.mark.parametrize("code", ["invalid_blocks", "msg_blocks_too_long", "something_new"])
@@ -176,7 +176,7 @@ def test_refused_as_text_too(slack: SlackServer, notifier: SlackNotifier) -> Non
     slack.next("chat.postMessage", fake.refused("invalid_blocks"), fake.refused("no_text"))
     with pytest.raises(NotifyError) as caught:
         post(notifier)
-    assert (caught.value.delivery, caught.value.code) == (Delivery.PAYLOAD, "no_text")
+    assert (caught.value.failure, caught.value.code) == (DeliveryFailure.PAYLOAD, "no_text")
 
 
 def test_an_edit_as_text_takes_the_old_blocks_away(slack: SlackServer, notifier: SlackNotifier) -> None:
@@ -191,22 +191,22 @@ def test_an_edit_as_text_takes_the_old_blocks_away(slack: SlackServer, notifier:
 @pytest.mark.parametrize(
     ("fault", "delivery"),
     [
-        (fake.refused("message_not_found"), Delivery.GONE),
-        (fake.refused("cant_update_message"), Delivery.GONE),
-        (fake.refused("edit_window_closed"), Delivery.PAYLOAD),
-        (fake.limited("3"), Delivery.WAIT),
+        (fake.refused("message_not_found"), DeliveryFailure.GONE),
+        (fake.refused("cant_update_message"), DeliveryFailure.GONE),
+        (fake.refused("edit_window_closed"), DeliveryFailure.PAYLOAD),
+        (fake.limited("3"), DeliveryFailure.WAIT),
     ],
     ids=["deleted", "not-ours", "closed", "429"],
 )
 def test_what_a_failed_edit_means(
-    fault: fake.Fault, delivery: Delivery, slack: SlackServer, notifier: SlackNotifier
+    fault: fake.Fault, delivery: DeliveryFailure, slack: SlackServer, notifier: SlackNotifier
 ) -> None:
     """An edit of a message that is gone is told apart from one that has to wait."""
     posted = post(notifier)
     slack.next("chat.update", fault, fault)
     with pytest.raises(NotifyError) as caught:
         notifier.edit_card(card(), posted)
-    assert caught.value.delivery is delivery
+    assert caught.value.failure is delivery
 
 
 def test_nothing_is_repeated_silently(slack: SlackServer, notifier: SlackNotifier) -> None:
@@ -260,7 +260,7 @@ def test_a_closed_history_is_not_refused_credentials(code: str, slack: SlackServ
     slack.next("conversations.history", fake.refused(code))
     with pytest.raises(NotifyError) as caught:
         notifier.find(channel="#cc-alerts", notice_id="n1", since=SENT, thread=None)
-    assert caught.value.delivery is Delivery.CHANNEL
+    assert caught.value.failure is DeliveryFailure.CHANNEL
 
 
 def test_check_says_whose_token_it_is(slack: SlackServer, notifier: SlackNotifier) -> None:
@@ -268,7 +268,7 @@ def test_check_says_whose_token_it_is(slack: SlackServer, notifier: SlackNotifie
     assert notifier.check().user_id == fake.BOT_USER_ID
     with pytest.raises(NotifyError) as caught:
         SlackNotifier("xoxb-wrong", api_url=slack.api_url).check()
-    assert caught.value.delivery is Delivery.CREDENTIALS
+    assert caught.value.failure is DeliveryFailure.CREDENTIALS
     assert "xoxb-wrong" not in str(caught.value)
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from alertbot.errors import SourceBroken
 from alertbot.evaluation.snapshot import Presence
 from alertbot.rules.catalogue import Scope
-from alertbot.sources.eight_by_eight.assemble import Part, Table, table_of, totals_of
+from alertbot.sources.eight_by_eight.assemble import EntityTable, Part, table_of, totals_of
 from alertbot.sources.eight_by_eight.decode import decode_page
 from alertbot.sources.eight_by_eight.percent import Percentages
 from alertbot.sources.eight_by_eight.sections import decode_sections
@@ -50,7 +50,7 @@ odd = st.fixed_dictionaries(
 )
 
 
-def read(body: bytes) -> Table | None:
+def read(body: bytes) -> EntityTable | None:
     """The table of an answer, or None where it is refused with the one error that is allowed."""
     part = Part(KEYS)
     try:
@@ -58,7 +58,7 @@ def read(body: bytes) -> Table | None:
     except SourceBroken:
         return None
     table = table_of(Scope.QUEUE_AGENT, [part])
-    assert isinstance(table, Table)
+    assert isinstance(table, EntityTable)
     return table
 
 
@@ -153,7 +153,7 @@ def test_totals_are_never_made_up(pages: list[list[Any]]) -> None:
         except SourceBroken:
             return
     table = table_of(Scope.AGENT, [part])
-    assert isinstance(table, Table)
+    assert isinstance(table, EntityTable)
     key = "total.accepted.today"
     snapshot = totals_of(Scope.AGENT_TOTALS, "totals", frozenset({key}), table, NOW, Percentages("auto"))
     found = [

@@ -8,10 +8,10 @@ from alertbot.evaluation.snapshot import Snapshot
 from alertbot.rules.catalogue import Scope
 from alertbot.sources.eight_by_eight.decode import Page
 from alertbot.sources.eight_by_eight.gathering import Gathering
-from alertbot.sources.eight_by_eight.judge import judge
 from alertbot.sources.eight_by_eight.names import Names
 from alertbot.sources.eight_by_eight.percent import Percentages
 from alertbot.sources.eight_by_eight.plan import plan
+from alertbot.sources.eight_by_eight.snapshots import judge
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 WANTED = {

@@ -10,7 +10,7 @@ import pytest
 
 from alertbot.evaluation.snapshot import Fetched, Presence
 from alertbot.rules.catalogue import Scope, catalogue
-from alertbot.simulator.faults import BODIES, Fault
+from alertbot.simulator.faults import BODIES, ApiFault
 from alertbot.simulator.server import Simulator, SimulatorOptions, serve
 from alertbot.sources.eight_by_eight import EightByEight
 from tests.sources.conftest import NOW, HandClock
@@ -99,22 +99,22 @@ def test_a_token_that_ends_during_the_run(client: EightByEight, sim: Simulator) 
     assert sim.counts["/oauth/v2/token"] == tokens + 2
 
 
-TROUBLES: dict[str, list[Fault]] = {
-    "429 in the middle": [Fault("status", "/agents", page=1, times=1, status=429, retry_after=2)],
-    "503 in the middle": [Fault("status", "/agents", page=2, times=1, status=503)],
+TROUBLES: dict[str, list[ApiFault]] = {
+    "429 in the middle": [ApiFault("status", "/agents", page=1, times=1, status=429, retry_after=2)],
+    "503 in the middle": [ApiFault("status", "/agents", page=2, times=1, status=503)],
     "both": [
-        Fault("status", "/agents", page=1, times=1, status=429, retry_after=2),
-        Fault("status", "/agents", page=2, times=1, status=503, body="html"),
-        Fault("status", "/queues", times=2, status=500, body="fault"),
+        ApiFault("status", "/agents", page=1, times=1, status=429, retry_after=2),
+        ApiFault("status", "/agents", page=2, times=1, status=503, body="html"),
+        ApiFault("status", "/queues", times=2, status=500, body="fault"),
     ],
-    "token withdrawn": [Fault("revoke", "/agents", page=1, times=1)],
-    "token endpoint stumbles": [Fault("status", "/oauth/v2/token", times=2, status=503)],
-    "body cut off once": [Fault("malformed", "/agents", page=3, times=1, body="cut_off")],
+    "token withdrawn": [ApiFault("revoke", "/agents", page=1, times=1)],
+    "token endpoint stumbles": [ApiFault("status", "/oauth/v2/token", times=2, status=503)],
+    "body cut off once": [ApiFault("malformed", "/agents", page=3, times=1, body="cut_off")],
 }
 
 
 @pytest.mark.parametrize("faults", TROUBLES.values(), ids=TROUBLES)
-def test_trouble_that_passes_costs_nothing(client: EightByEight, sim: Simulator, faults: list[Fault]) -> None:
+def test_trouble_that_passes_costs_nothing(client: EightByEight, sim: Simulator, faults: list[ApiFault]) -> None:
     """A 429, a 503 or a dead token in the middle of a poll: all of it still comes."""
     for fault in faults:
         sim.faults.add(fault)
@@ -126,7 +126,7 @@ def test_trouble_that_passes_costs_nothing(client: EightByEight, sim: Simulator,
 
 def test_a_page_that_stays_away(client: EightByEight, sim: Simulator) -> None:
     """A page that fails to the end leaves a partial scope that says so; the next poll is whole again."""
-    fault = sim.faults.add(Fault("status", "/agents", page=1, status=503))
+    fault = sim.faults.add(ApiFault("status", "/agents", page=1, status=503))
     fetched = client.fetch(WANTED, _time[0])
     agents = fetched.snapshots[Scope.AGENT]
     assert (len(agents), agents.complete) == (AGENTS - 1000, False)
@@ -138,7 +138,7 @@ def test_a_page_that_stays_away(client: EightByEight, sim: Simulator) -> None:
 
 def test_a_list_that_shrinks_between_pages(client: EightByEight, sim: Simulator) -> None:
     """The 400 for pages that are no longer there ends the paging quietly."""
-    sim.faults.add(Fault("shrink", "/agents"))
+    sim.faults.add(ApiFault("shrink", "/agents"))
     fetched = client.fetch(WANTED, _time[0])
     assert not fetched.failures
     assert 0 < len(fetched.snapshots[Scope.AGENT]) <= AGENTS
@@ -146,7 +146,7 @@ def test_a_list_that_shrinks_between_pages(client: EightByEight, sim: Simulator)
 
 def test_refused_credentials(client: EightByEight, sim: Simulator) -> None:
     """No token: every scope has failed, and the credentials are named as the reason."""
-    sim.faults.add(Fault("refuse", "/oauth/v2/token"))
+    sim.faults.add(ApiFault("refuse", "/oauth/v2/token"))
     fetched = client.fetch(WANTED, _time[0])
     assert fetched.refused
     assert set(fetched.failures) == set(WANTED)
@@ -214,7 +214,7 @@ def test_spoilt_bodies(client: EightByEight, sim: Simulator, body: str, check: C
     """Each is a failure in words or values that are missing with a reason; no entity is invented, and no group lost."""
     wanted = {scope: WANTED[scope] for scope in (Scope.QUEUE, Scope.GROUP)}
     known = ids(client.fetch(wanted, _time[0]), Scope.QUEUE)
-    sim.faults.add(Fault("malformed", "/queues", body=body))
+    sim.faults.add(ApiFault("malformed", "/queues", body=body))
     fetched = client.fetch(wanted, _time[0])
     check(fetched)
     if Scope.QUEUE in fetched.snapshots:

@@ -8,14 +8,14 @@ from datetime import timedelta
 
 import pytest
 
-from alertbot.alerts.alert import Reason, State
+from alertbot.alerts.alert import AckResult, Reason, State
 from alertbot.alerts.delivery import PostCard
 from alertbot.alerts.notice import NoticeKind
 from alertbot.errors import LeaseHeld
 from alertbot.evaluation.measure import Measure
 from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.rule import Level
-from alertbot.store.records import AckResult, Feed, NoticeState, RunningRules
+from alertbot.store.records import Feed, NoticeState, RunningRules
 from alertbot.store.roles import Store
 from tests.store.build import (
     SALES,

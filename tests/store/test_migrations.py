@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from alertbot.alerts.alert import Reason, State
+from alertbot.alerts.alert import AckResult, Reason, State
 from alertbot.alerts.cards import Posted
 from alertbot.alerts.delivery import EditCard, PostCard, PostLine, PostOps
 from alertbot.alerts.notice import NoticeKind
@@ -23,7 +23,7 @@ from alertbot.errors import LeaseHeld
 from alertbot.evaluation.measure import Measure
 from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.rule import Level
-from alertbot.store.records import AckResult, Feed, NoticeState
+from alertbot.store.records import Feed, NoticeState
 from alertbot.store.sqlite.store import SqliteStore
 from tests.store.build import assert_same_snapshot, at, begin, firing, key, ops, pending, snapshot
 

@@ -9,12 +9,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from alertbot.alerts.alert import Alert, Change, Reason
+from alertbot.alerts.alert import AckResult, Alert, Change, Reason
 from alertbot.alerts.cards import Card, Posted
 from alertbot.alerts.delivery import EditCard, PostCard, PostLine, PostOps
 from alertbot.alerts.notice import Notice
 from alertbot.rules.rule import Level
-from alertbot.store.records import AckResult, LedgerEntry, NoticeState
+from alertbot.store.records import LedgerEntry, NoticeState
 from alertbot.store.sqlite.store import SqliteStore
 from tests.store.build import T0, begins, ends, firing, line, new_value, notice, ops, poll, rises
 

@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alertbot.alerts.alert import Reason, State
+from alertbot.alerts.alert import AckResult, Reason, State
 from alertbot.alerts.cards import Posted
 from alertbot.alerts.delivery import PostCard, PostLine
 from alertbot.errors import LeaseHeld, StoreError
 from alertbot.evaluation.snapshot import Column, Snapshot
 from alertbot.rules.catalogue import Scope
-from alertbot.store.records import AckResult, PollRecord
+from alertbot.store.records import PollRecord
 from alertbot.store.roles import Store
 from alertbot.store.sqlite.store import SqliteStore
 from tests.store.build import (

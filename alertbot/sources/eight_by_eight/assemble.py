@@ -74,7 +74,7 @@ def _of_pages(numbers: Sequence[int], total: int, what: str) -> str:
 
 
 @dataclass(slots=True)
-class Table:
+class EntityTable:
     """A listing as columns: `pairs[i]`, `names[i]` and row i of each column belong together.
 
     Percentages are on 8x8's own scale. `totals` holds the raw values of the totals element by key, `total.` included.
@@ -92,7 +92,7 @@ class Table:
         return len(self.pairs)
 
 
-def table_of(scope: Scope, parts: Sequence[Part], parent: str = "") -> Table | str:
+def table_of(scope: Scope, parts: Sequence[Part], parent: str = "") -> EntityTable | str:
     """The table of a listing, or, where no answer came at all, the reason. `scope` is what its rows are.
 
     Rows are in the order of the answer; an id that comes twice counts once, as it first came. `complete` is False
@@ -132,12 +132,12 @@ def _missing(part: Part) -> list[str]:
 # Pages of a list
 
 
-def _pages(scope: Scope, part: Part, parent: str) -> Table:
+def _pages(scope: Scope, part: Part, parent: str) -> EntityTable:
     """The pages one after another, without repeated ids."""
     pages = [page for _, page in sorted(part.pages.items()) if isinstance(page, Page)]
     notes = [note for page in pages for note in page.notes]
     ids, names, cells = _join(pages, part.keys, notes)
-    return Table(
+    return EntityTable(
         pairs=[(parent, identity) for identity in ids],
         names=names,
         columns={key: column_of(scope, key, cells[key]) for key in sorted(cells)} if pages else {},
@@ -226,7 +226,7 @@ def _sectioned(part: Part) -> bool:
     return any(isinstance(page, Sections) for page in part.pages.values())
 
 
-def _sections(scope: Scope, part: Part) -> Table:
+def _sections(scope: Scope, part: Part) -> EntityTable:
     """A row for each agent of each queue that the answer has values of.
 
     Those are its assigned agents who are in the section of agents (they did something today or are logged in), and
@@ -254,13 +254,13 @@ def _sections(scope: Scope, part: Part) -> Table:
     for page, rows in ((answer.agents, in_agents), (answer.work, in_work)):
         for key, cells in page.cells.items():
             columns[key] = take(column_of(scope, key, cells), rows, Presence.ABSENT)
-    return Table(pairs, names, columns, problems=list(answer.notes))
+    return EntityTable(pairs, names, columns, problems=list(answer.notes))
 
 
 # Several shares of the keys
 
 
-def _side_by_side(tables: Sequence[Table]) -> Table:
+def _side_by_side(tables: Sequence[EntityTable]) -> EntityTable:
     """Shares of the keys side by side, by id. A cell of an entity that a share does not have was not fetched."""
     names: dict[Pair, str] = {}
     for table in tables:
@@ -275,7 +275,7 @@ def _side_by_side(tables: Sequence[Table]) -> Table:
         columns |= {key: take(column, rows, Presence.NOT_FETCHED) for key, column in table.columns.items()}
         totals |= table.totals or {}
         groups = {**table.groups, **groups}
-    return Table(list(names), list(names.values()), columns, totals=totals or None, groups=groups)
+    return EntityTable(list(names), list(names.values()), columns, totals=totals or None, groups=groups)
 
 
 def _oddities(columns: Mapping[str, Column]) -> list[str]:
@@ -303,7 +303,7 @@ def snapshot_of(
     scope: Scope,
     noun: str,
     keys: frozenset[str],
-    table: Table,
+    table: EntityTable,
     at: datetime,
     percentages: Percentages,
     parents: Sequence[tuple[str, str]] = (),
@@ -340,7 +340,7 @@ def snapshot_of(
 
 
 def totals_of(
-    scope: Scope, noun: str, keys: frozenset[str], table: Table, at: datetime, percentages: Percentages
+    scope: Scope, noun: str, keys: frozenset[str], table: EntityTable, at: datetime, percentages: Percentages
 ) -> Snapshot | str:
     """The snapshot of a totals scope: its one entity; or, where no totals came, a sentence."""
     if table.totals is None:
@@ -357,6 +357,6 @@ def totals_of(
     )
 
 
-def total_columns(scope: Scope, keys: frozenset[str], table: Table) -> dict[str, Column]:
+def total_columns(scope: Scope, keys: frozenset[str], table: EntityTable) -> dict[str, Column]:
     """The totals as columns of one row, percentages on 8x8's own scale."""
     return {key: column_of(scope, key, [(table.totals or {}).get(key, ABSENT)]) for key in sorted(keys)}

@@ -18,15 +18,15 @@ from alertbot.rules.match import Only
 from alertbot.sources.eight_by_eight.deadline import Deadline
 from alertbot.sources.eight_by_eight.decode import Page, decode_page
 from alertbot.sources.eight_by_eight.gathering import Found, Gathering
-from alertbot.sources.eight_by_eight.judge import judge
 from alertbot.sources.eight_by_eight.names import Names
 from alertbot.sources.eight_by_eight.pace import Pace
 from alertbot.sources.eight_by_eight.percent import Percentages, PercentScale
 from alertbot.sources.eight_by_eight.plan import MAX_URL, NOUNS, QUEUE_GROUPS, Call, plan
 from alertbot.sources.eight_by_eight.retry import Tries
-from alertbot.sources.eight_by_eight.round import AT_ONCE, Outcome, Round
+from alertbot.sources.eight_by_eight.round import AT_ONCE, RequestOutcome, Round
 from alertbot.sources.eight_by_eight.scrub import Scrubber
 from alertbot.sources.eight_by_eight.sections import Sections, decode_sections
+from alertbot.sources.eight_by_eight.snapshots import judge
 from alertbot.sources.eight_by_eight.token import CredentialsRefused, TokenKeeper
 from alertbot.sources.eight_by_eight.transport import (
     Answer,
@@ -179,7 +179,7 @@ class EightByEight:
     def _run(self, current: Round, gathering: Gathering, calls: list[Call]) -> tuple[list[Call | None], str]:
         """Ask everything; the calls that were not answered, and why not."""
 
-        def ask(call: Call | None) -> Outcome:
+        def ask(call: Call | None) -> RequestOutcome:
             return self._ask(call, current)
 
         if not calls:
@@ -242,7 +242,7 @@ class EightByEight:
             if self._closed.is_set():
                 raise NotAsked("alertbot is stopping")
 
-    def _ask(self, call: Call | None, current: Round) -> Outcome:
+    def _ask(self, call: Call | None, current: Round) -> RequestOutcome:
         """One request with its tries, in a thread of its own. What 8x8 does is in the Outcome, not raised."""
         began = self._monotonic()
         brought = _Brought()
@@ -275,7 +275,7 @@ class EightByEight:
             tries=brought.tries,
             scopes=call.listing.scopes if call else (),
         )
-        return Outcome(call, stats, brought.answer, brought.total_pages, brought.total_elements, error)
+        return RequestOutcome(call, stats, brought.answer, brought.total_pages, brought.total_elements, error)
 
     def _page(self, call: Call, current: Round, brought: _Brought) -> None:
         token = self._token.fresh() or self._token.renew(None, current.deadline, current.wall())

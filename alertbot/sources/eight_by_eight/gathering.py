@@ -12,7 +12,7 @@ from alertbot.sources.eight_by_eight.assemble import Part, beyond_the_page
 from alertbot.sources.eight_by_eight.decode import Page
 from alertbot.sources.eight_by_eight.names import Names
 from alertbot.sources.eight_by_eight.plan import AGENTS, PAGE_SIZE, TOTAL, Call, Doubt, Listing
-from alertbot.sources.eight_by_eight.round import Outcome
+from alertbot.sources.eight_by_eight.round import RequestOutcome
 
 Found = tuple[str, str]
 """The path of an endpoint, and an id or key that 8x8 does not know there."""
@@ -113,7 +113,7 @@ class Gathering:
         if harvest.asked is call.listing:
             harvest.parts[call.part].missing[call.page] = why
 
-    def note(self, outcome: Outcome) -> list[Call]:
+    def note(self, outcome: RequestOutcome) -> list[Call]:
         """Put one outcome where it belongs; the calls that it makes necessary."""
         call = outcome.call
         if call is None:
@@ -136,7 +136,7 @@ class Gathering:
         harvest.left += len(more)
         return more if harvest.left else more + self._ended(harvest)
 
-    def _further(self, harvest: Harvest, call: Call, part: Part, outcome: Outcome) -> list[Call]:
+    def _further(self, harvest: Harvest, call: Call, part: Part, outcome: RequestOutcome) -> list[Call]:
         """The pages after this one that are not asked for yet."""
         answer = outcome.answer
         if not call.listing.endpoint.listed or not isinstance(answer, Page):

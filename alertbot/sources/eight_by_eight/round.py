@@ -25,7 +25,7 @@ _GRACE_S: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RequestOutcome:
     """How one request ended. `call` is None for the token; with neither answer nor error the page does not exist."""
 
     call: Call | None
@@ -43,10 +43,10 @@ class Round:
     deadline: Deadline
     now: datetime
     started: float
-    outcomes: list[Outcome] = field(default_factory=list)
+    outcomes: list[RequestOutcome] = field(default_factory=list)
     retry_after: float | None = None  # a wait that we were told and that is too long for this fetch
     skews: list[float] = field(default_factory=list)  # how far 8x8's clock is ahead (s), as each answer says
-    _results: queue.SimpleQueue[Outcome | Exception | None] = field(default_factory=queue.SimpleQueue)
+    _results: queue.SimpleQueue[RequestOutcome | Exception | None] = field(default_factory=queue.SimpleQueue)
 
     def wall(self) -> datetime:
         """The time of day now, reckoned from the poll's own."""
@@ -63,9 +63,9 @@ class Round:
 
     def run(
         self,
-        ask: Callable[[Call | None], Outcome],
+        ask: Callable[[Call | None], RequestOutcome],
         first: Iterable[Call | None],
-        then: Callable[[Outcome], Iterable[Call]],
+        then: Callable[[RequestOutcome], Iterable[Call]],
     ) -> tuple[list[Call | None], str]:
         """`ask` each call in a thread, at most AT_ONCE at a time; `then` says what else has to be asked for.
 
@@ -98,7 +98,7 @@ class Round:
                 why = why or f"8x8 asked us to stay away for {self.retry_after:.0f} s"
         return list(waiting), why
 
-    def _work(self, ask: Callable[[Call | None], Outcome], call: Call | None) -> None:
+    def _work(self, ask: Callable[[Call | None], RequestOutcome], call: Call | None) -> None:
         try:
             self._results.put(ask(call))
         except Exception as fault:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from alertbot.alerts.alert import Alert, Change, Fingerprint, Reason, State
+from alertbot.alerts.alert import AckResult, Alert, Change, Fingerprint, Reason, State
 from alertbot.alerts.cards import Posted
 from alertbot.alerts.delivery import Due, Tried
 from alertbot.alerts.notice import Notice, NoticeKind, notice_id
@@ -17,7 +17,7 @@ from alertbot.evaluation.snapshot import Snapshot
 from alertbot.rules.catalogue import Scope
 from alertbot.store import codec
 from alertbot.store.codec import stamp
-from alertbot.store.records import AckResult, Feed, LedgerEntry, PollRecord, RecordedPoll, RunningRules, Totals
+from alertbot.store.records import Feed, LedgerEntry, PollRecord, RecordedPoll, RunningRules, Totals
 from alertbot.store.sqlite import outbox
 from alertbot.store.sqlite import record as recording
 from alertbot.store.sqlite import recording as polls

@@ -12,7 +12,7 @@ import numpy as np
 
 from alertbot.evaluation.snapshot import Snapshot
 from alertbot.rules.catalogue import Scope
-from alertbot.sources.eight_by_eight.assemble import Table, snapshot_of, table_of, total_columns, totals_of
+from alertbot.sources.eight_by_eight.assemble import EntityTable, snapshot_of, table_of, total_columns, totals_of
 from alertbot.sources.eight_by_eight.gathering import Gathering, Harvest
 from alertbot.sources.eight_by_eight.names import Names
 from alertbot.sources.eight_by_eight.percent import Percentages
@@ -27,14 +27,14 @@ def judge(
     wanted: Mapping[Scope, frozenset[str]], gathering: Gathering, at: datetime, percentages: Percentages, names: Names
 ) -> dict[Scope, Snapshot | str]:
     """For each wanted scope its snapshot, or a sentence that says why there is none."""
-    tables: dict[int, Table | str] = {}
+    tables: dict[int, EntityTable | str] = {}
     for harvest in gathering.harvests:
         if harvest.listing.scopes:
             tables[id(harvest)] = _or_why(partial(_table, harvest, names))
     # All evidence first: the scale is the tenant's, whichever scope shows it.
     for harvest in gathering.harvests:
         table = tables.get(id(harvest))
-        if isinstance(table, Table):
+        if isinstance(table, EntityTable):
             tables[id(harvest)] = _or_why(partial(_learn, harvest, table, percentages))
     judged: dict[Scope, Snapshot | str] = {}
     for scope, keys in wanted.items():
@@ -67,7 +67,7 @@ def _scope(
     keys: frozenset[str],
     harvest: Harvest,
     gathering: Gathering,
-    table: Table,
+    table: EntityTable,
     at: datetime,
     percentages: Percentages,
     names: Names,
@@ -85,9 +85,9 @@ def _scope(
     return snapshot_of(scope, noun, keys, table, at, percentages, parents)
 
 
-def _table(harvest: Harvest, names: Names) -> Table | str:
+def _table(harvest: Harvest, names: Names) -> EntityTable | str:
     if harvest.asked is None:
-        return Table([], [], {})  # nobody of those who were looked for exists
+        return EntityTable([], [], {})  # nobody of those who were looked for exists
     if harvest.listing.endpoint is QUEUE_GROUPS:
         _keep_assigned(harvest, names)
     return table_of(harvest.rows, harvest.parts, harvest.parent)
@@ -109,7 +109,7 @@ def _keep_assigned(harvest: Harvest, names: Names) -> None:
                 answer.assigned[queue] = agents
 
 
-def _learn(harvest: Harvest, table: Table, percentages: Percentages) -> Table:
+def _learn(harvest: Harvest, table: EntityTable, percentages: Percentages) -> EntityTable:
     percentages.learn(harvest.rows, table.columns)
     for scope in harvest.listing.scopes:
         if scope in _TOTALS and table.totals is not None:
@@ -121,7 +121,7 @@ def _group_agents(
     harvest: Harvest,
     gathering: Gathering,
     keys: frozenset[str],
-    table: Table,
+    table: EntityTable,
     at: datetime,
     percentages: Percentages,
     names: Names,
