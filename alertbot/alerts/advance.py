@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from alertbot.alerts.alert import Alert, Change, Fingerprint, State
-from alertbot.alerts.mute import withhold
+from alertbot.alerts.mute import mute
 from alertbot.alerts.transition import Event, Observation, Sight, close, end, step
 from alertbot.evaluation.evaluate import Truth, Verdicts, covers
 from alertbot.evaluation.explain import measure
@@ -67,7 +67,7 @@ def advance(
         if hours[verdict.rule.id] is Phase.OPEN:
             changes.extend(_beginnings(verdict, taken, tenant, now))
     mine = [alert for alert in alerts if alert.key in taken]
-    return withhold(mine, changes, rules, now)
+    return mute(mine, changes, rules, now)
 
 
 def _beginnings(verdict: Verdicts, taken: set[Fingerprint], tenant: str, now: datetime) -> Iterator[Change]:

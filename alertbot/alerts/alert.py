@@ -1,4 +1,4 @@
-"""Alert, Change, Notice and the words they are made of; the fingerprint says when two alerts are the same one."""
+"""Alert and Change, and the words they are made of; the fingerprint says when two alerts are the same one."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class State(StrEnum):
     """Where an alert is in its life; a resolved alert is inactive again, and history."""
 
     INACTIVE = "inactive"
-    PENDING = "pending"  # the condition holds, `for` is not over
+    PENDING = "pending"  # the condition holds, `for` has not passed
     FIRING = "firing"
-    RECOVERING = "recovering"  # `clear` holds, `keep_firing_for` is not over
+    RECOVERING = "recovering"  # `clear` holds, `keep_firing_for` has not passed
 
 
 class Reason(StrEnum):
-    """Why somebody is told."""
+    """Why a notice is sent."""
 
     FIRED = "fired"
     LEVEL_UP = "level_up"
@@ -32,21 +32,28 @@ class Reason(StrEnum):
     NO_LONGER_REPORTED = "no_longer_reported"
     RULE_REMOVED = "rule_removed"
     OUTSIDE_HOURS = "outside_hours"  # the calendar of its rule closed
-    SUPPRESSION_ENDED = "suppression_ended"  # it still holds, and what spoke for it is over
+    SUPPRESSION_ENDED = "suppression_ended"  # it still fires, and the alert that suppressed it has ended
     ACKNOWLEDGED = "acknowledged"
     UNACKNOWLEDGED = "unacknowledged"
-    OPERATIONS = "operations"  # about alertbot itself, to the ops channel
+    OPERATIONS = "operations"  # operational, to the ops channel
 
 
 ENDS = frozenset({Reason.RESOLVED, Reason.NO_LONGER_REPORTED, Reason.RULE_REMOVED, Reason.OUTSIDE_HOURS})
 
 
-class Withheld(StrEnum):
-    """Why nobody is told of something that has a reason to be told."""
+class MuteKind(StrEnum):
+    """What mutes an alert, in the order in which muters are asked; see `alerts/mute.py`."""
 
+    SHADOW = "shadow"  # its rule is in shadow
     SUPPRESSED = "suppressed"  # an alert of a rule in `suppressed_by` is open for the same entity
-    SHADOW = "shadow"  # its rule only watches
-    NEVER_TOLD = "never_told"  # it ends, and nobody ever heard of it
+
+
+class Withheld(StrEnum):
+    """Why a change that has a reason is not reported."""
+
+    SHADOW = "shadow"
+    SUPPRESSED = "suppressed"
+    NEVER_REPORTED = "never_reported"  # the alert ends, and its beginning was not reported either
 
 
 class Fingerprint(NamedTuple):
@@ -60,16 +67,28 @@ class Fingerprint(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Mute:
+    """Why an alert is tracked but not reported, and since when. `ref` says what mutes it, by kind:
+
+    SHADOW: None (its own rule); SUPPRESSED: the fingerprint of the alert that suppresses it.
+    """
+
+    kind: MuteKind
+    ref: Fingerprint | None
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class About:
-    """What cards say of the rule; kept with the alert so that it can be told even after the rule is gone."""
+    """What cards say about the rule; kept with the alert, so that it can be shown when the rule is gone."""
 
     title: str
     condition: str  # the `when` of the present level, as written, with its parameters filled in
     template: str = "alert"
     runbook: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
-    shadow: bool = False  # the rule tells nobody
-    detail: str = ""  # of feed alerts: how it stands, in words
+    shadow: bool = False  # the rule is in shadow
+    detail: str = ""  # of feed alerts: the present state, in words
     advice: str = ""  # of feed alerts: what to do
 
 
@@ -78,7 +97,7 @@ class Alert:
     """One rule for one entity of one tenant. Times are aware UTC.
 
     `level` is the level that fires (pending: that would fire). `since` holds, for each level whose condition holds,
-    the first poll that saw it so; it is what `for` counts from.
+    the first poll that found it true; `for` counts from there.
     """
 
     key: Fingerprint
@@ -103,17 +122,22 @@ class Alert:
     acked_at: datetime | None = None
     ack_note: str = ""
     seen_at: datetime | None = None  # the poll that last decided about it
-    told: Level | None = None  # the level that people were last told; None: they know nothing of it
-    suppressor: Fingerprint | None = None  # the alert that speaks for it now
+    reported: Level | None = None  # the level that was last reported; None: it was never reported
+    muted: Mute | None = None  # why it is not reported now
 
     @property
     def shadow(self) -> bool:
-        """Its rule only watches, and people know nothing of it."""
-        return self.about.shadow and self.told is None
+        """Whether its rule is in shadow and it was never reported."""
+        return self.about.shadow and self.reported is None
+
+    @property
+    def suppressor(self) -> Fingerprint | None:
+        """The alert that suppresses it now; None where none does."""
+        return self.muted.ref if self.muted is not None and self.muted.kind is MuteKind.SUPPRESSED else None
 
     @property
     def open(self) -> bool:
-        """Told and not over: firing or recovering."""
+        """Firing or recovering."""
         return self.state in (State.FIRING, State.RECOVERING)
 
 
@@ -121,9 +145,9 @@ class Alert:
 class Change:
     """One decision of one poll: what the alert was, what it is, and why.
 
-    `reason` is None when there is nothing to tell (pending began, recovering began, only the value moved); with a
-    reason people are told, unless `withheld` says why not. `why` is a sentence for logs and people. `before` is None
-    for an alert that begins.
+    `reason` is None when there is nothing to report (pending began, recovering began, only the value changed); with a
+    reason it is reported, unless `withheld` says why not. `why` is a sentence for logs and for readers. `before` is
+    None for an alert that begins.
     """
 
     before: Alert | None

@@ -45,7 +45,7 @@ def _notices(
     alert = change.after
     mention = rule.mention.get(alert.level, ()) if rule is not None else ()
     wanted = rule.channels.get(alert.level, default_channel) if rule is not None else default_channel
-    known = change.before.told if change.before is not None else None
+    known = change.before.reported if change.before is not None else None
     if reason is Reason.FIRED or (reason is Reason.SUPPRESSION_ENDED and known is None):
         yield _notice(NoticeKind.CARD, alert, wanted, reason, change.why, now, mention=mention)
         return

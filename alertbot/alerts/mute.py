@@ -1,55 +1,78 @@
-"""What is tracked and not told: suppressed alerts, and those of rules that only watch.
+"""Mutes: why an alert is tracked but not reported.
 
-`advance` hands its changes through here, so the suppressor's state is that of the same poll. Whether people know of an
-alert is in the alert (`told`), so nothing is told twice and nothing is lost over a restart:
+Theory of operation. Muting never changes the life of an alert: states and levels move as if nothing muted it. It
+decides only whether a change is reported, and it can make a report out of no change at all: when the mute ends.
 
-- while an alert that suppresses it is open, an alert that nobody knows of is not told; when none is open any more and
-  it fires, it is told, with the reason "suppression ended";
-- one that people know of keeps its card, which goes on to show what is true, and its end is told; in between, no
-  level is told. A level that is another one when the suppression ends is told then;
-- a rule in shadow tells nobody and suppresses nothing. What people know of is told to its end.
+- MUTERS are asked in their order, and the first that mutes an alert is written down in it: `Alert.muted`, a
+  Mute(kind, ref, since). `since` stays while kind and ref stay. A new kind of mute is one class and one entry here.
+- What was reported is written down in the alert too: `Alert.reported`, the last level that a reader was notified of. So
+  nothing is reported twice and nothing is lost over a restart.
+- While an alert is muted, nothing about it is reported. Its card, where it has one, is still kept accurate: cards are
+  drawn from the alert, not from notices.
+- When the mute ends, what is different from what was reported is reported once: an alert that fires and was never
+  reported (reason by kind of mute, see _ENDED), or a level other than the one reported.
+- The end of an alert that was reported is always reported, muted or not; the end of one that never was, never.
+- A rule in shadow mutes its own alerts, and suppresses nothing. An alert that had been reported before its rule went
+  into shadow is reported to its end.
+
+`advance` passes its changes through here, so the state of a suppressing alert is that of the same poll.
+
+What is deliberately not here: pending alerts are not muted (nothing about them is ever reported), and neither are feed
+alerts by anything but themselves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from alertbot.alerts import wording
-from alertbot.alerts.alert import Alert, Change, Fingerprint, Reason, State, Withheld
+from alertbot.alerts.alert import Alert, Change, Fingerprint, Mute, MuteKind, Reason, State, Withheld
 from alertbot.rules.rule import Rule, RuleSet
 from alertbot.rules.suppression import KINSHIPS, Kinship
 
 
-def withhold(alerts: Sequence[Alert], changes: Sequence[Change], rules: RuleSet, now: datetime) -> list[Change]:
-    """The changes of a poll with what people are told of them, then those of alerts about which only that is new.
+class Muter(Protocol):
+    """One reason to mute. `kind` is what it writes down in the alert."""
 
-    `alerts` are one tenant's that were not over before the poll; `changes` are of this tenant.
-    """
-    by_id = {rule.id: rule for rule in rules.rules}
-    suppressors = _Suppressors(alerts, changes, by_id)
-    found = [_settle(change, by_id.get(change.after.key.rule), suppressors, now) for change in changes]
-    changed = {change.after.key for change in changes}
-    for alert in alerts:
-        rule = by_id.get(alert.key.rule)
-        if rule is None or not alert.open or alert.key in changed:
-            continue
-        if alert.told is not None and alert.suppressor is None and not rule.suppressed_by:
-            continue
-        change = _settle(Change(alert, alert, None, ""), rule, suppressors, now)
-        if change.after != alert:
-            found.append(change)
-    return found
+    kind: MuteKind
+
+    def __init__(self, alerts: Sequence[Alert], changes: Sequence[Change], rules: Mapping[str, Rule]) -> None:
+        """The open alerts of a tenant before a poll, what the poll changed, and the rules by id."""
+
+    def may_mute(self, alert: Alert, rule: Rule) -> bool:
+        """Whether an alert about which nothing else changed has to be asked about: false costs nothing."""
+
+    def mutes(self, alert: Alert, rule: Rule) -> tuple[bool, Fingerprint | None]:
+        """Whether it mutes this open alert now, and what mutes it."""
 
 
-class _Suppressors:
-    """The open alerts of rules that suppress others, after the poll."""
+class Shadow:
+    """The alert's own rule is in shadow, and the alert was never reported."""
 
-    def __init__(self, alerts: Sequence[Alert], changes: Sequence[Change], by_id: dict[str, Rule]) -> None:
-        self._rules = by_id
-        named = {by for rule in by_id.values() for by in rule.suppressed_by}
-        wanted = {by for by in named if by in by_id and not by_id[by].shadow}
+    kind = MuteKind.SHADOW
+
+    def __init__(self, alerts: Sequence[Alert], changes: Sequence[Change], rules: Mapping[str, Rule]) -> None:
+        pass
+
+    def may_mute(self, alert: Alert, rule: Rule) -> bool:
+        return alert.reported is None and rule.shadow
+
+    def mutes(self, alert: Alert, rule: Rule) -> tuple[bool, Fingerprint | None]:
+        return rule.shadow and alert.reported is None, None
+
+
+class Suppression:
+    """An alert of a rule in `suppressed_by` is open for the same entity, or for a related one."""
+
+    kind = MuteKind.SUPPRESSED
+
+    def __init__(self, alerts: Sequence[Alert], changes: Sequence[Change], rules: Mapping[str, Rule]) -> None:
+        self._rules = rules
+        named = {by for rule in rules.values() for by in rule.suppressed_by}
+        wanted = {by for by in named if by in rules and not rules[by].shadow}
         after = {alert.key: alert for alert in alerts if alert.key.rule in wanted}
         after.update({change.after.key: change.after for change in changes if change.after.key.rule in wanted})
         self._same: dict[tuple[str, str, str], Fingerprint] = {}
@@ -61,66 +84,112 @@ class _Suppressors:
                 self._any.setdefault((key.rule, key.entity_id), key)
                 self._totals.setdefault(key.rule, key)
 
-    def of(self, key: Fingerprint, rule: Rule) -> Fingerprint | None:
+    def may_mute(self, alert: Alert, rule: Rule) -> bool:
+        return bool(rule.suppressed_by)
+
+    def mutes(self, alert: Alert, rule: Rule) -> tuple[bool, Fingerprint | None]:
         """The first open alert that suppresses this one, in the order in which the rule names them."""
+        key = alert.key
         for by in rule.suppressed_by:
             other = self._rules.get(by)
             kinship = KINSHIPS.get((rule.scope, other.scope)) if other is not None else None
-            found: Fingerprint | None = None
+            suppressor: Fingerprint | None = None
             match kinship:
                 case Kinship.SAME:
-                    found = self._same.get((by, key.parent_id, key.entity_id))
+                    suppressor = self._same.get((by, key.parent_id, key.entity_id))
                 case Kinship.PARENT:
-                    found = self._any.get((by, key.parent_id))
+                    suppressor = self._any.get((by, key.parent_id))
                 case Kinship.MEMBER:
-                    found = self._any.get((by, key.entity_id))
+                    suppressor = self._any.get((by, key.entity_id))
                 case Kinship.TOTALS:
-                    found = self._totals.get(by)
-            if found is not None:
-                return found
-        return None
+                    suppressor = self._totals.get(by)
+            if suppressor is not None:
+                return True, suppressor
+        return False, None
 
 
-def _settle(change: Change, rule: Rule | None, suppressors: _Suppressors, now: datetime) -> Change:
-    """One change with who is told of it; `change.before` is the alert itself where nothing else is new."""
+MUTERS: tuple[type[Muter], ...] = (Shadow, Suppression)
+"""The kinds of mute, in the order in which they are asked."""
+
+_ENDED: Mapping[MuteKind, Reason] = {
+    MuteKind.SHADOW: Reason.FIRED,
+    MuteKind.SUPPRESSED: Reason.SUPPRESSION_ENDED,
+}
+"""The reason with which an alert is reported that fires on when its mute ends, and was never reported."""
+
+
+def mute(alerts: Sequence[Alert], changes: Sequence[Change], rules: RuleSet, now: datetime) -> list[Change]:
+    """The changes of a poll with what mutes each alert, then changes for alerts whose mute is all that changed.
+
+    `alerts` are one tenant's open alerts before the poll; `changes` are of this tenant. A change that is not to be
+    reported says why in `withheld`.
+    """
+    by_id = {rule.id: rule for rule in rules.rules}
+    muters = tuple(make(alerts, changes, by_id) for make in MUTERS)
+    decided = [_decide(change, by_id.get(change.after.key.rule), muters, now) for change in changes]
+    changed = {change.after.key for change in changes}
+    for alert in alerts:
+        rule = by_id.get(alert.key.rule)
+        if rule is None or not alert.open or alert.key in changed:
+            continue
+        if (
+            alert.reported is not None
+            and alert.muted is None
+            and not any(muter.may_mute(alert, rule) for muter in muters)
+        ):
+            continue
+        change = _decide(Change(alert, alert, None, ""), rule, muters, now)
+        if change.after != alert:
+            decided.append(change)
+    return decided
+
+
+def _muted(alert: Alert, rule: Rule, muters: Sequence[Muter], now: datetime) -> Mute | None:
+    """What mutes an open alert now. A mute that goes on keeps the time at which it began."""
+    for muter in muters:
+        applies, ref = muter.mutes(alert, rule)
+        if applies:
+            old = alert.muted
+            return old if old is not None and (old.kind, old.ref) == (muter.kind, ref) else Mute(muter.kind, ref, now)
+    return None
+
+
+def _decide(change: Change, rule: Rule | None, muters: Sequence[Muter], now: datetime) -> Change:
+    """One change with whether it is reported; `change.before` is the alert itself where nothing else changed."""
     before, after, reason = change.before, change.after, change.reason
     if not after.open:
-        if after.suppressor is not None:
-            change = replace(change, after=replace(after, suppressor=None))
-        never_told = reason is not None and after.told is None
-        return replace(change, withheld=Withheld.NEVER_TOLD) if never_told else change
+        if after.muted is not None:
+            change = replace(change, after=replace(after, muted=None))
+        never_reported = reason is not None and after.reported is None
+        return replace(change, withheld=Withheld.NEVER_REPORTED) if never_reported else change
     if rule is None:
         return change
-    by = suppressors.of(after.key, rule) if rule.suppressed_by else None
-    if by != after.suppressor:
-        after = replace(after, suppressor=by)
-    withheld: Withheld | None = None
+    muted = _muted(after, rule, muters, now)
+    if muted != after.muted:
+        after = replace(after, muted=muted)
+    if muted is not None:
+        why = change.why
+        if muted.ref is not None:
+            why = why or f"suppressed by {muted.ref.rule}"
+        return Change(before, after, reason, why, Withheld(muted.kind.value) if reason is not None else None)
+    ended = before.muted if before is not None else None
     why = change.why
-    known = after.told is not None
-    if rule.shadow and not known:
-        withheld = Withheld.SHADOW if reason else None
-    elif by is not None:
-        withheld = Withheld.SUPPRESSED if reason else None
-        why = why or f"suppressed by {by.rule}"
-    elif _is_news(change, after):
-        reason = Reason.SUPPRESSION_ENDED if known or rule.suppressed_by or _ended(before) else Reason.FIRED
-        over = f"{before.suppressor.rule} is over; " if before is not None and before.suppressor is not None else ""
+    if _is_overdue(change, after, ended):
+        known = after.reported is not None
+        if ended is not None and ended.kind in _ENDED and not known:
+            reason = _ENDED[ended.kind]
+        else:
+            reason = Reason.SUPPRESSION_ENDED if known or rule.suppressed_by else Reason.FIRED
+        by = f"{ended.ref.rule} has ended; " if ended is not None and ended.ref is not None else ""
         held = max(now - after.since.get(after.level, now), timedelta(0))
-        why = over + (change.why or wording.holds(after.measure, held))
-        after = replace(after, told=after.level)
-    elif reason is not None:
-        after = replace(after, told=after.level)
-    else:
-        why = why or "not suppressed any more"
-    return Change(before, after, reason, why, withheld)
+        why = by + (change.why or wording.holds(after.measure, held))
+    elif reason is None:
+        return Change(before, after, None, why or "no longer muted")
+    return Change(before, replace(after, reported=after.level), reason, why)
 
 
-def _is_news(change: Change, after: Alert) -> bool:
-    """Whether people have to hear of it now though it did not just fire: what they know is not how it stands."""
-    if after.told is None:
+def _is_overdue(change: Change, after: Alert, ended: Mute | None) -> bool:
+    """Whether it has to be reported now though it did not just fire: what was reported is not the present state."""
+    if after.reported is None:
         return after.state is State.FIRING and change.reason is not Reason.FIRED
-    return _ended(change.before) and after.level is not after.told and change.reason is None
-
-
-def _ended(before: Alert | None) -> bool:
-    return before is not None and before.suppressor is not None
+    return ended is not None and after.level is not after.reported and change.reason is None

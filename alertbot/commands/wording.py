@@ -104,7 +104,7 @@ def alert_line(alert: Alert, view: View, now: datetime, *, with_entity: bool = T
     if alert.suppressor is not None:
         other = next((each for each in view.alerts if each.key == alert.suppressor), None)
         number = f"#{other.id}" if other is not None and other.id is not None else alert.suppressor.rule
-        parts.append(f"{'not told: ' if alert.told is None else ''}suppressed by {number}")
+        parts.append(f"{'not told: ' if alert.reported is None else ''}suppressed by {number}")
     pieces: list[str | Person] = [" · ".join(parts)]
     if alert.acked_by:
         pieces += [" · acknowledged by ", Person(alert.acked_by)]

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from alertbot.alerts.alert import About, Alert, Fingerprint, Reason, State
+from alertbot.alerts.alert import About, Alert, Fingerprint, Mute, MuteKind, Reason, State
 from alertbot.alerts.cards import Card, Posted
 from alertbot.alerts.notice import Notice, NoticeKind
 from alertbot.errors import StoreError
@@ -31,7 +31,7 @@ ALERT_KEY = ("tenant", "rule", "scope", "parent_id", "entity_id")
 ALERT_COLUMNS = (
     *("parent_name", "entity_name", "state", "level", "highest_level", "since", "pending_since", "fired_at"),
     *("recovering_since", "ended_at", "end_reason", "measure", "peak", "peak_at", "missed_polls", "seen_at", "about"),
-    *("told_level", "suppressor"),
+    *("reported_level", "muted"),
 )
 NOTICE_COLUMNS = (
     *("id", "tenant", "kind", "alert_id", "card_id", "channel", "reason", "level", "at", "text", "measure", "mention"),
@@ -135,8 +135,8 @@ def alert_values(alert: Alert) -> tuple[Any, ...]:
                 **({"advice": about.advice} if about.advice else {}),
             }
         ),
-        alert.told.word if alert.told is not None else None,
-        _pack(alert.suppressor[1:]) if alert.suppressor is not None else None,
+        alert.reported.word if alert.reported is not None else None,
+        _muted_text(alert.muted),
     )
 
 
@@ -174,16 +174,23 @@ def alert_of(row: sqlite3.Row) -> Alert:
         acked_at=maybe_unstamp(row["acked_at"]),
         ack_note=row["ack_note"],
         seen_at=maybe_unstamp(row["seen_at"]),
-        told=_level(row["told_level"]) if row["told_level"] is not None else None,
-        suppressor=_suppressor(row["tenant"], row["suppressor"]),
+        reported=_level(row["reported_level"]) if row["reported_level"] is not None else None,
+        muted=_muted(row["tenant"], row["muted"]),
     )
 
 
-def _suppressor(tenant: str, text: str | None) -> Fingerprint | None:
+def _muted_text(muted: Mute | None) -> str | None:
+    if muted is None:
+        return None
+    return _pack([muted.kind, None if muted.ref is None else muted.ref[1:], stamp(muted.since)])
+
+
+def _muted(tenant: str, text: str | None) -> Mute | None:
     if text is None:
         return None
-    rule, scope, parent_id, entity_id = _unpack(text)
-    return Fingerprint(tenant, rule, Scope(scope), parent_id, entity_id)
+    kind, ref, since = _unpack(text)
+    fingerprint = None if ref is None else Fingerprint(tenant, ref[0], Scope(ref[1]), ref[2], ref[3])
+    return Mute(MuteKind(kind), fingerprint, unstamp(since))
 
 
 # Cards and notices

@@ -138,9 +138,9 @@ def test_a_change_says_why_nobody_is_told() -> None:
     changes = {each.after.key.rule: each for each in bot.poll(snapshot({WAIT: [70_000], WAITING: [1]}))}
     assert (changes["nobody"].reason, changes["nobody"].withheld) == (Reason.FIRED, None)
     assert (changes["longest-wait"].reason, changes["longest-wait"].withheld) == (Reason.FIRED, Withheld.SUPPRESSED)
-    assert (bot.alert().told, bot.alert().suppressor) == (None, fingerprint(rule_id="nobody"))
+    assert (bot.alert().reported, bot.alert().suppressor) == (None, fingerprint(rule_id="nobody"))
     (end,) = [each for each in bot.poll(snapshot({WAIT: [10], WAITING: [1]})) if each.after.key.rule == "longest-wait"]
-    assert (end.reason, end.withheld, end.after.suppressor) == (Reason.RESOLVED, Withheld.NEVER_TOLD, None)
+    assert (end.reason, end.withheld, end.after.suppressor) == (Reason.RESOLVED, Withheld.NEVER_REPORTED, None)
 
 
 def test_the_notice_says_that_the_suppressor_is_over() -> None:
@@ -148,7 +148,7 @@ def test_the_notice_says_that_the_suppressor_is_over() -> None:
     for waiting in (1, 0, 0):
         bot.poll(snapshot({WAIT: [70_000], WAITING: [waiting]}))
     texts = [each.text for each in bot.told if each.reason is Reason.SUPPRESSION_ENDED]
-    assert texts == ["nobody is over; 1m 10s is above 1m for 30s"]
+    assert texts == ["nobody has ended; 1m 10s is above 1m for 30s"]
 
 
 def test_only_the_same_entity_is_suppressed() -> None:
@@ -265,7 +265,7 @@ def test_a_rule_in_shadow_tells_nobody() -> None:
         (Reason.FIRED, Withheld.SHADOW),
         (Reason.LEVEL_UP, Withheld.SHADOW),
         (Reason.LEVEL_DOWN, Withheld.SHADOW),
-        (Reason.RESOLVED, Withheld.NEVER_TOLD),
+        (Reason.RESOLVED, Withheld.NEVER_REPORTED),
     ]
 
 

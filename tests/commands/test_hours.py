@@ -7,11 +7,11 @@ from datetime import date, timedelta
 
 import pytest
 
-from alertbot.alerts.alert import About, Alert, Fingerprint
+from alertbot.alerts.alert import About, Alert, Fingerprint, Mute, MuteKind
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.hours import Calendar, Country, Hours, Span
 from alertbot.rules.rule import Level, RuleSet
-from tests.commands.kit import LONGEST_WAIT, ON_BREAK, alert, ask, text_of, view
+from tests.commands.kit import LONGEST_WAIT, NOW, ON_BREAK, alert, ask, text_of, view
 
 # The kit's NOW is Monday 2026-03-02, 09:00 UTC: 11:00 in Helsinki, 04:00 in New York.
 DAY, SATURDAY = (Span(8 * 60, 18 * 60),), (Span(10 * 60, 14 * 60), Span(16 * 60, 20 * 60))
@@ -103,9 +103,10 @@ def test_a_rule_says_when_it_looks() -> None:
 def test_alerts_say_who_speaks_for_them() -> None:
     """The id of the suppressor, and whether people know of it themselves."""
     by = alert(12, rule=ON_BREAK, entity=("a1", "Anna"))
-    untold = alert(17, suppressor=by.key)
-    told = alert(18, entity=("104", "Sales US"), suppressor=by.key, told=Level.CRITICAL)
-    gone = alert(19, entity=("105", "Support"), suppressor=Fingerprint("acme", "outage", Scope.QUEUE, "", "105"))
+    outage = Fingerprint("acme", "outage", Scope.QUEUE, "", "105")
+    untold = alert(17, muted=Mute(MuteKind.SUPPRESSED, by.key, NOW))
+    told = alert(18, entity=("104", "Sales US"), muted=Mute(MuteKind.SUPPRESSED, by.key, NOW), reported=Level.CRITICAL)
+    gone = alert(19, entity=("105", "Support"), muted=Mute(MuteKind.SUPPRESSED, outage, NOW))
     lines = {
         each.split()[1]: each for each in text_of(ask(view(alerts=[by, untold, told, gone]), "alerts")).splitlines()
     }

@@ -94,7 +94,7 @@ def test_a_day(tmp_path: Path) -> None:
     assert bot.poll("08:00:30", waiting=9, enabled=0) == []
     assert bot.poll("08:01:00", waiting=9, enabled=0) == ["nobody card fired"]
     waits = bot.alerts["long-wait"]
-    assert (waits.told, waits.suppressor) == (None, bot.alerts["nobody"].key)
+    assert (waits.reported, waits.suppressor) == (None, bot.alerts["nobody"].key)
     assert bot.poll("08:01:15", waiting=9, enabled=0) == []
     assert bot.poll("08:01:30", waiting=9, enabled=2) == [
         "nobody line resolved",

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from alertbot.alerts.alert import AckResult, Reason, State
+from alertbot.alerts.alert import AckResult, Mute, MuteKind, Reason, State
 from alertbot.alerts.cards import Posted
 from alertbot.alerts.delivery import EditCard, PostCard, PostLine, PostOps
 from alertbot.alerts.notice import NoticeKind
@@ -101,7 +101,7 @@ def test_alerts_are_still_there(upgraded: SqliteStore) -> None:
     assert (owned.acked_by, owned.acked_at, owned.ack_note) == ("U1", at(45), "on it")
     assert owned.measure == Measure("interactionsLongestWaitInQueue.rt", ValueType.DURATION, ">", 130_000.0, 60_000.0)
     assert (owned.about, owned.since) == (firing().about, {Level.CRITICAL: at(0)})
-    assert [alert.told for alert in upgraded.alerts()] == [Level.CRITICAL, None, Level.WARNING, Level.WARNING]
+    assert [alert.reported for alert in upgraded.alerts()] == [Level.CRITICAL, None, Level.WARNING, Level.WARNING]
     waits = upgraded.alert(3)
     assert waits is not None
     assert waits.pending_since == pending().pending_since
@@ -109,6 +109,18 @@ def test_alerts_are_still_there(upgraded: SqliteStore) -> None:
     assert (over.id, over.parent_name, over.ended_at, over.end_reason) == (1, "North", at(30), Reason.RESOLVED)
     assert upgraded.acknowledge(2, "U2", "", at(61))[0] is AckResult.ALREADY
     assert begin(upgraded, firing("106"), at(61)).id == 6
+
+
+def test_a_suppressed_alert_is_muted(path: Path) -> None:
+    """Before mutes were kept, only the suppressing alert was: its mute counts from the poll that last decided."""
+    _load("store-v5.sql", path)
+    with closing(sqlite3.connect(path)) as conn, conn:
+        by = '["outage", "queue", "", "103"]'
+        conn.execute("UPDATE alerts SET suppressor = ?, seen_at = '2026-03-02T09:01:00.000000Z' WHERE id = 2", (by,))
+    with closing(SqliteStore(path)) as store:
+        alert = store.alert(2)
+    assert alert is not None
+    assert alert.muted == Mute(MuteKind.SUPPRESSED, key("103", rule="outage"), at(60))
 
 
 def test_what_waits_is_still_told(upgraded: SqliteStore) -> None:

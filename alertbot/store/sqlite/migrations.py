@@ -254,3 +254,18 @@ def step_005_recording(db: Database) -> None:
 def step_006_looks(db: Database) -> None:
     """How often the message of a post with an unknown outcome was looked for in vain."""
     db.execute("ALTER TABLE notices ADD COLUMN looks INTEGER NOT NULL DEFAULT 0")
+
+
+@migrations()
+def step_009_muted(db: Database) -> None:
+    """Why an alert is not reported, as [kind, what mutes it, since], in place of the suppressing alert alone.
+
+    Since when a suppression had lasted was not kept: it counts from the poll that last decided about the alert.
+    """
+    db.execute("ALTER TABLE alerts RENAME COLUMN told_level TO reported_level")
+    db.execute("ALTER TABLE alerts ADD COLUMN muted TEXT")
+    db.execute(
+        "UPDATE alerts SET muted = json_array('suppressed', json(suppressor), "
+        "COALESCE(seen_at, fired_at, pending_since)) WHERE suppressor IS NOT NULL"
+    )
+    db.execute("ALTER TABLE alerts DROP COLUMN suppressor")

@@ -44,7 +44,7 @@ _BUMP_CARDS = """
     WHERE alert_id = :alert_id
 """
 
-_NOT_SHOWN = {"id", "missed", "seen_at", "acked_by", "acked_at", "ack_note", "told", "suppressor"}
+_NOT_SHOWN = {"id", "missed", "seen_at", "acked_by", "acked_at", "ack_note", "reported", "muted"}
 _LOOK = attrgetter(*(each.name for each in fields(Alert) if each.name not in _NOT_SHOWN))
 
 Values = tuple[Any, ...]

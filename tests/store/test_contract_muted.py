@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from alertbot.alerts.alert import Alert, Change, Reason, Withheld
+from alertbot.alerts.alert import Alert, Change, Mute, MuteKind, Reason, Withheld
 from alertbot.alerts.notice import NoticeKind
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.rule import Level
@@ -20,20 +20,20 @@ def in_shadow(entity: str) -> Alert:
 def test_what_people_know_comes_back(store: Store) -> None:
     """The level that was told and the alert that speaks for it, of each alert."""
     speaker = key("7", rule="outage")._replace(scope=Scope.QUEUE_AGENT, parent_id="3")
-    known = firing("1", told=Level.CRITICAL)
-    untold = firing("2", suppressor=speaker)
+    known = firing("1", reported=Level.CRITICAL)
+    untold = firing("2", muted=Mute(MuteKind.SUPPRESSED, speaker, at(0)))
     store.record(poll([begins(known), begins(untold), begins(in_shadow("3"))]))
-    found = [(alert.told, alert.suppressor, alert.shadow) for alert in store.alerts("acme")]
+    found = [(alert.reported, alert.suppressor, alert.shadow) for alert in store.alerts("acme")]
     assert found == [(Level.CRITICAL, None, False), (None, speaker, False), (None, None, True)]
 
 
 def test_a_suppressed_alert_gets_its_card_when_it_is_told(store: Store) -> None:
     """Nothing is due while nobody is told; the card is posted once, later, and shows the alert as it is then."""
-    untold = firing("1", suppressor=key("1", rule="outage"))
+    untold = firing("1", muted=Mute(MuteKind.SUPPRESSED, key("1", rule="outage"), at(0)))
     store.record(poll([Change(None, untold, Reason.FIRED, "it began", Withheld.SUPPRESSED)]))
     assert (posts(store, at(0)), edits(store, at(0)), store.cards("acme")) == ([], [], {})
-    told = replace(one(store, untold), suppressor=None, told=Level.WARNING)
-    change = Change(one(store, untold), told, Reason.SUPPRESSION_ENDED, "outage is over")
+    told = replace(one(store, untold), muted=None, reported=Level.WARNING)
+    change = Change(one(store, untold), told, Reason.SUPPRESSION_ENDED, "outage has ended")
     card = notice(told, NoticeKind.CARD, Reason.SUPPRESSION_ENDED, now=at(60))
     store.record(poll([change], [card], now=at(60)))
     (due,) = posts(store, at(60))
@@ -42,10 +42,19 @@ def test_a_suppressed_alert_gets_its_card_when_it_is_told(store: Store) -> None:
 
 def test_what_people_know_is_no_reason_to_edit_a_card(store: Store) -> None:
     """A card shows neither who speaks for an alert nor what was told."""
-    alert = firing("1", told=Level.WARNING)
+    alert = firing("1", reported=Level.WARNING)
     store.record(poll([begins(alert)], [notice(alert)]))
     before = one(store, alert)
-    store.record(poll([Change(before, replace(before, suppressor=key("1", rule="outage")), None, "x")], now=at(15)))
+    store.record(
+        poll(
+            [
+                Change(
+                    before, replace(before, muted=Mute(MuteKind.SUPPRESSED, key("1", rule="outage"), at(0))), None, "x"
+                )
+            ],
+            now=at(15),
+        )
+    )
     assert one(store, alert).suppressor is not None
     (due,) = posts(store, at(15))
     assert due.card.version == 1  # type: ignore[union-attr]
