@@ -1,59 +1,84 @@
-"""One poll of one tenant, from top to bottom. Read this file first.
+"""One turn of one tenant, from top to bottom. Read this file first.
 
-Nothing below calls back up. A crash before `store.record` has decided nothing; after it, all that was
-decided is told later.
+A turn is what happens to a tenant each time it is due: 8x8 was asked, or it was not (it asked for a pause, or alertbot
+backs off), or it did not answer. It is the same turn each time, with a fetch or without one.
+
+Nothing below calls back up. A crash before `store.record` has decided nothing; after it, all that was decided is
+reported later.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from alertbot.alerts.advance import advance
-from alertbot.alerts.alert import Alert, Change
+from alertbot.alerts.alert import Change
 from alertbot.alerts.decide import decide
 from alertbot.alerts.notice import Notice
 from alertbot.evaluation.evaluate import Selector, evaluate_all
 from alertbot.evaluation.past import Past
 from alertbot.evaluation.snapshot import Fetched, Snapshot
-from alertbot.feed import health as feeds
-from alertbot.feed import observe as feed_polls
-from alertbot.feed.blindness import blindfold, explained
-from alertbot.feed.health import Health, Limits
-from alertbot.feed.observe import judge
-from alertbot.feed.rules import feed_rules, is_feed, snapshot_of
-from alertbot.feed.wording import tell
+from alertbot.feed import turn as feed_turn
+from alertbot.feed.health import Feed, Limits
+from alertbot.feed.rules import is_feed
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.rule import RuleSet
-from alertbot.sources.source import Source
-from alertbot.store.records import Feed, PollRecord
+from alertbot.store.records import PollRecord
 from alertbot.store.roles import Store
-
-DEFAULT_LIMITS = Limits()
 
 
 @dataclass(frozen=True)
-class Polled:
-    """What one poll saw and decided; `changes` has those of feed health first."""
+class Memory:
+    """What one turn keeps for the next one, so that it need not be read or computed again. All of it can be rebuilt."""
+
+    selector: Selector = field(default_factory=Selector)  # which entities the rules cover
+    past: Past | None = None  # what windows look at; None: windows are unknown
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """What a turn has to know about its tenant."""
+
+    name: str
+    rules: RuleSet
+    default_channel: str
+    ops_channel: str  # receives what is about the feed
+    limits: Limits = field(default_factory=Limits)
+    refresh: timedelta = timedelta(seconds=60)  # a changed value alone edits a card at most this often
+    record_all: bool = False  # all keys of the scopes are fetched and recorded, not only those that rules read
+    memory: Memory = field(default_factory=Memory)
+
+    @property
+    def wanted(self) -> Mapping[Scope, frozenset[str]]:
+        """The keys to fetch, by scope."""
+        return self.rules.every_metric() if self.record_all else self.rules.metrics()
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What one turn saw and decided. `changes` has those of feed alerts first; `feed` is the feed after it."""
 
     tenant: str
     now: datetime
-    fetched: Fetched
+    fetched: Fetched | None
     snapshots: Mapping[Scope, Snapshot]
     changes: tuple[Change, ...]
     notices: tuple[Notice, ...]
-    health: Health
-    past: Past | None = None  # this poll included; for the next one
+    feed: Feed
+    memory: Memory
 
     @property
     def good(self) -> bool:
-        """The tenant was polled whole."""
-        return self.health.good > 0
+        """Whether 8x8 was asked and everything came."""
+        return self.fetched is not None and self.feed.health.good > 0
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """Why it was not, in words for people."""
+        """Why not everything came, in sentences; empty where it did."""
+        if self.fetched is None:
+            return (self.feed.error,) if self.feed.error else ()
         scopes_by_reason: dict[str, list[str]] = {}
         for scope, why in self.fetched.failures.items():
             scopes_by_reason.setdefault(why, []).append(scope)
@@ -63,150 +88,60 @@ class Polled:
         )
         return failed + partial
 
-    @property
-    def error(self) -> str:
-        """Why it was not good, in one sentence; "" when it was."""
-        incomplete = {scope: snapshot for scope, snapshot in self.snapshots.items() if not snapshot.complete}
-        partial = [problem for snapshot in incomplete.values() for problem in snapshot.problems]
-        reasons = list(dict.fromkeys([*self.fetched.failures.values(), *partial]))
-        if self.good:
-            return ""
-        if not reasons:
-            return "8x8 refused the credentials" if self.fetched.refused else "not all came"
-        return reasons[0] + (f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else "")
 
+def run(tenant: Tenant, store: Store, now: datetime, fetched: Fetched | None, *, error: str = "") -> Turn:
+    """One turn: decide what `fetched` and the time mean for the tenant, and record all of it in one transaction.
 
-def run(
-    tenant: str,
-    source: Source,
-    store: Store,
-    rules: RuleSet,
-    *,
-    default_channel: str,
-    refresh: timedelta,
-    now: datetime,
-    selector: Selector | None = None,
-    past: Past | None = None,
-    wanted: Mapping[Scope, frozenset[str]] | None = None,
-    limits: Limits = DEFAULT_LIMITS,
-    ops_channel: str = "",
-    dry_run: bool = False,
-) -> Polled:
-    """Poll one tenant: fetch, evaluate, advance its alerts, decide who is told, and record all of it at once.
+    `fetched` is None where 8x8 was not asked; `error` says why, where that is because alertbot itself failed. A turn
+    without a fetch changes only what time changes: feed alerts, and alerts whose calendar closes. A turn of which
+    nothing is new is not recorded. The turn's `memory` is for the tenant's next turn.
 
-    A failed fetch changes no alert but those of feed health, which are told in `ops_channel` ("": `default_channel`).
-    `selector` remembers between polls which entities the rules cover; `past` is what `Polled.past` of the last poll was
-    (None: windows are unknown). `wanted` are the keys to ask for, where more are to be recorded than the rules use.
-    `dry_run` records nothing. Raises StoreError; what 8x8 does never raises.
+    Raises StoreError when the database cannot be read or written: then nothing was decided.
     """
-    fetched = source.fetch(rules.metrics() if wanted is None else wanted, now, rules.only())
-    feed = store.feed(tenant)
-    alerts = store.alerts(tenant)
-    snapshots = {
-        scope: judge(snapshot, feed.entities.get(scope, 0), feed.empty_polls.get(scope, 0))
-        for scope, snapshot in fetched.snapshots.items()
-    }
-    past = None if past is None else past.add(snapshots)
+    turn, before = _decide(tenant, store, now, fetched, error)
+    if fetched is None and not turn.changes and turn.feed == before:
+        return turn
+    store.record(
+        PollRecord(
+            tenant=tenant.name,
+            now=now,
+            feed=turn.feed,
+            changes=turn.changes,
+            notices=turn.notices,
+            snapshots=turn.snapshots,
+            refresh=tenant.refresh,
+            failures=fetched.failures if fetched is not None else {},
+            polled=fetched is not None,
+        )
+    )
+    return turn
+
+
+def plan(tenant: Tenant, store: Store, now: datetime, fetched: Fetched | None) -> Turn:
+    """What `run` would decide; nothing is recorded. Raises StoreError when the database cannot be read."""
+    return _decide(tenant, store, now, fetched, "")[0]
+
+
+def _decide(tenant: Tenant, store: Store, now: datetime, fetched: Fetched | None, error: str) -> tuple[Turn, Feed]:
+    feed = store.feed(tenant.name)
+    alerts = store.alerts(tenant.name)
+    feed_alerts = [alert for alert in alerts if is_feed(alert)]
+    rule_alerts = [alert for alert in alerts if not is_feed(alert)]
 
     # The feed first: while it is ill, nothing may say "missing".
-    health = feed_polls.observe(feed.health, fetched, snapshots, limits, now, opened=feed_polls.opening(rules, now))
-    builtin = feed_rules(limits, ops_channel or default_channel)
-    feed_changes = _advance_feed(tenant, health, alerts, builtin, limits, now)
-    judged: RuleSet = rules
-    visible: Mapping[Scope, Snapshot] = snapshots
-    if explained(alerts, feed_changes, health):
-        judged, visible = blindfold(rules, snapshots)
+    fed = feed_turn.begin(feed, feed_alerts, fetched, tenant.rules, tenant.limits, tenant.ops_channel, now, error=error)
+    past = tenant.memory.past
+    if past is not None and fetched is not None:
+        past = past.add(fed.snapshots)
 
-    seen = evaluate_all(judged, visible, selector, past)
-    others = [alert for alert in alerts if not is_feed(alert)]
-    changes = advance(others, seen, judged, now, tenant=tenant, failed_scopes=frozenset(fetched.failures))
-    health = feed_polls.gathered(health, changes)
-    polled = Polled(tenant, now, fetched, snapshots, (), (), health, past)
-    changes = [*tell(feed_changes, health, polled.error, fetched.took_ms, limits, now), *changes]
-    all_rules = replace(rules, rules=(*builtin.rules, *rules.rules))
-    notices = decide(changes, all_rules, store.cards(tenant), default_channel, now)
-    polled = replace(
-        polled,
-        changes=tuple(changes),
-        notices=tuple(notices),
-        health=feed_polls.settled(health, alerts, feed_changes),
-    )
-    if not dry_run:
-        store.record(
-            PollRecord(
-                tenant=tenant,
-                now=now,
-                feed=_next_feed(feed, polled),
-                changes=changes,
-                notices=notices,
-                snapshots=snapshots,
-                refresh=refresh,
-                failures=fetched.failures,
-            )
-        )
-    return polled
+    verdicts = evaluate_all(fed.rules, fed.visible, tenant.memory.selector, past)
+    failed = frozenset(fetched.failures) if fetched is not None else frozenset()
+    changes = advance(rule_alerts, verdicts, fed.rules, now, tenant=tenant.name, failed_scopes=failed)
+    after, feed_changes = feed_turn.finish(fed, changes, tenant.limits, now)
+    changes = [*feed_changes, *changes]
 
-
-def pause(
-    tenant: str,
-    store: Store,
-    *,
-    limits: Limits,
-    ops_channel: str,
-    refresh: timedelta,
-    now: datetime,
-    failed: str = "",
-) -> tuple[Change, ...]:
-    """A poll's turn in which the tenant is left in peace: the time goes by all the same, and is told. StoreError.
-
-    `failed`: why the poll of this turn came to nothing in alertbot itself, before anything of it was recorded.
-    """
-    feed = store.feed(tenant)
-    if failed:
-        feed = replace(feed, tried_at=now, error=failed, health=feed_polls.missed(feed.health, now))
-    health = feeds.set_right(feed.health, now)
-    set_back = health != feed.health
-    feed = replace(feed, health=health)
-    alerts = [alert for alert in store.alerts(tenant) if is_feed(alert)]
-    builtin = feed_rules(limits, ops_channel)
-    found = _advance_feed(tenant, feed.health, alerts, builtin, limits, now, paused=True)
-    changes = tell(found, feed.health, feed.error, feed.took_ms, limits, now)
-    if changes or failed or set_back:
-        notices = decide(changes, builtin, store.cards(tenant), ops_channel, now)
-        store.record(PollRecord(tenant, now, feed, changes, notices, refresh=refresh, polled=False))
-    return tuple(changes)
-
-
-def _advance_feed(
-    tenant: str,
-    health: Health,
-    alerts: Sequence[Alert],
-    rules: RuleSet,
-    limits: Limits,
-    now: datetime,
-    *,
-    paused: bool = False,
-) -> list[Change]:
-    mine = [alert for alert in alerts if is_feed(alert)]
-    row = snapshot_of(tenant, health, limits, now, paused=paused)
-    return advance(mine, evaluate_all(rules, {Scope.FEED: row}), rules, now, tenant=tenant)
-
-
-def _next_feed(feed: Feed, polled: Polled) -> Feed:
-    """How the tenant's polls go, this one included."""
-    entities, empty_polls = dict(feed.entities), dict(feed.empty_polls)
-    for scope, snapshot in polled.snapshots.items():
-        empty_polls[scope] = empty_polls.get(scope, 0) + 1 if not len(snapshot) else 0
-        if snapshot.complete:
-            entities[scope] = len(snapshot)
-    return replace(
-        feed,
-        tried_at=polled.now,
-        good_at=polled.now if polled.good else feed.good_at,
-        error=polled.error,
-        took_ms=polled.fetched.took_ms,
-        requests=len(polled.fetched.requests),
-        entities=entities,
-        empty_polls=empty_polls,
-        health=polled.health,
-    )
+    rules = replace(tenant.rules, rules=(*fed.builtin.rules, *tenant.rules.rules))
+    notices = decide(changes, rules, store.cards(tenant.name), tenant.default_channel, now)
+    memory = replace(tenant.memory, past=past)
+    turn = Turn(tenant.name, now, fetched, fed.snapshots, tuple(changes), tuple(notices), after, memory)
+    return turn, feed

@@ -28,13 +28,14 @@ from alertbot.alerts.decide import decide
 from alertbot.evaluation.evaluate import Selector, Verdicts, evaluate_all
 from alertbot.evaluation.past import Past, remember
 from alertbot.evaluation.snapshot import Snapshot
+from alertbot.feed.health import Feed
 from alertbot.rulefiles.parse_rules import parse_files
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.rule import RuleSet
 from alertbot.sources.eight_by_eight.assemble import Part, snapshot_of, table_of
 from alertbot.sources.eight_by_eight.decode import decode_page
 from alertbot.sources.eight_by_eight.percent import Percentages
-from alertbot.store.records import Feed, PollRecord
+from alertbot.store.records import PollRecord
 from alertbot.store.sqlite.store import SqliteStore
 
 LIMIT = 3.0  # whole cycle / json.loads

@@ -22,6 +22,7 @@ from pathlib import Path
 import msgspec
 
 from alertbot.evaluation.snapshot import Snapshot
+from alertbot.feed.health import Feed
 from alertbot.rules.catalogue import Scope
 from alertbot.simulator.endpoints import Habits, Reading
 from alertbot.simulator.layout import Size
@@ -31,7 +32,7 @@ from alertbot.sources.eight_by_eight.assemble import Part, snapshot_of, table_of
 from alertbot.sources.eight_by_eight.decode import decode_page
 from alertbot.sources.eight_by_eight.percent import Percentages
 from alertbot.store.packing import pack
-from alertbot.store.records import Feed, PollRecord
+from alertbot.store.records import PollRecord
 from alertbot.store.sqlite.recording import KEY_FRAME_EVERY
 from alertbot.store.sqlite.store import SqliteStore
 

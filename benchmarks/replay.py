@@ -20,9 +20,10 @@ import numpy as np
 
 from alertbot.backtest.episodes import History, replay
 from alertbot.evaluation.snapshot import Column, Presence, Snapshot
+from alertbot.feed.health import Feed
 from alertbot.rulefiles.on_disk import load_rules
 from alertbot.rules.catalogue import Scope
-from alertbot.store.records import Feed, PollRecord
+from alertbot.store.records import PollRecord
 from alertbot.store.sqlite.store import SqliteStore
 
 LIMIT_S = 60.0

@@ -28,11 +28,13 @@ from typing import Any
 
 from rich.console import Console
 
-from alertbot import logs, poll
+from alertbot import logs
 from alertbot.cli.init import shipped_rules
 from alertbot.config.settings import Settings
 from alertbot.notify.console import ConsoleNotifier
-from alertbot.service.app import App, Tenant, build
+from alertbot.poll import Turn
+from alertbot.service.app import App, build
+from alertbot.service.tenant import LiveTenant
 from alertbot.simulator.faults import ApiFault
 from alertbot.simulator.server import Simulator, SimulatorOptions, run_forever
 
@@ -143,17 +145,17 @@ def _watch(app: App) -> tuple[dict[str, list[float]], list[tuple[float, float, f
     """When each tenant's turns began; and for each poll its beginning, seconds, fetch ms and whether it was good."""
     begun: dict[str, list[float]] = defaultdict(list)
     done: list[tuple[float, float, float, bool]] = []
-    real = app.tick
+    real = app.poller.tick
 
-    def tick(tenant: Tenant) -> poll.Polled | None:
+    def tick(tenant: LiveTenant) -> Turn | None:
         start = time.monotonic()
         begun[tenant.name].append(start)
         polled = real(tenant)
-        if polled is not None:
+        if polled is not None and polled.fetched is not None:
             done.append((start, time.monotonic() - start, polled.fetched.took_ms, polled.good))
         return polled
 
-    app.tick = tick  # type: ignore[method-assign]
+    app.poller.tick = tick  # type: ignore[method-assign]
     return begun, done
 
 

@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": {"errors", "rules", "rulefiles"},
     "web": {"errors", "slack"},
     "simulator": {"errors", "clock", "rules", "rulefiles"},
-    "poll": {"errors", "rules", "evaluation", "alerts", "feed", "sources", "store"},
+    "poll": {"rules", "evaluation", "alerts", "feed", "store"},
     "service": {
         *("errors", "clock", "logs", "rules", "rulefiles", "evaluation", "alerts", "feed", "backtest", "commands"),
         *("sources", "store", "notify", "slack", "config", "web", "poll"),

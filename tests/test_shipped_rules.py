@@ -322,10 +322,10 @@ def test_the_demo_is_telling_and_calm(scenario: str, seed: int, minutes: int, mo
         source = EightByEight(
             "demo", centre.base_url, centre.token_url, options.api_key, options.api_secret, max_requests_per_minute=6000
         )
+        tenant = poll.Tenant("demo", RULES, "#a", "#a")
         for _ in range(minutes * 2):
-            polled = poll.run(
-                "demo", source, store, RULES, default_channel="#a", refresh=timedelta(minutes=1), now=clock()
-            )
+            now = clock()
+            polled = poll.run(tenant, store, now, source.fetch(tenant.wanted, now, RULES.only()))
             assert polled.good, polled.problems
             cards += sum(notice.kind is NoticeKind.CARD for notice in polled.notices)
             clock.forward(seconds=30)

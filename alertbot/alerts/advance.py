@@ -7,8 +7,9 @@ from dataclasses import replace
 from datetime import datetime
 
 from alertbot.alerts.alert import Alert, Change, Fingerprint, State
+from alertbot.alerts.followups import followups
 from alertbot.alerts.mute import mute
-from alertbot.alerts.transition import Event, Observation, Sight, close, end, step
+from alertbot.alerts.transition import Event, Observation, Sight, end, step
 from alertbot.evaluation.evaluate import Truth, Verdicts, covers
 from alertbot.evaluation.explain import measure
 from alertbot.rules.catalogue import Scope
@@ -34,6 +35,7 @@ def advance(
     """
     by_id = {rule.id: rule for rule in rules.rules}
     hours = {rule.id: watches(rule.during, rule.outside, now) for rule in rules.rules}
+    due = {change.after.key: change for change in followups(alerts, by_id, hours, now)}
     judged = {each.rule.id: each for each in verdicts if each.snapshot.scope not in failed_scopes}
     changes: list[Change] = []
     taken: set[Fingerprint] = set()
@@ -46,8 +48,8 @@ def advance(
         if rule is None or rule.scope is not key.scope:
             changes.append(end(alert, alert, Event.REMOVED, now, f"the rule {key.rule} is gone"))
             continue
-        if hours[rule.id] is Phase.CLOSED:  # known without any sample
-            changes.append(close(alert, rule, now))
+        if key in due:
+            changes.append(due[key])
             continue
         verdict = judged.get(rule.id)
         row = verdict.snapshot.rows.get((key.parent_id, key.entity_id)) if verdict is not None else None

@@ -148,7 +148,7 @@ def step(alert: Alert | None, seen: Observation, rule: Rule, now: datetime) -> C
         why = wording.not_reported(missed, MISSED_LIMIT) if missed else "reported again"
         return Change(alert, replace(alert, missed=missed), None, why)
 
-    levels, clear = settle(seen.levels, seen.clear, rule.no_data)
+    levels, clear = apply_no_data(seen.levels, seen.clear, rule.no_data)
     since: dict[Level, datetime] = {}
     satisfied: list[Level] = []
     for each in rule.levels:
@@ -170,7 +170,7 @@ def step(alert: Alert | None, seen: Observation, rule: Rule, now: datetime) -> C
         else:
             taken = _Move(Event.LAPSES, alert.level)
     else:
-        taken = _judge_open(alert, rule, levels, clear, satisfied, now)
+        taken = _choose_for_open(alert, rule, levels, clear, satisfied, now)
 
     start = _fresh(seen, rule, taken.level, now) if alert is None else alert
     after, fresh = _follow(start, taken, seen, rule, since, missed, now)
@@ -183,7 +183,7 @@ def step(alert: Alert | None, seen: Observation, rule: Rule, now: datetime) -> C
     return Change(alert, after, REASONS.get(taken.event), why)
 
 
-def settle(
+def apply_no_data(
     levels: Mapping[Level, Truth], clear: Mapping[Level, Truth], no_data: NoData
 ) -> tuple[Mapping[Level, Truth], Mapping[Level, Truth]]:
     """What unknown counts as, by the rule's `no_data`: each level's condition and `clear`."""
@@ -200,7 +200,7 @@ def settle(
     return {**levels, lowest: Truth.TRUE}, burning
 
 
-def _judge_open(
+def _choose_for_open(
     alert: Alert,
     rule: Rule,
     levels: Mapping[Level, Truth],

@@ -19,7 +19,7 @@ from alertbot.evaluation.batch import Block, Snapshots
 from alertbot.evaluation.evaluate import Selector, Verdicts, evaluate_all
 from alertbot.evaluation.past import Past
 from alertbot.evaluation.snapshot import Snapshot
-from alertbot.feed.observe import judge
+from alertbot.feed.observe import doubt_empty
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.rule import RuleSet
 
@@ -106,7 +106,7 @@ class Replay:
         judged = {}
         for scope, snapshot in snapshots.items():
             empty = self._empty_polls.get(scope, 0)
-            found = judged[scope] = judge(snapshot, self._entities.get(scope, 0), empty)
+            found = judged[scope] = doubt_empty(snapshot, self._entities.get(scope, 0), empty)
             self._empty_polls[scope] = 0 if len(found) else empty + 1
             if found.complete:
                 self._entities[scope] = len(found)

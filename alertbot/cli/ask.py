@@ -17,10 +17,11 @@ from alertbot.commands.command import Asker, parse
 from alertbot.commands.find import find_rules
 from alertbot.config.load import config_path, load
 from alertbot.config.settings import Settings
-from alertbot.evaluation.past import Past, remember
+from alertbot.evaluation.past import Past
 from alertbot.rules.rule import RuleSet
 from alertbot.service.factories import open_store, parser, rule_paths
-from alertbot.service.reload import rules_that_run
+from alertbot.service.live_rules import rules_that_run
+from alertbot.service.tenant import recall
 from alertbot.service.views import change, make_view
 from alertbot.store.roles import Store
 
@@ -59,13 +60,5 @@ def ask(
 
 
 def pasts_of(settings: Settings, store: Store, rules: RuleSet, now: datetime) -> dict[str, Past | None]:
-    """What these rules look back at, as it was recorded, by tenant."""
-    windows = rules.windows()
-    if not windows:
-        return {}
-    found: dict[str, Past | None] = {}
-    for tenant in settings.tenants:
-        past = Past(tenant.poll_every, windows)
-        polls = store.polls(tenant.name, now - past.longest, now, past.keys)
-        found[tenant.name] = remember(past, (poll.snapshots for poll in polls))
-    return found
+    """What the windows of these rules look at, as it was recorded, by tenant. Raises StoreError."""
+    return {tenant.name: recall(store, tenant.name, rules, tenant.poll_every, now) for tenant in settings.tenants}

@@ -21,7 +21,7 @@ from alertbot.rulefiles.parse_rules import ParsedRules, read_files
 from alertbot.rulefiles.parse_tests import parse_cases
 from alertbot.rulefiles.review import review
 from alertbot.service.factories import template_folders
-from alertbot.service.reload import check_templates
+from alertbot.service.live_rules import check_templates
 
 
 @cli.command()

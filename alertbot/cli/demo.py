@@ -63,7 +63,7 @@ def demo(
                 app.start()
                 app.wait(until=lambda waited: waited >= lasts)
                 app.rest()
-                app.deliver_all(patience=5)
+                app.courier.deliver_all(max_wait=5)
                 totals, firing = app.store.totals(), firing_now(app, "demo")
             finally:
                 app.stop()

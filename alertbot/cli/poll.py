@@ -11,8 +11,11 @@ from alertbot.alerts.alert import State
 from alertbot.cli.shell import PROBLEM, AsJson, Config, cli, leave
 from alertbot.cli.show import STYLES, print_json, say
 from alertbot.config.load import config_path, load
-from alertbot.poll import Polled
+from alertbot.poll import Turn
 from alertbot.service.app import App, build
+
+MAX_WAIT_S = 30.0
+"""Seconds that `poll` waits in all for what has to wait: 429, and one message a second and channel."""
 
 
 @cli.command()
@@ -28,9 +31,11 @@ def poll(
     try:
         if not dry_run:
             app.take_lease()
-        outcomes = app.poll_once(dry_run=dry_run)
+        outcomes = app.poller.once(app.tenants, dry_run=dry_run)
+        if not dry_run:
+            app.courier.deliver_all(MAX_WAIT_S)
         totals = app.store.totals()
-        told, held_back = (None, None) if dry_run else (app.told, totals.waiting)
+        told, held_back = (None, None) if dry_run else (app.courier.notified, totals.waiting)
         pending = {name: _pending(app, name) for name in outcomes}
         firing = {} if dry_run else {name: firing_now(app, name) for name in outcomes}
     finally:
@@ -43,9 +48,9 @@ def poll(
             if not dry_run:
                 say(f"  {firing[name]} firing, {pending[name]} pending")
         if not dry_run:
-            because = f": {totals.waiting_for or app.delivery_problem or 'not due yet'}" if held_back else ""
+            because = f": {totals.waiting_for or app.courier.problem or 'not due yet'}" if held_back else ""
             say(f"told {told}, held back {held_back}{because}")
-    good = all(isinstance(each, Polled) and each.good for each in outcomes.values())
+    good = all(isinstance(each, Turn) and each.good for each in outcomes.values())
     if not good or held_back:
         raise typer.Exit(PROBLEM)
     leave(clean)
@@ -59,9 +64,11 @@ def _pending(app: App, tenant: str) -> int:
     return sum(alert.state is State.PENDING and not alert.shadow for alert in app.store.alerts(tenant))
 
 
-def _poll_json(polled: Polled | str, firing: int | None, told: int | None, held_back: int | None) -> dict[str, Any]:
+def _poll_json(polled: Turn | str, firing: int | None, told: int | None, held_back: int | None) -> dict[str, Any]:
     if isinstance(polled, str):
         return {"problems": [polled]}
+    fetched = polled.fetched
+    assert fetched is not None  # `poll` asks 8x8, or says why not
     would_fire = sum(change.after.open and not change.after.shadow for change in polled.changes)
     return {
         "entities": {scope: len(snapshot) for scope, snapshot in polled.snapshots.items()},
@@ -76,9 +83,9 @@ def _poll_json(polled: Polled | str, firing: int | None, told: int | None, held_
                 "tries": each.tries,
                 "scopes": each.scopes,
             }
-            for each in polled.fetched.requests
+            for each in fetched.requests
         ],
-        "took_ms": round(polled.fetched.took_ms, 1),
+        "took_ms": round(fetched.took_ms, 1),
         "firing": would_fire if firing is None else firing,
         "changes": [
             {
@@ -96,22 +103,24 @@ def _poll_json(polled: Polled | str, firing: int | None, told: int | None, held_
         ],
         "told": told,
         "held_back": held_back,
-        "problems": [*polled.problems, *polled.fetched.problems],
-        "notes": polled.fetched.notes,
+        "problems": [*polled.problems, *fetched.problems],
+        "notes": fetched.notes,
     }
 
 
-def _show_polled(name: str, polled: Polled | str) -> None:
+def _show_polled(name: str, polled: Turn | str) -> None:
     if isinstance(polled, str):
         say(f"{name}: {polled}")
         return
+    fetched = polled.fetched
+    assert fetched is not None  # `poll` asks 8x8, or says why not
     seen = ", ".join(f"{len(each)} {scope.removesuffix('s')}s" for scope, each in polled.snapshots.items()) or "nothing"
-    requests = polled.fetched.requests
+    requests = fetched.requests
     asked = f"{len(requests)} request{'' if len(requests) == 1 else 's'}"
-    say(f"{name}: saw {seen} in {asked}, {polled.fetched.took_ms:.0f} ms")
-    for note in polled.fetched.notes:
+    say(f"{name}: saw {seen} in {asked}, {fetched.took_ms:.0f} ms")
+    for note in fetched.notes:
         say(f"  note: {note}")
-    for problem in (*polled.problems, *polled.fetched.problems):
+    for problem in (*polled.problems, *fetched.problems):
         say(f"  problem: {problem}", style="yellow")
     for each in polled.changes:
         if each.moved:

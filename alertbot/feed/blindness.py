@@ -20,7 +20,7 @@ def explained(alerts: Sequence[Alert], changes: Sequence[Change], health: Health
     return not health.good or any(alert.open and alert.key.rule in EXPLAINING for alert in after.values())
 
 
-def blindfold(rules: RuleSet, snapshots: Mapping[Scope, Snapshot]) -> tuple[RuleSet, Mapping[Scope, Snapshot]]:
+def without_missing(rules: RuleSet, snapshots: Mapping[Scope, Snapshot]) -> tuple[RuleSet, Mapping[Scope, Snapshot]]:
     """The same rules and snapshots, with nothing left that can say "missing".
 
     What is unknown stays as it was, whatever `no_data` says, and an entity that is not there is not gone. What fired

@@ -9,10 +9,13 @@ did not come is no evidence of anything.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
+
+from alertbot.rules.catalogue import Scope
 
 
 class Activity(StrEnum):
@@ -81,7 +84,7 @@ class Limits:
 # From one poll to the next
 
 
-def set_right(health: Health, now: datetime) -> Health:
+def not_in_the_future(health: Health, now: datetime) -> Health:
     """The same health, with nothing of it later than now: after the clock was set back, spans count from now on."""
     names = ("served_since", "served_at", "blind_since", "bad_since", "good_at", "moved_at")
     times: dict[str, Any] = {name: getattr(health, name) for name in names}
@@ -101,3 +104,18 @@ def silence(health: Health, now: datetime) -> timedelta:
 
 
 SKEW = timedelta(seconds=30)
+
+
+@dataclass(frozen=True)
+class Feed:
+    """How a tenant's polls go. `entities` and `empty_polls` are by scope, from complete snapshots."""
+
+    tenant: str
+    tried_at: datetime | None = None
+    good_at: datetime | None = None  # the last poll that brought everything
+    error: str = ""  # why the last poll was not good; "" when it was
+    took_ms: float = 0.0
+    requests: int = 0
+    entities: Mapping[Scope, int] = field(default_factory=dict)
+    empty_polls: Mapping[Scope, int] = field(default_factory=dict)
+    health: Health = field(default_factory=Health)

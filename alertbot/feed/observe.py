@@ -11,14 +11,14 @@ import numpy as np
 
 from alertbot.alerts.alert import Alert, Change, Reason, State
 from alertbot.evaluation.snapshot import Fetched, Snapshot
-from alertbot.feed.health import Activity, Health, Limits, Meanwhile, set_right
-from alertbot.feed.pace import LONGEST_TOLD, next_try
+from alertbot.feed.health import Activity, Health, Limits, Meanwhile, not_in_the_future
+from alertbot.feed.pace import MAX_RETRY_AFTER, next_try
 from alertbot.feed.rules import EXPLAINING, REFUSED, STALE, is_feed
 from alertbot.rules import hours
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.rule import RuleSet
 
-MOST_NAMES = 5
+MAX_NAMES = 5
 
 
 def observe(
@@ -30,11 +30,11 @@ def observe(
     *,
     opened: bool | None = None,
 ) -> Health:
-    """The health after a poll. `snapshots` are `fetched.snapshots`, with what `judge` thinks of empty ones.
+    """The health after a poll. `snapshots` are `fetched.snapshots`, with what `doubt_empty` thinks of empty ones.
 
     `opened`: whether these are opening hours, see `opening`.
     """
-    health = set_right(health, now)
+    health = not_in_the_future(health, now)
     refused = fetched.refused
     served = bool(snapshots) or not (fetched.failures or refused)
     good = served and not (fetched.failures or refused) and all(each.complete for each in snapshots.values())
@@ -71,14 +71,14 @@ def observe(
         )
     return replace(
         after,
-        wait_until=now + min(timedelta(seconds=fetched.retry_after), LONGEST_TOLD) if fetched.retry_after else None,
+        wait_until=now + min(timedelta(seconds=fetched.retry_after), MAX_RETRY_AFTER) if fetched.retry_after else None,
         next_try_at=next_try(after, limits.poll_every, now),
     )
 
 
 def missed(health: Health, now: datetime) -> Health:
     """The health after a poll that came to nothing in alertbot itself. 8x8 is no less willing: no pause follows."""
-    health = set_right(health, now)
+    health = not_in_the_future(health, now)
     return replace(
         health,
         good=0,
@@ -143,7 +143,7 @@ def opening(rules: RuleSet, now: datetime) -> bool | None:
     return any(hours.state(each, now) is hours.Phase.OPEN for each in calendars) if calendars else None
 
 
-def gathered(health: Health, changes: Sequence[Change]) -> Health:
+def with_meanwhile(health: Health, changes: Sequence[Change]) -> Health:
     """The health with what these changes add to "meanwhile"."""
     if health.bad_since is None and health.blind_since is None:
         return health
@@ -166,14 +166,14 @@ def gathered(health: Health, changes: Sequence[Change]) -> Health:
                 ended += 1
             case _:
                 continue
-        if len(names) < MOST_NAMES:
+        if len(names) < MAX_NAMES:
             names.append(f"{change.after.about.title} of {change.after.entity_name} {word}")
     old = health.meanwhile
     return replace(health, meanwhile=Meanwhile(old.began + began, old.rose + rose, old.ended + ended, tuple(names)))
 
 
-def settled(health: Health, alerts: Sequence[Alert], feed_changes: Sequence[Change]) -> Health:
-    """The health to be stored: what `gathered` returned, without the trouble once its alerts are over."""
+def without_ended_trouble(health: Health, alerts: Sequence[Alert], feed_changes: Sequence[Change]) -> Health:
+    """The health to be stored: what `with_meanwhile` returned, without the trouble once its alerts are over."""
     there = {alert.key.rule for alert in alerts if is_feed(alert)}
     for change in feed_changes:
         (there.discard if change.after.state is State.INACTIVE else there.add)(change.after.key.rule)
@@ -187,7 +187,7 @@ def settled(health: Health, alerts: Sequence[Alert], feed_changes: Sequence[Chan
 EMPTY_LIMIT = 3  # empty answers in a row that are taken for partial ones
 
 
-def judge(snapshot: Snapshot, known_entities: int, empty_polls: int) -> Snapshot:
+def doubt_empty(snapshot: Snapshot, known_entities: int, empty_polls: int) -> Snapshot:
     """An empty answer where there were entities counts as partial for the first three polls.
 
     `known_entities`: how many the last complete, not so excused, snapshot of this scope had. `empty_polls`: how many

@@ -8,11 +8,11 @@ from alertbot.feed.health import SKEW, Health
 
 TRIES = 3  # failed polls in a row at the usual pace, before it slows down
 
-SLOWEST = timedelta(minutes=5)  # never less often than this, whatever happens
+MAX_PAUSE = timedelta(minutes=5)  # never less often than this, whatever happens
 
 REFUSED_PAUSE = timedelta(minutes=1)  # refused credentials do not mend themselves in seconds
 
-LONGEST_TOLD = timedelta(hours=1)  # a Retry-After beyond this is taken for a mistake: never not at all
+MAX_RETRY_AFTER = timedelta(hours=1)  # a Retry-After beyond this is taken for a mistake: never not at all
 
 
 def next_try(health: Health, poll_every: timedelta, now: datetime) -> datetime | None:
@@ -29,7 +29,7 @@ def next_try(health: Health, poll_every: timedelta, now: datetime) -> datetime |
         pause = _doubled(poll_every, health.silent - TRIES)
     else:
         return None
-    return now + min(pause, max(SLOWEST, poll_every)) - poll_every / 10
+    return now + min(pause, max(MAX_PAUSE, poll_every)) - poll_every / 10
 
 
 def _doubled(pause: timedelta, times: int) -> timedelta:
@@ -52,4 +52,4 @@ def asked_to_wait(health: Health, now: datetime) -> datetime | None:
 
 def _ahead(until: datetime | None, now: datetime) -> bool:
     """Whether a pause lasts. One longer than any that we make was written before the clock was set back: it is over."""
-    return until is not None and now < until <= now + LONGEST_TOLD + SKEW
+    return until is not None and now < until <= now + MAX_RETRY_AFTER + SKEW

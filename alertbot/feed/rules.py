@@ -31,7 +31,7 @@ SLOW_POLLS = 4
 
 GOOD_AGAIN = 3  # polls in a row that end a trouble: one that got through is no recovery
 
-SETTLE = timedelta(minutes=1)
+KEEP_FIRING_FOR = timedelta(minutes=1)
 
 
 SKEW_FINE = timedelta(seconds=20)
@@ -160,7 +160,7 @@ def feed_rules(limits: Limits, channel: str) -> RuleSet:
                 f"no figure moved for {frozen}, with callers or in opening hours",
                 _time("feed.standstill", Op.EQ, timedelta(0)),
                 "a figure moved",
-                keep=SETTLE,
+                keep=KEEP_FIRING_FOR,
             ),
             rule(
                 SLOW,
@@ -170,7 +170,7 @@ def feed_rules(limits: Limits, channel: str) -> RuleSet:
                 f"{SLOW_POLLS} polls in a row took longer than {write_duration(limits.slow_after)}",
                 _count("feed.slow", Op.EQ, 0),
                 "a poll took less",
-                keep=SETTLE,
+                keep=KEEP_FIRING_FOR,
             ),
             rule(
                 CLOCK,
@@ -181,7 +181,7 @@ def feed_rules(limits: Limits, channel: str) -> RuleSet:
                 _time("feed.skew", Op.LT, SKEW_FINE),
                 f"less than {write_duration(SKEW_FINE)} apart",
                 hold=limits.patience,
-                keep=SETTLE,
+                keep=KEEP_FIRING_FOR,
             ),
         )
     )

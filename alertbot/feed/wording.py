@@ -35,7 +35,7 @@ _ADVICE: Mapping[str, str] = {
 }
 
 
-def tell(
+def in_words(
     changes: Sequence[Change], health: Health, error: str, took_ms: float, limits: Limits, now: datetime
 ) -> list[Change]:
     """The feed's changes in words for an administrator: what, since when, what came of it. `error`: of the last poll.

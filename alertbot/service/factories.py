@@ -11,6 +11,8 @@ from alertbot.config.settings import Settings, TenantSettings
 from alertbot.feed.health import Limits
 from alertbot.rulefiles.on_disk import template_folder
 from alertbot.rulefiles.parse_rules import ParsedRules, read_files
+from alertbot.service.live_rules import LiveRules
+from alertbot.service.tenant import LiveTenant
 from alertbot.slack.notifier import SlackNotifier
 from alertbot.sources.eight_by_eight import REGIONS, TOKEN_URL, EightByEight
 from alertbot.store.sqlite.store import SqliteStore
@@ -60,6 +62,25 @@ def limits_of(settings: Settings, tenant: TenantSettings, *, speed: float = 1.0)
         frozen_after=settings.frozen_after,
         slow_after=timedelta(seconds=max(0.5, min(0.75 * period_s, 0.9 * _deadline_s(tenant, speed)))),
     )
+
+
+def make_tenants(settings: Settings, live: LiveRules, *, speed: float = 1.0) -> list[LiveTenant]:
+    """The tenants that are polled, with the rules that run for each."""
+    return [
+        LiveTenant(
+            name=tenant.name,
+            source=make_source(tenant, speed=speed),
+            rules=live.rules(tenant.name),
+            poll_every=tenant.poll_every,
+            default_channel=tenant.default_channel or settings.slack.default_channel,
+            ops_channel=tenant.ops_channel or settings.slack.ops,
+            limits=limits_of(settings, tenant, speed=speed),
+            refresh=settings.slack.refresh,
+            record_all=settings.record.keys == "all",
+            keep=settings.record.keep,
+        )
+        for tenant in settings.tenants
+    ]
 
 
 def rule_paths(settings: Settings) -> Mapping[str, Path]:

@@ -10,9 +10,9 @@ from alertbot.alerts.alert import AckResult, Alert
 from alertbot.commands.command import SHADOW_DAYS, Acknowledge, Asker, RulesView, TenantView, View, Wish
 from alertbot.config.settings import Settings
 from alertbot.evaluation.past import Past
+from alertbot.feed.health import Feed
 from alertbot.rules.hours import Calendar
 from alertbot.rules.rule import RuleSet
-from alertbot.store.records import Feed
 from alertbot.store.roles import Store
 
 

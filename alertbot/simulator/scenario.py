@@ -28,7 +28,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from alertbot import errors
-from alertbot.rulefiles.faults import Fault as Fault
+from alertbot.rulefiles.faults import Fault
 from alertbot.simulator.actions import Action, Demand, WalkOut
 from alertbot.simulator.faults import BODIES, ERROR_BODIES, ApiFault, Kind
 from alertbot.simulator.model import Centre

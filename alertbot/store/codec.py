@@ -19,10 +19,10 @@ from alertbot.alerts.notice import Notice, NoticeKind
 from alertbot.errors import StoreError
 from alertbot.evaluation.measure import Measure
 from alertbot.evaluation.snapshot import Column, Presence, Snapshot
-from alertbot.feed.health import Health
+from alertbot.feed.health import Feed, Health
 from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.rule import Level
-from alertbot.store.records import Feed, LedgerEntry, NoticeState, RunningRules
+from alertbot.store.records import LedgerEntry, NoticeState, RunningRules
 
 _R = TypeVar("_R")
 

@@ -11,23 +11,8 @@ from alertbot.alerts.alert import Change
 from alertbot.alerts.cards import Posted
 from alertbot.alerts.notice import Notice
 from alertbot.evaluation.snapshot import Snapshot
-from alertbot.feed.health import Health
+from alertbot.feed.health import Feed
 from alertbot.rules.catalogue import Scope
-
-
-@dataclass(frozen=True)
-class Feed:
-    """How a tenant's polls go. `entities` and `empty_polls` are by scope, from complete snapshots."""
-
-    tenant: str
-    tried_at: datetime | None = None
-    good_at: datetime | None = None  # the last poll that brought everything
-    error: str = ""  # why the last poll was not good; "" when it was
-    took_ms: float = 0.0
-    requests: int = 0
-    entities: Mapping[Scope, int] = field(default_factory=dict)
-    empty_polls: Mapping[Scope, int] = field(default_factory=dict)
-    health: Health = field(default_factory=Health)
 
 
 @dataclass(frozen=True)

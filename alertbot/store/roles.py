@@ -11,8 +11,9 @@ from alertbot.alerts.cards import Posted
 from alertbot.alerts.delivery import Due, Tried
 from alertbot.alerts.notice import Notice
 from alertbot.evaluation.snapshot import Snapshot
+from alertbot.feed.health import Feed
 from alertbot.rules.catalogue import Scope
-from alertbot.store.records import Feed, LedgerEntry, PollRecord, RecordedPoll, RunningRules, Totals
+from alertbot.store.records import LedgerEntry, PollRecord, RecordedPoll, RunningRules, Totals
 
 
 class Store(Protocol):

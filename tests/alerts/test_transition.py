@@ -13,7 +13,7 @@ from alertbot.alerts.transition import REASONS, TRANSITIONS, Event, Observation,
 from alertbot.errors import ImpossibleMove
 from alertbot.evaluation.evaluate import Truth
 from alertbot.evaluation.measure import Measure
-from alertbot.feed.observe import judge
+from alertbot.feed.observe import doubt_empty
 from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.hours import Calendar, Hours, Phase, Span
 from alertbot.rules.match import Match
@@ -570,7 +570,7 @@ def test_an_edited_rule_keeps_and_rejudges_its_alert(edited: object, value: floa
 def test_an_empty_answer(rows: int, known: int, empty_polls: int, *, complete: bool) -> None:
     """An empty answer where there were entities counts as partial for the first three polls, and says so."""
     seen = snapshot({WAIT: [1] * rows})
-    judged = judge(seen, known, empty_polls)
+    judged = doubt_empty(seen, known, empty_polls)
     assert judged.complete is complete
     assert judged.problems == (() if complete else ("nothing was reported where there were 5",))
 

@@ -19,9 +19,10 @@ from alertbot.cli import main
 from alertbot.cli.show import show_faults
 from alertbot.clock import wall_clock
 from alertbot.errors import FaultsFound
+from alertbot.feed.health import Feed
 from alertbot.rulefiles.parse_rules import parse_files
 from alertbot.rules.catalogue import Scope
-from alertbot.store.records import Feed, PollRecord
+from alertbot.store.records import PollRecord
 from alertbot.store.sqlite.store import SqliteStore
 from benchmarks import replay as benchmark
 from tests.golden import DATA, check_golden

@@ -11,8 +11,8 @@ from alertbot.cli.poll import _show_polled
 from alertbot.cli.show import show_reply
 from alertbot.commands.command import Line, Reply, Table
 from alertbot.evaluation.snapshot import Fetched
-from alertbot.feed.health import Health
-from alertbot.poll import Polled
+from alertbot.feed.health import Feed
+from alertbot.poll import Memory, Turn
 from tests.notify.cases import FIRING, NOW
 
 EVIL = "\x1b]0;owned\x07\x1b[2Jred\x9b1m\nINJECTED\r\u2028x\u202eback\u2066in :fire: [bold]b[/bold]"
@@ -31,7 +31,8 @@ def test_names_in_a_poll_do_not_drive_the_terminal(capsys: pytest.CaptureFixture
     """What `poll` says of an alert, a note and a problem, a line each."""
     alert = replace(FIRING, entity_name=EVIL)
     fetched = Fetched(NOW, problems=(EVIL,), notes=(EVIL,))
-    polled = Polled("acme", NOW, fetched, {}, (Change(None, alert, Reason.FIRED, EVIL),), (), Health())
+    change = Change(None, alert, Reason.FIRED, EVIL)
+    polled = Turn("acme", NOW, fetched, {}, (change,), (), Feed("acme"), Memory())
     _show_polled("acme", polled)
     said = capsys.readouterr().out
     assert len(said.splitlines()) == 4

@@ -15,12 +15,12 @@ from alertbot.alerts.alert import Alert, Change, Reason, State
 from alertbot.evaluation.evaluate import evaluate_all
 from alertbot.evaluation.snapshot import Fetched, Snapshot
 from alertbot.feed import health as feed
-from alertbot.feed.blindness import blindfold, explained
+from alertbot.feed.blindness import explained, without_missing
 from alertbot.feed.health import Activity, Health, Limits
-from alertbot.feed.observe import activity, digest, gathered, observe, opening, settled
+from alertbot.feed.observe import activity, digest, observe, opening, with_meanwhile, without_ended_trouble
 from alertbot.feed.pace import due
 from alertbot.feed.rules import feed_rules, snapshot_of
-from alertbot.feed.wording import tell
+from alertbot.feed.wording import in_words
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.hours import Calendar, Hours, Span
 from alertbot.rules.rule import NoData, RuleSet
@@ -82,9 +82,9 @@ class Life:
         rules = feed_rules(self.limits, OPS)
         row = snapshot_of(TENANT, self.health, self.limits, self.now, paused=paused)
         found = advance(self.alerts, evaluate_all(rules, {Scope.FEED: row}), rules, self.now, tenant=TENANT)
-        self.health = gathered(self.health, others)
-        changes = tell(found, self.health, error, took_ms, self.limits, self.now)
-        self.health = settled(self.health, self.alerts, found)
+        self.health = with_meanwhile(self.health, others)
+        changes = in_words(found, self.health, error, took_ms, self.limits, self.now)
+        self.health = without_ended_trouble(self.health, self.alerts, found)
         self.alerts = keep(self.alerts, changes)
         self.changes += changes
         at = (self.now - NOW).total_seconds()
@@ -403,7 +403,7 @@ def test_what_moves(after: Snapshot, moved: bool) -> None:
 def test_blind_rules_keep() -> None:
     """no_data: fire does not fire and no_data: clear does not end anything while the feed is ill; keep is as it was."""
     rules = RuleSet(tuple(rule(id=each.value, no_data=each) for each in NoData))
-    blind, _ = blindfold(rules, {})
+    blind, _ = without_missing(rules, {})
     assert [each.no_data for each in blind.rules] == [NoData.KEEP] * 3
     assert [each.id for each in blind.rules] == [each.id for each in rules.rules]
     assert blind.version == rules.version
@@ -413,7 +413,7 @@ def test_nobody_is_gone_meanwhile() -> None:
     """An entity that is not in a complete answer is not gone while the feed is ill, however often."""
     fires = [change.after for change in poll([], [rule()], [snapshot({WAIT: [90_000.0]})], NOW)]
     gone = snapshot({WAIT: [1.0]}, ids=("q9",))
-    _, seen = blindfold(RuleSet(), {Scope.QUEUE: gone})
+    _, seen = without_missing(RuleSet(), {Scope.QUEUE: gone})
     for number in range(1, 6):
         for change in poll(fires, [rule()], list(seen.values()), NOW + number * POLL):
             assert (change.reason, change.after.missed) == (None, 0)

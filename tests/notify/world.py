@@ -11,10 +11,11 @@ from typing import Any
 
 from alertbot.alerts.alert import Alert, Change, Reason, State
 from alertbot.alerts.notice import Notice, NoticeKind
+from alertbot.feed.health import Feed
 from alertbot.notify.deliver import DeliveryReport, deliver
 from alertbot.rules.rule import Level
 from alertbot.slack.notifier import SlackNotifier
-from alertbot.store.records import Feed, PollRecord
+from alertbot.store.records import PollRecord
 from alertbot.store.sqlite.store import SqliteStore
 from tests.notify.cases import FIRING, NOW, notice
 from tests.slack.slack_server import TOKEN, SlackServer, slack_server

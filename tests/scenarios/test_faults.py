@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
 from alertbot import poll
 from alertbot.alerts.alert import Alert, Reason
-from alertbot.poll import Polled
+from alertbot.poll import Turn
 from alertbot.rulefiles.parse_rules import parse_files
 from alertbot.simulator.faults import ApiFault
 from alertbot.simulator.server import Simulator, SimulatorOptions, serve
@@ -34,6 +34,9 @@ rules:
 )
 
 
+TENANT = poll.Tenant("acme", RULES, "#cc-alerts", "#cc-alerts")
+
+
 @dataclass
 class World:
     """One tenant of 3,100 agents, polled by hand."""
@@ -43,16 +46,9 @@ class World:
     store: SqliteStore
     source: EightByEight
 
-    def poll(self) -> Polled:
-        return poll.run(
-            "acme",
-            self.source,
-            self.store,
-            RULES,
-            default_channel="#cc-alerts",
-            refresh=timedelta(seconds=60),
-            now=self.clock(),
-        )
+    def poll(self) -> Turn:
+        now = self.clock()
+        return poll.run(TENANT, self.store, now, self.source.fetch(TENANT.wanted, now, RULES.only()))
 
     def open(self) -> list[Alert]:
         return [alert for alert in self.store.alerts("acme") if alert.open]

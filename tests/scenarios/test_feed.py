@@ -21,7 +21,8 @@ from alertbot.errors import StoreError
 from alertbot.evaluation.snapshot import Fetched
 from alertbot.notify.console import ConsoleNotifier
 from alertbot.rules.catalogue import Scope
-from alertbot.service.app import App, Tenant, build
+from alertbot.service.app import App, build
+from alertbot.service.tenant import LiveTenant
 from alertbot.simulator.faults import TOKEN_PATH, ApiFault
 from alertbot.simulator.server import Simulator, SimulatorOptions, serve
 from alertbot.sources.eight_by_eight import EightByEight
@@ -60,7 +61,7 @@ class World:
     next_turn: datetime
 
     @property
-    def tenant(self) -> Tenant:
+    def tenant(self) -> LiveTenant:
         return self.app.tenants[0]
 
     def turns(self, number: int = 1) -> None:
@@ -68,8 +69,8 @@ class World:
         for _ in range(number):
             self.clock.now = self.next_turn
             self.next_turn += timedelta(seconds=15)
-            self.app.tick(self.tenant)
-            while self.app.deliver_due().delivered:
+            self.app.poller.tick(self.tenant)
+            while self.app.courier.deliver_due().delivered:
                 self.clock.forward(seconds=1)  # a channel takes one message a second
             self.clock.now = self.next_turn - timedelta(seconds=15)
 
@@ -307,7 +308,7 @@ def test_8x8_asks_to_be_left_in_peace(world: World) -> None:
     world.restart()
     world.turns(3)
     assert len(world.sim.requests) == asked
-    assert "stay away" in str(world.app.poll_once(patience=0)["acme"])
+    assert "asked for a pause until" in str(world.app.poller.once(world.app.tenants)["acme"])
     world.turns(1)
     assert world.clock() - at == timedelta(seconds=105)
     assert len(world.sim.requests) > asked

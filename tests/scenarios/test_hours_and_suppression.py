@@ -56,21 +56,15 @@ class Bot:
         self.path = path
         self.centre = Centre()
 
-    def poll(self, at: str, *, waiting: float, enabled: float) -> list[str]:
-        """What is told of this poll: rule, by card or line, and reason."""
+    def poll(self, at: str, *, waiting: float = 0, enabled: float = 0, asked: bool = True) -> list[str]:
+        """What is notified on this turn: rule, by card or line, and reason. `asked`: whether 8x8 is."""
         now = datetime.fromisoformat(f"2026-03-02T{at}+02:00").astimezone(UTC)
         self.centre.waiting, self.centre.enabled = waiting, enabled
         store = SqliteStore(self.path)
         try:
-            poll.run(
-                "acme",
-                self.centre,
-                store,
-                RULES,
-                default_channel="#cc",
-                refresh=timedelta(minutes=1),
-                now=now,
-            )
+            tenant = poll.Tenant("acme", RULES, "#cc", "#cc")
+            fetched = self.centre.fetch(tenant.wanted, now, RULES.only()) if asked else None
+            poll.run(tenant, store, now, fetched)
             told = []
             for second in range(1, 10):  # a channel takes one message a second
                 for due in store.due(now + timedelta(seconds=second)):
@@ -107,3 +101,14 @@ def test_a_day(tmp_path: Path) -> None:
     assert bot.poll("18:00:15", waiting=0, enabled=0) == []
     assert bot.alerts == {}
     assert bot.fired == {"watched": {"Sales": 1}}
+
+
+def test_a_calendar_closes_on_a_turn_without_a_fetch(tmp_path: Path) -> None:
+    """8x8 asked for a pause of an hour: what is outside its hours meanwhile ends at once, and the rest stays as it is."""
+    bot = Bot(tmp_path / "alertbot.db")
+    assert bot.poll("17:59:00", waiting=9, enabled=3) == ["long-wait card fired"]
+    assert bot.poll("17:59:45", asked=False) == []
+    assert bot.poll("18:00:00", asked=False) == ["long-wait line outside_hours"]
+    assert bot.ended == {"long-wait": Reason.OUTSIDE_HOURS}
+    assert set(bot.alerts) == {"watched"}
+    assert bot.poll("18:00:15", asked=False) == []

@@ -124,21 +124,12 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqliteStore]:
 def live(store: SqliteStore) -> list[tuple[Change, ...]]:
     """The changes of each poll, as the bot made them."""
     source = Recorded(POLLS)
-    past: Past | None = Past(EVERY, RULES.windows())
+    memory = poll.Memory(past=Past(EVERY, RULES.windows()))
+    tenant = poll.Tenant("acme", RULES, "#cc-alerts", "#cc-alerts", limits=FAR, memory=memory)
     found = []
     for each in POLLS:
-        polled = poll.run(
-            "acme",
-            source,
-            store,
-            RULES,
-            default_channel="#cc-alerts",
-            refresh=timedelta(seconds=60),
-            now=each.at,
-            past=past,
-            limits=FAR,
-        )
-        past = polled.past
+        polled = poll.run(tenant, store, each.at, source.fetch(tenant.wanted, each.at, RULES.only()))
+        tenant = replace(tenant, memory=polled.memory)
         found.append(tuple(change for change in polled.changes if not is_feed(change.after)))
     return found
 

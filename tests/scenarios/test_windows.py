@@ -82,7 +82,7 @@ def make(sim: Simulator, clock: HandClock, tmp_path: Path) -> Iterator[Make]:
 def turns(app: App, clock: HandClock, number: int) -> None:
     for _ in range(number):
         clock.forward(seconds=15)
-        assert app.tick(app.tenants[0]) is not None
+        assert app.poller.tick(app.tenants[0]) is not None
 
 
 def open_of(app: App, rule: str) -> int:
@@ -119,10 +119,10 @@ def test_windows_are_filled_for_rules_that_were_edited(make: Make, clock: HandCl
     app = make()
     turns(app, clock, 6)
     (tmp_path / "rules.yaml").write_text(RULES.replace("min(eligible.rt, 2m)", "max(eligible.rt, 3m)"))
-    app.look_at_rules(0.0, at_once=True)
-    app.look_at_rules(10.0, at_once=True)
+    app.reloader.look(0.0, at_once=True)
+    app.reloader.look(10.0, at_once=True)
     turns(app, clock, 1)
-    past = app.tenants[0].past
+    past = app.tenants[0].memory.past
     assert past is not None
     ((window,),) = past.windows.values()
     assert (window.function, len(past.matrix(window, app.store.latest("acme")[Scope.QUEUE]))) == ("max", 7)

@@ -27,9 +27,10 @@ from alertbot.notify.console import ConsoleNotifier
 from alertbot.rulefiles.on_disk import read_disk
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.rule import Level
-from alertbot.service.app import App, Tenant
+from alertbot.service.app import App
 from alertbot.service.factories import rule_paths
-from alertbot.service.reload import PATIENCE, QUIET, LiveRules
+from alertbot.service.live_rules import PATIENCE, QUIET, LiveRules
+from alertbot.service.tenant import LiveTenant
 from alertbot.service.watch import watch
 from alertbot.sources.recorded import Recorded
 from alertbot.store.sqlite.store import SqliteStore
@@ -70,6 +71,7 @@ class World:
     folder: Path
     app: App
     clock: HandClock
+    notifier: ConsoleNotifier
     moment: float = 0.0
 
     def write(self, name: str, text: str) -> None:
@@ -83,7 +85,7 @@ class World:
     def look(self, seconds: float = 0.5, *, at_once: bool = False) -> bool:
         self.moment += seconds
         self.clock.forward(seconds=seconds)
-        return self.app.look_at_rules(self.moment, at_once=at_once)
+        return self.app.reloader.look(self.moment, at_once=at_once)
 
     def settle(self) -> None:
         """The five seconds in which an edit has to be live."""
@@ -92,7 +94,7 @@ class World:
 
     def poll(self) -> None:
         self.clock.forward(seconds=15)
-        assert self.app.tick(self.app.tenants[0]) is not None
+        assert self.app.poller.tick(self.app.tenants[0]) is not None
 
     @property
     def ids(self) -> list[str]:
@@ -117,15 +119,15 @@ class World:
 
     def card_of(self, alert: Alert) -> str:
         """Deliver, and give back what the terminal shows of it."""
-        notifier = self.app.notifier
+        notifier = self.notifier
         assert isinstance(notifier, ConsoleNotifier)
         with notifier._console.capture() as shown:
-            self.app.deliver_all(patience=0)
+            self.app.courier.deliver_all(max_wait=0)
         assert str(alert.id) in shown.get()
         return shown.get()
 
 
-def make(folder: Path, clock: Callable[[], datetime]) -> App:
+def make(folder: Path, clock: Callable[[], datetime], notifier: ConsoleNotifier) -> App:
     settings = Settings.model_validate(
         {
             "tenants": [{"name": "acme", "region": "us"}],
@@ -134,9 +136,9 @@ def make(folder: Path, clock: Callable[[], datetime]) -> App:
         }
     )
     live = LiveRules(rule_paths(settings))
-    tenants = [Tenant("acme", polls(), live.rules("acme"), timedelta(seconds=15), "#cc-alerts", "#ops")]
+    tenants = [LiveTenant("acme", polls(), live.rules("acme"), timedelta(seconds=15), "#cc-alerts", "#ops")]
     store = SqliteStore(folder / "alertbot.db", busy_timeout=0.1)
-    return App(settings, tenants, store, ConsoleNotifier(Console(width=100)), live, clock)
+    return App(settings, tenants, store, notifier, live, clock)
 
 
 @pytest.fixture
@@ -145,7 +147,8 @@ def world(tmp_path: Path) -> Iterator[World]:
     (tmp_path / "rules" / "waits.yaml").write_text(LONG_WAIT)
     (tmp_path / "rules" / "many.yaml").write_text(MANY)
     clock = HandClock(T0)
-    made = World(tmp_path, make(tmp_path, clock), clock)
+    notifier = ConsoleNotifier(Console(width=100))
+    made = World(tmp_path, make(tmp_path, clock, notifier), clock, notifier)
     made.app.take_lease()
     yield made
     made.app.stop()
@@ -382,7 +385,7 @@ def test_cards_are_drawn_with_the_last_whole_template(world: World) -> None:
     world.poll()
     shown = world.card_of(world.open()["long-wait Sales"])
     assert "Mine" in shown
-    assert list(world.app.notifier.take_faults()) == []
+    assert list(world.notifier.take_faults()) == []
 
 
 # What runs, since when
@@ -391,7 +394,7 @@ def test_cards_are_drawn_with_the_last_whole_template(world: World) -> None:
 def test_a_version_keeps_its_since_over_a_restart(world: World) -> None:
     """The same files, seen from wherever: the same version, live since the first start."""
     world.clock.forward(seconds=3600)
-    world.app.live.begin(world.app.store, world.app._swap, world.clock())
+    world.app.live.begin(world.app.store, world.app.reloader._swap, world.clock())
     running = world.app.store.running("acme")
     assert running is not None
     assert (running.since, running.version) == (T0, world.version)
@@ -549,7 +552,7 @@ def test_a_running_bot_takes_an_edit(tmp_path: Path) -> None:
     """The thread of the bot, real time: live within the five seconds that were promised."""
     (tmp_path / "rules").mkdir()
     (tmp_path / "rules" / "many.yaml").write_text(MANY)
-    app = make(tmp_path, lambda: datetime.now(UTC))
+    app = make(tmp_path, lambda: datetime.now(UTC), ConsoleNotifier(Console(width=100)))
     try:
         app.take_lease()
         app.start()

@@ -13,10 +13,11 @@ import pytest
 from alertbot.alerts.alert import Change, Reason, State
 from alertbot.alerts.notice import Notice, NoticeKind
 from alertbot.errors import DeliveryFailure, NotifyError
+from alertbot.feed.health import Feed
 from alertbot.notify.deliver import deliver
 from alertbot.rules.rule import Level
 from alertbot.slack.notifier import SlackNotifier
-from alertbot.store.records import Feed, PollRecord
+from alertbot.store.records import PollRecord
 from alertbot.store.sqlite.store import SqliteStore
 from tests.foreign import Emulate, emulate
 from tests.notify.cases import ACKED, FIRING, NASTY, RESOLVED, card, line, notice

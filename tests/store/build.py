@@ -15,9 +15,10 @@ from alertbot.alerts.delivery import EditCard, PostCard, PostLine, PostOps
 from alertbot.alerts.notice import Notice, NoticeKind, notice_id
 from alertbot.evaluation.measure import Measure
 from alertbot.evaluation.snapshot import Column, Presence, Snapshot
+from alertbot.feed.health import Feed
 from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.rule import Level
-from alertbot.store.records import Feed, PollRecord
+from alertbot.store.records import PollRecord
 from alertbot.store.roles import Store
 
 T0 = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)

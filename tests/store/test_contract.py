@@ -13,9 +13,10 @@ from alertbot.alerts.delivery import PostCard
 from alertbot.alerts.notice import NoticeKind
 from alertbot.errors import LeaseHeld
 from alertbot.evaluation.measure import Measure
+from alertbot.feed.health import Feed
 from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.rule import Level
-from alertbot.store.records import Feed, NoticeState, RunningRules
+from alertbot.store.records import NoticeState, RunningRules
 from alertbot.store.roles import Store
 from tests.store.build import (
     SALES,

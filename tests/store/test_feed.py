@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from alertbot.feed.health import Activity, Health, Meanwhile
-from alertbot.store.records import Feed
+from alertbot.feed.health import Activity, Feed, Health, Meanwhile
 from alertbot.store.sqlite.store import SqliteStore
 from tests.store.build import T0, at, poll
 

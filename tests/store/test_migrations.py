@@ -21,9 +21,10 @@ from alertbot.alerts.delivery import EditCard, PostCard, PostLine, PostOps
 from alertbot.alerts.notice import NoticeKind
 from alertbot.errors import LeaseHeld
 from alertbot.evaluation.measure import Measure
+from alertbot.feed.health import Feed
 from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.rule import Level
-from alertbot.store.records import Feed, NoticeState
+from alertbot.store.records import NoticeState
 from alertbot.store.sqlite.store import SqliteStore
 from tests.store.build import assert_same_snapshot, at, begin, firing, key, ops, pending, snapshot
 

@@ -14,10 +14,11 @@ from alertbot.alerts.delivery import Due, Tried
 from alertbot.alerts.notice import Notice, NoticeKind, notice_id
 from alertbot.errors import LeaseHeld
 from alertbot.evaluation.snapshot import Snapshot
+from alertbot.feed.health import Feed
 from alertbot.rules.catalogue import Scope
 from alertbot.store import codec
 from alertbot.store.codec import stamp
-from alertbot.store.records import Feed, LedgerEntry, PollRecord, RecordedPoll, RunningRules, Totals
+from alertbot.store.records import LedgerEntry, PollRecord, RecordedPoll, RunningRules, Totals
 from alertbot.store.sqlite import outbox
 from alertbot.store.sqlite import record as recording
 from alertbot.store.sqlite import recording as polls

@@ -1,0 +1,65 @@
+"""The lease of a database: one poller at a time, and what happens when it dies without a word."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+
+from alertbot.clock import Clock
+from alertbot.errors import AlertbotError, LeaseHeld
+from alertbot.logs import logger
+from alertbot.service.process import is_gone, name_of_poller
+from alertbot.store.roles import Store
+
+DURATION = timedelta(seconds=30)
+"""How long a poller that died keeps others out, where it cannot be seen that it died."""
+
+log = logger("lease")
+
+
+class Lease:
+    """This process's lease. `on_loss` is called when another poller holds it, which `lost` then says."""
+
+    def __init__(self, store: Store, clock: Clock, on_loss: Callable[[], None], *, speed: float = 1.0) -> None:
+        self._store, self._clock, self._on_loss, self._speed = store, clock, on_loss, speed
+        self.owner = name_of_poller()
+        self.lost: LeaseHeld | None = None
+
+    def take(self) -> None:
+        """Become the one poller of this database. Raises LeaseHeld while another one lives, StoreError."""
+        try:
+            self._store.take_lease(self.owner, self._clock(), DURATION)
+        except LeaseHeld as held:
+            if not is_gone(held.owner):
+                raise
+            self._store.release_lease(held.owner)
+            self._store.take_lease(self.owner, self._clock(), DURATION)
+
+    def renew(self) -> None:
+        """Hold it for another DURATION. Where another poller has taken it, this one has to stop."""
+        try:
+            self._store.take_lease(self.owner, self._clock(), DURATION * self._speed)
+        except LeaseHeld as held:
+            self.lost = held
+            self._on_loss()
+        except AlertbotError as error:
+            log.error("lease not renewed", error=str(error))
+
+    def release(self, within: float) -> bool:
+        """Give it back. False when the database was locked for `within` seconds.
+
+        Then it is taken over all the same when the next poller sees that this process has gone.
+        """
+        thread = threading.Thread(target=self._release, name="release", daemon=True)
+        thread.start()
+        thread.join(within)
+        if thread.is_alive():
+            log.warning("lease not released: the database is locked")
+        return not thread.is_alive()
+
+    def _release(self) -> None:
+        try:
+            self._store.release_lease(self.owner)
+        except AlertbotError as error:
+            log.warning("lease not released", problem=str(error))

@@ -1,0 +1,95 @@
+"""What the bot listens on: HTTP, and what is sent from Slack, by Socket Mode or as signed HTTP requests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from slack_sdk import WebClient
+
+from alertbot.alerts.alert import AckResult, Alert
+from alertbot.clock import Clock
+from alertbot.commands.command import Asker, View, Wish
+from alertbot.config.settings import Settings
+from alertbot.logs import logger
+from alertbot.service.closers import Closers
+from alertbot.service.signal import Signal
+from alertbot.slack.desk import SlackApp
+from alertbot.slack.permissions import MayChange
+from alertbot.slack.socket_mode import SocketMode
+from alertbot.web.routes import http_app
+from alertbot.web.server import HttpServer, serve_http
+
+STOP_WITHIN = 1.0
+"""Seconds in which HTTP and Socket Mode have to stop; what is still being answered then is dropped."""
+
+log = logger("listener")
+
+
+class Listener:
+    """HTTP and Slack's requests. Raises ConfigError where the address cannot be listened on."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        view: Callable[[], View],
+        change: Callable[[Wish, Asker, datetime], tuple[AckResult, Alert | None]],
+        unready: Callable[[], list[str]],
+        wake: Signal,
+        clock: Clock,
+        closers: Closers,
+    ) -> None:
+        slack, dispatch = settings.slack, None
+        secret = slack.signing_secret.get_secret_value()
+        app_token = slack.app_token.get_secret_value()
+        self._socket_mode: SocketMode | None = None
+        if app_token or secret:
+            client = WebClient(slack.bot_token.get_secret_value(), base_url=slack.api_url, timeout=10)
+            desk = SlackApp(
+                client=client,
+                command=slack.command,
+                view=view,
+                change=change,
+                wake=wake.set,
+                clock=clock,
+                may_change=MayChange(
+                    frozenset(slack.may_change.users),
+                    frozenset(slack.may_change.usergroups),
+                    frozenset(slack.may_change.channels),
+                ),
+            )
+            closers.push("slack", lambda within: _done(desk.close))
+            if app_token:
+                self._socket_mode = socket_mode = SocketMode(desk.bolt, app_token, client)
+                closers.push("socket mode", lambda within: _done(lambda: socket_mode.stop(min(within, STOP_WITHIN))))
+                socket_mode.start()
+            else:
+                dispatch = desk.dispatch
+        else:
+            log.warning(
+                "the slash command and the buttons are off: set slack.app_token (Socket Mode) or slack.signing_secret "
+                "(HTTP)"
+            )
+        self._http: HttpServer = serve_http(
+            http_app(reasons=unready, dispatch=dispatch, signing_secret=secret if dispatch else ""),
+            settings.http.host,
+            settings.http.port,
+        )
+        closers.push("http", lambda within: _done(lambda: self._http.stop(min(within, STOP_WITHIN))))
+        log.info("listening", host=settings.http.host, port=self._http.port)
+
+    @property
+    def port(self) -> int:
+        """The port of HTTP, which is a free one where the setting is 0."""
+        return self._http.port
+
+    @property
+    def problem(self) -> str:
+        """Why Slack cannot reach the bot by Socket Mode; "" where it can, or another way is used."""
+        return self._socket_mode.problem if self._socket_mode else ""
+
+
+def _done(stop: Callable[[], object]) -> bool:
+    stop()
+    return True

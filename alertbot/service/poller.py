@@ -1,0 +1,147 @@
+"""Turns of tenants: on schedule, or once for each of them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from alertbot import poll
+from alertbot.alerts.alert import Change
+from alertbot.clock import Clock
+from alertbot.errors import AlertbotError
+from alertbot.feed import pace
+from alertbot.logs import logger
+from alertbot.poll import Turn
+from alertbot.service.signal import Signal
+from alertbot.service.tenant import LiveTenant
+from alertbot.store.roles import Store
+
+MAX_SIDE_BY_SIDE = 32
+
+log = logger("poll")
+
+
+class Poller:
+    """Runs turns of tenants. `wake` is set when something may have to be delivered."""
+
+    def __init__(self, store: Store, clock: Clock, wake: Signal, stopping: threading.Event) -> None:
+        self._store, self._clock, self._wake, self._stopping = store, clock, wake, stopping
+
+    def tick(self, tenant: LiveTenant) -> Turn | None:
+        """One turn of one tenant on schedule; None when it failed or the last one still runs.
+
+        8x8 is not asked while a pause that it asked for (Retry-After) or our back-off after failures lasts: the turn
+        is then one without a fetch. An unexpected error is logged and counts as a failed poll; the next turn retries.
+        """
+        if self._stopping.is_set() or not tenant.busy.acquire(blocking=False):
+            return None
+        try:
+            turn = self._turn(tenant)
+        except AlertbotError as error:
+            log.error("poll failed", tenant=tenant.name, error=str(error))
+            self._failed(tenant, str(error))
+            return None
+        except Exception as error:
+            log.exception("poll failed with an unexpected error; the next one will retry", tenant=tenant.name)
+            self._failed(tenant, f"alertbot itself failed ({type(error).__name__}), see its log")
+            return None
+        finally:
+            tenant.busy.release()
+        log_turn(turn)
+        if turn.fetched is not None:
+            tenant.last = turn
+        if turn.fetched is not None or turn.changes:
+            self._wake.set()
+        return turn
+
+    def once(self, tenants: Sequence[LiveTenant], *, dry_run: bool = False) -> dict[str, Turn | str]:
+        """One turn of every tenant, side by side: for each tenant its turn, or why there was none.
+
+        `dry_run` records nothing.
+        """
+        with ThreadPoolExecutor(min(MAX_SIDE_BY_SIDE, len(tenants))) as pool:
+            outcomes = pool.map(lambda tenant: self._once(tenant, dry_run=dry_run), tenants)
+            return {tenant.name: outcome for tenant, outcome in zip(tenants, outcomes, strict=True)}
+
+    def _turn(self, tenant: LiveTenant) -> Turn:
+        now = self._clock()
+        due = pace.due(self._store.feed(tenant.name).health, now, first=not tenant.tried)
+        subject = tenant.for_turn(self._store, now)
+        fetched = None
+        if due:
+            tenant.tried = True
+            fetched = tenant.source.fetch(subject.wanted, now, subject.rules.only())
+        turn = poll.run(subject, self._store, now, fetched)
+        tenant.memory = turn.memory
+        return turn
+
+    def _failed(self, tenant: LiveTenant, why: str) -> None:
+        """A poll failed in alertbot itself: the same turn, without a fetch. Where the store failed, the log is all."""
+        now = self._clock()
+        try:
+            turn = poll.run(tenant.for_turn(self._store, now), self._store, now, None, error=why)
+        except AlertbotError as error:
+            log.error("a failed poll is not in the health of the feed", tenant=tenant.name, error=str(error))
+        except Exception:
+            log.exception("a failed poll is not in the health of the feed", tenant=tenant.name)
+        else:
+            _log_changes(tenant.name, turn.changes)
+            if turn.changes:
+                self._wake.set()
+
+    def _once(self, tenant: LiveTenant, *, dry_run: bool) -> Turn | str:
+        try:
+            now = self._clock()
+            until = pace.asked_to_wait(self._store.feed(tenant.name).health, now)
+            if until is not None:
+                return f"8x8 asked for a pause until {until:%H:%M:%S} UTC (Retry-After)"
+            subject = tenant.for_turn(self._store, now)
+            fetched = tenant.source.fetch(subject.wanted, now, subject.rules.only())
+            if dry_run:
+                return poll.plan(subject, self._store, now, fetched)
+            turn = poll.run(subject, self._store, now, fetched)
+        except AlertbotError as error:
+            return str(error)
+        tenant.memory = turn.memory
+        return turn
+
+
+def log_turn(turn: Turn) -> None:
+    """The lines of one turn; none for one without a fetch on which nothing changed."""
+    moved = _log_changes(turn.tenant, turn.changes)
+    if turn.fetched is None:
+        return
+    for note in turn.fetched.notes:
+        log.info("8x8", tenant=turn.tenant, note=note)
+    for problem in turn.fetched.problems:
+        log.warning("8x8", tenant=turn.tenant, problem=problem)
+    line = log.info if turn.good else log.warning
+    line(
+        "poll",
+        tenant=turn.tenant,
+        entities=sum(len(snapshot) for snapshot in turn.snapshots.values()),
+        requests=len(turn.fetched.requests),
+        took_ms=round(turn.fetched.took_ms),
+        changes=moved,
+        notices=len(turn.notices),
+        **({} if turn.good else {"problems": "; ".join(turn.problems)}),
+    )
+
+
+def _log_changes(tenant: str, changes: Sequence[Change]) -> int:
+    """A line for each alert that moved; how many did."""
+    moved = [change for change in changes if change.moved]
+    for change in moved:
+        log.info(
+            "alert",
+            tenant=tenant,
+            rule=change.after.key.rule,
+            entity=change.after.entity_name,
+            state=str(change.after.state),
+            severity=change.after.level.word,  # `level` is the line's own
+            reason=str(change.reason) if change.reason else None,
+            why=change.why,
+            **({"withheld": str(change.withheld)} if change.withheld else {}),
+        )
+    return len(moved)
