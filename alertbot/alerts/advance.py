@@ -26,17 +26,17 @@ def advance(
     tenant: str,
     failed_scopes: frozenset[Scope] = frozenset(),
 ) -> list[Change]:
-    """What a poll changes for one tenant: its alerts first, in their order, then those that begin.
+    """What a turn changes for one tenant: its alerts first, in their order, then those that begin.
 
-    `alerts` are those that are not over; those of other tenants are left alone. Scopes in `failed_scopes` change
-    nothing, but for alerts whose rule is gone, does not cover them any more, or does not look at this hour. Alerts come
-    to be only where some level is true (or unknown, where the rule says that this fires): the rest of the entities cost
-    no Python at all. What people are told of each change is settled, see `withhold`.
+    `alerts` are pending or open; those of other tenants are left alone. `verdicts` is empty on a turn without a fetch.
+    Scopes in `failed_scopes` change nothing, except for alerts whose rule is gone, no longer covers them, or is outside
+    its hours. An alert begins only where some level is true (or unknown, where the rule says that this fires): the
+    other entities cost no Python at all. Which changes are reported is decided by `mute`.
     """
     by_id = {rule.id: rule for rule in rules.rules}
     hours = {rule.id: watches(rule.during, rule.outside, now) for rule in rules.rules}
     due = {change.after.key: change for change in followups(alerts, by_id, hours, now)}
-    judged = {each.rule.id: each for each in verdicts if each.snapshot.scope not in failed_scopes}
+    by_rule = {each.rule.id: each for each in verdicts if each.snapshot.scope not in failed_scopes}
     changes: list[Change] = []
     taken: set[Fingerprint] = set()
     for alert in alerts:
@@ -51,11 +51,11 @@ def advance(
         if key in due:
             changes.append(due[key])
             continue
-        verdict = judged.get(rule.id)
+        verdict = by_rule.get(rule.id)
         row = verdict.snapshot.rows.get((key.parent_id, key.entity_id)) if verdict is not None else None
         place = verdict.position(row) if verdict is not None and row is not None else None
         if place is None and (row is not None or not covers(rule.match, key.entity_id, alert.entity_name)):
-            changes.append(end(alert, alert, Event.REMOVED, now, "the rule does not cover it any more"))
+            changes.append(end(alert, alert, Event.REMOVED, now, "the rule no longer covers it"))
             continue
         if verdict is None:
             continue
@@ -65,11 +65,11 @@ def advance(
         change = step(alert, seen, rule, now)
         if change is not None:
             changes.append(change)
-    for verdict in judged.values():
+    for verdict in by_rule.values():
         if hours[verdict.rule.id] is Phase.OPEN:
             changes.extend(_beginnings(verdict, taken, tenant, now))
-    mine = [alert for alert in alerts if alert.key in taken]
-    return mute(mine, changes, rules, now)
+    own = [alert for alert in alerts if alert.key in taken]
+    return mute(own, changes, rules, now)
 
 
 def _beginnings(verdict: Verdicts, taken: set[Fingerprint], tenant: str, now: datetime) -> Iterator[Change]:

@@ -1,4 +1,4 @@
-"""Who is told, and why: changes to notices. Every notice has its reason; pending alerts and values tell nobody."""
+"""Changes to notices: what is reported where, and why. Pending alerts and changed values are not reported."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ def decide(
 ) -> list[Notice]:
     """The notices of one poll, in the order of the changes.
 
-    `open_cards`: the channels, as configured, that have a card of an alert (`Store.cards`). What fires gets a card in
-    the channel of its level; all that follows is a line in every channel that has the card. A level that rises gets a
-    card where its channel has none yet. An alert without a card anywhere ends without a word. The text of a notice is
-    the change's `why` and no more: whoever shows it says what happened from reason and level, and in the reader's zone
-    when. `mention` is for cards and for rises; a line that falls or ends calls nobody. Where suppression ends, an alert
-    that nobody knows of is told as one that fires, and one that has a card by the level it has now.
+    `open_cards`: the channels, as configured, that have a card of an alert (`Store.cards`). An alert that fires gets a
+    card in the channel of its level; all that follows is a thread line in every channel that has the card. A rise gets
+    a card where the channel of its level has none yet. An alert without a card anywhere ends without a notice. The text
+    of a notice is the change's `why` and no more: the renderer adds what happened (from reason and level) and when (in
+    the reader's zone). Mentions go with cards and with rises; a line about a fall or an end mentions no one. When a
+    mute ends, an alert that was never reported is reported as one that fires, and one that has a card by its present
+    level.
 
-    What is not told says why itself: no `reason`, or one that is `withheld`.
+    A change is not reported when it has no `reason`, or when it is `withheld`.
     """
     by_id = {rule.id: rule for rule in rules.rules}
     notices: list[Notice] = []

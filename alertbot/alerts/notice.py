@@ -13,19 +13,20 @@ from alertbot.rules.rule import Level
 
 
 class NoticeKind(StrEnum):
-    """How a notice is told."""
+    """How a notice is delivered."""
 
-    CARD = "card"  # by posting the card itself
-    LINE = "line"  # by a line in the card's thread
-    OPS = "ops"  # by a message of its own in the ops channel; belongs to no alert
+    CARD = "card"  # the card itself is posted
+    LINE = "line"  # a line in the thread of the card
+    OPS = "ops"  # a message of its own in the ops channel; belongs to no alert
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One thing to tell one receiver, with its reason.
+    """One thing to report to one receiver, with its reason.
 
-    `id` is made from what is told, so the same thing has the same id however often it is decided. The rest says what
-    was true then: a thread line is written from it, while a card is always drawn from the alert as it is now.
+    `id` is made from what is reported, so the same thing has the same id however often it is decided. The other fields
+    say what was true then: a thread line is written from them, while a card is always drawn from the alert as it is
+    now.
     """
 
     id: str
@@ -38,11 +39,14 @@ class Notice:
     text: str = ""  # why, for the line; for OPS the whole message
     measure: Measure | None = None
     mention: tuple[str, ...] = ()
-    broadcast: bool = False  # a line that is shown in the channel as well
-    by: str = ""  # who did it, for what people did
+    broadcast: bool = False  # a line that is also shown in the channel
+    by: str = ""  # who did it, for acknowledgements and the like
 
 
 def notice_id(alert: Fingerprint | tuple[str, ...], reason: Reason, channel: str, at: datetime) -> str:
-    """The id of a notice: 20 hex digits, the same for the same thing told. OPS notices hand in words of their own."""
+    """The id of a notice:
+
+    20 hex digits, the same for the same thing reported. For OPS notices, `alert` is any tuple of words.
+    """
     text = "\x1f".join([*alert, reason, channel, at.isoformat()])
     return hashlib.sha256(text.encode()).hexdigest()[:20]

@@ -1,7 +1,35 @@
-"""Alert + observation + now to the next alert; the table of states.
+"""One alert, what a poll observed, and the time: the next state of the alert.
 
-Nothing here reads a clock or remembers anything: what a decision needs of the past is in the alert. So a restart,
-however long, repeats nothing and forgets nothing.
+Theory of operation. A step has two halves. The first chooses an event from the observation; the second looks the event
+up in TRANSITIONS, which says what state follows. The table is data: it is printed in the documentation, and a move that
+it does not have raises ImpossibleMove. Nothing here reads a clock or remembers anything: what a decision needs of the
+past is in the alert (`since`, `recovering_since`, `missed`). So a restart, however long, repeats nothing and forgets
+nothing: holds continue from what was stored.
+
+How the event is chosen, in this order; the first that applies wins:
+
+1. The calendar is closed: CLOSES. No sample is needed, so turns without a fetch do this too (`followups.py`).
+2. The entity is absent from a complete poll, for the third time in a row: VANISHES. Absent from a partial one, it is
+   unknown.
+3. The guard is not true, or the calendar is within grace: no decision. Only `missed` is kept up to date.
+4. Unknown is replaced as `no_data` says (`apply_no_data`). From here on each level is true, false or (keep) unknown.
+   `since` of a level starts at its first true poll and survives unknown ones: an unknown poll neither restarts nor ends
+   a hold.
+5. Pending or new: FIRES when the `for` of any level has passed (the highest such level), HOLDS while one holds, LAPSES
+   when none does any more.
+6. Open (firing or recovering), see `_choose_for_open`: RISES beats everything. Then, while the present level holds or
+   `clear` is false: STAYS, or RETURNS from recovering. While `clear` is unknown: STAYS, and the clock of recovering
+   goes on. While `clear` is true: CLEARS (EASES where a lower level still holds) until `keep_firing_for` has passed,
+   then FALLS to a lower level whose own `for` has passed, else RESOLVES.
+
+What is deliberately not in the table:
+
+- (INACTIVE, anything but HOLDS or FIRES): an alert that does not exist cannot end. `advance` asks only about entities
+  for which some level is true.
+- (PENDING, RISES), (PENDING, FALLS), …: levels of a pending alert change with HOLDS; nothing was reported yet.
+- (RECOVERING, HOLDS): an alert that recovers and breaches again RETURNS to firing at once. A new `for` would hide it.
+- a state "resolved": an alert that ended is inactive, and its row is history with `ended_at` and a reason.
+- acknowledge: who has an alert is not its state. The store writes it, and a poll never does.
 """
 
 from __future__ import annotations
@@ -21,25 +49,25 @@ from alertbot.evaluation.measure import Measure
 from alertbot.rules.hours import Phase
 from alertbot.rules.rule import Level, LevelRule, NoData, Rule
 
-MISSED_LIMIT = 3  # complete polls in a row without the entity that end its alert
+MISSED_LIMIT = 3  # an alert ends after this many complete polls in a row without its entity
 
 
 class Event(StrEnum):
     """What a poll means for an alert."""
 
-    HOLDS = "holds"  # some level holds, no `for` is over
-    FIRES = "fires"  # a level's `for` is over
-    LAPSES = "lapses"  # nothing holds any more, and nothing had fired
+    HOLDS = "holds"  # some level holds, no `for` has passed
+    FIRES = "fires"  # the `for` of a level has passed
+    LAPSES = "lapses"  # no level holds any more, and none had fired
     STAYS = "stays"  # as it was
-    RISES = "rises"  # a higher level's `for` is over
-    CLEARS = "clears"  # `clear` holds, `keep_firing_for` is not over
+    RISES = "rises"  # the `for` of a higher level has passed
+    CLEARS = "clears"  # `clear` holds, `keep_firing_for` has not passed
     EASES = "eases"  # the same, but a lower level still holds
-    RETURNS = "returns"  # it holds again, or is not clear any more
-    FALLS = "falls"  # clear for `keep_firing_for`, and a lower level's `for` is over
+    RETURNS = "returns"  # it holds again, or is no longer clear
+    FALLS = "falls"  # clear for `keep_firing_for`, and the `for` of a lower level has passed
     RESOLVES = "resolves"  # clear for `keep_firing_for`
     VANISHES = "vanishes"  # three complete polls in a row did not have the entity
-    REMOVED = "removed"  # the rule is gone, or does not cover the entity any more
-    CLOSES = "closes"  # the calendar of the rule says that it does not look now
+    REMOVED = "removed"  # the rule is gone, or no longer covers the entity
+    CLOSES = "closes"  # the calendar of the rule closed
 
 
 TRANSITIONS: Mapping[tuple[State, Event], State] = {
@@ -73,7 +101,7 @@ TRANSITIONS: Mapping[tuple[State, Event], State] = {
     (State.RECOVERING, Event.CLOSES): State.INACTIVE,
 }
 
-# Why somebody is told. An event that is not here, and any end of a pending alert, tells nobody.
+# Why an event is reported. An event that is not here, and any end of a pending alert, is not.
 REASONS: Mapping[Event, Reason] = {
     Event.FIRES: Reason.FIRED,
     Event.RISES: Reason.LEVEL_UP,
@@ -103,10 +131,10 @@ class Sight(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What one poll says of one rule for one entity. Of an entity that was not seen all is unknown.
+    """What one poll says about one rule for one entity. Everything about an entity that was not seen is unknown.
 
-    `measure` gives the comparison that a card shows for a level; it is asked at most twice a step. `hours`: whether the
-    rule looks at all at this instant.
+    `measure` gives the comparison that a card shows for a level; it is called at most twice in a step. `hours`: whether
+    the calendar of the rule lets it be active now.
     """
 
     key: Fingerprint
@@ -122,7 +150,7 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class _Move:
-    """What a step comes to: the event, the level after it and the clock of recovering."""
+    """The outcome of a step: the event, the level after it, and since when it has been recovering."""
 
     event: Event
     level: Level
@@ -130,9 +158,9 @@ class _Move:
 
 
 def step(alert: Alert | None, seen: Observation, rule: Rule, now: datetime) -> Change | None:
-    """The next state of one alert; None where nothing changes that is worth storing.
+    """The next state of one alert, as a change; None where nothing changes that is worth storing.
 
-    `alert` is None, or one that is not over. The rule covers the entity.
+    `alert` is None where there is none yet; it is pending or open otherwise. The rule covers the entity.
     """
     if seen.hours is Phase.CLOSED:
         return None if alert is None else close(alert, rule, now)
@@ -140,8 +168,8 @@ def step(alert: Alert | None, seen: Observation, rule: Rule, now: datetime) -> C
     if alert is not None and seen.sight is not Sight.SEEN:
         missed = alert.missed + (seen.sight is Sight.GONE)
         if missed >= MISSED_LIMIT:
-            gone = replace(alert, missed=missed, measure=seen.measure(alert.level))
-            return end(alert, gone, Event.VANISHES, now, wording.not_reported(missed, MISSED_LIMIT))
+            vanished = replace(alert, missed=missed, measure=seen.measure(alert.level))
+            return end(alert, vanished, Event.VANISHES, now, wording.not_reported(missed, MISSED_LIMIT))
     if seen.guard is not Truth.TRUE or seen.hours is Phase.GRACE:
         if alert is None or alert.missed == missed:
             return None
@@ -186,13 +214,13 @@ def step(alert: Alert | None, seen: Observation, rule: Rule, now: datetime) -> C
 def apply_no_data(
     levels: Mapping[Level, Truth], clear: Mapping[Level, Truth], no_data: NoData
 ) -> tuple[Mapping[Level, Truth], Mapping[Level, Truth]]:
-    """What unknown counts as, by the rule's `no_data`: each level's condition and `clear`."""
+    """Each level's condition and `clear`, with unknown replaced as the rule's `no_data` says."""
     if no_data is NoData.KEEP or (Truth.UNKNOWN not in levels.values() and Truth.UNKNOWN not in clear.values()):
         return levels, clear
     if no_data is NoData.CLEAR:
         quiet = {level: Truth.FALSE if each is Truth.UNKNOWN else each for level, each in levels.items()}
-        over = {level: Truth.TRUE if Truth.UNKNOWN in (each, levels[level]) else each for level, each in clear.items()}
-        return quiet, over
+        ended = {level: Truth.TRUE if Truth.UNKNOWN in (each, levels[level]) else each for level, each in clear.items()}
+        return quiet, ended
     lowest = min(levels)
     if levels[lowest] is not Truth.UNKNOWN:
         return levels, clear
@@ -212,11 +240,11 @@ def _choose_for_open(
     if satisfied and max(satisfied) > level:
         return _Move(Event.RISES, max(satisfied))
     lower = [each for each in levels if each < level and levels[each] is Truth.TRUE]
-    if level not in levels:  # the rule was edited and has this level no more: what holds now counts
+    if level not in levels:  # the rule was edited and no longer has this level: what holds now counts
         if lower:
             return _Move(Event.FALLS, max(lower))
-        over = all(each is Truth.FALSE for each in levels.values())
-        return _Move(Event.RESOLVES if over else Event.STAYS, level, clock)
+        none_holds = all(each is Truth.FALSE for each in levels.values())
+        return _Move(Event.RESOLVES if none_holds else Event.STAYS, level, clock)
     if levels[level] is Truth.TRUE or clear[level] is Truth.FALSE:
         recovering = clock is not None or alert.state is State.RECOVERING
         return _Move(Event.RETURNS if recovering else Event.STAYS, level)
@@ -251,13 +279,13 @@ def _follow(
     missed: int,
     now: datetime,
 ) -> tuple[Alert, bool]:
-    """The alert after the move, and whether anything of it is new. `seen_at` alone is not: it moves at each poll."""
+    """The alert after the move, and whether anything about it changed. `seen_at` does not count: every poll sets it."""
     level = taken.level
     state = move(alert.state, taken.event)
     found = rule.level(level)
     measured = seen.measure(level) if found is not None else alert.measure
     peak, peak_at = _peak(alert, measured, now)
-    changes: dict[str, Any] = {  # what changes most often stands first: the search for a change ends at the first
+    changes: dict[str, Any] = {  # what changes most often comes first: the search for a change ends at the first
         "measure": measured,
         "entity_name": seen.entity_name,
         "parent_name": seen.parent_name,
@@ -284,7 +312,7 @@ def _condition(rule: Rule, found: LevelRule, seen: Observation) -> str:
 
 
 def _clear_text(rule: Rule, seen: Observation) -> str:
-    """`clear` as written, with the parameters that hold for the entity; "" where the rule has none."""
+    """`clear` as written, with the parameters of the entity filled in; "" where the rule has none."""
     if rule.clear is None:
         return ""
     return filled(rule, rule.clear, rule.clear_text, seen.key.entity_id, seen.entity_name)
@@ -295,7 +323,7 @@ def _about(rule: Rule, condition: str) -> About:
 
 
 def _peak(alert: Alert, measured: Measure | None, now: datetime) -> tuple[float | None, datetime | None]:
-    """The worst value so far. It begins anew where something else is measured: a peak of another key means nothing."""
+    """The worst value so far. It starts over when something else is measured: the peak of another key means nothing."""
     if measured is None or isinstance(measured.value, str):
         return None, None
     old = alert.measure
@@ -310,7 +338,7 @@ def _peak(alert: Alert, measured: Measure | None, now: datetime) -> tuple[float 
 
 
 def end(before: Alert, after: Alert, event: Event, now: datetime, why: str) -> Change:
-    """An open alert becomes history, with its reason; a pending one is forgotten, and nobody is told."""
+    """End an alert: an open one becomes history, with its reason; a pending one is forgotten, which is not reported."""
     state = move(before.state, event)
     if not before.open:
         return Change(before, replace(after, state=state, since={}, seen_at=now), None, why)
@@ -320,6 +348,7 @@ def end(before: Alert, after: Alert, event: Event, now: datetime, why: str) -> C
 
 
 def close(alert: Alert, rule: Rule, now: datetime) -> Change:
+    """End an alert because the calendar of its rule closed."""
     return end(alert, alert, Event.CLOSES, now, wording.outside_hours(rule))
 
 
@@ -336,7 +365,9 @@ def _why(
     level, measured = taken.level, after.measure
     held = now - after.since.get(level, now)
     if seen.sight is not Sight.SEEN and taken.event is Event.STAYS:
-        return wording.not_reported(after.missed, MISSED_LIMIT) if after.missed else "not in this poll's partial answer"
+        return (
+            wording.not_reported(after.missed, MISSED_LIMIT) if after.missed else "not in this poll, which was partial"
+        )
     match taken.event:
         case Event.FIRES | Event.RISES:
             return wording.holds(measured, held)
@@ -350,7 +381,7 @@ def _why(
             return wording.holds_no_more(measured)
         case Event.STAYS:
             if level not in levels:
-                return f"the rule has no level {level.word} any more"
+                return f"the rule no longer has level {level.word}"
             if levels[level] is Truth.TRUE:
                 return wording.holds(measured, held)
             if levels[level] is Truth.FALSE and clear[level] is Truth.FALSE:
@@ -363,18 +394,18 @@ def _why(
         case Event.RETURNS:
             if levels[level] is Truth.TRUE:
                 return f"{wording.holds(measured)} again"
-            return wording.not_clear(_clear_text(rule, seen), measured, "not clear any more")
+            return wording.not_clear(_clear_text(rule, seen), measured, "no longer clear")
         case Event.FALLS:
             assert before is not None
             if before.level not in levels:
-                return f"the rule has no level {before.level.word} any more; {wording.holds(measured, held)}"
+                return f"the rule no longer has level {before.level.word}; {wording.holds(measured, held)}"
             return wording.holds_less(seen.measure(before.level), measured, held)
         case Event.RESOLVES:
             if level not in levels:
-                return f"the rule has no level {level.word} any more, and no other holds"
+                return f"the rule no longer has level {level.word}, and no other level holds"
             return wording.cleared(_clear_text(rule, seen), measured)
         case Event.VANISHES | Event.REMOVED | Event.CLOSES:
-            raise AssertionError("ends of their own")
+            raise AssertionError("these end the alert before a reason is asked for")
 
 
 # All alerts of a tenant at once.

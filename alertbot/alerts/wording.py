@@ -1,4 +1,4 @@
-"""The sentences that decisions carry: plain words with values, for logs, cards and people. Nothing is escaped here."""
+"""The sentences that decisions carry: plain words with values, for logs, cards and answers. Nothing is escaped here."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ABOVE_BELOW = {">": "above", ">=": "at least", "<": "below", "<=": "at most"}
 
 
 def lasting(span: timedelta) -> str:
-    """A length of time as people say it, to the second: `1m 30s`. Polls are never a second exact, so less says more."""
+    """A length of time in words, to the second, `1m 30s`: polls are not exact enough for fractions."""
     return _formatted(round(span.total_seconds()) * 1000.0, ValueType.DURATION)
 
 
@@ -23,7 +23,7 @@ def shown(measure: Measure, value: float | str | None) -> str:
     return _formatted(value, measure.type)
 
 
-# The same thresholds and lengths of time come again and again, and writing them is a third of a decision's time.
+# The same thresholds and lengths of time recur, and formatting them is a third of the time of a decision.
 _formatted = lru_cache(maxsize=2048)(format_value)
 
 
@@ -38,12 +38,12 @@ def holds(measure: Measure | None, held: timedelta = timedelta(0)) -> str:
 
 
 def holds_no_more(measure: Measure | None) -> str:
-    """Why a condition is not true any more: `20s is no longer above 2m`."""
+    """Why a condition is no longer true: `20s is no longer above 2m`."""
     if measure is None:
         return "the condition no longer holds"
     if measure.value is None:
         return f"{measure.label} is missing, which counts as clear"
-    if _true(measure):  # the condition says more than the card shows, and that other part ended it
+    if _true(measure):  # another part of the condition, which the card does not show, is no longer true
         return f"the condition no longer holds ({measure.label} is {shown(measure, measure.value)})"
     value, threshold = shown(measure, measure.value), shown(measure, measure.threshold)
     if measure.op in _ABOVE_BELOW:
@@ -62,39 +62,39 @@ def holds_less(high: Measure | None, low: Measure | None, held: timedelta) -> st
 
 
 def unknown(measure: Measure | None) -> str:
-    """Why nothing was decided about a level."""
+    """Why there is no decision about a level."""
     if measure is not None and measure.value is None:
         return f"{measure.label} is missing"
     return "not known at the moment"
 
 
 def not_clear(clear: str, measure: Measure | None, words: str) -> str:
-    """Why it does not end though the condition does not hold: `50s is not clear yet (waiting.rt < 45s)`."""
+    """Why it does not end although the condition does not hold: `50s is not clear yet (waiting.rt < 45s)`."""
     value = "" if measure is None else f"{shown(measure, measure.value)} is "
     return f"{value}{words}" + (f" ({clear})" if clear else "")
 
 
 def cleared(clear: str, measure: Measure | None) -> str:
-    """Why it is over: `44s is clear (waiting.rt < 45s)`, or without a `clear` that the condition does not hold."""
+    """Why it ends: `44s is clear (waiting.rt < 45s)`, or without a `clear` that the condition does not hold."""
     if not clear or measure is None or measure.value is None:
         return holds_no_more(measure)
     return not_clear(clear, measure, "clear")
 
 
 def waits(level: Level, left: timedelta) -> str:
-    """What comes of a pending alert: `warning if it stays so for 30s`."""
+    """What a pending alert will become: `warning if it stays so for 30s`."""
     return f"{level.word} if it stays so for {lasting(left)}"
 
 
 def not_reported(missed: int, limit: int) -> str:
-    """An entity that a complete poll did not have."""
-    return f"not reported any more for {missed} {'poll' if missed == 1 else 'polls'}" + (
-        "" if missed >= limit else f"; over after {limit}"
+    """Why an alert is about to end, or ends: complete polls do not have its entity."""
+    return f"no longer reported for {missed} {'poll' if missed == 1 else 'polls'}" + (
+        "" if missed >= limit else f"; ends after {limit}"
     )
 
 
 def outside_hours(rule: Rule) -> str:
-    """Why a rule does not look now."""
+    """Why a rule is not active now."""
     if rule.during is None:
         return f"within the hours {rule.outside}" if rule.outside is not None else "outside its hours"
     return f"outside the hours {rule.during}"

@@ -1,4 +1,4 @@
-"""What the rules of a tenant may see while its feed is ill."""
+"""What the rules of a tenant may evaluate while its feed is ill: data that is missing then is no evidence."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from alertbot.rules.rule import NoData, RuleSet
 
 
 def explained(alerts: Sequence[Alert], changes: Sequence[Change], health: Health) -> bool:
-    """Whether what is missing is explained: by this poll itself, or by a feed alert that is open after it."""
+    """Whether missing data is explained: by this poll itself, or by a feed alert that is open after it."""
     after = {alert.key: alert for alert in alerts if is_feed(alert)}
     after |= {change.after.key: change.after for change in changes}
     return not health.good or any(alert.open and alert.key.rule in EXPLAINING for alert in after.values())
 
 
 def without_missing(rules: RuleSet, snapshots: Mapping[Scope, Snapshot]) -> tuple[RuleSet, Mapping[Scope, Snapshot]]:
-    """The same rules and snapshots, with nothing left that can say "missing".
+    """The same rules and snapshots, with nothing in them that can begin an alert because of missing data, or end one.
 
-    What is unknown stays as it was, whatever `no_data` says, and an entity that is not there is not gone. What fired
-    before stays; what still holds when the trouble is over is told then.
+    Unknown changes nothing, whatever `no_data` says, and an absent entity does not count as gone. What fired before
+    keeps firing; a condition that still holds when the feed has recovered is reported then.
     """
     quiet = tuple(each if each.no_data is NoData.KEEP else replace(each, no_data=NoData.KEEP) for each in rules.rules)
     partial = {

@@ -1,10 +1,14 @@
-"""Feed health: how one tenant's polls go, the built-in rules about it, and when to try again.
+"""Feed health: what is remembered about one tenant's polls.
 
-The feed is one more entity: `snapshot_of` makes a row of its health, `feed_rules` are rules like any other, and what
-comes of them are alerts with the same life, cards and notices. Only their words are their own (`feed_wording.py`).
+Theory of operation of this room. The feed is an entity like a queue: `rules.snapshot_of` makes a row of its health, and
+`rules.feed_rules` are rules like any other, so feed alerts have the same life, cards and notices. Only their texts
+differ (`wording.py`). `observe.py` says what a poll means for the health, `pace.py` when the next one is due, and
+`turn.py` puts it together: one call before the tenant's rules are evaluated, one after.
 
-While one of EXPLAINING is open, or a poll was not good, nothing of that tenant may say "missing" (`blindfold`): what
-did not come is no evidence of anything.
+While a feed alert of EXPLAINING is open, or a poll was not good, no alert of that tenant may be about missing data
+(`blindness.py`): what was not fetched is no evidence.
+
+The names of the fields of Health are kept in databases (as JSON): a field that is renamed needs a migration.
 """
 
 from __future__ import annotations
@@ -19,16 +23,16 @@ from alertbot.rules.catalogue import Scope
 
 
 class Activity(StrEnum):
-    """What the last whole answer showed of people, which says how much has to move."""
+    """Who was there in the last complete poll: it decides how long values may stay the same."""
 
     NOBODY = "nobody"
-    AGENTS = "agents"  # logged in, with nobody to talk to
+    AGENTS = "agents"  # logged in, but no callers
     CALLERS = "callers"
 
 
 @dataclass(frozen=True, slots=True)
 class Meanwhile:
-    """What the polls of a trouble and of its end changed; `names` has the first few, in words."""
+    """What changed while the feed was ill, and when it recovered; `names` has the first few, in words."""
 
     began: int = 0
     rose: int = 0
@@ -38,9 +42,9 @@ class Meanwhile:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What is remembered of a tenant's polls from one to the next. Counts are of polls in a row up to the last one.
+    """What is remembered about a tenant's polls. Counts are of consecutive polls, up to the last one.
 
-    A poll is good when all of it came, served when some of it came, silent when nothing did.
+    A poll is good when everything came, served when some of it came, silent when nothing did.
     """
 
     good: int = 0
@@ -48,21 +52,21 @@ class Health:
     silent: int = 0
     partial: int = 0  # served, not good
     accepted: int = 0  # served, and nothing of it refused
-    refused: int = 0  # not in a row: since the last accepted one
+    refused: int = 0  # not consecutive: since the last accepted one
     slow: int = 0
     skew_s: float | None = None
-    served_since: datetime | None = None  # the first of the served ones in a row
+    served_since: datetime | None = None  # the first of the consecutive served ones
     served_at: datetime | None = None  # the last served one
-    blind_since: datetime | None = None  # the last served one before the silent ones, until that trouble is over
-    bad_since: datetime | None = None  # the last good one before the others, until that trouble is over
+    blind_since: datetime | None = None  # the last served one before the silent ones, until that problem has ended
+    bad_since: datetime | None = None  # the last good one before the others, until that problem has ended
     good_at: datetime | None = None
-    moved_at: datetime | None = None  # the last good poll with figures other than the one before
+    moved_at: datetime | None = None  # the last good poll whose values differ from those of the poll before
     still: int = 0  # good polls since then
-    figures: str = ""  # a digest of the last good poll's
+    figures: str = ""  # a digest of the values of the last good poll
     activity: Activity = Activity.NOBODY
     opened: bool | None = None  # whether it was opening hours; None where no rule names any
-    wait_until: datetime | None = None  # 8x8 asked us to stay away until then
-    next_try_at: datetime | None = None  # after repeated failure
+    wait_until: datetime | None = None  # Retry-After: 8x8 asked for a pause until then
+    next_try_at: datetime | None = None  # back-off after repeated failure
     meanwhile: Meanwhile = field(default_factory=Meanwhile)
 
 
@@ -76,44 +80,36 @@ class Limits:
     slow_after: timedelta = timedelta(seconds=10)
 
     @property
-    def patience(self) -> timedelta:
-        """`stale_after`, or two polls and a half where that is longer: polls that are due are not late."""
+    def stale_limit(self) -> timedelta:
+        """`stale_after`, or two and a half polls where that is longer: a poll that is not due yet is not late."""
         return max(self.stale_after, self.poll_every * 2.5)
 
 
-# From one poll to the next
-
-
 def not_in_the_future(health: Health, now: datetime) -> Health:
-    """The same health, with nothing of it later than now: after the clock was set back, spans count from now on."""
+    """The same health, with no time later than `now`: after the clock was set back, durations count from `now`."""
     names = ("served_since", "served_at", "blind_since", "bad_since", "good_at", "moved_at")
     times: dict[str, Any] = {name: getattr(health, name) for name in names}
     late: dict[str, Any] = {name: now for name, at in times.items() if at is not None and at > now}
     return replace(health, **late) if late else health
 
 
-# The feed as an entity, and the rules about it
-
-
 def silence(health: Health, now: datetime) -> timedelta:
-    """How long nothing has come; never below zero, whatever was done to the clock."""
+    """How long there has been no data; never negative, even when the clock was set back."""
     return max(timedelta(0), now - (health.served_at or health.blind_since or now))
 
 
-# What follows for the tenant's other alerts
-
-
 SKEW = timedelta(seconds=30)
+"""How far the clocks of 8x8 and of this machine may differ."""
 
 
 @dataclass(frozen=True)
 class Feed:
-    """How a tenant's polls go. `entities` and `empty_polls` are by scope, from complete snapshots."""
+    """The stored state of a tenant's polls. `entities` and `empty_polls` are by scope, from complete snapshots."""
 
     tenant: str
     tried_at: datetime | None = None
-    good_at: datetime | None = None  # the last poll that brought everything
-    error: str = ""  # why the last poll was not good; "" when it was
+    good_at: datetime | None = None  # the last complete poll
+    error: str = ""  # why the last poll was not good; "" if it was
     took_ms: float = 0.0
     requests: int = 0
     entities: Mapping[Scope, int] = field(default_factory=dict)

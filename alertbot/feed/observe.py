@@ -1,4 +1,4 @@
-"""From one poll to the next: what a poll says of the health of its feed."""
+"""What a poll means for the health of its feed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def observe(
     *,
     opened: bool | None = None,
 ) -> Health:
-    """The health after a poll. `snapshots` are `fetched.snapshots`, with what `doubt_empty` thinks of empty ones.
+    """The health after a poll. `snapshots` are `fetched.snapshots`, after `doubt_empty`.
 
     `opened`: whether these are opening hours, see `opening`.
     """
@@ -59,7 +59,7 @@ def observe(
         after = replace(after, blind_since=health.blind_since or health.served_at or now)
     if good and snapshots:
         figures = digest(snapshots)
-        # A night may stand still: where it ends, the standstill begins anew.
+        # Nothing has to change at night: when opening hours begin, frozen time starts from zero.
         moved = figures != health.figures or health.moved_at is None or (opened is True and not health.opened)
         after = replace(
             after,
@@ -77,7 +77,7 @@ def observe(
 
 
 def missed(health: Health, now: datetime) -> Health:
-    """The health after a poll that came to nothing in alertbot itself. 8x8 is no less willing: no pause follows."""
+    """The health after a poll that failed in alertbot itself. That says nothing about 8x8, so there is no back-off."""
     health = not_in_the_future(health, now)
     return replace(
         health,
@@ -92,7 +92,7 @@ def missed(health: Health, now: datetime) -> Health:
 
 
 def digest(snapshots: Mapping[Scope, Snapshot]) -> str:
-    """A short digest of all figures and words of a poll: two that differ have moved."""
+    """A short digest of all values of a poll: it differs when any value differs."""
     found = hashlib.blake2b(digest_size=12)
     for scope in sorted(snapshots):
         snapshot = snapshots[scope]
@@ -107,7 +107,7 @@ def digest(snapshots: Mapping[Scope, Snapshot]) -> str:
     return found.hexdigest()
 
 
-# Keys that are above zero while somebody calls, and while somebody is logged in to answer.
+# Keys that are above zero while there are callers, and while agents are logged in.
 _CALLERS = frozenset(
     f"{name}.rt"
     for name in (
@@ -123,7 +123,7 @@ _AWAY = frozenset({"", "loggedout", "logged out"})
 
 
 def activity(snapshots: Mapping[Scope, Snapshot]) -> Activity:
-    """Who is there, as far as the keys that were fetched can tell."""
+    """Who is there, as far as the fetched keys tell."""
     agents = False
     for snapshot in snapshots.values():
         for key, column in snapshot.columns.items():
@@ -144,14 +144,14 @@ def opening(rules: RuleSet, now: datetime) -> bool | None:
 
 
 def with_meanwhile(health: Health, changes: Sequence[Change]) -> Health:
-    """The health with what these changes add to "meanwhile"."""
+    """The health with these changes added to `meanwhile`, while the feed is ill."""
     if health.bad_since is None and health.blind_since is None:
         return health
     began = rose = ended = 0
     names = list(health.meanwhile.names)
     for change in changes:
         if change.withheld is not None:
-            continue  # nobody is told of it, here neither
+            continue  # not reported, so not here either
         match change.reason:
             case Reason.FIRED:
                 word = f"began ({change.after.level.word})"
@@ -173,7 +173,7 @@ def with_meanwhile(health: Health, changes: Sequence[Change]) -> Health:
 
 
 def without_ended_trouble(health: Health, alerts: Sequence[Alert], feed_changes: Sequence[Change]) -> Health:
-    """The health to be stored: what `with_meanwhile` returned, without the trouble once its alerts are over."""
+    """The health to store: after `with_meanwhile`, and without a problem whose alerts have all ended."""
     there = {alert.key.rule for alert in alerts if is_feed(alert)}
     for change in feed_changes:
         (there.discard if change.after.state is State.INACTIVE else there.add)(change.after.key.rule)
@@ -184,14 +184,14 @@ def without_ended_trouble(health: Health, alerts: Sequence[Alert], feed_changes:
     return health
 
 
-EMPTY_LIMIT = 3  # empty answers in a row that are taken for partial ones
+EMPTY_LIMIT = 3  # consecutive empty answers that count as partial
 
 
 def doubt_empty(snapshot: Snapshot, known_entities: int, empty_polls: int) -> Snapshot:
-    """An empty answer where there were entities counts as partial for the first three polls.
+    """The snapshot; an empty one where there were entities counts as partial for the first EMPTY_LIMIT polls.
 
-    `known_entities`: how many the last complete, not so excused, snapshot of this scope had. `empty_polls`: how many
-    polls in a row before this one were empty.
+    `known_entities`: how many entities the last complete snapshot of this scope had. `empty_polls`: how many
+    consecutive polls before this one were empty.
     """
     if len(snapshot) or not known_entities or empty_polls >= EMPTY_LIMIT or not snapshot.complete:
         return snapshot

@@ -1,4 +1,4 @@
-"""When a tenant is polled again: its usual pace, back-off after failures, and the waits that 8x8 asked for."""
+"""When a tenant is polled again: its usual pace, back-off after failures, and the pauses that 8x8 asks for."""
 
 from __future__ import annotations
 
@@ -6,20 +6,18 @@ from datetime import datetime, timedelta
 
 from alertbot.feed.health import SKEW, Health
 
-TRIES = 3  # failed polls in a row at the usual pace, before it slows down
-
-MAX_PAUSE = timedelta(minutes=5)  # never less often than this, whatever happens
-
-REFUSED_PAUSE = timedelta(minutes=1)  # refused credentials do not mend themselves in seconds
-
-MAX_RETRY_AFTER = timedelta(hours=1)  # a Retry-After beyond this is taken for a mistake: never not at all
+TRIES = 3  # consecutive failed polls at the usual pace before backing off
+MAX_PAUSE = timedelta(minutes=5)  # the longest back-off
+REFUSED_PAUSE = timedelta(minutes=1)  # refused credentials are not fixed within seconds
+MAX_RETRY_AFTER = timedelta(hours=1)  # a longer Retry-After is taken for a mistake, and cut to this
 
 
 def next_try(health: Health, poll_every: timedelta, now: datetime) -> datetime | None:
-    """When a tenant is to be tried again after the poll that left it so; None for its usual pace.
+    """When to poll again after the poll that left this health; None for the usual pace.
 
-    After TRIES silent polls the pause doubles with each further one up to SLOWEST; refused credentials pause at once.
-    A poll that brings anything ends it. The pause is a little short, so that a tick at that very time is not missed.
+    After TRIES silent polls the pause doubles with each further one, up to MAX_PAUSE; refused credentials pause at
+    once. A poll that brings any data ends it. The pause is slightly short, so that a turn at exactly that time is not
+    missed.
     """
     if not health.silent:
         return None
@@ -38,18 +36,18 @@ def _doubled(pause: timedelta, times: int) -> timedelta:
 
 
 def due(health: Health, now: datetime, *, first: bool = False) -> bool:
-    """Whether a tenant may be polled. The `first` poll of a process does not mind the pauses of the last one.
+    """Whether a tenant may be polled. The `first` poll of a process ignores the back-off of the last process.
 
-    Somebody who mended the credentials and started anew wants to see it; a wait that 8x8 asked for holds all the same.
+    After the credentials were fixed, a restart must show the result at once; a pause that 8x8 asked for still holds.
     """
     return asked_to_wait(health, now) is None and (first or not _ahead(health.next_try_at, now))
 
 
 def asked_to_wait(health: Health, now: datetime) -> datetime | None:
-    """Until when 8x8 asked us to stay away; None where that is over."""
+    """Until when 8x8 asked for a pause (Retry-After); None when there is none, or it has ended."""
     return health.wait_until if _ahead(health.wait_until, now) else None
 
 
 def _ahead(until: datetime | None, now: datetime) -> bool:
-    """Whether a pause lasts. One longer than any that we make was written before the clock was set back: it is over."""
+    """Whether a pause lasts. One longer than any we make was stored before the clock was set back: it has ended."""
     return until is not None and now < until <= now + MAX_RETRY_AFTER + SKEW

@@ -23,26 +23,24 @@ EXPLAINING = frozenset({STALE, REFUSED, PARTIAL})
 """The rules whose alerts explain why something is missing."""
 
 UNFIT = EXPLAINING | {FROZEN}
-"""The rules whose alerts mean that what alertbot says of the present cannot be relied on."""
+"""The rules whose alerts mean that the present values cannot be relied on."""
 
-PARTIAL_POLLS = 4  # in a row; an empty answer counts as partial for three, and is then believed
+PARTIAL_POLLS = 4  # consecutive; an empty answer counts as partial for three polls, and is then accepted
 
 SLOW_POLLS = 4
 
-GOOD_AGAIN = 3  # polls in a row that end a trouble: one that got through is no recovery
+GOOD_AGAIN = 3  # consecutive polls that end a problem: a single success is no recovery
 
 KEEP_FIRING_FOR = timedelta(minutes=1)
-
-
 SKEW_FINE = timedelta(seconds=20)
 
-QUIET_FACTOR = 4  # figures may stand still for so much longer while agents are there but no caller is
+QUIET_FACTOR = 4  # values may stay the same this many times longer while agents are there but no callers
 
 
 def snapshot_of(tenant: str, health: Health, limits: Limits, now: datetime, *, paused: bool = False) -> Snapshot:
-    """One row, named as the tenant: its health at `now`, in column units. What nobody knows is missing.
+    """One row, named after the tenant: its health at `now`, in column units. What is unknown is missing.
 
-    `paused`: this is a turn without a poll, which brings nothing, whatever the last poll brought.
+    `paused`: this is a turn without a fetch, so there is no data now, whatever the last poll brought.
     """
     nothing_for = silence(health, now) if paused or health.silent > 1 else timedelta(0)  # one poll may fail
     still_for: timedelta | None = None
@@ -70,7 +68,7 @@ def snapshot_of(tenant: str, health: Health, limits: Limits, now: datetime, *, p
 
 
 def _standstill_allowed(health: Health, limits: Limits) -> timedelta | None:
-    """How long figures may stand still; None: as long as they like."""
+    """How long values may stay the same; None: without a limit."""
     if health.opened or health.activity is Activity.CALLERS:
         return limits.frozen_after
     if health.opened is None and health.activity is Activity.AGENTS:
@@ -89,8 +87,8 @@ def _cell(value: float | None) -> Column:
 
 @lru_cache(maxsize=256)
 def feed_rules(limits: Limits, channel: str) -> RuleSet:
-    """The built-in rules, told in `channel`."""
-    stale = write_duration(limits.patience)
+    """The built-in rules, reported in `channel`."""
+    stale = write_duration(limits.stale_limit)
     frozen = write_duration(limits.frozen_after)
 
     def rule(
@@ -125,12 +123,12 @@ def feed_rules(limits: Limits, channel: str) -> RuleSet:
         (
             rule(
                 STALE,
-                "Blind: no values from 8x8",
+                "No data from 8x8",
                 Level.CRITICAL,
-                _time("feed.silence", Op.GT, limits.patience),
-                f"nothing came from 8x8 for {stale}",
+                _time("feed.silence", Op.GT, limits.stale_limit),
+                f"no data from 8x8 for {stale}",
                 _count("feed.served", Op.GE, GOOD_AGAIN),
-                f"{GOOD_AGAIN} polls in a row brought values",
+                f"{GOOD_AGAIN} polls in a row brought data",
                 guard=accepted,
             ),
             rule(
@@ -138,28 +136,28 @@ def feed_rules(limits: Limits, channel: str) -> RuleSet:
                 "8x8 refuses the credentials",
                 Level.CRITICAL,
                 _count("feed.refused", Op.GE, 1),
-                "8x8 refuses the API key, its secret or what they may read",
+                "8x8 refuses the API key, its secret or their permissions",
                 _count("feed.accepted", Op.GE, GOOD_AGAIN),
                 f"{GOOD_AGAIN} polls in a row were accepted",
             ),
             rule(
                 PARTIAL,
-                "Polls bring only a part",
+                "Incomplete data from 8x8",
                 Level.WARNING,
                 _count("feed.partial", Op.GE, PARTIAL_POLLS),
-                f"{PARTIAL_POLLS} polls in a row were partial",
+                f"{PARTIAL_POLLS} polls in a row were incomplete",
                 _count("feed.good", Op.GE, GOOD_AGAIN),
-                f"{GOOD_AGAIN} polls in a row were whole",
+                f"{GOOD_AGAIN} polls in a row were complete",
                 guard=accepted,
             ),
             rule(
                 FROZEN,
-                "The figures of 8x8 stand still",
+                "Frozen data from 8x8",
                 Level.CRITICAL,
                 Compare(Op.GT, _key("feed.standstill"), _key("feed.standstillAllowed")),
-                f"no figure moved for {frozen}, with callers or in opening hours",
+                f"no value changed for {frozen}, with callers or in opening hours",
                 _time("feed.standstill", Op.EQ, timedelta(0)),
-                "a figure moved",
+                "a value changed",
                 keep=KEEP_FIRING_FOR,
             ),
             rule(
@@ -169,7 +167,7 @@ def feed_rules(limits: Limits, channel: str) -> RuleSet:
                 _count("feed.slow", Op.GE, SLOW_POLLS),
                 f"{SLOW_POLLS} polls in a row took longer than {write_duration(limits.slow_after)}",
                 _count("feed.slow", Op.EQ, 0),
-                "a poll took less",
+                "a poll was faster",
                 keep=KEEP_FIRING_FOR,
             ),
             rule(
@@ -180,7 +178,7 @@ def feed_rules(limits: Limits, channel: str) -> RuleSet:
                 f"more than {write_duration(SKEW)} apart",
                 _time("feed.skew", Op.LT, SKEW_FINE),
                 f"less than {write_duration(SKEW_FINE)} apart",
-                hold=limits.patience,
+                hold=limits.stale_limit,
                 keep=KEEP_FIRING_FOR,
             ),
         )
@@ -200,5 +198,5 @@ def _count(name: str, op: Op, number: int) -> Compare:
 
 
 def is_feed(alert: Alert) -> bool:
-    """Whether an alert is about the polls themselves."""
+    """Whether an alert is about the feed."""
     return alert.key.scope is Scope.FEED

@@ -14,79 +14,79 @@ from alertbot.rules.units import write_duration
 
 _ADVICE: Mapping[str, str] = {
     STALE: (
-        "Nothing can be seen meanwhile: open alerts stay as they are, and no new ones come. See whether this machine "
-        "reaches 8x8 (proxy, firewall, name lookup) and what 8x8's status page says."
+        "Until it ends, open alerts stay as they are and no new ones begin. Check whether this machine reaches 8x8 "
+        "(proxy, firewall, name lookup) and what 8x8's status page says."
     ),
     REFUSED: (
-        "Nothing can be seen until that is mended. In 8x8 Admin Console > API Keys, see whether the key is still there "
+        "There is no data until this is fixed. In 8x8 Admin Console > API Keys, check that the key still exists "
         'and has the product "Analytics for Contact Center"; put a new key and secret where alertbot.yaml reads them, '
-        "and start alertbot again."
+        "and restart alertbot."
     ),
     PARTIAL: (
-        "What came is watched; what did not come counts as unknown, and nothing is told for being missing. If it "
-        "stays so, open a case with 8x8 and quote the words above."
+        "Rules are evaluated on the data that came; the rest counts as unknown, and missing data raises no alert. If "
+        "it persists, open a case with 8x8 and quote the text above."
     ),
     FROZEN: (
-        "8x8 answers, but always the same. Compare with its own wallboard: if that stands still too, tell 8x8; if it "
-        "moves, look for a proxy that caches."
+        "8x8 answers, but always with the same values. Compare with its own wallboard: if that is frozen too, report "
+        "it to 8x8; if it changes, look for a proxy that caches."
     ),
-    SLOW: "Poll less often (poll_every), watch fewer scopes, or see what stands between this machine and 8x8.",
-    CLOCK: "Set this machine's clock by NTP (timedatectl status shows whether it is): alerts show times by it.",
+    SLOW: "Poll less often (poll_every), use fewer scopes in rules, or check the network between this machine and 8x8.",
+    CLOCK: "Synchronise this machine's clock by NTP (check with timedatectl status): alerts show times by it.",
 }
 
 
 def in_words(
     changes: Sequence[Change], health: Health, error: str, took_ms: float, limits: Limits, now: datetime
 ) -> list[Change]:
-    """The feed's changes in words for an administrator: what, since when, what came of it. `error`: of the last poll.
+    """The changes of feed alerts with texts for an administrator. `error` is that of the last poll.
 
-    `health` is the one that `gathered` returned.
+    `health` is after `with_meanwhile`.
     """
-    told = []
+    worded = []
     for change in changes:
         rule = change.after.key.rule
         if change.after.state is State.INACTIVE and change.reason is not None:
-            detail = _over(rule, change, health)
+            detail = _ended(rule, health)
         else:
-            detail = _is(rule, health, error, took_ms, limits, now)
+            detail = _present(rule, health, error, took_ms, limits, now)
         about = replace(change.after.about, detail=detail, advice=_ADVICE[rule])
-        told.append(replace(change, after=replace(change.after, about=about), why=detail))
-    return told
+        worded.append(replace(change, after=replace(change.after, about=about), why=detail))
+    return worded
 
 
 _WHO = {
-    Activity.CALLERS: "callers are there",
+    Activity.CALLERS: "there are callers",
     Activity.AGENTS: "agents are logged in",
     Activity.NOBODY: "these are opening hours",
 }
 
 
-def _is(rule: str, health: Health, error: str, took_ms: float, limits: Limits, now: datetime) -> str:
+def _present(rule: str, health: Health, error: str, took_ms: float, limits: Limits, now: datetime) -> str:
     because = f": {error}" if error else ""
-    again = f"over when {GOOD_AGAIN} polls in a row"
+    again = f"ends after {GOOD_AGAIN}"
     match rule:
-        case "feed-stale" if health.silent or silence(health, now) > limits.patience:
-            return f"nothing has come for {wording.lasting(silence(health, now))}{because}"
+        case "feed-stale" if health.silent or silence(health, now) > limits.stale_limit:
+            return f"no data for {wording.lasting(silence(health, now))}{because}"
         case "feed-stale":
-            return f"values come again; {again} brought some"
+            return f"data again; {again} polls in a row with data"
         case "feed-refused" if health.refused:
-            span = now - (health.bad_since or now)
-            return f"refused{f' for {wording.lasting(span)}' if span >= timedelta(seconds=1) else ''}{because}"
+            lasted = now - (health.bad_since or now)
+            return f"refused{f' for {wording.lasting(lasted)}' if lasted >= timedelta(seconds=1) else ''}{because}"
         case "feed-refused":
-            return f"accepted again; {again} were"
+            return f"accepted again; {again} accepted polls in a row"
         case "feed-partial" if health.partial:
-            return f"{health.partial} polls in a row brought only a part{because}"
+            return f"{health.partial} polls in a row were incomplete{because}"
         case "feed-partial" if health.good:
-            return f"whole again; {again} were"
+            return f"complete again; {again} complete polls in a row"
         case "feed-partial":
-            return f"now nothing comes at all{because}"
+            return f"now there is no data at all{because}"
         case "feed-frozen" if health.still and health.moved_at is not None:
             there = _WHO[health.activity]
-            return f"no figure has moved for {wording.lasting(now - health.moved_at)}, though {there}"
+            return f"no value has changed for {wording.lasting(now - health.moved_at)}, although {there}"
         case "feed-frozen":
-            return "figures move again" if health.good else f"not known at the moment{because}"
+            return "values change again" if health.good else f"not known at the moment{because}"
         case "feed-slow":
-            took = f"the last poll took {took_ms / 1000.0:.1f} s, {write_duration(limits.slow_after)} is slow"
+            took = f"the last poll took {took_ms / 1000.0:.1f} s (slow: over {write_duration(limits.slow_after)})"
             return f"{health.slow} polls in a row were slow; {took}" if health.slow else took
         case _:
             return _skew(health)
@@ -94,24 +94,24 @@ def _is(rule: str, health: Health, error: str, took_ms: float, limits: Limits, n
 
 def _skew(health: Health) -> str:
     if health.skew_s is None:
-        return "8x8 does not say what time it is"
+        return "8x8 does not report its time"
     apart = wording.lasting(timedelta(seconds=abs(health.skew_s)))
     return f"the clock of 8x8 is {apart} {'ahead of' if health.skew_s > 0 else 'behind'} that of this machine"
 
 
-def _over(rule: str, change: Change, health: Health) -> str:
-    """The one line at the end: how long, and what changed meanwhile."""
+def _ended(rule: str, health: Health) -> str:
+    """The one line at the end: how long it lasted, and what changed meanwhile."""
     match rule:
         case "feed-stale" | "feed-refused":
-            blind = _between(health.blind_since or health.bad_since, health.served_since)
-            return f"blind for {blind}; meanwhile {_meanwhile(health.meanwhile)}"
+            lasted = _between(health.blind_since or health.bad_since, health.served_since)
+            return f"no data for {lasted}; meanwhile {_meanwhile(health.meanwhile)}"
         case "feed-partial":
-            span = _between(health.bad_since, health.good_at)
-            return f"not all came for {span}; meanwhile {_meanwhile(health.meanwhile)}"
+            lasted = _between(health.bad_since, health.good_at)
+            return f"incomplete data for {lasted}; meanwhile {_meanwhile(health.meanwhile)}"
         case "feed-frozen":
-            return "figures move again"
+            return "values change again"
         case "feed-slow":
-            return "polls are quick again"
+            return "polls are fast again"
         case _:
             return _skew(health)
 
@@ -120,14 +120,11 @@ def _between(since: datetime | None, until: datetime | None) -> str:
     return wording.lasting(max(until - since, timedelta(0))) if since and until else "a while"
 
 
-def _meanwhile(found: Meanwhile) -> str:
-    parts = [
-        f"{count} {word}"
-        for count, word in ((found.began, "began"), (found.rose, "rose"), (found.ended, "ended"))
-        if count
-    ]
+def _meanwhile(meanwhile: Meanwhile) -> str:
+    counts = ((meanwhile.began, "began"), (meanwhile.rose, "rose"), (meanwhile.ended, "ended"))
+    parts = [f"{count} {word}" for count, word in counts if count]
     if not parts:
         return "no alert changed"
-    total = found.began + found.rose + found.ended
-    more = f" and {total - len(found.names)} more" if total > len(found.names) else ""
-    return f"of the alerts {', '.join(parts)} ({'; '.join(found.names)}{more})"
+    total = sum(count for count, _ in counts)
+    more = f" and {total - len(meanwhile.names)} more" if total > len(meanwhile.names) else ""
+    return f"of the alerts {', '.join(parts)} ({'; '.join(meanwhile.names)}{more})"

@@ -28,7 +28,7 @@ def unready(store: Store, tenants: Sequence[LiveTenant], problems: Sequence[str]
                 reasons += [f"{tenant.name}: {sentence}" for sentence in ill[tenant.name]]
             elif good_at is None:
                 reasons.append(f"{tenant.name}: no good poll yet")
-            elif now - good_at > tenant.limits.patience:
+            elif now - good_at > tenant.limits.stale_limit:
                 reasons.append(f"{tenant.name}: no good poll for {(now - good_at).total_seconds():.0f} s")
         store.check_writable()
     except AlertbotError as error:

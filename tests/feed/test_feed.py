@@ -164,7 +164,7 @@ def test_one_answer_that_sends_us_away_is_told_when_it_lasts(kind: str) -> None:
         life.pause()
     latest_values = 30 if kind == "none" else 45
     assert life.told == [(latest_values + 135, "feed-stale", "fired")]
-    assert life.alerts[0].about.detail.startswith("nothing has come for")
+    assert life.alerts[0].about.detail.startswith("no data for")
 
 
 def test_a_slow_pace_is_not_late() -> None:
@@ -177,12 +177,12 @@ def test_a_slow_pace_is_not_late() -> None:
 
 
 LAST_WORDS: dict[str, tuple[str, str]] = {
-    "an outage": ("good*3 none*12 good*3", "blind for 3m 15s; meanwhile no alert changed"),
-    "never reached": ("none*10 good*3", "blind for 2m 30s; meanwhile no alert changed"),
-    "refused": ("good refused*20 good*3", "blind for 5m 15s; meanwhile no alert changed"),
-    "partial": ("good*2 part*20 good*3", "not all came for 5m 45s; meanwhile no alert changed"),
-    "frozen": ("good same*62 good*8", "figures move again"),
-    "slow": ("good slow*9 good*9", "polls are quick again"),
+    "an outage": ("good*3 none*12 good*3", "no data for 3m 15s; meanwhile no alert changed"),
+    "never reached": ("none*10 good*3", "no data for 2m 30s; meanwhile no alert changed"),
+    "refused": ("good refused*20 good*3", "no data for 5m 15s; meanwhile no alert changed"),
+    "partial": ("good*2 part*20 good*3", "incomplete data for 5m 45s; meanwhile no alert changed"),
+    "frozen": ("good same*62 good*8", "values change again"),
+    "slow": ("good slow*9 good*9", "polls are fast again"),
     "the clock": ("good ahead*20 good*9", "the clock of 8x8 is 0s ahead of that of this machine"),
 }
 
@@ -196,11 +196,11 @@ def test_the_end_is_one_line(story: str, words: str) -> None:
 
 
 FIRST_WORDS: dict[str, tuple[str, str, str]] = {
-    "an outage": ("good*3 none*12", "nothing has come for 2m 15s: queues could not be read: 503 from 8x8", "proxy"),
+    "an outage": ("good*3 none*12", "no data for 2m 15s: queues could not be read: 503 from 8x8", "proxy"),
     "refused": ("good refused", "refused for 15s: the API key was refused", "API Keys"),
-    "partial": ("good part*4", "4 polls in a row brought only a part", "unknown"),
-    "frozen": ("good same*62", "no figure has moved for 15m 15s, though callers are there", "wallboard"),
-    "slow": ("good slow*4", "4 polls in a row were slow; the last poll took 11.0 s, 10s is slow", "poll_every"),
+    "partial": ("good part*4", "4 polls in a row were incomplete", "unknown"),
+    "frozen": ("good same*62", "no value has changed for 15m 15s, although there are callers", "wallboard"),
+    "slow": ("good slow*4", "4 polls in a row were slow; the last poll took 11.0 s (slow: over 10s)", "poll_every"),
     "the clock": ("good ahead*9", "the clock of 8x8 is 45s ahead of that of this machine", "NTP"),
 }
 
@@ -232,14 +232,14 @@ def test_the_end_says_what_changed_meanwhile() -> None:
     life.poll("good")
     (last,) = [change for change in life.changes if change.reason is Reason.RESOLVED]
     assert last.why == (
-        "blind for 3m 15s; meanwhile of the alerts 1 began, 1 rose, 5 ended (Longest wait of Sales began (warning); "
+        "no data for 3m 15s; meanwhile of the alerts 1 began, 1 rose, 5 ended (Longest wait of Sales began (warning); "
         "Longest wait of Support rose to warning; Longest wait of Queue 0 ended; Longest wait of Queue 1 ended; "
         "Longest wait of Queue 2 ended and 2 more)"
     )
     life.poll("good", found)
     for kind in ("none",) * 12 + ("good",) * 3:
         life.poll(kind)
-    assert life.changes[-1].why == "blind for 3m 15s; meanwhile no alert changed"
+    assert life.changes[-1].why == "no data for 3m 15s; meanwhile no alert changed"
 
 
 STANDING: dict[str, tuple[str, bool, list[float]]] = {

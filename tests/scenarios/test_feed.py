@@ -163,8 +163,8 @@ def test_an_outage_of_ten_minutes(world: World) -> None:
     assert (alert.key.rule, alert.key.tenant, alert.level.word) == ("feed-stale", "acme", "critical")
     assert "503" in alert.about.detail
     assert world.app.store.cards("acme")[alert.key] == {OPS}
-    assert any("Blind" in reason for reason in world.app.unready())
-    assert "Blind" in world.status()
+    assert any("No data" in reason for reason in world.app.unready())
+    assert "No data" in world.status()
     assert "tried again at" in world.status()
     world.turns(31)
     assert world.clock() - began == timedelta(minutes=10)
@@ -181,12 +181,12 @@ def test_an_outage_of_ten_minutes(world: World) -> None:
             break
     (over,) = world.ended("feed-stale")
     assert over.id == alert.id
-    assert over.about.detail.startswith("blind for ")
+    assert over.about.detail.startswith("no data for ")
     assert "meanwhile" in over.about.detail
     assert world.told(over) == [Reason.FIRED, Reason.RESOLVED]
     assert gaps(sorted(set(world.asked("/queues"))))[-1] == 15  # the usual pace again
     assert not world.app.unready()
-    assert "blind for" in world.screen.getvalue()
+    assert "no data for" in world.screen.getvalue()
 
 
 def test_a_restart_in_the_middle(world: World) -> None:
@@ -201,7 +201,7 @@ def test_a_restart_in_the_middle(world: World) -> None:
     world.restart()
     world.turns(3)
     (over,) = world.ended("feed-stale")
-    assert over.about.detail.startswith("blind for 4m")
+    assert over.about.detail.startswith("no data for 4m")
     assert world.told(over) == [Reason.FIRED, Reason.RESOLVED]
 
 
@@ -227,7 +227,7 @@ def test_refused_credentials(world: World) -> None:
     assert world.tenant.last.good
     world.turns(2)
     (over,) = world.ended("feed-refused")
-    assert over.about.detail.startswith("blind for 12m")
+    assert over.about.detail.startswith("no data for 12m")
     assert world.told(over) == [Reason.FIRED, Reason.RESOLVED]
 
 
@@ -254,7 +254,7 @@ def test_frozen_figures(world: World) -> None:
     world.turns(3)
     (alert,) = world.feed()
     assert alert.key.rule == "feed-frozen"
-    assert "callers are there" in alert.about.detail
+    assert "there are callers" in alert.about.detail
     assert world.others() == before
     world.sim.faults.remove(fault)
     world.turns(6)
@@ -278,7 +278,7 @@ def test_partial_polls(world: World) -> None:
     world.sim.faults.remove(fault)
     world.turns(3)
     assert not world.feed()
-    assert world.ended("feed-partial")[0].about.detail.startswith("not all came for")
+    assert world.ended("feed-partial")[0].about.detail.startswith("incomplete data for")
     world.turns(1)  # now that the feed is well, what is still missing is told
     open_rules = {each.key.rule for each in world.app.store.alerts() if each.open}
     assert "nothing-known" in open_rules

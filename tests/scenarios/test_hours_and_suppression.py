@@ -104,7 +104,7 @@ def test_a_day(tmp_path: Path) -> None:
 
 
 def test_a_calendar_closes_on_a_turn_without_a_fetch(tmp_path: Path) -> None:
-    """8x8 asked for a pause of an hour: what is outside its hours meanwhile ends at once, and the rest stays as it is."""
+    """8x8 asked for a pause of an hour: what is outside its hours meanwhile ends at once; the rest stays as it is."""
     bot = Bot(tmp_path / "alertbot.db")
     assert bot.poll("17:59:00", waiting=9, enabled=3) == ["long-wait card fired"]
     assert bot.poll("17:59:45", asked=False) == []
