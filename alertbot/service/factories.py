@@ -1,4 +1,4 @@
-"""Single parts, each made from the settings that are about it. Any command may make the ones it needs."""
+"""Parts made from the settings. A command makes only the ones that it needs."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from alertbot.store.sqlite.store import SqliteStore
 
 
 def open_store(settings: Settings, *, create: bool = True) -> SqliteStore:
-    """The database that the settings name. StoreError when it is not there and not to be made."""
+    """The database that the settings name. Raises StoreError when it does not exist and `create` is false."""
     return SqliteStore(settings.path(settings.storage), create=create, keep_polls=settings.record.keep)
 
 
 def make_notifier(settings: Settings) -> SlackNotifier:
-    """Slack, as the settings say."""
+    """The notifier for the Slack of the settings."""
     return SlackNotifier(
         settings.slack.bot_token.get_secret_value(),
         api_url=settings.slack.api_url,
@@ -33,7 +33,7 @@ def make_notifier(settings: Settings) -> SlackNotifier:
 
 
 def make_source(tenant: TenantSettings, *, speed: float = 1.0) -> EightByEight:
-    """The 8x8 client of one tenant. A fetch has to end before the next one is due."""
+    """The 8x8 client of one tenant. Its deadline ends a fetch before the next one is due."""
     base_url = tenant.base_url or REGIONS[tenant.region or "us"]
     return EightByEight(
         tenant.name,
@@ -54,7 +54,10 @@ def _deadline_s(tenant: TenantSettings, speed: float) -> float:
 
 
 def limits_of(settings: Settings, tenant: TenantSettings, *, speed: float = 1.0) -> Limits:
-    """What is expected of a tenant's polls. Slow is three quarters of the time between two, or nearly the deadline."""
+    """What is expected of a tenant's polls.
+
+    A poll is slow after three quarters of the interval, or close to the deadline.
+    """
     period_s = tenant.poll_every.total_seconds() / speed
     return Limits(
         poll_every=tenant.poll_every,
@@ -89,7 +92,7 @@ def rule_paths(settings: Settings) -> Mapping[str, Path]:
 
 
 def parser(settings: Settings) -> Callable[[Mapping[str, bytes]], ParsedRules]:
-    """Rule files to rules that know the calendars of alertbot.yaml, and to what is wrong in them."""
+    """A parser of rule files that knows the calendars of alertbot.yaml."""
     return partial(read_files, calendars=settings.hours)
 
 

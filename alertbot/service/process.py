@@ -1,8 +1,8 @@
-"""How a poller names itself, and whether the one behind such a name is gone.
+"""The name of a poller, and whether the process behind such a name has ended.
 
-A process id means something only within one boot and one pid namespace: in two containers of one host name both pollers
-may be process 1. So the name says all of it, "host, process 123 (id of this run, namespace, boot, start)", where
-/proc says it (see proc(5)); elsewhere the id of the run alone tells two pollers apart.
+A process id is unique only within one boot and one pid namespace: in two containers with the same host name both
+pollers may be process 1. So the name holds all of it, "host, process 123 (id of this run, namespace, boot, start)", as
+far as /proc knows it (see proc(5)); elsewhere only the id of the run tells two pollers apart.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _NAME = re.compile(
 
 
 def name_of_poller() -> str:
-    """A name for one poller of this process. No two are equal, wherever they run."""
+    """A name for a poller in this process. No two are equal, on whatever machine."""
     pid = os.getpid()
     start = _start(pid)
     world = _world()
@@ -29,15 +29,15 @@ def name_of_poller() -> str:
 
 
 def is_gone(name: str) -> bool:
-    """Whether the poller of this name surely lives no more. False where nobody here can tell: then its lease runs out.
+    """Whether the poller of this name has certainly ended. False where that cannot be known: then its lease expires.
 
-    That is so for another host, another boot (two machines may bear one name) and another pid namespace.
+    It cannot be known for another host, another boot (two machines may have the same name) or another pid namespace.
     """
     found = _NAME.fullmatch(name)
     if found is None or found["host"] != socket.gethostname() or (found["world"] or "") != _world():
         return False
     if os.name != "posix":
-        return False  # signal 0 is not a question there
+        return False  # signal 0 does not test for a process there
     pid = int(found["pid"])
     try:
         os.kill(pid, 0)
@@ -46,11 +46,11 @@ def is_gone(name: str) -> bool:
     except (PermissionError, OverflowError):
         pass
     start = _start(pid)
-    return bool(start and found["start"]) and start != found["start"]  # else its number went to another process
+    return bool(start and found["start"]) and start != found["start"]  # otherwise another process has its number
 
 
 def _world() -> str:
-    """Boot and pid namespace, "" where there is no /proc or it is that of another namespace."""
+    """Boot and pid namespace; "" where there is no /proc, or it belongs to another namespace."""
     try:
         if os.readlink("/proc/self") != str(os.getpid()):
             return ""
@@ -61,7 +61,7 @@ def _world() -> str:
 
 
 def _start(pid: int) -> str:
-    """When a process began, in clock ticks since the boot; "" where that cannot be read."""
+    """When a process started, in clock ticks since the boot; "" where that cannot be read."""
     try:
         # The second field, the program's name in parentheses, may hold anything; the 22nd is the start.
         return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]

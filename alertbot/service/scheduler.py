@@ -13,15 +13,15 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from alertbot.clock import wall_clock
 
-LOOK_EVERY = 1.0
-"""Seconds between two looks at whether the clock was set back."""
+CHECK_CLOCK_EVERY = 1.0
+"""Seconds between two checks whether the clock was set back."""
 
 
 class Scheduler:
-    """Calls jobs at intervals on a pool of threads. What overruns is not overlapped; a missed one is not made up.
+    """Calls jobs at intervals on a pool of threads. A job that overruns is not overlapped; a missed run is skipped.
 
-    APScheduler waits for times of the wall clock: after it was set back by an hour, nothing would run for an hour.
-    A thread looks for runs that are further away than their period, and brings them near.
+    APScheduler waits for times of the wall clock: after it was set back by an hour, nothing would run for an hour. So a
+    thread looks for runs that are further away than their period, and moves them closer.
     """
 
     def __init__(self, workers: int) -> None:
@@ -53,24 +53,24 @@ class Scheduler:
         self._watch.start()
 
     def stop(self) -> None:
-        """Begin no further job. Those that run go on; who needs them to end waits for them."""
+        """Start no further job. Jobs that are running are not waited for."""
         self._stopping.set()
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
 
     def _watch_clock(self) -> None:
-        while not self._stopping.wait(LOOK_EVERY):
+        while not self._stopping.wait(CHECK_CLOCK_EVERY):
             now = wall_clock()
             for job in self._scheduler.get_jobs():
-                near = brought_near(job.next_run_time, self._longest[job.id], now)
-                if near != job.next_run_time:
+                next_run = moved_closer(job.next_run_time, self._longest[job.id], now)
+                if next_run != job.next_run_time:
                     try:
-                        self._scheduler.modify_job(job.id, next_run_time=near)
+                        self._scheduler.modify_job(job.id, next_run_time=next_run)
                     except JobLookupError:
-                        return  # it was stopped meanwhile
+                        return  # the scheduler was stopped meanwhile
 
 
-def brought_near(next_run: datetime, longest: timedelta, now: datetime) -> datetime:
-    """Where a next run belongs: at most `longest` from now, at its place in it, so that jobs stay spread."""
+def moved_closer(next_run: datetime, longest: timedelta, now: datetime) -> datetime:
+    """When a job runs next: at most `longest` from now. Jobs keep their phases, so that they stay spread."""
     ahead = next_run - now
     return next_run if ahead <= longest else now + ahead % longest

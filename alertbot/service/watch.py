@@ -10,20 +10,19 @@ import watchfiles
 
 from alertbot.logs import logger
 
-LOOK_EVERY = 0.5
-"""Seconds between two looks at the files, where no event of the file system asks for one sooner."""
-
+CHECK_EVERY = 0.5
+"""Seconds between two checks of the files, where no event of the file system asks for one sooner."""
 WATCH_AGAIN = 60.0
-"""Seconds until watching is tried anew where the system refused it (a limit of inotify, a folder that is gone)."""
+"""Seconds until watching is retried where the system refused it (a limit of inotify, a folder that was removed)."""
 
 log = logger("reloader")
 
 
-def watch(paths: Sequence[Path], stop: threading.Event, look: Callable[[], None]) -> None:
-    """Call `look` when something below `paths` changes, and every LOOK_EVERY anyway, until `stop` is set.
+def watch(paths: Sequence[Path], stop: threading.Event, check: Callable[[], None]) -> None:
+    """Call `check` when something below `paths` changes, and every CHECK_EVERY anyway, until `stop` is set.
 
-    The events only make it quicker: on network mounts and in containers some never come, and a folder that was put in
-    place of another one has none. So nothing depends on them, and `look` has to find out by itself what changed.
+    Events only make it faster: on network mounts and in containers some are never sent, and a folder that replaced
+    another one sends none. So nothing depends on them, and `check` has to find out what changed.
     """
     refused = False
     while not stop.is_set():
@@ -32,17 +31,17 @@ def watch(paths: Sequence[Path], stop: threading.Event, look: Callable[[], None]
                 *(path for path in paths if path.exists()),
                 stop_event=stop,
                 debounce=200,
-                rust_timeout=int(LOOK_EVERY * 1000),
+                rust_timeout=int(CHECK_EVERY * 1000),
                 yield_on_timeout=True,
                 raise_interrupt=False,
                 ignore_permission_denied=True,
             ):
-                look()
-        except (OSError, RuntimeError) as error:  # RuntimeError: what watchfiles calls its own
+                check()
+        except (OSError, RuntimeError) as error:  # RuntimeError is what watchfiles raises
             if not refused:
-                log.warning("rule files are looked at every so often, not watched", problem=str(error))
+                log.warning("rule files cannot be watched; they are checked at intervals", problem=str(error))
             refused = True
-            for _ in range(int(WATCH_AGAIN / LOOK_EVERY)):
-                if stop.wait(LOOK_EVERY):
+            for _ in range(int(WATCH_AGAIN / CHECK_EVERY)):
+                if stop.wait(CHECK_EVERY):
                     return
-                look()
+                check()

@@ -29,7 +29,7 @@ from alertbot.rules.catalogue import Scope
 from alertbot.rules.rule import Level
 from alertbot.service.app import App
 from alertbot.service.factories import rule_paths
-from alertbot.service.live_rules import PATIENCE, QUIET, LiveRules
+from alertbot.service.live_rules import QUIET, QUIET_IF_DOUBTFUL, LiveRules
 from alertbot.service.tenant import LiveTenant
 from alertbot.service.watch import watch
 from alertbot.sources.recorded import Recorded
@@ -182,14 +182,14 @@ EDITS: dict[str, list[tuple[Edit, list[str], list[str]]]] = {
     "broken, saved again, then mended": [
         (write("waits.yaml", BROKEN), BOTH, ['waits.yaml:6:5: rule long-wait: unknown key "scoop"']),
         (write("waits.yaml", BROKEN), BOTH, []),
-        (write("waits.yaml", LONG_WAIT + "# mended\n"), BOTH, ["are whole again"]),
+        (write("waits.yaml", LONG_WAIT + "# fixed\n"), BOTH, ["are valid again"]),
         (write("waits.yaml", LONG_WAIT), BOTH, []),
     ],
     "broken, broken otherwise, and taken back": [
         (write("waits.yaml", BROKEN), BOTH, ['unknown key "scoop"']),
         (write("waits.yaml", BROKEN.replace("scoop", "skope")), BOTH, ['unknown key "skope"']),
         (write("waits.yaml", BROKEN), BOTH, []),
-        (write("waits.yaml", LONG_WAIT), BOTH, ["are whole again"]),
+        (write("waits.yaml", LONG_WAIT), BOTH, ["are valid again"]),
         (write("waits.yaml", BROKEN), BOTH, ['unknown key "scoop"']),
     ],
     "a good edit beside a broken file waits for it": [
@@ -204,19 +204,19 @@ EDITS: dict[str, list[tuple[Edit, list[str], list[str]]]] = {
     "an empty file stays": [(write("many.yaml", ""), BOTH, ["many.yaml"])],
     "the folder vanishes and comes back": [
         (rename("rules", "away"), BOTH, ["no such file or folder"]),
-        (rename("away", "rules"), BOTH, ["are whole again"]),
+        (rename("away", "rules"), BOTH, ["are valid again"]),
     ],
     "all files go": [
         (lambda world: (world.remove("many.yaml"), world.remove("waits.yaml")), BOTH, ["no rule files in this folder"])
     ],
     "a template that is not there, then is": [
         (write("many.yaml", WITH_TEMPLATE), BOTH, ["there is no template 'mine'"]),
-        (write("templates/mine.j2", TEMPLATE), BOTH, ["are whole again"]),
+        (write("templates/mine.j2", TEMPLATE), BOTH, ["are valid again"]),
     ],
     "a template breaks and is mended": [
         (lambda world: (world.write("templates/mine.j2", TEMPLATE), world.write("many.yaml", WITH_TEMPLATE)), BOTH, []),
         (write("templates/mine.j2", TEMPLATE.replace("Mine", "{{ card.nothing }}")), BOTH, ["templates/mine.j2:2:0:"]),
-        (write("templates/mine.j2", TEMPLATE), BOTH, ["are whole again"]),
+        (write("templates/mine.j2", TEMPLATE), BOTH, ["are valid again"]),
     ],
     "what is no rule": [(write("tests/cases.yaml", "nonsense: ["), BOTH, [])],
 }
@@ -236,8 +236,8 @@ def test_an_edit_is_live_or_named_within_five_seconds(
         assert len(new) == len(said), f"edit {number}: {new}"
         for text, part in zip(new, said, strict=True):
             assert part in text
-            assert ("goes on as it was" in text) is ("whole again" not in text)
-        if said and "whole again" not in new[0] and "added" not in said[0]:
+            assert ("keeps running" in text) is ("valid again" not in text)
+        if said and "valid again" not in new[0] and "added" not in said[0]:
             assert world.version == before
         running = world.app.store.running("acme")
         assert running is not None
@@ -275,7 +275,7 @@ def test_a_file_that_is_half_there_for_a_moment_is_no_edit(world: World, text: s
     """An editor that empties a file before it writes, or a slow copy: nobody hears of it, and no alert ends."""
     world.poll()
     world.write("waits.yaml", text)
-    for _ in range(int(PATIENCE / 0.5)):
+    for _ in range(int(QUIET_IF_DOUBTFUL / 0.5)):
         assert not world.look(0.5)
     world.write("waits.yaml", LONG_WAIT.replace("60s", "61s"))
     world.settle()
@@ -425,7 +425,7 @@ def test_ask_tells_what_runs_whatever_is_on_disk(world: World, capsys: pytest.Ca
     world.write("many.yaml", MANY.replace("many", "crowd"))
     answer = ask(world, "rules", capsys)
     assert f"version {world.version}, live since" in answer
-    assert f"not what runs: version {read_disk(world.folder / 'rules').digest}, which does not run" in answer
+    assert f"not what runs: version {read_disk(world.folder / 'rules').digest}, which is not running" in answer
     assert "crowd" not in answer
     world.write("many.yaml", BROKEN_MANY)
     answer = ask(world, "rules", capsys)

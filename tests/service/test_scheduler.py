@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from alertbot.clock import wall_clock
-from alertbot.service.scheduler import Scheduler, brought_near
+from alertbot.service.scheduler import Scheduler, moved_closer
 
 HOUR = timedelta(hours=1)
 FIFTEEN = timedelta(seconds=15)
@@ -49,4 +49,4 @@ def test_a_clock_that_is_set_back_stops_no_job(scheduler: Scheduler) -> None:
 def test_where_a_next_run_belongs(ahead: timedelta, near: timedelta) -> None:
     """Within a period of now, at its own place in the period."""
     now = wall_clock()
-    assert brought_near(now + ahead, FIFTEEN, now) == now + near
+    assert moved_closer(now + ahead, FIFTEEN, now) == now + near
