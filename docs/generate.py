@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -36,13 +37,53 @@ from alertbot.simulator.scenario import load_scenario, shipped_scenarios
 
 ROOT = Path(__file__).parent.parent
 PICTURE = ROOT / "docs" / "card.svg"
-DOCUMENTS = ("README.md", "docs/operations.md", "docs/rules.md")
+DOCUMENTS = ("README.md", "docs/architecture.md", "docs/operations.md", "docs/rules.md")
+PACKAGE = ROOT / "alertbot"
 
 
 def table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
     """A Markdown table; a bar inside a cell is escaped."""
     lines = [head, tuple("---" for _ in head), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines)
+
+
+def rooms() -> str:
+    """One line a file, room by room: the first line of its docstring."""
+    lines: list[str] = []
+    folders: dict[Path, list[Path]] = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        folders.setdefault(path.parent, []).append(path)
+    for folder, paths in sorted(folders.items()):
+        name = folder.relative_to(ROOT).as_posix()
+        about = _first_line(folder / "__init__.py") if folder != PACKAGE else "what belongs to no room"
+        lines += [f"**`{name}/`** {about}", ""]
+        files = [path for path in paths if path.name not in ("__init__.py", "__main__.py") or folder == PACKAGE]
+        lines += [f"- `{path.name}`: {_first_line(path)}" for path in files]
+        lines.append("")
+    return "\n".join(lines).strip()
+
+
+def _first_line(path: Path) -> str:
+    """The first sentence or line of a file's docstring."""
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    first = docstring.split("\n\n")[0].replace("\n", " ")
+    return first.rstrip(".") if first else "(nothing)"
+
+
+def imports() -> str:
+    """What each room imports of the others, as the code has it."""
+    found: dict[str, set[str]] = {}
+    for path in PACKAGE.rglob("*.py"):
+        room = path.relative_to(PACKAGE).with_suffix("").parts[0]
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree.body = [node for node in tree.body if not isinstance(node, ast.If)]
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "alertbot":
+                parts = node.module.split(".")[1:]
+                others = parts[:1] or [alias.name for alias in node.names if not alias.name.startswith("_")]
+                found.setdefault(room, set()).update(others)
+    rooms = sorted((room for room in found if not room.startswith("_")), key=lambda room: (len(found[room]), room))
+    return table(("room", "imports"), ((f"`{room}`", ", ".join(sorted(found[room] - {room}))) for room in rooms))
 
 
 def commands() -> str:
@@ -149,11 +190,13 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "scenarios": scenarios,
     "rule_keys": rule_keys,
     "functions": functions,
+    "rooms": rooms,
+    "imports": imports,
 }
 
 
 def filled(text: str) -> str:
-    """A document with its blocks made anew."""
+    """A document with its blocks as the code makes them."""
 
     def block(match: re.Match[str]) -> str:
         name = match["name"]

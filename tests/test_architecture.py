@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -17,22 +18,37 @@ MAY_IMPORT: dict[str, set[str]] = {
     "logs": set(),
     "rules": {"errors"},
     "rulefiles": {"errors", "rules"},
-    "evaluation": {"errors", "rules"},
+    "evaluation": {"rules"},
     "alerts": {"errors", "rules", "evaluation"},
-    "feed": {"errors", "rules", "evaluation", "alerts"},
-    "backtest": {"errors", "rules", "rulefiles", "evaluation", "alerts", "feed"},
-    "commands": {"errors", "rules", "evaluation", "alerts", "feed"},
+    "feed": {"rules", "evaluation", "alerts"},
+    "backtest": {"rules", "rulefiles", "evaluation", "alerts", "feed"},
+    "commands": {"rules", "evaluation", "alerts"},
     "sources": {"errors", "rules", "evaluation"},
     "store": {"errors", "rules", "evaluation", "alerts", "feed"},
     "notify": {"errors", "rules", "rulefiles", "evaluation", "alerts"},
-    "slack": {"errors", "clock", "rules", "rulefiles", "alerts", "commands", "notify"},
+    "slack": {"errors", "rules", "rulefiles", "alerts", "commands", "notify"},
     "config": {"errors", "rules", "rulefiles"},
     "web": {"errors", "slack"},
     "simulator": {"errors", "clock", "rules", "rulefiles"},
     "poll": {"rules", "evaluation", "alerts", "feed", "store"},
     "service": {
-        *("errors", "clock", "logs", "rules", "rulefiles", "evaluation", "alerts", "feed", "backtest", "commands"),
-        *("sources", "store", "notify", "slack", "config", "web", "poll"),
+        "errors",
+        "clock",
+        "logs",
+        "rules",
+        "rulefiles",
+        "evaluation",
+        "alerts",
+        "feed",
+        "backtest",
+        "commands",
+        "sources",
+        "store",
+        "notify",
+        "slack",
+        "config",
+        "web",
+        "poll",
     },
 }
 FREE = {"cli", "__main__", "__init__"}  # cli commands; nobody imports them
@@ -107,6 +123,45 @@ def test_imports_follow_the_table(path: Path) -> None:
 ALL_THIRD_PARTY = set().union(*THIRD_PARTY.values()) | {
     "jinja2", "pydantic", "rich", "slack_bolt", "slack_sdk", "starlette", "structlog", "typer", "uvicorn",
 }  # fmt: skip
+
+
+def test_the_table_allows_nothing_that_is_not_used() -> None:
+    """So docs/architecture.md, whose table is made from the imports, says who may import whom as well."""
+    used: dict[str, set[str]] = {room: set() for room in MAY_IMPORT}
+    for path in FILES:
+        room = room_of(path)
+        if room in MAY_IMPORT:
+            used[room] |= {module.split(".")[1] for _, module in imports(path) if module.startswith("alertbot.")} - {
+                room
+            }
+    assert {room: others - {"__version__"} for room, others in used.items()} == MAY_IMPORT
+
+
+MAP = (PACKAGE.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+NAMED = sorted(
+    set(re.findall(r"`([a-z_0-9/]+\.py)(?::(\w+))?`", re.sub(r"<!-- (\w+) -->.*?<!-- /\1 -->", "", MAP, flags=re.S)))
+)
+
+
+@pytest.mark.parametrize(("file", "name"), NAMED, ids=[":".join(each).strip(":") for each in NAMED])
+def test_the_map_names_what_is_there(file: str, name: str) -> None:
+    """Every file that docs/architecture.md names exists, and has the function, class or table of that name."""
+    path = PACKAGE / file if (PACKAGE / file).exists() else PACKAGE.parent / file
+    assert path.exists(), f"docs/architecture.md names {file}, which does not exist"
+    if name:
+        assert name in defined(path), f"docs/architecture.md names {name} of {file}, which has no such thing"
+
+
+def defined(path: Path) -> set[str]:
+    """The names at the top level of a file."""
+    names: set[str] = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names |= {each.id for target in targets for each in ast.walk(target) if isinstance(each, ast.Name)}
+    return names
 
 
 def test_nobody_imports_the_wiring() -> None:
