@@ -76,14 +76,19 @@ WINDOW = 40  # polls: the longest window of these rules
 _T = TypeVar("_T")
 
 
-def rules() -> RuleSet:
-    """Fifty rules over the twelve keys."""
+def rules_text(count: int = RULES) -> str:
+    """A rule file: `count` rules over the twelve keys."""
     lines = ["rules:"]
-    for index in range(RULES):
+    for index in range(count):
         key, (_, low, limit, high) = list(NUMBERS.items())[index % len(NUMBERS)]
         body = SHAPES[index % len(SHAPES)].format(key=key, low=low, limit=limit, high=high)
         lines.append(f"  - id: rule-{index}\n    title: Rule {index}\n    scope: agent\n    {body}")
-    return parse_files({"benchmark.yaml": "\n".join(lines) + "\n"})
+    return "\n".join(lines) + "\n"
+
+
+def rules() -> RuleSet:
+    """Fifty rules over the twelve keys."""
+    return parse_files({"benchmark.yaml": rules_text()})
 
 
 def answers(entities: int, seed: int = 8) -> Iterator[list[bytes]]:
@@ -108,12 +113,13 @@ def answers(entities: int, seed: int = 8) -> Iterator[list[bytes]]:
                     values[row] = None
             columns.append(values)
         columns.append([STATUSES[code] for code in status.tolist()])
-        yield _pages(names, columns)
+        yield pages_of(names, columns)
         del columns
 
 
-def _pages(names: list[str], columns: list[list[object]]) -> list[bytes]:
-    # Apart, so that nothing of it is alive while something is measured: the garbage collector would look through it.
+def pages_of(names: list[str], columns: list[list[object]]) -> list[bytes]:
+    """One poll as 8x8 sends it: JSON, PAGE agents a page; `columns` are in the order of KEYS."""
+    # A function of its own, so that none of this is alive during a measurement: the garbage collector would walk it.
     whole = [
         {
             "id": f"ag{row:08d}AbCdEfGhIj",

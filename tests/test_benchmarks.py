@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
+
+import pytest
 
 from alertbot.simulator.server import SimulatorOptions, serve
 from alertbot.store.sqlite.store import SqliteStore
-from benchmarks import recording, replay, tenants
-from benchmarks.poll_cycle import KEYS, PHASES, RULES, measure, rules
+from benchmarks import pages, recording, replay, tenants, turns, whole_poll
+from benchmarks.poll_cycle import KEYS, NUMBERS, PHASES, RULES, measure, rules
 
 
 def test_poll_cycle_measures_every_phase(tmp_path: Path) -> None:
@@ -20,6 +24,49 @@ def test_poll_cycle_measures_every_phase(tmp_path: Path) -> None:
     assert {phase: len(times) for phase, times in found.times.phases.items()} == dict.fromkeys(("json", *PHASES), 2)
     assert found.open > 0
     assert found.ratio > 0
+
+
+def test_the_polled_centre_has_one_percent_over_their_limits() -> None:
+    """In every poll 1 % of the agents are over the limit of a key, mostly the same ones; 5 % of the values change."""
+    polls = [
+        [{metric["key"]: metric["value"] for metric in agent["metrics"]} for page in poll for agent in json.loads(page)]
+        for poll in pages.polls(agents=2000, count=6)
+    ]
+    over = [
+        {
+            (key, row)
+            for key, (limit, *_) in NUMBERS.items()
+            for row, agent in enumerate(poll)
+            if (agent[key] or 0) > limit
+        }
+        for poll in polls
+    ]
+    assert [len(cells) for cells in over] == [20 * len(NUMBERS)] * 6
+    assert len(over[0] & over[-1]) >= 0.9 * len(over[0])
+    for poll, following in pairwise(polls):
+        changed = sum(agent[key] != after[key] for agent, after in zip(poll, following, strict=True) for key in KEYS)
+        assert 0.04 < changed / (2000 * len(KEYS)) < 0.06
+
+
+def test_whole_poll_measures_turns_of_two_packages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Small runs of every variant: real turns of both packages over HTTP, with alerts that fire, and a ratio each."""
+    output = tmp_path / "figures.json"
+    sizes = ["--sizes", "100x12", "--rounds", "2", "--warm-up", "6", "--ended", "300"]
+    assert whole_poll.main([*sizes, "--package", str(whole_poll.HERE), "--json", str(output)]) == 0
+    cases = {case["variant"]: case for case in json.loads(output.read_text())["cases"]}
+    assert list(cases) == list(whole_poll.VARIANTS)
+    for variant, case in cases.items():
+        assert [lane["ended"] for lane in case["lanes"]] == ([0, 300, 0, 300] if variant == "ended" else [0, 0])
+        for lane in case["lanes"]:
+            assert len(lane["turns"]) == 2
+            assert lane["open"] > 0
+            assert set(lane["phases_ms"]) == set(turns.PHASES)
+            assert min(lane["wall_ms"], lane["cpu_ms"], lane["phases_ms"]["fetch"], lane["phases_ms"]["record"]) > 0
+        assert len({lane["open"] for lane in case["lanes"]}) == 1, "the same pages, so the same alerts"
+    assert [lane["transitions"] for lane in cases["still"]["lanes"]] == [0, 0]
+    compared = [(ratio["of"], ratio["to"], ratio["ended"]) for ratio in cases["ended"]["ratios"]]
+    assert compared == [("this checkout", "before", 0), *((each, each, 300) for each in ("before", "this checkout"))]
+    assert "100 entities x 12 rules = 1,200 pairs, moving" in capsys.readouterr().out
 
 
 def test_tenants_measures_the_whole_bot(tmp_path: Path) -> None:
