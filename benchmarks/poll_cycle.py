@@ -1,9 +1,9 @@
-"""How long a poll takes without the network, by phase, against the standard library's json on the same bytes.
+"""How long a poll takes without the network, by phase, compared with the standard library's json on the same bytes.
 
     python -m benchmarks.poll_cycle
 
-Pages of agents as 8x8 sends them, through the real decoder, rules from real YAML, and a real SQLite file. Exits with
-1 where the cycle takes three times as long as json.loads or more.
+Pages of agents as 8x8 sends them, the real decoder, rules from real YAML, and a real SQLite file. Exits with 1 if the
+cycle takes three times as long as json.loads or longer.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ KEYS = (*NUMBERS, "status.rt")
 STATUSES = ("Available", "Busy", "OnBreak", "WorkingOffline", "LoggedOut")
 RULES = 50
 
-# What a rule looks like, turn by turn: levels, guards, holds, hysteresis, globs, text, windows, and, or.
+# The bodies of the rules, used in turn: levels, guards, holds, hysteresis, globs, text, windows, and, or.
 SHAPES = (
     "warning: {{when: {key} > {limit}, for: 30s}}\n    critical: {{when: {key} > {high}}}",
     "when: {key} >= {limit}\n    guard: accepted.int-30m >= 2\n    no_data: clear",
@@ -92,7 +92,7 @@ def rules() -> RuleSet:
 
 
 def answers(entities: int, seed: int = 8) -> Iterator[list[bytes]]:
-    """The pages of one poll after another. Every number moves each time; few are in trouble, for ten polls or so."""
+    """The pages of one poll after another. Every number changes; a few are over their limits for some ten polls."""
     random = np.random.default_rng(seed)
     names = [f"Agent {row} {('EU', 'US', 'test')[row % 3]}" for row in range(entities)]
     trouble = random.random((len(NUMBERS), entities)) < 0.001
@@ -108,7 +108,7 @@ def answers(entities: int, seed: int = 8) -> Iterator[list[bytes]]:
             values: list[object] = [
                 round(value, 4) if limit < 1 else int(value) for value in np.minimum(share * limit, 1e12).tolist()
             ]
-            if index >= 6:  # averages and shares of somebody who did nothing
+            if index >= 6:  # averages and percentages of an agent without any work
                 for row in np.flatnonzero(random.random(entities) < 0.05).tolist():
                     values[row] = None
             columns.append(values)
@@ -133,7 +133,7 @@ def pages_of(names: list[str], columns: list[list[object]]) -> list[bytes]:
 
 @dataclass
 class Times:
-    """Milliseconds by phase, one for each round."""
+    """Milliseconds by phase, one value a round."""
 
     phases: dict[str, list[float]] = field(default_factory=dict)
 
@@ -153,8 +153,8 @@ class Measured:
 
     entities: int
     bytes: int
-    open: int  # alerts that are not over, at the end
-    changes: float  # a poll, on average
+    open: int  # alerts that have not ended, after the last poll
+    changes: float  # mean a poll
     times: Times
 
     @property
@@ -173,7 +173,7 @@ def _loads(pages: list[bytes]) -> int:
 
 
 def decode(pages: list[bytes], now: datetime) -> Snapshot:
-    """As the 8x8 client does with what came."""
+    """Decode the pages as the 8x8 client does."""
     part = Part(KEYS, total=len(pages))
     for number, body in enumerate(pages):
         part.pages[number] = decode_page(body, KEYS)
@@ -185,7 +185,7 @@ def decode(pages: list[bytes], now: datetime) -> Snapshot:
 
 
 def measure(entities: int, rounds: int, warm_up: int, folder: Path) -> Measured:
-    """Polls of one tenant, each after a json.loads of the same bytes: both meet the machine in the same mood."""
+    """Polls of one tenant, each after a json.loads of the same bytes: a busy machine slows both."""
     watched, selector, times = rules(), Selector(), Times()
     store = SqliteStore(folder / f"{entities}.db")
     now, size, changed = datetime(2026, 3, 2, 9, 0, tzinfo=UTC), 0, 0
@@ -206,7 +206,7 @@ def measure(entities: int, rounds: int, warm_up: int, folder: Path) -> Measured:
 
 
 def full_past(snapshot: Snapshot, watched: RuleSet) -> Past:
-    """Windows that are full, so that each poll costs what it costs after an hour."""
+    """Full windows, so that each poll costs what it costs after an hour."""
     earlier = ({Scope.AGENT: replace(snapshot, at=snapshot.at - back * POLL_EVERY)} for back in range(WINDOW, -1, -1))
     return remember(Past(POLL_EVERY, watched.windows()), earlier)
 
@@ -220,7 +220,7 @@ def cycle(
     now: datetime,
     times: Times,
 ) -> tuple[int, Past]:
-    """One poll without the network; returns how many changes it made, and the past with it."""
+    """One poll without the network; returns the number of changes, and the past including this poll."""
     snapshot = times.take("decode", lambda: decode(pages, now))
 
     def evaluate() -> tuple[Past, list[Verdicts]]:
@@ -251,17 +251,17 @@ def main() -> int:
     print(f"{len(KEYS)} keys x {RULES} rules, {options.rounds} polls, medians in ms; x: as a ratio to json.loads")
     for entities in options.entities:
         with tempfile.TemporaryDirectory() as folder:
-            found = measure(entities, options.rounds, options.warm_up, Path(folder))
-        base = found.times.median("json")
+            measured = measure(entities, options.rounds, options.warm_up, Path(folder))
+        base = measured.times.median("json")
         print(
-            f"\n{entities:,} entities, {found.bytes / 1e6:.1f} MB, {found.open} open alerts, "
-            f"{found.changes:.0f} changes a poll"
+            f"\n{entities:,} entities, {measured.bytes / 1e6:.1f} MB, {measured.open} open alerts, "
+            f"{measured.changes:.0f} changes a poll"
         )
         print(f"  {'json.loads':<12} {base:>8.1f}")
         for phase in PHASES:
-            print(f"  {phase:<12} {found.times.median(phase):>8.1f}   {found.times.median(phase) / base:>5.2f} x")
-        print(f"  {'whole cycle':<12} {found.cycle:>8.1f}   {found.ratio:>5.2f} x   (must be under {LIMIT:g})")
-        worst = max(worst, found.ratio)
+            print(f"  {phase:<12} {measured.times.median(phase):>8.1f}   {measured.times.median(phase) / base:>5.2f} x")
+        print(f"  {'whole cycle':<12} {measured.cycle:>8.1f}   {measured.ratio:>5.2f} x   (must be under {LIMIT:g})")
+        worst = max(worst, measured.ratio)
     return 0 if worst < LIMIT else 1
 
 

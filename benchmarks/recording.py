@@ -1,9 +1,9 @@
-"""What the recording costs: bytes a poll, and how long writing and reading take.
+"""What the recording costs: bytes a poll, and the time to write and to read it.
 
     python -m benchmarks.recording
 
-Queues of a simulated centre with twelve keys, polled every 15 s, into a real SQLite file. Exits with 1 where reading a
-week of 200 queues would take longer than half a minute.
+Queues of a simulated centre with twelve keys, polled every 15 s, into a real SQLite file. Exits with 1 if reading a
+week of 200 queues would take longer than 30 s.
 """
 
 from __future__ import annotations
@@ -81,14 +81,14 @@ class Measured:
 
     queues: int
     polls: int
-    packed: float  # bytes of the columns a poll, on average
+    packed: float  # bytes of the columns, mean a poll
     write_ms: float
     read_ms: float
     read_one_key_ms: float
 
 
 def measure(queues: int, number: int, folder: Path) -> Measured:
-    """Record so many polls, and read them all."""
+    """Record `number` polls, then read all of them."""
     writing, sizes, frame, end = [], [], None, BEGIN
     with closing(SqliteStore(folder / f"{queues}.db", synchronous="NORMAL")) as store:
         for index, snapshot in enumerate(polls(queues, number)):
@@ -103,15 +103,15 @@ def measure(queues: int, number: int, folder: Path) -> Measured:
         whole = time.perf_counter() - began
         began = time.perf_counter()
         assert sum(1 for _ in store.polls(TENANT, BEGIN, end, {Scope.QUEUE: frozenset({KEYS[0]})})) == number
-        one = time.perf_counter() - began
-    each = 1000 / number
+        one_key = time.perf_counter() - began
+    per_poll = 1000 / number
     return Measured(
         queues,
         number,
         statistics.mean(sizes),
         statistics.median(writing) * 1000,
-        whole * each,
-        one * each,
+        whole * per_poll,
+        one_key * per_poll,
     )
 
 
@@ -122,15 +122,15 @@ def main() -> int:
     slow = False
     for queues in (200, 1000):
         with tempfile.TemporaryDirectory() as folder:
-            found = measure(queues, options.polls, Path(folder))
+            measured = measure(queues, options.polls, Path(folder))
         values = queues * len(KEYS)
-        print(f"{queues:,} queues x {len(KEYS)} keys, {found.polls} polls")
-        print(f"  {found.packed:>8,.0f} bytes a poll, {8 * found.packed / values:.1f} bits a value")
-        print(f"  {found.packed * WEEK / 1e6:>8,.0f} MB a week")
-        print(f"  {found.write_ms:>8.2f} ms to record a poll, the latest snapshot included")
-        print(f"  {found.read_ms:>8.2f} ms to read a poll, {found.read_one_key_ms:.2f} ms one key of it")
-        print(f"  {found.read_ms * WEEK / 1000:>8.1f} s to read a week")
-        slow = slow or (queues == 200 and found.read_ms * WEEK / 1000 > LIMIT)
+        print(f"{queues:,} queues x {len(KEYS)} keys, {measured.polls} polls")
+        print(f"  {measured.packed:>8,.0f} bytes a poll, {8 * measured.packed / values:.1f} bits a value")
+        print(f"  {measured.packed * WEEK / 1e6:>8,.0f} MB a week")
+        print(f"  {measured.write_ms:>8.2f} ms to record a poll, the latest snapshot included")
+        print(f"  {measured.read_ms:>8.2f} ms to read a poll, {measured.read_one_key_ms:.2f} ms one key of it")
+        print(f"  {measured.read_ms * WEEK / 1000:>8.1f} s to read a week")
+        slow = slow or (queues == 200 and measured.read_ms * WEEK / 1000 > LIMIT)
     return int(slow)
 
 

@@ -2,8 +2,8 @@
 
     python -m benchmarks.replay [--days 7] [--queues 200]
 
-The recording is made first, by the real store, of a contact centre with busy and quiet hours; that time does not
-count. Exits with 1 where a week would take a minute or more.
+The recording of a contact centre with busy and quiet hours is made first, by the real store; that time does not
+count. Exits with 1 if a week would take a minute or longer.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ TENANT = "acme"
 
 
 def polls(queues: int, count: int, seed: int = 1) -> Iterator[Snapshot]:
-    """Queues over a day: callers come in waves, agents from eight to six, and now and then a queue is overrun."""
+    """Queues over days: callers come in waves, agents work from 8 to 18, and sometimes a queue is overrun."""
     random = np.random.default_rng(seed)
     ids = tuple(str(100 + index) for index in range(queues))
     names = tuple(f"Queue {index}" for index in range(queues))
@@ -60,20 +60,20 @@ def polls(queues: int, count: int, seed: int = 1) -> Iterator[Snapshot]:
         late = late * 0.9917 + came * (wait > 20_000)
         lost = lost * 0.9917 + came * (wait > 90_000) * 0.5
         idle = np.maximum(staff - waiting, 0)
-        seen = np.round(entered)
-        some = seen > 0
+        offered = np.round(entered)
+        some = offered > 0
         values = {
             "interactionsLongestWaitInQueue.rt": np.round(wait),
             "interactionsWaitInQueue.rt": waiting,
             "enabled.rt": staff,
             "eligible.rt": np.maximum(staff - 1, 0),
             "availableIdle.rt": idle,
-            "entered.int-30m": seen,
+            "entered.int-30m": offered,
             "abandoned.int-30m": np.round(lost),
             "slaPercentage.int-30m": np.where(some, np.round(1 - late / np.maximum(entered, 1e-9), 4), np.nan),
             "abandonedPercentage.int-30m": np.where(some, np.round(lost / np.maximum(entered, 1e-9), 4), np.nan),
-            "diverted.int-30m": np.round(seen * 0.02),
-            "accepted.int-30m": np.round(seen * 0.95),
+            "diverted.int-30m": np.round(offered * 0.02),
+            "accepted.int-30m": np.round(offered * 0.95),
             "busyTimePercentage.int-30m": np.round(np.clip(waiting / np.maximum(staff, 1), 0, 1), 4),
         }
         columns = {
@@ -84,13 +84,13 @@ def polls(queues: int, count: int, seed: int = 1) -> Iterator[Snapshot]:
 
 
 def record(store: SqliteStore, queues: int, count: int) -> None:
-    """Record that many polls, as the bot does."""
+    """Record `count` polls, as the bot does."""
     for snapshot in polls(queues, count):
         store.record(PollRecord(TENANT, snapshot.at, Feed(TENANT), snapshots={Scope.QUEUE: snapshot}))
 
 
 def measure(store: SqliteStore, count: int) -> tuple[History, float]:
-    """The replay of what is recorded, and the seconds it took."""
+    """Replay the recording; the result, and the seconds it took."""
     rules = load_rules([RULES])
     began = time.perf_counter()
     recorded = store.polls(TENANT, START, START + EVERY * count, rules.metrics())
@@ -113,7 +113,7 @@ def main() -> int:
             history, took = measure(store, count)
         finally:
             store.close()
-    fired = sum(len(each.episodes) for each in history.rules)
+    fired = sum(len(rule.episodes) for rule in history.rules)
     week = took * (WEEK / EVERY) / count
     print(f"replayed in {took:.1f} s: {took / count * 1000:.2f} ms a poll, {fired} alerts fired; a week: {week:.1f} s")
     return 0 if week < LIMIT_S else 1

@@ -2,10 +2,10 @@
 
     python -m benchmarks.tenants [--tenants 200] [--queues 50] [--every 15] [--for 90] [--hang 0]
 
-The simulated 8x8 runs in a process of its own, so its cost is apart (it shares the machine all the same). The bot is
-the real one: scheduler, 8x8 client over HTTP with a token a tenant, the shipped rules, SQLite on disk with
-synchronous=FULL, delivery; only the cards are drawn for a terminal that nobody sees. Exits with 1 where polls were
-left out or began late.
+The simulated 8x8 runs in a separate process, so its CPU time is reported separately (it still shares the machine). The
+bot is the real one: scheduler, 8x8 client over HTTP with a token for each tenant, the shipped rules, SQLite on disk
+with synchronous=FULL, delivery. Only the notifier differs: it prints the cards to /dev/null. Exits with 1 if polls
+were skipped or began late.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ WARM = timedelta(minutes=10)
 
 
 @dataclass
-class Found:
-    """What was measured over `wall_s` seconds."""
+class Figures:
+    """What was measured in `wall_s` seconds."""
 
     tenants: int
     wall_s: float
@@ -62,15 +62,15 @@ class Found:
 
     @property
     def late(self) -> int:
-        return sum(each > LATE_S for each in self.lateness_s)
+        return sum(seconds > LATE_S for seconds in self.lateness_s)
 
     def lines(self) -> list[str]:
         cores = self.cpu_s / self.wall_s
         return [
             f"{self.tenants} tenants, {self.wall_s:.0f} s: {self.polls} polls of {self.due} due, {self.good} good, "
             f"{self.late} began more than {LATE_S:g} s late",
-            f"began late by {_spread(self.lateness_s, 's', 3)}",
-            f"a poll took {_spread(self.took_ms, 'ms')}, of which fetching {_spread(self.fetch_ms, 'ms')}",
+            f"lateness: {_spread(self.lateness_s, 's', 3)}",
+            f"duration of a poll: {_spread(self.took_ms, 'ms')}; of the fetch: {_spread(self.fetch_ms, 'ms')}",
             f"CPU {cores:.0%} of one core ({1000 * self.cpu_s / max(1, self.polls):.1f} ms a poll), "
             f"of which delivery {self.delivery_cpu_s / self.wall_s:.0%} for {self.delivered} cards, lines and edits",
             f"memory {self.rss_mb:.0f} MB, {self.threads} threads",
@@ -79,14 +79,14 @@ class Found:
 
 def _spread(values: Sequence[float], unit: str, digits: int = 0) -> str:
     if not values:
-        return "nothing"
+        return "no data"
     ordered = sorted(values)
     half, most = (ordered[min(len(ordered) - 1, int(share * len(ordered)))] for share in (0.5, 0.99))
-    return f"{half:.{digits}f} {unit} in the middle, {most:.{digits}f} at 99 %, {ordered[-1]:.{digits}f} at most"
+    return f"median {half:.{digits}f} {unit}, 99 % {most:.{digits}f} {unit}, maximum {ordered[-1]:.{digits}f} {unit}"
 
 
-def measure(serving: dict[str, Any], folder: Path, *, every: float, warm_s: float, wall_s: float) -> Found:
-    """Run the bot on what `serve` announced, `warm_s` seconds unmeasured, then `wall_s`."""
+def measure(serving: dict[str, Any], folder: Path, *, every: float, warm_s: float, wall_s: float) -> Figures:
+    """Run the bot against what `serve` announced: `warm_s` seconds unmeasured, then `wall_s` seconds measured."""
     settings = Settings.model_validate(
         {
             "tenants": [
@@ -105,8 +105,8 @@ def measure(serving: dict[str, Any], folder: Path, *, every: float, warm_s: floa
             "folder": folder,
         }
     )
-    with Path(os.devnull).open("w") as nowhere:
-        app = build(settings, notifier=ConsoleNotifier(Console(file=nowhere, width=100)))
+    with Path(os.devnull).open("w") as null:
+        app = build(settings, notifier=ConsoleNotifier(Console(file=null, width=100)))
         begun, done = _watch(app)
         app.take_lease()
         app.start()
@@ -122,7 +122,7 @@ def measure(serving: dict[str, Any], folder: Path, *, every: float, warm_s: floa
         finally:
             app.stop()
     measured = [entry for entry in done if began <= entry[0] < ended]
-    return Found(
+    return Figures(
         tenants=len(app.tenants),
         wall_s=ended - began,
         cpu_s=cpu,
@@ -142,7 +142,7 @@ def measure(serving: dict[str, Any], folder: Path, *, every: float, warm_s: floa
 
 
 def _watch(app: App) -> tuple[dict[str, list[float]], list[tuple[float, float, float, bool]]]:
-    """When each tenant's turns began; and for each poll its beginning, seconds, fetch ms and whether it was good."""
+    """When each tenant's turns began; and for each poll its start, its seconds, its fetch ms and if it was good."""
     begun: dict[str, list[float]] = defaultdict(list)
     done: list[tuple[float, float, float, bool]] = []
     real = app.poller.tick
@@ -160,13 +160,13 @@ def _watch(app: App) -> tuple[dict[str, list[float]], list[tuple[float, float, f
 
 
 def _lateness(begun: dict[str, list[float]], every: float, since: float, until: float) -> list[float]:
-    """By how much each turn began after its time; a tenant's punctual turns are a whole number of periods apart."""
-    found = []
+    """How many seconds late each turn began; a tenant's punctual turns are a whole number of periods apart."""
+    lateness = []
     for times in begun.values():
-        # The earliest phase of all its turns is the planned one: none begins before its time.
-        phase = min((each - times[0] + every / 2) % every for each in times)
-        found += [(each - times[0] + every / 2) % every - phase for each in times if since <= each < until]
-    return found
+        # The earliest phase of all its turns is the scheduled one: no turn begins before its time.
+        phase = min((began - times[0] + every / 2) % every for began in times)
+        lateness += [(began - times[0] + every / 2) % every - phase for began in times if since <= began < until]
+    return lateness
 
 
 def _thread(name: str) -> int:
@@ -181,11 +181,11 @@ def _rss_mb() -> float:
 
 
 def serve(tenants: int, queues: int, hang: int) -> None:
-    """The simulated 8x8 in this process, until it is told to stop; one line of JSON says where it is."""
+    """Run the simulated 8x8 in this process until it is terminated; prints its address as one line of JSON."""
 
     def announce(sim: Simulator) -> None:
         for tenant in sim.tenants:
-            tenant.centre  # noqa: B018  # made now: the bot's first polls should not wait for it
+            tenant.centre  # noqa: B018  # made now, so that the first polls do not wait for it
         for number in range(hang):
             sim.faults.add(ApiFault("hang", tenant=number))
         keys = [(tenant.api_key, tenant.api_secret) for tenant in sim.tenants]
@@ -201,7 +201,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--every", type=float, default=15.0, help="seconds between two polls of a tenant")
     parser.add_argument("--for", dest="wall_s", type=float, default=90.0, help="seconds to measure")
     parser.add_argument("--warm-up", type=float, default=30.0, help="seconds before that")
-    parser.add_argument("--hang", type=int, default=0, help="so many tenants never get an answer")
+    parser.add_argument("--hang", type=int, default=0, help="tenants that never get an answer (default: 0)")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     if args.serve:
@@ -218,14 +218,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             assert server.stdout is not None
             serving = json.loads(server.stdout.readline())
             before = _cpu_of(server.pid)
-            found = measure(serving, Path(folder), every=args.every, warm_s=args.warm_up, wall_s=args.wall_s)
-            beside = (_cpu_of(server.pid) - before) / (args.wall_s + args.warm_up)
+            figures = measure(serving, Path(folder), every=args.every, warm_s=args.warm_up, wall_s=args.wall_s)
+            simulator = (_cpu_of(server.pid) - before) / (args.wall_s + args.warm_up)
         finally:
             server.terminate()
-    print("\n".join(found.lines()))
-    print(f"beside it, the simulated 8x8: CPU {beside:.0%} of one core")
-    hanging = args.hang * found.wall_s / args.every
-    return 1 if found.late or found.polls < found.due - hanging - found.tenants / args.every else 0
+    print("\n".join(figures.lines()))
+    print(f"the simulated 8x8 in its own process: CPU {simulator:.0%} of one core")
+    unanswered = args.hang * figures.wall_s / args.every
+    return 1 if figures.late or figures.polls < figures.due - unanswered - figures.tenants / args.every else 0
 
 
 def _cpu_of(pid: int) -> float:

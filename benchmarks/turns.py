@@ -121,12 +121,12 @@ class Turns:
     def open_alerts(self) -> int:
         """Alerts that fire or recover now."""
         with closing(sqlite3.connect(self._database)) as conn:
-            found = conn.execute(
+            count = conn.execute(
                 "SELECT count(*) FROM alerts WHERE tenant = ? AND ended_at IS NULL "
                 "AND state IN ('firing', 'recovering')",
                 (TENANT,),
             )
-            return int(found.fetchone()[0])
+            return int(count.fetchone()[0])
 
     def add_ended(self, count: int, entities: int) -> None:
         """Add alerts that ended in the past, each with its card, one a second until the start of the first poll.

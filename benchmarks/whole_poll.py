@@ -210,12 +210,12 @@ def _width(column: str) -> int:
 
 def cases(sizes: Sequence[str], variants: Sequence[str]) -> list[Case]:
     """Every variant of every size ("1000x50"); `ended` of the first alone, since it costs the same at every size."""
-    found = []
+    chosen = []
     for size in sizes:
         entities, _, rules = size.partition("x")
-        wanted = [variant for variant in variants if variant != "ended" or size == sizes[0]]
-        found += [Case(int(entities), int(rules), variant) for variant in wanted]
-    return found
+        of_size = [variant for variant in variants if variant != "ended" or size == sizes[0]]
+        chosen += [Case(int(entities), int(rules), variant) for variant in of_size]
+    return chosen
 
 
 def main(argv: Sequence[str] | None = None) -> int:
