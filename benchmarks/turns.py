@@ -31,8 +31,8 @@ _METHODS = {"alerts": "read", "cards": "read", "feed": "read", "record": "record
 def build_app(values: Mapping[str, Any], clock: Callable[[], datetime]) -> tuple[Any, Callable[[], Any]]:
     """The app of the checkout on PYTHONPATH, and a function that takes a turn of its tenant.
 
-    This is the only place that knows the layout of a checkout. It knows two: `alertbot.app` and `alertbot.config`
-    (before the rooms, up to 5a9e394), and `alertbot.service.app` and `alertbot.config.settings` (since).
+    This is the only place that knows the layout of a checkout: where App and Settings are (before the rooms, up to
+    5a9e394, and since), and what takes a turn (the poller, in older checkouts the app).
     """
     try:
         service = importlib.import_module("alertbot.service.app")
@@ -46,7 +46,8 @@ def build_app(values: Mapping[str, Any], clock: Callable[[], datetime]) -> tuple
     importlib.import_module("alertbot.logs").configure(settings.secrets())
     # Delivery is never started, so the notifier is never called.
     app = service.build(settings, notifier=object(), clock=clock)
-    return app, lambda: app.tick(app.tenants[0])
+    poller = getattr(app, "poller", app)
+    return app, lambda: poller.tick(app.tenants[0])
 
 
 class Turns:
