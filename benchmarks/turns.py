@@ -132,14 +132,14 @@ class Turns:
     def add_ended(self, count: int, entities: int) -> None:
         """Add alerts that ended in the past, each with its card, one a second until the start of the first poll.
 
-        Rows are copies of the alerts that fire now, on other entities. Columns that are not named here keep their
-        values, so that this works for every schema.
+        Rows are copies of the alerts that fire now, on other entities. What is named here and is not in the schema is
+        left out, and other columns keep their values: older checkouts have older schemas.
         """
         with closing(sqlite3.connect(self._database, isolation_level=None)) as conn:
             conn.execute("PRAGMA synchronous = OFF")
             conn.execute("BEGIN IMMEDIATE")
             first = {table: _next_id(conn, table) for table in ("alerts", "cards")}
-            numbers = {"alert": f"{first['alerts']} + n.i", "card": f"{first['cards']} + n.i"}
+            numbers = {"alert": f"({first['alerts']} + n.i)", "card": f"({first['cards']} + n.i)"}
             ended = f"'%Y-%m-%dT%H:%M:%S.000000Z', '{START:%Y-%m-%d %H:%M:%S}', '-' || ({count} - n.i) || ' seconds'"
             _copy(
                 conn,
@@ -163,6 +163,8 @@ class Turns:
                 {
                     "id": numbers["card"],
                     "alert_id": numbers["alert"],
+                    "group_key": f"'alert:' || {numbers['alert']}",
+                    "ended_at": f"strftime({ended})",
                     "state": "'posted'",
                     "posted_channel_id": "'C0123456789'",
                     "posted_ts": "printf('1772000000.%06d', n.i)",
