@@ -27,7 +27,7 @@ from alertbot.cli import cli
 from alertbot.commands.answers import COMMANDS
 from alertbot.config.schema import config_schema
 from alertbot.notify.console import ConsoleNotifier
-from alertbot.notify.notifier import LineView
+from alertbot.notify.notifier import LineContent
 from alertbot.notify.render import sample_cards
 from alertbot.rulefiles.rule_keys import RULE_KEYS
 from alertbot.rules.catalogue import ValueType
@@ -229,8 +229,8 @@ def picture() -> str:
         at=now + timedelta(minutes=1),
         by="U0123456",
     )
-    notifier.post_line(LineView(line, firing.alert), posted, notice_id="line", broadcast=False)
-    notifier.edit_card(replace(ended, alert=alert, now=after), posted)
+    notifier.post_line(LineContent(line, firing.alert), posted, notice_id="line", broadcast=False)
+    notifier.edit_card(replace(ended, members=(alert,), now=after), posted)
     # Without the fonts that rich would fetch from elsewhere: the picture stands alone.
     style = re.sub(r"\s*@font-face \{\{.*?\}\}", "", _export_format.CONSOLE_SVG_FORMAT, flags=re.DOTALL)
     style = style.replace("Fira Code", "ui-monospace, SFMono-Regular, Menlo, Consolas")

@@ -1,9 +1,12 @@
-"""Card: the Slack message that shows an alert, from firing to resolved."""
+"""Card: the Slack message that shows an alert, or several of them, from firing to resolved."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+
+from alertbot.alerts.alert import Alert, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,12 +19,35 @@ class Posted:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """The one message that shows an alert in a channel, for its whole life."""
+    """One message in a channel that shows its member alerts, from when the first fires until the last has ended.
+
+    A card is a projection of stored state: `version` is what Slack should show, `sent_version` what it shows. A change
+    of any member raises `version`.
+    """
 
     id: int
-    alert_id: int
+    members: tuple[Alert, ...]  # at least one, by id
     channel: str  # as configured
     posted: Posted | None
     version: int
     sent_version: int
     edited_at: datetime | None = None
+
+
+def one_alert(alert_id: int) -> str:
+    """The group key of a card that shows this one alert and nothing else."""
+    return f"alert:{alert_id}"
+
+
+def leading(members: Sequence[Alert]) -> Alert:
+    """The member that the headline of a card speaks of, and whose level is the card's.
+
+    It is the one with the highest level among those that have not ended, the earliest of several. Only where all have
+    ended is it one that has: so a card is resolved with the last of its members.
+    """
+    return max(members, key=lambda member: (member.state is not State.INACTIVE, member.level))
+
+
+def has_ended(members: Sequence[Alert]) -> bool:
+    """Whether every member has ended, which closes the card."""
+    return all(member.state is State.INACTIVE for member in members)

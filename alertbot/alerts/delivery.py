@@ -1,7 +1,4 @@
-"""What is to be delivered: cards as the store knows them, and the due posts, lines and edits.
-
-A card is a projection of stored state: `version` is what Slack should have, `sent_version` what it has.
-"""
+"""What is due to be delivered: cards to post, lines to add, cards to edit, operational messages."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ from alertbot.alerts.notice import Notice
 
 
 class Tried(StrEnum):
-    """What had failed when an item was put off. What only had to wait (429, an earlier item's 429) was not tried."""
+    """What had failed when an item was put off. An item that only had to wait for a 429 to pass was not tried."""
 
     POST = "post"
     LOOK = "look"
@@ -24,15 +21,14 @@ class Tried(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PostCard:
-    """Post the card of an alert.
+    """Post a card. `notice` says why, and for which of its members.
 
-    `intent_at`: an earlier try began then and its outcome is unknown: look first. `looks`: how often that failed for
-    this try. `attempts`: posts that failed, without those that only had to wait.
+    `intent_at`: an earlier attempt began then and its outcome is unknown, so look for its message first. `looks`: how
+    often looking has failed since. `attempts`: posts that failed; those that only had to wait are not counted.
     """
 
     notice: Notice
     card: Card
-    alert: Alert
     intent_at: datetime | None = None
     attempts: int = 0
     looks: int = 0
@@ -40,7 +36,7 @@ class PostCard:
 
 @dataclass(frozen=True, slots=True)
 class PostLine:
-    """Add a line to the thread of a posted card. The rest as for `PostCard`."""
+    """Add a line about `alert`, a member of the card, to the thread of a posted card. The rest as for `PostCard`."""
 
     notice: Notice
     card: Card
@@ -52,7 +48,7 @@ class PostLine:
 
 @dataclass(frozen=True, slots=True)
 class PostOps:
-    """Post a message of its own in the ops channel. The rest as for `PostCard`."""
+    """Post an operational message, which belongs to no card. The rest as for `PostCard`."""
 
     notice: Notice
     intent_at: datetime | None = None
@@ -62,10 +58,9 @@ class PostOps:
 
 @dataclass(frozen=True, slots=True)
 class EditCard:
-    """Bring a posted card to the alert's present state. Harmless to repeat."""
+    """Bring a posted card to the present state of its members. Harmless to repeat."""
 
     card: Card
-    alert: Alert
     attempts: int = 0
 
 

@@ -27,7 +27,7 @@ from alertbot.evaluation.evaluate import Truth, agents_of
 from alertbot.evaluation.explain import explain, measure
 from alertbot.evaluation.past import Past
 from alertbot.notify.console import card_panel
-from alertbot.notify.notifier import CardView
+from alertbot.notify.notifier import CardContent
 from alertbot.notify.pens import PlainPen
 from alertbot.notify.render import Templates
 from alertbot.rulefiles.on_disk import load_rules, template_folder
@@ -63,7 +63,7 @@ def preview(
     default = settings.slack.default_channel if settings is not None else CHANNEL
     channel = found.channels.get(alert.level, default)
     timezone = settings.timezone if settings is not None else "UTC"
-    view = CardView(alert, now, mention=found.mention.get(alert.level, ()), timezone=timezone)
+    view = CardContent((alert,), now, mention=found.mention.get(alert.level, ()), timezone=timezone)
     card = Templates(folders).card(view, PlainPen())
     if card.fault is not None:
         show_faults([card.fault.fault])
@@ -136,7 +136,7 @@ def _as_it_would_be(
     return drawn_from(rule, level, snapshot, row, now, tenant=tenant.name, measured=measured)
 
 
-def _send(view: CardView, channel: str, settings: Settings) -> None:
+def _send(view: CardContent, channel: str, settings: Settings) -> None:
     """Post the card under a name that nobody takes for an alert, without buttons and mentions. NotifyError."""
     if not re.fullmatch(CHANNEL_PATTERN, channel):
         raise UsageError(f'--send takes a channel such as "#cc-alerts", or its id, not {channel!r}')
@@ -147,6 +147,6 @@ def _send(view: CardView, channel: str, settings: Settings) -> None:
     drill = replace(view.alert, id=None, about=replace(about, title=f"DRILL: {about.title}", labels=labels))
     notifier = make_notifier(settings)
     notifier.post_card(
-        replace(view, alert=drill, mention=()), channel=channel, notice_id=f"drill-{secrets.token_hex(8)}"
+        replace(view, members=(drill,), mention=()), channel=channel, notice_id=f"drill-{secrets.token_hex(8)}"
     )
     out.print(f"sent to {channel}, marked as a drill", markup=False)

@@ -21,7 +21,7 @@ from alertbot.cli.timeline import FLAG, draw_failure
 from alertbot.config.load import config_path, load
 from alertbot.config.settings import Settings
 from alertbot.errors import FaultsFound
-from alertbot.notify.notifier import CardView
+from alertbot.notify.notifier import CardContent
 from alertbot.notify.pens import PlainPen
 from alertbot.notify.render import Templates
 from alertbot.rulefiles.faults import Fault
@@ -121,7 +121,7 @@ def run_suite(suite: Suite, settings: Settings | None) -> list[TrialResult]:
 
 def draw_card(templates: Templates, timezone: str, rule: Rule, alert: Alert, now: datetime) -> str:
     """A card as plain text: what rule tests look for words in."""
-    view = CardView(alert, now, mention=rule.mention.get(alert.level, ()), timezone=timezone)
+    view = CardContent((alert,), now, mention=rule.mention.get(alert.level, ()), timezone=timezone)
     card = templates.card(view, PlainPen())
     if card.fault is not None:
         return f"a template that cannot be drawn: {card.fault}"

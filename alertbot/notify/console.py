@@ -14,7 +14,7 @@ from rich.text import Text
 from alertbot.alerts.cards import Posted
 from alertbot.errors import DeliveryFailure, NotifyError
 from alertbot.notify.facts import Look
-from alertbot.notify.notifier import CardView, LineView, TemplateFault
+from alertbot.notify.notifier import CardContent, LineContent, TemplateFault
 from alertbot.notify.pens import PlainPen, cleaned
 from alertbot.notify.render import DrawnCard, Templates
 
@@ -37,15 +37,15 @@ class ConsoleNotifier:
         self._looks: dict[str, tuple[Look, bool]] = {}  # by ts: how the card looked when it was last drawn
         self._faults: dict[str, TemplateFault] = {}
 
-    def post_card(self, view: CardView, *, channel: str, notice_id: str) -> Posted:
-        drawn = self._drawn(view)
+    def post_card(self, content: CardContent, *, channel: str, notice_id: str) -> Posted:
+        drawn = self._drawn(content)
         posted = self._new(channel, notice_id)
         self._looks[posted.ts] = (drawn.look, drawn.open)
         self._console.print(card_panel(drawn, channel))
         return posted
 
-    def edit_card(self, view: CardView, posted: Posted) -> None:
-        drawn = self._drawn(view)
+    def edit_card(self, content: CardContent, posted: Posted) -> None:
+        drawn = self._drawn(content)
         before = self._looks.get(posted.ts)
         self._looks[posted.ts] = (drawn.look, drawn.open)
         if before is not None and before != (drawn.look, drawn.open) and not drawn.open:
@@ -57,12 +57,12 @@ class ConsoleNotifier:
         line.append(f"  {' '.join(drawn.body)}", style="dim")
         self._console.print(line, soft_wrap=False, overflow="ellipsis", no_wrap=True)
 
-    def post_line(self, view: LineView, posted: Posted, *, notice_id: str, broadcast: bool) -> Posted:
-        drawn = self._templates.line(view, PlainPen())
+    def post_line(self, content: LineContent, posted: Posted, *, notice_id: str, broadcast: bool) -> Posted:
+        drawn = self._templates.line(content, PlainPen())
         if drawn.fault is not None:
             self._faults.setdefault(str(drawn.fault), drawn.fault)
         line = Text("    └ ", style="dim")
-        line.append(f"#{view.alert.id} ", style="dim")
+        line.append(f"#{content.alert.id} ", style="dim")
         line.append(" ".join((*drawn.text.splitlines(), *drawn.mention)))
         if broadcast:
             line.append(f"  → {cleaned(posted.channel_id)}", style="dim")
@@ -85,8 +85,8 @@ class ConsoleNotifier:
         faults, self._faults = list(self._faults.values()), {}
         return faults
 
-    def _drawn(self, view: CardView) -> DrawnCard:
-        drawn = self._templates.card(view, PlainPen())
+    def _drawn(self, content: CardContent) -> DrawnCard:
+        drawn = self._templates.card(content, PlainPen())
         if drawn.fault is not None:
             self._faults.setdefault(str(drawn.fault), drawn.fault)
         return drawn
@@ -123,4 +123,4 @@ def card_panel(card: DrawnCard, channel: str) -> Panel:
 
 
 def _short_id(card: DrawnCard) -> str:
-    return f"#{card.alert_id}" if card.alert_id is not None else "#–"
+    return " ".join(f"#{alert_id}" for alert_id in card.members) or "#–"

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from alertbot.alerts.alert import Reason, State
-from alertbot.alerts.cards import Posted
+from alertbot.alerts.alert import Reason
+from alertbot.alerts.cards import Posted, has_ended
 from alertbot.alerts.delivery import Due, EditCard, PostCard, PostLine, PostOps, Tried
 from alertbot.alerts.notice import Notice, NoticeKind, notice_id
 from alertbot.errors import DeliveryFailure, NotifyError
-from alertbot.notify.notifier import CardView, LineView, Notifier
+from alertbot.notify.notifier import CardContent, LineContent, Notifier
 from alertbot.rules.rule import Level
 
 SETTLE = timedelta(seconds=5)  # an open intent younger than this is not settled: its message may be on its way
@@ -158,8 +158,8 @@ class _Delivery:
         if item.card.posted is None:
             return  # becomes due again when its post has landed
         try:
-            view = CardView(item.alert, self.clock(), timezone=self.timezone)
-            self.notifier.edit_card(view, item.card.posted)
+            content = CardContent(item.card.members, self.clock(), timezone=self.timezone)
+            self.notifier.edit_card(content, item.card.posted)
         except NotifyError as error:
             self._edit_failed(item, error)
             return
@@ -208,11 +208,11 @@ class _Delivery:
         notice = item.notice
         match item:
             case PostCard():
-                card = CardView(item.alert, self.clock(), mention=notice.mention, timezone=self.timezone)
+                card = CardContent(item.card.members, self.clock(), mention=notice.mention, timezone=self.timezone)
                 return self.notifier.post_card(card, channel=item.card.channel, notice_id=notice.id)
             case PostLine():
                 assert item.card.posted is not None, "a line is due when its card stands"
-                line = LineView(notice, item.alert, timezone=self.timezone)
+                line = LineContent(notice, item.alert, timezone=self.timezone)
                 return self.notifier.post_line(line, item.card.posted, notice_id=notice.id, broadcast=notice.broadcast)
             case PostOps():
                 return self.notifier.post_text(notice.text, channel=notice.channel, notice_id=notice.id)
@@ -296,7 +296,7 @@ class _Delivery:
     def _out_of_reach(self, item: PostLine | EditCard) -> None:
         """A card's message cannot be reached any more: an open alert gets a new one, and its lines follow there."""
         self.outbox.repost(item.card.id, self.clock())
-        if item.alert.state is State.INACTIVE:
+        if has_ended(item.card.members):
             self.report.given_up += 1
         else:
             self.report.reposted += 1
@@ -330,7 +330,7 @@ class _Delivery:
         return timedelta(seconds=error.retry_after)
 
     def _too_old(self, item: PostCard | PostLine | PostOps) -> bool:
-        open_card = isinstance(item, PostCard) and item.alert.open
+        open_card = isinstance(item, PostCard) and any(member.open for member in item.card.members)
         return not open_card and self.clock() - item.notice.at > PATIENCE
 
     def _note_credentials(self, error: NotifyError) -> None:

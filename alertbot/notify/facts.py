@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
@@ -10,8 +10,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from alertbot.alerts.alert import Alert, Reason, State
+from alertbot.alerts.cards import has_ended, leading
 from alertbot.evaluation.measure import Measure
-from alertbot.notify.notifier import CardView, LineView
+from alertbot.notify.notifier import CardContent, LineContent
 from alertbot.notify.pens import cleaned, clip
 from alertbot.rules.catalogue import ValueType
 from alertbot.rules.rule import Level
@@ -63,11 +64,16 @@ class Look(Enum):
         return {Level.INFO: cls.INFO, Level.WARNING: cls.WARNING, Level.CRITICAL: cls.CRITICAL}[level]
 
     @classmethod
-    def of(cls, alert: Alert) -> Look:
-        """Resolved when it is over, acknowledged when somebody has it, else its level."""
-        if alert.state is State.INACTIVE:
+    def of(cls, members: Sequence[Alert]) -> Look:
+        """The look of a card: RESOLVED when every member has ended, ACKNOWLEDGED when each open one has an owner.
+
+        Otherwise it is that of the highest level of a member that has not ended.
+        """
+        if has_ended(members):
             return cls.RESOLVED
-        return cls.ACKNOWLEDGED if alert.acked_by else cls.of_level(alert.level)
+        if all(member.acked_by for member in members if member.state is not State.INACTIVE):
+            return cls.ACKNOWLEDGED
+        return cls.of_level(leading(members).level)
 
 
 @dataclass(frozen=True)
@@ -141,16 +147,16 @@ def zone_of(name: str) -> ZoneInfo:
         return ZoneInfo("UTC")
 
 
-def card_facts(view: CardView) -> CardFacts:
-    """What a card says about its alert, at `view.now`."""
-    alert, zone = view.alert, zone_of(view.timezone)
-    look = Look.of(alert)
+def card_facts(content: CardContent) -> CardFacts:
+    """What a card says about its alert, at `content.now`."""
+    alert, zone = content.alert, zone_of(content.timezone)
+    look = Look.of(content.members)
     is_open = look is not Look.RESOLVED
     level = Look.of_level(alert.level).word
     headline = level if is_open else Look.RESOLVED.word
     if look is Look.ACKNOWLEDGED:
         headline = f"{level}, acknowledged"
-    since = alert.fired_at or alert.pending_since or alert.seen_at or view.now
+    since = alert.fired_at or alert.pending_since or alert.seen_at or content.now
     name = cleaned(alert.entity_name) or alert.key.entity_id
     where = f"{name} ({cleaned(alert.parent_name)})" if alert.parent_name else name
     highest = alert.highest if is_open and alert.highest and alert.highest > alert.level else None
@@ -175,7 +181,7 @@ def card_facts(view: CardView) -> CardFacts:
         since=since,
         recovering_since=alert.recovering_since,
         until=alert.ended_at,
-        duration=format_duration(max((alert.ended_at or view.now) - since, timedelta(0))),
+        duration=format_duration(max((alert.ended_at or content.now) - since, timedelta(0))),
         ended=_ENDINGS.get(alert.end_reason or Reason.RESOLVED, str(alert.end_reason).replace("_", " ")),
         peak=_peak(alert, zone),
         peak_label="Peak" if measure is None or measure.rises else "Lowest",
@@ -191,9 +197,9 @@ def card_facts(view: CardView) -> CardFacts:
     )
 
 
-def line_facts(view: LineView) -> LineFacts:
+def line_facts(content: LineContent) -> LineFacts:
     """What one line of the timeline says."""
-    notice, zone = view.notice, zone_of(view.timezone)
+    notice, zone = content.notice, zone_of(content.timezone)
     look = {
         Reason.RESOLVED: Look.RESOLVED,
         Reason.NO_LONGER_REPORTED: Look.RESOLVED,

@@ -1,4 +1,4 @@
-"""The Notifier protocol: code that sends. A receiver is where it sends to, a channel only ever a Slack channel."""
+"""The Notifier protocol: code that sends cards and lines, and what they are drawn from."""
 
 from __future__ import annotations
 
@@ -9,24 +9,32 @@ from pathlib import Path
 from typing import Protocol
 
 from alertbot.alerts.alert import Alert
-from alertbot.alerts.cards import Posted
+from alertbot.alerts.cards import Posted, leading
 from alertbot.alerts.notice import Notice
 from alertbot.rulefiles.faults import Fault
 
 
 @dataclass(frozen=True)
-class CardView:
-    """What a card is drawn from: the alert as it is now, and what the channel is called on to look at."""
+class CardContent:
+    """What a card is drawn from: its member alerts as they are now, and whom to mention.
 
-    alert: Alert
+    `timezone` names the zone in which times are written where the reader's own is not known.
+    """
+
+    members: tuple[Alert, ...]  # at least one
     now: datetime
     mention: tuple[str, ...] = ()
     timezone: str = "UTC"
 
+    @property
+    def alert(self) -> Alert:
+        """The member that the card's words are about."""
+        return leading(self.members)
+
 
 @dataclass(frozen=True)
-class LineView:
-    """What a thread line is written from: what was true when it was decided, and the alert as it is now."""
+class LineContent:
+    """What a thread line is written from: what was true when it was decided, and its alert as it is now."""
 
     notice: Notice
     alert: Alert
@@ -35,7 +43,7 @@ class LineView:
 
 @dataclass(frozen=True)
 class TemplateFault:
-    """A template that broke, or a card that was refused as drawn: it was told in a plainer way, and this says why."""
+    """Why a template could not be used, or why a message was refused as drawn and sent as plain text."""
 
     template: str
     fault: Fault
@@ -45,32 +53,34 @@ class TemplateFault:
 
 
 class Notifier(Protocol):
-    """Sends cards and lines, draws them its own way, and can look for what it sent.
+    """Draws cards and lines, sends them, and can look for what it sent.
 
-    All raise NotifyError, whose `delivery` says what the failure means; no other error of the transport leaves it, and
-    no secret is in its text. `notice_id` travels with the message so that `find` can know it again.
+    Every method that sends or looks raises NotifyError when that fails. Its `failure` says what to do next. No other
+    error of the transport leaves a notifier, and no error text holds a secret. `notice_id` travels with the message, so
+    that `find` can recognise it.
     """
 
-    def post_card(self, view: CardView, *, channel: str, notice_id: str) -> Posted:
-        """Post a card, once; no silent repeat."""
+    def post_card(self, content: CardContent, *, channel: str, notice_id: str) -> Posted:
+        """Post a card once. Never retries by itself."""
 
-    def edit_card(self, view: CardView, posted: Posted) -> None:
-        """Bring a posted card to `view`. Repeating is harmless."""
+    def edit_card(self, content: CardContent, posted: Posted) -> None:
+        """Redraw a posted card from `content`. Harmless to repeat."""
 
-    def post_line(self, view: LineView, posted: Posted, *, notice_id: str, broadcast: bool) -> Posted:
-        """Add a line to a card's thread, once; `broadcast` shows it in the channel as well."""
+    def post_line(self, content: LineContent, posted: Posted, *, notice_id: str, broadcast: bool) -> Posted:
+        """Add a line to a card's thread once. `broadcast` shows it in the channel as well."""
 
     def post_text(self, text: str, *, channel: str, notice_id: str) -> Posted:
-        """Post plain text (of ours, escaped by the notifier) in a channel, once."""
+        """Post plain text in a channel once. The notifier escapes it."""
 
     def find(self, *, channel: str, notice_id: str, since: datetime, thread: Posted | None) -> Posted | None:
-        """The message with this notice id that was sent at or after `since` (in that thread), or None when it was not.
+        """The message with this notice id sent at or after `since`, or None where there is none.
 
-        NotifyError where it cannot look (not in the channel, no scope to read).
+        `thread`: look in the thread of this message, else in the channel. Raises NotifyError with failure CHANNEL when
+        the channel cannot be read: the bot is not in it, or a scope is missing.
         """
 
     def use_templates(self, folders: Sequence[Path], files: Mapping[str, bytes]) -> None:
-        """Draw with the templates of these folders from the next message on: contents by path, read before."""
+        """Draw with these templates from the next message on. `files` holds the contents of `folders` by path."""
 
     def take_faults(self) -> Sequence[TemplateFault]:
-        """What had to be drawn in a plainer way since this was last asked, and why; each fault once."""
+        """The faults that made a message plainer than its template since the last call, each once."""

@@ -37,7 +37,7 @@ from alertbot.alerts.notice import Notice, NoticeKind
 from alertbot.errors import FaultsFound
 from alertbot.evaluation.measure import Measure
 from alertbot.notify.facts import Look, card_facts, line_facts, zone_of
-from alertbot.notify.notifier import CardView, LineView, TemplateFault
+from alertbot.notify.notifier import CardContent, LineContent, TemplateFault
 from alertbot.notify.pens import Pen, PlainPen, clip, is_mention
 from alertbot.rulefiles.faults import Fault
 from alertbot.rules.catalogue import Scope, ValueType
@@ -62,9 +62,9 @@ class DrawnCard:
     fields: tuple[tuple[str, str], ...]
     context: tuple[str, ...]
     mention: tuple[str, ...]  # `<@U…>` and the like, as configured; none on a card that is over
-    alert_id: int | None
-    open: bool
-    acknowledgeable: bool
+    members: tuple[int, ...]  # the short ids of its alerts; an alert that was never stored has none
+    open: bool  # at least one member has not ended
+    acknowledgeable: bool  # at least one member has no owner yet
     fault: TemplateFault | None = None
 
 
@@ -104,45 +104,46 @@ class Templates:
         """Whether a name stands for a template of alertbot's own that no folder replaces."""
         return name in self._ours and name + SUFFIX not in self._written.list_templates()
 
-    def card(self, view: CardView, pen: Pen, fallback: Pen | None = None) -> DrawnCard:
+    def card(self, content: CardContent, pen: Pen, fallback: Pen | None = None) -> DrawnCard:
         """Draw a card. A broken template gives the built-in card, and `fault` says what broke."""
-        name = view.alert.about.template
+        name = content.alert.about.template
         try:
-            return _draw_card(self._own, name, view, pen, fallback or pen)
+            return _draw_card(self._own, name, content, pen, fallback or pen)
         except Exception as error:  # a template may raise anything, and an alert must be told all the same
             fault = self._fault(name, error)
-            return replace(_draw_card(self._built_in, BUILT_IN, view, pen, fallback or pen), fault=fault)
+            return replace(_draw_card(self._built_in, BUILT_IN, content, pen, fallback or pen), fault=fault)
 
-    def line(self, view: LineView, pen: Pen, fallback: Pen | None = None) -> DrawnLine:
+    def line(self, content: LineContent, pen: Pen, fallback: Pen | None = None) -> DrawnLine:
         """Draw a line of a thread; faults as for `card`."""
-        name = view.alert.about.template
+        name = content.alert.about.template
         try:
-            return _draw_line(self._own, name, view, pen, fallback or pen)
+            return _draw_line(self._own, name, content, pen, fallback or pen)
         except Exception as error:  # as above
             fault = self._fault(name, error)
-            return replace(_draw_line(self._built_in, BUILT_IN, view, pen, fallback or pen), fault=fault)
+            return replace(_draw_line(self._built_in, BUILT_IN, content, pen, fallback or pen), fault=fault)
 
-    def check(self, name: str, cards: Sequence[CardView] = (), *, rule: str = "") -> None:
+    def check(self, name: str, cards: Sequence[CardContent] = (), *, rule: str = "") -> None:
         """Draw a template strictly for each card (default: samples of every level and state), lines included.
 
         Raises FaultsFound with every fault, each once, at its file and line.
         """
         faults: dict[tuple[str, int, str], Fault] = {}
-        for view in cards or tuple(sample_cards()):
-            named = replace(view, alert=replace(view.alert, about=replace(view.alert.about, template=name)))
+        for content in cards or tuple(sample_cards()):
+            members = [replace(alert, about=replace(alert.about, template=name)) for alert in content.members]
+            named = replace(content, members=tuple(members))
             for fault in self._faults_of(name, named, rule):
                 faults.setdefault((fault.file, fault.line, fault.message), fault)
         if faults:
             raise FaultsFound(list(faults.values()))
 
-    def _faults_of(self, name: str, view: CardView, rule: str) -> Iterator[Fault]:
+    def _faults_of(self, name: str, content: CardContent, rule: str) -> Iterator[Fault]:
         try:
             _must_extend(self._own, name)
-            _draw_card(self._own, name, view, PlainPen(), PlainPen())
+            _draw_card(self._own, name, content, PlainPen(), PlainPen())
         except Exception as error:  # as above
             yield replace(self._fault(name, error).fault, rule=rule)
             return
-        for line in sample_lines(view):
+        for line in sample_lines(content):
             try:
                 _draw_line(self._own, name, line, PlainPen(), PlainPen())
             except Exception as error:  # as above
@@ -204,7 +205,9 @@ class _KeptLoader(BaseLoader):
         return sorted(self._found)
 
 
-def check_template(name: str, folders: Sequence[Path] = (), cards: Sequence[CardView] = (), *, rule: str = "") -> None:
+def check_template(
+    name: str, folders: Sequence[Path] = (), cards: Sequence[CardContent] = (), *, rule: str = ""
+) -> None:
     """Draw the template `name` strictly; see `Templates.check`. Raises FaultsFound with file:line of every fault."""
     Templates(folders).check(name, cards, rule=rule)
 
@@ -264,37 +267,37 @@ def _mark(write: Any, text: object) -> Markup:
 
 
 def _draw_card(
-    environment: ImmutableSandboxedEnvironment, name: str, view: CardView, pen: Pen, fallback: Pen
+    environment: ImmutableSandboxedEnvironment, name: str, content: CardContent, pen: Pen, fallback: Pen
 ) -> DrawnCard:
-    alert = view.alert
-    facts = {"card": card_facts(view)}
-    draw = partial(_render, environment, name, timezone=view.timezone, facts=facts)
+    look = Look.of(content.members)
+    facts = {"card": card_facts(content)}
+    draw = partial(_render, environment, name, timezone=content.timezone, facts=facts)
     fields = [_field(line) for line in draw("fields", pen)]
     if len(fields) > _FIELDS:
         more = len(fields) - _FIELDS + 1
         fields = [*fields[: _FIELDS - 1], ("", f"… and {more} more")]
-    is_open = alert.state is not State.INACTIVE
+    is_open = look is not Look.RESOLVED
     return DrawnCard(
-        look=Look.of(alert),
+        look=look,
         title=" ".join(draw("title", PlainPen())),
         summary=" ".join(draw("summary", fallback)),
         body=tuple(draw("body", pen)),
         fields=tuple(fields),
         context=tuple(draw("context", pen)),
-        mention=tuple(each for each in view.mention if is_mention(each)) if is_open else (),
-        alert_id=alert.id,
+        mention=tuple(each for each in content.mention if is_mention(each)) if is_open else (),
+        members=tuple(alert.id for alert in content.members if alert.id is not None),
         open=is_open,
-        acknowledgeable=alert.open and alert.id is not None and not alert.acked_by,
+        acknowledgeable=any(alert.open and alert.id is not None and not alert.acked_by for alert in content.members),
     )
 
 
 def _draw_line(
-    environment: ImmutableSandboxedEnvironment, name: str, view: LineView, pen: Pen, fallback: Pen
+    environment: ImmutableSandboxedEnvironment, name: str, content: LineContent, pen: Pen, fallback: Pen
 ) -> DrawnLine:
-    notice = view.notice
-    card = CardView(alert=view.alert, now=notice.at, timezone=view.timezone)
-    facts = {"card": card_facts(card), "line": line_facts(view)}
-    draw = partial(_render, environment, name, "thread", timezone=view.timezone, facts=facts)
+    notice = content.notice
+    card = CardContent((content.alert,), notice.at, timezone=content.timezone)
+    facts = {"card": card_facts(card), "line": line_facts(content)}
+    draw = partial(_render, environment, name, "thread", timezone=content.timezone, facts=facts)
     return DrawnLine(
         look=Look.of_level(notice.level),
         text="\n".join(draw(pen)),
@@ -311,7 +314,7 @@ def _field(line: str) -> tuple[str, str]:
 
 def sample_cards(
     about: About | None = None, *, now: datetime = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
-) -> Iterator[CardView]:
+) -> Iterator[CardContent]:
     """A card of every level and state, with and without the things that may be missing: to check templates with."""
     about = about or About(
         title="Longest wait in queue",
@@ -338,20 +341,24 @@ def sample_cards(
         yield from sample_states(firing, now)
 
 
-def sample_states(firing: Alert, now: datetime) -> Iterator[CardView]:
+def sample_states(firing: Alert, now: datetime) -> Iterator[CardContent]:
     """A firing alert as it is through its life: acknowledged, recovering, over, and without what may be missing."""
     acked = replace(firing, acked_by="U0123456", acked_at=now - timedelta(minutes=1), ack_note="calling in Sam")
     about = replace(firing.about, runbook="", labels={})
-    yield CardView(firing, now)
-    yield CardView(acked, now)
-    yield CardView(replace(firing, state=State.RECOVERING, recovering_since=now - timedelta(seconds=30)), now)
-    yield CardView(replace(acked, state=State.INACTIVE, ended_at=now, end_reason=Reason.RESOLVED), now)
-    yield CardView(replace(firing, about=about, measure=None, peak=None, peak_at=None), now)
+    states = (
+        firing,
+        acked,
+        replace(firing, state=State.RECOVERING, recovering_since=now - timedelta(seconds=30)),
+        replace(acked, state=State.INACTIVE, ended_at=now, end_reason=Reason.RESOLVED),
+        replace(firing, about=about, measure=None, peak=None, peak_at=None),
+    )
+    for alert in states:
+        yield CardContent((alert,), now)
 
 
-def sample_lines(view: CardView) -> Iterator[LineView]:
+def sample_lines(content: CardContent) -> Iterator[LineContent]:
     """A line of every reason for a card."""
-    alert = view.alert
+    alert = content.alert
     for reason in Reason:
         notice = Notice(
             id="sample",
@@ -360,9 +367,9 @@ def sample_lines(view: CardView) -> Iterator[LineView]:
             channel="#sample",
             reason=reason,
             level=alert.level,
-            at=view.now,
+            at=content.now,
             text="because the condition held for 30s",
             measure=alert.measure,
             by="U0123456",
         )
-        yield LineView(notice, alert, view.timezone)
+        yield LineContent(notice, alert, content.timezone)

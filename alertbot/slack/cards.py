@@ -41,7 +41,7 @@ def card_message(card: DrawnCard) -> SlackMessage:
         blocks.append({"type": "section", "text": _mrkdwn(_mentions(card.mention))})
     buttons = _buttons(card)
     if buttons:
-        blocks.append({"type": "actions", "block_id": f"alert-{card.alert_id}", "elements": buttons})
+        blocks.append({"type": "actions", "block_id": f"alert-{card.members[0]}", "elements": buttons})
     details: list[Block] = []
     if card.fields:
         fields = [_mrkdwn(_field(label, value)) for label, value in card.fields]
@@ -83,17 +83,19 @@ def text_message(text: str) -> SlackMessage:
 
 
 def _buttons(card: DrawnCard) -> list[Block]:
-    """What can be done about an alert, by its state; none where it is over, or has no id to be known by."""
+    """What can be done about the alert of an open card. A button acts on one alert, so only a card of one has any."""
+    if not card.open or len(card.members) != 1:
+        return []
+    (alert_id,) = card.members
     buttons: list[Block] = []
     if card.acknowledgeable:
-        buttons.append({**_button(ACKNOWLEDGE, "Acknowledge", card), "style": "primary"})
-    if card.open and card.alert_id is not None:
-        buttons.append(_button(WHY, "Why", card))
+        buttons.append({**_button(ACKNOWLEDGE, "Acknowledge", alert_id), "style": "primary"})
+    buttons.append(_button(WHY, "Why", alert_id))
     return buttons
 
 
-def _button(action: str, label: str, card: DrawnCard) -> Block:
-    return {"type": "button", "action_id": action, "text": _plain(label), "value": str(card.alert_id)}
+def _button(action: str, label: str, alert_id: int) -> Block:
+    return {"type": "button", "action_id": action, "text": _plain(label), "value": str(alert_id)}
 
 
 def _plain(text: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from slack_sdk import WebClient
 
 from alertbot.alerts.cards import Posted
 from alertbot.errors import DeliveryFailure, NotifyError
-from alertbot.notify.notifier import CardView, LineView, TemplateFault
+from alertbot.notify.notifier import CardContent, LineContent, TemplateFault
 from alertbot.notify.pens import FallbackPen, MrkdwnPen
 from alertbot.notify.render import Templates
 from alertbot.rulefiles.faults import Fault
@@ -95,17 +95,17 @@ class SlackNotifier:
 
     # The Notifier protocol.
 
-    def post_card(self, view: CardView, *, channel: str, notice_id: str) -> Posted:
-        drawn = self._templates.card(view, MrkdwnPen(), FallbackPen())
+    def post_card(self, content: CardContent, *, channel: str, notice_id: str) -> Posted:
+        drawn = self._templates.card(content, MrkdwnPen(), FallbackPen())
         self._remember(drawn.fault)
 
         def post(message: SlackMessage) -> Posted:
             return self._post(message, channel=channel, notice_id=notice_id)
 
-        return self._plainer(post, card_message(drawn), lambda: plain_card_message(drawn), view.alert.about.template)
+        return self._plainer(post, card_message(drawn), lambda: plain_card_message(drawn), content.alert.about.template)
 
-    def edit_card(self, view: CardView, posted: Posted) -> None:
-        drawn = self._templates.card(view, MrkdwnPen(), FallbackPen())
+    def edit_card(self, content: CardContent, posted: Posted) -> None:
+        drawn = self._templates.card(content, MrkdwnPen(), FallbackPen())
         self._remember(drawn.fault)
 
         def edit(message: SlackMessage) -> None:
@@ -118,10 +118,10 @@ class SlackNotifier:
                     attachments=[dict(each) for each in message.attachments],
                 )
 
-        self._plainer(edit, card_message(drawn), lambda: plain_card_message(drawn), view.alert.about.template)
+        self._plainer(edit, card_message(drawn), lambda: plain_card_message(drawn), content.alert.about.template)
 
-    def post_line(self, view: LineView, posted: Posted, *, notice_id: str, broadcast: bool) -> Posted:
-        drawn = self._templates.line(view, MrkdwnPen(), FallbackPen())
+    def post_line(self, content: LineContent, posted: Posted, *, notice_id: str, broadcast: bool) -> Posted:
+        drawn = self._templates.line(content, MrkdwnPen(), FallbackPen())
         self._remember(drawn.fault)
 
         def post(message: SlackMessage) -> Posted:
@@ -130,7 +130,7 @@ class SlackNotifier:
                 more["reply_broadcast"] = True
             return self._post(message, channel=posted.channel_id, notice_id=notice_id, **more)
 
-        return self._plainer(post, line_message(drawn), lambda: plain_line_message(drawn), view.alert.about.template)
+        return self._plainer(post, line_message(drawn), lambda: plain_line_message(drawn), content.alert.about.template)
 
     def post_text(self, text: str, *, channel: str, notice_id: str) -> Posted:
         # mrkdwn off: the text may speak of templates, conditions and names, and none of that is formatting.

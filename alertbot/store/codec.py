@@ -7,7 +7,7 @@ import sqlite3
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import msgspec
 import numpy as np
@@ -24,6 +24,7 @@ from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.rule import Level
 from alertbot.store.records import LedgerEntry, NoticeState, RunningRules
 
+_P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 # What a poll owns of an alert, in the order of `alert_values`; acked_* are not among them and never written by a poll.
@@ -73,13 +74,13 @@ def _pack(value: object) -> str:
 _unpack: Callable[[str], Any] = msgspec.json.decode
 
 
-def _readable(decode: Callable[[sqlite3.Row], _R]) -> Callable[[sqlite3.Row], _R]:
+def _readable(decode: Callable[Concatenate[sqlite3.Row, _P], _R]) -> Callable[Concatenate[sqlite3.Row, _P], _R]:
     """A row that cannot be understood (edited by hand, or with a word of a newer version) is a StoreError."""
 
     @functools.wraps(decode)
-    def guarded(row: sqlite3.Row) -> _R:
+    def guarded(row: sqlite3.Row, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
         try:
-            return decode(row)
+            return decode(row, *args, **kwargs)
         except (ValueError, KeyError, TypeError, IndexError) as exc:
             what = decode.__name__.removesuffix("_of")
             raise StoreError(f"the database holds a row ({what}) that this version cannot read: {exc}") from exc
@@ -197,11 +198,11 @@ def _muted(tenant: str, text: str | None) -> Mute | None:
 
 
 @_readable
-def card_of(row: sqlite3.Row) -> Card:
-    """The card of a row of `cards`. Its channel is where it goes, which is not always what the rule wanted."""
+def card_of(row: sqlite3.Row, members: tuple[Alert, ...]) -> Card:
+    """The card of a row of `cards`. Its channel is where it goes, which is not always the one that the rule names."""
     return Card(
         id=row["id"],
-        alert_id=row["alert_id"],
+        members=members,
         channel=row["channel"],
         posted=_posted(row),
         version=row["version"],

@@ -9,7 +9,7 @@ from typing import Any
 from alertbot.alerts.alert import About, Alert, Fingerprint, Reason, State
 from alertbot.alerts.notice import Notice, NoticeKind, notice_id
 from alertbot.evaluation.measure import Measure
-from alertbot.notify.notifier import CardView, LineView
+from alertbot.notify.notifier import CardContent, LineContent
 from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.rule import Level
 
@@ -105,8 +105,8 @@ CARDS = {
 }
 
 
-def card(alert: Alert = FIRING, **more: Any) -> CardView:
-    return CardView(alert, NOW, timezone=ZONE, **more)
+def card(alert: Alert = FIRING, **more: Any) -> CardContent:
+    return CardContent((alert,), NOW, timezone=ZONE, **more)
 
 
 def notice(
@@ -132,8 +132,8 @@ def notice(
     )
 
 
-def line(reason: Reason = Reason.LEVEL_UP, *, alert: Alert = FIRING, **more: Any) -> LineView:
-    return LineView(notice(reason, alert=alert, **more), alert, timezone=ZONE)
+def line(reason: Reason = Reason.LEVEL_UP, *, alert: Alert = FIRING, **more: Any) -> LineContent:
+    return LineContent(notice(reason, alert=alert, **more), alert, timezone=ZONE)
 
 
 LINES = {

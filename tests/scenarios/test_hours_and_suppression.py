@@ -71,7 +71,7 @@ class Bot:
                     if isinstance(due, PostCard | PostLine):
                         post(store, due, now + timedelta(seconds=second))
                         kind = "card" if isinstance(due, PostCard) else "line"
-                        told.append(f"{due.alert.key.rule} {kind} {due.notice.reason}")
+                        told.append(f"{due.card.members[0].key.rule} {kind} {due.notice.reason}")
             self.alerts = {alert.key.rule: alert for alert in store.alerts("acme")}
             self.fired = store.fired(["watched"], now - timedelta(days=1))
             self.ended = {alert.key.rule: alert.end_reason for alert in store.ended(now)}

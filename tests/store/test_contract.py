@@ -354,7 +354,7 @@ def test_an_acknowledgement_before_the_card_stands_is_told_after_it(store: Store
     store.acknowledge(alert.id, "U1", "", at(1))
     (card,) = posts(store, at(1))
     assert isinstance(card, PostCard)
-    assert card.alert.acked_by == "U1"
+    assert card.card.members[0].acked_by == "U1"
     post(store, card, at(1))
     (told,) = posts(store, at(3))
     assert told.notice.reason is Reason.ACKNOWLEDGED

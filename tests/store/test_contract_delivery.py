@@ -43,7 +43,7 @@ def told(store: Store, now: float) -> list[str]:
         if isinstance(due, PostOps):
             words.append(f"ops {due.notice.text}")
         else:
-            words.append(f"{type(due).__name__} {due.alert.key.entity_id}")
+            words.append(f"{type(due).__name__} {due.card.members[0].key.entity_id}")
     return words
 
 
@@ -301,7 +301,7 @@ def test_many_changes_are_one_edit(store: Store) -> None:
         store.record(poll([new_value(alert, float(second), at(second))], now=at(second)))
     (edit,) = edits(store, at(60))
     assert (edit.card.version, edit.card.sent_version) == (6, 1)
-    assert edit.alert.peak == 5.0
+    assert edit.card.members[0].peak == 5.0
     store.edited(edit.card.id, edit.card.version, at(60))
     assert edits(store, at(9999)) == []
     assert store.totals().edits == 1
@@ -383,7 +383,7 @@ def test_the_edit_that_closes_a_card_comes_however_late(store: Store) -> None:
     store.record(poll([ends(alert, at(5))], now=at(5)))
     month = 30 * 86_400
     (edit,) = edits(store, at(month))
-    assert edit.alert.ended_at == at(5)
+    assert edit.card.members[0].ended_at == at(5)
     store.edited(edit.card.id, edit.card.version, at(month))
     assert store.due(at(2 * month)) == []
 
@@ -400,7 +400,7 @@ def test_a_card_whose_alert_ended_first_is_posted_closed_and_says_it_all(store: 
     store.record(poll([over], [line(raised.after, Reason.RESOLVED, now=at(2))], now=at(2)))
     (due,) = store.due(at(9))
     assert isinstance(due, PostCard)
-    assert due.alert.end_reason is Reason.RESOLVED
+    assert due.card.members[0].end_reason is Reason.RESOLVED
     post(store, due, at(9))
     assert store.due(at(99)) == []
     states = [entry.state for entry in store.notices_of(alert.id)]
@@ -505,7 +505,7 @@ def test_a_card_whose_message_is_gone_is_posted_anew(store: Store) -> None:
     (due,) = store.due(at(12))
     assert isinstance(due, PostCard)
     assert (due.notice.id == notice(alert).id, due.notice.mention) == (False, ())
-    assert due.alert.level is Level.CRITICAL
+    assert due.card.members[0].level is Level.CRITICAL
     new = post(store, due, at(12))
     assert new != old
     (after,) = store.due(at(14))
@@ -579,7 +579,7 @@ def test_a_storm_is_told_one_by_one(store: Store) -> None:
     for second in range(10, 16):
         (due,) = posts(store, at(second))
         assert isinstance(due, PostCard)
-        order.append(due.alert.key.entity_id)
+        order.append(due.card.members[0].key.entity_id)
         post(store, due, at(second))
     assert order == ["2", "4", "0", "1", "3", "5"]
     assert store.due(at(99)) == []

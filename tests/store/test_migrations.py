@@ -1,8 +1,9 @@
 """Every database ever written can be opened: kept dumps, from the oldest on, still hold all that they held.
 
-`store-v1.sql` is what the first tables looked like with one of everything in them, `store-v5.sql` the same with polls
-that were recorded, as the first recording wrote them. When a step is added, keep a dump
-of the tables as they are then beside it, and one row more in KEPT; the old ones stay.
+`store-v1.sql` is a dump of the first tables with one of everything in them. `store-v5.sql` is the same with recorded
+polls, as the first recording wrote them. `store-v6.sql` has the last cards that named their alert themselves, one of
+them gone from Slack; in `store-v7.sql` cards have members. To add a step, add a dump of the tables before it, and a row
+in KEPT. Old dumps stay.
 """
 
 from __future__ import annotations
@@ -24,11 +25,13 @@ from alertbot.evaluation.measure import Measure
 from alertbot.feed.health import Feed
 from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.rule import Level
+from alertbot.store import codec
 from alertbot.store.records import NoticeState
 from alertbot.store.sqlite.store import SqliteStore
-from tests.store.build import assert_same_snapshot, at, begin, firing, key, ops, pending, snapshot
+from tests.store.build import assert_same_snapshot, at, begin, firing, key, notice, ops, pending, snapshot
 
-KEPT = ["store-v1.sql", "store-v5.sql"]
+KEPT = ["store-v1.sql", "store-v5.sql", "store-v6.sql", "store-v7.sql"]
+WITH_A_CARD_THAT_IS_GONE = ["store-v6.sql", "store-v7.sql"]
 
 
 @pytest.fixture(params=KEPT)
@@ -134,7 +137,7 @@ def test_what_waits_is_still_told(upgraded: SqliteStore) -> None:
     assert (edit.card.version, edit.card.sent_version, edit.card.edited_at) == (2, 1, at(40))
     assert edit.card.posted == told.card.posted == Posted("C1", f"{at(40).timestamp():.6f}")
     assert isinstance(card, PostCard)
-    assert (card.alert.id, card.intent_at, card.notice.mention) == (4, at(56), ("<!here>",))
+    assert (card.card.members[0].id, card.intent_at, card.notice.mention) == (4, at(56), ("<!here>",))
     assert (card.notice.kind, card.notice.text, card.card.channel) == (NoticeKind.CARD, "it is 72s", "#cc-floor")
     assert isinstance(blind, PostOps)
     assert blind.notice == ops("blind for 2m", now=at(58))
@@ -150,6 +153,42 @@ def test_what_was_told_is_not_told_again(upgraded: SqliteStore) -> None:
     assert (totals.cards_posted, totals.lines_posted, totals.waiting, totals.given_up) == (2, 1, 3, 1)
     assert upgraded.cards("acme") == {key("102"): {"#cc-sales"}, key("104"): {"#cc-floor"}}
     assert upgraded.cards("other") == {}
+
+
+def test_each_card_keeps_its_alert_as_its_member(upgraded: SqliteStore) -> None:
+    """Ids, versions and places of cards stay; a card has ended where its alert has; foreign keys are intact."""
+    with upgraded._db.read() as conn:
+        cards = conn.execute(
+            "SELECT c.id, c.group_key, m.alert_id, c.wanted_channel, c.state, c.ended_at FROM cards c "
+            "JOIN card_alerts m ON m.card_id = c.id WHERE c.id <= 4 ORDER BY c.id"
+        ).fetchall()
+        assert conn.execute("PRAGMA foreign_key_check").fetchall() == []
+        assert conn.execute("PRAGMA foreign_keys").fetchone()[0] == 1
+        (last_id,) = conn.execute("SELECT seq FROM sqlite_sequence WHERE name = 'cards'").fetchone()
+        assert last_id == conn.execute("SELECT max(id) FROM cards").fetchone()[0]
+    assert [tuple(card) for card in cards] == [
+        (1, "alert:1", 1, "#cc-sales", "posted", codec.stamp(at(30))),
+        (2, "alert:2", 2, "#cc-sales", "posted", None),
+        (3, "alert:4", 4, "#cc-floor", "waiting", None),
+        (4, "alert:5", 5, "#gone", "given_up", None),
+    ]
+    assert [entry.posted for entry in upgraded.notices_of(1)] == [
+        Posted("C1", f"{at(0).timestamp():.6f}"),
+        Posted("C1", f"{at(31).timestamp():.6f}"),
+    ]
+
+
+@pytest.mark.parametrize("name", WITH_A_CARD_THAT_IS_GONE)
+def test_a_rerouted_card_that_is_gone_is_still_known(name: str, path: Path) -> None:
+    """A new card notice for its channel brings it back there; failed look-ups of an open intent are still counted."""
+    _load(name, path)
+    with closing(SqliteStore(path)) as store:
+        (intent,) = (due for due in store.due(at(90)) if isinstance(due, PostCard))
+        assert (intent.card.id, intent.looks) == (3, 2)
+        (ended,) = store.ended(at(0))
+        store.tell([notice(ended, channel="#cc-closed", now=at(91))])
+        (again,) = (due for due in store.due(at(91)) if isinstance(due, PostCard) and due.card.id == 5)
+        assert (again.card.channel, again.card.members, again.card.posted) == ("#cc-closed", (ended,), None)
 
 
 def test_the_lease_still_holds(upgraded: SqliteStore) -> None:

@@ -139,7 +139,7 @@ class Outbox(RuleBasedStateMachine):
             assert thread in self.slack, "a line in no thread"
             self.threads[posted.channel_id, posted.ts] = thread
         if isinstance(due, PostCard):
-            self.drawn[due.card.id] = due.alert
+            self.drawn[due.card.id] = due.card.members[0]
         return posted
 
     def _delete(self, card: Card) -> None:
@@ -151,7 +151,7 @@ class Outbox(RuleBasedStateMachine):
     def _edit(self, due: EditCard, outcome: str) -> None:
         match outcome:
             case "lands" | "limited" | "lost after":
-                self.drawn[due.card.id] = due.alert
+                self.drawn[due.card.id] = due.card.members[0]
                 if outcome == "lands":
                     self.store.edited(due.card.id, due.card.version, self.now)
             case "gone":  # somebody deleted the message, and its thread with it
@@ -195,13 +195,15 @@ class Outbox(RuleBasedStateMachine):
         assert self.store.due(self.now + timedelta(days=1)) == []
         assert self.store.totals().waiting == 0
         with self.store._db.read() as conn:
-            cards = conn.execute("SELECT id, alert_id, state, version, sent_version FROM cards").fetchall()
+            members = "SELECT c.*, m.alert_id FROM cards c JOIN card_alerts m ON m.card_id = c.id"
+            cards = conn.execute(members).fetchall()
         for card in cards:
             assert card["state"] in ("posted", "given_up", "gone")
             if card["state"] == "posted":
                 assert card["version"] == card["sent_version"]
                 alert = self.store.alert(card["alert_id"])
                 assert alert is not None
+                assert (card["ended_at"] is None) is (alert.ended_at is None)
                 assert replace(self.drawn[card["id"]], seen_at=None) == replace(alert, seen_at=None)
 
 

@@ -56,7 +56,7 @@ class Database:
         self._db = SqliteUtilsDatabase(conn, recursive_triggers=False, execute_plugins=False)
         self._refuse_foreign()  # before anything is written: a wrong `storage:` must not touch somebody else's file
         self._use_wal()
-        conn.execute("PRAGMA foreign_keys = ON")
+        conn.execute("PRAGMA foreign_keys = OFF")
         conn.execute(f"PRAGMA synchronous = {synchronous}")
         conn.execute(f"PRAGMA journal_size_limit = {_KEEP_WAL_BYTES}")
         if migrations.pending(self._db):
@@ -65,6 +65,8 @@ class Database:
                 # (A statement that changes no row still takes the write lock; `lease` may not exist yet.)
                 conn.execute("PRAGMA user_version = 0")
                 migrations.apply(self._db)
+        # After the steps: one of them replaces a table that others refer to.
+        conn.execute("PRAGMA foreign_keys = ON")
         conn.row_factory = sqlite3.Row
 
     def _refuse_foreign(self) -> None:

@@ -256,6 +256,65 @@ def step_006_looks(db: Database) -> None:
     db.execute("ALTER TABLE notices ADD COLUMN looks INTEGER NOT NULL DEFAULT 0")
 
 
+# `group_key` says what a card collects: `alert:17` is the card of that one alert; a rule, a parent or a storm has a key
+# of its own. `ended_at` is when the last member ended; until then a group has at most one card in a channel.
+_CARDS_WITH_MEMBERS = """
+    CREATE TABLE cards_with_members (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        tenant TEXT NOT NULL,
+        group_key TEXT NOT NULL,
+        channel TEXT NOT NULL,
+        wanted_channel TEXT NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('waiting', 'posted', 'given_up', 'gone')),
+        posted_channel_id TEXT,
+        posted_ts TEXT,
+        version INTEGER NOT NULL,
+        urgent_version INTEGER NOT NULL,
+        sent_version INTEGER NOT NULL,
+        edited_at TEXT,
+        outdated_since TEXT,
+        refresh_seconds REAL NOT NULL,
+        edit_not_before TEXT,
+        edit_attempts INTEGER NOT NULL DEFAULT 0,
+        edit_error TEXT NOT NULL DEFAULT '',
+        ended_at TEXT
+    )
+"""
+_CARD_MEMBERS = (
+    _CARDS_WITH_MEMBERS,
+    """
+    INSERT INTO cards_with_members SELECT
+        c.id, c.tenant, 'alert:' || c.alert_id, c.channel, c.wanted_channel, c.state, c.posted_channel_id, c.posted_ts,
+        c.version, c.urgent_version, c.sent_version, c.edited_at, c.outdated_since, c.refresh_seconds,
+        c.edit_not_before, c.edit_attempts, c.edit_error, a.ended_at
+    FROM cards c JOIN alerts a ON a.id = c.alert_id
+    """,
+    """
+    CREATE TABLE card_alerts (
+        card_id INTEGER NOT NULL REFERENCES cards (id),
+        alert_id INTEGER NOT NULL REFERENCES alerts (id),
+        PRIMARY KEY (card_id, alert_id)
+    ) WITHOUT ROWID
+    """,
+    "INSERT INTO card_alerts SELECT id, alert_id FROM cards",
+    "DROP TABLE cards",
+    "ALTER TABLE cards_with_members RENAME TO cards",
+    "CREATE INDEX cards_of_alert ON card_alerts (alert_id)",
+    "CREATE UNIQUE INDEX cards_one_open ON cards (tenant, group_key, wanted_channel) WHERE ended_at IS NULL",
+    "CREATE INDEX cards_outdated ON cards (id) WHERE state = 'posted' AND version > sent_version",
+)
+
+
+@migrations()
+def step_007_card_members(db: Database) -> None:
+    """A card has one or many member alerts; so far each card has had exactly one.
+
+    `cards` is built again without `alert_id`, so foreign keys are off while the steps are taken (see database.py).
+    """
+    for statement in _CARD_MEMBERS:
+        db.execute(dedent(statement).strip())
+
+
 @migrations()
 def step_009_muted(db: Database) -> None:
     """Why an alert is not reported, as [kind, what mutes it, since], in place of the suppressing alert alone.

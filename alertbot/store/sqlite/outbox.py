@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from datetime import datetime, timedelta
 
-from alertbot.alerts.cards import Posted
+from alertbot.alerts.cards import Card, Posted
 from alertbot.alerts.delivery import Due, EditCard, PostCard, PostLine, PostOps, Tried
 from alertbot.alerts.notice import Notice, NoticeKind, notice_id
 from alertbot.errors import StoreError
@@ -28,16 +28,20 @@ _CLOCK_WAS_SET_BACK = timedelta(seconds=60)
 _LONGEST_WAIT = timedelta(hours=1, minutes=1)
 
 _RANK = "CASE {} WHEN 'critical' THEN 3 WHEN 'warning' THEN 2 ELSE 1 END"
+# The level of a card `c`: the highest of its members that have not ended, or of all where all have (`cards.leading`).
+_CARD_RANK = f"""(
+    SELECT {_RANK.format("a.level")} FROM card_alerts m JOIN alerts a ON a.id = m.alert_id
+    WHERE m.card_id = c.id ORDER BY a.ended_at IS NOT NULL, {_RANK.format("a.level")} DESC LIMIT 1
+)"""  # noqa: S608  # built-in names only
 # One ready notice for each place. A place is a Slack channel: two spellings of one channel (#name, id) share its rest
-# as soon as a post told its id. A card waits with the level that its alert has now, so that a rise moves it forward.
+# as soon as a post told its id. A card waits with the level that it has now, so that a rise moves it forward.
 _DUE_POSTS = f"""
     WITH ready AS (
         SELECT n.id, n.at, n.rowid AS arrived, COALESCE(h.channel_id, n.channel) AS place,
             MAX({_RANK.format("n.level")},
-                CASE WHEN n.kind = 'card' AND a.ended_at IS NULL THEN {_RANK.format("a.level")} ELSE 0 END) AS rank
+                CASE WHEN n.kind = 'card' AND c.ended_at IS NULL THEN {_CARD_RANK} ELSE 0 END) AS rank
         FROM notices n
             LEFT JOIN cards c ON c.id = n.card_id
-            LEFT JOIN alerts a ON a.id = n.alert_id
             LEFT JOIN channels h ON h.channel = n.channel
         WHERE n.state = 'waiting'
             AND (n.not_before IS NULL OR n.not_before <= :now OR n.not_before > :longest)
@@ -55,7 +59,7 @@ _DUE_POSTS = f"""
     ORDER BY rank DESC, at, arrived LIMIT :limit
 """  # noqa: S608  # names of ours
 _OUTDATED_CARDS = f"""
-    SELECT c.*, {_RANK.format("a.level")} AS rank FROM cards c JOIN alerts a ON a.id = c.alert_id
+    SELECT c.*, {_CARD_RANK} AS rank FROM cards c
     WHERE c.state = 'posted' AND c.version > c.sent_version
         AND (c.edit_not_before IS NULL OR c.edit_not_before <= :now OR c.edit_not_before > :longest)
 """  # noqa: S608
@@ -82,7 +86,7 @@ def due(conn: sqlite3.Connection, now: datetime, limit: int) -> list[Due]:
         (
             -row["rank"],
             row["outdated_since"],
-            EditCard(codec.card_of(row), codec.alert_of(_alert(conn, row["alert_id"])), row["edit_attempts"]),
+            EditCard(_with_members(conn, row), row["edit_attempts"]),
         )
         for row in waiting[:limit]
     ]
@@ -134,16 +138,19 @@ def _post(conn: sqlite3.Connection, notice_id: str) -> Due:
     entry = codec.ledger_entry_of(row)
     if row["card_id"] is None:
         return PostOps(entry.notice, entry.intent_at, entry.attempts, entry.looks)
-    card = codec.card_of(_card(conn, row["card_id"]))
-    alert = codec.alert_of(_alert(conn, row["alert_id"]))
+    card = _with_members(conn, _card(conn, row["card_id"]))
     if entry.notice.kind is NoticeKind.CARD:
-        return PostCard(entry.notice, card, alert, entry.intent_at, entry.attempts, entry.looks)
+        return PostCard(entry.notice, card, entry.intent_at, entry.attempts, entry.looks)
+    alert = next(member for member in card.members if member.id == row["alert_id"])
     return PostLine(entry.notice, card, alert, entry.intent_at, entry.attempts, entry.looks)
 
 
-def _alert(conn: sqlite3.Connection, alert_id: int) -> sqlite3.Row:
-    row: sqlite3.Row = conn.execute("SELECT * FROM alerts WHERE id = ?", (alert_id,)).fetchone()
-    return row
+def _with_members(conn: sqlite3.Connection, card: sqlite3.Row) -> Card:
+    rows = conn.execute(
+        "SELECT a.* FROM card_alerts m JOIN alerts a ON a.id = m.alert_id WHERE m.card_id = ? ORDER BY a.id",
+        (card["id"],),
+    ).fetchall()
+    return codec.card_of(card, tuple(codec.alert_of(row) for row in rows))
 
 
 def _card(conn: sqlite3.Connection, card_id: int) -> sqlite3.Row:
@@ -158,10 +165,6 @@ def _notice(conn: sqlite3.Connection, notice_id: str) -> sqlite3.Row:
     if row is None:
         raise StoreError(f"there is no notice {notice_id}")
     return row
-
-
-def _is_over(conn: sqlite3.Connection, alert_id: int) -> bool:
-    return _alert(conn, alert_id)["ended_at"] is not None
 
 
 def intend(conn: sqlite3.Connection, notice_id: str, now: datetime) -> None:
@@ -215,7 +218,7 @@ def _card_stands(conn: sqlite3.Connection, card_id: int, posted: Posted, version
     )
     _shows_version(conn, card_id, version, now)
     # Drawn after the end, it came closed, and says what its lines would have said one by one, hours late perhaps.
-    if version >= card["version"] and _is_over(conn, card["alert_id"]):
+    if version >= card["version"] and card["ended_at"] is not None:
         conn.execute(
             "UPDATE notices SET state = 'told_by_card', settled_at = ? "
             "WHERE card_id = ? AND kind = 'line' AND state = 'waiting'",
@@ -303,7 +306,7 @@ def repost(conn: sqlite3.Connection, card_id: int, now: datetime) -> None:
     card = _card(conn, card_id)
     if card["state"] != "posted":
         return
-    if _is_over(conn, card["alert_id"]):
+    if card["ended_at"] is not None:
         conn.execute("UPDATE cards SET state = 'gone' WHERE id = ?", (card_id,))
         _give_up_lines(conn, card_id, "the card's message is gone, and its alert is over", now)
         return
@@ -321,11 +324,10 @@ def _post_anew(conn: sqlite3.Connection, card: sqlite3.Row, now: datetime) -> No
     conn.execute(
         "UPDATE notices SET intent_at = NULL, not_before = NULL WHERE card_id = ? AND state = 'waiting'", (card["id"],)
     )
-    first = codec.ledger_entry_of(
-        conn.execute(
-            f"{NOTICES_WITH_ALERTS} WHERE n.card_id = ? AND n.kind = 'card' ORDER BY n.rowid LIMIT 1", (card["id"],)
-        ).fetchone()
-    ).notice
+    row = conn.execute(
+        f"{NOTICES_WITH_ALERTS} WHERE n.card_id = ? AND n.kind = 'card' ORDER BY n.rowid LIMIT 1", (card["id"],)
+    ).fetchone()
+    first = codec.ledger_entry_of(row).notice
     anew = Notice(
         id=notice_id(("posted anew", str(card["id"]), card["posted_ts"] or ""), first.reason, card["channel"], now),
         kind=NoticeKind.CARD,
@@ -337,4 +339,4 @@ def _post_anew(conn: sqlite3.Connection, card: sqlite3.Row, now: datetime) -> No
         text=first.text,
         measure=first.measure,
     )
-    recording.insert_notice(conn, anew, card["tenant"], NoticeKind.CARD, now=now, alert_id=card["alert_id"], card=card)
+    recording.insert_notice(conn, anew, card["tenant"], NoticeKind.CARD, now=now, alert_id=row["alert_id"], card=card)

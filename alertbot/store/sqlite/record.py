@@ -10,6 +10,7 @@ from operator import attrgetter
 from typing import Any
 
 from alertbot.alerts.alert import Alert, Change, Fingerprint, State
+from alertbot.alerts.cards import one_alert
 from alertbot.alerts.notice import Notice, NoticeKind
 from alertbot.store import codec
 from alertbot.store.codec import stamp
@@ -41,7 +42,19 @@ _BUMP_CARDS = """
         urgent_version = CASE WHEN :urgent THEN version + 1 ELSE urgent_version END,
         outdated_since = COALESCE(outdated_since, :now),
         refresh_seconds = COALESCE(:refresh, refresh_seconds)
-    WHERE alert_id = :alert_id
+    WHERE id IN (SELECT card_id FROM card_alerts WHERE alert_id = :alert_id)
+"""
+# A card ends with the last of its members.
+_END_CARDS = """
+    UPDATE cards SET ended_at = :now
+    WHERE ended_at IS NULL AND id IN (SELECT card_id FROM card_alerts WHERE alert_id = :alert_id) AND NOT EXISTS (
+        SELECT 1 FROM card_alerts m JOIN alerts a ON a.id = m.alert_id
+        WHERE m.card_id = cards.id AND a.ended_at IS NULL
+    )
+"""
+_CARD_OF_ALERT = """
+    SELECT c.* FROM card_alerts m JOIN cards c ON c.id = m.card_id
+    WHERE m.alert_id = ? AND c.wanted_channel = ? ORDER BY c.id DESC LIMIT 1
 """
 
 _NOT_SHOWN = {"id", "missed", "seen_at", "acked_by", "acked_at", "ack_note", "reported", "muted"}
@@ -84,6 +97,7 @@ def write_changes(
     next_id = _last_id(conn) + 1
     inserts: dict[int, Values] = {}
     updates: dict[int, Values] = {}
+    ended: list[dict[str, Any]] = []
     forgotten: list[tuple[int]] = []
     bumps: dict[int, dict[str, Any]] = {}
     fired = resolved = 0
@@ -114,6 +128,7 @@ def write_changes(
         )
         if over:
             del ids[key]
+            ended.append({"alert_id": alert_id, "now": stamp(now)})
             resolved += after.fired_at is not None and not after.shadow
         if _shows(change):
             urgent = change.moved or change.reason is not None
@@ -127,6 +142,7 @@ def write_changes(
     conn.executemany("DELETE FROM alerts WHERE id = ?", forgotten)
     conn.executemany(_INSERT_ALERT, list(inserts.values()))
     conn.executemany(_BUMP_CARDS, list(bumps.values()))
+    conn.executemany(_END_CARDS, ended)
     count(conn, tenant, "fired", fired)
     count(conn, tenant, "resolved", resolved)
     return known
@@ -181,9 +197,7 @@ def add_notices(
         if alert_id is None:
             insert_notice(conn, notice, of, notice.kind, now=now, error="there is no such alert")
             continue
-        card = conn.execute(
-            "SELECT * FROM cards WHERE alert_id = ? AND wanted_channel = ?", (alert_id, notice.channel)
-        ).fetchone()
+        card = conn.execute(_CARD_OF_ALERT, (alert_id, notice.channel)).fetchone()
         if card is not None and card["state"] in ("waiting", "posted"):
             # A line, and also a second card: where a card stands, what is new goes into its thread.
             insert_notice(conn, notice, of, NoticeKind.LINE, now=now, alert_id=alert_id, card=card)
@@ -232,11 +246,14 @@ def _latest(conn: sqlite3.Connection, key: Fingerprint) -> int | None:
 
 
 def _new_card(conn: sqlite3.Connection, tenant: str, alert_id: int, channel: str, refresh: timedelta) -> sqlite3.Row:
+    """The card of one alert in one channel."""
     done = conn.execute(
-        "INSERT INTO cards (tenant, alert_id, channel, wanted_channel, state, version, urgent_version, sent_version, "
-        "refresh_seconds) VALUES (?, ?, ?, ?, 'waiting', 1, 1, 0, ?)",
-        (tenant, alert_id, channel, channel, refresh.total_seconds()),
+        "INSERT INTO cards (tenant, group_key, channel, wanted_channel, state, version, urgent_version, sent_version, "
+        "refresh_seconds, ended_at) "
+        "VALUES (?, ?, ?, ?, 'waiting', 1, 1, 0, ?, (SELECT ended_at FROM alerts WHERE id = ?))",
+        (tenant, one_alert(alert_id), channel, channel, refresh.total_seconds(), alert_id),
     )
+    conn.execute("INSERT INTO card_alerts (card_id, alert_id) VALUES (?, ?)", (done.lastrowid, alert_id))
     return _card(conn, done.lastrowid)
 
 

@@ -91,9 +91,9 @@ class SqliteStore:
         """The channels, as configured, that have a card (posted, or to be posted) of an alert that is not over."""
         with self._db.read() as conn:
             rows = conn.execute(
-                "SELECT a.rule, a.scope, a.parent_id, a.entity_id, c.wanted_channel FROM alerts a "
-                "JOIN cards c ON c.alert_id = a.id "
-                "WHERE a.tenant = ? AND a.ended_at IS NULL AND c.state IN ('waiting', 'posted')",
+                "SELECT a.rule, a.scope, a.parent_id, a.entity_id, c.wanted_channel FROM cards c "
+                "JOIN card_alerts m ON m.card_id = c.id JOIN alerts a ON a.id = m.alert_id "
+                "WHERE c.tenant = ? AND c.ended_at IS NULL AND c.state IN ('waiting', 'posted') AND a.ended_at IS NULL",
                 (tenant,),
             ).fetchall()
         found: dict[Fingerprint, set[str]] = {}
@@ -333,7 +333,8 @@ def _set_owner(conn: sqlite3.Connection, alert: Alert, reason: Reason, by: str, 
     )
     recording.bump_cards(conn, alert.id, now)
     cards = conn.execute(
-        "SELECT wanted_channel FROM cards WHERE alert_id = ? AND state IN ('waiting', 'posted') ORDER BY id",
+        "SELECT c.wanted_channel FROM card_alerts m JOIN cards c ON c.id = m.card_id "
+        "WHERE m.alert_id = ? AND c.state IN ('waiting', 'posted') ORDER BY c.id",
         (alert.id,),
     ).fetchall()
     lines = [
