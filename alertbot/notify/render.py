@@ -38,10 +38,11 @@ from alertbot.errors import FaultsFound
 from alertbot.evaluation.measure import Measure
 from alertbot.notify.facts import Look, card_facts, line_facts, zone_of
 from alertbot.notify.notifier import CardContent, LineContent, TemplateFault
-from alertbot.notify.pens import Pen, PlainPen, clip, is_mention
+from alertbot.notify.pens import Pen, PlainPen, clip
 from alertbot.rulefiles.faults import Fault
 from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.rule import Level
+from alertbot.rules.slack_ids import is_mention
 
 BUILT_IN = "alert"
 SUFFIX = ".j2"

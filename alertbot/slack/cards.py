@@ -11,8 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from alertbot.notify.pens import cleaned, clip, clip_mrkdwn, entities, is_mention
+from alertbot.notify.pens import cleaned, clip
 from alertbot.notify.render import DrawnCard, DrawnLine
+from alertbot.rules.slack_ids import is_mention
+from alertbot.slack.text import clip_mrkdwn, entities
 
 ACKNOWLEDGE, WHY = "acknowledge", "why"  # the action_id of a button; its value is the alert's id
 

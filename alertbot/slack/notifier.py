@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,9 +15,9 @@ from slack_sdk import WebClient
 from alertbot.alerts.cards import Posted
 from alertbot.errors import DeliveryFailure, NotifyError
 from alertbot.notify.notifier import CardContent, LineContent, TemplateFault
-from alertbot.notify.pens import FallbackPen, MrkdwnPen
 from alertbot.notify.render import Templates
 from alertbot.rulefiles.faults import Fault
+from alertbot.rules.slack_ids import is_channel_id
 from alertbot.slack.cards import (
     SlackMessage,
     card_message,
@@ -28,6 +27,7 @@ from alertbot.slack.cards import (
     text_message,
 )
 from alertbot.slack.errors import FAILURES, notify_error
+from alertbot.slack.text import FallbackPen, MrkdwnPen
 
 SLACK_API = "https://slack.com/api/"
 EVENT_TYPE = "alertbot_notice"  # of the metadata: every app and member of the workspace can read it, so ids only
@@ -36,7 +36,6 @@ READ_TIMEOUT = 15
 _CLOCK_SKEW = timedelta(seconds=60)  # between us and Slack, when looking for a message of a certain time
 _PAGE, _PAGES = 200, 20
 _LIST_PAGE, _LIST_PAGES = 1000, 20
-_CHANNEL_ID = re.compile(r"[CGD][A-Z0-9]{6,}")
 
 T = TypeVar("T")
 
@@ -250,7 +249,7 @@ class SlackNotifier:
             known = self._ids.get(channel)
         if known:
             return known
-        if _CHANNEL_ID.fullmatch(channel):
+        if is_channel_id(channel):
             return channel
         with _mapped(f"look for channel {channel}"):
             found = self._listed(channel.removeprefix("#"))
