@@ -1,4 +1,4 @@
-"""The same cards in a terminal, drawn with rich: posts as panels, edits as one line, threads indented."""
+"""The same cards in a terminal, drawn with rich: posts as panels, edits as single lines, threads indented."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _STYLES = {
 
 
 class ConsoleNotifier:
-    """The Notifier that draws on a rich Console. It remembers what it drew, so `find` always knows."""
+    """The Notifier that prints to a rich Console. It remembers what it printed, so `find` always succeeds."""
 
     def __init__(self, console: Console, *, template_folders: Sequence[Path] = ()) -> None:
         self._console = console
         self._templates = Templates(template_folders)
         self._sent: dict[str, Posted] = {}  # by notice id
-        self._looks: dict[str, tuple[Look, bool]] = {}  # by ts: how the card looked when it was last drawn
+        self._looks: dict[str, tuple[Look, bool]] = {}  # by ts: as the card was last drawn
         self._faults: dict[str, TemplateFault] = {}
 
     def post_card(self, content: CardContent, *, channel: str, notice_id: str) -> Posted:
@@ -93,14 +93,16 @@ class ConsoleNotifier:
 
     def _new(self, channel: str, notice_id: str) -> Posted:
         if not channel:
-            raise NotifyError("Could not post: no channel is named", failure=DeliveryFailure.CHANNEL, code="no_channel")
+            raise NotifyError(
+                "Could not post: no channel is configured", failure=DeliveryFailure.CHANNEL, code="no_channel"
+            )
         posted = Posted(channel, f"{len(self._sent) + 1}.000000")
         self._sent[notice_id] = posted
         return posted
 
 
 def card_panel(card: DrawnCard, channel: str) -> Panel:
-    """A card as a panel with a border in the colour of its level. `card` is drawn with PlainPen."""
+    """A card as a panel with a border in the colour of its look. `card` must be drawn with PlainPen."""
     style = _STYLES[card.look]
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)

@@ -1,4 +1,4 @@
-"""What templates may speak of: an alert, or one line of its timeline, as words and values."""
+"""What templates can use: an alert, or one line of its timeline, as words and values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from alertbot.rules.catalogue import ValueType
 from alertbot.rules.rule import Level
 from alertbot.rules.units import format_duration, format_value
 
-# Slack's header holds 150 characters: emoji and words, title, dash and name have to share them.
+# Slack's header holds 150 characters, for the emoji and words, the title, a dash and the name together.
 _TITLE, _NAME = 72, 46
 _LONG_NAME, _NOTE, _CONDITION, _LABEL, _LABELS = 300, 500, 500, 80, 8
 
@@ -39,7 +39,7 @@ _ENDINGS = {
 
 
 class Look(Enum):
-    """How a card looks: word, emoji and colour (hex). Colour is never alone."""
+    """How a card looks: word, emoji and colour (hex). Nothing is said by colour alone."""
 
     INFO = ("Info", "🔵", "#2f7fd1")
     WARNING = ("Warning", "🟠", "#e39a1c")
@@ -80,12 +80,12 @@ class Look(Enum):
 class CardFacts:
     """`card` in a template. Texts are not escaped yet; a template's `{{ … }}` does that.
 
-    open: fires or recovers; recovering: its condition has cleared, but not for long enough; level: the word of the
-    level, "Critical"; value: "2m 10s", "no data" where it is missing, "" where the condition compares nothing that
-    could be shown; comparison: "above 2m", or "no longer above 2m", or ""; exceeds: which of the two; highest: the
-    highest level's word where that is above the present one, else ""; since, until, peak_at: times or none;
-    peak_label: "Peak", or "Lowest" where less is worse; labels: "team=sales", the first eight and how many more;
-    detail, advice: how it stands and what to do, in words, for the alerts about alertbot's own polls, else "".
+    open: whether it is firing or recovering; recovering: its condition has cleared, but not for long enough; level: the
+    level as a word, "Critical"; value: "2m 10s", "no data" where it is missing, "" where the condition compares nothing
+    that can be shown; comparison: "above 2m", "no longer above 2m" or ""; exceeds: whether it is the first of these;
+    highest: the highest level it reached, as a word, where that is above the present one, else ""; since, until,
+    peak_at: times or None; peak_label: "Peak", or "Lowest" where less is worse; labels: "team=sales", the first eight
+    and the number of the others; detail, advice: for operational alerts the present state and what to do, else "".
     """
 
     id: str
@@ -94,7 +94,7 @@ class CardFacts:
     level: str
     title: str
     where: str
-    full_name: str  # the whole name where `where` is cut, else ""
+    full_name: str  # the full name where `where` is cut, else ""
     tenant: str
     rule: str
     open: bool
@@ -124,9 +124,10 @@ class CardFacts:
 
 @dataclass(frozen=True)
 class LineFacts:
-    """`line` in a template: one entry of the timeline, as it was when it was decided.
+    """`line` in a template: one entry of the timeline, with the values of the moment when it was decided.
 
-    reason: "fired", "level_up", …; text: the reason as a sentence, or the note of whoever acknowledged; by: who did it.
+    reason: "fired", "level_up", …; text: the reason as a sentence, or the note of an acknowledgement; by: the user who
+    acted.
     """
 
     reason: str
@@ -140,7 +141,7 @@ class LineFacts:
 
 
 def zone_of(name: str) -> ZoneInfo:
-    """The zone of that name, or UTC: a card is told even where a zone is unknown."""
+    """The zone of that name, or UTC where it is unknown: an unknown zone must not stop a card."""
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):
@@ -148,7 +149,7 @@ def zone_of(name: str) -> ZoneInfo:
 
 
 def card_facts(content: CardContent) -> CardFacts:
-    """What a card says about its alert, at `content.now`."""
+    """The facts of a card at `content.now`: its level is that of all its members, the rest is about `content.alert`."""
     alert, zone = content.alert, zone_of(content.timezone)
     look = Look.of(content.members)
     is_open = look is not Look.RESOLVED
@@ -198,7 +199,7 @@ def card_facts(content: CardContent) -> CardFacts:
 
 
 def line_facts(content: LineContent) -> LineFacts:
-    """What one line of the timeline says."""
+    """The facts of one line of the timeline."""
     notice, zone = content.notice, zone_of(content.timezone)
     look = {
         Reason.RESOLVED: Look.RESOLVED,
@@ -236,7 +237,7 @@ def _comparison(measure: Measure | None, zone: ZoneInfo) -> str:
 
 
 def _exceeds(measure: Measure | None) -> bool:
-    """Whether the comparison holds now: an alert that waits for `clear` or `keep_firing_for` fires without it."""
+    """Whether the comparison is true now. While an alert waits for `clear` or `keep_firing_for` it need not be."""
     if measure is None or measure.value is None or measure.threshold is None:
         return False
     left, right = measure.value, measure.threshold

@@ -1,4 +1,4 @@
-"""Card state to drawn parts, with sandboxed Jinja2: strict when checked, the built-in card when a template breaks.
+"""Cards and lines to drawn parts, with sandboxed Jinja2. A template that fails is replaced by the built-in one.
 
 A `Pen` writes each part for the place where it stands, so the same templates draw for Slack and for a terminal.
 """
@@ -46,23 +46,23 @@ from alertbot.rules.slack_ids import is_mention
 
 BUILT_IN = "alert"
 SUFFIX = ".j2"
-_FIELDS = 10  # a section of Slack holds ten
-_PART_LIMIT = 20_000  # nobody reads more; the notifiers cut to what their side takes
-# These hand out text as "already escaped", which is for pens only to say.
-_NO_FILTERS = ("safe", "escape", "e", "forceescape", "urlize", "xmlattr", "tojson")
+_MAX_FIELDS = 10  # what a section of Slack holds
+_MAX_PART = 20_000  # characters; a notifier cuts further, to what its side accepts
+# These filters mark text as escaped, which only a pen may do.
+_REMOVED_FILTERS = ("safe", "escape", "e", "forceescape", "urlize", "xmlattr", "tojson")
 
 
 @dataclass(frozen=True)
 class DrawnCard:
-    """A card's parts, written by a pen: what is the same in Slack and in a terminal."""
+    """The parts of a card, written by a pen: the same parts for Slack and for a terminal."""
 
     look: Look
     title: str  # one line, plain text
-    summary: str  # one sentence, written by the pen of the fallback
+    summary: str  # one sentence, written by the fallback pen
     body: tuple[str, ...]
     fields: tuple[tuple[str, str], ...]
     context: tuple[str, ...]
-    mention: tuple[str, ...]  # `<@U…>` and the like, as configured; none on a card that is over
+    mention: tuple[str, ...]  # `<@U…>` and the like, as configured; empty once the card has ended
     members: tuple[int, ...]  # the short ids of its alerts; an alert that was never stored has none
     open: bool  # at least one member has not ended
     acknowledgeable: bool  # at least one member has no owner yet
@@ -71,7 +71,7 @@ class DrawnCard:
 
 @dataclass(frozen=True)
 class DrawnLine:
-    """A line of a card's thread, written by a pen; `summary` by the pen of the fallback."""
+    """A line of a card's thread, written by a pen; `summary` is written by the fallback pen."""
 
     look: Look
     text: str
@@ -81,36 +81,39 @@ class DrawnLine:
 
 
 class Templates:
-    """Templates by name: those of `folders`, the first folder first, then alertbot's own.
+    """Templates by name: those of `folders`, the first folder first, then the built-in ones.
 
-    A template of a folder may have the name of a built-in one; it extends that as "builtin/alert.j2". With `files`
-    (contents by path) nothing is read: what stands there was read before, and stays as it is whatever is edited.
+    A template in a folder may replace the built-in one of the same name, and can extend it as "builtin/alert.j2". With
+    `files` (contents by path) the folders are not read: later edits on disk change nothing.
     """
 
     def __init__(self, folders: Sequence[Path] = (), files: Mapping[str, bytes] | None = None) -> None:
         self.folders = tuple(folders)
         built_in = PackageLoader("alertbot.notify", "templates")
-        self._ours = frozenset(name.removesuffix(SUFFIX) for name in built_in.list_templates())
+        self._built_in_names = frozenset(name.removesuffix(SUFFIX) for name in built_in.list_templates())
         prefixed = PrefixLoader({"builtin": built_in})
-        self._written = FileSystemLoader(self.folders) if files is None else _KeptLoader(self.folders, files)
-        self._own = _environment(ChoiceLoader([self._written, prefixed, built_in]))
+        self._written = FileSystemLoader(self.folders) if files is None else _ReadLoader(self.folders, files)
+        self._all = _environment(ChoiceLoader([self._written, prefixed, built_in]))
         self._built_in = _environment(ChoiceLoader([built_in, prefixed]))
 
     def names(self) -> tuple[str, ...]:
-        """The names that a rule's `template` may have."""
-        found = self._own.list_templates(filter_func=lambda name: name.endswith(SUFFIX) and "/" not in name)
+        """The names that a rule's `template` can have."""
+        found = self._all.list_templates(filter_func=lambda name: name.endswith(SUFFIX) and "/" not in name)
         return tuple(name.removesuffix(SUFFIX) for name in found)
 
-    def is_ours(self, name: str) -> bool:
-        """Whether a name stands for a template of alertbot's own that no folder replaces."""
-        return name in self._ours and name + SUFFIX not in self._written.list_templates()
+    def is_built_in(self, name: str) -> bool:
+        """Whether this name stands for a built-in template that no folder replaces."""
+        return name in self._built_in_names and name + SUFFIX not in self._written.list_templates()
 
     def card(self, content: CardContent, pen: Pen, fallback: Pen | None = None) -> DrawnCard:
-        """Draw a card. A broken template gives the built-in card, and `fault` says what broke."""
+        """Draw a card. Where its template fails this is the built-in card, and `fault` says why.
+
+        `fallback` writes the summary; without it `pen` does.
+        """
         name = content.alert.about.template
         try:
-            return _draw_card(self._own, name, content, pen, fallback or pen)
-        except Exception as error:  # a template may raise anything, and an alert must be told all the same
+            return _draw_card(self._all, name, content, pen, fallback or pen)
+        except Exception as error:  # a template may raise anything, and an alert must be reported all the same
             fault = self._fault(name, error)
             return replace(_draw_card(self._built_in, BUILT_IN, content, pen, fallback or pen), fault=fault)
 
@@ -118,15 +121,15 @@ class Templates:
         """Draw a line of a thread; faults as for `card`."""
         name = content.alert.about.template
         try:
-            return _draw_line(self._own, name, content, pen, fallback or pen)
+            return _draw_line(self._all, name, content, pen, fallback or pen)
         except Exception as error:  # as above
             fault = self._fault(name, error)
             return replace(_draw_line(self._built_in, BUILT_IN, content, pen, fallback or pen), fault=fault)
 
     def check(self, name: str, cards: Sequence[CardContent] = (), *, rule: str = "") -> None:
-        """Draw a template strictly for each card (default: samples of every level and state), lines included.
+        """Check a template by drawing each card (default: samples of every level and state) and each kind of line.
 
-        Raises FaultsFound with every fault, each once, at its file and line.
+        Raises FaultsFound when it fails, with each fault once, at its file and line.
         """
         faults: dict[tuple[str, int, str], Fault] = {}
         for content in cards or tuple(sample_cards()):
@@ -139,14 +142,14 @@ class Templates:
 
     def _faults_of(self, name: str, content: CardContent, rule: str) -> Iterator[Fault]:
         try:
-            _must_extend(self._own, name)
-            _draw_card(self._own, name, content, PlainPen(), PlainPen())
+            _must_extend(self._all, name)
+            _draw_card(self._all, name, content, PlainPen(), PlainPen())
         except Exception as error:  # as above
             yield replace(self._fault(name, error).fault, rule=rule)
             return
         for line in sample_lines(content):
             try:
-                _draw_line(self._own, name, line, PlainPen(), PlainPen())
+                _draw_line(self._all, name, line, PlainPen(), PlainPen())
             except Exception as error:  # as above
                 yield replace(self._fault(name, error).fault, rule=rule)
 
@@ -164,7 +167,7 @@ class Templates:
         return TemplateFault(name, Fault(file=file, line=line, column=0, message=clip(message, 300), hint=hint))
 
     def _place(self, name: str, error: Exception) -> tuple[str, int]:
-        """File and line of a fault: of the template's own, where the traceback passes through it."""
+        """File and line of a fault: in a template, where the traceback passes through one."""
         if isinstance(error, TemplateSyntaxError):
             return error.filename or error.name or name + SUFFIX, error.lineno
         folders = [*map(str, self.folders), str(Path(__file__).parent / "templates")]
@@ -183,8 +186,8 @@ class Templates:
         return name + SUFFIX, 0
 
 
-class _KeptLoader(BaseLoader):
-    """Templates that were read before, found as FileSystemLoader would find them in `folders`."""
+class _ReadLoader(BaseLoader):
+    """Templates that were read earlier, found as FileSystemLoader would find them in `folders`."""
 
     def __init__(self, folders: Sequence[Path], files: Mapping[str, bytes]) -> None:
         self._found: dict[str, tuple[str, bytes]] = {}
@@ -209,13 +212,13 @@ class _KeptLoader(BaseLoader):
 def check_template(
     name: str, folders: Sequence[Path] = (), cards: Sequence[CardContent] = (), *, rule: str = ""
 ) -> None:
-    """Draw the template `name` strictly; see `Templates.check`. Raises FaultsFound with file:line of every fault."""
+    """As `Templates.check`, for the templates of `folders`. Raises FaultsFound when the template fails."""
     Templates(folders).check(name, cards, rule=rule)
 
 
 @pass_context
 def _escaped(context: Context, value: Any) -> Any:
-    """What jinja does with each `{{ … }}`: text that no pen has written yet is escaped by the pen of this drawing."""
+    """Called by Jinja2 for each `{{ … }}`: escapes text that no pen has written yet with the pen of this drawing."""
     if isinstance(value, Markup):
         return value
     return Markup(context["pen_"].escape("" if value is None else str(value)))  # noqa: S704  # the escape itself
@@ -225,12 +228,12 @@ def _environment(loader: BaseLoader) -> ImmutableSandboxedEnvironment:
     environment = ImmutableSandboxedEnvironment(
         loader=loader,
         undefined=StrictUndefined,
-        autoescape=True,  # so that macros, set blocks and super() hand on what is escaped as such
+        autoescape=True,  # so that what macros, set blocks and super() return counts as escaped
         finalize=_escaped,
         trim_blocks=False,
         auto_reload=True,
     )
-    for name in _NO_FILTERS:
+    for name in _REMOVED_FILTERS:
         environment.filters.pop(name, None)
     return environment
 
@@ -240,13 +243,13 @@ def _must_extend(environment: ImmutableSandboxedEnvironment, name: str) -> None:
     assert loader is not None
     source, filename, _ = loader.get_source(environment, name + SUFFIX)
     if name != BUILT_IN and not any(meta.find_referenced_templates(environment.parse(source, name + SUFFIX, filename))):
-        raise TemplateSyntaxError('it has to begin with {% extends "alert.j2" %}', 1, name + SUFFIX, filename)
+        raise TemplateSyntaxError('it must begin with {% extends "alert.j2" %}', 1, name + SUFFIX, filename)
 
 
 def _render(
     environment: ImmutableSandboxedEnvironment, name: str, part: str, pen: Pen, timezone: str, facts: Mapping[str, Any]
 ) -> list[str]:
-    """The lines of one part, without empty ones."""
+    """The lines of one part; empty lines are left out."""
     zone = zone_of(timezone)
     written = environment.get_template(name + SUFFIX).render(
         facts,
@@ -259,7 +262,7 @@ def _render(
         when=lambda moment: Markup(pen.when(moment, zone=zone)),  # noqa: S704
         clock=lambda moment: Markup(pen.clock(moment, zone=zone)),  # noqa: S704
     )
-    lines = (line.strip() for line in written[:_PART_LIMIT].splitlines())
+    lines = (line.strip() for line in written[:_MAX_PART].splitlines())
     return [line for line in lines if line]
 
 
@@ -274,9 +277,9 @@ def _draw_card(
     facts = {"card": card_facts(content)}
     draw = partial(_render, environment, name, timezone=content.timezone, facts=facts)
     fields = [_field(line) for line in draw("fields", pen)]
-    if len(fields) > _FIELDS:
-        more = len(fields) - _FIELDS + 1
-        fields = [*fields[: _FIELDS - 1], ("", f"… and {more} more")]
+    if len(fields) > _MAX_FIELDS:
+        more = len(fields) - _MAX_FIELDS + 1
+        fields = [*fields[: _MAX_FIELDS - 1], ("", f"… and {more} more")]
     is_open = look is not Look.RESOLVED
     return DrawnCard(
         look=look,
@@ -308,7 +311,7 @@ def _draw_line(
 
 
 def _field(line: str) -> tuple[str, str]:
-    """Label and value; the first colon with a blank behind it parts them. A line without one is a value."""
+    """Label and value, separated by the first colon and space. A line without them is a value."""
     label, colon, value = line.partition(": ")
     return (label, value.strip()) if colon and value.strip() else ("", line)
 
@@ -316,7 +319,7 @@ def _field(line: str) -> tuple[str, str]:
 def sample_cards(
     about: About | None = None, *, now: datetime = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 ) -> Iterator[CardContent]:
-    """A card of every level and state, with and without the things that may be missing: to check templates with."""
+    """Cards to check templates with: every level and state, with and without the parts that may be missing."""
     about = about or About(
         title="Longest wait in queue",
         condition="interactionsLongestWaitInQueue.rt > 2m",
@@ -343,7 +346,7 @@ def sample_cards(
 
 
 def sample_states(firing: Alert, now: datetime) -> Iterator[CardContent]:
-    """A firing alert as it is through its life: acknowledged, recovering, over, and without what may be missing."""
+    """A firing alert, then acknowledged, recovering, resolved, and without the parts that may be missing."""
     acked = replace(firing, acked_by="U0123456", acked_at=now - timedelta(minutes=1), ack_note="calling in Sam")
     about = replace(firing.about, runbook="", labels={})
     states = (
@@ -358,7 +361,7 @@ def sample_states(firing: Alert, now: datetime) -> Iterator[CardContent]:
 
 
 def sample_lines(content: CardContent) -> Iterator[LineContent]:
-    """A line of every reason for a card."""
+    """One line for each reason, about the alert of a card."""
     alert = content.alert
     for reason in Reason:
         notice = Notice(

@@ -63,7 +63,7 @@ def check_templates(rules: Sequence[Rule], templates: Templates) -> Iterator[Fau
     """
     said: set[tuple[str, int, str]] = set()
     for rule in rules:
-        if templates.is_ours(rule.template):
+        if templates.is_built_in(rule.template):
             continue
         cards = [view for each in rule.levels for view in sample_states(sample_alert(rule, each.level, _NOW), _NOW)]
         try:

@@ -1,7 +1,7 @@
-"""Drawn parts to Slack's message: blocks, a coloured attachment and the text that notifications read.
+"""Drawn parts to a Slack message: blocks, a coloured attachment and the text that notifications read.
 
-Limits are those of Slack's reference (docs.slack.dev, "Block Kit") and, for the text of all blocks together, of what
-people have met in practice (`msg_blocks_too_long` from about 13,200 characters). What is over a limit is cut with a
+The limits are those of Slack's reference (docs.slack.dev, "Block Kit"). For the text of all blocks together the
+reference names none; in practice `msg_blocks_too_long` begins at about 13,200 characters. Longer text is cut with a
 visible "…", never refused.
 """
 
@@ -18,15 +18,15 @@ from alertbot.slack.text import clip_mrkdwn, entities
 
 ACKNOWLEDGE, WHY = "acknowledge", "why"  # the action_id of a button; its value is the alert's id
 
-_HEADER, _SECTION, _FIELD, _CONTEXT, _TEXT = 150, 3000, 700, 1000, 3500
-_MENTIONS = 20
+_MAX_HEADER, _MAX_SECTION, _MAX_FIELD, _MAX_CONTEXT, _MAX_TEXT = 150, 3000, 700, 1000, 3500
+_MAX_MENTIONS = 20
 
 Block = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class SlackMessage:
-    """What chat.postMessage and chat.update take: always all of it, since an update leaves alone what is not given."""
+    """What chat.postMessage and chat.update take. Always send all of it: an update keeps the parts that are absent."""
 
     text: str
     blocks: Sequence[Block] = ()
@@ -34,11 +34,11 @@ class SlackMessage:
 
 
 def card_message(card: DrawnCard) -> SlackMessage:
-    """A card: what must be seen stands in the message itself, the rest behind the colour bar of an attachment."""
-    blocks: list[Block] = [{"type": "header", "text": _plain(clip(card.title, _HEADER) or "Alert")}]
+    """A card: the important parts in the message itself, the others in an attachment with a colour bar."""
+    blocks: list[Block] = [{"type": "header", "text": _plain(clip(card.title, _MAX_HEADER) or "Alert")}]
     body = "\n".join(card.body)
     if body:
-        blocks.append({"type": "section", "text": _mrkdwn(clip_mrkdwn(body, _SECTION))})
+        blocks.append({"type": "section", "text": _mrkdwn(clip_mrkdwn(body, _MAX_SECTION))})
     if card.mention:
         blocks.append({"type": "section", "text": _mrkdwn(_mentions(card.mention))})
     buttons = _buttons(card)
@@ -49,39 +49,39 @@ def card_message(card: DrawnCard) -> SlackMessage:
         fields = [_mrkdwn(_field(label, value)) for label, value in card.fields]
         details.append({"type": "section", "fields": fields})
     if card.context:
-        small = clip_mrkdwn("  ·  ".join(card.context), _CONTEXT)
+        small = clip_mrkdwn("  ·  ".join(card.context), _MAX_CONTEXT)
         details.append({"type": "context", "elements": [_mrkdwn(small)]})
     attachments = [{"color": card.look.colour, "blocks": details}] if details else []
-    return SlackMessage(clip_mrkdwn(card.summary, _TEXT), blocks, attachments)
+    return SlackMessage(clip_mrkdwn(card.summary, _MAX_TEXT), blocks, attachments)
 
 
 def plain_card_message(card: DrawnCard) -> SlackMessage:
-    """A card as text alone, for when Slack refuses the blocks."""
+    """A card as text only, for when Slack refuses the blocks."""
     lines = [f"{card.look.emoji} {card.summary}", *card.body]
     lines += [f"{label}: {value}" if label else value for label, value in card.fields]
     lines += [" · ".join(card.context), _mentions(card.mention)]
-    return SlackMessage(clip_mrkdwn("\n".join(line for line in lines if line), _TEXT))
+    return SlackMessage(clip_mrkdwn("\n".join(line for line in lines if line), _MAX_TEXT))
 
 
 def line_message(line: DrawnLine) -> SlackMessage:
     """A line of a card's thread."""
-    text = clip_mrkdwn(line.text, _SECTION - 500) or "…"
+    text = clip_mrkdwn(line.text, _MAX_SECTION - 500) or "…"
     blocks: list[Block] = [{"type": "section", "text": _mrkdwn(text)}]
     if line.mention:
         blocks.append({"type": "section", "text": _mrkdwn(_mentions(line.mention))})
-    return SlackMessage(clip_mrkdwn(line.summary, _TEXT) or "…", blocks)
+    return SlackMessage(clip_mrkdwn(line.summary, _MAX_TEXT) or "…", blocks)
 
 
 def plain_line_message(line: DrawnLine) -> SlackMessage:
-    """A line as text alone."""
+    """A line as text only."""
     text = "\n".join(part for part in (line.summary or "…", _mentions(line.mention)) if part)
-    return SlackMessage(clip_mrkdwn(text, _TEXT))
+    return SlackMessage(clip_mrkdwn(text, _MAX_TEXT))
 
 
 def text_message(text: str) -> SlackMessage:
-    """Text of ours, shown as it is, line by line; to be posted with `mrkdwn` off."""
+    """Plain text, shown as it is, line by line. Post it with `mrkdwn` off."""
     escaped = "\n".join(entities(cleaned(line)) for line in text.splitlines())
-    return SlackMessage(clip_mrkdwn(escaped, _TEXT).strip() or "…")
+    return SlackMessage(clip_mrkdwn(escaped, _MAX_TEXT).strip() or "…")
 
 
 def _buttons(card: DrawnCard) -> list[Block]:
@@ -105,13 +105,13 @@ def _plain(text: str) -> dict[str, Any]:
 
 
 def _mrkdwn(text: str) -> dict[str, Any]:
-    # verbatim: without it Slack itself links addresses, #names and @here in the text.
+    # verbatim: without it Slack makes links and mentions of addresses, #names and @here in the text.
     return {"type": "mrkdwn", "text": text, "verbatim": True}
 
 
 def _field(label: str, value: str) -> str:
-    return clip_mrkdwn(f"*{label}*\n{value}" if label else value, _FIELD)
+    return clip_mrkdwn(f"*{label}*\n{value}" if label else value, _MAX_FIELD)
 
 
 def _mentions(mention: Sequence[str]) -> str:
-    return " ".join([each for each in mention if is_mention(each)][:_MENTIONS])
+    return " ".join([each for each in mention if is_mention(each)][:_MAX_MENTIONS])

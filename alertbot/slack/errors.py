@@ -1,7 +1,7 @@
-"""Slack's failures as NotifyError: what each means for the next try.
+"""Slack's failures as NotifyError: what each means for the next attempt.
 
 The table follows the error list of chat.postMessage (docs.slack.dev/reference/methods/chat.postMessage); the grouping
-is ours. No text of an answer but Slack's own code word gets into an error, since a proxy may echo what we sent.
+is alertbot's. Of an answer only Slack's code word gets into an error: a proxy may echo the request.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 
 from alertbot.errors import DeliveryFailure, NotifyError
 
-# All that slack_sdk lets out: its own errors, urllib's and http.client's raw ones, and what an answer of the wrong
-# shape makes it stumble over (not UTF-8, an unknown charset, a JSON list where an object was due).
+# Everything that slack_sdk raises: its own errors, raw ones of urllib and http.client, and those that an answer of the
+# wrong shape causes (not UTF-8, an unknown charset, a JSON list instead of an object).
 FAILURES = (SlackClientError, OSError, HTTPException, ValueError, LookupError, AttributeError, TypeError)
 
-DEFAULT_WAIT = 30.0  # seconds, where a 429 names none
-_LONGEST_WAIT = 3600.0
+DEFAULT_WAIT = 30.0  # seconds, where a 429 has no Retry-After
+_MAX_WAIT = 3600.0
 
 _CODES: Mapping[str, DeliveryFailure] = {
-    code: delivery
-    for delivery, codes in {
+    code: failure
+    for failure, codes in {
         DeliveryFailure.WAIT: "ratelimited rate_limited message_limit_exceeded",
         DeliveryFailure.RETRY: "service_unavailable request_timeout team_added_to_org org_login_required update_failed",
         DeliveryFailure.UNKNOWN: "internal_error fatal_error",
@@ -43,19 +43,19 @@ _CODES: Mapping[str, DeliveryFailure] = {
     }.items()
     for code in codes.split()
 }
-_SAYS = {
-    DeliveryFailure.WAIT: "Slack asks to wait",
-    DeliveryFailure.RETRY: "Slack could not take it now",
+_WORDS = {
+    DeliveryFailure.WAIT: "Slack's rate limit was reached",
+    DeliveryFailure.RETRY: "Slack is unavailable at the moment",
     DeliveryFailure.UNKNOWN: "Slack may or may not have taken it",
     DeliveryFailure.CREDENTIALS: "Slack refuses the bot token",
-    DeliveryFailure.CHANNEL: "this channel cannot be written to",
+    DeliveryFailure.CHANNEL: "the bot cannot post in this channel",
     DeliveryFailure.PAYLOAD: "Slack refuses the message",
-    DeliveryFailure.GONE: "the message is not there any more",
+    DeliveryFailure.GONE: "the message no longer exists",
 }
 
 
 def notify_error(error: BaseException, doing: str) -> NotifyError:
-    """What a failure of slack_sdk means. `doing` says what was tried: "post in #cc-alerts"."""
+    """The NotifyError for an exception of slack_sdk. `doing` names what failed: "post in #cc-alerts"."""
     if isinstance(error, SlackApiError):
         return _of_answer(error, doing)
     if isinstance(error, SlackClientError):
@@ -71,26 +71,26 @@ def _of_answer(error: SlackApiError, doing: str) -> NotifyError:
     data = getattr(response, "data", response)
     code = str(data.get("error", "")) if isinstance(data, Mapping) else ""
     if not code.replace("_", "").isalnum() or len(code) > 80:
-        code = ""  # "Received a response in a non-JSON format: …": not a code of Slack's
-    delivery = _CODES.get(code)
-    if status == 429 or delivery is DeliveryFailure.WAIT:
+        code = ""  # "Received a response in a non-JSON format: …" is no code
+    failure = _CODES.get(code)
+    if status == 429 or failure is DeliveryFailure.WAIT:
         wait = _retry_after(getattr(response, "headers", None) or {})
         return _error(DeliveryFailure.WAIT, doing, code or "ratelimited", retry_after=wait)
-    if delivery is None and (status >= 500 or not code):
+    if failure is None and (status >= 500 or not code):
         return _error(DeliveryFailure.UNKNOWN, doing, code, why=f"no usable answer from Slack (HTTP {status})")
     more = ""
     if code == "missing_scope" and isinstance(data, Mapping):
         more = f", needed: {str(data.get('needed', ''))[:100]}"
-    # A code that is not in the table: the same message would fail again.
-    return _error(delivery or DeliveryFailure.PAYLOAD, doing, code, more=more)
+    # For a code that is not in the table: the same message would fail again.
+    return _error(failure or DeliveryFailure.PAYLOAD, doing, code, more=more)
 
 
 def _error(
-    delivery: DeliveryFailure, doing: str, code: str, *, why: str = "", more: str = "", retry_after: float | None = None
+    failure: DeliveryFailure, doing: str, code: str, *, why: str = "", more: str = "", retry_after: float | None = None
 ) -> NotifyError:
-    reason = why or _SAYS[delivery]
+    reason = why or _WORDS[failure]
     named = f" ({code}{more})" if code else ""
-    return NotifyError(f"Could not {doing}: {reason}{named}", failure=delivery, retry_after=retry_after, code=code)
+    return NotifyError(f"Could not {doing}: {reason}{named}", failure=failure, retry_after=retry_after, code=code)
 
 
 def _retry_after(headers: Mapping[str, Any]) -> float:
@@ -98,14 +98,14 @@ def _retry_after(headers: Mapping[str, Any]) -> float:
         if str(name).lower() == "retry-after":
             text = value[0] if isinstance(value, list) and value else value
             try:
-                return min(max(float(str(text)), 0.0), _LONGEST_WAIT)
+                return min(max(float(str(text)), 0.0), _MAX_WAIT)
             except ValueError:
                 return DEFAULT_WAIT
     return DEFAULT_WAIT
 
 
 def _never_sent(reason: object) -> bool:
-    """Whether the connection failed before anything was sent: name not found, refused, certificate, no route."""
+    """Whether the connection failed before anything was sent: DNS, refused, certificate, no route."""
     if isinstance(reason, socket.gaierror | ConnectionRefusedError):
         return True
     name = type(reason).__name__

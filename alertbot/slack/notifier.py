@@ -1,4 +1,4 @@
-"""Slack over slack_sdk's WebClient: posts once, edits in place, and looks for what it sent by the notice id."""
+"""Slack over slack_sdk's WebClient: posts once, edits in place, and finds what it sent by the notice id."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ from alertbot.slack.errors import FAILURES, notify_error
 from alertbot.slack.text import FallbackPen, MrkdwnPen
 
 SLACK_API = "https://slack.com/api/"
-EVENT_TYPE = "alertbot_notice"  # of the metadata: every app and member of the workspace can read it, so ids only
+EVENT_TYPE = "alertbot_notice"  # of the metadata, which every app and member of the workspace can read: ids only
 POST_TIMEOUT = 10  # seconds
 READ_TIMEOUT = 15
-_CLOCK_SKEW = timedelta(seconds=60)  # between us and Slack, when looking for a message of a certain time
-_PAGE, _PAGES = 200, 20
-_LIST_PAGE, _LIST_PAGES = 1000, 20
+_CLOCK_SKEW = timedelta(seconds=60)  # between this host and Slack, when looking for a message of a certain time
+_PAGE, _MAX_PAGES = 200, 20  # of messages
+_LIST_PAGE, _MAX_LIST_PAGES = 1000, 20  # of channels
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Whose token it is."""
+    """The workspace and the bot user that a token belongs to."""
 
     team: str
     user: str
@@ -53,9 +53,9 @@ class Identity:
 class SlackNotifier:
     """The Notifier for Slack. Safe to use from several threads.
 
-    `template_folders`: where templates of one's own are looked for, before alertbot's. `api_url`: where the Web API is.
-    `proxy`: an HTTP proxy; by default slack_sdk takes HTTPS_PROXY or HTTP_PROXY, unless NO_PROXY names the host.
-    Nothing is repeated silently: slack_sdk's retry handlers are off. Timeouts are in seconds.
+    `template_folders` are searched for templates before the built-in ones. `api_url` is the address of the Web API.
+    `proxy` is an HTTP proxy; by default slack_sdk uses HTTPS_PROXY or HTTP_PROXY, unless NO_PROXY names the host.
+    Requests are never retried silently: slack_sdk's retry handlers are off. Timeouts are in seconds.
     """
 
     def __init__(
@@ -68,11 +68,11 @@ class SlackNotifier:
         post_timeout: int = POST_TIMEOUT,
         read_timeout: int = READ_TIMEOUT,
     ) -> None:
-        # slack_sdk logs each failure by itself; ours are raised, and told once.
+        # slack_sdk logs every failure. Here each one is raised, and logged once by whoever handles it.
         quiet = logging.getLogger("alertbot.slack.slack_sdk")
         quiet.setLevel(logging.CRITICAL)
-        # No retry handlers anywhere: the default one sends a post again after the connection dropped, and the others
-        # sleep in this thread while every other channel waits. The store knows when to try again.
+        # No retry handlers: the default one repeats a post after a dropped connection, and the others sleep in this
+        # thread while every other channel waits. The store decides when to retry.
         common: dict[str, Any] = {
             "token": bot_token,
             "base_url": api_url,
@@ -85,7 +85,7 @@ class SlackNotifier:
         self._api_url = api_url
         self._templates = Templates(template_folders)
         self._lock = threading.Lock()
-        self._ids: dict[str, str] = {}  # channel as configured to its id, learnt from answers
+        self._ids: dict[str, str] = {}  # of channels as configured, from Slack's answers
         self._identity: Identity | None = None
         self._faults: dict[str, TemplateFault] = {}
 
@@ -132,15 +132,15 @@ class SlackNotifier:
         return self._plainer(post, line_message(drawn), lambda: plain_line_message(drawn), content.alert.about.template)
 
     def post_text(self, text: str, *, channel: str, notice_id: str) -> Posted:
-        # mrkdwn off: the text may speak of templates, conditions and names, and none of that is formatting.
+        # mrkdwn off: the text may quote templates, conditions and names, and nothing in them is formatting.
         return self._post(text_message(text), channel=channel, notice_id=notice_id, mrkdwn=False)
 
     def find(self, *, channel: str, notice_id: str, since: datetime, thread: Posted | None) -> Posted | None:
-        """As promised by the protocol. Pages of 200, at most 20 of them; a busier channel counts as unreadable."""
+        """As the protocol. Reads at most 20 pages of 200 messages; a busier channel counts as one that is closed."""
         channel_id = thread.channel_id if thread else self._channel_id(channel)
         if channel_id is None:
             raise NotifyError(
-                f"Could not look into {channel}: this bot sees no such channel", failure=DeliveryFailure.CHANNEL
+                f"Could not read {channel}: this bot sees no such channel", failure=DeliveryFailure.CHANNEL
             )
         me = self._whoami()
         oldest = f"{(since - _CLOCK_SKEW).timestamp():.6f}"
@@ -161,7 +161,7 @@ class SlackNotifier:
     # Beyond the protocol.
 
     def check(self) -> Identity:
-        """Whose token this is (auth.test). Raises NotifyError; CREDENTIALS when the token is refused."""
+        """The owner of the token (auth.test). Raises NotifyError, with failure CREDENTIALS when Slack refuses it."""
         with _mapped("check the bot token"):
             answer = self._reads.auth_test()
             identity = Identity(
@@ -174,7 +174,7 @@ class SlackNotifier:
             self._identity = identity
         return identity
 
-    # The inside.
+    # Internals.
 
     def _whoami(self) -> Identity:
         with self._lock:
@@ -193,14 +193,14 @@ class SlackNotifier:
         plain: Callable[[], SlackMessage],
         template: str,
     ) -> T:
-        """Send; when Slack refuses the message as drawn (then it certainly is not there), send it as text alone."""
+        """Send; when Slack refuses the message as drawn, send it as text only. A refused message was not posted."""
         try:
             return send(message)
         except NotifyError as error:
             if error.failure is not DeliveryFailure.PAYLOAD:
                 raise
             sent = send(plain())
-            fault = Fault(f"{template}.j2", 0, 0, f"told as plain text. {error}")
+            fault = Fault(f"{template}.j2", 0, 0, f"sent as plain text. {error}")
             self._remember(TemplateFault(template, fault))
             return sent
 
@@ -212,8 +212,8 @@ class SlackNotifier:
         except NotifyError as error:
             if error.code != "channel_not_found":
                 raise
-            # Nothing was posted. A name may have to be sent as an id, and a remembered id may be of a channel that is
-            # gone while another has taken the name.
+            # Nothing was posted. Slack may want the id instead of the name, or the remembered id may be that of a
+            # deleted channel whose name another channel has now.
             with self._lock:
                 self._ids.pop(channel, None)
             channel_id = self._channel_id(channel)
@@ -251,22 +251,22 @@ class SlackNotifier:
             return known
         if is_channel_id(channel):
             return channel
-        with _mapped(f"look for channel {channel}"):
-            found = self._listed(channel.removeprefix("#"))
-        if found:
+        with _mapped(f"find channel {channel}"):
+            channel_id = self._listed(channel.removeprefix("#"))
+        if channel_id:
             with self._lock:
-                self._ids[channel] = found
-        return found
+                self._ids[channel] = channel_id
+        return channel_id
 
     def _listed(self, name: str) -> str | None:
         cursor = ""
-        for _ in range(_LIST_PAGES):
+        for _ in range(_MAX_LIST_PAGES):
             page = self._reads.conversations_list(
                 types="public_channel,private_channel", exclude_archived=True, limit=_LIST_PAGE, cursor=cursor
             )
-            for each in page.get("channels") or []:
-                if each.get("name") == name:
-                    return str(each["id"])
+            for channel in page.get("channels") or []:
+                if channel.get("name") == name:
+                    return str(channel["id"])
             cursor = _next_cursor(page)
             if not cursor:
                 break
@@ -274,9 +274,9 @@ class SlackNotifier:
 
     def _messages(self, channel_id: str, oldest: str, thread: Posted | None) -> Iterator[Mapping[str, Any]]:
         cursor = ""
-        for _ in range(_PAGES):
+        for _ in range(_MAX_PAGES):
             try:
-                with _mapped("look for a message"):
+                with _mapped("find a message"):
                     args: dict[str, Any] = {
                         "channel": channel_id,
                         "oldest": oldest,
@@ -291,9 +291,9 @@ class SlackNotifier:
                     messages = [message for message in page.get("messages") or [] if isinstance(message, dict)]
             except NotifyError as error:
                 if error.failure is DeliveryFailure.GONE:
-                    return  # no such thread: nothing of ours is in it
+                    return  # there is no such thread, so the message is not in it
                 if error.code in ("missing_scope", "no_permission", "not_allowed_token_type"):
-                    # Posting may well be allowed: it is this channel's history that is closed to us.
+                    # The token may still post: only the history of the channel is closed to it.
                     raise NotifyError(str(error), failure=DeliveryFailure.CHANNEL, code=error.code) from None
                 raise
             yield from messages
@@ -301,13 +301,13 @@ class SlackNotifier:
             if not cursor:
                 return
         raise NotifyError(
-            f"Could not look for a message: more than {_PAGE * _PAGES} messages since then",
+            f"Could not find a message: more than {_PAGE * _MAX_PAGES} messages since then",
             failure=DeliveryFailure.CHANNEL,
         )
 
 
 class _mapped:  # noqa: N801  # reads as what it does: with _mapped("post in #x"): …
-    """Foreign exceptions stop here."""
+    """Exceptions of slack_sdk become NotifyError here."""
 
     def __init__(self, doing: str) -> None:
         self._doing = doing
@@ -317,12 +317,12 @@ class _mapped:  # noqa: N801  # reads as what it does: with _mapped("post in #x"
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, FAILURES):
-            # Without the cause: its text and its frames hold the answer and the token.
+            # Without its cause, whose text and frames hold the answer and the token.
             raise notify_error(error, self._doing) from None
 
 
 def _text_of(answer: Any, key: str) -> str:
-    """A text that Slack always sends; without it nobody can tell what became of the message."""
+    """A text that Slack always sends. Without it the outcome of a post is unknown. Raises ValueError when absent."""
     value = answer.get(key)
     if not isinstance(value, str) or not value:
         raise ValueError(f"an answer without {key}")

@@ -61,7 +61,7 @@ def test_what_was_sent_can_be_found(subject: Subject) -> None:
 
 
 def test_edits_may_be_repeated(subject: Subject) -> None:
-    """Bringing a card to a state twice is harmless."""
+    """Editing a card twice is harmless."""
     posted = subject.notifier.post_card(card(), channel="#cc-alerts", notice_id="card")
     for alert in (ACKED, ACKED, RESOLVED, RESOLVED):
         subject.notifier.edit_card(card(alert), posted)
@@ -69,7 +69,7 @@ def test_edits_may_be_repeated(subject: Subject) -> None:
 
 @pytest.mark.parametrize("alert", [LONG_ALERT, replace(FIRING, entity_name=NASTY)], ids=["long", "nasty"])
 def test_no_content_is_refused(subject: Subject, alert: object) -> None:
-    """Whatever an alert says, it is told."""
+    """An alert with any text is sent."""
     view = card(alert)  # type: ignore[arg-type]
     posted = subject.notifier.post_card(view, channel="#cc-alerts", notice_id="card")
     subject.notifier.edit_card(view, posted)
@@ -88,7 +88,7 @@ def test_a_channel_that_is_none(subject: Subject) -> None:
 
 
 def test_broken_templates_are_handed_on_once(subject: Subject, tmp_path: Path) -> None:
-    """A card is told in spite of its template, and each fault is given once."""
+    """A card is sent in spite of a broken template, and each fault is reported once."""
     (tmp_path / "bad.j2").write_text('{% extends "alert.j2" %}{% block body %}{{ 1 / 0 }}{% endblock %}')
     broken = replace(FIRING, about=replace(FIRING.about, template="bad"))
     posted = subject.notifier.post_card(card(broken), channel="#cc-alerts", notice_id="card")

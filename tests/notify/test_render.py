@@ -1,4 +1,4 @@
-"""Cards and lines as people see them: whole messages compared, hostile names, templates of one's own, broken ones."""
+"""Cards and lines as readers see them: whole messages, hostile names, custom templates, broken templates."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_one_state_in_words(name: str) -> None:
     ids=["firing", "recovering", "acknowledged", "resolved"],
 )
 def test_buttons(alert: Alert, buttons: list[str]) -> None:
-    """Acknowledge stands on an open card that nobody has, Why on every open one; values are the alert's id."""
+    """Acknowledge is on an open card without an owner, Why on every open one; values are the alert's id."""
     elements = [each for block in slack(alert).blocks if block["type"] == "actions" for each in block["elements"]]
     assert [each["action_id"] for each in elements] == buttons
     assert all(each["value"] == "17" for each in elements)
@@ -127,7 +127,7 @@ def test_a_hostile_name_mentions_nobody_and_shows_as_it_is() -> None:
 
 
 def test_only_configured_mentions_that_slack_knows() -> None:
-    """Mentions come from the rule's configuration; what is not one there is left out."""
+    """Mentions come from the rule's configuration; other text there is left out."""
     wanted = ("<@U0123>", "<!subteam^S0123>", "<!here>", "@here", "<!channel> hello", "<http://x|y>")
     sections = [block["text"]["text"] for block in slack(FIRING, mention=wanted).blocks if block["type"] == "section"]
     assert sections[-1] == "<@U0123> <!subteam^S0123> <!here>"
@@ -146,7 +146,7 @@ HOSTILE = st.one_of(
 def test_nothing_from_data_is_markup(
     name: str, parent: str, title: str, note: str, label: str, condition: str, by: str
 ) -> None:
-    """Whatever data says: no `<` or `>` but ours, every `&` an entity, valid for Slack's limits, sendable as JSON."""
+    """For any data: only the built-in `<` and `>`, every `&` an entity, within Slack's limits, sendable as JSON."""
     alert = replace(
         FIRING,
         entity_name=name,
@@ -203,7 +203,7 @@ def test_cutting_never_breaks_an_entity(text: str, limit: int) -> None:
 
 
 def test_long_texts_are_cut_where_it_shows() -> None:
-    """Limits are kept by cutting with "…" and "and N more"."""
+    """Text over a limit is cut with "…" and "and N more"."""
     message = slack(LONG_ALERT)
     assert problem_of({"text": message.text, "blocks": list(message.blocks)}) == ""
     assert "…" in message.blocks[0]["text"]["text"]
@@ -237,7 +237,7 @@ def test_comparisons_in_words(measure: Measure, words: str) -> None:
     assert TEMPLATES.card(card(replace(FIRING, measure=measure)), PlainPen()).body[0].startswith(words)
 
 
-# Templates of one's own.
+# Custom templates.
 
 
 def own(tmp_path: Path, name: str, text: str) -> Templates:
@@ -251,7 +251,7 @@ def drawn_by(templates: Templates, name: str, alert: Alert = FIRING) -> tuple[st
     return drawn.title, drawn.body, str(drawn.fault or "")
 
 
-def test_a_template_of_ones_own_replaces_a_block(tmp_path: Path) -> None:
+def test_a_custom_template_replaces_a_block(tmp_path: Path) -> None:
     """A template next to the rules extends alert.j2; what it takes from data is escaped like everything else."""
     text = (
         '{% extends "alert.j2" %}\n{% macro loud(x) %}{{ strong(x) }}!{% endmacro %}\n'
@@ -307,7 +307,7 @@ def test_check_names_file_and_line(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", [name for name in BROKEN if name not in ("only-in-a-line", "extends-nothing")])
 def test_at_night_a_broken_template_gives_the_built_in_card(name: str, tmp_path: Path) -> None:
-    """The alert is told all the same, and what broke is told with it."""
+    """The alert is reported all the same, with the fault."""
     title, body, fault = drawn_by(own(tmp_path, "mine", BROKEN[name][0]), "mine")
     assert title == "🔴 Critical: Longest wait in queue — Sales EU"
     assert body[0].startswith("*2m 10s*, above 2m")
@@ -315,7 +315,7 @@ def test_at_night_a_broken_template_gives_the_built_in_card(name: str, tmp_path:
 
 
 def test_a_template_that_is_not_there(tmp_path: Path) -> None:
-    """The name is given back with the names that exist."""
+    """The fault names the templates that exist."""
     with pytest.raises(FaultsFound, match=r"there is no template 'alrt' \(did you mean 'alert'\?\)"):
         check_template("alrt", [tmp_path])
     assert "no template '../../etc/passwd'" in drawn_by(Templates([tmp_path]), "../../etc/passwd")[2]
@@ -329,7 +329,7 @@ def test_the_templates_that_ship_pass_their_check() -> None:
 
 
 def test_a_zone_that_is_not_known_is_utc() -> None:
-    """A card is told even where its zone is misspelt."""
+    """A card is sent even where its zone is misspelt."""
     drawn = TEMPLATES.card(replace(card(FIRING), timezone="Europe/Nowhere"), PlainPen())
     assert "08:55 UTC" in drawn.body[0]
 
@@ -341,7 +341,7 @@ def test_a_clock_that_went_back_gives_no_negative_duration() -> None:
 
 
 def test_highest_level_is_shown_when_it_fell() -> None:
-    """A card that came down says how high it was."""
+    """A card whose level fell shows the highest level."""
     assert ("Highest level", "Critical") in TEMPLATES.card(card(CARDS["fallen"]), PlainPen()).fields
     assert not any(label == "Highest level" for label, _ in TEMPLATES.card(card(FIRING), PlainPen()).fields)
     assert FIRING.level is Level.CRITICAL

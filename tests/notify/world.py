@@ -23,7 +23,7 @@ from tests.slack.slack_server import TOKEN, SlackServer, slack_server
 
 @dataclass
 class World:
-    """Time stands still unless a test moves it."""
+    """Time moves only when a test moves it."""
 
     path: Path
     slack: SlackServer

@@ -68,7 +68,7 @@ def test_a_card_from_firing_to_resolved(slack: Emulate, notifier: SlackNotifier)
 
 
 def test_a_hostile_name(slack: Emulate, notifier: SlackNotifier) -> None:
-    """It stands there as it is, and mentions nobody."""
+    """It is shown as it is, and mentions no one."""
     notifier.post_card(card(replace(FIRING, entity_name=NASTY)), channel="#cc-alerts-ops", notice_id="nasty")
     message = slack.history("cc-alerts-ops")[-1]
     assert message["blocks"][0]["text"]["text"].endswith(f"— {NASTY}")
@@ -76,7 +76,7 @@ def test_a_hostile_name(slack: Emulate, notifier: SlackNotifier) -> None:
 
 
 def test_channels_and_messages_that_are_not_there(slack: Emulate, notifier: SlackNotifier) -> None:
-    """What emulate says of them means what we think it means."""
+    """Its answers mean what the table of errors says."""
     with pytest.raises(NotifyError) as caught:
         notifier.post_card(card(), channel="#nowhere", notice_id="x")
     assert caught.value.failure is DeliveryFailure.CHANNEL

@@ -1,4 +1,4 @@
-"""The Slack client on a small Slack of ours: what is sent, what each failure means, how a message is found again."""
+"""The Slack client on a small built-in Slack: what is sent, what each failure means, how messages are found."""
 
 from __future__ import annotations
 
@@ -65,14 +65,14 @@ def test_lines_stand_in_the_thread(slack: SlackServer, notifier: SlackNotifier) 
 
 
 def test_text_shows_as_it_is(slack: SlackServer, notifier: SlackNotifier) -> None:
-    """Text of ours is posted without markup, and what it quotes mentions nobody."""
+    """Operational text is posted without markup, and what it quotes mentions no one."""
     notifier.post_text(f"Queue {NASTY}\nbroke *it*", channel="#cc-alerts", notice_id="t1")
     assert slack.called("chat.postMessage")[0]["mrkdwn"] is False
     assert slack.top()[0]["text"] == "Queue &lt;!channel&gt; @here &amp; &lt;http://x|y&gt;\nbroke *it*"
 
 
 def test_the_longest_card_is_taken(slack: SlackServer, notifier: SlackNotifier) -> None:
-    """Limits are kept by cutting, not by being refused."""
+    """Long cards are cut to the limits before Slack can refuse them."""
     notifier.post_card(card(LONG_ALERT), channel="#cc-alerts", notice_id="n1")
     notifier.post_text("x" * 50_000, channel="#cc-alerts", notice_id="n2")
     assert "blocks" in slack.top()[0]
@@ -81,7 +81,7 @@ def test_the_longest_card_is_taken(slack: SlackServer, notifier: SlackNotifier) 
 
 
 def test_names_become_ids(slack: SlackServer, notifier: SlackNotifier) -> None:
-    """The id in an answer is remembered, so that the name is sent once only."""
+    """The id in an answer is remembered, so the name is sent only once."""
     post(notifier)
     post(notifier, notice_id="n2")
     assert [call["channel"] for call in slack.called("chat.postMessage")] == ["#cc-alerts", "C0ALERTS"]
@@ -99,7 +99,7 @@ def test_a_name_that_is_not_taken_is_looked_up(slack: SlackServer, notifier: Sla
 
 
 def test_a_remembered_id_may_be_out_of_date(slack: SlackServer, notifier: SlackNotifier) -> None:
-    """A channel that was deleted and made anew under its name is found again."""
+    """A channel that was deleted and created again with the same name is found."""
     post(notifier)
     slack.channels["cc-alerts"] = "C0ANEW00"
     assert post(notifier, notice_id="n2").channel_id == "C0ANEW00"
@@ -159,7 +159,7 @@ def test_nobody_listens() -> None:
 
 @pytest.mark.parametrize("code", ["invalid_blocks", "msg_blocks_too_long", "something_new"])
 def test_a_refused_card_is_told_as_text(code: str, slack: SlackServer, notifier: SlackNotifier) -> None:
-    """Slack refuses a message for one bad block; then its text alone is posted, and the reason handed on."""
+    """Slack refuses a message for one bad block; then only its text is posted, and the reason is kept."""
     slack.next("chat.postMessage", fake.refused(code))
     post(notifier)
     message = slack.top()[0]
@@ -172,7 +172,7 @@ def test_a_refused_card_is_told_as_text(code: str, slack: SlackServer, notifier:
 
 
 def test_refused_as_text_too(slack: SlackServer, notifier: SlackNotifier) -> None:
-    """What is refused twice is an error of the message."""
+    """A message that is refused twice is an error of the message."""
     slack.next("chat.postMessage", fake.refused("invalid_blocks"), fake.refused("no_text"))
     with pytest.raises(NotifyError) as caught:
         post(notifier)
@@ -180,7 +180,7 @@ def test_refused_as_text_too(slack: SlackServer, notifier: SlackNotifier) -> Non
 
 
 def test_an_edit_as_text_takes_the_old_blocks_away(slack: SlackServer, notifier: SlackNotifier) -> None:
-    """An update leaves alone what is not given, so everything is given."""
+    """An update keeps the parts that are absent, so every part is sent."""
     posted = post(notifier)
     slack.next("chat.update", fake.refused("invalid_blocks"))
     notifier.edit_card(card(RESOLVED), posted)
@@ -201,7 +201,7 @@ def test_an_edit_as_text_takes_the_old_blocks_away(slack: SlackServer, notifier:
 def test_what_a_failed_edit_means(
     fault: fake.Fault, delivery: DeliveryFailure, slack: SlackServer, notifier: SlackNotifier
 ) -> None:
-    """An edit of a message that is gone is told apart from one that has to wait."""
+    """An edit of a deleted message fails differently from one that has to wait."""
     posted = post(notifier)
     slack.next("chat.update", fault, fault)
     with pytest.raises(NotifyError) as caught:
@@ -210,7 +210,7 @@ def test_what_a_failed_edit_means(
 
 
 def test_nothing_is_repeated_silently(slack: SlackServer, notifier: SlackNotifier) -> None:
-    """Posts must not be; edits could be, but the store knows better when than a sleeping thread."""
+    """Posts must not be retried silently; edits could be, but the store decides when, not a sleeping thread."""
     posted = post(notifier)
     slack.next("chat.update", fake.DROP_AFTER)
     with pytest.raises(NotifyError) as caught:
@@ -223,7 +223,7 @@ def test_nothing_is_repeated_silently(slack: SlackServer, notifier: SlackNotifie
 
 
 def test_find_by_notice_id(slack: SlackServer, notifier: SlackNotifier) -> None:
-    """The message with the notice id, over pages, and only our own."""
+    """The message with the notice id, on any page, and only one that the bot sent."""
     slack.say("a copycat", metadata={"event_type": "alertbot_notice", "event_payload": {"notice_id": "n1"}})
     posted = post(notifier)
     for n in range(230):  # more than a page of 200
@@ -235,7 +235,7 @@ def test_find_by_notice_id(slack: SlackServer, notifier: SlackNotifier) -> None:
 
 
 def test_find_looks_no_further_back_than_the_intent(slack: SlackServer, notifier: SlackNotifier) -> None:
-    """`oldest` is the intent less a minute for clocks that differ."""
+    """`oldest` is a minute before the intent, for clocks that differ."""
     post(notifier)
     late = SENT + timedelta(minutes=5)
     assert notifier.find(channel="#cc-alerts", notice_id="n1", since=late, thread=None) is None
@@ -243,7 +243,7 @@ def test_find_looks_no_further_back_than_the_intent(slack: SlackServer, notifier
 
 
 def test_find_in_a_thread(slack: SlackServer, notifier: SlackNotifier) -> None:
-    """A line is looked for in its thread; a thread that is gone holds nothing."""
+    """A line is searched in its thread; a deleted thread holds nothing."""
     posted = post(notifier)
     said = notifier.post_line(line(), posted, notice_id="l1", broadcast=False)
     assert notifier.find(channel="#cc-alerts", notice_id="l1", since=SENT, thread=posted) == said
@@ -255,7 +255,7 @@ def test_find_in_a_thread(slack: SlackServer, notifier: SlackNotifier) -> None:
 
 @pytest.mark.parametrize("code", ["missing_scope", "not_in_channel"])
 def test_a_closed_history_is_not_refused_credentials(code: str, slack: SlackServer, notifier: SlackNotifier) -> None:
-    """Where reading is not allowed, posting may well be."""
+    """Where reading is not allowed, posting may still be."""
     post(notifier)
     slack.next("conversations.history", fake.refused(code))
     with pytest.raises(NotifyError) as caught:
@@ -273,7 +273,7 @@ def test_check_says_whose_token_it_is(slack: SlackServer, notifier: SlackNotifie
 
 
 def test_templates_next_to_the_rules(slack: SlackServer, tmp_path: Path) -> None:
-    """A template of one's own draws; a broken one is replaced by the built-in card, and named once."""
+    """A custom template draws the card; a broken one is replaced by the built-in card and reported once."""
     (tmp_path / "mine.j2").write_text('{% extends "alert.j2" %}{% block title %}Mine: {{ card.where }}{% endblock %}')
     (tmp_path / "bad.j2").write_text('{% extends "alert.j2" %}{% block title %}{{ card.nothing }}{% endblock %}')
     notifier = SlackNotifier(TOKEN, api_url=slack.api_url, template_folders=[tmp_path])
