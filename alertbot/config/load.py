@@ -1,35 +1,37 @@
-"""alertbot.yaml from the disk: references filled in, every problem with its line and key."""
+"""Reads alertbot.yaml from disk: fills in references and reports every problem with its line, column and key.
+
+The YAML is read once, by the reader of rule files (`rulefiles/document.py`), whose nodes know their positions.
+References (`${NAME}`) are replaced in the nodes. The calendars below `hours` are read from there, as in rule files;
+everything else goes to pydantic as plain values.
+"""
 
 from __future__ import annotations
 
 import difflib
-import io
 import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
-from pydantic import BaseModel, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.constructor import RoundTripConstructor
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from pydantic import BaseModel, SecretStr, ValidationError
 
 from alertbot.config.settings import HttpSettings, MayChange, RecordSettings, Settings, SlackSettings, TenantSettings
 from alertbot.errors import ConfigError
 from alertbot.rulefiles import document
 from alertbot.rulefiles.calendar_keys import read_calendars
+from alertbot.rulefiles.document import KeyPath, Node, YamlMapping, YamlScalar, YamlSequence
 from alertbot.rulefiles.faults import Fault
 from alertbot.rulefiles.fields import Report
-from alertbot.rules.hours import Calendar
 
 DEFAULT_PATH = "alertbot.yaml"
 
 PATH_VARIABLE = "ALERTBOT_CONFIG"
 
-MOST_PROBLEMS = 14  # a report is at most 15 lines: these and one that counts the rest
+_EXPECTED = "expected settings such as `tenants:` and `slack:`; `alertbot init` writes one"
+
+MAX_PROBLEMS = 14  # a report has at most 15 lines: these and one that counts the rest
 
 
 def config_path(option: Path | None, environ: Mapping[str, str] = os.environ) -> Path:
@@ -38,7 +40,11 @@ def config_path(option: Path | None, environ: Mapping[str, str] = os.environ) ->
 
 
 def load(path: Path, environ: Mapping[str, str] = os.environ, *, secrets: bool = True) -> Settings:
-    """The settings of a file; ConfigError with every problem, each naming file, line and key."""
+    """The settings in a file.
+
+    With `secrets=False`, secrets may be missing and references may be unset: for commands that neither poll nor post.
+    Raises ConfigError, with every problem, when the file cannot be read or is wrong.
+    """
     try:
         text = path.read_bytes().decode("utf-8")
     except FileNotFoundError:
@@ -51,154 +57,141 @@ def load(path: Path, environ: Mapping[str, str] = os.environ, *, secrets: bool =
 
 
 def parse(text: str, name: str, environ: Mapping[str, str], *, secrets: bool = True) -> Settings:
-    """As `load`, of text that is already read."""
-    try:
-        data = _yaml().load(io.StringIO(text))
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
-        hint = " (YAML is indented with spaces)" if "\\t" in str(error.problem) else ""
-        raise ConfigError([f"{where}: {error.problem or error.context}{hint}"]) from None
-    except YAMLError as error:
-        raise ConfigError([f"{name}: {str(error).splitlines()[0]}"]) from None
-    if not isinstance(data, CommentedMap):
-        text = "expected settings such as `tenants:` and `slack:`; `alertbot init` writes one"
-        raise ConfigError([f"{name}:1:1: {text}"])
-    problems: dict[tuple[int, str], str] = {}  # by line and key
-
-    def add(loc: tuple[int | str, ...], message: str) -> None:
-        line, column = _position(data, loc)
-        key = _dotted(loc)
-        problems.setdefault((line, key), f"{name}:{line}:{column}: {key + ': ' if key else ''}{message}")
-
-    filled = _fill(data, (), environ, add, secrets=secrets)
-    if "hours" in data:
-        calendars, faults = _read_hours(text, name, environ, secrets=secrets)
-        filled["hours"] = calendars
-        for fault in faults:
-            hint = f" ({fault.hint})" if fault.hint else ""
-            where = f"{name}:{fault.line}:{fault.column}: hours"
-            problems.setdefault((fault.line, f"hours:{fault.column}"), f"{where}: {fault.message}{hint}")
+    """The settings in a text; `name` is the file it came from. Raises ConfigError as `load` does."""
+    root, faults = document.read(name, text, if_empty=(_EXPECTED, ""))
+    faults = [_without_secret(fault, text) for fault in faults]
+    if not isinstance(root, YamlMapping):
+        raise ConfigError([str(fault) for fault in faults] or [f"{name}:1:1: {_EXPECTED}"])
+    problems = _Problems(name, root)
+    for fault in faults:
+        problems.add_at(fault.line, fault.column, "", fault.message, fault.hint)
+    filled = _References(environ, problems, required=secrets).fill(root, ())
+    values = {**document.plain_value(filled), "folder": Path(name).parent}
+    hours_key, hours = filled.key("hours"), filled.get("hours")
+    if hours_key is not None and hours is not None:
+        report = Report(name)
+        calendars = read_calendars(hours_key, hours, report)
+        values["hours"] = {key: calendar for key, calendar in calendars.items() if calendar is not None}
+        for fault in report.faults:
+            problems.add_at(fault.line, fault.column, "hours", fault.message, fault.hint)
     settings: Settings | None = None
     try:
-        settings = Settings.model_validate({**filled, "folder": Path(name).parent})
+        settings = Settings.model_validate(values)
     except ValidationError as error:
         for each in error.errors():
-            if not any(key == _dotted(each["loc"]) for _, key in problems):
-                add(each["loc"], _sentence(each, Settings))
+            problems.add(each["loc"], _sentence(each, Settings))
     if settings is not None and secrets:
-        for loc, message in _missing_secrets(settings):
-            if not any(key == _dotted(loc) for _, key in problems):
-                add(loc, message)
+        for path, message in _missing_secrets(settings):
+            problems.add(path, message)
     if problems or settings is None:
-        lines = [problems[place] for place in sorted(problems)]
-        if len(lines) > MOST_PROBLEMS + 1:
-            lines = [*lines[:MOST_PROBLEMS], f"{name}: and {len(lines) - MOST_PROBLEMS} more"]
-        raise ConfigError(lines)
+        raise ConfigError(problems.report())
     return settings
 
 
-class _DatesAsTexts(RoundTripConstructor):
-    """A date that does not exist is to be told with its place, not to break the reading of all the rest."""
+def _without_secret(fault: Fault, text: str) -> Fault:
+    """The fault, with nothing quoted from a line that holds a secret: an unquoted one may look like an alias or tag."""
+    line = text.splitlines()[fault.line - 1 : fault.line]
+    if not line or not _SECRET_KEY.search(line[0]):
+        return fault
+    return replace(fault, message="not valid YAML", hint="write the value in quotes", excerpt="")
 
 
-_DatesAsTexts.add_constructor("tag:yaml.org,2002:timestamp", _DatesAsTexts.construct_yaml_str)
+class _Problems:
+    """The problems of one file, at most one for each key, in the order of the file."""
+
+    def __init__(self, name: str, root: YamlMapping) -> None:
+        self._name = name
+        self._root = root
+        self._lines: dict[tuple[int, int, str], str] = {}
+        self._paths: set[str] = set()
+
+    def __bool__(self) -> bool:
+        return bool(self._lines)
+
+    def add(self, path: KeyPath, message: str) -> None:
+        """Add what is wrong with the value at `path`, unless something is known to be wrong with it already."""
+        dotted = _dotted(path)
+        if dotted not in self._paths:
+            self._paths.add(dotted)
+            place = document.place_of(self._root, path)
+            self.add_at(place.line, place.column, dotted, message)
+
+    def add_at(self, line: int, column: int, key: str, message: str, hint: str = "") -> None:
+        """Add a problem whose place is known; `key` may be "" where none is to be named."""
+        text = f"{key}: {message}" if key else message
+        self._lines.setdefault(
+            (line, column, key), f"{self._name}:{line}:{column}: {text}{f' ({hint})' if hint else ''}"
+        )
+
+    def report(self) -> list[str]:
+        """One line for each problem, cut to MAX_PROBLEMS and one that counts the rest."""
+        lines = [self._lines[place] for place in sorted(self._lines)]
+        if len(lines) > MAX_PROBLEMS + 1:
+            lines = [*lines[:MAX_PROBLEMS], f"{self._name}: and {len(lines) - MAX_PROBLEMS} more"]
+        return lines
 
 
-def _yaml() -> YAML:
-    yaml = YAML(typ="rt")
-    yaml.Constructor = _DatesAsTexts
-    return yaml
+def _dotted(path: KeyPath) -> str:
+    return ".".join(str(part) if isinstance(part, str) else f"[{part}]" for part in path).replace(".[", "[")
 
 
-def _dotted(loc: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) if isinstance(part, str) else f"[{part}]" for part in loc).replace(".[", "[")
-
-
-def _missing_secrets(settings: Settings) -> Iterator[tuple[tuple[int | str, ...], str]]:
+def _missing_secrets(settings: Settings) -> Iterator[tuple[KeyPath, str]]:
     for index, tenant in enumerate(settings.tenants):
         for key in ("api_key", "api_secret"):
             if not getattr(tenant, key).get_secret_value():
-                yield ("tenants", index, key), "missing: 8x8 Admin Console > API Keys makes the pair"
+                yield ("tenants", index, key), "missing: create the pair in the 8x8 Admin Console > API Keys"
     if not settings.slack.bot_token.get_secret_value():
-        yield ("slack", "bot_token"), "missing: the app's page OAuth & Permissions shows it, xoxb-…"
-
-
-def _read_hours(
-    text: str, name: str, environ: Mapping[str, str], *, secrets: bool
-) -> tuple[dict[str, Calendar], list[Fault]]:
-    """The calendars of `hours`, read as those of rule files are, and what is wrong with them."""
-    root, _ = document.read(name, text)  # what is wrong as YAML has been said
-    report = Report(name)
-    key = root.key("hours") if isinstance(root, document.YamlMapping) else None
-    if not isinstance(root, document.YamlMapping) or key is None:
-        return {}, []
-    node = root.get("hours")
-    assert node is not None
-    found = read_calendars(key, _fill_node(node, environ, secrets=secrets), report)
-    return {each: calendar for each, calendar in found.items() if calendar is not None}, report.faults
-
-
-def _fill_node(node: document.Node, environ: Mapping[str, str], *, secrets: bool) -> document.Node:
-    """As `_fill`; what cannot be filled in has been said by it."""
-
-    def ignore(loc: tuple[int | str, ...], message: str) -> None:
-        pass
-
-    match node:
-        case document.YamlScalar(text=text):
-            return replace(node, text=_fill(text, (), environ, ignore, secrets=secrets)) if "${" in text else node
-        case document.YamlSequence(items=items):
-            return replace(node, items=tuple(_fill_node(each, environ, secrets=secrets) for each in items))
-        case document.YamlMapping(entries=entries):
-            filled = tuple((key, _fill_node(value, environ, secrets=secrets)) for key, value in entries)
-            return replace(node, entries=filled)
+        yield ("slack", "bot_token"), "missing: it is on the app's page OAuth & Permissions, xoxb-…"
 
 
 _REFERENCE = re.compile(r"\$\{(?:file:(?P<file>[^}]+)|(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?)\}")
 
 
-def _fill(node: Any, loc: tuple[int | str, ...], environ: Mapping[str, str], add: Any, *, secrets: bool) -> Any:
-    """The same data with every `${…}` replaced, as plain dicts and lists."""
-    if isinstance(node, CommentedMap):
-        return {str(k): _fill(v, (*loc, str(k)), environ, add, secrets=secrets) for k, v in node.items()}
-    if isinstance(node, CommentedSeq):
-        return [_fill(v, (*loc, i), environ, add, secrets=secrets) for i, v in enumerate(node)]
-    if not isinstance(node, str):
+class _References:
+    """Replaces `${NAME}`, `${NAME:-default}` and `${file:PATH}` in nodes.
+
+    What cannot be filled in becomes "", and is a problem where it is `required`.
+    """
+
+    def __init__(self, environ: Mapping[str, str], problems: _Problems, *, required: bool) -> None:
+        self._environ = environ
+        self._problems = problems
+        self._required = required
+
+    @overload
+    def fill(self, node: YamlMapping, path: KeyPath) -> YamlMapping: ...
+
+    @overload
+    def fill(self, node: Node, path: KeyPath) -> Node: ...
+
+    def fill(self, node: Node, path: KeyPath) -> Node:
+        """The same node with every reference in its values replaced; positions stay."""
+        match node:
+            case YamlMapping(entries=entries):
+                filled = tuple((key, self.fill(value, (*path, key.text))) for key, value in entries)
+                return replace(node, entries=filled)
+            case YamlSequence(items=items):
+                return replace(node, items=tuple(self.fill(item, (*path, index)) for index, item in enumerate(items)))
+            case YamlScalar(text=text) if "${" in text:
+                return replace(node, text=_REFERENCE.sub(lambda match: self._value(match, path), text))
         return node
 
-    def value_of(match: re.Match[str]) -> str:
+    def _value(self, match: re.Match[str], path: KeyPath) -> str:
         if match["file"]:
             try:
                 return Path(match["file"]).read_text(encoding="utf-8").strip()
             except (OSError, UnicodeDecodeError) as error:
-                if secrets:
-                    reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-                    add(loc, f"cannot read {match['file']}: {reason}")
-                return ""
-        value = environ.get(match["name"]) or match["default"]
+                reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+                return self._missing(path, f"cannot read {match['file']}: {reason}")
+        value = self._environ.get(match["name"]) or match["default"]
         if value is None:
-            if secrets:
-                add(loc, f"the environment variable {match['name']} is not set")
-            return ""
+            return self._missing(path, f"the environment variable {match['name']} is not set")
         return value
 
-    return _REFERENCE.sub(value_of, node)
-
-
-def _position(data: Any, loc: tuple[int | str, ...]) -> tuple[int, int]:
-    """Line and column, from 1, of the deepest part of `loc` that the file has."""
-    line, column = 1, 1
-    for part in loc:
-        if isinstance(data, CommentedMap) and part in data:
-            line, column = (n + 1 for n in data.lc.key(part))
-            data = data[part]
-        elif isinstance(data, CommentedSeq) and isinstance(part, int) and part < len(data):
-            line, column = (n + 1 for n in data.lc.item(part))
-            data = data[part]
-        else:
-            break
-    return line, column
+    def _missing(self, path: KeyPath, message: str) -> str:
+        if self._required:
+            self._problems.add(path, message)
+        return ""
 
 
 _SECTIONS: Mapping[str, type[BaseModel]] = {
@@ -208,6 +201,15 @@ _SECTIONS: Mapping[str, type[BaseModel]] = {
     "record": RecordSettings,
     "http": HttpSettings,
 }
+
+
+_SECRET_KEYS = [
+    key
+    for section in _SECTIONS.values()
+    for key, field in section.model_fields.items()
+    if field.annotation is SecretStr
+]
+_SECRET_KEY = re.compile(rf"\b({'|'.join(_SECRET_KEYS)})\b['\"]?\s*:")
 
 
 def _sentence(error: Any, top: type[BaseModel]) -> str:

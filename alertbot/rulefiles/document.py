@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -69,8 +70,14 @@ class YamlMapping:
 Node = YamlScalar | YamlSequence | YamlMapping
 
 
-def read(file: str, data: bytes | str) -> tuple[Node | None, list[Fault]]:
-    """The document of a file, and what is wrong with it as YAML. None: there is nothing to look at further."""
+_NOTHING = ("nothing in this file", "write rules: and a list below it")
+
+
+def read(file: str, data: bytes | str, *, if_empty: tuple[str, str] = _NOTHING) -> tuple[Node | None, list[Fault]]:
+    """The document of a file, and what is wrong with it as YAML. None: there is nothing to look at further.
+
+    `if_empty`: message and hint for a file with nothing in it.
+    """
     text, fault = _decoded(file, data)
     if fault is not None:
         return None, [fault]
@@ -80,7 +87,7 @@ def read(file: str, data: bytes | str) -> tuple[Node | None, list[Fault]]:
             warnings.simplefilter("ignore")  # a second anchor of a name is allowed: the later one counts
             node = YAML(typ="safe", pure=True).compose(text)
         if node is None:
-            return None, [Fault(file, 1, 1, "nothing in this file", hint="write rules: and a list below it")]
+            return None, [Fault(file, 1, 1, if_empty[0], hint=if_empty[1])]
         reader = _Reader(file, lines)
         return reader.node(node), reader.faults
     except RecursionError:
@@ -291,3 +298,52 @@ class _Reader:
 
 def _place(node: Any) -> Place:
     return Place(node.start_mark.line + 1, node.start_mark.column + 1)
+
+
+KeyPath = tuple[int | str, ...]
+"""The way to a value: keys, and indexes of lists."""
+
+
+def place_of(node: Node, path: KeyPath) -> Place:
+    """Where the deepest part of `path` that exists stands: a key of a mapping, or an item of a list."""
+    place = Place(1, 1)
+    for part in path:
+        value: Node | None = None
+        if isinstance(node, YamlMapping):
+            key, value = node.key(str(part)), node.get(str(part))
+            place = key.place if key else place
+        elif isinstance(node, YamlSequence) and isinstance(part, int) and part < len(node.items):
+            value = node.items[part]
+            place = value.place
+        if value is None:
+            break
+        node = value
+    return place
+
+
+def plain_value(node: Node) -> Any:
+    """The node as dicts, lists, texts, numbers, true, false and None. Dates are texts."""
+    match node:
+        case YamlMapping(entries=entries):
+            return {key.text: plain_value(value) for key, value in entries}
+        case YamlSequence(items=items):
+            return [plain_value(item) for item in items]
+        case YamlScalar(kind="null"):
+            return None
+        case YamlScalar(kind="bool", text=text):
+            return text.lower() == "true"
+        case YamlScalar(kind="number", text=text):
+            return _number(text)
+    return node.text
+
+
+def _number(text: str) -> int | float | str:
+    """A YAML number; the text itself where Python has no number for it."""
+    digits = text.replace("_", "")
+    conversions: tuple[Callable[[str], int | float], ...] = (int, partial(int, base=0), float)
+    for convert in conversions:
+        try:
+            return convert(digits)
+        except ValueError:
+            continue
+    return text

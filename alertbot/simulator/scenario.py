@@ -23,11 +23,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from alertbot import errors
+from alertbot.rulefiles import document
+from alertbot.rulefiles.document import YamlMapping
 from alertbot.rulefiles.faults import Fault
 from alertbot.simulator.actions import Action, Demand, WalkOut
 from alertbot.simulator.faults import BODIES, ERROR_BODIES, ApiFault, Kind
@@ -191,21 +190,16 @@ def load_scenario(name_or_file: str) -> Scenario:
 def parse_scenario(text: str, file: str) -> Scenario:
     """The scenario that `text` describes, or ConfigError with a line for each mistake: `file:line:column: what
     (fix)`."""
+    expected = "a scenario is a mapping with the key steps"
+    root, faults = document.read(file, text, if_empty=(expected, ""))
+    if not isinstance(root, YamlMapping):
+        raise _refused(faults or [Fault(file, 1, 1, expected)])
+    if faults:
+        raise _refused(faults)
     try:
-        data = YAML(typ="rt", pure=True).load(text)
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line, column = (mark.line, mark.column) if mark is not None else (0, 0)
-        hint = "indent with blanks, not tabs" if "\t" in text else ""
-        raise _refused([Fault(file, line + 1, column + 1, f"no YAML: {error.problem}", hint=hint)]) from error
-    except YAMLError as error:
-        raise _refused([Fault(file, 0, 0, f"no YAML: {str(error).splitlines()[0]}")]) from error
-    if not isinstance(data, CommentedMap):
-        raise _refused([Fault(file, 1, 1, "a scenario is a map with the key steps")])
-    try:
-        parsed = _File.model_validate(data)
+        parsed = _File.model_validate(document.plain_value(root))
     except ValidationError as error:
-        raise _refused([_fault(file, data, problem) for problem in error.errors()]) from error
+        raise _refused([_fault(file, root, problem) for problem in error.errors()]) from error
     actions: list[tuple[timedelta, Action]] = []
     api: list[tuple[timedelta, timedelta | None, ApiFault]] = []
     for step in sorted(parsed.steps, key=lambda step: step.at):
@@ -249,10 +243,10 @@ def _refused(faults: list[Fault]) -> errors.ConfigError:
 _MODELS: dict[str, type[BaseModel]] = {"rush": _Rush, "quiet": _Quiet, "walkout": _WalkOut, "api": _Api}
 
 
-def _fault(file: str, data: CommentedMap, problem: Any) -> Fault:
+def _fault(file: str, root: YamlMapping, problem: Any) -> Fault:
     """One of pydantic's problems in words for people, at the place in the file that it is about."""
     where = tuple(problem["loc"])
-    line, column = _position(data, where)
+    place = document.place_of(root, where)
     kind, message, hint = problem["type"], str(problem["msg"]), ""
     key = str(where[-1]) if where else ""
     if kind == "extra_forbidden":
@@ -270,7 +264,7 @@ def _fault(file: str, data: CommentedMap, problem: Any) -> Fault:
         message = f"{key}: {message}" if key and not isinstance(where[-1], int) and key not in _KINDS else message
     else:
         message = f"{key}: {message[:1].lower()}{message[1:]}"
-    return Fault(file, line, column, message, hint=hint)
+    return Fault(file, place.line, place.column, message, hint=hint)
 
 
 def _known_keys(where: tuple[Any, ...]) -> list[str]:
@@ -278,21 +272,6 @@ def _known_keys(where: tuple[Any, ...]) -> list[str]:
     if where:
         model = _MODELS.get(str(where[-1]), _Step)
     return [field.alias or name for name, field in model.model_fields.items()]
-
-
-def _position(data: Any, where: tuple[Any, ...]) -> tuple[int, int]:
-    """Line and column, from 1, of the innermost key of `where` that is in the file."""
-    line, column = 1, 1
-    for part in where:
-        if isinstance(data, CommentedMap) and part in data:
-            at = data.lc.key(part)
-        elif isinstance(data, CommentedSeq) and isinstance(part, int) and part < len(data):
-            at = data.lc.item(part)
-        else:
-            break
-        line, column = at[0] + 1, at[1] + 1
-        data = data[part]
-    return line, column
 
 
 def _nearest(word: str, known: Any) -> str:

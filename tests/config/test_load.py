@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from alertbot.config.load import MOST_PROBLEMS, config_path, load, parse
+from alertbot.config.load import MAX_PROBLEMS, config_path, load, parse
 from alertbot.config.schema import config_schema
 from alertbot.errors import ConfigError
 
@@ -85,8 +85,8 @@ def test_every_fault_of_hours_is_named_with_its_place() -> None:
 BAD = {
     "empty": ("", "alertbot.yaml:1:1: expected settings such as `tenants:` and `slack:`"),
     "list": ("- a\n", "alertbot.yaml:1:1: expected settings"),
-    "tab": ("tenants:\n\t- name: a\n", "alertbot.yaml:2:1: found character '\\t'"),
-    "duplicate key": (GOOD + "slack: {}\n", "alertbot.yaml:9:1: found duplicate key"),
+    "tab": ("tenants:\n\t- name: a\n", "alertbot.yaml:2:1: a tab"),
+    "duplicate key": (GOOD + "slack: {}\n", 'alertbot.yaml:9:1: the key "slack"'),
     "unknown key": (
         GOOD.replace("region", "regoin"),
         'alertbot.yaml:3:5: tenants[0].regoin: unknown key (did you mean "region"?)',
@@ -135,7 +135,18 @@ BAD = {
         GOOD.replace("${KEY}", "${UNSET_KEY}"),
         "alertbot.yaml:4:5: tenants[0].api_key: the environment variable UNSET_KEY is not set",
     ),
-    "missing secret": (GOOD.replace("    api_key: ${KEY}\n", ""), "tenants[0].api_key: missing: 8x8 Admin Console"),
+    "missing secret": (
+        GOOD.replace("    api_key: ${KEY}\n", ""),
+        "tenants[0].api_key: missing: create the pair in the 8x8 Admin Console",
+    ),
+    "secret that reads as an alias": (
+        GOOD.replace("${KEY}", "*key-value"),
+        "alertbot.yaml:4:14: not valid YAML (write the value in quotes)",
+    ),
+    "secret that reads as a tag": (
+        GOOD.replace("${KEY}", "!key-value"),
+        "alertbot.yaml:4:14: not valid YAML (write the value in quotes)",
+    ),
     "unreadable secret file": (
         GOOD.replace("${KEY}", "${file:/nonexistent/key}"),
         "tenants[0].api_key: cannot read /nonexistent/key: No such file",
@@ -152,12 +163,43 @@ def test_a_mistake_is_told(text: str, message: str) -> None:
     assert not any(secret in str(caught.value) for secret in ENV.values())
 
 
+def test_faults_of_yaml_stand_beside_the_others() -> None:
+    """A duplicate key hides no other mistake: both are reported, in the order of the file."""
+    with pytest.raises(ConfigError) as caught:
+        parse(GOOD.replace("region", "regoin") + "slack: {}\n", "alertbot.yaml", ENV)
+    assert [problem.split(": ")[0] for problem in caught.value.problems] == [
+        "alertbot.yaml:3:5",
+        "alertbot.yaml:9:1",
+    ]
+
+
+VALUES = {
+    "whole number": ("http: {port: 9090}", 9090),
+    "number with underscores": ("http: {port: 9_090}", 9090),
+    "hexadecimal number": ("http: {port: 0x1F90}", 8080),
+    "number from the environment": ("http: {port: '${PORT:-9090}'}", 9090),
+    "merge key": ("http:\n  <<: &base {port: 9090}", 9090),
+    "merge key that loses": ("http:\n  port: 9091\n  <<: {port: 9090}", 9091),
+}
+
+
+@pytest.mark.parametrize(("text", "port"), VALUES.values(), ids=VALUES.keys())
+def test_values_are_those_of_yaml(text: str, port: int) -> None:
+    """Numbers, references and merge keys mean what they mean in YAML 1.2."""
+    assert parse(f"{GOOD}{text}\n", "alertbot.yaml", ENV).http.port == port
+
+
+def test_a_date_is_a_text() -> None:
+    """Not a date object: a setting that takes a text gets what is written."""
+    assert parse(f"{GOOD}storage: 2026-02-30\n", "alertbot.yaml", ENV).storage == "2026-02-30"
+
+
 def test_all_mistakes_at_once_in_at_most_15_lines() -> None:
     """A file with many mistakes tells them all in one report that fits a screen."""
     text = GOOD + "".join(f"wrong{n}: 1\n" for n in range(40))
     with pytest.raises(ConfigError) as caught:
         parse(text, "alertbot.yaml", ENV)
-    assert len(caught.value.problems) == MOST_PROBLEMS + 1 == 15
+    assert len(caught.value.problems) == MAX_PROBLEMS + 1 == 15
     assert caught.value.problems[-1] == "alertbot.yaml: and 26 more"
 
 

@@ -188,10 +188,10 @@ WRONG = {
         "steps:\n  - at: 5s\n    walkout: {queue: a, group: b}\n",
         ["x.yaml:3:5: both queue and group: name one of them"],
     ),
-    "tab": ("steps:\n\t- at: 5s\n", ["x.yaml:2:1: no YAML: ", "(indent with blanks, not tabs)"]),
-    "twice": ("steps: []\nsteps: []\n", ["x.yaml:2:1: no YAML: found duplicate key"]),
-    "list": ("- a\n", ["x.yaml:1:1: a scenario is a map with the key steps"]),
-    "empty": ("", ["x.yaml:1:1: a scenario is a map with the key steps"]),
+    "tab": ("steps:\n\t- at: 5s\n", ["x.yaml:2:1: a tab"]),
+    "twice": ("steps: []\nsteps: []\n", ['x.yaml:2:1: the key "steps"']),
+    "list": ("- a\n", ["x.yaml:1:1: a scenario is a mapping with the key steps"]),
+    "empty": ("", ["x.yaml:1:1: a scenario is a mapping with the key steps"]),
 }
 
 
