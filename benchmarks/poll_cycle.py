@@ -32,7 +32,7 @@ from alertbot.feed.health import Feed
 from alertbot.rulefiles.parse_rules import parse_files
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.rule import RuleSet
-from alertbot.sources.eight_by_eight.assemble import Part, snapshot_of, table_of
+from alertbot.sources.eight_by_eight.assemble import KeyBatch, snapshot_of, table_of
 from alertbot.sources.eight_by_eight.decode import decode_page
 from alertbot.sources.eight_by_eight.percent import Percentages
 from alertbot.store.records import PollRecord
@@ -174,7 +174,7 @@ def _loads(pages: list[bytes]) -> int:
 
 def decode(pages: list[bytes], now: datetime) -> Snapshot:
     """Decode the pages as the 8x8 client does."""
-    part = Part(KEYS, total=len(pages))
+    part = KeyBatch(KEYS, total=len(pages))
     for number, body in enumerate(pages):
         part.pages[number] = decode_page(body, KEYS)
     table = table_of(Scope.AGENT, [part])

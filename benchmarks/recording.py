@@ -28,7 +28,7 @@ from alertbot.simulator.endpoints import Habits, Reading
 from alertbot.simulator.layout import Size
 from alertbot.simulator.model import Centre
 from alertbot.simulator.wire import Query
-from alertbot.sources.eight_by_eight.assemble import Part, snapshot_of, table_of
+from alertbot.sources.eight_by_eight.assemble import KeyBatch, snapshot_of, table_of
 from alertbot.sources.eight_by_eight.decode import decode_page
 from alertbot.sources.eight_by_eight.percent import Percentages
 from alertbot.store.packing import pack
@@ -70,7 +70,7 @@ def polls(queues: int, number: int) -> Iterator[Snapshot]:
         now = BEGIN + (index + 1) * POLL_EVERY
         centre.advance(now)
         body = msgspec.json.encode(Reading(centre, Habits(), query).answer(["queues"]).body)
-        table = table_of(Scope.QUEUE, [Part(KEYS, pages={0: decode_page(body, KEYS)})])
+        table = table_of(Scope.QUEUE, [KeyBatch(KEYS, pages={0: decode_page(body, KEYS)})])
         assert not isinstance(table, str)
         yield snapshot_of(Scope.QUEUE, "queues", frozenset(KEYS), table, now, Percentages("ratio"))
 

@@ -17,12 +17,12 @@ class Source(Protocol):
     def fetch(
         self, wanted: Mapping[Scope, frozenset[str]], now: datetime, only: Mapping[Scope, Only] | None = None
     ) -> Fetched:
-        """The present values of these keys for every entity of these scopes.
+        """The current values of these keys for every entity of these scopes.
 
-        `only` names the few entities of a scope that anybody looks at: a source may leave out the others.
+        `only` has the entities of a scope that rules are limited to: a source may leave out the others. `now` is aware.
         Never raises for what the other side does: a scope that could not be read is in `Fetched.failures`, one that
-        came in part is a snapshot with `complete=False`. No secret is in either.
+        was read in part is a snapshot with `complete=False`. Neither holds a secret.
         """
 
     def close(self) -> None:
-        """Let go of connections and threads."""
+        """Release connections and threads."""

@@ -7,11 +7,11 @@ from datetime import datetime
 
 from alertbot.evaluation.snapshot import Snapshot
 from alertbot.rules.catalogue import Scope
-from alertbot.sources.eight_by_eight.assemble import Part, snapshot_of, table_of
+from alertbot.sources.eight_by_eight.assemble import KeyBatch, snapshot_of, table_of
 from alertbot.sources.eight_by_eight.percent import Percentages
 
 
-def assemble(scope: Scope, noun: str, parts: Sequence[Part], at: datetime) -> Snapshot | str:
+def assemble(scope: Scope, noun: str, parts: Sequence[KeyBatch], at: datetime) -> Snapshot | str:
     """The snapshot of the parts of one listing; a sentence where nothing came."""
     table = table_of(scope, parts)
     if isinstance(table, str):

@@ -108,7 +108,7 @@ def test_a_scope_that_is_not_read_is_a_failure(standin: StandIn, connect: Connec
     standin.routes["/queues"] = in_turn(GOOD)
     fetched = connect().fetch({**QUEUES, Scope.FEED: frozenset({"age"})}, NOW)
     assert ids(fetched) == ("201",)
-    assert fetched.failures == {Scope.FEED: "scope feed is not read from 8x8"}
+    assert fetched.failures == {Scope.FEED: "scope feed is not available from 8x8"}
 
 
 def test_statistics(standin: StandIn, connect: Connect) -> None:
@@ -192,12 +192,12 @@ def test_paging(standin: StandIn, connect: Connect, pages: list[Reply], seen: tu
 
 
 CONTRADICTIONS: dict[str, tuple[list[Reply], str]] = {
-    "gone": ([page_of(0, 3), page_of(1, 2), beyond(2)], "page 3 of 3 is gone"),
-    "empty": ([page_of(0, 3), listing(pages=3), page_of(2, 3)], "page 2 of 3 is empty"),
-    "repeated": ([page_of(0, 2), page_of(0, 2)], "page 2 of 2 is there twice"),
-    "two gone": ([page_of(0, 3), beyond(1), beyond(1)], "pages 2, 3 of 3 are gone"),
-    "gone, by an answer that knows no better": ([page_of(0, 2), beyond(999_999_999)], "page 2 of 2 is gone"),
-    "gone and empty": ([page_of(0, 3), listing(pages=3), beyond(2)], "page 2 of 3 is empty, page 3 of 3 is gone"),
+    "gone": ([page_of(0, 3), page_of(1, 2), beyond(2)], "page 3 of 3 missing"),
+    "empty": ([page_of(0, 3), listing(pages=3), page_of(2, 3)], "page 2 of 3 empty"),
+    "repeated": ([page_of(0, 2), page_of(0, 2)], "page 2 of 2 repeated"),
+    "two gone": ([page_of(0, 3), beyond(1), beyond(1)], "pages 2, 3 of 3 missing"),
+    "gone, by an answer that knows no better": ([page_of(0, 2), beyond(999_999_999)], "page 2 of 2 missing"),
+    "gone and empty": ([page_of(0, 3), listing(pages=3), beyond(2)], "page 2 of 3 empty, page 3 of 3 missing"),
 }
 
 
@@ -210,7 +210,7 @@ def test_a_list_that_contradicts_its_page_count(
     fetched = connect().fetch(QUEUES, NOW)
     snapshot = fetched.snapshots[Scope.QUEUE]
     assert not snapshot.complete
-    assert f"queues: the list changed while it was read: {words}" in snapshot.problems
+    assert f"queues: the list changed while it was being read: {words}" in snapshot.problems
     assert len(standin.asked("/queues")) == len(pages)
 
 
@@ -224,15 +224,15 @@ COUNTS: dict[str, tuple[list[Reply], str]] = {
     "all": ([counted(range(3), 2, 5), counted(range(3, 5), 2, 5)], ""),
     "none": ([counted(range(0), 0, 0)], ""),
     "more than was said": ([counted(range(3), 1, 2)], ""),
-    "one left meanwhile": ([counted(range(3), 2, 6), counted(range(4, 6), 2, 5)], "5 of 6 came"),
-    "one came meanwhile": ([counted(range(3), 2, 5), counted(range(2, 5), 2, 6)], "5 of 6 came"),
-    "too few of one page": ([counted(range(3), 1, 4)], "3 of 4 came"),
-    "empty, and said not to be": ([counted(range(0), 1, 4)], "0 of 4 came"),
+    "one left meanwhile": ([counted(range(3), 2, 6), counted(range(4, 6), 2, 5)], "got 5 of 6"),
+    "one came meanwhile": ([counted(range(3), 2, 5), counted(range(2, 5), 2, 6)], "got 5 of 6"),
+    "too few of one page": ([counted(range(3), 1, 4)], "got 3 of 4"),
+    "empty, and said not to be": ([counted(range(0), 1, 4)], "got 0 of 4"),
     "no count": ([counted(range(3), 1, "many")], ""),
     "the totals are counted": ([counted(range(2), 2, 5, SUMS), counted(range(2, 3), 2, 5, SUMS)], ""),
     "the totals are not counted": ([counted(range(2), 2, 3, SUMS), counted(range(2, 3), 2, 3, SUMS)], ""),
     "a page repeats an id of its own": ([counted(range(1), 1, 2, entity("0"))], ""),
-    "no page count": ([counted(range(1), None, 2)], "1 of 2 came"),
+    "no page count": ([counted(range(1), None, 2)], "got 1 of 2"),
 }
 
 
@@ -243,7 +243,7 @@ def test_fewer_than_8x8_counts(standin: StandIn, connect: Connect, pages: list[R
     snapshot = connect().fetch(QUEUES, NOW).snapshots[Scope.QUEUE]
     assert snapshot.complete is (not words)
     said = [problem for problem in snapshot.problems if "the list changed" in problem]
-    assert said == ([f"queues: the list changed while it was read: {words}"] if words else [])
+    assert said == ([f"queues: the list changed while it was being read: {words}"] if words else [])
 
 
 def test_what_is_missing_is_named(standin: StandIn, connect: Connect) -> None:
@@ -251,7 +251,7 @@ def test_what_is_missing_is_named(standin: StandIn, connect: Connect) -> None:
     standin.routes["/queues"] = by_page([page_of(0, 3), error(404, {"message": "lost"}), page_of(2, 3)])
     (problem,) = connect().fetch(QUEUES, NOW).snapshots[Scope.QUEUE].problems
     host = standin.url.removeprefix("http://")
-    assert problem == f"queues: page 2 of 3 did not come: {host} answered 404: lost"
+    assert problem == f"queues: page 2 of 3 not received: {host} answered 404: lost"
 
 
 def test_full_pages_without_a_header_are_followed(standin: StandIn, connect: Connect) -> None:
@@ -273,7 +273,7 @@ def test_an_entity_on_two_pages_counts_once(standin: StandIn, connect: Connect) 
     assert snapshot.ids == ("1", "2", "3")
     assert snapshot.columns[WAIT].values.tolist() == [1.0, 2.0, 3.0]
     assert snapshot.complete
-    assert snapshot.problems == ("queues: 1 elements repeat an id; the first of each was taken",)
+    assert snapshot.problems == ("queues: 1 elements repeat an id; the first of each is used",)
 
 
 # Failing and trying again
@@ -281,9 +281,9 @@ def test_an_entity_on_two_pages_counts_once(standin: StandIn, connect: Connect) 
 BROKEN_GZIP = {"Content-Encoding": "gzip"}
 ZIPPED = gzip.compress(json.dumps([entity(str(n), **{WAIT: n * 7919}) for n in range(500)]).encode())
 FAILURES: dict[str, tuple[Reply, str, int]] = {
-    "500": (error(500, {"message": "Internal"}), "answered 500: Internal (after 3 tries)", 3),
+    "500": (error(500, {"message": "Internal"}), "answered 500: Internal (after 3 attempts)", 3),
     "502 from a gateway": (Reply(b"<html>bad gateway</html>", 502), "answered 502: an HTML or XML page", 3),
-    "503 without a body": (error(503), "answered 503 (after 3 tries)", 3),
+    "503 without a body": (error(503), "answered 503 (after 3 attempts)", 3),
     "429": (error(429, {"message": "slow down"}), "answered 429: slow down", 3),
     "404": (error(404), "answered 404", 1),
     "405": (error(405), "answered 405", 1),
@@ -291,15 +291,15 @@ FAILURES: dict[str, tuple[Reply, str, int]] = {
     "403": (error(403, {"message": "Forbidden", "errors": []}), "answered 403: Forbidden", 1),
     "204": (Reply(status=204), "answered 204", 3),
     "redirect": (error(302, Location="http://127.0.0.1:9/x"), "a redirect, which is not followed", 1),
-    "reset": (Reply(how="drop"), "broke", 3),
-    "cut off": (Reply(GOOD.body, how="cut"), "cut off", 3),
-    "html": (Reply(b"<html>Sign in</html>"), "sent an HTML page, not JSON: perhaps a proxy answered", 3),
+    "reset": (Reply(how="drop"), "was lost", 3),
+    "cut off": (Reply(GOOD.body, how="cut"), "truncated response", 3),
+    "html": (Reply(b"<html>Sign in</html>"), "sent an HTML page, not JSON: perhaps it came from a proxy", 3),
     "xml": (Reply(b"<UnmodifiableRandomAccessList/>"), "sent XML or HTML, not JSON", 3),
-    "truncated JSON": (Reply(GOOD.body[:-3]), "sent JSON that is cut off or malformed", 3),
-    "empty": (Reply(), "sent an empty answer", 3),
-    "no gzip": (Reply(GOOD.body, headers=BROKEN_GZIP), "compression is broken", 3),
-    "spoilt gzip": (Reply(ZIPPED[:200] + b"\0" * 50 + ZIPPED[250:], headers=BROKEN_GZIP), "compression is broken", 3),
-    "truncated gzip": (Reply(ZIPPED[:300], headers=BROKEN_GZIP), "cut off or malformed", 3),
+    "truncated JSON": (Reply(GOOD.body[:-3]), "sent truncated or malformed JSON", 3),
+    "empty": (Reply(), "sent an empty response", 3),
+    "no gzip": (Reply(GOOD.body, headers=BROKEN_GZIP), "broken compression", 3),
+    "spoilt gzip": (Reply(ZIPPED[:200] + b"\0" * 50 + ZIPPED[250:], headers=BROKEN_GZIP), "broken compression", 3),
+    "truncated gzip": (Reply(ZIPPED[:300], headers=BROKEN_GZIP), "truncated or malformed", 3),
     "too large": (Reply(gzip.compress(b" " * 3_000_000), headers=BROKEN_GZIP), "more than 1,000,000 bytes", 3),
 }
 
@@ -364,7 +364,7 @@ def test_a_long_retry_after_ends_the_fetch(standin: StandIn, connect: Connect, c
     snapshot = fetched.snapshots[Scope.QUEUE]
     assert not snapshot.complete
     assert ids(fetched) == ("0-0", "0-1", "0-2")
-    assert any("8x8 asked us to stay away for 90 s" in problem for problem in snapshot.problems)
+    assert any("8x8 asked for a back-off of 90 s (Retry-After)" in problem for problem in snapshot.problems)
 
 
 def test_a_wait_holds_for_all(standin: StandIn, connect: Connect, clock: HandClock) -> None:
@@ -412,8 +412,8 @@ def test_tries_end_with_the_deadline(standin: StandIn, connect: Connect, clock: 
 def test_nobody_there(clock: HandClock, standin: StandIn) -> None:
     """A refused connection and a name that is none are said in words."""
     for url, words in (
-        ("http://127.0.0.1:1", "127.0.0.1:1 refused the connection (after 3 tries)"),
-        ("http://no-such-host.localhost:1", "the name no-such-host.localhost:1 was not found (after 3 tries)"),
+        ("http://127.0.0.1:1", "127.0.0.1:1 refused the connection (after 3 attempts)"),
+        ("http://no-such-host.localhost:1", "the host name no-such-host.localhost:1 was not found (after 3 attempts)"),
         ("ftp://127.0.0.1", "could not be made: check the address"),
     ):
         client = EightByEight("acme", url, url + "/token", KEY, SECRET, sleep=clock.sleep, monotonic=clock)
@@ -434,7 +434,7 @@ def test_silence_ends_with_the_timeout(standin: StandIn, connect: Connect) -> No
     wanted = {**QUEUES, Scope.GROUP: frozenset({"enabled.rt"})}
     fetched = connect(timeout_s=0.2, max_tries=2, monotonic=time.monotonic).fetch(wanted, NOW)
     assert time.monotonic() - began < 4
-    assert "did not answer in time (after 2 tries)" in fetched.failures[Scope.QUEUE]
+    assert "timed out (after 2 attempts)" in fetched.failures[Scope.QUEUE]
     assert ids(fetched, Scope.GROUP) == ("301",)
 
 
@@ -453,7 +453,7 @@ def test_a_drip_ends_at_the_deadline(standin: StandIn) -> None:
     standin.routes["/queues"] = in_turn(Reply(GOOD.body * 20, how="drip"))
     transport = Transport(connect_timeout_s=3, read_timeout_s=3, max_bytes=10_000, connections=1, loopback=True)
     began = time.monotonic()
-    with pytest.raises(SourceUnreachable, match="sent its answer too slowly"):
+    with pytest.raises(SourceUnreachable, match="sent its response too slowly"):
         transport.send(
             "GET", standin.base_url + "/queues", Bearer("mine"), Deadline(time.monotonic() + 0.3, time.monotonic)
         )

@@ -13,7 +13,7 @@ import pytest
 from alertbot.errors import SourceBroken
 from alertbot.evaluation.snapshot import Presence, Snapshot
 from alertbot.rules.catalogue import Scope
-from alertbot.sources.eight_by_eight.assemble import Part
+from alertbot.sources.eight_by_eight.assemble import KeyBatch
 from alertbot.sources.eight_by_eight.decode import decode_page
 from tests.sources.build import assemble
 from tests.sources.standin import entity
@@ -25,7 +25,7 @@ WAIT = "interactionsLongestWaitInQueue.rt"
 def snapshot(body: bytes | object, *keys: str, scope: Scope = Scope.QUEUE) -> Snapshot:
     """One page as a whole snapshot."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    part = Part(keys)
+    part = KeyBatch(keys)
     part.pages[0] = decode_page(raw, keys)
     made = assemble(scope, "queues", [part], NOW)
     assert isinstance(made, Snapshot)
@@ -72,17 +72,17 @@ def test_shapes_of_a_page(body: bytes, ids: tuple[str, ...]) -> None:
 
 
 NO_PAGES = {
-    "empty": (b"", "an empty answer"),
-    "blank": (b" \n ", "an empty answer"),
+    "empty": (b"", "an empty response"),
+    "blank": (b" \n ", "an empty response"),
     "html": (b"<!DOCTYPE html><html><body>Sign in</body></html>", "HTML"),
     "xml": (b"<UnmodifiableRandomAccessList><item/></UnmodifiableRandomAccessList>", "XML"),
-    "cut off": (b'[{"id":"201","name":"Bil', "cut off or malformed"),
-    "error object": (b'{"message":"Bad request"}', "no entity"),
+    "cut off": (b'[{"id":"201","name":"Bil', "truncated or malformed"),
+    "error object": (b'{"message":"Bad request"}', "not an entity"),
     "null": (b"null", "neither a list nor an entity"),
     "number": (b"17", "neither a list nor an entity"),
     "text": (b'"queues"', "neither a list nor an entity"),
     "not UTF-8": (b'[{"id":"201","name":"M\xfcller"}]', "not UTF-8"),
-    "nested too deep": (b"[" * 200_000, "nested too deep"),
+    "nested too deep": (b"[" * 200_000, "nested too deeply"),
     "two documents": (b"[][]", "malformed"),
 }
 
@@ -189,7 +189,7 @@ def test_absent_null_and_invalid_stay_apart() -> None:
         P.PRESENT, P.NULL, P.ABSENT, P.ABSENT, P.ABSENT, P.INVALID, P.ABSENT, P.ABSENT,
     ]  # fmt: skip
     assert np.isnan(seen.columns[WAIT].values[1:].astype(float)).all()
-    assert f"queues: {WAIT} could not be read for 1 of 8" in seen.problems
+    assert f"queues: {WAIT} is unreadable for 1 of 8" in seen.problems
 
 
 def test_keys_in_another_order_belong_to_their_own_key() -> None:
@@ -212,11 +212,11 @@ def test_totals_and_nameless_elements_are_no_entities() -> None:
     """The totals element is left out silently; an element without an id is left out, said, and makes it partial."""
     totals = {"id": None, "name": "totals", "metrics": [{"key": f"total.{WAIT}", "value": 9}]}
     assert snapshot([entity("1", **{WAIT: 1}), totals], WAIT).complete
-    for nameless in ({"name": "B", "metrics": []}, entity(""), entity(True), entity(["1"]), entity("\ud800")):
-        seen = snapshot(json.dumps([entity("1", **{WAIT: 1}), nameless]).encode(), WAIT)
+    for without_id in ({"name": "B", "metrics": []}, entity(""), entity(True), entity(["1"]), entity("\ud800")):
+        seen = snapshot(json.dumps([entity("1", **{WAIT: 1}), without_id]).encode(), WAIT)
         assert seen.ids == ("1",)
         assert not seen.complete
-        assert seen.problems == ("queues: 1 without an id left out",)
+        assert seen.problems == ("queues: 1 without an id ignored",)
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def test_a_key_that_nobody_has_is_said() -> None:
 
 def test_parts_are_joined_by_id() -> None:
     """Keys that came in two calls stand side by side, also where the lists differ or one is missing."""
-    first, second, third = Part(("entered.today",)), Part(("accepted.today",)), Part(("busy.rt",))
+    first, second, third = KeyBatch(("entered.today",)), KeyBatch(("accepted.today",)), KeyBatch(("busy.rt",))
     first.pages[0] = decode_page(json.dumps([entity(i, **{"entered.today": 1}) for i in "ab"]).encode(), first.keys)
     second.pages[0] = decode_page(json.dumps([entity(i, **{"accepted.today": 2}) for i in "cb"]).encode(), second.keys)
     third.missing[0] = "8x8 answered 503"
@@ -256,4 +256,4 @@ def test_parts_are_joined_by_id() -> None:
     assert readings["accepted.today"] == [(None, P.NOT_FETCHED), (2.0, P.PRESENT), (2.0, P.PRESENT)]
     assert readings["busy.rt"] == [(None, P.NOT_FETCHED)] * 3
     assert not seen.complete
-    assert seen.problems == ("queues: busy.rt did not come: 8x8 answered 503",)
+    assert seen.problems == ("queues: busy.rt were not received: 8x8 answered 503",)

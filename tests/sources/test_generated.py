@@ -15,7 +15,7 @@ from alertbot.errors import SourceBroken
 from alertbot.evaluation.snapshot import Presence, Snapshot
 from alertbot.rules.catalogue import Scope
 from alertbot.sources.eight_by_eight import EightByEight
-from alertbot.sources.eight_by_eight.assemble import Part
+from alertbot.sources.eight_by_eight.assemble import KeyBatch
 from alertbot.sources.eight_by_eight.decode import decode_page
 from tests.sources.build import assemble
 from tests.sources.conftest import KEY, NOW, SECRET
@@ -73,7 +73,7 @@ def first_values(root: Any) -> dict[str, dict[str, Any]]:
 
 def read(body: bytes) -> Snapshot | None:
     """The snapshot of one page, or None where it is refused with the one error that is allowed."""
-    part = Part(KEYS)
+    part = KeyBatch(KEYS)
     try:
         part.pages[0] = decode_page(body, KEYS)
     except SourceBroken:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from alertbot.errors import SourceBroken
 from alertbot.evaluation.snapshot import Presence
 from alertbot.rules.catalogue import Scope
-from alertbot.sources.eight_by_eight.assemble import EntityTable, Part, table_of, totals_of
+from alertbot.sources.eight_by_eight.assemble import EntityTable, KeyBatch, table_of, totals_of
 from alertbot.sources.eight_by_eight.decode import decode_page
 from alertbot.sources.eight_by_eight.percent import Percentages
 from alertbot.sources.eight_by_eight.sections import decode_sections
@@ -52,7 +52,7 @@ odd = st.fixed_dictionaries(
 
 def read(body: bytes) -> EntityTable | None:
     """The table of an answer, or None where it is refused with the one error that is allowed."""
-    part = Part(KEYS)
+    part = KeyBatch(KEYS)
     try:
         part.pages[0] = decode_sections(body, KEYS)
     except SourceBroken:
@@ -146,7 +146,7 @@ totals = st.fixed_dictionaries(
 @settings(max_examples=200, deadline=None)
 def test_totals_are_never_made_up(pages: list[list[Any]]) -> None:
     """A total that is present stands in a totals element or is the sum of the pages; missing is never zero."""
-    part = Part(("accepted.today",))
+    part = KeyBatch(("accepted.today",))
     for number, page in enumerate(pages):
         try:
             part.pages[number] = decode_page(json.dumps(page).encode(), part.keys, totals=True)

@@ -6,7 +6,7 @@ import pytest
 
 from alertbot.evaluation.snapshot import Presence
 from alertbot.rules.catalogue import Scope
-from alertbot.sources.eight_by_eight.names import KEPT_S
+from alertbot.sources.eight_by_eight.names import SUMMARY_TTL_S
 from tests.sources.conftest import NOW, Connect, HandClock
 from tests.sources.standin import Reply, StandIn, by_page, entity, error, in_turn, listing
 from tests.sources.test_untrusted import person, queue, sections
@@ -45,7 +45,7 @@ def test_a_queue_that_is_gone_keeps_nobody(standin: StandIn, connect: Connect, c
     standin.routes["/queues"] = in_turn(BILLING, listing({"id": "202", "name": "Sales"}))
     client = connect()
     sizes = [len(client.fetch(OF_QUEUES, NOW).snapshots[Scope.QUEUE_AGENT])]
-    clock.seconds += KEPT_S
+    clock.seconds += SUMMARY_TTL_S
     sizes.append(len(client.fetch(OF_QUEUES, NOW).snapshots[Scope.QUEUE_AGENT]))
     assert sizes == [1, 0]
 
@@ -96,12 +96,12 @@ def test_an_agent_without_a_group_is_left_out_and_said(standin: StandIn, connect
     snapshot = connect().fetch(OF_GROUPS, NOW).snapshots[Scope.GROUP_AGENT]
     assert (snapshot.ids, snapshot.parent_names) == (("ag1",), ("Tier 1",))
     assert not snapshot.complete
-    assert snapshot.problems == ("agents of groups: 1 left out: 8x8 does not say in which group they are",)
+    assert snapshot.problems == ("agents of groups: 1 ignored: 8x8 does not say which group they are in",)
 
 
 SUMMARIES: dict[str, tuple[Reply, str]] = {
     "refused": (error(404, {"message": "no"}), "answered 404: no"),
-    "without groups": (listing({"id": "ag1", "name": "Ana"}), "8x8 does not say in which groups the agents are"),
+    "without groups": (listing({"id": "ag1", "name": "Ana"}), "8x8 does not say which groups the agents are in"),
 }
 
 
@@ -150,7 +150,7 @@ def test_totals_of_what(
     assert len(standin.asked("/queues")) == requests
     assert snapshot.reading(f"total.{ENTERED}", 0)[0] == entered
     assert (snapshot.reading(f"total.{SHARE}", 0)[0] == 5.0) is average
-    assert any("those of a page" in problem for problem in snapshot.problems) is not average
+    assert any("cover single pages" in problem for problem in snapshot.problems) is not average
 
 
 def test_no_totals_is_a_failure(standin: StandIn, connect: Connect) -> None:

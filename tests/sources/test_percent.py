@@ -61,9 +61,9 @@ def test_scale(
     assert set(snapshot.columns) == {SHARE}  # the pair was for us alone
     seen = [snapshot.reading(SHARE, number)[0] for number in range(len(rows))]
     assert seen == [value if value is None else pytest.approx(value) for value in values]
-    taken = [each.removeprefix("percentages are taken as ").partition(",")[0] for each in fetched.notes]
+    taken = [each.removeprefix("percentages are read as ").partition(",")[0] for each in fetched.notes]
     assert taken == ([note] if note else [])
-    assert any("is no percentage" in problem for problem in snapshot.problems) is _lost(rows, seen)
+    assert any("is not a valid percentage" in problem for problem in snapshot.problems) is _lost(rows, seen)
     assert bool(fetched.problems) is contradiction
 
 
@@ -122,7 +122,7 @@ def test_what_was_learned_is_kept(standin: StandIn, connect: Connect) -> None:
     assert [len(each.notes) for each in polls] == [1, 0, 0, 0]
     assert [len(each.problems) for each in polls] == [0, 0, 1, 0]
     assert polls[0].notes == (
-        "percentages are taken as percent, 0 to 100 "
+        "percentages are read as percent, 0 to 100 "
         "(divertedPercentage.today 50 where diverted.today is 5 and entered.today 10)",
     )
     assert polls[2].problems[0].startswith("percentages are known to be percent, 0 to 100, but 8x8 sends some on the")

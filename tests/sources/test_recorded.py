@@ -25,7 +25,7 @@ PARTIAL = Snapshot(
     parent_ids=("201", "201", "202"),
     parent_names=("Billing", "Billing", "Support"),
     complete=False,
-    problems=("queues: page 2 of 3 did not come: 503",),
+    problems=("queues: page 2 of 3 not received: 503",),
 )
 POLLS = (
     Fetched(at=NOW, snapshots={Scope.QUEUE_AGENT: PARTIAL}, failures={Scope.QUEUE: "8x8 answered 503"}, took_ms=12.5),

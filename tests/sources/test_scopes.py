@@ -232,7 +232,7 @@ def test_an_unknown_id_is_told_once(
     second = client.fetch(wanted, NOON, {scope: only})
     assert second.whole
     assert second.problems == ()
-    assert len(second.requests) <= 1 + (scope is S.QUEUE_AGENT)  # no refusal again
+    assert len(second.requests) <= 1 + (scope is S.QUEUE_AGENT)  # no status_error again
     clock.seconds += 601
     third = client.fetch(wanted, NOON, {scope: only})
     assert len(third.requests) > 1  # tried again after a while
@@ -249,7 +249,7 @@ def test_a_key_that_8x8_refuses_does_not_cost_the_others(client: EightByEight) -
         assert snapshot.complete
         assert snapshot.reading("entered.today", 0)[1] is Presence.PRESENT
         assert snapshot.reading("brandNew.rt", 0) == (None, Presence.NOT_FETCHED)
-    assert first.problems == ("rules use brandNew.rt, a key that 8x8 refuses for /queues",)
+    assert first.problems == ("rules use brandNew.rt, a key that 8x8 rejects for /queues",)
     assert second.problems == ()
     assert len(second.requests) == 1
 
@@ -281,7 +281,7 @@ def test_percent_of_a_centre_that_sends_percent(build: Build, sim: Simulator) ->
     finally:
         sim.api.habits = OPTIONS.habits
     assert [note.split(" (")[0] for fetched in (ratio, percent) for note in fetched.notes] == [
-        "percentages are taken as ratios, 0 to 1", "percentages are taken as percent, 0 to 100",
+        "percentages are read as ratios, 0 to 1", "percentages are read as percent, 0 to 100",
     ]  # fmt: skip
     for scope, keys in wanted.items():
         for key in keys:

@@ -130,7 +130,7 @@ def test_a_page_that_stays_away(client: EightByEight, sim: Simulator) -> None:
     fetched = client.fetch(WANTED, _time[0])
     agents = fetched.snapshots[Scope.AGENT]
     assert (len(agents), agents.complete) == (AGENTS - 1000, False)
-    assert any("page 2 of 4 did not come" in problem for problem in agents.problems)
+    assert any("page 2 of 4 not received" in problem for problem in agents.problems)
     assert fetched.snapshots[Scope.QUEUE].complete
     sim.faults.remove(fault)
     assert client.fetch(WANTED, _time[0]).whole

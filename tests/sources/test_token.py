@@ -125,7 +125,7 @@ def test_one_refusal_serves_all(standin: StandIn, connect: Connect) -> None:
     assert len(standin.asked("token")) == 2
     problems = fetched.snapshots[Scope.QUEUE].problems
     assert len(problems) == 1
-    assert "pages 2, 3, 4, 5 of 5 did not come: the API key and secret were refused" in problems[0]
+    assert "pages 2, 3, 4, 5 of 5 not received: the API key and secret were refused" in problems[0]
 
 
 def test_a_token_that_is_always_refused(standin: StandIn, connect: Connect) -> None:

@@ -43,12 +43,12 @@ def value(text: str) -> Reply:
     return raw(f'[{{"id": "1", "name": "A", "metrics": [{{"key": "{WAIT}", "value": {text}}}]}}, {good}]'.encode())
 
 
-UNREADABLE = f"queues: {WAIT} could not be read for 1 of 2"
+UNREADABLE = f"queues: {WAIT} is unreadable for 1 of 2"
 GOOD: Seen = {"1": 5.0}
 OF = "agents of queues: "
 ANSWERED = "queues could not be read: {host} answered "
 BAD = "queues could not be read: {host} sent "
-TRIED = " (after 3 tries)"
+TRIED = " (after 3 attempts)"
 ONE = entity("1", **{WAIT: 5})
 TOTALS = {"id": None, "name": "totals", "metrics": [{"key": f"total.{WAIT}", "value": 9}]}
 HTML = b"<!DOCTYPE html><html><body>Bad Gateway</body></html>"
@@ -81,7 +81,7 @@ LISTS: dict[str, Case] = {
         raw([entity("a", **{"status.rt": "Levitating"})]), {"a": "Levitating"}, scope=Scope.AGENT, key="status.rt"
     ),
     "duplicate ids": Case(
-        raw([ONE, entity("1", **{WAIT: 9})]), GOOD, "queues: 1 elements repeat an id; the first of each was taken",
+        raw([ONE, entity("1", **{WAIT: 9})]), GOOD, "queues: 1 elements repeat an id; the first of each is used",
     ),
     "totals that nobody asked for": Case(raw([ONE, TOTALS]), GOOD),
     "totals beyond a float": Case(
@@ -89,7 +89,7 @@ LISTS: dict[str, Case] = {
             entity("1", **{"entered.today": 9}),
             entity(None, "totals", **{"total.entered.today": 10**350}),
         ]),
-        {"totals": P.INVALID}, "totals of queues: total.entered.today could not be read for 1 of 1",
+        {"totals": P.INVALID}, "totals of queues: total.entered.today is unreadable for 1 of 1",
         scope=Scope.QUEUE_TOTALS, key="total.entered.today",
     ),
     "a count beyond a float under totals": Case(
@@ -97,7 +97,7 @@ LISTS: dict[str, Case] = {
             entity("1", **{"entered.today": 10**350}),
             entity(None, "totals", **{"total.entered.today": 9}),
         ]),
-        {"totals": 9.0}, "totals of queues: entered.today could not be read for 1 of 1",
+        {"totals": 9.0}, "totals of queues: entered.today is unreadable for 1 of 1",
         scope=Scope.QUEUE_TOTALS, key="total.entered.today",
     ),
     "pages of totals beyond a float": Case(
@@ -106,49 +106,49 @@ LISTS: dict[str, Case] = {
             entity(None, "totals", **{"total.entered.today": 10**350}),
             pages=2,
         ),
-        {"totals": P.INVALID}, "totals of queues: total.entered.today could not be read for 1 of 1",
+        {"totals": P.INVALID}, "totals of queues: total.entered.today is unreadable for 1 of 1",
         scope=Scope.QUEUE_TOTALS, key="total.entered.today",
     ),
-    "no id": Case(raw([ONE, {"name": "B", "metrics": []}]), GOOD, "queues: 1 without an id left out", whole=False),
+    "no id": Case(raw([ONE, {"name": "B", "metrics": []}]), GOOD, "queues: 1 without an id ignored", whole=False),
     "an id null that is not the totals": Case(
-        raw([ONE, {"id": None, "name": "Sales", "metrics": []}]), GOOD, "queues: 1 without an id left out", whole=False
+        raw([ONE, {"id": None, "name": "Sales", "metrics": []}]), GOOD, "queues: 1 without an id ignored", whole=False
     ),
     "a missing key": Case(raw([ONE, entity("2")]), {"1": 5.0, "2": P.ABSENT}),
     "a key that nobody has": Case(raw([entity("1")]), {"1": P.ABSENT}, f"queues: 8x8 sent no {WAIT}"),
     "a repeated key": Case(
         raw([{"id": "1", "name": "A", "metrics": [{"key": WAIT, "value": 5}, {"key": WAIT, "value": 6}]}]),
-        GOOD, f"queues: repeated keys, the first value taken: {WAIT}",
+        GOOD, f"queues: repeated keys, the first value is used: {WAIT}",
     ),
     "keys that nobody asked for": Case(raw([entity("1", **{"else.rt": 1, WAIT: 5})]), GOOD),
-    "elements that are none": Case(raw([7, ONE, "x"]), GOOD, "queues: 2 elements that are no objects left out"),
+    "elements that are none": Case(raw([7, ONE, "x"]), GOOD, "queues: 2 elements that are not objects ignored"),
     "xml": Case(raw(b"<UnmodifiableRandomAccessList/>"), None, BAD + "XML or HTML, not JSON" + TRIED),
-    "html": Case(raw(HTML), None, BAD + "an HTML page, not JSON: perhaps a proxy answered" + TRIED),
-    "truncated": Case(raw(json.dumps([ONE]).encode()[:-9]), None, BAD + "JSON that is cut off or malformed" + TRIED),
+    "html": Case(raw(HTML), None, BAD + "an HTML page, not JSON: perhaps it came from a proxy" + TRIED),
+    "truncated": Case(raw(json.dumps([ONE]).encode()[:-9]), None, BAD + "truncated or malformed JSON" + TRIED),
     "cut off on the way": Case(
-        Reply(json.dumps([ONE]).encode(), how="cut"), None, BAD + "an answer that is cut off" + TRIED
+        Reply(json.dumps([ONE]).encode(), how="cut"), None, BAD + "a truncated response" + TRIED
     ),
     "gzip that is none": Case(
-        raw([ONE], **{"Content-Encoding": "gzip"}), None, BAD + "an answer whose compression is broken" + TRIED
+        raw([ONE], **{"Content-Encoding": "gzip"}), None, BAD + "a response with broken compression" + TRIED
     ),
     "gzip cut off": Case(
-        raw(ZIPPED[:40], **{"Content-Encoding": "gzip"}), None, BAD + "JSON that is cut off or malformed" + TRIED
+        raw(ZIPPED[:40], **{"Content-Encoding": "gzip"}), None, BAD + "truncated or malformed JSON" + TRIED
     ),
     "not UTF-8": Case(
-        raw('[{"id": "1", "name": "Müller"}]'.encode("latin-1")), None, BAD + "an answer that is not UTF-8" + TRIED
+        raw('[{"id": "1", "name": "Müller"}]'.encode("latin-1")), None, BAD + "a response that is not UTF-8" + TRIED
     ),
-    "nested too deep": Case(raw(b"[" * 100_000), None, BAD + "JSON that is nested too deep" + TRIED),
+    "nested too deep": Case(raw(b"[" * 100_000), None, BAD + "JSON that is nested too deeply" + TRIED),
     "an error with status 200": Case(
-        raw({"message": "no"}), None, BAD + "an object that is no entity where a list was expected" + TRIED
+        raw({"message": "no"}), None, BAD + "an object that is not an entity where a list was expected" + TRIED
     ),
-    "an empty body": Case(raw(b""), None, BAD + "an empty answer" + TRIED),
-    "too large": Case(raw(b" " * 2_000_000), None, BAD + "more than 1,000,000 bytes in one answer" + TRIED),
+    "an empty body": Case(raw(b""), None, BAD + "an empty response" + TRIED),
+    "too large": Case(raw(b" " * 2_000_000), None, BAD + "more than 1,000,000 bytes in one response" + TRIED),
     "a list that shrinks": Case(
         by_page([listing(ONE, pages=3), SHRANK, SHRANK]),
-        GOOD, "queues: the list changed while it was read: pages 2, 3 of 3 are gone", whole=False,
+        GOOD, "queues: the list changed while it was being read: pages 2, 3 of 3 missing", whole=False,
     ),
     "a page that fails": Case(
         by_page([listing(ONE, pages=3), error(503), listing(entity("3", **{WAIT: 8}), pages=3)]),
-        {"1": 5.0, "3": 8.0}, "queues: page 2 of 3 did not come: {host} answered 503 (after 3 tries)", whole=False,
+        {"1": 5.0, "3": 8.0}, "queues: page 2 of 3 not received: {host} answered 503 (after 3 attempts)", whole=False,
     ),
     "endless pages": Case(
         lambda request: listing(entity(str(request.page), **{WAIT: 1}), pages=9_999_999),
@@ -232,35 +232,35 @@ SECTIONS: dict[str, Case] = {
     ),
     "a queue twice": Case(
         sections([ANA], [queue("201", ["ag1"], WORK), queue("201", ["ag1"], person("ag1", **{OURS: 9}))]),
-        {"ag1": 4.0}, OF + "queue 201 comes twice; the first one was taken",
+        {"ag1": 4.0}, OF + "queue 201 appears twice; the first one is used",
     ),
     "a queue without an id": Case(
         sections([ANA], [queue("201", ["ag1"], WORK), queue(None, ["ag1"])]),
-        {"ag1": 4.0}, OF + "a queue without an id left out", whole=False,
+        {"ag1": 4.0}, OF + "a queue without an id ignored", whole=False,
     ),
     "an agent without an id": Case(
         sections([ANA, person(None)], [queue("201", ["ag1"], WORK)]),
-        {"ag1": 4.0}, OF + "1 without an id left out", whole=False,
+        {"ag1": 4.0}, OF + "1 without an id ignored", whole=False,
     ),
     "work of nobody": Case(
         sections([ANA], [queue("201", ["ag1"], WORK, person(None, **{OURS: 1}))]),
-        {"ag1": 4.0}, OF + "work of somebody without an id in queue 201 left out", whole=False,
+        {"ag1": 4.0}, OF + "work of an agent without an id in queue 201 ignored", whole=False,
     ),
     "assigned is no list": Case(
-        sections([ANA], [queue("201", "ag1", WORK)]), {"ag1": 4.0}, OF + "a section that is no list left out"
+        sections([ANA], [queue("201", "ag1", WORK)]), {"ag1": 4.0}, OF + "a section that is not a list ignored"
     ),
     "sections null": Case(sections(None, None), {}),
     "queues that are none": Case(
-        sections([ANA], [5, queue("201", ["ag1"], WORK)]), {"ag1": 4.0}, OF + "1 queues that are no objects left out"
+        sections([ANA], [5, queue("201", ["ag1"], WORK)]), {"ag1": 4.0}, OF + "1 queues that are not objects ignored"
     ),
     "a huge number": Case(
-        raw(THERE.body.replace(b": 4", b": 1e999")), {"ag1": P.INVALID}, OF + f"{OURS} could not be read for 1 of 1"
+        raw(THERE.body.replace(b": 4", b": 1e999")), {"ag1": P.INVALID}, OF + f"{OURS} is unreadable for 1 of 1"
     ),
     "a list": Case(raw([ONE]), None, "JSON without the sections agents and queues"),
     "one section": Case(raw({"agents": []}), None, "JSON without the sections agents and queues"),
     "an error with status 200": Case(raw({"message": "no"}), None, "JSON without the sections agents and queues"),
-    "html": Case(raw(HTML), None, "an HTML page, not JSON: perhaps a proxy answered"),
-    "truncated": Case(raw(THERE.body[:-9]), None, "JSON that is cut off or malformed"),
+    "html": Case(raw(HTML), None, "an HTML page, not JSON: perhaps it came from a proxy"),
+    "truncated": Case(raw(THERE.body[:-9]), None, "truncated or malformed JSON"),
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""From the answers of a listing to a table of typed columns, and from tables to snapshots; what is odd is said."""
+"""Turns the responses of a listing into a table of typed columns, and tables into snapshots, noting irregularities."""
 
 from __future__ import annotations
 
@@ -19,65 +19,63 @@ from alertbot.sources.eight_by_eight.plan import TOTAL
 from alertbot.sources.eight_by_eight.sections import Sections
 
 TOTALS_ID: Final = "totals"  # id and name of the one entity of a totals scope
-Pair = tuple[str, str]  # parent id ("" where there is none) and id
+Pair = tuple[str, str]  # parent id ("" if there is none) and id
 
 
 @dataclass(slots=True)
-class Part:
-    """What came of one share of a listing's keys: answers by page, and for the missing ones the reason."""
+class KeyBatch:
+    """The responses for one batch of a listing's keys, by page; for pages that are missing, the reason."""
 
     keys: tuple[str, ...]
     pages: dict[int, Page | Sections] = field(default_factory=dict)
     missing: dict[int, str] = field(default_factory=dict)
-    total: int = 1  # pages that 8x8 says there are, as far as is known
-    said: int = 0  # the most pages, and elements, that 8x8 itself said there are; 0 where it did not
-    elements: int = 0
-    cut: str = ""  # why pages beyond a bound were not asked for
-    refused: tuple[str, ...] = ()  # keys that 8x8 refused: the others were asked for without them
+    total: int = 1  # number of pages, as far as is known
+    reported_pages: int = 0  # the highest X-Total-Pages seen; 0 if 8x8 sent none
+    reported_elements: int = 0  # the highest X-Total-Elements seen
+    truncated: str = ""  # why the pages beyond max_pages were not requested
+    refused: tuple[str, ...] = ()  # keys that 8x8 rejected; the others were requested without them
 
-    def lacks(self) -> bool:
-        """Whether something of it is missing, as far as can be known."""
-        return bool(self.missing or self.cut or self.contradiction())
+    def is_incomplete(self) -> bool:
+        """Whether anything is known to be missing."""
+        return bool(self.missing or self.truncated or self.contradiction())
 
     def contradiction(self) -> str:
-        """How the pages contradict what 8x8 said of them; "" where they do not, or where more is known to be missing.
+        """How the pages contradict what 8x8 reported of them; "" if they do not, or if pages are missing anyway.
 
-        The list changed between two pages, or one came out of a cache. Either way somebody may not have been seen.
+        Either the list changed between two pages, or a page came from a cache. Entities may be missing in both cases.
         """
         pages = {number: page for number, page in sorted(self.pages.items()) if isinstance(page, Page)}
-        if self.missing or self.cut or not pages:
+        if self.missing or self.truncated or not pages:
             return ""
         odd: dict[str, list[int]] = {}
         seen: set[str] = set()
         rows = 0
-        for number in sorted({*range(self.said), *pages}):
+        for number in sorted({*range(self.reported_pages), *pages}):
             page = pages.get(number)
             if page is None:
-                odd.setdefault("gone", []).append(number + 1)
+                odd.setdefault("missing", []).append(number + 1)
                 continue
             new = sum(identity not in seen for identity in page.ids)
-            if self.said > 1 and number < self.said and not new and not page.nameless:
-                odd.setdefault("there twice" if page.ids else "empty", []).append(number + 1)
+            if self.reported_pages > 1 and number < self.reported_pages and not new and not page.without_id:
+                odd.setdefault("repeated" if page.ids else "empty", []).append(number + 1)
             rows += new
             seen.update(page.ids)
         if odd:
-            found = (_of_pages(numbers, self.said, what) for what, numbers in odd.items())
-            return ", ".join(found)
+            return ", ".join(_of_pages(numbers, self.reported_pages, what) for what, numbers in odd.items())
         # Whether 8x8 counts its totals elements is not known.
-        others = sum(page.nameless + page.sums for page in pages.values())
-        return f"{rows} of {self.elements} came" if rows + others < self.elements else ""
+        others = sum(page.without_id + page.totals_elements for page in pages.values())
+        return f"got {rows} of {self.reported_elements}" if rows + others < self.reported_elements else ""
 
 
 def _of_pages(numbers: Sequence[int], total: int, what: str) -> str:
-    one = len(numbers) == 1
-    return f"{'page' if one else 'pages'} {', '.join(map(str, numbers))} of {total} {'is' if one else 'are'} {what}"
+    return f"page{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))} of {total} {what}"
 
 
 @dataclass(slots=True)
 class EntityTable:
-    """A listing as columns: `pairs[i]`, `names[i]` and row i of each column belong together.
+    """A listing as columns: `pairs[i]`, `names[i]` and row i of each column are one entity.
 
-    Percentages are on 8x8's own scale. `totals` holds the raw values of the totals element by key, `total.` included.
+    Percentages are on 8x8's scale. `totals` holds the raw values of the totals element by key, `total.` included.
     """
 
     pairs: list[Pair]
@@ -92,51 +90,50 @@ class EntityTable:
         return len(self.pairs)
 
 
-def table_of(scope: Scope, parts: Sequence[Part], parent: str = "") -> EntityTable | str:
-    """The table of a listing, or, where no answer came at all, the reason. `scope` is what its rows are.
+def table_of(scope: Scope, batches: Sequence[KeyBatch], parent: str = "") -> EntityTable | str:
+    """The table of a listing, or the reason why there was no response at all. `scope` is the scope of its rows.
 
-    Rows are in the order of the answer; an id that comes twice counts once, as it first came. `complete` is False
-    when a page, a share of the keys or the id of an element is missing. `parent`: the queue or group of all rows.
+    Rows are in the order of the response; of a repeated id only the first row is used. `complete` is False when a
+    page, a batch of keys or the id of an element is missing. `parent` is the queue or group of all rows.
     """
-    if not any(part.pages for part in parts):
-        reasons = [reason for part in parts for reason in part.missing.values()]
-        return reasons[0] if reasons else "nothing was asked for"
-    problems = [problem for part in parts for problem in _missing(part)]
+    if not any(batch.pages for batch in batches):
+        reasons = [reason for batch in batches for reason in batch.missing.values()]
+        return reasons[0] if reasons else "nothing was requested"
+    problems = [problem for batch in batches for problem in _missing(batch)]
     complete = not problems
-    tables = [_sections(scope, part) if _sectioned(part) else _pages(scope, part, parent) for part in parts]
+    tables = [_sections(scope, batch) if _sectioned(batch) else _pages(scope, batch, parent) for batch in batches]
     table = tables[0] if len(tables) == 1 else _side_by_side(tables)
-    for part in parts:
-        complete = complete and not any(page.nameless for page in part.pages.values())
+    for batch in batches:
+        complete = complete and not any(page.without_id for page in batch.pages.values())
     notes = list(dict.fromkeys(note for each in tables for note in each.problems))
     table.complete, table.problems = complete, [*problems, *notes, *_oddities(table.columns)]
     return table
 
 
-def _missing(part: Part) -> list[str]:
-    """A sentence for each reason why something of this part is missing."""
+def _missing(batch: KeyBatch) -> list[str]:
+    """A sentence for each reason why part of this batch is missing."""
     pages_by_reason: dict[str, list[int]] = {}
-    for page, reason in sorted(part.missing.items()):
+    for page, reason in sorted(batch.missing.items()):
         pages_by_reason.setdefault(reason, []).append(page + 1)
     problems = []
     for reason, pages in pages_by_reason.items():
-        if not part.pages:
-            problems.append(f"{', '.join(part.keys)} did not come: {reason}")
+        if not batch.pages:
+            problems.append(f"{', '.join(batch.keys)} were not received: {reason}")
             continue
-        word = "page" if len(pages) == 1 else "pages"
-        problems.append(f"{word} {', '.join(map(str, pages))} of {part.total} did not come: {reason}")
-    if changed := part.contradiction():
-        problems.append(f"the list changed while it was read: {changed}")
-    return [*problems, part.cut] if part.cut else problems
+        problems.append(f"{_of_pages(pages, batch.total, 'not received')}: {reason}")
+    if changed := batch.contradiction():
+        problems.append(f"the list changed while it was being read: {changed}")
+    return [*problems, batch.truncated] if batch.truncated else problems
 
 
 # Pages of a list
 
 
-def _pages(scope: Scope, part: Part, parent: str) -> EntityTable:
+def _pages(scope: Scope, batch: KeyBatch, parent: str) -> EntityTable:
     """The pages one after another, without repeated ids."""
-    pages = [page for _, page in sorted(part.pages.items()) if isinstance(page, Page)]
+    pages = [page for _, page in sorted(batch.pages.items()) if isinstance(page, Page)]
     notes = [note for page in pages for note in page.notes]
-    ids, names, cells = _join(pages, part.keys, notes)
+    ids, names, cells = _join(pages, batch.keys, notes)
     return EntityTable(
         pairs=[(parent, identity) for identity in ids],
         names=names,
@@ -160,7 +157,7 @@ def _join(pages: Sequence[Page], keys: Sequence[str], notes: list[str]) -> _Rows
     if len(first) == len(ids):
         return ids, names, cells
     keep = sorted(first.values())
-    notes.append(f"{len(ids) - len(keep)} elements repeat an id; the first of each was taken")
+    notes.append(f"{len(ids) - len(keep)} elements repeat an id; the first of each is used")
     return (
         [ids[row] for row in keep],
         [names[row] for row in keep],
@@ -169,10 +166,10 @@ def _join(pages: Sequence[Page], keys: Sequence[str], notes: list[str]) -> _Rows
 
 
 def _totals(scope: Scope, pages: Sequence[Page], notes: list[str]) -> dict[str, Any] | None:
-    """The totals of all pages. 8x8 does not say whether they are of the page or of everything, so it is looked at.
+    """The totals over all pages.
 
-    Where each page's own counts add up to its totals, those are of the page: counts are then added up, and what
-    cannot be added (averages, percentages) is missing.
+    8x8 does not document whether totals cover the page or the whole list. If the counts of each page add up to its
+    totals, they cover the page: counts are then summed, and what cannot be summed (averages, percentages) is missing.
     """
     having = [page for page in pages if page.totals is not None]
     if not having:
@@ -181,7 +178,7 @@ def _totals(scope: Scope, pages: Sequence[Page], notes: list[str]) -> dict[str, 
     counts = [key for key in first if _is_count(scope, key)]
     if len(having) < 2 or not counts or not all(_adds_up(page, counts) for page in having):
         return first
-    notes.append("8x8's totals are those of a page; counts were added up, averages and percentages are missing")
+    notes.append("8x8's totals cover single pages: counts were summed, averages and percentages are missing")
     return {
         key: sum(_number(page.totals[key]) or 0.0 for page in having if page.totals) if key in counts else ABSENT
         for key in first
@@ -189,7 +186,7 @@ def _totals(scope: Scope, pages: Sequence[Page], notes: list[str]) -> dict[str, 
 
 
 def beyond_the_page(scope: Scope, page: Page) -> bool:
-    """Whether a page's totals are surely of more than the page, or nothing in them can tell."""
+    """Whether a page's totals certainly cover more than the page, or have no counts that could show it."""
     if page.totals is None:
         return False
     sums = _sums(page, [key for key in page.totals if _is_count(scope, key)])
@@ -202,37 +199,37 @@ def _is_count(scope: Scope, key: str) -> bool:
 
 
 def _adds_up(page: Page, counts: Sequence[str]) -> bool:
-    """Whether a page's totals are the sums of its own rows, and not all of them zero."""
+    """Whether a page's totals are the sums of its own rows, and not all zero."""
     sums = _sums(page, counts)
     return any(sums.values()) and all(_number((page.totals or {})[key]) == total for key, total in sums.items())
 
 
 def _sums(page: Page, counts: Sequence[str]) -> dict[str, float]:
-    """What the rows of a page add up to, by the key of its totals."""
+    """The sums over the rows of a page, by the key of its totals."""
     return {key: sum(_number(cell) or 0.0 for cell in page.cells[key.removeprefix(TOTAL)]) for key in counts}
 
 
 def _number(cell: object) -> float | None:
     try:
         return float(cell) if isinstance(cell, (int, float)) and not isinstance(cell, bool) else None
-    except OverflowError:  # JSON's whole numbers know no bounds
+    except OverflowError:  # integers in JSON have no upper bound
         return None
 
 
 # The two sections of agents in queue groups
 
 
-def _sectioned(part: Part) -> bool:
-    return any(isinstance(page, Sections) for page in part.pages.values())
+def _sectioned(batch: KeyBatch) -> bool:
+    return any(isinstance(page, Sections) for page in batch.pages.values())
 
 
-def _sections(scope: Scope, part: Part) -> EntityTable:
-    """A row for each agent of each queue that the answer has values of.
+def _sections(scope: Scope, batch: KeyBatch) -> EntityTable:
+    """A row for each agent of each queue that the response has values for.
 
-    Those are its assigned agents who are in the section of agents (they did something today or are logged in), and
-    whoever worked for it today. Assigned agents who are in neither are not here: 8x8 says nothing of them but the id.
+    Those are the assigned agents who are in the agents section (logged in, or active today), and every agent who
+    worked for the queue today. Other assigned agents have no row: 8x8 gives nothing but their id.
     """
-    (answer,) = (page for page in part.pages.values() if isinstance(page, Sections))
+    (answer,) = (page for page in batch.pages.values() if isinstance(page, Sections))
     agent_rows = {identity: row for row, identity in reversed(list(enumerate(answer.agents.ids)))}
     work_pairs = list(zip(answer.queues, answer.work.ids, strict=True))
     work_rows = {pair: row for row, pair in reversed(list(enumerate(work_pairs)))}
@@ -257,11 +254,11 @@ def _sections(scope: Scope, part: Part) -> EntityTable:
     return EntityTable(pairs, names, columns, problems=list(answer.notes))
 
 
-# Several shares of the keys
+# Several batches of keys
 
 
 def _side_by_side(tables: Sequence[EntityTable]) -> EntityTable:
-    """Shares of the keys side by side, by id. A cell of an entity that a share does not have was not fetched."""
+    """Batches of keys side by side, by id. A cell of an entity that a batch does not have was not fetched."""
     names: dict[Pair, str] = {}
     for table in tables:
         for pair, name in zip(table.pairs, table.names, strict=True):
@@ -280,16 +277,16 @@ def _side_by_side(tables: Sequence[EntityTable]) -> EntityTable:
 
 def _oddities(columns: Mapping[str, Column]) -> list[str]:
     notes = []
-    nobody = []
+    absent = []
     for key, column in columns.items():
         if not column.presence.any():  # all present, as most are
             continue
         if (column.presence == Presence.ABSENT).all():
-            nobody.append(key)
+            absent.append(key)
         unreadable = _invalid(column)
         if unreadable:
-            notes.append(f"{key} could not be read for {unreadable} of {len(column.presence)}")
-    return [f"8x8 sent no {', '.join(sorted(nobody))}", *notes] if nobody else notes
+            notes.append(f"{key} is unreadable for {unreadable} of {len(column.presence)}")
+    return [f"8x8 sent no {', '.join(sorted(absent))}", *notes] if absent else notes
 
 
 def _invalid(column: Column) -> int:
@@ -312,20 +309,20 @@ def snapshot_of(
 ) -> Snapshot:
     """The snapshot of a scope: the wanted keys of a table's rows, percentages as ratios 0 to 1.
 
-    `rows`: those that belong to the scope; None: all. `parents`: id and name of the parent of each of them. `problems`
-    are said besides those of the table, and mean that something is missing.
+    `rows` are the rows that belong to the scope; None means all. `parents` has the id and name of the parent of each.
+    `problems` are added to those of the table; any of them makes the snapshot incomplete.
     """
     chosen = range(len(table)) if rows is None else rows.tolist()
     columns, notes = {}, list(table.problems)
     for key in sorted(keys):
         column = table.columns.get(key)
-        if column is None:  # no share of the keys that came has it
+        if column is None:  # no batch that was received has it
             column = not_fetched(scope, key, len(table))
         raw, column = column, percentages.convert(scope, key, column)
         if column is not raw and (lost := _invalid(column) - _invalid(raw)):
-            notes.append(f"{key} is no percentage for {lost} of {len(table)}")
+            notes.append(f"{key} is not a valid percentage for {lost} of {len(table)}")
         columns[key] = column if rows is None else take(column, rows, Presence.NOT_FETCHED)
-    said = dict.fromkeys(f"{noun}: {text}" for text in (*notes, *problems))
+    sentences = dict.fromkeys(f"{noun}: {text}" for text in (*notes, *problems))
     return Snapshot(
         scope=scope,
         at=at,
@@ -335,14 +332,14 @@ def snapshot_of(
         parent_ids=tuple(parent for parent, _ in parents),
         parent_names=tuple(name for _, name in parents),
         complete=table.complete and not problems,
-        problems=tuple(said),
+        problems=tuple(sentences),
     )
 
 
 def totals_of(
     scope: Scope, noun: str, keys: frozenset[str], table: EntityTable, at: datetime, percentages: Percentages
 ) -> Snapshot | str:
-    """The snapshot of a totals scope: its one entity; or, where no totals came, a sentence."""
+    """The snapshot of a totals scope, with its one entity; or a sentence, if 8x8 sent no totals."""
     if table.totals is None:
         return f"{noun} could not be read: 8x8 sent none"
     columns = total_columns(scope, keys, table)
@@ -358,5 +355,5 @@ def totals_of(
 
 
 def total_columns(scope: Scope, keys: frozenset[str], table: EntityTable) -> dict[str, Column]:
-    """The totals as columns of one row, percentages on 8x8's own scale."""
+    """The totals as columns of one row, percentages on 8x8's scale."""
     return {key: column_of(scope, key, [(table.totals or {}).get(key, ABSENT)]) for key in sorted(keys)}

@@ -1,4 +1,4 @@
-"""EightByEight: one tenant's samples over HTTP. Read `fetch` first."""
+"""EightByEight: the samples of one tenant, over HTTP. Read `fetch` first."""
 
 from __future__ import annotations
 
@@ -15,41 +15,41 @@ from alertbot.errors import SourceBroken, SourceError, SourceRefused
 from alertbot.evaluation.snapshot import Fetched, RequestStats, Snapshot
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.match import Only
+from alertbot.sources.eight_by_eight.collector import Collector, UnknownItem
 from alertbot.sources.eight_by_eight.deadline import Deadline
 from alertbot.sources.eight_by_eight.decode import Page, decode_page
-from alertbot.sources.eight_by_eight.gathering import Found, Gathering
 from alertbot.sources.eight_by_eight.names import Names
-from alertbot.sources.eight_by_eight.pace import Pace
 from alertbot.sources.eight_by_eight.percent import Percentages, PercentScale
 from alertbot.sources.eight_by_eight.plan import MAX_URL, NOUNS, QUEUE_GROUPS, Call, plan
-from alertbot.sources.eight_by_eight.retry import Tries
-from alertbot.sources.eight_by_eight.round import AT_ONCE, RequestOutcome, Round
+from alertbot.sources.eight_by_eight.rate_limit import RateLimiter
+from alertbot.sources.eight_by_eight.request_pool import MAX_CONCURRENT, RequestOutcome, RequestPool
+from alertbot.sources.eight_by_eight.retry import Retry
 from alertbot.sources.eight_by_eight.scrub import Scrubber
 from alertbot.sources.eight_by_eight.sections import Sections, decode_sections
-from alertbot.sources.eight_by_eight.snapshots import judge
+from alertbot.sources.eight_by_eight.snapshots import build_snapshots
 from alertbot.sources.eight_by_eight.token import CredentialsRefused, TokenKeeper
 from alertbot.sources.eight_by_eight.transport import (
-    Answer,
     Bearer,
+    HttpResponse,
     Transport,
     error_text,
     host_of,
     http_date,
     is_loopback,
-    refusal,
+    status_error,
 )
 
 # The 400 for a page beyond the end (guide, "Pagination"); the number is the real count of pages.
 _BEYOND: Final = re.compile(r"Field 'page'.*total number of pages, which is (\d{1,9})\b")
 
 
-# How long an id or key that 8x8 does not know is left out before it is tried again: somebody may have made it.
-_AVOID_S: Final = 600.0
+# How long an id or key that 8x8 does not know is left out before it is tried again: it may have been created.
+_SKIP_UNKNOWN_S: Final = 600.0
 
 
 @dataclass(slots=True)
-class _Brought:
-    """What the tries of one request added up to."""
+class _Received:
+    """What the attempts of one request received."""
 
     tries: int = 0
     bytes: int = 0
@@ -58,19 +58,19 @@ class _Brought:
     total_elements: int | None = None
 
 
-class NotAsked(SourceError):
-    """A request that was not made: it did not fit into the minute, or 8x8 wants us away for longer than we have."""
+class RequestNotMade(SourceError):
+    """A request that was not sent: the minute was full, or a back-off lasts longer than the deadline."""
 
 
 class EightByEight:
-    """One 8x8 Contact Center tenant as a Source. Plain values in; the secrets stay inside.
+    """One 8x8 Contact Center tenant as a Source. Its secrets never leave it.
 
-    `base_url` is all that stands before `/queues`; `timezone` moves `.today` metrics ("": the tenant's own);
-    `tenant_id` is sent as X-Tenant-Info, for multitenant customers. All times are seconds. `deadline_s` bounds a
-    whole fetch, retries and token included: keep it well under the poll interval. `connect_timeout_s` and `timeout_s`
-    bound one connection and one wait for bytes. `max_tries` counts the first one. `max_bytes` bounds one answer,
-    `max_pages` one listing, `max_requests_per_minute` all requests in any 60 s. `percent_scale`: how 8x8 sends
-    percentages (see percent.py); snapshots hold 0 to 1. `sleep` (waits) and `monotonic` are for tests.
+    `base_url` is the URL up to `/queues`; `timezone` is for `.today` metrics ("": the tenant's own zone); `tenant_id`
+    is sent as X-Tenant-Info, for multitenant customers. `deadline_s` limits a whole fetch, including retries and the
+    token: keep it well below the poll interval. `connect_timeout_s` and `timeout_s` limit one connection and one wait
+    for bytes. `max_tries` includes the first attempt. `max_bytes` limits one response, `max_pages` one listing,
+    `max_requests_per_minute` all requests in any 60 s. `percent_scale` is the scale of 8x8's percentages (see
+    percent.py); snapshots hold 0 to 1. `sleep` (waits, in s) and `monotonic` (s) are for tests.
     """
 
     def __init__(
@@ -108,18 +108,20 @@ class EightByEight:
             connect_timeout_s=connect_timeout_s,
             read_timeout_s=timeout_s,
             max_bytes=max_bytes,
-            connections=AT_ONCE,
+            connections=MAX_CONCURRENT,
             loopback=is_loopback(base_url) and is_loopback(token_url),
             gate=self._gate,
         )
-        self._pace = Pace(max_requests_per_minute, monotonic)
+        self._rate_limit = RateLimiter(max_requests_per_minute, monotonic)
         self._names = Names(monotonic)
         self._percentages = Percentages(percent_scale)
-        self._avoided: dict[Found, float] = {}  # ids and keys that 8x8 does not know, and until when
-        self._told: set[Found] = set()
+        self._unknown_until: dict[
+            UnknownItem, float
+        ] = {}  # ids and keys that 8x8 does not know, and until when (monotonic s) they are left out
+        self._reported: set[UnknownItem] = set()
         self._token = TokenKeeper(self._transport, self._scrub, token_url, api_key, api_secret, monotonic)
-        self._tries = Tries(max_tries, self._sleep, self._closed.is_set)
-        self._rounds: set[Round] = set()
+        self._retry = Retry(max_tries, self._sleep, self._closed.is_set)
+        self._rounds: set[RequestPool] = set()
 
     def __repr__(self) -> str:
         return f"EightByEight({self.name!r}, {host_of(self._base_url)!r})"
@@ -127,57 +129,57 @@ class EightByEight:
     def fetch(
         self, wanted: Mapping[Scope, frozenset[str]], now: datetime, only: Mapping[Scope, Only] | None = None
     ) -> Fetched:
-        """The present values of these keys, as Source promises: never raises for what the other side does.
+        """The current values of these keys, as Source promises: never raises for what 8x8 does.
 
-        The token first, then page 0 of every listing of the plan, then the further pages that X-Total-Pages names, at
-        most AT_ONCE requests at a time. A page that is gone because the list shrank meanwhile is no fault and is not
-        asked for again, but the snapshot is partial: whoever moved to an earlier page was not seen.
+        Requests the token, then page 0 of every listing of the plan, then the further pages that X-Total-Pages
+        announces, at most MAX_CONCURRENT at a time. A page that no longer exists because the list shrank is not an
+        error and not requested again, but the snapshot is partial: entities that moved to an earlier page are missing.
         """
         started = self._monotonic()
-        current = Round(Deadline(started + self._deadline_s, self._monotonic), now, started)
-        gathering = self._gathering(wanted, only)
-        calls = gathering.begin()
+        current = RequestPool(Deadline(started + self._deadline_s, self._monotonic), now, started)
+        collector = self._collector(wanted, only)
+        calls = collector.begin()
         self._rounds.add(current)
         try:
-            left, why = self._run(current, gathering, calls)
+            left, why = self._run(current, collector, calls)
         finally:
             self._rounds.discard(current)
         for call in left:
             if call is not None:
-                gathering.give_up(call, why)
+                collector.give_up(call, why)
 
-        judged = judge(wanted, gathering, now, self._percentages, self._names)
-        notes, problems = self._percentages.said()
+        built = build_snapshots(wanted, collector, now, self._percentages, self._names)
+        notes, problems = self._percentages.take_messages()
         return Fetched(
             at=now,
-            snapshots={scope: each for scope, each in judged.items() if isinstance(each, Snapshot)},
-            failures={scope: each for scope, each in judged.items() if isinstance(each, str)},
+            snapshots={scope: each for scope, each in built.items() if isinstance(each, Snapshot)},
+            failures={scope: each for scope, each in built.items() if isinstance(each, str)},
             requests=tuple(outcome.stats for outcome in current.outcomes),
             took_ms=(self._monotonic() - started) * 1000.0,
             refused=any(isinstance(outcome.error, SourceRefused) for outcome in current.outcomes),
             retry_after=current.retry_after,
             clock_skew_s=median(current.skews) if current.skews else None,
             notes=notes,
-            problems=(*problems, *self._strangers(gathering)),
+            problems=(*problems, *self._newly_unknown(collector)),
         )
 
-    def _gathering(self, wanted: Mapping[Scope, frozenset[str]], only: Mapping[Scope, Only] | None) -> Gathering:
+    def _collector(self, wanted: Mapping[Scope, frozenset[str]], only: Mapping[Scope, Only] | None) -> Collector:
         listings = plan(
             {scope: keys | self._percentages.evidence(scope, keys) for scope, keys in wanted.items() if scope in NOUNS},
             only,
             self._timezone,
         )
-        avoid = {found for found, until in self._avoided.items() if self._monotonic() < until}
-        return Gathering(
+        skip = {found for found, until in self._unknown_until.items() if self._monotonic() < until}
+        return Collector(
             [*listings, *self._names.needed(listings)],
             self._names,
             max_pages=self._max_pages,
             room=max(1000, MAX_URL - len(self._base_url)),
-            avoid=avoid,
+            skip=skip,
         )
 
-    def _run(self, current: Round, gathering: Gathering, calls: list[Call]) -> tuple[list[Call | None], str]:
-        """Ask everything; the calls that were not answered, and why not."""
+    def _run(self, current: RequestPool, collector: Collector, calls: list[Call]) -> tuple[list[Call | None], str]:
+        """Send all requests; returns the calls that were not answered, and why not."""
 
         def ask(call: Call | None) -> RequestOutcome:
             return self._ask(call, current)
@@ -186,129 +188,132 @@ class EightByEight:
             return [], ""
         if self._closed.is_set():
             current.stop()
-        away = self._pace.away()
+        away = self._rate_limit.back_off_left()
         if away >= self._deadline_s:
             current.retry_after = away
-            return list(calls), f"8x8 asked us to stay away for {away:.0f} s more"
+            return list(calls), f"backing off for {away:.0f} s more, as 8x8 asked (Retry-After)"
         if self._token.fresh() is None:
-            _, why = current.run(ask, [None], gathering.note)
-            # Without a token no page is asked for: what is wrong with it is wrong with every scope.
+            _, why = current.run(ask, [None], collector.note)
+            # Without a token no page is requested: every scope fails for the same reason.
             why = why or next((str(outcome.error) for outcome in current.outcomes if outcome.error), "")
             if why:
                 return list(calls), why
-        return current.run(ask, calls, gathering.note)
+        return current.run(ask, calls, collector.note)
 
-    def _strangers(self, gathering: Gathering) -> list[str]:
-        """Sentences for ids and keys that 8x8 does not know, each once; they are left out for a while."""
+    def _newly_unknown(self, collector: Collector) -> list[str]:
+        """A sentence for each id and key that 8x8 turned out not to know, once; they are left out for a while."""
         sentences = []
-        until = self._monotonic() + _AVOID_S
+        until = self._monotonic() + _SKIP_UNKNOWN_S
         found = {
             **{
                 each: f"rules name the id {each[1]}, which 8x8 does not list in {each[0]}"
-                for each in gathering.unknown_ids
+                for each in collector.unknown_ids
             },
-            **{each: f"rules use {each[1]}, a key that 8x8 refuses for {each[0]}" for each in gathering.refused_keys},
+            **{each: f"rules use {each[1]}, a key that 8x8 rejects for {each[0]}" for each in collector.refused_keys},
         }
         for each, sentence in found.items():
-            self._avoided[each] = until
-            if each not in self._told:
-                self._told.add(each)
+            self._unknown_until[each] = until
+            if each not in self._reported:
+                self._reported.add(each)
                 sentences.append(sentence)
         return sentences
 
     def close(self) -> None:
-        """Let go of connections; a fetch that is under way ends now, with what it has."""
+        """Close connections; a fetch in progress ends now, with what it has."""
         self._closed.set()
         for each in tuple(self._rounds):
             each.stop()
         self._transport.close()
 
     def _pause(self, seconds: float) -> None:
-        self._closed.wait(seconds)  # so that close() ends it
+        self._closed.wait(seconds)  # close() ends it
 
     def _gate(self, deadline: Deadline) -> None:
-        """Before each request: wait until 8x8 wants us again, and until it fits into the minute. Raises NotAsked."""
+        """Before each request: wait until the back-off has ended and the request fits into the minute.
+
+        Raises RequestNotMade when that is after the deadline, or when the source is closed.
+        """
         while True:
-            away = self._pace.away()
+            away = self._rate_limit.back_off_left()
             if away and away >= deadline.left():
-                raise NotAsked(f"8x8 asked us to stay away for {away:.0f} s more", retry_after=away)
-            wait = away or self._pace.take()
+                raise RequestNotMade(f"backing off for {away:.0f} s more, as 8x8 asked (Retry-After)", retry_after=away)
+            wait = away or self._rate_limit.acquire()
             if not wait:
                 return
             if wait >= deadline.left():
-                made = f"{self._pace.per_minute} requests were made in the last minute"
-                raise NotAsked(f"not asked: {made} (max_requests_per_minute)")
+                made = f"{self._rate_limit.per_minute} requests were made in the last minute"
+                raise RequestNotMade(f"skipped: {made} (max_requests_per_minute)")
             self._sleep(wait)
             if self._closed.is_set():
-                raise NotAsked("alertbot is stopping")
+                raise RequestNotMade("alertbot is stopping")
 
-    def _ask(self, call: Call | None, current: Round) -> RequestOutcome:
-        """One request with its tries, in a thread of its own. What 8x8 does is in the Outcome, not raised."""
+    def _ask(self, call: Call | None, current: RequestPool) -> RequestOutcome:
+        """One request with its retries, in a thread. What 8x8 does is in the RequestOutcome, not raised."""
         began = self._monotonic()
-        brought = _Brought()
+        received = _Received()
         error: SourceError | None = None
 
         def attempt() -> None:
-            brought.tries += 1
+            received.tries += 1
             try:
                 if call is None:
-                    self._token.renew(None, current.deadline, current.wall())
+                    self._token.renew(None, current.deadline, current.wall_time())
                 else:
-                    self._page(call, current, brought)
+                    self._page(call, current, received)
             except SourceError as failed:
-                current.heard(failed)
+                current.note_retry_after(failed)
                 if failed.retry_after:
-                    self._pace.stay_away(failed.retry_after)  # what one request was told holds for all of the tenant
+                    self._rate_limit.back_off(failed.retry_after)  # it applies to the whole tenant
                 raise
 
         try:
-            self._tries.run(attempt, current.deadline)
+            self._retry.run(attempt, current.deadline)
         except SourceError as failed:
-            error = _with_tries(failed, brought.tries)
+            error = _with_tries(failed, received.tries)
         stats = RequestStats(
             endpoint=call.listing.endpoint.path if call else "token",
             page=call.page if call else 0,
             keys=len(call.keys) if call else 0,
-            entities=len(brought.answer) if brought.answer else 0,
-            bytes=brought.bytes,
+            entities=len(received.answer) if received.answer else 0,
+            bytes=received.bytes,
             took_ms=(self._monotonic() - began) * 1000.0,
-            tries=brought.tries,
+            tries=received.tries,
             scopes=call.listing.scopes if call else (),
         )
-        return RequestOutcome(call, stats, brought.answer, brought.total_pages, brought.total_elements, error)
+        return RequestOutcome(call, stats, received.answer, received.total_pages, received.total_elements, error)
 
-    def _page(self, call: Call, current: Round, brought: _Brought) -> None:
-        token = self._token.fresh() or self._token.renew(None, current.deadline, current.wall())
+    def _page(self, call: Call, current: RequestPool, received: _Received) -> None:
+        token = self._token.fresh() or self._token.renew(None, current.deadline, current.wall_time())
         answer = self._send(call, token, current)
         if answer.status == 401:
-            # It ended early, or was withdrawn. A new one once; if that is refused too, waiting will not help.
-            token = self._token.renew(token, current.deadline, current.wall())
+            # It expired early, or was revoked. Try a new one once; if that is refused too, waiting will not help.
+            token = self._token.renew(token, current.deadline, current.wall_time())
             answer = self._send(call, token, current)
             if answer.status == 401:
-                raise CredentialsRefused(str(refusal(answer, self._scrub, current.wall())))
-        brought.bytes = len(answer.body)
+                raise CredentialsRefused(str(status_error(answer, self._scrub, current.wall_time())))
+        received.bytes = len(answer.body)
         beyond = _BEYOND.search(error_text(answer.body)) if answer.status == 400 else None
         if beyond:
             if call.page > 0:
-                brought.total_pages = int(beyond[1])
+                received.total_pages = int(beyond[1])
                 return
-            if int(beyond[1]) == 0:  # an empty list has no page 0 either, read literally
-                brought.answer = Page([], [], {key: [] for key in call.keys})
+            if int(beyond[1]) == 0:  # read literally, an empty list has no page 0 either
+                received.answer = Page([], [], {key: [] for key in call.keys})
                 return
-        error = refusal(answer, self._scrub, current.wall())
+        error = status_error(answer, self._scrub, current.wall_time())
         if error is not None:
             raise error
         try:
             if call.listing.endpoint is QUEUE_GROUPS:
-                brought.answer = decode_sections(answer.body, call.keys)
+                received.answer = decode_sections(answer.body, call.keys)
             else:
-                brought.answer = decode_page(answer.body, call.keys, totals=call.listing.totals)
+                received.answer = decode_page(answer.body, call.keys, totals=call.listing.totals)
         except SourceBroken as broken:
             raise SourceBroken(f"{answer.host} sent {broken}") from None
-        brought.total_pages = _count(answer.headers.get("x-total-pages"))
-        brought.total_elements = _count(answer.headers.get("x-total-elements"))
+        received.total_pages = _count(answer.headers.get("x-total-pages"))
+        received.total_elements = _count(answer.headers.get("x-total-elements"))
 
-    def _send(self, call: Call, token: str, current: Round) -> Answer:
+    def _send(self, call: Call, token: str, current: RequestPool) -> HttpResponse:
         answer = self._transport.send(
             "GET",
             self._base_url + call.listing.path,
@@ -319,8 +324,8 @@ class EightByEight:
         )
         date = http_date(answer.headers.get("date", ""))
         if date is not None:
-            # Made about when half of the way was done; it has whole seconds, cut off.
-            made = current.wall() - timedelta(seconds=answer.took_s / 2)
+            # The header was made about halfway through the request, and is rounded down to whole seconds.
+            made = current.wall_time() - timedelta(seconds=answer.took_s / 2)
             current.skews.append((date - made).total_seconds() + 0.5)
         return answer
 
@@ -328,7 +333,7 @@ class EightByEight:
 def _with_tries(error: SourceError, tries: int) -> SourceError:
     if tries < 2:
         return error
-    return type(error)(f"{error} (after {tries} tries)", retry_after=error.retry_after)
+    return type(error)(f"{error} (after {tries} attempts)", retry_after=error.retry_after)
 
 
 def _count(text: str | None) -> int | None:

@@ -1,4 +1,4 @@
-"""From raw values to typed columns: what is present, null, absent or of a wrong type stays apart."""
+"""Turns raw values into typed columns that distinguish present, null, absent and invalid values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from alertbot.evaluation.snapshot import Column, Presence
 from alertbot.rules.catalogue import Scope, ValueType, catalogue
 from alertbot.sources.eight_by_eight.decode import ABSENT, is_text
 
-LARGEST: Final = 2.0**53  # beyond it a float no longer tells neighbouring counts apart: no real metric is there
+MAX_EXACT_NUMBER: Final = (
+    2.0**53
+)  # beyond it a float cannot tell neighbouring integers apart; no real metric is that large
 _DIGITS: Final = re.compile(r"[+-]?\d{1,20}(?:\.\d{1,20})?(?:[eE][+-]?\d{1,3})?", re.ASCII)
 _REAL: Final = frozenset({int, float, NoneType})
 
@@ -23,8 +25,8 @@ _REAL: Final = frozenset({int, float, NoneType})
 def column_of(scope: Scope, key: str, cells: Sequence[Any]) -> Column:
     """The column of one key of one scope from its raw values, row by row.
 
-    The catalogue gives the type. A key that it does not know is a number, unless its values are only texts that no
-    one could read as numbers. Durations stay in ms and ratios 0 to 1, as 8x8 sends them; timestamps become epoch ms.
+    The catalogue gives the type. A key that is not in it is a number, unless all its values are texts that cannot be
+    read as numbers. Durations stay in ms and ratios as 8x8 sends them; timestamps become epoch ms.
     """
     metric = catalogue().lookup(scope, key)
     if metric is None:
@@ -37,7 +39,7 @@ def column_of(scope: Scope, key: str, cells: Sequence[Any]) -> Column:
 
 
 def take(column: Column, rows: NDArray[np.intp], missing: Presence) -> Column:
-    """The column with these rows of it, in this order; -1 is a row that it does not have."""
+    """These rows of the column, in this order; -1 is a row that the column does not have, and gets `missing`."""
     there = rows >= 0
     if there.all():
         return Column(column.values[rows], column.presence[rows])
@@ -50,7 +52,7 @@ def take(column: Column, rows: NDArray[np.intp], missing: Presence) -> Column:
 
 
 def not_fetched(scope: Scope, key: str, rows: int) -> Column:
-    """The column of a key that no answer has."""
+    """The column of a key that no response has."""
     metric = catalogue().lookup(scope, key)
     return _missing_column(rows, Presence.NOT_FETCHED, text=metric is not None and metric.type is ValueType.TEXT)
 
@@ -67,7 +69,7 @@ def _numbers(cells: Sequence[Any], *, lists: bool) -> Column:
         except OverflowError:
             return _one_by_one(cells, _number)
         presence = np.zeros(len(cells), dtype=np.uint8)
-        good = np.abs(values) <= LARGEST
+        good = np.abs(values) <= MAX_EXACT_NUMBER
         if not good.all():
             bad = np.flatnonzero(~good)
             presence[bad] = [Presence.NULL if cells[row] is None else Presence.INVALID for row in bad.tolist()]
@@ -118,13 +120,13 @@ def _number(cell: object) -> float | None:
     if isinstance(cell, str):
         if not _DIGITS.fullmatch(cell):
             return None
-    elif type(cell) is not int and type(cell) is not float:  # a bool is an int to Python, not to us
+    elif type(cell) is not int and type(cell) is not float:  # bool is a subclass of int
         return None
     try:
         number = float(cell)
     except OverflowError:
         return None
-    return number if abs(number) <= LARGEST else None  # false for NaN too
+    return number if abs(number) <= MAX_EXACT_NUMBER else None  # false for NaN too
 
 
 def _number_or_count(cell: object) -> float | None:
@@ -138,7 +140,7 @@ def _number_or_count(cell: object) -> float | None:
 
 
 def _timestamp(cell: object) -> float | None:
-    """ISO 8601 to epoch ms; without a zone it is UTC, as all of 8x8's are."""
+    """ISO 8601 to epoch ms; without a zone it is UTC, as all of 8x8's timestamps are."""
     if not isinstance(cell, str) or len(cell) < len("2026-01-05T08:01") or cell[10] not in "Tt ":
         return None
     try:

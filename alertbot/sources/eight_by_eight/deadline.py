@@ -1,4 +1,4 @@
-"""How long something may still take, on a monotonic clock that is handed in."""
+"""A point in time by which something has to end, on a monotonic clock that is passed in."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ class Deadline:
     monotonic: Callable[[], float]
 
     def left(self) -> float:
-        """Seconds until then; 0 when it has passed."""
+        """Seconds until the deadline; 0 once it has passed."""
         return max(0.0, self.at - self.monotonic())

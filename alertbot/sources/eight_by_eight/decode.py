@@ -1,9 +1,9 @@
-"""From the bytes of one page to raw values a key, tolerant of every shape that 8x8 or a proxy may send.
+"""Decodes one page into raw values by key, tolerant of every shape that 8x8 or a proxy may send.
 
 Measured on CPython 3.11, 1,000 entities x 12 keys (611 kB), best of 30: json.loads 4.0 ms; msgspec to dicts 2.0; to
-structs 1.2, and 1.1 where the keys are a Literal (the texts are then shared, and comparing them is free); a tagged
-union with one struct a key 1.0, but one odd value spoils its page. `value` typed or `Any` makes no difference, so it
-is `Any` and types are judged a column at a time. With the cells taken out: 1.6 ms; with the whole snapshot: 2.3.
+structs 1.2, and 1.1 if the keys are a Literal (the strings are then shared, and comparing them is free); a tagged
+union with one struct per key 1.0, but one unexpected value fails its whole page. Typing `value` makes no difference,
+so it is `Any` and types are checked column by column. Including the cells: 1.6 ms; including the snapshot: 2.3.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class _Metric(msgspec.Struct, gc=False):
 
 
 class Entity(msgspec.Struct, gc=False):
-    """One element as it came."""
+    """One element as received."""
 
     id: Any = ABSENT
     name: Any = None
@@ -43,7 +43,7 @@ _ANY_KEYS: Final = msgspec.json.Decoder(list[Entity] | Entity)
 
 @lru_cache(maxsize=256)
 def _decoder(keys: tuple[str, ...]) -> msgspec.json.Decoder[Any]:
-    """A decoder for a page with these keys and no others, the fast way; what it refuses is read in slower ones."""
+    """A fast decoder for a page with exactly these keys; a page that it rejects is decoded in a slower way."""
     if not keys:
         return _ANY_KEYS
     metric = msgspec.defstruct("Metric", [("key", Literal[keys]), ("value", Any, ABSENT)], bases=(_Metric,), gc=False)
@@ -56,26 +56,26 @@ def _decoder(keys: tuple[str, ...]) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(list[entity] | entity)  # type: ignore[valid-type]
 
 
-_LONGEST_INT: Final = 400  # digits; beyond a float's range anyway, and Python refuses to read more than 4,300
+_MAX_INT_DIGITS: Final = 400  # beyond the range of a float anyway; Python refuses to convert more than 4,300 digits
 
 
 @dataclass(slots=True)
 class Page:
-    """One page as it came: `cells[key][i]` belongs to `ids[i]`; None is 8x8's null, ABSENT a key that is not there.
+    """One page as received: `cells[key][i]` belongs to `ids[i]`; None is 8x8's null, ABSENT a key that is missing.
 
-    `nameless` counts elements without a usable id: they are somebody, but nobody knows who. `notes` says in words
-    what was odd. `totals` holds the raw values of the totals element (id null) by key, `total.` included, where there
-    is one; it is no entity, and `sums` counts such elements. `groups` has the group of each row that names one, id and
-    name, by the row's id.
+    `without_id` counts elements without a usable id: entities that cannot be told apart. `notes` describes
+    irregularities. `totals` holds the raw values of the totals element (id null) by key, `total.` included, if there
+    is one; it is not an entity, and `totals_elements` counts such elements. `groups` has the id and name of the group
+    of each row that names one, by the row's id.
     """
 
     ids: list[str]
     names: list[str]
     cells: dict[str, list[Any]]
-    nameless: int = 0
+    without_id: int = 0
     notes: list[str] = field(default_factory=list)
     totals: dict[str, Any] | None = None
-    sums: int = 0
+    totals_elements: int = 0
     groups: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -83,10 +83,10 @@ class Page:
 
 
 def decode_page(body: bytes, keys: Sequence[str], *, totals: bool = False) -> Page:
-    """Read one page of a list, or a single entity: an array of elements, or one bare element.
+    """Decode one page of a list, or a single entity: an array of elements, or one bare element.
 
-    Keys that were not asked for are dropped. `totals`: the totals element is read too. Raises SourceBroken for
-    anything that is not such a page.
+    Keys that were not requested are dropped. With `totals` the totals element is read too. Raises SourceBroken when
+    the body is not such a page.
     """
     notes: list[str] = []
     total_keys = tuple(f"{TOTAL}{key}" for key in keys) if totals else ()
@@ -98,13 +98,13 @@ def decode_page(body: bytes, keys: Sequence[str], *, totals: bool = False) -> Pa
 
 
 def page_of(elements: list[Entity], keys: Sequence[str], notes: list[str]) -> Page:
-    """The entities among decoded elements."""
+    """The page that decoded elements make: its entities, without totals and without elements that have no id."""
     whole = [element for element in elements if type(element.id) is str and element.id]
-    nameless = 0
+    without_id = 0
     if len(whole) != len(elements):
-        whole, nameless = _with_ids(elements)
-    if nameless:
-        notes.append(f"{nameless} without an id left out")
+        whole, without_id = _with_ids(elements)
+    if without_id:
+        notes.append(f"{without_id} without an id ignored")
     ids = [element.id for element in whole]
     names = [element.name if type(element.name) is str and element.name else _name(element) for element in whole]
     groups = {
@@ -112,12 +112,14 @@ def page_of(elements: list[Entity], keys: Sequence[str], notes: list[str]) -> Pa
         for each in whole
         if each.groupId and type(each.groupId) in (str, int)
     }
-    sums = len(elements) - len(whole) - nameless
-    return Page(ids, names, _cells(whole, keys, notes), nameless, notes, sums=sums, groups=groups)
+    totals_elements = len(elements) - len(whole) - without_id
+    return Page(
+        ids, names, _cells(whole, keys, notes), without_id, notes, totals_elements=totals_elements, groups=groups
+    )
 
 
 def _totals(elements: list[Entity], keys: Sequence[str]) -> dict[str, Any] | None:
-    """The values of the first totals element by key; None where there is none."""
+    """The values of the first totals element by key; None if there is none."""
     for element in filter(_is_totals, elements):
         found = _cells([element], keys, [])
         return {key: found[key][0] for key in keys}
@@ -125,7 +127,7 @@ def _totals(elements: list[Entity], keys: Sequence[str]) -> dict[str, Any] | Non
 
 
 def _is_totals(element: Entity) -> bool:
-    """The totals element has the id null and the name `totals` (guide); one without a name is believed too."""
+    """The totals element has the id null and the name `totals` (guide); one without a name is accepted too."""
     return element.id is None and (element.name is None or str(element.name).casefold() == "totals")
 
 
@@ -140,16 +142,16 @@ def _elements(body: bytes, keys: tuple[str, ...], notes: list[str]) -> list[Enti
     if isinstance(root, list):
         return root
     if root.id is ABSENT:
-        raise SourceBroken("an object that is no entity where a list was expected")
+        raise SourceBroken("an object that is not an entity where a list was expected")
     return [root]
 
 
 def _loose_elements(body: bytes, notes: list[str]) -> list[Entity]:
-    """The slow way, for what the strict reader refuses: NaN, numbers out of range, elements of a wrong type."""
+    """The slow way, for what the strict decoder rejects: NaN, numbers out of range, elements of a wrong type."""
     root = read_json(body)
     if isinstance(root, dict):
         if "id" not in root:
-            raise SourceBroken("an object that is no entity where a list was expected")
+            raise SourceBroken("an object that is not an entity where a list was expected")
         root = [root]
     if not isinstance(root, list):
         raise SourceBroken("JSON that is neither a list nor an entity")
@@ -157,10 +159,10 @@ def _loose_elements(body: bytes, notes: list[str]) -> list[Entity]:
 
 
 def loose_entities(elements: list[Any], notes: list[str]) -> list[Entity]:
-    """Decoded JSON as elements, whatever it is; what cannot be one is left out and said."""
+    """Decoded JSON as elements; what cannot be an element is ignored, with a note."""
     objects = [element for element in elements if isinstance(element, dict)]
     if len(objects) != len(elements):
-        notes.append(f"{len(elements) - len(objects)} elements that are no objects left out")
+        notes.append(f"{len(elements) - len(objects)} elements that are not objects ignored")
     return [
         Entity(
             whole_text(element.get("id", ABSENT)),
@@ -177,42 +179,45 @@ def _loose_metrics(metrics: object, notes: list[str]) -> list[_Metric] | dict[st
     if metrics is None or isinstance(metrics, dict):
         return metrics
     if not isinstance(metrics, list):
-        notes.append("metrics that are neither a list nor an object left out")
+        notes.append("metrics that are neither a list nor an object ignored")
         return None
     pairs = [pair for pair in metrics if isinstance(pair, dict) and isinstance(pair.get("key"), str)]
     if len(pairs) != len(metrics):
-        notes.append("metrics without a key left out")
+        notes.append("metrics without a key ignored")
     return [_Metric(pair["key"], pair.get("value", ABSENT)) for pair in pairs]
 
 
 def read_json(body: bytes) -> object:
-    """Any JSON, NaN and Infinity included; a number too large for a float becomes infinite. Raises SourceBroken."""
+    """Any JSON, NaN and Infinity included; an integer too large for a float becomes infinite.
+
+    Raises SourceBroken when the body is not JSON.
+    """
     try:
         text = body.decode("utf-8-sig")
-        return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) < _LONGEST_INT else math.inf)
+        return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) < _MAX_INT_DIGITS else math.inf)
     except UnicodeDecodeError:
-        raise SourceBroken("an answer that is not UTF-8") from None
+        raise SourceBroken("a response that is not UTF-8") from None
     except RecursionError:
-        raise SourceBroken("JSON that is nested too deep") from None
+        raise SourceBroken("JSON that is nested too deeply") from None
     except ValueError:
-        raise SourceBroken(_what_it_is(body)) from None
+        raise SourceBroken(_describe(body)) from None
 
 
-def _what_it_is(body: bytes) -> str:
+def _describe(body: bytes) -> str:
     start = body.lstrip()[:200].lower()
     if not start:
-        return "an empty answer"
+        return "an empty response"
     if start.startswith((b"<!doctype html", b"<html")):
-        return "an HTML page, not JSON: perhaps a proxy answered"
+        return "an HTML page, not JSON: perhaps it came from a proxy"
     if start.startswith(b"<"):
         return "XML or HTML, not JSON"
-    return "JSON that is cut off or malformed"
+    return "truncated or malformed JSON"
 
 
 def _with_ids(elements: Iterable[Entity]) -> tuple[list[Entity], int]:
-    """The elements that can be told apart, and how many cannot. A whole number as id is taken as its digits."""
+    """The elements with an id, and the number of those without one. An integer id is converted to text."""
     whole: list[Entity] = []
-    nameless = 0
+    without_id = 0
     for element in elements:
         identity = element.id
         if _is_totals(element):
@@ -220,24 +225,24 @@ def _with_ids(elements: Iterable[Entity]) -> tuple[list[Entity], int]:
         if type(identity) is int:
             element.id = str(identity)
         elif not isinstance(identity, str) or not identity:
-            nameless += 1
+            without_id += 1
             continue
         whole.append(element)
-    return whole, nameless
+    return whole, without_id
 
 
 def is_text(text: str) -> bool:
-    """Whether it can be written down: JSON escapes can spell half a character (a lone surrogate)."""
+    """Whether the text can be encoded: JSON escapes can produce half a character (a lone surrogate)."""
     return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def whole_text(value: Any) -> Any:
-    """The value, or ABSENT for a text that cannot be written down (the strict reader refuses those by itself)."""
+    """The value, or ABSENT for a text that cannot be encoded (the strict decoder rejects those itself)."""
     return ABSENT if isinstance(value, str) and not is_text(value) else value
 
 
 def _name(element: Entity) -> str:
-    """A name for people where 8x8 gave no text: a number as its digits, else the id."""
+    """A name to display if 8x8 sent no text: a number as its digits, else the id."""
     return str(element.name) if type(element.name) is int else str(element.id)
 
 
@@ -247,7 +252,7 @@ def _cells(entities: list[Entity], keys: Sequence[str], notes: list[str]) -> dic
 
 
 def _aligned_cells(entities: list[Entity], keys: Sequence[str]) -> dict[str, list[Any]] | None:
-    """The cells a column at a time, where every entity has the same keys in the same order; else None."""
+    """The cells column by column, if every entity has the same keys in the same order; else None."""
     lists = [entity.metrics for entity in entities]
     if set(map(type, lists)) != {list} or len(set(map(len, lists))) != 1:  # type: ignore[arg-type]
         return None
@@ -277,10 +282,10 @@ def _scattered_cells(entities: list[Entity], keys: Sequence[str], notes: list[st
             if metric.key not in cells:
                 continue
             if metric.key in seen:
-                repeated.add(metric.key)  # the first one counts
+                repeated.add(metric.key)  # the first value is used
                 continue
             seen.add(metric.key)
             cells[metric.key][row] = metric.value
     if repeated:
-        notes.append(f"repeated keys, the first value taken: {', '.join(sorted(repeated))}")
+        notes.append(f"repeated keys, the first value is used: {', '.join(sorted(repeated))}")
     return cells

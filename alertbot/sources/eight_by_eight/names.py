@@ -1,7 +1,7 @@
-"""What answers do not say about themselves and others did: names of queues and groups, and who belongs where.
+"""Names of queues and groups, and the group of each agent, for responses that leave them out.
 
-`/agents-in-queue-groups` names no queue, `/agents` need not name the group, `/groups/{id}/agents` does not name its
-own. The summaries do; they change rarely, so they are kept for a while instead of being read with every poll.
+`/agents-in-queue-groups` has no queue names, `/agents` need not name the group, `/groups/{id}/agents` does not name
+its own. The summaries do; they change rarely, so they are cached instead of being read with every poll.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from alertbot.sources.eight_by_eight.plan import (
     Listing,
 )
 
-KEPT_S: Final = 300.0  # how long a summary is believed
-_AGAIN_S: Final = 60.0  # and how long, where somebody is missing in it: whom it does not know it may never know
+SUMMARY_TTL_S: Final = 300.0  # how long a summary is used
+_INCOMPLETE_TTL_S: Final = 60.0  # the same for one that lacks an entity, which may never be in it
 
 
 @dataclass(slots=True)
-class _Book:
-    """One summary: when it was read (monotonic s), and whether somebody was looked for in vain since."""
+class _Summary:
+    """The state of one summary: when it was read (monotonic, s), and whether a name was missing from it since."""
 
     read_at: float | None = None
     missed: bool = False
@@ -38,20 +38,22 @@ class _Book:
 
 @dataclass(slots=True)
 class Names:
-    """Names by id, and the group of each agent. What is not known any more is forgotten with the next reading."""
+    """Names by id, and the group of each agent. Each new summary replaces what was known."""
 
     monotonic: Callable[[], float]
     queues: Mapping[str, str] = field(default_factory=dict)
     groups: Mapping[str, str] = field(default_factory=dict)
     group_of: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    # The agents of each queue as last seen: a queue without activity today is in no answer, its agents are.
+    # The agents of each queue as last seen: a queue without activity today is in no response, but has agents.
     assigned: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    _books: dict[Endpoint, _Book] = field(default_factory=lambda: {each: _Book() for each in (QUEUES, GROUPS, AGENTS)})
+    _summaries: dict[Endpoint, _Summary] = field(
+        default_factory=lambda: {each: _Summary() for each in (QUEUES, GROUPS, AGENTS)}
+    )
 
     def needed(self, listings: Iterable[Listing]) -> list[Listing]:
-        """The summaries that have to be read beside these listings."""
+        """The summaries that have to be read in addition to these listings."""
         listings = list(listings)
-        told = {each.endpoint for each in listings if each.whole}
+        named = {each.endpoint for each in listings if each.whole}
         wanted = set[Endpoint]()
         for each in listings:
             if each.endpoint in (QUEUE_GROUPS, QUEUE_AGENTS, ONE_QUEUE_AGENT):
@@ -60,18 +62,18 @@ class Names:
                 wanted.add(GROUPS)
             elif each.endpoint is AGENTS and Scope.GROUP_AGENT in each.scopes:
                 wanted.add(AGENTS)
-        # The listing of all queues or groups names them; that of the agents does not say more than they are.
-        wanted -= told - {AGENTS}
+        # A listing of all queues or groups has their names; one of all agents need not have their groups.
+        wanted -= named - {AGENTS}
         return [Listing(each) for each in (QUEUES, GROUPS, AGENTS) if each in wanted and self._stale(each)]
 
     def _stale(self, endpoint: Endpoint) -> bool:
-        book = self._books[endpoint]
-        if book.read_at is None:
+        summary = self._summaries[endpoint]
+        if summary.read_at is None:
             return True
-        return self.monotonic() - book.read_at >= (_AGAIN_S if book.missed else KEPT_S)
+        return self.monotonic() - summary.read_at >= (_INCOMPLETE_TTL_S if summary.missed else SUMMARY_TTL_S)
 
     def learn(self, endpoint: Endpoint, names: Mapping[str, str], group_of: Mapping[str, tuple[str, str]]) -> None:
-        """Take in a whole listing: names by id, and for the agents their groups."""
+        """Take in a complete listing: names by id, and for agents their groups by agent id."""
         if endpoint is QUEUES:
             self.queues = names
             self.assigned = {queue: agents for queue, agents in self.assigned.items() if queue in names}
@@ -81,8 +83,8 @@ class Names:
             self.group_of = group_of
         else:
             return
-        self._books[endpoint] = _Book(self.monotonic())
+        self._summaries[endpoint] = _Summary(self.monotonic())
 
     def miss(self, endpoint: Endpoint) -> None:
-        """Somebody is not in it: read it again soon."""
-        self._books[endpoint].missed = True
+        """Note that the summary lacks an entity: it will be read again soon."""
+        self._summaries[endpoint].missed = True

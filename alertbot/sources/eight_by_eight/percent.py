@@ -1,8 +1,8 @@
-"""On which scale 8x8 sends percentages, 0 to 1 or 0 to 100, and that columns hold 0 to 1 whichever it is.
+"""Detects the scale on which 8x8 sends percentages, 0 to 1 or 0 to 100, and converts columns to 0 to 1.
 
-8x8's documents do not say it (one sample is a ratio). What a percentage is a percentage of is among the keys, so the
-scale can be told from a pair of them: diverted 5 of entered 10 and a divertedPercentage near 0.5, or near 50. Near is
-within a factor of three: the definitions differ in what they leave out, the scales differ by a hundred.
+8x8 does not document the scale (one sample is a ratio). The counts behind a percentage are metric keys too, so the
+scale can be derived from a pair of them: with 5 diverted of 10 entered, divertedPercentage is near 0.5 or near 50.
+Near means within a factor of three: the definitions differ in what they leave out, the scales differ by a hundred.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from alertbot.sources.eight_by_eight.plan import TOTAL
 
 PercentScale = Literal["auto", "ratio", "percent"]
 
-# What each percentage is a share of, and the whole (guide, glossary 5.1 to 5.6): base names, the period is the same.
+# Numerator and denominator of each percentage (guide, glossary 5.1 to 5.6): base names; the period is the same.
 PAIRS: Final[Mapping[str, tuple[str, str]]] = {
     "divertedPercentage": ("diverted", "entered"),
     "acceptedPercentage": ("accepted", "entered"),
@@ -37,15 +37,15 @@ PAIRS: Final[Mapping[str, tuple[str, str]]] = {
     "workingOfflineTimePercentage": ("workingOfflineTime", "loggedInTime"),
     "wrapUpTimePercentage": ("wrapUpTime", "loggedInTime"),
 }
-# A setting of the tenant and no measurement: 8x8 does not say that it follows the others, so it has a scale of its own.
+# A setting of the tenant, not a measurement: it is not documented to have the same scale, so it has a separate one.
 _OWN_SCALE: Final = "slaPercentageTarget"
-_ONE: Final = 1.0005  # above it a value is no ratio; a sum of rounded floats may pass 1 by a hair
+_ONE: Final = 1.0005  # a value above it is not a ratio; a sum of rounded floats may slightly exceed 1
 _NEAR: Final = 0.5  # of a power of ten
 
 
 @dataclass(frozen=True, slots=True)
 class _Votes:
-    """What rows say: how many are a ratio, how many percent, and how many lie above 1; with an example."""
+    """What rows indicate: how many are ratios, how many percent, how many are above 1; with an example."""
 
     ratio: int = 0
     percent: int = 0
@@ -62,8 +62,11 @@ class _Votes:
 
 
 class Percentages:
-    """The scale of one tenant. `setting` auto: taken from the values, kept once pairs have shown it; without any
-    evidence it is ratio. Until then a value above 1 shows percent. What it says, it says once."""
+    """The scale of one tenant.
+
+    With the `setting` auto, it is derived from the values and kept once a pair of counts has shown it. Until then it
+    is ratio, or percent once a value is above 1. Each message is given once.
+    """
 
     def __init__(self, setting: PercentScale) -> None:
         self._auto = setting == "auto"
@@ -75,14 +78,14 @@ class Percentages:
         self.problems: list[str] = []
 
     def evidence(self, scope: Scope, keys: Iterable[str]) -> frozenset[str]:
-        """Keys to fetch besides these so that the scale shows: one cheap pair, and only while it is needed."""
+        """Extra keys to fetch to detect the scale: one cheap pair, and only while it is needed."""
         wanted = set(keys)
         known = catalogue().metrics[scope]
         shares = [key for key in wanted if _is_share(scope, key)]
         if self.known or not shares:
             return frozenset()
         candidates = [_triple(key) for key in sorted(shares)]
-        # A period without a pair of its own, such as int-1h: any percentage of the day will do.
+        # A period without a pair, such as int-1h: any percentage of the day will do.
         candidates += [_triple(f"{base}.today") for base in PAIRS]
         usable = [set(each) for each in candidates if each and known.keys() >= set(each)]
         if not usable or any(each <= wanted for each in usable):
@@ -90,7 +93,7 @@ class Percentages:
         return frozenset(usable[0] - wanted)
 
     def learn(self, scope: Scope, columns: Mapping[str, Column]) -> None:
-        """Look at raw columns of a scope, before anything is converted."""
+        """Take evidence from the raw columns of a scope, before any is converted."""
         if not any(_is_share(scope, key) for key in columns):
             return
         votes = _Votes()
@@ -105,13 +108,13 @@ class Percentages:
             percent = votes.percent > votes.ratio
             if not self.known:
                 self.percent, self.known, self._shown = percent, True, True
-                self.notes.append(f"percentages are taken as {_word(percent)}{seen}")
+                self.notes.append(f"percentages are read as {_word(percent)}{seen}")
             elif percent != self.percent:
                 self._contradict(votes)
         elif votes.above_one and not self.percent:
             if not self._shown:
                 self.percent, self._shown = True, True
-                self.notes.append(f"percentages are taken as {_word(True)}: a value lies above 1")
+                self.notes.append(f"percentages are read as {_word(True)}: a value is above 1")
             else:
                 self._contradict(votes)
 
@@ -123,11 +126,11 @@ class Percentages:
         seen = f": {votes.example}" if votes.example else ""
         self.problems.append(
             f"percentages {source} {_word(self.percent)}, but 8x8 sends some on the other scale{seen}; "
-            "values that do not fit count as unreadable (setting percent_scale)"
+            "values that do not fit are treated as unreadable (see percent_scale)"
         )
 
     def convert(self, scope: Scope, key: str, column: Column) -> Column:
-        """The column as ratios 0 to 1, where its key is a percentage; what is none on the known scale is INVALID."""
+        """The column as ratios 0 to 1 if its key is a percentage; values that do not fit the scale become INVALID."""
         metric = catalogue().metrics[scope].get(key)
         if metric is None or metric.type is not ValueType.RATIO or column.is_text:
             return column
@@ -138,7 +141,7 @@ class Percentages:
         if percent:
             values = values / 100.0
         elif not ((values > 1.0) | (values < 0.0)).any():
-            return column  # as most are
+            return column  # the usual case
         wrong = (values > _ONE) | (values < 0.0)
         presence = column.presence
         if wrong.any():
@@ -146,8 +149,8 @@ class Percentages:
             values = np.where(wrong, np.nan, values)
         return replace(column, values=np.minimum(values, 1.0), presence=presence)
 
-    def said(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Notes and problems since the last time."""
+    def take_messages(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Notes and problems since the last call."""
         notes, problems = tuple(self.notes), tuple(self.problems)
         self.notes.clear()
         self.problems.clear()
@@ -159,7 +162,7 @@ def _word(percent: bool) -> str:
 
 
 def _base(key: str) -> tuple[str, str, str]:
-    """`total.`, the base name and the rest of a key."""
+    """Base name, rest and prefix (`total.` or "") of a key."""
     prefix = TOTAL if key.startswith(TOTAL) else ""
     base, dot, rest = key.removeprefix(TOTAL).partition(".")
     return (base, dot + rest, prefix)
@@ -171,7 +174,7 @@ def _is_share(scope: Scope, key: str) -> bool:
 
 
 def _triple(key: str) -> tuple[str, str, str] | None:
-    """A percentage with its pair of keys."""
+    """A percentage with its numerator and denominator; None if they are unknown."""
     base, rest, prefix = _base(key)
     pair = PAIRS.get(base)
     return (key, f"{prefix}{pair[0]}{rest}", f"{prefix}{pair[1]}{rest}") if pair else None

@@ -1,15 +1,15 @@
-"""Which requests a fetch needs: the ten endpoints, and from what rules look at to the fewest listings. Pure.
+"""Which requests a fetch needs: the ten endpoints, and the fewest listings for what rules read. Pure.
 
-The choices, and their price:
+The choices, and their cost:
 
-- A scope is one listing, its totals ride on it (`includeTotals`), agents of groups ride on that of the agents.
-- Agents of queues come from `/agents-in-queue-groups`, in one answer that is not paged, instead of a call a queue. It
-  covers queues with activity today, and of their agents those who did or do something today; `showEnabledAgents` adds
-  whoever is logged in. So an agent who logged out without any work today is not in it, and counts as gone. Where one
-  queue alone is looked at, `/queues/{id}/agents` costs the same and has everybody, so that is taken.
-- `/agents` with metrics does not promise the group, its summary does (guide): two listings whatever the number of
-  groups, and the summary is kept for a while (see names.py).
-- Ids are sent only where every rule of a scope names ids: one that 8x8 does not know fails the whole request.
+- A scope is one listing; totals come with it (`includeTotals`), and agents of groups with the listing of agents.
+- Agents of queues come from `/agents-in-queue-groups`, in one response without pages, instead of one call per queue.
+  It covers queues with activity today and their agents who were active today; `showEnabledAgents` adds all who are
+  logged in. An agent who logged out without any work today is therefore not in it, and counts as gone. If rules read
+  only one queue, `/queues/{id}/agents` costs the same and has every agent, so that is used.
+- `/agents` with metrics need not have the group, its summary does (guide): two listings for any number of groups, and
+  the summary is cached (see names.py).
+- Ids are sent only if every rule of a scope names ids: one that 8x8 does not know fails the whole request.
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ from urllib.parse import quote, urlencode
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.match import Only
 
-# Region is where the tenant lives. Asia-Pacific is `au` in the path (guide, "Base URL"; OpenAPI `servers`).
+# Asia-Pacific is `au` in the path (guide, "Base URL"; OpenAPI `servers`).
 REGIONS: Final[Mapping[str, str]] = {
     "us": "https://api.8x8.com/analytics/cc/v5/realtime-metrics",
     "eu": "https://api.8x8.com/eu/analytics/cc/v5/realtime-metrics",
     "ap": "https://api.8x8.com/au/analytics/cc/v5/realtime-metrics",
     "ca": "https://api.8x8.com/ca/analytics/cc/v5/realtime-metrics",
 }
-# One for all regions is all that is documented.
+# The documents have only this one, for all regions.
 TOKEN_URL: Final = "https://api.8x8.com/oauth/v2/token"  # noqa: S105  # an address, not a secret
 
-PAGE_SIZE: Final = 1000  # the most that 8x8 gives; a larger size is a 400
-MAX_URL: Final = 6000  # characters; 8x8 names no limit, common gateways stop a whole URL at 8,000
-_MAX_IDS: Final = 2000  # of those, for ids: beyond that all are listed, and what is not looked at is not used
+PAGE_SIZE: Final = 1000  # the maximum of 8x8; a larger size is a 400
+MAX_URL: Final = 6000  # characters; 8x8 documents no limit, common gateways accept 8,000 for a whole URL
+_MAX_IDS: Final = 2000  # of those, for ids; with more ids everything is listed and the rest ignored
 IN_QUEUE: Final = ".inQueue"
 TOTAL: Final = "total."
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One of the ten. `path` has `{id}` for each id, `noun` is what its elements are called in a sentence."""
+    """One of the ten endpoints. `path` has `{id}` for each id; `noun` names its elements in a sentence."""
 
     path: str
     noun: str
     filter: str = ""  # the query parameter that takes ids
-    listed: bool = True  # a list in pages, with a summary; else one element, or the sections of QUEUE_GROUPS
+    listed: bool = True  # a paged list with a summary; else one element, or the sections of QUEUE_GROUPS
 
 
 QUEUES: Final = Endpoint("/queues", "queues", "queue-ids")
@@ -74,10 +74,10 @@ NOUNS: Final[Mapping[Scope, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """One thing to read: an endpoint with its ids, and the keys that are wanted of it.
+    """One thing to read: an endpoint with its ids, and the wanted keys.
 
-    `scopes` are those that it feeds; none: it is read for its names alone. `path_ids` fill the `{id}`s, `filter_ids`
-    are sent as the filter. Without keys a list is asked for its summary, ids and names.
+    `scopes` are the scopes that are read from it; a listing without scopes is read for its names. `path_ids` fill the
+    `{id}`s, `filter_ids` are sent as the filter. Without keys, the summary of a list is requested: ids and names.
     """
 
     endpoint: Endpoint
@@ -91,6 +91,7 @@ class Listing:
 
     @property
     def path(self) -> str:
+        """The path below the base URL, with its ids."""
         path = self.endpoint.path
         for each in self.path_ids:
             path = path.replace("{id}", quote(each, safe=""), 1)
@@ -98,31 +99,31 @@ class Listing:
 
     @property
     def whole(self) -> bool:
-        """Whether everything there is was asked for, and not a choice by id."""
+        """Whether every element is requested, not a selection by id."""
         return not self.filter_ids and not self.path_ids
 
     def calls(self, room: int = MAX_URL) -> tuple[Call, ...]:
-        """The first page, once for each share of the keys that fits into `room` characters of path and query."""
+        """The calls for the first page: one per batch of keys that fits into `room` characters of path and query."""
         room -= len(self.path) + len(urlencode(Call(self, 0, ("x.today",)).query()))
-        return tuple(Call(self, part, keys) for part, keys in enumerate(_shares(self.keys, room)))
+        return tuple(Call(self, batch, keys) for batch, keys in enumerate(_batches(self.keys, room)))
 
-    def doubts(self) -> tuple[Doubt, ...]:
-        """Which ids may be the reason when 8x8 refuses this listing, the outermost first."""
-        doubts = []
+    def suspects(self) -> tuple[SuspectIds, ...]:
+        """The ids that may be the reason when 8x8 rejects this listing, outermost first."""
+        suspects = []
         outer = QUEUES if self.endpoint.path.startswith("/queues/") else GROUPS
         inner = QUEUE_AGENTS if outer is QUEUES else GROUP_AGENTS
         if self.path_ids:
-            doubts.append(Doubt(Listing(outer), self.path_ids[:1]))
+            suspects.append(SuspectIds(Listing(outer), self.path_ids[:1]))
         if len(self.path_ids) > 1:
-            doubts.append(Doubt(Listing(inner, path_ids=self.path_ids[:1]), self.path_ids[1:]))
+            suspects.append(SuspectIds(Listing(inner, path_ids=self.path_ids[:1]), self.path_ids[1:]))
         if self.filter_ids:
             lists = {"queue-ids": QUEUES, "group-ids": GROUPS}
             listed = lists.get(self.filter_name, self.endpoint)
-            doubts.append(Doubt(Listing(listed, path_ids=self.path_ids), self.filter_ids))
-        return tuple(doubts)
+            suspects.append(SuspectIds(Listing(listed, path_ids=self.path_ids), self.filter_ids))
+        return tuple(suspects)
 
     def without(self, ids: Set[str]) -> Listing | None:
-        """The same without these ids; None where nothing is left to ask for."""
+        """The same listing without these ids; None if nothing is left to request."""
         if any(each in ids for each in self.path_ids):
             return None
         left = tuple(each for each in self.filter_ids if each not in ids)
@@ -130,8 +131,8 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
-class Doubt:
-    """Ids that 8x8 may not know, and the summary that tells."""
+class SuspectIds:
+    """Ids that 8x8 may not know, and the summary that lists the known ones."""
 
     summary: Listing
     ids: tuple[str, ...]
@@ -139,23 +140,23 @@ class Doubt:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One page of a listing with a share of its keys."""
+    """One page of a listing with one batch of its keys."""
 
     listing: Listing
-    part: int
+    batch: int
     keys: tuple[str, ...]
     page: int = 0
 
     def query(self) -> list[tuple[str, str]]:
-        """The query string, `metrics` repeated: the one form that the guide and the OpenAPI file both have.
+        """The query parameters, with `metrics` repeated: the one form that both the guide and the OpenAPI file have.
 
-        Ids are repeated too, or stand with commas between (guide: both are good) where there are many.
+        Ids are repeated too, or comma-separated if there are many (guide: both forms are accepted).
         """
         listing, query = self.listing, list[tuple[str, str]]()
         if listing.endpoint.listed:
             query += [("page", str(self.page)), ("size", str(PAGE_SIZE))]
         if not self.keys and listing.endpoint.listed:
-            # Leaving `metrics` out would bring every metric there is.
+            # Without `metrics`, 8x8 would send every metric.
             return [*query, ("summary", "true")]
         if listing.endpoint is QUEUE_GROUPS:
             query.append(("showEnabledAgents", "true"))
@@ -163,7 +164,7 @@ class Call:
             query.append(("includeTotals", "true"))
         query += _id_query(listing.filter_name, listing.filter_ids)
         if listing.timezone and any(".today" in key for key in self.keys):
-            # It only moves `.today`, and a zone that the tenant does not have fails the call: sent where it counts.
+            # It only affects `.today`, and a zone that the tenant does not have fails the call: sent only if needed.
             query.append(("timezone", listing.timezone))
         return query + [("metrics", key) for key in self.keys]
 
@@ -180,7 +181,7 @@ def _length(query: list[tuple[str, str]]) -> int:
 def plan(
     wanted: Mapping[Scope, frozenset[str]], only: Mapping[Scope, Only] | None = None, timezone: str = ""
 ) -> tuple[Listing, ...]:
-    """What has to be listed for these keys of these scopes; a scope that is not in NOUNS has no listing."""
+    """The listings to read for these keys of these scopes; a scope that is not in NOUNS has none."""
     only = only or {}
     listings = [
         *_queues(wanted, only.get(Scope.QUEUE, Only())),
@@ -230,7 +231,7 @@ def _queue_agents(wanted: Mapping[Scope, frozenset[str]], only: Only) -> list[Li
     keys = wanted[Scope.QUEUE_AGENT]
     if len(only.parents) == 1:
         return [_of_one(QUEUE_AGENTS, ONE_QUEUE_AGENT, scopes, keys, only)]
-    # It has no summary: the cheapest key stands for none.
+    # It has no summary: without keys, the cheapest one is requested.
     return [_filtered(QUEUE_GROUPS, scopes, keys or frozenset({"status.rt"}), only.parents, QUEUE_GROUPS.filter)]
 
 
@@ -253,13 +254,13 @@ def _filtered(
     endpoint: Endpoint, scopes: tuple[Scope, ...], keys: frozenset[str], ids: frozenset[str], name: str
 ) -> Listing:
     chosen = tuple(sorted(ids))
-    # A summary knows no filter, and ids that are too many for a URL are no use in one.
+    # A summary has no filter, and too many ids do not fit into a URL.
     if not chosen or not keys or _length(_id_query(name, chosen)) > _MAX_IDS:
         return Listing(endpoint, scopes, keys)
     return Listing(endpoint, scopes, keys, filter_ids=chosen, filter_name=name)
 
 
-def _shares(keys: frozenset[str], room: int) -> list[tuple[str, ...]]:
+def _batches(keys: frozenset[str], room: int) -> list[tuple[str, ...]]:
     shares: list[list[str]] = [[]]
     length = 0
     for key in sorted(keys):

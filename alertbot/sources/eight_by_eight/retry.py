@@ -1,7 +1,7 @@
-"""Trying again: how often, how long between tries, and never beyond the deadline.
+"""Retries of one request: how many, how long to wait between them, and never beyond the deadline.
 
-By tenacity and not by urllib3's Retry: the waits must end with the fetch's deadline, wake up when the source is
-closed, be counted for `poll --json`, and cover answers whose body is broken; urllib3's Retry sleeps by itself, knows
+With tenacity and not with urllib3's Retry: waits must end at the deadline of the fetch, end early when the source is
+closed, be counted for `poll --json`, and cover responses with a broken body; urllib3's Retry sleeps on its own, has
 no deadline and sees only statuses.
 """
 
@@ -16,12 +16,12 @@ from alertbot.errors import SourceError
 from alertbot.sources.eight_by_eight.deadline import Deadline
 
 _T = TypeVar("_T")
-# "Full jitter": many tenants that met the same outage do not come back at the same moment.
+# Full jitter: tenants that were hit by the same outage do not all retry at the same moment.
 _BACKOFF: Final = wait_random_exponential(multiplier=0.5, max=8)
 
 
-class Tries:
-    """Calls something until it succeeds, at most `max_tries` times, while the deadline leaves room for the wait."""
+class Retry:
+    """Calls a function until it succeeds, at most `max_tries` times, as long as the deadline leaves room for a wait."""
 
     def __init__(self, max_tries: int, sleep: Callable[[float], None], stopped: Callable[[], bool]) -> None:
         self._max_tries = max_tries
@@ -29,18 +29,19 @@ class Tries:
         self._stopped = stopped
 
     def run(self, attempt: Callable[[], _T], deadline: Deadline) -> _T:
-        """What `attempt` returns. Only errors whose `retryable` is true are tried again; the last one is raised.
+        """Returns what `attempt` returns. Only errors with a true `retryable` are retried.
 
-        A told `retry_after` is kept to the second; one that the deadline leaves no room for ends the tries at once.
+        A `retry_after` (s) is waited for exactly; one that does not fit before the deadline ends the retries at once.
+        Raises the last error.
         """
 
-        def hopeless(state: RetryCallState) -> bool:
+        def should_stop(state: RetryCallState) -> bool:
             return state.attempt_number >= self._max_tries or state.upcoming_sleep >= deadline.left() or self._stopped()
 
         retrying = Retrying(
             retry=retry_if_exception(lambda error: isinstance(error, SourceError) and error.retryable),
             wait=_wait,
-            stop=hopeless,
+            stop=should_stop,
             sleep=self._sleep,
             reraise=True,
         )
@@ -49,5 +50,5 @@ class Tries:
 
 def _wait(state: RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
-    told = error.retry_after if isinstance(error, SourceError) else None
-    return told if told is not None else _BACKOFF(state)
+    requested = error.retry_after if isinstance(error, SourceError) else None
+    return requested if requested is not None else _BACKOFF(state)

@@ -1,4 +1,4 @@
-"""Keeps secrets out of texts that come from the other side."""
+"""Removes secrets from texts that come from 8x8."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Scrubber:
     def __init__(self, api_key: str, api_secret: str) -> None:
         basic = base64.b64encode(f"{api_key}:{api_secret}".encode()).decode()
         self._fixed = tuple(secret for secret in (basic, api_secret, api_key) if secret)
-        # An answer that was under way when the token changed may still speak of the one before.
+        # A response that was in flight when the token changed may still quote the previous one.
         self._tokens: deque[str] = deque(maxlen=4)
 
     def learn(self, token: str) -> None:
@@ -23,7 +23,7 @@ class Scrubber:
 
     def clean(self, text: str) -> str:
         """The text without any secret."""
-        # Longest first: a secret may hold another one.
+        # Longest first: a secret may contain another one.
         for secret in sorted((*self._fixed, *self._tokens), key=len, reverse=True):
             text = text.replace(secret, _HIDDEN)
         return text

@@ -1,7 +1,7 @@
-"""From the bytes of `/agents-in-queue-groups` to raw values: agents in one section, their work for queues in another.
+"""Decodes `/agents-in-queue-groups`: agents in one section, their work for queues in another.
 
-Its metrics are an object and not a list, its queues have an id and no name (guide, "Agents in queue groups"). Keys
-without `.inQueue` stand with the agents, those with it with the queues.
+Its metrics are an object, not a list, and its queues have an id but no name (guide, "Agents in queue groups"). Keys
+without `.inQueue` are with the agents, those with it are with the queues.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ _DECODER: Final = msgspec.json.Decoder(_Root)
 
 @dataclass(slots=True)
 class Sections:
-    """The answer as it came. `work.ids[i]` worked for `queues[i]`; `assigned` has each queue's agents, in order.
+    """The response as received. `work.ids[i]` worked for `queues[i]`; `assigned` has each queue's agents, in order.
 
-    `nameless` counts elements without a usable id, in all sections.
+    `without_id` counts elements without a usable id, in all sections.
     """
 
     agents: Page
     queues: list[str]
     work: Page
     assigned: dict[str, tuple[str, ...]]
-    nameless: int = 0
+    without_id: int = 0
     notes: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -50,51 +50,51 @@ class Sections:
 
 
 def decode_sections(body: bytes, keys: Sequence[str]) -> Sections:
-    """Read the answer. Raises SourceBroken for anything that is not an object with both sections."""
+    """Decode the response. Raises SourceBroken when it is not an object with both sections."""
     notes: list[str] = []
     try:
         root = _DECODER.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         root = _loose(body, notes)
     agents = page_of(root.agents or [], [key for key in keys if not key.endswith(IN_QUEUE)], notes)
-    nameless = agents.nameless
+    without_id = agents.without_id
     assigned: dict[str, tuple[str, ...]] = {}
     workers: list[Entity] = []
     queues: list[str] = []
     for queue in root.queues or []:
         identity = _id(queue.queueId)
         if not identity:
-            nameless += 1
-            notes.append("a queue without an id left out")
+            without_id += 1
+            notes.append("a queue without an id ignored")
             continue
         if identity in assigned:
-            notes.append(f"queue {identity} comes twice; the first one was taken")
+            notes.append(f"queue {identity} appears twice; the first one is used")
             continue
         members = [_id(each) for each in queue.assignedAgents or []]
         assigned[identity] = tuple(dict.fromkeys(each for each in members if each))
-        nameless += members.count("")
+        without_id += members.count("")
         for each in queue.agentMetrics or []:
             agent = _id(each.id)
             if not agent:
-                nameless += 1
-                notes.append(f"work of somebody without an id in queue {identity} left out")
+                without_id += 1
+                notes.append(f"work of an agent without an id in queue {identity} ignored")
                 continue
             each.id = agent
             workers.append(each)
             queues.append(identity)
     work = page_of(workers, [key for key in keys if key.endswith(IN_QUEUE)], notes)
-    return Sections(agents, queues, work, assigned, nameless, notes)
+    return Sections(agents, queues, work, assigned, without_id, notes)
 
 
 def _id(value: object) -> str:
-    """An id as text, "" where it is none. A whole number is taken as its digits."""
+    """An id as text; "" for anything that is not an id. An integer is converted."""
     if type(value) is int:
         return str(value)
     return value if isinstance(value, str) else ""
 
 
 def _loose(body: bytes, notes: list[str]) -> _Root:
-    """The slow way, for what the strict reader refuses."""
+    """The slow way, for what the strict decoder rejects."""
     root = read_json(body)
     if not isinstance(root, dict) or not {"agents", "queues"} <= root.keys():
         raise SourceBroken("JSON without the sections agents and queues")
@@ -115,12 +115,12 @@ def _list(value: object, notes: list[str]) -> list[Any]:
     if isinstance(value, list):
         return value
     if value is not None:
-        notes.append("a section that is no list left out")
+        notes.append("a section that is not a list ignored")
     return []
 
 
 def _objects(values: list[Any], notes: list[str]) -> list[dict[str, Any]]:
     objects = [each for each in values if isinstance(each, dict)]
     if len(objects) != len(values):
-        notes.append(f"{len(values) - len(objects)} queues that are no objects left out")
+        notes.append(f"{len(values) - len(objects)} queues that are not objects ignored")
     return objects

@@ -26,10 +26,10 @@ def test_no_more_than_so_many_a_minute(standin: StandIn, connect: Connect, clock
     (problem,) = snapshot.problems
     assert problem.startswith("queues: pages ")
     assert problem.endswith(
-        " of 9 did not come: not asked: 6 requests were made in the last minute (max_requests_per_minute)"
+        " of 9 not received: skipped: 6 requests were made in the last minute (max_requests_per_minute)"
     )
     clock.seconds += 15
-    assert "not asked" in client.fetch(QUEUES, NOW).failures[Scope.QUEUE]
+    assert "skipped" in client.fetch(QUEUES, NOW).failures[Scope.QUEUE]
     assert len(standin.requests) == 6
     clock.seconds += 45
     assert len(client.fetch(QUEUES, NOW).snapshots[Scope.QUEUE]) == 18  # the token is still good
@@ -63,7 +63,7 @@ def test_tries_count_too(standin: StandIn, connect: Connect) -> None:
     standin.routes["/queues"] = in_turn(error(503))
     fetched = connect(max_requests_per_minute=3, max_tries=9).fetch(QUEUES, NOW)
     assert len(standin.requests) == 3
-    assert "not asked" in fetched.failures[Scope.QUEUE]
+    assert "skipped" in fetched.failures[Scope.QUEUE]
 
 
 def test_retry_after_holds_over_polls(standin: StandIn, connect: Connect, clock: HandClock) -> None:
@@ -76,7 +76,7 @@ def test_retry_after_holds_over_polls(standin: StandIn, connect: Connect, clock:
     for left in (25, 13):
         clock.seconds = 1000.0 + 40 - left
         fetched = client.fetch(BOTH, NOW)
-        words = f"8x8 asked us to stay away for {left} s more"
+        words = f"backing off for {left} s more, as 8x8 asked (Retry-After)"
         assert fetched.failures == {
             Scope.QUEUE: f"queues could not be read: {words}",
             Scope.GROUP: f"groups could not be read: {words}",

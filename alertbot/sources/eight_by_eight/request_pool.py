@@ -1,4 +1,4 @@
-"""One fetch on its way: requests side by side, until all are answered or the time is over."""
+"""Runs the requests of one fetch concurrently, until all are answered or the deadline has passed."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from alertbot.sources.eight_by_eight.plan import Call
 from alertbot.sources.eight_by_eight.sections import Sections
 from alertbot.sources.eight_by_eight.token import CredentialsRefused
 
-AT_ONCE: Final = 4  # requests of one tenant side by side
-# How long after the deadline a thread is waited for: its own timeouts end at the deadline, and its error says more
-# than ours. One that is stuck where no timeout reaches (looking up a name) is left behind; it is a daemon.
+MAX_CONCURRENT: Final = 4  # requests of one tenant at the same time
+# How long to wait for a thread after the deadline: its own timeouts end at the deadline, and its error says more than
+# ours. A thread that is stuck where no timeout applies (a DNS lookup) is abandoned; it is a daemon.
 _GRACE_S: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class RequestOutcome:
-    """How one request ended. `call` is None for the token; with neither answer nor error the page does not exist."""
+    """How one request ended. `call` is None for the token; without response and error the page does not exist."""
 
     call: Call | None
     stats: RequestStats
@@ -37,69 +37,73 @@ class RequestOutcome:
 
 
 @dataclass(eq=False, slots=True)
-class Round:
-    """What the threads of one fetch share. `now` is the time of the poll, `started` the same on the monotonic clock."""
+class RequestPool:
+    """The request threads of one fetch and what they share.
+
+    `now` is the time of the poll, `started` the same moment on the monotonic clock (s).
+    """
 
     deadline: Deadline
     now: datetime
     started: float
     outcomes: list[RequestOutcome] = field(default_factory=list)
-    retry_after: float | None = None  # a wait that we were told and that is too long for this fetch
-    skews: list[float] = field(default_factory=list)  # how far 8x8's clock is ahead (s), as each answer says
+    retry_after: float | None = None  # a Retry-After (s) that is too long for this fetch
+    skews: list[float] = field(default_factory=list)  # how far 8x8's clock is ahead (s), by each response
     _results: queue.SimpleQueue[RequestOutcome | Exception | None] = field(default_factory=queue.SimpleQueue)
 
-    def wall(self) -> datetime:
-        """The time of day now, reckoned from the poll's own."""
+    def wall_time(self) -> datetime:
+        """The time of day now, derived from the time of the poll."""
         return self.now + timedelta(seconds=self.deadline.monotonic() - self.started)
 
-    def heard(self, error: SourceError) -> None:
-        """Keep what an error says about staying away, where it is too long for this fetch."""
+    def note_retry_after(self, error: SourceError) -> None:
+        """Keep the Retry-After of an error if it is too long for this fetch."""
         if error.retry_after is not None and error.retry_after >= self.deadline.left():
             self.retry_after = max(self.retry_after or 0.0, error.retry_after)
 
     def stop(self) -> None:
-        """End now, with what has come. From any thread."""
+        """End now, with the responses so far. Thread-safe."""
         self._results.put(None)
 
     def run(
         self,
-        ask: Callable[[Call | None], RequestOutcome],
+        send: Callable[[Call | None], RequestOutcome],
         first: Iterable[Call | None],
         then: Callable[[RequestOutcome], Iterable[Call]],
     ) -> tuple[list[Call | None], str]:
-        """`ask` each call in a thread, at most AT_ONCE at a time; `then` says what else has to be asked for.
+        """Run `send` for each call in a thread, at most MAX_CONCURRENT at a time.
 
-        Returns the calls that were not answered, and why not.
+        `then` returns the further calls that an outcome makes necessary. Returns the calls that were not answered,
+        and why not.
         """
         waiting = deque(first)
-        under_way: list[Call | None] = []
+        in_flight: list[Call | None] = []
         why = ""
-        while waiting or under_way:
-            while waiting and len(under_way) < AT_ONCE and not why:
+        while waiting or in_flight:
+            while waiting and len(in_flight) < MAX_CONCURRENT and not why:
                 call = waiting.popleft()
-                under_way.append(call)
-                threading.Thread(target=self._work, args=(ask, call), name="8x8-request", daemon=True).start()
-            if not under_way:
+                in_flight.append(call)
+                threading.Thread(target=self._work, args=(send, call), name="8x8-request", daemon=True).start()
+            if not in_flight:
                 break
             try:
                 outcome = self._results.get(timeout=self.deadline.left() + _GRACE_S)
             except queue.Empty:
-                return [*under_way, *waiting], "the time for this poll was over"
+                return [*in_flight, *waiting], "the poll ran out of time"
             if isinstance(outcome, Exception):
-                raise outcome  # a fault of ours in a thread: seen where fetch was called, not lost with the thread
+                raise outcome  # a bug in a thread: raised where fetch was called, not lost with the thread
             if outcome is None:
-                return [*under_way, *waiting], "alertbot is stopping"
-            under_way.remove(outcome.call)
+                return [*in_flight, *waiting], "alertbot is stopping"
+            in_flight.remove(outcome.call)
             self.outcomes.append(outcome)
             waiting.extend(then(outcome))
             if isinstance(outcome.error, CredentialsRefused):
                 why = why or str(outcome.error)
             if self.retry_after is not None:
-                why = why or f"8x8 asked us to stay away for {self.retry_after:.0f} s"
+                why = why or f"8x8 asked for a back-off of {self.retry_after:.0f} s (Retry-After)"
         return list(waiting), why
 
-    def _work(self, ask: Callable[[Call | None], RequestOutcome], call: Call | None) -> None:
+    def _work(self, send: Callable[[Call | None], RequestOutcome], call: Call | None) -> None:
         try:
-            self._results.put(ask(call))
+            self._results.put(send(call))
         except Exception as fault:
             self._results.put(fault)
