@@ -21,10 +21,10 @@ from alertbot.feed.health import Limits
 from alertbot.feed.rules import is_feed
 from alertbot.rulefiles.parse_rules import parse_files
 from alertbot.rules.catalogue import Scope
-from alertbot.sources.recorded import Recorded
 from alertbot.store.records import NoticeState
 from alertbot.store.sqlite.store import SqliteStore
 from benchmarks.replay import EVERY, START, polls
+from tests.sources.recorded import Recorded
 
 RULES = parse_files(
     {

@@ -32,9 +32,9 @@ from alertbot.service.factories import rule_paths
 from alertbot.service.live_rules import QUIET, QUIET_IF_DOUBTFUL, LiveRules
 from alertbot.service.tenant import LiveTenant
 from alertbot.service.watch import watch
-from alertbot.sources.recorded import Recorded
 from alertbot.store.sqlite.store import SqliteStore
 from tests.simulator.kit import HandClock
+from tests.sources.recorded import Recorded
 
 T0 = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 WAIT, WAITING = "interactionsLongestWaitInQueue.rt", "interactionsWaitInQueue.rt"

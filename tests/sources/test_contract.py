@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from alertbot.evaluation.snapshot import Presence
 from alertbot.rules.catalogue import Scope
 from alertbot.sources.eight_by_eight import EightByEight
-from alertbot.sources.recorded import Recorded, read_recording, to_line
 from alertbot.sources.source import Source
 from tests.sources.conftest import KEY, NOW, SECRET
+from tests.sources.recorded import Recorded
 from tests.sources.standin import StandIn, by_page, entity, in_turn, listing
 
 WAIT = "interactionsLongestWaitInQueue.rt"
@@ -21,34 +20,27 @@ SHARE = "slaPercentage.today"
 # Each source has these: two queues on two pages, one agent; and no agents of queues.
 KEYS = {Scope.QUEUE: frozenset({WAIT, SHARE}), Scope.AGENT: frozenset({"status.rt"})}
 
-Make = Callable[[StandIn, Path], Source]
+Make = Callable[[StandIn], Source]
 
 
-def live(standin: StandIn, folder: Path) -> EightByEight:
+def live(standin: StandIn) -> EightByEight:
     first = listing(entity("201", "Billing", **{WAIT: 41250, SHARE: None}), pages=2)
     standin.routes["/queues"] = by_page([first, listing(entity("202", "Support", **{WAIT: 0}), pages=2)])
     standin.routes["/agents"] = in_turn(listing(entity("ag1", "Ana", **{"status.rt": "OnBreak"})))
     return EightByEight("acme", standin.base_url, standin.token_url, KEY, SECRET)
 
 
-def recorded(standin: StandIn, folder: Path) -> Recorded:
-    source = live(standin, folder)
+def recorded(standin: StandIn) -> Recorded:
+    source = live(standin)
     poll = source.fetch(KEYS, NOW)
     source.close()
     return Recorded([poll])
 
 
-def read_back(standin: StandIn, folder: Path) -> Recorded:
-    source = live(standin, folder)
-    (folder / "polls.jsonl").write_bytes(to_line(source.fetch(KEYS, NOW)))
-    source.close()
-    return read_recording(folder / "polls.jsonl")
-
-
-@pytest.fixture(params=[live, recorded, read_back], ids=["8x8", "recorded", "read from a file"])
-def source(request: pytest.FixtureRequest, standin: StandIn, tmp_path: Path) -> Iterator[Source]:
+@pytest.fixture(params=[live, recorded], ids=["8x8", "recorded"])
+def source(request: pytest.FixtureRequest, standin: StandIn) -> Iterator[Source]:
     make: Make = request.param
-    made = make(standin, tmp_path)
+    made = make(standin)
     yield made
     made.close()
     made.close()  # twice does no harm

@@ -15,9 +15,8 @@ from alertbot.evaluation.snapshot import Column, Presence
 from alertbot.rules.catalogue import Scope, ValueType, catalogue
 from alertbot.sources.eight_by_eight.decode import ABSENT, is_text
 
-MAX_EXACT_NUMBER: Final = (
-    2.0**53
-)  # beyond it a float cannot tell neighbouring integers apart; no real metric is that large
+# Beyond it a float cannot tell neighbouring integers apart; no real metric is that large.
+MAX_EXACT_NUMBER: Final = 2.0**53
 _DIGITS: Final = re.compile(r"[+-]?\d{1,20}(?:\.\d{1,20})?(?:[eE][+-]?\d{1,3})?", re.ASCII)
 _REAL: Final = frozenset({int, float, NoneType})
 
