@@ -1,8 +1,8 @@
-# alertbot in a container: no root, nothing written but /data, healthy while it answers.
+# alertbot in a container: runs without root, writes only to /data, and has a health check.
 #   docker build -t alertbot .
 #   docker run --read-only --tmpfs /tmp -v alertbot-data:/data -v "$PWD/rules:/config/rules:ro" \
 #     -v "$PWD/alertbot.yaml:/config/alertbot.yaml:ro" --env-file secrets.env -p 8080:8080 alertbot
-# alertbot.yaml then says `storage: /data/alertbot.db` and `http: {host: 0.0.0.0}`.
+# Set `storage: /data/alertbot.db` and `http: {host: 0.0.0.0}` in alertbot.yaml.
 FROM python:3.13-slim AS build
 WORKDIR /src
 RUN python -m venv /opt/alertbot
@@ -10,7 +10,7 @@ COPY requirements.lock pyproject.toml README.md ./
 COPY alertbot alertbot
 COPY rules rules
 RUN /opt/alertbot/bin/pip install --no-cache-dir -c requirements.lock . \
-    # Installed alone it starts: what only a checkout has is not missed.
+    # Check that the package works on its own, without files that only a checkout has.
     && cd / && /opt/alertbot/bin/alertbot check /opt/alertbot/lib/python3.13/site-packages/alertbot/shipped_rules
 
 FROM python:3.13-slim

@@ -6,7 +6,7 @@ import sys
 
 
 def main() -> None:
-    """Run the command line. Ctrl-C while its modules are still being read ends it as quietly as later."""
+    """Run the command line. Ctrl-C while its modules are still being imported ends it without a traceback."""
     try:
         from alertbot.cli import main as run
 

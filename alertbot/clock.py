@@ -1,4 +1,4 @@
-"""Where time comes from: one callable, handed to every part that needs `now`."""
+"""Clocks: callables that return the current time, passed to every part that needs `now`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ Clock = Callable[[], datetime]
 
 
 def wall_clock() -> datetime:
-    """Now, aware, UTC."""
+    """The current time, aware, in UTC."""
     return datetime.now(UTC)
 
 
 class ScaledClock:
-    """A clock that runs `speed` times as fast as the wall from `start` on (default: from now)."""
+    """A clock that starts at `start` (default: now) and runs `speed` times as fast as real time."""
 
     def __init__(self, speed: float = 1.0, start: datetime | None = None) -> None:
         self.speed = speed

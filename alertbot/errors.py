@@ -1,20 +1,20 @@
-"""Every exception of ours, as one tree. Each says whether trying again can help (`retryable`).
+"""All exceptions of alertbot, as one tree. Each says whether a retry can help (`retryable`).
 
 AlertbotError
 ├── UsageError            the command was used wrongly                     exit status 2
 │   ├── ConfigError       alertbot.yaml, or a secret it names
 │   └── LeaseHeld         another poller has this database
 ├── FaultsFound           rule files, tests or templates with faults       exit status 1
-├── BadExpression         a condition that cannot be read, or that compares what cannot be compared
-├── SourceError           8x8 did not give us the samples
-│   ├── SourceUnreachable no answer: DNS, refused, timeout, reset          retryable
+├── BadExpression         a condition that cannot be parsed, or that compares incompatible types
+├── SourceError           samples could not be fetched from 8x8
+│   ├── SourceUnreachable no answer: DNS, connection refused, timeout      retryable
 │   ├── SourceLimited     429                                              retryable, after `retry_after`
-│   ├── SourceBroken      5xx, or an answer that cannot be read            retryable
-│   ├── SourceRefused     the credentials were refused                     not until somebody mends them
-│   └── SourceRejected    our request was refused (400, 404)               not with the same request
+│   ├── SourceBroken      5xx, or a response that cannot be read           retryable
+│   ├── SourceRefused     the credentials were refused                     not until they are fixed
+│   └── SourceRejected    the request was rejected (400, 404)              not with the same request
 ├── NotifyError           a message was not, or may not have been, delivered; see `DeliveryFailure`
 ├── StoreError            the database could not be read or written
-└── ImpossibleMove        an alert was to make a move that the table of states does not have: a mistake of ours
+└── ImpossibleMove        a transition that the state table does not have: a bug in alertbot
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # the values that two of them carry; their rooms import this file
+if TYPE_CHECKING:  # types of values that two of them carry; their modules import this file
     from alertbot.rulefiles.faults import Fault
     from alertbot.rules.expression import Mistake
 
 
 class AlertbotError(Exception):
-    """Base of all. Its text is one clear sentence for people, without secrets."""
+    """The base class. Its text is one clear sentence for users, without secrets."""
 
     retryable = False
 
@@ -39,7 +39,7 @@ class UsageError(AlertbotError):
 
 
 class ConfigError(UsageError):
-    """alertbot.yaml is wrong. `problems` holds one line for each, all of them."""
+    """alertbot.yaml has problems; `problems` has one line for each."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))
@@ -47,7 +47,7 @@ class ConfigError(UsageError):
 
 
 class LeaseHeld(UsageError):
-    """Another poller holds the database; the text says who and since when, `owner` who as it named itself."""
+    """Another poller holds the lease on the database; the text says which and since when, `owner` is its name."""
 
     def __init__(self, message: str, *, owner: str = "") -> None:
         super().__init__(message)
@@ -55,7 +55,7 @@ class LeaseHeld(UsageError):
 
 
 class FaultsFound(AlertbotError):
-    """Files that people wrote have faults; `faults` holds all of them, in file order."""
+    """Rule files, tests or templates have faults; `faults` has all of them, in file order."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         self.faults = tuple(sorted(faults))
@@ -63,7 +63,7 @@ class FaultsFound(AlertbotError):
 
 
 class BadExpression(AlertbotError):
-    """A condition was refused; `mistakes` holds all of them, in the order of the text."""
+    """A condition is wrong; `mistakes` has every mistake, in the order of the text."""
 
     def __init__(self, mistakes: Sequence[Mistake]) -> None:
         self.mistakes = tuple(sorted(set(mistakes)))
@@ -71,7 +71,7 @@ class BadExpression(AlertbotError):
 
 
 class SourceError(AlertbotError):
-    """Samples did not come. `retry_after` is in seconds, where the other side named a wait."""
+    """Samples could not be fetched. `retry_after` (s) is the wait that 8x8 asked for, if it did."""
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -79,13 +79,13 @@ class SourceError(AlertbotError):
 
 
 class SourceUnreachable(SourceError):
-    """No answer: name not found, connection refused or reset, timeout."""
+    """No response: name not found, connection refused or reset, timeout."""
 
     retryable = True
 
 
 class SourceLimited(SourceError):
-    """429: too many requests; `retry_after` says how long to wait, where it was told."""
+    """429: too many requests; `retry_after` (s) is how long to wait, if 8x8 said so."""
 
     retryable = True
 
@@ -97,27 +97,27 @@ class SourceBroken(SourceError):
 
 
 class SourceRefused(SourceError):
-    """The credentials were refused. Somebody has to mend them."""
+    """The credentials were refused. A retry cannot help until they are fixed."""
 
 
 class SourceRejected(SourceError):
-    """Our request was refused; the same request will be refused again."""
+    """The request was rejected; the same request will be rejected again."""
 
 
 class DeliveryFailure(StrEnum):
-    """What a failed delivery means for the next try (Slack's codes by class: chat.postMessage, "Errors")."""
+    """What a failed delivery means for the next attempt (Slack's error codes: chat.postMessage, "Errors")."""
 
-    WAIT = "wait"  # 429: certainly not posted; try again after `retry_after`
-    RETRY = "retry"  # certainly not posted; try again later
-    UNKNOWN = "unknown"  # posted or not, nobody can tell: look before trying again
-    CREDENTIALS = "credentials"  # nothing can be delivered until somebody mends the token
+    WAIT = "wait"  # 429: certainly not posted; retry after `retry_after`
+    RETRY = "retry"  # certainly not posted; retry later
+    UNKNOWN = "unknown"  # unknown whether posted: look before a retry
+    CREDENTIALS = "credentials"  # nothing can be delivered until the token is fixed
     CHANNEL = "channel"  # this channel does not work; use the fallback channel
-    PAYLOAD = "payload"  # our message is wrong; a plainer one may pass
-    GONE = "gone"  # the message to edit or reply to is not there any more
+    PAYLOAD = "payload"  # the message was rejected; a simpler one may be accepted
+    GONE = "gone"  # the message to edit or reply to no longer exists
 
 
 class NotifyError(AlertbotError):
-    """A delivery failed. `failure` says what that means, `retry_after` is in seconds, `code` the other side's word."""
+    """A delivery failed. `failure` says what that means, `retry_after` is in seconds, `code` is Slack's error code."""
 
     def __init__(
         self, message: str, *, failure: DeliveryFailure, retry_after: float | None = None, code: str = ""
@@ -128,7 +128,7 @@ class NotifyError(AlertbotError):
         self.code = code
 
     @property
-    def retryable(self) -> bool:  # type: ignore[override]  # a property answers for the class attribute
+    def retryable(self) -> bool:  # type: ignore[override]  # a property in place of the class attribute
         return self.failure in (DeliveryFailure.WAIT, DeliveryFailure.RETRY, DeliveryFailure.UNKNOWN)
 
 
@@ -139,4 +139,4 @@ class StoreError(AlertbotError):
 
 
 class ImpossibleMove(AlertbotError):
-    """An alert was to make a move that the table of states does not have. Nothing was changed."""
+    """An alert was to make a transition that the state table does not have. Nothing was changed."""

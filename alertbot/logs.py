@@ -1,4 +1,4 @@
-"""Logs: one line an event, on stderr; for people on a terminal, else JSON. Secrets are struck out of every line."""
+"""Logs on stderr, one line per event: readable on a terminal, JSON otherwise. Secrets are removed from every line."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 
 import structlog
 
-STRUCK_OUT = "[secret]"
-_OURS = "alertbot"
+REDACTED = "[secret]"
+_NAMESPACE = "alertbot"
 
 
 def redact(value: Any, secrets: Sequence[str]) -> Any:
-    """The value with every secret in it struck out, inside strings, lists and dicts too."""
+    """The value with every secret in it replaced, also inside strings, lists and dicts."""
     if isinstance(value, str):
         for secret in secrets:
-            value = value.replace(secret, STRUCK_OUT)
+            value = value.replace(secret, REDACTED)
         return value
     if isinstance(value, dict):
         return {key: redact(each, secrets) for key, each in value.items()}
@@ -27,9 +27,9 @@ def redact(value: Any, secrets: Sequence[str]) -> Any:
 
 
 def configure(secrets: Sequence[str] = (), *, verbose: bool = False, quiet: bool = False) -> None:
-    """Send our logs, and the warnings of libraries, to stderr; `quiet`: only errors, where stdout tells the rest."""
+    """Send the logs of alertbot and the warnings of libraries to stderr; `quiet`: errors only."""
 
-    def strike(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    def remove_secrets(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         return {key: redact(value, secrets) for key, value in event.items()}
 
     shared: list[Any] = [
@@ -52,7 +52,7 @@ def configure(secrets: Sequence[str] = (), *, verbose: bool = False, quiet: bool
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
-                strike,
+                remove_secrets,
                 last,
             ],
         )
@@ -60,11 +60,11 @@ def configure(secrets: Sequence[str] = (), *, verbose: bool = False, quiet: bool
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.ERROR if quiet else logging.WARNING)
-    logging.getLogger(_OURS).setLevel(logging.DEBUG if verbose else logging.ERROR if quiet else logging.INFO)
-    # APScheduler warns each time a job is skipped because the last one still runs; poll lines say it better.
+    logging.getLogger(_NAMESPACE).setLevel(logging.DEBUG if verbose else logging.ERROR if quiet else logging.INFO)
+    # APScheduler warns whenever a job is skipped because the previous one still runs; the poll log covers that.
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
 
 
 def logger(name: str) -> Any:
     """A structured logger: `log.info("poll", tenant=..., took_ms=...)`."""
-    return structlog.stdlib.get_logger(f"{_OURS}.{name}")
+    return structlog.stdlib.get_logger(f"{_NAMESPACE}.{name}")

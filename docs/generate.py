@@ -1,8 +1,8 @@
-"""Writes the parts of the documents that are made from the code: tables between markers, and the picture of a card.
+"""Generates the parts of the documents that come from the code: tables between markers, and the picture of a card.
 
     python docs/generate.py
 
-`tests/test_docs.py` says when they are out of date. A block stands between `<!-- NAME -->` and `<!-- /NAME -->`.
+`tests/test_docs.py` fails when they are out of date. A block is between `<!-- NAME -->` and `<!-- /NAME -->`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import typer.main
-from rich import _export_format  # the one place that has the format of the picture
+from rich import _export_format  # the only place with the format of the picture
 from rich.console import Console
 
 from alertbot.alerts.alert import Reason
@@ -107,12 +107,12 @@ def commands() -> str:
 
 
 def subcommands() -> str:
-    """What people can ask in Slack."""
+    """The subcommands of the slash command."""
     return table(("`/alertbot …`", "answer"), ((f"`{each.usage}`", each.help) for each in COMMANDS))
 
 
 def settings() -> str:
-    """Every key of alertbot.yaml."""
+    """Every setting of alertbot.yaml."""
     schema = config_schema()
 
     def rows(node: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, ...]]:
@@ -138,18 +138,18 @@ def settings() -> str:
 
 
 def states() -> str:
-    """The table of states."""
+    """The state table of an alert."""
 
     def rows() -> Iterator[tuple[str, ...]]:
         for (state, event), after in TRANSITIONS.items():
             silent = state == "pending" and after == "inactive"
             yield state.value, event.value, after.value, "" if silent else str(REASONS.get(event, ""))
 
-    return table(("state", "event", "next", "told as"), rows())
+    return table(("state", "event", "next", "reported as"), rows())
 
 
 def scenarios() -> str:
-    """The scripts that `simulate --scenario` knows by name."""
+    """The scenarios that `simulate --scenario` knows by name."""
     return table(
         ("scenario", "what happens"), ((f"`{name}`", load_scenario(name).about) for name in shipped_scenarios())
     )
@@ -196,7 +196,7 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
 
 
 def filled(text: str) -> str:
-    """A document with its blocks as the code makes them."""
+    """A document with its blocks generated again."""
 
     def block(match: re.Match[str]) -> str:
         name = match["name"]
@@ -231,14 +231,14 @@ def picture() -> str:
     )
     notifier.post_line(LineContent(line, firing.alert), posted, notice_id="line", broadcast=False)
     notifier.edit_card(replace(ended, members=(alert,), now=after), posted)
-    # Without the fonts that rich would fetch from elsewhere: the picture stands alone.
+    # Without the web fonts that rich would load: the picture has no external references.
     style = re.sub(r"\s*@font-face \{\{.*?\}\}", "", _export_format.CONSOLE_SVG_FORMAT, flags=re.DOTALL)
     style = style.replace("Fira Code", "ui-monospace, SFMono-Regular, Menlo, Consolas")
     return console.export_svg(title="alertbot", code_format=style, unique_id="card") + "\n"
 
 
 def main() -> None:
-    """Write what is out of date."""
+    """Update the documents."""
     for name in DOCUMENTS:
         path = ROOT / name
         if path.exists():

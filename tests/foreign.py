@@ -1,9 +1,9 @@
-"""Foreign programs for end-to-end tests: others wrote them, `.ci/foreign` installs them.
+"""Third-party programs for end-to-end tests, installed by `.ci/foreign`.
 
-`emulate` (npm, 0.12.2) has the Web API with memory: posts, edits, threads, metadata, history.
-`local-slack` (npm, 0.1.8) has Socket Mode, slash commands and buttons. It listens on all interfaces, so it only
-runs inside a network namespace that has nothing but loopback; there the test runs too.
-`prism` (npm, 5.14.2) serves an OpenAPI file and refuses requests that do not fit it.
+`emulate` (npm, 0.12.2) is a stateful Slack Web API: posts, edits, threads, metadata, history.
+`local-slack` (npm, 0.1.8) has Socket Mode, slash commands and buttons. It listens on all interfaces, so it runs only
+in a network namespace with nothing but loopback, together with its test.
+`prism` (npm, 5.14.2) serves an OpenAPI file and rejects requests that do not conform to it.
 
     @pytest.fixture
     def slack(tmp_path: Path) -> Iterator[Emulate]:
@@ -15,7 +15,7 @@ runs inside a network namespace that has nothing but loopback; there the test ru
         with lonely_network(), local_slack(tmp_path, mode="socket") as running:
             yield running
 
-Each skips the test, with a reason, where it cannot run.
+Each skips the test, with a reason, if it cannot run.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 0x1
 
 
 def program(name: str) -> str:
-    """The path of an installed program; skips the test where it is not installed."""
+    """The path of an installed program; skips the test if it is not installed."""
     path = FOLDER / "bin" / name
     if not path.exists():
         pytest.skip(f"{name} is not installed: run .ci/foreign")
@@ -53,7 +53,7 @@ def program(name: str) -> str:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on (now)."""
+    """A TCP port of 127.0.0.1 that is free at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -62,10 +62,10 @@ def free_port() -> int:
 
 @contextmanager
 def lonely_network() -> Iterator[None]:
-    """Inside, this thread and every thread and process begun in it has a network of its own: loopback and nothing else.
+    """Put this thread, and threads and processes started by it, into a network with nothing but loopback.
 
-    Needs the right to make a network namespace (root; or start the whole run in `unshare -rn`, where loopback is
-    brought up here). Skips the test where that is not allowed.
+    Needs the permission to create a network namespace (root, or the whole run inside `unshare -rn`; loopback is
+    brought up here). Skips the test if that is not allowed.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     try:
@@ -81,7 +81,7 @@ def lonely_network() -> Iterator[None]:
             yield
         finally:
             if libc.setns(home, _CLONE_NEWNET) != 0:
-                raise OSError(ctypes.get_errno(), "the way back to the first network namespace is closed")
+                raise OSError(ctypes.get_errno(), "cannot return to the first network namespace")
     finally:
         os.close(home)
 
@@ -125,13 +125,13 @@ def _wait_until_answers(process: subprocess.Popen[bytes], url: str, log: Path) -
 
 def _session() -> requests.Session:
     session = requests.Session()
-    session.trust_env = False  # a proxy of the environment has nothing to do with loopback
+    session.trust_env = False  # no proxy from the environment for loopback
     return session
 
 
 @dataclass(frozen=True)
 class Emulate:
-    """A running `emulate`: `api_url` for the bot (`slack.api_url`), its token, and what is in its channels."""
+    """A running `emulate`: `api_url` for the bot (`slack.api_url`), its token, and its channels."""
 
     api_url: str
     channels: dict[str, str]  # name (without #) to id
@@ -145,12 +145,12 @@ class Emulate:
         return _call(self.api_url, self.token, method, args)
 
     def history(self, channel: str) -> list[dict[str, Any]]:
-        """The messages of a channel (by name, without #), the oldest first, threads left out."""
+        """The messages of a channel (by name, without #), oldest first, without threads."""
         answer = self.call("conversations.history", channel=self.channels[channel], limit=500)
         return list(reversed(answer["messages"]))
 
     def replies(self, channel: str, ts: str) -> list[dict[str, Any]]:
-        """The thread below a message, without the message itself, the oldest first."""
+        """The replies in the thread of a message, oldest first."""
         answer = self.call("conversations.replies", channel=self.channels[channel], ts=ts)
         return [message for message in answer["messages"] if message["ts"] != ts]
 
@@ -158,8 +158,8 @@ class Emulate:
 def _call(api_url: str, token: str, method: str, args: dict[str, Any]) -> dict[str, Any]:
     with _session() as session:
         answer = session.post(api_url + method, json=args, headers={"Authorization": f"Bearer {token}"}, timeout=10)
-    found: dict[str, Any] = answer.json()
-    return found
+    body: dict[str, Any] = answer.json()
+    return body
 
 
 @contextmanager
@@ -168,7 +168,7 @@ def emulate(
 ) -> Iterator[Emulate]:
     """Run `emulate` with these channels (names without #; a bare `name` resolves there, `#name` does not).
 
-    Tokens and scopes are checked as strictly as it can. What it writes goes to `folder`.
+    Tokens and scopes are checked as strictly as it can. Its output goes to `folder`.
     """
     command = program("emulate")
     port = port or free_port()
@@ -239,7 +239,7 @@ class LocalSlack:
         )
 
     def messages(self, channel: str = "cc-alerts") -> list[dict[str, Any]]:
-        """Everything in a channel, threads and ephemeral answers included, the oldest first."""
+        """Everything in a channel, including threads and ephemeral messages, oldest first."""
         with _session() as session:
             answer = session.get(f"{self.url}/_control/messages/{self.CHANNELS[channel]}", timeout=5)
         return list(answer.json()["messages"])
@@ -249,7 +249,7 @@ class LocalSlack:
 def local_slack(
     folder: Path, *, mode: Literal["socket", "events"], request_url: str = "", port: int | None = None
 ) -> Iterator[LocalSlack]:
-    """Run `local-slack` (inside `lonely_network`). `request_url`: where `events` mode sends commands and buttons."""
+    """Run `local-slack` (inside `lonely_network`). `request_url`: for commands and buttons in the mode `events`."""
     command = program("local-slack")
     if _has_other_interfaces():
         pytest.fail("local-slack listens on all interfaces: enter lonely_network() first")
@@ -285,8 +285,10 @@ def local_slack(
 
 @contextmanager
 def prism(openapi: Path, folder: Path) -> Iterator[str]:
-    """Serve an OpenAPI file with `prism`: yields the address before the first path. A request that breaks the file's
-    rules is answered with 400, 401 or 404; a good one with the file's examples."""
+    """Serve an OpenAPI file with `prism`; yields the base URL.
+
+    A request that does not conform to the file gets 400, 401 or 404; one that does gets the examples in the file.
+    """
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     start = [program("prism"), "mock", "--host", "127.0.0.1", "--port", str(port), "--errors", str(openapi)]
@@ -295,5 +297,5 @@ def prism(openapi: Path, folder: Path) -> Iterator[str]:
 
 
 def _has_other_interfaces() -> bool:
-    # /sys shows the network of whoever mounted it; this asks for the network of the calling thread.
+    # /sys shows the network namespace in which it was mounted; this shows that of the calling thread.
     return any(name != "lo" for _, name in socket.if_nameindex())

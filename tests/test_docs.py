@@ -1,4 +1,4 @@
-"""What the documents claim is true: blocks made from the code, examples, links, the picture of a card."""
+"""What the documents claim is true: generated blocks, examples, links, the picture of a card."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from alertbot.rulefiles.parse_rules import parse_files
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
-MADE_ANEW = "out of date: run `python docs/generate.py`"
+OUTDATED = "out of date: run `python docs/generate.py`"
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +35,9 @@ def generate() -> ModuleType:
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_blocks_are_what_the_code_says(path: Path, generate: ModuleType) -> None:
-    """Tables of commands, settings, subcommands, states are those of the code."""
+    """Tables of commands, settings, subcommands and states agree with the code."""
     text = path.read_text(encoding="utf-8")
-    assert generate.filled(text) == text, MADE_ANEW
+    assert generate.filled(text) == text, OUTDATED
 
 
 def test_every_block_stands_somewhere(generate: ModuleType) -> None:
@@ -48,7 +48,7 @@ def test_every_block_stands_somewhere(generate: ModuleType) -> None:
 
 def test_the_picture_is_the_card(generate: ModuleType) -> None:
     """The card in the README is what the console notifier draws today."""
-    assert generate.PICTURE.read_text(encoding="utf-8") == generate.picture(), MADE_ANEW
+    assert generate.PICTURE.read_text(encoding="utf-8") == generate.picture(), OUTDATED
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
@@ -81,8 +81,8 @@ def test_the_template_of_the_documents_is_one(tmp_path: Path) -> None:
     check_template("floor", [tmp_path])
 
 
-def test_the_mistake_of_the_readme_is_told_so() -> None:
-    """The README shows what `check` really says."""
+def test_the_mistake_in_the_readme_is_reported_so() -> None:
+    """The README shows the real output of `check`."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     shown = re.search(r"^rules/queues\.yaml:.*$", readme, re.MULTILINE)
     assert shown
@@ -130,7 +130,7 @@ def test_the_lock_holds_what_the_project_needs() -> None:
 
 
 def test_what_init_writes_is_a_configuration() -> None:
-    """The commented alertbot.yaml is right once the secrets are there, its commented lines included."""
+    """The commented alertbot.yaml is valid once the secrets are set, and so are its commented lines."""
     secrets = dict.fromkeys(re.findall(r"\$\{([A-Z0-9_]+)", CONFIG), "x")
     assert parse_config(CONFIG, "alertbot.yaml", secrets).tenants[0].name == "main"
     everything = re.sub(r"^( *)# (\w+: )", r"\1\2", CONFIG, flags=re.MULTILINE)

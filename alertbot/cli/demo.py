@@ -1,4 +1,4 @@
-"""`demo` and `simulate`: a contact centre that does not exist."""
+"""`demo`: the whole bot on a simulated contact centre."""
 
 from __future__ import annotations
 
@@ -22,12 +22,14 @@ from alertbot.store.records import Totals
 
 @cli.command()
 def demo(
-    for_: Annotated[str, typer.Option("--for", metavar="DURATION", help="How long, on the wall clock.")] = "2m",
-    speed: Annotated[float, typer.Option(min=0.1, max=100, help="How fast the simulated day goes by.")] = 10.0,
-    seed: Annotated[int, typer.Option(help="Another number is another contact centre.")] = 1,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Of the simulated 8x8; 0: any free one.")] = 0,
+    for_: Annotated[str, typer.Option("--for", metavar="DURATION", help="How long to run, in real time.")] = "2m",
+    speed: Annotated[
+        float, typer.Option(min=0.1, max=100, help="How many times faster than real time the simulation runs.")
+    ] = 10.0,
+    seed: Annotated[int, typer.Option(help="Seed of the simulation; another seed gives another contact centre.")] = 1,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the simulated 8x8 API; 0: any free port.")] = 0,
 ) -> None:
-    """The whole bot on an embedded simulated contact centre, cards drawn here. No account, no network."""
+    """Run the whole bot on a built-in simulated contact centre and draw its cards here. No account, no network."""
     lasts = seconds(for_, "--for")
     logs.configure(quiet=True)
     clock = ScaledClock(speed)
@@ -50,7 +52,7 @@ def demo(
             }
         )
         out.print(
-            f"A simulated contact centre, {speed:g} times as fast as a real day; Ctrl-C ends it.\n"
+            f"A simulated contact centre at {speed:g} times real time. Press Ctrl-C to stop.\n"
             f"{centre.scenario.about if centre.scenario else ''}\n"
             f"Rules: {shipped_rules()}\n",
             soft_wrap=True,
@@ -73,13 +75,13 @@ def demo(
 
 
 def _show_summary(totals: Totals, firing: int) -> None:
-    lost = "nothing lost"
+    undelivered = "nothing lost"
     if totals.waiting or totals.given_up:
-        lost = f"{totals.waiting} still waiting, {totals.given_up} given up"
+        undelivered = f"{totals.waiting} still waiting, {totals.given_up} given up"
     out.print(
         f"\n{_counted(totals.polls, 'poll')}; {_counted(totals.fired, 'alert')} fired, {totals.resolved} resolved, "
         f"{firing} still open; {_counted(totals.cards_posted, 'card')} posted, {_counted(totals.edits, 'edit')}, "
-        f"{_counted(totals.lines_posted, 'thread line')}; {lost}",
+        f"{_counted(totals.lines_posted, 'thread line')}; {undelivered}",
         soft_wrap=True,
         style="bold",
     )

@@ -15,37 +15,37 @@ from alertbot.errors import UsageError
 from alertbot.slack.manifest import manifest
 
 CONFIG = """\
-# alertbot's configuration. `alertbot check` reads it and says what is wrong with it.
-# ${NAME} reads the environment, ${NAME:-default} with a default, ${file:/run/secrets/x} a file.
-# It is read at the start: restart alertbot after an edit. Rule files are read again by themselves.
+# The configuration of alertbot. Run `alertbot check` after an edit: it reports every mistake.
+# ${NAME} is an environment variable, ${NAME:-default} one with a default, ${file:/run/secrets/x} a file.
+# This file is read at startup: restart alertbot after an edit. Rule files are reloaded automatically.
 
 tenants:
   - name: main
-    region: us                      # us | eu | ap | ca: where your 8x8 tenant lives
+    region: us                      # us | eu | ap | ca
     api_key: ${EIGHT_BY_EIGHT_KEY}        # 8x8 Admin Console > API Keys > Create App,
     api_secret: ${EIGHT_BY_EIGHT_SECRET}  # product "Analytics for Contact Center"
     # tenant_id: acme01             # only for multitenant customers
-    # timezone: Europe/Helsinki     # for .today metrics; default: the tenant's own
+    # timezone: Europe/Helsinki     # of .today metrics; default: the tenant's own
     # poll_every: 15s               # at least 5s
-    # default_channel: "#acme"      # of this tenant; default: that of slack, as is ops_channel
-    # percent_scale: auto           # auto | ratio | percent: how 8x8 sends percentages
-    # max_requests_per_minute: 60   # what does not fit is left out of a poll, and said
+    # default_channel: "#acme"      # for this tenant; default: slack.default_channel
+    # percent_scale: auto           # auto | ratio | percent: the scale of 8x8's percentages
+    # max_requests_per_minute: 60   # requests beyond it are skipped, and reported
 
 slack:
-  bot_token: ${SLACK_BOT_TOKEN}             # xoxb-…: OAuth & Permissions
-  app_token: ${SLACK_APP_TOKEN:-}           # xapp-…: Socket Mode, no public address needed
-  signing_secret: ${SLACK_SIGNING_SECRET:-} # instead: signed HTTP at POST /slack/events
+  bot_token: ${SLACK_BOT_TOKEN}             # xoxb-…, from OAuth & Permissions
+  app_token: ${SLACK_APP_TOKEN:-}           # xapp-…, for Socket Mode: no public URL needed
+  signing_secret: ${SLACK_SIGNING_SECRET:-} # instead of app_token: signed requests to POST /slack/events
   default_channel: "#cc-alerts"     # invite the bot there
-  # ops_channel: "#cc-alerts-ops"   # where alertbot speaks of itself; default: default_channel
+  # ops_channel: "#cc-alerts-ops"   # for operational messages; default: default_channel
   # command: /alertbot
-  # may_change: {users: [], usergroups: [], channels: []}   # who may acknowledge; empty: everybody
+  # may_change: {users: [], usergroups: [], channels: []}   # who may acknowledge; all empty: every user
 
 rules: rules/
 storage: alertbot.db
-# hours: {office: {timezone: Europe/Helsinki, open: {mon-fri: "08:00-18:00"}}}   # for during and outside of rules
-# timezone: UTC                     # for times where the reader's own zone is not known
-# stale_after: 2m                   # no good poll for so long: told in ops_channel, and by /readyz
-# frozen_after: 15m                 # figures that stand still for so long, with callers there: told in ops_channel
+# hours: {office: {timezone: Europe/Helsinki, open: {mon-fri: "08:00-18:00"}}}   # for `during` and `outside`
+# timezone: UTC                     # for times shown where the reader's time zone is not known
+# stale_after: 2m                   # no successful poll for this long: alert in ops_channel, /readyz returns 503
+# frozen_after: 15m                 # no value changed for this long while there are callers: alert in ops_channel
 # http: {host: 127.0.0.1, port: 8080}   # /healthz, /readyz, /slack/events
 """
 
@@ -54,26 +54,29 @@ NEXT_STEPS = """
 Next:
   1. 8x8 Admin Console > API Keys > Create App, product "Analytics for Contact Center";
      export EIGHT_BY_EIGHT_KEY=… EIGHT_BY_EIGHT_SECRET=…
-  2. https://api.slack.com/apps > Create New App > From a manifest: slack-manifest.json; install it;
+  2. https://api.slack.com/apps > Create New App > From a manifest: paste slack-manifest.json; install the app;
      export SLACK_BOT_TOKEN=xoxb-… SLACK_APP_TOKEN=xapp-…; invite the bot to your channel
   3. alertbot check, then alertbot poll --dry-run, then alertbot run"""
 
 
 def shipped_rules() -> Path:
-    """The folder of the rules that ship with alertbot."""
+    """The folder with the rules that ship with alertbot."""
     packed = Path(str(resources.files("alertbot"))) / "shipped_rules"
-    # In a checkout the rules stand beside the package, where people edit them.
+    # In a checkout the rules are next to the package.
     return packed if packed.is_dir() else packed.parent.parent / "rules"
 
 
 def write_files(folder: Path) -> list[tuple[Path, bool]]:
-    """Write what is missing in `folder` and leave the rest: (path, whether it was written) each."""
+    """Write the files that `folder` does not have; returns each path and whether it was written.
+
+    Raises UsageError when a file cannot be written.
+    """
     files = {
         folder / "alertbot.yaml": CONFIG,
         folder / "slack-manifest.json": json.dumps(manifest("/alertbot", None), indent=2) + "\n",
     }
     if not (folder / "rules").exists():
-        # Not their tests: those hold for the rules as they ship, and these are written to be changed.
+        # Without their tests: those are for the rules as shipped, and these rules are meant to be changed.
         for path in sorted([*shipped_rules().glob("*.yaml"), *shipped_rules().glob("optional/*.yaml")]):
             files[folder / "rules" / path.relative_to(shipped_rules())] = path.read_text(encoding="utf-8")
     done = []
@@ -92,9 +95,9 @@ def write_files(folder: Path) -> list[tuple[Path, bool]]:
 
 @cli.command()
 def init(
-    folder: Annotated[Path, typer.Argument(help="Where.")] = Path(),
+    folder: Annotated[Path, typer.Argument(help="The folder to write to.")] = Path(),
 ) -> None:
-    """Write a commented alertbot.yaml, the first rules and the Slack app manifest; leave what is there."""
+    """Write a commented alertbot.yaml, the first rules and the Slack app manifest. Existing files are kept."""
     for path, written in write_files(folder):
         out.print(f"{'wrote' if written else 'kept '} {path}", soft_wrap=True)
     out.print(NEXT_STEPS, soft_wrap=True)

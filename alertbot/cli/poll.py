@@ -1,4 +1,4 @@
-"""`run` and `poll`."""
+"""`poll`: one poll of every tenant."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ MAX_WAIT_S = 30.0
 @cli.command()
 def poll(
     config: Config = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Store and send nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Do not store or send anything.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """One poll of every tenant: deliver what is due, say what was seen and decided. For cron and for trying things."""
+    """Poll every tenant once, deliver what is due, report what was seen and decided. For cron, and to try things."""
     settings = load(config_path(config))
     logs.configure(settings.secrets(), quiet=True)
     app = build(settings)
@@ -35,13 +35,13 @@ def poll(
         if not dry_run:
             app.courier.deliver_all(MAX_WAIT_S)
         totals = app.store.totals()
-        told, held_back = (None, None) if dry_run else (app.courier.notified, totals.waiting)
+        notified, held_back = (None, None) if dry_run else (app.courier.notified, totals.waiting)
         pending = {name: _pending(app, name) for name in outcomes}
         firing = {} if dry_run else {name: firing_now(app, name) for name in outcomes}
     finally:
         clean = app.stop()
     if as_json:
-        print_json({name: _poll_json(each, firing.get(name), told, held_back) for name, each in outcomes.items()})
+        print_json({name: _poll_json(each, firing.get(name), notified, held_back) for name, each in outcomes.items()})
     else:
         for name, each in outcomes.items():
             _show_polled(name, each)
@@ -49,7 +49,7 @@ def poll(
                 say(f"  {firing[name]} firing, {pending[name]} pending")
         if not dry_run:
             because = f": {totals.waiting_for or app.courier.problem or 'not due yet'}" if held_back else ""
-            say(f"told {told}, held back {held_back}{because}")
+            say(f"{notified} notified, {held_back} held back{because}")
     good = all(isinstance(each, Turn) and each.good for each in outcomes.values())
     if not good or held_back:
         raise typer.Exit(PROBLEM)
@@ -57,6 +57,7 @@ def poll(
 
 
 def firing_now(app: App, tenant: str) -> int:
+    """The number of open alerts of a tenant, without those of shadow rules."""
     return sum(alert.open and not alert.shadow for alert in app.store.alerts(tenant))
 
 
@@ -64,7 +65,7 @@ def _pending(app: App, tenant: str) -> int:
     return sum(alert.state is State.PENDING and not alert.shadow for alert in app.store.alerts(tenant))
 
 
-def _poll_json(polled: Turn | str, firing: int | None, told: int | None, held_back: int | None) -> dict[str, Any]:
+def _poll_json(polled: Turn | str, firing: int | None, notified: int | None, held_back: int | None) -> dict[str, Any]:
     if isinstance(polled, str):
         return {"problems": [polled]}
     fetched = polled.fetched
@@ -96,12 +97,12 @@ def _poll_json(polled: Turn | str, firing: int | None, told: int | None, held_ba
                 "level": each.after.level.word,
                 "reason": each.reason,
                 "why": each.why,
-                "withheld": each.withheld,  # why nobody is told, null where somebody is
+                "withheld": each.withheld,  # why it is not reported, null if it is
             }
             for each in polled.changes
             if each.moved
         ],
-        "told": told,
+        "told": notified,
         "held_back": held_back,
         "problems": [*polled.problems, *fetched.problems],
         "notes": fetched.notes,
@@ -126,6 +127,6 @@ def _show_polled(name: str, polled: Turn | str) -> None:
         if each.moved:
             after = each.after
             what = f"{after.about.title}: {after.entity_name}"
-            untold = f" (not told: {each.withheld.replace('_', ' ')})" if each.withheld else ""
-            text = f"  {after.state:<10} {after.level.word:<8} {what}: {each.why}{untold}"
+            muted = f" (not reported: {each.withheld.replace('_', ' ')})" if each.withheld else ""
+            text = f"  {after.state:<10} {after.level.word:<8} {what}: {each.why}{muted}"
             say(text, style=STYLES[after.level] if after.open else "")

@@ -15,9 +15,9 @@ from alertbot.service.app import build
 @cli.command()
 def run(
     config: Config = None,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more in the log.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log debug messages too.")] = False,
 ) -> None:
-    """The service: poll every tenant, tell Slack, answer the slash command, until it is told to stop."""
+    """Run the service: poll every tenant, post alerts to Slack and answer the slash command, until stopped."""
     settings = load(config_path(config))
     logs.configure(settings.secrets(), verbose=verbose)
     app = build(settings)

@@ -1,6 +1,6 @@
-"""The command line itself: options that commands share, exit statuses, and errors as one clear line.
+"""The command line: options that commands share, exit statuses, and errors as one clear line.
 
-Exit status: 0 fine, 1 it found or met a problem, 2 it was used wrongly (usage, configuration).
+Exit status: 0 success, 1 a problem was found or met, 2 wrong usage or configuration.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PROBLEM, WRONG_USE = 1, 2
 
 cli = typer.Typer(
     name="alertbot",
-    help="Threshold alerts in Slack for contact centres that run on 8x8. Try `alertbot demo` first.",
+    help="Threshold alerts in Slack for contact centres that run on 8x8. To try it, run `alertbot demo`.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -32,9 +32,14 @@ cli = typer.Typer(
 )
 Config = Annotated[
     Path | None,
-    typer.Option("--config", "-c", metavar="FILE", help="Default: $ALERTBOT_CONFIG, else ./alertbot.yaml."),
+    typer.Option(
+        "--config",
+        "-c",
+        metavar="FILE",
+        help="The configuration file. Default: $ALERTBOT_CONFIG, else ./alertbot.yaml.",
+    ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Answer for a machine.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def _version(value: bool) -> None:
@@ -45,12 +50,15 @@ def _version(value: bool) -> None:
 
 @cli.callback()
 def _root(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
 ) -> None:
     pass
 
 
 def seconds(text: str, option: str) -> float:
+    """The seconds of a duration such as 2m. Raises UsageError, naming the option, when it is not one."""
     try:
         return parse_duration(text).total_seconds()
     except ValueError:
@@ -58,15 +66,16 @@ def seconds(text: str, option: str) -> float:
 
 
 def leave(clean: bool) -> None:
+    """End the process at once unless everything stopped cleanly."""
     if not clean:
-        # A poll or a post still hangs in a thread that Python would wait for. All that matters is stored.
+        # A poll or a post still hangs in a thread that Python would wait for. Everything important is stored.
         sys.stdout.flush()
         os._exit(0)
 
 
 @contextmanager
 def signals(stop: Callable[[], None], reload: Callable[[], None] | None = None) -> Iterator[None]:
-    """SIGTERM and Ctrl-C ask to stop; a second one ends at once. SIGHUP, where there is one, asks to reload."""
+    """SIGTERM and Ctrl-C call `stop`, a second one ends the process at once. SIGHUP (if any) calls `reload`."""
 
     def handle(number: int, _: object) -> None:
         stop()

@@ -1,4 +1,4 @@
-"""What commands print: results on stdout, problems on stderr, and JSON where a machine reads it."""
+"""What commands print: results on stdout, problems on stderr, JSON for machines."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STYLES = {Level.INFO: "cyan", Level.WARNING: "yellow", Level.CRITICAL: "bold red
 
 
 def say(text: str, *, style: str = "") -> None:
-    """One line with names in it: they neither begin another line nor drive the terminal."""
+    """Print one line. Names in it can neither start another line nor send control characters to the terminal."""
     out.print(one_line(text), markup=False, soft_wrap=True, style=style)
 
 
@@ -45,7 +45,7 @@ def fault_json(fault: Fault) -> dict[str, Any]:
 
 
 def show_faults(faults: Sequence[Fault], console: Console = out) -> None:
-    """On stdout, as a compiler would; on a terminal with the line it is about, the offending text underlined."""
+    """Print faults as a compiler would; on a terminal, each with its line and the offending text underlined."""
     lines: dict[str, list[str]] = {}
     for fault in faults:
         console.print(str(fault), markup=False, soft_wrap=True)
@@ -58,7 +58,7 @@ def show_faults(faults: Sequence[Fault], console: Console = out) -> None:
 
 
 def _lines(file: str) -> list[str]:
-    """The lines of a file that is still there; none where it cannot be read."""
+    """The lines of a file; none if it cannot be read."""
     try:
         return Path(file).read_bytes().decode("utf-8", "replace").splitlines()
     except OSError:
@@ -66,7 +66,7 @@ def _lines(file: str) -> list[str]:
 
 
 def _underlined(fault: Fault, lines: Sequence[str]) -> list[Text]:
-    """The line of a fault and a line of `^` below it; nothing for what stands nowhere."""
+    """The line of a fault and a line of `^` below it; nothing for a fault without a position."""
     if not 0 < fault.line <= len(lines) or not fault.column:
         return []
     line = _plain(lines[fault.line - 1])
@@ -85,17 +85,17 @@ def _underlined(fault: Fault, lines: Sequence[str]) -> list[Text]:
 
 
 def _plain(line: str) -> str:
-    """The line with a blank for what would move the cursor."""
+    """The line with a space for every character that would move the cursor."""
     return "".join(char if char.isprintable() else " " for char in line).rstrip()
 
 
 def _length(excerpt: str, rest: str) -> int:
-    """How much of the line is meant: as far as it is the excerpt, else one character."""
+    """How many characters to underline: as far as the line agrees with the excerpt, at least one."""
     quoted = rest[:1] in ("'", '"') and not excerpt.startswith(rest[:1])
     wanted = excerpt.removesuffix("…")
     length = 0
-    for one, other in zip(rest[quoted:], wanted, strict=False):
-        if one != other:
+    for character, expected in zip(rest[quoted:], wanted, strict=False):
+        if character != expected:
             break
         length += 1
     return length + quoted if length else 1

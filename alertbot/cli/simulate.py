@@ -17,15 +17,19 @@ from alertbot.simulator.server import Simulator, SimulatorOptions, run_forever
 
 @cli.command()
 def simulate(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8808,
-    scenario: Annotated[str, typer.Option(metavar="FILE", help=f"A file, or {', '.join(shipped_scenarios())}.")] = "",
-    seed: Annotated[int, typer.Option(help="Another number is another contact centre.")] = 1,
-    queues: Annotated[int, typer.Option(min=1, max=20_000)] = 12,
-    groups: Annotated[int, typer.Option(min=1, max=5_000)] = 4,
-    agents: Annotated[int, typer.Option(min=1, max=50_000)] = 60,
-    speed: Annotated[float, typer.Option(min=0.1, max=100, help="How fast its clock runs.")] = 1.0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0: any free port.")] = 8808,
+    scenario: Annotated[
+        str, typer.Option(metavar="FILE", help=f"A scenario file, or one of {', '.join(shipped_scenarios())}.")
+    ] = "",
+    seed: Annotated[int, typer.Option(help="Seed of the simulation; another seed gives another contact centre.")] = 1,
+    queues: Annotated[int, typer.Option(min=1, max=20_000, help="Number of queues.")] = 12,
+    groups: Annotated[int, typer.Option(min=1, max=5_000, help="Number of groups.")] = 4,
+    agents: Annotated[int, typer.Option(min=1, max=50_000, help="Number of agents.")] = 60,
+    speed: Annotated[
+        float, typer.Option(min=0.1, max=100, help="How many times faster than real time its clock runs.")
+    ] = 1.0,
 ) -> None:
-    """The simulated contact centre alone: 8x8's API over HTTP on 127.0.0.1, token endpoint included."""
+    """Serve 8x8's API from a simulated contact centre, over HTTP on 127.0.0.1, including the token endpoint."""
     logs.configure()
     options = SimulatorOptions(
         seed=seed,
@@ -35,7 +39,7 @@ def simulate(
         speed=speed,
         scenario=scenario or None,
         port=port,
-        # However fast the centre's day goes by, 8x8's clock is right, or every bot would be told that it is wrong.
+        # The Date header shows real time at any speed; otherwise every bot would report a clock difference.
         date_clock=wall_clock,
     )
     run_forever(options, _announce)
@@ -43,7 +47,7 @@ def simulate(
 
 def _announce(centre: Simulator) -> None:
     out.print(
-        f"Simulated 8x8 Contact Center; Ctrl-C ends it. In alertbot.yaml, in place of `region`:\n"
+        f"Simulated 8x8 Contact Center. Press Ctrl-C to stop. In alertbot.yaml, instead of `region`, use:\n"
         f"    base_url: {centre.base_url}\n"
         f"    token_url: {centre.token_url}\n"
         f"    api_key: {centre.options.api_key}\n"

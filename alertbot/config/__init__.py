@@ -1,1 +1,1 @@
-"""alertbot.yaml: the settings, how they are read, and their JSON Schema."""
+"""alertbot.yaml: its settings, how they are read, and their JSON Schema."""

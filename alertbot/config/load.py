@@ -31,7 +31,7 @@ PATH_VARIABLE = "ALERTBOT_CONFIG"
 
 _EXPECTED = "expected settings such as `tenants:` and `slack:`; `alertbot init` writes one"
 
-MAX_PROBLEMS = 14  # a report has at most 15 lines: these and one that counts the rest
+MAX_PROBLEMS = 14  # a report has at most 15 lines: these, and one that counts the rest
 
 
 def config_path(option: Path | None, environ: Mapping[str, str] = os.environ) -> Path:
@@ -213,7 +213,7 @@ _SECRET_KEY = re.compile(rf"\b({'|'.join(_SECRET_KEYS)})\b['\"]?\s*:")
 
 
 def _sentence(error: Any, top: type[BaseModel]) -> str:
-    """pydantic's error in plain words; never with the value, which may be a secret."""
+    """One of pydantic's errors as a sentence, without the value, which may be a secret."""
     kind = error["type"]
     if kind == "extra_forbidden":
         parts = [part for part in error["loc"][:-1] if isinstance(part, str)]
@@ -224,12 +224,12 @@ def _sentence(error: Any, top: type[BaseModel]) -> str:
     if kind == "missing":
         return "missing"
     if kind in ("model_type", "dict_type"):
-        return "expected keys of its own, indented below it"
+        return "expected keys, indented below it"
     if kind == "tuple_type":
-        return "expected a list: lines that begin with `- `"
+        return "expected a list: lines that start with `- `"
     if kind == "value_error":
         return str(error["ctx"]["error"])
     if kind == "string_pattern_mismatch":
-        return f"does not look right: it must match {error['ctx']['pattern']}"
+        return f"invalid value: it must match {error['ctx']['pattern']}"
     message = str(error["msg"])
     return message[0].lower() + message[1:]

@@ -19,7 +19,7 @@ def config_schema() -> dict[str, Any]:
 
 
 def _spelt(node: Any) -> Any:
-    """The schema with durations as people write them; pydantic would give its defaults as ISO 8601, PT1M."""
+    """The schema with default durations as in alertbot.yaml; pydantic writes them as ISO 8601, PT1M."""
     if isinstance(node, list):
         return [_spelt(each) for each in node]
     if not isinstance(node, dict):

@@ -1,7 +1,6 @@
-"""alertbot.yaml and the environment to one frozen Settings; every problem in one report; secrets never shown.
+"""The settings in alertbot.yaml, as one frozen Settings. Secrets never show in its repr or dump.
 
-`${NAME}` and `${NAME:-default}` read the environment, `${file:/run/secrets/x}` a file. Commands that tell nobody and
-ask nobody (`check`, `ask`) load with `secrets=False`: what only `run` and `poll` need may then be missing.
+The docstring below each field is its description: in the JSON Schema, in editors and in docs/operations.md.
 """
 
 from __future__ import annotations
@@ -36,6 +35,7 @@ _DURATION_PATTERN = r"^(\d+(ms|[smhd]))+$"
 
 
 def _duration(value: Any) -> Any:
+    """A timedelta from a text such as 1m30s. Raises ValueError when it is not one."""
     if isinstance(value, timedelta):
         return value
     try:
@@ -45,12 +45,12 @@ def _duration(value: Any) -> Any:
 
 
 def _address(value: str) -> str:
-    """Plain http would carry the credentials for all to read; on the machine itself nobody else is there."""
+    """Require https: plain http would send the credentials unencrypted, so it is allowed on loopback only."""
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"an address begins with https://, not {value!r}")
+        raise ValueError(f"an address starts with https://, not {value!r}")
     if parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "localhost", "::1"):
-        raise ValueError("plain http:// only on loopback (127.0.0.1, localhost): use https://")
+        raise ValueError("plain http:// is allowed only on loopback (127.0.0.1, localhost): use https://")
     return value
 
 
@@ -79,8 +79,8 @@ Timezone = Annotated[str, AfterValidator(_timezone)]
 
 
 def _calendars(value: Any) -> Mapping[str, Calendar]:
-    """They are read from the text, with their places (`_read_hours`); here only what was read may come in."""
-    if isinstance(value, Mapping) and all(isinstance(each, Calendar) for each in value.values()):
+    """Calendars are read by `load`, which knows their positions in the file; here they only pass through."""
+    if isinstance(value, Mapping) and all(isinstance(calendar, Calendar) for calendar in value.values()):
         return value
     raise ValueError("expected calendars that were read")
 
@@ -101,128 +101,131 @@ class TenantSettings(_Section):
     """One 8x8 Contact Center customer that is polled."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
-    """A short name, used in cards and answers."""
+    """A short name, shown in cards and answers."""
     region: Literal["us", "eu", "ap", "ca"] | None = None
-    """Where the tenant lives."""
+    """The 8x8 region of the tenant."""
     api_key: SecretStr = SecretStr("")
-    """API key of an app with the product "Analytics for Contact Center"."""
+    """The API key of an app with the product "Analytics for Contact Center"."""
     api_secret: SecretStr = SecretStr("")
-    """Its secret."""
+    """The secret of that key."""
     tenant_id: str = ""
-    """X-Tenant-Info; only for multitenant customers."""
+    """Sent as X-Tenant-Info; only for multitenant customers."""
     timezone: Timezone | None = None
-    """For .today metrics; must be one of the tenant's zones. Default: the tenant's own."""
+    """The time zone of .today metrics; must be one of the tenant's zones in 8x8. Default: the tenant's own."""
     poll_every: Duration = timedelta(seconds=15)
-    """How often to poll; 8x8 refreshes its figures every 5 s."""
+    """The time between polls, at least 5s: 8x8 updates its metrics every 5 s."""
     percent_scale: Literal["auto", "ratio", "percent"] = "auto"
-    """How 8x8 sends percentages: as ratios 0 to 1, or 0 to 100. auto tells it from the counts they are made of."""
+    """The scale of 8x8's percentages: ratio (0 to 1) or percent (0 to 100). auto derives it from related counts."""
     max_requests_per_minute: Annotated[int, Field(ge=1, le=6000)] = 60
-    """At most so many requests in any minute. What does not fit is left out of the poll, and said."""
+    """The maximum number of requests in any minute. Requests beyond it are skipped, and the poll reports them."""
     base_url: Address | None = None
-    """Instead of region: all that stands before /queues."""
+    """Instead of region: the URL up to /queues. Requires token_url."""
     token_url: Address | None = None
-    """The whole address of the token endpoint; goes with base_url."""
+    """The whole URL of the token endpoint. Requires base_url."""
     rules: str | None = None
-    """A folder or file of rules for this tenant. Default: the top-level rules."""
+    """The folder or file with the rules of this tenant. Default: the top-level rules."""
     default_channel: Channel | None = None
-    """Where this tenant's alerts go whose rule names no channel. Default: that of slack."""
+    """The channel for alerts of this tenant whose rule has no channel. Default: slack.default_channel."""
     ops_channel: Channel | None = None
-    """Where alertbot speaks of this tenant's polls. Default: that of slack."""
+    """The channel for operational messages about this tenant. Default: slack.ops_channel."""
 
     @model_validator(mode="after")
     def _where(self) -> TenantSettings:
         if (self.base_url is None) != (self.token_url is None):
-            raise ValueError("base_url and token_url go together: give both or neither")
+            raise ValueError("base_url and token_url go together: set both or neither")
         if (self.region is None) == (self.base_url is None):
-            raise ValueError("say where the tenant lives: either region (us, eu, ap, ca) or base_url and token_url")
+            raise ValueError("set either region (us, eu, ap, ca), or base_url and token_url")
         if self.poll_every < timedelta(seconds=5):
-            raise ValueError("poll_every is at least 5s: 8x8 has no newer figures before that")
+            raise ValueError("poll_every is at least 5s: 8x8 does not update its metrics more often")
         return self
 
 
 def _some(tenants: tuple[TenantSettings, ...]) -> tuple[TenantSettings, ...]:
     if not tenants:
-        raise ValueError("name at least one tenant")
+        raise ValueError("at least one tenant is required")
     return tenants
 
 
 class MayChange(_Section):
-    """Who may acknowledge. All empty: everybody."""
+    """Who may acknowledge alerts. With all of them empty, every user may."""
 
     users: tuple[str, ...] = ()
-    """Slack user ids, U0123ABCD."""
+    """IDs of Slack users who may acknowledge alerts, U0123ABCD."""
     usergroups: tuple[str, ...] = ()
-    """Slack user group ids, S0123ABCD."""
+    """IDs of Slack user groups whose members may acknowledge alerts, S0123ABCD."""
     channels: tuple[str, ...] = ()
-    """Slack channel ids in which everybody may."""
+    """IDs of Slack channels in which every user may acknowledge alerts, C0123ABCD. All three empty: every user may."""
 
 
 class SlackSettings(_Section):
-    """Where and how people are told."""
+    """The Slack app, and the channels that alerts go to."""
 
     bot_token: SecretStr = SecretStr("")
-    """xoxb-…, from OAuth & Permissions."""
+    """The bot token of the Slack app, xoxb-…, from OAuth & Permissions."""
     app_token: SecretStr = SecretStr("")
-    """xapp-…, for Socket Mode; empty: signed HTTP, or none."""
+    """The app-level token, xapp-…, for commands and buttons over Socket Mode."""
     signing_secret: SecretStr = SecretStr("")
-    """For signed HTTP requests at POST /slack/events."""
+    """Instead of app_token: for commands and buttons as signed HTTP requests to POST /slack/events."""
     default_channel: Channel
-    """Where alerts go whose rule names no channel."""
+    """The channel for alerts whose rule has no channel."""
     ops_channel: Channel | None = None
-    """Where alertbot speaks of itself. Default: default_channel."""
+    """The channel for operational messages: feed alerts, faults in rule files. Default: default_channel."""
     api_url: Address = "https://slack.com/api/"
-    """Slack's Web API."""
+    """The URL of the Slack Web API."""
     command: Annotated[str, Field(pattern=r"^/[a-z0-9_-]{1,31}$")] = "/alertbot"
-    """The slash command."""
+    """The name of the slash command."""
     may_change: MayChange = MayChange()
-    """Who may acknowledge."""
+    """Who may acknowledge alerts."""
     refresh: Duration = timedelta(seconds=60)
-    """A changed value alone edits a card at most this often."""
+    """The minimum time between edits of a card for which only the value changed."""
 
     @property
     def ops(self) -> str:
+        """The channel for operational messages."""
         return self.ops_channel or self.default_channel
 
 
 class RecordSettings(_Section):
-    """What is kept of each poll, for windows over a restart, charts and replay."""
+    """What is stored of each poll, for windows that span a restart and for replay."""
 
     keep: Duration = timedelta(days=7)
-    """How long. 0s: nothing is kept."""
+    """How long polls are kept. 0s: none are kept."""
     keys: Literal["used", "all"] = "used"
-    """used: the metric keys that rules read; all: every key of the scopes that rules read, which asks 8x8 for more."""
+    """used: the metric keys that rules read. all: every key of the scopes that rules read, in larger requests."""
 
 
 class HttpSettings(_Section):
-    """Health and Slack's requests."""
+    """The HTTP server for health checks and for Slack's requests."""
 
     host: str = "127.0.0.1"
+    """The address to listen on. 0.0.0.0: all interfaces."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    """The port to listen on. 0: any free port."""
 
 
 class Settings(_Section):
-    """All of alertbot.yaml. `folder` is where it stands: relative paths count from there."""
+    """All of alertbot.yaml. `folder` is the folder it is in: relative paths start there."""
 
     tenants: Annotated[tuple[TenantSettings, ...], AfterValidator(_some)]
-    """The contact centres to poll."""
+    """The 8x8 tenants to poll."""
     slack: SlackSettings
-    """Where people are told."""
+    """The Slack app and its channels."""
     rules: str = "rules/"
-    """A folder or file of rules."""
+    """The folder or file with the rules."""
     hours: Calendars = Field(default_factory=dict)
-    """Calendars by name, for `during` and `outside` of all rules; as in rule files."""
+    """Calendars by name, for `during` and `outside` of all rules; written as in rule files."""
     storage: str = "alertbot.db"
-    """The SQLite database."""
+    """The file of the SQLite database."""
     timezone: Timezone = "UTC"
-    """In which times are written where the reader's own zone is not known."""
+    """The time zone for times shown where the time zone of the reader is not known."""
     stale_after: Duration = timedelta(minutes=2)
-    """A feed without a good poll for so long is stale: the ops channel is told, and /readyz says so."""
+    """A feed without a successful poll for this long is stale: ops_channel gets an alert, /readyz returns 503."""
     frozen_after: Duration = timedelta(minutes=15)
-    """Figures that stand still for so long while callers are there are frozen: the ops channel is told."""
+    """Data that does not change for this long while there are callers is frozen: ops_channel gets an alert."""
     record: RecordSettings = RecordSettings()
-    """What is kept of each poll."""
+    """What is stored of each poll."""
     http: HttpSettings = HttpSettings()
-    """Health and Slack's requests."""
+    """The HTTP server for health checks and for Slack's requests."""
     folder: Annotated[Path, Field(exclude=True)] = Path()
 
     @model_validator(mode="after")
@@ -230,19 +233,20 @@ class Settings(_Section):
         names = [tenant.name for tenant in self.tenants]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ValueError(f"tenant name used twice: {', '.join(twice)}")
+            raise ValueError(f"duplicate tenant name: {', '.join(twice)}")
         return self
 
     def path(self, relative: str) -> Path:
-        """A path of the file, seen from where the file stands."""
+        """A path in the settings, relative to the folder of alertbot.yaml."""
         return self.folder / Path(relative).expanduser()
 
     def zone(self) -> ZoneInfo:
+        """The time zone for readers whose own is not known."""
         return ZoneInfo(self.timezone)
 
     def secrets(self) -> tuple[str, ...]:
         """Every secret value, for redaction."""
-        found = [self.slack.bot_token, self.slack.app_token, self.slack.signing_secret]
+        secrets = [self.slack.bot_token, self.slack.app_token, self.slack.signing_secret]
         for tenant in self.tenants:
-            found += [tenant.api_key, tenant.api_secret]
-        return tuple(secret.get_secret_value() for secret in found if secret.get_secret_value())
+            secrets += [tenant.api_key, tenant.api_secret]
+        return tuple(secret.get_secret_value() for secret in secrets if secret.get_secret_value())

@@ -1,4 +1,4 @@
-"""alertbot.yaml: what is taken, and how each mistake is told."""
+"""alertbot.yaml: what is accepted, and how each mistake is reported."""
 
 from __future__ import annotations
 
@@ -97,10 +97,13 @@ BAD = {
     ),
     "no tenants": (
         "tenants: []\nslack: {bot_token: x, default_channel: '#a'}\n",
-        "alertbot.yaml:1:1: tenants: name at least one tenant",
+        "alertbot.yaml:1:1: tenants: at least one tenant is required",
     ),
     "tenant is no mapping": (GOOD.replace("  - name: acme\n    ", "  - acme\n  - "), "tenants[0]: expected keys"),
-    "no region": (GOOD.replace("    region: eu\n", ""), "say where the tenant lives"),
+    "no region": (
+        GOOD.replace("    region: eu\n", ""),
+        "set either region (us, eu, ap, ca), or base_url and token_url",
+    ),
     "wrong region": (GOOD.replace("eu", "mars"), "alertbot.yaml:3:5: tenants[0].region: input should be 'us', 'eu'"),
     "base_url alone": (
         GOOD.replace("region: eu", "base_url: https://example.com/x"),
@@ -108,7 +111,7 @@ BAD = {
     ),
     "plain http": (
         GOOD.replace("region: eu", "base_url: http://example.com/x\n    token_url: http://example.com/t"),
-        "tenants[0].token_url: plain http:// only on loopback",
+        "tenants[0].token_url: plain http:// is allowed only on loopback",
     ),
     "too fast": (GOOD.replace("region: eu", "region: eu\n    poll_every: 2s"), "poll_every is at least 5s"),
     "duration without unit": (
@@ -129,7 +132,7 @@ BAD = {
     "port": (GOOD + "http: {port: 70000}\n", "alertbot.yaml:9:8: http.port: input should be less than or equal"),
     "tenant twice": (
         GOOD.replace("slack:", "  - {name: acme, region: us, api_key: a, api_secret: b}\nslack:"),
-        "tenant name used twice: acme",
+        "duplicate tenant name: acme",
     ),
     "unset variable": (
         GOOD.replace("${KEY}", "${UNSET_KEY}"),
@@ -155,7 +158,7 @@ BAD = {
 
 
 @pytest.mark.parametrize(("text", "message"), BAD.values(), ids=BAD.keys())
-def test_a_mistake_is_told(text: str, message: str) -> None:
+def test_a_mistake_is_reported(text: str, message: str) -> None:
     """Each mistake names file, line, column and key, and never shows a secret."""
     with pytest.raises(ConfigError) as caught:
         parse(text, "alertbot.yaml", ENV)
@@ -195,7 +198,7 @@ def test_a_date_is_a_text() -> None:
 
 
 def test_all_mistakes_at_once_in_at_most_15_lines() -> None:
-    """A file with many mistakes tells them all in one report that fits a screen."""
+    """A file with many mistakes lists them in one report that fits a screen."""
     text = GOOD + "".join(f"wrong{n}: 1\n" for n in range(40))
     with pytest.raises(ConfigError) as caught:
         parse(text, "alertbot.yaml", ENV)
@@ -203,7 +206,7 @@ def test_all_mistakes_at_once_in_at_most_15_lines() -> None:
     assert caught.value.problems[-1] == "alertbot.yaml: and 26 more"
 
 
-def test_commands_that_tell_nobody_need_no_secrets() -> None:
+def test_commands_that_do_not_post_need_no_secrets() -> None:
     """`check` and `ask` run without the secrets, but still refuse a wrong file."""
     assert parse(GOOD, "alertbot.yaml", {}, secrets=False).secrets() == ()
     with pytest.raises(ConfigError):

@@ -157,8 +157,8 @@ def test_poll_by_hand_tells_and_is_told_once(tmp_path: Path) -> None:
         first = alertbot("poll", cwd=tmp_path, **w.bot.secrets)
         again = alertbot("poll", cwd=tmp_path, **w.bot.secrets)
         assert [first.returncode, again.returncode] == [0, 0], first.stderr + again.stderr
-        assert "told 1" in first.stdout
-        assert "told 0" in again.stdout
+        assert "1 notified" in first.stdout
+        assert "0 notified" in again.stdout
         assert len(w.titles()) == 1
 
 
@@ -180,7 +180,7 @@ def test_refused_credentials(tmp_path: Path, what: str) -> None:
         assert "not-the-secret" not in wrong.stdout + wrong.stderr
         assert "xoxb-of-somebody-else" not in wrong.stdout + wrong.stderr
         if what == "Slack's token":
-            assert "held back 1" in wrong.stdout
+            assert "1 held back" in wrong.stdout
             assert w.titles() == []
         else:
             assert "refused" in wrong.stdout
