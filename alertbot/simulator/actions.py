@@ -1,4 +1,4 @@
-"""What a scenario may do to a contact centre, as plain values."""
+"""The actions of scenarios, as plain values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Demand:
-    """Callers of a queue (id or name; "*": of all) come `factor` times as often, for `lasting` or for good."""
+    """Callers of a queue (id or name; "*": all queues) arrive `factor` times as often, for `lasting` or permanently."""
 
     queue: str
     factor: float
@@ -18,8 +18,8 @@ class Demand:
 
 @dataclass(frozen=True)
 class WalkOut:
-    """A share of the agents of a queue or group (neither: of all) stop taking work: the idle at once, the others when
-    they have finished; for `lasting` or for good."""
+    """A share of the agents of a queue or group (neither: all agents) stop taking work: idle agents at once, the others
+    when they have finished; for `lasting` or permanently."""
 
     queue: str | None = None
     group: str | None = None

@@ -1,4 +1,4 @@
-"""8x8's HTTP over simulated contact centres: the token endpoint, the Bearer check, content types, dates, and faults."""
+"""8x8's HTTP API over simulated contact centres: token endpoint, Bearer check, content types, dates and faults."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from starlette.routing import Route
 
 from alertbot.clock import Clock
 from alertbot.simulator.endpoints import ONE_ROOT, Answered, Habits, Reading
-from alertbot.simulator.faults import TOKEN_PATH, Answer, ApiFault, Faults, error_answer, spoiled
+from alertbot.simulator.faults import TOKEN_PATH, Answer, ApiFault, Faults, corrupted, error_answer
 from alertbot.simulator.model import Centre, to_ms
 from alertbot.simulator.wire import Query, Refused, answer, bad_request, beyond_last_page, gateway_fault, wants_json
 
@@ -31,12 +31,12 @@ REGIONS = ("", "/eu", "/au", "/ca")
 API = "/analytics/cc/v5/realtime-metrics"
 _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 _KEPT_REQUESTS = 20_000
-HANG_S = 120.0  # longer than any client waits; a server that stops cuts it short
+HANG_S = 120.0  # longer than any client waits; ends when the server stops
 
 
 @dataclass
 class SimulatedTenant:
-    """One customer: its key pair, and its contact centre, made when it is first needed."""
+    """One customer: its key pair, and its contact centre, which is created when first needed."""
 
     number: int
     api_key: str
@@ -56,8 +56,8 @@ class SimulatedTenant:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """One request that was answered; `path` is the one behind `.../realtime-metrics`, or that of the token endpoint."""
+class SeenRequest:
+    """One request that was answered; `path` is the part after `.../realtime-metrics`, or the token endpoint."""
 
     method: str
     path: str
@@ -65,7 +65,7 @@ class Seen:
     status: int
     time: datetime
     tenant: int | None
-    endpoint: str  # the path with its ids taken out: "/queues/{id}/agents"
+    endpoint: str  # the path without its ids: "/queues/{id}/agents"
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class _Token:
 
 
 class Api:
-    """The application and what it remembers: tokens, faults in force, requests seen."""
+    """The application and its state: tokens, active faults, requests."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class Api:
         self.date_clock = date_clock or clock
         self.habits = habits or Habits()
         self.faults = faults or Faults()
-        self.requests: deque[Seen] = deque(maxlen=_KEPT_REQUESTS)
+        self.requests: deque[SeenRequest] = deque(maxlen=_KEPT_REQUESTS)
         self.counts: dict[str, int] = {}
         self._tokens: dict[str, _Token] = {}
         routes = [Route(TOKEN_PATH, self._token_endpoint, methods=_METHODS)]
@@ -204,7 +204,7 @@ class Api:
         found = self.faults.freeze(frozen, f"{tenant.number} {request.url}", read) if frozen is not None else read()
         for fault in hit:
             if fault.kind == "malformed" and found.status == 200:
-                found = spoiled(fault, found)
+                found = corrupted(fault, found)
         return found
 
     def _read(self, request: Request, tenant: SimulatedTenant, path: str, query: Query, hit: list[ApiFault]) -> Answer:
@@ -224,7 +224,7 @@ class Api:
             found = Reading(centre, self.habits, query).answer(path.strip("/").split("/"))
             if any(fault.kind == "empty" for fault in hit):
                 found = _emptied(found)
-            # Encoded under the lock: the model moves on as soon as it is let go.
+            # Encoded under the lock: the model changes as soon as it is released.
             json = found.json_only or wants_json(request.headers.get("accept"))
             one = not json and found.root == ONE_ROOT and isinstance(found.body, list)
             return answer(found.body[0] if one else found.body, json=json, root=found.root, headers=found.headers)
@@ -235,7 +235,7 @@ class Api:
         self, request: Request, path: str, endpoint: str, found: Answer, now: datetime, tenant: SimulatedTenant | None
     ) -> Response:
         number = tenant.number if tenant is not None else None
-        self.requests.append(Seen(request.method, path, request.url.query, found.status, now, number, endpoint))
+        self.requests.append(SeenRequest(request.method, path, request.url.query, found.status, now, number, endpoint))
         self.counts[endpoint] = self.counts.get(endpoint, 0) + 1
         headers = {**found.headers, "Date": format_datetime(self.date_clock() + self.clock_skew, usegmt=True)}
         if found.declared is not None:

@@ -1,7 +1,7 @@
-"""The ten endpoints: from a path and a query to rows, for one centre at its present. No HTTP here.
+"""The ten endpoints: from a path and a query to rows, for one centre at its current time. No HTTP here.
 
-What 8x8's documents leave open is decided here, and said so: an unknown id in a filter, an unknown metric key or time
-zone is a 400, an unknown id in a path a 404; totals are those of the filter, stand at the end of each page, and do
+What 8x8 does not document is decided here: an unknown id in a filter, an unknown metric key or time
+zone is a 400, an unknown id in a path a 404; totals cover the filtered entities, are at the end of each page, and do
 not count in `X-Total-Elements`.
 """
 
@@ -39,7 +39,7 @@ _Read = Callable[[Any], Any]
 
 @dataclass(frozen=True)
 class Habits:
-    """Where the documents disagree or are silent, and a tenant may differ."""
+    """Behaviour that is not documented, or inconsistently, and may differ between tenants."""
 
     single_as_object: bool = False  # the OpenAPI file's form of single entities, instead of the guide's array of one
     ignore_unknown_metrics: bool = False  # leave them out instead of refusing the request
@@ -48,7 +48,7 @@ class Habits:
 
 
 class Metric(msgspec.Struct, gc=False):
-    """One value. A struct that the garbage collector does not look at: a page holds tens of thousands."""
+    """One value. A struct that the garbage collector does not track: a page has tens of thousands."""
 
     key: str
     value: Value
@@ -64,7 +64,7 @@ class MetricRow(msgspec.Struct, gc=False):
 
 @dataclass(frozen=True)
 class Answered:
-    """A good answer: its body, the XML root it would have, its page headers, and whether it exists as JSON only."""
+    """A successful response: its body, its XML root, its page headers, and whether it is JSON only."""
 
     body: Any
     root: str = LIST_ROOT
@@ -74,7 +74,7 @@ class Answered:
 
 @cache
 def known_keys(scope: Scope) -> tuple[str, ...]:
-    """The keys of the guide, in its order: what comes when no `metrics` are named."""
+    """The keys of the guide, in its order: what is returned without `metrics`."""
     return tuple(key for key, metric in catalogue().metrics[scope].items() if metric.confirmed)
 
 
@@ -96,7 +96,7 @@ class Reading:
         self.moment = Moment(centre.now, centre.midnight(self._zone()), habits.percentages)
 
     def answer(self, segments: Sequence[str]) -> Answered:
-        """The answer for the path behind `.../realtime-metrics`, or Refused."""
+        """The response for the path after `.../realtime-metrics`. Raises Refused when there is none."""
         match segments:
             case ["queues"]:
                 return self._queues()
@@ -155,7 +155,7 @@ class Reading:
         raise Refused(404, {"message": f"Not found: {what} {id_}"})
 
     def _chosen(self, entities: Sequence[Any], field_name: str) -> list[Any]:
-        """All, or those whose ids are asked for; one that is not there fails the request. Ids count for no summary."""
+        """All entities, or those with the requested ids; an unknown id fails the request. A summary ignores ids."""
         visible = self._visible(entities)
         ids = self.query.many(field_name)
         if not ids or self.query.flag("summary"):
@@ -248,7 +248,7 @@ class Reading:
         ]
 
     def _read_agents(self, keys: Sequence[str], queue: Queue | None) -> Callable[[Sequence[Agent]], list[MetricRow]]:
-        """`.inQueue` keys are about the work for `queue`; where there is none, about all queue work."""
+        """`.inQueue` keys cover the work for `queue`; without a queue, all queue work."""
         getters = [
             (key, agent_getter(key.removesuffix(IN_QUEUE), self.moment), queue is not None and key.endswith(IN_QUEUE))
             for key in keys
@@ -271,10 +271,10 @@ class Reading:
         own = [(key, agent_getter(key.removesuffix(IN_QUEUE), self.moment)) for key in keys if key.endswith(IN_QUEUE)]
         today = self.moment.midnight
         show_enabled = self.query.flag("showEnabledAgents")
-        people = self._visible(list(dict.fromkeys(agent for queue in chosen for agent in queue.agents)))
+        candidates = self._visible(list(dict.fromkeys(agent for queue in chosen for agent in queue.agents)))
         agents = [
             {"id": a.id, "name": a.name, "metrics": {key: get(a, a.log) for key, get in plain}}
-            for a in people
+            for a in candidates
             if _worked(a.log, today) or (show_enabled and a.status != LOGGED_OUT)
         ]
         queues = []

@@ -36,8 +36,8 @@ class Interaction:
         self.offered = 0
         self.answered = 0
         self.agent: Agent | None = None
-        self.gone = False  # left the line by itself; the line drops it when it comes to the front
-        self.leg = 0  # counts the queues entered: events of an earlier one are void
+        self.gone = False  # hung up or diverted; the line drops it when it reaches the front
+        self.leg = 0  # counts the queues entered: events of an earlier queue are void
         self.hops = 0  # transfers and overflows so far
         self.origin: Queue | None = None
         self.transferred = False
@@ -64,29 +64,29 @@ class Queue:
         self.wrap_mean = 20_000.0
         self.sla_ms = 20_000
         self.sla_target = 0.8
-        self.divert_ms = 0  # 0: nobody is diverted
-        self.overflow: Queue | None = None  # where the diverted go; None: to voice mail, out of sight
+        self.divert_ms = 0  # 0: calls are not diverted
+        self.overflow: Queue | None = None  # where diverted calls go; None: to voice mail, outside the model
         self.rates: list[float] = [0.0] * SLOTS  # arrivals per ms for each half hour of the working day
-        self.factors: dict[int, float] = {}  # what scenarios do to the rate at the moment
+        self.factors: dict[int, float] = {}  # the current factors of scenarios on the rate
         self.factor = 1.0
-        self.token = 0  # the arrival that counts; a changed rate voids the one that was scheduled
+        self.token = 0  # the valid scheduled arrival; a changed rate voids it
         self.line: deque[Interaction] = deque()
         self.ringing: list[Interaction] = []  # offered, not answered: still waiting
         self.waiting = 0
-        self.states = [0] * len(STATUS_NAMES)  # its agents by status, whatever they work on
-        self.own = [0] * len(STATUS_NAMES)  # its agents by status of work for this queue
+        self.states = [0] * len(STATUS_NAMES)  # its agents by status, for any work
+        self.own = [0] * len(STATUS_NAMES)  # its agents by status, for work from this queue
         self.external = 0
         self.log = Log()
 
     def head(self) -> Interaction | None:
-        """The caller who waits longest of those whom nobody rings."""
+        """The caller who has waited longest and is not being offered to an agent."""
         line = self.line
         while line and line[0].gone:
             line.popleft()
         return line[0] if line else None
 
     def oldest(self) -> int | None:
-        """When the caller who waits longest came, being offered or not; None when nobody waits."""
+        """When the longest waiting caller arrived, being offered or not; None if no caller waits."""
         head = self.head()
         oldest = head.entered if head is not None else None
         for call in self.ringing:
@@ -99,14 +99,14 @@ class Queue:
         return now - oldest if oldest is not None else 0
 
     def waiting_in_time(self, now: int) -> int:
-        """How many wait and are still inside the SLA threshold: neither won nor lost yet."""
+        """How many callers wait and are still within the SLA threshold."""
         limit = now - self.sla_ms
         in_line = sum(1 for call in self.line if not call.gone and call.entered >= limit)
         return in_line + sum(1 for call in self.ringing if call.entered >= limit)
 
 
 class Group:
-    """Agents who belong together; every agent is in one."""
+    """A group of agents; every agent is in one."""
 
     __slots__ = ("agents", "id", "index", "name", "queues", "states")
 
@@ -120,12 +120,12 @@ class Group:
 
 
 class Agent:
-    """A person with a status, and what they did."""
+    """An agent: status and history."""
 
     __slots__ = (
         "away", "call", "code", "code_since", "group", "id", "idle_since", "index", "line1", "line1_since", "line2",
         "line2_since", "log", "login", "logout", "name", "pairs", "pending", "queue", "queues", "session",
-        "shift_length", "shift_start", "since", "spans", "status", "token",
+        "shift_length", "shift_start", "since", "status", "times", "token",
     )  # fmt: skip
 
     def __init__(self, index: int, id_: str, name: str, group: Group) -> None:
@@ -143,16 +143,16 @@ class Agent:
         self.login: int | None = None
         self.logout: int | None = None
         self.idle_since = 0
-        self.queue: Queue | None = None  # the queue of the work in hand
+        self.queue: Queue | None = None  # the queue of the current work
         self.call: Interaction | None = None
         self.pending: tuple[int, str | None, int] | None = None  # status, code and ms to take when the work is done
-        self.away: tuple[int, str | None] | None = None  # a scenario keeps them off; status and code
-        self.token = 0  # the event that counts; anything new voids what was scheduled
+        self.away: tuple[int, str | None] | None = None  # a scenario keeps the agent away; status and code
+        self.token = 0  # the valid scheduled event; any new one voids it
         self.session = 0  # counts logins
-        self.spans = [Series() for _ in STATUS_NAMES]  # finished spans by status
+        self.times = [Series() for _ in STATUS_NAMES]  # completed times in each status
         self.log = Log()  # all work
         self.pairs: dict[int, Log] = {}  # work for one queue, by the index of the queue
-        self.line1 = "Idle"  # 8x8 publishes no line statuses: these are a guess
+        self.line1 = "Idle"  # 8x8 does not document line statuses: these are a guess
         self.line1_since = 0
         self.line2 = "Idle"
         self.line2_since = 0
@@ -173,10 +173,10 @@ class Agent:
         return self.pairs.get(queue.index, EMPTY_LOG)
 
     def time_in(self, status: int, since: int, now: int) -> int:
-        """Ms in `status` after `since`, the running span included."""
-        done = self.spans[status].overlap(since)
+        """The time (ms) in `status` after `since`, up to `now`."""
+        done = self.times[status].overlap(since)
         return done + now - max(self.since, since) if self.status == status and now > since else done
 
     def seen_since(self, since: int) -> bool:
-        """Was the agent logged in at any time after `since`?"""
+        """Whether the agent was logged in at any time after `since`."""
         return self.status != LOGGED_OUT or (self.logout is not None and self.logout > since)

@@ -1,4 +1,4 @@
-"""How the simulated API misbehaves when told to: which requests are hit, for how long, and what they get instead."""
+"""Faults of the simulated API: which requests they affect, for how long, and what is returned instead."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from fnmatch import fnmatchcase
 from typing import Any, Literal, get_args
 
 Kind = Literal["status", "slow", "hang", "revoke", "refuse", "malformed", "frozen", "empty", "shrink"]
-"""status: answered with `status`. slow, hang: answered late. revoke: tokens given out so far are worth nothing.
-refuse: no token is given. malformed: the body is spoilt as `body` says. frozen: the first answer of the time is given
-again and again. empty: no entities. shrink: there is no second page any more, whatever the first one said."""
+"""status: returns `status`. slow, hang: responds late. revoke: invalidates all tokens issued so far. refuse: issues no
+token. malformed: corrupts the body as `body` says. frozen: repeats the first response. empty: returns no entities.
+shrink: has no second page, whatever the first one announced."""
 
 TOKEN_PATH = "/oauth/v2/token"  # noqa: S105  # a path
 _OVERSIZE = 64 * 1024 * 1024
@@ -23,9 +23,9 @@ _OVERSIZE = 64 * 1024 * 1024
 
 @dataclass(frozen=True)
 class ApiFault:
-    """One misbehaviour. `path` is a glob over what stands behind `.../realtime-metrics`; the token endpoint is hit
-    only by a glob that names it. `start` and `until` are on the server's clock, `delay_s` is wall time, `times`
-    counts requests."""
+    """One fault. `path` is a glob over the path after `.../realtime-metrics`; the token endpoint is affected only by a
+    glob that names it. `start` and `until` are on the server's clock, `delay_s` is real time, `times` counts requests.
+    """
 
     kind: Kind
     path: str = "*"
@@ -41,13 +41,13 @@ class ApiFault:
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
-            raise ValueError(f"no fault is called {self.kind!r}; there are {', '.join(get_args(Kind))}")
+            raise ValueError(f"unknown fault {self.kind!r}; known are {', '.join(get_args(Kind))}")
         known: Mapping[str, object] = BODIES if self.kind == "malformed" else ERROR_BODIES
         if self.kind in ("malformed", "status") and self.body not in known:
-            raise ValueError(f"no body is called {self.body!r}; there are {', '.join(known)}")
+            raise ValueError(f"unknown body {self.body!r}; known are {', '.join(known)}")
 
     def hits(self, path: str, page: int, tenant: int | None, now: datetime) -> bool:
-        """Does this fault apply to a request?"""
+        """Whether this fault applies to a request."""
         if self.start is not None and now < self.start:
             return False
         if self.until is not None and now >= self.until:
@@ -72,7 +72,7 @@ class _Live:
 
 @dataclass(frozen=True)
 class Answer:
-    """What goes out over HTTP. `declared` is a Content-Length that is not the true one."""
+    """What is sent over HTTP. `declared` is a Content-Length that differs from the real one."""
 
     status: int
     body: bytes
@@ -81,7 +81,7 @@ class Answer:
 
 
 class Faults:
-    """The faults in force. Tests add to it and clear it from their own thread."""
+    """The active faults. Tests add and clear them from their own thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -102,9 +102,9 @@ class Faults:
             self._live.clear()
 
     def take(self, path: str, page: int, tenant: int | None, now: datetime) -> list[ApiFault]:
-        """The faults that hit this request; each use counts. What is over is forgotten."""
+        """The faults that apply to this request; each use counts. Faults that have ended are removed."""
         with self._lock:
-            self._live = [live for live in self._live if not _over(live, now)]
+            self._live = [live for live in self._live if not _has_ended(live, now)]
             hit = [live for live in self._live if live.fault.hits(path, page, tenant, now)]
             for live in hit:
                 if live.left is not None:
@@ -112,7 +112,7 @@ class Faults:
             return [live.fault for live in hit]
 
     def freeze(self, fault: ApiFault, url: str, make: Callable[[], Answer]) -> Answer:
-        """The answer that `url` had when the freeze began."""
+        """The response that `url` had when the freeze began."""
         with self._lock:
             live = next((live for live in self._live if live.fault is fault), None)
         if live is None:
@@ -122,7 +122,7 @@ class Faults:
         return live.frozen[url]
 
 
-def _over(live: _Live, now: datetime) -> bool:
+def _has_ended(live: _Live, now: datetime) -> bool:
     until = live.fault.until
     return live.left == 0 or (until is not None and now >= until)
 
@@ -154,7 +154,7 @@ def _dump(value: object) -> bytes:
 
 
 def error_answer(fault: ApiFault) -> Answer:
-    """The answer of a `status` fault."""
+    """The response of a `status` fault."""
     kind, body = ERROR_BODIES[fault.body](fault.status)
     headers = {"Content-Type": kind}
     if fault.retry_after is not None:
@@ -163,24 +163,24 @@ def error_answer(fault: ApiFault) -> Answer:
 
 
 def _rows(change: Callable[[list[Any]], Any]) -> Callable[[bytes], bytes]:
-    """A spoiler that works on the decoded rows; an answer that is no JSON list stays as it is."""
+    """A corruption that works on the decoded rows; a response that is not a JSON list stays unchanged."""
 
-    def spoil(body: bytes) -> bytes:
+    def corrupt(body: bytes) -> bytes:
         return _dump(change(json.loads(body))) if body.startswith(b"[") else body
 
-    return spoil
+    return corrupt
 
 
 def _values(change: Callable[[Any], Any]) -> Callable[[bytes], bytes]:
-    """A spoiler that changes the value of every second metric."""
+    """A corruption that changes the value of every second metric."""
 
-    def spoil(rows: list[Any]) -> list[Any]:
+    def corrupt(rows: list[Any]) -> list[Any]:
         for row in rows:
             for metric in row.get("metrics", ())[::2]:
                 metric["value"] = change(metric["value"])
         return rows
 
-    return _rows(spoil)
+    return _rows(corrupt)
 
 
 def _repeat_keys(rows: list[Any]) -> list[Any]:
@@ -210,7 +210,7 @@ def _as_map(rows: list[Any]) -> list[Any]:
 BODIES: Mapping[str, Callable[[bytes], bytes]] = {
     "html": lambda body: _HTML,
     "truncated": lambda body: body[: len(body) // 2],
-    "cut_off": lambda body: body[: len(body) // 2],  # and the Content-Length of the whole: the connection breaks
+    "cut_off": lambda body: body[: len(body) // 2],  # with the Content-Length of the whole body: the connection breaks
     "not_json": lambda body: b"OK",
     "empty_body": lambda body: b"",
     "null": lambda body: b"null",
@@ -234,13 +234,13 @@ BODIES: Mapping[str, Callable[[bytes], bytes]] = {
     "unknown_status": _rows(_unknown_status),
     "metrics_map": _rows(_as_map),
 }
-"""Ways to spoil a body that was fine."""
+"""Ways to corrupt a body."""
 
 _CONTENT_TYPES = {"html": "text/html", "xml": "application/xml"}
 
 
-def spoiled(fault: ApiFault, answer: Answer) -> Answer:
-    """The answer with its body spoilt as a `malformed` fault says."""
+def corrupted(fault: ApiFault, answer: Answer) -> Answer:
+    """The response with its body corrupted as a `malformed` fault says."""
     body = BODIES[fault.body](answer.body)
     headers = {**answer.headers, "Content-Type": _CONTENT_TYPES.get(fault.body, answer.headers["Content-Type"])}
     if fault.body == "bad_gzip":

@@ -1,8 +1,8 @@
 """The floor of the contact centre: what callers and agents do, event by event, in the order of simulated time.
 
-Callers arrive (Poisson, at a rate that follows the working day), wait, give up after a patience of their own, overflow
-after the queue's limit, are offered to the agent who has been idle longest (who may decline, or not respond), are
-handled (lognormal), held, passed on, and wrapped up. Agents log in and out by their rota, take breaks, work offline,
+Callers arrive (Poisson, at a rate that follows the working day), wait, abandon when their patience ends, overflow at
+the limit of the queue, are offered to the agent who has been idle longest (who may decline, or not respond), are
+handled (lognormal), held, transferred and wrapped up. Agents log in and out by their rota, take breaks, work offline,
 and make and take calls outside the queues.
 """
 
@@ -31,13 +31,13 @@ from alertbot.simulator.layout import Layout, on_shift
 MINUTE = 60_000
 DAY_MINUTES = 1440
 SHORT_ABANDON_MS = 5_000  # fixed by 8x8 for now (fact sheet, section 10)
-_MAX_GAP = 10 * MINUTE  # how far an arrival is planned ahead: the rate may have changed by then
+_MAX_GAP = 10 * MINUTE  # how far ahead an arrival is scheduled: the rate may change before then
 _BREAKS = (("Coffee", 10 * MINUTE), ("Lunch", 25 * MINUTE), ("Coffee", 8 * MINUTE), ("Personal", 4 * MINUTE))
 _OFFLINE = (("Admin work", 8 * MINUTE), ("Training", 15 * MINUTE), ("Coaching", 10 * MINUTE))
 
 
 class Floor:
-    """Events and the state that they change. `phase` added to the time gives ms since a midnight of the working day."""
+    """Events and the state that they change. Time plus `phase` is ms since a midnight of the working day."""
 
     def __init__(self, layout: Layout, seed: int, opens: int, phase: int) -> None:
         self.layout = layout
@@ -50,7 +50,7 @@ class Floor:
         self._open()
 
     def minute_of_day(self) -> int:
-        """Minutes since midnight of the working day, which is the rota's and not the calendar's."""
+        """Minutes since midnight of the working day, which follows the rota, not the calendar."""
         return (self.now + self._phase) // MINUTE % DAY_MINUTES
 
     # -- the engine ------------------------------------------------------------------------------------------------
@@ -96,7 +96,7 @@ class Floor:
             self._set(agent, status, code)
 
     def _set(self, agent: Agent, status: int, code: str | None = None, queue: Queue | None = None) -> None:
-        """The one place where a status changes, so that every count of agents is right."""
+        """The only place where a status changes, so that every count of agents is right."""
         now, old = self.now, agent.status
         if agent.queue is not None:
             agent.queue.own[old] -= 1
@@ -105,7 +105,7 @@ class Floor:
         agent.queue = queue
         if status != old:
             if now > agent.since:
-                agent.spans[old].add(now, now - agent.since)
+                agent.times[old].add(now, now - agent.since)
             for each in agent.queues:
                 states = each.states
                 states[old] -= 1
@@ -149,7 +149,7 @@ class Floor:
         self._at(gap, self._due, agent, agent.session, status, code, length)
 
     def _due(self, agent: Agent, session: int, status: int, code: str | None, length: int) -> None:
-        """A break or the end of the shift: at once when idle, otherwise after the work in hand."""
+        """A break or the end of the shift: at once if idle, otherwise after the current work."""
         if session != agent.session or agent.status == LOGGED_OUT:
             return
         if agent.pending is None or status == LOGGED_OUT:
@@ -175,7 +175,7 @@ class Floor:
         self._free(agent)
 
     def _free(self, agent: Agent) -> None:
-        """The work in hand is over: leave if that is due, otherwise wait for the next caller, who may be there."""
+        """The current work has ended: leave if that is due, otherwise take the next caller, or wait for one."""
         agent.call = None
         agent.token += 1
         if agent.away is not None:
@@ -206,11 +206,11 @@ class Floor:
         rate = queue.rates[self.minute_of_day() // 30] * queue.factor
         gap = self._rng.expovariate(rate) if rate > 0 else math.inf
         if gap > _MAX_GAP:
-            self._at(_MAX_GAP, self._look_again, queue, queue.token)
+            self._at(_MAX_GAP, self._replan_arrival, queue, queue.token)
         else:
             self._at(int(gap), self._arrive, queue, queue.token)
 
-    def _look_again(self, queue: Queue, token: int) -> None:
+    def _replan_arrival(self, queue: Queue, token: int) -> None:
         if token == queue.token:
             self._next_arrival(queue)
 
@@ -227,7 +227,7 @@ class Floor:
         call.leg += 1
         queue.waiting += 1
         queue.log.add("entered", self.now)
-        # One in twenty-five thinks better of it at once; the others wait some minutes, few of them very long.
+        # One in twenty-five hangs up within seconds; the others wait some minutes, a few of them very long.
         impatient = rng.random() < 0.04
         patience = int(rng.expovariate(1 / 3_000)) if impatient else int(rng.weibullvariate(330_000, 1.4)) + 4_000
         if queue.divert_ms and queue.divert_ms < patience:
@@ -281,7 +281,7 @@ class Floor:
         queue.log.add("left", self.now, wait)
         queue.log.add(how, self.now, wait)
         queue.log.add_peak("wait", self.now, wait)
-        call.leg += 1  # patience and overflow are void
+        call.leg += 1  # voids the scheduled abandon and overflow events
 
     def _decline(self, agent: Agent, token: int, how: str) -> None:
         if token != agent.token or agent.call is None:
@@ -290,14 +290,14 @@ class Floor:
         queue = self._offer_ends(agent, call)
         agent.log.add(how, self.now)
         agent.pair(queue).add(how, self.now)
-        place = 0  # back to where the waiting time puts the caller: others may have been sent back as well
-        while place < len(queue.line) and queue.line[place].entered <= call.entered:
-            place += 1
-        queue.line.insert(place, call)
+        index = 0  # back in line by waiting time: other callers may have been sent back as well
+        while index < len(queue.line) and queue.line[index].entered <= call.entered:
+            index += 1
+        queue.line.insert(index, call)
         if how == "timeout" and agent.pending is None:
             agent.pending = (ON_BREAK, "Missed offer", self._rng.randrange(1 * MINUTE, 3 * MINUTE))
         agent.token += 1
-        self._match(queue)  # others are asked before the one who has just declined
+        self._match(queue)  # others get the offer before the agent who has just declined
         self._free(agent)
 
     def _answer(self, agent: Agent, token: int) -> None:
@@ -345,7 +345,7 @@ class Floor:
             log.add("hold", self.now, took)
             log.add_peak("hold", self.now, took)
         if agent.line2 == "Talking":
-            if self._rng.random() < 0.4:  # all three talk on
+            if self._rng.random() < 0.4:  # becomes a conference
                 length = int(left * self._rng.uniform(0.3, 0.9))
                 self._at(length, self._conference_ends, agent, token, queue, length)
             else:
@@ -429,7 +429,7 @@ class Floor:
         self._at(int(gap), self._side_call)
 
     def _side_call(self) -> None:
-        """Somebody picks up the phone: a direct call in or out, or one to a colleague. Only the idle do."""
+        """An idle agent makes or takes a direct call, or calls a colleague."""
         self._next_side_call()
         rng = self._rng
         agent = rng.choice(self.agents)

@@ -1,7 +1,7 @@
-"""What happened to one queue or agent, kept so that "since when" is cheap to ask. Times and durations are integer ms.
+"""The history of one queue or agent, stored so that windows are cheap to read. Times and durations are integer ms.
 
 Everything is append-only and sorted by time, so a window is one bisection and two windows of the same instant agree.
-Memory is bounded: what is older than a day (the longest `.today`, plus an hour for the clock change) is let go.
+Memory is bounded: what is older than 26 hours (the longest `.today`, with a clock change) is dropped.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ KEEP_MS = 26 * 3_600_000
 
 
 class Series:
-    """Durations in the order in which they ended. Add 0 for what only counts."""
+    """Durations in the order in which they ended. Add 0 to count an event without a duration."""
 
     __slots__ = ("_gone", "sums", "times")
 
     def __init__(self) -> None:
         self.times = array("q")
         self.sums = array("q")  # running sums: a window is a difference
-        self._gone = 0  # the running sum of what was let go
+        self._gone = 0  # the running sum of what was dropped
 
     def add(self, at: int, ms: int = 0) -> None:
-        """Something that took `ms` ended at `at`; `at` never goes back."""
+        """Add something that took `ms` and ended at `at`, which is never earlier than the last."""
         times, sums = self.times, self.sums
         if len(times) > 256 and times[len(times) // 4] < at - KEEP_MS:
             cut = bisect_left(times, at - KEEP_MS)
@@ -42,14 +42,14 @@ class Series:
         return len(times) - bisect_left(times, since)
 
     def total(self, since: int) -> int:
-        """The ms of all that ended at or after `since`, whole durations."""
+        """The sum (ms) of the whole durations that ended at or after `since`."""
         times = self.times
         if not times or times[-1] < since:
             return 0
         return self.sums[-1] - self._before(bisect_left(times, since))
 
     def overlap(self, since: int) -> int:
-        """The ms that lie after `since`: what began before it counts in part. For spans that do not overlap."""
+        """The time (ms) after `since`: a duration that began before counts in part. They must not overlap."""
         times = self.times
         if not times or times[-1] <= since:
             return 0
@@ -63,7 +63,7 @@ class Series:
 
 
 class Peaks:
-    """The largest value of any window: only values that no later one has beaten are kept, so the list stays short."""
+    """The largest value in any window. Only values without a larger later one are kept, so the list stays short."""
 
     __slots__ = ("times", "values")
 
@@ -89,7 +89,7 @@ class Peaks:
 
 
 class LogView(Protocol):
-    """What a metric may ask of the past of one entity, or of several taken together."""
+    """What metrics read from the history of one entity, or of several together."""
 
     def count(self, name: str, since: int) -> int: ...
     def total(self, name: str, since: int) -> int: ...
@@ -131,7 +131,7 @@ class Log:
 
 
 class Merged:
-    """Several logs taken together, for the totals element: counts and sums add up, peaks are the highest."""
+    """Several logs as one, for the totals element: counts and sums are added, peaks are the maximum."""
 
     __slots__ = ("logs",)
 
@@ -148,4 +148,4 @@ class Merged:
         return max((log.peak(name, since) for log in self.logs), default=0)
 
 
-EMPTY_LOG = Log()  # shared by every pair of a queue and an agent that has not worked together yet; never written to
+EMPTY_LOG = Log()  # shared by all pairs of queue and agent without work so far; never written to

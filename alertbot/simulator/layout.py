@@ -1,7 +1,7 @@
-"""How a contact centre is set up: who works when, for which queues, and how many callers that staff can bear.
+"""How a contact centre is set up: which agents work when, for which queues, and how many callers they can handle.
 
 Arrivals are derived from the rota, so that a centre of any size has a normal day: busy before noon and in the
-afternoon, quiet at night, and seldom a long wait unless a scenario says so.
+afternoon, quiet at night, and with few long waits unless a scenario causes them.
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ from dataclasses import dataclass, field
 from alertbot.simulator.entities import SLOTS, Agent, Group, Queue
 from alertbot.simulator.names import agent_ids, agent_names, group_names, queue_names
 
-# Share of the staff's time that callers take, by hour of the working day: two busy spells, a calm lunch, a thin night.
+# Share of the agents' time taken by callers, by hour of the working day: two peaks, a calm lunch, a quiet night.
 LOAD = (
     0.30, 0.28, 0.26, 0.25, 0.25, 0.27, 0.32, 0.38, 0.48, 0.56, 0.60, 0.59,
     0.54, 0.52, 0.57, 0.58, 0.55, 0.50, 0.44, 0.41, 0.38, 0.36, 0.34, 0.32,
 )  # fmt: skip
-# Start and length in minutes; dealt out in turn within each group, so that even a group of three has somebody in at
-# ten.
+# Start and length in minutes; assigned in turn within each group, so that even a group of three has an agent at ten.
 SHIFTS = (
     (8 * 60, 540), (8 * 60 + 30, 510), (9 * 60, 510), (13 * 60, 540), (7 * 60 + 30, 510),
     (9 * 60 + 30, 510), (8 * 60, 510), (14 * 60, 540), (21 * 60 + 30, 660), (8 * 60 + 30, 540),
@@ -31,7 +30,7 @@ OFFER_MS = 4_000  # what ringing adds to the work of a call
 
 @dataclass(frozen=True)
 class Size:
-    """How big a centre is. `queue_names` replaces the names of the first queues, by their number from 0."""
+    """The size of a contact centre. `queue_names` replaces names of queues, by their number from 0."""
 
     queues: int = 12
     groups: int = 6
@@ -46,7 +45,7 @@ class Size:
 
 @dataclass(frozen=True)
 class Layout:
-    """Everything that is there before the first caller."""
+    """Everything that exists before the first caller."""
 
     queues: list[Queue]
     groups: list[Group]
@@ -57,7 +56,7 @@ class Layout:
 
 
 def on_shift(agent: Agent, minute: int) -> bool:
-    """Is `minute` of the working day inside the agent's shift? Shifts may run past midnight."""
+    """Whether `minute` of the working day is inside the agent's shift. Shifts may run past midnight."""
     return (minute - agent.shift_start) % 1440 < agent.shift_length
 
 
@@ -99,7 +98,7 @@ def _character(queue: Queue, rng: random.Random) -> None:
 
 
 def _skills(agent: Agent, queues: list[Queue], rng: random.Random) -> None:
-    """A few queues of the own group, dealt out in turn so that each has somebody, and now and then one of another."""
+    """Assign a few queues of the agent's group, in turn so that each has agents, and sometimes one of another group."""
     own = agent.group.queues or [queues[agent.index % len(queues)]]
     first = len(agent.group.agents) * MAX_QUEUES_PER_AGENT
     for k in range(min(len(own), MAX_QUEUES_PER_AGENT)):
@@ -119,6 +118,6 @@ def _demand(queues: list[Queue]) -> None:
             minute = slot * 30 + 15
             there = [agent for agent in queue.agents if on_shift(agent, minute)]
             staff = sum(1 / len(agent.queues) for agent in there)
-            # A few agents cannot bear the load a head that a pool of fifty can at the same wait.
+            # At the same wait, a few agents can handle less load per head than a pool of fifty.
             pooling = 1 - 0.95 / math.sqrt(len(there) + 1)
             queue.rates[slot] = LOAD[slot // 2] * pooling * staff / effort

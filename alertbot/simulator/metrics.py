@@ -1,8 +1,8 @@
-"""Metric keys -> values, read from the model: one function a key, made once a request and called once an entity.
+"""Metric keys to values, read from the model: one function per key, made once per request, called once per entity.
 
-The meaning of each key is that of 8x8's glossary (guide 5.1 to 5.6) as `rules/catalogue.csv` gives it. Windows roll:
-the last 15 minutes are the 15 minutes before now. Durations are ms, percentages a ratio 0 to 1 (or 0 to 100, when
-asked), and a ratio or average without a base is None; so is a count of an agent who was not logged in during the
+The meaning of each key is that of 8x8's glossary (guide 5.1 to 5.6), as in `rules/catalogue.csv`. Windows are rolling:
+the last 15 minutes are the 15 minutes before now. Durations are ms, percentages ratios 0 to 1 (or 0 to 100, if so
+configured). A ratio or average of nothing is None, and so is a count of an agent who was not logged in during the
 window.
 """
 
@@ -48,8 +48,7 @@ _LOGGED_IN = (AVAILABLE, OFFERING, HANDLING, WRAP_UP, ON_BREAK, WORKING_OFFLINE)
 
 @dataclass(frozen=True)
 class Moment:
-    """When a request reads the model: now, midnight of the asked time zone, and 1 or 100 as the scale of
-    percentages."""
+    """The time of a request (ms): now, midnight in the requested time zone; and the scale of percentages, 1 or 100."""
 
     now: int
     midnight: int
@@ -63,8 +62,7 @@ class Moment:
 
 
 class QueueTotals:
-    """Queues taken together. Agents of several queues count once a queue: 8x8 does not say, and a sum is the plain
-    way."""
+    """Several queues as one. Agents count once per queue: not documented, so the plain sum is used."""
 
     def __init__(self, queues: Iterable[Queue]) -> None:
         self._queues = list(queues)
@@ -84,7 +82,7 @@ class QueueTotals:
 
 
 class AgentTotals:
-    """Agents taken together."""
+    """Several agents as one."""
 
     def __init__(self, agents: Iterable[Agent]) -> None:
         self.agents = list(agents)
@@ -105,7 +103,7 @@ AgentView = Agent | AgentTotals
 
 
 def _entered(queue: QueueView, since: int) -> int:
-    # Those who were waiting when the window began have left since, or wait still: the carried-over count as entered.
+    # Callers who were waiting when the window began have left since, or still wait: they count as entered.
     return queue.waiting + queue.log.count("left", since)
 
 
@@ -205,7 +203,7 @@ _QUEUE_NOW: Mapping[str, Callable[[QueueView, int], int]] = {
 
 
 def queue_getter(key: str, moment: Moment) -> QueueGetter:
-    """How to read `key` of a queue at this moment. KeyError for a key that no queue has."""
+    """A function that reads `key` of a queue at this moment. Raises KeyError for a key that queues do not have."""
     base, _, period = key.partition(".")
     if period == "rt":
         now_getter = _QUEUE_NOW[base]
@@ -227,7 +225,7 @@ _GROUP_NOW: Mapping[str, GroupGetter] = {
 
 
 def group_getter(key: str) -> GroupGetter:
-    """How to read `key` of a group. KeyError for a key that no group has."""
+    """A function that reads `key` of a group. Raises KeyError for a key that groups do not have."""
     base, _, period = key.partition(".")
     if period != "rt":
         raise KeyError(key)
@@ -282,20 +280,20 @@ def _time_share(*statuses: int) -> Callable[[Moment, int], AgentGetter]:
 
 
 def _offered(moment: Moment, since: int) -> AgentGetter:
-    """Offers that ended in the window and the one that is pending: carry-over included, as the glossary says."""
+    """Offers that ended in the window plus the pending one, including carry-over, as the glossary says."""
 
     def value(agent: AgentView, log: LogView) -> Value:
         if not agent.seen_since(since):
             return None
         agents = agent.agents if isinstance(agent, AgentTotals) else [agent]
-        pending = sum(1 for one in agents if _rings_for(one, log, agent.log))
+        pending = sum(1 for member in agents if _rings_for(member, log, agent.log))
         return log.count("offer", since) + pending
 
     return value
 
 
 def _rings_for(agent: Agent, log: LogView, whole: LogView) -> bool:
-    """Is an offer pending that belongs into `log`: into the whole one any, into that of a queue only the queue's?"""
+    """Whether an offer is pending that belongs to `log`: any offer for the `whole` log, else one of its queue."""
     if agent.status != OFFERING:
         return False
     if log is whole:
@@ -359,7 +357,7 @@ _AGENT_WINDOW: Mapping[str, Callable[[Moment, int], AgentGetter]] = {
 
 
 def _active(agent: Agent) -> int:
-    """The interaction in hand, and the consulted one beside it."""
+    """The number of current interactions: the call, and a consultation beside it."""
     return (1 + (agent.line2 != "Idle")) if agent.busy else 0
 
 
@@ -410,7 +408,7 @@ _AGENT_NOW: Mapping[str, Callable[[Agent, int], Value]] = {
 
 
 def agent_getter(key: str, moment: Moment) -> AgentGetter:
-    """How to read `key` (its `.inQueue` taken off) of an agent and the log that it is about. KeyError when unknown."""
+    """A function that reads `key` (without `.inQueue`) of an agent and a log. Raises KeyError for an unknown key."""
     base, _, period = key.partition(".")
     if period != "rt":
         return _AGENT_WINDOW[base](moment, moment.since(period))
@@ -419,13 +417,13 @@ def agent_getter(key: str, moment: Moment) -> AgentGetter:
     def value(agent: AgentView, log: LogView) -> Value:
         if isinstance(agent, Agent):
             return read(agent, moment.now)
-        found = [read(one, moment.now) for one in agent.agents]
-        return sum(number for number in found if isinstance(number, int))
+        values = [read(member, moment.now) for member in agent.agents]
+        return sum(number for number in values if isinstance(number, int))
 
     return value
 
 
-# -- small ones ------------------------------------------------------------------------------------------------------
+# -- helpers --------------------------------------------------------------------------------------------------------
 
 
 def _ratio(part: int, whole: int, scale: int) -> float | None:

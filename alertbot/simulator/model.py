@@ -1,9 +1,9 @@
-"""The contact centre itself: a seeded discrete-event model. It reads no clock; `advance` is told the time.
+"""The contact centre: a seeded discrete-event model. It reads no clock; `advance` is given the time.
 
-`floor` says what callers and agents do; this file starts it, moves its time and lets a scenario interfere. Every metric
-is read from what happened there, so metrics agree with one another.
+`floor` has the behaviour of callers and agents; this file starts it, advances its time and applies scenarios. Every
+metric is read from what happened there, so metrics agree with each other.
 
-What happens depends on the seed, the start and the scenario alone, not on how often or how far `advance` is called.
+The result depends only on the seed, the start and the scenario, not on how often or how far `advance` is called.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Centre(Floor):
-    """One contact centre, on a working day that has been going on for `warm` when it is made.
+    """One contact centre, on a working day that has already lasted `warm` when it is created.
 
-    `busy_now`: the working day is moved so that `start` falls into mid-morning, whatever the clock on the wall says;
-    otherwise the rota follows the time of day in `timezone`. `.today` metrics follow the real calendar in both cases.
-    The lock is held by whoever advances or reads a centre that others use too.
+    With `busy_now` the working day is shifted so that `start` is in mid-morning, whatever the time of day; otherwise
+    the rota follows the time of day in `timezone`. `.today` metrics follow the real calendar in both cases. Hold
+    `lock` to advance or read a centre that other threads use too.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Centre(Floor):
     # -- time ----------------------------------------------------------------------------------------------------
 
     def advance(self, to: datetime) -> None:
-        """Let everything happen up to and including `to`. A time that is already past changes nothing."""
+        """Process all events up to and including `to`. A time in the past changes nothing."""
         with self.lock:
             self._run(to_ms(to))
 
@@ -83,20 +83,23 @@ class Centre(Floor):
     # -- scenarios and tests -----------------------------------------------------------------------------------
 
     def schedule(self, action: Action, after: timedelta = timedelta(0)) -> None:
-        """Let `action` happen `after` the centre's present. Raises LookupError when it names what is not there."""
+        """Schedule `action` for `after` from the centre's current time.
+
+        Raises LookupError when it names a queue or group that does not exist.
+        """
         with self.lock:
             if isinstance(action, Demand):
                 self._at(after // _MS, self._demand_begins, action, self._queues_named(action.queue))
             else:
-                self._at(after // _MS, self._walk_out_begins, action, self._crew(action))
+                self._at(after // _MS, self._walk_out_begins, action, self._agents_of(action))
 
     def rename_queue(self, queue: str, name: str) -> None:
-        """Give the queue of this id or name another name."""
+        """Rename the queue with this id or name."""
         with self.lock:
             self.find_queue(queue).name = name
 
     def hide(self, id_: str) -> None:
-        """Report the queue, group or agent of this id no more, as if it had been deleted; it works on unseen."""
+        """Stop reporting the queue, group or agent with this id, as if it had been deleted; it keeps working unseen."""
         with self.lock:
             self.hidden.add(id_)
 
@@ -105,7 +108,10 @@ class Centre(Floor):
             self.hidden.discard(id_)
 
     def find_queue(self, id_or_name: str) -> Queue:
-        """The queue of this id or exact name, or the n-th as `#n`; LookupError with the known names otherwise."""
+        """The queue with this id or exact name, or the n-th as `#n`.
+
+        Raises LookupError, with the known names, when there is none.
+        """
         return _find(self.queues, id_or_name, "queue")
 
     def find_group(self, id_or_name: str) -> Group:
@@ -117,7 +123,7 @@ class Centre(Floor):
     def _queues_named(self, name: str) -> list[Queue]:
         return self.queues if name == "*" else [self.find_queue(name)]
 
-    def _crew(self, action: WalkOut) -> list[Agent]:
+    def _agents_of(self, action: WalkOut) -> list[Agent]:
         if action.queue is not None:
             crew = [agent for queue in self._queues_named(action.queue) for agent in queue.agents]
         elif action.group is not None:
@@ -149,7 +155,7 @@ class Centre(Floor):
         away = (_STATUS_OF[action.status], action.code)
         for agent in crew:
             if agent.status in (ON_BREAK, WORKING_OFFLINE) and agent.away is None:
-                self._plan_break(agent)  # the break they are on ends with the step, so the next one is planned here
+                self._plan_break(agent)  # their current break ends with the step, so the next one is planned here
             agent.away = away
             if agent.status != LOGGED_OUT and not agent.busy:
                 self._leave(agent)
@@ -159,7 +165,7 @@ class Centre(Floor):
     def _walk_out_ends(self, crew: list[Agent], away: tuple[int, str | None]) -> None:
         for agent in crew:
             if agent.away is not away:
-                continue  # a later step has them now
+                continue  # a later step applies to them now
             agent.away = None
             if agent.status == LOGGED_OUT and on_shift(agent, self.minute_of_day()):
                 self._log_in(agent)
@@ -172,8 +178,8 @@ _STATUS_OF = {"OnBreak": ON_BREAK, "WorkingOffline": WORKING_OFFLINE, "LoggedOut
 
 
 def _warm_ms(calls_per_ms: float) -> int:
-    """How long a new centre has been open: hours for a small one, at least 45 minutes, so that half-hour windows are
-    full."""
+    """How long (ms) a new centre has been open: hours for a small one, at least 45 minutes, so that half-hour windows
+    are full."""
     enough = 12_000 / calls_per_ms if calls_per_ms > 0 else 0.0
     return int(min(max(enough, 45 * MINUTE), 5 * 60 * MINUTE))
 
@@ -185,4 +191,4 @@ def _find(entities: list[_Entity], id_or_name: str, what: str) -> _Entity:
         if id_or_name in (entity.id, entity.name):
             return entity
     names = ", ".join(entity.name for entity in entities[:12])
-    raise LookupError(f"there is no {what} {id_or_name!r}; there are {names}{', ...' if len(entities) > 12 else ''}")
+    raise LookupError(f"no {what} {id_or_name!r}; known are {names}{', ...' if len(entities) > 12 else ''}")

@@ -1,4 +1,4 @@
-"""Names that a contact centre could have: the same ones for the same seed."""
+"""Plausible names for a contact centre: the same ones for the same seed."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def queue_names(count: int, groups: int) -> list[str]:
 
 
 def agent_names(seed: int, count: int) -> Iterator[str]:
-    """First and last names; a namesake gets a middle initial, as in life."""
+    """First and last names; a repeated name gets a middle initial."""
     rng = random.Random(f"names {seed}")
     taken: set[str] = set()
     for i in range(count):

@@ -1,15 +1,14 @@
-"""Scenario files: what happens when. YAML -> steps for the model and faults for the API, or every mistake with its
-line.
+"""Scenario files: YAML to steps for the model and faults for the API, or every mistake with its line.
 
-    about: what one sees, in a sentence
+    about: what happens, in a sentence
     steps:
       - {at: 30s, rush: {queue: Sales EU, factor: 10, for: 5m}}
       - {at: 1m, walkout: {group: Sales Team, share: 80%, status: OnBreak, code: Team meeting, for: 3m}}
       - {at: 0s, quiet: {factor: 0.1}}
       - {at: 2m, api: {fault: status, status: 503, path: "/queues*", for: 90s, retry_after: 5s}}
 
-`at` and `for` are simulated time, from the start; without `for` it stays so. Queues and groups go by name or id, or as
-`#1` for the first one, whatever it is called; `*` is all of them.
+`at` (from the start) and `for` are simulated time; a step without `for` is permanent. Queues and groups are given by
+name or id, or as `#1` for the first one; `*` is all of them.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 def _duration(value: object) -> timedelta:
     match = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if match is None or not any(match.groups()):
-        raise ValueError(f"{value!r} is no duration: write 90s, 2m or 1m30s")
+        raise ValueError(f"{value!r} is not a duration: write 90s, 2m or 1m30s")
     hours, minutes, seconds = (int(part or 0) for part in match.groups())
     return timedelta(hours=hours, minutes=minutes, seconds=seconds)
 
@@ -47,7 +46,7 @@ def _share(value: object) -> float:
     percent = isinstance(value, str) and re.fullmatch(r"(\d+(?:\.\d+)?)%", value)
     share = float(percent[1]) / 100 if percent else value
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
-        raise ValueError(f"{value!r} is no share: write 80% or 0.8")
+        raise ValueError(f"{value!r} is not a share: write 80% or 0.8")
     return float(share)
 
 
@@ -101,7 +100,7 @@ class _Api(_Shape):
     def _body_is_known(self) -> _Api:
         known = BODIES if self.fault == "malformed" else ERROR_BODIES
         if self.fault in ("malformed", "status") and self.body not in known:
-            raise ValueError(f"no body is called {self.body!r}{_nearest(self.body, known)}")
+            raise ValueError(f"unknown body {self.body!r}{_nearest(self.body, known)}")
         return self
 
 
@@ -132,7 +131,7 @@ class _File(_Shape):
 
 @dataclass(frozen=True)
 class Scenario:
-    """A good scenario: what happens to the centre and to the API, by the time since the start."""
+    """A valid scenario: what happens to the centre and to the API, by time since the start."""
 
     name: str
     about: str
@@ -140,7 +139,10 @@ class Scenario:
     api: tuple[tuple[timedelta, timedelta | None, ApiFault], ...]
 
     def apply(self, centre: Centre) -> None:
-        """Plan everything for a centre that is at its start. UsageError when it has no queue or group of that name."""
+        """Schedule all steps for a centre that is at its start.
+
+        Raises UsageError when it has no queue or group of that name.
+        """
         try:
             for at, action in self.actions:
                 centre.schedule(action, at)
@@ -149,11 +151,11 @@ class Scenario:
 
     def faults(self, start: datetime) -> list[ApiFault]:
         """The faults of the API, for a server that starts at `start`."""
-        found = []
+        faults = []
         for at, lasting, fault in self.api:
             until = start + at + lasting if lasting is not None else None
-            found.append(_moved(fault, start + at, until))
-        return found
+            faults.append(_moved(fault, start + at, until))
+        return faults
 
 
 def _moved(fault: ApiFault, start: datetime, until: datetime | None) -> ApiFault:
@@ -164,15 +166,17 @@ def _moved(fault: ApiFault, start: datetime, until: datetime | None) -> ApiFault
 
 
 def shipped_scenarios() -> dict[str, str]:
-    """Name and text of the scenarios that come with alertbot."""
+    """Name and text of the built-in scenarios."""
     folder = resources.files("alertbot.simulator").joinpath("scenarios")
     files = sorted((f for f in folder.iterdir() if f.name.endswith(".yaml")), key=lambda f: f.name)
     return {f.name.removesuffix(".yaml"): f.read_text(encoding="utf-8") for f in files}
 
 
 def load_scenario(name_or_file: str) -> Scenario:
-    """The shipped scenario of that name, or that of a file. ConfigError with every mistake; UsageError without a
-    file."""
+    """The built-in scenario of that name, or the one in a file.
+
+    Raises ConfigError, with every mistake, when the file is wrong, and UsageError when it cannot be read.
+    """
     shipped = shipped_scenarios()
     if name_or_file in shipped:
         return parse_scenario(shipped[name_or_file], f"{name_or_file}.yaml")
@@ -182,14 +186,13 @@ def load_scenario(name_or_file: str) -> Scenario:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise errors.UsageError(
-            f"scenario {name_or_file}: {reason}; shipped are {', '.join(shipped)}{_nearest(name_or_file, shipped)}"
+            f"scenario {name_or_file}: {reason}; built-in are {', '.join(shipped)}{_nearest(name_or_file, shipped)}"
         ) from error
     return parse_scenario(text, str(path))
 
 
 def parse_scenario(text: str, file: str) -> Scenario:
-    """The scenario that `text` describes, or ConfigError with a line for each mistake: `file:line:column: what
-    (fix)`."""
+    """The scenario in `text`. Raises ConfigError with a line for each mistake: `file:line:column: what (fix)`."""
     expected = "a scenario is a mapping with the key steps"
     root, faults = document.read(file, text, if_empty=(expected, ""))
     if not isinstance(root, YamlMapping):
@@ -215,7 +218,7 @@ def _action(step: _Step) -> Action:
         out = step.walkout
         return WalkOut(out.queue, out.group, out.share, out.status, out.code, out.lasting)
     demand = step.rush or step.quiet
-    assert demand is not None, "a step without anything was let through"
+    assert demand is not None, "validation lets no step through without an action"
     return Demand(demand.queue, demand.factor, demand.lasting)
 
 
@@ -244,7 +247,7 @@ _MODELS: dict[str, type[BaseModel]] = {"rush": _Rush, "quiet": _Quiet, "walkout"
 
 
 def _fault(file: str, root: YamlMapping, problem: Any) -> Fault:
-    """One of pydantic's problems in words for people, at the place in the file that it is about."""
+    """One of pydantic's errors as a fault with its position in the file."""
     where = tuple(problem["loc"])
     place = document.place_of(root, where)
     kind, message, hint = problem["type"], str(problem["msg"]), ""

@@ -1,5 +1,4 @@
-"""The simulated contact centre as a server on loopback, in a thread of its own. The only file here that reads a
-clock."""
+"""The simulated contact centre as a server on loopback, in a thread. The only file here that reads a clock."""
 
 from __future__ import annotations
 
@@ -16,7 +15,7 @@ import uvicorn
 
 from alertbot.clock import Clock, ScaledClock
 from alertbot.errors import UsageError
-from alertbot.simulator.api import API, Api, Seen, SimulatedTenant
+from alertbot.simulator.api import API, Api, SeenRequest, SimulatedTenant
 from alertbot.simulator.endpoints import Habits
 from alertbot.simulator.faults import TOKEN_PATH, Faults
 from alertbot.simulator.layout import Size
@@ -30,13 +29,13 @@ _STOP_WITHIN_S = 2.0
 class SimulatorOptions:
     """What is simulated and how it is served.
 
-    `clock`: the time of the model and of everything the server says; default: one that runs `speed` times as fast as
-    the wall, from `start` on. Without `start` it begins now, and the working day is moved so that it is mid-morning
-    in the centre; with `start` the rota follows the time of day in `timezone`, unless `busy_now` says otherwise.
-    `scenario`: a file, or the name of one that ships. `port` 0: a free one. `token_lifetime_s` is on that clock as
-    well. `tenants`: so many customers, each with a centre, a key and a secret of its own (see `Simulator.tenants`).
-    `tenant_id`: the key is a multitenant customer's; `X-Tenant-Info` has to say this. `warm`: how long each centre
-    has been open at the start; by default hours for a small one, 45 minutes for a big one.
+    `clock` is the time of the model and of all responses; by default it starts at `start` and runs `speed` times as
+    fast as real time. Without `start` it begins now, and the working day is shifted so that it is mid-morning in the
+    centre; with `start` the rota follows the time of day in `timezone`, unless `busy_now` is set. `scenario` is a file
+    or the name of a built-in one. With `port` 0, any free port is used. `token_lifetime_s` is on that clock too.
+    `tenants` is the number of customers, each with its own centre, key and secret (see `Simulator.tenants`). With
+    `tenant_id` the key is that of a multitenant customer, and `X-Tenant-Info` must match. `warm` is how long each
+    centre has been open at the start; by default hours for a small one, 45 minutes for a big one.
     """
 
     seed: int = 1
@@ -54,7 +53,7 @@ class SimulatorOptions:
     busy_now: bool | None = None
     token_lifetime_s: int = 1799
     clock_skew_s: float = 0.0
-    date_clock: Clock | None = None  # what the `Date` header says, where that is not the centre's own time
+    date_clock: Clock | None = None  # the time in the `Date` header, if it is not the centre's time
     tenants: int = 1
     tenant_id: str | None = None
     queue_names: Mapping[int, str] = field(default_factory=dict)
@@ -63,7 +62,7 @@ class SimulatorOptions:
 
 
 class Simulator:
-    """A running simulated 8x8. Made by `serve`."""
+    """A running simulated 8x8, created by `serve`."""
 
     def __init__(self, options: SimulatorOptions) -> None:
         self.options = options
@@ -85,7 +84,7 @@ class Simulator:
         if self.scenario is not None:
             for fault in self.scenario.faults(self.started_at):
                 self.faults.add(fault)
-            # The first centre is made now, so that a scenario that does not fit is refused before anything is served.
+            # The first centre is created now, so that a scenario that does not fit fails before anything is served.
             self.tenants[0].centre  # noqa: B018
 
     def _tenant(self, number: int) -> SimulatedTenant:
@@ -123,7 +122,7 @@ class Simulator:
         return self.tenants[0].centre
 
     @property
-    def requests(self) -> list[Seen]:
+    def requests(self) -> list[SeenRequest]:
         """The requests answered so far, oldest first (the latest 20,000)."""
         return list(self.api.requests)
 
@@ -138,7 +137,7 @@ class Simulator:
 
     @property
     def base_url(self) -> str:
-        """All that stands before `/queues`."""
+        """The URL up to `/queues`."""
         return self.root_url + API
 
     @property
@@ -148,7 +147,7 @@ class Simulator:
 
 @contextmanager
 def serve(options: SimulatorOptions | None = None) -> Iterator[Simulator]:
-    """Serve on 127.0.0.1 until the block is left; requests still open then are cut off within two seconds.
+    """Serve on 127.0.0.1 until the block ends; requests that are still open are then cut off within two seconds.
 
     Raises UsageError when the port is taken or the scenario does not fit, ConfigError when the scenario file is wrong.
     """
@@ -159,7 +158,7 @@ def serve(options: SimulatorOptions | None = None) -> Iterator[Simulator]:
         sim.api.app,
         log_level="critical",
         access_log=False,
-        date_header=False,  # the simulated time goes there
+        date_header=False,  # it has the simulated time
         server_header=False,
         lifespan="off",
         timeout_graceful_shutdown=1,
@@ -181,7 +180,7 @@ def serve(options: SimulatorOptions | None = None) -> Iterator[Simulator]:
 
 def _listen(port: int) -> socket.socket:
     # Bound here and not by uvicorn: the port is known, and connections queue up, before its thread has started.
-    # With its protocol named, asyncio turns Nagle's algorithm off; without, many an answer waits 40 ms for an ACK.
+    # With an explicit protocol, asyncio turns off Nagle's algorithm; without it, many responses wait 40 ms for an ACK.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -194,7 +193,7 @@ def _listen(port: int) -> socket.socket:
 
 
 def run_forever(options: SimulatorOptions, announce: Callable[[Simulator], None]) -> None:
-    """Serve until SIGINT or SIGTERM; `announce` is called once requests are answered. For the main thread."""
+    """Serve until SIGINT or SIGTERM; `announce` is called once the server accepts requests. For the main thread."""
     stop = threading.Event()
 
     def on_signal(number: int, frame: FrameType | None) -> None:

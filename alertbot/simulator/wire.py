@@ -1,4 +1,4 @@
-"""The outer shape of the API: query parameters and their 400s, pages and their headers, JSON and XML."""
+"""The outer form of the API: query parameters and their 400s, pages and their headers, JSON and XML."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Query:
         self._items = list(items)
 
     def many(self, name: str) -> list[str]:
-        """All values, given one by one or with commas between; [] when absent."""
+        """All values, repeated or comma-separated; [] if absent."""
         values = [part.strip() for key, value in self._items if key == name for part in value.split(",")]
         return list(dict.fromkeys(value for value in values if value))
 
@@ -68,7 +68,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Page:
-    """Which slice of a list was asked for; made from a request, refused as the guide says."""
+    """The requested slice of a list; invalid pages are rejected as the guide says."""
 
     number: int
     size: int
@@ -84,7 +84,7 @@ class Page:
             raise bad_request("Field 'size' must be greater than or equal to 1")
         number = query.number("page", 0)
         pages = -(-elements // size)
-        # Read to the letter the rule would refuse page 0 of an empty list as well; that is left out as unlikely.
+        # Read literally, the rule would reject page 0 of an empty list too; that is unlikely and not done.
         if number < 0 or (number >= pages and number > 0):
             raise beyond_last_page(pages)
         return cls(number, size, pages, elements)
@@ -102,7 +102,7 @@ class Page:
 
 
 def beyond_last_page(pages: int) -> Refused:
-    """The 400 of a page that is not there."""
+    """The 400 for a page that does not exist."""
     return bad_request(
         "Field 'page' must be greater than or equal to 0 and less than the total number of pages, "
         f"which is {pages} for this request"
@@ -110,7 +110,7 @@ def beyond_last_page(pages: int) -> Refused:
 
 
 def wants_json(accept: str | None) -> bool:
-    """JSON is sent only to those who name it; what 8x8 sends without the header is not documented."""
+    """JSON is sent only if requested; what 8x8 sends without the header is not documented."""
     return any(part.split(";")[0].strip().lower() == "application/json" for part in (accept or "").split(","))
 
 
@@ -125,7 +125,7 @@ def answer(
 
 
 def _xml(value: Any, name: str = "item") -> str:
-    """Members as elements; a list repeats its own name, and at the root the name `item`."""
+    """Members as elements; a list repeats its own name, at the root the name `item`."""
     if value is None:
         return ""
     if isinstance(value, dict):

@@ -339,5 +339,5 @@ def test_names_and_ids_are_unique_in_a_big_centre() -> None:
 )
 def test_an_unknown_name_is_refused_with_the_known_ones(call: Any) -> None:
     """A step for what is not there does not pass in silence."""
-    with pytest.raises(LookupError, match=r"there is no (queue|group) .*; there are Sales"):
+    with pytest.raises(LookupError, match=r"no (queue|group) .*; known are Sales"):
         call(centre())

@@ -161,7 +161,7 @@ WRONG = {
     ),
     "duration": (
         "steps:\n  - at: 5\n    quiet: {}\n",
-        ["x.yaml:2:5: at: 5 is no duration: write 90s, 2m or 1m30s"],
+        ["x.yaml:2:5: at: 5 is not a duration: write 90s, 2m or 1m30s"],
     ),
     "no-step": ("steps:\n  - at: 5s\n", ["x.yaml:2:5: a step is one of rush, quiet, walkout, api; this one is none"]),
     "two-steps": (
@@ -174,11 +174,11 @@ WRONG = {
     ),
     "body": (
         "steps:\n  - at: 5s\n    api: {fault: malformed, body: htm}\n",
-        ["x.yaml:3:5: no body is called 'htm' (did you mean \"html\"?)"],
+        ["x.yaml:3:5: unknown body 'htm' (did you mean \"html\"?)"],
     ),
     "share": (
         "steps:\n  - at: 5s\n    walkout: {share: 180%}\n",
-        ["x.yaml:3:15: share: '180%' is no share: write 80% or 0.8"],
+        ["x.yaml:3:15: share: '180%' is not a share: write 80% or 0.8"],
     ),
     "number": (
         "steps:\n  - at: 5s\n    rush: {queue: a, factor: 0}\n",
@@ -216,7 +216,7 @@ def test_all_mistakes_come_at_once() -> None:
 @pytest.mark.parametrize("name", ["rsh", "no/such.yaml"])
 def test_a_missing_file_names_the_shipped_ones(name: str) -> None:
     """Neither a file nor a shipped name: usage error that lists what there is."""
-    with pytest.raises(UsageError, match="shipped are demo, outage, quiet, rush, walkout"):
+    with pytest.raises(UsageError, match="built-in are demo, outage, quiet, rush, walkout"):
         load_scenario(name)
 
 
@@ -227,7 +227,7 @@ def test_a_scenario_from_a_file_is_played(tmp_path: Path) -> None:
     assert load_scenario(str(file)).name == "mine"
     file.write_text("steps: [{at: 1s, rush: {queue: Sails EU, factor: 3}}]\n", encoding="utf-8")
     with (
-        pytest.raises(UsageError, match="scenario mine: there is no queue 'Sails EU'; there are Sales EU"),
+        pytest.raises(UsageError, match="scenario mine: no queue 'Sails EU'; known are Sales EU"),
         serve(SimulatorOptions(scenario=str(file))),
     ):
         pass
