@@ -14,18 +14,19 @@ PURE = {"rules", "rulefiles", "evaluation", "alerts", "feed", "backtest", "comma
 SHELL_FILES = {"rulefiles/on_disk.py"}  # files of a pure room that read the disk
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
+    "backoff": set(),
     "clock": set(),
     "logs": set(),
     "rules": {"errors"},
     "rulefiles": {"errors", "rules"},
     "evaluation": {"rules"},
     "alerts": {"errors", "rules", "evaluation"},
-    "feed": {"rules", "evaluation", "alerts"},
+    "feed": {"backoff", "rules", "evaluation", "alerts"},
     "backtest": {"rules", "rulefiles", "evaluation", "alerts", "feed"},
     "commands": {"rules", "evaluation", "alerts"},
     "sources": {"errors", "rules", "evaluation"},
     "store": {"errors", "rules", "evaluation", "alerts", "feed"},
-    "notify": {"errors", "rules", "rulefiles", "evaluation", "alerts"},
+    "notify": {"backoff", "errors", "rules", "rulefiles", "evaluation", "alerts"},
     "slack": {"errors", "rules", "rulefiles", "alerts", "commands", "notify"},
     "config": {"errors", "rules", "rulefiles"},
     "web": {"errors", "slack"},
@@ -50,7 +51,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "sources": {"numpy", "msgspec", "requests", "urllib3", "tenacity"},
     "notify": {"jinja2", "rich"},
     "slack": {"slack_bolt", "slack_sdk", "starlette"},
-    "config": {"pydantic", "ruamel"},
+    "config": {"pydantic"},
     "web": {"starlette", "uvicorn", "slack_bolt"},
 }
 # What a pure room must not reach for: sockets, files, clocks, environment, threads, logs.

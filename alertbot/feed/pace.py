@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from alertbot.backoff import doubled
 from alertbot.feed.health import SKEW, Health
 
 TRIES = 3  # consecutive failed polls at the usual pace before backing off
@@ -21,18 +22,14 @@ def next_try(health: Health, poll_every: timedelta, now: datetime) -> datetime |
     """
     if not health.silent:
         return None
+    at_most = max(MAX_PAUSE, poll_every)
     if health.refused:
-        pause = _doubled(REFUSED_PAUSE, health.silent - 1)
+        pause = doubled(REFUSED_PAUSE, health.silent - 1, at_most)
     elif health.silent > TRIES:
-        pause = _doubled(poll_every, health.silent - TRIES)
+        pause = doubled(poll_every, health.silent - TRIES, at_most)
     else:
         return None
-    return now + min(pause, max(MAX_PAUSE, poll_every)) - poll_every / 10
-
-
-def _doubled(pause: timedelta, times: int) -> timedelta:
-    doubled: timedelta = pause * 2 ** min(times, 10)
-    return doubled
+    return now + pause - poll_every / 10
 
 
 def due(health: Health, now: datetime, *, first: bool = False) -> bool:

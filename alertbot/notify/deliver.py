@@ -17,6 +17,7 @@ from alertbot.alerts.alert import Reason
 from alertbot.alerts.cards import Posted, has_ended
 from alertbot.alerts.delivery import Due, EditCard, PostCard, PostLine, PostOps, Tried
 from alertbot.alerts.notice import Notice, NoticeKind, notice_id
+from alertbot.backoff import doubled
 from alertbot.errors import DeliveryFailure, NotifyError
 from alertbot.notify.notifier import CardContent, LineContent, Notifier
 from alertbot.rules.rule import Level
@@ -324,10 +325,9 @@ class _Delivery:
     def _delay(self, failures: int, error: NotifyError) -> timedelta:
         if error.failure is DeliveryFailure.CREDENTIALS:
             return LONGEST_RETRY
-        grown: timedelta = min(FIRST_RETRY * 2 ** min(failures, 10), LONGEST_RETRY)
-        if error.retry_after is None:
-            return grown
-        return timedelta(seconds=error.retry_after)
+        if error.retry_after is not None:
+            return timedelta(seconds=error.retry_after)
+        return doubled(FIRST_RETRY, failures, LONGEST_RETRY)
 
     def _too_old(self, item: PostCard | PostLine | PostOps) -> bool:
         open_card = isinstance(item, PostCard) and any(member.open for member in item.card.members)
