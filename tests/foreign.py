@@ -233,7 +233,7 @@ class LocalSlack:
         self.control("command", channel=self.CHANNELS[channel], user=self.USERS[user], command=command, text=text)
 
     def press(self, message: dict[str, Any], action: dict[str, Any], *, user: str = "alice") -> None:
-        """Press a button: `action` is the element as it stands in the message's blocks."""
+        """Press a button: `action` is the element as it is in the message's blocks."""
         self.control(
             "interact", channel=message["channel"], messageTs=message["ts"], user=self.USERS[user], action=action
         )

@@ -1,4 +1,4 @@
-"""The model keeps its books: whatever the seed, metrics agree with one another and with the people in it."""
+"""The model is consistent: for any seed, metrics agree with each other and with its callers and agents."""
 
 from __future__ import annotations
 
@@ -238,7 +238,7 @@ def test_the_same_seed_and_time_give_the_same_bytes(steps: int) -> None:
 
 
 def test_waiting_falls_when_an_agent_becomes_free() -> None:
-    """Nobody is there: callers pile up. The agents return: they are offered to them at once, the oldest first."""
+    """No agent is logged in: callers queue up. When agents return, callers are offered at once, oldest first."""
     of = centre(size=Size(1, 1, 8))
     of.schedule(WalkOut(code="Meeting", lasting=timedelta(minutes=4)))
     of.schedule(Demand("*", 20))
@@ -255,7 +255,7 @@ def test_waiting_falls_when_an_agent_becomes_free() -> None:
 
 
 def test_the_oldest_of_all_queues_comes_first() -> None:
-    """An agent of two queues who becomes free is offered to whoever waits longest in either."""
+    """An agent of two queues who becomes free gets the longest waiting caller of both."""
     met = 0
     for seed in range(8):
         of = centre(seed, Size(2, 1, 1))
@@ -324,7 +324,7 @@ def test_a_hidden_entity_is_reported_no_more() -> None:
 
 
 def test_names_and_ids_are_unique_in_a_big_centre() -> None:
-    """2,345 queues and 3,100 agents: no id twice, no name twice, every queue has somebody who serves it."""
+    """2,345 queues and 3,100 agents: ids and names are unique, and every queue has an agent."""
     of = Centre(Size(2345, 40, 3100), start=TEN, warm=timedelta(0))
     for entities in (of.queues, of.groups, of.agents):
         assert len({entity.id for entity in entities}) == len(entities)

@@ -54,7 +54,7 @@ def test_a_rush_raises_the_longest_wait_and_ends(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(1, 9))
 def test_the_demo_shows_everything_in_time(seed: int) -> None:
-    """One minute is passed before 1:30, two before 2:30, nobody is idle meanwhile, and seven minutes on it is over."""
+    """Waits exceed one minute before 1:30 and two before 2:30, no agent is idle, and it ends within seven minutes."""
     of = playing("demo", seed)
     seen, idle = [], []
     for step in range(84):
@@ -74,7 +74,7 @@ def test_the_default_demo_is_over_in_four_minutes() -> None:
 
 
 def test_a_walkout_leaves_nobody_and_ends() -> None:
-    """Five minutes in nobody is eligible in any queue; two minutes after the end people are back."""
+    """After five minutes no agent is eligible in any queue; two minutes after the end agents are back."""
     of = playing("walkout")
     eligible = sum(queue.states[AVAILABLE] for queue in of.queues)
     of.advance(TEN + timedelta(minutes=10))
@@ -88,7 +88,7 @@ def test_a_walkout_leaves_nobody_and_ends() -> None:
 
 
 def test_people_can_log_out_and_come_back() -> None:
-    """A walk-out may be a logout: enabled falls to those who still talk, then to nobody; they log in again after it."""
+    """A walk-out may be a logout: enabled falls to agents still on a call, then to none; they log in again after it."""
     text = "steps: [{at: 0s, walkout: {group: '#1', status: LoggedOut, for: 30m}}]"
     of = Centre(Size(), start=TEN, busy_now=True)
     group = of.groups[0]
@@ -101,7 +101,7 @@ def test_people_can_log_out_and_come_back() -> None:
 
 
 def test_quiet_is_quiet() -> None:
-    """Callers nearly stop coming; nobody waits long."""
+    """Few callers arrive; none waits long."""
     of, normal = playing("quiet"), Centre(Size(), start=TEN, busy_now=True)
     begin = of.now
     for one in (of, normal):

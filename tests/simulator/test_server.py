@@ -62,7 +62,7 @@ def test_a_fault_may_hit_one_page(sim: Simulator, client: Client) -> None:
 
 
 def test_a_list_may_shrink_between_two_pages(sim: Simulator, client: Client) -> None:
-    """The second page is beyond the end although the first said that it is there."""
+    """The second page is beyond the end although the first announced it."""
     sim.faults.add(ApiFault(kind="shrink", path="/queues"))
     assert client.get(*QUEUES).headers["X-Total-Pages"] == "3"
     gone = client.get(*QUEUES, ("page", 1))
@@ -79,7 +79,7 @@ def test_a_token_may_be_revoked(sim: Simulator, client: Client) -> None:
 
 
 def test_credentials_may_be_refused(sim: Simulator, client: Client) -> None:
-    """No token for anybody, while tokens that are out stay good."""
+    """No new token is issued, while issued ones stay valid."""
     sim.faults.add(ApiFault(kind="refuse"))
     assert client.grant().status_code == 401
     assert client.get("/groups").status_code == 200
@@ -142,7 +142,7 @@ SHAPED = {
 
 @pytest.mark.parametrize(("body", "holds"), SHAPED.items(), ids=SHAPED.keys())
 def test_a_strange_body_is_json_still(sim: Simulator, client: Client, body: str, holds: Any) -> None:
-    """JSON that parses, of a shape or with values that nobody promised."""
+    """JSON that parses, but with an undocumented shape or values."""
     sim.faults.add(ApiFault(kind="malformed", body=body))
     assert holds(json.loads(client.get(*QUEUES).content))
 
@@ -300,7 +300,7 @@ def test_secrets_are_not_in_a_repr() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
 def test_run_forever_ends_on_a_signal(number: signal.Signals) -> None:
-    """It announces itself once it answers, and ends with status 0, silently, when told to."""
+    """It announces itself once it accepts requests, and ends silently with status 0 when stopped."""
     code = (
         "from alertbot.simulator.server import SimulatorOptions, run_forever\n"
         "run_forever(SimulatorOptions(queues=2, groups=1, agents=4), lambda sim: print(sim.base_url, flush=True))\n"

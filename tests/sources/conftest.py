@@ -15,7 +15,7 @@ SECRET = "sample-secret-ü-91c2"
 
 
 class HandClock:
-    """A monotonic clock that only moves when it is told to, or when somebody sleeps by it."""
+    """A monotonic clock that moves only when it is advanced, or by a sleep on it."""
 
     def __init__(self) -> None:
         self.seconds = 1000.0

@@ -104,7 +104,7 @@ def test_a_long_key_list_is_split_and_joined(standin: StandIn, connect: Connect)
 
 
 def test_a_scope_that_is_not_read_is_a_failure(standin: StandIn, connect: Connect) -> None:
-    """What this source has no endpoint for is said, not left out."""
+    """A scope without an endpoint is a failure, not missing silently."""
     standin.routes["/queues"] = in_turn(GOOD)
     fetched = connect().fetch({**QUEUES, Scope.FEED: frozenset({"age"})}, NOW)
     assert ids(fetched) == ("201",)
@@ -205,7 +205,7 @@ CONTRADICTIONS: dict[str, tuple[list[Reply], str]] = {
 def test_a_list_that_contradicts_its_page_count(
     standin: StandIn, connect: Connect, pages: list[Reply], words: str
 ) -> None:
-    """Whoever is not on the pages that came is unknown, not gone. That is said calmly: nothing is asked again."""
+    """Entities that are not on the received pages are unknown, not gone; a page beyond the end is not retried."""
     standin.routes["/queues"] = by_page(pages)
     fetched = connect().fetch(QUEUES, NOW)
     snapshot = fetched.snapshots[Scope.QUEUE]
@@ -266,7 +266,7 @@ def test_full_pages_without_a_header_are_followed(standin: StandIn, connect: Con
 
 
 def test_an_entity_on_two_pages_counts_once(standin: StandIn, connect: Connect) -> None:
-    """A list that moves between two pages shows somebody twice: the first one is taken, and it is said."""
+    """A list that shifts between two pages repeats an entity: the first row is used, with a note."""
     first = listing(entity("1", **{WAIT: 1}), entity("2", **{WAIT: 2}), pages=2)
     standin.routes["/queues"] = by_page([first, listing(entity("2", **{WAIT: 9}), entity("3", **{WAIT: 3}), pages=2)])
     snapshot = connect().fetch(QUEUES, NOW).snapshots[Scope.QUEUE]
@@ -322,7 +322,7 @@ def test_failures(standin: StandIn, connect: Connect, reply: Reply, words: str, 
 
 @pytest.mark.parametrize("name", [name for name, (_, _, tries) in FAILURES.items() if tries > 1])
 def test_one_bad_answer_is_got_over(standin: StandIn, connect: Connect, clock: HandClock, name: str) -> None:
-    """What passes by itself costs a try and a short wait, not the poll."""
+    """A temporary failure costs a retry and a short wait, not the poll."""
     standin.routes["/queues"] = in_turn(FAILURES[name][0], GOOD)
     fetched = connect(max_bytes=1_000_000).fetch(QUEUES, NOW)
     assert fetched.whole
@@ -368,7 +368,7 @@ def test_a_long_retry_after_ends_the_fetch(standin: StandIn, connect: Connect, c
 
 
 def test_a_wait_holds_for_all(standin: StandIn, connect: Connect, clock: HandClock) -> None:
-    """What one request is told to wait, the next ones of the same fetch wait too before they start."""
+    """A Retry-After for one request delays the next ones of the same fetch too."""
     asked, told, slept = threading.Event(), threading.Event(), list[float]()
     limited = in_turn(error(429, None, **{"Retry-After": "3"}), GOOD)
     both = threading.Barrier(2, action=lambda: clock.sleep(3.0))
@@ -395,7 +395,7 @@ def test_a_wait_holds_for_all(standin: StandIn, connect: Connect, clock: HandClo
 
 
 def test_a_mad_retry_after_is_bounded(standin: StandIn, connect: Connect) -> None:
-    """Nobody can make the bot blind for days."""
+    """A Retry-After of days is limited to an hour."""
     standin.routes["/queues"] = in_turn(error(429, None, **{"Retry-After": "99999999999"}))
     assert connect().fetch(QUEUES, NOW).retry_after == 3600
 
@@ -410,7 +410,7 @@ def test_tries_end_with_the_deadline(standin: StandIn, connect: Connect, clock: 
 
 
 def test_nobody_there(clock: HandClock, standin: StandIn) -> None:
-    """A refused connection and a name that is none are said in words."""
+    """A refused connection and an unknown host name are reported as such."""
     for url, words in (
         ("http://127.0.0.1:1", "127.0.0.1:1 refused the connection (after 3 attempts)"),
         ("http://no-such-host.localhost:1", "the host name no-such-host.localhost:1 was not found (after 3 attempts)"),
@@ -427,7 +427,7 @@ def test_nobody_there(clock: HandClock, standin: StandIn) -> None:
 
 
 def test_silence_ends_with_the_timeout(standin: StandIn, connect: Connect) -> None:
-    """A server that takes the request and says nothing costs the timeout, and no other scope."""
+    """A server that does not respond costs the timeout, and no other scope."""
     standin.routes["/queues"] = in_turn(Reply(how="hang"))
     standin.routes["/groups"] = in_turn(listing(entity("301")))
     began = time.monotonic()
@@ -539,7 +539,7 @@ def test_a_redirect_is_not_followed(standin: StandIn, connect: Connect) -> None:
 def test_a_password_file_does_not_replace_the_token(
     standin: StandIn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """requests prefers ~/.netrc to a header that is set by hand; ours is not to be replaced."""
+    """requests prefers ~/.netrc to a header that is set by hand; it must not replace the token."""
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login somebody password else\n")
     netrc.chmod(0o600)

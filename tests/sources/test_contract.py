@@ -72,7 +72,7 @@ def test_missing_has_a_reason_and_no_value(source: Source) -> None:
 
 
 def test_only_what_is_wanted_comes(source: Source) -> None:
-    """Scopes and keys that nobody asked for are not there."""
+    """Scopes and keys that were not requested are absent."""
     fetched = source.fetch({Scope.QUEUE: frozenset({WAIT})}, NOW)
     assert set(fetched.snapshots) == {Scope.QUEUE}
     assert set(fetched.snapshots[Scope.QUEUE].columns) == {WAIT}

@@ -201,7 +201,7 @@ def test_keys_in_another_order_belong_to_their_own_key() -> None:
 
 
 def test_a_repeated_key_counts_once() -> None:
-    """The first value of a repeated key is taken, and it is said."""
+    """The first value of a repeated key is used, with a note."""
     pairs = [{"key": WAIT, "value": 1}, {"key": WAIT, "value": 2}]
     seen = snapshot([{"id": "1", "name": "A", "metrics": pairs}], WAIT)
     assert seen.reading(WAIT, 0) == (1.0, P.PRESENT)
@@ -209,7 +209,7 @@ def test_a_repeated_key_counts_once() -> None:
 
 
 def test_totals_and_nameless_elements_are_no_entities() -> None:
-    """The totals element is left out silently; an element without an id is left out, said, and makes it partial."""
+    """The totals element is ignored silently; an element without an id is ignored with a note, and makes it partial."""
     totals = {"id": None, "name": "totals", "metrics": [{"key": f"total.{WAIT}", "value": 9}]}
     assert snapshot([entity("1", **{WAIT: 1}), totals], WAIT).complete
     for without_id in ({"name": "B", "metrics": []}, entity(""), entity(True), entity(["1"]), entity("\ud800")):
@@ -225,7 +225,7 @@ def test_totals_and_nameless_elements_are_no_entities() -> None:
     ids=str,
 )
 def test_a_name_is_never_empty(name: object, shown: str) -> None:
-    """Where 8x8 gives no name, people see the id."""
+    """If 8x8 gives no name, the id is shown."""
     assert snapshot([entity("201", name)]).names == (shown,)
 
 
@@ -237,7 +237,7 @@ def test_an_unknown_key_stays_a_number_when_one_value_is_odd() -> None:
 
 
 def test_a_key_that_nobody_has_is_said() -> None:
-    """8x8 may drop a key that it does not know; that is told, once for all entities."""
+    """8x8 may drop a key that it does not know; that is reported once for all entities."""
     seen = snapshot([entity("1"), entity("2")], WAIT)
     assert seen.problems == (f"queues: 8x8 sent no {WAIT}",)
 

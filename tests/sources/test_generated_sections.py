@@ -1,4 +1,4 @@
-"""Whatever comes from agents in queue groups, or as totals: typed errors only, nobody invented, no value made up."""
+"""Arbitrary responses for agents in queue groups and totals: typed errors only, no invented entities or values."""
 
 from __future__ import annotations
 

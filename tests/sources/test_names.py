@@ -89,7 +89,7 @@ def test_agents_that_name_their_group(standin: StandIn, connect: Connect) -> Non
 
 
 def test_an_agent_without_a_group_is_left_out_and_said(standin: StandIn, connect: Connect) -> None:
-    """Nobody is put into a group that 8x8 does not name."""
+    """No agent is assigned to a group that 8x8 does not name."""
     metrics = listing(entity("ag1", **{STATUS: "x"}), entity("ag2", **{STATUS: "y"}))
     summary = listing({"id": "ag1", "name": "Ana", "groupId": "301", "groupName": "Tier 1"})
     standin.routes["/agents"] = lambda request: metrics if request.metrics else summary

@@ -1,4 +1,4 @@
-"""The client against 8x8's OpenAPI file, served by a program that others wrote: Prism checks each request against it.
+"""The client against 8x8's OpenAPI file, served by a third-party program: Prism checks each request against it.
 
 The file is 8x8's and is not in this repository; it is looked for beside the project. It is known to be wrong in places,
 and the client is right where it differs:
@@ -116,7 +116,7 @@ def test_every_endpoint(
 
 
 def test_nothing_is_taken_for_a_value(client: EightByEight) -> None:
-    """The file's example of agents in queue groups has keys that nobody asked for: no value comes of them."""
+    """The file's example of agents in queue groups has keys that were not requested: they give no value."""
     wanted = {Scope.QUEUE_AGENT: frozenset({"status.rt", "accepted.today.inQueue"})}
     snapshot = client.fetch(wanted, NOW).snapshots[Scope.QUEUE_AGENT]
     assert snapshot.reading("status.rt", 0) == (None, Presence.ABSENT)

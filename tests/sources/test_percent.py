@@ -1,4 +1,4 @@
-"""On which scale percentages come, told from the counts they are made of; snapshots hold 0 to 1 in any case."""
+"""The scale of percentages, derived from related counts; snapshots always hold 0 to 1."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_scale(
     note: str,
     contradiction: bool,
 ) -> None:
-    """Which scale is taken, that it is said, and that what is no ratio then is missing and not wrong."""
+    """Which scale is used and noted, and that a value that does not fit is missing, not wrong."""
     fetched = poll(standin, connect, *rows, setting=setting)
     snapshot = fetched.snapshots[QUEUE]
     assert set(snapshot.columns) == {SHARE}  # the pair was for us alone
@@ -74,7 +74,7 @@ def _lost(rows: list[dict[str, object]], seen: list[float | str | None]) -> bool
 
 
 def test_a_wrong_setting_is_told(standin: StandIn, connect: Connect) -> None:
-    """Set to percent, while the counts that rules use anyway show ratios: the setting stands, and it is said once."""
+    """Set to percent, although the counts that rules use show ratios: the setting holds, with one problem reported."""
     standin.routes["/queues"] = in_turn(listing(entity("1", **row(0.5, 5, 10))))
     client = connect(percent_scale="percent")
     wanted = {QUEUE: frozenset({SHARE, PART, WHOLE})}
@@ -85,7 +85,7 @@ def test_a_wrong_setting_is_told(standin: StandIn, connect: Connect) -> None:
 
 
 def test_the_pair_is_asked_for_until_the_scale_shows(standin: StandIn, connect: Connect) -> None:
-    """Two keys more while nothing is known, none after that, and none where nobody wants a percentage."""
+    """Two more keys while the scale is unknown, none after that, and none if no percentage is wanted."""
     standin.routes["/queues"] = in_turn(
         listing(entity("1", **row(None, 0, 0))),
         listing(entity("1", **row(0.5, 5, 10))),
@@ -109,7 +109,7 @@ def test_a_period_without_a_pair_borrows_one(standin: StandIn, connect: Connect)
 
 
 def test_what_was_learned_is_kept(standin: StandIn, connect: Connect) -> None:
-    """Said once, kept over polls without evidence, and not changed by one that speaks against it: that is told once."""
+    """Noted once, kept over polls without evidence, and not changed by a contradiction, which is reported once."""
     standin.routes["/queues"] = in_turn(
         listing(entity("1", **row(50, 5, 10))),
         listing(entity("1", **row(0.9))),

@@ -87,7 +87,7 @@ PLANS: dict[str, tuple[tuple[Scope, ...], dict[Scope, Only], list[str]]] = {
 
 @pytest.mark.parametrize(("scopes", "only", "requests"), PLANS.values(), ids=PLANS)
 def test_the_fewest_requests(scopes: tuple[Scope, ...], only: dict[Scope, Only], requests: list[str]) -> None:
-    """One listing a kind of thing, whatever the number of scopes; ids only where they are all that is looked at."""
+    """One listing per kind of entity, for any number of scopes; ids only if rules read nothing else."""
     assert asked(*scopes, only=only) == requests
 
 

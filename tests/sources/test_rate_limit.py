@@ -15,7 +15,7 @@ GOOD = listing(entity("201", **{WAIT: 5}))
 
 
 def test_no_more_than_so_many_a_minute(standin: StandIn, connect: Connect, clock: HandClock) -> None:
-    """What does not fit into the minute is not asked for, and the snapshot says which page and why."""
+    """What does not fit into the minute is not requested, and the snapshot says which page and why."""
     standin.routes["/queues"] = by_page([page_of(number, 9) for number in range(9)])
     client = connect(max_requests_per_minute=6)
     fetched = client.fetch(QUEUES, NOW)
@@ -37,7 +37,7 @@ def test_no_more_than_so_many_a_minute(standin: StandIn, connect: Connect, clock
 
 
 def test_a_short_wait_for_the_minute_is_waited_for(standin: StandIn, connect: Connect, clock: HandClock) -> None:
-    """A request that fits before the fetch is over waits until then."""
+    """A request that fits before the deadline waits until then."""
     standin.routes["/queues"] = in_turn(GOOD)
     client = connect(max_requests_per_minute=2)
     assert client.fetch(QUEUES, NOW).whole
@@ -67,7 +67,7 @@ def test_tries_count_too(standin: StandIn, connect: Connect) -> None:
 
 
 def test_retry_after_holds_over_polls(standin: StandIn, connect: Connect, clock: HandClock) -> None:
-    """Told to stay away for 40 s, nothing of this tenant is asked before that, by any poll; then all of it."""
+    """With a Retry-After of 40 s no poll sends a request for this tenant until then; after that, all are sent."""
     standin.routes["/queues"] = in_turn(error(429, None, **{"Retry-After": "40"}), GOOD)
     standin.routes["/groups"] = in_turn(listing(entity("301", **{"enabled.rt": "7"})))
     client = connect()

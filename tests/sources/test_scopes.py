@@ -78,7 +78,7 @@ def test_every_key_of_every_scope(client: EightByEight, scope: Scope) -> None:
 
 
 def test_agents_of_queues(client: EightByEight, sim: Simulator) -> None:
-    """Whoever is assigned and logged in or did something today, with the name of the queue; one request beside it."""
+    """Assigned agents who are logged in or were active today, with the name of the queue; one extra request."""
     own = "accepted.today.inQueue"
     wanted = {S.QUEUE_AGENT: frozenset({"status.rt", own}), S.QUEUE: frozenset({"entered.today"})}
     fetched = client.fetch(wanted, NOON)
@@ -223,7 +223,7 @@ UNKNOWN: dict[str, tuple[Scope, Only, int, str]] = {
 def test_an_unknown_id_is_told_once(
     client: EightByEight, clock: HandClock, scope: Scope, only: Only, served: int, words: str
 ) -> None:
-    """One id that 8x8 does not know fails the request: the summary tells which, it is said once, the rest is served."""
+    """One unknown id fails the request: the summary shows which, it is reported once, and the rest is read."""
     wanted = {scope: frozenset({KEYS[scope]})}
     first = client.fetch(wanted, NOON, {scope: only})
     assert first.whole, first
@@ -241,7 +241,7 @@ def test_an_unknown_id_is_told_once(
 
 
 def test_a_key_that_8x8_refuses_does_not_cost_the_others(client: EightByEight) -> None:
-    """`known: false` allows a rule any key; one that 8x8 refuses is told once, and left out for a while."""
+    """`known: false` allows a rule any key; one that 8x8 rejects is reported once, and left out for a while."""
     wanted = {S.QUEUE: frozenset({"entered.today", "brandNew.rt"})}
     first, second = client.fetch(wanted, NOON), client.fetch(wanted, NOON)
     for fetched in (first, second):
@@ -292,7 +292,7 @@ def test_percent_of_a_centre_that_sends_percent(build: Build, sim: Simulator) ->
 
 
 def test_the_clock_of_the_other_side(build: Build, sim: Simulator) -> None:
-    """How far 8x8's clock is ahead of ours is measured by the Date of its answers, to about a second."""
+    """The difference to 8x8's clock is measured by the Date of its responses, to about a second."""
     wanted = {S.QUEUE: frozenset({"entered.today"})}
     client = build()
     for off in (0, 90, -300):

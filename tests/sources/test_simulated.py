@@ -91,7 +91,7 @@ def test_every_key_of_the_catalogue_can_be_read(client: EightByEight) -> None:
 
 
 def test_a_token_that_ends_during_the_run(client: EightByEight, sim: Simulator) -> None:
-    """The token ends on 8x8's clock before ours expects it: a 401, a new token, and no poll is lost."""
+    """The token expires on 8x8's clock earlier than expected: a 401, a new token, and no poll is lost."""
     tokens = sim.counts["/oauth/v2/token"]
     assert client.fetch(WANTED, _time[0]).whole
     _time[0] += timedelta(seconds=1800)
@@ -124,7 +124,7 @@ def test_trouble_that_passes_costs_nothing(client: EightByEight, sim: Simulator,
     assert sum(request.tries for request in fetched.requests) > len(fetched.requests) or "revoke" in faults[0].kind
 
 
-def test_a_page_that_stays_away(client: EightByEight, sim: Simulator) -> None:
+def test_a_page_that_keeps_failing(client: EightByEight, sim: Simulator) -> None:
     """A page that fails to the end leaves a partial scope that says so; the next poll is whole again."""
     fault = sim.faults.add(ApiFault("status", "/agents", page=1, status=503))
     fetched = client.fetch(WANTED, _time[0])

@@ -129,7 +129,7 @@ def test_one_refusal_serves_all(standin: StandIn, connect: Connect) -> None:
 
 
 def test_a_token_that_is_always_refused(standin: StandIn, connect: Connect) -> None:
-    """Two tokens refused: the credentials are refused, said so, and not tried for every page."""
+    """Two tokens refused: the credentials are reported as refused, and not tried for every page."""
     standin.routes["/queues"] = in_turn(error(401, {"fault": {"faultstring": "Invalid Access Token"}}))
     fetched = connect().fetch(QUEUES, NOW)
     assert fetched.refused

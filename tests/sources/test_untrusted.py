@@ -1,4 +1,4 @@
-"""What 8x8, or a proxy on the way, may send instead of what it promises: over HTTP, each with what is said of it."""
+"""What 8x8, or a proxy, may send instead of what is documented: over HTTP, each with what is reported."""
 
 from __future__ import annotations
 
