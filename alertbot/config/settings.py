@@ -177,7 +177,7 @@ class SlackSettings(_Section):
     may_change: MayChange = MayChange()
     """Who may acknowledge alerts."""
     refresh: Duration = timedelta(seconds=60)
-    """The minimum time between edits of a card for which only the value changed."""
+    """The minimum time between edits of a card when only its value changed."""
 
     @property
     def ops(self) -> str:

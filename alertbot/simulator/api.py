@@ -226,8 +226,8 @@ class Api:
                 found = _emptied(found)
             # Encoded under the lock: the model changes as soon as it is released.
             json = found.json_only or wants_json(request.headers.get("accept"))
-            one = not json and found.root == ONE_ROOT and isinstance(found.body, list)
-            return answer(found.body[0] if one else found.body, json=json, root=found.root, headers=found.headers)
+            single = not json and found.root == ONE_ROOT and isinstance(found.body, list)
+            return answer(found.body[0] if single else found.body, json=json, root=found.root, headers=found.headers)
 
     # -- out ---------------------------------------------------------------------------------------------------------
 

@@ -101,12 +101,12 @@ class Reading:
             case ["queues"]:
                 return self._queues()
             case ["queues", queue]:
-                found = [self._one(self.centre.queues, queue, "queue")]
+                found = [self._by_id(self.centre.queues, queue, "queue")]
                 return self._single(self._read_queues(self._keys(Scope.QUEUE))(found))
             case ["queues", queue, "agents"]:
-                return self._agents_of(self._one(self.centre.queues, queue, "queue"))
+                return self._agents_of(self._by_id(self.centre.queues, queue, "queue"))
             case ["queues", queue, "agents", agent]:
-                return self._agent_of(self._one(self.centre.queues, queue, "queue"), agent)
+                return self._agent_of(self._by_id(self.centre.queues, queue, "queue"), agent)
             case ["agents-in-queue-groups"]:
                 return self._agents_in_queue_groups()
             case ["agents"]:
@@ -115,12 +115,12 @@ class Reading:
                 chosen = self._chosen(self.centre.groups, "group-ids")
                 return self._list(chosen, lambda: self._read_groups(self._keys(Scope.GROUP)))
             case ["groups", group]:
-                found = [self._one(self.centre.groups, group, "group")]
+                found = [self._by_id(self.centre.groups, group, "group")]
                 return self._single(self._read_groups(self._keys(Scope.GROUP))(found))
             case ["groups", group, "agents"]:
-                return self._agents_of(self._one(self.centre.groups, group, "group"))
+                return self._agents_of(self._by_id(self.centre.groups, group, "group"))
             case ["groups", group, "agents", agent]:
-                return self._agent_of(self._one(self.centre.groups, group, "group"), agent)
+                return self._agent_of(self._by_id(self.centre.groups, group, "group"), agent)
         raise Refused(404, {"message": f"Not found: /{'/'.join(segments)}"})
 
     # -- parameters ----------------------------------------------------------------------------------------------
@@ -148,7 +148,7 @@ class Reading:
         hidden = self.centre.hidden
         return [entity for entity in entities if entity.id not in hidden] if hidden else list(entities)
 
-    def _one(self, entities: Sequence[Any], id_: str, what: str) -> Any:
+    def _by_id(self, entities: Sequence[Any], id_: str, what: str) -> Any:
         for entity in self._visible(entities):
             if entity.id == id_:
                 return entity
@@ -196,7 +196,7 @@ class Reading:
     def _agent_of(self, owner: Queue | Group, id_: str) -> Answered:
         queue = owner if isinstance(owner, Queue) else None
         scope = Scope.GROUP_AGENT if queue is None else Scope.QUEUE_AGENT
-        agent = self._one(owner.agents, id_, "agent")
+        agent = self._by_id(owner.agents, id_, "agent")
         return self._single(self._read_agents(self._keys(scope), queue)([agent]))
 
     def _agent_list(
