@@ -6,7 +6,6 @@ The docstring below each field is its description: in the JSON Schema, in editor
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -29,6 +28,7 @@ from pydantic import (
 
 from alertbot.rulefiles.calendar_keys import calendars_schema
 from alertbot.rules.hours import Calendar
+from alertbot.rules.slack_ids import is_channel
 from alertbot.rules.units import parse_duration
 
 _DURATION_PATTERN = r"^(\d+(ms|[smhd]))+$"
@@ -62,7 +62,7 @@ def _timezone(value: str) -> str:
 
 
 def _channel(value: str) -> str:
-    if not re.fullmatch(r"#[^\s,#]{1,80}|[CGD][A-Z0-9]{6,}", value):
+    if not is_channel(value):
         raise ValueError(f'a channel is written "#name" (in quotes) or as its id, C0123ABCD, not {value!r}')
     return value
 
