@@ -14,9 +14,9 @@ PURE = {"rules", "rulefiles", "evaluation", "alerts", "feed", "backtest", "comma
 SHELL_FILES = {"rulefiles/on_disk.py"}  # files of a pure room that read the disk
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
-    "backoff": set(),
     "clock": set(),
     "logs": set(),
+    "backoff": set(),
     "rules": {"errors"},
     "rulefiles": {"errors", "rules"},
     "evaluation": {"rules"},
@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "commands": {"rules", "evaluation", "alerts"},
     "sources": {"errors", "rules", "evaluation"},
     "store": {"errors", "rules", "evaluation", "alerts", "feed"},
-    "notify": {"backoff", "errors", "rules", "rulefiles", "evaluation", "alerts"},
+    "notify": {"errors", "backoff", "rules", "rulefiles", "evaluation", "alerts"},
     "slack": {"errors", "rules", "rulefiles", "alerts", "commands", "notify"},
     "config": {"errors", "rules", "rulefiles"},
     "web": {"errors", "slack"},
