@@ -12,7 +12,7 @@ import pytest
 
 from alertbot.cli import main
 from alertbot.cli.init import CONFIG
-from alertbot.commands.command import parse
+from alertbot.commands.parse import parse
 from alertbot.config.load import parse as parse_config
 from alertbot.errors import FaultsFound
 from alertbot.notify.render import check_template

@@ -12,9 +12,10 @@ from alertbot import logs
 from alertbot.cli.shell import PROBLEM, Config, cli
 from alertbot.cli.show import show_reply
 from alertbot.clock import wall_clock
-from alertbot.commands.answers import answer, settle
-from alertbot.commands.command import Asker, parse
-from alertbot.commands.find import find_rules
+from alertbot.commands.answers import answer
+from alertbot.commands.changes import change_reply
+from alertbot.commands.command import Asker
+from alertbot.commands.parse import parse
 from alertbot.config.load import config_path, load
 from alertbot.config.settings import Settings
 from alertbot.evaluation.past import Past
@@ -30,7 +31,7 @@ from alertbot.store.roles import Store
 def ask(
     words: Annotated[
         list[str] | None,
-        typer.Argument(metavar="TEXT", help='What you would write behind the slash command: "status".'),
+        typer.Argument(metavar="TEXT", help='What would follow the slash command: "status".'),
     ] = None,
     config: Config = None,
 ) -> None:
@@ -41,17 +42,19 @@ def ask(
     try:
         asker = Asker(user=getpass.getuser(), local=True)
         now = wall_clock()
-        rules, on_disk = rules_that_run(rule_paths(settings), store, parser(settings))
         command = parse(" ".join(words or ["help"]))
-        pasts = {}
-        if command.name == "why" and command.args:  # the one answer that looks back
-            wanted = find_rules([rule for each in rules.values() for rule in each.rules], command.args[0])
-            pasts = pasts_of(settings, store, RuleSet(tuple(wanted)), now)
-        view = make_view(settings, store, rules, now, on_disk=on_disk, pasts=pasts)
+        view = make_view(
+            command,
+            settings,
+            store,
+            now,
+            rules=lambda: rules_that_run(rule_paths(settings), store, parser(settings)),
+            pasts=lambda rules: pasts_of(settings, store, rules, now),
+        )
         reply = answer(view, command, asker, now)
         if reply.wish:
             result, alert = change(store, reply.wish, asker, now)
-            reply = settle(reply.wish, result, alert, asker, now=now, timezone=settings.timezone)
+            reply = change_reply(reply.wish, result, alert, asker, now=now, timezone=settings.timezone)
     finally:
         store.close()
     show_reply(reply)

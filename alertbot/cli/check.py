@@ -11,7 +11,6 @@ import typer
 from alertbot.cli.shell import PROBLEM, AsJson, Config, cli
 from alertbot.cli.show import fault_json, out, print_json, show_faults
 from alertbot.cli.test import find_suites, holds_tests, lent_settings, read_tests, rule_roots
-from alertbot.commands.wording import count
 from alertbot.config.settings import Settings
 from alertbot.errors import FaultsFound
 from alertbot.notify.render import Templates
@@ -20,6 +19,7 @@ from alertbot.rulefiles.on_disk import read_all, template_folder
 from alertbot.rulefiles.parse_rules import ParsedRules, read_files
 from alertbot.rulefiles.parse_tests import parse_cases
 from alertbot.rulefiles.review import review
+from alertbot.rules.words import count
 from alertbot.service.factories import template_folders
 from alertbot.service.live_rules import check_templates
 

@@ -19,8 +19,9 @@ from alertbot.cli.shell import PROBLEM, Config, cli
 from alertbot.cli.show import out, show_faults
 from alertbot.cli.test import CHANNEL, lent_settings, rule_roots
 from alertbot.clock import wall_clock
-from alertbot.commands.command import TenantView
-from alertbot.commands.find import entities, find, find_rules, nearest
+from alertbot.commands.command import Command
+from alertbot.commands.find import entities, find, find_rules, similar
+from alertbot.commands.view import TenantView
 from alertbot.config.settings import Settings
 from alertbot.errors import UsageError
 from alertbot.evaluation.evaluate import Truth, agents_of
@@ -84,7 +85,7 @@ def _rule(wanted: str, sets: list[RuleSet]) -> Rule:
         return found[0]
     if found:
         raise UsageError(f"{wanted!r} may be any of: {', '.join(rule.id for rule in found)}")
-    near = nearest(wanted, [(rule.id, rule.id) for rule in known])
+    near = similar(wanted, [(rule.id, rule.id) for rule in known])
     hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(rule.id for rule in known)}"
     raise UsageError(f"there is no rule {wanted!r} ({hint})")
 
@@ -103,15 +104,21 @@ def _live(rule: Rule, name: str, level: Level | None, settings: Settings, now: d
     """The alert of an entity as it is, or as it would be by the values of the last poll."""
     store = open_store(settings, create=False)
     try:
-        pasts = pasts_of(settings, store, RuleSet((rule,)), now)
         sets = dict.fromkeys((tenant.name for tenant in settings.tenants), RuleSet((rule,)))
-        view = make_view(settings, store, sets, now, pasts=pasts)
+        view = make_view(
+            Command("why", (rule.id, name)),  # it needs the same: the alert, and what the rule is evaluated on
+            settings,
+            store,
+            now,
+            rules=lambda: (sets, {}),
+            pasts=lambda rules: pasts_of(settings, store, rules, now),
+        )
     finally:
         store.close()
     known = entities(view.tenants, rule.scope)
     found = find(known, name)
     if not found:
-        near = nearest(name, [(each.name, each.name) for each in known])
+        near = similar(name, [(each.name, each.name) for each in known])
         hint = f"did you mean {near[0]}?" if near else f"{len(known)} are known"
         raise UsageError(f"--entity: no {rule.scope} is called {name!r} ({hint})")
     if len(found) > 1:

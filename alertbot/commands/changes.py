@@ -1,50 +1,50 @@
-"""`ack`, `unack`: the wish to change an alert, and the words for what became of it."""
+"""`ack`, `unack`: the wish to change an alert, and the answer once the store has decided."""
 
 from __future__ import annotations
 
 import re
 from datetime import datetime
 
-from alertbot.alerts.alert import Alert
-from alertbot.commands.command import Acknowledge, Asker, Command, Line, Person, Reply, Unacknowledge, View, Wish, line
+from alertbot.alerts.alert import AckResult, Alert
+from alertbot.commands.command import Acknowledge, Asker, Command, Person, Reply, Unacknowledge, Wish, line
+from alertbot.commands.view import View
 from alertbot.commands.wording import clock, echo, listed, problem, worst_first
 from alertbot.rules.rule import Level
 
-LONGEST_NOTE = 500
+MAX_NOTE = 500
 _ID = re.compile(r"#?0*([1-9][0-9]{0,14})[,:;.]?")
 
 
 def alert_id(text: str) -> int | None:
-    """The id in `#17` or `17`; None where it is none."""
-    found = _ID.fullmatch(text)
-    return int(found[1]) if found else None
+    """The id in `#17` or `17`; None where the text is not an id."""
+    match = _ID.fullmatch(text)
+    return int(match[1]) if match else None
 
 
 def refused() -> Reply:
-    """For those who may not change anything."""
+    """The answer for those who may not change anything."""
     return problem("You may not change alerts from here.", "Who may is set in alertbot.yaml: slack.may_change.")
 
 
-def acknowledge(view: View, command: Command, asker: Asker) -> Reply:
+def acknowledge(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
     """`ack ID [note]`."""
-    checked = _checked(view, command, asker, "ack", "ID [note]")
+    checked = _checked(view, command, "ack", "ID [note]")
     if isinstance(checked, Reply):
         return checked
     note = " ".join(command.args[1:])
-    if len(note) > LONGEST_NOTE:
-        return problem(f"The note is too long: {LONGEST_NOTE} characters at most.")
+    if len(note) > MAX_NOTE:
+        return problem(f"The note is too long: {MAX_NOTE} characters at most.")
     return Reply(wish=Acknowledge(checked, note))
 
 
-def unacknowledge(view: View, command: Command, asker: Asker) -> Reply:
+def unacknowledge(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
     """`unack ID`."""
-    checked = _checked(view, command, asker, "unack", "ID")
+    checked = _checked(view, command, "unack", "ID")
     return checked if isinstance(checked, Reply) else Reply(wish=Unacknowledge(checked))
 
 
-def _checked(view: View, command: Command, asker: Asker, name: str, usage: str) -> int | Reply:
-    if not asker.may_change:
-        return refused()
+def _checked(view: View, command: Command, name: str, usage: str) -> int | Reply:
+    """The id of an alert that may be changed, or what is wrong with the command."""
     open_ids = [f"#{alert.id}" for alert in worst_first(view.alerts) if alert.open and alert.id is not None]
     choices = f"Open alerts: {listed(open_ids)}." if open_ids else "No alert is open."
     if not command.args:
@@ -57,52 +57,51 @@ def _checked(view: View, command: Command, asker: Asker, name: str, usage: str) 
     return number
 
 
-def settle(
+def change_reply(
     wish: Wish,
-    result: str,
+    result: AckResult,
     alert: Alert | None,
     asker: Asker,
     *,
     now: datetime | None = None,
     timezone: str = "UTC",
 ) -> Reply:
-    """What the store decided about a wish, in words. `result` is one of `AckResult`'s words.
+    """The answer to a wish: what the store decided about it, and the alert as it is now (None: there is none).
 
-    Without `now`, times are told without their date. Raises ValueError for a result that is none of those words.
+    Without `now`, times are shown without their date.
     """
     number = f"#{wish.alert_id}"
     name = f"{number} ({alert.about.title}: {alert.entity_name or alert.key.entity_id})" if alert else number
     level = alert.level if alert else None
     match result:
-        case "done":
+        case AckResult.DONE:
             if isinstance(wish, Unacknowledge):
-                return _told(line(f"{name}: no longer acknowledged; taken back by ", Person(asker.user), level=level))
+                return _said(f"{name}: no longer acknowledged; taken back by ", Person(asker.user), level=level)
             noted = f": {wish.note}" if wish.note else ""
-            return _told(line(f"{name}: acknowledged by ", Person(asker.user), noted, level=level))
-        case "already":
+            return _said(f"{name}: acknowledged by ", Person(asker.user), noted, level=level)
+        case AckResult.ALREADY:
             return _already(number, alert, asker, now, timezone)
-        case "ended":
+        case AckResult.ENDED:
             if alert is None or alert.ended_at is None:
-                return problem(f"{name} is over already: there is nothing to acknowledge.")
+                return problem(f"{name} has already ended: there is nothing to acknowledge.")
             ended = clock(alert.ended_at, timezone, now or alert.ended_at)
-            return problem(f"{name} is over already: it ended at {ended}.")
-        case "unknown_id":
+            return problem(f"{name} has already ended, at {ended}.")
+        case AckResult.UNKNOWN_ID:
             return problem(f"There is no alert {number}.")
-        case "not_acknowledged":
-            return problem(f"{name} is not acknowledged by anybody.")
-    raise ValueError(f"no such result: {result!r}")
+        case AckResult.NOT_ACKNOWLEDGED:
+            return problem(f"{name} is not acknowledged.")
 
 
-def _told(told: Line) -> Reply:
-    return Reply((told,))
+def _said(*pieces: str | Person, level: Level | None) -> Reply:
+    return Reply((line(*pieces, level=level),))
 
 
 def _already(number: str, alert: Alert | None, asker: Asker, now: datetime | None, timezone: str) -> Reply:
     if alert is None or alert.acked_by is None:
         return problem(f"{number} is acknowledged already.")
     at = f" at {clock(alert.acked_at, timezone, now or alert.acked_at)}" if alert.acked_at else ""
-    if alert.acked_by == asker.user:  # pressed twice, or Slack delivered it twice: no harm, no problem
-        return _told(line(f"{number} is acknowledged by you already{at}.", level=alert.level))
+    if alert.acked_by == asker.user:  # pressed twice, or delivered twice by Slack: no harm, no problem
+        return _said(f"{number} is acknowledged by you already{at}.", level=alert.level)
     noted = f": {alert.ack_note}" if alert.ack_note else "."
-    told = line(f"{number} is acknowledged already, by ", Person(alert.acked_by), f"{at}{noted}", level=Level.WARNING)
-    return Reply((told,), problem=True)
+    other = line(f"{number} is acknowledged already, by ", Person(alert.acked_by), f"{at}{noted}", level=Level.WARNING)
+    return Reply((other,), problem=True)

@@ -1,17 +1,17 @@
-"""From a name that somebody typed to the entities that it may mean."""
+"""From a typed name to the entities and rules that it may mean."""
 
 from __future__ import annotations
 
-import difflib
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from alertbot.commands.command import TenantView
+from alertbot.commands.view import TenantView
 from alertbot.evaluation.snapshot import Snapshot
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.rule import Rule
+from alertbot.rules.words import nearest
 
 _T = TypeVar("_T")
 
@@ -34,7 +34,7 @@ class Entity:
 
 
 def fold(text: str) -> str:
-    """For comparing names: without regard to case, kinds of blanks and ways to encode the same letter."""
+    """For comparing names: case, kinds of spaces and ways to encode the same letter are ignored."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
@@ -49,54 +49,54 @@ def entities(tenants: Iterable[TenantView], scope: Scope) -> list[Entity]:
 
 
 def find(known: Sequence[Entity], name: str) -> list[Entity]:
-    """The entities that `name` means: the first of exact, without regard to case, id, prefix, part that has any.
+    """The entities that `name` means, by the first of these that has any: exact, ignoring case, id, prefix, part.
 
-    The id comes before prefix and part, or one of two entities with the same name could not be asked for.
-    `tenant/name` looks in that tenant only.
+    The id comes before prefix and part: otherwise one of two entities with the same name could not be asked for.
+    `tenant/name` searches that tenant alone.
     """
-    found = _tiers(known, name)
-    if not found and "/" in name:
+    matching = _tiers(known, name)
+    if not matching and "/" in name:
         tenant, _, rest = name.partition("/")
-        of_tenant = [each for each in known if fold(each.tenant.name) == fold(tenant)]
-        found = _tiers(of_tenant, rest.strip())
-    return found
+        of_tenant = [entity for entity in known if fold(entity.tenant.name) == fold(tenant)]
+        matching = _tiers(of_tenant, rest.strip())
+    return matching
 
 
 def _tiers(known: Sequence[Entity], name: str) -> list[Entity]:
     wanted = fold(name)
     if not wanted:
         return []
-    folded = [(each, fold(each.name)) for each in known]
+    folded = [(entity, fold(entity.name)) for entity in known]
     tiers: list[Callable[[Entity, str], bool]] = [
-        lambda each, _: each.name == name,
+        lambda entity, _: entity.name == name,
         lambda _, text: text == wanted,
-        lambda each, _: each.id == name.strip().removeprefix("#"),
+        lambda entity, _: entity.id == name.strip().removeprefix("#"),
         lambda _, text: text.startswith(wanted),
         lambda _, text: wanted in text,
     ]
     for tier in tiers:
-        found = [each for each, text in folded if tier(each, text)]
-        if found:
-            return found
+        matching = [entity for entity, text in folded if tier(entity, text)]
+        if matching:
+            return matching
     return []
 
 
 def find_rules(rules: Iterable[Rule], wanted: str) -> list[Rule]:
-    """The rules that a word means, by id or title: the first of exact, prefix, part that has any."""
+    """The rules that a word means, by id or title: by the first of exact, prefix, part that has any."""
     known, text = list(rules), fold(wanted)
     for tier in (
         lambda name: name == text,
         lambda name: name.startswith(text),
         lambda name: text in name,
     ):
-        if found := [rule for rule in known if tier(fold(rule.id)) or tier(fold(rule.title))]:
-            return found
+        if matching := [rule for rule in known if tier(fold(rule.id)) or tier(fold(rule.title))]:
+            return matching
     return []
 
 
-def nearest(name: str, known: Iterable[tuple[str, _T]], count: int = 3, cutoff: float = 0.6) -> list[_T]:
-    """The likeliest meanings of a misspelt name, the likeliest first; `known` are names with what they name."""
+def similar(name: str, known: Iterable[tuple[str, _T]], limit: int = 3) -> list[_T]:
+    """What a misspelt name may mean, the likeliest first; `known` are names with what they name."""
     by_name: dict[str, _T] = {}
     for text, thing in known:
-        by_name.setdefault(fold(text), thing)
-    return [by_name[text] for text in difflib.get_close_matches(fold(name), by_name, n=count, cutoff=cutoff)]
+        by_name.setdefault(text, thing)
+    return [by_name[text] for text in nearest(name, by_name, limit=limit, fold=fold)]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime, timedelta
 
-from alertbot.commands.command import Command, Line, Reply, Table, View
-from alertbot.commands.find import fold, nearest
+from alertbot.commands.command import Asker, Command, Line, Reply, Table
+from alertbot.commands.find import fold, similar
+from alertbot.commands.view import View
 from alertbot.commands.wording import clock, echo, listed, problem
 from alertbot.rules.hours import Calendar, Hours, Phase, day_spans, holiday, next_change, next_holiday, state
 from alertbot.rules.units import format_duration, write_duration
@@ -14,12 +15,12 @@ from alertbot.rules.units import format_duration, write_duration
 DAYS_AHEAD = 7
 
 
-def hours(view: View, command: Command, now: datetime) -> Reply:
+def hours(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
     """All calendars in a line each; with a name, one of them in full."""
     calendars = view.rules.calendars
     if not calendars:
         return Reply(
-            (Line("There are no opening hours. They are written under hours: in a rule file or alertbot.yaml."),)
+            (Line("There are no opening hours. They are defined under hours: in a rule file or alertbot.yaml."),)
         )
     if not command.args:
         lines = [_now(name, calendar, now) for name, calendar in sorted(calendars.items())]
@@ -28,12 +29,12 @@ def hours(view: View, command: Command, now: datetime) -> Reply:
             return Reply((*lines, *_rest(view, *only, now)))
         return Reply((*lines, Line(f"{view.command} hours NAME shows the days ahead.")))
     wanted = " ".join(command.args)
-    found = _find(calendars, wanted)
-    if len(found) == 1:
-        return Reply((_now(found[0], calendars[found[0]], now), *_rest(view, found[0], calendars[found[0]], now)))
-    if found:
-        return problem(f"{echo(wanted)} may be any of {len(found)} calendars:", listed(found))
-    near = nearest(wanted, ((name, name) for name in calendars))
+    names = _find(calendars, wanted)
+    if len(names) == 1:
+        return Reply((_now(names[0], calendars[names[0]], now), *_rest(view, names[0], calendars[names[0]], now)))
+    if names:
+        return problem(f"{echo(wanted)} may be any of {len(names)} calendars:", listed(names))
+    near = similar(wanted, ((name, name) for name in calendars))
     hint = f"Did you mean {' or '.join(near)}?" if near else f"There are: {listed(sorted(calendars))}."
     return problem(f"There is no calendar {echo(wanted)}.", hint)
 
@@ -52,7 +53,7 @@ def _now(name: str, calendar: Calendar, now: datetime) -> Line:
         return Line(f"{name}: {word}, and that does not change", strong=True)
     left = format_duration(timedelta(seconds=round((changes - now).total_seconds())))
     then = "opens" if phase is Phase.CLOSED else "closes"
-    grace = ", within grace: nothing is decided yet" if phase is Phase.GRACE else ""
+    grace = ", within the grace period: no decision yet" if phase is Phase.GRACE else ""
     return Line(f"{name}: {word}{grace}, {then} {clock(changes, calendar.timezone, now)} (in {left})", strong=True)
 
 
@@ -66,8 +67,8 @@ def _rest(view: View, name: str, calendar: Calendar, now: datetime) -> Iterator[
         yield Line(f"Next holiday: {day:%a %Y-%m-%d}" + (f", {of}" if of else ""))
     grace = {"after opening": calendar.after_open, "before closing": calendar.before_close}
     if any(grace.values()):
-        told = " and ".join(f"{write_duration(lasts)} {when}" for when, lasts in grace.items() if lasts)
-        yield Line(f"Grace, in which nothing is decided: {told}.")
+        lengths = " and ".join(f"{write_duration(length)} {when}" for when, length in grace.items() if length)
+        yield Line(f"Grace period, without decisions: {lengths}.")
     users = [
         f"{rule.id} ({word}{moved(used)})"
         for rule in view.rules.rules
@@ -75,7 +76,7 @@ def _rest(view: View, name: str, calendar: Calendar, now: datetime) -> Iterator[
         if used is not None and used.calendar == calendar
     ]
     yield Line(f"Rules: {listed(users)}" if users else "No rule uses it.")
-    yield Line(f"Time zone: {calendar.timezone}" + (f"; written in {calendar.where}" if calendar.where else ""))
+    yield Line(f"Time zone: {calendar.timezone}" + (f"; defined in {calendar.where}" if calendar.where else ""))
 
 
 def _row(calendar: Calendar, day: date, today: date) -> tuple[str, str, str]:

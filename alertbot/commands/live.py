@@ -7,17 +7,17 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from alertbot.alerts.alert import Alert
-from alertbot.commands.command import Command, Line, Reply, Table, View
-from alertbot.commands.find import Entity, entities, find, nearest
+from alertbot.commands.command import Asker, Command, Line, Reply, Table
+from alertbot.commands.find import Entity, entities, find, similar
 from alertbot.commands.labels import label, order
+from alertbot.commands.view import View
 from alertbot.commands.wording import (
-    MOST_ALERTS,
-    MOST_NAMES,
+    MAX_ALERTS,
+    MAX_NAMES,
     age,
     alert_line,
     and_more,
     clock,
-    count,
     echo,
     is_stale,
     listed,
@@ -28,19 +28,20 @@ from alertbot.evaluation.snapshot import Presence
 from alertbot.rules.catalogue import Scope, ValueType, catalogue
 from alertbot.rules.rule import Level
 from alertbot.rules.units import format_value
+from alertbot.rules.words import count
 
-MOST_VALUES = 40
+MAX_VALUES = 40
 FEW_VALUES = 6
 _MISSING = {
     Presence.NULL: "no data (8x8 sent null)",
     Presence.ABSENT: "not in 8x8's answer",
-    Presence.INVALID: "8x8 sent something that cannot be read",
+    Presence.INVALID: "8x8 sent a value that cannot be read",
     Presence.NOT_FETCHED: "its request failed",
 }
 
 
-def entity(view: View, command: Command, scope: Scope, now: datetime) -> Reply:
-    """The live values of the entity that the command names, or who it may be."""
+def entity(scope: Scope, view: View, command: Command, asker: Asker, now: datetime) -> Reply:
+    """The live values of the entity that the command names, or the entities that it may mean."""
     name = " ".join(command.args)
     known = entities(view.tenants, scope)
     if not known:
@@ -51,7 +52,7 @@ def entity(view: View, command: Command, scope: Scope, now: datetime) -> Reply:
         return problem(f"Which {scope}? {ask}", f"{count(len(names), 'name')}: {listed(names)}")
     found = find(known, name)
     if not found:
-        near = [named(each, view) for each in nearest(name, ((each.name, each) for each in known))]
+        near = [named(each, view) for each in similar(name, ((each.name, each) for each in known))]
         asked = f"No {scope} is called {echo(name)}."
         if near:
             return problem(asked, f"Did you mean {' or '.join(near)}?")
@@ -63,9 +64,9 @@ def entity(view: View, command: Command, scope: Scope, now: datetime) -> Reply:
 
 def _nothing_known(view: View, scope: Scope) -> Reply:
     if scope not in view.rules.scopes():
-        return problem(f"No rule looks at {scope}s, so alertbot does not ask 8x8 for them.")
+        return problem(f"No rule covers {scope}s, so alertbot does not ask 8x8 for them.")
     troubles = [f"{tenant.name}: {tenant.error}" for tenant in view.tenants if tenant.error]
-    return problem(f"No {scope} was seen so far.", *(troubles or ["The first poll may not be over yet."]))
+    return problem(f"No {scope} was seen so far.", *(troubles or ["The first poll may not have finished yet."]))
 
 
 def missing(presence: Presence) -> str:
@@ -80,17 +81,17 @@ def named(found: Entity, view: View) -> str:
 
 def _candidates(view: View, scope: Scope, name: str, found: list[Entity]) -> Reply:
     names = [named(each, view) for each in found]
-    twice = {each for each in names if names.count(each) > 1} if len(names) <= MOST_NAMES else set()
+    twice = {each for each in names if names.count(each) > 1} if len(names) <= MAX_NAMES else set()
     lines = [
         f"• {shown}" + (f" (id {each.id})" if shown in twice else "")
         for each, shown in sorted(zip(found, names, strict=True), key=lambda pair: pair[1].casefold())
     ]
-    more = and_more(MOST_NAMES, len(lines))
+    more = and_more(MAX_NAMES, len(lines))
     return problem(
         f"{echo(name)} may be any of {len(found)} {scope}s:",
-        *lines[:MOST_NAMES],
+        *lines[:MAX_NAMES],
         *([more] if more else []),
-        "Say it with the whole name, or with the id." if twice else "Say it with the whole name.",
+        "Use the whole name, or the id." if twice else "Use the whole name.",
     )
 
 
@@ -107,12 +108,12 @@ def _shown(view: View, found: Entity, now: datetime) -> Iterator[Line | Table]:
     yield from _alert_lines(view, found, now)
     keys = sorted(snapshot.columns, key=order)
     if keys:
-        rows = tuple((label(key), _value(view, found, key)) for key in keys[:MOST_VALUES])
+        rows = tuple((label(key), _value(view, found, key)) for key in keys[:MAX_VALUES])
         yield Table(("Metric", "Value"), rows)
-    if more := and_more(MOST_VALUES, len(keys)):
+    if more := and_more(MAX_VALUES, len(keys)):
         yield Line(more)
     if len(keys) < FEW_VALUES:
-        yield Line(f"alertbot asks 8x8 only for what rules read: {count(len(keys), 'value')} here.")
+        yield Line(f"alertbot asks 8x8 only for what rules use: {count(len(keys), 'value')} here.")
 
 
 def _freshness(view: View, found: Entity, now: datetime) -> Line:
@@ -129,9 +130,9 @@ def _alert_lines(view: View, found: Entity, now: datetime) -> Iterator[Line]:
     alerts = worst_first([alert for alert in view.alerts if _is_of(alert, found)])
     if not alerts:
         yield Line("No alerts.")
-    for alert in alerts[:MOST_ALERTS]:
+    for alert in alerts[:MAX_ALERTS]:
         yield alert_line(alert, view, now, with_entity=alert.key.scope is not found.snapshot.scope)
-    if more := and_more(MOST_ALERTS, len(alerts)):
+    if more := and_more(MAX_ALERTS, len(alerts)):
         yield Line(more)
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from alertbot.alerts.alert import Alert, State
 from alertbot.alerts.transition import MISSED_LIMIT
 from alertbot.commands.changes import alert_id
-from alertbot.commands.command import Command, Line, Person, Reply, View, line
-from alertbot.commands.find import Entity, entities, find, find_rules, nearest
+from alertbot.commands.command import Asker, Command, Line, Person, Reply, line
+from alertbot.commands.find import Entity, entities, find, find_rules, similar
 from alertbot.commands.live import missing, named
-from alertbot.commands.wording import age, and_more, clock, echo, is_stale, listed, problem, since
+from alertbot.commands.view import View
+from alertbot.commands.wording import MAX_NAMES, age, and_more, clock, echo, is_stale, listed, problem, since
 from alertbot.evaluation.evaluate import Truth, agents_of
 from alertbot.evaluation.explain import Explanation, Term, explain
 from alertbot.rules.hours import Hours, Phase, next_change, watches
@@ -20,12 +21,11 @@ from alertbot.rules.rule import Rule
 from alertbot.rules.units import format_duration, format_value, write_duration
 
 _WORDS = {Truth.TRUE: "true", Truth.FALSE: "false", Truth.UNKNOWN: "unknown"}
-_MOST = 10
-_LONGEST = 40  # lines of one condition
+_MAX_CONDITION_LINES = 40
 
 
-def why(view: View, command: Command, now: datetime) -> Reply:
-    """The answer for `why RULE NAME`, or for `why ID` of an alert that is not over."""
+def why(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
+    """The answer to `why RULE NAME`, or to `why ID` for an alert that has not ended."""
     usage = f"{view.command} why RULE NAME"
     if not command.args:
         return problem(f"Why what? {usage}", f"{view.command} rules lists the rules.")
@@ -34,7 +34,7 @@ def why(view: View, command: Command, now: datetime) -> Reply:
         return _by_id(view, number, now)
     rules = find_rules(view.rules.rules, command.args[0])
     if not rules:
-        near = nearest(command.args[0], [(rule.id, rule.id) for rule in view.rules.rules])
+        near = similar(command.args[0], [(rule.id, rule.id) for rule in view.rules.rules])
         hint = f"Did you mean {' or '.join(near)}?" if near else f"{view.command} rules lists them."
         return problem(f"There is no rule {echo(command.args[0])}.", hint)
     if len(rules) > 1:
@@ -42,13 +42,25 @@ def why(view: View, command: Command, now: datetime) -> Reply:
     return _by_name(view, rules[0], " ".join(command.args[1:]), now)
 
 
+def named_by_why(command: Command, rules: Sequence[Rule], alerts: Sequence[Alert]) -> Sequence[Rule]:
+    """The one rule that the command is about; () where it names none, or may mean several."""
+    if not command.args:
+        return ()
+    number = alert_id(command.args[0])
+    if number is not None and len(command.args) == 1:
+        ids = {alert.key.rule for alert in alerts if alert.id == number}
+        return [rule for rule in rules if rule.id in ids]
+    matching = find_rules(rules, command.args[0])
+    return matching if len(matching) == 1 else ()
+
+
 def _by_id(view: View, number: int, now: datetime) -> Reply:
     alert = next((each for each in (*view.alerts, *view.shadows) if each.id == number), None)
     if alert is None:
-        return problem(f"#{number} is over, or there never was one.", f"{view.command} alerts lists what is open.")
+        return problem(f"#{number} has ended or never existed.", f"{view.command} alerts lists what is open.")
     rule = view.rules.by_id(alert.key.rule)
     if rule is None:
-        return problem(f"#{number} is of the rule {alert.key.rule}, which is not one of the rule files.")
+        return problem(f"#{number} belongs to the rule {alert.key.rule}, which is not in the rule files.")
     found = next((each for each in _of_rule(view, rule) if _is_of(alert, each)), None)
     return Reply(tuple(_shown(view, rule, found, alert, now)))
 
@@ -56,14 +68,14 @@ def _by_id(view: View, number: int, now: datetime) -> Reply:
 def _by_name(view: View, rule: Rule, name: str, now: datetime) -> Reply:
     known = _of_rule(view, rule)
     if not known:
-        return problem(f"No {rule.scope} was seen so far, so {rule.id} decided nothing.")
+        return problem(f"No {rule.scope} was seen so far, so {rule.id} has made no decision.")
     if not name and len(known) > 1:
         opened = [alert.entity_name for alert in view.alerts if alert.key.rule == rule.id]
         hint = f"It has alerts of {listed(opened)}." if opened else f"{len(known)} are known."
-        return problem(f"Of which {rule.scope}? {view.command} why {rule.id} NAME", hint)
+        return problem(f"Which {rule.scope}? {view.command} why {rule.id} NAME", hint)
     found = find(known, name) if name else known
     if not found:
-        near = nearest(name, [(each.name, named(each, view)) for each in known])
+        near = similar(name, [(each.name, named(each, view)) for each in known])
         gone = [alert for alert in view.alerts if alert.key.rule == rule.id and name in alert.entity_name]
         if gone:
             return Reply(tuple(_shown(view, rule, None, gone[0], now)))
@@ -71,8 +83,8 @@ def _by_name(view: View, rule: Rule, name: str, now: datetime) -> Reply:
         return problem(f"No {rule.scope} is called {echo(name)}.", hint)
     if len(found) > 1:
         names = [_with_parent(each, view) for each in found]
-        more = and_more(_MOST, len(names))
-        listing = [f"• {each}" for each in names[:_MOST]] + ([more] if more else [])
+        more = and_more(MAX_NAMES, len(names))
+        listing = [f"• {each}" for each in names[:MAX_NAMES]] + ([more] if more else [])
         return problem(f"{echo(name)} may be any of {len(found)}:", *listing)
     alert = next((each for each in (*view.alerts, *view.shadows) if _is_rules(each, rule, found[0])), None)
     return Reply(tuple(_shown(view, rule, found[0], alert, now)))
@@ -88,8 +100,8 @@ def _with_parent(found: Entity, view: View) -> str:
 
 
 def _is_of(alert: Alert, found: Entity) -> bool:
-    place = (found.tenant.name, found.snapshot.scope, found.snapshot.parent(found.row)[0], found.id)
-    return (alert.key.tenant, alert.key.scope, alert.key.parent_id, alert.key.entity_id) == place
+    entity = (found.tenant.name, found.snapshot.scope, found.snapshot.parent(found.row)[0], found.id)
+    return (alert.key.tenant, alert.key.scope, alert.key.parent_id, alert.key.entity_id) == entity
 
 
 def _is_rules(alert: Alert, rule: Rule, found: Entity) -> bool:
@@ -109,13 +121,13 @@ def _shown(view: View, rule: Rule, found: Entity | None, alert: Alert | None, no
     partial = "" if snapshot.complete else "; that poll was partial"
     yield Line(f"{'STALE: ' if stale else ''}By the values of {age(snapshot.at, now)} ago{partial}:")
     agents = agents_of(snapshot, found.tenant.snapshots)
-    told = explain(rule, snapshot, found.row, agents=agents, past=found.tenant.past)
-    if not told.covered:
+    explanation = explain(rule, snapshot, found.row, agents=agents, past=found.tenant.past)
+    if not explanation.covered:
         yield Line("The rule does not cover it: see match.")
         return
     yield from _hours(rule, view, snapshot.at, now)
-    yield from _conditions(rule, told, alert, view, now)
-    yield from _told(rule, alert, view, now)
+    yield from _conditions(rule, explanation, alert, view, now)
+    yield from _muted(rule, alert)
 
 
 def _standing(rule: Rule, alert: Alert | None, view: View, now: datetime) -> Line:
@@ -129,24 +141,24 @@ def _standing(rule: Rule, alert: Alert | None, view: View, now: datetime) -> Lin
     return Line(text, level=alert.level)
 
 
-def _conditions(rule: Rule, told: Explanation, alert: Alert | None, view: View, now: datetime) -> Iterator[Line]:
+def _conditions(rule: Rule, explanation: Explanation, alert: Alert | None, view: View, now: datetime) -> Iterator[Line]:
     zone = ZoneInfo(view.timezone)
-    if told.guard is not None:
-        decides = "" if told.guard.truth is Truth.TRUE else ", so nothing is decided"
-        yield Line(f"guard: {_truth(told.guard)}{decides}")
-        yield from _terms(told.guard, zone)
+    if explanation.guard is not None:
+        decides = "" if explanation.guard.truth is Truth.TRUE else ", so nothing is decided"
+        yield Line(f"guard: {_truth(explanation.guard)}{decides}")
+        yield from _terms(explanation.guard, zone)
     for each in reversed(rule.levels):
-        term = told.levels[each.level]
+        term = explanation.levels[each.level]
         held = alert.since.get(each.level) if alert is not None else None
         yield Line(f"{each.level.word}: {_truth(term)}{_holds(each.hold, held, term, now)}", level=each.level)
         yield from _terms(term, zone)
-    if told.clear is not None:
-        yield Line(f"clear: {_truth(told.clear)}")
-        yield from _terms(told.clear, zone)
+    if explanation.clear is not None:
+        yield Line(f"clear: {_truth(explanation.clear)}")
+        yield from _terms(explanation.clear, zone)
     if alert is not None and alert.recovering_since is not None and rule.keep_firing_for:
         left = rule.keep_firing_for - (now - alert.recovering_since)
         yield Line(f"It ends when it stays clear for {write_duration(rule.keep_firing_for)}: {_left(left)}.")
-    if any(term.truth is Truth.UNKNOWN for term in told.levels.values()):
+    if any(term.truth is Truth.UNKNOWN for term in explanation.levels.values()):
         does = {"keep": "nothing changes", "clear": "it counts as clear", "fire": "it fires"}[rule.no_data.value]
         yield Line(f"While a level is unknown, {does} (no_data: {rule.no_data.value}).")
 
@@ -173,8 +185,8 @@ def _truth(term: Term) -> str:
 def _terms(term: Term, zone: ZoneInfo) -> Iterator[Line]:
     """One line a comparison, those of `and`, `or` and `not` indented below them."""
     lines = list(_tree(term, zone, 1))
-    yield from lines[:_LONGEST]
-    if more := and_more(_LONGEST, len(lines)):
+    yield from lines[:_MAX_CONDITION_LINES]
+    if more := and_more(_MAX_CONDITION_LINES, len(lines)):
         yield Line(f"    {more}", code=True)
 
 
@@ -214,9 +226,9 @@ def _hours(rule: Rule, view: View, at: datetime, now: datetime) -> Iterator[Line
             yield Line(f"{word} {used}{_changes(used, now)}")
     phase = watches(rule.during, rule.outside, at)
     if phase is Phase.CLOSED:
-        yield Line("The rule does not look at this hour.")
+        yield Line("The rule is not active at this time.")
     elif phase is Phase.GRACE:
-        yield Line("Within the grace of its hours nothing is decided.")
+        yield Line("Within the grace period of its hours no decision is made.")
 
 
 def _changes(used: Hours, now: datetime) -> str:
@@ -224,11 +236,11 @@ def _changes(used: Hours, now: datetime) -> str:
     return f" (changes {clock(moment, used.calendar.timezone, now)})" if moment is not None else ""
 
 
-def _told(rule: Rule, alert: Alert | None, view: View, now: datetime) -> Iterator[Line]:
+def _muted(rule: Rule, alert: Alert | None) -> Iterator[Line]:
     if rule.shadow:
-        yield Line("The rule is in shadow: nobody is told.")
+        yield Line("The rule is in shadow: it is not reported.")
     if alert is not None and alert.suppressor is not None:
-        yield Line(f"Suppressed by {alert.suppressor.rule}, which fires for it: tracked, and not told.")
+        yield Line(f"Suppressed by {alert.suppressor.rule}, which fires for it: tracked, not reported.")
     elif rule.suppressed_by:
         yield Line(f"Not suppressed: {listed(list(rule.suppressed_by))} would, while firing for it.")
     if alert is not None and alert.acked_by:

@@ -1,4 +1,4 @@
-"""Words that several answers share: times, ages, counts, one line for an alert."""
+"""Words that several answers share: times, ages, lists, one line for an alert."""
 
 from __future__ import annotations
 
@@ -7,31 +7,28 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from alertbot.alerts.alert import Alert, State
-from alertbot.commands.command import Line, Person, Reply, RulesView, TenantView, View, line
+from alertbot.commands.command import Line, Person, Reply, line
+from alertbot.commands.view import RulesView, TenantView, View
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.rule import Level
 from alertbot.rules.units import format_duration, format_value
+from alertbot.rules.words import count
 
-MOST_NAMES = 10  # candidates and names that an answer lists
-MOST_ALERTS = 20
-_LONGEST_ECHO = 60
+MAX_NAMES = 10  # candidates and names that an answer lists
+MAX_ALERTS = 20
+_MAX_ECHO = 60
 
 
 def problem(*lines: str) -> Reply:
-    """The question could not be answered as asked, and why."""
+    """The answer where the question could not be answered as asked: why, and what to do."""
     first, *rest = lines
     return Reply((Line(first, strong=True), *(Line(text) for text in rest)), problem=True)
 
 
 def echo(text: str) -> str:
-    """What somebody typed, in quotes, cut where it is long."""
+    """What was typed, in quotes, cut where it is long."""
     shown = " ".join(text.split())
-    return f"“{shown if len(shown) <= _LONGEST_ECHO else shown[: _LONGEST_ECHO - 1] + '…'}”"
-
-
-def count(number: int, one: str, many: str = "") -> str:
-    """`1 alert`, `2 alerts`."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+    return f"“{shown if len(shown) <= _MAX_ECHO else shown[: _MAX_ECHO - 1] + '…'}”"
 
 
 def and_more(shown: int, total: int) -> str:
@@ -39,7 +36,7 @@ def and_more(shown: int, total: int) -> str:
     return f"and {total - shown:,} more" if total > shown else ""
 
 
-def listed(names: Sequence[str], most: int = MOST_NAMES) -> str:
+def listed(names: Sequence[str], most: int = MAX_NAMES) -> str:
     """Names in one line, cut with "and N more"."""
     more = and_more(most, len(names))
     return ", ".join(names[:most]) + (f" {more}" if more else "")
@@ -104,7 +101,7 @@ def alert_line(alert: Alert, view: View, now: datetime, *, with_entity: bool = T
     if alert.suppressor is not None:
         other = next((each for each in view.alerts if each.key == alert.suppressor), None)
         number = f"#{other.id}" if other is not None and other.id is not None else alert.suppressor.rule
-        parts.append(f"{'not told: ' if alert.reported is None else ''}suppressed by {number}")
+        parts.append(f"{'not reported: ' if alert.reported is None else ''}suppressed by {number}")
     pieces: list[str | Person] = [" · ".join(parts)]
     if alert.acked_by:
         pieces += [" · acknowledged by ", Person(alert.acked_by)]
@@ -124,7 +121,7 @@ def worst_first(alerts: Sequence[Alert]) -> list[Alert]:
 
 
 def feed_line(tenant: TenantView, view: View, now: datetime) -> Line:
-    """How fresh a tenant's values are, and what is wrong with its polls; loud where they are stale."""
+    """How old a tenant's data is, and what is wrong with its polls; marked where it is stale."""
     if tenant.good_at is None and tenant.tried_at is None:
         return Line(f"{tenant.name}: not polled yet", level=Level.WARNING)
     why = f": {tenant.error}" if tenant.error else ""
@@ -133,12 +130,12 @@ def feed_line(tenant: TenantView, view: View, now: datetime) -> Line:
     )
     words = [f"{alert.about.title}{f': {alert.about.detail}' if alert.about.detail else ''}" for alert in troubles]
     if tenant.next_try_at is not None and tenant.next_try_at > now:
-        words.append(f"tried again at {clock(tenant.next_try_at, view.timezone, now)}")
-    if troubles:  # their words have the reason already
+        words.append(f"next try at {clock(tenant.next_try_at, view.timezone, now)}")
+    if troubles:  # they give the reason already
         why = ""
     also = f". {'. '.join(words)}" if words else ""
     if tenant.good_at is None:
-        return Line(f"{tenant.name}: BLIND: no good poll so far{why}{also}", level=Level.CRITICAL, strong=True)
+        return Line(f"{tenant.name}: NO DATA: no good poll so far{why}{also}", level=Level.CRITICAL, strong=True)
     good = f"last good poll {age(tenant.good_at, now)} ago"
     if is_stale(tenant.good_at, view, now):
         text = f"{tenant.name}: STALE: {good} (at {clock(tenant.good_at, view.timezone, now)}){why}{also}"
@@ -150,13 +147,13 @@ def feed_line(tenant: TenantView, view: View, now: datetime) -> Line:
 
 
 def rules_lines(view: View, now: datetime) -> list[Line]:
-    """Which version of the rules runs since when, a line for each that differs; loud where the disk says otherwise."""
+    """Which version of the rules runs since when, a line for each that differs; a warning where the disk differs."""
     lines = []
-    told: dict[tuple[str, datetime | None, str], list[RulesView]] = {}
+    versions: dict[tuple[str, datetime | None, str], list[RulesView]] = {}
     for each in view.versions:
-        told.setdefault((each.version, each.since, each.on_disk), []).append(each)
-    for (version, since, on_disk), same in told.items():
-        whose = "" if len(told) == 1 else f"{listed([each.tenant for each in same])}: "
+        versions.setdefault((each.version, each.since, each.on_disk), []).append(each)
+    for (version, since, on_disk), same in versions.items():
+        whose = "" if len(versions) == 1 else f"{listed([each.tenant for each in same])}: "
         runs = f"live since {clock(since, view.timezone, now)}" if since else "not live yet"
         lines.append(Line(f"{whose}{count(same[0].rules, 'rule')}, version {version}, {runs}.", strong=True))
         if on_disk:

@@ -41,6 +41,15 @@ class Column:
 
 
 @dataclass(frozen=True)
+class SnapshotHead:
+    """What there is to say of a snapshot without its entities and values; the fields are those of `Snapshot`."""
+
+    at: datetime
+    complete: bool = True
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """What one poll saw of one scope: `ids[i]`, `names[i]` and row i of each column belong together.
 
@@ -61,6 +70,11 @@ class Snapshot:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def head(self) -> SnapshotHead:
+        """When it was taken and whether it is complete."""
+        return SnapshotHead(self.at, self.complete, self.problems)
 
     @cached_property
     def rows(self) -> Mapping[tuple[str, str], int]:

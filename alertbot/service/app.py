@@ -10,7 +10,8 @@ from functools import partial
 
 from alertbot.alerts.alert import AckResult, Alert
 from alertbot.clock import Clock, wall_clock
-from alertbot.commands.command import Asker, View, Wish
+from alertbot.commands.command import Asker, Command, Wish
+from alertbot.commands.view import View
 from alertbot.config.settings import Settings
 from alertbot.notify.notifier import Notifier
 from alertbot.service.closers import Closers
@@ -157,15 +158,15 @@ class App:
 
     # Questions
 
-    def view(self) -> View:
-        """What answers may read."""
+    def view(self, command: Command) -> View:
+        """What the answer to this command reads. Raises StoreError."""
         return make_view(
+            command,
             self.settings,
             self.store,
-            {tenant.name: tenant.rules for tenant in self.tenants},
             self.clock(),
-            on_disk=self.live.on_disk(),
-            pasts={tenant.name: tenant.memory.past for tenant in self.tenants},
+            rules=lambda: ({tenant.name: tenant.rules for tenant in self.tenants}, self.live.on_disk()),
+            pasts=lambda _: {tenant.name: tenant.memory.past for tenant in self.tenants},
             problems=tuple(problem for problem in self._problems() if problem),
         )
 

@@ -6,16 +6,19 @@ from collections.abc import Callable
 from datetime import datetime
 
 from slack_sdk import WebClient
+from starlette.routing import BaseRoute
 
 from alertbot.alerts.alert import AckResult, Alert
 from alertbot.clock import Clock
-from alertbot.commands.command import Asker, View, Wish
+from alertbot.commands.command import Asker, Command, Wish
+from alertbot.commands.view import View
 from alertbot.config.settings import Settings
 from alertbot.logs import logger
 from alertbot.service.closers import Closers
 from alertbot.service.signal import Signal
 from alertbot.slack.desk import SlackApp
 from alertbot.slack.permissions import MayChange
+from alertbot.slack.signed import slack_route
 from alertbot.slack.socket_mode import SocketMode
 from alertbot.web.routes import http_app
 from alertbot.web.server import HttpServer, serve_http
@@ -33,14 +36,15 @@ class Listener:
         self,
         settings: Settings,
         *,
-        view: Callable[[], View],
+        view: Callable[[Command], View],
         change: Callable[[Wish, Asker, datetime], tuple[AckResult, Alert | None]],
         unready: Callable[[], list[str]],
         wake: Signal,
         clock: Clock,
         closers: Closers,
     ) -> None:
-        slack, dispatch = settings.slack, None
+        slack = settings.slack
+        routes: list[BaseRoute] = []
         secret = slack.signing_secret.get_secret_value()
         app_token = slack.app_token.get_secret_value()
         self._socket_mode: SocketMode | None = None
@@ -65,14 +69,14 @@ class Listener:
                 closers.push("socket mode", lambda within: _done(lambda: socket_mode.stop(min(within, STOP_WITHIN))))
                 socket_mode.start()
             else:
-                dispatch = desk.dispatch
+                routes = [slack_route(desk.dispatch, secret)]
         else:
             log.warning(
                 "the slash command and the buttons are off: set slack.app_token (Socket Mode) or slack.signing_secret "
                 "(HTTP)"
             )
         self._http: HttpServer = serve_http(
-            http_app(reasons=unready, dispatch=dispatch, signing_secret=secret if dispatch else ""),
+            http_app(reasons=unready, routes=routes),
             settings.http.host,
             settings.http.port,
         )

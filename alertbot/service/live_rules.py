@@ -151,7 +151,7 @@ class LiveRules:
             if quiet < QUIET and not at_once:
                 continue
             others = {template_folder(each.path): each.disk.templates for each in self.folders if each is not folder}
-            prepared = folder.prepared = folder.prepared or self._prepare(disk, others)
+            prepared = folder.prepared = folder.prepared or _prepared(disk, others, self._read)
             doubtful = isinstance(prepared, FaultsFound) or _removes_rules(folder.rules, prepared)
             if doubtful and quiet < QUIET_IF_DOUBTFUL and not at_once:
                 continue
@@ -161,12 +161,6 @@ class LiveRules:
                 self._accept(folder, disk, prepared, store, swap, ops_channel, now)
             done = True
         return done
-
-    def _prepare(self, disk: OnDisk, others: Mapping[Path, Mapping[str, bytes]]) -> RuleSet | FaultsFound:
-        try:
-            return prepare(disk, others, self._read)
-        except FaultsFound as found:
-            return found
 
     def _refuse(
         self, folder: RuleFolder, disk: OnDisk, faults: tuple[Fault, ...], store: Store, ops_channel: str, now: datetime
@@ -216,21 +210,47 @@ def rules_that_run(
     rules: dict[str, RuleSet] = {}
     on_disk: dict[str, str] = {}
     disks = {path: read_disk(path) for path in dict.fromkeys(paths.values())}
+    versions = store.running_versions()
+    # Tenants with the same folder and version share one RuleSet: it is read and parsed once.
+    ran: dict[tuple[Path, str], RuleSet | None] = {}
+    prepared: dict[Path, RuleSet | FaultsFound] = {}
     for tenant, path in paths.items():
-        running, disk = store.running(tenant), disks[path]
-        others = {template_folder(each.path): each.templates for each in disks.values() if each is not disk}
+        version = versions[tenant][0] if tenant in versions else ""
+        if (path, version) not in ran:
+            ran[path, version] = _that_ran(store, tenant, read) if version else None
+        running = ran[path, version]
         if running is not None:
-            parsed = read(running.files)
-            if not parsed.faults:
-                rules[tenant] = replace(parsed.rules, version=running.version)
-        if tenant not in rules:
-            rules[tenant] = prepare(disk, others, read)
-        elif disk.digest != rules[tenant].version:
-            try:
-                on_disk[tenant] = f"version {prepare(disk, others, read).version}, which is not running"
-            except FaultsFound as found:
-                on_disk[tenant] = _first(found.faults)
+            rules[tenant] = running
+            if disks[path].digest == version:
+                continue
+        if path not in prepared:
+            others = {template_folder(each.path): each.templates for each in disks.values() if each.path != path}
+            prepared[path] = _prepared(disks[path], others, read)
+        edited = prepared[path]
+        if isinstance(edited, FaultsFound):
+            if running is None:
+                raise edited
+            on_disk[tenant] = _first(edited.faults)
+        elif running is None:
+            rules[tenant] = edited
+        else:
+            on_disk[tenant] = f"version {edited.version}, which is not running"
     return rules, on_disk
+
+
+def _that_ran(store: Store, tenant: str, read: Read) -> RuleSet | None:
+    running = store.running(tenant)
+    parsed = read(running.files) if running is not None else None
+    if running is None or parsed is None or parsed.faults:
+        return None
+    return replace(parsed.rules, version=running.version)
+
+
+def _prepared(disk: OnDisk, others: Mapping[Path, Mapping[str, bytes]], read: Read) -> RuleSet | FaultsFound:
+    try:
+        return prepare(disk, others, read)
+    except FaultsFound as found:
+        return found
 
 
 def _first(faults: Sequence[Fault]) -> str:

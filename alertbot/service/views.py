@@ -1,63 +1,60 @@
-"""What answers may look at, and the changes that people wish for: the same for the slash command and for `ask`."""
+"""The view that an answer reads, made by need, and what it wishes to change: for the slash command and `ask`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from alertbot.alerts.alert import AckResult, Alert
-from alertbot.commands.command import SHADOW_DAYS, Acknowledge, Asker, RulesView, TenantView, View, Wish
+from alertbot.commands.answers import named_rules, needs_of
+from alertbot.commands.command import Acknowledge, Asker, Command, Wish
+from alertbot.commands.view import SHADOW_DAYS, Need, Needs, RulesView, TenantView, View
 from alertbot.config.settings import Settings
 from alertbot.evaluation.past import Past
 from alertbot.feed.health import Feed
+from alertbot.rules.catalogue import Scope
+from alertbot.rules.functions import AGENTS_OF
 from alertbot.rules.hours import Calendar
-from alertbot.rules.rule import RuleSet
+from alertbot.rules.rule import Rule, RuleSet
 from alertbot.store.roles import Store
+
+RulesThatRun = Callable[[], tuple[Mapping[str, RuleSet], Mapping[str, str]]]
+"""By tenant: the rules that run, and what to say of rule files that are not what runs ("" or absent: nothing)."""
+PastsOf = Callable[[RuleSet], Mapping[str, Past | None]]
+"""By tenant, up to the last poll, the past that these rules look back at."""
 
 
 def make_view(
+    command: Command,
     settings: Settings,
     store: Store,
-    rules: Mapping[str, RuleSet],
     now: datetime,
     *,
-    on_disk: Mapping[str, str] | None = None,
+    rules: RulesThatRun,
+    pasts: PastsOf,
     problems: tuple[str, ...] = (),
-    pasts: Mapping[str, Past | None] | None = None,
 ) -> View:
-    """What answers may look at, from the store and the rules: the same for the slash command and for `ask`.
+    """What the answer to this command reads, by the `needs` of its row: nothing else is read from the store.
 
-    `on_disk`: by tenant, what to say of rule files that are not what runs. `pasts`: by tenant, for `why`.
+    `rules` and `pasts` are called where they are needed. `problems` are those that the process itself knows. Raises
+    StoreError, and FaultsFound where the rules that run cannot be read.
     """
-    tenants, versions = [], []
-    for tenant in settings.tenants:
-        stored = store.feed(tenant.name)
-        running = store.running(tenant.name)
-        versions.append(
-            RulesView(
-                tenant.name,
-                rules[tenant.name].version,
-                running.since if running and running.version == rules[tenant.name].version else None,
-                len(rules[tenant.name].rules),
-                (on_disk or {}).get(tenant.name, ""),
-            )
-        )
-        tenants.append(replace(_tenant_view(stored, store), past=(pasts or {}).get(tenant.name)))
-    every = {rule.id: rule for ruleset in rules.values() for rule in ruleset.rules}
-    alerts = store.alerts()
-    shadow_rules = [rule.id for rule in every.values() if rule.shadow]
-    totals = store.totals()
-    if totals.waiting_for and not any(totals.waiting_for in problem for problem in problems):
-        problems = (*problems, f"Not delivered, tried again: {totals.waiting_for}")
+    needs = needs_of(command)
+    sets, on_disk = rules() if needs & {Need.RULES, Need.VERSIONS, Need.EVALUATION, Need.SHADOW_COUNTS} else ({}, {})
+    every = {rule.id: rule for ruleset in sets.values() for rule in ruleset.rules}
+    alerts = store.alerts() if Need.ALERTS in needs else []
+    named = tuple(named_rules(command, tuple(every.values()), alerts))
+    totals = store.totals() if Need.OUTBOX in needs else None
+    if totals and totals.waiting_for and not any(totals.waiting_for in problem for problem in problems):
+        problems = (*problems, f"Not delivered, will retry: {totals.waiting_for}")
     return View(
-        tenants=tuple(tenants),
+        tenants=_tenants(settings, store, needs, named, pasts),
         alerts=tuple(alert for alert in alerts if not alert.shadow),
         shadows=tuple(alert for alert in alerts if alert.shadow),
-        shadow_fired=store.fired(shadow_rules, now - timedelta(days=SHADOW_DAYS)) if shadow_rules else {},
-        rules=RuleSet(tuple(every.values()), next(iter(rules.values())).version, _calendars(rules)),
-        versions=tuple(versions),
-        waiting=totals.waiting,
+        shadow_fired=_shadow_fired(store, named, now) if Need.SHADOW_COUNTS in needs else {},
+        rules=RuleSet(tuple(every.values()), next((each.version for each in sets.values()), ""), _calendars(sets)),
+        versions=_versions(settings, store, sets, on_disk) if Need.VERSIONS in needs else (),
+        waiting=totals.waiting if totals else 0,
         command=settings.slack.command,
         timezone=settings.timezone,
         stale_after=settings.stale_after,
@@ -65,28 +62,71 @@ def make_view(
     )
 
 
+def _tenants(
+    settings: Settings, store: Store, needs: Needs, named: tuple[Rule, ...], pasts: PastsOf
+) -> tuple[TenantView, ...]:
+    feeds = store.feeds() if Need.FEEDS in needs else {}
+    heads = store.heads() if Need.HEADS in needs else {}
+    scopes = {need for need in needs if isinstance(need, Scope)}
+    remembered: Mapping[str, Past | None] = {}
+    if Need.EVALUATION in needs and named:
+        evaluated = {rule.scope for rule in named}
+        scopes |= evaluated | {AGENTS_OF[scope] for scope in evaluated if scope in AGENTS_OF}
+        remembered = pasts(RuleSet(named))
+    tenants = []
+    for name in (tenant.name for tenant in settings.tenants):
+        feed = feeds.get(name) or Feed(name)
+        tenants.append(
+            TenantView(
+                name,
+                feed.good_at,
+                feed.tried_at,
+                feed.error,
+                store.latest(name, scopes) if scopes else {},
+                next_try_at=feed.health.wait_until or feed.health.next_try_at,
+                past=remembered.get(name),
+                heads=heads.get(name, {}),
+            )
+        )
+    return tuple(tenants)
+
+
+def _versions(
+    settings: Settings, store: Store, sets: Mapping[str, RuleSet], on_disk: Mapping[str, str]
+) -> tuple[RulesView, ...]:
+    running = store.running_versions()
+    views = []
+    for name in (tenant.name for tenant in settings.tenants):
+        version, since = running.get(name, ("", None))
+        live = sets[name]
+        views.append(
+            RulesView(
+                name,
+                live.version,
+                since if version == live.version else None,
+                len(live.rules),
+                on_disk.get(name, ""),
+            )
+        )
+    return tuple(views)
+
+
+def _shadow_fired(store: Store, named: tuple[Rule, ...], now: datetime) -> Mapping[str, Mapping[str, int]]:
+    shadows = [rule.id for rule in named if rule.shadow]
+    return store.fired(shadows, now - timedelta(days=SHADOW_DAYS)) if shadows else {}
+
+
 def _calendars(rules: Mapping[str, RuleSet]) -> Mapping[str, Calendar]:
-    """All calendars by name; one that two tenants mean differently has its tenant before its name."""
-    found: dict[str, Calendar] = {}
+    """All calendars by name; one that differs between tenants has its tenant before its name."""
+    calendars: dict[str, Calendar] = {}
     for tenant, ruleset in rules.items():
         for name, calendar in ruleset.calendars.items():
-            found[name if found.get(name, calendar) == calendar else f"{tenant}/{name}"] = calendar
-    return found
-
-
-def _tenant_view(stored: Feed, store: Store) -> TenantView:
-    return TenantView(
-        stored.tenant,
-        stored.good_at,
-        stored.tried_at,
-        stored.error,
-        store.latest(stored.tenant),
-        next_try_at=stored.health.wait_until or stored.health.next_try_at,
-    )
+            calendars[name if calendars.get(name, calendar) == calendar else f"{tenant}/{name}"] = calendar
+    return calendars
 
 
 def change(store: Store, wish: Wish, asker: Asker, now: datetime) -> tuple[AckResult, Alert | None]:
-    """Carry out a wish."""
+    """Carry out a wish. Raises StoreError."""
     if isinstance(wish, Acknowledge):
         return store.acknowledge(wish.alert_id, asker.user, wish.note, now)
     return store.unacknowledge(wish.alert_id, asker.user, now)

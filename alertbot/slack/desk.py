@@ -1,7 +1,7 @@
-"""What people send from Slack: the slash command and the Acknowledge button, answered alike over both transports.
+"""What comes from Slack: the slash command and the buttons of cards, answered alike over both transports.
 
 Slack waits 3 s for the acknowledgement of either (docs.slack.dev/interactivity/handling-user-interaction). An answer
-that takes longer than that leaves room for is sent afterwards, through the request's `response_url`.
+that takes longer is sent afterwards, through the `response_url` of the request.
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ from slack_bolt import Ack, App, BoltRequest, BoltResponse, Respond
 from slack_bolt.authorization import AuthorizeResult
 from slack_sdk import WebClient
 
-from alertbot.alerts.alert import Alert
-from alertbot.commands.answers import answer, settle
-from alertbot.commands.changes import alert_id, refused
-from alertbot.commands.command import Acknowledge, Asker, Command, Line, Reply, View, Wish, parse
+from alertbot.alerts.alert import AckResult, Alert
+from alertbot.commands.answers import BUTTONS, answer, subcommand
+from alertbot.commands.changes import alert_id, change_reply
+from alertbot.commands.command import Asker, Command, Line, Reply, Wish
+from alertbot.commands.parse import parse
+from alertbot.commands.view import View
 from alertbot.slack.permissions import MayChange, Permissions
 from alertbot.slack.replies import slack_message, text_message
 
 _log = logging.getLogger(__name__)
 
-ACTION_ACKNOWLEDGE, ACTION_WHY = "acknowledge", "why"  # action_ids of the buttons of a card; values are alert ids
-
 Message = dict[str, Any]
-Change = Callable[[Wish, Asker, datetime], tuple[str, Alert | None]]
+Change = Callable[[Wish, Asker, datetime], tuple[AckResult, Alert | None]]
 
 _THREADS = 16
-_GIVE_UP_AFTER = 60.0  # seconds; an answer later than that helps nobody
-_REMEMBERED = 500
-_FAILED = Reply((Line("Could not answer: something went wrong inside alertbot. Its log says what."),), problem=True)
+_GIVE_UP_AFTER = 60.0  # seconds; a later answer is of no use
+_MAX_REMEMBERED = 500  # requests
+_FAILED = Reply((Line("Could not answer: unexpected error in alertbot. Its log has the details."),), problem=True)
 
 
 class SlackApp:
-    """Bolt's App with our listeners. Answers come from `view`, changes go through `change`, both handed in.
+    """Bolt's App with the listeners for the slash command and the buttons of COMMANDS.
 
-    `view()` gives what the last polls left and must be quick; `change(wish, asker, now)` gives one of `AckResult`'s
-    words and the alert as it is then; `wake()` says that cards are due. Whatever these raise is logged and answered
-    with one sentence. Nothing here calls Slack but for the members of user groups and late answers.
+    `view(command)` gives what the answer reads and must be quick; `change(wish, asker, now)` carries out a wish and
+    gives the alert as it is then; `wake()` says that cards are due. Whatever these raise is logged and answered with
+    one sentence. Slack is called only for the members of user groups and for late answers.
     """
 
     def __init__(
@@ -52,14 +52,14 @@ class SlackApp:
         *,
         client: WebClient,
         command: str,
-        view: Callable[[], View],
+        view: Callable[[Command], View],
         change: Change,
         wake: Callable[[], None],
         clock: Callable[[], datetime],
         may_change: MayChange | None = None,
         answer_within: float = 2.0,
     ) -> None:
-        """`command` with its slash. `answer_within` is in seconds: what is not answered by then is answered late."""
+        """`command` has its slash. `answer_within` is in seconds: an answer that takes longer is sent late."""
         self._command = command
         self._view, self._change, self._wake, self._clock = view, change, wake, clock
         self._answer_within = answer_within
@@ -72,36 +72,36 @@ class SlackApp:
         self.bolt = self._bolt(client)
 
     def dispatch(self, request: BoltRequest) -> BoltResponse:
-        """Answer a request whose origin is already proven (http.py verifies signatures; Socket Mode needs none)."""
+        """Answer a request whose origin is verified (signed.py checks signatures; Socket Mode needs none)."""
         return self.bolt.dispatch(request)
 
     def close(self) -> None:
-        """Take no more; what is being answered is not waited for."""
+        """Accept no more requests. Answers in progress are not waited for."""
         self._permissions.close()
         self._listeners.shutdown(wait=False, cancel_futures=True)
         self._answers.shutdown(wait=False, cancel_futures=True)
 
     def _bolt(self, client: WebClient) -> App:
-        # Bolt repeats whole request bodies in its warnings; only its errors are worth a line.
+        # Bolt repeats whole request bodies in its warnings: only its errors are logged.
         log = logging.getLogger("alertbot.web.bolt")
         log.setLevel(logging.ERROR)
-        # Without a token, and with an `authorize` that asks nobody, Bolt makes no call of its own: its auth.test would
-        # stand between a question and its answer.
+        # Without a token, and with an `authorize` that makes no call, Bolt makes none either: its auth.test would
+        # delay every answer.
         app = App(
             name="alertbot",
             logger=log,
             client=WebClient(base_url=client.base_url, ssl=client.ssl, proxy=client.proxy),
-            authorize=_nobody_asks,
+            authorize=_authorize,
             token_verification_enabled=False,
-            request_verification_enabled=False,  # http.py has done it, on the raw body
+            request_verification_enabled=False,  # signed.py has done it, on the raw body
             ignoring_self_events_enabled=False,
             signing_secret="",
             listener_executor=self._listeners,
         )
         app.command(self._command)(self._on_command)
         app.command(re.compile(".*"))(self._on_other_command)
-        app.action(ACTION_ACKNOWLEDGE)(self._on_acknowledge)
-        app.action(ACTION_WHY)(self._on_why)
+        for action_id in BUTTONS:
+            app.action(action_id)(self._on_button)
         app.action(re.compile(".*"))(_on_other_action)
         return app
 
@@ -118,31 +118,18 @@ class SlackApp:
         other = str(body.get("command", ""))
         ack(text_message(f"alertbot is set to answer {self._command}, not {other}: see slack.command."))
 
-    def _on_acknowledge(self, ack: Ack, body: dict[str, Any], action: dict[str, Any], respond: Respond) -> None:
+    def _on_button(self, ack: Ack, body: dict[str, Any], action: dict[str, Any], respond: Respond) -> None:
         ack()
         work, first = self._once(body, lambda: self._pressed(body, action))
-        message = _result(work)
-        if first and message is not None:
-            _send(respond, message)
-
-    def _on_why(self, ack: Ack, body: dict[str, Any], action: dict[str, Any], respond: Respond) -> None:
-        ack()
-        work, first = self._once(body, lambda: self._explained(action))
         message = _result(work)
         if first:
             _send(respond, message)
 
-    def _explained(self, action: Mapping[str, Any]) -> Message:
-        """The last decision about the alert of a card, for whoever pressed the button alone."""
-        number = alert_id(str(action.get("value") or ""))
-        if number is None:
-            return slack_message(Reply((Line("This button belongs to no alert."),), problem=True))
-        view = self._view()
-        return slack_message(answer(view, Command("why", (f"#{number}",)), Asker(""), self._clock()))
-
     def _once(self, body: Mapping[str, Any], work: Callable[[], Message | None]) -> tuple[Future[Any], bool]:
-        """Begin the work, but for a request that was seen before: the same envelope may come twice, and by a second
-        socket. Gives what becomes of it, and whether it was begun here."""
+        """Begin the work, unless the request was seen before: the same envelope may come twice, by two sockets.
+
+        Returns the work, and whether it was begun here.
+        """
         key = str(body.get("trigger_id") or "")
         with self._seen_lock:
             known = self._seen.get(key) if key else None
@@ -151,68 +138,66 @@ class SlackApp:
             begun = self._answers.submit(_guarded, work)
             if key:
                 self._seen[key] = begun
-                while len(self._seen) > _REMEMBERED:
+                while len(self._seen) > _MAX_REMEMBERED:
                     self._seen.popitem(last=False)
             return begun, True
 
     def _answered(self, body: Mapping[str, Any]) -> Message:
         command = parse(_unescaped(str(body.get("text") or "")))
-        asker = self._asker(
-            str(body["user_id"]), str(body.get("channel_id") or ""), asks_only=command.name not in _CHANGES
-        )
-        view = self._view()
-        reply = answer(view, command, asker, self._clock())
-        if reply.wish is not None:
-            reply = self._changed(reply.wish, asker, view.timezone)
+        reply = self._reply(command, str(body["user_id"]), str(body.get("channel_id") or ""))
         return slack_message(reply, public=command.public)
 
     def _pressed(self, body: Mapping[str, Any], action: Mapping[str, Any]) -> Message | None:
-        """None when the card itself will show what happened."""
-        channel = body.get("channel") or body.get("container") or {}
-        asker = self._asker(str(body["user"]["id"]), str(channel.get("id") or channel.get("channel_id") or ""))
+        """The answer to a button, for the one who pressed it; None where the card itself shows what was changed."""
         number = alert_id(str(action.get("value") or ""))
         if number is None:
             return slack_message(Reply((Line("This button belongs to no alert."),), problem=True))
-        if not asker.may_change:
-            return slack_message(refused())
-        reply = self._changed(Acknowledge(number), asker, "UTC")
-        return slack_message(reply) if reply.problem else None
+        row = BUTTONS[str(action["action_id"])]
+        channel = body.get("channel") or body.get("container") or {}
+        reply = self._reply(
+            Command(row.name, (f"#{number}",)),
+            str(body["user"]["id"]),
+            str(channel.get("id") or channel.get("channel_id") or ""),
+        )
+        return slack_message(reply) if reply.problem or not row.changes else None
+
+    def _reply(self, command: Command, user: str, channel: str) -> Reply:
+        row = subcommand(command.name)
+        may_change = row is None or not row.changes or self._permissions.allows(user, channel)
+        asker = Asker(user, may_change=may_change)
+        view = self._view(command)
+        reply = answer(view, command, asker, self._clock())
+        return reply if reply.wish is None else self._changed(reply.wish, asker, view.timezone)
 
     def _changed(self, wish: Wish, asker: Asker, timezone: str) -> Reply:
         now = self._clock()
         result, alert = self._change(wish, asker, now)
-        if result == "done":
+        if result is AckResult.DONE:
             self._wake()
-        return settle(wish, result, alert, asker, now=now, timezone=timezone)
-
-    def _asker(self, user: str, channel: str, *, asks_only: bool = False) -> Asker:
-        return Asker(user, may_change=asks_only or self._permissions.allows(user, channel))
+        return change_reply(wish, result, alert, asker, now=now, timezone=timezone)
 
     def _members(self, usergroup: str) -> list[str]:
         return [str(user) for user in self._asking.usergroups_users_list(usergroup=usergroup)["users"]]
 
 
-_CHANGES = frozenset({"ack", "unack"})
-
-
 def _short_client(client: WebClient) -> WebClient:
-    """The same workspace with less patience: somebody waits for the answer."""
+    """The same workspace with a short timeout and without retries: an answer waits for it."""
     return WebClient(
         token=client.token, base_url=client.base_url, timeout=5, ssl=client.ssl, proxy=client.proxy, retry_handlers=[]
     )
 
 
-def _nobody_asks(enterprise_id: str | None, team_id: str | None) -> AuthorizeResult:
+def _authorize(enterprise_id: str | None, team_id: str | None) -> AuthorizeResult:
     return AuthorizeResult(enterprise_id=enterprise_id, team_id=team_id)
 
 
 def _on_other_action(ack: Ack) -> None:
-    """A button with an address, say: Slack tells of those too, and shows a warning where nobody acknowledges."""
+    """Such as a link button: Slack reports those too, and shows a warning unless they are acknowledged."""
     ack()
 
 
 def _guarded(work: Callable[[], Message | None]) -> Message | None:
-    """The one place where any failure ends: the person is told that there was one, the log says which."""
+    """Where every unexpected error ends: the answer says that there was one, the log has the traceback."""
     try:
         return work()
     except Exception:
@@ -230,7 +215,7 @@ def _result(work: Future[Any]) -> Message | None:
 
 
 def _send(respond: Respond, message: Message | None) -> None:
-    """Say something after the acknowledgement; the message with the button stays as it is."""
+    """Answer after the acknowledgement; the message with the button stays as it is."""
     if message is None:
         return
     try:
@@ -239,7 +224,7 @@ def _send(respond: Respond, message: Message | None) -> None:
         _log.warning("a late answer could not be sent to Slack: %s", type(error).__name__)
     else:
         if sent.status_code != 200:
-            _log.warning("a late answer was refused by Slack: HTTP %s", sent.status_code)
+            _log.warning("Slack refused a late answer: HTTP %s", sent.status_code)
 
 
 def _unescaped(text: str) -> str:

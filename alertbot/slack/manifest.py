@@ -1,16 +1,18 @@
-"""The Slack app manifest (docs.slack.dev/reference/app-manifest): what to paste when the app is made."""
+"""The Slack app manifest (docs.slack.dev/reference/app-manifest): what to paste when the app is created."""
 
 from __future__ import annotations
 
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from alertbot.commands.answers import usage_hint
+
 EVENTS_PATH = "/slack/events"
 
 _SCOPES = (
     "chat:write",  # cards, edits, thread lines
     "commands",  # the slash command
-    "channels:history",  # to look, after a lost answer, whether a card was posted
+    "channels:history",  # to check, after a lost response, whether a card was posted
     "groups:history",  # the same in private channels
     "channels:read",  # channel names to ids
     "groups:read",
@@ -22,7 +24,7 @@ def manifest(command: str, url: str | None) -> dict[str, Any]:
     """The manifest for a bot whose slash command is `command`; Socket Mode unless `url` is given.
 
     `url` is the bot's public address, with or without the path of the endpoint (`/slack/events`). Tokens and the
-    signing secret are no part of a manifest: Slack shows them once the app exists.
+    signing secret are not part of a manifest: Slack shows them once the app exists.
     """
     request = {"url": _endpoint(url)} if url else {}
     return {
@@ -38,8 +40,8 @@ def manifest(command: str, url: str | None) -> dict[str, Any]:
                 {
                     "command": command,
                     "description": "Ask what is going on in the contact centre",
-                    "usage_hint": "help | status | alerts | queue NAME | ack ID",
-                    "should_escape": False,  # `#17` and names are meant as typed
+                    "usage_hint": usage_hint(),
+                    "should_escape": False,  # `#17` and names arrive as typed
                     **request,
                 }
             ],

@@ -12,10 +12,13 @@ from slack_sdk.signature import SignatureVerifier
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
 
-MOST_BYTES = 1_000_000  # Slack's own are far smaller
+from alertbot.slack.manifest import EVENTS_PATH
 
-BODY_WITHIN = 5.0  # seconds in which a body must have come
+MAX_BODY = 1_000_000  # bytes; what Slack sends is far smaller
+
+BODY_WITHIN = 5.0  # seconds in which a body must have arrived
 
 
 def verified(verifier: SignatureVerifier, body: bytes, timestamp: str | None, signature: str | None) -> bool:
@@ -32,47 +35,51 @@ def verified(verifier: SignatureVerifier, body: bytes, timestamp: str | None, si
         return False
 
 
-def slack_endpoint(
-    dispatch: Callable[[BoltRequest], BoltResponse], secret: str, body_within: float
-) -> Callable[[Request], object]:
-    verifier = SignatureVerifier(secret)
+def slack_route(
+    dispatch: Callable[[BoltRequest], BoltResponse], signing_secret: str, body_within: float = BODY_WITHIN
+) -> Route:
+    """`POST /slack/events`: what Slack has signed is answered by `dispatch`, anything else is 401.
+
+    A body that has not arrived after `body_within` seconds is answered with 408, one over MAX_BODY with 413.
+    """
+    verifier = SignatureVerifier(signing_secret)
 
     async def slack_events(request: Request) -> Response:
         try:
             async with asyncio.timeout(body_within):
                 body = await _body(request)
         except TimeoutError:
-            return plain(HTTPStatus.REQUEST_TIMEOUT)
+            return _plain(HTTPStatus.REQUEST_TIMEOUT)
         except ClientDisconnect:
-            return plain(HTTPStatus.BAD_REQUEST)
+            return _plain(HTTPStatus.BAD_REQUEST)
         if body is None:
-            return plain(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+            return _plain(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         timestamp = request.headers.get("x-slack-request-timestamp")
         if not verified(verifier, body, timestamp, request.headers.get("x-slack-signature")):
-            return plain(HTTPStatus.UNAUTHORIZED)
+            return _plain(HTTPStatus.UNAUTHORIZED)
         try:
             asked = BoltRequest(body=body.decode("utf-8"), headers=dict(request.headers), query=request.url.query)
         except (ValueError, AttributeError, TypeError, LookupError, RecursionError):
-            return plain(HTTPStatus.BAD_REQUEST)  # signed, and still nothing that Bolt can read
+            return _plain(HTTPStatus.BAD_REQUEST)  # signed, but Bolt cannot read it
         answer = await run_in_threadpool(dispatch, asked)
         if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            # Our own failures are answered with a sentence. This is Bolt's own, which it has logged: it takes the first
-            # action out of an empty list, say.
-            return plain(HTTPStatus.BAD_REQUEST)
+            # A failure in a listener is answered with a sentence. This one is in Bolt itself, which has logged it: it
+            # reads the first action of an empty list, for example.
+            return _plain(HTTPStatus.BAD_REQUEST)
         return _response(answer)
 
-    return slack_events
+    return Route(EVENTS_PATH, slack_events, methods=["POST"])
 
 
 async def _body(request: Request) -> bytes | None:
     """The raw body; None where it is too large, which is noticed before all of it is read."""
     length = request.headers.get("content-length", "")
-    if length.isdecimal() and int(length) > MOST_BYTES:
+    if length.isdecimal() and int(length) > MAX_BODY:
         return None
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MOST_BYTES:
+        if len(body) > MAX_BODY:
             return None
     return bytes(body)
 
@@ -83,5 +90,5 @@ def _response(answer: BoltResponse) -> Response:
     return Response(body, status_code=answer.status, headers=headers)
 
 
-def plain(status: HTTPStatus) -> Response:
+def _plain(status: HTTPStatus) -> Response:
     return PlainTextResponse(f"{status.phrase}\n", status_code=status)

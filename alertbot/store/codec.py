@@ -18,7 +18,7 @@ from alertbot.alerts.cards import Card, Posted
 from alertbot.alerts.notice import Notice, NoticeKind
 from alertbot.errors import StoreError
 from alertbot.evaluation.measure import Measure
-from alertbot.evaluation.snapshot import Column, Presence, Snapshot
+from alertbot.evaluation.snapshot import Column, Presence, Snapshot, SnapshotHead
 from alertbot.feed.health import Feed, Health
 from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.rule import Level
@@ -351,6 +351,11 @@ def _presence_bytes(columns: Iterable[Column]) -> bytes:
 
 
 @_readable
+def head_of(row: sqlite3.Row) -> SnapshotHead:
+    """The head of a row of `snapshots`; of its columns only those before the entities are needed."""
+    return SnapshotHead(unstamp(row["at"]), bool(row["complete"]), tuple(_unpack(row["problems"])))
+
+
 def snapshot_of(row: sqlite3.Row) -> Snapshot:
     """The snapshot of a row of `snapshots`."""
     ids, names, parent_ids, parent_names = (tuple(part) for part in _unpack(row["entities"]))

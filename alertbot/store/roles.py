@@ -10,7 +10,7 @@ from alertbot.alerts.alert import AckResult, Alert, Fingerprint
 from alertbot.alerts.cards import Posted
 from alertbot.alerts.delivery import Due, Tried
 from alertbot.alerts.notice import Notice
-from alertbot.evaluation.snapshot import Snapshot
+from alertbot.evaluation.snapshot import Snapshot, SnapshotHead
 from alertbot.feed.health import Feed
 from alertbot.rules.catalogue import Scope
 from alertbot.store.records import LedgerEntry, PollRecord, RecordedPoll, RunningRules, Totals
@@ -40,8 +40,14 @@ class Store(Protocol):
     def feed(self, tenant: str) -> Feed:
         """How this tenant's polls go; an empty Feed before the first."""
 
-    def latest(self, tenant: str) -> Mapping[Scope, Snapshot]:
-        """The last snapshot of each scope."""
+    def feeds(self) -> Mapping[str, Feed]:
+        """How the polls of every tenant go that was ever polled, by tenant."""
+
+    def latest(self, tenant: str, scopes: Collection[Scope] | None = None) -> Mapping[Scope, Snapshot]:
+        """The last snapshot of each scope; `scopes`: of these alone."""
+
+    def heads(self) -> Mapping[str, Mapping[Scope, SnapshotHead]]:
+        """The last snapshots of every tenant without entities and values, by tenant and scope."""
 
     def polls(
         self,
@@ -57,6 +63,9 @@ class Store(Protocol):
 
     def running(self, tenant: str) -> RunningRules | None:
         """The rules that the poller runs for this tenant, or ran when it last did; None before the first."""
+
+    def running_versions(self) -> Mapping[str, tuple[str, datetime]]:
+        """Which version of the rules runs (or last ran) and since when, by tenant: `running` without the files."""
 
     def set_running(self, running: Sequence[RunningRules]) -> None:
         """Say what runs from now on. A version that runs already goes on, and keeps its `since`."""

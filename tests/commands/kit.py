@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 
 from alertbot.alerts.alert import About, Alert, Fingerprint, State
-from alertbot.commands.answers import answer
-from alertbot.commands.command import Asker, Line, Reply, RulesView, Table, TenantView, View, parse
+from alertbot.commands.answers import answer, named_rules, needs_of
+from alertbot.commands.command import Asker, Command, Line, Reply, Table
+from alertbot.commands.parse import parse
+from alertbot.commands.view import Need, Needs, RulesView, TenantView, View
 from alertbot.evaluation.measure import Measure
 from alertbot.evaluation.snapshot import Column, Presence, Snapshot
 from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.expression import Compare, Key, Literal, Op
+from alertbot.rules.functions import AGENTS_OF
 from alertbot.rules.match import Match, Override
 from alertbot.rules.rule import Level, LevelRule, Origin, Rule, RuleSet
 
@@ -142,7 +145,9 @@ def tenant(
 ) -> TenantView:
     seen = snapshots or (QUEUES, GROUPS, AGENTS)
     tried = NOW - timedelta(seconds=12)
-    return TenantView(name, None if good is None else NOW - good, tried, error, {each.scope: each for each in seen})
+    by_scope = {each.scope: each for each in seen}
+    heads = {scope: each.head for scope, each in by_scope.items()}
+    return TenantView(name, None if good is None else NOW - good, tried, error, by_scope, heads=heads)
 
 
 def view(*tenants: TenantView, alerts: Sequence[Alert] = (), rules: RuleSet = RULES, **other: Any) -> View:
@@ -152,8 +157,48 @@ def view(*tenants: TenantView, alerts: Sequence[Alert] = (), rules: RuleSet = RU
     return View(tenants, tuple(alerts), rules, **{"versions": versions} | other)
 
 
+def only(view: View, command: Command) -> View:
+    """The view with nothing but what the command needs, as the service makes it."""
+    needs = needs_of(command)
+    rules = view.rules if needs & {Need.RULES, Need.VERSIONS, Need.EVALUATION, Need.SHADOW_COUNTS} else RuleSet((), "")
+    alerts = [*view.alerts, *view.shadows] if Need.ALERTS in needs else []
+    named = named_rules(command, rules.rules, alerts)
+    scopes = {need for need in needs if isinstance(need, Scope)}
+    if Need.EVALUATION in needs:
+        scopes |= {scope for rule in named for scope in (rule.scope, AGENTS_OF.get(rule.scope, rule.scope))}
+    tenants = tuple(_only(each, needs, scopes) for each in view.tenants)
+    return replace(
+        view,
+        tenants=tenants,
+        alerts=view.alerts if Need.ALERTS in needs else (),
+        shadows=view.shadows if Need.ALERTS in needs else (),
+        rules=rules,
+        shadow_fired={id_: view.shadow_fired.get(id_, {}) for id_ in (rule.id for rule in named)}
+        if Need.SHADOW_COUNTS in needs
+        else {},
+        versions=view.versions if Need.VERSIONS in needs else (),
+        waiting=view.waiting if Need.OUTBOX in needs else 0,
+    )
+
+
+def _only(tenant: TenantView, needs: Needs, scopes: set[Scope]) -> TenantView:
+    feeds = Need.FEEDS in needs
+    return TenantView(
+        tenant.name,
+        tenant.good_at if feeds else None,
+        tenant.tried_at if feeds else None,
+        tenant.error if feeds else "",
+        {scope: each for scope, each in tenant.snapshots.items() if scope in scopes},
+        next_try_at=tenant.next_try_at if feeds else None,
+        past=tenant.past if Need.EVALUATION in needs else None,
+        heads=tenant.heads if Need.HEADS in needs else {},
+    )
+
+
 def ask(view: View, text: str, asker: Asker = ANNA) -> Reply:
-    return answer(view, parse(text), asker, NOW)
+    """The answer, made from what its row needs: a need that is missing there shows in the test of the answer."""
+    command = parse(text)
+    return answer(only(view, command), command, asker, NOW)
 
 
 def text_of(reply: Reply) -> str:

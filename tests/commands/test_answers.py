@@ -8,11 +8,13 @@ from datetime import timedelta
 import pytest
 
 from alertbot.alerts.alert import State
-from alertbot.commands.answers import COMMANDS, answer
-from alertbot.commands.command import Acknowledge, Asker, Command, Person, Table, Unacknowledge, parse
+from alertbot.commands.answers import BUTTONS, COMMANDS, answer
+from alertbot.commands.command import Acknowledge, Asker, Command, Person, Table, Unacknowledge
+from alertbot.commands.parse import parse
 from alertbot.evaluation.snapshot import Presence
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.rule import Level, RuleSet
+from alertbot.slack.cards import ACKNOWLEDGE, WHY
 from tests.commands.kit import (
     AGENTS,
     ANNA,
@@ -46,7 +48,7 @@ def test_queue_shows_values_alerts_and_age() -> None:
         "Longest wait | 2m 41s",
         "Service level, last 30 min | 82.3%",
         "Zebra time, today | 5",
-        "alertbot asks 8x8 only for what rules read: 4 values here.",
+        "alertbot asks 8x8 only for what rules use: 4 values here.",
     ]
     assert not reply.problem
 
@@ -62,7 +64,7 @@ def test_people_are_data() -> None:
     {
         "missing values say why": (
             "queue Support",
-            ["not in 8x8's answer", "its request failed", "no data (8x8 sent null)", "8x8 sent something that cannot"],
+            ["not in 8x8's answer", "its request failed", "no data (8x8 sent null)", "8x8 sent a value that cannot"],
         ),
         "text, durations and timestamps": (
             "agent anna",
@@ -193,7 +195,7 @@ def test_what_is_not_polled() -> None:
     """A scope that no rule looks at is not asked for; one that was not seen yet says so, with why."""
     only_queues = RuleSet((LONGEST_WAIT,), "1")
     reply = ask(view(tenant("acme", QUEUES), rules=only_queues), "agent Anna")
-    assert text_of(reply) == "No rule looks at agents, so alertbot does not ask 8x8 for them."
+    assert text_of(reply) == "No rule covers agents, so alertbot does not ask 8x8 for them."
     blind = ask(view(tenant("acme", GROUPS, good=None, error="the key was refused")), "queue Sales")
     assert text_of(blind) == "No queue was seen so far.\nacme: the key was refused"
     assert blind.problem
@@ -242,13 +244,13 @@ def test_status_with_trouble() -> None:
     assert text_of(ask(troubled, "status")).splitlines() == [
         "acme: last good poll 12s ago",
         "[critical] beta: STALE: last good poll 7m ago (at 08:53 UTC): 8x8 did not answer",
-        "[critical] gamma: BLIND: no good poll so far: the key was refused",
+        "[critical] gamma: NO DATA: no good poll so far: the key was refused",
         "[warning] delta: last good poll 12s ago; the last poll was not: 8x8 said 503",
         "[critical] 3 alerts are open: 2 critical, 1 warning; 1 acknowledged. 1 alert is pending.",
         "[warning] To be delivered: 4 messages and edits wait.",
         "3 rules, version 1f0c2b3a4d5e, live since 06:00 UTC.",
         "[warning] Problem: Slack refuses the credentials",
-        "[warning] Problem: acme: the last answer about queue is partial.",
+        "[warning] Problem: acme: the last answer about queue is incomplete.",
         "[warning] Problem: acme: queue: page 3 of 4 failed",
     ]
 
@@ -283,7 +285,7 @@ def test_alerts_lists_the_worst_first() -> None:
         "[critical] #2 critical: Longest wait in queue · Sales US · 2m 41s > 2m · since 08:59 UTC (1m)",
         "[warning] #1 warning: Longest wait in queue · Sales EU · 2m 41s > 2m · since 07:00 UTC (2h)",
         "[info] #4 info: On break too long · Anna Smith · since 08:48 UTC (12m) · recovering",
-        "1 alert is pending: told when the condition lasts.",
+        "1 alert is pending: reported if the condition lasts.",
     ]
 
 
@@ -336,16 +338,16 @@ def test_rules_id_says_what_a_rule_says() -> None:
     """`rules ID`: conditions as written, with what surrounds them, where they are written and what fires."""
     assert text_of(ask(view(alerts=[alert()]), "rules longest")).splitlines() == [
         "Longest wait in queue (longest-wait)",
-        "Looks at: queue: name Sales*; not name *test*",
+        "Covers: queue: name Sales*; not name *test*",
         "only while entered.int-30m >= 10",
         "[critical] critical when interactionsLongestWaitInQueue.rt > $crit",
         "[warning] warning when interactionsLongestWaitInQueue.rt > $warn for 30s",
         "$warn = 1m, $crit = 2m; 1 override for some entities",
         "It must stay clear for 1m before it resolves.",
         "Without data nothing changes.",
-        "Told in critical: #cc-floor.",
+        "Reported in critical: #cc-floor.",
         "Runbook: https://wiki.example/longest-wait",
-        "Written in rules/queues.yaml, line 12.",
+        "Defined in rules/queues.yaml, line 12.",
         "Open now: 1",
         "[critical] #17 critical: Longest wait in queue · Sales EU · 2m 41s > 2m · since 08:48 UTC (12m)",
     ]
@@ -367,6 +369,17 @@ def test_each_subcommand_answers_without_arguments(row: object) -> None:
     assert answer(empty, Command(row.name), ANNA, NOW).parts  # type: ignore[attr-defined]
 
 
+def test_what_changes_is_refused_by_its_row() -> None:
+    """A subcommand that wishes for a change says so in its row: the row is what permissions go by."""
+    wishing = {row.name for row in COMMANDS if ask(view(alerts=[alert()]), f"{row.name} 17").wish is not None}
+    assert wishing == {row.name for row in COMMANDS if row.changes} == {"ack", "unack"}
+
+
+def test_each_button_of_a_card_is_in_a_row() -> None:
+    """The action ids of cards, new and old, are those that COMMANDS answers."""
+    assert set(BUTTONS) == {ACKNOWLEDGE, WHY} == {"acknowledge", "why"}
+
+
 WISHES = {
     "ack": ("ack 17", Acknowledge(17)),
     "with #": ("ack #17", Acknowledge(17)),
@@ -385,8 +398,8 @@ def test_a_change_is_a_wish(text: str, wish: object) -> None:
 
 
 @pytest.mark.parametrize("text", ["ack 17", "unack 17", "ack"])
-def test_who_may_not_change_is_told_so(text: str) -> None:
-    """Somebody who may only ask gets an explanation instead of a wish."""
+def test_who_may_not_change_gets_an_explanation(text: str) -> None:
+    """Without permission to change anything the answer says why, and wishes for nothing."""
     reply = ask(view(alerts=[alert()]), text, Asker("U9", may_change=False))
     assert reply.wish is None
     assert reply.problem
@@ -394,7 +407,7 @@ def test_who_may_not_change_is_told_so(text: str) -> None:
 
 
 def test_parse_and_answer_agree_on_names() -> None:
-    """Names of subcommands are matched without regard to case."""
+    """Case is ignored in the names of subcommands."""
     assert answer(view(), parse("STATUS"), ANNA, NOW) == ask(view(), "status")
 
 

@@ -61,9 +61,9 @@ def test_one_calendar_in_full(text: str) -> None:
         "Sat 2026-03-07 | 10:00-14:00, 16:00-20:00 | ",
         "Sun 2026-03-08 | closed | ",
         "Next holiday: Fri 2026-03-06",
-        "Grace, in which nothing is decided: 5m after opening.",
+        "Grace period, without decisions: 5m after opening.",
         "Rules: longest-wait (during, 10m earlier), on-break (during, 10m before it opens)",
-        "Time zone: Europe/Helsinki; written in rules/hours.yaml:3",
+        "Time zone: Europe/Helsinki; defined in rules/hours.yaml:3",
     ]
 
 
@@ -71,7 +71,7 @@ def test_grace_is_said() -> None:
     """Within grace it is open, and nothing is decided."""
     early = replace(OFFICE, weekly=((Span(10 * 60 + 58, 18 * 60),),) * 7)
     assert asked("hours", RuleSet((), "1", {"office": early}))[0] == (
-        "office: open, within grace: nothing is decided yet, closes 18:00 EET (in 7h)"
+        "office: open, within the grace period: no decision yet, closes 18:00 EET (in 7h)"
     )
 
 
@@ -93,11 +93,11 @@ def test_a_rule_says_when_it_looks() -> None:
     """Hours, whether it looks now, suppressors and labels."""
     rules = RuleSet((replace(EARLY, suppressed_by=("outage", "nobody")), BEFORE), "1")
     shown = asked("rules longest-wait", rules)
-    assert "It looks only during office, 10m earlier." in shown
-    assert "It looks now." in shown
-    assert "Not told while outage or nobody fires for the same queue." in shown
+    assert "Active only during office, 10m earlier." in shown
+    assert "It is active now." in shown
+    assert "Not reported while outage or nobody fires for the same queue." in shown
     assert "Labels: team=sales" in shown
-    assert "It does not look now." in asked("rules on-break", rules)
+    assert "It is not active now." in asked("rules on-break", rules)
 
 
 def test_alerts_say_who_speaks_for_them() -> None:
@@ -110,9 +110,9 @@ def test_alerts_say_who_speaks_for_them() -> None:
     lines = {
         each.split()[1]: each for each in text_of(ask(view(alerts=[by, untold, told, gone]), "alerts")).splitlines()
     }
-    assert lines["#17"].endswith("not told: suppressed by #12")
+    assert lines["#17"].endswith("not reported: suppressed by #12")
     assert lines["#18"].endswith("· suppressed by #12")
-    assert lines["#19"].endswith("not told: suppressed by outage")
+    assert lines["#19"].endswith("not reported: suppressed by outage")
 
 
 def _with(number: int, labels: dict[str, str]) -> Alert:
@@ -146,8 +146,8 @@ def test_a_rule_in_shadow_says_what_it_would_have_told() -> None:
     seen = view(rules=rules, shadows=(alert(30),), shadow_fired=fired)
     assert "longest-wait | queue | critical, warning | in shadow, 1 would be" in text_of(ask(seen, "rules"))
     shown = text_of(ask(seen, "rules longest-wait")).splitlines()
-    assert "In shadow: told to nobody. It would have fired 15 times in 7 days." in shown
-    assert "Most of all: Sales EU (12), Sales US (3)" in shown
+    assert "In shadow: not reported. It would have fired 15 times in 7 days." in shown
+    assert "Most often: Sales EU (12), Sales US (3)" in shown
     assert any("#30 critical" in each for each in shown)
     assert not [each for each in shown if each.startswith(("Told in", "Open now"))]
     assert text_of(ask(seen, "alerts")).splitlines()[0] == "No open alert."

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alertbot.commands.command import Command, parse
+from alertbot.commands.command import Command
+from alertbot.commands.parse import parse
 
 CASES = {
     "nothing": ("", Command("help")),

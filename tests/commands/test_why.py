@@ -8,14 +8,14 @@ from datetime import timedelta
 import pytest
 
 from alertbot.backtest.replay import Replay
-from alertbot.commands.answers import answer
-from alertbot.commands.command import Reply, TenantView, View, parse
+from alertbot.commands.command import Reply
+from alertbot.commands.view import TenantView, View
 from alertbot.evaluation.past import Past, remember
 from alertbot.evaluation.snapshot import Presence, Snapshot
 from alertbot.rulefiles.parse_rules import parse_files
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.rule import RuleSet
-from tests.commands.kit import ANNA, NOW, column, snapshot, text_of
+from tests.commands.kit import NOW, ask, column, snapshot, text_of
 from tests.golden import check_golden
 
 RULES = parse_files(
@@ -77,7 +77,7 @@ def view(*polls: Snapshot, rules: RuleSet = RULES) -> View:
 
 
 def why(seen: View, text: str) -> Reply:
-    return answer(seen, parse(text), ANNA, NOW)
+    return ask(seen, text)
 
 
 CASES: dict[str, tuple[View, str]] = {
@@ -102,7 +102,7 @@ def test_the_last_decision(name: str) -> None:
 
 def test_closed_hours_are_said() -> None:
     night = view(replace(queues(130_000.0), at=NOW.replace(hour=20)))
-    assert "The rule does not look at this hour." in text_of(why(night, "why longest-wait 103"))
+    assert "The rule is not active at this time." in text_of(why(night, "why longest-wait 103"))
 
 
 def test_by_the_id_of_an_alert() -> None:
@@ -121,10 +121,10 @@ def test_an_entity_that_is_gone_is_unknown() -> None:
 REFUSED = {
     "nothing": ("why", "Why what? /alertbot why RULE NAME"),
     "no rule": ("why longest-wiat Sales", "Did you mean longest-wait?"),
-    "no name": ("why longest-wait", "Of which queue? /alertbot why longest-wait NAME"),
+    "no name": ("why longest-wait", "Which queue? /alertbot why longest-wait NAME"),
     "no entity": ("why longest-wait Sales UK", "Did you mean Sales EU?"),
     "several": ("why longest-wait VIP", "may be any of 2"),
-    "no alert": ("why #99", "#99 is over, or there never was one."),
+    "no alert": ("why #99", "#99 has ended or never existed."),
 }
 
 
@@ -137,4 +137,4 @@ def test_what_cannot_be_answered(text: str, said: str) -> None:
 
 def test_a_rule_that_is_gone() -> None:
     seen = view(queues(130_000.0))
-    assert "not one of the rule files" in text_of(why(replace(seen, rules=RuleSet()), "why 1"))
+    assert "not in the rule files" in text_of(why(replace(seen, rules=RuleSet()), "why 1"))

@@ -15,7 +15,8 @@ from rich.console import Console
 
 from alertbot.alerts.alert import Alert, Reason
 from alertbot.commands.answers import answer
-from alertbot.commands.command import Asker, Line, parse
+from alertbot.commands.command import Asker, Line
+from alertbot.commands.parse import parse
 from alertbot.config.settings import Settings
 from alertbot.errors import StoreError
 from alertbot.evaluation.snapshot import Fetched
@@ -90,7 +91,8 @@ class World:
         return [seen.time for seen in self.sim.requests if seen.path == path]
 
     def status(self) -> str:
-        reply = answer(self.app.view(), parse("status"), Asker("test"), self.clock())
+        command = parse("status")
+        reply = answer(self.app.view(command), command, Asker("test"), self.clock())
         return "\n".join(part.text for part in reply.parts if isinstance(part, Line))
 
     def restart(self) -> None:
@@ -165,7 +167,7 @@ def test_an_outage_of_ten_minutes(world: World) -> None:
     assert world.app.store.cards("acme")[alert.key] == {OPS}
     assert any("No data" in reason for reason in world.app.unready())
     assert "No data" in world.status()
-    assert "tried again at" in world.status()
+    assert "next try at" in world.status()
     world.turns(31)
     assert world.clock() - began == timedelta(minutes=10)
     assert world.others() == before

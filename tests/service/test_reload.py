@@ -20,6 +20,7 @@ from rich.console import Console
 from alertbot.alerts.alert import Alert, Reason, State
 from alertbot.cli import main
 from alertbot.cli.shell import signals
+from alertbot.commands.command import Command
 from alertbot.config.settings import Settings
 from alertbot.errors import FaultsFound, StoreError
 from alertbot.evaluation.snapshot import Column, Fetched, Presence, Snapshot
@@ -437,7 +438,7 @@ def test_ask_tells_what_runs_whatever_is_on_disk(world: World, capsys: pytest.Ca
 def test_the_bot_itself_says_that_files_are_broken(world: World) -> None:
     world.write("many.yaml", BROKEN_MANY)
     world.settle()
-    (version,) = world.app.view().versions
+    (version,) = world.app.view(Command("status")).versions
     assert (version.version, version.since, version.rules) == (world.version, T0, 2)
     assert "many.yaml:5:5:" in version.on_disk
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from slack_sdk import WebClient
 
+from alertbot.slack.signed import slack_route
 from alertbot.slack.socket_mode import SocketMode
 from alertbot.web.routes import http_app
 from alertbot.web.server import serve_http
@@ -54,7 +55,7 @@ def over_http(desk: Desk, folder: Path) -> Iterator[LocalSlack]:
         url = f"http://127.0.0.1:{port}/slack/events"
         with local_slack(folder, mode="events", request_url=url) as slack:
             app = desk.app(WebClient(slack.bot_token, base_url=slack.api_url))
-            asgi = http_app(reasons=list, dispatch=app.dispatch, signing_secret=slack.signing_secret)
+            asgi = http_app(reasons=list, routes=[slack_route(app.dispatch, slack.signing_secret)])
             server = serve_http(asgi, "127.0.0.1", port)
             try:
                 yield slack

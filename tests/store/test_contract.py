@@ -51,7 +51,10 @@ def test_a_new_database_knows_nothing(store: Store) -> None:
     assert store.alerts() == []
     assert store.alert(1) is None
     assert store.feed("acme") == Feed("acme")
+    assert store.feeds() == {}
     assert store.latest("acme") == {}
+    assert store.heads() == {}
+    assert store.running_versions() == {}
     assert store.cards("acme") == {}
     assert store.due(T0) == []
     assert store.ended(T0) == []
@@ -65,6 +68,7 @@ def test_a_feed_comes_back_as_it_was(store: Store) -> None:
     store.record(poll(feed=feed))
     assert store.feed("acme") == feed
     assert store.feed("other") == Feed("other")
+    assert store.feeds() == {"acme": feed}
     assert store.totals().polls == 2
 
 
@@ -77,6 +81,16 @@ def test_snapshots_come_back_as_they_were(store: Store) -> None:
     assert_same_snapshot(latest[Scope.QUEUE], snapshot(at(15)))
     assert_same_snapshot(latest[Scope.AGENT], snapshot(T0, Scope.AGENT))
     assert store.latest("other") == {}
+
+
+def test_a_snapshot_is_read_by_scope_or_by_its_head(store: Store) -> None:
+    """`scopes` leaves the others out; heads have time, completeness and problems of every tenant's last snapshots."""
+    queues, agents = snapshot(T0), replace(snapshot(T0, Scope.AGENT), complete=True, problems=())
+    store.record(poll(snapshots={Scope.QUEUE: queues, Scope.AGENT: agents}))
+    assert set(store.latest("acme", [Scope.AGENT])) == {Scope.AGENT}
+    assert store.latest("acme", [Scope.GROUP]) == store.latest("acme", []) == {}
+    assert queues.problems
+    assert store.heads() == {"acme": {Scope.QUEUE: queues.head, Scope.AGENT: agents.head}}
 
 
 @pytest.mark.parametrize("columns", [{}, None], ids=["no columns", "no entities"])
@@ -97,6 +111,7 @@ def test_what_runs_comes_back_with_its_files(store: Store) -> None:
     store.set_running([replace(first, since=at(60), files={"elsewhere/a.yaml": b""})])
     assert store.running("acme") == replace(first, files={"elsewhere/a.yaml": b""})
     assert store.running("other") == replace(first, tenant="other", files={})
+    assert store.running_versions() == dict.fromkeys(("acme", "other"), ("1f0c2b3a4d5e", T0))
     second = replace(first, version="2", since=at(60))
     store.set_running([second])
     assert store.running("acme") == second

@@ -13,11 +13,12 @@ from urllib.parse import urlencode
 from slack_sdk import WebClient
 from slack_sdk.signature import SignatureVerifier
 
-from alertbot.alerts.alert import Alert
-from alertbot.commands.command import Acknowledge, Asker, View, Wish
+from alertbot.alerts.alert import AckResult, Alert
+from alertbot.commands.command import Acknowledge, Asker, Command, Wish
+from alertbot.commands.view import View
 from alertbot.slack.desk import SlackApp
 from alertbot.slack.permissions import MayChange
-from tests.commands.kit import NOW, alert, view
+from tests.commands.kit import NOW, alert, only, view
 
 SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
 NOWHERE = "http://127.0.0.1:9/api/"  # the discard port: nothing answers there
@@ -34,27 +35,27 @@ class Desk:
     wait_for: threading.Event | None = None  # views come only when this is set
     error: Exception | None = None
 
-    def view(self) -> View:
+    def view(self, command: Command) -> View:
         if self.wait_for is not None:
             self.wait_for.wait(10)
         if self.error:
             raise self.error
-        return view(alerts=[self.alert])
+        return only(view(alerts=[self.alert]), command)
 
-    def change(self, wish: Wish, asker: Asker, now: datetime) -> tuple[str, Alert | None]:
+    def change(self, wish: Wish, asker: Asker, now: datetime) -> tuple[AckResult, Alert | None]:
         if self.error:
             raise self.error
         with self.lock:
             self.asked.append((wish, asker))
             if wish.alert_id != self.alert.id:
-                return "unknown_id", None
+                return AckResult.UNKNOWN_ID, None
             taken = self.alert.acked_by is not None
             if isinstance(wish, Acknowledge):
                 if not taken:
                     self.alert = replace(self.alert, acked_by=asker.user, acked_at=now, ack_note=wish.note)
-                return ("already" if taken else "done"), self.alert
+                return (AckResult.ALREADY if taken else AckResult.DONE), self.alert
             self.alert = replace(self.alert, acked_by=None, acked_at=None)
-            return ("done" if taken else "not_acknowledged"), self.alert
+            return (AckResult.DONE if taken else AckResult.NOT_ACKNOWLEDGED), self.alert
 
     def app(self, client: WebClient | None = None, may_change: MayChange | None = None, **other: Any) -> SlackApp:
         return SlackApp(

@@ -20,7 +20,7 @@ from slack_bolt import BoltResponse
 from alertbot.commands.command import Acknowledge
 from alertbot.errors import ConfigError, StoreError
 from alertbot.slack.permissions import MayChange
-from alertbot.slack.signed import MOST_BYTES
+from alertbot.slack.signed import MAX_BODY, slack_route
 from alertbot.web.routes import http_app
 from alertbot.web.server import MOST_CONNECTIONS, HttpServer, serve_http
 from tests.web.kit import SECRET, Desk, press, signed, slash
@@ -34,7 +34,7 @@ def desk() -> Desk:
 @pytest.fixture
 def server(desk: Desk) -> Iterator[HttpServer]:
     app = desk.app(answer_within=0.3)
-    asgi = http_app(reasons=list, dispatch=app.dispatch, signing_secret=SECRET, body_within=0.5)
+    asgi = http_app(reasons=list, routes=[slack_route(app.dispatch, SECRET, body_within=0.5)])
     running = serve_http(asgi, "127.0.0.1", 0)
     yield running
     running.stop()
@@ -156,7 +156,7 @@ def test_url_verification(server: HttpServer) -> None:
 def test_a_huge_body_is_refused_before_it_is_read(server: HttpServer) -> None:
     """A body that says it is too large is not waited for; one that does not say it is cut off."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=5) as raw:
-        raw.sendall(f"POST /slack/events HTTP/1.1\r\nHost: x\r\nContent-Length: {MOST_BYTES + 1}\r\n\r\n".encode())
+        raw.sendall(f"POST /slack/events HTTP/1.1\r\nHost: x\r\nContent-Length: {MAX_BODY + 1}\r\n\r\n".encode())
         assert raw.recv(100).startswith(b"HTTP/1.1 413 ")
 
     def endless() -> Iterator[bytes]:
@@ -437,7 +437,7 @@ def test_escaped_text_is_read_as_typed(server: HttpServer) -> None:
 def test_who_may_change(desk: Desk, hook: _Hook, may: MayChange, allowed: bool) -> None:
     """Only those whom the configuration names may change something; asking is free to all."""
     app = desk.app(may_change=may)
-    running = serve_http(http_app(reasons=list, dispatch=app.dispatch, signing_secret=SECRET), "127.0.0.1", 0)
+    running = serve_http(http_app(reasons=list, routes=[slack_route(app.dispatch, SECRET)]), "127.0.0.1", 0)
     try:
         body = press(response_url=hook.url)
         assert post(running, body, signed(body)).status_code == 200
@@ -474,7 +474,7 @@ def test_stopping_is_quick_even_while_somebody_waits() -> None:
         release.wait(20)
         return BoltResponse(status=200)
 
-    running = serve_http(http_app(reasons=list, dispatch=hang, signing_secret=SECRET), "127.0.0.1", 0)
+    running = serve_http(http_app(reasons=list, routes=[slack_route(hang, SECRET)]), "127.0.0.1", 0)
     caller = threading.Thread(target=_swallow, args=[running])
     caller.start()
     assert began.wait(5)

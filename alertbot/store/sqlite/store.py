@@ -13,11 +13,11 @@ from alertbot.alerts.cards import Posted
 from alertbot.alerts.delivery import Due, Tried
 from alertbot.alerts.notice import Notice, NoticeKind, notice_id
 from alertbot.errors import LeaseHeld
-from alertbot.evaluation.snapshot import Snapshot
+from alertbot.evaluation.snapshot import Snapshot, SnapshotHead
 from alertbot.feed.health import Feed
 from alertbot.rules.catalogue import Scope
 from alertbot.store import codec
-from alertbot.store.codec import stamp
+from alertbot.store.codec import stamp, unstamp
 from alertbot.store.records import LedgerEntry, PollRecord, RecordedPoll, RunningRules, Totals
 from alertbot.store.sqlite import outbox
 from alertbot.store.sqlite import record as recording
@@ -115,11 +115,31 @@ class SqliteStore:
             row = conn.execute("SELECT * FROM feeds WHERE tenant = ?", (tenant,)).fetchone()
         return Feed(tenant) if row is None else codec.feed_of(row)
 
-    def latest(self, tenant: str) -> Mapping[Scope, Snapshot]:
-        """The last snapshot of each scope."""
+    def feeds(self) -> Mapping[str, Feed]:
+        """How the polls of every tenant go that was ever polled, by tenant."""
         with self._db.read() as conn:
-            rows = conn.execute("SELECT * FROM snapshots WHERE tenant = ?", (tenant,)).fetchall()
+            rows = conn.execute("SELECT * FROM feeds").fetchall()
+        return {row["tenant"]: codec.feed_of(row) for row in rows}
+
+    def latest(self, tenant: str, scopes: Collection[Scope] | None = None) -> Mapping[Scope, Snapshot]:
+        """The last snapshot of each scope; `scopes`: of these alone."""
+        wanted = tuple(Scope) if scopes is None else tuple(scopes)
+        marks = ", ".join("?" * len(wanted))
+        with self._db.read() as conn:
+            rows = conn.execute(
+                f"SELECT * FROM snapshots WHERE tenant = ? AND scope IN ({marks})",  # noqa: S608
+                (tenant, *wanted),
+            ).fetchall()
         return {Scope(row["scope"]): codec.snapshot_of(row) for row in rows}
+
+    def heads(self) -> Mapping[str, Mapping[Scope, SnapshotHead]]:
+        """The last snapshots of every tenant without entities and values, by tenant and scope."""
+        with self._db.read() as conn:
+            rows = conn.execute("SELECT tenant, scope, at, complete, problems FROM snapshots").fetchall()
+        found: dict[str, dict[Scope, SnapshotHead]] = {}
+        for row in rows:
+            found.setdefault(row["tenant"], {})[Scope(row["scope"])] = codec.head_of(row)
+        return found
 
     def polls(
         self,
@@ -139,6 +159,12 @@ class SqliteStore:
         with self._db.read() as conn:
             row = conn.execute("SELECT * FROM running_rules WHERE tenant = ?", (tenant,)).fetchone()
         return None if row is None else codec.running_of(row)
+
+    def running_versions(self) -> Mapping[str, tuple[str, datetime]]:
+        """Which version of the rules runs (or last ran) and since when, by tenant: `running` without the files."""
+        with self._db.read() as conn:
+            rows = conn.execute("SELECT tenant, version, since FROM running_rules").fetchall()
+        return {row["tenant"]: (row["version"], unstamp(row["since"])) for row in rows}
 
     def set_running(self, running: Sequence[RunningRules]) -> None:
         """Say what runs from now on. A version that runs already goes on, and keeps its `since`."""

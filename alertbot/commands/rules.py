@@ -1,0 +1,151 @@
+"""`rules [id]`: the rules that run, and what one of them says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from alertbot.alerts.alert import Alert
+from alertbot.commands.command import Asker, Command, Line, Reply, Table
+from alertbot.commands.find import find_rules, similar
+from alertbot.commands.hours import moved
+from alertbot.commands.view import SHADOW_DAYS, View
+from alertbot.commands.wording import MAX_NAMES, alert_line, and_more, echo, listed, problem, rules_lines, worst_first
+from alertbot.rules.hours import Phase, watches
+from alertbot.rules.match import Match
+from alertbot.rules.rule import NoData, Rule
+from alertbot.rules.units import format_value, write_duration
+from alertbot.rules.words import count
+
+MAX_RULES = 40
+
+
+def rules(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
+    """All rules in a line each; with an id or a title, what that rule says."""
+    running = view.rules.rules
+    if not command.args:
+        if not running:
+            return Reply((Line("There are no rules."),))
+        shown = sorted(running, key=lambda rule: (-_open_of(view, rule), rule.id))[:MAX_RULES]
+        rows = tuple((rule.id, rule.scope.value, _levels(rule), _open_now(view, rule)) for rule in shown)
+        more = and_more(len(shown), len(running))
+        return Reply(
+            (
+                *rules_lines(view, now),
+                Table(("Rule", "Scope", "Levels", "Open"), rows),
+                *([Line(more)] if more else []),
+                Line(f"{view.command} rules ID shows what one says."),
+            )
+        )
+    wanted = " ".join(command.args)
+    matching = find_rules(running, wanted)
+    if len(matching) == 1:
+        return Reply(tuple(_rule_text(view, matching[0], now)))
+    if matching:
+        ids = [rule.id for rule in matching]
+        return problem(f"{echo(wanted)} may be any of {len(matching)} rules:", listed(ids))
+    near = similar(wanted, [(name, rule.id) for rule in running for name in (rule.id, rule.title)])
+    hint = f"Did you mean {' or '.join(dict.fromkeys(near))}?" if near else f"{view.command} rules lists them."
+    return problem(f"There is no rule {echo(wanted)}.", hint)
+
+
+def named_by_rules(command: Command, rules: Sequence[Rule], alerts: Sequence[Alert]) -> Sequence[Rule]:
+    """The one rule that the command is about; () where it names none, or may mean several."""
+    matching = find_rules(rules, " ".join(command.args)) if command.args else []
+    return matching if len(matching) == 1 else ()
+
+
+def _open_of(view: View, rule: Rule) -> int:
+    return sum(alert.open and alert.key.rule == rule.id for alert in view.alerts)
+
+
+def _open_now(view: View, rule: Rule) -> str:
+    open_now = str(_open_of(view, rule) or "")
+    if not rule.shadow:
+        return open_now
+    would = sum(alert.open and alert.key.rule == rule.id for alert in view.shadows)
+    return f"{open_now} in shadow, {would} would be".strip()
+
+
+def _levels(rule: Rule) -> str:
+    return ", ".join(each.level.word for each in reversed(rule.levels))
+
+
+_NO_DATA = {
+    NoData.KEEP: "Without data nothing changes.",
+    NoData.CLEAR: "Without data it counts as clear.",
+    NoData.FIRE: "Without data it fires.",
+}
+
+
+def _rule_text(view: View, rule: Rule, now: datetime) -> Iterator[Line | Table]:
+    yield Line(f"{rule.title} ({rule.id})", strong=True)
+    yield Line(f"Covers: {_covered(rule)}")
+    if rule.guard is not None:
+        yield Line(f"only while {rule.guard_text}", code=True)
+    for each in reversed(rule.levels):
+        hold = f" for {write_duration(each.hold)}" if each.hold else ""
+        yield Line(f"{each.level.word} when {each.text}{hold}", level=each.level, code=True)
+    if rule.clear is not None:
+        yield Line(f"clear when {rule.clear_text}", code=True)
+    if rule.params:
+        zone = ZoneInfo(view.timezone)
+        shown = [f"${name} = {format_value(each.value, each.type, zone)}" for name, each in rule.params.items()]
+        own = f"; {count(len(rule.overrides), 'override')} for some entities" if rule.overrides else ""
+        yield Line(", ".join(shown) + own)
+    if rule.keep_firing_for:
+        yield Line(f"It must stay clear for {write_duration(rule.keep_firing_for)} before it resolves.")
+    yield Line(_NO_DATA[rule.no_data])
+    yield from _when_reported(view, rule, now)
+    channels = ", ".join(f"{level.word}: {name}" for level, name in sorted(rule.channels.items(), reverse=True))
+    if not rule.shadow:
+        yield Line(f"Reported in {channels or 'the default channel'}.")
+    if rule.runbook:
+        yield Line(f"Runbook: {rule.runbook}")
+    if rule.origin.file:
+        yield Line(f"Defined in {rule.origin.file}, line {rule.origin.line}.")
+    alerts = worst_first([alert for alert in view.alerts if alert.open and alert.key.rule == rule.id])
+    if alerts or not rule.shadow:
+        yield Line(f"Open now: {len(alerts) or 'nothing'}", strong=True)
+    for alert in alerts[:MAX_NAMES]:
+        yield alert_line(alert, view, now)
+    if more := and_more(MAX_NAMES, len(alerts)):
+        yield Line(more)
+
+
+_ACTIVE = {
+    Phase.OPEN: "It is active now.",
+    Phase.GRACE: "It is within its grace period now and makes no decision.",
+    Phase.CLOSED: "It is not active now.",
+}
+
+
+def _when_reported(view: View, rule: Rule, now: datetime) -> Iterator[Line]:
+    """Hours, what suppresses it, labels, and for a shadow rule what it would have reported."""
+    for word, used in (("during", rule.during), ("outside", rule.outside)):
+        if used is not None:
+            yield Line(f"Active only {word} {used.calendar.name}{moved(used)}.")
+    if rule.during is not None or rule.outside is not None:
+        yield Line(_ACTIVE[watches(rule.during, rule.outside, now)])
+    if rule.suppressed_by:
+        yield Line(f"Not reported while {' or '.join(rule.suppressed_by)} fires for the same {rule.scope}.")
+    if rule.labels:
+        yield Line("Labels: " + ", ".join(f"{name}={value}" for name, value in sorted(rule.labels.items())))
+    if rule.shadow:
+        fired = view.shadow_fired.get(rule.id, {})
+        times = count(sum(fired.values()), "time")
+        yield Line(f"In shadow: not reported. It would have fired {times} in {SHADOW_DAYS} days.", strong=True)
+        if fired:
+            yield Line(f"Most often: {listed([f'{name} ({times})' for name, times in fired.items()])}")
+        shadows = [alert for alert in view.shadows if alert.open and alert.key.rule == rule.id]
+        for alert in worst_first(shadows)[:MAX_NAMES]:
+            yield alert_line(alert, view, now)
+
+
+def _covered(rule: Rule) -> str:
+    match: Match = rule.match
+    only = [*(f"name {name}" for name in match.names), *(f"id {id_}" for id_ in match.ids)]
+    never = [*(f"name {name}" for name in match.exclude_names), *(f"id {id_}" for id_ in match.exclude_ids)]
+    text = f"{rule.scope}: {', '.join(only) if only else 'all'}"
+    return f"{text}; not {', '.join(never)}" if never else text

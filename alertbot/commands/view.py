@@ -1,0 +1,82 @@
+"""What an answer reads: values, without I/O behind them; and the names of what a subcommand can need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from alertbot.alerts.alert import Alert
+from alertbot.evaluation.past import Past
+from alertbot.evaluation.snapshot import Snapshot, SnapshotHead
+from alertbot.rules.catalogue import Scope
+from alertbot.rules.rule import RuleSet
+
+SHADOW_DAYS = 7
+
+
+class Need(StrEnum):
+    """One thing that an answer reads. A `Scope` among the needs is the last snapshot of that scope, of every tenant.
+
+    What the row of a subcommand does not need is not read: its field of the view is empty.
+    """
+
+    RULES = "rules"  # the rules that run, and their calendars: `View.rules`
+    VERSIONS = "versions"  # which version runs since when: `View.versions`
+    FEEDS = "feeds"  # how polls go: times, error and next try of `TenantView`
+    HEADS = "heads"  # whether the last snapshots are complete: `TenantView.heads`
+    ALERTS = "alerts"  # alerts that have not ended: `View.alerts` and `View.shadows`
+    OUTBOX = "outbox"  # what waits for delivery: `View.waiting`, and in `View.problems` why it waits
+    SHADOW_COUNTS = "shadow_counts"  # of the shadow rules that the command names: `View.shadow_fired`
+    EVALUATION = "evaluation"  # what the rules that the command names are evaluated on: snapshots and past
+
+
+Needs = frozenset[Need | Scope]
+
+
+@dataclass(frozen=True)
+class TenantView:
+    """One tenant as the last poll left it."""
+
+    name: str
+    good_at: datetime | None = None  # the last good poll
+    tried_at: datetime | None = None
+    error: str = ""  # why the last poll was not good; "" when it was
+    snapshots: Mapping[Scope, Snapshot] = field(default_factory=dict)
+    next_try_at: datetime | None = None  # where it is not polled at its usual pace
+    past: Past | None = None  # up to the last poll, for windows; None: they are unknown
+    heads: Mapping[Scope, SnapshotHead] = field(default_factory=dict)  # of the last snapshots, without their values
+
+
+@dataclass(frozen=True)
+class RulesView:
+    """Which version of the rules one tenant is polled with, and since when (None: it does not run)."""
+
+    tenant: str
+    version: str
+    since: datetime | None
+    rules: int
+    on_disk: str = ""  # what stands on disk instead, where that is not what runs: a version, or its first fault
+
+
+@dataclass(frozen=True)
+class View:
+    """All that an answer may read: values, without I/O behind them. Filled by need, see `Need`.
+
+    `alerts` are those that have not ended, without those of shadow rules, which are in `shadows`. `shadow_fired`: how
+    often a shadow rule would have fired in the last `SHADOW_DAYS` days, by rule and name of the entity. `tenants`
+    holds every configured tenant, in their order, whatever is read of them.
+    """
+
+    tenants: tuple[TenantView, ...]
+    alerts: tuple[Alert, ...]
+    rules: RuleSet
+    shadows: tuple[Alert, ...] = ()
+    shadow_fired: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    versions: tuple[RulesView, ...] = ()  # of each tenant
+    waiting: int = 0  # notices that are not delivered yet
+    command: str = "/alertbot"
+    timezone: str = "UTC"  # in which times are shown
+    stale_after: timedelta = timedelta(minutes=2)  # values older than this are shown as stale
+    problems: tuple[str, ...] = ()  # operational problems, a sentence each; `status` shows them

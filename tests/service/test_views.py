@@ -1,0 +1,130 @@
+"""What a question reads: exactly what the row of its subcommand needs, from a real database."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alertbot.commands.answers import COMMANDS, answer
+from alertbot.commands.parse import parse
+from alertbot.commands.view import View
+from alertbot.config.settings import Settings
+from alertbot.evaluation.past import Past
+from alertbot.rules.rule import RuleSet
+from alertbot.service.views import make_view
+from alertbot.store.records import Feed, PollRecord, RunningRules
+from alertbot.store.roles import Store
+from alertbot.store.sqlite.store import SqliteStore
+from tests.commands.kit import AGENTS, ANNA, GROUPS, NOW, QUEUES, RULES, alert, text_of
+from tests.store.build import begins
+
+SHADOW = replace(RULES.rules[0], id="shadowed", title="Only watched", shadow=True)
+SETS = dict.fromkeys(("acme", "beta"), RuleSet((*RULES.rules, SHADOW), "1f0c2b3a4d5e"))
+
+
+class Counted:
+    """A store that counts what is read from it."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.calls: Counter[str] = Counter()
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._store, name)
+
+        def call(*args: Any) -> Any:
+            scopes = ":" + ",".join(sorted(args[1])) if name == "latest" else ""
+            self.calls[name + scopes] += 1
+            return method(*args)
+
+        return call
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """Two tenants with an open alert each."""
+    opened = SqliteStore(tmp_path / "alertbot.db")
+    snapshots = {each.scope: each for each in (QUEUES, GROUPS, AGENTS)}
+    for tenant in SETS:
+        firing = replace(alert(tenant=tenant), id=None)
+        opened.record(PollRecord(tenant, NOW, Feed(tenant, NOW, NOW), [begins(firing)], snapshots=snapshots))
+    opened.set_running([RunningRules(tenant, "1f0c2b3a4d5e", NOW, {}) for tenant in SETS])
+    yield opened
+    opened.close()
+
+
+SETTINGS = Settings.model_validate(
+    {
+        "tenants": [{"name": name, "region": "us", "api_key": "k", "api_secret": "s"} for name in SETS],
+        "slack": {"bot_token": "xoxb-1", "default_channel": "#cc-alerts"},
+    }
+)
+
+
+def view_of(text: str, store: Store, called: Counter[str] | None = None) -> View:
+    calls: Counter[str] = Counter() if called is None else called
+
+    def rules() -> tuple[Mapping[str, RuleSet], Mapping[str, str]]:
+        calls["rules that run"] += 1
+        return SETS, {}
+
+    def pasts(named: RuleSet) -> Mapping[str, Past | None]:
+        calls[f"past of {', '.join(rule.id for rule in named.rules)}"] += 1
+        return {}
+
+    return make_view(parse(text), SETTINGS, store, NOW, rules=rules, pasts=pasts)
+
+
+READS = {
+    "help": {},
+    "nonsense": {},
+    "status": {"feeds": 1, "heads": 1, "running_versions": 1, "alerts": 1, "totals": 1, "rules that run": 1},
+    "alerts": {"feeds": 1, "alerts": 1},
+    "queue Sales EU": {"feeds": 1, "alerts": 1, "latest:queue": 2, "rules that run": 1},
+    "group Nights": {"feeds": 1, "alerts": 1, "latest:group": 2, "rules that run": 1},
+    "agent Anna": {"feeds": 1, "alerts": 1, "latest:agent": 2, "rules that run": 1},
+    "rules": {"running_versions": 1, "alerts": 1, "rules that run": 1},
+    "rules longest-wait": {"running_versions": 1, "alerts": 1, "rules that run": 1},
+    "rules shadowed": {"running_versions": 1, "alerts": 1, "rules that run": 1, "fired": 1},
+    "hours": {"rules that run": 1},
+    "why longest-wait acme/Sales EU": {
+        "alerts": 1,
+        "latest:queue,queue_agent": 2,
+        "rules that run": 1,
+        "past of longest-wait": 1,
+    },
+    "why #1": {"alerts": 1, "latest:queue,queue_agent": 2, "rules that run": 1, "past of longest-wait": 1},
+    "why": {"alerts": 1, "rules that run": 1},
+    "ack 1": {"alerts": 1},
+    "unack 1": {"alerts": 1},
+}
+
+
+@pytest.mark.parametrize("text", READS)
+def test_a_question_reads_what_its_row_needs(text: str, store: Store) -> None:
+    """Each part once, snapshots of one scope a tenant, and nothing for `help`."""
+    counted = Counted(store)
+    view = view_of(text, counted, counted.calls)  # type: ignore[arg-type]
+    assert counted.calls == READS[text]
+    assert answer(view, parse(text), ANNA, NOW).parts or text.startswith(("ack", "unack"))
+
+
+def test_every_subcommand_is_in_the_table() -> None:
+    assert {parse(text).name for text in READS} >= {row.name for row in COMMANDS}
+
+
+def test_an_incomplete_answer_is_reported_without_its_values(store: Store) -> None:
+    """`status` names what the last poll lacked, from the head of the snapshot."""
+    partial = replace(QUEUES, complete=False, problems=("page 3 of 4 failed",))
+    store.record(PollRecord("beta", NOW, Feed("beta", NOW, NOW), snapshots={QUEUES.scope: partial}))
+    view = view_of("status", store)
+    assert not any(tenant.snapshots for tenant in view.tenants)
+    shown = text_of(answer(view, parse("status"), ANNA, NOW))
+    assert "Problem: beta: the last answer about queue is incomplete." in shown
+    assert "Problem: beta: queue: page 3 of 4 failed" in shown
+    assert "acme: the last answer" not in shown
