@@ -11,7 +11,7 @@ import pytest
 
 from alertbot.simulator.server import SimulatorOptions, serve
 from alertbot.store.sqlite.store import SqliteStore
-from benchmarks import pages, recording, replay, tenants, turns, whole_poll
+from benchmarks import pages, questions, recording, replay, tenants, turns, whole_poll
 from benchmarks.poll_cycle import KEYS, NUMBERS, PHASES, RULES, measure, rules
 
 
@@ -109,3 +109,13 @@ def test_replay_measures_what_was_recorded(tmp_path: Path) -> None:
     store.close()
     assert (history.polls, history.failed) == (240, 0)
     assert took > 0
+
+
+def test_questions_measures_what_is_read(tmp_path: Path) -> None:
+    """Three tenants: `help` reads nothing, `status` no snapshot, `queue NAME` one snapshot of each tenant."""
+    store = SqliteStore(tmp_path / "alertbot.db", synchronous="NORMAL")
+    settings = questions.fill(store, tenants=3, queues=8, agents=4)
+    asked = {text.partition(" ")[0]: questions.measure(store, settings, text, 1) for text in questions.QUESTIONS}
+    store.close()
+    assert (asked["help"].calls, asked["status"].snapshots, asked["queue"].snapshots) == (0, 0, 3)
+    assert all(each.bot_ms > 0 and each.ask_ms > 0 for each in asked.values())

@@ -15,9 +15,10 @@ from alertbot.commands.parse import parse
 from alertbot.commands.view import View
 from alertbot.config.settings import Settings
 from alertbot.evaluation.past import Past
+from alertbot.feed.health import Feed
 from alertbot.rules.rule import RuleSet
 from alertbot.service.views import make_view
-from alertbot.store.records import Feed, PollRecord, RunningRules
+from alertbot.store.records import PollRecord, RunningRules
 from alertbot.store.roles import Store
 from alertbot.store.sqlite.store import SqliteStore
 from tests.commands.kit import AGENTS, ANNA, GROUPS, NOW, QUEUES, RULES, alert, text_of
@@ -109,7 +110,7 @@ READS = {
 def test_a_question_reads_what_its_row_needs(text: str, store: Store) -> None:
     """Each part once, snapshots of one scope a tenant, and nothing for `help`."""
     counted = Counted(store)
-    view = view_of(text, counted, counted.calls)  # type: ignore[arg-type]
+    view = view_of(text, counted, counted.calls)
     assert counted.calls == READS[text]
     assert answer(view, parse(text), ANNA, NOW).parts or text.startswith(("ack", "unack"))
 
