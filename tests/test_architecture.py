@@ -50,7 +50,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "store": {"numpy", "sqlite_utils", "msgspec"},
     "sources": {"numpy", "msgspec", "requests", "urllib3", "tenacity"},
     "notify": {"jinja2", "rich"},
-    "slack": {"slack_bolt", "slack_sdk", "starlette"},
+    "slack": {"slack_bolt", "slack_sdk", "starlette", "tenacity"},
     "config": {"pydantic"},
     "web": {"starlette", "uvicorn"},
 }

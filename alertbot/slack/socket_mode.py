@@ -1,8 +1,8 @@
-"""Socket Mode: Slack's requests over a WebSocket that we open (docs.slack.dev/apis/events-api/using-socket-mode).
+"""Socket Mode: Slack's requests over a WebSocket that the bot opens.
 
-slack_sdk keeps the connection alive (ping, reconnect, Slack's own `disconnect` frames). What is added here: a first
-connect that fails is told in one line and tried again, and a watchdog begins anew where the library stays silent
-(python-slack-sdk#1701).
+See docs.slack.dev/apis/events-api/using-socket-mode. slack_sdk keeps the connection alive (ping, reconnect, Slack's own
+`disconnect` frames). What is added here: a first connect that fails is logged in one line and retried, and a watchdog
+opens a new connection where the library does not reconnect (python-slack-sdk#1701).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from slack_bolt.adapter.socket_mode import SocketModeHandler
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.socket_mode import SocketModeClient
+from tenacity import Retrying, retry_if_result, sleep_using_event, stop_when_event_set, wait_exponential
 
 _log = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ _CREDENTIALS = frozenset(
 
 
 class SocketMode:
-    """One Socket Mode connection, kept up from `start()` to `stop()`.
+    """One Socket Mode connection, kept open from `start()` to `stop()`.
 
     `client` says where the Web API is and how it is reached; `app_token` (xapp-…) is what opens the socket.
     """
@@ -40,17 +41,18 @@ class SocketMode:
         client: WebClient,
         *,
         first_wait: float = 2.0,
-        longest_wait: float = 300.0,
+        max_wait: float = 300.0,
         check_every: float = 5.0,
         silent_for: float = 60.0,
         ping_every: float = 5.0,
     ) -> None:
-        """Waits in seconds: between tries (doubling up to the longest), between looks at the connection, how long one
-        may be down before it is begun anew, and between pings (the library gives a connection up after four)."""
+        """All in seconds. Retries wait `first_wait`, doubling up to `max_wait`; the connection is checked every
+        `check_every` and replaced when it was down for `silent_for`; `ping_every` is the library's, which gives a
+        connection up after four missed pings."""
         self._app, self._token = app, app_token
-        self._first_wait, self._longest_wait = first_wait, longest_wait
+        self._first_wait, self._max_wait = first_wait, max_wait
         self._check_every, self._silent_for, self._ping_every = check_every, silent_for, ping_every
-        # The library tells each failed try in two or three lines; ours is the one that people read.
+        # The library logs each failed try in two or three lines; here it is one, and only when the reason changes.
         self._library_log = logging.getLogger("alertbot.web.socket_mode.library")
         self._library_log.setLevel(logging.CRITICAL)
         self._web = WebClient(
@@ -59,7 +61,7 @@ class SocketMode:
             ssl=client.ssl,
             proxy=client.proxy,
             logger=self._library_log,
-            retry_handlers=[],  # trying again is done here
+            retry_handlers=[],  # retries are made here
         )
         self._handler: SocketModeHandler | None = None
         self._stopping = threading.Event()
@@ -69,7 +71,7 @@ class SocketMode:
 
     @property
     def problem(self) -> str:
-        """Why nothing can come from Slack, in words; "" while the connection stands."""
+        """Why no request can arrive from Slack, in words; "" while connected."""
         return self._problem
 
     def start(self) -> None:
@@ -77,31 +79,37 @@ class SocketMode:
         self._thread.start()
 
     def wait_until_up(self, timeout: float) -> bool:
-        """Whether the connection stood at some time within `timeout` seconds."""
+        """Whether it was connected at some time within `timeout` seconds."""
         return self._up.wait(timeout)
 
     def stop(self, timeout: float = 3.0) -> None:
-        """Close the connection and take no more, within `timeout` seconds; what is being answered is not waited for."""
+        """Close the connection within `timeout` seconds. Answers in progress are not waited for."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(timeout)
 
     def _keep_up(self) -> None:
-        wait = self._first_wait
+        connecting = Retrying(
+            retry=retry_if_result(bool),
+            wait=wait_exponential(multiplier=self._first_wait, max=self._max_wait),
+            stop=stop_when_event_set(self._stopping),
+            sleep=sleep_using_event(self._stopping),
+            retry_error_callback=lambda _: None,  # stopped
+        )
         while not self._stopping.is_set():
-            reason = self._connect()
-            if not reason:
-                wait = self._first_wait
-                self._watch()
-            else:
-                self._tell(reason)
-                self._stopping.wait(wait)
-                wait = min(wait * 2, self._longest_wait)
+            connecting(self._connect)
+            self._watch()
         if self._handler is not None:
             _close(self._handler)
 
     def _connect(self) -> str:
-        """Open a connection; why it failed, or "" when it stands."""
+        """Open a connection; why it failed, or "", as when it is to stop (tenacity tries once more after a wait)."""
+        reason = "" if self._stopping.is_set() else self._opened()
+        if reason:
+            self._report(reason)
+        return reason
+
+    def _opened(self) -> str:
         if self._handler is None:
             self._handler = SocketModeHandler(
                 self._app, self._token, logger=self._library_log, web_client=self._web, ping_interval=self._ping_every
@@ -112,23 +120,23 @@ class SocketMode:
             return _in_words(str(error.response.get("error", "")))
         except (SlackClientError, OSError, HTTPException, ValueError) as error:
             return f"Slack cannot be reached for Socket Mode: {type(error).__name__}"
-        return "" if self._handler.client.is_connected() else "Slack opened no socket for Socket Mode"
+        return "" if self._handler.client.is_connected() else "Slack did not open a socket for Socket Mode"
 
     def _watch(self) -> None:
-        """Return when the connection has been down for too long, or when it is time to stop."""
-        seen = time.monotonic()
+        """Return when the connection has been down for too long, or on `stop`."""
+        alive_at = time.monotonic()
         pulse = _Pulse(self._ping_every * 5)
         while not self._stopping.is_set():
             handler = self._handler
             if handler is not None and pulse.beats(handler.client):
-                seen = time.monotonic()
+                alive_at = time.monotonic()
                 if self._problem:
                     self._problem = ""
                     self._up.set()
                     _log.info("connected to Slack over Socket Mode")
-            elif time.monotonic() - seen > self._silent_for:
-                # The library did not come back by itself: a new client, and the old one may take its time to end.
-                self._tell(f"the Socket Mode connection was lost {self._silent_for:g} s ago; beginning anew")
+            elif time.monotonic() - alive_at > self._silent_for:
+                # The library did not reconnect: a new client replaces the old one, which may take its time to end.
+                self._report(f"the Socket Mode connection was lost {self._silent_for:g} s ago; reconnecting")
                 self._handler = None
                 if handler is not None:
                     threading.Thread(
@@ -136,21 +144,24 @@ class SocketMode:
                     ).start()
                 return
             else:
-                self._tell("the connection to Slack (Socket Mode) is down")
+                self._report("the connection to Slack (Socket Mode) is down")
             self._stopping.wait(self._check_every)
 
-    def _tell(self, problem: str) -> None:
+    def _report(self, problem: str) -> None:
         if problem != self._problem and not self._stopping.is_set():
             self._problem = problem
             _log.error("%s", problem)
 
 
 class _Pulse:
-    """Whether a connection lives: its socket is open and pongs come. A peer that died without a word leaves the socket
-    open, and the library notices that only by the age of the last pong, never when there was none at all."""
+    """Whether a connection is alive: its socket is open and pongs arrive.
 
-    def __init__(self, patience: float) -> None:
-        self._patience = patience
+    A peer that disappears leaves the socket open. The library notices that by the age of the last pong, and never when
+    there was none at all.
+    """
+
+    def __init__(self, max_age: float) -> None:
+        self._max_age = max_age  # of the last pong, in seconds
         self._session = ""
         self._since = 0.0
 
@@ -160,21 +171,21 @@ class _Pulse:
             return False
         if session.session_id != self._session:
             self._session, self._since = session.session_id, time.time()
-        return time.time() - max(self._since, session.last_ping_pong_time or 0.0) <= self._patience
+        return time.time() - max(self._since, session.last_ping_pong_time or 0.0) <= self._max_age
 
 
 def _in_words(code: str) -> str:
     if code in _CREDENTIALS:
         return f"Slack refused the app token ({code}): slack.app_token must be an app-level token, xapp-…"
     if code == "missing_scope":
-        return "the app token lacks the scope connections:write (missing_scope): make one that has it"
-    if code.startswith("Received a"):  # slack_sdk's words for a body that is no JSON, with the whole body behind them
+        return "the app token lacks the scope connections:write (missing_scope): create one that has it"
+    if code.startswith("Received a"):  # slack_sdk's message for a body that is not JSON, followed by the whole body
         return "Slack's answer to apps.connections.open could not be read"
-    return f"Slack opened no Socket Mode connection ({code or 'no reason given'})"
+    return f"Slack did not open a Socket Mode connection ({code or 'no reason given'})"
 
 
 def _close(handler: SocketModeHandler) -> None:
-    """Close it now: the library waits for its reader, which looks up from the socket only every 3 s."""
+    """Close it now: the library waits for its reader, which reads with a timeout of 3 s."""
     client = handler.client
     client.auto_reconnect_enabled = False
     session = client.current_session
@@ -184,5 +195,5 @@ def _close(handler: SocketModeHandler) -> None:
             with contextlib.suppress(OSError):
                 session_socket.shutdown(socket.SHUT_RDWR)
     handler.close()  # type: ignore[no-untyped-call]  # Bolt is typed in part
-    # The library may have been reconnecting meanwhile. A socket left open that nobody reads would be handed requests.
+    # The library may have been reconnecting meanwhile: Slack would send requests to a socket that is not read.
     client.disconnect()

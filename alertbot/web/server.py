@@ -1,8 +1,4 @@
-"""HTTP in: Slack's signed requests, and health.
-
-`POST /slack/events` answers only what Slack has signed, `GET /healthz` says that the process is alive, `GET /readyz`
-whether it can do its work; everything else is 404.
-"""
+"""The HTTP server: uvicorn in a thread, with limits on connections and on how long the head of a request may take."""
 
 from __future__ import annotations
 
@@ -21,12 +17,12 @@ from alertbot.errors import ConfigError
 
 _log = logging.getLogger(__name__)
 
-HEAD_WITHIN = 5.0  # seconds in which the head of a request must have come
-MOST_CONNECTIONS = 200
+HEAD_WITHIN = 5.0  # seconds in which the head of a request must have arrived
+MAX_CONNECTIONS = 200
 
 
 class HttpServer:
-    """A running server; `port` is the one that it got. Made by `serve_http`."""
+    """A running server, made by `serve_http`; `port` is the one that it listens on."""
 
     def __init__(self, server: _Server, listening: socket.socket) -> None:
         self._server = server
@@ -35,12 +31,12 @@ class HttpServer:
         self._thread = threading.Thread(target=self._run, name="alertbot-http", daemon=True)
 
     def start(self) -> None:
-        """Begin to answer; returns when it does."""
+        """Start answering; returns when it does."""
         self._thread.start()
         self._server.up.wait(timeout=10)
 
     def stop(self, timeout: float = 2.0) -> None:
-        """Stop answering, within `timeout` seconds; what is still being answered then is dropped."""
+        """Stop answering within `timeout` seconds; answers in progress are dropped then."""
         self._server.should_exit = True
         self._thread.join(timeout * 0.75)
         if self._thread.is_alive():
@@ -68,10 +64,10 @@ class _Server(uvicorn.Server):
 
 
 class _Protocol(H11Protocol):
-    """uvicorn's, which waits for the head of a request as long as the other side likes.
+    """uvicorn's protocol, which by itself waits for the head of a request without a limit.
 
-    A connection on which none has come after `head_within` seconds is closed. Where all connections are taken, the one
-    that has been waiting longest makes room: whoever only holds connections open keeps nobody else out.
+    A connection on which none has arrived after `head_within` seconds is closed. Where all connections are in use, the
+    one that has waited longest is closed: a client that only holds connections open does not keep others out.
     """
 
     head_within = HEAD_WITHIN
@@ -80,7 +76,7 @@ class _Protocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._await_head()
-        while len(self.connections) >= MOST_CONNECTIONS:
+        while len(self.connections) >= MAX_CONNECTIONS:
             waiting = [each for each in self.connections if isinstance(each, _Protocol) and each._head_due is not None]
             longest = min(waiting, key=lambda each: each._head_due.when() if each._head_due else 0.0)
             if longest is self:
@@ -97,7 +93,7 @@ class _Protocol(H11Protocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
-            self._await_head()  # of the next request: its beginning may be there already
+            self._await_head()  # of the next request: its beginning may have arrived already
         elif self.conn.their_state is not h11.IDLE:
             self._head_came()
 
@@ -123,7 +119,7 @@ class _Protocol(H11Protocol):
 def serve_http(app: ASGIApp, host: str, port: int, *, head_within: float = HEAD_WITHIN) -> HttpServer:
     """Answer HTTP at this address in a thread of its own until `stop()`. Port 0 takes a free one.
 
-    A connection on which no head of a request has come after `head_within` seconds is closed.
+    A connection on which no head of a request has arrived after `head_within` seconds is closed.
 
     Raises ConfigError where the address cannot be listened on.
     """
@@ -140,7 +136,7 @@ def serve_http(app: ASGIApp, host: str, port: int, *, head_within: float = HEAD_
         proxy_headers=False,
         timeout_graceful_shutdown=1,
         timeout_keep_alive=5,
-        limit_concurrency=MOST_CONNECTIONS,
+        limit_concurrency=MAX_CONNECTIONS,
     )
     server = HttpServer(_Server(config), listening)
     server.start()
@@ -155,5 +151,5 @@ def _listen(host: str, port: int) -> socket.socket:
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listening
     except OSError as error:
-        reason = "somebody else is listening there" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
+        reason = "the address is already in use" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
         raise ConfigError([f"http: cannot listen on {host}:{port}: {reason}"]) from None

@@ -124,7 +124,7 @@ def test_a_connection_that_is_lost_comes_back(tmp_path: Path, monkeypatch: pytes
             LocalSlack.app_token,
             client,
             first_wait=0.05,
-            longest_wait=0.1,
+            max_wait=0.1,
             check_every=0.05,
             silent_for=0.2,
             ping_every=0.2,

@@ -31,7 +31,7 @@ class Workspace:
 
 @contextmanager
 def permissions(workspace: Workspace, may: MayChange = GROUPS, **times: float) -> Iterator[Permissions]:
-    made = Permissions(may, workspace.fetch, **{"patience": 5.0} | times)
+    made = Permissions(may, workspace.fetch, **{"first_wait": 5.0} | times)
     yield made
     workspace.gate.set()
     made.close()
@@ -61,7 +61,7 @@ def test_slack_that_does_not_answer_holds_nobody_up() -> None:
     """The first look is waited for only shortly; until it is there nobody is let in by a group."""
     workspace = Workspace()
     workspace.gate.clear()
-    with permissions(workspace, patience=0.05) as may:
+    with permissions(workspace, first_wait=0.05) as may:
         assert not may.allows("U1", "C1")
         workspace.gate.set()
         assert _becomes(lambda: may.allows("U1", "C1"))
@@ -70,7 +70,7 @@ def test_slack_that_does_not_answer_holds_nobody_up() -> None:
 def test_old_members_beat_waiting() -> None:
     """When it is time to look again, what was known serves until the new answer is there, and while Slack is down."""
     workspace = Workspace()
-    with permissions(workspace, keep=0.0, try_again=0.0) as may:
+    with permissions(workspace, keep=0.0, retry_after=0.0) as may:
         assert may.allows("U1", "C1")
         workspace.error = OSError("down")
         assert may.allows("U1", "C1")
@@ -84,7 +84,7 @@ def test_a_failed_look_is_repeated() -> None:
     """Groups that cannot be read let nobody in, and are read again later."""
     workspace = Workspace()
     workspace.error = OSError("down")
-    with permissions(workspace, try_again=0.0) as may:
+    with permissions(workspace, retry_after=0.0) as may:
         assert not may.allows("U1", "C1")
         workspace.error = None
         assert _becomes(lambda: may.allows("U1", "C1"))

@@ -70,7 +70,7 @@ FAILURES = {
     "no scope": (json.dumps({"ok": False, "error": "missing_scope"}), "lacks the scope connections:write"),
     "an error of Slack's": (json.dumps({"ok": False, "error": "internal_error"}), "(internal_error)"),
     "a proxy's page": ("<html>sign in</html>", "could not be read"),
-    "a socket that is not there": (json.dumps({"ok": True, "url": "ws://127.0.0.1:9/x"}), "opened no socket"),
+    "a socket that is not there": (json.dumps({"ok": True, "url": "ws://127.0.0.1:9/x"}), "did not open a socket"),
 }
 
 
@@ -80,7 +80,7 @@ def test_a_first_connect_that_fails(slack: _Slack, caplog: pytest.LogCaptureFixt
     slack.answer = answer.encode()
     desk = Desk()
     app = desk.app()
-    connection = SocketMode(app.bolt, TOKEN, WebClient(base_url=slack.api_url), first_wait=0.01, longest_wait=0.02)
+    connection = SocketMode(app.bolt, TOKEN, WebClient(base_url=slack.api_url), first_wait=0.01, max_wait=0.02)
     with caplog.at_level(logging.INFO, logger="alertbot"):
         connection.start()
         for _ in range(3):

@@ -22,7 +22,7 @@ from alertbot.errors import ConfigError, StoreError
 from alertbot.slack.permissions import MayChange
 from alertbot.slack.signed import MAX_BODY, slack_route
 from alertbot.web.routes import http_app
-from alertbot.web.server import MOST_CONNECTIONS, HttpServer, serve_http
+from alertbot.web.server import MAX_CONNECTIONS, HttpServer, serve_http
 from tests.web.kit import SECRET, Desk, press, signed, slash
 
 
@@ -215,7 +215,7 @@ def test_whoever_only_holds_connections_keeps_nobody_out() -> None:
     running = serve_http(http_app(reasons=list), "127.0.0.1", 0)
     held: list[socket.socket] = []
     try:
-        for _ in range(MOST_CONNECTIONS + 50):
+        for _ in range(MAX_CONNECTIONS + 50):
             held.append(socket.create_connection(("127.0.0.1", running.port), timeout=5))
             with contextlib.suppress(ConnectionError):
                 held[-1].sendall(b"POST /slack/events HTTP/1.1\r\nHost: x\r\n")
@@ -459,7 +459,9 @@ def test_a_port_in_use_is_one_clear_error() -> None:
     """An address that is taken, or no address at all, is a configuration error in one line."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(ConfigError, match=rf"^http: cannot listen on 127\.0\.0\.1:{port}: somebody else"):
+        with pytest.raises(
+            ConfigError, match=rf"^http: cannot listen on 127\.0\.0\.1:{port}: the address is already in use"
+        ):
             serve_http(http_app(reasons=list), "127.0.0.1", port)
     with pytest.raises(ConfigError, match=r"^http: cannot listen on not a host:0: .+"):
         serve_http(http_app(reasons=list), "not a host", 0)
