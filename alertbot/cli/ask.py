@@ -63,5 +63,5 @@ def ask(
 
 
 def pasts_of(settings: Settings, store: Store, rules: RuleSet, now: datetime) -> dict[str, Past | None]:
-    """What the windows of these rules look at, as it was recorded, by tenant. Raises StoreError."""
+    """What the windows of these rules read, as it was recorded, by tenant. Raises StoreError."""
     return {tenant.name: recall(store, tenant.name, rules, tenant.poll_every, now) for tenant in settings.tenants}

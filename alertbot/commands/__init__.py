@@ -1,1 +1,1 @@
-"""PURE: what people ask. The text after the slash command, and the answers."""
+"""PURE: questions and answers. The text after the slash command, and what is answered."""

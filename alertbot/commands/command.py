@@ -1,4 +1,4 @@
-"""What somebody asked, what answers may look at, and what an answer is; and the way from text to `Command`."""
+"""What was asked, by whom, and what an answer is."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from alertbot.rules.rule import Level
 
 @dataclass(frozen=True)
 class Asker:
-    """Who asks. `may_change` was decided by the shell from the configuration."""
+    """Who asks. `may_change` is decided by the configuration."""
 
     user: str  # a Slack user id (U…), or a local user's name
     may_change: bool = True
@@ -18,7 +18,7 @@ class Asker:
 
 @dataclass(frozen=True)
 class Command:
-    """The text after the slash, taken apart. `public`: `… public` was asked for."""
+    """The text after the slash command, parsed. `public`: it ended in `public`."""
 
     name: str
     args: tuple[str, ...] = ()
@@ -42,9 +42,9 @@ class Person:
 
 @dataclass(frozen=True)
 class Line:
-    """A line of plain text; whoever shows it escapes it. `level` colours it, `code` shows it as typed.
+    """A line of plain text, to be escaped where it is shown. `level` colours it, `code` shows it as typed.
 
-    `pieces` is the same line with its people as data, for those who can show them; () when nobody is named.
+    `pieces` is the same line with its people as data, for places that can show them; () where there are none.
     """
 
     text: str
@@ -55,7 +55,7 @@ class Line:
 
 
 def line(*pieces: str | Person, level: Level | None = None, strong: bool = False) -> Line:
-    """A line of text and people; for those who cannot show people, their ids stand in `text`."""
+    """A line of text and people; `text` has their ids, for places that cannot show people."""
     text = "".join(piece.id if isinstance(piece, Person) else piece for piece in pieces)
     named = any(isinstance(piece, Person) for piece in pieces)
     return Line(text, level=level, strong=strong, pieces=pieces if named else ())
@@ -63,7 +63,7 @@ def line(*pieces: str | Person, level: Level | None = None, strong: bool = False
 
 @dataclass(frozen=True)
 class Acknowledge:
-    """A wish to change something, as data: the shell asks the store and then words the answer."""
+    """A wish to change something, as data: the store decides about it, and `change_reply` words what it decided."""
 
     alert_id: int
     note: str = ""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-# By the first part of the key (8x8's guide "CC Realtime Statistics", glossary 5.1 to 5.6). The order is the order in
-# which people look: what waits now, who could take it, how well it went. Keys that are not here come after, by name.
+# By the first part of the key (8x8's guide "CC Realtime Statistics", glossary 5.1 to 5.6). The order is that of
+# interest: what waits now, who could take it, how well it went. Keys that are not here come after, by name.
 _KNOWN = {
     "status": "Status",
     "timeOnStatus": "Time in this status",

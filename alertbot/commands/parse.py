@@ -5,17 +5,15 @@ from __future__ import annotations
 from alertbot.commands.command import Command
 
 _DOUBLE = frozenset('"“”„‟«»＂')
-
 _SINGLE = frozenset("'‘’‚‛")
-
-_UNSEEN = frozenset("\u200b\u2060\ufeff")  # pasted along with text; they look like nothing and are no letters
+_UNSEEN = frozenset("\u200b\u2060\ufeff")  # pasted along with text, and invisible
 
 
 def parse(text: str) -> Command:
-    """The text after the slash, taken apart; never fails. No text is `help`.
+    """The text after the slash command, parsed; never fails. No text is `help`.
 
-    Words are parted by blanks of any kind. Quotes (`"`, `'`, and the smart ones that phones write) keep blanks; a
-    quote without its partner, and an apostrophe inside a word, is a letter. A bare `public` at the end is a flag.
+    Words are separated by whitespace of any kind. Quotes (`"`, `'`, and the smart ones that phones write) keep spaces;
+    a quote without its partner, and an apostrophe inside a word, is a letter. A bare `public` at the end is a flag.
     """
     words = _words("".join(" " if char in _UNSEEN else char for char in text))
     if not words:
@@ -32,7 +30,7 @@ def _words(text: str) -> list[tuple[str, bool]]:
     words: list[tuple[str, bool]] = []
     word: list[str] = []
     quoted = begun = False
-    unmatched = False  # no single quote closes from here on: do not look again
+    unmatched = False  # no single quote closes from here on: do not search again
     at = 0
     while at < len(text):
         char = text[at]

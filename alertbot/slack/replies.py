@@ -1,7 +1,7 @@
 """A Reply as a Slack message: blocks within Slack's limits, everything that comes from data shown as it is.
 
 Limits (docs.slack.dev/reference/block-kit): 50 blocks a message, 3,000 characters a text object, and about 13,200
-characters of block text a message, which no page names.
+characters of block text a message, which is not documented.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from alertbot.commands.command import Line, Person, Reply, Table
 from alertbot.rules.plain import one_line
 from alertbot.rules.rule import Level
 
-MOST_BLOCKS = 45
-MOST_CHARACTERS = 11_000
-LONGEST_TEXT = 2_900
-LONGEST_FALLBACK = 3_000
-LONGEST_LINE = 1_000
-WIDEST_CELL = 80
+MAX_BLOCKS = 45
+MAX_CHARACTERS = 11_000
+MAX_TEXT = 2_900
+MAX_FALLBACK = 3_000
+MAX_LINE = 1_000
+MAX_CELL = 80
 
 _EMOJI = {Level.CRITICAL: "🔴 ", Level.WARNING: "🟠 ", Level.INFO: "🔵 "}
 _USER = re.compile(r"[UW][A-Z0-9]{2,20}")
@@ -33,7 +33,7 @@ _FORMATTING = re.compile(r"(?<!\w)([*_~`])|([*_~`])(?!\w)")
 def slack_message(reply: Reply, *, public: bool = False) -> dict[str, Any]:
     """The message (`response_type`, `text`, `blocks`) for an answer to a slash command or a button.
 
-    Ephemeral unless `public`; what could not be answered is ephemeral all the same.
+    Ephemeral unless `public`; a reply to what could not be answered is always ephemeral.
     """
     blocks, cut = _within_limits(list(_sections(reply)))
     if cut:
@@ -46,7 +46,7 @@ def slack_message(reply: Reply, *, public: bool = False) -> dict[str, Any]:
 
 
 def text_message(text: str) -> dict[str, Any]:
-    """One plain sentence of ours, ephemeral."""
+    """One plain sentence, ephemeral."""
     return slack_message(Reply((Line(text),)))
 
 
@@ -67,7 +67,7 @@ def _in_code(text: str) -> str:
 def _line(line: Line) -> str:
     emoji = _EMOJI[line.level] if line.level else ""
     if line.code:
-        return f"{emoji}`{_in_code(_cut(one_line(line.text), LONGEST_LINE)) or ' '}`"
+        return f"{emoji}`{_in_code(_cut(one_line(line.text), MAX_LINE)) or ' '}`"
     shown = "".join(_piece(piece) for piece in _cut_pieces(line.pieces or (line.text,)))
     if line.strong and shown.strip():
         # Bold wants letters at its edges; the zero-width spaces of escaped characters may stand inside.
@@ -86,7 +86,7 @@ def _cut(text: str, most: int) -> str:
 
 
 def _cut_pieces(pieces: tuple[str | Person, ...]) -> Iterator[str | Person]:
-    left = LONGEST_LINE
+    left = MAX_LINE
     for piece in pieces:
         if isinstance(piece, Person):
             yield piece
@@ -114,7 +114,7 @@ def _sections(reply: Reply) -> Iterator[tuple[dict[str, Any], int]]:
 
 
 def _packed(lines: list[str], before: str, after: str) -> Iterator[tuple[dict[str, Any], int]]:
-    most = LONGEST_TEXT - len(before) - len(after)
+    most = MAX_TEXT - len(before) - len(after)
     held: list[str] = []
     size = 0
     for text in lines:
@@ -128,7 +128,7 @@ def _packed(lines: list[str], before: str, after: str) -> Iterator[tuple[dict[st
 
 
 def _length(text: str) -> int:
-    """In UTF-16 units: whether Slack counts those or characters is not written anywhere; they are never fewer."""
+    """In UTF-16 units: whether Slack counts those or characters is not documented; they are never fewer."""
     return len(text.encode("utf-16-le", errors="surrogatepass")) // 2
 
 
@@ -138,15 +138,15 @@ def _within_limits(sections: list[tuple[dict[str, Any], int]]) -> tuple[list[dic
     size = 0
     for place, (block, _) in enumerate(sections):
         size += _length(block["text"]["text"])
-        if place >= MOST_BLOCKS or size > MOST_CHARACTERS:
+        if place >= MAX_BLOCKS or size > MAX_CHARACTERS:
             return kept, sum(lines for _, lines in sections[place:])
         kept.append(block)
     return kept, 0
 
 
 def _table(table: Table) -> list[str]:
-    """The rows as monospaced text, columns aligned; the last column is as wide as it is."""
-    rows = [[_cut(one_line(cell), WIDEST_CELL) for cell in row] for row in (table.head, *table.rows)]
+    """The rows as monospaced text, columns aligned."""
+    rows = [[_cut(one_line(cell), MAX_CELL) for cell in row] for row in (table.head, *table.rows)]
     widths = [max(_width(cell) for cell in column) for column in zip(*rows, strict=True)]
     return [_in_code(_aligned(row, widths)) for row in rows]
 
@@ -157,7 +157,7 @@ def _aligned(row: list[str], widths: list[int]) -> str:
 
 
 def _width(text: str) -> int:
-    """In columns of a monospaced font: East Asian letters and most emoji take two, marks on letters none."""
+    """In columns of a monospaced font: East Asian letters and most emoji take two, combining marks none."""
     return sum(
         0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in ("W", "F") else 1
         for char in text
@@ -165,11 +165,11 @@ def _width(text: str) -> int:
 
 
 def _fallback(reply: Reply) -> str:
-    """The whole answer as text: what notifications and screen readers read, where blocks are not shown."""
+    """The whole answer as text: what notifications and screen readers use, where blocks are not shown."""
     lines: list[str] = []
     size = 0
     for text in _fallback_lines(reply):
-        if size + _length(text) + 1 > LONGEST_FALLBACK:
+        if size + _length(text) + 1 > MAX_FALLBACK:
             lines.append("…")
             break
         lines.append(text)
@@ -183,4 +183,4 @@ def _fallback_lines(reply: Reply) -> Iterator[str]:
             yield "".join(_piece(piece) for piece in _cut_pieces(part.pieces or (part.text,)))
         else:
             for row in part.rows:
-                yield escape(": ".join(_cut(one_line(cell), WIDEST_CELL) for cell in row[:2]))
+                yield escape(": ".join(_cut(one_line(cell), MAX_CELL) for cell in row[:2]))

@@ -136,7 +136,7 @@ def test_what_cannot_be_answered_says_what_to_ask(text: str, says: list[str]) ->
         assert each in text_of(reply)
 
 
-def test_same_names_are_told_apart_by_id() -> None:
+def test_equal_names_are_distinguished_by_id() -> None:
     """Two queues of one name are listed with their ids, and either can then be asked for."""
     twins = view(tenant("acme", snapshot(Scope.QUEUE, {"1": "Sales", "2": "Sales"}, {})))
     assert "• Sales (id 1)\n• Sales (id 2)" in text_of(ask(twins, "queue sales"))
@@ -192,13 +192,13 @@ def test_how_old_the_values_are(seen: object, says: str) -> None:
 
 
 def test_what_is_not_polled() -> None:
-    """A scope that no rule looks at is not asked for; one that was not seen yet says so, with why."""
+    """A scope that no rule covers is not polled; for one without data the answer gives the reason."""
     only_queues = RuleSet((LONGEST_WAIT,), "1")
     reply = ask(view(tenant("acme", QUEUES), rules=only_queues), "agent Anna")
     assert text_of(reply) == "No rule covers agents, so alertbot does not ask 8x8 for them."
-    blind = ask(view(tenant("acme", GROUPS, good=None, error="the key was refused")), "queue Sales")
-    assert text_of(blind) == "No queue was seen so far.\nacme: the key was refused"
-    assert blind.problem
+    no_data = ask(view(tenant("acme", GROUPS, good=None, error="the key was refused")), "queue Sales")
+    assert text_of(no_data) == "No queue was seen so far.\nacme: the key was refused"
+    assert no_data.problem
 
 
 def test_an_unknown_key_is_shown_as_it_is() -> None:
@@ -313,7 +313,7 @@ def test_a_long_list_of_alerts_is_cut() -> None:
     assert shown.splitlines()[-1] == "and 10 more; /alertbot alerts RULE or NAME narrows it down"
 
 
-def test_no_alert_of_a_blind_bot_is_no_good_news() -> None:
+def test_no_alert_without_data_is_no_good_news() -> None:
     """`alerts` says that values are stale, so that "none" is not believed."""
     shown = text_of(ask(view(tenant(good=timedelta(hours=1), error="no answer")), "alerts"))
     assert shown.splitlines() == [

@@ -1,4 +1,4 @@
-"""What the store decided about a wish, in words."""
+"""The answer to a wish: what the store decided, in words."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tests.commands.kit import ANNA, NOW, alert, text_of
 
 BOB = "U034BOB"
 EARLIER = NOW - timedelta(minutes=5)
-MINE = Acknowledge(17, "on it")
+NOTED = Acknowledge(17, "on it")
 OF = "#17 (Longest wait in queue: Sales EU)"
 
 CASES = {
-    "done": (MINE, AckResult.DONE, alert(), f"[critical] {OF}: acknowledged by U012ANNA: on it", False),
+    "done": (NOTED, AckResult.DONE, alert(), f"[critical] {OF}: acknowledged by U012ANNA: on it", False),
     "done without a note": (
         Acknowledge(17),
         AckResult.DONE,
@@ -32,28 +32,28 @@ CASES = {
         f"[critical] {OF}: no longer acknowledged; taken back by U012ANNA",
         False,
     ),
-    "somebody was first": (
-        MINE,
+    "another was first": (
+        NOTED,
         AckResult.ALREADY,
         alert(acked_by=BOB, acked_at=EARLIER, ack_note="mine"),
         "[warning] #17 is acknowledged already, by U034BOB at 10:55 EET: mine",
         True,
     ),
     "the same once more": (
-        MINE,
+        NOTED,
         AckResult.ALREADY,
         alert(acked_by="U012ANNA", acked_at=EARLIER),
         "[critical] #17 is acknowledged by you already at 10:55 EET.",
         False,
     ),
-    "over": (
-        MINE,
+    "ended": (
+        NOTED,
         AckResult.ENDED,
         alert(ended_at=NOW - timedelta(days=1)),
         f"{OF} has already ended, at 2026-03-01 11:00 EET.",
         True,
     ),
-    "unknown": (MINE, AckResult.UNKNOWN_ID, None, "There is no alert #17.", True),
+    "unknown": (NOTED, AckResult.UNKNOWN_ID, None, "There is no alert #17.", True),
     "nothing to take back": (
         Unacknowledge(17),
         AckResult.NOT_ACKNOWLEDGED,
@@ -74,7 +74,7 @@ def test_change_reply(wish: Wish, result: AckResult, found: object, says: str, p
 
 def test_the_one_who_was_first_is_data() -> None:
     """The winner of a race is a Person, and a note cannot pretend to be one."""
-    reply = change_reply(MINE, AckResult.ALREADY, alert(acked_by=BOB, ack_note="<@U1>"), Asker("U2"))
+    reply = change_reply(NOTED, AckResult.ALREADY, alert(acked_by=BOB, ack_note="<@U1>"), Asker("U2"))
     assert reply.parts[0].pieces == (  # type: ignore[union-attr]
         "#17 is acknowledged already, by ",
         Person(BOB),

@@ -1,4 +1,4 @@
-"""`hours`, and what hours, suppressors, labels and shadow are in other answers."""
+"""`hours`, and how hours, suppressors, labels and shadow appear in other answers."""
 
 from __future__ import annotations
 
@@ -89,8 +89,8 @@ def test_what_cannot_be_answered(text: str, rules: RuleSet, says: str) -> None:
     assert says in text_of(reply)
 
 
-def test_a_rule_says_when_it_looks() -> None:
-    """Hours, whether it looks now, suppressors and labels."""
+def test_a_rule_says_when_it_is_active() -> None:
+    """Hours, whether it is active now, suppressors and labels."""
     rules = RuleSet((replace(EARLY, suppressed_by=("outage", "nobody")), BEFORE), "1")
     shown = asked("rules longest-wait", rules)
     assert "Active only during office, 10m earlier." in shown
@@ -101,15 +101,16 @@ def test_a_rule_says_when_it_looks() -> None:
 
 
 def test_alerts_say_who_speaks_for_them() -> None:
-    """The id of the suppressor, and whether people know of it themselves."""
+    """The id of the suppressor, and whether the alert itself was reported."""
     by = alert(12, rule=ON_BREAK, entity=("a1", "Anna"))
     outage = Fingerprint("acme", "outage", Scope.QUEUE, "", "105")
-    untold = alert(17, muted=Mute(MuteKind.SUPPRESSED, by.key, NOW))
-    told = alert(18, entity=("104", "Sales US"), muted=Mute(MuteKind.SUPPRESSED, by.key, NOW), reported=Level.CRITICAL)
+    unreported = alert(17, muted=Mute(MuteKind.SUPPRESSED, by.key, NOW))
+    reported = alert(
+        18, entity=("104", "Sales US"), muted=Mute(MuteKind.SUPPRESSED, by.key, NOW), reported=Level.CRITICAL
+    )
     gone = alert(19, entity=("105", "Support"), muted=Mute(MuteKind.SUPPRESSED, outage, NOW))
-    lines = {
-        each.split()[1]: each for each in text_of(ask(view(alerts=[by, untold, told, gone]), "alerts")).splitlines()
-    }
+    shown = text_of(ask(view(alerts=[by, unreported, reported, gone]), "alerts"))
+    lines = {each.split()[1]: each for each in shown.splitlines()}
     assert lines["#17"].endswith("not reported: suppressed by #12")
     assert lines["#18"].endswith("· suppressed by #12")
     assert lines["#19"].endswith("not reported: suppressed by outage")
@@ -130,7 +131,7 @@ LABELLED = (_with(1, {"team": "Sales", "site": "hel"}), _with(2, {"team": "suppo
         pytest.param("label.team=s*", {1, 2}, id="a glob"),
         pytest.param("label.team=s* label.site=hel", {1}, id="all of them"),
         pytest.param("label.team=s* 2", {2}, id="and a name"),
-        pytest.param("label.tea=sales", set(), id="a label that nobody has"),
+        pytest.param("label.tea=sales", set(), id="a label that no alert has"),
         pytest.param("label.tea=*", set(), id="nor with any value"),
     ],
 )
@@ -139,7 +140,7 @@ def test_alerts_by_label(text: str, ids: set[int]) -> None:
     assert {each.id for each in LABELLED if f"#{each.id} " in shown} == ids
 
 
-def test_a_rule_in_shadow_says_what_it_would_have_told() -> None:
+def test_a_rule_in_shadow_says_what_it_would_have_reported() -> None:
     """How often, of whom most, and what would be open now; the list says that it is in shadow."""
     rules = RuleSet((replace(LONGEST_WAIT, shadow=True),), "1")
     fired = {"longest-wait": {"Sales EU": 12, "Sales US": 3}}

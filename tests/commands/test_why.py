@@ -1,4 +1,4 @@
-"""`why`: the last decision about one entity, as people read it. Whole answers are kept as golden files."""
+"""`why`: the last decision about one entity. Whole answers are kept as golden files."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_the_last_decision(name: str) -> None:
     check_golden(f"why/{name}.txt", text_of(why(seen, text)) + "\n")
 
 
-def test_closed_hours_are_said() -> None:
+def test_closed_hours_are_shown() -> None:
     night = view(replace(queues(130_000.0), at=NOW.replace(hour=20)))
     assert "The rule is not active at this time." in text_of(why(night, "why longest-wait 103"))
 
@@ -114,8 +114,8 @@ def test_by_the_id_of_an_alert() -> None:
 def test_an_entity_that_is_gone_is_unknown() -> None:
     seen = view(queues(130_000.0))
     tenant = replace(seen.tenants[0], snapshots={Scope.QUEUE: snapshot(Scope.QUEUE, {"104": "VIP desk"}, {})})
-    told = text_of(why(replace(seen, tenants=(tenant,)), "why longest-wait Sales EU"))
-    assert "It was not in the last poll, so all of it is unknown." in told
+    shown = text_of(why(replace(seen, tenants=(tenant,)), "why longest-wait Sales EU"))
+    assert "It was not in the last poll, so all of it is unknown." in shown
 
 
 REFUSED = {

@@ -65,7 +65,7 @@ def over_http(desk: Desk, folder: Path) -> Iterator[LocalSlack]:
 
 
 @pytest.mark.parametrize("transport", [over_socket_mode, over_http], ids=["Socket Mode", "signed HTTP"])
-def test_people_ask_and_press(
+def test_questions_and_buttons(
     transport: Callable[[Desk, Path], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """status, queue NAME, a typo and the Acknowledge button, typed and pressed in a Slack that others wrote."""
@@ -95,8 +95,8 @@ def test_people_ask_and_press(
         assert desk.woken.wait(10)
         assert desk.alert.acked_by == "U01ALICE"
         slack.press(card, button, user="bob")
-        told = _until(lambda: [m for m in slack.messages() if m.get("ephemeral_to") == "U02BOB"])
-        assert "acknowledged already, by <@U01ALICE>" in told[0]["text"]
+        answers = _until(lambda: [m for m in slack.messages() if m.get("ephemeral_to") == "U02BOB"])
+        assert "acknowledged already, by <@U01ALICE>" in answers[0]["text"]
         assert desk.alert.acked_by == "U01ALICE"
         assert [m["text"] for m in slack.messages() if m["ts"] == card["ts"]] == ["card"]  # the card itself stays
 
@@ -112,7 +112,7 @@ def _until(found: Callable[[], list[Any]]) -> list[Any]:
 
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # slack_sdk leaves a socket whose handshake failed
 def test_a_connection_that_is_lost_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While Slack is gone the problem says so; when it is back, so is the bot, by itself."""
+    """While Slack is gone the problem says so; when it is back, the bot reconnects."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     desk = Desk()
     with lonely_network():

@@ -45,7 +45,7 @@ def test_members_of_any_group_may() -> None:
     assert workspace.asked == ["S1", "S2"]
 
 
-def test_nobody_is_asked_where_no_group_matters() -> None:
+def test_slack_is_not_asked_where_no_group_matters() -> None:
     """Everybody, a named user and a named channel are decided without Slack."""
     workspace = Workspace()
     with permissions(workspace, MayChange()) as may:
@@ -57,8 +57,8 @@ def test_nobody_is_asked_where_no_group_matters() -> None:
     assert workspace.asked == []
 
 
-def test_slack_that_does_not_answer_holds_nobody_up() -> None:
-    """The first look is waited for only shortly; until it is there nobody is let in by a group."""
+def test_slack_that_does_not_answer_delays_no_answer() -> None:
+    """The first read is waited for only briefly; until it is done no group permits anything."""
     workspace = Workspace()
     workspace.gate.clear()
     with permissions(workspace, first_wait=0.05) as may:
@@ -81,7 +81,7 @@ def test_old_members_beat_waiting() -> None:
 
 
 def test_a_failed_look_is_repeated() -> None:
-    """Groups that cannot be read let nobody in, and are read again later."""
+    """Groups that cannot be read permit nothing, and are read again later."""
     workspace = Workspace()
     workspace.error = OSError("down")
     with permissions(workspace, retry_after=0.0) as may:

@@ -12,7 +12,7 @@ from slack_sdk.models.blocks import Block
 
 from alertbot.commands.command import Line, Person, Reply, Table, line
 from alertbot.rules.rule import Level
-from alertbot.slack.replies import LONGEST_FALLBACK, slack_message, text_message
+from alertbot.slack.replies import MAX_FALLBACK, slack_message, text_message
 
 EVIL = "<!channel> @here & <http://x|y> *bold* _it_ ~no~ `code`"
 
@@ -97,7 +97,7 @@ def test_data_mentions_nobody(part: Line | Table) -> None:
 
 
 def test_a_person_is_a_mention_only_with_a_slack_id() -> None:
-    """A local user's name is text, whatever it looks like."""
+    """A local user's name is text, even where it resembles an id."""
     shown = slack_message(Reply((line("by ", Person("bob<@U1>")),)))["text"]
     assert shown == "by bob&lt;@U1&gt;"
 
@@ -130,11 +130,11 @@ def test_long_answers_are_cut_visibly() -> None:
     shown = sum(text.count("line ") for text in texts(message)[:-1])
     assert texts(message)[-1] == f"and {300 - shown} more lines"
     assert str(message["text"]).endswith("…")
-    assert len(str(message["text"])) <= LONGEST_FALLBACK + 2
+    assert len(str(message["text"])) <= MAX_FALLBACK + 2
 
 
 def test_a_plain_sentence() -> None:
-    """One sentence of ours is an ephemeral message."""
+    """One sentence is an ephemeral message."""
     message = text_message("One moment.")
     assert (message["response_type"], message["text"], texts(message)) == ("ephemeral", "One moment.", ["One moment."])
 

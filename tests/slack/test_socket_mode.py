@@ -20,7 +20,7 @@ TOKEN = "xapp-1-very-secret"
 
 
 class _Slack(ThreadingHTTPServer):
-    """Answers apps.connections.open with what it is told to."""
+    """Answers apps.connections.open with a given body."""
 
     answer: bytes = b""
     tries: threading.Semaphore
@@ -76,7 +76,7 @@ FAILURES = {
 
 @pytest.mark.parametrize(("answer", "says"), FAILURES.values(), ids=FAILURES)
 def test_a_first_connect_that_fails(slack: _Slack, caplog: pytest.LogCaptureFixture, answer: str, says: str) -> None:
-    """The reason is said in one line, however often it is tried again, and without the token."""
+    """The reason is logged in one line, however often it is retried, and without the token."""
     slack.answer = answer.encode()
     desk = Desk()
     app = desk.app()
@@ -107,7 +107,7 @@ def test_slack_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
             break
         pause.wait(0.01)
     else:
-        pytest.fail(f"told something else: {connection.problem}")
+        pytest.fail(f"another problem: {connection.problem}")
     assert not connection.wait_until_up(0)
     connection.stop()
     app.close()

@@ -101,8 +101,8 @@ REFUSED: dict[str, tuple[bytes, dict[str, str]]] = {
     "a body that is not UTF-8": (b"text=\xff\xfe", GOOD),
     "an empty body": (b"", GOOD),
     "an empty body, signed": (b"", signed(b"")),
-    "JSON that nobody signed": (b'{"type":"url_verification","challenge":"x"}', {}),
-    "an ssl_check that nobody signed": (b"ssl_check=1", {}),
+    "unsigned JSON": (b'{"type":"url_verification","challenge":"x"}', {}),
+    "an unsigned ssl_check": (b"ssl_check=1", {}),
 }
 
 
@@ -134,7 +134,7 @@ SIGNED_NONSENSE = {
     "an unknown type": (b"payload=%7B%22type%22%3A%22surprise%22%7D", 404),
     "a press of no button": (press(actions=[]), 400),
     "a press of what is no button": (press(actions=[None]), 400),
-    "a press by nobody": (press(user=None), 200),
+    "a press without a user": (press(user=None), 200),
     "a ssl_check": (b"ssl_check=1&token=x", 200),
 }
 
@@ -210,7 +210,7 @@ def ended(raw: socket.socket) -> bytes:
     return got
 
 
-def test_whoever_only_holds_connections_keeps_nobody_out() -> None:
+def test_held_connections_do_not_keep_others_out() -> None:
     """More connections with half a head than there may be: health and Slack are answered at once all the same."""
     running = serve_http(http_app(reasons=list), "127.0.0.1", 0)
     held: list[socket.socket] = []
@@ -264,7 +264,7 @@ def test_health() -> None:
         running.stop()
 
 
-def test_readiness_that_cannot_be_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_readiness_that_cannot_be_read(caplog: pytest.LogCaptureFixture) -> None:
     """When the state cannot be read, the bot is not ready; no detail of the failure goes out."""
 
     def broken() -> list[str]:
@@ -350,17 +350,17 @@ def test_a_slow_answer_follows(server: HttpServer, desk: Desk, hook: _Hook) -> N
 
 
 def test_the_button(server: HttpServer, desk: Desk, hook: _Hook) -> None:
-    """The first press wins and wakes the delivery; the loser is told who won, and only the loser."""
+    """The first press wins and wakes the delivery; the other is answered who won, ephemerally."""
     body = press(user="U012ANNA", response_url=hook.url, trigger_id="1")
     answer = post(server, body, signed(body))
     assert (answer.status_code, answer.text) == (200, "")
     assert desk.woken.wait(5)
     body = press(user="U034BOB", response_url=hook.url, trigger_id="2")
     assert post(server, body, signed(body)).status_code == 200
-    told = hook.take()
-    assert told["response_type"] == "ephemeral"
-    assert told["replace_original"] is False
-    assert "acknowledged already, by <@U012ANNA>" in told["text"]
+    late = hook.take()
+    assert late["response_type"] == "ephemeral"
+    assert late["replace_original"] is False
+    assert "acknowledged already, by <@U012ANNA>" in late["text"]
     assert hook.got == []
     assert [(wish, asker.user) for wish, asker in desk.asked] == [
         (Acknowledge(17), "U012ANNA"),
@@ -378,7 +378,7 @@ def test_the_value_of_a_button_is_not_trusted(server: HttpServer, desk: Desk, ho
 
 
 def test_the_same_request_twice_is_one(server: HttpServer, desk: Desk, hook: _Hook) -> None:
-    """A repeated delivery (same trigger_id) of a command or a press does nothing again, and tells nobody twice."""
+    """A repeated delivery (same trigger_id) of a command or a press does nothing again and is not answered twice."""
     body = press(response_url=hook.url, trigger_id="7.1")
     for _ in range(3):
         assert post(server, body, signed(body)).status_code == 200
@@ -392,27 +392,27 @@ def test_the_same_request_twice_is_one(server: HttpServer, desk: Desk, hook: _Ho
 
 
 def test_many_press_at_once(server: HttpServer, desk: Desk, hook: _Hook) -> None:
-    """Of ten who press together one gets it, and each of the others is told who."""
+    """Of ten who press together one gets it, and each of the others is answered who."""
     bodies = [press(user=f"U{number:03}X", response_url=hook.url, trigger_id=str(number)) for number in range(10)]
     threads = [threading.Thread(target=post, args=[server, body, signed(body)]) for body in bodies]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(10)
-    told = [hook.take()["text"] for _ in range(9)]
-    assert all(f"by <@{desk.alert.acked_by}>" in text for text in told)
+    answers = [hook.take()["text"] for _ in range(9)]
+    assert all(f"by <@{desk.alert.acked_by}>" in text for text in answers)
     assert len(desk.asked) == 10
 
 
 def test_other_buttons_are_acknowledged(server: HttpServer, desk: Desk) -> None:
-    """A button with an address sends an interaction too; Slack would show a warning if nobody took it."""
+    """A link button sends an interaction too; Slack would show a warning without an acknowledgement."""
     body = press(action="runbook")
     assert post(server, body, signed(body)).status_code == 200
     assert desk.asked == []
 
 
 def test_another_command_name_is_explained(server: HttpServer) -> None:
-    """A command that Slack has and the configuration does not says which setting to look at."""
+    """A command that Slack has and the configuration does not names the setting."""
     body = slash("status", command="/cc")
     assert "set to answer /alertbot, not /cc" in post(server, body, signed(body)).json()["text"]
 
@@ -467,7 +467,7 @@ def test_a_port_in_use_is_one_clear_error() -> None:
         serve_http(http_app(reasons=list), "not a host", 0)
 
 
-def test_stopping_is_quick_even_while_somebody_waits() -> None:
+def test_stopping_is_quick_even_while_a_request_waits() -> None:
     """Stop returns within two seconds with a request in flight, and the port is free again."""
     began, release = threading.Event(), threading.Event()
 
@@ -495,12 +495,12 @@ def _swallow(server: HttpServer) -> None:
 
 
 def test_the_why_button(server: HttpServer, desk: Desk, hook: _Hook) -> None:
-    """The last decision about the alert, to whoever pressed it and to nobody else; nothing is changed."""
+    """The last decision about the alert, to the one who pressed it alone; nothing is changed."""
     body = press(action="why", response_url=hook.url)
     assert post(server, body, signed(body)).status_code == 200
-    told = hook.take()
-    assert (told["response_type"], told["replace_original"]) == ("ephemeral", False)
-    assert told["text"].startswith("#17 is of the rule") or "longest-wait" in told["text"]
+    late = hook.take()
+    assert (late["response_type"], late["replace_original"]) == ("ephemeral", False)
+    assert late["text"].startswith("#17 belongs to the rule") or "longest-wait" in late["text"]
     assert desk.asked == []
     body = press("nonsense", action="why", response_url=hook.url)
     assert post(server, body, signed(body)).status_code == 200
