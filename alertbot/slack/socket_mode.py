@@ -194,6 +194,13 @@ def _close(handler: SocketModeHandler) -> None:
         if session_socket is not None:
             with contextlib.suppress(OSError):
                 session_socket.shutdown(socket.SHUT_RDWR)
+    _disconnect(client)
     handler.close()  # type: ignore[no-untyped-call]  # Bolt is typed in part
     # The library may have been reconnecting meanwhile: Slack would send requests to a socket that is not read.
-    client.disconnect()
+    _disconnect(client)
+
+
+def _disconnect(client: SocketModeClient) -> None:
+    # slack_sdk checks the socket before it takes the locks: its reader may have closed it, and set it to None, since.
+    with contextlib.suppress(AttributeError):
+        client.disconnect()
