@@ -6,28 +6,26 @@ characters of block text a message, which is not documented.
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
 from alertbot.commands.command import Line, Person, Reply, Table
+from alertbot.notify.pens import size
 from alertbot.rules.plain import one_line
 from alertbot.rules.rule import Level
+from alertbot.rules.slack_ids import is_user_id
+from alertbot.slack.text import clip_mrkdwn, escape, in_code
 
 MAX_BLOCKS = 45
 MAX_CHARACTERS = 11_000
 MAX_TEXT = 2_900
 MAX_FALLBACK = 3_000
 MAX_LINE = 1_000
+MAX_ESCAPED = 2_800  # of a line: escaping can make it five times as long
 MAX_CELL = 80
 
 _EMOJI = {Level.CRITICAL: "🔴 ", Level.WARNING: "🟠 ", Level.INFO: "🔵 "}
-_USER = re.compile(r"[UW][A-Z0-9]{2,20}")
-_ZERO_WIDTH = "\u200b"
-# A character of formatting counts only at the edge of a word. Slack has no escape for it; one that is followed by a
-# zero-width space is not taken for formatting.
-_FORMATTING = re.compile(r"(?<!\w)([*_~`])|([*_~`])(?!\w)")
 
 
 def slack_message(reply: Reply, *, public: bool = False) -> dict[str, Any]:
@@ -50,25 +48,12 @@ def text_message(text: str) -> dict[str, Any]:
     return slack_message(Reply((Line(text),)))
 
 
-def escape(text: str) -> str:
-    """Text of any origin for mrkdwn: `& < >` as entities, formatting characters neutralised."""
-    return _entities(_FORMATTING.sub(lambda found: f"{found[0]}{_ZERO_WIDTH}", text))
-
-
-def _entities(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def _in_code(text: str) -> str:
-    """For inside backticks: nothing is formatted there, only a backtick would end it."""
-    return _entities(text.replace("`", "ˋ"))
-
-
 def _line(line: Line) -> str:
     emoji = _EMOJI[line.level] if line.level else ""
     if line.code:
-        return f"{emoji}`{_in_code(_cut(one_line(line.text), MAX_LINE)) or ' '}`"
+        return f"{emoji}`{clip_mrkdwn(in_code(_cut(one_line(line.text), MAX_LINE)), MAX_ESCAPED) or ' '}`"
     shown = "".join(_piece(piece) for piece in _cut_pieces(line.pieces or (line.text,)))
+    shown = clip_mrkdwn(shown, MAX_ESCAPED)
     if line.strong and shown.strip():
         # Bold wants letters at its edges; the zero-width spaces of escaped characters may stand inside.
         shown = f"*{shown.strip()}*"
@@ -77,7 +62,7 @@ def _line(line: Line) -> str:
 
 def _piece(piece: str | Person) -> str:
     if isinstance(piece, Person):
-        return f"<@{piece.id}>" if _USER.fullmatch(piece.id) else escape(piece.id)
+        return f"<@{piece.id}>" if is_user_id(piece.id) else escape(piece.id)
     return escape(one_line(piece))
 
 
@@ -116,29 +101,24 @@ def _sections(reply: Reply) -> Iterator[tuple[dict[str, Any], int]]:
 def _packed(lines: list[str], before: str, after: str) -> Iterator[tuple[dict[str, Any], int]]:
     most = MAX_TEXT - len(before) - len(after)
     held: list[str] = []
-    size = 0
+    total = 0
     for text in lines:
-        if held and size + _length(text) + 1 > most:
+        if held and total + size(text) + 1 > most:
             yield _section(before + "\n".join(held) + after), len(held)
-            held, size = [], 0
+            held, total = [], 0
         held.append(text)
-        size += _length(text) + 1
+        total += size(text) + 1
     if held and "".join(held).strip():  # a text object is never empty
         yield _section(before + "\n".join(held) + after), len(held)
-
-
-def _length(text: str) -> int:
-    """In UTF-16 units: whether Slack counts those or characters is not documented; they are never fewer."""
-    return len(text.encode("utf-16-le", errors="surrogatepass")) // 2
 
 
 def _within_limits(sections: list[tuple[dict[str, Any], int]]) -> tuple[list[dict[str, Any]], int]:
     """The blocks that fit, and how many lines do not."""
     kept: list[dict[str, Any]] = []
-    size = 0
+    total = 0
     for place, (block, _) in enumerate(sections):
-        size += _length(block["text"]["text"])
-        if place >= MAX_BLOCKS or size > MAX_CHARACTERS:
+        total += size(block["text"]["text"])
+        if place >= MAX_BLOCKS or total > MAX_CHARACTERS:
             return kept, sum(lines for _, lines in sections[place:])
         kept.append(block)
     return kept, 0
@@ -148,7 +128,7 @@ def _table(table: Table) -> list[str]:
     """The rows as monospaced text, columns aligned."""
     rows = [[_cut(one_line(cell), MAX_CELL) for cell in row] for row in (table.head, *table.rows)]
     widths = [max(_width(cell) for cell in column) for column in zip(*rows, strict=True)]
-    return [_in_code(_aligned(row, widths)) for row in rows]
+    return [in_code(_aligned(row, widths)) for row in rows]
 
 
 def _aligned(row: list[str], widths: list[int]) -> str:
@@ -167,13 +147,13 @@ def _width(text: str) -> int:
 def _fallback(reply: Reply) -> str:
     """The whole answer as text: what notifications and screen readers use, where blocks are not shown."""
     lines: list[str] = []
-    size = 0
+    total = 0
     for text in _fallback_lines(reply):
-        if size + _length(text) + 1 > MAX_FALLBACK:
+        if total + size(text) + 1 > MAX_FALLBACK:
             lines.append("…")
             break
         lines.append(text)
-        size += _length(text) + 1
+        total += size(text) + 1
     return "\n".join(lines) or " "
 
 

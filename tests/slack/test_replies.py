@@ -13,6 +13,7 @@ from slack_sdk.models.blocks import Block
 from alertbot.commands.command import Line, Person, Reply, Table, line
 from alertbot.rules.rule import Level
 from alertbot.slack.replies import MAX_FALLBACK, slack_message, text_message
+from alertbot.slack.text import MrkdwnPen
 
 EVIL = "<!channel> @here & <http://x|y> *bold* _it_ ~no~ `code`"
 
@@ -115,6 +116,20 @@ def test_names_cannot_draw_lines() -> None:
     """A line break in a name does not begin a line of its own, nor end a table's text."""
     message = slack_message(Reply((Line("a\nfake line\u2028b"), Table(("x",), (("q\n```\n<!here>",),)))))
     assert texts(message) == ["a fake line b", "```\nx\nq ˋˋˋ &lt;!here&gt;\n```"]
+
+
+def test_an_answer_escapes_as_a_card_does() -> None:
+    """One escaping for cards and answers: emoji codes and quote marks in names are shown as they are in both."""
+    name = "> :fire: *Sales* a_b"
+    assert texts(slack_message(Reply((Line(name),)))) == [MrkdwnPen().escape(name)]
+    assert ":fire:" not in MrkdwnPen().escape(name)
+
+
+@pytest.mark.parametrize("code", [False, True], ids=["text", "code"])
+@pytest.mark.parametrize("char", ["&", "*", "`", "😀"])
+def test_a_line_that_grows_when_escaped_is_cut(char: str, code: bool) -> None:
+    """Every character may become several: the limit of a text object holds all the same."""
+    check_limits(slack_message(Reply((Line(char * 5_000, strong=True, code=code),))))
 
 
 def test_words_keep_their_underscores() -> None:
