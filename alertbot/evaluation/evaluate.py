@@ -21,6 +21,7 @@ from alertbot.evaluation.past import Past
 from alertbot.evaluation.snapshot import Column, Presence, Snapshot
 from alertbot.evaluation.windows import look_back
 from alertbot.rules.catalogue import Scope, ValueType
+from alertbot.rules.compare import OPERATORS, TEXT_OPERATORS, caseless
 from alertbot.rules.functions import AGENTS_OF
 from alertbot.rules.match import Match
 from alertbot.rules.rule import Level, NoData, Rule, RuleSet
@@ -215,14 +216,6 @@ _ARITHMETIC: Mapping[Op, Callable[[Any, Any], Any]] = {
     Op.MUL: np.multiply,
     Op.DIV: np.divide,
 }
-_COMPARE: Mapping[Op, Callable[[Any, Any], Any]] = {
-    Op.LT: np.less,
-    Op.LE: np.less_equal,
-    Op.GT: np.greater,
-    Op.GE: np.greater_equal,
-    Op.EQ: np.equal,
-    Op.NE: np.not_equal,
-}
 
 
 class Evaluation:
@@ -375,7 +368,7 @@ class Evaluation:
                 if window.type is ValueType.TEXT:
                     words = np.empty(len(self._snapshot), dtype=np.object_)
                     numbers = zip(found.values.tolist(), found.known.tolist(), strict=True)
-                    words[:] = [self._past.word(code).casefold() if known else "" for code, known in numbers]
+                    words[:] = [caseless(self._past.word(code)) if known else "" for code, known in numbers]
                     found = _Values(words, found.known)
             self._windows[window] = found
         return found
@@ -413,14 +406,14 @@ def _load(column: Column | None, text: bool, rows: int) -> _Values:
     present = column.presence == Presence.PRESENT
     if text:
         folded = np.empty(rows, dtype=np.object_)
-        folded[:] = [str(each).casefold() for each in column.values.tolist()]
+        folded[:] = [caseless(str(each)) for each in column.values.tolist()]
         return _Values(folded, present)
     return _Values(column.values, present & np.isfinite(column.values.astype(np.float64, copy=False)))
 
 
 def _constant(literal: Literal) -> _Values:
     if isinstance(literal.value, str):
-        return _Values(np.array(literal.value.casefold(), dtype=np.object_), np.array(True))
+        return _Values(np.array(caseless(literal.value), dtype=np.object_), np.array(True))
     return _Values(np.array(float(literal.value)), np.array(bool(np.isfinite(literal.value))))
 
 
@@ -431,9 +424,9 @@ def _is_text(values: _Values) -> bool:
 def _compare(op: Op, left: _Values, right: _Values) -> _Truths:
     known = left.known & right.known
     text = _is_text(left)
-    if text is not _is_text(right) or (text and op not in (Op.EQ, Op.NE)):
+    if text is not _is_text(right) or (text and op not in TEXT_OPERATORS):
         return _Truths(np.zeros_like(known), np.zeros_like(known))  # not comparable: unknown
-    result = np.asarray(_COMPARE[op](left.values, right.values), dtype=np.bool_)
+    result = np.asarray(OPERATORS[op](left.values, right.values), dtype=np.bool_)
     return _Truths(result & known, ~result & known)
 
 

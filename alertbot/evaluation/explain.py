@@ -18,6 +18,7 @@ from alertbot.evaluation.measure import Measure
 from alertbot.evaluation.past import Past
 from alertbot.evaluation.snapshot import Presence, Snapshot
 from alertbot.rules.catalogue import ValueType
+from alertbot.rules.compare import MIRRORED, OPPOSITE, compare
 from alertbot.rules.functions import FUNCTIONS, Reads
 from alertbot.rules.rule import Level, LevelRule, Rule
 from alertbot.rules.tree import (
@@ -139,9 +140,6 @@ def measure(
     return Measure(label, kind, op, sight.value(left), sight.value(right))
 
 
-_MIRRORED = {Op.LT: Op.GT, Op.LE: Op.GE, Op.GT: Op.LT, Op.GE: Op.LE, Op.EQ: Op.EQ, Op.NE: Op.NE}
-_OPPOSITE = {Op.LT: Op.GE, Op.LE: Op.GT, Op.GT: Op.LE, Op.GE: Op.LT, Op.EQ: Op.NE, Op.NE: Op.EQ}
-
 _Shown = tuple[Op, Value, Value]
 _Scale = tuple[str, ValueType, str, Value, Value]
 
@@ -161,7 +159,7 @@ def _scale_of(shown: _Shown | None, written: str) -> _Scale | None:
         return None
     op, left, right = shown
     if is_fixed(left):
-        op, left, right = _MIRRORED[op], right, left
+        op, left, right = MIRRORED[op], right, left
     kind = right.type if left.type is ValueType.NUMBER else left.type  # a quotient of counts against 25% is a ratio
     return _text(left, written), kind, op.value, left, right
 
@@ -169,7 +167,7 @@ def _scale_of(shown: _Shown | None, written: str) -> _Scale | None:
 def _shown(node: Condition, sight: _Sight | None, *, negated: bool) -> _Shown | None:
     match node:
         case Compare(op=op, left=left, right=right):
-            return (_OPPOSITE[op] if negated else op, left, right) if not is_fixed(node) else None
+            return (OPPOSITE[op] if negated else op, left, right) if not is_fixed(node) else None
         case Not(operand=operand):
             return _shown(operand, sight, negated=not negated)
         case And(parts=parts) | Or(parts=parts):
@@ -314,7 +312,7 @@ _LOOKING_BACK: Mapping[str, Callable[[list[Any]], float | str]] = {
     "max": max,
     "sum": sum,
     "delta": lambda seen: seen[-1] - seen[0],
-    "changes": lambda seen: float(sum(not _alike(one, other) for one, other in pairwise(seen))),
+    "changes": lambda seen: float(sum(not compare(Op.EQ, one, other) for one, other in pairwise(seen))),
     "ago": lambda seen: seen[-1],
 }
 _ARITHMETIC: Mapping[Op, Callable[[float, float], float]] = {
@@ -325,10 +323,6 @@ _ARITHMETIC: Mapping[Op, Callable[[float, float], float]] = {
 }
 
 
-def _alike(one: float | str, other: float | str) -> bool:
-    return _compare(Op.EQ, one, other) is Truth.TRUE
-
-
 def _finite(value: float | str | None) -> float | str | None:
     if value is None or isinstance(value, str):
         return value
@@ -336,26 +330,8 @@ def _finite(value: float | str | None) -> float | str | None:
 
 
 def _compare(op: Op, left: float | str | None, right: float | str | None) -> Truth:
-    if isinstance(left, str) and isinstance(right, str):
-        same = left.casefold() == right.casefold()
-        return {Op.EQ: Truth(same), Op.NE: Truth(not same)}.get(op, Truth.UNKNOWN)
-    if not isinstance(left, float) or not isinstance(right, float):
-        return Truth.UNKNOWN
-    match op:
-        case Op.LT:
-            return Truth(left < right)
-        case Op.LE:
-            return Truth(left <= right)
-        case Op.GT:
-            return Truth(left > right)
-        case Op.GE:
-            return Truth(left >= right)
-        case Op.EQ:
-            return Truth(left == right)
-        case Op.NE:
-            return Truth(left != right)
-        case _:
-            return Truth.UNKNOWN
+    outcome = compare(op, left, right)
+    return Truth.UNKNOWN if outcome is None else Truth(outcome)
 
 
 def _text(node: Node, written: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from alertbot.rules.catalogue import ValueType
+from alertbot.rules.compare import high_is_bad
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,4 +21,4 @@ class Measure:
     @property
     def rises(self) -> bool:
         """Whether a greater value is a worse one: decides what the peak is."""
-        return self.op not in ("<", "<=")
+        return high_is_bad(self.op)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from alertbot.evaluation.snapshot import Column, Presence, Snapshot
 from alertbot.rules.catalogue import Scope, ValueType
+from alertbot.rules.compare import caseless
 from alertbot.rules.functions import FUNCTIONS, Reads
 from alertbot.rules.tree import Window
 
@@ -238,7 +239,7 @@ class Past:
         return np.array(codes, dtype=np.float64)
 
     def _code(self, word: str) -> int:
-        folded = word.casefold()
+        folded = caseless(word)
         code = self._words.get(folded)
         if code is None:
             code = self._words[folded] = len(self._spelt)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from alertbot.rules.catalogue import ValueType
+from alertbot.rules.compare import MIRRORED, OPPOSITE, caseless, compare
 from alertbot.rules.tree import (
     And,
     Arithmetic,
@@ -36,8 +37,6 @@ from alertbot.rules.tree import (
 Params = Mapping[str, Literal]
 
 _MOST_WAYS = 512  # of making a condition true; one with more is taken as possible
-_MIRRORED = {Op.LT: Op.GT, Op.LE: Op.GE, Op.GT: Op.LT, Op.GE: Op.LE, Op.EQ: Op.EQ, Op.NE: Op.NE}
-_OPPOSITE = {Op.LT: Op.GE, Op.LE: Op.GT, Op.GT: Op.LE, Op.GE: Op.LT, Op.EQ: Op.NE, Op.NE: Op.EQ}
 _RANGES = {
     ValueType.COUNT: (0.0, math.inf),
     ValueType.DURATION: (0.0, math.inf),
@@ -130,7 +129,7 @@ def _sided(node: Compare, params: Params) -> tuple[Value, Op, float | str] | Non
     if right is not None and left is None:
         return node.left, node.op, right
     if left is not None and right is None:
-        return node.right, _MIRRORED[node.op], left
+        return node.right, MIRRORED[node.op], left
     return None
 
 
@@ -187,7 +186,7 @@ class _Bounds:
             self.not_these.add(limit)
 
     def narrow_words(self, words: Iterable[str], *, negated: bool) -> None:
-        folded = {word.casefold() for word in words}
+        folded = {caseless(word) for word in words}
         if negated:
             self.not_these |= folded
         else:
@@ -234,16 +233,16 @@ def _narrow(leaf: Compare | In, negated: bool, bounds: dict[str, _Bounds], param
     if isinstance(leaf, In):
         _of(leaf.left, bounds).narrow_words((str(each.value) for each in leaf.choices), negated=negated)
         return True
-    op = _OPPOSITE[leaf.op] if negated else leaf.op
+    op = OPPOSITE[leaf.op] if negated else leaf.op
     left, right = constant(leaf.left, params), constant(leaf.right, params)
     if left is not None and right is not None:
-        return _compare(op, left, right)
+        return compare(op, left, right) is not False
     side = _sided(leaf, params)
     if side is None:
         return _narrow_pair(leaf, op, bounds)
     subject, sided, limit = side
     if negated:
-        sided = _OPPOSITE[sided]
+        sided = OPPOSITE[sided]
     if isinstance(limit, str):
         if sided in (Op.EQ, Op.NE):
             _of(subject, bounds).narrow_words([limit], negated=sided is Op.NE)
@@ -260,7 +259,7 @@ def _narrow_pair(leaf: Compare, op: Op, bounds: dict[str, _Bounds]) -> bool:
     if leaf.left.type is ValueType.TEXT:
         return True
     if left > right:
-        left, right, op = right, left, _MIRRORED[op]
+        left, right, op = right, left, MIRRORED[op]
     bounds.setdefault(f"{left} - {right}", _Bounds()).narrow(op, 0.0)
     return True
 
@@ -284,17 +283,3 @@ def _is_whole(node: Node) -> bool:
             return True
         case _:
             return False
-
-
-def _compare(op: Op, left: float | str, right: float | str) -> bool:
-    if isinstance(left, str) or isinstance(right, str):
-        same = str(left).casefold() == str(right).casefold()
-        return same if op is Op.EQ else not same
-    return {
-        Op.LT: left < right,
-        Op.LE: left <= right,
-        Op.GT: left > right,
-        Op.GE: left >= right,
-        Op.EQ: left == right,
-        Op.NE: left != right,
-    }[op]
