@@ -10,10 +10,11 @@ from alertbot.alerts.alert import Alert, Change, Fingerprint, State
 from alertbot.alerts.followups import followups
 from alertbot.alerts.mute import mute
 from alertbot.alerts.transition import Event, Observation, Sight, end, step
-from alertbot.evaluation.evaluate import Truth, Verdicts, covers
+from alertbot.evaluation.evaluate import Truth, Verdicts
 from alertbot.evaluation.explain import measure
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.hours import Phase, watches
+from alertbot.rules.match import covers
 from alertbot.rules.rule import RuleSet
 
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from alertbot.alerts.alert import About, Alert, Fingerprint, State
-from alertbot.evaluation.evaluate import covers
 from alertbot.evaluation.explain import filled, measure
 from alertbot.evaluation.measure import Measure
 from alertbot.evaluation.snapshot import Snapshot
 from alertbot.rules.catalogue import Scope, ValueType
+from alertbot.rules.match import covers
 from alertbot.rules.rule import Level, Rule
 
 _NAMES = {

@@ -11,7 +11,7 @@ import numpy as np
 from alertbot.alerts.alert import Alert, Change, Fingerprint
 from alertbot.alerts.notice import Notice, NoticeKind
 from alertbot.backtest.replay import Replay
-from alertbot.evaluation.evaluate import Truth, agents_of, covers
+from alertbot.evaluation.evaluate import Truth, agents_of
 from alertbot.evaluation.explain import truth
 from alertbot.evaluation.snapshot import Column, Presence, Snapshot
 from alertbot.rulefiles.faults import Place
@@ -20,6 +20,7 @@ from alertbot.rulefiles.series import Sample
 from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.functions import AGENTS_OF
 from alertbot.rules.hours import Phase, watches
+from alertbot.rules.match import covers
 from alertbot.rules.rule import Level, Rule, RuleSet
 
 Draw = Callable[[Rule, Alert, datetime], str]

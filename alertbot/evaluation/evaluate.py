@@ -6,12 +6,10 @@ Logic is three-valued (Kleene): what is missing makes a comparison unknown, and 
 
 from __future__ import annotations
 
-import fnmatch
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,7 +21,7 @@ from alertbot.evaluation.windows import look_back
 from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.compare import OPERATORS, TEXT_OPERATORS, caseless
 from alertbot.rules.functions import AGENTS_OF
-from alertbot.rules.match import Match
+from alertbot.rules.match import Match, covers, matcher
 from alertbot.rules.rule import Level, NoData, Rule, RuleSet
 from alertbot.rules.tree import (
     And,
@@ -123,39 +121,6 @@ def parameter(rule: Rule, name: str, entity_id: str, entity_name: str) -> Litera
 # Which entities a rule covers.
 
 
-class _Matcher:
-    """A Match with its globs compiled; all of a kind in one pattern, so that a name is looked at once."""
-
-    def __init__(self, match: Match) -> None:
-        self._open = not match.names and not match.ids
-        self._names = _globs(match.names)
-        self._ids = frozenset(match.ids)
-        self._not_names = _globs(match.exclude_names)
-        self._not_ids = frozenset(match.exclude_ids)
-
-    def covers(self, entity_id: str, name: str) -> bool:
-        wanted = self._open or entity_id in self._ids or (self._names is not None and bool(self._names(name)))
-        if not wanted:
-            return False
-        return not (entity_id in self._not_ids or (self._not_names is not None and self._not_names(name)))
-
-
-def _globs(patterns: tuple[str, ...]) -> Callable[[str], object] | None:
-    if not patterns:
-        return None
-    return re.compile("|".join(fnmatch.translate(each) for each in patterns), re.IGNORECASE).match
-
-
-@lru_cache(maxsize=1024)
-def _matcher(match: Match) -> _Matcher:
-    return _Matcher(match)
-
-
-def covers(match: Match, entity_id: str, name: str) -> bool:
-    """Whether a match lets this entity through: by name or id, all where it names none, and not excluded."""
-    return _matcher(match).covers(entity_id, name)
-
-
 class Selector:
     """Which rows the matches let through, remembered for as long as a scope's entities stay the same.
 
@@ -184,7 +149,7 @@ def rows_of(match: Match, snapshot: Snapshot, known: dict[Match, NDArray[np.intp
         if match == Match():
             rows = np.arange(len(snapshot), dtype=np.intp)
         else:
-            passes = _matcher(match).covers
+            passes = matcher(match).covers
             found = [row for row, pair in enumerate(zip(snapshot.ids, snapshot.names, strict=True)) if passes(*pair)]
             rows = np.array(found, dtype=np.intp)
         known[match] = rows

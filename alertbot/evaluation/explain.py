@@ -13,13 +13,14 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
-from alertbot.evaluation.evaluate import Truth, covers, parameter
+from alertbot.evaluation.evaluate import Truth, parameter
 from alertbot.evaluation.measure import Measure
 from alertbot.evaluation.past import Past
 from alertbot.evaluation.snapshot import Presence, Snapshot
 from alertbot.rules.catalogue import ValueType
 from alertbot.rules.compare import MIRRORED, OPPOSITE, compare
 from alertbot.rules.functions import FUNCTIONS, Reads
+from alertbot.rules.match import covers
 from alertbot.rules.rule import Level, LevelRule, Rule
 from alertbot.rules.tree import (
     And,

@@ -1,16 +1,23 @@
-"""Which entities a rule is about: globs on names, exact ids, and the overrides for some of them."""
+"""Which entities a rule is about: globs on names, exact ids, and the overrides for some of them.
+
+Names are compared with patterns here and nowhere else, so that rules, overrides and whatever else names entities agree
+on what a name is.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import fnmatch
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from alertbot.rules.tree import Literal
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Which entities. Globs on the name (without regard to case) or exact ids; empty means all."""
+    """Which entities. Globs on the name (case-insensitive) or exact ids; empty means all."""
 
     names: tuple[str, ...] = ()
     ids: tuple[str, ...] = ()
@@ -23,7 +30,7 @@ EVERY_ENTITY = Match()
 
 @dataclass(frozen=True, slots=True)
 class Only:
-    """The only entities of a scope that rules look at, by id. Empty: all of them.
+    """The only entities of a scope that any rule reads, by id. Empty: all of them.
 
     `parents`: the queues of queue_agents, the groups of group_agents.
     """
@@ -38,3 +45,39 @@ class Override:
 
     match: Match
     params: Mapping[str, Literal]
+
+
+class Matcher:
+    """A Match with its globs compiled; all globs of a kind are one pattern, so a name is scanned once."""
+
+    def __init__(self, match: Match) -> None:
+        self._all = not match.names and not match.ids
+        self._names = globs(match.names)
+        self._ids = frozenset(match.ids)
+        self._not_names = globs(match.exclude_names)
+        self._not_ids = frozenset(match.exclude_ids)
+
+    def covers(self, entity_id: str, name: str) -> bool:
+        """Whether it lets this entity through."""
+        wanted = self._all or entity_id in self._ids or (self._names is not None and bool(self._names(name)))
+        if not wanted:
+            return False
+        return not (entity_id in self._not_ids or (self._not_names is not None and self._not_names(name)))
+
+
+@lru_cache(maxsize=1024)
+def matcher(match: Match) -> Matcher:
+    """The compiled form of a match; compiled once, since the same rules are evaluated at every poll."""
+    return Matcher(match)
+
+
+def covers(match: Match, entity_id: str, name: str) -> bool:
+    """Whether a match lets this entity through: by name or id (all where it names none), and not excluded."""
+    return matcher(match).covers(entity_id, name)
+
+
+def globs(patterns: tuple[str, ...]) -> Callable[[str], object] | None:
+    """A function that is truthy for a name that one of the patterns matches; None where there are no patterns."""
+    if not patterns:
+        return None
+    return re.compile("|".join(fnmatch.translate(each) for each in patterns), re.IGNORECASE).match

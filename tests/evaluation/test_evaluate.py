@@ -9,11 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from alertbot.evaluation.evaluate import Selector, Truth, covers, evaluate, evaluate_all
+from alertbot.evaluation.evaluate import Selector, Truth, evaluate, evaluate_all
 from alertbot.evaluation.explain import truth
 from alertbot.evaluation.snapshot import Column, Presence, Snapshot
 from alertbot.rules.catalogue import Scope, ValueType
-from alertbot.rules.match import Match
+from alertbot.rules.match import Match, covers
 from alertbot.rules.rule import Level, Rule, RuleSet
 from alertbot.rules.tree import (
     And,
