@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
+
+from alertbot.rules.plain import one_line
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -26,13 +27,6 @@ class Fault:
 
 
 LONGEST_EXCERPT = 80
-
-_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-
-
-def one_line(text: str) -> str:
-    """What a file says, fit for a line of a report: nothing in it breaks the line or moves the cursor."""
-    return _UNSEEN.sub(" ", text)
 
 
 def short(text: str) -> str:

@@ -59,18 +59,6 @@ def template_folder(path: Path) -> Path:
     return (path.parent if path.is_file() else path) / "templates"
 
 
-def read_rules(paths: Sequence[Path]) -> dict[str, bytes]:
-    """The rule files below these folders, and files named by themselves: name as shown to people, to content.
-
-    In a folder `tests/`, `templates/`, `optional/` and whatever is hidden are left out, at any depth; a file that is
-    named is taken wherever it is. Raises FaultsFound with all folders that are not there and files that cannot be read.
-    """
-    files, faults = read_all(paths)
-    if faults:
-        raise FaultsFound(faults)
-    return files
-
-
 def load_rules(paths: Sequence[Path], calendars: Calendars | None = None) -> RuleSet:
     """The rules below these folders; `calendars` are those of alertbot.yaml.
 
@@ -87,7 +75,12 @@ def load_rules(paths: Sequence[Path], calendars: Calendars | None = None) -> Rul
 
 
 def read_all(paths: Sequence[Path]) -> tuple[dict[str, bytes], list[Fault]]:
-    """As `read_rules`, with what cannot be read as faults beside what can."""
+    """The rule files below these folders, and files named directly: name as shown to users, to content.
+
+    In a folder, `tests/`, `templates/`, `optional/` and hidden entries are left out, at any depth; a file that is
+    named is read wherever it is. The list holds one fault for each folder that does not exist and each file that
+    cannot be read.
+    """
     files: dict[str, bytes] = {}
     faults: list[Fault] = []
     seen: set[Path] = set()

@@ -11,7 +11,7 @@ from functools import cached_property
 from alertbot.rules.catalogue import Scope, catalogue
 from alertbot.rules.hours import Calendar, Hours
 from alertbot.rules.match import EVERY_ENTITY, Match, Only, Override
-from alertbot.rules.tree import Condition, Key, Literal, Param, Window, reads, walk
+from alertbot.rules.tree import Condition, Key, Literal, Window, reads
 
 
 class Level(IntEnum):
@@ -106,11 +106,6 @@ class Rule:
     def reads_of(self, scope: Scope) -> bool:
         """Whether it reads anything of that scope."""
         return any(of is scope for of, _ in self.reads())
-
-    def varying(self) -> frozenset[str]:
-        """The parameters that conditions use and some override changes."""
-        used = {each.name for condition in self.conditions() for each in walk(condition) if isinstance(each, Param)}
-        return frozenset(name for override in self.overrides for name in override.params if name in used)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from alertbot.errors import FaultsFound
-from alertbot.rulefiles.on_disk import load_rules, read_rules
+from alertbot.rulefiles.on_disk import load_rules, read_all
 
 RULE = b"rules:\n  - id: %s\n    scope: queue\n    when: entered.today > 5\n"
 
@@ -27,7 +27,7 @@ def test_a_folder_gives_its_rules_and_nothing_else(tmp_path: Path) -> None:
         tmp_path, "tests/t.yaml", "templates/u.yaml", "optional/v.yaml", "sales/tests/w.yaml", ".git/x.yaml", ".y.yaml"
     )
     (tmp_path / "README.md").write_text("no rules")
-    names = [Path(name).relative_to(tmp_path).as_posix() for name in read_rules([tmp_path])]
+    names = [Path(name).relative_to(tmp_path).as_posix() for name in read_all([tmp_path])[0]]
     assert names == ["a.yaml", "b.yml", "sales/c.yaml", "sales/deep/d.yaml"]
 
 
@@ -51,15 +51,16 @@ def test_links_as_kubernetes_makes_them_are_followed(tmp_path: Path) -> None:
     write(tmp_path, "..2026_01/a.yaml")
     (tmp_path / "..data").symlink_to("..2026_01")
     (tmp_path / "a.yaml").symlink_to("..data/a.yaml")
-    assert [Path(name).name for name in read_rules([tmp_path])] == ["a.yaml"]
+    assert [Path(name).name for name in read_all([tmp_path])[0]] == ["a.yaml"]
 
 
-@pytest.mark.parametrize("call", [read_rules, load_rules], ids=["read", "load"])
-def test_a_folder_that_is_not_there_is_named_with_the_way_out(tmp_path: Path, call: object) -> None:
+def test_a_folder_that_is_not_there_is_named_with_the_way_out(tmp_path: Path) -> None:
     missing = tmp_path / "rulez"
+    message = f"{missing}: no such file or folder (alertbot init writes a first rule file)"
+    assert [str(fault) for fault in read_all([missing])[1]] == [message]
     with pytest.raises(FaultsFound) as caught:
-        call([missing])  # type: ignore[operator]
-    assert str(caught.value) == f"{missing}: no such file or folder (alertbot init writes a first rule file)"
+        load_rules([missing])
+    assert str(caught.value) == message
 
 
 def test_a_folder_without_rules_is_no_rule_set(tmp_path: Path) -> None:
