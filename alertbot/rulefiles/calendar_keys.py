@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -14,6 +13,7 @@ from alertbot.rulefiles.faults import Place, short
 from alertbot.rulefiles.fields import DURATION, ID, Field, Report, read_duration, read_fields, read_text, refuse
 from alertbot.rules.hours import LONGEST_GRACE, MINUTES_OF_A_DAY, Calendar, Country, Hours, Span
 from alertbot.rules.units import write_duration
+from alertbot.rules.words import nearest
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _LONG = dict(zip(("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"), DAYS, strict=True))
@@ -87,7 +87,7 @@ def _read_timezone(key: YamlScalar, node: Node, report: Report) -> str | None:
     text = read_text(key, node, report)
     if text is None or text in available_timezones():
         return text
-    near = difflib.get_close_matches(text, available_timezones(), n=1)
+    near = nearest(text, sorted(available_timezones()))
     cities = {name.rpartition("/")[2].casefold(): name for name in sorted(available_timezones())}
     hint = f"did you mean {near[0]}?" if near else "a name of the tz database, such as Europe/Helsinki"
     if text.casefold() in cities:
@@ -127,7 +127,7 @@ def _days(name: YamlScalar, report: Report) -> list[int]:
         last = last or first
         for each in (first, last):
             if each not in DAYS:
-                near = difflib.get_close_matches(each, [*_LONG, *DAYS], n=1)
+                near = nearest(each, [*_LONG, *DAYS])
                 hint = f'did you mean "{near[0]}"?' if near else _DAYS_HINT
                 report.add(name.place, f'"{each or name.text}" is no day of the week', hint, name.text)
                 return []
@@ -281,7 +281,7 @@ def _country(node: YamlMapping, values: dict[str, Any], report: Report) -> Count
     if code not in known:
         names = {name.replace("_", " "): each[1] for name, each in COUNTRIES.items()}
         named = names.get(code.casefold())
-        near = difflib.get_close_matches(code.casefold(), names, n=1, cutoff=0.8) if len(code) > 3 else []
+        near = nearest(code, names, cutoff=0.8) if len(code) > 3 else []
         hint = f"write {code.upper()}" if code.upper() in known else "an ISO 3166 code such as FI, DE or US"
         if named or near:
             hint = f"write {named or names[near[0]]}"
@@ -444,7 +444,7 @@ def read_hours(key: YamlScalar, node: Node, report: Report) -> Hours | None:
         refuse(key, name if name is not None else node, report, "the name of a calendar", "such as office")
         return None
     if name.text not in report.calendars:
-        near = difflib.get_close_matches(name.text, report.calendars, n=1, cutoff=0.5)
+        near = nearest(name.text, report.calendars, cutoff=0.5)
         names = ", ".join(sorted(report.calendars))
         hint = f"there are: {names}" if names else "write it under hours:"
         hint = f'did you mean "{near[0]}"?' if near else hint

@@ -6,7 +6,6 @@ A reader gives None for what it refused, after it has put a fault into the repor
 from __future__ import annotations
 
 import collections.abc
-import difflib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -17,6 +16,7 @@ from alertbot.rulefiles.faults import Fault, Place, make_fault, short
 from alertbot.rules.catalogue import ValueType
 from alertbot.rules.hours import Calendar
 from alertbot.rules.units import WRITE_A_DURATION, parse_duration, parse_number
+from alertbot.rules.words import nearest
 
 ID = r"[a-z0-9]+(?:-[a-z0-9]+)*"
 DURATION = r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|[dhms]))+"
@@ -89,7 +89,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`did you mean "channel"?`, or "" where nothing is near."""
     known = list(known)
     others = {other: ours for other, ours in _ALSO_CALLED.items() if ours in known}
-    near = difflib.get_close_matches(word.casefold().replace("-", "_"), [*known, *others], n=1, cutoff=0.7)
+    near = nearest(word.replace("-", "_"), [*known, *others], cutoff=0.7)
     return f'did you mean "{others.get(near[0], near[0])}"?' if near else ""
 
 

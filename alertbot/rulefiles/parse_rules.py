@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import collections.abc
-import difflib
 import hashlib
 import re
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from alertbot.rules.rule import Level, LevelRule, NoData, Origin, Rule, RuleSet
 from alertbot.rules.suppression import KINSHIPS, circles, may_suppress
 from alertbot.rules.tree import Condition, Literal, show
 from alertbot.rules.value_types import named
+from alertbot.rules.words import nearest
 
 Files = collections.abc.Mapping[str, bytes | str]
 
@@ -121,7 +121,7 @@ def _check_suppression(drafts: collections.abc.Sequence[tuple[str, _Draft]]) -> 
         for by in draft.suppressed_by:
             other = by_id.get(by.text)
             if other is None:
-                near = difflib.get_close_matches(by.text, by_id, n=1, cutoff=0.6)
+                near = nearest(by.text, by_id)
                 hint = f'did you mean "{near[0]}"?' if near else "no file that was read has it"
                 report.add(by.place, f'there is no rule "{by.text}"', hint, by.text)
             elif draft.scope and other.scope and (draft.scope, other.scope) not in KINSHIPS:

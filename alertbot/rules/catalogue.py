@@ -6,12 +6,13 @@ The data is `catalogue.csv`, read from 8x8's guide "CC Realtime Statistics" (glo
 from __future__ import annotations
 
 import csv
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from importlib import resources
+
+from alertbot.rules.words import nearest
 
 
 class Scope(StrEnum):
@@ -79,12 +80,7 @@ class Catalogue:
 
     def nearest(self, scope: Scope, key: str) -> str | None:
         """The known key of this scope that `key` most likely meant, or None where nothing is near."""
-        known = self.metrics[scope]
-        folded = {name.casefold(): name for name in known}
-        if key.casefold() in folded:
-            return folded[key.casefold()]
-        close = difflib.get_close_matches(key.casefold(), folded, n=1, cutoff=0.6)
-        return folded[close[0]] if close else None
+        return next(iter(nearest(key, self.metrics[scope])), None)
 
     def scopes_of(self, key: str) -> tuple[Scope, ...]:
         """The scopes that have this key, for "queue has no such key, but agent does"."""

@@ -5,7 +5,6 @@ The tree itself is `tree.py`, and which types go together is `value_types.py`.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -42,6 +41,7 @@ from alertbot.rules.tree import (
 )
 from alertbot.rules.units import parse_number
 from alertbot.rules.value_types import Refusal, arithmetic_type, comparison_refusal, named
+from alertbot.rules.words import nearest
 
 __all__ = [
     "FUNCTIONS",
@@ -313,7 +313,7 @@ class _Builder:
         literal = self.params.get(name)
         if literal is not None:
             return Param(name, literal.type, span)
-        near = difflib.get_close_matches(name, self.params, n=1)
+        near = nearest(name, self.params)
         hint = f"did you mean ${near[0]}?" if near else f"add params: {{{name}: …}} to the rule"
         self.refuse(span, f"${name} is not among the params", hint)
         return None
@@ -322,10 +322,8 @@ class _Builder:
         name = str(tree.children[0]).rstrip("( \t\r\n")
         function = FUNCTIONS.get(name)
         if function is None:
-            near = ALSO_CALLED.get(name.casefold()) or next(
-                iter(difflib.get_close_matches(name.casefold(), FUNCTIONS, n=1)), None
-            )
-            hint = f"did you mean {near}?" if near else f"there are {_listed(list(FUNCTIONS))}"
+            near = [ALSO_CALLED[name.casefold()]] if name.casefold() in ALSO_CALLED else nearest(name, FUNCTIONS)
+            hint = f"did you mean {near[0]}?" if near else f"there are {_listed(list(FUNCTIONS))}"
             self.refuse(_span(tree), f"unknown function {name}(…)", hint)
             return None
         arguments = _trees(tree)
