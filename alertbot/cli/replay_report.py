@@ -9,6 +9,7 @@ from typing import Any
 
 from alertbot.backtest.episodes import Difference, Episode, History, RuleHistory
 from alertbot.rules.units import format_duration, format_value
+from alertbot.rules.words import count
 
 _MOST = 8  # entities, or changed alerts, that are named one by one
 _BARS = " ▁▂▃▄▅▆▇█"
@@ -30,7 +31,7 @@ def describe(history: History, zone: tzinfo) -> Iterator[str]:
         yield f"never fired: {', '.join(quiet)}"
     total = sum(len(each.episodes) for each in history.rules)
     yield ""
-    yield f"In all: {_count(total, 'alert')}, {_a_day(sum(each.told for each in history.rules), history)}"
+    yield f"In all: {count(total, 'alert')}, {_a_day(sum(each.told for each in history.rules), history)}"
 
 
 def _span(history: History, zone: tzinfo) -> str:
@@ -41,7 +42,7 @@ def _span(history: History, zone: tzinfo) -> str:
 
 def _polls(history: History) -> str:
     failed = f", {history.failed} of them not whole" if history.failed else ""
-    return f"{_count(history.polls, 'poll')}{failed}"
+    return f"{count(history.polls, 'poll')}{failed}"
 
 
 def _rule(each: RuleHistory, history: History, zone: tzinfo) -> Iterator[str]:
@@ -53,7 +54,7 @@ def _rule(each: RuleHistory, history: History, zone: tzinfo) -> Iterator[str]:
     yield f"{each.rule.id}  {each.rule.title}"
     still = sum(episode.ended is None for episode in episodes)
     yield (
-        f"  fired {_times(len(episodes))} for {_count(len(names), str(each.rule.scope).replace('_', ' '))}, "
+        f"  fired {_times(len(episodes))} for {count(len(names), str(each.rule.scope).replace('_', ' '))}, "
         f"{format_duration(total)} in all" + (f"; {still} still open" if still else "")
     )
     yield f"  longest: {_episode(longest, history, zone)}"
@@ -63,11 +64,11 @@ def _rule(each: RuleHistory, history: History, zone: tzinfo) -> Iterator[str]:
     if each.rule.shadow:
         yield "  would tell nobody: it is a shadow rule"
     else:
-        reasons = ", ".join(f"{reason} {count}" for reason, count in each.notices.items())
+        reasons = ", ".join(f"{reason} {number}" for reason, number in each.notices.items())
         yield f"  would tell {_a_day(each.told, history)}" + (f" ({reasons})" if reasons else "")
     yield f"  by hour 0  |{_bars(each.by_hour(zone))}|  23"
     more = len(names) - _MOST
-    listed = ", ".join(f"{name} {count}" for name, count in names.most_common(_MOST))
+    listed = ", ".join(f"{name} {number}" for name, number in names.most_common(_MOST))
     yield f"  {listed}" + (f" and {more} more" if more > 0 else "")
 
 
@@ -82,7 +83,7 @@ def describe_changes(changes: Sequence[Difference], old: History, new: History, 
     before, after = (sum(each.told for each in history.rules) for history in (old, new))
     yield ""
     yield (
-        f"In all: {_count(added, 'alert')} more, {removed} fewer; {_a_day(after, new)} "
+        f"In all: {count(added, 'alert')} more, {removed} fewer; {_a_day(after, new)} "
         f"instead of {_per_day(before, old)}"
     )
 
@@ -92,7 +93,7 @@ def _change(each: Difference, old: History, new: History, zone: tzinfo) -> Itera
     if each.old is None:
         yield f"{each.rule_id} is new: it fires {_times(len(each.added))}"
     elif each.new is None:
-        yield f"{each.rule_id} is gone: {_count(len(each.removed), 'alert')} would not be told"
+        yield f"{each.rule_id} is gone: {count(len(each.removed), 'alert')} would not be told"
     else:
         parts = [
             f"{len(each.added)} more" if each.added else "",
@@ -100,9 +101,9 @@ def _change(each: Difference, old: History, new: History, zone: tzinfo) -> Itera
             f"{len(each.changed)} changed" if each.changed else "",
             f"{each.same} as before",
         ]
-        count = len(each.new.episodes), len(each.old.episodes)
+        after, before = len(each.new.episodes), len(each.old.episodes)
         yield (
-            f"{each.rule_id}: fires {_times(count[0])} instead of {_times(count[1])} "
+            f"{each.rule_id}: fires {_times(after)} instead of {_times(before)} "
             f"({', '.join(part for part in parts if part)})"
         )
     yield from _named([f"  + {_episode(one, new, zone)}" for one in each.added])
@@ -160,8 +161,8 @@ def _worst(episodes: Sequence[Episode]) -> Episode | None:
     return (max if rises else min)(known, key=lambda each: each.peak or 0.0)
 
 
-def _a_day(count: int, history: History) -> str:
-    return f"{_per_day(count, history)} notices a day" if history.days >= 1 else _count(count, "notice")
+def _a_day(notices: int, history: History) -> str:
+    return f"{_per_day(notices, history)} notices a day" if history.days >= 1 else count(notices, "notice")
 
 
 def _per_day(count: int, history: History) -> str:
@@ -176,10 +177,6 @@ def _bars(hours: Sequence[int]) -> str:
 def _moment(at: datetime, zone: tzinfo) -> str:
     local = at.astimezone(zone)
     return f"{local:%a} {local.day} {local:%b %H:%M}"
-
-
-def _count(count: int, word: str) -> str:
-    return f"{count:,} {word}{'s' if count != 1 else ''}"
 
 
 def _times(count: int) -> str:

@@ -29,6 +29,7 @@ from alertbot.rulefiles.on_disk import NOT_RULES, SUFFIXES, load_rules
 from alertbot.rulefiles.parse_tests import is_test_file, parse_cases
 from alertbot.rulefiles.rule_test import Case
 from alertbot.rules.rule import Rule
+from alertbot.rules.words import count
 
 FOLDER = "tests"
 CHANNEL = "#cc-alerts"  # where no alertbot.yaml says what the default channel is
@@ -79,7 +80,7 @@ def run_tests(
     if failed:
         out.print(f"{failed} of {len(outcomes)} rule tests failed", style="bold red")
     elif outcomes or not faults:
-        out.print(f"{len(outcomes)} rule test{'s' if len(outcomes) != 1 else ''} passed", style="bold green")
+        out.print(f"{count(len(outcomes), 'rule test')} passed", style="bold green")
     if failed or faults:
         raise typer.Exit(PROBLEM)
 

@@ -28,6 +28,7 @@ from alertbot.rules.functions import AGENTS_OF
 from alertbot.rules.rule import Rule, RuleSet
 from alertbot.rules.tree import Key
 from alertbot.rules.units import write_duration
+from alertbot.rules.words import count, listed
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)  # a Monday
 EVERY = timedelta(seconds=15)
@@ -72,11 +73,6 @@ def _read_file(node: Node, rules: RuleSet, broken: frozenset[str], report: Repor
         report.add(node.place, "no tests in this file", "write tests: and a list below it")
     drafts = [_CaseReader(item, rules, broken, report).read() for item in values.get("tests", ())]
     return [case for case in drafts if case is not None]
-
-
-def listed(words: collections.abc.Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
 
 
 class _CaseReader:
@@ -149,7 +145,7 @@ class _CaseReader:
         longest = max(length for length, _, _ in self.lengths)
         for length, place, key in self.lengths:
             if length < longest:
-                said = f"{length} sample{'s' if length != 1 else ''}, where others have {longest}"
+                said = f"{count(length, 'sample')}, where others have {longest}"
                 self.report.add(place, f"{key} has {said}", f"_x{longest - length} at its end says that they miss")
         return longest
 

@@ -31,6 +31,7 @@ from alertbot.rules.match import Match, Override
 from alertbot.rules.rule import Level, NoData
 from alertbot.rules.tree import Literal
 from alertbot.rules.units import parse_number
+from alertbot.rules.words import listed
 
 RESERVED = "feed-"  # of the built-in rules about the polls themselves
 PARAM_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
@@ -59,7 +60,7 @@ def _enum(choices: Iterable[E_]) -> Reader:
         if isinstance(node, YamlScalar) and node.text in words:
             return by_word[node.text]
         near = did_you_mean(node.text, words) if isinstance(node, YamlScalar) else ""
-        refuse(key, node, report, f"{', '.join(words[:-1])} or {words[-1]}", near)
+        refuse(key, node, report, listed(words, "or"), near)
         return None
 
     return read

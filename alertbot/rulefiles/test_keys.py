@@ -22,6 +22,7 @@ from alertbot.rulefiles.fields import (
 from alertbot.rulefiles.rule_keys import CHANNEL, LEVELS, read_channel_name, read_level
 from alertbot.rulefiles.rule_test import During
 from alertbot.rulefiles.series import parse_moment
+from alertbot.rules.words import listed
 
 STATES = ("inactive", "pending", "firing", "recovering")
 # The words of Reason (alerts/alert.py) that a rule test may expect; a test holds the two together.
@@ -45,7 +46,7 @@ def _one_of(words: tuple[str, ...]) -> Reader:
         if isinstance(node, YamlScalar) and node.text in words:
             return node.text
         near = did_you_mean(node.text, words) if isinstance(node, YamlScalar) else ""
-        refuse(key, node, report, f"{', '.join(words[:-1])} or {words[-1]}", near)
+        refuse(key, node, report, listed(words, "or"), near)
         return None
 
     return read

@@ -41,7 +41,7 @@ from alertbot.rules.tree import (
 )
 from alertbot.rules.units import parse_number
 from alertbot.rules.value_types import Refusal, arithmetic_type, comparison_refusal, named
-from alertbot.rules.words import nearest
+from alertbot.rules.words import listed, nearest
 
 __all__ = [
     "FUNCTIONS",
@@ -323,7 +323,7 @@ class _Builder:
         function = FUNCTIONS.get(name)
         if function is None:
             near = [ALSO_CALLED[name.casefold()]] if name.casefold() in ALSO_CALLED else nearest(name, FUNCTIONS)
-            hint = f"did you mean {near[0]}?" if near else f"there are {_listed(list(FUNCTIONS))}"
+            hint = f"did you mean {near[0]}?" if near else f"there are {listed(list(FUNCTIONS))}"
             self.refuse(_span(tree), f"unknown function {name}(…)", hint)
             return None
         arguments = _trees(tree)
@@ -355,7 +355,7 @@ class _Builder:
         if kind is None:
             able = [each.name for each in FUNCTIONS.values() if key.type in each.types]
             message = f"{key.key} is {named(key.type)}, and {function.name} knows none"
-            self.refuse(key.span, message, f"{_listed(able)} {'does' if len(able) == 1 else 'do'}")
+            self.refuse(key.span, message, f"{listed(able)} {'does' if len(able) == 1 else 'do'}")
             return None
         return Window(function.name, key, length, kind, _span(tree))
 
@@ -383,7 +383,7 @@ class _Builder:
             return None
         agents = AGENTS_OF.get(self.scope)
         if agents is None:
-            message = f"count(agents …) is for the scopes {_listed([str(each) for each in AGENTS_OF])}"
+            message = f"count(agents …) is for the scopes {listed([str(each) for each in AGENTS_OF])}"
             self.refuse(_span(tree), message, f"a rule of scope {self.scope} has no agents to count")
             return None
         outside, self.scope = self.scope, agents
@@ -445,16 +445,12 @@ def _unknown_key(known: Catalogue, scope: Scope, key: str) -> tuple[str, str]:
     elsewhere = known.scopes_of(key)
     if elsewhere:
         have = "has" if len(elsewhere) == 1 else "have"
-        return message, f"{_listed([str(each) for each in elsewhere])} {have} it, {scope} has not"
+        return message, f"{listed([str(each) for each in elsewhere])} {have} it, {scope} has not"
     periods = [each for each in known.metrics[scope] if each.startswith(f"{key}.")]
     if "." not in key and periods:
-        return message, f"which period? {_listed(periods, 'or')}"
+        return message, f"which period? {listed(periods, 'or')}"
     near = known.nearest(scope, key)
     return message, f'did you mean "{near}"?' if near else f"alertbot schema rules lists the keys of {scope}"
-
-
-def _listed(words: list[str], last: str = "and") -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}"
 
 
 # What people write out of habit, and how it is written here. Looked for where reading stopped, and one before.

@@ -1,14 +1,19 @@
-"""Words that all texts share: a number with its noun, and the known name nearest to a misspelt one."""
+"""Words that all texts share: a number with its noun, a list, and the known name nearest to a misspelt one."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 
 def count(number: int, one: str, many: str = "") -> str:
     """`1 alert`, `2 alerts`; `many` where an "s" is not the plural."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def listed(words: Sequence[str], last: str = "and") -> str:
+    """`a`, `a and b`, `a, b and c`; an empty text for no words."""
+    return f"{', '.join(words[:-1])} {last} {words[-1]}" if len(words) > 1 else "".join(words)
 
 
 def nearest(

@@ -1,10 +1,10 @@
-"""Counts and near misses."""
+"""Counts, lists and near misses."""
 
 from __future__ import annotations
 
 import pytest
 
-from alertbot.rules.words import count, nearest
+from alertbot.rules.words import count, listed, nearest
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,12 @@ def test_count(number: int, words: tuple[str, ...], shown: str) -> None:
 )
 def test_nearest(word: str, known: tuple[str, ...], options: dict[str, float], near: list[str]) -> None:
     assert sorted(nearest(word, known, **options)) == sorted(near)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [((), ""), (("a",), "a"), (("a", "b"), "a or b"), (("a", "b", "c"), "a, b or c")],
+    ids=["none", "one", "two", "three"],
+)
+def test_listed(words: tuple[str, ...], text: str) -> None:
+    assert listed(words, "or") == text
