@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from alertbot.backtest.episodes import History, replay
+from alertbot.backtest.episodes import ReplayResult, replay
 from alertbot.evaluation.snapshot import Column, Presence, Snapshot
 from alertbot.feed.health import Feed
 from alertbot.rulefiles.on_disk import load_rules
@@ -89,7 +89,7 @@ def record(store: SqliteStore, queues: int, count: int) -> None:
         store.record(PollRecord(TENANT, snapshot.at, Feed(TENANT), snapshots={Scope.QUEUE: snapshot}))
 
 
-def measure(store: SqliteStore, count: int) -> tuple[History, float]:
+def measure(store: SqliteStore, count: int) -> tuple[ReplayResult, float]:
     """Replay the recording; the result, and the seconds it took."""
     rules = load_rules([RULES])
     began = time.perf_counter()

@@ -16,12 +16,12 @@ import pytest
 from alertbot import poll
 from alertbot.alerts.alert import State
 from alertbot.alerts.notice import NoticeKind
-from alertbot.backtest.trial import Moment, TrialResult, run_case
+from alertbot.backtest.trial import RuleTestResult, TimelinePoint, run_rule_test
 from alertbot.cli import main
 from alertbot.evaluation.evaluate import Truth, evaluate
 from alertbot.evaluation.snapshot import Column, Presence, Snapshot
 from alertbot.rulefiles.on_disk import load_rules
-from alertbot.rulefiles.parse_tests import parse_cases
+from alertbot.rulefiles.parse_tests import parse_tests
 from alertbot.rulefiles.series import Sample
 from alertbot.rules.catalogue import Scope, ValueType, catalogue
 from alertbot.rules.rule import Level, Rule
@@ -230,24 +230,24 @@ def test_nobody_has_to_write_hours_first(rule: Rule) -> None:
 
 
 @cache
-def outcomes() -> tuple[TrialResult, ...]:
+def outcomes() -> tuple[RuleTestResult, ...]:
     """All rule tests, run, but for what they expect of cards: `alertbot test` below draws those."""
     found = []
     for folder, rules in ((FOLDER, RULES), (FOLDER / "optional", OPTIONAL)):
         files = {path.as_posix(): path.read_bytes() for path in sorted((folder / "tests").glob("*.yaml"))}
-        for case in parse_cases(files, rules):
-            expect = tuple(replace(each, card=None) for each in case.expect)
-            found.append(run_case(replace(case, expect=expect), rules))
+        for test in parse_tests(files, rules):
+            expect = tuple(replace(each, card=None) for each in test.expect)
+            found.append(run_rule_test(replace(test, expect=expect), rules))
     return tuple(found)
 
 
-def moments_of(rule: Rule) -> list[list[Moment]]:
-    """The moments of each test of a rule, entity by entity."""
+def timelines_of(rule: Rule) -> list[list[TimelinePoint]]:
+    """The timeline of each test of a rule, entity by entity."""
     return [
-        [moment for moment in outcome.moments if moment.subject is subject]
+        [point for point in outcome.timeline if point.entity is entity]
         for outcome in outcomes()
-        if outcome.case.rule == rule.id
-        for subject in outcome.case.subjects
+        if outcome.test.rule == rule.id
+        for entity in outcome.test.entities
     ]
 
 
@@ -257,35 +257,35 @@ ALL = (*RULES.rules, *OPTIONAL.rules)
 @pytest.mark.parametrize("rule", ALL, ids=lambda rule: rule.id)
 def test_every_rule_has_its_tests(rule: Rule) -> None:
     """One entity for which it fires at each level and ends, one for which it never fires, and one without data."""
-    seen = moments_of(rule)
-    fired = {moment.level for moments in seen for moment in moments if moment.state == State.FIRING}
+    seen = timelines_of(rule)
+    fired = {point.level for timeline in seen for point in timeline if point.state == State.FIRING}
     assert fired == {each.level for each in rule.levels}
     assert any(
         before.state in (State.FIRING, State.RECOVERING) and after.state == State.INACTIVE
-        for moments in seen
-        for before, after in pairwise(moments)
+        for timeline in seen
+        for before, after in pairwise(timeline)
     )
-    assert any(all(moment.state != State.FIRING for moment in moments) for moments in seen)
-    assert any(None in values_of(moment) for moments in seen for moment in moments)
+    assert any(all(point.state != State.FIRING for point in timeline) for timeline in seen)
+    assert any(None in values_of(point) for timeline in seen for point in timeline)
 
 
-def values_of(moment: Moment) -> list[Sample]:
+def values_of(point: TimelinePoint) -> list[Sample]:
     """The values of an entity after a poll, those of its agents too."""
-    own = list(moment.samples.values())
-    return own + [series.samples[0] for agent in moment.subject.agents for series in agent.series]
+    own = list(point.samples.values())
+    return own + [series.samples[0] for agent in point.entity.agents for series in agent.series]
 
 
 @pytest.mark.parametrize("rule", [rule for rule in ALL if rule.during or rule.outside], ids=lambda rule: rule.id)
 def test_hours_are_tested(rule: Rule) -> None:
     """Some poll is outside of them, and one inside."""
-    idle = {moment.idle for moments in moments_of(rule) for moment in moments}
+    idle = {point.idle for timeline in timelines_of(rule) for point in timeline}
     assert {"outside the hours of the rule", ""} <= idle
 
 
 @pytest.mark.parametrize("rule", [rule for rule in ALL if rule.guard], ids=lambda rule: rule.id)
 def test_guards_are_tested(rule: Rule) -> None:
     """Some poll decides nothing because of it."""
-    assert any("the guard is not true" in moment.idle for moments in moments_of(rule) for moment in moments)
+    assert any("the guard is not true" in point.idle for timeline in timelines_of(rule) for point in timeline)
 
 
 @pytest.mark.parametrize(
@@ -294,13 +294,13 @@ def test_guards_are_tested(rule: Rule) -> None:
 def test_a_changed_threshold_is_noticed(rule: Rule, name: str) -> None:
     """Ten times as much, or a tenth: some test of the rule fails. So its tests hold it to the numbers it has."""
     rules = RULES if rule in RULES.rules else OPTIONAL
-    cases = [outcome.case for outcome in outcomes() if outcome.case.rule == rule.id]
+    tests = [outcome.test for outcome in outcomes() if outcome.test.rule == rule.id]
     for factor in (10, 0.1):
         value = rule.params[name].value
         assert isinstance(value, float | int)
         params = {**rule.params, name: replace(rule.params[name], value=value * factor)}
         changed = replace(rules, rules=tuple(replace(r, params=params) if r is rule else r for r in rules.rules))
-        if not all(run_case(case, changed).passed for case in cases):
+        if not all(run_rule_test(test, changed).passed for test in tests):
             return
     pytest.fail(f"no test of {rule.id} depends on ${name}")
 

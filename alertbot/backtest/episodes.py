@@ -16,7 +16,7 @@ from alertbot.rules.catalogue import Scope
 from alertbot.rules.rule import Level, Rule, RuleSet
 
 
-class Recorded(Protocol):
+class ReplayPoll(Protocol):
     """One recorded poll: what it saw, and the scopes of which nothing came, with why."""
 
     @property
@@ -47,7 +47,7 @@ class Episode:
 
 
 @dataclass(frozen=True)
-class RuleHistory:
+class RuleResult:
     """What became of one rule. `notices` counts cards and lines by reason."""
 
     rule: Rule
@@ -65,10 +65,10 @@ class RuleHistory:
 
 
 @dataclass(frozen=True)
-class History:
+class ReplayResult:
     """What polls came to. `first` and `last` are the times of the polls, None where there were none."""
 
-    rules: tuple[RuleHistory, ...]
+    rules: tuple[RuleResult, ...]
     polls: int
     failed: int  # polls of which a scope did not come
     first: datetime | None
@@ -81,7 +81,7 @@ class History:
             return 0.0
         return (self.last - self.first) / timedelta(days=1)
 
-    def of(self, rule_id: str) -> RuleHistory | None:
+    def of(self, rule_id: str) -> RuleResult | None:
         return next((each for each in self.rules if each.rule.id == rule_id), None)
 
 
@@ -132,14 +132,14 @@ class _Ledger:
 
 def replay(
     rules: RuleSet,
-    polls: Iterable[Recorded],
+    polls: Iterable[ReplayPoll],
     *,
     poll_every: timedelta,
     since: datetime | None = None,
     tenant: str = "replay",
     default_channel: str = "#cc-alerts",
     on_poll: Callable[[datetime], None] | None = None,
-) -> History:
+) -> ReplayResult:
     """The history of these polls, the oldest first. What stands before `since` only fills windows and is not judged."""
     bot = Replay(rules, poll_every=poll_every, tenant=tenant, default_channel=default_channel)
     ledger = _Ledger()
@@ -163,14 +163,14 @@ def replay(
     for alert in ledger.open.values():
         ledger.close(alert)
     histories = (
-        RuleHistory(
+        RuleResult(
             rule,
             tuple(sorted(ledger.done.get(rule.id, ()), key=lambda episode: episode.fired)),
             ledger.notices.get(rule.id, {}),
         )
         for rule in rules.rules
     )
-    return History(tuple(histories), count, failed, first, last)
+    return ReplayResult(tuple(histories), count, failed, first, last)
 
 
 # What other rules would change.
@@ -185,8 +185,8 @@ class Difference:
     """
 
     rule_id: str
-    old: RuleHistory | None
-    new: RuleHistory | None
+    old: RuleResult | None
+    new: RuleResult | None
     added: tuple[Episode, ...]
     removed: tuple[Episode, ...]
     changed: tuple[tuple[Episode, Episode], ...]
@@ -197,7 +197,7 @@ class Difference:
         return bool(self.added or self.removed or self.changed)
 
 
-def compare(old: History, new: History, poll_every: timedelta) -> tuple[Difference, ...]:
+def compare(old: ReplayResult, new: ReplayResult, poll_every: timedelta) -> tuple[Difference, ...]:
     """Rule by rule, in the order of the new rules, then those that it no longer has."""
     ids = dict.fromkeys([*(each.rule.id for each in new.rules), *(each.rule.id for each in old.rules)])
     until = max((each for each in (old.last, new.last) if each is not None), default=None)
@@ -206,8 +206,8 @@ def compare(old: History, new: History, poll_every: timedelta) -> tuple[Differen
 
 def _difference(
     rule_id: str,
-    old: RuleHistory | None,
-    new: RuleHistory | None,
+    old: RuleResult | None,
+    new: RuleResult | None,
     until: datetime | None,
     poll_every: timedelta,
 ) -> Difference:

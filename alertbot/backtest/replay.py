@@ -15,7 +15,7 @@ from alertbot.alerts.advance import advance
 from alertbot.alerts.alert import Alert, Change, Fingerprint, State
 from alertbot.alerts.decide import decide
 from alertbot.alerts.notice import Notice, NoticeKind
-from alertbot.evaluation.batch import Block, Snapshots
+from alertbot.evaluation.batch import Batch, Snapshots
 from alertbot.evaluation.evaluate import Selector, Verdicts, evaluate_all
 from alertbot.evaluation.past import Past
 from alertbot.evaluation.snapshot import Snapshot
@@ -23,7 +23,7 @@ from alertbot.feed.observe import doubt_empty
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.rule import RuleSet
 
-BLOCK = 64
+BATCH_SIZE = 64
 """Polls that are evaluated together."""
 
 
@@ -73,13 +73,13 @@ class Replay:
     def run(self, polls: Iterable[tuple[datetime, Snapshots, frozenset[Scope]]]) -> Iterator[Step]:
         """The same for many polls, the oldest first, and many times quicker: see `blocks.py`."""
         waiting = iter(polls)
-        while block := list(islice(waiting, BLOCK)):
+        while block := list(islice(waiting, BATCH_SIZE)):
             judged = [self._judged(snapshots) for _, snapshots, _ in block]
             pasts: list[Past | None] = []
             for snapshots in judged:
                 self.past = self.past.add(snapshots) if self.past is not None else None
                 pasts.append(self.past)
-            seen = Block(self.rules, judged, pasts, self._selector)
+            seen = Batch(self.rules, judged, pasts, self._selector)
             for index, (now, _, failed) in enumerate(block):
                 verdicts = seen.verdicts(index, {key.rule for key in self._alerts})
                 yield self._step(now, verdicts, failed) if verdicts or self._alerts else Step(now, (), ())

@@ -1,4 +1,4 @@
-"""A rule test run: the series of a case through the live code path, and what came of it beside what was expected."""
+"""A rule test run: the series of a test through the live code path, and what came of it beside what was expected."""
 
 from __future__ import annotations
 
@@ -15,7 +15,15 @@ from alertbot.evaluation.evaluate import Truth, agents_of
 from alertbot.evaluation.explain import truth
 from alertbot.evaluation.snapshot import Column, Presence, Snapshot
 from alertbot.rulefiles.faults import Place
-from alertbot.rulefiles.rule_test import Agent, Case, During, Expectation, ExpectedNotice, Series, Subject
+from alertbot.rulefiles.rule_test import (
+    AgentSeries,
+    EntitySeries,
+    Expectation,
+    ExpectedNotice,
+    PollRange,
+    RuleTest,
+    SampleSeries,
+)
 from alertbot.rulefiles.series import Sample
 from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.functions import AGENTS_OF
@@ -27,15 +35,15 @@ Draw = Callable[[Rule, Alert, datetime], str]
 """The card of an alert as plain text, at an instant."""
 
 INACTIVE = "inactive"
-_BYSTANDER = Subject("bystander", "Bystander")
+_BYSTANDER = EntitySeries("bystander", "Bystander")
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class TimelinePoint:
     """One entity after one poll. `samples` are its values by key; `notices` were told at this poll."""
 
     at: timedelta
-    subject: Subject
+    entity: EntitySeries
     samples: Mapping[str, Sample]
     state: str
     level: Level | None
@@ -55,18 +63,18 @@ class Miss:
     """One thing that was not as expected. `place` is where it was written; (0, 0) for what nobody wrote."""
 
     at: timedelta
-    subject: Subject | None
+    entity: EntitySeries | None
     place: Place
     expected: str
     found: str
 
 
 @dataclass(frozen=True, slots=True)
-class TrialResult:
-    """What came of a case: it passed where nothing was missed."""
+class RuleTestResult:
+    """What came of a test: it passed where nothing was missed."""
 
-    case: Case
-    moments: tuple[Moment, ...]  # poll by poll, entity by entity
+    test: RuleTest
+    timeline: tuple[TimelinePoint, ...]  # poll by poll, entity by entity
     misses: tuple[Miss, ...]
 
     @property
@@ -74,42 +82,42 @@ class TrialResult:
         return not self.misses
 
 
-def run_case(
-    case: Case, rules: RuleSet, *, default_channel: str = "#cc-alerts", draw: Draw | None = None
-) -> TrialResult:
-    """Run a case through its rule, and through those that suppress it. `draw` is needed for expectations of cards."""
-    rule = rules.by_id(case.rule)
-    assert rule is not None  # parse_cases refuses a case without its rule
+def run_rule_test(
+    test: RuleTest, rules: RuleSet, *, default_channel: str = "#cc-alerts", draw: Draw | None = None
+) -> RuleTestResult:
+    """Run a test through its rule, and through those that suppress it. `draw` is needed for expectations of cards."""
+    rule = rules.by_id(test.rule)
+    assert rule is not None  # parse_cases refuses a test without its rule
     together = replace(rules, rules=tuple(_with_suppressors(rule, rules)))
-    replay = Replay(together, poll_every=case.every, tenant="test", default_channel=default_channel)
-    whys: dict[Subject, str] = {}
+    replay = Replay(together, poll_every=test.every, tenant="test", default_channel=default_channel)
+    whys: dict[EntitySeries, str] = {}
     carded: set[Fingerprint] = set()
-    moments: list[Moment] = []
+    timeline: list[TimelinePoint] = []
     scopes = frozenset(each.scope for each in together.rules)
-    for index, (at, now) in enumerate(case.times().items()):
-        failed = _within(case.failed, at)
-        snapshots = {} if failed else _snapshots(case, index, at, now)
+    for index, (at, now) in enumerate(test.times().items()):
+        failed = _within(test.failed, at)
+        snapshots = {} if failed else _snapshots(test, index, at, now)
         step = replay.poll(now, snapshots, scopes if failed else frozenset())
         carded |= {each.alert for each in step.notices if each.alert and each.kind is NoticeKind.CARD}
-        for subject in case.subjects:
-            key = _key(case, subject, rule.id)
+        for entity in test.entities:
+            key = _key(test, entity, rule.id)
             change = next((each for each in step.changes if each.after.key == key), None)
             if change is not None:
-                whys[subject] = change.why
+                whys[entity] = change.why
             alert = replay.alerts.get(key)
-            moments.append(
-                Moment(
+            timeline.append(
+                TimelinePoint(
                     at=at,
-                    subject=subject,
-                    samples={each.key: each.samples[index] for each in subject.series if index < len(each.samples)},
+                    entity=entity,
+                    samples={each.key: each.samples[index] for each in entity.series if index < len(each.samples)},
                     state=str(alert.state) if alert is not None else INACTIVE,
                     level=alert.level if alert is not None else None,
                     why=change.why if change is not None and _tells(change) else "",
-                    last_why=whys.get(subject, ""),
-                    idle=_idle(rule, snapshots, replay, subject, now),
+                    last_why=whys.get(entity, ""),
+                    idle=_idle(rule, snapshots, replay, entity, now),
                     notices=tuple(each for each in step.notices if each.alert == key),
                     failed=failed,
-                    gone=_within(subject.gone, at),
+                    gone=_within(entity.gone, at),
                     alert=alert or (change.after if change is not None else None),
                     carded=key in carded,
                     suppressors=tuple(_others_that_fire(replay, key)),
@@ -117,8 +125,8 @@ def run_case(
             )
             if alert is None:
                 carded.discard(key)
-    misses = [*_unmet(case, moments, rule, draw), *_untold(case, moments)]
-    return TrialResult(case, tuple(moments), tuple(sorted(misses, key=lambda miss: miss.at)))
+    misses = [*_unmet(test, timeline, rule, draw), *_untold(test, timeline)]
+    return RuleTestResult(test, tuple(timeline), tuple(sorted(misses, key=lambda miss: miss.at)))
 
 
 def _with_suppressors(rule: Rule, rules: RuleSet) -> Iterator[Rule]:
@@ -130,8 +138,8 @@ def _with_suppressors(rule: Rule, rules: RuleSet) -> Iterator[Rule]:
     return (each for each in rules.rules if each.id in wanted)
 
 
-def _key(case: Case, subject: Subject, rule_id: str) -> Fingerprint:
-    return Fingerprint("test", rule_id, case.scope, subject.parent_id, subject.id)
+def _key(test: RuleTest, entity: EntitySeries, rule_id: str) -> Fingerprint:
+    return Fingerprint("test", rule_id, test.scope, entity.parent_id, entity.id)
 
 
 def _tells(change: Change) -> bool:
@@ -139,14 +147,14 @@ def _tells(change: Change) -> bool:
     return change.moved or change.reason is not None
 
 
-def _idle(rule: Rule, snapshots: Mapping[Scope, Snapshot], replay: Replay, subject: Subject, now: datetime) -> str:
-    if not covers(rule.match, subject.id, subject.name):
+def _idle(rule: Rule, snapshots: Mapping[Scope, Snapshot], replay: Replay, entity: EntitySeries, now: datetime) -> str:
+    if not covers(rule.match, entity.id, entity.name):
         return "the rule does not cover it"
     phase = watches(rule.during, rule.outside, now)
     if phase is not Phase.OPEN:
         return "outside the hours of the rule" if phase is Phase.CLOSED else "within the grace of its hours"
     snapshot = snapshots.get(rule.scope)
-    row = snapshot.rows.get((subject.parent_id, subject.id)) if snapshot is not None else None
+    row = snapshot.rows.get((entity.parent_id, entity.id)) if snapshot is not None else None
     if rule.guard is None or snapshot is None or row is None:
         return ""
     agents = agents_of(snapshot, snapshots)
@@ -161,22 +169,22 @@ def _others_that_fire(replay: Replay, key: Fingerprint) -> Iterator[str]:
             yield other.rule
 
 
-# A poll of the case.
+# A poll of the test.
 
 
-def _within(spans: Sequence[During], at: timedelta) -> bool:
+def _within(spans: Sequence[PollRange], at: timedelta) -> bool:
     return any(each.covers(at) for each in spans)
 
 
-def _snapshots(case: Case, index: int, at: timedelta, now: datetime) -> dict[Scope, Snapshot]:
-    present = [each for each in case.subjects if not _within(each.gone, at)]
-    if any(each.gone for each in case.subjects):
+def _snapshots(test: RuleTest, index: int, at: timedelta, now: datetime) -> dict[Scope, Snapshot]:
+    present = [each for each in test.entities if not _within(each.gone, at)]
+    if any(each.gone for each in test.entities):
         # An answer of nothing is not taken for complete at once: where one is gone, some other is still there.
         present.append(_BYSTANDER)
-    parents = any(each.parent_id for each in case.subjects)
+    parents = any(each.parent_id for each in test.entities)
     found = {
-        case.scope: Snapshot(
-            scope=case.scope,
+        test.scope: Snapshot(
+            scope=test.scope,
             at=now,
             ids=tuple(each.id for each in present),
             names=tuple(each.name for each in present),
@@ -185,22 +193,24 @@ def _snapshots(case: Case, index: int, at: timedelta, now: datetime) -> dict[Sco
             parent_names=tuple(each.parent_name for each in present) if parents else (),
         )
     }
-    scope = AGENTS_OF.get(case.scope)
-    if scope is not None and any(each.agents for each in case.subjects):
-        rows: list[tuple[Subject, Agent]] = [(subject, agent) for subject in present for agent in subject.agents]
+    scope = AGENTS_OF.get(test.scope)
+    if scope is not None and any(each.agents for each in test.entities):
+        rows: list[tuple[EntitySeries, AgentSeries]] = [
+            (entity, agent) for entity in present for agent in entity.agents
+        ]
         found[scope] = Snapshot(
             scope=scope,
             at=now,
             ids=tuple(agent.id for _, agent in rows),
             names=tuple(agent.name for _, agent in rows),
             columns=_columns([agent.series for _, agent in rows], index),
-            parent_ids=tuple(subject.id for subject, _ in rows),
-            parent_names=tuple(subject.name for subject, _ in rows),
+            parent_ids=tuple(entity.id for entity, _ in rows),
+            parent_names=tuple(entity.name for entity, _ in rows),
         )
     return found
 
 
-def _columns(rows: Sequence[tuple[Series, ...]], index: int) -> dict[str, Column]:
+def _columns(rows: Sequence[tuple[SampleSeries, ...]], index: int) -> dict[str, Column]:
     kinds = {series.key: series.type for row in rows for series in row}
     columns = {}
     for key, kind in kinds.items():
@@ -219,15 +229,15 @@ def _columns(rows: Sequence[tuple[Series, ...]], index: int) -> dict[str, Column
 # What was expected.
 
 
-def _unmet(case: Case, moments: Sequence[Moment], rule: Rule, draw: Draw | None) -> Iterator[Miss]:
-    for want in case.expect:
-        seen = [each for each in moments if each.subject is want.subject and each.at <= want.at][-1]
-        for expected, found in _differences(want, seen, rule, case.start, draw):
-            yield Miss(seen.at, want.subject, want.place, expected, found)
+def _unmet(test: RuleTest, timeline: Sequence[TimelinePoint], rule: Rule, draw: Draw | None) -> Iterator[Miss]:
+    for want in test.expect:
+        seen = [each for each in timeline if each.entity is want.entity and each.at <= want.at][-1]
+        for expected, found in _differences(want, seen, rule, test.start, draw):
+            yield Miss(seen.at, want.entity, want.place, expected, found)
 
 
 def _differences(
-    want: Expectation, seen: Moment, rule: Rule, start: datetime, draw: Draw | None
+    want: Expectation, seen: TimelinePoint, rule: Rule, start: datetime, draw: Draw | None
 ) -> Iterator[tuple[str, str]]:
     wrong_state = want.state is not None and want.state != seen.state
     if wrong_state or (want.level is not None and want.level is not seen.level):
@@ -255,58 +265,58 @@ def _standing(state: str, level: Level | None) -> str:
     return f"{state} {level.word}" if level is not None and state != INACTIVE else state
 
 
-def _untold(case: Case, moments: Sequence[Moment]) -> Iterator[Miss]:
+def _untold(test: RuleTest, timeline: Sequence[TimelinePoint]) -> Iterator[Miss]:
     """What was not told and should have been, and what was told and should not have been."""
-    if case.notices is None:
+    if test.notices is None:
         return
-    told = [(each, notice) for each in moments for notice in each.notices]
+    told = [(each, notice) for each in timeline for notice in each.notices]
     missing: list[ExpectedNotice] = []
-    for want in case.notices:
-        at = case.every * (want.at // case.every)
+    for want in test.notices:
+        at = test.every * (want.at // test.every)
         match = next((pair for pair in told if _is(want, at, *pair)), None)
         if match is None:
             missing.append(want)
         else:
             told.remove(match)
     for want in missing:
-        nearest = next((pair for pair in told if _about(want, case, pair[0])), None)
+        nearest = next((pair for pair in told if _about(want, test, pair[0])), None)
         if nearest is not None:
             told.remove(nearest)
-        found = _said(nearest[1], case) if nearest is not None else "nothing told"
-        yield Miss(want.at, want.subject, want.place, _wanted(want, case), found)
-    for moment, notice in told:
-        yield Miss(moment.at, moment.subject, Place(0, 0), "nothing told", _said(notice, case))
+        found = _said(nearest[1], test) if nearest is not None else "nothing told"
+        yield Miss(want.at, want.entity, want.place, _wanted(want, test), found)
+    for point, notice in told:
+        yield Miss(point.at, point.entity, Place(0, 0), "nothing told", _said(notice, test))
 
 
-def _is(want: ExpectedNotice, at: timedelta, moment: Moment, notice: Notice) -> bool:
+def _is(want: ExpectedNotice, at: timedelta, point: TimelinePoint, notice: Notice) -> bool:
     return (
-        moment.at == at
+        point.at == at
         and notice.reason == want.reason
-        and (want.subject is None or want.subject is moment.subject)
+        and (want.entity is None or want.entity is point.entity)
         and (want.level is None or want.level is notice.level)
         and (not want.channel or want.channel == notice.channel)
         and want.text.casefold() in notice.text.casefold()
     )
 
 
-def _about(want: ExpectedNotice, case: Case, moment: Moment) -> bool:
+def _about(want: ExpectedNotice, test: RuleTest, point: TimelinePoint) -> bool:
     """Whether something told may be what was meant: at the same poll, of the same entity."""
-    return moment.at == case.every * (want.at // case.every) and want.subject in (None, moment.subject)
+    return point.at == test.every * (want.at // test.every) and want.entity in (None, point.entity)
 
 
-def _wanted(want: ExpectedNotice, case: Case) -> str:
+def _wanted(want: ExpectedNotice, test: RuleTest) -> str:
     words = [want.reason, want.level.word if want.level is not None else ""]
     words.append(f"in {want.channel}" if want.channel else "")
     words.append(f"with {want.text!r}" if want.text else "")
-    return _spoken(words, want.subject, case)
+    return _spoken(words, want.entity, test)
 
 
-def _said(notice: Notice, case: Case) -> str:
-    subject = next((each for each in case.subjects if notice.alert and each.id == notice.alert.entity_id), None)
+def _said(notice: Notice, test: RuleTest) -> str:
+    entity = next((each for each in test.entities if notice.alert and each.id == notice.alert.entity_id), None)
     words = [notice.reason.value, notice.level.word, f"in {notice.channel}"]
-    return _spoken(words, subject, case) + (f" ({notice.text})" if notice.text else "")
+    return _spoken(words, entity, test) + (f" ({notice.text})" if notice.text else "")
 
 
-def _spoken(words: Sequence[str], subject: Subject | None, case: Case) -> str:
-    of = [f"for {subject.name}"] if subject is not None and len(case.subjects) > 1 else []
+def _spoken(words: Sequence[str], entity: EntitySeries | None, test: RuleTest) -> str:
+    of = [f"for {entity.name}"] if entity is not None and len(test.entities) > 1 else []
     return " ".join(word for word in [*words, *of] if word)

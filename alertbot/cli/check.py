@@ -17,7 +17,7 @@ from alertbot.notify.render import Templates
 from alertbot.rulefiles.faults import Fault
 from alertbot.rulefiles.on_disk import read_all, template_folder
 from alertbot.rulefiles.parse_rules import ParsedRules, read_files
-from alertbot.rulefiles.parse_tests import parse_cases
+from alertbot.rulefiles.parse_tests import parse_tests
 from alertbot.rulefiles.review import review
 from alertbot.rules.words import count
 from alertbot.service.factories import template_folders
@@ -75,7 +75,7 @@ def check_group(paths: Sequence[Path], templates: Sequence[Path], settings: Sett
         if not set(suite.rules) <= set(paths):  # tests named by themselves, or of optional rules
             known = read_files(read_all(suite.rules)[0], settings.hours if settings else None)
         try:
-            cases += len(parse_cases(read_tests(suite.files, faults), known.rules, broken=known.broken))
+            cases += len(parse_tests(read_tests(suite.files, faults), known.rules, broken=known.broken))
         except FaultsFound as error:
             faults += error.faults
     return ParsedRules(found.rules, found.broken, tuple(faults)), cases

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
-from alertbot.backtest.trial import TrialResult
+from alertbot.backtest.trial import RuleTestResult
 from alertbot.cli.timeline import draw_failure
 from alertbot.errors import UsageError
 from alertbot.rulefiles.faults import Fault
@@ -15,12 +15,12 @@ from alertbot.rulefiles.faults import Fault
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def write_junit(path: Path, outcomes: Sequence[TrialResult], faults: Sequence[Fault]) -> None:
-    """One suite a file, one case a test; a fault of a file is a case with an error. Raises UsageError."""
+def write_junit(path: Path, outcomes: Sequence[RuleTestResult], faults: Sequence[Fault]) -> None:
+    """One suite a file, one test a test; a fault of a file is a test with an error. Raises UsageError."""
     root = ElementTree.Element("testsuites")
-    files = dict.fromkeys([*(each.case.file for each in outcomes), *(fault.file for fault in faults)])
+    files = dict.fromkeys([*(each.test.file for each in outcomes), *(fault.file for fault in faults)])
     for file in files:
-        own = [each for each in outcomes if each.case.file == file]
+        own = [each for each in outcomes if each.test.file == file]
         wrong = [fault for fault in faults if fault.file == file]
         failed = [each for each in own if not each.passed]
         suite = ElementTree.SubElement(
@@ -32,14 +32,14 @@ def write_junit(path: Path, outcomes: Sequence[TrialResult], faults: Sequence[Fa
             errors=str(len(wrong)),
         )
         for each in own:
-            case = each.case
+            test = each.test
             element = ElementTree.SubElement(
                 suite,
                 "testcase",
-                classname=_text(case.rule),
-                name=_text(case.name),
+                classname=_text(test.rule),
+                name=_text(test.name),
                 file=_text(file),
-                line=str(case.line),
+                line=str(test.line),
             )
             if not each.passed:
                 first = each.misses[0]

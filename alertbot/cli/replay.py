@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from alertbot.backtest.episodes import Episode, History, RuleHistory, compare, replay
+from alertbot.backtest.episodes import Episode, ReplayResult, RuleResult, compare, replay
 from alertbot.cli.plot import Curve, draw
 from alertbot.cli.replay_report import changes_json, describe, describe_changes, history_json
 from alertbot.cli.shell import PROBLEM, AsJson, Config, cli, seconds
@@ -92,7 +92,7 @@ class _Tenant:
     since: datetime
     recorded: dict[Scope, set[str]] = field(default_factory=dict)
 
-    def history(self, rules: RuleSet, what: str) -> History:
+    def history(self, rules: RuleSet, what: str) -> ReplayResult:
         now = wall_clock()
         with _progress(what, self.since, now) as tick:
             return replay(
@@ -174,7 +174,7 @@ def _progress(what: str, since: datetime, until: datetime) -> Iterator[Any]:
 # One alert as a picture.
 
 
-def _plot(one: _Tenant, rules: RuleSet, history: History, wanted: str, zone: ZoneInfo) -> Iterable[str]:
+def _plot(one: _Tenant, rules: RuleSet, history: ReplayResult, wanted: str, zone: ZoneInfo) -> Iterable[str]:
     rule_id, _, name = wanted.strip().partition(" ")
     found = history.of(rule_id)
     if found is None:
@@ -191,7 +191,7 @@ def _plot(one: _Tenant, rules: RuleSet, history: History, wanted: str, zone: Zon
     return ["", title, *draw(curve, zone)]
 
 
-def _curve(one: _Tenant, rules: RuleSet, found: RuleHistory, episode: Episode, last: datetime) -> Curve:
+def _curve(one: _Tenant, rules: RuleSet, found: RuleResult, episode: Episode, last: datetime) -> Curve:
     """The measured value from somewhat before the alert to somewhat after it, and its threshold."""
     only = RuleSet((found.rule,), calendars=rules.calendars)
     margin = max(episode.lasted(last) / 3, 8 * one.tenant.poll_every)

@@ -7,15 +7,15 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
-from alertbot.backtest.episodes import Difference, Episode, History, RuleHistory
+from alertbot.backtest.episodes import Difference, Episode, ReplayResult, RuleResult
 from alertbot.rules.units import format_duration, format_value
 from alertbot.rules.words import count
 
-_MOST = 8  # entities, or changed alerts, that are named one by one
+_MAX_NAMED = 8  # entities, or changed alerts, that are named one by one
 _BARS = " ▁▂▃▄▅▆▇█"
 
 
-def describe(history: History, zone: tzinfo) -> Iterator[str]:
+def describe(history: ReplayResult, zone: tzinfo) -> Iterator[str]:
     """What became of every rule, the busiest first."""
     if history.first is None or history.last is None:
         yield "No polls are recorded for this time."
@@ -34,18 +34,18 @@ def describe(history: History, zone: tzinfo) -> Iterator[str]:
     yield f"In all: {count(total, 'alert')}, {_a_day(sum(each.told for each in history.rules), history)}"
 
 
-def _span(history: History, zone: tzinfo) -> str:
+def _span(history: ReplayResult, zone: tzinfo) -> str:
     assert history.first is not None
     assert history.last is not None
     return f"{_moment(history.first, zone)} to {_moment(history.last, zone)}"
 
 
-def _polls(history: History) -> str:
+def _polls(history: ReplayResult) -> str:
     failed = f", {history.failed} of them not whole" if history.failed else ""
     return f"{count(history.polls, 'poll')}{failed}"
 
 
-def _rule(each: RuleHistory, history: History, zone: tzinfo) -> Iterator[str]:
+def _rule(each: RuleResult, history: ReplayResult, zone: tzinfo) -> Iterator[str]:
     assert history.last is not None
     episodes = each.episodes
     names = Counter(_name(episode) for episode in episodes)
@@ -67,12 +67,14 @@ def _rule(each: RuleHistory, history: History, zone: tzinfo) -> Iterator[str]:
         reasons = ", ".join(f"{reason} {number}" for reason, number in each.notices.items())
         yield f"  would tell {_a_day(each.told, history)}" + (f" ({reasons})" if reasons else "")
     yield f"  by hour 0  |{_bars(each.by_hour(zone))}|  23"
-    more = len(names) - _MOST
-    listed = ", ".join(f"{name} {number}" for name, number in names.most_common(_MOST))
+    more = len(names) - _MAX_NAMED
+    listed = ", ".join(f"{name} {number}" for name, number in names.most_common(_MAX_NAMED))
     yield f"  {listed}" + (f" and {more} more" if more > 0 else "")
 
 
-def describe_changes(changes: Sequence[Difference], old: History, new: History, zone: tzinfo) -> Iterator[str]:
+def describe_changes(
+    changes: Sequence[Difference], old: ReplayResult, new: ReplayResult, zone: tzinfo
+) -> Iterator[str]:
     """What the new rules would add and take away, in plain words."""
     differing = [each for each in changes if each.any or each.old is None or each.new is None]
     if not any(each.any for each in changes):
@@ -88,7 +90,7 @@ def describe_changes(changes: Sequence[Difference], old: History, new: History, 
     )
 
 
-def _change(each: Difference, old: History, new: History, zone: tzinfo) -> Iterator[str]:
+def _change(each: Difference, old: ReplayResult, new: ReplayResult, zone: tzinfo) -> Iterator[str]:
     yield ""
     if each.old is None:
         yield f"{each.rule_id} is new: it fires {_times(len(each.added))}"
@@ -112,12 +114,12 @@ def _change(each: Difference, old: History, new: History, zone: tzinfo) -> Itera
 
 
 def _named(lines: list[str]) -> Iterator[str]:
-    yield from lines[:_MOST]
-    if len(lines) > _MOST:
-        yield f"  {lines[0].strip()[0]} and {len(lines) - _MOST} more"
+    yield from lines[:_MAX_NAMED]
+    if len(lines) > _MAX_NAMED:
+        yield f"  {lines[0].strip()[0]} and {len(lines) - _MAX_NAMED} more"
 
 
-def _altered(before: Episode, after: Episode, old: History, new: History, zone: tzinfo) -> str:
+def _altered(before: Episode, after: Episode, old: ReplayResult, new: ReplayResult, zone: tzinfo) -> str:
     words = []
     if before.level is not after.level:
         words.append(f"{after.level.word} instead of {before.level.word}")
@@ -128,7 +130,7 @@ def _altered(before: Episode, after: Episode, old: History, new: History, zone: 
     return f"{_name(before)}, {_moment(before.fired, zone)}: {', '.join(words)}"
 
 
-def _episode(episode: Episode, history: History, zone: tzinfo) -> str:
+def _episode(episode: Episode, history: ReplayResult, zone: tzinfo) -> str:
     lasted = episode.lasted(history.last or episode.fired)
     length = (
         f"for {format_duration(lasted)}"
@@ -161,11 +163,11 @@ def _worst(episodes: Sequence[Episode]) -> Episode | None:
     return (max if rises else min)(known, key=lambda each: each.peak or 0.0)
 
 
-def _a_day(notices: int, history: History) -> str:
+def _a_day(notices: int, history: ReplayResult) -> str:
     return f"{_per_day(notices, history)} notices a day" if history.days >= 1 else count(notices, "notice")
 
 
-def _per_day(count: int, history: History) -> str:
+def _per_day(count: int, history: ReplayResult) -> str:
     return f"{count / history.days:.1f}" if history.days >= 1 else str(count)
 
 
@@ -186,7 +188,7 @@ def _times(count: int) -> str:
 # For machines.
 
 
-def history_json(history: History, zone: tzinfo) -> dict[str, Any]:
+def history_json(history: ReplayResult, zone: tzinfo) -> dict[str, Any]:
     return {
         "since": _stamp(history.first),
         "until": _stamp(history.last),
@@ -196,7 +198,7 @@ def history_json(history: History, zone: tzinfo) -> dict[str, Any]:
     }
 
 
-def _rule_json(each: RuleHistory, history: History, zone: tzinfo) -> dict[str, Any]:
+def _rule_json(each: RuleResult, history: ReplayResult, zone: tzinfo) -> dict[str, Any]:
     until = history.last
     lasted = [episode.lasted(until or episode.fired).total_seconds() for episode in each.episodes]
     return {

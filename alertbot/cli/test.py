@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from alertbot.alerts.alert import Alert
-from alertbot.backtest.trial import TrialResult, run_case
+from alertbot.backtest.trial import RuleTestResult, run_rule_test
 from alertbot.cli.junit import write_junit
 from alertbot.cli.shell import PROBLEM, Config, cli
 from alertbot.cli.show import out, show_faults
@@ -26,8 +26,8 @@ from alertbot.notify.pens import PlainPen
 from alertbot.notify.render import Templates
 from alertbot.rulefiles.faults import Fault
 from alertbot.rulefiles.on_disk import NOT_RULES, SUFFIXES, load_rules
-from alertbot.rulefiles.parse_tests import is_test_file, parse_cases
-from alertbot.rulefiles.rule_test import Case
+from alertbot.rulefiles.parse_tests import is_test_file, parse_tests
+from alertbot.rulefiles.rule_test import RuleTest
 from alertbot.rules.rule import Rule
 from alertbot.rules.words import count
 
@@ -59,7 +59,7 @@ def run_tests(
     """Rule tests: series in, expected alerts and notices out, through the code that runs live."""
     settings = lent_settings(config, needed=not paths)
     suites, faults = find_suites(paths or rule_roots(settings), rule_roots(settings))
-    outcomes: list[TrialResult] = []
+    outcomes: list[RuleTestResult] = []
     for suite in suites:
         try:
             outcomes += run_suite(suite, settings)
@@ -100,24 +100,24 @@ def rule_roots(settings: Settings | None) -> list[Path]:
     return sorted({settings.path(tenant.rules or settings.rules) for tenant in settings.tenants})
 
 
-def run_suite(suite: Suite, settings: Settings | None) -> list[TrialResult]:
+def run_suite(suite: Suite, settings: Settings | None) -> list[RuleTestResult]:
     """Raises FaultsFound with what is wrong in the rules, or in the tests."""
     rules = load_rules(suite.rules, settings.hours if settings else None)
     faults: list[Fault] = []
     files = read_tests(suite.files, faults)
-    cases: tuple[Case, ...] = ()
+    tests: tuple[RuleTest, ...] = ()
     try:
-        cases = parse_cases(files, rules)
+        tests = parse_tests(files, rules)
     except FaultsFound as found:
         faults += found.faults
     if faults:
         raise FaultsFound(faults)
     if suite.only is not None:
         wanted = {rule.id for rule in rules.rules if Path(rule.origin.file) == suite.only}
-        cases = tuple(case for case in cases if case.rule in wanted)
+        tests = tuple(test for test in tests if test.rule in wanted)
     channel = settings.slack.default_channel if settings is not None else CHANNEL
     draw = partial(draw_card, Templates(suite.templates), settings.timezone if settings is not None else "UTC")
-    return [run_case(case, rules, default_channel=channel, draw=draw) for case in cases]
+    return [run_rule_test(test, rules, default_channel=channel, draw=draw) for test in tests]
 
 
 def draw_card(templates: Templates, timezone: str, rule: Rule, alert: Alert, now: datetime) -> str:

@@ -9,7 +9,7 @@ from alertbot.commands.command import Asker, Command, Line, Reply, Table
 from alertbot.commands.find import fold, similar
 from alertbot.commands.view import View
 from alertbot.commands.wording import clock, echo, listed, problem
-from alertbot.rules.hours import Calendar, Hours, Phase, day_spans, holiday, next_change, next_holiday, state
+from alertbot.rules.hours import Calendar, Hours, Phase, day_ranges, holiday, next_change, next_holiday, state
 from alertbot.rules.units import format_duration, write_duration
 
 DAYS_AHEAD = 7
@@ -80,7 +80,7 @@ def _rest(view: View, name: str, calendar: Calendar, now: datetime) -> Iterator[
 
 
 def _row(calendar: Calendar, day: date, today: date) -> tuple[str, str, str]:
-    spans = day_spans(calendar, day)
+    spans = day_ranges(calendar, day)
     off = holiday(calendar, day)
     about = []
     if any(day == other for other, _ in calendar.exceptions):

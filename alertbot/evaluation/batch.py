@@ -27,7 +27,7 @@ Snapshots = Mapping[Scope, Snapshot]
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class _RunVerdicts:
     """One rule over some polls in a row, the first of them poll `first` of the block."""
 
     rule: Rule
@@ -50,7 +50,7 @@ class _Part:
         )
 
 
-class Block:
+class Batch:
     """Some polls in a row through some rules. `pasts[i]` has poll i as its last; None where no rule looks back."""
 
     def __init__(
@@ -59,7 +59,7 @@ class Block:
         self._polls, self._pasts, self._selector = polls, pasts, selector
         self._rules = rules
         self._alone = frozenset(rule.id for rule in rules.rules if _reads_more(rule))
-        self._parts: dict[tuple[str, int], _Part] = {}
+        self._parts: dict[tuple[str, int], _RunVerdicts] = {}
         for scope in rules.scopes():
             together = [rule for rule in rules.rules if rule.scope is scope and rule.id not in self._alone]
             if together:
@@ -96,7 +96,7 @@ class Block:
                 rows = rows_of(rule.match, one, known)
                 places = whole.begins() // len(rows) if len(rows) else np.array([], dtype=np.intp)
                 begins = frozenset((first + np.unique(places)).tolist())
-                part = _Part(rule, first, whole, rows, begins)
+                part = _RunVerdicts(rule, first, whole, rows, begins)
                 self._parts.update(((rule.id, index), part) for index, _ in run)
 
     def _seeded(self, one: Snapshot, rules: Sequence[Rule], times: int) -> Selector:

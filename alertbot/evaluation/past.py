@@ -22,7 +22,7 @@ from alertbot.rules.compare import caseless
 from alertbot.rules.functions import FUNCTIONS, Reads
 from alertbot.rules.tree import Window
 
-LATEST_THEN = 2
+MAX_AGO_POLLS = 2
 """`ago` takes a sample that is at most so many polls older than asked for."""
 _PACK_AFTER = timedelta(hours=1) // timedelta(microseconds=1)
 _TRIM_AT = 1024
@@ -156,7 +156,7 @@ class _Run:
         return self.samples[self.after(after) : self.after(until)]
 
 
-_NONE = _Run()
+_EMPTY_RUN = _Run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,7 @@ class _Reach:
     def and_(self, window: Window, poll_every: int) -> _Reach:
         length = round(window.length * 1000)
         if FUNCTIONS[window.function].reads is Reads.THEN:
-            return replace(self, then=max(self.then, length + (LATEST_THEN + 1) * poll_every))
+            return replace(self, then=max(self.then, length + (MAX_AGO_POLLS + 1) * poll_every))
         return replace(self, window=max(self.window, length))
 
 
@@ -263,11 +263,11 @@ class Past:
         """From after when until when a window looks."""
         at, length = _ticks(now), round(window.length * 1000)
         if FUNCTIONS[window.function].reads is Reads.THEN:
-            return at - length - LATEST_THEN * (self.poll_every // _TICK) - 1, at - length
+            return at - length - MAX_AGO_POLLS * (self.poll_every // _TICK) - 1, at - length
         return at - length, at
 
     def _run(self, window: Window, scope: Scope) -> _Run:
-        return self._runs.get((scope, window.key.key), _NONE)
+        return self._runs.get((scope, window.key.key), _EMPTY_RUN)
 
     def matrix(self, window: Window, snapshot: Snapshot) -> _Numbers:
         """The samples that a window looks at: a line a poll, the oldest first, and a number a row of `snapshot`.

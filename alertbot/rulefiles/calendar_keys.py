@@ -11,7 +11,7 @@ from zoneinfo import available_timezones
 from alertbot.rulefiles.document import Node, YamlMapping, YamlScalar, YamlSequence
 from alertbot.rulefiles.faults import Place, short
 from alertbot.rulefiles.fields import DURATION, ID, Field, Report, read_duration, read_fields, read_text, refuse
-from alertbot.rules.hours import LONGEST_GRACE, MINUTES_OF_A_DAY, Calendar, Country, Hours, Span
+from alertbot.rules.hours import MAX_GRACE, MINUTES_OF_A_DAY, Calendar, Country, Hours, TimeRange
 from alertbot.rules.units import write_duration
 from alertbot.rules.words import nearest
 
@@ -20,7 +20,7 @@ _LONG = dict(zip(("monday", "tuesday", "wednesday", "thursday", "friday", "satur
 _ONE_DAY = rf"(?:{'|'.join([*_LONG, *DAYS])})"
 DAY_KEY = rf"{_ONE_DAY}(?:-{_ONE_DAY})?"
 _TIME = r"(?:[01]?[0-9]|2[0-3]):[0-5][0-9]"
-SPAN = rf"{_TIME}\s*-\s*(?:{_TIME}|24:00)"
+TIME_RANGE = rf"{_TIME}\s*-\s*(?:{_TIME}|24:00)"
 DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 FIRST_YEAR, LAST_YEAR = 1970, 2199
 CLOSED = "closed"
@@ -73,7 +73,9 @@ def _read_calendar(name: YamlScalar, node: Node, report: Report) -> Calendar | N
 _MISSING = {"timezone": "write timezone: Europe/Helsinki", "open": 'write open: {mon-fri: "08:00-18:00"}'}
 
 
-def _check_grace(node: YamlMapping, days: list[tuple[Span, ...]], grace: dict[str, timedelta], report: Report) -> None:
+def _check_grace(
+    node: YamlMapping, days: list[tuple[TimeRange, ...]], grace: dict[str, timedelta], report: Report
+) -> None:
     """A grace that leaves nothing of an opening would silence it for good."""
     total = sum(grace.values(), timedelta(0))
     key = node.key("grace")
@@ -99,15 +101,15 @@ def _read_timezone(key: YamlScalar, node: Node, report: Report) -> str | None:
 # Hours of a day.
 
 
-def _read_open(key: YamlScalar, node: Node, report: Report) -> tuple[tuple[Span, ...], ...] | None:
+def _read_open(key: YamlScalar, node: Node, report: Report) -> tuple[tuple[TimeRange, ...], ...] | None:
     if not isinstance(node, YamlMapping):
         refuse(key, node, report, "a mapping", 'such as {mon-fri: "08:00-18:00", sat: "10:00-14:00"}')
         return None
-    week: list[tuple[Span, ...]] = [()] * len(DAYS)
+    week: list[tuple[TimeRange, ...]] = [()] * len(DAYS)
     taken: dict[int, YamlScalar] = {}
     for name, value in node.entries:
         days = _days(name, report)
-        found = _read_spans(name, value, report)
+        found = _read_ranges(name, value, report)
         for day in days:
             first = taken.setdefault(day, name)
             if first is not name:
@@ -136,16 +138,16 @@ def _days(name: YamlScalar, report: Report) -> list[int]:
     return found
 
 
-def _read_spans(key: YamlScalar, node: Node, report: Report) -> tuple[Span, ...]:
+def _read_ranges(key: YamlScalar, node: Node, report: Report) -> tuple[TimeRange, ...]:
     """One span, a list of them, or `closed`; what was refused is left out."""
     if isinstance(node, YamlScalar) and node.text.strip().casefold() == CLOSED:
         return ()
     items = node.items if isinstance(node, YamlSequence) else (node,)
     if not items:
         report.add(node.place, f"no hours for {key.text}", f"write {CLOSED}, or take it out")
-    found: list[tuple[Span, Place]] = []
+    found: list[tuple[TimeRange, Place]] = []
     for item in items:
-        span = _read_span(key, item, report)
+        span = _read_range(key, item, report)
         if span is None:
             continue
         other = next((each for each, _ in found if each.start < span.end and span.start < each.end), None)
@@ -162,14 +164,14 @@ _LOOSE = re.compile(
 )
 
 
-def _read_span(key: YamlScalar, node: Node, report: Report) -> Span | None:
+def _read_range(key: YamlScalar, node: Node, report: Report) -> TimeRange | None:
     if not isinstance(node, YamlScalar) or node.kind in ("null", "bool"):
         refuse(key, node, report, "hours", _HOURS_HINT)
         return None
     text = node.text.strip()
     found = re.fullmatch(r"([0-9]{1,2}):([0-9]{2})\s*-\s*([0-9]{1,2}):([0-9]{2})", text)
     if not found:
-        report.add(node.place, f'"{text}" is not written as hours', _span_hint(text), text)
+        report.add(node.place, f'"{text}" is not written as hours', _range_hint(text), text)
         return None
     hour, minute, end_hour, end_minute = (int(each) for each in found.groups())
     start, end = hour * 60 + minute, end_hour * 60 + end_minute
@@ -191,10 +193,10 @@ def _read_span(key: YamlScalar, node: Node, report: Report) -> Span | None:
     if start == end:
         report.add(node.place, f"{text} is over as it begins", 'write "00:00-24:00" for the whole day', text)
         return None
-    return Span(start, end if end > start else end + MINUTES_OF_A_DAY)
+    return TimeRange(start, end if end > start else end + MINUTES_OF_A_DAY)
 
 
-def _span_hint(text: str) -> str:
+def _range_hint(text: str) -> str:
     """`8-18`, `8.00 – 18.00` and `8am to 6pm`, as they should be written."""
     if "," in text:
         return 'several of a day are a list: ["08:00-12:00", "13:00-18:00"]'
@@ -299,13 +301,15 @@ def _country(node: YamlMapping, values: dict[str, Any], report: Report) -> Count
     return Country(code, subdivision)
 
 
-def _read_exceptions(key: YamlScalar, node: Node, report: Report) -> tuple[tuple[date, tuple[Span, ...]], ...] | None:
+def _read_exceptions(
+    key: YamlScalar, node: Node, report: Report
+) -> tuple[tuple[date, tuple[TimeRange, ...]], ...] | None:
     if not isinstance(node, YamlMapping):
         refuse(key, node, report, "a mapping", 'such as {2026-12-31: "08:00-12:00", 2026-01-02: closed}')
         return None
     found = {}
     for name, value in node.entries:
-        day, hours = _date(name, report), _read_spans(name, value, report)
+        day, hours = _date(name, report), _read_ranges(name, value, report)
         if day is not None:
             found[day] = hours
     return tuple(sorted(found.items()))
@@ -317,7 +321,7 @@ def _read_grace(key: YamlScalar, node: Node, report: Report) -> dict[str, timede
         return None
     values = read_fields(node, GRACE_KEYS, report, "grace")
     for name, value in values.items():
-        if value > LONGEST_GRACE:
+        if value > MAX_GRACE:
             place = node.get(name)
             assert isinstance(place, YamlScalar)
             report.add(place.place, f"{name} is longer than a day", "a few minutes will do", place.text)
@@ -325,8 +329,12 @@ def _read_grace(key: YamlScalar, node: Node, report: Report) -> dict[str, timede
 
 
 _DURATION = {"type": "string", "pattern": f"^{DURATION}$", "examples": ["5m", "10m"]}
-_ONE_SPAN = {"type": "string", "pattern": f"^(?:{SPAN}|{CLOSED})$", "examples": ["08:00-18:00", "00:00-24:00", CLOSED]}
-_SPANS: dict[str, Any] = {"anyOf": [_ONE_SPAN, {"type": "array", "items": _ONE_SPAN, "minItems": 1}]}
+_RANGE = {
+    "type": "string",
+    "pattern": f"^(?:{TIME_RANGE}|{CLOSED})$",
+    "examples": ["08:00-18:00", "00:00-24:00", CLOSED],
+}
+_RANGES: dict[str, Any] = {"anyOf": [_RANGE, {"type": "array", "items": _RANGE, "minItems": 1}]}
 _A_DATE = {"type": "string", "pattern": f"^{DATE}$"}
 _DATES: dict[str, Any] = {"anyOf": [_A_DATE, {"type": "array", "items": _A_DATE}]}
 
@@ -352,7 +360,7 @@ CALENDAR_KEYS = (
         {
             "type": "object",
             "additionalProperties": False,
-            "patternProperties": {f"^{DAY_KEY}(?:\\s*,\\s*{DAY_KEY})*$": _SPANS},
+            "patternProperties": {f"^{DAY_KEY}(?:\\s*,\\s*{DAY_KEY})*$": _RANGES},
         },
         "The hours of a week: days, or ranges of days, with their hours.",
     ),
@@ -365,7 +373,7 @@ CALENDAR_KEYS = (
     Field(
         "exceptions",
         _read_exceptions,
-        {"type": "object", "additionalProperties": False, "patternProperties": {f"^{DATE}$": _SPANS}},
+        {"type": "object", "additionalProperties": False, "patternProperties": {f"^{DATE}$": _RANGES}},
         "Other hours on single dates, or closed; they count before weekdays and holidays.",
     ),
     Field(
@@ -407,7 +415,7 @@ def read_shift(key: YamlScalar, node: Node, report: Report) -> timedelta | None:
 
 def _up_to_a_day(key: YamlScalar, node: Node, report: Report) -> timedelta | None:
     found = read_duration(key, node, report)
-    if found is not None and found > LONGEST_GRACE:
+    if found is not None and found > MAX_GRACE:
         assert isinstance(node, YamlScalar)
         report.add(node.place, f"{key.text} is longer than a day", "a few minutes will do", node.text)
         return None

@@ -26,12 +26,12 @@ class Fault:
         return f"{where}: {rule}{self.message}{hint}"
 
 
-LONGEST_EXCERPT = 80
+MAX_EXCERPT = 80
 
 
 def short(text: str) -> str:
     """At most LONGEST_EXCERPT characters of it."""
-    return text if len(text) <= LONGEST_EXCERPT else text[: LONGEST_EXCERPT - 1] + "…"
+    return text if len(text) <= MAX_EXCERPT else text[: MAX_EXCERPT - 1] + "…"
 
 
 def make_fault(file: str, place: Place, message: str, hint: str = "", excerpt: str = "", rule: str = "") -> Fault:

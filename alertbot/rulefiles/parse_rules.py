@@ -24,7 +24,7 @@ from alertbot.rules.expression import parse
 from alertbot.rules.hours import Calendar
 from alertbot.rules.match import Match
 from alertbot.rules.rule import Level, LevelRule, NoData, Origin, Rule, RuleSet
-from alertbot.rules.suppression import KINSHIPS, circles, may_suppress
+from alertbot.rules.suppression import KINSHIPS, cycles, may_suppress
 from alertbot.rules.tree import Condition, Literal, show
 from alertbot.rules.value_types import named
 from alertbot.rules.words import nearest
@@ -114,7 +114,7 @@ def _read_hours(node: Node, known: dict[str, Calendar | None], report: Report) -
 def _check_suppression(drafts: collections.abc.Sequence[tuple[str, _Draft]]) -> list[Fault]:
     """What `suppressed_by` names must be a rule, of a scope that can stand for the rule's own, and not itself."""
     by_id = {draft.id: draft for _, draft in drafts if draft.id}
-    ways = circles({each.id: [by.text for by in each.suppressed_by] for each in by_id.values()})
+    ways = cycles({each.id: [by.text for by in each.suppressed_by] for each in by_id.values()})
     faults = []
     for file, draft in drafts:
         report = Report(file, draft.id)

@@ -1,4 +1,4 @@
-"""YAML files of rule tests to cases, or every fault of every file at once; places and words as for rule files."""
+"""YAML files of rule tests to tests, or every fault of every file at once; places and words as for rule files."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from alertbot.rulefiles import document
 from alertbot.rulefiles.document import Node, YamlMapping, YamlScalar, YamlSequence
 from alertbot.rulefiles.faults import Fault, Place
 from alertbot.rulefiles.fields import Report, called, did_you_mean, read_fields, refuse
-from alertbot.rulefiles.rule_test import Agent, Case, Expectation, ExpectedNotice, Series, Subject
+from alertbot.rulefiles.rule_test import AgentSeries, EntitySeries, Expectation, ExpectedNotice, RuleTest, SampleSeries
 from alertbot.rulefiles.series import parse_series
 from alertbot.rulefiles.test_keys import (
     AGENT_KEYS,
-    CASE_KEYS,
     ENTITY_KEYS,
     EXPECT_KEYS,
     FILE_KEYS,
     NOTICE_KEYS,
     PARENT_KEYS,
+    TEST_KEYS,
 )
 from alertbot.rules.catalogue import Scope, ValueType, catalogue
 from alertbot.rules.functions import AGENTS_OF
@@ -36,26 +36,26 @@ TOTALS = frozenset({Scope.QUEUE_TOTALS, Scope.AGENT_TOTALS})
 HAVE_PARENTS = frozenset({Scope.QUEUE_AGENT, Scope.GROUP_AGENT, Scope.AGENT})
 
 
-def parse_cases(
+def parse_tests(
     files: collections.abc.Mapping[str, bytes | str], rules: RuleSet, *, broken: frozenset[str] = frozenset()
-) -> tuple[Case, ...]:
+) -> tuple[RuleTest, ...]:
     """The tests of all files, in the order of their names. Raises FaultsFound with every fault of every file.
 
     `broken`: ids of rules that are there but have faults; their tests are left out.
     """
     faults: list[Fault] = []
-    cases: list[Case] = []
+    tests: list[RuleTest] = []
     for file in sorted(files):
         node, found = document.read(file, files[file])
         faults += found
         if node is None:
             continue
         report = Report(file)
-        cases += _read_file(node, rules, broken, report)
+        tests += _read_file(node, rules, broken, report)
         faults += report.faults
     if faults:
         raise FaultsFound(list(dict.fromkeys(faults)))  # what an alias repeats is one fault
-    return tuple(cases)
+    return tuple(tests)
 
 
 def is_test_file(data: bytes | str) -> bool:
@@ -64,55 +64,55 @@ def is_test_file(data: bytes | str) -> bool:
     return isinstance(node, YamlMapping) and node.key("tests") is not None and node.key("rules") is None
 
 
-def _read_file(node: Node, rules: RuleSet, broken: frozenset[str], report: Report) -> list[Case]:
+def _read_file(node: Node, rules: RuleSet, broken: frozenset[str], report: Report) -> list[RuleTest]:
     if not isinstance(node, YamlMapping):
         report.add(node.place, f"a file of rule tests is a mapping, not {called(node)}", "write tests: above it")
         return []
     values = read_fields(node, FILE_KEYS, report, "a file of rule tests")
     if node.key("tests") is None:
         report.add(node.place, "no tests in this file", "write tests: and a list below it")
-    drafts = [_CaseReader(item, rules, broken, report).read() for item in values.get("tests", ())]
-    return [case for case in drafts if case is not None]
+    drafts = [_TestReader(item, rules, broken, report).read() for item in values.get("tests", ())]
+    return [test for test in drafts if test is not None]
 
 
-class _CaseReader:
+class _TestReader:
     """One test of a file."""
 
     def __init__(self, node: YamlMapping, rules: RuleSet, broken: frozenset[str], report: Report) -> None:
         self.node, self.rules, self.broken, self.report = node, rules, broken, report
         self.faults_before = len(report.faults)
         report.rule = ""
-        self.values = read_fields(node, CASE_KEYS, report, "a test", "tests")
+        self.values = read_fields(node, TEST_KEYS, report, "a test", "tests")
         self.rule = self._rule()
         report.rule = self.rule.id if self.rule is not None else ""
         self.lengths: list[tuple[int, Place, str]] = []
 
-    def read(self) -> Case | None:
+    def read(self) -> RuleTest | None:
         name = self._required("name", "say what it shows")
         if self.rule is None:
             return None
         rule = self.rule
         shared = self._series(self.values.get("series"), rule.scope)
-        subjects = self._subjects(rule, shared)
+        entities = self._entities(rule, shared)
         polls = self._polls()
         every: timedelta = self.values.get("every", EVERY)
         last = every * (polls - 1)
-        expect = tuple(self._expectations(subjects, last))
-        notices = tuple(self._notices(subjects, last)) if "notices" in self.values else None
+        expect = tuple(self._expectations(entities, last))
+        notices = tuple(self._notices(entities, last)) if "notices" in self.values else None
         if not self.values.get("expect") and notices is None and len(self.report.faults) == self.faults_before:
             self.report.add(self.node.place, "a test that expects nothing", "write expect:, or notices: [] for none")
         self.report.rule = ""
         if len(self.report.faults) > self.faults_before:
             return None
-        given = {each.key for subject in subjects for each in subject.series}
-        return Case(
+        given = {each.key for entity in entities for each in entity.series}
+        return RuleTest(
             name=name,
             rule=rule.id,
             scope=rule.scope,
             start=self.values.get("start", START),
             every=every,
             polls=polls,
-            subjects=subjects,
+            entities=entities,
             expect=expect,
             notices=notices,
             failed=self.values.get("failed", ()),
@@ -154,7 +154,7 @@ class _CaseReader:
 
     # Entities and their series.
 
-    def _subjects(self, rule: Rule, shared: dict[str, Series]) -> tuple[Subject, ...]:
+    def _entities(self, rule: Rule, shared: dict[str, SampleSeries]) -> tuple[EntitySeries, ...]:
         both = self.node.key("entity"), self.node.key("entities")
         if both[0] is not None and both[1] is not None:
             self.report.add(both[0].place, "entity beside entities", "put all of them into entities", "entity")
@@ -165,9 +165,11 @@ class _CaseReader:
             key = self.node.key("agents")
             assert key is not None
             self.report.add(key.place, "agents beside entities", "put them below the entity they belong to", "agents")
-        return tuple(self._subject(node, rule, shared, index) for index, node in enumerate(nodes, start=1))
+        return tuple(self._entity(node, rule, shared, index) for index, node in enumerate(nodes, start=1))
 
-    def _subject(self, node: YamlMapping | None, rule: Rule, shared: dict[str, Series], index: int) -> Subject:
+    def _entity(
+        self, node: YamlMapping | None, rule: Rule, shared: dict[str, SampleSeries], index: int
+    ) -> EntitySeries:
         values = read_fields(node, ENTITY_KEYS, self.report, "an entity") if node is not None else {}
         parent = read_fields(values["parent"], PARENT_KEYS, self.report, "a parent") if "parent" in values else {}
         if parent and rule.scope not in HAVE_PARENTS and node is not None:
@@ -176,7 +178,7 @@ class _CaseReader:
             self.report.add(key.place, f"a {rule.scope} has no parent", "take it away", "parent")
         entity_id = values.get("id", "totals" if rule.scope in TOTALS else str(index))
         own = self._series(values.get("series"), rule.scope)
-        return Subject(
+        return EntitySeries(
             id=entity_id,
             name=values.get("name", entity_id),
             parent_id=parent.get("id", parent.get("name", "")),
@@ -186,7 +188,7 @@ class _CaseReader:
             agents=self._agents([*values.get("agents", ()), *self.values.get("agents", ())], rule),
         )
 
-    def _agents(self, nodes: Iterable[YamlMapping], rule: Rule) -> tuple[Agent, ...]:
+    def _agents(self, nodes: Iterable[YamlMapping], rule: Rule) -> tuple[AgentSeries, ...]:
         found = []
         scope = AGENTS_OF.get(rule.scope)
         for index, node in enumerate(nodes, start=1):
@@ -198,10 +200,10 @@ class _CaseReader:
             values = read_fields(node, AGENT_KEYS, self.report, "an agent")
             agent_id = values.get("id", f"agent-{index}")
             series = self._series(values.get("series"), scope)
-            found.append(Agent(agent_id, values.get("name", agent_id), tuple(series.values())))
+            found.append(AgentSeries(agent_id, values.get("name", agent_id), tuple(series.values())))
         return tuple(found)
 
-    def _series(self, node: YamlMapping | None, scope: Scope) -> dict[str, Series]:
+    def _series(self, node: YamlMapping | None, scope: Scope) -> dict[str, SampleSeries]:
         found = {}
         for key, value in node.entries if node is not None else ():
             kind = self._type(key, scope)
@@ -209,7 +211,7 @@ class _CaseReader:
                 continue
             samples = self._samples(key, value, kind)
             if samples is not None:
-                found[key.text] = Series(key.text, kind, samples)
+                found[key.text] = SampleSeries(key.text, kind, samples)
                 self.lengths.append((len(samples), key.place, key.text))
         return found
 
@@ -251,22 +253,22 @@ class _CaseReader:
 
     # Expectations.
 
-    def _expectations(self, subjects: tuple[Subject, ...], last: timedelta) -> Iterable[Expectation]:
+    def _expectations(self, entities: tuple[EntitySeries, ...], last: timedelta) -> Iterable[Expectation]:
         for node in self.values.get("expect", ()):
             values = read_fields(node, EXPECT_KEYS, self.report, "an expectation")
             at = self._at(node, values, last)
-            subject = self._whose(node, values, subjects, needed=True)
+            entity = self._whose(node, values, entities, needed=True)
             if not any(node.key(name) for name in ("state", "level", "why", "card")):
                 self.report.add(node.place, "an expectation of nothing", "say state, level, why or card")
             if values.get("state") == "inactive" and "level" in values:
                 level = node.key("level")
                 assert level is not None
                 self.report.add(level.place, "an alert that is inactive has no level", "take level away", "level")
-            if at is None or subject is None:
+            if at is None or entity is None:
                 continue
             yield Expectation(
                 at=at,
-                subject=subject,
+                entity=entity,
                 place=node.place,
                 state=values.get("state"),
                 level=values.get("level"),
@@ -274,20 +276,20 @@ class _CaseReader:
                 card=values.get("card"),
             )
 
-    def _notices(self, subjects: tuple[Subject, ...], last: timedelta) -> Iterable[ExpectedNotice]:
+    def _notices(self, entities: tuple[EntitySeries, ...], last: timedelta) -> Iterable[ExpectedNotice]:
         for node in self.values["notices"]:
             values = read_fields(node, NOTICE_KEYS, self.report, "a notice")
             at = self._at(node, values, last)
             if node.key("reason") is None:
                 self.report.add(node.place, "a notice without reason", "such as reason: fired")
-            subject = self._whose(node, values, subjects, needed=False)
+            entity = self._whose(node, values, entities, needed=False)
             if at is None or "reason" not in values:
                 continue
             yield ExpectedNotice(
                 at=at,
                 reason=values["reason"],
                 place=node.place,
-                subject=subject,
+                entity=entity,
                 level=values.get("level"),
                 channel=values.get("channel", ""),
                 text=values.get("text", ""),
@@ -305,21 +307,21 @@ class _CaseReader:
         return at
 
     def _whose(
-        self, node: YamlMapping, values: dict[str, Any], subjects: tuple[Subject, ...], *, needed: bool
-    ) -> Subject | None:
+        self, node: YamlMapping, values: dict[str, Any], entities: tuple[EntitySeries, ...], *, needed: bool
+    ) -> EntitySeries | None:
         wanted = values.get("entity")
         if wanted is None:
-            if needed and len(subjects) > 1:
-                hint = f"write entity: and one of {listed([each.name for each in subjects])}"
-                self.report.add(node.place, f"which of {len(subjects)} entities?", hint)
+            if needed and len(entities) > 1:
+                hint = f"write entity: and one of {listed([each.name for each in entities])}"
+                self.report.add(node.place, f"which of {len(entities)} entities?", hint)
                 return None
-            return subjects[0] if len(subjects) == 1 else None
-        for each in subjects:
+            return entities[0] if len(entities) == 1 else None
+        for each in entities:
             if wanted in (each.id, each.name):
                 return each
         value = node.get("entity")
         assert value is not None
-        names = [each.name for each in subjects]
+        names = [each.name for each in entities]
         hint = did_you_mean(wanted, names) or f"there {'are' if len(names) > 1 else 'is'} {listed(names)}"
         self.report.add(value.place, f"there is no entity {wanted} in this test", hint, wanted)
         return None

@@ -13,8 +13,8 @@ from alertbot.rules.rule import Level
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
-    """One metric key over all polls of a case, in column units; None where it is missing."""
+class SampleSeries:
+    """One metric key over all polls of a test, in column units; None where it is missing."""
 
     key: str
     type: ValueType
@@ -22,8 +22,8 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True)
-class During:
-    """Polls from `since` on and before `until` (None: to the end), counted from the start of the case."""
+class PollRange:
+    """Polls from `since` on and before `until` (None: to the end), counted from the start of the test."""
 
     since: timedelta
     until: timedelta | None = None
@@ -33,25 +33,25 @@ class During:
 
 
 @dataclass(frozen=True, slots=True)
-class Agent:
+class AgentSeries:
     """One agent of a queue or group, for `count(agents where …)`."""
 
     id: str
     name: str
-    series: tuple[Series, ...] = ()
+    series: tuple[SampleSeries, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
-    """One entity of a case. `gone`: when complete polls do not have it."""
+class EntitySeries:
+    """One entity of a test. `gone`: when complete polls do not have it."""
 
     id: str
     name: str
     parent_id: str = ""
     parent_name: str = ""
-    series: tuple[Series, ...] = ()
-    gone: tuple[During, ...] = ()
-    agents: tuple[Agent, ...] = ()
+    series: tuple[SampleSeries, ...] = ()
+    gone: tuple[PollRange, ...] = ()
+    agents: tuple[AgentSeries, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Expectation:
     """
 
     at: timedelta
-    subject: Subject
+    entity: EntitySeries
     place: Place
     state: str | None = None
     level: Level | None = None
@@ -78,14 +78,14 @@ class ExpectedNotice:
     at: timedelta
     reason: str
     place: Place
-    subject: Subject | None = None
+    entity: EntitySeries | None = None
     level: Level | None = None
     channel: str = ""
     text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class RuleTest:
     """One rule test. It has `polls` polls, the first at `start` (aware), one every `every`."""
 
     name: str
@@ -94,10 +94,10 @@ class Case:
     start: datetime
     every: timedelta
     polls: int
-    subjects: tuple[Subject, ...]
+    entities: tuple[EntitySeries, ...]
     expect: tuple[Expectation, ...] = ()
     notices: tuple[ExpectedNotice, ...] | None = None  # the whole list, where it is given
-    failed: tuple[During, ...] = ()  # polls that brought nothing
+    failed: tuple[PollRange, ...] = ()  # polls that brought nothing
     file: str = ""
     line: int = 0
     unread: tuple[str, ...] = field(default=(), compare=False)  # keys that the rule reads and nothing here gives

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from alertbot.rulefiles import test_keys as case_fields
+from alertbot.rulefiles import test_keys
 from alertbot.rulefiles.calendar_keys import DURING_KEYS, OUTSIDE_KEYS, calendars_schema
 from alertbot.rulefiles.fields import Field
 from alertbot.rulefiles.rule_keys import (
@@ -65,15 +65,15 @@ def tests_schema() -> dict[str, Any]:
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "alertbot rule tests",
-        **_object(case_fields.FILE_KEYS, ["tests"]),
+        **_object(test_keys.FILE_KEYS, ["tests"]),
         "definitions": {
-            "test": _object(case_fields.CASE_KEYS, ["name", "rule"]),
-            "entity": _object(case_fields.ENTITY_KEYS),
-            "parent": _object(case_fields.PARENT_KEYS),
-            "agent": _object(case_fields.AGENT_KEYS),
-            "expect": _object(case_fields.EXPECT_KEYS, ["at"]),
-            "notice": _object(case_fields.NOTICE_KEYS, ["at", "reason"]),
-            "span": _object(case_fields.DURING_KEYS, ["from"]),
+            "test": _object(test_keys.TEST_KEYS, ["name", "rule"]),
+            "entity": _object(test_keys.ENTITY_KEYS),
+            "parent": _object(test_keys.PARENT_KEYS),
+            "agent": _object(test_keys.AGENT_KEYS),
+            "expect": _object(test_keys.EXPECT_KEYS, ["at"]),
+            "notice": _object(test_keys.NOTICE_KEYS, ["at", "reason"]),
+            "range": _object(test_keys.RANGE_KEYS, ["from"]),
             "series": {"type": "object", "additionalProperties": samples, "properties": dict.fromkeys(keys, samples)},
         },
     }

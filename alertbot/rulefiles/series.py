@@ -18,12 +18,12 @@ from alertbot.rules.value_types import named
 Sample = float | str | None
 """A value in column units (ms, 0 to 1, epoch ms) or a text; None where it is missing."""
 
-MOST_SAMPLES = 100_000  # of one series: a month and a half of polls at a slip of the pen is no test
+MAX_SAMPLES = 100_000  # of one series: a month and a half of polls at a slip of the pen is no test
 
 _TOKEN = re.compile(r'(?:"(?:\\.|[^"\\])*"|[^\s"])+|"\S*')  # the last: a quote that is not closed
 _TIMES = re.compile(r"(?P<value>.+?)x(?P<times>[0-9]+)", re.DOTALL)
-_MOMENT = r"\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)"
-_RAMP = re.compile(rf"(?P<start>{_MOMENT}|-?[^+\-\s]+)(?P<sign>[+-])(?P<step>[^+\-\s]+)")
+_TIMESTAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)"
+_RAMP = re.compile(rf"(?P<start>{_TIMESTAMP}|-?[^+\-\s]+)(?P<sign>[+-])(?P<step>[^+\-\s]+)")
 _WORD = re.compile(r"[^\s,\[\]{}\"]+")
 _EXAMPLES = {
     ValueType.DURATION: "120s or 1m30s",
@@ -42,8 +42,8 @@ def parse_series(text: str, kind: ValueType) -> tuple[Sample, ...]:
             samples.extend(_samples(match.group(), kind))
         except _RefusedError as error:
             mistakes.append(Mistake(match.start(), match.end(), error.message, error.hint))
-        if len(samples) > MOST_SAMPLES:
-            mistakes.append(Mistake(match.start(), match.end(), f"a series of more than {MOST_SAMPLES} samples"))
+        if len(samples) > MAX_SAMPLES:
+            mistakes.append(Mistake(match.start(), match.end(), f"a series of more than {MAX_SAMPLES} samples"))
             break
     if not samples and not mistakes:
         mistakes.append(Mistake(0, len(text), "a series without samples", "such as 10s 70s _ 20sx4"))
@@ -52,17 +52,17 @@ def parse_series(text: str, kind: ValueType) -> tuple[Sample, ...]:
     return tuple(samples)
 
 
-def parse_moment(text: str) -> datetime:
+def parse_timestamp(text: str) -> datetime:
     """An instant as ISO 8601 writes it, with its distance from UTC. Raises ValueError with what to write."""
     try:
-        moment = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(text)
     except ValueError:
         raise ValueError(f"{text!r} is no time: write 2026-03-02T09:00:00+02:00") from None
-    if moment.tzinfo is None and "T" not in text:
+    if time.tzinfo is None and "T" not in text:
         raise ValueError(f"{text!r} has no time of day: write {text}T09:00:00+02:00")
-    if moment.tzinfo is None:
+    if time.tzinfo is None:
         raise ValueError(f"{text!r} does not say in which zone: write {text}Z or {text}+02:00")
-    return moment
+    return time
 
 
 class _RefusedError(Exception):
@@ -77,8 +77,8 @@ def _samples(token: str, kind: ValueType) -> list[Sample]:
     repeated = _TIMES.fullmatch(token)
     if repeated:
         value, times = repeated["value"], int(repeated["times"])
-        if not 0 < times <= MOST_SAMPLES:
-            raise _RefusedError(f"{token} is {times} samples", f"from 1 to {MOST_SAMPLES}")
+        if not 0 < times <= MAX_SAMPLES:
+            raise _RefusedError(f"{token} is {times} samples", f"from 1 to {MAX_SAMPLES}")
     if value == "_":
         return [None] * times
     ramp = None if value.startswith('"') or kind is ValueType.TEXT else _RAMP.fullmatch(value)
@@ -107,7 +107,7 @@ def _value(text: str, kind: ValueType) -> Sample:
 def _number(text: str, kind: ValueType) -> float:
     if kind is ValueType.TIMESTAMP:
         try:
-            return parse_moment(text).timestamp() * 1000
+            return parse_timestamp(text).timestamp() * 1000
         except ValueError as error:
             message, _, hint = str(error).partition(": ")
             raise _RefusedError(message.replace("'", ""), hint) from None

@@ -20,8 +20,8 @@ from alertbot.rulefiles.fields import (
     refuse,
 )
 from alertbot.rulefiles.rule_keys import CHANNEL, LEVELS, read_channel_name, read_level
-from alertbot.rulefiles.rule_test import During
-from alertbot.rulefiles.series import parse_moment
+from alertbot.rulefiles.rule_test import PollRange
+from alertbot.rulefiles.series import parse_timestamp
 from alertbot.rules.words import listed
 
 STATES = ("inactive", "pending", "firing", "recovering")
@@ -52,12 +52,12 @@ def _one_of(words: tuple[str, ...]) -> Reader:
     return read
 
 
-def _moment(key: YamlScalar, node: Node, report: Report) -> datetime | None:
+def _timestamp(key: YamlScalar, node: Node, report: Report) -> datetime | None:
     if not isinstance(node, YamlScalar) or node.kind == "null":
         refuse(key, node, report, "a time", "such as 2026-03-02T09:00:00+02:00")
         return None
     try:
-        return parse_moment(node.text.strip())
+        return parse_timestamp(node.text.strip())
     except ValueError as error:
         message, _, hint = str(error).rpartition(": write ")
         report.add(node.place, f"{key.text}: {message}", f"write {hint}", node.text)
@@ -103,20 +103,20 @@ def _mappings(hint: str) -> Reader:
     return read
 
 
-def _during(key: YamlScalar, node: Node, report: Report) -> tuple[During, ...] | None:
+def _ranges(key: YamlScalar, node: Node, report: Report) -> tuple[PollRange, ...] | None:
     """`45s` (from then on), `{from: 45s, until: 2m}`, or a list of those."""
     found = []
     for item in node.items if isinstance(node, YamlSequence) else (node,):
         if not isinstance(item, YamlMapping):
             since = read_duration(key, item, report)
             if since is not None:
-                found.append(During(since))
+                found.append(PollRange(since))
             continue
-        values = read_fields(item, DURING_KEYS, report, key.text)
+        values = read_fields(item, RANGE_KEYS, report, key.text)
         if item.key("from") is None:
             report.add(item.place, f"{key.text} without from", "write {from: 45s, until: 2m}")
         if "from" in values:
-            found.append(During(values["from"], values.get("until")))
+            found.append(PollRange(values["from"], values.get("until")))
     return tuple(found)
 
 
@@ -125,11 +125,11 @@ _TEXTS: dict[str, Any] = {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}]}
 _DURATION = {"type": "string", "pattern": f"^{DURATION}$"}
 _LEVEL = {"enum": list(LEVELS)}
 _SERIES = {"$ref": "#/definitions/series"}
-_DURING = {
+_POLL_RANGES = {
     "anyOf": [
         _DURATION,
-        {"$ref": "#/definitions/span"},
-        {"type": "array", "items": {"anyOf": [_DURATION, {"$ref": "#/definitions/span"}]}},
+        {"$ref": "#/definitions/range"},
+        {"type": "array", "items": {"anyOf": [_DURATION, {"$ref": "#/definitions/range"}]}},
     ]
 }
 
@@ -138,7 +138,7 @@ def _list(name: str) -> dict[str, Any]:
     return {"type": "array", "items": {"$ref": f"#/definitions/{name}"}}
 
 
-DURING_KEYS = (
+RANGE_KEYS = (
     Field("from", read_duration, _DURATION, "The first poll, counted from the start."),
     Field("until", read_duration, _DURATION, "The first poll after it; default: to the end."),
 )
@@ -157,7 +157,7 @@ ENTITY_KEYS = (
     Field("parent", _mapping("{id, name}"), {"$ref": "#/definitions/parent"}, "The queue of a queue_agent."),
     Field("series", _mapping("keys with their samples"), _SERIES, "Its own samples; they go before those of the test."),
     Field("agents", _mappings("- {id, name, series}"), _list("agent"), "Its agents, for count(agents where …)."),
-    Field("gone", _during, _DURING, "When complete polls do not have it."),
+    Field("gone", _ranges, _POLL_RANGES, "When complete polls do not have it."),
 )
 EXPECT_KEYS = (
     Field("at", read_duration, _DURATION, "After which poll, counted from the start."),
@@ -175,16 +175,16 @@ NOTICE_KEYS = (
     Field("channel", read_channel_name, {"type": "string", "pattern": f"^(?:{CHANNEL})$"}, "Where it is told."),
     Field("text", read_text, _TEXT, "A text that its reason contains."),
 )
-CASE_KEYS = (
+TEST_KEYS = (
     Field("name", read_text, _TEXT, "What it shows, in a sentence."),
     Field("rule", read_text, {"type": "string", "pattern": f"^{ID}$"}, "The id of the rule."),
-    Field("start", _moment, {"type": "string"}, "When the first poll is; default: a Monday morning."),
+    Field("start", _timestamp, {"type": "string"}, "When the first poll is; default: a Monday morning."),
     Field("every", _every, _DURATION, "How far apart polls are; default: 15s."),
     Field("entity", _mapping("{id, name}"), {"$ref": "#/definitions/entity"}, "The entity, where there is one."),
     Field("entities", _mappings("- {id, name, series}"), _list("entity"), "The entities, where there are several."),
     Field("series", _mapping("keys with their samples"), _SERIES, "Samples of all entities, one a poll."),
     Field("agents", _mappings("- {id, name, series}"), _list("agent"), "The agents of the entity."),
-    Field("failed", _during, _DURING, "Polls that bring nothing at all."),
+    Field("failed", _ranges, _POLL_RANGES, "Polls that bring nothing at all."),
     Field("expect", _mappings("- {at: 45s, state: firing}"), _list("expect"), "What its alert is to be, and when."),
     Field("notices", _mappings("- {at: 45s, reason: fired}"), _list("notice"), "All that is to be told, and no more."),
 )

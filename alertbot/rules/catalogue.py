@@ -1,4 +1,4 @@
-"""The metric keys that 8x8 serves: scope, value type and unit of each, and the nearest name for a typo.
+"""The metric keys that 8x8 serves: scope, value type and unit of each, and the nearest key for a typo.
 
 The data is `catalogue.csv`, read from 8x8's guide "CC Realtime Statistics" (glossary 5.1 to 5.6) and OpenAPI file.
 """
@@ -16,7 +16,7 @@ from alertbot.rules.words import nearest
 
 
 class Scope(StrEnum):
-    """The kind of thing that a rule looks at."""
+    """The kind of entity that a rule evaluates."""
 
     QUEUE = "queue"
     GROUP = "group"
@@ -25,11 +25,11 @@ class Scope(StrEnum):
     GROUP_AGENT = "group_agent"
     QUEUE_TOTALS = "queue_totals"
     AGENT_TOTALS = "agent_totals"
-    FEED = "feed"  # a tenant's polls themselves; only the built-in rules of `alerts/feed.py` look at it
+    FEED = "feed"  # a tenant's polls themselves; only the built-in rules of `feed/rules.py` evaluate it
 
 
 RULE_SCOPES = tuple(scope for scope in Scope if scope is not Scope.FEED)
-"""The scopes that 8x8 serves, and that a rule file may name."""
+"""The scopes that 8x8 serves and a rule file may name."""
 
 
 class ValueType(StrEnum):
@@ -45,7 +45,7 @@ class ValueType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One key of one scope. `is_list`: 8x8 sends a list of {id, name, count}, of which we use the summed count."""
+    """One key of one scope. `is_list`: 8x8 sends a list of {id, name, count}; alertbot uses the sum of the counts."""
 
     key: str
     scope: Scope
@@ -79,7 +79,7 @@ class Catalogue:
         return self.metrics.get(scope, {}).get(key)
 
     def nearest(self, scope: Scope, key: str) -> str | None:
-        """The known key of this scope that `key` most likely meant, or None where nothing is near."""
+        """The known key of this scope that `key` most likely meant, or None where none is near."""
         return next(iter(nearest(key, self.metrics[scope])), None)
 
     def scopes_of(self, key: str) -> tuple[Scope, ...]:

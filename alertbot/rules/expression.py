@@ -69,8 +69,8 @@ __all__ = [
 ]
 
 # Every reader of a tree goes down it by recursion; nobody writes by hand what comes near these.
-LONGEST = 4_000
-DEEPEST = 60
+MAX_LENGTH = 4_000
+MAX_DEPTH = 60
 
 _CONDITIONS = frozenset({"any_of", "all_of", "negate", "compare", "is_missing", "is_in", "is_not_in"})
 
@@ -84,14 +84,14 @@ def parse(text: str, scope: Scope, params: Mapping[str, Literal], known: bool = 
     """
     if not text.strip():
         raise BadExpression([Mistake(0, len(text), "an empty condition", "write one such as entered.today > 5")])
-    if len(text) > LONGEST:
-        raise BadExpression([Mistake(0, len(text), f"a condition of more than {LONGEST} characters")])
+    if len(text) > MAX_LENGTH:
+        raise BadExpression([Mistake(0, len(text), f"a condition of more than {MAX_LENGTH} characters")])
     try:
         tree = _lark().parse(text)
     except UnexpectedInput as error:
         raise BadExpression([_syntax_mistake(text, error)]) from None
-    if _depth(tree) > DEEPEST:
-        raise BadExpression([Mistake(0, len(text), f"more than {DEEPEST} parts inside one another")])
+    if _depth(tree) > MAX_DEPTH:
+        raise BadExpression([Mistake(0, len(text), f"more than {MAX_DEPTH} parts inside one another")])
     builder = _Builder(text, scope, params, known, {})
     condition = builder.condition(_only(tree))
     if builder.found:

@@ -1,6 +1,6 @@
-"""The functions of the condition language, one row each: the parser, the checker and the docs are held to this table.
+"""The functions of the condition language, one row each; the parser, the type checker and the docs follow this table.
 
-The bodies are in `alerts/windows.py` (all entities at once) and `alerts/explain.py` (one entity, for people).
+They are computed in `evaluation/windows.py` (all entities at once) and `evaluation/explain.py` (one entity, in words).
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ NUMBER, TEXT, TIMESTAMP = ValueType.NUMBER, ValueType.TEXT, ValueType.TIMESTAMP
 
 
 class Reads(StrEnum):
-    """What a function needs to know."""
+    """What a function reads."""
 
-    WINDOW = "window"  # the samples in (now - w, now]; unknown while fewer than half of them were seen
+    WINDOW = "window"  # the samples in (now - w, now]; unknown while fewer than half of them are known
     THEN = "then"  # the last sample at or before now - w and at most two polls older
     AGENTS = "agents"  # the agents of the queue or group, in the same poll
 
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """One function. `types` leads from the type of the key to the type of the result; what is not in it is refused."""
+    """One function. `types` maps the type of the key to the type of the result; a type that is not in it is refused."""
 
     name: str
     arguments: str
@@ -52,7 +52,7 @@ _ROWS = (
         "min",
         "KEY, WINDOW",
         Reads.WINDOW,
-        "The least sample: above a limit all the time.",
+        "The smallest sample: above a limit the whole time.",
         "min(interactionsLongestWaitInQueue.rt, 5m) > 60s",
         _ORDERED,
     ),
@@ -60,7 +60,7 @@ _ROWS = (
         "max",
         "KEY, WINDOW",
         Reads.WINDOW,
-        "The greatest sample: above a limit at any time.",
+        "The largest sample: above a limit at any time.",
         "max(availableIdle.rt, 15m) == 0",
         _ORDERED,
     ),
@@ -68,7 +68,7 @@ _ROWS = (
         "sum",
         "KEY, WINDOW",
         Reads.WINDOW,
-        "The samples added up, one a poll.",
+        "The sum of the samples, one per poll.",
         "sum(interactionsWaitInQueue.rt, 5m) > 100",
         _AMOUNTS,
     ),
@@ -76,7 +76,7 @@ _ROWS = (
         "delta",
         "KEY, WINDOW",
         Reads.WINDOW,
-        "The last sample minus the first: how much a counter grew. Between timestamps lies a duration.",
+        "The last sample minus the first: how much a counter grew. For timestamps the result is a duration.",
         "delta(abandoned.today, 10m) >= 5",
         {**_AMOUNTS, TIMESTAMP: DURATION},
     ),
@@ -84,7 +84,7 @@ _ROWS = (
         "changes",
         "KEY, WINDOW",
         Reads.WINDOW,
-        "How often a sample was unlike the one before it.",
+        "How many samples differed from the one before.",
         "changes(status.rt, 30m) > 10",
         dict.fromkeys(_ANY, COUNT),
     ),
@@ -92,7 +92,7 @@ _ROWS = (
         "ago",
         "KEY, WINDOW",
         Reads.THEN,
-        "The value a window ago: the last sample then, at most two polls older.",
+        "The value one window ago: the last sample at that time, at most two polls older.",
         "entered.int-30m < ago(entered.int-30m, 7d) / 2",
         _ANY,
     ),
@@ -100,17 +100,17 @@ _ROWS = (
         "count",
         "agents where CONDITION",
         Reads.AGENTS,
-        "How many agents of this queue or group the condition, over the keys of an agent there, is true of.",
+        "For how many agents of this queue or group the condition is true; it reads the keys of an agent there.",
         'count(agents where status.rt == "OnBreak" and timeOnStatus.rt > 20m) > 3',
         {},
     ),
 )
 FUNCTIONS: Mapping[str, Function] = {each.name: each for each in _ROWS}
 
-# Whose agents `count` counts, and what they are called there.
+# The scopes whose agents `count` can count, and the scope of those agents.
 AGENTS_OF: Mapping[Scope, Scope] = {Scope.QUEUE: Scope.QUEUE_AGENT, Scope.GROUP: Scope.GROUP_AGENT}
 
-# What other languages and plain habit call them.
+# Names from other languages, and common guesses.
 ALSO_CALLED: Mapping[str, str] = {
     "average": "avg",
     "mean": "avg",

@@ -36,7 +36,7 @@ from alertbot.rules.tree import (
 
 Params = Mapping[str, Literal]
 
-_MOST_WAYS = 512  # of making a condition true; one with more is taken as possible
+_MAX_WAYS = 512  # of making a condition true; one with more is taken as possible
 _RANGES = {
     ValueType.COUNT: (0.0, math.inf),
     ValueType.DURATION: (0.0, math.inf),
@@ -149,7 +149,7 @@ def _ways(node: Condition, *, negated: bool) -> list[_Way] | None:
                     if ways is None:
                         return None
                     joined += ways
-                return joined if len(joined) <= _MOST_WAYS else None
+                return joined if len(joined) <= _MAX_WAYS else None
             # A part that cannot be looked at may be true: leaving it out makes nothing impossible that is not.
             return _products([ways for ways in below if ways is not None])
         case _:
@@ -159,7 +159,7 @@ def _ways(node: Condition, *, negated: bool) -> list[_Way] | None:
 def _products(factors: Sequence[list[_Way]]) -> list[_Way] | None:
     found: list[_Way] = [()]
     for ways in factors:
-        if len(found) * len(ways) > _MOST_WAYS:
+        if len(found) * len(ways) > _MAX_WAYS:
             return None
         found = [(*one, *other) for one in found for other in ways]
     return found

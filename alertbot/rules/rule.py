@@ -1,4 +1,4 @@
-"""Rule, Level and RuleSet: frozen, and a Rule that exists is a valid one."""
+"""Rule, Level and RuleSet: frozen; a Rule that exists is valid."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class LevelRule:
     hold: timedelta = timedelta(0)  # `for`
 
     def __hash__(self) -> int:
-        """Of the text: the tree says the same, and to hash it takes longer than to evaluate it for an entity."""
+        """Hash of the text: the tree is equivalent, and hashing it takes longer than evaluating it for an entity."""
         return hash((self.level, self.text, self.hold))
 
 
@@ -59,7 +59,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What to watch. `levels` has at least one, the lowest first, each level once."""
+    """What to watch. `levels` has at least one, lowest first, each level once."""
 
     id: str
     title: str
@@ -79,10 +79,10 @@ class Rule:
     template: str = "alert"
     runbook: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
-    during: Hours | None = None  # it looks only while this is open, ...
+    during: Hours | None = None  # active only while this is open ...
     outside: Hours | None = None  # ... and this is closed
-    suppressed_by: tuple[str, ...] = ()  # ids of rules; while one of them fires for the entity, nobody is told
-    shadow: bool = False  # evaluated and recorded, told to nobody
+    suppressed_by: tuple[str, ...] = ()  # ids of rules; while one of them fires for the entity, it is not reported
+    shadow: bool = False  # evaluated and recorded, but not reported
     origin: Origin = Origin("", 0)
 
     def level(self, level: Level) -> LevelRule | None:
@@ -95,16 +95,16 @@ class Rule:
         yield from (each for each in (self.guard, self.clear) if each is not None)
 
     def reads(self) -> Iterator[tuple[Scope, Key | Window]]:
-        """The keys and windows that this rule reads, each with its scope: those of counted agents are of theirs."""
+        """The keys and windows that this rule reads, each with its scope; counted agents have a scope of their own."""
         for condition in self.conditions():
             yield from reads(condition, self.scope)
 
     def keys(self) -> frozenset[str]:
-        """The metric keys that this rule reads of its own scope."""
+        """The metric keys of its own scope that this rule reads."""
         return frozenset(each.key for scope, each in self.reads() if scope is self.scope and isinstance(each, Key))
 
     def reads_of(self, scope: Scope) -> bool:
-        """Whether it reads anything of that scope."""
+        """Whether it reads anything in that scope."""
         return any(of is scope for of, _ in self.reads())
 
 
@@ -112,7 +112,7 @@ class Rule:
 class RuleSet:
     """All rules that run together. Ids are unique. `version` is a digest of the files they came from.
 
-    `calendars` are all that the rules may name, by name, whether or not one does.
+    `calendars` are all that the rules may name, by name, used or not.
     """
 
     rules: tuple[Rule, ...] = ()
@@ -124,12 +124,12 @@ class RuleSet:
         return next((rule for rule in self.rules if rule.id == rule_id), None)
 
     def scopes(self) -> tuple[Scope, ...]:
-        """The scopes that some rule looks at, in the order of `Scope`."""
+        """The scopes that the rules evaluate, in the order of `Scope`."""
         used = {rule.scope for rule in self.rules}
         return tuple(scope for scope in Scope if scope in used)
 
     def metrics(self) -> Mapping[Scope, frozenset[str]]:
-        """What has to be fetched: the keys that rules read, by scope. Rules that count agents need theirs too."""
+        """What must be fetched: the keys that rules read, by scope, including those of counted agents."""
         return self._metrics
 
     @cached_property
@@ -143,7 +143,7 @@ class RuleSet:
         return {scope: frozenset(found[scope]) for scope in Scope if scope in found}
 
     def every_metric(self) -> Mapping[Scope, frozenset[str]]:
-        """All keys of the scopes that rules read: what the catalogue is sure of, and what the rules name besides."""
+        """All keys of the scopes that rules read: those the catalogue confirms, and any others that the rules name."""
         known = catalogue().metrics
         return {
             scope: keys | {key for key, metric in known[scope].items() if metric.confirmed}
@@ -151,7 +151,7 @@ class RuleSet:
         }
 
     def windows(self) -> Mapping[Scope, frozenset[Window]]:
-        """What has to be remembered of earlier polls: the windows that rules look at, by scope."""
+        """What must be kept from earlier polls: the windows that rules read, by scope."""
         return self._windows
 
     @cached_property
@@ -164,9 +164,9 @@ class RuleSet:
         return {scope: frozenset(windows) for scope, windows in found.items()}
 
     def only(self) -> Mapping[Scope, Only]:
-        """The scopes of which rules look at a few entities only: each of their rules names ids, and no names.
+        """The scopes of which only a few entities are read: each of their rules names ids, and no names.
 
-        Rules that count the agents of a few queues or groups need the agents of these parents.
+        Rules that count the agents of a few queues or groups need the agents of those parents.
         """
         few = {}
         for scope in self.metrics():

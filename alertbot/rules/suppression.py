@@ -1,4 +1,4 @@
-"""`suppressed_by`: which scopes can stand for one another, and chains that lead back to themselves."""
+"""`suppressed_by`: which scopes can suppress which, and chains that lead back to their first rule."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from alertbot.rules.catalogue import Scope
 
 
 class Kinship(StrEnum):
-    """Which alerts of the suppressing rule concern an alert of the suppressed one, within one tenant."""
+    """Which alerts of the suppressing rule apply to an alert of the suppressed one, within one tenant."""
 
-    SAME = "same"  # the same entity, with the same parent
-    PARENT = "parent"  # that of its parent: the queue of an agent in a queue
-    MEMBER = "member"  # that of the same id: the agent, wherever they are
-    TOTALS = "totals"  # the one of the totals
+    SAME = "same"  # the same entity with the same parent
+    PARENT = "parent"  # the alert of its parent: the queue of an agent in a queue
+    MEMBER = "member"  # the alert of the same id: the agent, in any queue or group
+    TOTALS = "totals"  # the alert of the totals
 
 
 KINSHIPS: Mapping[tuple[Scope, Scope], Kinship] = {
@@ -29,43 +29,43 @@ KINSHIPS: Mapping[tuple[Scope, Scope], Kinship] = {
     (Scope.GROUP_AGENT, Scope.AGENT): Kinship.MEMBER,
     (Scope.GROUP_AGENT, Scope.AGENT_TOTALS): Kinship.TOTALS,
 }
-"""(scope of the suppressed, scope of the suppressing) to how they belong together; what is not here does not.
+"""(scope of the suppressed, scope of the suppressing) to how they relate; a pair that is not here cannot suppress.
 
-Which group an agent is in, 8x8 says only of the scope group_agent.
+8x8 reports the group of an agent only in the scope group_agent.
 """
 
 
 def may_suppress(scope: Scope) -> str:
-    """The scopes whose rules can suppress one of this scope, for people."""
+    """The scopes whose rules can suppress one of this scope, in words."""
     return " or ".join(by.value for of, by in KINSHIPS if of is scope)
 
 
-def circles(suppressed_by: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
-    """The rules that suppress themselves by way of others: id to the way back, the id first and last.
+def cycles(suppressed_by: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    """The rules that suppress themselves, directly or through others: id to the path back, the id first and last.
 
-    Each circle is told once, of the first of its rules in the order of the mapping.
+    Each cycle is reported once, for the first of its rules in the order of the mapping.
     """
     found: dict[str, tuple[str, ...]] = {}
-    settled: set[str] = set()
+    reported: set[str] = set()
     for start in suppressed_by:
-        if start in settled:
+        if start in reported:
             continue
-        way = _way_back(start, suppressed_by)
-        if way:
-            found[start] = way
-            settled.update(way)
+        path = _path_back(start, suppressed_by)
+        if path:
+            found[start] = path
+            reported.update(path)
     return found
 
 
-def _way_back(start: str, suppressed_by: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    """The shortest way from a rule over its suppressors to itself, or ()."""
-    ways: list[tuple[str, ...]] = [(start,)]
-    seen: set[str] = set()
-    for way in ways:  # grows while it is walked: breadth first
-        for by in suppressed_by.get(way[-1], ()):
+def _path_back(start: str, suppressed_by: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """The shortest path from a rule through its suppressors to itself, or ()."""
+    paths: list[tuple[str, ...]] = [(start,)]
+    visited: set[str] = set()
+    for path in paths:  # grows while it is walked: breadth first
+        for by in suppressed_by.get(path[-1], ()):
             if by == start:
-                return (*way, by)
-            if by not in seen:
-                seen.add(by)
-                ways.append((*way, by))
+                return (*path, by)
+            if by not in visited:
+                visited.add(by)
+                paths.append((*path, by))
     return ()

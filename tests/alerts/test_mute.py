@@ -13,7 +13,7 @@ from alertbot.alerts.decide import decide
 from alertbot.alerts.notice import Notice
 from alertbot.evaluation.snapshot import Snapshot
 from alertbot.rules.catalogue import Scope
-from alertbot.rules.hours import Calendar, Hours, Span
+from alertbot.rules.hours import Calendar, Hours, TimeRange
 from alertbot.rules.rule import Level, Rule, RuleSet
 from tests.alerts.kit import NOW, POLL, WAIT, WAITING, compare, fingerprint, keep, level, poll, rule, snapshot
 from tests.alerts.test_any_life import restart
@@ -169,7 +169,7 @@ def test_a_suppressed_suppressor_suppresses() -> None:
 
 def test_the_calendar_of_the_suppressor_counts() -> None:
     """When the suppressor closes for the day, it is over, and what it spoke for is told."""
-    hours = Calendar("office", "UTC", ((Span(8 * 60, 9 * 60 + 1),),) * 7)
+    hours = Calendar("office", "UTC", ((TimeRange(8 * 60, 9 * 60 + 1),),) * 7)
     bot = Bot(replace(NOBODY, during=Hours(hours)), LONGEST)
     heard = []
     for _ in range(6):

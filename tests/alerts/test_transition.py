@@ -15,7 +15,7 @@ from alertbot.evaluation.evaluate import Truth
 from alertbot.evaluation.measure import Measure
 from alertbot.feed.observe import doubt_empty
 from alertbot.rules.catalogue import Scope, ValueType
-from alertbot.rules.hours import Calendar, Hours, Phase, Span
+from alertbot.rules.hours import Calendar, Hours, Phase, TimeRange
 from alertbot.rules.match import Match
 from alertbot.rules.rule import Level, NoData
 from tests.alerts.kit import (
@@ -489,7 +489,7 @@ def test_parents_tell_entities_apart() -> None:
 
 # Opening hours.
 
-EVERY_DAY = Calendar("office", "UTC", ((Span(8 * 60, 9 * 60 + 1),),) * 7, after_open=timedelta(minutes=5))
+EVERY_DAY = Calendar("office", "UTC", ((TimeRange(8 * 60, 9 * 60 + 1),),) * 7, after_open=timedelta(minutes=5))
 """08:00 to 09:01; NOW is 09:00."""
 
 

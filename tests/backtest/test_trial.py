@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import pytest
 
-from alertbot.backtest.trial import run_case
+from alertbot.backtest.trial import run_rule_test
 from alertbot.cli.test import draw_card
 from alertbot.cli.timeline import draw_failure
 from alertbot.notify.render import Templates
-from alertbot.rulefiles.parse_tests import parse_cases
-from alertbot.rulefiles.rule_test import Case
+from alertbot.rulefiles.parse_tests import parse_tests
+from alertbot.rulefiles.rule_test import RuleTest
 from tests.golden import check_golden
 from tests.rulefiles.test_rule_tests import CASES, RULES
 
 
-def cases(name: str) -> tuple[Case, ...]:
-    return parse_cases({name: (CASES / name).read_bytes()}, RULES)
+def cases(name: str) -> tuple[RuleTest, ...]:
+    return parse_tests({name: (CASES / name).read_bytes()}, RULES)
 
 
 def drawn(name: str) -> str:
     outcomes = [
-        run_case(case, RULES, draw=lambda rule, alert, now: draw_card(Templates(), "UTC", rule, alert, now))
-        for case in cases(name)
+        run_rule_test(test, RULES, draw=lambda rule, alert, now: draw_card(Templates(), "UTC", rule, alert, now))
+        for test in cases(name)
     ]
     return "\n\n".join("\n".join(draw_failure(outcome)) for outcome in outcomes if not outcome.passed)
 
@@ -55,6 +55,6 @@ def test_an_expectation_that_is_wrong_fails(old: str, new: str) -> None:
     """Each kind of expectation can fail."""
     text = (CASES / "good.yaml").read_text(encoding="utf-8")
     assert old in text
-    (case, *_) = parse_cases({"good.yaml": text.replace(old, new, 1)}, RULES)
-    outcome = run_case(case, RULES, draw=lambda rule, alert, now: f"{alert.level.word} {alert.entity_name}")
+    (test, *_) = parse_tests({"good.yaml": text.replace(old, new, 1)}, RULES)
+    outcome = run_rule_test(test, RULES, draw=lambda rule, alert, now: f"{alert.level.word} {alert.entity_name}")
     assert not outcome.passed

@@ -9,24 +9,24 @@ import pytest
 
 from alertbot.alerts.alert import About, Alert, Fingerprint, Mute, MuteKind
 from alertbot.rules.catalogue import Scope
-from alertbot.rules.hours import Calendar, Country, Hours, Span
+from alertbot.rules.hours import Calendar, Country, Hours, TimeRange
 from alertbot.rules.rule import Level, RuleSet
 from tests.commands.kit import LONGEST_WAIT, NOW, ON_BREAK, alert, ask, text_of, view
 
 # The kit's NOW is Monday 2026-03-02, 09:00 UTC: 11:00 in Helsinki, 04:00 in New York.
-DAY, SATURDAY = (Span(8 * 60, 18 * 60),), (Span(10 * 60, 14 * 60), Span(16 * 60, 20 * 60))
+DAY, SATURDAY = (TimeRange(8 * 60, 18 * 60),), (TimeRange(10 * 60, 14 * 60), TimeRange(16 * 60, 20 * 60))
 OFFICE = Calendar(
     "office",
     "Europe/Helsinki",
     ((DAY,) * 5 + (SATURDAY, ())),
     dates=frozenset({date(2026, 3, 6)}),
     countries=(Country("FI"),),
-    exceptions=((date(2026, 3, 4), (Span(8 * 60, 12 * 60),)),),
+    exceptions=((date(2026, 3, 4), (TimeRange(8 * 60, 12 * 60),)),),
     after_open=timedelta(minutes=5),
     where="rules/hours.yaml:3",
 )
 ABROAD = Calendar("abroad", "America/New_York", (DAY,) * 7)
-ALWAYS = Calendar("always", "UTC", ((Span(0, 1440),),) * 7)
+ALWAYS = Calendar("always", "UTC", ((TimeRange(0, 1440),),) * 7)
 EARLY = replace(LONGEST_WAIT, during=Hours(OFFICE, shift=timedelta(minutes=-10)), labels={"team": "sales"})
 BEFORE = replace(ON_BREAK, during=Hours(OFFICE, before_open=timedelta(minutes=10)))
 RULES = RuleSet((EARLY, BEFORE), "1", {"office": OFFICE, "abroad": ABROAD, "always": ALWAYS})
@@ -69,7 +69,7 @@ def test_one_calendar_in_full(text: str) -> None:
 
 def test_grace_is_said() -> None:
     """Within grace it is open, and nothing is decided."""
-    early = replace(OFFICE, weekly=((Span(10 * 60 + 58, 18 * 60),),) * 7)
+    early = replace(OFFICE, weekly=((TimeRange(10 * 60 + 58, 18 * 60),),) * 7)
     assert asked("hours", RuleSet((), "1", {"office": early}))[0] == (
         "office: open, within the grace period: no decision yet, closes 18:00 EET (in 7h)"
     )

@@ -22,7 +22,7 @@ from alertbot.feed.pace import due
 from alertbot.feed.rules import feed_rules, snapshot_of
 from alertbot.feed.wording import in_words
 from alertbot.rules.catalogue import Scope
-from alertbot.rules.hours import Calendar, Hours, Span
+from alertbot.rules.hours import Calendar, Hours, TimeRange
 from alertbot.rules.rule import NoData, RuleSet
 from tests.alerts.kit import NOW, POLL, TENANT, WAIT, WAITING, keep, poll, rule, snapshot
 
@@ -277,7 +277,7 @@ def test_the_night_does_not_count() -> None:
 
 def test_opening_hours_are_those_of_the_rules() -> None:
     """A calendar that some `during` names and that is open; none named is not known."""
-    office = Calendar("office", "UTC", ((Span(8 * 60, 18 * 60),),) * 5 + ((), ()))
+    office = Calendar("office", "UTC", ((TimeRange(8 * 60, 18 * 60),),) * 5 + ((), ()))
     looks = RuleSet((rule(during=Hours(office)), rule(id="always")), calendars={"office": office})
     assert opening(looks, NOW) is True
     assert opening(looks, NOW + timedelta(hours=12)) is False

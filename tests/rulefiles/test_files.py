@@ -13,7 +13,7 @@ from alertbot.errors import FaultsFound
 from alertbot.rulefiles.faults import Fault
 from alertbot.rulefiles.parse_rules import parse_files
 from alertbot.rules.catalogue import Scope, ValueType
-from alertbot.rules.hours import Country, Hours, Span
+from alertbot.rules.hours import Country, Hours, TimeRange
 from alertbot.rules.match import Match
 from alertbot.rules.rule import Level, NoData, Rule, RuleSet
 from alertbot.rules.tree import Literal, show
@@ -224,7 +224,7 @@ def test_hours_of_a_rule() -> None:
     assert [len(day) for day in rules.calendars["night"].weekly] == [1, 0, 0, 0, 1, 1, 1]
     assert office.countries == (Country("FI"), Country("US", "CA"))
     assert office.dates == {date(2026, 12, 23), date(2026, 12, 24)}
-    assert office.exceptions == ((date(2026, 1, 2), ()), (date(2026, 12, 31), (Span(480, 720),)))
+    assert office.exceptions == ((date(2026, 1, 2), ()), (date(2026, 12, 31), (TimeRange(480, 720),)))
     assert (office.after_open, office.before_close, office.where) == (
         timedelta(minutes=5),
         timedelta(0),

@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from alertbot.alerts.alert import Reason, State
 from alertbot.errors import FaultsFound
 from alertbot.rulefiles.parse_rules import parse_files
-from alertbot.rulefiles.parse_tests import is_test_file, parse_cases
+from alertbot.rulefiles.parse_tests import is_test_file, parse_tests
 from alertbot.rulefiles.schema import tests_schema as schema_of_tests
 from alertbot.rulefiles.test_keys import REASONS, STATES
 from tests.golden import DATA, check_golden
@@ -25,14 +25,14 @@ RULES = parse_files({"rules.yaml": (CASES / "rules.yaml").read_bytes()})
 def test_a_bad_file_is_told_all_that_is_wrong() -> None:
     """Each fault in a sentence, with its place, as `alertbot test` and `alertbot check` print it."""
     with pytest.raises(FaultsFound) as caught:
-        parse_cases({"bad.yaml": (CASES / "bad.yaml").read_bytes()}, RULES)
+        parse_tests({"bad.yaml": (CASES / "bad.yaml").read_bytes()}, RULES)
     check_golden("cases/bad.txt", f"{caught.value}\n")
 
 
 def test_a_test_of_a_rule_with_faults_is_left_out() -> None:
     """The rule's own fault is enough."""
     text = "tests:\n  - {name: x, rule: broken, series: {entered.today: 5}, notices: []}\n"
-    assert parse_cases({"a.yaml": text}, RULES, broken=frozenset({"broken"})) == ()
+    assert parse_tests({"a.yaml": text}, RULES, broken=frozenset({"broken"})) == ()
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_a_test_of_a_rule_with_faults_is_left_out() -> None:
 )
 def test_what_is_no_file_of_tests(text: str, said: str) -> None:
     with pytest.raises(FaultsFound) as caught:
-        parse_cases({"a.yaml": text}, RULES)
+        parse_tests({"a.yaml": text}, RULES)
     assert said in str(caught.value)
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from alertbot.errors import BadExpression
 from alertbot.rules.catalogue import RULE_SCOPES, Scope, ValueType, catalogue
-from alertbot.rules.expression import LONGEST, parse
+from alertbot.rules.expression import MAX_LENGTH, parse
 from alertbot.rules.functions import FUNCTIONS
 from alertbot.rules.tree import (
     And,
@@ -585,7 +585,7 @@ def test_an_unknown_key_is_one_thing_only() -> None:
         "(" * 2000 + a + ")" * 1000,
         "not " * 61 + a,
         " + ".join(["busy.rt"] * 61) + " > 5",
-        a + " " * LONGEST,
+        a + " " * MAX_LENGTH,
     ],
     ids=["parentheses that stay open", "not not not", "a long sum", "a long text"],
 )

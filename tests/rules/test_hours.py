@@ -15,12 +15,12 @@ from alertbot.rules.hours import (
     Country,
     Hours,
     Phase,
-    Span,
-    day_spans,
+    TimeRange,
+    day_ranges,
     hours_state,
     next_change,
     next_holiday,
-    spans,
+    openings,
     state,
     watches,
 )
@@ -30,10 +30,10 @@ HELSINKI, NEW_YORK = "Europe/Helsinki", "America/New_York"
 _ZERO = timedelta(0)
 
 
-def span(text: str) -> Span:
+def span(text: str) -> TimeRange:
     """`22:00-06:00` as a span."""
     start, end = (60 * int(each[:2]) + int(each[3:]) for each in text.split("-"))
-    return Span(start, end if end > start else end + 24 * 60)
+    return TimeRange(start, end if end > start else end + 24 * 60)
 
 
 def calendar(*days: str, zone: str = HELSINKI, **more: object) -> Calendar:
@@ -128,7 +128,7 @@ def test_a_night_into_a_holiday_is_worked_to_its_end() -> None:
 )
 def test_open_hours_on_the_days_on_which_clocks_change(hours: str, day: date, expected: float) -> None:
     """It is open whenever a clock on the wall shows a time within a span."""
-    found = spans(calendar(hours), day)
+    found = openings(calendar(hours), day)
     assert sum(((end - begin) for begin, end in found), _ZERO) == timedelta(hours=expected)
 
 
@@ -136,7 +136,7 @@ def test_an_hour_that_comes_twice() -> None:
     """03:30 to 03:45 is open both times, and closed in between."""
     of = calendar("03:30-03:45")
     both = [local("2026-10-25 03:30"), local("2026-10-25 03:30 again")]
-    assert spans(of, date(2026, 10, 25)) == tuple((each, each + timedelta(minutes=15)) for each in both)
+    assert openings(of, date(2026, 10, 25)) == tuple((each, each + timedelta(minutes=15)) for each in both)
     assert next_change(of, local("2026-10-25 03:35")) == local("2026-10-25 03:45")
     assert next_change(of, local("2026-10-25 03:50")) == local("2026-10-25 03:30 again")
 
@@ -144,12 +144,12 @@ def test_an_hour_that_comes_twice() -> None:
 def test_a_day_that_was_left_out() -> None:
     """Samoa had no 30th of December in 2011: nothing opens on it, and the days around it are whole."""
     of = calendar("00:00-24:00", zone="Pacific/Apia")
-    lengths = [sum((e - b for b, e in spans(of, date(2011, 12, day))), _ZERO) for day in (29, 30, 31)]
+    lengths = [sum((e - b for b, e in openings(of, date(2011, 12, day))), _ZERO) for day in (29, 30, 31)]
     assert [each / timedelta(hours=1) for each in lengths] == [24, 0, 24]
     assert state(of, local("2011-12-31 00:00", "Pacific/Apia") - timedelta(seconds=1)) is OPEN
 
 
-def clock_minutes(zone: ZoneInfo, day: date, hours: tuple[Span, ...]) -> int:
+def clock_minutes(zone: ZoneInfo, day: date, hours: tuple[TimeRange, ...]) -> int:
     """Independent of the code: the minutes at which the wall clock of a zone shows this date and a time in a span."""
     at = datetime.combine(day, time(), UTC) - timedelta(hours=15)
     found = 0
@@ -187,13 +187,13 @@ def test_open_time_of_a_day_is_what_the_wall_clock_says_in_every_zone() -> None:
             shown = tuple((begin + timedelta(minutes=30 * step)).astimezone(zone).utcoffset() for step in range(108))
             if (day, shown) not in known:
                 known[day, shown] = clock_minutes(zone, day, hours)
-            total = sum(((end - start) for start, end in spans(of, day)), _ZERO)
+            total = sum(((end - start) for start, end in openings(of, day)), _ZERO)
             assert total == timedelta(minutes=known[day, shown]), (name, day)
     assert changes > 100
 
 
 ZONES = st.sampled_from(sorted(available_timezones()))
-TIMES = st.tuples(st.integers(0, 1439), st.integers(1, 1440)).map(lambda pair: Span(pair[0], pair[0] + pair[1]))
+TIMES = st.tuples(st.integers(0, 1439), st.integers(1, 1440)).map(lambda pair: TimeRange(pair[0], pair[0] + pair[1]))
 WEEKS = st.lists(st.lists(TIMES, max_size=2).map(tuple), min_size=7, max_size=7).map(tuple)
 SECONDS = st.integers(345_600, 2_145_300_000)  # 1970-01-05 to 2037-12-24
 MOMENTS = SECONDS.map(lambda seconds: datetime.fromtimestamp(seconds, UTC))
@@ -204,7 +204,7 @@ def shows_open(of: Calendar, at: datetime) -> bool:
     wall = at.astimezone(of.zone).replace(tzinfo=None)
     for day in (wall.date(), wall.date() - timedelta(days=1)):
         minutes = (wall - datetime.combine(day, time())) / timedelta(minutes=1)
-        if any(each.start <= minutes < each.end for each in day_spans(of, day)):
+        if any(each.start <= minutes < each.end for each in day_ranges(of, day)):
             return True
     return False
 
@@ -212,7 +212,7 @@ def shows_open(of: Calendar, at: datetime) -> bool:
 @settings(deadline=None, max_examples=300)
 @given(ZONES, WEEKS, MOMENTS, st.lists(st.integers(0, 3 * 86_400), max_size=20))
 def test_open_is_what_the_wall_clock_says(
-    zone: str, week: tuple[tuple[Span, ...], ...], at: datetime, later: list[int]
+    zone: str, week: tuple[tuple[TimeRange, ...], ...], at: datetime, later: list[int]
 ) -> None:
     """At any instant since 1970, in any zone, for any hours."""
     of = Calendar("any", zone, week)
@@ -223,7 +223,7 @@ def test_open_is_what_the_wall_clock_says(
 @settings(deadline=None, max_examples=150)
 @given(ZONES, WEEKS, MOMENTS, st.lists(st.integers(0, 999), max_size=10))
 def test_nothing_changes_before_the_next_change(
-    zone: str, week: tuple[tuple[Span, ...], ...], at: datetime, parts: list[int]
+    zone: str, week: tuple[tuple[TimeRange, ...], ...], at: datetime, parts: list[int]
 ) -> None:
     """It is the first instant at which it is open where it was closed, or the other way round."""
     of = Calendar("any", zone, week)
