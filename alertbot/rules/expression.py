@@ -1,6 +1,18 @@
-"""The condition language: text to a typed tree, with units checked. The grammar is `expression.lark`.
+"""The condition language: text to a typed tree, with units checked.
 
-The tree itself is `tree.py`, and which types go together is `value_types.py`.
+Two steps. Lark parses the text by the grammar in `expression.lark` (LALR, so the time is linear in the length); then
+`_Builder` walks Lark's tree, looks every key up in the catalogue, and builds the typed tree of `tree.py`. Which types
+may stand beside each other is `value_types.py`.
+
+- **Mistakes.** A text that cannot be parsed has one: LALR stops at the first token it does not expect, and
+  `_syntax_mistake` turns that position into a sentence, helped by a table of common habits (`=`, `&&`, `'…'`). A text
+  that parses has all of its type errors: the builder does not stop at one, but returns None for the part that is wrong,
+  and whatever contains a None adds no error of its own.
+- **Unknown keys.** With `known: false` a key may be missing from the catalogue. Its type then comes from what it is
+  compared with, and that may stand to its right, so one pass is not enough: the first pass collects the types it can
+  infer, a second pass builds with them.
+- **The trap.** Every reader of a tree (evaluate, explain, ranges, show) recurses over it. A condition of 10,000 nested
+  parentheses would exhaust Python's stack in whichever of them came first, so length and depth are limited here.
 """
 
 from __future__ import annotations
@@ -68,7 +80,7 @@ __all__ = [
     "walk",
 ]
 
-# Every reader of a tree goes down it by recursion; nobody writes by hand what comes near these.
+# Far above what is written by hand, and far below what recursion can handle.
 MAX_LENGTH = 4_000
 MAX_DEPTH = 60
 
@@ -78,9 +90,9 @@ _CONDITIONS = frozenset({"any_of", "all_of", "negate", "compare", "is_missing", 
 def parse(text: str, scope: Scope, params: Mapping[str, Literal], known: bool = True) -> Condition:
     """Read a condition over the entities of `scope`.
 
-    Spans in the tree are offsets into `text`. `known` False lets keys pass that the catalogue does not have; such a key
+    Spans in the tree are offsets into `text`. `known` False allows keys that the catalogue does not have; such a key
     takes its type from what it is compared with, and is a plain number otherwise. Raises BadExpression with every
-    mistake: a text that cannot be read has one, a text that can be read has all of its type errors.
+    mistake when the text is not a condition: one for a text that does not parse, else all of its type errors.
     """
     if not text.strip():
         raise BadExpression([Mistake(0, len(text), "an empty condition", "write one such as entered.today > 5")])
@@ -91,11 +103,11 @@ def parse(text: str, scope: Scope, params: Mapping[str, Literal], known: bool = 
     except UnexpectedInput as error:
         raise BadExpression([_syntax_mistake(text, error)]) from None
     if _depth(tree) > MAX_DEPTH:
-        raise BadExpression([Mistake(0, len(text), f"more than {MAX_DEPTH} parts inside one another")])
+        raise BadExpression([Mistake(0, len(text), f"a condition nested more than {MAX_DEPTH} levels deep")])
     builder = _Builder(text, scope, params, known, {})
     condition = builder.condition(_only(tree))
     if builder.found:
-        # What the unknown keys are is known only now; read again with it.
+        # The types of the unknown keys are known only now: build again with them.
         builder = _Builder(text, scope, params, known, builder.found)
         condition = builder.condition(_only(tree))
     if builder.mistakes or condition is None:
@@ -125,7 +137,7 @@ def _only(tree: Tree[Token]) -> Tree[Token]:
 
 
 class _Builder:
-    """Makes the typed tree and collects what is wrong. A part that is wrong is None, and spares what holds it."""
+    """Builds the typed tree and collects mistakes. A part that is wrong is None; its parent then reports nothing."""
 
     def __init__(
         self,
@@ -142,7 +154,9 @@ class _Builder:
         self.inferred = inferred
         self.catalogue: Catalogue = catalogue()
         self.mistakes: list[Mistake] = []
-        self.found: dict[tuple[Scope, str], ValueType] = {}  # types of unknown keys, from what stands beside them
+        self.found: dict[
+            tuple[Scope, str], ValueType
+        ] = {}  # types of unknown keys, inferred from what they are compared with
 
     def condition(self, tree: Tree[Token]) -> Condition | None:
         span = _span(tree)
@@ -202,14 +216,14 @@ class _Builder:
         if tree.data == "is_not_in":
             written = self.written(_span(tree))
             plain = re.sub(r"\bnot\s+in\b", "in", written, count=1)
-            self.refuse(_span(tree), "`not in` is not known", f"write not {plain}")
+            self.refuse(_span(tree), "there is no `not in`", f"write not {plain}")
             return None
         if not rest:
-            self.refuse(_span(tree), "an empty list: nothing is in it", 'write the choices, as in ["A", "B"]')
+            self.refuse(_span(tree), "an empty list: it matches nothing", 'write the choices, as in ["A", "B"]')
             return None
         self.infer(left, ValueType.TEXT)
         if left is not None and left.type is not ValueType.TEXT and not self.pending(left):
-            message = f"{self.spell(left)} is {named(left.type)}, and in is for text"
+            message = f"{self.spell(left)} is {named(left.type)}, and `in` works on text only"
             self.refuse(left.span, message, "compare with == and join with or")
             return None
         choices = [choice for each in rest if (choice := self.choice(each)) is not None]
@@ -218,12 +232,12 @@ class _Builder:
         return In(left, tuple(choices), _span(tree))
 
     def choice(self, tree: Tree[Token]) -> Literal | None:
-        """One of the texts of a list."""
+        """One text of a list."""
         value = self.value(tree) if tree.data == "text" else None
         if isinstance(value, Literal):
             return value
         written = self.written(_span(tree))
-        self.refuse(_span(tree), f"{written} is not a text", f'write "{written}"')
+        self.refuse(_span(tree), f"{written} is not text", f'write "{written}"')
         return None
 
     def value(self, tree: Tree[Token]) -> Value | None:
@@ -254,7 +268,7 @@ class _Builder:
         return None
 
     def pair(self, sides: list[Tree[Token]]) -> tuple[Value | None, Value | None]:
-        """Two sides that are to be of one type, so that one can tell the type of an unknown other."""
+        """Two sides that must have one type, so the type of an unknown one follows from the other."""
         quoted = self.unquoted(sides)
         if quoted:
             return None, None
@@ -265,26 +279,26 @@ class _Builder:
         return left, right
 
     def unquoted(self, sides: list[Tree[Token]]) -> bool:
-        """`status.rt == OnBreak`: the word is meant as a text."""
+        """`status.rt == OnBreak`: the word is meant as text."""
         for one, other in (sides, sides[::-1]):
             metric = self.catalogue.lookup(self.scope, str(one.children[0])) if one.data == "key" else None
             if metric is None or metric.type is not ValueType.TEXT or other.data != "key":
                 continue
             word = str(other.children[0])
             if "." not in word:
-                self.refuse(_span(other), f"{word} without quotes is no text", f'write "{word}"')
+                self.refuse(_span(other), f"{word} needs quotes", f'write "{word}"')
                 return True
         return False
 
     def infer(self, value: Value | None, kind: ValueType) -> None:
-        """Remember what an unknown key is compared with, where that says more than "a number"."""
+        """Remember the type of what an unknown key is compared with, where it is more specific than a number."""
         if isinstance(value, Window) and value.type is value.key.type:
             value = value.key
         if isinstance(value, Key) and self.pending(value) and kind not in (ValueType.NUMBER, ValueType.COUNT):
             self.found.setdefault((self.scope, value.key), kind)
 
     def pending(self, value: Value) -> bool:
-        """An unknown key whose type nothing has told yet."""
+        """Whether it is an unknown key whose type is not inferred yet."""
         return (
             isinstance(value, Key)
             and (self.scope, value.key) not in self.inferred
@@ -315,7 +329,7 @@ class _Builder:
             return Param(name, literal.type, span)
         near = nearest(name, self.params)
         hint = f"did you mean ${near[0]}?" if near else f"add params: {{{name}: …}} to the rule"
-        self.refuse(span, f"${name} is not among the params", hint)
+        self.refuse(span, f"there is no parameter ${name}", hint)
         return None
 
     def call(self, tree: Tree[Token]) -> Value | None:
@@ -323,7 +337,7 @@ class _Builder:
         function = FUNCTIONS.get(name)
         if function is None:
             near = [ALSO_CALLED[name.casefold()]] if name.casefold() in ALSO_CALLED else nearest(name, FUNCTIONS)
-            hint = f"did you mean {near[0]}?" if near else f"there are {listed(list(FUNCTIONS))}"
+            hint = f"did you mean {near[0]}?" if near else f"the functions are {listed(list(FUNCTIONS))}"
             self.refuse(_span(tree), f"unknown function {name}(…)", hint)
             return None
         arguments = _trees(tree)
@@ -336,7 +350,7 @@ class _Builder:
         usage = f"such as {function.example}"
         for argument in arguments:
             if len(_trees(argument)) > 1:
-                self.refuse(_span(argument), f"{function.name} knows no where", usage)
+                self.refuse(_span(argument), f"{function.name} does not take `where`", usage)
                 return None
         if len(arguments) != 2:
             self.refuse(_span(tree), f"{function.name} takes a metric key and a window", usage)
@@ -354,24 +368,24 @@ class _Builder:
         kind = function.types.get(key.type)
         if kind is None:
             able = [each.name for each in FUNCTIONS.values() if key.type in each.types]
-            message = f"{key.key} is {named(key.type)}, and {function.name} knows none"
-            self.refuse(key.span, message, f"{listed(able)} {'does' if len(able) == 1 else 'do'}")
+            message = f"{key.key} is {named(key.type)}, which {function.name} does not accept"
+            self.refuse(key.span, message, f"{listed(able)} {'accepts' if len(able) == 1 else 'accept'} it")
             return None
         return Window(function.name, key, length, kind, _span(tree))
 
     def length(self, tree: Tree[Token]) -> float | None:
-        """How long a window is, in ms."""
+        """The length of a window, in ms."""
         literal = self.number(tree) if tree.data == "number" else None
         if isinstance(literal, Literal) and isinstance(literal.value, float):
             if literal.type is ValueType.DURATION and literal.value > 0:
                 return literal.value
             if literal.type is ValueType.NUMBER and literal.value > 0:
                 written = self.written(_span(tree))
-                self.refuse(_span(tree), f"{written} is no window", f"a duration: write {written}m, or {written}s")
+                self.refuse(_span(tree), f"{written} is not a window", f"a duration: write {written}m or {written}s")
                 return None
         elif tree.data == "number":
-            return None  # that it is no number at all has been said
-        self.refuse(_span(tree), f"{self.written(_span(tree))} is no window", "a duration such as 10m")
+            return None  # reported above: it is not a number at all
+        self.refuse(_span(tree), f"{self.written(_span(tree))} is not a window", "a duration such as 10m")
         return None
 
     def count(self, tree: Tree[Token], arguments: list[Tree[Token]]) -> Value | None:
@@ -379,11 +393,11 @@ class _Builder:
         usage = f"such as {FUNCTIONS['count'].example}"
         parts = _trees(arguments[0]) if len(arguments) == 1 else []
         if len(parts) != 2 or parts[0].data != "key" or str(parts[0].children[0]) != "agents":
-            self.refuse(_span(tree), "count takes agents where and a condition", usage)
+            self.refuse(_span(tree), "count takes `agents where` and a condition", usage)
             return None
         agents = AGENTS_OF.get(self.scope)
         if agents is None:
-            message = f"count(agents …) is for the scopes {listed([str(each) for each in AGENTS_OF])}"
+            message = f"count(agents …) works in the scopes {listed([str(each) for each in AGENTS_OF])}"
             self.refuse(_span(tree), message, f"a rule of scope {self.scope} has no agents to count")
             return None
         outside, self.scope = self.scope, agents
@@ -418,7 +432,7 @@ def _example(value: Value) -> str:
 
 
 def _respelt(token: str) -> str:
-    """What a number with a strange unit most likely meant."""
+    """The likely meaning of a number with an unknown unit."""
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)_?([A-Za-z]+|%)", token)
     units = {
         "msec": "ms",
@@ -433,9 +447,9 @@ def _respelt(token: str) -> str:
     }
     if match:
         amount, unit = match.groups()
-        for spelling, ours in [*units.items(), *((each, each) for each in ("ms", "s", "m", "h", "d"))]:
+        for spelling, unit_here in [*units.items(), *((each, each) for each in ("ms", "s", "m", "h", "d"))]:
             if unit.casefold().startswith(spelling):
-                return f"write {amount}{ours}"
+                return f"write {amount}{unit_here}"
     return "write 3, 2.5, 85%, 250ms, 120s, 1m30s or 2h"
 
 
@@ -445,7 +459,7 @@ def _unknown_key(known: Catalogue, scope: Scope, key: str) -> tuple[str, str]:
     elsewhere = known.scopes_of(key)
     if elsewhere:
         have = "has" if len(elsewhere) == 1 else "have"
-        return message, f"{listed([str(each) for each in elsewhere])} {have} it, {scope} has not"
+        return message, f"{listed([str(each) for each in elsewhere])} {have} it, {scope} does not"
     periods = [each for each in known.metrics[scope] if each.startswith(f"{key}.")]
     if "." not in key and periods:
         return message, f"which period? {listed(periods, 'or')}"
@@ -453,7 +467,7 @@ def _unknown_key(known: Catalogue, scope: Scope, key: str) -> tuple[str, str]:
     return message, f'did you mean "{near}"?' if near else f"alertbot schema rules lists the keys of {scope}"
 
 
-# What people write out of habit, and how it is written here. Looked for where reading stopped, and one before.
+# Common habits from other languages, and how they are written here. Tried where parsing stopped, and one before.
 _HABITS = (
     (r"===?|=(?![<>=])", "=="),
     (r"=>", ">="),
@@ -475,7 +489,7 @@ _HABITS = (
 
 
 def _syntax_mistake(text: str, error: UnexpectedInput) -> Mistake:
-    """A sentence for where reading stopped."""
+    """A sentence for the position at which parsing stopped."""
     ended = isinstance(error, UnexpectedToken) and error.token.type == "$END"
     at = len(text.rstrip()) if ended else min(error.pos_in_stream or 0, len(text))
     if ended:
@@ -484,30 +498,32 @@ def _syntax_mistake(text: str, error: UnexpectedInput) -> Mistake:
     found = word[0] if word else text[at : at + 1]
     end = at + len(found)
     if found == ")" and text[:at].count("(") <= text[:at].count(")"):
-        return Mistake(at, end, "a ) without its (")
+        return Mistake(at, end, "a ) without a (")
     if found == '"':
-        return Mistake(at, len(text.rstrip()), 'a text that does not end: the closing " is missing')
+        return Mistake(at, len(text.rstrip()), 'text without its closing "')
     if found.startswith("$"):
-        return Mistake(at, end, f"{found} is no parameter", "write $name: letters, digits and _")
+        return Mistake(at, end, f"{found} is not a parameter", "write $name: letters, digits and _")
     for pattern, instead in _HABITS:
         for start in (at, max(0, at - 1)):
             habit = re.compile(pattern).match(text, start)
             if habit and habit.end() > at:
                 hint = f"write {instead}" if instead else f'write "{habit[0][1:-1]}"'
-                return Mistake(start, habit.end(), f"{habit[0]} is not known", hint)
+                return Mistake(start, habit.end(), f"unexpected {habit[0]}", hint)
     if found.casefold() in ("and", "or", "not", "in", "is", "missing") and found != found.casefold():
-        return Mistake(at, end, f"{found} is not known", f"write {found.casefold()}, in small letters")
+        return Mistake(at, end, f"unexpected {found}", f"write {found.casefold()}, in lower case")
     before = re.search(r"[0-9.]+\s+$", text[:at])
     if before and re.fullmatch(r"(?:%|ms|[smhd]|sec\w*|min\w*|hours?|days?)", found):
-        return Mistake(before.start(), end, f"{before[0]}{found} is two words", _respelt(before[0].strip() + found))
-    return Mistake(at, end, f"{found} is not expected here", _wanted(error, text[:at]))
+        return Mistake(
+            before.start(), end, f"{before[0]}{found} has a space before its unit", _respelt(before[0].strip() + found)
+        )
+    return Mistake(at, end, f"unexpected {found}", _wanted(error, text[:at]))
 
 
 _VALUE_TOKENS = frozenset({"KEY", "NUMBER", "STRING"})
 
 
 def _wanted(error: UnexpectedInput, before: str, *, before_end: bool = True) -> str:
-    """What could stand where reading stopped, in words."""
+    """What could stand where parsing stopped, in words."""
     if isinstance(error, UnexpectedToken):
         allowed = set(error.accepts or error.expected)
     elif isinstance(error, UnexpectedCharacters):
@@ -517,22 +533,22 @@ def _wanted(error: UnexpectedInput, before: str, *, before_end: bool = True) -> 
     if "MISSING" in allowed:
         return "write is missing, or is not missing"
     if "LSQB" in allowed:
-        return 'a list is needed: ["A", "B"]'
+        return 'write a list: ["A", "B"]'
     if allowed & _VALUE_TOKENS:
-        return "a metric key or a value is needed"
-    # What closes is allowed only where something is open; the parser's table knows that less well than the text.
+        return "write a metric key or a value"
+    # A closing token makes sense only where something is open; the text shows that better than the parser's table.
     if "RSQB" in allowed and before.count("[") > before.count("]"):
-        return "a , or the closing ] is needed"
+        return "write a comma or the closing ]"
     if "RPAR" in allowed and before.count("(") > before.count(")"):
-        return "the closing ) is needed"
+        return "write the closing )"
     if "COMPARE" in allowed:
-        return "an operator is needed in between, such as > or and" if before_end else "compare it, as in > 5"
+        return "write an operator in between, such as > or and" if before_end else "compare it, as in > 5"
     return "join conditions with and, or" if "AND" in allowed else ""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Mistake:
-    """One thing that is wrong in a condition: 0-based offsets into its text, `end` exclusive."""
+    """One mistake in a condition: 0-based offsets into its text, `end` exclusive."""
 
     start: int
     end: int

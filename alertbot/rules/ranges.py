@@ -1,7 +1,18 @@
-"""Which conditions can be true at all: intervals over `and` and `or` of comparisons with constants.
+"""Which conditions can be true at all: interval arithmetic over `and`, `or` and `not` of comparisons.
 
-Only what is certain is said: a condition that is too large to look at, or that compares what has no fixed side, may be
-true. What the keys can be is known by type: a count and a duration are never below 0, a ratio is from 0 % to 100 %.
+For `alertbot check`: a rule that can never fire is valid YAML and almost certainly a mistake.
+
+- **What it does.** A condition is expanded into its disjunctive normal form: the list of ways in which it can be true,
+  each a set of leaves (comparisons, `in`, `is missing`) that must all hold. Within one way, every subject (a key, a
+  window, a difference of two keys) gets bounds, which each leaf narrows; a way is impossible when nothing is left
+  between some subject's bounds. The bounds start with the range of the type: counts and durations are never below 0,
+  ratios lie between 0% and 100%, counts are whole numbers.
+- **The trade.** It must never call a condition impossible that is not, so everything it cannot judge counts as
+  possible: arithmetic over several keys, more than _MAX_WAYS ways, texts of unknown words. It misses some impossible
+  conditions; it never reports a possible one.
+- **The trap.** `not (a < 5)` is not `a >= 5` when a is missing, since both are unknown then. Here that makes no
+  difference (unknown is not true, and the question is whether the condition can be true), but it is why a way also
+  collects the keys that must be present, and why `a is missing and a > 5` is impossible.
 """
 
 from __future__ import annotations
@@ -36,7 +47,7 @@ from alertbot.rules.tree import (
 
 Params = Mapping[str, Literal]
 
-_MAX_WAYS = 512  # of making a condition true; one with more is taken as possible
+_MAX_WAYS = 512  # of making a condition true; with more, it counts as possible
 _RANGES = {
     ValueType.COUNT: (0.0, math.inf),
     ValueType.DURATION: (0.0, math.inf),
@@ -44,17 +55,17 @@ _RANGES = {
 }
 
 Leaf = Compare | In | IsMissing
-_Way = tuple[tuple[Leaf, bool], ...]  # leaves that are all true, or (True) not true
+_Way = tuple[tuple[Leaf, bool], ...]  # leaves that must all hold, negated where the flag is True
 
 
 def can_be_true(condition: Condition, params: Params) -> bool:
-    """False where no values of the keys make it true."""
+    """False when no values of the keys make it true."""
     ways = _ways(condition, negated=False)
     return ways is None or any(_holds_together(way, params) for way in ways)
 
 
 def constant(node: Value, params: Params) -> float | str | None:
-    """The value of what is built of constants and parameters alone, in column units; None for anything else."""
+    """The value of a node of constants and parameters only, in column units; None for anything else."""
     match node:
         case Literal(value=value):
             return value
@@ -71,7 +82,7 @@ def constant(node: Value, params: Params) -> float | str | None:
 
 
 def range_of(node: Value) -> tuple[float, float]:
-    """The least and the greatest value that something can have; infinite where nothing is known."""
+    """The smallest and the largest possible value; infinite where nothing is known."""
     match node:
         case Key(type=kind):
             return _RANGES.get(kind, (-math.inf, math.inf))
@@ -91,15 +102,15 @@ def range_of(node: Value) -> tuple[float, float]:
 
 @dataclass(frozen=True, slots=True)
 class OutOfRange:
-    """A comparison that is the same whatever the key is, since its threshold lies where the key never is."""
+    """A comparison whose outcome never changes, since its threshold is outside the range of its key."""
 
     compare: Compare
     subject: Value
-    always: bool  # true whatever it is; else never
+    always: bool  # always true; else never
 
 
 def out_of_range(condition: Condition, params: Params) -> Iterator[OutOfRange]:
-    """The comparisons whose threshold is outside of what their key can be, those of counted agents included."""
+    """The comparisons whose threshold is outside the range of their key, including those on counted agents."""
     for node in walk(condition):
         if not isinstance(node, Compare):
             continue
@@ -107,24 +118,24 @@ def out_of_range(condition: Condition, params: Params) -> Iterator[OutOfRange]:
         if side is None:
             continue
         subject, op, limit = side
-        least, most = range_of(subject)
+        low, high = range_of(subject)
         if isinstance(limit, str):
             continue
-        outside = limit < least or limit > most
+        outside = limit < low or limit > high
         if (
             (outside and op is Op.EQ)
-            or (op is Op.LT and limit <= least)
-            or (op is Op.LE and limit < least)
-            or (op is Op.GT and limit >= most)
-            or (op is Op.GE and limit > most)
+            or (op is Op.LT and limit <= low)
+            or (op is Op.LE and limit < low)
+            or (op is Op.GT and limit >= high)
+            or (op is Op.GE and limit > high)
         ):
             yield OutOfRange(node, subject, always=False)
-        elif outside:  # `>= 0` is always true as well, but says no more than that the key is there
+        elif outside:  # `>= 0` is always true too, but is a way of asking whether the key is present
             yield OutOfRange(node, subject, always=True)
 
 
 def _sided(node: Compare, params: Params) -> tuple[Value, Op, float | str] | None:
-    """A comparison with a constant, turned so that the constant stands on the right."""
+    """A comparison with a constant, mirrored if needed so that the constant is on the right."""
     left, right = constant(node.left, params), constant(node.right, params)
     if right is not None and left is None:
         return node.left, node.op, right
@@ -137,7 +148,7 @@ def _sided(node: Compare, params: Params) -> tuple[Value, Op, float | str] | Non
 
 
 def _ways(node: Condition, *, negated: bool) -> list[_Way] | None:
-    """Sums of products; None where there are too many."""
+    """The disjunctive normal form; None where there are too many ways."""
     match node:
         case Not(operand=operand):
             return _ways(operand, negated=not negated)
@@ -150,61 +161,61 @@ def _ways(node: Condition, *, negated: bool) -> list[_Way] | None:
                         return None
                     joined += ways
                 return joined if len(joined) <= _MAX_WAYS else None
-            # A part that cannot be looked at may be true: leaving it out makes nothing impossible that is not.
+            # A part with too many ways may be true: leaving it out can only make more conditions possible.
             return _products([ways for ways in below if ways is not None])
         case _:
             return [((node, negated),)]
 
 
 def _products(factors: Sequence[list[_Way]]) -> list[_Way] | None:
-    found: list[_Way] = [()]
+    product: list[_Way] = [()]
     for ways in factors:
-        if len(found) * len(ways) > _MAX_WAYS:
+        if len(product) * len(ways) > _MAX_WAYS:
             return None
-        found = [(*one, *other) for one in found for other in ways]
-    return found
+        product = [(*one, *other) for one in product for other in ways]
+    return product
 
 
 @dataclass
 class _Bounds:
-    """What one number, or one text, may still be."""
+    """The values that one number, or one text, may still have."""
 
-    least: float = -math.inf
-    most: float = math.inf
-    least_itself: bool = True
-    most_itself: bool = True
-    whole: bool = False  # only whole numbers
-    not_these: set[float | str] = field(default_factory=set)
-    words: set[str] | None = None  # the texts that are left; None: any
+    low: float = -math.inf
+    high: float = math.inf
+    low_included: bool = True
+    high_included: bool = True
+    whole: bool = False  # whole numbers only
+    excluded: set[float | str] = field(default_factory=set)
+    words: set[str] | None = None  # the texts that remain; None: any
 
     def narrow(self, op: Op, limit: float) -> None:
-        if op in (Op.GT, Op.GE, Op.EQ) and (limit > self.least or (limit == self.least and op is Op.GT)):
-            self.least, self.least_itself = limit, op is not Op.GT
-        if op in (Op.LT, Op.LE, Op.EQ) and (limit < self.most or (limit == self.most and op is Op.LT)):
-            self.most, self.most_itself = limit, op is not Op.LT
+        if op in (Op.GT, Op.GE, Op.EQ) and (limit > self.low or (limit == self.low and op is Op.GT)):
+            self.low, self.low_included = limit, op is not Op.GT
+        if op in (Op.LT, Op.LE, Op.EQ) and (limit < self.high or (limit == self.high and op is Op.LT)):
+            self.high, self.high_included = limit, op is not Op.LT
         if op is Op.NE:
-            self.not_these.add(limit)
+            self.excluded.add(limit)
 
     def narrow_words(self, words: Iterable[str], *, negated: bool) -> None:
         folded = {caseless(word) for word in words}
         if negated:
-            self.not_these |= folded
+            self.excluded |= folded
         else:
             self.words = folded if self.words is None else self.words & folded
 
-    def left(self) -> bool:
+    def any_left(self) -> bool:
         if self.words is not None:
-            return bool(self.words - {each for each in self.not_these if isinstance(each, str)})
-        least, most = self.least, self.most
-        if self.whole and math.isfinite(least):
-            least = math.floor(least) + 1 if not self.least_itself else math.ceil(least)
-        if self.whole and math.isfinite(most):
-            most = math.ceil(most) - 1 if not self.most_itself else math.floor(most)
-        if self.whole and math.isfinite(least) and math.isfinite(most):
-            return any(value not in self.not_these for value in range(int(least), min(int(most), int(least) + 64) + 1))
-        if least > most:
+            return bool(self.words - {word for word in self.excluded if isinstance(word, str)})
+        low, high = self.low, self.high
+        if self.whole and math.isfinite(low):
+            low = math.floor(low) + 1 if not self.low_included else math.ceil(low)
+        if self.whole and math.isfinite(high):
+            high = math.ceil(high) - 1 if not self.high_included else math.floor(high)
+        if self.whole and math.isfinite(low) and math.isfinite(high):
+            return any(value not in self.excluded for value in range(int(low), min(int(high), int(low) + 64) + 1))
+        if low > high:
             return False
-        return least < most or (self.least_itself and self.most_itself and least not in self.not_these)
+        return low < high or (self.low_included and self.high_included and low not in self.excluded)
 
 
 def _holds_together(way: _Way, params: Params) -> bool:
@@ -218,18 +229,18 @@ def _holds_together(way: _Way, params: Params) -> bool:
         present |= _needs(leaf)
         if not _narrow(leaf, negated, bounds, params):
             return False
-    return not (present & missing) and all(each.left() for each in bounds.values())
+    return not (present & missing) and all(each.any_left() for each in bounds.values())
 
 
 def _needs(leaf: Compare | In) -> set[str]:
-    """The keys that must be there for it to be true or false."""
+    """The keys that must be present for it to be true or false."""
     if any(isinstance(each, Window | Count) for each in walk(leaf)):
         return set()
     return set(keys_of(leaf))
 
 
 def _narrow(leaf: Compare | In, negated: bool, bounds: dict[str, _Bounds], params: Params) -> bool:
-    """Take a leaf into account; False where it is impossible by itself."""
+    """Apply one leaf to the bounds; False where it is impossible on its own."""
     if isinstance(leaf, In):
         _of(leaf.left, bounds).narrow_words((str(each.value) for each in leaf.choices), negated=negated)
         return True
@@ -252,7 +263,7 @@ def _narrow(leaf: Compare | In, negated: bool, bounds: dict[str, _Bounds], param
 
 
 def _narrow_pair(leaf: Compare, op: Op, bounds: dict[str, _Bounds]) -> bool:
-    """Two things that both vary: their difference against 0."""
+    """Two sides that both vary: their difference against 0."""
     left, right = show(leaf.left), show(leaf.right)
     if left == right:
         return op in (Op.LE, Op.GE, Op.EQ)
@@ -266,11 +277,11 @@ def _narrow_pair(leaf: Compare, op: Op, bounds: dict[str, _Bounds]) -> bool:
 
 def _of(subject: Value, bounds: dict[str, _Bounds]) -> _Bounds:
     name = show(subject)
-    found = bounds.get(name)
-    if found is None:
-        least, most = range_of(subject)
-        found = bounds[name] = _Bounds(least, most, whole=_is_whole(subject))
-    return found
+    own = bounds.get(name)
+    if own is None:
+        low, high = range_of(subject)
+        own = bounds[name] = _Bounds(low, high, whole=_is_whole(subject))
+    return own
 
 
 def _is_whole(node: Node) -> bool:

@@ -1,4 +1,4 @@
-"""The tree of a condition: every kind of node, how to walk it, and how to write it down again."""
+"""The tree of a condition: every kind of node, how to walk it, and how to write it as text."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Param:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """`avg(KEY, 10m)`: what a function of `functions.py` makes of the recent samples of a key. `length` is in ms."""
+    """`avg(KEY, 10m)`: a function of `functions.py` over the recent samples of a key. `length` is in ms."""
 
     function: str
     key: Key
@@ -79,7 +79,7 @@ class Window:
 class Count:
     """`count(agents where …)`: how many agents of a queue or group; `where` is over the keys of `scope`.
 
-    Unknown where the condition is unknown of one of them, or where it is not known who they are.
+    Unknown where the condition is unknown for one of them, or where the list of agents is unknown.
     """
 
     where: Condition
@@ -180,7 +180,7 @@ def _below(node: Node) -> tuple[Node, ...]:
 
 
 def reads(node: Node, scope: Scope) -> Iterator[tuple[Scope, Key | Window]]:
-    """The keys and windows that a condition over `scope` reads, each with the scope it is of."""
+    """The keys and windows that a condition over `scope` reads, each with its scope."""
     if isinstance(node, Key | Window):
         yield scope, node
     inner = node.scope if isinstance(node, Count) else scope
@@ -189,7 +189,7 @@ def reads(node: Node, scope: Scope) -> Iterator[tuple[Scope, Key | Window]]:
 
 
 def keys_of(node: Node) -> frozenset[str]:
-    """The metric keys that a node reads of the entity itself: without those of the agents that it counts."""
+    """The metric keys of the entity itself that a node reads, without those of the agents that it counts."""
     found: set[str] = set()
     waiting = [node]
     while waiting:
@@ -202,14 +202,14 @@ def keys_of(node: Node) -> frozenset[str]:
 
 
 def is_fixed(node: Node) -> bool:
-    """Whether it is built of constants and parameters alone."""
+    """Whether it consists of constants and parameters only."""
     return not any(isinstance(each, Key) for each in walk(node))
 
 
 def fill(node: Node, text: str, values: Mapping[str, Literal]) -> str:
     """The text of a node with its parameters replaced by these values; `text` is what its spans point into.
 
-    What was not written (a rule made in code) is spelt anew.
+    A node that was not parsed from text (a rule made in code) is written by `show`.
     """
     if node.span.end <= node.span.start:
         return show(_substituted(node, values))
@@ -231,13 +231,13 @@ def _substituted(node: Any, values: Mapping[str, Literal]) -> Any:
     return replace(node, **{each.name: _substituted(getattr(node, each.name), values) for each in fields(node)})
 
 
-# How tightly a node holds together: what stands inside a tighter one needs parentheses.
+# Precedence: a looser node inside a tighter one needs parentheses.
 _LOOSENESS: Mapping[type, int] = {Or: 6, And: 5, Not: 4, Compare: 3, In: 3, IsMissing: 3}
 _SUM, _PRODUCT, _ATOM = 2, 1, 0
 
 
 def show(node: Node) -> str:
-    """The node as a condition spells it, with only the parentheses it needs: reading it gives the same tree."""
+    """The node as text, with only the parentheses it needs: parsing it gives the same tree."""
     match node:
         case Literal(value=value, type=kind):
             return _quoted(value) if isinstance(value, str) else write_number(value, kind)
@@ -251,7 +251,7 @@ def show(node: Node) -> str:
             return f"count(agents where {show(where)})"
         case Arithmetic(op=op, left=left, right=right):
             own = _looseness(node)
-            # `a - (b - c)`: what stands to the right of an operator of its own kind keeps its parentheses.
+            # `a - (b - c)`: an operand to the right of an operator of its own kind keeps its parentheses.
             return f"{_within(left, own)} {op} {_within(right, own - 1)}"
         case Compare(op=op, left=left, right=right):
             return f"{show(left)} {op} {show(right)}"

@@ -1,4 +1,4 @@
-"""Values as people write them and as people read them: `1m30s`, `85%`, "1m 35s", "82.5%"."""
+"""Values as rule files write them (`1m30s`, `85%`) and as cards show them ("1m 35s", "82.5%")."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from alertbot.rules.catalogue import ValueType
 NO_DATA = "no data"
 WRITE_A_DURATION = "write 250ms, 120s, 1m30s or 2h"
 
-# Milliseconds of each unit, the largest first: the order in which they are written.
+# Milliseconds of each unit, largest first: the order in which they are written.
 _UNITS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|[dhms])")
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 
 
 def parse_number(text: str) -> tuple[float, ValueType] | None:
-    """A literal number with its unit: `120s` (in ms), `85%` (0.85) or `3`; None where it is none of them.
+    """A literal number with its unit: `120s` (in ms), `85%` (0.85) or `3`; None for anything else.
 
-    What is too great for a float is none of them either.
+    None too for a number that is too large for a float.
     """
     if _NUMBER.fullmatch(text):
         return _finite(Decimal(text), ValueType.NUMBER)
@@ -29,7 +29,7 @@ def parse_number(text: str) -> tuple[float, ValueType] | None:
         return _finite(Decimal(text[:-1]) / 100, ValueType.RATIO)
     parts = _PART.findall(text)
     units = [unit for _, unit in parts]
-    in_order = units == [unit for unit in _UNITS if unit in units]  # each at most once, the largest first
+    in_order = units == [unit for unit in _UNITS if unit in units]  # each at most once, largest first
     if not parts or not in_order or "".join(amount + unit for amount, unit in parts) != text:
         return None
     return _finite(sum((Decimal(amount) * _UNITS[unit] for amount, unit in parts), Decimal(0)), ValueType.DURATION)
@@ -41,18 +41,18 @@ def _finite(value: Decimal, kind: ValueType) -> tuple[float, ValueType] | None:
 
 
 def parse_duration(text: str) -> timedelta:
-    """`120s`, `1m30s`, `250ms`, `2h`, `7d`. Raises ValueError with a sentence that says what to write."""
+    """`120s`, `1m30s`, `250ms`, `2h`, `7d`. Raises ValueError, with what to write, when it is not one."""
     number = parse_number(text.strip())
     if number is None or number[1] is not ValueType.DURATION:
         raise ValueError(f"{text.strip()!r} is not a duration: {WRITE_A_DURATION}")
     try:
         return timedelta(milliseconds=number[0])
     except OverflowError:
-        raise ValueError(f"{text.strip()!r} is too long a duration") from None
+        raise ValueError(f"{text.strip()!r} is too long for a duration") from None
 
 
 def write_number(value: float, kind: ValueType) -> str:
-    """A number as a condition spells it, exactly: `parse_number` gives the same value and type back."""
+    """A number as a condition writes it, exactly: `parse_number` returns the same value and type."""
     if kind is ValueType.RATIO:
         return f"{_plain(Decimal(repr(value)) * 100)}%"
     if kind is ValueType.DURATION:
@@ -61,7 +61,7 @@ def write_number(value: float, kind: ValueType) -> str:
 
 
 def write_duration(duration: timedelta) -> str:
-    """A duration as rule files spell it: `1m30s`."""
+    """A duration as rule files write it: `1m30s`."""
     return _write_milliseconds(duration / timedelta(milliseconds=1))
 
 
@@ -78,13 +78,13 @@ def _write_milliseconds(value: float) -> str:
 
 
 def _plain(number: Decimal) -> str:
-    """Without an exponent and without zeros behind the point that say nothing."""
+    """Without an exponent and without trailing zeros after the point."""
     text = f"{number:f}"
     return (text.rstrip("0").rstrip(".") if "." in text else text) or "0"
 
 
 def format_value(value: float | str | None, kind: ValueType, zone: tzinfo = UTC) -> str:
-    """A value in column units (ms, 0 to 1, epoch ms) for people: "1m 35s", "82.5%", "14", "2026-01-05 08:01:02 UTC".
+    """A value in column units (ms, 0 to 1, epoch ms) for display: "1m 35s", "82.5%", "14", "2026-01-05 08:01:02 UTC".
 
     None and NaN are "no data". Rounded: a duration shows its two largest units, a ratio one digit after the point, a
     number two. `zone` is for timestamps only.
@@ -108,12 +108,12 @@ def _format_timestamp(value: float, zone: tzinfo) -> str:
     try:
         moment = datetime.fromtimestamp(value / 1000, UTC).astimezone(zone)
     except (OverflowError, OSError, ValueError):
-        return f"{_rounded(value, 0)} ms since 1970"  # outside of what a calendar can say
+        return f"{_rounded(value, 0)} ms since 1970"  # outside the range of a calendar
     return f"{moment:%Y-%m-%d %H:%M:%S %Z}".strip()
 
 
 def format_duration(duration: timedelta) -> str:
-    """A length of time for people: "1m 35s"; rounded as `format_value` does."""
+    """A duration for display: "1m 35s"; rounded as in `format_value`."""
     return _format_milliseconds(duration / timedelta(milliseconds=1))
 
 

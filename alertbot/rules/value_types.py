@@ -1,8 +1,8 @@
-"""Which values go together: the type of `a + b`, and why `a < b` is refused, with what to write instead.
+"""Which types go together: the type of `a + b`, and why `a < b` is refused, with what to write instead.
 
-Count, ratio and number are plain numbers, duration is time, timestamp a point in time. What is computed (the quotient
-of two counts, a product) is a plain number and may be compared with `2` or `25%` alike; a bare `80` beside a ratio, or
-`120` beside a duration, is refused, since nobody can tell which unit was meant.
+Count, ratio and number are plain numbers, duration is a length of time, timestamp a point in time. A computed value
+(the quotient of two counts, a product) is a plain number and compares with `2` and `25%` alike. A bare `80` beside a
+ratio, or `120` beside a duration, is refused: the unit that was meant is anyone's guess.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ class Refusal:
 
     message: str
     hint: str = ""
-    at: Value | None = None  # the side that the author would change; None: both
+    at: Value | None = None  # the side that the author should change; None: both
 
 
-Spell = Callable[[Node], str]  # how a node is to be called in a sentence: as its author wrote it
+Spell = Callable[[Node], str]  # how a node is written in a sentence: as its author wrote it
 
 
 def named(kind: ValueType) -> str:
@@ -50,17 +50,17 @@ def arithmetic_type(op: Op, left: Value, right: Value, spell: Spell = show) -> V
     kinds = left.type, right.type
     if TEXT in kinds:
         text = left if left.type is TEXT else right
-        return Refusal(f"{spell(text)} is text, and text knows no {op}", "text knows ==, != and in")
+        return Refusal(f"{spell(text)} is text, which has no {op}", "text has ==, != and in")
     match op:
         case Op.ADD | Op.SUB:
             return _sum_type(op, left, right, spell)
         case Op.MUL:
             if kinds == (DURATION, DURATION):
-                return Refusal("two durations cannot be multiplied", "multiply a duration with a plain number")
+                return Refusal("two durations cannot be multiplied", "multiply a duration by a plain number")
             return DURATION if DURATION in kinds and TIMESTAMP not in kinds else _plain_type(op, left, right, spell)
         case _:
             if isinstance(right, Literal) and right.value == 0:
-                return Refusal(f"{spell(left)} / {spell(right)} divides by zero", "that is always unknown", right)
+                return Refusal(f"{spell(left)} / {spell(right)} divides by zero", "the result is always unknown", right)
             if kinds == (DURATION, DURATION):
                 return NUMBER
             if left.type is DURATION and right.type in _PLAIN:
@@ -68,7 +68,7 @@ def arithmetic_type(op: Op, left: Value, right: Value, spell: Spell = show) -> V
             if left.type in _PLAIN and right.type is DURATION:
                 return Refusal(
                     f"{spell(left)} cannot be divided by a duration",
-                    "divide a duration by a plain number, or by a duration",
+                    "divide a duration by a plain number or a duration",
                 )
             return _plain_type(op, left, right, spell)
 
@@ -76,7 +76,7 @@ def arithmetic_type(op: Op, left: Value, right: Value, spell: Spell = show) -> V
 def _plain_type(op: Op, left: Value, right: Value, spell: Spell) -> ValueType | Refusal:
     for value in (left, right):
         if value.type not in _PLAIN:
-            return Refusal(f"{spell(value)} is {named(value.type)}, and knows no {op}", "it knows + and - only")
+            return Refusal(f"{spell(value)} is {named(value.type)}, which has no {op}", "it has + and - only")
     return NUMBER
 
 
@@ -97,10 +97,10 @@ def _sum_type(op: Op, left: Value, right: Value, spell: Spell) -> ValueType | Re
 def comparison_refusal(op: Op, left: Value, right: Value, spell: Spell = show) -> Refusal | None:
     """Why `left op right` cannot be compared, or None where it can."""
     if not any(isinstance(node, Key | Param) for side in (left, right) for node in walk(side)):
-        return Refusal(f"{spell(left)} {op} {spell(right)} is always the same", "compare with a metric key")
+        return Refusal(f"{spell(left)} {op} {spell(right)} never changes", "compare with a metric key")
     if left.type is right.type:
         if left.type is TEXT and op not in (Op.EQ, Op.NE):
-            return Refusal(f"text cannot be compared with {op}", "text knows ==, != and in")
+            return Refusal(f"text cannot be compared with {op}", "text has ==, != and in")
         return None
     return _unlike(left, right, "compared with", spell)
 
@@ -114,7 +114,7 @@ def _unlike(left: Value, right: Value, verb: str, spell: Spell, *, swap: bool = 
             case ValueType.TEXT, _:
                 return Refusal(message, _beside_text(other, one, spell), _changed(one, other))
             case ValueType.TIMESTAMP, _:
-                hint = "a timestamp goes with timestamps only: write another timestamp key"
+                hint = "use a timestamp only with timestamps: write another timestamp key"
                 return Refusal(message, hint, _changed(one, other))
             case ValueType.DURATION, _:
                 hint = _as_duration(other) if is_fixed(other) else _instead(one, other, spell)
@@ -127,13 +127,13 @@ def _unlike(left: Value, right: Value, verb: str, spell: Spell, *, swap: bool = 
 
 
 def _changed(one: Value, other: Value) -> Value | None:
-    """The side that the author would change: the one that is a constant, where only one is."""
+    """The side that the author should change: the constant, where only one side is."""
     fixed = [value for value in (other, one) if is_fixed(value)]
     return fixed[0] if fixed else None
 
 
 def _beside_text(value: Value, text: Value, spell: Spell) -> str:
-    """The side that has a metric key says what the other should have been."""
+    """The side with a metric key decides what the other should have been."""
     example = {COUNT: "5", NUMBER: "5", DURATION: "120s", RATIO: "80%"}.get(value.type)
     if not is_fixed(value) and is_fixed(text) and example:
         return f"{named(value.type)}: write {example}, without quotes"
@@ -145,10 +145,10 @@ def _beside_text(value: Value, text: Value, spell: Spell) -> str:
 def _as_duration(value: Value) -> str:
     literal = value.value if isinstance(value, Literal) else None
     if isinstance(value, Param):
-        return f"a duration: let ${value.name} be one, such as 120s"
+        return f"a duration: set ${value.name} to one, such as 120s"
     if not isinstance(literal, float) or value.type is RATIO:
         return "a duration: write 120s"
-    if abs(literal) >= 1000:  # who writes 120000 thinks of 8x8's milliseconds
+    if abs(literal) >= 1000:  # 120000 is most likely 8x8's milliseconds
         return f"a duration: write {write_number(literal, DURATION)}, or {write_number(literal, NUMBER)}s for seconds"
     return f"a duration: write {write_number(literal, NUMBER)}s"
 
@@ -156,7 +156,7 @@ def _as_duration(value: Value) -> str:
 def _as_ratio(value: Value) -> str:
     literal = value.value if isinstance(value, Literal) else None
     if isinstance(value, Param):
-        return f"a ratio: let ${value.name} be one, such as 80%"
+        return f"a ratio: set ${value.name} to one, such as 80%"
     if not isinstance(literal, float):
         return "a ratio: write 80%"
     if literal == 1:
