@@ -1,9 +1,15 @@
-"""Many recorded polls evaluated at once: a poll after a poll is a column under a column.
+"""Many recorded polls evaluated at once, for `replay`.
 
-A week has 40,000 polls, and most of a poll's evaluation is the price of calling numpy, not of its arithmetic. Polls in
-a row with the same entities and keys are stacked and evaluated as one snapshot; each poll then gets its part of the
-verdicts, and only of those rules that have something to say at it. Rules that look back or count agents are evaluated
-poll by poll, as live.
+- **Why.** A week has 40,000 polls, and most of the time of one evaluation goes into calling numpy, not into arithmetic.
+- **How.** Consecutive polls with the same entities and keys (a *run*) are stacked: their columns are concatenated and
+  evaluated as one long snapshot. Each poll then gets its slice of the verdicts. Of these, only rules that matter at the
+  poll are returned: those with an open alert, and those for which one may begin. Most polls return none, so `advance`
+  has nothing to do.
+- **The trade.** Rules with windows or counts of agents read more than their own row and cannot be stacked; they are
+  evaluated poll by poll, as live.
+- **The trap.** The stacked snapshot repeats every entity, so names must not be matched on it: the rows of each match
+  are computed on one poll and tiled (`_TiledSelector`). Verdicts must equal those of live evaluation; a test compares
+  the two.
 """
 
 from __future__ import annotations
@@ -28,61 +34,61 @@ Snapshots = Mapping[Scope, Snapshot]
 
 @dataclass(frozen=True, slots=True)
 class _RunVerdicts:
-    """One rule over some polls in a row, the first of them poll `first` of the block."""
+    """One rule over a run of polls; the run begins at poll `first` of the batch."""
 
     rule: Rule
     first: int
-    whole: Verdicts  # of the stacked snapshot
-    rows: NDArray[np.intp]  # of one poll
-    begins: frozenset[int]  # the polls of the block at which some alert may begin
+    stacked: Verdicts  # over the stacked snapshot
+    rows: NDArray[np.intp]  # in the snapshot of one poll
+    begins: frozenset[int]  # the polls of the batch at which an alert may begin
 
     def at(self, index: int, snapshot: Snapshot) -> Verdicts:
-        """What the rule says at one poll of the block."""
+        """The verdicts at one poll of the batch."""
         size = len(self.rows)
-        part = slice((index - self.first) * size, (index - self.first + 1) * size)
+        own = slice((index - self.first) * size, (index - self.first + 1) * size)
         return Verdicts(
             rule=self.rule,
             snapshot=snapshot,
             rows=self.rows,
-            levels={level: codes[part] for level, codes in self.whole.levels.items()},
-            guard=self.whole.guard[part],
-            own_clear=self.whole.own_clear[part] if self.whole.own_clear is not None else None,
+            levels={level: codes[own] for level, codes in self.stacked.levels.items()},
+            guard=self.stacked.guard[own],
+            own_clear=self.stacked.own_clear[own] if self.stacked.own_clear is not None else None,
         )
 
 
 class Batch:
-    """Some polls in a row through some rules. `pasts[i]` has poll i as its last; None where no rule looks back."""
+    """Consecutive polls through a set of rules. `pasts[i]` ends with poll i; None where no rule has a window."""
 
     def __init__(
         self, rules: RuleSet, polls: Sequence[Snapshots], pasts: Sequence[Past | None], selector: Selector
     ) -> None:
         self._polls, self._pasts, self._selector = polls, pasts, selector
         self._rules = rules
-        self._alone = frozenset(rule.id for rule in rules.rules if _reads_more(rule))
-        self._parts: dict[tuple[str, int], _RunVerdicts] = {}
+        self._separate = frozenset(rule.id for rule in rules.rules if _needs_more(rule))
+        self._runs: dict[tuple[str, int], _RunVerdicts] = {}
         for scope in rules.scopes():
-            together = [rule for rule in rules.rules if rule.scope is scope and rule.id not in self._alone]
-            if together:
-                self._stack(scope, together)
+            stackable = [rule for rule in rules.rules if rule.scope is scope and rule.id not in self._separate]
+            if stackable:
+                self._stack(scope, stackable)
 
     def verdicts(self, index: int, open_rules: Collection[str]) -> list[Verdicts]:
-        """Those of one poll, in the order of the rules: of `open_rules`, and where an alert may begin."""
-        snapshots, found = self._polls[index], []
-        alone: dict[Scope, Evaluation] = {}
+        """The verdicts of one poll, in the order of the rules: `open_rules`, and those that may begin an alert."""
+        snapshots, verdicts = self._polls[index], []
+        separate: dict[Scope, Evaluation] = {}
         for rule in self._rules.rules:
             snapshot = snapshots.get(rule.scope)
             if snapshot is None:
                 continue
-            if rule.id in self._alone:
-                if rule.scope not in alone:
+            if rule.id in self._separate:
+                if rule.scope not in separate:
                     agents = agents_of(snapshot, snapshots)
-                    alone[rule.scope] = Evaluation(snapshot, self._selector, agents=agents, past=self._pasts[index])
-                found.append(alone[rule.scope].verdicts(rule))
+                    separate[rule.scope] = Evaluation(snapshot, self._selector, agents=agents, past=self._pasts[index])
+                verdicts.append(separate[rule.scope].verdicts(rule))
                 continue
-            part = self._parts[rule.id, index]
-            if rule.id in open_rules or index in part.begins:
-                found.append(part.at(index, snapshot))
-        return found
+            run = self._runs[rule.id, index]
+            if rule.id in open_rules or index in run.begins:
+                verdicts.append(run.at(index, snapshot))
+        return verdicts
 
     def _stack(self, scope: Scope, rules: Sequence[Rule]) -> None:
         present = [(index, poll[scope]) for index, poll in enumerate(self._polls) if scope in poll]
@@ -92,36 +98,36 @@ class Batch:
             evaluation = Evaluation(_stacked([snapshot for _, snapshot in run]), self._seeded(one, rules, len(run)))
             known = self._selector.known(one)
             for rule in rules:
-                whole = evaluation.verdicts(rule)
+                stacked = evaluation.verdicts(rule)
                 rows = rows_of(rule.match, one, known)
-                places = whole.begins() // len(rows) if len(rows) else np.array([], dtype=np.intp)
-                begins = frozenset((first + np.unique(places)).tolist())
-                part = _RunVerdicts(rule, first, whole, rows, begins)
-                self._parts.update(((rule.id, index), part) for index, _ in run)
+                polls = stacked.begins() // len(rows) if len(rows) else np.array([], dtype=np.intp)
+                begins = frozenset((first + np.unique(polls)).tolist())
+                verdicts = _RunVerdicts(rule, first, stacked, rows, begins)
+                self._runs.update(((rule.id, index), verdicts) for index, _ in run)
 
     def _seeded(self, one: Snapshot, rules: Sequence[Rule], times: int) -> Selector:
-        """A selector that knows the rows of the stack: those of one poll, again and again."""
-        selector = _Tiled()
+        """A selector with the rows of the stacked snapshot: those of one poll, repeated."""
+        selector = _TiledSelector()
         known = self._selector.known(one)
         starts = np.arange(times, dtype=np.intp)[:, None] * len(one)
         for match in {rule.match for rule in rules} | {each.match for rule in rules for each in rule.overrides}:
-            selector.found[match] = (starts + rows_of(match, one, known)[None, :]).ravel()
+            selector.rows[match] = (starts + rows_of(match, one, known)[None, :]).ravel()
         return selector
 
 
-class _Tiled(Selector):
-    """A selector of one stack, with all that is asked of it known."""
+class _TiledSelector(Selector):
+    """The selector of one stacked snapshot, with the rows of every match filled in beforehand."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.found: dict[Match, NDArray[np.intp]] = {}
+        self.rows: dict[Match, NDArray[np.intp]] = {}
 
     def known(self, snapshot: Snapshot) -> dict[Match, NDArray[np.intp]]:
-        return self.found
+        return self.rows
 
 
-def _reads_more(rule: Rule) -> bool:
-    """Whether it reads more than the present values of its own scope."""
+def _needs_more(rule: Rule) -> bool:
+    """Whether the rule reads more than the present values of its own scope."""
     nodes = (node for condition in rule.conditions() for node in walk(condition))
     return any(isinstance(node, Window | Count) for node in nodes)
 
@@ -129,7 +135,7 @@ def _reads_more(rule: Rule) -> bool:
 def _numbered(
     present: Sequence[tuple[int, Snapshot]],
 ) -> Iterator[tuple[int, tuple[int, Snapshot]]]:
-    """Each poll with the number of its run: of polls one after the other with the same entities and keys."""
+    """Each poll with the number of its run: consecutive polls with the same entities and keys."""
     run, before = 0, None
     for index, snapshot in present:
         if before is not None and not (index == before[0] + 1 and _same(before[1], snapshot)):
@@ -148,7 +154,7 @@ def _same(one: Snapshot, other: Snapshot) -> bool:
 
 
 def _stacked(snapshots: Sequence[Snapshot]) -> Snapshot:
-    """The columns of these snapshots under one another. Names stand for nothing here: the rows are known."""
+    """The snapshots with their columns concatenated. Names are not matched on it: the rows are known."""
     first = snapshots[0]
     if len(snapshots) == 1:
         return first

@@ -1,7 +1,21 @@
 """Rules and a snapshot to true, false or unknown, for every entity at once.
 
-Logic is three-valued (Kleene): what is missing makes a comparison unknown, and unknown is neither true nor false.
-`explain.py` says the same for one entity, term by term; a property test holds the two together.
+- **Logic** is three-valued (Kleene): a missing value makes a comparison unknown, and unknown is neither true nor false.
+  A truth is held as two boolean columns, `true` and `false`; unknown is where neither is set. With that encoding `not`
+  swaps the two, `and` is (and, or), `or` is (or, and): no table and no third value in the hot path. Only the finished
+  verdicts are packed into one int8 column of `Truth` values.
+- **Columns.** A condition is evaluated once over all entities of a scope, not once per entity: 10,000 entities cost a
+  few numpy calls a leaf. So the price of a poll is the number of distinct leaves. Comparisons, windows, columns and
+  matches are cached for the length of one `Evaluation`, keyed by what they depend on: fifty rules that compare one key
+  with one limit compare it once.
+- **The trade.** A rule is evaluated over every entity of its scope, also those that its match leaves out, and the rows
+  are selected at the end: that is what lets rules share their leaves. Constants stay 0-dimensional arrays until they
+  meet a column.
+- **Parameters.** Overrides give a parameter a value per entity. It is then a column like any other, and the cache key
+  of a leaf holds every override that changes it (`_parameter_key`), so rules share a leaf only if they agree on it.
+- **The trap.** Anything computed here must be computed alike in `explain.py`, which answers for one entity with plain
+  values, term by term. A property test compares the two on generated rules and snapshots. Both compare by
+  `rules/compare.py`.
 """
 
 from __future__ import annotations
@@ -54,10 +68,10 @@ class Truth(IntEnum):
 
 @dataclass(frozen=True)
 class Verdicts:
-    """What a rule says of the entities it covers.
+    """What a rule decides about the entities it covers.
 
-    `rows` are the snapshot rows that its `match` lets through, ascending; every array is aligned with it and holds
-    `Truth` values as int8.
+    `rows` are the snapshot rows that its `match` covers, ascending; every array is aligned with it and holds `Truth`
+    values as int8. A *position* is an index into `rows` and these arrays; a *row* is an index into the snapshot.
     """
 
     rule: Rule
@@ -66,27 +80,27 @@ class Verdicts:
     levels: Mapping[Level, NDArray[np.int8]]
     guard: NDArray[np.int8]  # all TRUE where the rule has none
     own_clear: NDArray[np.int8] | None  # the rule's `clear`, where it has one
-    agents: Snapshot | None = None  # of the same poll, for `count`
+    agents: Snapshot | None = None  # from the same poll, for `count`
     past: Past | None = None  # the present poll included, for windows
 
     @cached_property
     def clear(self) -> Mapping[Level, NDArray[np.int8]]:
-        """The rule's `clear` for each level, or else not that level's `when`."""
+        """The rule's `clear` for each level, else the negation of that level's `when`."""
         if self.own_clear is not None:
             return dict.fromkeys(self.levels, self.own_clear)
         return {level: np.where(codes < 0, codes, 1 - codes) for level, codes in self.levels.items()}
 
-    def at(self, place: int) -> tuple[Truth, Mapping[Level, Truth], Mapping[Level, Truth]]:
-        """Guard, levels and clear of one place of the arrays."""
-        levels = {level: _TRUTHS[codes.item(place)] for level, codes in self.levels.items()}
+    def at(self, position: int) -> tuple[Truth, Mapping[Level, Truth], Mapping[Level, Truth]]:
+        """Guard, levels and clear at one position."""
+        levels = {level: _TRUTHS[codes.item(position)] for level, codes in self.levels.items()}
         if self.own_clear is not None:
-            clear = dict.fromkeys(levels, _TRUTHS[self.own_clear.item(place)])
+            clear = dict.fromkeys(levels, _TRUTHS[self.own_clear.item(position)])
         else:
             clear = {level: _NOT[truth] for level, truth in levels.items()}
-        return _TRUTHS[self.guard.item(place)], levels, clear
+        return _TRUTHS[self.guard.item(position)], levels, clear
 
     def begins(self) -> NDArray[np.intp]:
-        """The places where an alert may begin: guarded, and some level true, or unknown where that fires."""
+        """The positions at which an alert may begin: guard true, and a level true (or unknown, where that fires)."""
         codes = [*self.levels.values()]
         begins = codes[0] == Truth.TRUE
         for more in codes[1:]:
@@ -95,23 +109,23 @@ class Verdicts:
             begins |= codes[0] == Truth.UNKNOWN
         if self.rule.guard is not None:
             begins &= self.guard == Truth.TRUE
-        places: NDArray[np.intp] = begins.nonzero()[0]
-        return places
+        positions: NDArray[np.intp] = begins.nonzero()[0]
+        return positions
 
     def position(self, row: int) -> int | None:
-        """Where a snapshot row stands in the arrays, or None where the rule does not cover it."""
+        """The position of a snapshot row, or None where the rule does not cover it."""
         if len(self.rows) == len(self.snapshot):
             return row
-        place = int(np.searchsorted(self.rows, row))
-        return place if place < len(self.rows) and self.rows[place] == row else None
+        position = int(np.searchsorted(self.rows, row))
+        return position if position < len(self.rows) and self.rows[position] == row else None
 
 
-_TRUTHS = {int(truth): truth for truth in Truth}  # a look-up costs a fifth of Truth(value)
+_TRUTHS = {int(truth): truth for truth in Truth}  # a dict lookup costs a fifth of Truth(value)
 _NOT = {Truth.TRUE: Truth.FALSE, Truth.FALSE: Truth.TRUE, Truth.UNKNOWN: Truth.UNKNOWN}
 
 
 def parameter(rule: Rule, name: str, entity_id: str, entity_name: str) -> Literal:
-    """What `$name` stands for at one entity: of the overrides that match it the first counts."""
+    """The value of `$name` for one entity: from the first override that matches it, else the rule's own."""
     for override in rule.overrides:
         if covers(override.match, entity_id, entity_name):
             return override.params.get(name, rule.params[name])
@@ -122,41 +136,41 @@ def parameter(rule: Rule, name: str, entity_id: str, entity_name: str) -> Litera
 
 
 class Selector:
-    """Which rows the matches let through, remembered for as long as a scope's entities stay the same.
+    """Which rows each match covers, cached for as long as a scope's entities stay the same.
 
-    Globbing 10,000 names for each of 50 rules costs more than all the rest of a poll, and names rarely change between
-    two polls. Keep one for each tenant; it holds the last entities of each scope and no more.
+    Globbing 10,000 names for each of 50 rules costs more than the rest of a poll, and names rarely change between two
+    polls. Keep one per tenant; it holds only the last entities of each scope.
     """
 
     def __init__(self) -> None:
         self._scopes: dict[Scope, tuple[tuple[str, ...], tuple[str, ...], dict[Match, NDArray[np.intp]]]] = {}
 
     def known(self, snapshot: Snapshot) -> dict[Match, NDArray[np.intp]]:
-        """The rows found so far for these very entities; `rows_of` adds to it."""
-        ids, names, found = self._scopes.get(snapshot.scope, ((), (), {}))
+        """The rows cached for exactly these entities; `rows_of` adds to it."""
+        ids, names, rows = self._scopes.get(snapshot.scope, ((), (), {}))
         if ids != snapshot.ids or names != snapshot.names:
-            found = {}
+            rows = {}
         # The newer tuples are kept even when equal: comparing a tuple with itself is quicker than with its copy, and
-        # a poll's evaluation may ask more than once.
-        self._scopes[snapshot.scope] = (snapshot.ids, snapshot.names, found)
-        return found
+        # one poll's evaluation may ask more than once.
+        self._scopes[snapshot.scope] = (snapshot.ids, snapshot.names, rows)
+        return rows
 
 
 def rows_of(match: Match, snapshot: Snapshot, known: dict[Match, NDArray[np.intp]]) -> NDArray[np.intp]:
-    """The rows of a snapshot that a match lets through, ascending; looked up in `known` first and added to it."""
+    """The rows of a snapshot that a match covers, ascending; looked up in `known` first and added to it."""
     rows = known.get(match)
     if rows is None:
         if match == Match():
             rows = np.arange(len(snapshot), dtype=np.intp)
         else:
-            passes = matcher(match).covers
-            found = [row for row, pair in enumerate(zip(snapshot.ids, snapshot.names, strict=True)) if passes(*pair)]
-            rows = np.array(found, dtype=np.intp)
+            covers_entity = matcher(match).covers
+            pairs = enumerate(zip(snapshot.ids, snapshot.names, strict=True))
+            rows = np.array([row for row, pair in pairs if covers_entity(*pair)], dtype=np.intp)
         known[match] = rows
     return rows
 
 
-# Values and truths as columns. Arrays of a constant are 0-dimensional and spread out when they meet a column.
+# Values and truths as columns. The array of a constant is 0-dimensional and is broadcast when it meets a column.
 
 
 class _Values(NamedTuple):
@@ -167,7 +181,7 @@ class _Values(NamedTuple):
 
 
 class _Truths(NamedTuple):
-    """Where it is true and where it is false; unknown where neither. Kleene's tables are one operation each here."""
+    """Where it is true and where it is false; unknown where neither."""
 
     true: NDArray[np.bool_]
     false: NDArray[np.bool_]
@@ -184,10 +198,10 @@ _ARITHMETIC: Mapping[Op, Callable[[Any, Any], Any]] = {
 
 
 class Evaluation:
-    """Rules over one snapshot; what several rules have in common (keys, comparisons, matches) is worked out once.
+    """Rules over one snapshot; what several rules share (keys, comparisons, matches) is computed once.
 
-    `agents` are those of the queues or groups of the snapshot, in the same poll. `past` has the poll of the snapshot
-    as its last; without it every window is unknown.
+    `agents` are the agents of the snapshot's queues or groups, from the same poll. `past` ends with the poll of the
+    snapshot; without it every window is unknown.
     """
 
     def __init__(
@@ -208,34 +222,35 @@ class Evaluation:
         self._leaves: dict[tuple[Node, tuple[object, ...]], _Truths] = {}
         self._chosen: dict[tuple[Match, ...], NDArray[np.intp]] = {}
         self._inner: Evaluation | None = None
-        self._outer: tuple[Evaluation, NDArray[np.intp]] | None = None  # whose agents these are, and at which rows
+        # Set where the rows are agents: the evaluation of their queues or groups, and the row of each parent there.
+        self._outer: tuple[Evaluation, NDArray[np.intp]] | None = None
 
     def verdicts(self, rule: Rule) -> Verdicts:
-        """What this rule says of every entity it covers."""
+        """What this rule decides about every entity it covers."""
         rows = rows_of(rule.match, self._snapshot, self._rows)
-        with np.errstate(all="ignore"):  # x / 0 and the like are unknown, found by looking at the result
+        with np.errstate(all="ignore"):  # x / 0 and the like are unknown, detected from the result
             return Verdicts(
                 rule=rule,
                 snapshot=self._snapshot,
                 rows=rows,
-                levels={each.level: self._narrow(self._truths(each.when, rule), rows) for each in rule.levels},
-                guard=self._narrow(self._truths(rule.guard, rule), rows)
+                levels={each.level: self._codes(self._truths(each.when, rule), rows) for each in rule.levels},
+                guard=self._codes(self._truths(rule.guard, rule), rows)
                 if rule.guard is not None
                 else self._true(len(rows)),
-                own_clear=self._narrow(self._truths(rule.clear, rule), rows) if rule.clear is not None else None,
+                own_clear=self._codes(self._truths(rule.clear, rule), rows) if rule.clear is not None else None,
                 agents=self._agents,
                 past=self._past,
             )
 
     def _true(self, size: int) -> NDArray[np.int8]:
-        found = self._always.get(size)
-        if found is None:
-            found = self._always[size] = np.ones(size, dtype=np.int8)
-        return found
+        codes = self._always.get(size)
+        if codes is None:
+            codes = self._always[size] = np.ones(size, dtype=np.int8)
+        return codes
 
-    def _narrow(self, truths: _Truths, rows: NDArray[np.intp]) -> NDArray[np.int8]:
+    def _codes(self, truths: _Truths, rows: NDArray[np.intp]) -> NDArray[np.int8]:
         true, false = truths
-        if np.ndim(true) == 0 or np.ndim(false) == 0:  # a constant truth
+        if np.ndim(true) == 0 or np.ndim(false) == 0:  # a constant
             true, false = (np.full(len(self._snapshot), bool(each)) if np.ndim(each) == 0 else each for each in truths)
         codes = true.view(np.int8) - (~(true | false)).view(np.int8)  # 1 - 0, 0 - 0, 0 - 1
         return codes if len(rows) == len(self._snapshot) else codes[rows]
@@ -258,12 +273,14 @@ class Evaluation:
                     true, false = true | more.true, false & more.false
                 return _Truths(true, false)
             case _:
-                given: tuple[object, ...] = ()
+                parameters: tuple[object, ...] = ()
                 if rule.params:
-                    given = tuple(_given(rule, each.name) for each in walk(node) if isinstance(each, Param))
-                truths = self._leaves.get((node, given))
+                    parameters = tuple(
+                        _parameter_key(rule, each.name) for each in walk(node) if isinstance(each, Param)
+                    )
+                truths = self._leaves.get((node, parameters))
                 if truths is None:
-                    truths = self._leaves[node, given] = self._leaf(node, rule)
+                    truths = self._leaves[node, parameters] = self._leaf(node, rule)
                 return truths
 
     def _leaf(self, node: Compare | In | IsMissing, rule: Rule) -> _Truths:
@@ -300,60 +317,60 @@ class Evaluation:
                 return _Values(values, a.known & b.known & np.isfinite(values))
 
     def _parameter(self, name: str, rule: Rule) -> _Values:
-        alike = not any(name in override.params for override in rule.overrides)
-        if alike or not len((self._outer or (self,))[0]._snapshot):
+        uniform = not any(name in override.params for override in rule.overrides)
+        if uniform or not len((self._outer or (self,))[0]._snapshot):
             return _constant(rule.params[name])
-        if self._outer is not None:  # of an agent it is what its queue or group has; of nobody's agent it is any
+        if self._outer is not None:  # an agent has the value of its queue or group; without a parent, any value will do
             outer, parents = self._outer
             whole = outer._parameter(name, rule)
             return _Values(whole.values[parents], whole.known[parents])
         chosen = self._choose(tuple(override.match for override in rule.overrides))
         own = rule.params[name]
-        each = [_constant(literal) for literal in (own, *(every.params.get(name, own) for every in rule.overrides))]
-        values, known = (np.stack(parts) for parts in zip(*each, strict=True))
+        literals = (own, *(override.params.get(name, own) for override in rule.overrides))
+        values, known = (np.stack(arrays) for arrays in zip(*map(_constant, literals), strict=True))
         return _Values(values[chosen], known[chosen])
 
     def _choose(self, matches: tuple[Match, ...]) -> NDArray[np.intp]:
-        """For each row the first of the matches that lets it through, counted from 1; 0 where none does."""
+        """For each row the number of the first match that covers it, counted from 1; 0 where none does."""
         chosen = self._chosen.get(matches)
         if chosen is None:
             chosen = self._chosen[matches] = np.zeros(len(self._snapshot), dtype=np.intp)
-            for place in range(len(matches), 0, -1):
-                chosen[rows_of(matches[place - 1], self._snapshot, self._rows)] = place
+            for number in range(len(matches), 0, -1):
+                chosen[rows_of(matches[number - 1], self._snapshot, self._rows)] = number
         return chosen
 
     def _window(self, window: Window) -> _Values:
-        found = self._windows.get(window)
-        if found is None:
+        values = self._windows.get(window)
+        if values is None:
             if self._past is None:
                 rows = len(self._snapshot)
-                found = _Values(np.full(rows, np.nan), np.zeros(rows, dtype=np.bool_))
+                values = _Values(np.full(rows, np.nan), np.zeros(rows, dtype=np.bool_))
             else:
-                found = _Values(*look_back(window, self._past, self._snapshot))
+                values = _Values(*look_back(window, self._past, self._snapshot))
                 if window.type is ValueType.TEXT:
                     words = np.empty(len(self._snapshot), dtype=np.object_)
-                    numbers = zip(found.values.tolist(), found.known.tolist(), strict=True)
-                    words[:] = [caseless(self._past.word(code)) if known else "" for code, known in numbers]
-                    found = _Values(words, found.known)
-            self._windows[window] = found
-        return found
+                    codes = zip(values.values.tolist(), values.known.tolist(), strict=True)
+                    words[:] = [caseless(self._past.word(code)) if known else "" for code, known in codes]
+                    values = _Values(words, values.known)
+            self._windows[window] = values
+        return values
 
     def _count(self, node: Count, rule: Rule) -> _Values:
         rows, agents = len(self._snapshot), self._agents
         if agents is None or agents.scope is not node.scope:
             return _Values(np.full(rows, np.nan), np.zeros(rows, dtype=np.bool_))
         if self._inner is None or self._inner._outer is None:
-            places = {entity_id: row for row, entity_id in enumerate(self._snapshot.ids)}
-            parents = np.array([places.get(each, -1) for each in agents.parent_ids], dtype=np.intp)
+            row_of = {entity_id: row for row, entity_id in enumerate(self._snapshot.ids)}
+            parents = np.array([row_of.get(parent_id, -1) for parent_id in agents.parent_ids], dtype=np.intp)
             self._inner = Evaluation(agents, past=self._past)
             self._inner._outer = (self, parents)
         else:
             _, parents = self._inner._outer
         true, false = (np.broadcast_to(each, parents.shape) for each in self._inner._truths(node.where, rule))
-        theirs = parents >= 0  # agents of queues that are not in the snapshot are nobody's here
-        counted = np.bincount(parents[theirs & true], minlength=rows)
-        unsure = np.bincount(parents[theirs & ~(true | false)], minlength=rows)
-        return _Values(counted.astype(np.float64), (unsure == 0) & agents.complete)
+        has_parent = parents >= 0  # the snapshot may not have the agent's queue
+        counted = np.bincount(parents[has_parent & true], minlength=rows)
+        unknown = np.bincount(parents[has_parent & ~(true | false)], minlength=rows)
+        return _Values(counted.astype(np.float64), (unknown == 0) & agents.complete)
 
     def _column(self, key: Key) -> _Values:
         text = key.type is ValueType.TEXT
@@ -365,7 +382,7 @@ class Evaluation:
 
 
 def _load(column: Column | None, text: bool, rows: int) -> _Values:
-    # A column of the other kind than the condition was written for holds nothing that it could be compared with.
+    # A column of another kind than the condition was written for holds nothing comparable.
     if column is None or column.is_text is not text:
         return _Values(np.full(rows, np.nan), np.zeros(rows, dtype=np.bool_))
     present = column.presence == Presence.PRESENT
@@ -395,8 +412,8 @@ def _compare(op: Op, left: _Values, right: _Values) -> _Truths:
     return _Truths(result & known, ~result & known)
 
 
-def _given(rule: Rule, name: str) -> object:
-    """What a parameter is at every entity: rules that agree on it share what is worked out with it."""
+def _parameter_key(rule: Rule, name: str) -> object:
+    """A parameter's value at every entity, as a cache key: rules that agree on it share the leaves that use it."""
     others = tuple((each.match, each.params.get(name)) for each in rule.overrides)
     own = rule.params[name]
     return (own, others) if any(literal is not None for _, literal in others) else own
@@ -410,7 +427,7 @@ def evaluate(
     agents: Snapshot | None = None,
     past: Past | None = None,
 ) -> Verdicts:
-    """What one rule says of every entity it covers. The snapshot is of the rule's scope."""
+    """What one rule decides about every entity it covers. The snapshot has the rule's scope."""
     return Evaluation(snapshot, selector, agents=agents, past=past).verdicts(rule)
 
 
@@ -420,10 +437,10 @@ def evaluate_all(
     selector: Selector | None = None,
     past: Past | None = None,
 ) -> list[Verdicts]:
-    """The verdicts of those rules whose scope was seen, in the order of the rules.
+    """The verdicts of the rules whose scope is in `snapshots`, in the order of the rules.
 
-    Hand in the tenant's `Selector` from poll to poll: without it, names are matched against globs anew each time.
-    `past` has these snapshots as its last poll; without it every window is unknown.
+    Pass the tenant's `Selector` from poll to poll: without it, names are matched against globs again each time.
+    `past` ends with these snapshots; without it every window is unknown.
     """
     selector = selector or Selector()
     evaluations = {
@@ -434,6 +451,6 @@ def evaluate_all(
 
 
 def agents_of(snapshot: Snapshot, snapshots: Mapping[Scope, Snapshot]) -> Snapshot | None:
-    """The agents of the queues or groups of a snapshot, as the same poll saw them; None where it did not."""
+    """The agents of a snapshot's queues or groups, from the same poll; None where it has none."""
     scope = AGENTS_OF.get(snapshot.scope)
     return None if scope is None else snapshots.get(scope)

@@ -1,7 +1,7 @@
-"""One rule for one entity, with plain values: what a card shows of it, and why it is true, false or unknown.
+"""One rule for one entity, with plain values: what a card shows, and why a condition is true, false or unknown.
 
-An interpreter of its own, not a slice of the columns of `evaluate.py`: it has the texts and values that people want
-to see, and the property test holds one against the other.
+A separate interpreter, not a slice of the columns of `evaluate.py`: it keeps the texts and values to be shown, and a
+property test compares the two.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ from alertbot.rules.tree import (
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One node of a condition as it stood: conditions have a `truth`, values a `value` and its `type`.
+    """One node of a condition with its outcome: conditions have a `truth`, values a `value` and its `type`.
 
-    `value` is in column units (ms, 0 to 1), None where unknown; for a key, `presence` says why.
+    `value` is in column units (ms, 0 to 1), None where unknown; for a key, `presence` gives the reason.
     """
 
     text: str
@@ -63,7 +63,7 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A rule's conditions for one entity. `guard` and `clear` are None where the rule has none of its own."""
+    """A rule's conditions for one entity. `guard` and `clear` are None where the rule has none."""
 
     covered: bool
     guard: Term | None
@@ -76,14 +76,14 @@ def explain(
 ) -> Explanation:
     """Every condition of the rule for one row, term by term.
 
-    `agents` are those of the same poll, for `count`, and `past` is up to this poll; without them it is unknown.
+    `agents` are from the same poll, for `count`; `past` ends with this poll. Without them, those are unknown.
     """
-    sight = _Sight(rule, snapshot, row, agents, past)
+    evaluator = _RowEvaluator(rule, snapshot, row, agents, past)
     return Explanation(
         covered=covers(rule.match, snapshot.ids[row], snapshot.names[row]),
-        guard=sight.term(rule.guard, rule.guard_text) if rule.guard is not None else None,
-        levels={each.level: sight.term(each.when, each.text) for each in rule.levels},
-        clear=sight.term(rule.clear, rule.clear_text) if rule.clear is not None else None,
+        guard=evaluator.term(rule.guard, rule.guard_text) if rule.guard is not None else None,
+        levels={each.level: evaluator.term(each.when, each.text) for each in rule.levels},
+        clear=evaluator.term(rule.clear, rule.clear_text) if rule.clear is not None else None,
     )
 
 
@@ -97,11 +97,11 @@ def truth(
     past: Past | None = None,
 ) -> Truth:
     """One condition for one row."""
-    return _Sight(rule, snapshot, row, agents, past).truth(node)
+    return _RowEvaluator(rule, snapshot, row, agents, past).truth(node)
 
 
 def filled(rule: Rule, node: Node, written: str, entity_id: str, entity_name: str) -> str:
-    """A condition as it was written, with its parameters as they are at this entity: `… > 2m`, not `… > $warn`."""
+    """A condition as written, with the values its parameters have for this entity: `… > 2m`, not `… > $warn`."""
     if not rule.params:
         return written
     names = {each.name for each in walk(node) if isinstance(each, Param)}
@@ -120,25 +120,25 @@ def measure(
     agents: Snapshot | None = None,
     past: Past | None = None,
 ) -> Measure | None:
-    """The comparison to show: what was measured, against what; None where the condition has none with a key.
+    """The comparison to show: what was measured, against what; None where the condition compares no key.
 
-    Of `and` the first, of `or` the first that is true; one of numbers before one of texts, since "on break for 25m"
-    says more than "status is OnBreak". It is turned so that the key stands on the left.
+    Of `and` the first, of `or` the first that is true; numbers before texts, since "on break for 25m" says more than
+    "status is OnBreak". It is mirrored if needed so that the key is on the left.
     """
-    found = rule.level(level)
-    if found is None:
+    level_rule = rule.level(level)
+    if level_rule is None:
         return None
-    sight = _Sight(rule, snapshot, row, agents, past)
+    evaluator = _RowEvaluator(rule, snapshot, row, agents, past)
     try:
-        scale = _scale(found)
+        scale = _scale(level_rule)
     except _DependsOnTheRowError:
-        scale = _scale_of(_shown(found.when, sight, negated=False), found.text)
+        scale = _scale_of(_shown(level_rule.when, evaluator, negated=False), level_rule.text)
     if scale is None:
         return None
     label, kind, op, left, right = scale
     if "$" in label:
-        label = filled(rule, left, found.text, snapshot.ids[row], snapshot.names[row])
-    return Measure(label, kind, op, sight.value(left), sight.value(right))
+        label = filled(rule, left, level_rule.text, snapshot.ids[row], snapshot.names[row])
+    return Measure(label, kind, op, evaluator.value(left), evaluator.value(right))
 
 
 _Shown = tuple[Op, Value, Value]
@@ -146,12 +146,12 @@ _Scale = tuple[str, ValueType, str, Value, Value]
 
 
 class _DependsOnTheRowError(Exception):
-    """Which comparison is shown depends on which is true."""
+    """The comparison to show depends on which of several is true."""
 
 
 @lru_cache(maxsize=4096)
 def _scale(level: LevelRule) -> _Scale | None:
-    """What is the same for every row and poll, as it mostly is. Raises _DependsOnTheRowError where it is not."""
+    """The comparison to show. Raises _DependsOnTheRowError when it is not the same for every row and poll."""
     return _scale_of(_shown(level.when, None, negated=False), level.text)
 
 
@@ -165,26 +165,28 @@ def _scale_of(shown: _Shown | None, written: str) -> _Scale | None:
     return _text(left, written), kind, op.value, left, right
 
 
-def _shown(node: Condition, sight: _Sight | None, *, negated: bool) -> _Shown | None:
+def _shown(node: Condition, evaluator: _RowEvaluator | None, *, negated: bool) -> _Shown | None:
     match node:
         case Compare(op=op, left=left, right=right):
             return (OPPOSITE[op] if negated else op, left, right) if not is_fixed(node) else None
         case Not(operand=operand):
-            return _shown(operand, sight, negated=not negated)
+            return _shown(operand, evaluator, negated=not negated)
         case And(parts=parts) | Or(parts=parts):
-            found = [(part, shown) for part in parts if (shown := _shown(part, sight, negated=negated)) is not None]
-            if isinstance(node, Or) is not negated and len(found) > 1:  # `not (a and b)` is an or
-                if sight is None:
+            usable = [
+                (part, shown) for part in parts if (shown := _shown(part, evaluator, negated=negated)) is not None
+            ]
+            if isinstance(node, Or) is not negated and len(usable) > 1:  # `not (a and b)` is an or
+                if evaluator is None:
                     raise _DependsOnTheRowError
                 wanted = Truth.FALSE if negated else Truth.TRUE
-                found = [each for each in found if sight.truth(each[0]) is wanted] or found
-            numbers = [shown for _, shown in found if shown[1].type is not ValueType.TEXT]
-            return next(iter(numbers or [shown for _, shown in found]), None)
+                usable = [pair for pair in usable if evaluator.truth(pair[0]) is wanted] or usable
+            numbers = [shown for _, shown in usable if shown[1].type is not ValueType.TEXT]
+            return next(iter(numbers or [shown for _, shown in usable]), None)
         case In() | IsMissing():
             return None
 
 
-class _Sight:
+class _RowEvaluator:
     """One row of a snapshot through one rule."""
 
     __slots__ = ("_agents", "_entity", "_past", "_row", "_rule", "_snapshot")
@@ -216,9 +218,9 @@ class _Sight:
             case Window():
                 return self._look_back(node)
             case Count(where=where):
-                found = [sight.truth(where) for sight in self._their_agents(node)]
-                whole = self._agents is not None and self._agents.complete and self._agents.scope is node.scope
-                return None if not whole or Truth.UNKNOWN in found else float(found.count(Truth.TRUE))
+                truths = [evaluator.truth(where) for evaluator in self._agents_of(node)]
+                complete = self._agents is not None and self._agents.complete and self._agents.scope is node.scope
+                return None if not complete or Truth.UNKNOWN in truths else float(truths.count(Truth.TRUE))
             case Arithmetic(op=op, left=left, right=right):
                 a, b = self.value(left), self.value(right)
                 if not isinstance(a, float) or not isinstance(b, float) or (op is Op.DIV and b == 0.0):
@@ -264,7 +266,7 @@ class _Sight:
             case Window():
                 return Term(text, value=self.value(node), type=node.type)
             case Count():
-                # Not the condition below it: that has a value for each of the agents, and none of its own here.
+                # Without the condition inside: it has a value per agent, and none here.
                 return Term(text, value=self.value(node), type=node.type)
             case Arithmetic(left=left, right=right):
                 parts = (self.term(left, written), self.term(right, written))
@@ -283,21 +285,22 @@ class _Sight:
     def _condition(self, node: Condition, text: str, below: Sequence[Node], written: str) -> Term:
         return Term(text, truth=self.truth(node), parts=tuple(self.term(each, written) for each in below))
 
-    def _their_agents(self, node: Count) -> Iterator[_Sight]:
+    def _agents_of(self, node: Count) -> Iterator[_RowEvaluator]:
         agents = self._agents
         if agents is not None and agents.scope is node.scope:
             for row, parent_id in enumerate(agents.parent_ids):
                 if parent_id == self._entity[0]:
-                    yield _Sight(self._rule, agents, row, None, self._past, self._entity)
+                    yield _RowEvaluator(self._rule, agents, row, None, self._past, self._entity)
 
     def _look_back(self, window: Window) -> float | str | None:
         if self._past is None:
             return None
         samples = self._past.samples(window, self._snapshot, self._row)
-        seen = [value for value in samples if value is not None]
-        if not seen or (FUNCTIONS[window.function].reads is Reads.WINDOW and len(seen) * 2 < self._past.belong(window)):
+        known = [value for value in samples if value is not None]
+        needed = self._past.expected(window) / 2 if FUNCTIONS[window.function].reads is Reads.WINDOW else 0
+        if not known or len(known) < needed:
             return None
-        return _finite(_LOOKING_BACK[window.function](seen))
+        return _finite(_WINDOW_FUNCTIONS[window.function](known))
 
     def _read(self, key: Key) -> tuple[float | str | None, Presence]:
         value, presence = self._snapshot.reading(key.key, self._row)
@@ -307,14 +310,14 @@ class _Sight:
         return value, Presence.INVALID if value is None and presence is Presence.PRESENT else presence
 
 
-_LOOKING_BACK: Mapping[str, Callable[[list[Any]], float | str]] = {
-    "avg": lambda seen: sum(seen) / len(seen),
+_WINDOW_FUNCTIONS: Mapping[str, Callable[[list[Any]], float | str]] = {
+    "avg": lambda samples: sum(samples) / len(samples),
     "min": min,
     "max": max,
     "sum": sum,
-    "delta": lambda seen: seen[-1] - seen[0],
-    "changes": lambda seen: float(sum(not compare(Op.EQ, one, other) for one, other in pairwise(seen))),
-    "ago": lambda seen: seen[-1],
+    "delta": lambda samples: samples[-1] - samples[0],
+    "changes": lambda samples: float(sum(not compare(Op.EQ, one, other) for one, other in pairwise(samples))),
+    "ago": lambda samples: samples[-1],
 }
 _ARITHMETIC: Mapping[Op, Callable[[float, float], float]] = {
     Op.ADD: lambda a, b: a + b,
@@ -336,5 +339,5 @@ def _compare(op: Op, left: float | str | None, right: float | str | None) -> Tru
 
 
 def _text(node: Node, written: str) -> str:
-    """A node as it was written; spelt anew where it was not written (a rule made in code)."""
+    """A node as written; for a rule made in code, as `show` writes it."""
     return written[node.span.start : node.span.end] if node.span.end > node.span.start else show(node)

@@ -20,5 +20,5 @@ class Measure:
 
     @property
     def rises(self) -> bool:
-        """Whether a greater value is a worse one: decides what the peak is."""
+        """Whether a greater value is worse: decides what the peak is."""
         return high_is_bad(self.op)

@@ -1,7 +1,21 @@
-"""The recent past: what earlier polls saw of the keys that conditions look back at, aligned to the entities of today.
+"""The recent past: the samples that windows need from earlier polls, aligned to the entities of the present poll.
 
-A `Past` is a value: `add` gives a new one. The two share what they have in common, so that a poll costs one column a
-key, however long the windows are. Text is kept as numbers, one for each word whatever its case.
+- **A value that shares.** `Past.add` returns a new Past and leaves the old one valid, since a poll that fails later
+  must not have changed what the next one sees. Copying a week of samples at every poll is out of the question, so the
+  two share: a `_Run` is a slice (start, end) of a list that is only ever appended to, and the new Past has the longer
+  slice. A poll costs one column per key, however long its windows are.
+- **Two kinds of reading.** `avg(KEY, 10m)` reads every sample of the last minutes at every poll; `ago(KEY, 7d)` reads
+  one sample out of a week. So recent samples also stand in a `_Grid`, one under the other, where a window is a view
+  without a copy; samples that only `ago` can reach are compressed (`_pack`), 40 MB instead of 320 for a week of 1,000
+  entities. Both are invisible from outside.
+- **Alignment.** Entities come and go, and 8x8 does not sort them. A sample keeps the `_Layout` (the entities by row) of
+  its poll; a reader asks for the present layout, and rows are mapped where the two differ, NaN where an entity was not
+  there. Layouts are compared by identity first: `_layout` returns the same object while the entities stay the same.
+- **Text** is kept as numbers, one per word whatever its case, so that all samples are float columns with NaN for
+  missing.
+- **The traps.** The shared list may be appended to only by the newest Past: `_Run.add` copies when its slice does not
+  end where the list does (two Pasts grown from one). Time may go backwards (clock set back, a poll seen twice): samples
+  that are not older than the new one are dropped first. A view of the grid must not be written to.
 """
 
 from __future__ import annotations
@@ -23,18 +37,18 @@ from alertbot.rules.functions import FUNCTIONS, Reads
 from alertbot.rules.tree import Window
 
 MAX_AGO_POLLS = 2
-"""`ago` takes a sample that is at most so many polls older than asked for."""
+"""`ago` accepts a sample that is at most this many polls older than asked for."""
 _PACK_AFTER = timedelta(hours=1) // timedelta(microseconds=1)
 _TRIM_AT = 1024
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TICK = timedelta(microseconds=1)
 
 _Numbers = NDArray[np.float64]
-_Pairs = tuple[tuple[str, ...], tuple[str, ...]]  # parents (empty where there are none) and ids, row by row
+_Pairs = tuple[tuple[str, ...], tuple[str, ...]]  # parent ids (empty where there are none) and ids, row by row
 
 
 class _Layout:
-    """The entities of a snapshot, row by row. One object for as long as they stay the same."""
+    """The entities of a snapshot, row by row; the same object while they stay the same."""
 
     __slots__ = ("_from", "_rows", "pairs", "size")
 
@@ -53,22 +67,22 @@ class _Layout:
         return self._rows
 
     def rows_for(self, present: _Layout) -> NDArray[np.intp]:
-        """For each row of `present` our row of the same entity, or -1."""
-        known = self._from  # the last answer: who asks, asks for the same entities again
-        if known is None or known[0] is not present:
+        """For each row of `present` the row of the same entity here, or -1."""
+        cached = self._from  # the last answer: the next call is for the same entities
+        if cached is None or cached[0] is not present:
             own = self.rows
-            found = np.fromiter((own.get(pair, -1) for pair in present.rows), dtype=np.intp, count=len(present.rows))
-            if len(found) != present.size:  # an id that came twice is one entity, and both rows show its past
-                by_pair = dict(zip(present.rows, found.tolist(), strict=True))
+            rows = np.fromiter((own.get(pair, -1) for pair in present.rows), dtype=np.intp, count=len(present.rows))
+            if len(rows) != present.size:  # an id that is there twice is one entity, and both rows show its past
+                by_pair = dict(zip(present.rows, rows.tolist(), strict=True))
                 parents, ids = present.pairs
-                both = zip(parents or ("",) * len(ids), ids, strict=True)
-                found = np.array([by_pair[pair] for pair in both], dtype=np.intp)
-            known = self._from = (present, found)
-        return known[1]
+                pairs = zip(parents or ("",) * len(ids), ids, strict=True)
+                rows = np.array([by_pair[pair] for pair in pairs], dtype=np.intp)
+            cached = self._from = (present, rows)
+        return cached[1]
 
 
 class _Sample(NamedTuple):
-    """One key in one poll: a number an entity, NaN where it is missing; packed where it is seldom looked at."""
+    """One key in one poll: a number per entity, NaN where missing; compressed bytes where it is rarely read."""
 
     at: int  # microseconds since 1970
     layout: _Layout
@@ -89,9 +103,9 @@ class _Sample(NamedTuple):
 
 
 class _Grid:
-    """The last samples of a run one under the other, so that a window over them is a view and copies nothing.
+    """The last samples of a run as one matrix, a line per poll, so that a window over them is a view without a copy.
 
-    It holds for as long as the entities stay the same. Rows are only ever added, as samples are.
+    It is valid while the entities stay the same. Lines are only ever appended, like samples.
     """
 
     __slots__ = ("first", "layout", "lines")
@@ -99,22 +113,22 @@ class _Grid:
     def __init__(self, samples: Sequence[_Sample], end: int, oldest: int) -> None:
         self.layout = samples[end - 1].layout
         self.first = end
-        while self.first > 0 and self._holds(samples[self.first - 1], oldest):
+        while self.first > 0 and self._fits(samples[self.first - 1], oldest):
             self.first -= 1
         self.lines = np.empty((2 * (end - self.first) + 8, self.layout.size))
-        for place in range(self.first, end):
-            self.lines[place - self.first] = samples[place].values
+        for index in range(self.first, end):
+            self.lines[index - self.first] = samples[index].values
 
-    def _holds(self, sample: _Sample, oldest: int) -> bool:
+    def _fits(self, sample: _Sample, oldest: int) -> bool:
         return sample.layout is self.layout and sample.at >= oldest and not isinstance(sample.values, bytes)
 
-    def has_room(self, place: int, layout: _Layout) -> bool:
-        return layout is self.layout and 0 <= place - self.first < len(self.lines)
+    def has_room(self, index: int, layout: _Layout) -> bool:
+        return layout is self.layout and 0 <= index - self.first < len(self.lines)
 
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """Samples of one key, the oldest first: a part of a list that is only ever added to, so that runs can share it."""
+    """Samples of one key, oldest first: a slice of a list that is only ever appended to, so that runs can share it."""
 
     samples: list[_Sample] = field(default_factory=list)
     start: int = 0
@@ -122,11 +136,11 @@ class _Run:
     grid: _Grid | None = None
 
     def add(self, sample: _Sample, reach: _Reach) -> _Run:
-        """With this sample at its end, and without what nothing looks back at any more."""
+        """The run with this sample at its end, without samples that are out of reach of every window."""
         samples, start, end, grid = self.samples, self.start, self.end, self.grid
         oldest = sample.at - max(reach.window, reach.then)
         while end > start and samples[end - 1].at >= sample.at:
-            end -= 1  # the clock was set back, or the poll was seen before
+            end -= 1  # the clock was set back, or the poll was added before
         while start < end and samples[start].at < oldest:
             start += 1
         if end != len(samples) or (start > _TRIM_AT and start > len(samples) // 2):
@@ -139,20 +153,20 @@ class _Run:
         return _Run(samples, start, end + 1, grid)
 
     def lines(self, after: int, until: int, present: _Layout) -> _Numbers:
-        """The samples in (after, until], one under the other, aligned to the entities of `present`."""
+        """The samples in (after, until] as a matrix, aligned to the entities of `present`."""
         begin, end = self.after(after), self.after(until)
         grid = self.grid
         if grid is not None and grid.layout is present and begin >= grid.first:
             return grid.lines[begin - grid.first : end - grid.first]
-        found = [_aligned(each, present) for each in self.samples[begin:end]]
-        return np.stack(found) if found else np.empty((0, present.size))
+        lines = [_aligned(sample, present) for sample in self.samples[begin:end]]
+        return np.stack(lines) if lines else np.empty((0, present.size))
 
     def after(self, at: int) -> int:
-        """The place of the first sample later than `at`."""
+        """The index of the first sample later than `at`."""
         return bisect.bisect_right(self.samples, at, self.start, self.end, key=lambda sample: sample.at)
 
     def between(self, after: int, until: int) -> list[_Sample]:
-        """The samples in (after, until], the oldest first."""
+        """The samples in (after, until], oldest first."""
         return self.samples[self.after(after) : self.after(until)]
 
 
@@ -161,7 +175,7 @@ _EMPTY_RUN = _Run()
 
 @dataclass(frozen=True, slots=True)
 class _Reach:
-    """How far back one key is looked at, in microseconds."""
+    """How far back one key is read, in microseconds: by windows, and by `ago`."""
 
     text: bool
     window: int = 0
@@ -176,38 +190,38 @@ class _Reach:
 
 @dataclass(frozen=True)
 class Past:
-    """What the polls up to now saw, the present one included, as far back as `windows` look. One for each tenant.
+    """What the polls up to now saw, the present one included, as far back as `windows` reach. One per tenant.
 
-    `windows` is `RuleSet.windows()`. `poll_every` says how many samples belong in a window.
+    `windows` is `RuleSet.windows()`. `poll_every` decides how many samples are expected in a window.
     """
 
     poll_every: timedelta
     windows: Mapping[Scope, frozenset[Window]]
     _runs: Mapping[tuple[Scope, str], _Run] = field(default_factory=dict, repr=False, compare=False)
     _layouts: Mapping[Scope, _Layout] = field(default_factory=dict, repr=False, compare=False)
-    _words: dict[str, int] = field(default_factory=dict, repr=False, compare=False)  # only ever added to
+    _words: dict[str, int] = field(default_factory=dict, repr=False, compare=False)  # only ever appended to
     _spelt: list[str] = field(default_factory=list, repr=False, compare=False)
 
     @property
     def longest(self) -> timedelta:
-        """How far back polls are needed."""
+        """How far back the recording is needed to fill every window."""
         reaches = [max(reach.window, reach.then) for scope in self.windows for reach in self._reaches(scope).values()]
         return max(reaches, default=0) * _TICK
 
     @property
     def keys(self) -> Mapping[Scope, frozenset[str]]:
-        """What has to be known of each poll."""
+        """The keys that are needed from each poll."""
         return {scope: frozenset(each.key.key for each in windows) for scope, windows in self.windows.items()}
 
     def _reaches(self, scope: Scope) -> Mapping[str, _Reach]:
-        found: dict[str, _Reach] = {}
+        reaches: dict[str, _Reach] = {}
         for window in self.windows.get(scope, ()):
-            reach = found.get(window.key.key) or _Reach(window.key.type is ValueType.TEXT)
-            found[window.key.key] = reach.and_(window, self.poll_every // _TICK)
-        return found
+            reach = reaches.get(window.key.key) or _Reach(window.key.type is ValueType.TEXT)
+            reaches[window.key.key] = reach.and_(window, self.poll_every // _TICK)
+        return reaches
 
     def add(self, snapshots: Mapping[Scope, Snapshot]) -> Past:
-        """The past with one more poll."""
+        """The past with one more poll; this one stays as it is."""
         runs, layouts = dict(self._runs), dict(self._layouts)
         for scope in self.windows:
             snapshot = snapshots.get(scope)
@@ -247,7 +261,7 @@ class Past:
         return code
 
     def word(self, code: float) -> str:
-        """The word of a number in a text key's samples, as it was first spelt."""
+        """The word behind a number in the samples of a text key, as it was first written."""
         return self._spelt[int(code)]
 
     def _layout(self, snapshot: Snapshot) -> _Layout:
@@ -255,12 +269,12 @@ class Past:
         known = self._layouts.get(snapshot.scope)
         return known if known is not None and known.pairs == pairs else _Layout(pairs)
 
-    def belong(self, window: Window) -> float:
-        """How many samples belong in a window."""
+    def expected(self, window: Window) -> float:
+        """How many samples a window has when no poll is missing."""
         return window.length / (self.poll_every / timedelta(milliseconds=1))
 
-    def _span(self, window: Window, now: datetime) -> tuple[int, int]:
-        """From after when until when a window looks."""
+    def _interval(self, window: Window, now: datetime) -> tuple[int, int]:
+        """The (after, until] of a window, in microseconds since 1970."""
         at, length = _ticks(now), round(window.length * 1000)
         if FUNCTIONS[window.function].reads is Reads.THEN:
             return at - length - MAX_AGO_POLLS * (self.poll_every // _TICK) - 1, at - length
@@ -270,28 +284,28 @@ class Past:
         return self._runs.get((scope, window.key.key), _EMPTY_RUN)
 
     def matrix(self, window: Window, snapshot: Snapshot) -> _Numbers:
-        """The samples that a window looks at: a line a poll, the oldest first, and a number a row of `snapshot`.
+        """The samples in a window: one line per poll, oldest first, and one column per row of `snapshot`.
 
-        NaN where it is missing, and where the entity was not there. `now` is the time of the snapshot. Not to be
-        written to.
+        NaN where a value is missing and where the entity was not there. The window ends at the time of the snapshot.
+        Read-only: it may be a view of memory that is shared.
         """
         run = self._run(window, snapshot.scope)
-        return run.lines(*self._span(window, snapshot.at), self._layout(snapshot))
+        return run.lines(*self._interval(window, snapshot.at), self._layout(snapshot))
 
     def samples(self, window: Window, snapshot: Snapshot, row: int) -> list[float | str | None]:
-        """The samples that a window looks at, of one row: the oldest first, None where it is missing."""
+        """The samples in a window for one row, oldest first; None where missing."""
         pair = (snapshot.parent(row)[0], snapshot.ids[row])
-        found: list[float | str | None] = []
-        for each in self._run(window, snapshot.scope).between(*self._span(window, snapshot.at)):
-            place = each.layout.rows.get(pair)
-            value = float("nan") if place is None else float(each.numbers()[place])
-            missing = value != value  # NaN is unlike itself
-            found.append(None if missing else self.word(value) if window.key.type is ValueType.TEXT else value)
-        return found
+        values: list[float | str | None] = []
+        for sample in self._run(window, snapshot.scope).between(*self._interval(window, snapshot.at)):
+            then = sample.layout.rows.get(pair)
+            value = float("nan") if then is None else float(sample.numbers()[then])
+            missing = value != value  # NaN is not equal to itself
+            values.append(None if missing else self.word(value) if window.key.type is ValueType.TEXT else value)
+        return values
 
 
 def remember(past: Past, polls: Iterable[Mapping[Scope, Snapshot]]) -> Past:
-    """The past with these polls, the oldest first."""
+    """The past with these polls added, oldest first."""
     for snapshots in polls:
         past = past.add(snapshots)
     return past
@@ -308,11 +322,11 @@ def _aligned(sample: _Sample, present: _Layout) -> _Numbers:
 
 
 def _pack(run: _Run, before: int) -> None:
-    """Pack what only `ago` looks at: a week of 1,000 entities is 40 MB instead of 320. Nobody can see a difference."""
-    for place in range(run.after(before) - 1, run.start - 1, -1):
-        if isinstance(run.samples[place].values, bytes):
+    """Compress the samples that only `ago` can reach, from the newest back to the first that is compressed already."""
+    for index in range(run.after(before) - 1, run.start - 1, -1):
+        if isinstance(run.samples[index].values, bytes):
             break
-        run.samples[place] = run.samples[place].packed()
+        run.samples[index] = run.samples[index].packed()
 
 
 def _ticks(at: datetime) -> int:

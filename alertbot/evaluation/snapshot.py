@@ -1,4 +1,4 @@
-"""What one poll saw: one numpy column a metric key, and what is missing and why."""
+"""What one poll saw: one numpy column per metric key, with what is missing and why."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from alertbot.rules.catalogue import Scope
 
 
 class Presence(IntEnum):
-    """Whether a value is there, and if not, why not. Missing is neither zero nor fine."""
+    """Whether a value is present, and if not, why not. Missing is neither zero nor fine."""
 
     PRESENT = 0
-    NULL = 1  # 8x8 said null: no data in this window
-    ABSENT = 2  # the key was not in the answer
+    NULL = 1  # 8x8 sent null: no data for this period
+    ABSENT = 2  # the key was not in the response
     INVALID = 3  # a value of the wrong type, NaN or infinite
-    NOT_FETCHED = 4  # the request that should have brought it failed
+    NOT_FETCHED = 4  # the request for it failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +53,9 @@ class SnapshotHead:
 class Snapshot:
     """What one poll saw of one scope: `ids[i]`, `names[i]` and row i of each column belong together.
 
-    `complete` is False when part of the answer is missing; an entity that is not here is then unknown, not gone.
-    `problems` says, in words for people, what is missing or was odd. Parents (the queue of a queue_agent, the group
-    of an agent) are "" where there is none.
+    `complete` is False when part of the data is missing; an entity that is absent is then unknown, not gone. `problems`
+    are sentences about what is missing or was unexpected. Parents (the queue of a queue_agent, the group of an agent)
+    are "" where there is none.
     """
 
     scope: Scope
@@ -104,7 +104,7 @@ class Snapshot:
 class RequestStats:
     """One HTTP request of a poll, for `poll --json`.
 
-    `endpoint` has `{id}` for ids. `scopes` are those that it serves; none for the token, and for names alone.
+    `endpoint` has `{id}` for ids. `scopes` are those that it serves; none for the token and for names.
     """
 
     endpoint: str
@@ -119,11 +119,11 @@ class RequestStats:
 
 @dataclass(frozen=True)
 class Fetched:
-    """What one poll of one tenant brought.
+    """The result of one poll of one tenant.
 
-    A scope is in `snapshots` (whole or partial) or, when nothing of it came, in `failures` with a sentence that says
-    why. `failures` changes no alert. `refused`: the credentials were refused. `notes` are worth a line in the log,
-    `problems` are for people to mend (a rule names an id that 8x8 does not know); the source says each of both once.
+    A scope is in `snapshots` (complete or partial) or, when there is no data at all, in `failures` with the reason as a
+    sentence. A failure changes no alert. `refused`: the credentials were refused. `notes` are for the log, `problems`
+    are for the administrator to fix (a rule names an id that 8x8 does not know); the source reports each of both once.
     """
 
     at: datetime
@@ -132,12 +132,12 @@ class Fetched:
     requests: tuple[RequestStats, ...] = ()
     took_ms: float = 0.0
     refused: bool = False
-    retry_after: float | None = None  # seconds that the source asked us to stay away
-    clock_skew_s: float | None = None  # how far the source's clock is ahead of ours; None: it did not say
+    retry_after: float | None = None  # seconds to back off, as the source asked
+    clock_skew_s: float | None = None  # how far the source's clock is ahead of the local one; None: unknown
     notes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
 
     @property
     def whole(self) -> bool:
-        """Everything came, and all of it."""
+        """Whether every scope was received, and completely."""
         return not self.failures and all(snapshot.complete for snapshot in self.snapshots.values())

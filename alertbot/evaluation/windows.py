@@ -1,7 +1,7 @@
-"""What the functions over a window make of its samples, for every entity at once.
+"""The functions over a window, for every entity at once.
 
-Samples are a matrix: a line a poll, the oldest first, a number a row; NaN where it is missing. Text comes as numbers
-that are alike where the words are. The functions themselves are declared in `rules/functions.py`.
+Samples are a matrix: one line per poll, oldest first, one column per row of the snapshot; NaN where missing. Text is
+encoded as numbers that are equal where the words are. The functions are declared in `rules/functions.py`.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ _Row = NDArray[np.float64]
 
 
 def look_back(window: Window, past: Past, snapshot: Snapshot) -> tuple[NDArray[np.float64], _Bools]:
-    """The value of a window for each row of the snapshot, and where it is known. Words are numbers of `past.word`."""
+    """The value of a window for each row of the snapshot, and where it is known. Text is encoded as in `past.word`."""
     samples = past.matrix(window, snapshot)
     polls, rows = samples.shape
     then = FUNCTIONS[window.function].reads is Reads.THEN
-    needed = 1.0 if then else max(1.0, past.belong(window) / 2)
+    needed = 1.0 if then else max(1.0, past.expected(window) / 2)
     if polls < needed:
         return np.full(rows, np.nan), np.zeros(rows, dtype=np.bool_)
     missing = np.isnan(samples)
-    if not missing.any():  # as it mostly is, and all of what follows is quicker
-        values = _WHOLE[window.function](samples)
+    if not missing.any():  # the usual case, and much faster
+        values = _COMPLETE[window.function](samples)
         return values, np.isfinite(values)
     known = ~missing
-    values = _PARTS[window.function](samples, known)
+    values = _WITH_GAPS[window.function](samples, known)
     return values, (known.sum(axis=0) >= needed) & np.isfinite(values)
 
 
@@ -55,7 +55,7 @@ def _last(samples: _Matrix, known: _Bools) -> _Row:
 
 
 def _changes(samples: _Matrix, known: _Bools) -> _Row:
-    # Neighbours are those that were seen: what is missing takes the value before it.
+    # Missing samples take the value before them, so that known neighbours are compared.
     lines = np.arange(len(samples))[:, np.newaxis]
     latest = np.maximum.accumulate(np.where(known, lines, 0), axis=0)
     filled = np.take_along_axis(samples, latest, axis=0)
@@ -63,8 +63,8 @@ def _changes(samples: _Matrix, known: _Bools) -> _Row:
     return np.asarray(((before != after) & ~np.isnan(before)).sum(axis=0), dtype=np.float64)
 
 
-# Where some samples are missing, and the same where none is.
-_PARTS: Mapping[str, Callable[[_Matrix, _Bools], _Row]] = {
+# With some samples missing, and the same with none missing.
+_WITH_GAPS: Mapping[str, Callable[[_Matrix, _Bools], _Row]] = {
     "avg": _avg,
     "min": lambda samples, known: np.asarray(np.where(known, samples, np.inf).min(axis=0)),
     "max": lambda samples, known: np.asarray(np.where(known, samples, -np.inf).max(axis=0)),
@@ -73,7 +73,7 @@ _PARTS: Mapping[str, Callable[[_Matrix, _Bools], _Row]] = {
     "changes": _changes,
     "ago": _last,
 }
-_WHOLE: Mapping[str, Callable[[_Matrix], _Row]] = {
+_COMPLETE: Mapping[str, Callable[[_Matrix], _Row]] = {
     "avg": lambda samples: np.asarray(samples.sum(axis=0) / len(samples)),
     "min": lambda samples: np.asarray(samples.min(axis=0)),
     "max": lambda samples: np.asarray(samples.max(axis=0)),

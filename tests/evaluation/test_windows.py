@@ -159,7 +159,7 @@ def test_a_week_ago_is_kept_packed() -> None:
 def test_every_function_has_its_bodies() -> None:
     """The table of functions, the columns and the interpreter know the same names."""
     looking_back = {name for name, each in FUNCTIONS.items() if each.reads in (Reads.WINDOW, Reads.THEN)}
-    assert set(windows._PARTS) == set(windows._WHOLE) == looking_back
+    assert set(windows._WITH_GAPS) == set(windows._COMPLETE) == looking_back
     assert set(FUNCTIONS) - looking_back == {"count"}
 
 

@@ -100,5 +100,5 @@ def test_durations() -> None:
 
 @pytest.mark.parametrize("text", ["90", "85%", "soon", "", "-3s", "99999999999d"])
 def test_what_is_no_duration_is_told_what_to_write(text: str) -> None:
-    with pytest.raises(ValueError, match=r"is not a duration: write 250ms, 120s|is too long a duration"):
+    with pytest.raises(ValueError, match=r"is not a duration: write 250ms, 120s|is too long for a duration"):
         parse_duration(text)
