@@ -172,8 +172,8 @@ def _others_that_fire(replay: Replay, key: Fingerprint) -> Iterator[str]:
 # A poll of the test.
 
 
-def _within(spans: Sequence[PollRange], at: timedelta) -> bool:
-    return any(each.covers(at) for each in spans)
+def _within(ranges: Sequence[PollRange], at: timedelta) -> bool:
+    return any(each.contains(at) for each in ranges)
 
 
 def _snapshots(test: RuleTest, index: int, at: timedelta, now: datetime) -> dict[Scope, Snapshot]:

@@ -29,7 +29,7 @@ _DAYS_HINT = "mon, tue, wed, thu, fri, sat, sun, or a range such as mon-fri"
 
 
 def read_calendars(key: YamlScalar, node: Node, report: Report) -> dict[str, Calendar | None]:
-    """The calendars below `hours:`, by name; None for one that has faults, so that its name is known all the same."""
+    """The calendars below `hours:`, by name; None for one that has faults, so that its name is still known."""
     if not isinstance(node, YamlMapping):
         refuse(key, node, report, "a mapping", "a name, and below it timezone: and open:")
         return {}
@@ -40,7 +40,7 @@ def _read_calendar(name: YamlScalar, node: Node, report: Report) -> Calendar | N
     faults = len(report.faults)
     if not re.fullmatch(ID, name.text):
         hint = "such as office or night-shift"
-        report.add(name.place, f'"{name.text}" is no name for a calendar: a-z, 0-9 and hyphens', hint, name.text)
+        report.add(name.place, f'"{name.text}" cannot name a calendar: use a-z, 0-9 and hyphens', hint, name.text)
     if not isinstance(node, YamlMapping):
         refuse(name, node, report, "a mapping", "with timezone: and open:")
         return None
@@ -51,18 +51,18 @@ def _read_calendar(name: YamlScalar, node: Node, report: Report) -> Calendar | N
     weekly, exceptions = values.get("open"), values.get("exceptions", ())
     grace = values.get("grace", {})
     if weekly is not None:
-        if len(report.faults) == faults and not any(weekly) and not any(spans for _, spans in exceptions):
+        if len(report.faults) == faults and not any(weekly) and not any(ranges for _, ranges in exceptions):
             report.add(name.place, f"the calendar {name.text} is never open", 'write open: {mon-fri: "08:00-18:00"}')
-        _check_grace(node, [*weekly, *(spans for _, spans in exceptions)], grace, report)
+        _check_grace(node, [*weekly, *(ranges for _, ranges in exceptions)], grace, report)
     if weekly is None or len(report.faults) > faults:
         return None
-    found = values.get("holidays", _Holidays())
+    holidays = values.get("holidays", _Holidays())
     return Calendar(
         name=name.text,
         timezone=values["timezone"],
         weekly=weekly,
-        dates=found.dates,
-        countries=found.countries,
+        dates=holidays.dates,
+        countries=holidays.countries,
         exceptions=exceptions,
         after_open=grace.get("after_open", timedelta(0)),
         before_close=grace.get("before_close", timedelta(0)),
@@ -76,13 +76,13 @@ _MISSING = {"timezone": "write timezone: Europe/Helsinki", "open": 'write open: 
 def _check_grace(
     node: YamlMapping, days: list[tuple[TimeRange, ...]], grace: dict[str, timedelta], report: Report
 ) -> None:
-    """A grace that leaves nothing of an opening would silence it for good."""
+    """A grace as long as an opening would disable the rule for all of it."""
     total = sum(grace.values(), timedelta(0))
     key = node.key("grace")
-    shortest = min((span for spans in days for span in spans), key=lambda each: each.end - each.start, default=None)
+    shortest = min((hours for day in days for hours in day), key=lambda each: each.end - each.start, default=None)
     if key is not None and shortest is not None and total >= timedelta(minutes=shortest.end - shortest.start):
-        message = f"a grace of {write_duration(total)} leaves nothing of {shortest}"
-        report.add(key.place, message, "within grace nothing is decided: make it shorter", key.text)
+        message = f"a grace of {write_duration(total)} covers all of {shortest}"
+        report.add(key.place, message, "nothing is decided within grace: make it shorter", key.text)
 
 
 def _read_timezone(key: YamlScalar, node: Node, report: Report) -> str | None:
@@ -94,7 +94,7 @@ def _read_timezone(key: YamlScalar, node: Node, report: Report) -> str | None:
     hint = f"did you mean {near[0]}?" if near else "a name of the tz database, such as Europe/Helsinki"
     if text.casefold() in cities:
         hint = f"did you mean {cities[text.casefold()]}?"
-    report.add(node.place, f'"{text}" is no time zone', hint, text)
+    report.add(node.place, f'"{text}" is not a time zone', hint, text)
     return None
 
 
@@ -109,20 +109,20 @@ def _read_open(key: YamlScalar, node: Node, report: Report) -> tuple[tuple[TimeR
     taken: dict[int, YamlScalar] = {}
     for name, value in node.entries:
         days = _days(name, report)
-        found = _read_ranges(name, value, report)
+        ranges = _read_ranges(name, value, report)
         for day in days:
             first = taken.setdefault(day, name)
             if first is not name:
                 report.add(
-                    name.place, f"{DAYS[day]} has hours from {first.text} already", "name each day once", name.text
+                    name.place, f"{DAYS[day]} already has hours from {first.text}", "name each day once", name.text
                 )
                 break
-            week[day] = found
+            week[day] = ranges
     return tuple(week)
 
 
 def _days(name: YamlScalar, report: Report) -> list[int]:
-    """The days that a key names: `sat`, `mon-fri`, `fri-mon`, and several of them with commas between."""
+    """The days that a key names: `sat`, `mon-fri`, `fri-mon`, or several of these separated by commas."""
     found: list[int] = []
     for part in name.text.casefold().split(","):
         first, _, last = (_LONG.get(each.strip(), each.strip()) for each in part.partition("-"))
@@ -131,7 +131,7 @@ def _days(name: YamlScalar, report: Report) -> list[int]:
             if each not in DAYS:
                 near = nearest(each, [*_LONG, *DAYS])
                 hint = f'did you mean "{near[0]}"?' if near else _DAYS_HINT
-                report.add(name.place, f'"{each or name.text}" is no day of the week', hint, name.text)
+                report.add(name.place, f'"{each or name.text}" is not a day of the week', hint, name.text)
                 return []
         begin, end = DAYS.index(first), DAYS.index(last)
         found += [day % len(DAYS) for day in range(begin, end + 1 if end >= begin else end + 1 + len(DAYS))]
@@ -139,24 +139,24 @@ def _days(name: YamlScalar, report: Report) -> list[int]:
 
 
 def _read_ranges(key: YamlScalar, node: Node, report: Report) -> tuple[TimeRange, ...]:
-    """One span, a list of them, or `closed`; what was refused is left out."""
+    """One time range, a list of them, or `closed`; what was refused is left out."""
     if isinstance(node, YamlScalar) and node.text.strip().casefold() == CLOSED:
         return ()
     items = node.items if isinstance(node, YamlSequence) else (node,)
     if not items:
-        report.add(node.place, f"no hours for {key.text}", f"write {CLOSED}, or take it out")
+        report.add(node.place, f"no hours for {key.text}", f"write {CLOSED}, or remove the day")
     found: list[tuple[TimeRange, Place]] = []
     for item in items:
-        span = _read_range(key, item, report)
-        if span is None:
+        hours = _read_range(key, item, report)
+        if hours is None:
             continue
-        other = next((each for each, _ in found if each.start < span.end and span.start < each.end), None)
+        other = next((each for each, _ in found if each.start < hours.end and hours.start < each.end), None)
         if other is not None:
             text = item.text if isinstance(item, YamlScalar) else ""
-            report.add(item.place, f"{span} overlaps {other} of the same day", "make one of the two", text)
+            report.add(item.place, f"{hours} overlaps {other} on the same day", "join the two", text)
             continue
-        found.append((span, item.place))
-    return tuple(sorted(span for span, _ in found))
+        found.append((hours, item.place))
+    return tuple(sorted(hours for hours, _ in found))
 
 
 _LOOSE = re.compile(
@@ -171,7 +171,7 @@ def _read_range(key: YamlScalar, node: Node, report: Report) -> TimeRange | None
     text = node.text.strip()
     found = re.fullmatch(r"([0-9]{1,2}):([0-9]{2})\s*-\s*([0-9]{1,2}):([0-9]{2})", text)
     if not found:
-        report.add(node.place, f'"{text}" is not written as hours', _range_hint(text), text)
+        report.add(node.place, f'"{text}" is not a range of hours', _range_hint(text), text)
         return None
     hour, minute, end_hour, end_minute = (int(each) for each in found.groups())
     start, end = hour * 60 + minute, end_hour * 60 + end_minute
@@ -180,18 +180,18 @@ def _read_range(key: YamlScalar, node: Node, report: Report) -> TimeRange | None
         (end, end_minute, found[0].partition("-")[2]),
     ):
         if minutes > 59 or value > MINUTES_OF_A_DAY:
-            report.add(node.place, f"there is no {written.strip()} on a clock", "00:00 to 24:00", text)
+            report.add(node.place, f"{written.strip()} is not a time of day", "write 00:00 to 24:00", text)
             return None
     if start == MINUTES_OF_A_DAY:
         report.add(
             node.place,
             f"{text} begins at the end of the day",
-            f"write 00:00-{found[3]}:{found[4]} for the next day",
+            f"write 00:00-{found[3]}:{found[4]} on the next day",
             text,
         )
         return None
     if start == end:
-        report.add(node.place, f"{text} is over as it begins", 'write "00:00-24:00" for the whole day', text)
+        report.add(node.place, f"{text} ends when it begins", 'write "00:00-24:00" for the whole day', text)
         return None
     return TimeRange(start, end if end > start else end + MINUTES_OF_A_DAY)
 
@@ -199,7 +199,7 @@ def _read_range(key: YamlScalar, node: Node, report: Report) -> TimeRange | None
 def _range_hint(text: str) -> str:
     """`8-18`, `8.00 – 18.00` and `8am to 6pm`, as they should be written."""
     if "," in text:
-        return 'several of a day are a list: ["08:00-12:00", "13:00-18:00"]'
+        return 'write several as a list: ["08:00-12:00", "13:00-18:00"]'
     found = _LOOSE.fullmatch(text.casefold())
     if not found:
         return _HOURS_HINT
@@ -255,19 +255,19 @@ def _date(scalar: YamlScalar, report: Report) -> date | None:
     if not re.fullmatch(DATE, text):
         found = re.fullmatch(r"([0-9]{1,2})[./-]([0-9]{1,2})[./-]([0-9]{4})", text)
         hint = (
-            f"write it year first: {found[3]}-{'MM-DD' if '/' in text else f'{int(found[2]):02}-{int(found[1]):02}'}"
+            f"write the year first: {found[3]}-{'MM-DD' if '/' in text else f'{int(found[2]):02}-{int(found[1]):02}'}"
             if found
             else "such as 2026-12-24"
         )
-        report.add(scalar.place, f'"{text}" is not written as a date', hint, text)
+        report.add(scalar.place, f'"{text}" is not a date', hint, text)
         return None
     try:
         day = date.fromisoformat(text)
     except ValueError:
-        report.add(scalar.place, f"there is no {text}", "a date is year-month-day", text)
+        report.add(scalar.place, f"there is no date {text}", "write year-month-day", text)
         return None
     if not FIRST_YEAR <= day.year <= LAST_YEAR:
-        report.add(scalar.place, f"{text} is not of our time", f"from {FIRST_YEAR} to {LAST_YEAR}", text)
+        report.add(scalar.place, f"the year {day.year} is out of range", f"from {FIRST_YEAR} to {LAST_YEAR}", text)
         return None
     return day
 
@@ -287,7 +287,7 @@ def _country(node: YamlMapping, values: dict[str, Any], report: Report) -> Count
         hint = f"write {code.upper()}" if code.upper() in known else "an ISO 3166 code such as FI, DE or US"
         if named or near:
             hint = f"write {named or names[near[0]]}"
-        report.add(scalar.place, f'the public holidays of "{code}" are not known', hint, code)
+        report.add(scalar.place, f'no public holidays are known for "{code}"', hint, code)
         return None
     try:
         country_holidays(code, subdiv=subdivision or None)
@@ -324,7 +324,7 @@ def _read_grace(key: YamlScalar, node: Node, report: Report) -> dict[str, timede
         if value > MAX_GRACE:
             place = node.get(name)
             assert isinstance(place, YamlScalar)
-            report.add(place.place, f"{name} is longer than a day", "a few minutes will do", place.text)
+            report.add(place.place, f"{name} is longer than a day", "a few minutes are enough", place.text)
     return values
 
 
@@ -339,9 +339,9 @@ _A_DATE = {"type": "string", "pattern": f"^{DATE}$"}
 _DATES: dict[str, Any] = {"anyOf": [_A_DATE, {"type": "array", "items": _A_DATE}]}
 
 HOLIDAY_KEYS = (
-    Field("country", read_text, {"type": "string"}, "ISO 3166 code of a country whose public holidays count."),
+    Field("country", read_text, {"type": "string"}, "The ISO 3166 code of a country whose public holidays apply."),
     Field("subdivision", read_text, {"type": "string"}, "A part of that country, such as BY or CA."),
-    Field("dates", _read_dates, _DATES, "Further dates."),
+    Field("dates", _read_dates, _DATES, "More dates."),
 )
 _HOLIDAY_MAPPING: dict[str, Any] = {
     "type": "object",
@@ -349,8 +349,8 @@ _HOLIDAY_MAPPING: dict[str, Any] = {
     "properties": {each.name: {**each.schema, "description": each.help} for each in HOLIDAY_KEYS},
 }
 GRACE_KEYS = (
-    Field("after_open", read_duration, _DURATION, "How long after opening nothing is decided."),
-    Field("before_close", read_duration, _DURATION, "How long before closing nothing is decided."),
+    Field("after_open", read_duration, _DURATION, "For how long after opening nothing is decided."),
+    Field("before_close", read_duration, _DURATION, "For how long before closing nothing is decided."),
 )
 CALENDAR_KEYS = (
     Field("timezone", _read_timezone, {"type": "string"}, "The time zone of the hours, such as Europe/Helsinki."),
@@ -362,19 +362,19 @@ CALENDAR_KEYS = (
             "additionalProperties": False,
             "patternProperties": {f"^{DAY_KEY}(?:\\s*,\\s*{DAY_KEY})*$": _RANGES},
         },
-        "The hours of a week: days, or ranges of days, with their hours.",
+        "The hours of a week: days or ranges of days, with their hours.",
     ),
     Field(
         "holidays",
         _read_holidays,
         {"anyOf": [_A_DATE, _HOLIDAY_MAPPING, {"type": "array", "items": {"anyOf": [_A_DATE, _HOLIDAY_MAPPING]}}]},
-        "Dates on which it does not open, by date or by country.",
+        "Days on which it does not open, by date or by country.",
     ),
     Field(
         "exceptions",
         _read_exceptions,
         {"type": "object", "additionalProperties": False, "patternProperties": {f"^{DATE}$": _RANGES}},
-        "Other hours on single dates, or closed; they count before weekdays and holidays.",
+        "Other hours on single dates, or closed; they override weekdays and holidays.",
     ),
     Field(
         "grace",
@@ -384,13 +384,13 @@ CALENDAR_KEYS = (
             "additionalProperties": False,
             "properties": {each.name: {**each.schema, "description": each.help} for each in GRACE_KEYS},
         },
-        "How long after opening and before closing nothing is decided.",
+        "For how long after opening and before closing nothing is decided.",
     ),
 )
 
 
 def calendars_schema() -> dict[str, Any]:
-    """The JSON Schema of what stands below `hours:`."""
+    """The JSON Schema of the mapping below `hours:`."""
     calendar = {
         "type": "object",
         "additionalProperties": False,
@@ -400,7 +400,7 @@ def calendars_schema() -> dict[str, Any]:
     return {"type": "object", "propertyNames": {"pattern": f"^{ID}$"}, "additionalProperties": calendar}
 
 
-# What a rule says of a calendar.
+# How a rule refers to a calendar.
 
 
 def read_shift(key: YamlScalar, node: Node, report: Report) -> timedelta | None:
@@ -417,7 +417,7 @@ def _up_to_a_day(key: YamlScalar, node: Node, report: Report) -> timedelta | Non
     found = read_duration(key, node, report)
     if found is not None and found > MAX_GRACE:
         assert isinstance(node, YamlScalar)
-        report.add(node.place, f"{key.text} is longer than a day", "a few minutes will do", node.text)
+        report.add(node.place, f"{key.text} is longer than a day", "a few minutes are enough", node.text)
         return None
     return found
 
@@ -427,24 +427,24 @@ _SHIFT = Field(
     "shift",
     read_shift,
     {"type": "string", "pattern": f"^-?{DURATION}$", "examples": ["-10m", "15m"]},
-    "Moves its openings as a whole: -10m is ten minutes earlier.",
+    "Moves all its openings: -10m is ten minutes earlier.",
 )
 OUTSIDE_KEYS = (_CALENDAR, _SHIFT)
 DURING_KEYS = (
     *OUTSIDE_KEYS,
-    Field("before_open", _up_to_a_day, _DURATION, "Only so long before each opening, until it opens."),
+    Field("before_open", _up_to_a_day, _DURATION, "Only for this long before each opening, until it opens."),
 )
 
 
 def read_hours(key: YamlScalar, node: Node, report: Report) -> Hours | None:
-    """The name of a calendar, or a mapping with it. What a calendar with faults would be is not known: None."""
+    """The name of a calendar, or a mapping with it; None where it was refused, or the calendar itself has faults."""
     values: dict[str, Any] = {"calendar": node}
     if isinstance(node, YamlMapping):
         keys = DURING_KEYS if key.text == "during" else OUTSIDE_KEYS
         faults = len(report.faults)
         values = read_fields(node, keys, report, key.text)
         if node.key("calendar") is None:
-            if len(report.faults) == faults:  # a misspelt key has been told
+            if len(report.faults) == faults:  # else a misspelt key was reported
                 report.add(node.place, f"{key.text} without a calendar", "such as {calendar: office, shift: -10m}")
             return None
     name = values.get("calendar")
@@ -459,9 +459,9 @@ def read_hours(key: YamlScalar, node: Node, report: Report) -> Hours | None:
         report.add(name.place, f'there is no calendar "{short(name.text)}"', hint, name.text)
         return None
     if "shift" in values and "before_open" in values:
-        report.add(node.place, "both shift and before_open", "before_open: 10m alone says when it begins and ends")
+        report.add(node.place, "both shift and before_open", "before_open: 10m alone sets when it begins and ends")
         return None
     calendar = report.calendars[name.text]
     if calendar is None:
-        return None  # it has faults of its own, and that has been said
+        return None  # its own faults were reported
     return Hours(calendar, values.get("shift", timedelta(0)), values.get("before_open"))

@@ -1,4 +1,4 @@
-"""YAML text to nodes that know where they stand. The one file that knows ruamel.yaml; its errors end here as faults.
+"""YAML text to nodes with positions. The only file that uses ruamel.yaml; its errors become faults here.
 
 YAML 1.2: `yes` and `on` are texts. Anchors, aliases and merge keys (`<<`) work; tags and a second document do not.
 """
@@ -25,19 +25,19 @@ _KINDS = {"str": "text", "int": "number", "float": "number", "bool": "bool", "nu
 
 @dataclass(frozen=True, slots=True)
 class YamlScalar:
-    """One value. `text` is what it says, quotes and line breaks resolved; `kind` what YAML takes it for.
+    """One value. `text` has quotes and line breaks resolved; `kind` is its YAML type.
 
-    `kind` is `text`, `number`, `bool` or `null`; a quoted one is always text.
+    `kind` is `text`, `number`, `bool` or `null`; a quoted value is always text.
     """
 
     text: str
     kind: str
     place: Place
     quoted: bool = False
-    places: tuple[Place, ...] = ()  # of each character of `text`, where that is not simply one after the other
+    places: tuple[Place, ...] = ()  # of each character of `text`, where they are not simply consecutive
 
     def place_of(self, offset: int) -> Place:
-        """Where a character of `text` stands in the file; `place` where that cannot be told."""
+        """The place of a character of `text` in the file; `place` where that is unknown."""
         if not self.places:
             return Place(self.place.line, self.place.column + offset)
         return self.places[min(offset, len(self.places) - 1)]
@@ -53,7 +53,7 @@ class YamlSequence:
 
 @dataclass(frozen=True, slots=True)
 class YamlMapping:
-    """Keys with their values, in file order. What `<<` brought in comes last, and only where the key is new."""
+    """Keys with their values, in file order. Keys merged by `<<` come last, and only where they are new."""
 
     entries: tuple[tuple[YamlScalar, Node], ...]
     place: Place
@@ -70,13 +70,13 @@ class YamlMapping:
 Node = YamlScalar | YamlSequence | YamlMapping
 
 
-_NOTHING = ("nothing in this file", "write rules: and a list below it")
+_EMPTY = ("this file is empty", "write rules: and a list below it")
 
 
-def read(file: str, data: bytes | str, *, if_empty: tuple[str, str] = _NOTHING) -> tuple[Node | None, list[Fault]]:
-    """The document of a file, and what is wrong with it as YAML. None: there is nothing to look at further.
+def read(file: str, data: bytes | str, *, if_empty: tuple[str, str] = _EMPTY) -> tuple[Node | None, list[Fault]]:
+    """The document of a file, and its faults as YAML. None: there is nothing more to read.
 
-    `if_empty`: message and hint for a file with nothing in it.
+    `if_empty`: message and hint for an empty file.
     """
     text, fault = _decoded(file, data)
     if fault is not None:
@@ -91,13 +91,13 @@ def read(file: str, data: bytes | str, *, if_empty: tuple[str, str] = _NOTHING) 
         reader = _Reader(file, lines)
         return reader.node(node), reader.faults
     except RecursionError:
-        return None, [Fault(file, 1, 1, "too many lists and mappings inside one another")]
+        return None, [Fault(file, 1, 1, "lists and mappings are nested too deeply")]
     except ReaderError as error:
         return None, [_bad_character(file, text, error)]
     except MarkedYAMLError as error:
         return None, [_bad_yaml(file, lines, error)]
     except (YAMLError, ValueError) as error:
-        # Numbers that Python cannot make and the like; ruamel lets some of them through as they are.
+        # Numbers that Python cannot represent and the like; ruamel lets some of these errors through.
         return None, [Fault(file, 1, 1, f"not valid YAML: {_first_line(error)}")]
 
 
@@ -125,28 +125,32 @@ def _bad_character(file: str, text: str, error: ReaderError) -> Fault:
     position = error.position if isinstance(error.position, int) else 0
     before = _LINE_BREAK.split(text[:position])
     code = ord(text[position]) if position < len(text) else 0
-    message = f"the character U+{code:04X} cannot be seen and does not belong here"
-    return Fault(file, len(before), len(before[-1]) + 1, message, hint="take it out")
+    message = f"the control character U+{code:04X} is not allowed"
+    return Fault(file, len(before), len(before[-1]) + 1, message, hint="remove it")
 
 
-# What ruamel says, and what it means to somebody who writes rules.
-_SAYINGS = (
-    (r"mapping values are not allowed here", "a : where none can stand", "put the text in quotes, or mend the indent"),
-    (r"sequence entries are not allowed here", "a - where no list can begin", "put the list on a line of its own"),
+# Messages of ruamel, and what they mean to a rule author.
+_MESSAGES = (
+    (r"mapping values are not allowed here", "an unexpected :", "put the text in quotes, or fix the indentation"),
+    (r"sequence entries are not allowed here", "an unexpected -", "put the list on a line of its own"),
     (
         r"found undefined alias '(.*)'",
-        "*{0} is an alias for nothing",
+        "*{0} is an alias without an anchor",
         "write &{0} before it, or quote the text",
     ),
-    (r"found another document", "a second document", "a file holds one: take the --- away"),
+    (r"found another document", "a second document", "a file has one document: remove the ---"),
     (r"unexpected end of stream", "a quote that is not closed", "write the closing quote"),
-    (r"found unknown escape character '(.*)'", "\\{0} is no escape", "write \\\\{0}, or use single quotes"),
+    (
+        r"found unknown escape character '(.*)'",
+        "\\{0} is not an escape sequence",
+        "write \\\\{0}, or use single quotes",
+    ),
     (r"found character '(.*)' that cannot start", "a text cannot begin with {0}", "put it in quotes"),
     (r"expected ',' or '\]'", "a list that is not closed", "write the closing ], or a comma"),
     (r"expected ',' or '\}'", "a mapping that is not closed", "write the closing }}, or a comma"),
-    (r"expected the node content, but found '<stream end>'", "the file ends in the middle", "close what is open"),
-    (r"expected <block end>", "this line does not fit the lines above it", "indent it as its neighbours are"),
-    (r"could not find expected ':'", "a key without its :", "write a : behind it"),
+    (r"expected the node content, but found '<stream end>'", "the file ends unexpectedly", "close what is open"),
+    (r"expected <block end>", "this line does not match those above it", "indent it like the lines around it"),
+    (r"could not find expected ':'", "a key without a :", "write a : after it"),
 )
 
 
@@ -156,27 +160,27 @@ def _bad_yaml(file: str, lines: list[str], error: MarkedYAMLError) -> Fault:
     here = lines[line] if line < len(lines) else ""
     if here[column : column + 1] == "\t" or "\t" in here[: len(here) - len(here.lstrip())]:
         place = here.index("\t") if here[column : column + 1] != "\t" else column
-        return Fault(file, line + 1, place + 1, "a tab", hint="YAML is indented with blanks: write blanks")
+        return Fault(file, line + 1, place + 1, "a tab", hint="YAML is indented with spaces")
     problem = (error.problem or error.context or "it cannot be read").strip()
     opened = error.context_mark
-    if opened and "end of stream" in problem:  # the place that matters is where it began
+    if opened and "end of stream" in problem:  # the place to report is where it began
         line, column = opened.line, opened.column
-    for pattern, message, hint in _SAYINGS:
+    for pattern, message, hint in _MESSAGES:
         found = re.search(pattern, problem)
         if found:
-            said = found.groups()
-            return make_fault(file, Place(line + 1, column + 1), message.format(*said), hint.format(*said))
+            names = found.groups()
+            return make_fault(file, Place(line + 1, column + 1), message.format(*names), hint.format(*names))
     return make_fault(file, Place(line + 1, column + 1), f"not valid YAML: {problem}")
 
 
 class _Reader:
-    """ruamel's nodes to ours."""
+    """ruamel's nodes to the nodes of this file."""
 
     def __init__(self, file: str, lines: list[str]) -> None:
         self.file = file
         self.lines = lines
         self.faults: list[Fault] = []
-        self.done: dict[int, Node] = {}  # an alias is its anchor's node again: read once, however often it is used
+        self.done: dict[int, Node] = {}  # an alias is its anchor's node: read once, however often it is used
         self.open: set[int] = set()
 
     def node(self, node: Any) -> Node:
@@ -184,7 +188,7 @@ class _Reader:
             return self.done[id(node)]
         place = _place(node)
         if id(node) in self.open:
-            self.fault(place, "an anchor that holds itself")
+            self.fault(place, "an anchor that contains itself")
             return YamlScalar("", "null", place)
         self.open.add(id(node))
         self.check_tag(node, place)
@@ -205,7 +209,7 @@ class _Reader:
         for key, value in node.value:
             place = _place(key)
             if not isinstance(key, ScalarNode):
-                self.fault(place, "a list or mapping as a key", "a key is one word")
+                self.fault(place, "a list or mapping as a key", "a key is a single word")
                 continue
             if str(key.tag) == f"{_TAG}merge":
                 merged.append(value)
@@ -214,9 +218,7 @@ class _Reader:
             assert isinstance(made, YamlScalar)
             if made.text in seen:
                 first = seen[made.text]
-                self.fault(
-                    place, f'the key "{short(made.text)}" stands here twice', f"first in line {first.line}", made.text
-                )
+                self.fault(place, f'duplicate key "{short(made.text)}"', f"first in line {first.line}", made.text)
                 continue
             seen[made.text] = place
             yield made, self.node(value)
@@ -231,7 +233,7 @@ class _Reader:
             if isinstance(each, YamlMapping):
                 yield from each.entries
             else:
-                self.fault(place, "<< takes a mapping", "write <<: *name of an anchored mapping")
+                self.fault(place, "<< takes a mapping", "write <<: *name, the alias of a mapping")
 
     def scalar(self, node: ScalarNode, place: Place) -> YamlScalar:
         style = node.style or ""
@@ -239,7 +241,7 @@ class _Reader:
         return YamlScalar(node.value, kind, place, bool(style), self.places(node, style))
 
     def places(self, node: ScalarNode, style: str) -> tuple[Place, ...]:
-        """Where each character of a scalar stands, and one more for its end; () for a plain one on one line."""
+        """The place of each character of a scalar, and of its end; () where they are consecutive."""
         start, end = node.start_mark, node.end_mark
         line = self.lines[start.line] if start.line < len(self.lines) else ""
         if start.line == end.line and style in ("'", '"'):
@@ -256,15 +258,15 @@ class _Reader:
         return self.folded(node, style)
 
     def folded(self, node: ScalarNode, style: str) -> tuple[Place, ...]:
-        """Over several lines only blanks change: what can be seen stands in the file in the same order.
+        """Over several lines only whitespace changes: visible characters are in the file in the same order.
 
-        Where that does not hold (escapes), all of it is where the scalar begins.
+        Where that does not hold (escapes), every place is that of the scalar.
         """
-        seen = self.visible(node, style)
+        visible = self.visible(node, style)
         places, at = [], _place(node)
         for character in node.value:
             if not character.isspace():
-                found, at = next(seen, ("", at))
+                found, at = next(visible, ("", at))
                 if found != character:
                     return (_place(node),)
             places.append(at)
@@ -272,7 +274,7 @@ class _Reader:
         return (*places, at)
 
     def visible(self, node: ScalarNode, style: str) -> Iterator[tuple[str, Place]]:
-        """The characters of a scalar's lines that are no blanks, without quotes and the head of a block."""
+        """The visible characters of a scalar's lines, without quotes and the header of a block."""
         start, end = node.start_mark, node.end_mark
         first = start.line + 1 if style in ("|", ">") else start.line
         quote = style in ("'", '"')
@@ -290,7 +292,7 @@ class _Reader:
             return
         if tag == f"{_TAG}merge":
             return
-        self.fault(place, f"the tag {tag.replace(_TAG, '!!')} is not known here", "take it away")
+        self.fault(place, f"the tag {tag.replace(_TAG, '!!')} is not supported", "remove it")
 
     def fault(self, place: Place, message: str, hint: str = "", excerpt: str = "") -> None:
         self.faults.append(make_fault(self.file, place, message, hint, excerpt))
@@ -301,11 +303,11 @@ def _place(node: Any) -> Place:
 
 
 KeyPath = tuple[int | str, ...]
-"""The way to a value: keys, and indexes of lists."""
+"""The path to a value: keys, and indexes of lists."""
 
 
 def place_of(node: Node, path: KeyPath) -> Place:
-    """Where the deepest part of `path` that exists stands: a key of a mapping, or an item of a list."""
+    """The place of the deepest part of `path` that exists: a key of a mapping, or an item of a list."""
     place = Place(1, 1)
     for part in path:
         value: Node | None = None
@@ -322,7 +324,7 @@ def place_of(node: Node, path: KeyPath) -> Place:
 
 
 def plain_value(node: Node) -> Any:
-    """The node as dicts, lists, texts, numbers, true, false and None. Dates are texts."""
+    """The node as dict, list, str, int, float, bool or None. Dates are strings."""
     match node:
         case YamlMapping(entries=entries):
             return {key.text: plain_value(value) for key, value in entries}
@@ -338,7 +340,7 @@ def plain_value(node: Node) -> Any:
 
 
 def _number(text: str) -> int | float | str:
-    """A YAML number; the text itself where Python has no number for it."""
+    """A YAML number; the text itself if Python cannot convert it."""
     digits = text.replace("_", "")
     conversions: tuple[Callable[[str], int | float], ...] = (int, partial(int, base=0), float)
     for convert in conversions:

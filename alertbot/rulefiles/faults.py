@@ -1,4 +1,4 @@
-"""What is wrong in a file that people wrote, with its place."""
+"""Faults: what is wrong in a file of rules or tests, with its place."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from alertbot.rules.plain import one_line
 
 @dataclass(frozen=True, slots=True, order=True)
 class Fault:
-    """One thing that is wrong in a file that people wrote. Lines and columns count from 1; 0 is "the whole file"."""
+    """One thing that is wrong in a file. Lines and columns count from 1; 0 means the whole file."""
 
     file: str
     line: int
@@ -30,12 +30,12 @@ MAX_EXCERPT = 80
 
 
 def short(text: str) -> str:
-    """At most LONGEST_EXCERPT characters of it."""
+    """The text, cut to at most MAX_EXCERPT characters."""
     return text if len(text) <= MAX_EXCERPT else text[: MAX_EXCERPT - 1] + "…"
 
 
 def make_fault(file: str, place: Place, message: str, hint: str = "", excerpt: str = "", rule: str = "") -> Fault:
-    """A fault whose parts are one line each, whatever they quote."""
+    """A fault with each of its texts on one line, whatever they quote."""
     parts = one_line(message), one_line(rule), one_line(hint), short(one_line(excerpt))
     return Fault(file, place.line, place.column, *parts)
 

@@ -1,6 +1,6 @@
-"""What all tables of keys are read with: the report of faults, a row of a table, and readers of single values.
+"""How tables of keys are read: the report of faults, one row of a table, and readers of single values.
 
-A reader gives None for what it refused, after it has put a fault into the report.
+A reader returns None for a value that it refused, after adding a fault to the report.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Report:
     file: str
     rule: str = ""
     faults: list[Fault] = field(default_factory=list)
-    calendars: Known = field(default_factory=dict)  # by name; None for one that has faults of its own
+    calendars: Known = field(default_factory=dict)  # by name; None for one that has faults
 
     def add(self, place: Place, message: str, hint: str = "", excerpt: str = "") -> None:
         self.faults.append(make_fault(self.file, place, message, hint, excerpt, self.rule))
@@ -48,16 +48,16 @@ class Field:
     read: Reader
     schema: dict[str, Any]
     help: str
-    default: bool = False  # may stand under `defaults`
+    default: bool = False  # allowed under `defaults`
     per_level: bool = False  # may be a mapping from level to value
 
 
 def read_fields(
     node: YamlMapping, fields: Iterable[Field], report: Report, what: str, schema: str = "rules"
 ) -> dict[str, Any]:
-    """The values of a mapping by key, without those that were refused; what the table does not have is a fault.
+    """The values of a mapping by key, without those that were refused; a key that is not in the table is a fault.
 
-    `schema` is what `alertbot schema` calls the kind of file, for tables that are too long for a hint.
+    `schema` is the name of the kind of file in `alertbot schema`, for tables that are too long for a hint.
     """
     by_name = {each.name: each for each in fields}
     values: dict[str, Any] = {}
@@ -72,7 +72,7 @@ def read_fields(
     return values
 
 
-# What other tools and plain habit call our keys.
+# Names of these keys in other tools, and common guesses.
 _ALSO_CALLED = {
     "alert": "id",
     "name": "title",
@@ -86,9 +86,9 @@ _ALSO_CALLED = {
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`did you mean "channel"?`, or "" where nothing is near."""
+    """`did you mean "channel"?`, or "" where no known word is near."""
     known = list(known)
-    others = {other: ours for other, ours in _ALSO_CALLED.items() if ours in known}
+    others = {other: name for other, name in _ALSO_CALLED.items() if name in known}
     near = nearest(word.replace("-", "_"), [*known, *others], cutoff=0.7)
     return f'did you mean "{others.get(near[0], near[0])}"?' if near else ""
 
@@ -100,7 +100,7 @@ def _near(word: str, known: Iterable[str], what: str, schema: str) -> str:
 
 
 def called(node: Node) -> str:
-    """What a node is, for "…, not a list"."""
+    """A node in words, for "…, not a list"."""
     match node:
         case YamlSequence():
             return "a list"
@@ -115,12 +115,12 @@ def called(node: Node) -> str:
 
 
 def place_of(key: YamlScalar, node: Node) -> Place:
-    """Where to point: an empty value stands nowhere, so its key is meant."""
+    """The place to report: an empty value has none, so that of its key."""
     return key.place if isinstance(node, YamlScalar) and node.kind == "null" else node.place
 
 
 def refuse(key: YamlScalar, node: Node, report: Report, wanted: str, hint: str = "") -> None:
-    """Say that a key has a value of the wrong kind."""
+    """Report that a key has a value of the wrong kind."""
     what = called(node)
     message = (
         f"{key.text} is empty: it must be {wanted}" if what == "empty" else f"{key.text} must be {wanted}, not {what}"
@@ -131,7 +131,7 @@ def refuse(key: YamlScalar, node: Node, report: Report, wanted: str, hint: str =
 def read_text(key: YamlScalar, node: Node, report: Report) -> str | None:
     if isinstance(node, YamlScalar) and node.kind != "null" and node.text.strip():
         return node.text.strip()
-    refuse(key, node, report, "a text")
+    refuse(key, node, report, "text")
     return None
 
 

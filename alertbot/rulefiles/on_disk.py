@@ -1,4 +1,4 @@
-"""Rule files on disk: which ones there are, what they hold, and when somebody has edited them."""
+"""Rule files on disk: which files there are, their contents, and a digest that shows when they were edited."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from alertbot.rulefiles.parse_rules import Calendars, parse_files
 from alertbot.rules.rule import RuleSet
 
 SUFFIXES = (".yaml", ".yml")
-NOT_RULES = frozenset({"tests", "templates", "optional"})  # folders beside the rules that hold something else
+NOT_RULES = frozenset({"tests", "templates", "optional"})  # folders beside the rules with other content
 TEMPLATE_SUFFIX = ".j2"
 
 
 @dataclass(frozen=True)
 class OnDisk:
-    """What stands in one rule folder (or file) at one moment: read, and not judged yet.
+    """The contents of one rule folder (or file) at one moment: read, but not parsed yet.
 
-    `rules` and `templates` are contents by name as shown to people; `faults` what could not be read. `digest` is of
-    contents and of names within the folder, so that it is the same wherever the folder is seen from.
+    `rules` and `templates` are contents by name as shown to users; `faults` is what could not be read. `digest` covers
+    contents and names within the folder, so it does not depend on the working directory.
     """
 
     path: Path
@@ -34,7 +34,7 @@ class OnDisk:
 
 
 def read_disk(path: Path) -> OnDisk:
-    """All that the rules of one folder (or file) are made of. Never raises: what cannot be read is in `faults`."""
+    """Everything that belongs to the rules of one folder (or file). Never raises: read errors are in `faults`."""
     rules, faults = read_all([path])
     templates: dict[str, bytes] = {}
     folder = template_folder(path)
@@ -49,8 +49,8 @@ def read_disk(path: Path) -> OnDisk:
     parts += [(fault.message, b"") for fault in sorted(faults)]
     digest = hashlib.sha256()
     for name, data in parts:
-        for part in (name.encode("utf-8", "surrogateescape"), data):
-            digest.update(len(part).to_bytes(8, "big") + part)
+        for piece in (name.encode("utf-8", "surrogateescape"), data):
+            digest.update(len(piece).to_bytes(8, "big") + piece)
     return OnDisk(path, rules, templates, tuple(faults), digest.hexdigest()[:12])
 
 
@@ -62,7 +62,7 @@ def template_folder(path: Path) -> Path:
 def load_rules(paths: Sequence[Path], calendars: Calendars | None = None) -> RuleSet:
     """The rules below these folders; `calendars` are those of alertbot.yaml.
 
-    Raises FaultsFound with every fault, of the disk and of the files alike.
+    Raises FaultsFound, with every fault of the disk and of the files, when there is one.
     """
     files, faults = read_all(paths)
     try:
@@ -88,7 +88,7 @@ def read_all(paths: Sequence[Path]) -> tuple[dict[str, bytes], list[Fault]]:
         found = list(_rule_files(path, faults))
         if not found and path.is_dir() and not any(fault.file == path.as_posix() for fault in faults):
             faults.append(
-                Fault(path.as_posix(), 0, 0, "no rule files in this folder", hint="write one, or alertbot init")
+                Fault(path.as_posix(), 0, 0, "no rule files in this folder", hint="write one, or run alertbot init")
             )
         for file in found:
             try:
@@ -96,7 +96,7 @@ def read_all(paths: Sequence[Path]) -> tuple[dict[str, bytes], list[Fault]]:
                 if real not in seen:
                     seen.add(real)
                     files[file.as_posix()] = file.read_bytes()
-            except (OSError, RuntimeError) as error:  # RuntimeError: a link that leads back to itself
+            except (OSError, RuntimeError) as error:  # RuntimeError: a link that points to itself
                 faults.append(_unreadable(file, error))
     return files, faults
 
@@ -107,7 +107,7 @@ def _rule_files(path: Path, faults: list[Fault]) -> Iterator[Path]:
     elif path.is_file():
         yield path
     elif os.path.lexists(path):
-        faults.append(Fault(path.as_posix(), 0, 0, "neither a file nor a folder that can be read"))
+        faults.append(Fault(path.as_posix(), 0, 0, "not a readable file or folder"))
     else:
         faults.append(
             Fault(path.as_posix(), 0, 0, "no such file or folder", hint="alertbot init writes a first rule file")
@@ -127,5 +127,5 @@ def _below(folder: Path, faults: list[Fault], suffixes: tuple[str, ...] = SUFFIX
 
 def _unreadable(path: Path, error: Exception) -> Fault:
     reason = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
-    hint = "let the user who runs alertbot read it" if isinstance(error, PermissionError) else ""
+    hint = "give the user who runs alertbot read access" if isinstance(error, PermissionError) else ""
     return Fault(path.as_posix(), 0, 0, f"cannot be read: {reason[:1].lower()}{reason[1:]}", hint=hint)

@@ -1,6 +1,7 @@
 """YAML files to rules, or every fault of every file at once.
 
-`document.py` reads the YAML, `fields.py` has the keys, `expression.py` the conditions; here they are put together.
+`document.py` reads the YAML, `rule_keys.py` has the keys, `rules/expression.py` the conditions; this file puts them
+together.
 """
 
 from __future__ import annotations
@@ -38,19 +39,19 @@ Calendars = collections.abc.Mapping[str, Calendar]
 def parse_files(files: Files, calendars: Calendars | None = None) -> RuleSet:
     """The rules of all files, in the order of their names.
 
-    `calendars` are those of alertbot.yaml. They and the `hours` of each file are known in all files. Raises FaultsFound
-    with every fault of every file: one that cannot be read hides nothing of the others. `version` of the answer is a
-    digest of names and contents.
+    `calendars` are those of alertbot.yaml. They and the `hours` of each file are known in all files. The `version` of
+    the rule set is a digest of names and contents. Raises FaultsFound, with every fault of every file, when there is
+    one: a file that cannot be read does not hide the faults of the others.
     """
-    found = read_files(files, calendars)
-    if found.faults:
-        raise FaultsFound(found.faults)
-    return found.rules
+    parsed = read_files(files, calendars)
+    if parsed.faults:
+        raise FaultsFound(parsed.faults)
+    return parsed.rules
 
 
 @dataclass(frozen=True)
 class ParsedRules:
-    """What files hold: the rules without faults, the ids of those with some, and all faults."""
+    """The rules without faults, the ids of those with faults, and all faults."""
 
     rules: RuleSet
     broken: frozenset[str]
@@ -58,19 +59,19 @@ class ParsedRules:
 
 
 def read_files(files: Files, calendars: Calendars | None = None) -> ParsedRules:
-    """As `parse_files`, for those who want to look at what is good even where something is wrong."""
+    """Like `parse_files`, but with the valid rules beside the faults instead of an exception."""
     faults: list[Fault] = []
     rules: list[Rule] = []
     taken: dict[str, Origin] = {}
     nodes: dict[str, Node] = {}
     drafts: list[tuple[str, _Draft]] = []
     for file in sorted(files):
-        node, found = document.read(file, files[file])
-        faults += found
+        node, yaml_faults = document.read(file, files[file])
+        faults += yaml_faults
         if node is not None:
             nodes[file] = node
     known: dict[str, Calendar | None] = dict(calendars or {})
-    for file, node in nodes.items():  # all hours before any rule, which may name those of a later file
+    for file, node in nodes.items():  # all hours before any rule: a rule may name a calendar of a later file
         report = Report(file)
         _read_hours(node, known, report)
         faults += report.faults
@@ -81,7 +82,7 @@ def read_files(files: Files, calendars: Calendars | None = None) -> ParsedRules:
             if first is not None and first != Origin(file, draft.place.line):
                 report.rule = draft.id
                 where = f"line {first.line}" if first.file == file else f"{first.file}:{first.line}"
-                report.add(draft.place, f"the id {draft.id} is taken", f"the other one is in {where}", draft.id)
+                report.add(draft.place, f"the id {draft.id} is already used", f"the other rule is in {where}", draft.id)
             if draft.rule is not None:
                 rules.append(draft.rule)
             drafts.append((file, draft))
@@ -96,7 +97,7 @@ def read_files(files: Files, calendars: Calendars | None = None) -> ParsedRules:
 
 
 def _read_hours(node: Node, known: dict[str, Calendar | None], report: Report) -> None:
-    """Add the calendars of one file to those that are known."""
+    """Add the calendars of one file to the known ones."""
     key = node.key("hours") if isinstance(node, YamlMapping) else None
     if key is None or not isinstance(node, YamlMapping):
         return
@@ -107,14 +108,14 @@ def _read_hours(node: Node, known: dict[str, Calendar | None], report: Report) -
         if other is not calendar:
             assert isinstance(hours, YamlMapping)
             place = hours.key(name) or key
-            hint = f"the other one is in {other.where}" if other is not None else "names are unique over all files"
-            report.add(place.place, f"the calendar {name} is written twice", hint, name)
+            hint = f"the other one is in {other.where}" if other is not None else "names are unique across all files"
+            report.add(place.place, f"the calendar {name} is defined twice", hint, name)
 
 
 def _check_suppression(drafts: collections.abc.Sequence[tuple[str, _Draft]]) -> list[Fault]:
-    """What `suppressed_by` names must be a rule, of a scope that can stand for the rule's own, and not itself."""
+    """Each id in `suppressed_by` must be another rule, of a scope that can suppress this one, without a cycle."""
     by_id = {draft.id: draft for _, draft in drafts if draft.id}
-    ways = cycles({each.id: [by.text for by in each.suppressed_by] for each in by_id.values()})
+    paths = cycles({each.id: [by.text for by in each.suppressed_by] for each in by_id.values()})
     faults = []
     for file, draft in drafts:
         report = Report(file, draft.id)
@@ -122,20 +123,20 @@ def _check_suppression(drafts: collections.abc.Sequence[tuple[str, _Draft]]) -> 
             other = by_id.get(by.text)
             if other is None:
                 near = nearest(by.text, by_id)
-                hint = f'did you mean "{near[0]}"?' if near else "no file that was read has it"
+                hint = f'did you mean "{near[0]}"?' if near else "none of the files has it"
                 report.add(by.place, f'there is no rule "{by.text}"', hint, by.text)
             elif draft.scope and other.scope and (draft.scope, other.scope) not in KINSHIPS:
-                message = f"{by.text} looks at {other.scope}, which does not belong to one {draft.scope}"
+                message = f"{by.text} has scope {other.scope}, which cannot suppress scope {draft.scope}"
                 report.add(by.place, message, f"a rule of scope {may_suppress(draft.scope)} can", by.text)
-            elif (way := ways.get(draft.id)) is not None and by_id[draft.id] is draft and by.text == way[1]:
-                message = "it suppresses itself" if len(way) == 2 else f"it suppresses itself: {' by '.join(way)}"
-                report.add(by.place, message, "take one of them out", by.text)
+            elif (path := paths.get(draft.id)) is not None and by_id[draft.id] is draft and by.text == path[1]:
+                cycle = "" if len(path) == 2 else f": {' by '.join(path)}"
+                report.add(by.place, f"the rule suppresses itself{cycle}", "remove one of them", by.text)
         faults += report.faults
     return faults
 
 
 def _without_repeats(faults: list[Fault]) -> list[Fault]:
-    return list(dict.fromkeys(faults))  # what an alias repeats is one fault
+    return list(dict.fromkeys(faults))  # an alias repeats the faults of its anchor
 
 
 def _digest(files: Files) -> str:
@@ -150,7 +151,7 @@ def _digest(files: Files) -> str:
 
 @dataclass(frozen=True)
 class _Draft:
-    """A rule as far as it could be read. `place` is where its id stands; `rule` is None where it has faults."""
+    """A rule as far as it could be read. `place` is that of its id; `rule` is None where it has faults."""
 
     id: str
     place: Place
@@ -179,12 +180,12 @@ def _read_file(node: Node, report: Report) -> list[_Draft]:
             refuse(key, values["defaults"], report, "a mapping")
     key = node.key("rules")
     if key is None:
-        if node.key("hours") is None:  # a file may hold nothing but calendars, for the others
+        if node.key("hours") is None:  # a file may hold calendars only
             report.add(node.place, "no rules in this file", "write rules: and a list below it")
         return []
     rules = values["rules"]
     if not isinstance(rules, YamlSequence):
-        refuse(key, rules, report, "a list of rules", "each begins with - id:, and [] is none")
+        refuse(key, rules, report, "a list of rules", "each begins with - id:; write [] for none")
         return []
     drafts = []
     for item in rules.items:
@@ -198,7 +199,7 @@ def _read_file(node: Node, report: Report) -> list[_Draft]:
 
 
 class _RuleReader:
-    """One rule of a file: its keys by the table, then what only all of them together can tell."""
+    """One rule of a file: its keys by the table, then the checks that need several of them."""
 
     def __init__(self, node: YamlMapping, defaults: dict[str, Any], report: Report) -> None:
         self.node = node
@@ -207,7 +208,7 @@ class _RuleReader:
         named = node.get("id")
         report.rule = named.text if isinstance(named, YamlScalar) and re.fullmatch(r"[\w-]+", named.text) else ""
         self.values = read_fields(node, RULE_KEYS, report, "a rule")
-        if "during" in self.values or "outside" in self.values:  # hours of its own take the place of the file's
+        if "during" in self.values or "outside" in self.values:  # its own hours replace those of `defaults`
             defaults = {name: value for name, value in defaults.items() if name not in ("during", "outside")}
         self.settings = {**defaults, **self.values}
         self.settings["labels"] = {**defaults.get("labels", {}), **self.values.get("labels", {})}
@@ -265,7 +266,7 @@ class _RuleReader:
         return self.values.get(name)
 
     def blocks(self) -> list[tuple[Level, dict[str, Any]]]:
-        """The levels as they were written, the lowest first: blocks, or the short form."""
+        """The levels as written, lowest first: blocks, or the short form."""
         written = {name: key for name in LEVELS if (key := self.node.key(name)) is not None}
         short = {name: key for name in ("when", "level", "for") if (key := self.node.key(name)) is not None}
         if written and short:
@@ -284,7 +285,7 @@ class _RuleReader:
         return [(LEVELS[name], self.values[name]) for name in LEVELS if name in self.values]
 
     def condition(self, scalar: YamlScalar | None, scope: Any) -> Condition | None:
-        """A condition, read; None where there is none or where it is wrong. Without a scope nothing can be said."""
+        """A parsed condition; None where there is none or it is wrong. Without a scope it cannot be checked."""
         if scalar is None or scope is None:
             return None
         text = _text_of(scalar)
@@ -293,8 +294,8 @@ class _RuleReader:
             return parse(text, scope, self.params, self.values.get("known", True))
         except BadExpression as error:
             for each in error.mistakes:
-                if each.message.startswith("$") and not self.readable_params():
-                    continue  # the parameter itself was refused, and that has been said
+                if each.message.startswith("there is no parameter") and not self.readable_params():
+                    continue  # the parameter itself was refused and reported
                 place = scalar.place_of(each.start + shift)
                 self.report.add(place, each.message, each.hint, text[each.start : each.end])
             return None
@@ -310,11 +311,11 @@ class _RuleReader:
         used = set(re.findall(r"\$(\w+)", " ".join(self.written_conditions())))
         for key, _ in node.entries:
             if key.text not in used:
-                hint = f"write ${key.text} in a condition, or take it out"
-                self.report.add(key.place, f"nothing uses the parameter {key.text}", hint, key.text)
+                hint = f"write ${key.text} in a condition, or remove it"
+                self.report.add(key.place, f"the parameter {key.text} is not used", hint, key.text)
 
     def check_overrides(self) -> None:
-        """An override gives other values to params that the rule has, of the same type."""
+        """An override may only change params that the rule has, to values of the same type."""
         node = self.node.get("overrides")
         if not isinstance(node, YamlSequence) or not self.readable_params():
             return
@@ -326,23 +327,21 @@ class _RuleReader:
                 own = self.params.get(key.text)
                 if own is None:
                     hint = did_you_mean(key.text, self.params) or f"add {key.text} to the params of the rule"
-                    self.report.add(
-                        key.place, f"an override of {key.text}, which is not among the params", hint, key.text
-                    )
+                    self.report.add(key.place, f"an override of {key.text}, which is not in the params", hint, key.text)
                     continue
-                found = read_literal(key, value, Report(self.report.file))  # what is wrong with it has been said
-                if found is not None and found.type is not own.type:
-                    message = f"{key.text} is {named(own.type)} in the params, and {named(found.type)} here"
+                other = read_literal(key, value, Report(self.report.file))  # its own faults were reported
+                if other is not None and other.type is not own.type:
+                    message = f"{key.text} is {named(own.type)} in the params, but {named(other.type)} here"
                     self.report.add(value.place, message, f"such as {show(own)}", called(value))
 
     def written_conditions(self) -> list[str]:
-        """The texts of all conditions, the wrong ones too."""
+        """The texts of all conditions, including wrong ones."""
         holders = [self.node, *(block for name in LEVELS if isinstance(block := self.node.get(name), YamlMapping))]
         nodes = [holder.get(name) for holder in holders for name in ("when", "guard", "clear")]
         return [node.text for node in nodes if isinstance(node, YamlScalar)]
 
     def check_levels_of_settings(self, levels: set[Level]) -> None:
-        """A channel or mention for a level that the rule does not have is a slip of the pen."""
+        """A channel or mention for a level that the rule does not have is a mistake."""
         for each in RULE_KEYS:
             node = self.node.get(each.name)
             if not each.per_level or not isinstance(node, YamlMapping) or not levels:
@@ -351,17 +350,17 @@ class _RuleReader:
                 if key.text in LEVELS and LEVELS[key.text] not in levels:
                     words = " and ".join(level.word for level in sorted(levels))
                     message = f"{each.name} for {key.text}, a level this rule does not have"
-                    self.report.add(key.place, message, f"it has {words}", key.text)
+                    self.report.add(key.place, message, f"the rule has {words}", key.text)
 
 
 def _both_forms(name: str, block: str) -> tuple[str, str]:
     if name == "when":
-        return f"both when and {block}", f"put the condition into {block}, or take {block} away"
+        return f"both when and {block}", f"put the condition into {block}, or remove {block}"
     return f"{name} beside {block}", f"{name} belongs to the short form with when" + (
         f": put it into {block}" if name == "for" else ""
     )
 
 
 def _text_of(scalar: YamlScalar | None) -> str:
-    """A condition as written, on one line: as long as it was, so that offsets hold."""
+    """A condition as written, on one line; its length is unchanged, so that offsets stay valid."""
     return "" if scalar is None else scalar.text.strip().replace("\n", " ")

@@ -1,4 +1,4 @@
-"""YAML files of rule tests to tests, or every fault of every file at once; places and words as for rule files."""
+"""YAML files to rule tests, or every fault of every file at once."""
 
 from __future__ import annotations
 
@@ -39,22 +39,23 @@ HAVE_PARENTS = frozenset({Scope.QUEUE_AGENT, Scope.GROUP_AGENT, Scope.AGENT})
 def parse_tests(
     files: collections.abc.Mapping[str, bytes | str], rules: RuleSet, *, broken: frozenset[str] = frozenset()
 ) -> tuple[RuleTest, ...]:
-    """The tests of all files, in the order of their names. Raises FaultsFound with every fault of every file.
+    """The tests of all files, in the order of their names.
 
-    `broken`: ids of rules that are there but have faults; their tests are left out.
+    `broken`: ids of rules that exist but have faults; their tests are left out. Raises FaultsFound, with every fault of
+    every file, when there is one.
     """
     faults: list[Fault] = []
     tests: list[RuleTest] = []
     for file in sorted(files):
-        node, found = document.read(file, files[file])
-        faults += found
+        node, yaml_faults = document.read(file, files[file])
+        faults += yaml_faults
         if node is None:
             continue
         report = Report(file)
         tests += _read_file(node, rules, broken, report)
         faults += report.faults
     if faults:
-        raise FaultsFound(list(dict.fromkeys(faults)))  # what an alias repeats is one fault
+        raise FaultsFound(list(dict.fromkeys(faults)))  # an alias repeats the faults of its anchor
     return tuple(tests)
 
 
@@ -88,7 +89,7 @@ class _TestReader:
         self.lengths: list[tuple[int, Place, str]] = []
 
     def read(self) -> RuleTest | None:
-        name = self._required("name", "say what it shows")
+        name = self._required("name", "describe what it shows")
         if self.rule is None:
             return None
         rule = self.rule
@@ -100,7 +101,7 @@ class _TestReader:
         expect = tuple(self._expectations(entities, last))
         notices = tuple(self._notices(entities, last)) if "notices" in self.values else None
         if not self.values.get("expect") and notices is None and len(self.report.faults) == self.faults_before:
-            self.report.add(self.node.place, "a test that expects nothing", "write expect:, or notices: [] for none")
+            self.report.add(self.node.place, "a test without expectations", "write expect:, or notices: [] for none")
         self.report.rule = ""
         if len(self.report.faults) > self.faults_before:
             return None
@@ -132,12 +133,12 @@ class _TestReader:
         node = self.node.get("rule")
         if wanted is not None and rule is None and node is not None and wanted not in self.broken:
             known = [each.id for each in self.rules.rules]
-            hint = did_you_mean(wanted.replace("_", "-"), known) or f"there are: {', '.join(known[:8]) or 'none'}"
+            hint = did_you_mean(wanted.replace("_", "-"), known) or f"the rules are: {', '.join(known[:8]) or 'none'}"
             self.report.add(node.place, f"there is no rule {wanted}", hint, wanted)
         return rule
 
     def _polls(self) -> int:
-        """How many polls there are; all series have to agree."""
+        """The number of polls; all series must have the same length."""
         if not self.lengths:
             if "series" not in self.values and not self._asked("entity", "entities"):
                 self.report.add(self.node.place, "a test without series", "write series: and samples below it")
@@ -145,8 +146,8 @@ class _TestReader:
         longest = max(length for length, _, _ in self.lengths)
         for length, place, key in self.lengths:
             if length < longest:
-                said = f"{count(length, 'sample')}, where others have {longest}"
-                self.report.add(place, f"{key} has {said}", f"_x{longest - length} at its end says that they miss")
+                message = f"{key} has {count(length, 'sample')}, but others have {longest}"
+                self.report.add(place, message, f"add _x{longest - length} at its end where they are missing")
         return longest
 
     def _asked(self, *names: str) -> bool:
@@ -157,14 +158,14 @@ class _TestReader:
     def _entities(self, rule: Rule, shared: dict[str, SampleSeries]) -> tuple[EntitySeries, ...]:
         both = self.node.key("entity"), self.node.key("entities")
         if both[0] is not None and both[1] is not None:
-            self.report.add(both[0].place, "entity beside entities", "put all of them into entities", "entity")
+            self.report.add(both[0].place, "both entity and entities", "put all of them into entities", "entity")
         nodes: list[YamlMapping | None] = list(self.values.get("entities", ()))
         if not nodes:
             nodes = [self.values.get("entity")]
         elif "agents" in self.values:
             key = self.node.key("agents")
             assert key is not None
-            self.report.add(key.place, "agents beside entities", "put them below the entity they belong to", "agents")
+            self.report.add(key.place, "both agents and entities", "put the agents below their entity", "agents")
         return tuple(self._entity(node, rule, shared, index) for index, node in enumerate(nodes, start=1))
 
     def _entity(
@@ -175,7 +176,7 @@ class _TestReader:
         if parent and rule.scope not in HAVE_PARENTS and node is not None:
             key = node.key("parent")
             assert key is not None
-            self.report.add(key.place, f"a {rule.scope} has no parent", "take it away", "parent")
+            self.report.add(key.place, f"scope {rule.scope} has no parent", "remove it", "parent")
         entity_id = values.get("id", "totals" if rule.scope in TOTALS else str(index))
         own = self._series(values.get("series"), rule.scope)
         return EntitySeries(
@@ -193,9 +194,7 @@ class _TestReader:
         scope = AGENTS_OF.get(rule.scope)
         for index, node in enumerate(nodes, start=1):
             if scope is None:
-                self.report.add(
-                    node.place, f"agents, of which {rule.scope} has none", "only a queue or a group has agents"
-                )
+                self.report.add(node.place, f"scope {rule.scope} has no agents", "only a queue or a group has agents")
                 break
             values = read_fields(node, AGENT_KEYS, self.report, "an agent")
             agent_id = values.get("id", f"agent-{index}")
@@ -259,11 +258,11 @@ class _TestReader:
             at = self._at(node, values, last)
             entity = self._whose(node, values, entities, needed=True)
             if not any(node.key(name) for name in ("state", "level", "why", "card")):
-                self.report.add(node.place, "an expectation of nothing", "say state, level, why or card")
+                self.report.add(node.place, "an empty expectation", "write state, level, why or card")
             if values.get("state") == "inactive" and "level" in values:
                 level = node.key("level")
                 assert level is not None
-                self.report.add(level.place, "an alert that is inactive has no level", "take level away", "level")
+                self.report.add(level.place, "an inactive alert has no level", "remove level", "level")
             if at is None or entity is None:
                 continue
             yield Expectation(
@@ -302,8 +301,8 @@ class _TestReader:
         if at is not None and at > last and self.lengths:
             value = node.get("at")
             assert isinstance(value, YamlScalar)
-            message = f"{write_duration(at)} is after the last sample, which is at {write_duration(last)}"
-            self.report.add(value.place, message, "write more samples, or an earlier time", value.text)
+            message = f"{write_duration(at)} is after the last sample at {write_duration(last)}"
+            self.report.add(value.place, message, "add samples, or write an earlier time", value.text)
         return at
 
     def _whose(
@@ -312,8 +311,8 @@ class _TestReader:
         wanted = values.get("entity")
         if wanted is None:
             if needed and len(entities) > 1:
-                hint = f"write entity: and one of {listed([each.name for each in entities])}"
-                self.report.add(node.place, f"which of {len(entities)} entities?", hint)
+                hint = f"write entity: with {listed([each.name for each in entities], 'or')}"
+                self.report.add(node.place, f"the test has {len(entities)} entities", hint)
                 return None
             return entities[0] if len(entities) == 1 else None
         for each in entities:
@@ -322,6 +321,6 @@ class _TestReader:
         value = node.get("entity")
         assert value is not None
         names = [each.name for each in entities]
-        hint = did_you_mean(wanted, names) or f"there {'are' if len(names) > 1 else 'is'} {listed(names)}"
-        self.report.add(value.place, f"there is no entity {wanted} in this test", hint, wanted)
+        hint = did_you_mean(wanted, names) or f"its entities: {listed(names)}"
+        self.report.add(value.place, f"this test has no entity {wanted}", hint, wanted)
         return None

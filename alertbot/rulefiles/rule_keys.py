@@ -1,6 +1,7 @@
-"""The keys of a rule file: one row each, with how its value is read, its JSON Schema and what it means.
+"""The keys of a rule file: one row each, with the reader of its value, its JSON Schema and its meaning.
 
-`parse.py` reads by these tables and `schema.py` writes them down for editors, so the two cannot drift apart.
+`parse_rules.py` reads by these tables and `schema.py` turns them into a schema for editors, so the two cannot drift
+apart.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from alertbot.rules.tree import Literal
 from alertbot.rules.units import parse_number
 from alertbot.rules.words import listed
 
-RESERVED = "feed-"  # of the built-in rules about the polls themselves
+RESERVED = "feed-"  # ids of the built-in feed rules
 PARAM_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 CHANNEL = r"#[^\s,#]{1,80}|[CGD][A-Z0-9]{6,}"
 MENTION = r"<@[UW][A-Z0-9]+>|<!subteam\^S[A-Z0-9]+>|<!(?:here|channel|everyone)>"
@@ -42,7 +43,7 @@ RUNBOOK = r"https?://\S+"
 
 
 def read_condition(key: YamlScalar, node: Node, report: Report) -> YamlScalar | None:
-    """The text of a condition. It is read later, when the scope and the params of its rule are known."""
+    """The text of a condition. It is parsed later, when the scope and the params of its rule are known."""
     if isinstance(node, YamlScalar) and node.kind == "text":
         return node
     refuse(key, node, report, "a condition", "such as interactionsWaitInQueue.rt > 5")
@@ -80,18 +81,18 @@ def read_level(key: YamlScalar, node: Node, report: Report) -> Level | None:
 def read_id(key: YamlScalar, node: Node, report: Report) -> str | None:
     text = read_text(key, node, report)
     if text is not None and text.startswith(RESERVED):
-        report.add(node.place, f'ids that begin with "{RESERVED}" belong to alertbot\'s own rules', "", text)
+        report.add(node.place, f'ids that begin with "{RESERVED}" are reserved for built-in rules', "", text)
         return None
     if text is None or re.fullmatch(ID, text):
         return text
     slug = "-".join(re.findall(r"[a-z0-9]+", text.casefold()))
     hint = f"write {slug}" if slug else "such as longest-wait"
-    report.add(node.place, f'the id "{text}" is not made of a-z, 0-9 and single hyphens', hint, text)
+    report.add(node.place, f'the id "{text}" may contain only a-z, 0-9 and single hyphens', hint, text)
     return None
 
 
 def pattern(expression: str, wanted: str, hint: Callable[[str], str]) -> Reader:
-    """A reader for a text of a fixed form."""
+    """A reader for text of a fixed form."""
 
     def read(key: YamlScalar, node: Node, report: Report) -> str | None:
         if isinstance(node, YamlScalar) and node.kind != "null" and re.fullmatch(expression, node.text):
@@ -105,7 +106,7 @@ def pattern(expression: str, wanted: str, hint: Callable[[str], str]) -> Reader:
 
 def _channel_hint(text: str) -> str:
     if not text:
-        return 'in quotes, since # begins a comment in YAML: write "#cc-alerts"'
+        return '# begins a comment in YAML: write "#cc-alerts", in quotes'
     name = re.sub(r"[\s,#]+", "-", text.strip()).strip("-")
     return f'write "#{name}"' if name else 'such as "#cc-alerts"'
 
@@ -121,18 +122,18 @@ def _mention_hint(text: str) -> str:
     return 'such as "<@U0123>", "<!subteam^S0123>" or "<!here>"'
 
 
-read_channel_name = pattern(CHANNEL, 'a channel such as "#cc-alerts", or its id', _channel_hint)
-read_mention = pattern(MENTION, "a mention as Slack spells it", _mention_hint)
+read_channel_name = pattern(CHANNEL, 'a channel such as "#cc-alerts", or a channel id', _channel_hint)
+read_mention = pattern(MENTION, "a mention in Slack's form", _mention_hint)
 read_template = pattern(
     TEMPLATE,
     "the name of a template",
     lambda text: f"write {text.removesuffix('.j2')}" if text.endswith(".j2") else "letters, digits, - and _",
 )
-read_runbook = pattern(RUNBOOK, "an address that begins with https://", lambda text: "")
+read_runbook = pattern(RUNBOOK, "a URL that begins with https://", lambda text: "")
 
 
 def read_channels(key: YamlScalar, node: Node, report: Report) -> dict[Level, str] | None:
-    """One channel for all levels, or one for each that is named."""
+    """One channel for all levels, or one for each level that is named."""
     if isinstance(node, YamlMapping):
         return _by_level(key, node, report, read_channel_name)
     name = read_channel_name(key, node, report)
@@ -142,7 +143,7 @@ def read_channels(key: YamlScalar, node: Node, report: Report) -> dict[Level, st
 
 
 def read_mentions(key: YamlScalar, node: Node, report: Report) -> dict[Level, tuple[str, ...]] | None:
-    """A list for all levels, or one for each that is named."""
+    """One list for all levels, or one for each level that is named."""
     if isinstance(node, YamlMapping):
         return _by_level(key, node, report, _mention_list)
     names = _mention_list(key, node, report)
@@ -156,16 +157,16 @@ def _by_level(key: YamlScalar, node: YamlMapping, report: Report, read: Reader) 
     for name, value in node.entries:
         if name.text not in LEVELS:
             hint = did_you_mean(name.text, LEVELS) or "info, warning or critical"
-            report.add(name.place, f'{key.text} is by level, and "{name.text}" is none', hint, name.text)
+            report.add(name.place, f'{key.text} is by level, and "{name.text}" is not a level', hint, name.text)
             continue
-        one = read(YamlScalar(f"{key.text}.{name.text}", "text", name.place), value, report)
-        if one is not None:
-            values[LEVELS[name.text]] = one
+        setting = read(YamlScalar(f"{key.text}.{name.text}", "text", name.place), value, report)
+        if setting is not None:
+            values[LEVELS[name.text]] = setting
     return values
 
 
 def _list_of(read: Reader) -> Reader:
-    """A list; one value alone is a list of one."""
+    """A reader for a list; a single value is a list of one."""
 
     def read_list(key: YamlScalar, node: Node, report: Report) -> tuple[Any, ...] | None:
         items = node.items if isinstance(node, YamlSequence) else (node,)
@@ -207,8 +208,8 @@ def read_params(key: YamlScalar, node: Node, report: Report) -> dict[str, Litera
     params = {}
     for name, value in node.entries:
         if not re.fullmatch(PARAM_NAME, name.text):
-            hint = "letters, digits and _, and no digit first"
-            report.add(name.place, f'"{name.text}" is no name for a parameter', hint, name.text)
+            hint = "letters, digits and _, not beginning with a digit"
+            report.add(name.place, f'"{name.text}" cannot name a parameter', hint, name.text)
         literal = read_literal(name, value, report)
         if literal is not None:
             params[name.text] = literal
@@ -216,7 +217,7 @@ def read_params(key: YamlScalar, node: Node, report: Report) -> dict[str, Litera
 
 
 def read_overrides(key: YamlScalar, node: Node, report: Report) -> tuple[Override, ...] | None:
-    """A list of overrides. Whether their params are those of the rule is told when the whole rule is known."""
+    """A list of overrides. Whether the rule has their params is checked when the whole rule is known."""
     if not isinstance(node, YamlSequence):
         refuse(key, node, report, "a list", 'such as - {match: {name: ["VIP*"]}, params: {warn: 20s}}')
         return None
@@ -235,7 +236,7 @@ def read_overrides(key: YamlScalar, node: Node, report: Report) -> tuple[Overrid
 
 
 def read_rule_ids(key: YamlScalar, node: Node, report: Report) -> tuple[YamlScalar, ...] | None:
-    """A list of ids, each with its place: whether such rules exist is told when all files are read."""
+    """A list of ids, each with its place: whether such rules exist is checked when all files are read."""
     items = node.items if isinstance(node, YamlSequence) else (node,)
     found = []
     for item in items:
@@ -248,12 +249,14 @@ def read_rule_ids(key: YamlScalar, node: Node, report: Report) -> tuple[YamlScal
 
 def read_literal(key: YamlScalar, node: Node, report: Report) -> Literal | None:
     if not isinstance(node, YamlScalar) or node.kind in ("null", "bool"):
-        refuse(key, node, report, "a value such as 60s, 85%, 3 or a text")
+        refuse(key, node, report, "a value such as 60s, 85%, 3 or text")
         return None
     text = node.text.strip()
     number = parse_number(text.removeprefix("-"))
     if number is None and node.kind == "number":
-        report.add(node.place, f"{key.text} is {text}", "write it in plain digits, such as 3 or 2.5", text)
+        report.add(
+            node.place, f"{key.text} is {text}, which is not a plain number", "write digits, such as 3 or 2.5", text
+        )
         return None
     if number is None or (node.quoted and number[1] is ValueType.NUMBER):
         return Literal(node.text, ValueType.TEXT)
@@ -303,44 +306,49 @@ def _any_level(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 NAME_AND_ID = (
-    Field("name", _text_list, _TEXTS, "Globs on the name, without regard to case."),
+    Field("name", _text_list, _TEXTS, "Globs on the name, case-insensitive."),
     Field("id", _text_list, _TEXTS, "Exact ids."),
 )
 MATCH_KEYS = (
     *NAME_AND_ID,
-    Field("exclude", _read_exclude, {"$ref": "#/definitions/exclude"}, "What is left out again."),
+    Field("exclude", _read_exclude, {"$ref": "#/definitions/exclude"}, "What is excluded."),
 )
 OVERRIDE_KEYS = (
     Field("match", read_match, {"$ref": "#/definitions/match"}, "Which entities have other values."),
-    Field("params", read_params, {"$ref": "#/definitions/params"}, "Their values; the others are the rule's own."),
+    Field(
+        "params",
+        read_params,
+        {"$ref": "#/definitions/params"},
+        "Their values; params that are not here keep those of the rule.",
+    ),
 )
 LEVEL_KEYS = (
     Field("when", read_condition, _CONDITION, "The condition of this level."),
-    Field("for", read_duration, _DURATION, "How long it must hold before the alert fires; default: at once."),
+    Field("for", read_duration, _DURATION, "How long it must hold before the alert fires; default: it fires at once."),
 )
 RULE_KEYS = (
     Field(
         "id",
         read_id,
         {"type": "string", "pattern": f"^(?!{RESERVED}){ID}$"},
-        "The name of the rule, unique over all files.",
+        "The name of the rule, unique across all files.",
     ),
-    Field("title", read_text, _TEXT, "The heading of the card; default: the id, in words."),
+    Field("title", read_text, _TEXT, "The heading of the card; default: the id in words."),
     Field(
         "scope",
         _enum(RULE_SCOPES),
         {"enum": [each.value for each in RULE_SCOPES]},
-        "The kind of thing this rule looks at.",
+        "The kind of entity that the rule evaluates.",
     ),
     Field("match", read_match, {"$ref": "#/definitions/match"}, "Which queues, groups or agents; default: all."),
     Field("known", read_bool, {"type": "boolean"}, "false: metric keys that the catalogue does not have are allowed."),
-    Field("guard", read_condition, _CONDITION, "While this is not true, the rule takes no decision."),
+    Field("guard", read_condition, _CONDITION, "While this is not true, the rule makes no decision."),
     Field("params", read_params, {"$ref": "#/definitions/params"}, "Values for $name in the conditions."),
     Field(
         "overrides",
         read_overrides,
         {"type": "array", "items": {"$ref": "#/definitions/override"}},
-        "Other values of params for some entities; of several that match the first counts.",
+        "Other values of params for some entities; the first that matches counts.",
     ),
     Field("when", read_condition, _CONDITION, "The condition, in the short form with one level."),
     Field("level", read_level, {"enum": list(LEVELS)}, "The level of the short form; default: warning."),
@@ -349,7 +357,9 @@ RULE_KEYS = (
     Field("warning", read_level_block, _LEVEL_BLOCK, "The level warning."),
     Field("critical", read_level_block, _LEVEL_BLOCK, "The level critical."),
     Field("clear", read_condition, _CONDITION, "When the alert may end; default: when the condition does not hold."),
-    Field("keep_firing_for", read_duration, _DURATION, "How long it must stay clear before it ends.", default=True),
+    Field(
+        "keep_firing_for", read_duration, _DURATION, "How long it must stay clear before the alert ends.", default=True
+    ),
     Field(
         "no_data",
         _enum(NoData),
@@ -361,34 +371,34 @@ RULE_KEYS = (
         "during",
         read_hours,
         {"anyOf": [_TEXT, {"$ref": "#/definitions/during"}]},
-        "The calendar while which the rule looks; when it closes, open alerts end.",
+        "The rule is active while this calendar is open; when it closes, open alerts end.",
         default=True,
     ),
     Field(
         "outside",
         read_hours,
         {"anyOf": [_TEXT, {"$ref": "#/definitions/outside"}]},
-        "The calendar outside of which the rule looks.",
+        "The rule is active while this calendar is closed.",
         default=True,
     ),
     Field(
         "suppressed_by",
         read_rule_ids,
         {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}]},
-        "Ids of rules: while one of them fires for the same entity, nobody is told of this one.",
+        "Ids of rules: while one of them fires for the same entity, this rule is not reported.",
     ),
     Field(
         "shadow",
         read_bool,
         {"type": "boolean"},
-        "true: evaluated and recorded, shown by `rules`, told to nobody.",
+        "true: evaluated and recorded, shown by `rules`, but not reported.",
         default=True,
     ),
     Field(
         "channel",
         read_channels,
         _any_level(_CHANNEL),
-        "The Slack channel, or one a level.",
+        "The Slack channel, or one per level.",
         default=True,
         per_level=True,
     ),
@@ -396,7 +406,7 @@ RULE_KEYS = (
         "mention",
         read_mentions,
         _any_level(_MENTIONS),
-        "Who is mentioned, or who at a level.",
+        "Who is mentioned, or who at each level.",
         default=True,
         per_level=True,
     ),
@@ -404,22 +414,28 @@ RULE_KEYS = (
         "template",
         read_template,
         {"type": "string", "pattern": f"^{TEMPLATE}$"},
-        "The template of the card: alertbot's own, or templates/NAME.j2 next to the rules.",
+        "The template of the card: a built-in one, or templates/NAME.j2 next to the rules.",
         default=True,
     ),
-    Field("runbook", read_runbook, {"type": "string", "pattern": f"^{RUNBOOK}$"}, "Where to read on.", default=True),
+    Field(
+        "runbook",
+        read_runbook,
+        {"type": "string", "pattern": f"^{RUNBOOK}$"},
+        "The address of a page with instructions.",
+        default=True,
+    ),
     Field(
         "labels",
         read_labels,
         {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}},
-        "Words of your own, shown on the card.",
+        "Your own labels, shown on the card.",
         default=True,
     ),
 )
 DEFAULT_KEYS = tuple(each for each in RULE_KEYS if each.default)
 FILE_KEYS = (
     Field("hours", _as_it_is, {"$ref": "#/definitions/hours"}, "Calendars by name, for during and outside."),
-    Field("defaults", _as_it_is, {"$ref": "#/definitions/defaults"}, "What holds for each rule of this file."),
+    Field("defaults", _as_it_is, {"$ref": "#/definitions/defaults"}, "Settings for every rule of this file."),
     Field(
         "rules",
         _as_it_is,

@@ -1,4 +1,4 @@
-"""Rule tests as values: what a contact centre does, poll by poll, and what a rule is expected to make of it."""
+"""Rule tests as values: the data of a contact centre, poll by poll, and what a rule is expected to decide."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from alertbot.rules.rule import Level
 
 @dataclass(frozen=True, slots=True)
 class SampleSeries:
-    """One metric key over all polls of a test, in column units; None where it is missing."""
+    """One metric key over all polls of a test, in column units; None where missing."""
 
     key: str
     type: ValueType
@@ -23,12 +23,12 @@ class SampleSeries:
 
 @dataclass(frozen=True, slots=True)
 class PollRange:
-    """Polls from `since` on and before `until` (None: to the end), counted from the start of the test."""
+    """The polls from `since` until before `until` (None: to the end), counted from the start of the test."""
 
     since: timedelta
     until: timedelta | None = None
 
-    def covers(self, at: timedelta) -> bool:
+    def contains(self, at: timedelta) -> bool:
         return self.since <= at and (self.until is None or at < self.until)
 
 
@@ -43,7 +43,7 @@ class AgentSeries:
 
 @dataclass(frozen=True, slots=True)
 class EntitySeries:
-    """One entity of a test. `gone`: when complete polls do not have it."""
+    """One entity of a test. `gone`: when it is absent from complete polls."""
 
     id: str
     name: str
@@ -56,10 +56,10 @@ class EntitySeries:
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What one entity's alert is to be after the poll at `at` (the last one that is not later). None: anything.
+    """The expected state of one entity's alert after the poll at `at` (the last one that is not later). None: any.
 
-    `why` and `card` are texts that the last decision, and the card as it would be drawn, are to contain; an empty
-    `card` says that there is none.
+    `why` and `card` are texts that the last decision, and the card as it would be drawn, must contain; an empty `card`
+    means that there must be no card.
     """
 
     at: timedelta
@@ -73,7 +73,7 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class ExpectedNotice:
-    """One notice that is to be told at `at`. None, or an empty text: anything."""
+    """One notice that is expected at `at`. None, or an empty text: any."""
 
     at: timedelta
     reason: str
@@ -96,12 +96,14 @@ class RuleTest:
     polls: int
     entities: tuple[EntitySeries, ...]
     expect: tuple[Expectation, ...] = ()
-    notices: tuple[ExpectedNotice, ...] | None = None  # the whole list, where it is given
-    failed: tuple[PollRange, ...] = ()  # polls that brought nothing
+    notices: tuple[ExpectedNotice, ...] | None = None  # the complete list, where given
+    failed: tuple[PollRange, ...] = ()  # polls without any data
     file: str = ""
     line: int = 0
-    unread: tuple[str, ...] = field(default=(), compare=False)  # keys that the rule reads and nothing here gives
+    unread: tuple[str, ...] = field(
+        default=(), compare=False
+    )  # keys that the rule reads and this test has no samples for
 
     def times(self) -> Mapping[timedelta, datetime]:
-        """Each poll, by its distance from the start."""
+        """The time of each poll, by its offset from the start."""
         return {self.every * index: self.start + self.every * index for index in range(self.polls)}

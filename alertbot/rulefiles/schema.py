@@ -1,7 +1,7 @@
-"""The JSON Schema of rule files, for editors; made of the tables that `parse.py` reads by.
+"""The JSON Schema of rule files and rule tests, for editors; made from the tables that the parsers read by.
 
-Draft 7, which VS Code's YAML extension (yaml-language-server) understands best. A schema cannot check a condition, so
-conditions are texts with the metric keys of their scope as completions; `alertbot check` is what judges them.
+Draft 7, which VS Code's YAML extension (yaml-language-server) supports best. A schema cannot check a condition, so
+conditions are strings with the metric keys of their scope as completions; `alertbot check` checks them.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from alertbot.rules.value_types import named
 
 
 def rules_schema() -> dict[str, Any]:
-    """The schema of a rule file, as plain JSON values. The keys of each scope are `definitions` of their own."""
+    """The schema of a rule file, as plain JSON values. The keys of each scope have their own entry in `definitions`."""
     known = catalogue()
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "alertbot rules",
         **_object(FILE_KEYS),
-        "anyOf": [{"required": ["rules"]}, {"required": ["hours"]}],  # a file may hold nothing but calendars
+        "anyOf": [{"required": ["rules"]}, {"required": ["hours"]}],  # a file may hold calendars only
         "definitions": {
             "defaults": _object(DEFAULT_KEYS),
             "rule": _rule(),
@@ -58,7 +58,7 @@ def rules_schema() -> dict[str, Any]:
 
 
 def tests_schema() -> dict[str, Any]:
-    """The schema of a file of rule tests. Its series offer the keys of all scopes: the rule's own is not seen here."""
+    """The schema of a file of rule tests. Its series offer the keys of all scopes: that of the rule is unknown here."""
     known = catalogue()
     keys = dict.fromkeys(key for scope in RULE_SCOPES for key in known.metrics[scope])
     samples = {"type": ["string", "number", "array"], "examples": ["10s 70s _ 20sx4", "50x7", "10s+5sx4"]}
@@ -82,7 +82,7 @@ def tests_schema() -> dict[str, Any]:
 def _object(fields: Iterable[Field], required: list[str] | None = None) -> dict[str, Any]:
     properties = {}
     for each in fields:
-        # Draft 7 looks at nothing beside a $ref, so a description needs a place of its own.
+        # Draft 7 ignores everything beside a $ref, so the description goes outside it.
         about = {"description": each.help}
         properties[each.name] = {"allOf": [each.schema], **about} if "$ref" in each.schema else {**each.schema, **about}
     schema: dict[str, Any] = {"type": "object", "additionalProperties": False, "properties": properties}
@@ -125,7 +125,7 @@ def _condition(known: Catalogue, scope: Scope) -> dict[str, Any]:
         "type": "string",
         "description": f"A condition over the metric keys of scope {scope.value}.",
         "examples": [metric.key for metric in metrics],
-        # yaml-language-server's own keyword: it offers each key with what it means.
+        # A keyword of yaml-language-server: it offers each key with its meaning.
         "defaultSnippets": [
             {"label": metric.key, "body": metric.key, "description": _about(metric)} for metric in metrics
         ],

@@ -1,7 +1,7 @@
 """Series of rule tests: `10s 70s _ 5x3 10s+5sx4` to values in column units.
 
-Blank-separated samples, one a poll: `_` is missing, `5x3` is 5 three times, `10s+5sx4` is 10 s and four steps of 5 s
-(five samples), `OnBreak` or `"On Break"` is a text, `85%` a ratio, `2026-03-02T09:00:00+02:00` a timestamp.
+Samples separated by spaces, one per poll: `_` is missing, `5x3` is 5 three times, `10s+5sx4` is 10 s and four steps of
+5 s (five samples), `OnBreak` or `"On Break"` is text, `85%` a ratio, `2026-03-02T09:00:00+02:00` a timestamp.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from alertbot.rules.units import parse_number
 from alertbot.rules.value_types import named
 
 Sample = float | str | None
-"""A value in column units (ms, 0 to 1, epoch ms) or a text; None where it is missing."""
+"""A value in column units (ms, 0 to 1, epoch ms) or text; None where missing."""
 
-MAX_SAMPLES = 100_000  # of one series: a month and a half of polls at a slip of the pen is no test
+MAX_SAMPLES = 100_000  # of one series; without a limit, one typo could make a series of millions
 
-_TOKEN = re.compile(r'(?:"(?:\\.|[^"\\])*"|[^\s"])+|"\S*')  # the last: a quote that is not closed
+_TOKEN = re.compile(r'(?:"(?:\\.|[^"\\])*"|[^\s"])+|"\S*')  # the last alternative: a quote that is not closed
 _TIMES = re.compile(r"(?P<value>.+?)x(?P<times>[0-9]+)", re.DOTALL)
 _TIMESTAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)"
 _RAMP = re.compile(rf"(?P<start>{_TIMESTAMP}|-?[^+\-\s]+)(?P<sign>[+-])(?P<step>[^+\-\s]+)")
@@ -34,7 +34,7 @@ _EXAMPLES = {
 
 
 def parse_series(text: str, kind: ValueType) -> tuple[Sample, ...]:
-    """The samples of a series of that type. Raises BadExpression with every sample that is wrong, by its offsets."""
+    """The samples of a series of that type. Raises BadExpression, with every wrong sample by its offsets."""
     samples: list[Sample] = []
     mistakes: list[Mistake] = []
     for match in _TOKEN.finditer(text):
@@ -53,15 +53,15 @@ def parse_series(text: str, kind: ValueType) -> tuple[Sample, ...]:
 
 
 def parse_timestamp(text: str) -> datetime:
-    """An instant as ISO 8601 writes it, with its distance from UTC. Raises ValueError with what to write."""
+    """An instant in ISO 8601 with its offset from UTC. Raises ValueError, with what to write, when it is not one."""
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"{text!r} is no time: write 2026-03-02T09:00:00+02:00") from None
+        raise ValueError(f"{text!r} is not a time: write 2026-03-02T09:00:00+02:00") from None
     if time.tzinfo is None and "T" not in text:
         raise ValueError(f"{text!r} has no time of day: write {text}T09:00:00+02:00")
     if time.tzinfo is None:
-        raise ValueError(f"{text!r} does not say in which zone: write {text}Z or {text}+02:00")
+        raise ValueError(f"{text!r} has no time zone: write {text}Z or {text}+02:00")
     return time
 
 
@@ -78,18 +78,18 @@ def _samples(token: str, kind: ValueType) -> list[Sample]:
     if repeated:
         value, times = repeated["value"], int(repeated["times"])
         if not 0 < times <= MAX_SAMPLES:
-            raise _RefusedError(f"{token} is {times} samples", f"from 1 to {MAX_SAMPLES}")
+            raise _RefusedError(f"{token} means {times} samples", f"from 1 to {MAX_SAMPLES}")
     if value == "_":
         return [None] * times
     ramp = None if value.startswith('"') or kind is ValueType.TEXT else _RAMP.fullmatch(value)
     if ramp is None:
         return [_value(value, kind)] * times
     if repeated is None:
-        raise _RefusedError(f"{token} does not say how many steps", f"write {token}x4 for five samples")
+        raise _RefusedError(f"{token} has no number of steps", f"write {token}x4 for five samples")
     start = _number(ramp["start"], kind)
     step = _number(ramp["step"], ValueType.DURATION if kind is ValueType.TIMESTAMP else kind)
     step = -step if ramp["sign"] == "-" else step
-    return [round(start + step * index, 9) for index in range(times + 1)]  # 80% - 2 x 5% is 70%, and not a hair more
+    return [round(start + step * index, 9) for index in range(times + 1)]  # so that 80% - 2 x 5% is exactly 70%
 
 
 def _value(text: str, kind: ValueType) -> Sample:
@@ -117,7 +117,7 @@ def _number(text: str, kind: ValueType) -> float:
     if number is None:
         raise _RefusedError(f"{text} is not {named(kind)}", f"write {_EXAMPLES.get(kind, '5')}")
     if number[1] is not wanted:
-        raise _RefusedError(f"{text} is {named(number[1])}, and the key is {named(kind)}", _instead(text, kind))
+        raise _RefusedError(f"{text} is {named(number[1])}, but the key is {named(kind)}", _instead(text, kind))
     return sign * number[0]
 
 

@@ -1,4 +1,4 @@
-"""The keys of a file of rule tests: tables as in `fields.py`, read by `parse_cases.py` and written down as a schema."""
+"""The keys of a file of rule tests: tables as in `fields.py`, read by `parse_tests.py` and turned into a schema."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from alertbot.rulefiles.series import parse_timestamp
 from alertbot.rules.words import listed
 
 STATES = ("inactive", "pending", "firing", "recovering")
-# The words of Reason (alerts/alert.py) that a rule test may expect; a test holds the two together.
+# The values of Reason (alerts/alert.py) that a rule test may expect; a test compares the two.
 REASONS = (
     "fired",
     "level_up",
@@ -67,7 +67,7 @@ def _timestamp(key: YamlScalar, node: Node, report: Report) -> datetime | None:
 def _every(key: YamlScalar, node: Node, report: Report) -> timedelta | None:
     found = read_duration(key, node, report)
     if found == timedelta(0):
-        report.add(node.place, "every is 0s", "write how far apart polls are: 15s", "0s")
+        report.add(node.place, "every is 0s", "write the time between polls: 15s", "0s")
         return None
     return found
 
@@ -89,7 +89,7 @@ def _mapping(hint: str) -> Reader:
 
 
 def _mappings(hint: str) -> Reader:
-    """A list of mappings; what is none is refused, and the rest is read on."""
+    """A reader for a list of mappings; other items are refused, and the rest is kept."""
 
     def read(key: YamlScalar, node: Node, report: Report) -> tuple[YamlMapping, ...] | None:
         if not isinstance(node, YamlSequence):
@@ -97,14 +97,14 @@ def _mappings(hint: str) -> Reader:
             return None
         for item in node.items:
             if not isinstance(item, YamlMapping):
-                report.add(place_of(key, item), f"each of {key.text} is a mapping", hint)
+                report.add(place_of(key, item), f"each item of {key.text} must be a mapping", hint)
         return tuple(item for item in node.items if isinstance(item, YamlMapping))
 
     return read
 
 
 def _ranges(key: YamlScalar, node: Node, report: Report) -> tuple[PollRange, ...] | None:
-    """`45s` (from then on), `{from: 45s, until: 2m}`, or a list of those."""
+    """`45s` (from then on), `{from: 45s, until: 2m}`, or a list of these."""
     found = []
     for item in node.items if isinstance(node, YamlSequence) else (node,):
         if not isinstance(item, YamlMapping):
@@ -152,40 +152,49 @@ AGENT_KEYS = (
     Field("series", _mapping("keys with their samples"), _SERIES, "The agent's metric keys in this queue or group."),
 )
 ENTITY_KEYS = (
-    Field("id", read_text, _TEXT, "The id; default: its place in the list."),
+    Field("id", read_text, _TEXT, "The id; default: its position in the list."),
     Field("name", read_text, _TEXT, "The name; default: the id."),
     Field("parent", _mapping("{id, name}"), {"$ref": "#/definitions/parent"}, "The queue of a queue_agent."),
-    Field("series", _mapping("keys with their samples"), _SERIES, "Its own samples; they go before those of the test."),
+    Field("series", _mapping("keys with their samples"), _SERIES, "Its own samples; they override those of the test."),
     Field("agents", _mappings("- {id, name, series}"), _list("agent"), "Its agents, for count(agents where …)."),
-    Field("gone", _ranges, _POLL_RANGES, "When complete polls do not have it."),
+    Field("gone", _ranges, _POLL_RANGES, "When it is absent from complete polls."),
 )
 EXPECT_KEYS = (
     Field("at", read_duration, _DURATION, "After which poll, counted from the start."),
     Field("entity", read_text, _TEXT, "Which entity, by id or name; needed where there are several."),
-    Field("state", _one_of(STATES), {"enum": list(STATES)}, "Where its alert is; inactive again after the end."),
-    Field("level", read_level, _LEVEL, "The level that fires, or would."),
+    Field("state", _one_of(STATES), {"enum": list(STATES)}, "The state of its alert; inactive again after the end."),
+    Field("level", read_level, _LEVEL, "The level that fires, or would fire."),
     Field("why", _texts, _TEXTS, "Texts that the last decision contains."),
-    Field("card", _texts, _TEXTS, "Texts that the card contains, were it drawn then; [] for no card."),
+    Field("card", _texts, _TEXTS, "Texts that the card would contain at that time; [] for no card."),
 )
 NOTICE_KEYS = (
     Field("at", read_duration, _DURATION, "At which poll, counted from the start."),
-    Field("reason", _one_of(REASONS), {"enum": list(REASONS)}, "Why somebody is told."),
+    Field("reason", _one_of(REASONS), {"enum": list(REASONS)}, "Why it is reported."),
     Field("entity", read_text, _TEXT, "Which entity, by id or name."),
-    Field("level", read_level, _LEVEL, "The level that is told."),
-    Field("channel", read_channel_name, {"type": "string", "pattern": f"^(?:{CHANNEL})$"}, "Where it is told."),
+    Field("level", read_level, _LEVEL, "The level that is reported."),
+    Field(
+        "channel",
+        read_channel_name,
+        {"type": "string", "pattern": f"^(?:{CHANNEL})$"},
+        "The channel it is reported to.",
+    ),
     Field("text", read_text, _TEXT, "A text that its reason contains."),
 )
 TEST_KEYS = (
     Field("name", read_text, _TEXT, "What it shows, in a sentence."),
     Field("rule", read_text, {"type": "string", "pattern": f"^{ID}$"}, "The id of the rule."),
-    Field("start", _timestamp, {"type": "string"}, "When the first poll is; default: a Monday morning."),
-    Field("every", _every, _DURATION, "How far apart polls are; default: 15s."),
+    Field("start", _timestamp, {"type": "string"}, "The time of the first poll; default: a Monday morning."),
+    Field("every", _every, _DURATION, "The time between polls; default: 15s."),
     Field("entity", _mapping("{id, name}"), {"$ref": "#/definitions/entity"}, "The entity, where there is one."),
     Field("entities", _mappings("- {id, name, series}"), _list("entity"), "The entities, where there are several."),
-    Field("series", _mapping("keys with their samples"), _SERIES, "Samples of all entities, one a poll."),
+    Field("series", _mapping("keys with their samples"), _SERIES, "Samples of all entities, one per poll."),
     Field("agents", _mappings("- {id, name, series}"), _list("agent"), "The agents of the entity."),
-    Field("failed", _ranges, _POLL_RANGES, "Polls that bring nothing at all."),
-    Field("expect", _mappings("- {at: 45s, state: firing}"), _list("expect"), "What its alert is to be, and when."),
-    Field("notices", _mappings("- {at: 45s, reason: fired}"), _list("notice"), "All that is to be told, and no more."),
+    Field("failed", _ranges, _POLL_RANGES, "Polls without any data."),
+    Field(
+        "expect", _mappings("- {at: 45s, state: firing}"), _list("expect"), "The expected state of the alert, and when."
+    ),
+    Field(
+        "notices", _mappings("- {at: 45s, reason: fired}"), _list("notice"), "The complete list of expected notices."
+    ),
 )
 FILE_KEYS = (Field("tests", _mappings("- name: … and rule: … below it"), _list("test"), "The tests of this file."),)

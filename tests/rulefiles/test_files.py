@@ -172,8 +172,8 @@ def test_faults_of_all_files_come_together_in_order() -> None:
     with pytest.raises(FaultsFound) as caught:
         parse_files({"c.yaml": one, "b.yaml": "rules: [", "a.yaml": one, "d.yaml": "rulez: []"})
     assert [str(fault) for fault in caught.value.faults] == [
-        "b.yaml:1:9: the file ends in the middle (close what is open)",
-        "c.yaml:2:9: rule a: the id a is taken (the other one is in a.yaml:2)",
+        "b.yaml:1:9: the file ends unexpectedly (close what is open)",
+        "c.yaml:2:9: rule a: the id a is already used (the other rule is in a.yaml:2)",
         "d.yaml:1:1: no rules in this file (write rules: and a list below it)",
         'd.yaml:1:1: unknown key "rulez" (did you mean "rules"?)',
     ]
@@ -199,7 +199,7 @@ def test_a_calendar_has_one_place() -> None:
     config = parse_files({"alertbot.yaml": OFFICE}).calendars
     with pytest.raises(FaultsFound) as caught:
         parse_files({"a.yaml": OFFICE.replace("08:00", "09:00")}, config)
-    said = "the calendar office is written twice (the other one is in alertbot.yaml:1)"
+    said = "the calendar office is defined twice (the other one is in alertbot.yaml:1)"
     assert [str(fault) for fault in caught.value.faults] == [f"a.yaml:1:9: {said}"]
 
 
@@ -236,7 +236,7 @@ def test_a_parameter_that_was_refused_is_not_called_undefined_as_well() -> None:
     """One mistake, one fault."""
     text = "rules:\n  - id: x\n    scope: queue\n    params: {warn: [5]}\n    when: entered.today > $warn\n"
     assert [str(fault) for fault in faults(text)] == [
-        "rules/test.yaml:4:20: rule x: warn must be a value such as 60s, 85%, 3 or a text, not a list"
+        "rules/test.yaml:4:20: rule x: warn must be a value such as 60s, 85%, 3 or text, not a list"
     ]
 
 

@@ -78,7 +78,7 @@ def test_what_the_disk_refuses_hides_no_fault_of_the_rest(tmp_path: Path) -> Non
     assert [(Path(fault.file).name, fault.message.split(":")[0]) for fault in caught.value.faults] == [
         ("a.yaml", "cannot be read"),
         ("b.yaml", "cannot be read"),
-        ("c.yaml", "the file ends in the middle"),
+        ("c.yaml", "the file ends unexpectedly"),
     ]
 
 

@@ -41,5 +41,5 @@ def test_the_same_rule_in_another_file() -> None:
     found = reviewed({"a.yaml": one % "a", "b.yaml": one % "b"})
     assert [str(each) for each in found] == [
         "b.yaml:2:10: rule b: the same as a: scope, entities, conditions, hours and channels "
-        "(it is in a.yaml:2; take one of them away)"
+        "(it is in a.yaml:2; remove one of them)"
     ]

@@ -38,7 +38,7 @@ def test_a_test_of_a_rule_with_faults_is_left_out() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "nothing in this file"),
+        ("", "this file is empty"),
         ("[]", "a file of rule tests is a mapping"),
         ("rules: []", 'unknown key "rules"'),
         ("tests: {}", "tests must be a list"),

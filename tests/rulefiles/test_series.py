@@ -39,16 +39,16 @@ def test_a_series(text: str, kind: ValueType, samples: list[Sample]) -> None:
 
 
 BAD: dict[str, tuple[str, ValueType, str]] = {
-    "no unit": ("10", DURATION, "10 is a number, and the key is a duration (write 10s)"),
-    "no percent": ("85", RATIO, "85 is a number, and the key is a ratio (write 85%)"),
+    "no unit": ("10", DURATION, "10 is a number, but the key is a duration (write 10s)"),
+    "no percent": ("85", RATIO, "85 is a number, but the key is a ratio (write 85%)"),
     "a word for a number": ("many", COUNT, "many is not a count (write 5)"),
-    "a duration for a count": ("5s", COUNT, "5s is a duration, and the key is a count (write 5)"),
-    "steps without a count": ("5+5", COUNT, "5+5 does not say how many steps (write 5+5x4 for five samples)"),
-    "no times": ("5x0", COUNT, "5x0 is 0 samples (from 1 to 100000)"),
+    "a duration for a count": ("5s", COUNT, "5s is a duration, but the key is a count (write 5)"),
+    "steps without a count": ("5+5", COUNT, "5+5 has no number of steps (write 5+5x4 for five samples)"),
+    "no times": ("5x0", COUNT, "5x0 means 0 samples (from 1 to 100000)"),
     "a time without a zone": (
         "2026-03-02T09:00:00",
         TIMESTAMP,
-        "2026-03-02T09:00:00 does not say in which zone (write 2026-03-02T09:00:00Z or 2026-03-02T09:00:00+02:00)",
+        "2026-03-02T09:00:00 has no time zone (write 2026-03-02T09:00:00Z or 2026-03-02T09:00:00+02:00)",
     ),
     "nothing": (" ", COUNT, "a series without samples (such as 10s 70s _ 20sx4)"),
     "a quote that is open": ('Off "On', TEXT, '"On is not one text (write "On Break", or "On Break"x3)'),

@@ -198,7 +198,7 @@ EDITS: dict[str, list[tuple[Edit, list[str], list[str]]]] = {
         (write("many.yaml", MANY.replace("many", "crowd")), BOTH, ["scoop"]),
         (write("waits.yaml", LONG_WAIT), ["crowd", "long-wait"], ["added: crowd; removed: many"]),
     ],
-    "the same id twice": [(write("new.yaml", MANY), BOTH, ["the id many is taken"])],
+    "the same id twice": [(write("new.yaml", MANY), BOTH, ["the id many is already used"])],
     "a file that is no text": [
         (lambda world: (world.folder / "rules/many.yaml").write_bytes(b"\xff\xfe"), BOTH, ["many.yaml:1:1:"])
     ],
