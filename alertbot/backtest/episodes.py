@@ -1,4 +1,4 @@
-"""What recorded polls come to under some rules: episodes, notices and hours by rule; and what another set changes."""
+"""What a replay finds: episodes, notices and hours by rule, and the difference between two sets of rules."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from alertbot.rules.rule import Level, Rule, RuleSet
 
 
 class ReplayPoll(Protocol):
-    """One recorded poll: what it saw, and the scopes of which nothing came, with why."""
+    """One recorded poll: its snapshots, and the scopes without data, with the reason."""
 
     @property
     def at(self) -> datetime: ...
@@ -29,7 +29,7 @@ class ReplayPoll(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """One alert from firing to its end. `ended` None: it still fired when the recording was over."""
+    """One alert from firing to its end. `ended` None: it still fired at the end of the recording."""
 
     key: Fingerprint
     entity_name: str
@@ -38,7 +38,7 @@ class Episode:
     fired: datetime
     ended: datetime | None
     end_reason: Reason | None
-    measure: Measure | None  # as it was last
+    measure: Measure | None  # its last value
     peak: float | None
     cards: int  # how many channels got a card
 
@@ -48,35 +48,35 @@ class Episode:
 
 @dataclass(frozen=True)
 class RuleResult:
-    """What became of one rule. `notices` counts cards and lines by reason."""
+    """What one rule did. `notices` counts cards and lines by reason."""
 
     rule: Rule
     episodes: tuple[Episode, ...]
     notices: Mapping[Reason, int]
 
     @property
-    def told(self) -> int:
+    def notice_count(self) -> int:
         return sum(self.notices.values())
 
     def by_hour(self, zone: tzinfo) -> tuple[int, ...]:
-        """How often it fired in each hour of the day there, from midnight on."""
+        """How often it fired in each hour of the day in that zone, from midnight on."""
         hours = Counter(episode.fired.astimezone(zone).hour for episode in self.episodes)
         return tuple(hours[hour] for hour in range(24))
 
 
 @dataclass(frozen=True)
 class ReplayResult:
-    """What polls came to. `first` and `last` are the times of the polls, None where there were none."""
+    """What a replay found. `first` and `last` are the times of the first and last poll, None without polls."""
 
     rules: tuple[RuleResult, ...]
     polls: int
-    failed: int  # polls of which a scope did not come
+    failed: int  # polls in which a scope has no data
     first: datetime | None
     last: datetime | None
 
     @property
     def days(self) -> float:
-        """How many days were seen; 0 for a poll alone."""
+        """The length of the recording in days; 0 for a single poll."""
         if self.first is None or self.last is None:
             return 0.0
         return (self.last - self.first) / timedelta(days=1)
@@ -86,8 +86,8 @@ class ReplayResult:
 
 
 @dataclass
-class _Ledger:
-    """Episodes that are written while polls go by."""
+class _Collector:
+    """Collects episodes and notices, step by step."""
 
     open: dict[Fingerprint, Alert] = field(default_factory=dict)
     cards: Counter[Fingerprint] = field(default_factory=Counter)
@@ -140,13 +140,13 @@ def replay(
     default_channel: str = "#cc-alerts",
     on_poll: Callable[[datetime], None] | None = None,
 ) -> ReplayResult:
-    """The history of these polls, the oldest first. What stands before `since` only fills windows and is not judged."""
+    """Replay these polls, oldest first. Polls before `since` only fill windows and are not evaluated."""
     bot = Replay(rules, poll_every=poll_every, tenant=tenant, default_channel=default_channel)
-    ledger = _Ledger()
+    collector = _Collector()
     count = failed = 0
     first = last = None
 
-    def judged() -> Iterator[tuple[datetime, Mapping[Scope, Snapshot], frozenset[Scope]]]:
+    def evaluated() -> Iterator[tuple[datetime, Mapping[Scope, Snapshot], frozenset[Scope]]]:
         nonlocal count, failed, first, last
         for poll in polls:
             if on_poll is not None:
@@ -158,30 +158,30 @@ def replay(
             first, last = first or poll.at, poll.at
             yield poll.at, poll.snapshots, frozenset(poll.failures)
 
-    for step in bot.run(judged()):
-        ledger.take(step)
-    for alert in ledger.open.values():
-        ledger.close(alert)
-    histories = (
+    for step in bot.run(evaluated()):
+        collector.take(step)
+    for alert in collector.open.values():
+        collector.close(alert)
+    results = (
         RuleResult(
             rule,
-            tuple(sorted(ledger.done.get(rule.id, ()), key=lambda episode: episode.fired)),
-            ledger.notices.get(rule.id, {}),
+            tuple(sorted(collector.done.get(rule.id, ()), key=lambda episode: episode.fired)),
+            collector.notices.get(rule.id, {}),
         )
         for rule in rules.rules
     )
-    return ReplayResult(tuple(histories), count, failed, first, last)
+    return ReplayResult(tuple(results), count, failed, first, last)
 
 
-# What other rules would change.
+# What another set of rules would change.
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One rule under two sets of rules. `old` or `new` is None where that set does not have it.
+    """One rule in two sets of rules. `old` or `new` is None where that set does not have it.
 
-    `added` fire only under the new one, `removed` only under the old one; `changed` are pairs that overlap and differ
-    in level, or by more than a poll in their begin or end.
+    `added` fire only in the new set, `removed` only in the old one; `changed` are pairs that overlap and differ in
+    level, or by more than a poll in their begin or end.
     """
 
     rule_id: str
@@ -198,7 +198,7 @@ class Difference:
 
 
 def compare(old: ReplayResult, new: ReplayResult, poll_every: timedelta) -> tuple[Difference, ...]:
-    """Rule by rule, in the order of the new rules, then those that it no longer has."""
+    """The difference for each rule: in the order of the new rules, then those that were removed."""
     ids = dict.fromkeys([*(each.rule.id for each in new.rules), *(each.rule.id for each in old.rules)])
     until = max((each for each in (old.last, new.last) if each is not None), default=None)
     return tuple(_difference(rule_id, old.of(rule_id), new.of(rule_id), until, poll_every) for rule_id in ids)

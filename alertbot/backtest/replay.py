@@ -1,7 +1,7 @@
-"""Polls through rules, with nothing behind them: the timeline of alerts and notices, kept in memory.
+"""Polls through rules in memory, without a store: the alerts and notices that they lead to.
 
-The way of a live poll (`poll.run`) step by step: judge, evaluate, advance, decide, and what the store would make of
-it. A test holds the two together. Behind `alertbot test` and `alertbot replay`.
+It takes the steps of a live poll (`poll.run`): check for completeness, evaluate, advance, decide, and then what the
+store would do with the result. A test compares the two. Used by `alertbot test` and `alertbot replay`.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from alertbot.rules.catalogue import Scope
 from alertbot.rules.rule import RuleSet
 
 BATCH_SIZE = 64
-"""Polls that are evaluated together."""
+"""How many polls are evaluated together."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one poll changed. `notices` are those that would be told, as they would be told: by a card or a line."""
+    """What one poll changed. `notices` are those that would be delivered, each as a card or a line."""
 
     now: datetime
     changes: tuple[Change, ...]
@@ -37,7 +37,7 @@ class Step:
 
 
 class Replay:
-    """One tenant's rules, fed with polls in the order of their times. It remembers what the store would."""
+    """One tenant's rules, fed with polls in the order of their times. It keeps the state that the store would."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Replay:
         self.tenant = tenant
         self._default_channel = default_channel
         self._selector = Selector()
-        self._alerts: dict[Fingerprint, Alert] = {}  # that are not over, by id, since the id is given in order
+        self._alerts: dict[Fingerprint, Alert] = {}  # open ones, in the order of their ids
         self._cards: dict[Fingerprint, frozenset[str]] = {}
         self._entities: dict[Scope, int] = {}
         self._empty_polls: dict[Scope, int] = {}
@@ -60,60 +60,61 @@ class Replay:
 
     @property
     def alerts(self) -> Mapping[Fingerprint, Alert]:
-        """Those that are not over."""
+        """The open alerts."""
         return self._alerts
 
     def poll(self, now: datetime, snapshots: Snapshots, failed: frozenset[Scope] = frozenset()) -> Step:
-        """What this poll changes. `failed`: scopes of which nothing came."""
-        judged = self._judged(snapshots)
+        """What this poll changes. `failed`: scopes without data."""
+        checked = self._checked(snapshots)
         if self.past is not None:
-            self.past = self.past.add(judged)
-        return self._step(now, evaluate_all(self.rules, judged, self._selector, self.past), failed)
+            self.past = self.past.add(checked)
+        return self._step(now, evaluate_all(self.rules, checked, self._selector, self.past), failed)
 
     def run(self, polls: Iterable[tuple[datetime, Snapshots, frozenset[Scope]]]) -> Iterator[Step]:
-        """The same for many polls, the oldest first, and many times quicker: see `blocks.py`."""
+        """The same for many polls, oldest first, and many times faster: see `evaluation/batch.py`."""
         waiting = iter(polls)
-        while block := list(islice(waiting, BATCH_SIZE)):
-            judged = [self._judged(snapshots) for _, snapshots, _ in block]
+        while polls_of_batch := list(islice(waiting, BATCH_SIZE)):
+            checked = [self._checked(snapshots) for _, snapshots, _ in polls_of_batch]
             pasts: list[Past | None] = []
-            for snapshots in judged:
+            for snapshots in checked:
                 self.past = self.past.add(snapshots) if self.past is not None else None
                 pasts.append(self.past)
-            seen = Batch(self.rules, judged, pasts, self._selector)
-            for index, (now, _, failed) in enumerate(block):
-                verdicts = seen.verdicts(index, {key.rule for key in self._alerts})
+            batch = Batch(self.rules, checked, pasts, self._selector)
+            for index, (now, _, failed) in enumerate(polls_of_batch):
+                verdicts = batch.verdicts(index, {key.rule for key in self._alerts})
                 yield self._step(now, verdicts, failed) if verdicts or self._alerts else Step(now, (), ())
 
-    def _step(self, now: datetime, seen: Sequence[Verdicts], failed: frozenset[Scope]) -> Step:
-        changes = advance(tuple(self._alerts.values()), seen, self.rules, now, tenant=self.tenant, failed_scopes=failed)
+    def _step(self, now: datetime, verdicts: Sequence[Verdicts], failed: frozenset[Scope]) -> Step:
+        alerts = tuple(self._alerts.values())
+        changes = advance(alerts, verdicts, self.rules, now, tenant=self.tenant, failed_scopes=failed)
         if not changes:
             return Step(now, (), ())
         notices = decide(changes, self.rules, self._cards, self._default_channel, now)
         kept = self._keep(changes)
-        told = self._told(notices)
+        delivered = self._delivered(notices)
         for change in kept:
             if change.after.state is State.INACTIVE:
                 self._alerts.pop(change.after.key, None)
                 self._cards.pop(change.after.key, None)
-        return Step(now, tuple(kept), tuple(told))
+        return Step(now, tuple(kept), tuple(delivered))
 
     def remember(self, snapshots: Mapping[Scope, Snapshot]) -> None:
-        """Take a poll into the past that windows look at, and decide nothing."""
+        """Add a poll to the past that windows read, without evaluating it."""
         if self.past is not None:
-            self.past = self.past.add(self._judged(snapshots))
+            self.past = self.past.add(self._checked(snapshots))
 
-    def _judged(self, snapshots: Mapping[Scope, Snapshot]) -> dict[Scope, Snapshot]:
-        judged = {}
+    def _checked(self, snapshots: Mapping[Scope, Snapshot]) -> dict[Scope, Snapshot]:
+        checked = {}
         for scope, snapshot in snapshots.items():
             empty = self._empty_polls.get(scope, 0)
-            found = judged[scope] = doubt_empty(snapshot, self._entities.get(scope, 0), empty)
-            self._empty_polls[scope] = 0 if len(found) else empty + 1
-            if found.complete:
-                self._entities[scope] = len(found)
-        return judged
+            result = checked[scope] = doubt_empty(snapshot, self._entities.get(scope, 0), empty)
+            self._empty_polls[scope] = 0 if len(result) else empty + 1
+            if result.complete:
+                self._entities[scope] = len(result)
+        return checked
 
     def _keep(self, changes: Iterable[Change]) -> list[Change]:
-        """The changes with the ids that the alerts have; an alert that ends leaves when all is told."""
+        """Store the changes, with the ids of their alerts. Ended alerts are removed later, after the notices."""
         kept = []
         for change in changes:
             key, after = change.after.key, change.after
@@ -126,17 +127,17 @@ class Replay:
             kept.append(replace(change, after=after))
         return kept
 
-    def _told(self, notices: Sequence[Notice]) -> list[Notice]:
-        """A card where its channel has one already is a line; a line without a card to go to is told to nobody."""
-        told = []
+    def _delivered(self, notices: Sequence[Notice]) -> list[Notice]:
+        """The notices as delivered: a second card in a channel becomes a line; a line without a card is dropped."""
+        delivered = []
         for notice in notices:
             if notice.alert is None or notice.kind is NoticeKind.OPS:
-                told.append(notice)
+                delivered.append(notice)
                 continue
             cards = self._cards.get(notice.alert, frozenset())
             if notice.channel in cards:
-                told.append(replace(notice, kind=NoticeKind.LINE) if notice.kind is NoticeKind.CARD else notice)
+                delivered.append(replace(notice, kind=NoticeKind.LINE) if notice.kind is NoticeKind.CARD else notice)
             elif notice.kind is NoticeKind.CARD:
                 self._cards[notice.alert] = cards | {notice.channel}
-                told.append(notice)
-        return told
+                delivered.append(notice)
+        return delivered

@@ -1,4 +1,4 @@
-"""An alert as a rule would make one, for previews, drills and template checks: no poll stands behind it."""
+"""An alert as a rule would raise it, without a poll: for previews, drills and template checks."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _USUAL: dict[ValueType, float | str] = {
 
 
 def sample_snapshot(rule: Rule, now: datetime) -> Snapshot:
-    """One entity that the rule covers, of which nothing is known. Names are made from what `match` asks for."""
+    """One entity that the rule covers, without values. Its name is made up to fit `match`."""
     entity_id, name = _NAMES.get(rule.scope, ("1", "Sample"))
     match = rule.match
     if not covers(match, entity_id, name):
@@ -55,13 +55,14 @@ def sample_snapshot(rule: Rule, now: datetime) -> Snapshot:
 
 
 def sample_alert(rule: Rule, level: Level, now: datetime, *, tenant: str = "sample") -> Alert:
-    """The rule firing at this level for four minutes, with a value a little beyond its threshold."""
+    """The rule, firing at this level for four minutes, with a value slightly beyond its threshold."""
     snapshot = sample_snapshot(rule, now)
-    found = measure(rule, level, snapshot, 0)
-    if found is not None and found.value is None:  # nothing is known, so say what it would be
-        found = replace(found, threshold=found.threshold if found.threshold is not None else _threshold(found, now))
-        found = replace(found, value=_beyond(found, now))
-    return drawn_from(rule, level, snapshot, 0, now, tenant=tenant, measured=found)
+    sample = measure(rule, level, snapshot, 0)
+    if sample is not None and sample.value is None:  # the snapshot has no values: make one up
+        threshold = sample.threshold if sample.threshold is not None else _threshold(sample, now)
+        sample = replace(sample, threshold=threshold)
+        sample = replace(sample, value=_beyond(sample, now))
+    return drawn_from(rule, level, snapshot, 0, now, tenant=tenant, measured=sample)
 
 
 def drawn_from(
@@ -74,7 +75,7 @@ def drawn_from(
     tenant: str,
     measured: Measure | None,
 ) -> Alert:
-    """The rule firing for one row of a snapshot, whether it would or not."""
+    """The rule, firing for one row of a snapshot, whether or not its condition holds."""
     parent_id, parent_name = snapshot.parent(row)
     entity_id, name = snapshot.ids[row], snapshot.names[row]
     of_level = rule.level(level)
@@ -100,31 +101,31 @@ def drawn_from(
     )
 
 
-def _threshold(found: Measure, now: datetime) -> float | str:
+def _threshold(measured: Measure, now: datetime) -> float | str:
     """Where the threshold is another key: something usual of its type."""
-    if found.type is ValueType.TIMESTAMP:
+    if measured.type is ValueType.TIMESTAMP:
         return now.timestamp() * 1000
-    usual = _USUAL[found.type]
+    usual = _USUAL[measured.type]
     return usual if isinstance(usual, str) else usual / 2
 
 
-def _beyond(found: Measure, now: datetime) -> float | str:
-    """A value for which the comparison holds, and not by a hair."""
-    limit = found.threshold
+def _beyond(measured: Measure, now: datetime) -> float | str:
+    """A value for which the comparison clearly holds."""
+    limit = measured.threshold
     if limit is None:
-        return _USUAL.get(found.type, now.timestamp() * 1000)
+        return _USUAL.get(measured.type, now.timestamp() * 1000)
     if isinstance(limit, str):
-        return limit if found.op == "==" else "Available" if limit.casefold() != "available" else "OnBreak"
-    if found.op in ("==", "<=", ">=") and limit == 0:
+        return limit if measured.op == "==" else "Available" if limit.casefold() != "available" else "OnBreak"
+    if measured.op in ("==", "<=", ">=") and limit == 0:
         return 0.0
-    if found.type is ValueType.TIMESTAMP:
-        return limit + (60_000.0 if found.op in (">", ">=") else -60_000.0)
-    if found.op in (">", ">=", "!="):
-        beyond = limit * 1.25 if limit else float(_USUAL[found.type])
-        if found.type is ValueType.RATIO:
+    if measured.type is ValueType.TIMESTAMP:
+        return limit + (60_000.0 if measured.op in (">", ">=") else -60_000.0)
+    if measured.op in (">", ">=", "!="):
+        beyond = limit * 1.25 if limit else float(_USUAL[measured.type])
+        if measured.type is ValueType.RATIO:
             return min(1.0, beyond)
     else:
-        beyond = limit * 0.75 if found.op in ("<", "<=") else limit
-    if found.type is ValueType.COUNT:
-        beyond = float(math.floor(beyond) if found.op in ("<", "<=") else math.ceil(beyond))
+        beyond = limit * 0.75 if measured.op in ("<", "<=") else limit
+    if measured.type is ValueType.COUNT:
+        beyond = float(math.floor(beyond) if measured.op in ("<", "<=") else math.ceil(beyond))
     return beyond

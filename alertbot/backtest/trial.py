@@ -1,4 +1,4 @@
-"""A rule test run: the series of a test through the live code path, and what came of it beside what was expected."""
+"""Runs a rule test: its series through the live code path, and the outcome compared with what is expected."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from alertbot.rules.match import covers
 from alertbot.rules.rule import Level, Rule, RuleSet
 
 Draw = Callable[[Rule, Alert, datetime], str]
-"""The card of an alert as plain text, at an instant."""
+"""Draws the card of an alert as plain text, at an instant."""
 
 INACTIVE = "inactive"
 _BYSTANDER = EntitySeries("bystander", "Bystander")
@@ -40,38 +40,38 @@ _BYSTANDER = EntitySeries("bystander", "Bystander")
 
 @dataclass(frozen=True, slots=True)
 class TimelinePoint:
-    """One entity after one poll. `samples` are its values by key; `notices` were told at this poll."""
+    """One entity after one poll. `samples` are its values by key; `notices` were delivered at this poll."""
 
     at: timedelta
     entity: EntitySeries
     samples: Mapping[str, Sample]
     state: str
     level: Level | None
-    why: str  # of the decision of this poll; "" where nothing was decided
-    last_why: str  # of the last decision, this poll's or an earlier one's
-    idle: str  # why the rule decides nothing about the entity at this poll; "" where it may
+    why: str  # of the decision at this poll; "" where nothing was decided
+    last_why: str  # of the last decision, at this poll or before
+    idle: str  # why the rule decides nothing about the entity at this poll; "" where it can
     notices: tuple[Notice, ...]
-    failed: bool = False  # the poll brought nothing
-    gone: bool = False  # the poll did not have the entity
-    alert: Alert | None = None  # as it is, or as it ended at this poll
-    carded: bool = False  # it has a card
-    suppressors: tuple[str, ...] = ()  # other rules that fire for the entity
+    failed: bool = False  # the poll has no data
+    gone: bool = False  # the entity is absent from the poll
+    alert: Alert | None = None  # as it is, or as it was when it ended at this poll
+    has_card: bool = False
+    suppressors: tuple[str, ...] = ()  # the other rules that fire for the entity
 
 
 @dataclass(frozen=True, slots=True)
 class Miss:
-    """One thing that was not as expected. `place` is where it was written; (0, 0) for what nobody wrote."""
+    """One thing that was not as expected. `place` is that of the expectation; (0, 0) where there is none."""
 
     at: timedelta
     entity: EntitySeries | None
     place: Place
     expected: str
-    found: str
+    actual: str
 
 
 @dataclass(frozen=True, slots=True)
 class RuleTestResult:
-    """What came of a test: it passed where nothing was missed."""
+    """The outcome of a test: it passed if there are no misses."""
 
     test: RuleTest
     timeline: tuple[TimelinePoint, ...]  # poll by poll, entity by entity
@@ -85,20 +85,20 @@ class RuleTestResult:
 def run_rule_test(
     test: RuleTest, rules: RuleSet, *, default_channel: str = "#cc-alerts", draw: Draw | None = None
 ) -> RuleTestResult:
-    """Run a test through its rule, and through those that suppress it. `draw` is needed for expectations of cards."""
+    """Run a test on its rule and on those that suppress it. `draw` is needed for expectations about cards."""
     rule = rules.by_id(test.rule)
-    assert rule is not None  # parse_cases refuses a test without its rule
+    assert rule is not None  # parse_tests refuses a test of an unknown rule
     together = replace(rules, rules=tuple(_with_suppressors(rule, rules)))
     replay = Replay(together, poll_every=test.every, tenant="test", default_channel=default_channel)
     whys: dict[EntitySeries, str] = {}
-    carded: set[Fingerprint] = set()
+    with_card: set[Fingerprint] = set()
     timeline: list[TimelinePoint] = []
     scopes = frozenset(each.scope for each in together.rules)
     for index, (at, now) in enumerate(test.times().items()):
         failed = _within(test.failed, at)
         snapshots = {} if failed else _snapshots(test, index, at, now)
         step = replay.poll(now, snapshots, scopes if failed else frozenset())
-        carded |= {each.alert for each in step.notices if each.alert and each.kind is NoticeKind.CARD}
+        with_card |= {each.alert for each in step.notices if each.alert and each.kind is NoticeKind.CARD}
         for entity in test.entities:
             key = _key(test, entity, rule.id)
             change = next((each for each in step.changes if each.after.key == key), None)
@@ -112,29 +112,29 @@ def run_rule_test(
                     samples={each.key: each.samples[index] for each in entity.series if index < len(each.samples)},
                     state=str(alert.state) if alert is not None else INACTIVE,
                     level=alert.level if alert is not None else None,
-                    why=change.why if change is not None and _tells(change) else "",
+                    why=change.why if change is not None and _is_decision(change) else "",
                     last_why=whys.get(entity, ""),
                     idle=_idle(rule, snapshots, replay, entity, now),
                     notices=tuple(each for each in step.notices if each.alert == key),
                     failed=failed,
                     gone=_within(entity.gone, at),
                     alert=alert or (change.after if change is not None else None),
-                    carded=key in carded,
+                    has_card=key in with_card,
                     suppressors=tuple(_others_that_fire(replay, key)),
                 )
             )
             if alert is None:
-                carded.discard(key)
-    misses = [*_unmet(test, timeline, rule, draw), *_untold(test, timeline)]
+                with_card.discard(key)
+    misses = [*_state_misses(test, timeline, rule, draw), *_notice_misses(test, timeline)]
     return RuleTestResult(test, tuple(timeline), tuple(sorted(misses, key=lambda miss: miss.at)))
 
 
 def _with_suppressors(rule: Rule, rules: RuleSet) -> Iterator[Rule]:
-    """The rule, and all that hold it back, or hold those back, in the order of the files."""
+    """The rule and its suppressors, and theirs, in the order of the files."""
     wanted = [rule.id]
-    for each in wanted:
-        found = rules.by_id(each)
-        wanted += [other for other in (found.suppressed_by if found is not None else ()) if other not in wanted]
+    for rule_id in wanted:  # grows while it is walked
+        known = rules.by_id(rule_id)
+        wanted += [other for other in (known.suppressed_by if known is not None else ()) if other not in wanted]
     return (each for each in rules.rules if each.id in wanted)
 
 
@@ -142,8 +142,8 @@ def _key(test: RuleTest, entity: EntitySeries, rule_id: str) -> Fingerprint:
     return Fingerprint("test", rule_id, test.scope, entity.parent_id, entity.id)
 
 
-def _tells(change: Change) -> bool:
-    """Whether the decision is worth a word in a timeline: not where only a value moved."""
+def _is_decision(change: Change) -> bool:
+    """Whether the change belongs in a timeline: not where only a value changed."""
     return change.moved or change.reason is not None
 
 
@@ -179,7 +179,7 @@ def _within(ranges: Sequence[PollRange], at: timedelta) -> bool:
 def _snapshots(test: RuleTest, index: int, at: timedelta, now: datetime) -> dict[Scope, Snapshot]:
     present = [each for each in test.entities if not _within(each.gone, at)]
     if any(each.gone for each in test.entities):
-        # An answer of nothing is not taken for complete at once: where one is gone, some other is still there.
+        # An empty answer does not count as complete at once, so one entity always stays.
         present.append(_BYSTANDER)
     parents = any(each.parent_id for each in test.entities)
     found = {
@@ -229,63 +229,63 @@ def _columns(rows: Sequence[tuple[SampleSeries, ...]], index: int) -> dict[str, 
 # What was expected.
 
 
-def _unmet(test: RuleTest, timeline: Sequence[TimelinePoint], rule: Rule, draw: Draw | None) -> Iterator[Miss]:
+def _state_misses(test: RuleTest, timeline: Sequence[TimelinePoint], rule: Rule, draw: Draw | None) -> Iterator[Miss]:
     for want in test.expect:
-        seen = [each for each in timeline if each.entity is want.entity and each.at <= want.at][-1]
-        for expected, found in _differences(want, seen, rule, test.start, draw):
-            yield Miss(seen.at, want.entity, want.place, expected, found)
+        point = [each for each in timeline if each.entity is want.entity and each.at <= want.at][-1]
+        for expected, actual in _differences(want, point, rule, test.start, draw):
+            yield Miss(point.at, want.entity, want.place, expected, actual)
 
 
 def _differences(
-    want: Expectation, seen: TimelinePoint, rule: Rule, start: datetime, draw: Draw | None
+    want: Expectation, point: TimelinePoint, rule: Rule, start: datetime, draw: Draw | None
 ) -> Iterator[tuple[str, str]]:
-    wrong_state = want.state is not None and want.state != seen.state
-    if wrong_state or (want.level is not None and want.level is not seen.level):
-        yield _standing(want.state or seen.state, want.level), _standing(seen.state, seen.level)
+    wrong_state = want.state is not None and want.state != point.state
+    if wrong_state or (want.level is not None and want.level is not point.level):
+        yield _state_text(want.state or point.state, want.level), _state_text(point.state, point.level)
     for text in want.why:
-        if text.casefold() not in seen.last_why.casefold():
-            yield f"why with {text!r}", seen.last_why or "nothing was decided so far"
+        if text.casefold() not in point.last_why.casefold():
+            yield f"why with {text!r}", point.last_why or "no decision so far"
     if want.card is None:
         return
-    has_card = seen.carded and seen.alert is not None
+    has_card = point.has_card and point.alert is not None
     if not want.card:
         if has_card:
             yield "no card", "a card"
         return
-    if not has_card or seen.alert is None or draw is None:
+    if not has_card or point.alert is None or draw is None:
         yield f"a card with {' and '.join(map(repr, want.card))}", "no card"
         return
-    card = draw(rule, seen.alert, start + seen.at)
+    card = draw(rule, point.alert, start + point.at)
     for text in want.card:
         if text.casefold() not in card.casefold():
             yield f"a card with {text!r}", card
 
 
-def _standing(state: str, level: Level | None) -> str:
+def _state_text(state: str, level: Level | None) -> str:
     return f"{state} {level.word}" if level is not None and state != INACTIVE else state
 
 
-def _untold(test: RuleTest, timeline: Sequence[TimelinePoint]) -> Iterator[Miss]:
-    """What was not told and should have been, and what was told and should not have been."""
+def _notice_misses(test: RuleTest, timeline: Sequence[TimelinePoint]) -> Iterator[Miss]:
+    """Notices that are missing, and notices that were not expected."""
     if test.notices is None:
         return
-    told = [(each, notice) for each in timeline for notice in each.notices]
+    unmatched = [(each, notice) for each in timeline for notice in each.notices]
     missing: list[ExpectedNotice] = []
     for want in test.notices:
         at = test.every * (want.at // test.every)
-        match = next((pair for pair in told if _is(want, at, *pair)), None)
-        if match is None:
+        matching = next((pair for pair in unmatched if _is(want, at, *pair)), None)
+        if matching is None:
             missing.append(want)
         else:
-            told.remove(match)
+            unmatched.remove(matching)
     for want in missing:
-        nearest = next((pair for pair in told if _about(want, test, pair[0])), None)
+        nearest = next((pair for pair in unmatched if _about(want, test, pair[0])), None)
         if nearest is not None:
-            told.remove(nearest)
-        found = _said(nearest[1], test) if nearest is not None else "nothing told"
-        yield Miss(want.at, want.entity, want.place, _wanted(want, test), found)
-    for point, notice in told:
-        yield Miss(point.at, point.entity, Place(0, 0), "nothing told", _said(notice, test))
+            unmatched.remove(nearest)
+        actual = _described(nearest[1], test) if nearest is not None else "no notice"
+        yield Miss(want.at, want.entity, want.place, _wanted(want, test), actual)
+    for point, notice in unmatched:
+        yield Miss(point.at, point.entity, Place(0, 0), "no notice", _described(notice, test))
 
 
 def _is(want: ExpectedNotice, at: timedelta, point: TimelinePoint, notice: Notice) -> bool:
@@ -300,7 +300,7 @@ def _is(want: ExpectedNotice, at: timedelta, point: TimelinePoint, notice: Notic
 
 
 def _about(want: ExpectedNotice, test: RuleTest, point: TimelinePoint) -> bool:
-    """Whether something told may be what was meant: at the same poll, of the same entity."""
+    """Whether a notice at this point may be the one that was meant: at the same poll, for the same entity."""
     return point.at == test.every * (want.at // test.every) and want.entity in (None, point.entity)
 
 
@@ -308,15 +308,15 @@ def _wanted(want: ExpectedNotice, test: RuleTest) -> str:
     words = [want.reason, want.level.word if want.level is not None else ""]
     words.append(f"in {want.channel}" if want.channel else "")
     words.append(f"with {want.text!r}" if want.text else "")
-    return _spoken(words, want.entity, test)
+    return _joined(words, want.entity, test)
 
 
-def _said(notice: Notice, test: RuleTest) -> str:
+def _described(notice: Notice, test: RuleTest) -> str:
     entity = next((each for each in test.entities if notice.alert and each.id == notice.alert.entity_id), None)
     words = [notice.reason.value, notice.level.word, f"in {notice.channel}"]
-    return _spoken(words, entity, test) + (f" ({notice.text})" if notice.text else "")
+    return _joined(words, entity, test) + (f" ({notice.text})" if notice.text else "")
 
 
-def _spoken(words: Sequence[str], entity: EntitySeries | None, test: RuleTest) -> str:
+def _joined(words: Sequence[str], entity: EntitySeries | None, test: RuleTest) -> str:
     of = [f"for {entity.name}"] if entity is not None and len(test.entities) > 1 else []
     return " ".join(word for word in [*words, *of] if word)

@@ -1,4 +1,4 @@
-"""`check` and `schema`: what rule authors run."""
+"""`check`: every fault in configuration, rules, templates and rule tests."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def check(
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Configuration, rules, templates and rule tests: every fault as path:line:column: text. With PATH only that."""
+    """Check configuration, rules, templates and rule tests: each fault as path:line:column. With PATH, only that."""
     settings = lent_settings(config, needed=not paths)
     rules = tests = 0
     faults: list[Fault] = []
     for group, templates in _groups(paths, settings):
-        found, cases = check_group(group, templates, settings)
-        rules, tests = rules + len(found.rules.rules), tests + cases
+        found, test_count = check_group(group, templates, settings)
+        rules, tests = rules + len(found.rules.rules), tests + test_count
         faults += found.faults
     faults = sorted(set(faults))
     if as_json:
@@ -53,29 +53,29 @@ def check(
 def _groups(
     paths: Sequence[Path] | None, settings: Settings | None
 ) -> Iterator[tuple[tuple[Path, ...], tuple[Path, ...]]]:
-    """Rules that run together, with the folders of templates they may use."""
+    """Rules that run together, with the template folders they may use."""
     if paths:
         yield tuple(paths), tuple(dict.fromkeys(template_folder(path) for path in paths))
         return
-    assert settings is not None  # without paths it was needed
+    assert settings is not None  # required without paths
     for root in rule_roots(settings):
         yield (root,), template_folders(settings)
 
 
 def check_group(paths: Sequence[Path], templates: Sequence[Path], settings: Settings | None) -> tuple[ParsedRules, int]:
-    """The rules below these paths, every fault of them, of their templates and tests, and how many tests there are."""
+    """The rules below these paths, all faults in them, their templates and tests, and the number of tests."""
     suites, _ = find_suites(paths, rule_roots(settings))
     files, faults = read_all([path for path in paths if not holds_tests(path)])
     found = read_files(files, settings.hours if settings else None)
     faults += [*found.faults, *review(found.rules.rules, files)]
     faults += check_templates(found.rules.rules, Templates(templates))
-    cases = 0
+    tests = 0
     for suite in suites:
         known = found
-        if not set(suite.rules) <= set(paths):  # tests named by themselves, or of optional rules
+        if not set(suite.rules) <= set(paths):  # tests named directly, or tests of optional rules
             known = read_files(read_all(suite.rules)[0], settings.hours if settings else None)
         try:
-            cases += len(parse_tests(read_tests(suite.files, faults), known.rules, broken=known.broken))
+            tests += len(parse_tests(read_tests(suite.files, faults), known.rules, broken=known.broken))
         except FaultsFound as error:
             faults += error.faults
-    return ParsedRules(found.rules, found.broken, tuple(faults)), cases
+    return ParsedRules(found.rules, found.broken, tuple(faults)), tests

@@ -1,4 +1,4 @@
-"""JUnit XML of rule tests, as CI servers read it."""
+"""JUnit XML of rule tests, for CI servers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def write_junit(path: Path, outcomes: Sequence[RuleTestResult], faults: Sequence[Fault]) -> None:
-    """One suite a file, one test a test; a fault of a file is a test with an error. Raises UsageError."""
+    """One suite per file, one case per rule test; a fault in a file is a case with an error.
+
+    Raises UsageError when the file cannot be written.
+    """
     root = ElementTree.Element("testsuites")
     files = dict.fromkeys([*(each.test.file for each in outcomes), *(fault.file for fault in faults)])
     for file in files:
@@ -43,7 +46,7 @@ def write_junit(path: Path, outcomes: Sequence[RuleTestResult], faults: Sequence
             )
             if not each.passed:
                 first = each.misses[0]
-                message = _text(f"expected {first.expected}, found {first.found}")
+                message = _text(f"expected {first.expected}, got {first.actual}")
                 failure = ElementTree.SubElement(element, "failure", message=message)
                 failure.text = _text("\n".join(draw_failure(each)))
         for fault in wrong:

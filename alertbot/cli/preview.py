@@ -41,22 +41,26 @@ from alertbot.service.views import make_view
 
 @cli.command()
 def preview(
-    rule: Annotated[str, typer.Argument(metavar="RULE", help="Its id, or the beginning of it.")],
+    rule: Annotated[str, typer.Argument(metavar="RULE", help="The id of the rule, or the beginning of it.")],
     entity: Annotated[
-        str | None, typer.Option(metavar="NAME", help="With the values of the last poll; default: a sample.")
+        str | None, typer.Option(metavar="NAME", help="Use the values of the last poll; default: sample values.")
     ] = None,
-    level: Annotated[str | None, typer.Option(metavar="LEVEL", help="Default: the highest that holds, or is.")] = None,
-    send: Annotated[str | None, typer.Option(metavar="CHANNEL", help="Post it in Slack, marked as a drill.")] = None,
-    rules: Annotated[Path | None, typer.Option(metavar="PATH", help="Default: those of alertbot.yaml.")] = None,
+    level: Annotated[str | None, typer.Option(metavar="LEVEL", help="Default: the highest level that holds.")] = None,
+    send: Annotated[
+        str | None, typer.Option(metavar="CHANNEL", help="Also post it to Slack, marked as a drill.")
+    ] = None,
+    rules: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="The rules; default: those of alertbot.yaml.")
+    ] = None,
     config: Config = None,
 ) -> None:
-    """The card of a rule as it would look. --send posts it, marked as a drill, and calls nobody."""
+    """Draw the card of a rule as it would look. --send posts it, marked as a drill and without mentions."""
     settings = lent_settings(config, needed=rules is None or entity is not None or send is not None)
     roots = [rules] if rules is not None else rule_roots(settings)
     found = _rule(rule, [load_rules([root], settings.hours if settings else None) for root in roots])
     now = wall_clock()
     if entity is not None:
-        assert settings is not None  # it was needed
+        assert settings is not None  # required above
         alert = _live(found, entity, _level(found, level), settings, now)
     else:
         alert = sample_alert(found, _level(found, level) or max(each.level for each in found.levels), now)
@@ -70,9 +74,9 @@ def preview(
         show_faults([card.fault.fault])
     out.print(card_panel(card, channel))
     if entity is not None and alert.id is None:
-        out.print(f"No alert of {found.id} is open for {alert.entity_name}: drawn as if one were.", markup=False)
+        out.print(f"No alert of {found.id} is open for {alert.entity_name}: this is how it would look.", markup=False)
     if send is not None:
-        assert settings is not None  # it was needed
+        assert settings is not None  # required above
         _send(view, send, settings)
     if card.fault is not None:
         raise typer.Exit(PROBLEM)
@@ -84,9 +88,9 @@ def _rule(wanted: str, sets: list[RuleSet]) -> Rule:
     if len(found) == 1:
         return found[0]
     if found:
-        raise UsageError(f"{wanted!r} may be any of: {', '.join(rule.id for rule in found)}")
+        raise UsageError(f"{wanted!r} matches several rules: {', '.join(rule.id for rule in found)}")
     near = similar(wanted, [(rule.id, rule.id) for rule in known])
-    hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(rule.id for rule in known)}"
+    hint = f"did you mean {near[0]}?" if near else f"the rules are: {', '.join(rule.id for rule in known)}"
     raise UsageError(f"there is no rule {wanted!r} ({hint})")
 
 
@@ -101,7 +105,7 @@ def _level(rule: Rule, wanted: str | None) -> Level | None:
 
 
 def _live(rule: Rule, name: str, level: Level | None, settings: Settings, now: datetime) -> Alert:
-    """The alert of an entity as it is, or as it would be by the values of the last poll."""
+    """The alert of an entity as it is, or as it would be with the values of the last poll."""
     store = open_store(settings, create=False)
     try:
         sets = dict.fromkeys((tenant.name for tenant in settings.tenants), RuleSet((rule,)))
@@ -120,9 +124,9 @@ def _live(rule: Rule, name: str, level: Level | None, settings: Settings, now: d
     if not found:
         near = similar(name, [(each.name, each.name) for each in known])
         hint = f"did you mean {near[0]}?" if near else f"{len(known)} are known"
-        raise UsageError(f"--entity: no {rule.scope} is called {name!r} ({hint})")
+        raise UsageError(f"--entity: there is no {rule.scope} {name!r} ({hint})")
     if len(found) > 1:
-        raise UsageError(f"--entity: {name!r} may be any of: {', '.join(each.name for each in found[:10])}")
+        raise UsageError(f"--entity: {name!r} matches several: {', '.join(each.name for each in found[:10])}")
     one = found[0]
     for alert in (*view.alerts, *view.shadows):
         key = alert.key
@@ -136,19 +140,22 @@ def _as_it_would_be(
 ) -> Alert:
     snapshot = tenant.snapshots[rule.scope]
     agents = agents_of(snapshot, tenant.snapshots)
-    told = explain(rule, snapshot, row, agents=agents, past=past)
-    holding = [each for each, term in told.levels.items() if term.truth is Truth.TRUE]
-    level = level or max(holding or told.levels)
+    explanation = explain(rule, snapshot, row, agents=agents, past=past)
+    holding = [each for each, term in explanation.levels.items() if term.truth is Truth.TRUE]
+    level = level or max(holding or explanation.levels)
     measured = measure(rule, level, snapshot, row, agents=agents, past=past)
     return drawn_from(rule, level, snapshot, row, now, tenant=tenant.name, measured=measured)
 
 
 def _send(view: CardContent, channel: str, settings: Settings) -> None:
-    """Post the card under a name that nobody takes for an alert, without buttons and mentions. NotifyError."""
+    """Post the card under a title that cannot be taken for an alert, without buttons or mentions.
+
+    Raises NotifyError when Slack refuses it, and UsageError when the channel or the token is missing.
+    """
     if not re.fullmatch(CHANNEL_PATTERN, channel):
         raise UsageError(f'--send takes a channel such as "#cc-alerts", or its id, not {channel!r}')
     if not settings.slack.bot_token.get_secret_value():
-        raise UsageError("--send needs slack.bot_token, and it is not set")
+        raise UsageError("--send needs slack.bot_token, which is not set")
     about = view.alert.about
     labels = {**about.labels, "drill": f"sent by {getpass.getuser()}; nothing is wrong"}
     drill = replace(view.alert, id=None, about=replace(about, title=f"DRILL: {about.title}", labels=labels))

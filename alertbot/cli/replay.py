@@ -1,4 +1,4 @@
-"""`replay`: recorded polls through rules, on disk or as they might be."""
+"""`replay`: recorded polls through the rules on disk, or through changed ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from alertbot.backtest.episodes import Episode, ReplayResult, RuleResult, compare, replay
 from alertbot.cli.plot import Curve, draw
-from alertbot.cli.replay_report import changes_json, describe, describe_changes, history_json
+from alertbot.cli.replay_report import changes_json, describe, describe_changes, result_json
 from alertbot.cli.shell import PROBLEM, AsJson, Config, cli, seconds
 from alertbot.cli.show import err, out, print_json, say
 from alertbot.clock import wall_clock
@@ -37,18 +37,20 @@ from alertbot.store.roles import Store
 @cli.command(name="replay")
 def replay_(
     since: Annotated[str, typer.Option(metavar="DURATION", help="How far back.")] = "7d",
-    rules: Annotated[Path | None, typer.Option(metavar="DIR", help="Rules; default: those of alertbot.yaml.")] = None,
+    rules: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The rules; default: those of alertbot.yaml.")
+    ] = None,
     against: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The rules to compare with: what would change?")
+        Path | None, typer.Option(metavar="DIR", help="Other rules to compare with: what would change?")
     ] = None,
     plot: Annotated[
-        str | None, typer.Option(metavar='"RULE [NAME]"', help="Draw the longest alert of that rule.")
+        str | None, typer.Option(metavar='"RULE [NAME]"', help="Also draw the longest alert of that rule.")
     ] = None,
-    tenant: Annotated[str | None, typer.Option(metavar="NAME", help="One tenant only.")] = None,
+    tenant: Annotated[str | None, typer.Option(metavar="NAME", help="Only this tenant.")] = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Recorded polls through rules: what would have fired; with --against, what would change."""
+    """Run recorded polls through rules: what would have fired; with --against, what would change."""
     settings = load(config_path(config), secrets=False)
     back = timedelta(seconds=seconds(since, "--since"))
     tenants = [each for each in settings.tenants if tenant in (None, each.name)]
@@ -56,34 +58,34 @@ def replay_(
         known = ", ".join(each.name for each in settings.tenants)
         raise UsageError(f"--tenant: there is no tenant {tenant!r} (there are: {known})")
     answers: dict[str, Any] = {}
-    seen = False
+    any_polls = False
     store = open_store(settings, create=False)
     try:
         for each in tenants:
             sets = _rule_sets(each, rules, against, settings)
             if len(tenants) > 1 and not as_json:
                 out.print(f"{each.name}", style="bold", markup=False)
-            one = _Tenant(store, each, settings, wall_clock() - back)
-            answers[each.name], found = _one(one, sets, against, plot, as_json=as_json)
-            seen = seen or found
+            recording = _Recording(store, each, settings, wall_clock() - back)
+            answers[each.name], has_polls = _replay(recording, sets, against, plot, as_json=as_json)
+            any_polls = any_polls or has_polls
     finally:
         store.close()
     if as_json:
         print_json(answers)
-    if not seen:
+    if not any_polls:
         raise typer.Exit(PROBLEM)
 
 
 def _rule_sets(
     tenant: TenantSettings, rules: Path | None, against: Path | None, settings: Settings
 ) -> tuple[RuleSet, RuleSet | None]:
-    """The rules to replay and those to compare with. FaultsFound."""
+    """The rules to replay and those to compare with. Raises FaultsFound when rules have faults."""
     own = rules or settings.path(tenant.rules or settings.rules)
     return load_rules([own], settings.hours), load_rules([against], settings.hours) if against is not None else None
 
 
 @dataclass
-class _Tenant:
+class _Recording:
     """The recording of one tenant."""
 
     store: Store
@@ -92,7 +94,7 @@ class _Tenant:
     since: datetime
     recorded: dict[Scope, set[str]] = field(default_factory=dict)
 
-    def history(self, rules: RuleSet, what: str) -> ReplayResult:
+    def replay(self, rules: RuleSet, what: str) -> ReplayResult:
         now = wall_clock()
         with _progress(what, self.since, now) as tick:
             return replay(
@@ -106,7 +108,7 @@ class _Tenant:
             )
 
     def polls(self, rules: RuleSet, since: datetime, until: datetime) -> Iterator[RecordedPoll]:
-        """From far enough before `since` that windows are known there."""
+        """The polls, from far enough before `since` that windows are filled by then."""
         wanted = rules.metrics()
         back = Past(self.tenant.poll_every, rules.windows()).longest
         for poll in self.store.polls(self.tenant.name, since - back, until, wanted):
@@ -117,31 +119,36 @@ class _Tenant:
             yield poll
 
     def not_recorded(self, rules: RuleSet) -> list[str]:
-        """The keys that these rules read and no poll has."""
+        """The keys that these rules read and that are in no poll."""
         absent = [
             (key, scope) for scope, keys in rules.metrics().items() for key in keys - self.recorded.get(scope, set())
         ]
         return [f"{key} ({scope})" for key, scope in sorted(absent)]
 
 
-def _one(
-    one: _Tenant, sets: tuple[RuleSet, RuleSet | None], against: Path | None, plot: str | None, *, as_json: bool
+def _replay(
+    recording: _Recording,
+    sets: tuple[RuleSet, RuleSet | None],
+    against: Path | None,
+    plot: str | None,
+    *,
+    as_json: bool,
 ) -> tuple[dict[str, Any], bool]:
     rules, others = sets
-    zone = one.settings.zone()
-    history = one.history(rules, "replaying")
-    absent = one.not_recorded(rules) if history.polls else []
-    answer = {**history_json(history, zone), "not_recorded": absent}
+    zone = recording.settings.zone()
+    history = recording.replay(rules, "replaying")
+    absent = recording.not_recorded(rules) if history.polls else []
+    answer = {**result_json(history, zone), "not_recorded": absent}
     lines: list[str] = [] if others is not None else list(describe(history, zone))
     if others is not None:
-        old = one.history(others, f"replaying {against}")
-        changes = compare(old, history, one.tenant.poll_every)
+        old = recording.replay(others, f"replaying {against}")
+        changes = compare(old, history, recording.tenant.poll_every)
         answer["changes"] = changes_json(changes)
         lines += describe_changes(changes, old, history, zone)
     if not as_json:
         if absent:
             err.print(
-                f"not recorded, so that conditions on it are unknown here: {', '.join(absent)} "
+                f"not recorded, so conditions on these keys are unknown: {', '.join(absent)} "
                 "(record: {keys: all} in alertbot.yaml keeps every key)",
                 markup=False,
                 soft_wrap=True,
@@ -150,7 +157,7 @@ def _one(
         for line in lines:
             say(line, style=_STYLES.get(line.strip()[:2], ""))
         if plot is not None:
-            for line in _plot(one, rules, history, plot, zone):
+            for line in _plot(recording, rules, history, plot, zone):
                 out.print(line, markup=False, soft_wrap=True)
     return answer, bool(history.polls)
 
@@ -160,7 +167,7 @@ _STYLES = {"+ ": "green", "- ": "red", "~ ": "yellow"}
 
 @contextmanager
 def _progress(what: str, since: datetime, until: datetime) -> Iterator[Any]:
-    """A bar on a terminal, by the time of the polls; nothing elsewhere."""
+    """A progress bar by the time of the polls, on a terminal only."""
     if not err.is_terminal:
         yield None
         return
@@ -171,45 +178,45 @@ def _progress(what: str, since: datetime, until: datetime) -> Iterator[Any]:
         yield lambda at: progress.update(task, completed=max(0.0, (at - since).total_seconds()))
 
 
-# One alert as a picture.
+# One alert as a chart.
 
 
-def _plot(one: _Tenant, rules: RuleSet, history: ReplayResult, wanted: str, zone: ZoneInfo) -> Iterable[str]:
+def _plot(recording: _Recording, rules: RuleSet, history: ReplayResult, wanted: str, zone: ZoneInfo) -> Iterable[str]:
     rule_id, _, name = wanted.strip().partition(" ")
-    found = history.of(rule_id)
-    if found is None:
+    result = history.of(rule_id)
+    if result is None:
         raise UsageError(f"--plot: there is no rule {rule_id!r}")
-    episodes = [each for each in found.episodes if not name.strip() or fold(name) in fold(each.entity_name)]
+    episodes = [each for each in result.episodes if not name.strip() or fold(name) in fold(each.entity_name)]
     if not episodes or history.last is None:
         return ["", f"{rule_id} did not fire{f' for {name.strip()}' if name.strip() else ''}: nothing to draw"]
     last = history.last
     episode = max(episodes, key=lambda each: each.lasted(last))
-    curve = _curve(one, rules, found, episode, last)
+    curve = _curve(recording, rules, result, episode, last)
     until = f"{episode.ended.astimezone(zone):%H:%M}" if episode.ended is not None else "now"
     label = episode.measure.label if episode.measure is not None else rule_id
     title = f"{label}, {episode.entity_name}: fired {episode.fired.astimezone(zone):%a %d %b %H:%M} to {until}"
     return ["", title, *draw(curve, zone)]
 
 
-def _curve(one: _Tenant, rules: RuleSet, found: RuleResult, episode: Episode, last: datetime) -> Curve:
-    """The measured value from somewhat before the alert to somewhat after it, and its threshold."""
-    only = RuleSet((found.rule,), calendars=rules.calendars)
-    margin = max(episode.lasted(last) / 3, 8 * one.tenant.poll_every)
+def _curve(recording: _Recording, rules: RuleSet, result: RuleResult, episode: Episode, last: datetime) -> Curve:
+    """The measured value and its threshold, from shortly before the alert until shortly after it."""
+    only = RuleSet((result.rule,), calendars=rules.calendars)
+    margin = max(episode.lasted(last) / 3, 8 * recording.tenant.poll_every)
     begin, end = episode.fired - margin, (episode.ended or last) + margin
-    past = Past(one.tenant.poll_every, only.windows()) if only.windows() else None
+    past = Past(recording.tenant.poll_every, only.windows()) if only.windows() else None
     times: list[datetime] = []
     values: list[float | None] = []
     thresholds: list[float | None] = []
-    for poll in one.polls(only, begin, end):
+    for poll in recording.polls(only, begin, end):
         past = past.add(poll.snapshots) if past is not None else None
-        snapshot = poll.snapshots.get(found.rule.scope)
+        snapshot = poll.snapshots.get(result.rule.scope)
         row = snapshot.rows.get((episode.key.parent_id, episode.key.entity_id)) if snapshot is not None else None
         if poll.at < begin:
             continue
         shown = None
         if snapshot is not None and row is not None:
             agents = agents_of(snapshot, poll.snapshots)
-            shown = measure(found.rule, episode.level, snapshot, row, agents=agents, past=past)
+            shown = measure(result.rule, episode.level, snapshot, row, agents=agents, past=past)
         times.append(poll.at)
         values.append(shown.value if shown is not None and isinstance(shown.value, float) else None)
         thresholds.append(shown.threshold if shown is not None and isinstance(shown.threshold, float) else None)

@@ -1,4 +1,4 @@
-"""Histories of rules in words and in JSON: what fired, and what a change would add and take away."""
+"""The results of a replay in words and in JSON: what fired, and what a change would add and remove."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from alertbot.backtest.episodes import Difference, Episode, ReplayResult, RuleRe
 from alertbot.rules.units import format_duration, format_value
 from alertbot.rules.words import count
 
-_MAX_NAMED = 8  # entities, or changed alerts, that are named one by one
+_MAX_NAMED = 8  # entities, or changed alerts, that are listed by name
 _BARS = " ▁▂▃▄▅▆▇█"
 
 
 def describe(history: ReplayResult, zone: tzinfo) -> Iterator[str]:
-    """What became of every rule, the busiest first."""
+    """What every rule did, the busiest first."""
     if history.first is None or history.last is None:
-        yield "No polls are recorded for this time."
+        yield "There are no recorded polls in this period."
         return
-    yield f"{_span(history, zone)}: {_polls(history)}"
+    yield f"{_period(history, zone)}: {_polls(history)}"
     fired = [each for each in history.rules if each.episodes]
     for each in sorted(fired, key=lambda one: (-len(one.episodes), one.rule.id)):
         yield ""
@@ -31,17 +31,17 @@ def describe(history: ReplayResult, zone: tzinfo) -> Iterator[str]:
         yield f"never fired: {', '.join(quiet)}"
     total = sum(len(each.episodes) for each in history.rules)
     yield ""
-    yield f"In all: {count(total, 'alert')}, {_a_day(sum(each.told for each in history.rules), history)}"
+    yield f"In all: {count(total, 'alert')}, {_a_day(sum(each.notice_count for each in history.rules), history)}"
 
 
-def _span(history: ReplayResult, zone: tzinfo) -> str:
+def _period(history: ReplayResult, zone: tzinfo) -> str:
     assert history.first is not None
     assert history.last is not None
-    return f"{_moment(history.first, zone)} to {_moment(history.last, zone)}"
+    return f"{_time(history.first, zone)} to {_time(history.last, zone)}"
 
 
 def _polls(history: ReplayResult) -> str:
-    failed = f", {history.failed} of them not whole" if history.failed else ""
+    failed = f", {history.failed} of them incomplete" if history.failed else ""
     return f"{count(history.polls, 'poll')}{failed}"
 
 
@@ -62,10 +62,10 @@ def _rule(each: RuleResult, history: ReplayResult, zone: tzinfo) -> Iterator[str
     if worst is not None and worst is not longest:
         yield f"  worst:   {_episode(worst, history, zone)}"
     if each.rule.shadow:
-        yield "  would tell nobody: it is a shadow rule"
+        yield "  no notices: it is a shadow rule"
     else:
         reasons = ", ".join(f"{reason} {number}" for reason, number in each.notices.items())
-        yield f"  would tell {_a_day(each.told, history)}" + (f" ({reasons})" if reasons else "")
+        yield f"  would send {_a_day(each.notice_count, history)}" + (f" ({reasons})" if reasons else "")
     yield f"  by hour 0  |{_bars(each.by_hour(zone))}|  23"
     more = len(names) - _MAX_NAMED
     listed = ", ".join(f"{name} {number}" for name, number in names.most_common(_MAX_NAMED))
@@ -75,14 +75,14 @@ def _rule(each: RuleResult, history: ReplayResult, zone: tzinfo) -> Iterator[str
 def describe_changes(
     changes: Sequence[Difference], old: ReplayResult, new: ReplayResult, zone: tzinfo
 ) -> Iterator[str]:
-    """What the new rules would add and take away, in plain words."""
+    """What the new rules would add and remove, in words."""
     differing = [each for each in changes if each.any or each.old is None or each.new is None]
     if not any(each.any for each in changes):
         yield "No alert would be added, removed or changed."
     for each in differing:
         yield from _change(each, old, new, zone)
     added, removed = (sum(len(getattr(each, name)) for each in changes) for name in ("added", "removed"))
-    before, after = (sum(each.told for each in history.rules) for history in (old, new))
+    before, after = (sum(each.notice_count for each in history.rules) for history in (old, new))
     yield ""
     yield (
         f"In all: {count(added, 'alert')} more, {removed} fewer; {_a_day(after, new)} "
@@ -95,13 +95,13 @@ def _change(each: Difference, old: ReplayResult, new: ReplayResult, zone: tzinfo
     if each.old is None:
         yield f"{each.rule_id} is new: it fires {_times(len(each.added))}"
     elif each.new is None:
-        yield f"{each.rule_id} is gone: {count(len(each.removed), 'alert')} would not be told"
+        yield f"{each.rule_id} is removed: {count(len(each.removed), 'alert')} would not be reported"
     else:
         parts = [
             f"{len(each.added)} more" if each.added else "",
             f"{len(each.removed)} fewer" if each.removed else "",
             f"{len(each.changed)} changed" if each.changed else "",
-            f"{each.same} as before",
+            f"{each.same} unchanged",
         ]
         after, before = len(each.new.episodes), len(each.old.episodes)
         yield (
@@ -127,18 +127,16 @@ def _altered(before: Episode, after: Episode, old: ReplayResult, new: ReplayResu
     for verb, first, then in (("begins", before.fired, after.fired), ("ends", *ends)):
         if first is not None and then is not None and first != then:
             words.append(f"{verb} {format_duration(abs(then - first))} {'later' if then > first else 'earlier'}")
-    return f"{_name(before)}, {_moment(before.fired, zone)}: {', '.join(words)}"
+    return f"{_name(before)}, {_time(before.fired, zone)}: {', '.join(words)}"
 
 
 def _episode(episode: Episode, history: ReplayResult, zone: tzinfo) -> str:
     lasted = episode.lasted(history.last or episode.fired)
     length = (
-        f"for {format_duration(lasted)}"
-        if episode.ended is not None
-        else f"open since then ({format_duration(lasted)})"
+        f"for {format_duration(lasted)}" if episode.ended is not None else f"still open ({format_duration(lasted)})"
     )
     worst = _peak(episode)
-    return f"{_name(episode)}, {_moment(episode.fired, zone)}, {length}, {episode.level.word}" + (
+    return f"{_name(episode)}, {_time(episode.fired, zone)}, {length}, {episode.level.word}" + (
         f", worst {worst}" if worst else ""
     )
 
@@ -154,7 +152,7 @@ def _peak(episode: Episode) -> str:
 
 
 def _worst(episodes: Sequence[Episode]) -> Episode | None:
-    """The one with the worst value; None where they measured different things, or nothing."""
+    """The episode with the worst value; None where they measured different things, or nothing."""
     known = [each for each in episodes if each.peak is not None and each.measure is not None]
     kinds = {(each.measure.label, each.measure.rises) for each in known if each.measure is not None}
     if len(kinds) != 1:
@@ -176,7 +174,7 @@ def _bars(hours: Sequence[int]) -> str:
     return "".join(_BARS[0 if not count else max(1, round(count / most * 8))] for count in hours)
 
 
-def _moment(at: datetime, zone: tzinfo) -> str:
+def _time(at: datetime, zone: tzinfo) -> str:
     local = at.astimezone(zone)
     return f"{local:%a} {local.day} {local:%b %H:%M}"
 
@@ -185,10 +183,10 @@ def _times(count: int) -> str:
     return {0: "never", 1: "once", 2: "twice"}.get(count, f"{count:,} times")
 
 
-# For machines.
+# JSON.
 
 
-def history_json(history: ReplayResult, zone: tzinfo) -> dict[str, Any]:
+def result_json(history: ReplayResult, zone: tzinfo) -> dict[str, Any]:
     return {
         "since": _stamp(history.first),
         "until": _stamp(history.last),
@@ -209,7 +207,7 @@ def _rule_json(each: RuleResult, history: ReplayResult, zone: tzinfo) -> dict[st
         "longest_s": max(lasted, default=0.0),
         "entities": dict(Counter(_name(episode) for episode in each.episodes)),
         "notices": {str(reason): count for reason, count in each.notices.items()},
-        "notices_a_day": round(each.told / history.days, 2) if history.days >= 1 else None,
+        "notices_a_day": round(each.notice_count / history.days, 2) if history.days >= 1 else None,
         "by_hour": list(each.by_hour(zone)),
         "alerts": [_episode_json(episode) for episode in each.episodes],
     }

@@ -14,8 +14,8 @@ from alertbot.rulefiles.schema import rules_schema, tests_schema
 
 
 @cli.command()
-def schema(what: Annotated[str, typer.Argument(metavar="rules|config|tests", help="Which file it describes.")]) -> None:
-    """JSON Schema for editors."""
+def schema(what: Annotated[str, typer.Argument(metavar="rules|config|tests", help="The kind of file.")]) -> None:
+    """Print the JSON Schema of a kind of file, for editors."""
     schemas = {"rules": rules_schema, "config": config_schema, "tests": tests_schema}
     if what not in schemas:
         words = " or ".join(f"`alertbot schema {each}`" for each in schemas)

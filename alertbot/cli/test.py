@@ -1,4 +1,4 @@
-"""`test`: rule tests from the disk through the live code path."""
+"""`test`: runs rule tests from disk through the live code path."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from alertbot.rules.rule import Rule
 from alertbot.rules.words import count
 
 FOLDER = "tests"
-CHANNEL = "#cc-alerts"  # where no alertbot.yaml says what the default channel is
+CHANNEL = "#cc-alerts"  # where no alertbot.yaml sets the default channel
 
 
 @dataclass(frozen=True)
 class Suite:
-    """Test files with the rules they belong to. `only`: a rule file, whose rules alone are tested."""
+    """Test files with the rules they belong to. `only`: a rule file; only its rules are tested."""
 
     rules: tuple[Path, ...]
     files: tuple[Path, ...]
@@ -53,10 +53,10 @@ def run_tests(
     paths: Annotated[
         list[Path] | None, typer.Argument(metavar="[PATH…]", help="Test files, rule files, or folders.")
     ] = None,
-    junit: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="JUnit XML, for CI.")] = None,
+    junit: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Also write JUnit XML, for CI.")] = None,
     config: Config = None,
 ) -> None:
-    """Rule tests: series in, expected alerts and notices out, through the code that runs live."""
+    """Run rule tests: series in, expected alerts and notices out, through the code that runs live."""
     settings = lent_settings(config, needed=not paths)
     suites, faults = find_suites(paths or rule_roots(settings), rule_roots(settings))
     outcomes: list[RuleTestResult] = []
@@ -86,7 +86,7 @@ def run_tests(
 
 
 def lent_settings(config: Path | None, *, needed: bool) -> Settings | None:
-    """alertbot.yaml where it is needed, was named, or simply is there."""
+    """alertbot.yaml where it is required, was named, or exists."""
     path = config_path(config)
     if needed or config is not None or path.exists():
         return load(path, secrets=False)
@@ -101,7 +101,7 @@ def rule_roots(settings: Settings | None) -> list[Path]:
 
 
 def run_suite(suite: Suite, settings: Settings | None) -> list[RuleTestResult]:
-    """Raises FaultsFound with what is wrong in the rules, or in the tests."""
+    """Run all tests of a suite. Raises FaultsFound when there are faults in the rules or the tests."""
     rules = load_rules(suite.rules, settings.hours if settings else None)
     faults: list[Fault] = []
     files = read_tests(suite.files, faults)
@@ -121,20 +121,20 @@ def run_suite(suite: Suite, settings: Settings | None) -> list[RuleTestResult]:
 
 
 def draw_card(templates: Templates, timezone: str, rule: Rule, alert: Alert, now: datetime) -> str:
-    """A card as plain text: what rule tests look for words in."""
+    """A card as plain text, in which rule tests search for words."""
     view = CardContent((alert,), now, mention=rule.mention.get(alert.level, ()), timezone=timezone)
     card = templates.card(view, PlainPen())
     if card.fault is not None:
-        return f"a template that cannot be drawn: {card.fault}"
+        return f"a template that cannot be rendered: {card.fault}"
     fields = [f"{label}: {value}" if label else value for label, value in card.fields]
     return "\n".join([card.title, *card.body, *card.mention, *fields, *card.context])
 
 
-# Which tests there are.
+# Finding tests.
 
 
 def find_suites(paths: Sequence[Path], roots: Sequence[Path]) -> tuple[list[Suite], list[Fault]]:
-    """The test files of these paths with the rules above them, and what is no path to tests."""
+    """The test files below these paths with the rules they test, and a fault for each path without tests."""
     suites: list[Suite] = []
     faults: list[Fault] = []
     for path in paths:
@@ -142,14 +142,14 @@ def find_suites(paths: Sequence[Path], roots: Sequence[Path]) -> tuple[list[Suit
         if not path.exists():
             faults.append(Fault(path.as_posix(), 0, 0, "no such file or folder"))
         elif not found:
-            hint = f"they are {FOLDER}/*.yaml next to the rules"
-            faults.append(Fault(path.as_posix(), 0, 0, "no rule tests here", hint=hint))
+            hint = f"tests are in {FOLDER}/*.yaml next to the rules"
+            faults.append(Fault(path.as_posix(), 0, 0, "no rule tests found", hint=hint))
         suites += found
     return list(dict.fromkeys(suites)), faults
 
 
 def holds_tests(path: Path) -> bool:
-    """Whether it is a file of rule tests, or a folder of nothing else."""
+    """Whether it is a file of rule tests, or a folder that holds only tests."""
     if path.is_dir():
         return path.resolve().name == FOLDER or _tests_above(path) is not None
     return path.is_file() and (_tests_above(path) is not None or is_test_file(path.read_bytes()))
@@ -177,7 +177,7 @@ def _suites(path: Path, roots: Sequence[Path]) -> Iterator[Suite]:
 
 
 def _tests_above(path: Path) -> Path | None:
-    """The folder of tests that holds this path: the nearest one with rules beside it."""
+    """The tests folder that contains this path: the nearest one with rules beside it."""
     for folder in path.absolute().parents:
         if folder.name == FOLDER and any(_yaml_files(folder.parent)):
             return Path(os.path.relpath(folder)) if not path.is_absolute() else folder
@@ -194,7 +194,7 @@ def _tests_below(path: Path) -> list[Path]:
 
 
 def _root(folder: Path, roots: Sequence[Path]) -> Path:
-    """The rules folder that this one is a part of: a rule may be suppressed by one of another sub-folder."""
+    """The rules folder that contains this one: a rule may be suppressed by one in another sub-folder."""
     for root in roots:
         if root.is_dir() and folder.resolve().is_relative_to(root.resolve()):
             parts = folder.resolve().relative_to(root.resolve()).parts
@@ -216,7 +216,7 @@ def _below(folder: Path) -> tuple[Path, ...]:
 
 
 def read_tests(paths: Sequence[Path], faults: list[Fault]) -> dict[str, bytes]:
-    """Contents by name; what cannot be read is added to the faults."""
+    """Contents by name; read errors are added to the faults."""
     files: dict[str, bytes] = {}
     for path in paths:
         try:

@@ -1,4 +1,4 @@
-"""A failing rule test drawn for people: what happened poll by poll, against what was expected."""
+"""A failing rule test as a table: what happened poll by poll, and what was expected."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from alertbot.rulefiles.rule_test import EntitySeries
 from alertbot.rules.catalogue import ValueType
 from alertbot.rules.units import format_value, write_duration
 
-FLAG = ">"  # stands before a point at which something was not as expected
+FLAG = ">"  # marks a poll at which something was not as expected
 _WIDTH = 14
-_MAX_ROWS = 40  # points of one entity; a longer test shows those around what moved
+_MAX_ROWS = 40  # polls of one entity; a longer test shows only those around a change
 
 
 def draw_failure(outcome: RuleTestResult) -> list[str]:
-    """Plain lines. What was missed comes first, then one table for each entity."""
+    """Plain lines: first the misses, then one table per entity."""
     test = outcome.test
     lines = [f"FAILED {test.file}:{test.line}: {test.name} (rule {test.rule})", ""]
     for miss in outcome.misses:
-        lines += _missed(miss, outcome)
+        lines += _miss_lines(miss, outcome)
     entities = dict.fromkeys(point.entity for point in outcome.timeline)
     for entity in entities:
         own = [each for each in outcome.timeline if each.entity is entity]
@@ -32,21 +32,21 @@ def draw_failure(outcome: RuleTestResult) -> list[str]:
             lines += ["", f"  {_called(entity)}"]
         lines += ["", *(f"  {line}" for line in _table(entity, own, misses))]
     if test.unread:
-        lines += ["", f"  The rule also reads {', '.join(test.unread)}, of which this test has no samples."]
+        lines += ["", f"  The rule also reads {', '.join(test.unread)}, for which this test has no samples."]
     return [line.rstrip() for line in lines]
 
 
-def _missed(miss: Miss, outcome: RuleTestResult) -> Iterator[str]:
+def _miss_lines(miss: Miss, outcome: RuleTestResult) -> Iterator[str]:
     at = write_duration(miss.at)
     several = len(outcome.test.entities) > 1
     of = f" {_called(miss.entity)}:" if several and miss.entity is not None else ""
-    found = miss.found.splitlines()
+    actual = miss.actual.splitlines()
     line = f" (line {miss.place.line})" if miss.place.line else ""
-    if len(found) == 1:
-        yield f"  at {at}{line}:{of} expected {miss.expected}, found {found[0]}"
+    if len(actual) == 1:
+        yield f"  at {at}{line}:{of} expected {miss.expected}, got {actual[0]}"
         return
-    yield f"  at {at}{line}:{of} expected {miss.expected}, found"
-    yield from (f"      {each}" for each in found)
+    yield f"  at {at}{line}:{of} expected {miss.expected}, got"
+    yield from (f"      {each}" for each in actual)
 
 
 def _called(entity: EntitySeries) -> str:
@@ -54,14 +54,14 @@ def _called(entity: EntitySeries) -> str:
 
 
 def _table(entity: EntitySeries, points: Sequence[TimelinePoint], misses: Sequence[Miss]) -> list[str]:
-    """`at`, the keys, the state, and what was decided and told; blank where nothing is to be said."""
+    """The columns `at`, one per key, `state`, and `decision` with the notices; empty where nothing happened."""
     kinds = {series.key: series.type for series in entity.series}
     flagged = {miss.at for miss in misses}
     rows: list[list[str]] = []
     last: TimelinePoint | None = None
     skipped = 0
-    for place, point in enumerate(points):
-        if len(points) > _MAX_ROWS and not _matters(points, place, flagged):
+    for index, point in enumerate(points):
+        if len(points) > _MAX_ROWS and not _matters(points, index, flagged):
             skipped += 1
             continue
         if skipped:
@@ -90,21 +90,21 @@ def _row(
     else:
         cells = [_value(point.samples.get(key), kind) for key, kind in kinds.items()]
     state = f"{point.state} {point.level.word}" if point.level is not None else point.state
-    told = [f"told: {each.reason} {each.level.word}, {each.kind} in {each.channel}" for each in point.notices]
-    said = [point.why] if point.why else []
+    notices = [f"notified: {each.reason} {each.level.word}, {each.kind} in {each.channel}" for each in point.notices]
+    reasons = [point.why] if point.why else []
     if point.idle and (last is None or last.idle != point.idle):
-        said.append(point.idle)
+        reasons.append(point.idle)
     if point.suppressors and (last is None or last.suppressors != point.suppressors):
-        said.append(f"fires too: {', '.join(point.suppressors)}")
-    decision, *more = [*said, *told] or [""]
+        reasons.append(f"also firing: {', '.join(point.suppressors)}")
+    decision, *more = [*reasons, *notices] or [""]
     yield [mark, write_duration(point.at), *cells, state, decision]
     for each in more:
         yield ["", "", *([""] * (len(kinds) + 1)), each]
 
 
-def _matters(points: Sequence[TimelinePoint], place: int, flagged: set[timedelta]) -> bool:
-    near = points[max(0, place - 1) : place + 2]
-    return place in (0, len(points) - 1) or any(each.why or each.notices or each.at in flagged for each in near)
+def _matters(points: Sequence[TimelinePoint], index: int, flagged: set[timedelta]) -> bool:
+    near = points[max(0, index - 1) : index + 2]
+    return index in (0, len(points) - 1) or any(each.why or each.notices or each.at in flagged for each in near)
 
 
 def _value(sample: float | str | None, kind: ValueType) -> str:
@@ -112,7 +112,7 @@ def _value(sample: float | str | None, kind: ValueType) -> str:
 
 
 def _wrapped(key: str) -> list[str]:
-    """A metric key over several lines, broken where its words and parts begin."""
+    """A metric key on several lines, broken before its words and segments."""
     lines = [""]
     for part in re.findall(r"[A-Z]?[^A-Z.]+\.?|[A-Z]+\.?|\.", key):
         if lines[-1] and len(lines[-1]) + len(part) > _WIDTH:

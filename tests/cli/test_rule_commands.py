@@ -82,7 +82,7 @@ def test_the_default_is_what_alertbot_yaml_names(folder: Path, capsys: pytest.Ca
     (folder / "alertbot.yaml").write_text(CONFIG.replace("#cc-alerts", "#elsewhere"))
     code, said = ran(capsys, "test")
     assert code == 1
-    assert "expected fired in #cc-alerts, found fired warning in #elsewhere" in said
+    assert "expected fired in #cc-alerts, got fired warning in #elsewhere" in said
 
 
 def test_the_example_of_the_documents_passes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -105,14 +105,14 @@ def test_a_failing_test_is_named_with_its_timeline(folder: Path, capsys: pytest.
     code, said = ran(capsys, "test", "rules", "--junit", "out.xml")
     assert code == 1
     assert said.endswith("4 of 15 rule tests failed\n")
-    assert "FAILED rules/tests/failing.yaml:13: held back by its guard (rule longest-wait)" in said
+    assert "FAILED rules/tests/failing.yaml:13: its guard prevents a decision (rule longest-wait)" in said
     assert "the guard is not true (entered.int-30m >= 10)" in said
     assert "too few calls" not in said
     root = ElementTree.parse(folder / "out.xml").getroot()
     assert (root.get("tests"), root.get("failures"), root.get("errors")) == ("15", "4", "0")
-    failure = root.find(".//testcase[@name='held back by its guard']/failure")
+    failure = root.find(".//testcase[@name='its guard prevents a decision']/failure")
     assert failure is not None
-    assert failure.get("message") == "expected firing, found inactive"
+    assert failure.get("message") == "expected firing, got inactive"
 
 
 def test_faults_of_rules_and_tests_are_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -233,7 +233,7 @@ def test_replay_says_what_fired(recorded: Path, capsys: pytest.CaptureFixture[st
     assert "nobody-there" in said
     assert "never fired: office-hours, on-break, many-on-break" in said
     assert "●" in said
-    assert "not recorded, so that conditions on it are unknown here: status.rt (agent)" in said
+    assert "not recorded, so conditions on these keys are unknown: status.rt (agent)" in said
 
 
 def test_replay_for_machines(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -257,10 +257,10 @@ def test_replay_against_other_rules(recorded: Path, capsys: pytest.CaptureFixtur
     (recorded / "new" / "queues.yaml").write_text(changed.replace("nobody-there", "few-there"))
     code, said = ran(capsys, "replay", "--rules", "new", "--against", "rules")
     assert code == 0
-    assert "longest-wait: fires never instead of once (1 fewer, 0 as before)" in said
+    assert "longest-wait: fires never instead of once (1 fewer, 0 unchanged)" in said
     assert "  - Queue 0, " in said
     assert "few-there is new: it fires 3 times" in said
-    assert "nobody-there is gone: 1 alert would not be told" in said
+    assert "nobody-there is removed: 1 alert would not be reported" in said
     assert "In all: 3 alerts more, 2 fewer" in said
     code, said = ran(capsys, "replay", "--against", "rules")
     assert "No alert would be added, removed or changed." in said
@@ -270,7 +270,7 @@ def test_replay_without_polls_is_1(folder: Path, capsys: pytest.CaptureFixture[s
     (folder / "alertbot.yaml").write_text(CONFIG)
     SqliteStore(folder / "alertbot.db").close()
     code, said = ran(capsys, "replay")
-    assert (code, said) == (1, "No polls are recorded for this time.\n")
+    assert (code, said) == (1, "There are no recorded polls in this period.\n")
     assert ran(capsys, "replay", "--since", "soon")[0] == 2
     assert ran(capsys, "replay", "--tenant", "other")[0] == 2
 
@@ -291,8 +291,8 @@ def test_preview_of_a_sample_and_of_an_entity(recorded: Path, capsys: pytest.Cap
 WRONG_PREVIEWS = {
     "no such rule": (["longest-wiat"], "did you mean longest-wait?"),
     "no such level": (["nobody-there", "--level", "critical"], "nobody-there has warning, not 'critical'"),
-    "no such entity": (["longest-wait", "--entity", "Queue 9"], "no queue is called 'Queue 9' (did you mean Queue"),
-    "several entities": (["longest-wait", "--entity", "queue"], "may be any of: Queue 0, Queue 1, Queue 2"),
+    "no such entity": (["longest-wait", "--entity", "Queue 9"], "there is no queue 'Queue 9' (did you mean Queue"),
+    "several entities": (["longest-wait", "--entity", "queue"], "matches several: Queue 0, Queue 1, Queue 2"),
     "no such channel": (["longest-wait", "--send", "cc"], "--send takes a channel"),
 }
 

@@ -77,7 +77,7 @@ def test_every_fault_of_hours_is_named_with_its_place() -> None:
         "alertbot.yaml:10:3: hours: the calendar office has no timezone (write timezone: Europe/Helsinki)",
         'alertbot.yaml:11:5: hours: unknown key "timezoen" (did you mean "timezone"?)',
         'alertbot.yaml:12:21: hours: "8-18" is not a range of hours (write "08:00-18:00")',
-        "alertbot.yaml:13:16: hours: there is no 2026-02-30 (a date is year-month-day)",
+        "alertbot.yaml:13:16: hours: there is no date 2026-02-30 (write year-month-day)",
         'alertbot.yaml:14:1: storge: unknown key (did you mean "storage"?)',
     ]
 

@@ -196,4 +196,4 @@ def test_the_recording_is_the_polls(store: SqliteStore, live: list[tuple[Change,
     }
     assert set(episodes) == fired
     assert (history.polls, history.first, history.last) == (COUNT, POLLS[0].at, POLLS[-1].at)
-    assert sum(rule.told for rule in history.rules) == sum(len(step.notices) for step in steps)
+    assert sum(rule.notice_count for rule in history.rules) == sum(len(step.notices) for step in steps)
