@@ -43,7 +43,7 @@ def holds_no_more(measure: Measure | None) -> str:
         return "the condition no longer holds"
     if measure.value is None:
         return f"{measure.label} is missing, which counts as clear"
-    if _true(measure):  # another part of the condition, which the card does not show, is no longer true
+    if measure.holds:  # another part of the condition, which the card does not show, is no longer true
         return f"the condition no longer holds ({measure.label} is {shown(measure, measure.value)})"
     value, threshold = shown(measure, measure.value), shown(measure, measure.threshold)
     if measure.op in _ABOVE_BELOW:
@@ -106,19 +106,3 @@ def _stands(measure: Measure) -> str:
         just = "just " if value == threshold and measure.op in ("<", ">") else ""  # 60.4 s against 60 s
         return f"{value} is {just}{_ABOVE_BELOW[measure.op]} {threshold}"
     return f"{measure.label} is {value}" + (f", not {threshold}" if measure.op == "!=" else "")
-
-
-def _true(measure: Measure) -> bool:
-    value, threshold = measure.value, measure.threshold
-    if isinstance(value, str) and isinstance(threshold, str):
-        return (value.casefold() == threshold.casefold()) is (measure.op == "==")
-    if not isinstance(value, float) or not isinstance(threshold, float):
-        return False
-    return {
-        ">": value > threshold,
-        ">=": value >= threshold,
-        "<": value < threshold,
-        "<=": value <= threshold,
-        "==": value == threshold,
-        "!=": value != threshold,
-    }[measure.op]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from alertbot.rules.catalogue import ValueType
-from alertbot.rules.compare import high_is_bad
+from alertbot.rules.compare import compare, high_is_bad
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,3 +22,8 @@ class Measure:
     def rises(self) -> bool:
         """Whether a greater value is worse: decides what the peak is."""
         return high_is_bad(self.op)
+
+    @property
+    def holds(self) -> bool:
+        """Whether the comparison is true; False while a side is missing."""
+        return compare(self.op, self.value, self.threshold) is True

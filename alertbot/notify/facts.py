@@ -176,7 +176,7 @@ def card_facts(content: CardContent) -> CardFacts:
         recovering=alert.state is State.RECOVERING,
         value=_value(measure, zone),
         comparison=_comparison(measure, zone),
-        exceeds=_exceeds(measure),
+        exceeds=measure is not None and measure.holds,
         metric=clip(measure.label, _CONDITION) if measure else "",
         condition=clip(cleaned(alert.about.condition), _CONDITION),
         since=since,
@@ -233,19 +233,7 @@ def _comparison(measure: Measure | None, zone: ZoneInfo) -> str:
     if measure.value is None:
         return ""
     words = f"{_COMPARISONS[measure.op]} {threshold}"
-    return words if _exceeds(measure) else f"no longer {words}"
-
-
-def _exceeds(measure: Measure | None) -> bool:
-    """Whether the comparison is true now. While an alert waits for `clear` or `keep_firing_for` it need not be."""
-    if measure is None or measure.value is None or measure.threshold is None:
-        return False
-    left, right = measure.value, measure.threshold
-    if isinstance(left, str) or isinstance(right, str):
-        same = str(left).casefold() == str(right).casefold()
-        return same if measure.op == "==" else not same
-    compare = {">": left > right, ">=": left >= right, "<": left < right, "<=": left <= right}
-    return compare.get(measure.op, (left == right) is (measure.op == "=="))
+    return words if measure.holds else f"no longer {words}"
 
 
 def _peak(alert: Alert, zone: ZoneInfo) -> str:
