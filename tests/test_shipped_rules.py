@@ -1,4 +1,4 @@
-"""The rules that ship: they parse, explain themselves, keep quiet on a quiet day and speak up on a bad one."""
+"""The shipped rules: they parse, have comments, stay quiet on a quiet day and fire on a bad one."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ Values = Mapping[str, float | str | None]
 
 NIGHT: Values = {
     **dict.fromkeys([WAIT, WAITING, ENTERED, ABANDONED, SHORT, ENABLED, ELIGIBLE, IDLE], 0.0),
-    **dict.fromkeys([SLA, ABANDONED_SHARE, DIVERTED_SHARE, SHORT_SHARE]),  # 8x8 gives null where nobody called
+    **dict.fromkeys([SLA, ABANDONED_SHARE, DIVERTED_SHARE, SHORT_SHARE]),  # 8x8 sends null where there were no calls
 }
 CALM: Values = {
     **NIGHT,
@@ -132,7 +132,7 @@ def test_the_ones_that_were_promised_are_there() -> None:
 
 @pytest.mark.parametrize("rule", [*RULES.rules, *OPTIONAL.rules], ids=lambda rule: rule.id)
 def test_a_rule_says_why_and_goes_to_the_default_channel(rule: Rule) -> None:
-    """A comment stands above it, its end is written down, and no channel is named."""
+    """It has a comment and a `clear`, and names no channel."""
     lines = Path(rule.origin.file).read_text(encoding="utf-8").splitlines()
     assert lines[rule.origin.line - 2].lstrip().startswith("# "), rule.origin
     assert rule.clear is not None
@@ -159,7 +159,7 @@ BAD_DAYS: dict[str, tuple[Values, dict[str, Level]]] = {
     "twice as many as could be taken": ({**BUSY, WAITING: 25.0, IDLE: 1.0}, {"too-many-waiting": Level.CRITICAL}),
     "many wait, but many agents": ({**BUSY, WAITING: 11.0, IDLE: 1.0}, {}),
     "all on break": ({**BUSY, ELIGIBLE: 0.0}, {"nobody-eligible": Level.CRITICAL}),
-    "all on break and nobody calls": ({**CALM, ELIGIBLE: 0.0, IDLE: 0.0}, {}),
+    "all on break and no calls": ({**CALM, ELIGIBLE: 0.0, IDLE: 0.0}, {}),
     "a caller at night": ({**NIGHT, WAITING: 1.0, WAIT: 5_000.0}, {"nobody-logged-in": Level.CRITICAL}),
     "no slack": ({**BUSY, WAITING: 2.0}, {"nobody-idle": Level.WARNING}),
     "a bad half hour": ({**BUSY, SLA: 0.79}, {"service-level": Level.WARNING}),
@@ -193,7 +193,7 @@ AGENTS: dict[str, tuple[Values, dict[str, Level]]] = {
     "offline for long": ({STATUS: "WorkingOffline", ON_STATUS: 61 * MINUTE}, {"long-offline": Level.WARNING}),
     "lets it ring": ({STATUS: "Available", ON_STATUS: MINUTE, MISSED: 3.0}, {"missed-offers": Level.WARNING}),
     "never answers": ({STATUS: "Available", ON_STATUS: MINUTE, MISSED: 7.0}, {"missed-offers": Level.CRITICAL}),
-    "a status nobody knows": ({STATUS: "Zzz", ON_STATUS: 900 * MINUTE}, {}),
+    "an unknown status": ({STATUS: "Zzz", ON_STATUS: 900 * MINUTE}, {}),
 }
 
 
@@ -222,8 +222,8 @@ def test_an_optional_file_can_be_copied_by_itself(file: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("rule", RULES.rules, ids=lambda rule: rule.id)
-def test_nobody_has_to_write_hours_first(rule: Rule) -> None:
-    """Who has just begun has no calendar, and no week of records: what is switched on needs neither."""
+def test_no_calendar_is_needed(rule: Rule) -> None:
+    """A new installation has no calendar and no recording: the active rules need neither."""
     assert rule.during is None
     assert rule.outside is None
     assert not any(isinstance(node, Window) for each in (*rule.levels,) for node in walk(each.when))
@@ -231,7 +231,7 @@ def test_nobody_has_to_write_hours_first(rule: Rule) -> None:
 
 @cache
 def outcomes() -> tuple[RuleTestResult, ...]:
-    """All rule tests, run, but for what they expect of cards: `alertbot test` below draws those."""
+    """All rule tests, run without their expectations about cards: `alertbot test` below draws those."""
     found = []
     for folder, rules in ((FOLDER, RULES), (FOLDER / "optional", OPTIONAL)):
         files = {path.as_posix(): path.read_bytes() for path in sorted((folder / "tests").glob("*.yaml"))}
@@ -314,7 +314,7 @@ def test_a_changed_threshold_is_noticed(rule: Rule, name: str) -> None:
     ids=["demo 1", "demo 2", "demo 3", "a quiet hour"],
 )
 def test_the_demo_is_telling_and_calm(scenario: str, seed: int, minutes: int, most: int) -> None:
-    """One rush: a long wait is told, and few cards in all. On a quiet day not one."""
+    """One rush: a long wait is reported, with few cards in all. None on a quiet day."""
     clock = HandClock(datetime(2026, 3, 2, 10, 0, tzinfo=UTC))
     store, cards = SqliteStore(":memory:"), 0
     with serve(SimulatorOptions(clock=clock, seed=seed, scenario=scenario)) as centre:
@@ -330,16 +330,16 @@ def test_the_demo_is_telling_and_calm(scenario: str, seed: int, minutes: int, mo
             cards += sum(notice.kind is NoticeKind.CARD for notice in polled.notices)
             clock.forward(seconds=30)
         source.close()
-    told = {
+    reported = {
         alert.key.rule for alert in (*store.ended(clock.now - timedelta(days=1)), *store.alerts()) if alert.fired_at
     }
     store.close()
     assert cards <= most
-    assert ("longest-wait" in told) is (scenario == "demo")
+    assert ("longest-wait" in reported) is (scenario == "demo")
 
 
 def test_all_rule_tests_pass(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """As people run them, cards included."""
+    """Through the command line, cards included."""
     monkeypatch.delenv("ALERTBOT_CONFIG", raising=False)
     with suppress(SystemExit):
         main(["test", str(FOLDER)])

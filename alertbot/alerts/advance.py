@@ -54,13 +54,13 @@ def advance(
             continue
         verdict = by_rule.get(rule.id)
         row = verdict.snapshot.rows.get((key.parent_id, key.entity_id)) if verdict is not None else None
-        place = verdict.position(row) if verdict is not None and row is not None else None
-        if place is None and (row is not None or not covers(rule.match, key.entity_id, alert.entity_name)):
+        position = verdict.position(row) if verdict is not None and row is not None else None
+        if position is None and (row is not None or not covers(rule.match, key.entity_id, alert.entity_name)):
             changes.append(end(alert, alert, Event.REMOVED, now, "the rule no longer covers it"))
             continue
         if verdict is None:
             continue
-        seen = _unseen(alert, verdict) if row is None or place is None else _seen(key, verdict, row, place)
+        seen = _unseen(alert, verdict) if row is None or position is None else _seen(key, verdict, row, position)
         if hours[rule.id] is not Phase.OPEN:
             seen = replace(seen, hours=hours[rule.id])
         change = step(alert, seen, rule, now)
@@ -75,20 +75,20 @@ def advance(
 
 def _beginnings(verdict: Verdicts, taken: set[Fingerprint], tenant: str, now: datetime) -> Iterator[Change]:
     rule, snapshot = verdict.rule, verdict.snapshot
-    for place in verdict.begins().tolist():
-        row = int(verdict.rows[place])
+    for position in verdict.begins().tolist():
+        row = int(verdict.rows[position])
         parent_id, _ = snapshot.parent(row)
         key = Fingerprint(tenant, rule.id, rule.scope, parent_id, snapshot.ids[row])
         if key in taken or snapshot.rows[parent_id, key.entity_id] != row:  # an id that came twice is one entity
             continue
-        change = step(None, _seen(key, verdict, row, place), rule, now)
+        change = step(None, _seen(key, verdict, row, position), rule, now)
         if change is not None:
             yield change
 
 
-def _seen(key: Fingerprint, verdict: Verdicts, row: int, place: int) -> Observation:
+def _seen(key: Fingerprint, verdict: Verdicts, row: int, position: int) -> Observation:
     rule, snapshot = verdict.rule, verdict.snapshot
-    guard, levels, clear = verdict.at(place)
+    guard, levels, clear = verdict.at(position)
     return Observation(
         key=key,
         entity_name=snapshot.names[row],

@@ -1,4 +1,4 @@
-"""The commands as people type them: what they print, and the exit status."""
+"""The commands as they are typed: their output and exit status."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_wrong_use(folder: Path, capsys: pytest.CaptureFixture[str], args: list[
 
 
 def test_check_names_every_fault(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Faults of several files in one run, with file, line and column; `--json` says the same; exit status 1."""
+    """Faults of several files in one run, with file, line and column; `--json` has the same; exit status 1."""
     (folder / "rules" / "a.yaml").write_text(
         "rules:\n"
         "  - id: sla\n    scope: queue\n    when: slaPercentage.int-30m < 80\n"
@@ -128,7 +128,7 @@ def test_check_names_every_fault(folder: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_an_unreachable_8x8(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """`poll` says what it could not reach, in words, and exits with 1."""
+    """`poll` reports what it could not reach, in words, and exits with 1."""
     configure(folder, base_url=f"http://127.0.0.1:{free_port()}/x", token_url=f"http://127.0.0.1:{free_port()}/t")
     capsys.readouterr()
     assert ran("poll") == 1
@@ -175,7 +175,7 @@ def test_the_manifest_has_the_command_of_the_configuration(folder: Path, capsys:
 
 
 def test_help_reads_well(capsys: pytest.CaptureFixture[str]) -> None:
-    """Every command has one sentence, and every option says what it does."""
+    """Every command has one sentence, and every option has a help text."""
     assert ran("--help") == 0
     listed = capsys.readouterr().out
     for name in ("run", "poll", "demo", "simulate", "check", "schema", "ask", "init", "manifest"):

@@ -115,7 +115,7 @@ def test_a_failing_test_is_named_with_its_timeline(folder: Path, capsys: pytest.
     assert failure.get("message") == "expected firing, got inactive"
 
 
-def test_faults_of_rules_and_tests_are_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_faults_of_rules_and_tests_are_reported(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "rules" / "tests" / "bad.yaml").write_text("tests: [{name: a, rule: lngest-wait, notices: []}]\n")
     code, said = ran(capsys, "test", "rules", "--junit", "out.xml")
     assert code == 1
@@ -163,7 +163,7 @@ def test_check_looks_at_rules_templates_and_tests(folder: Path, capsys: pytest.C
 
 
 def test_check_of_tests_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Their rules are read for them, and not judged."""
+    """Their rules are read, but their faults are not reported."""
     assert ran(capsys, "check", "rules/tests") == (0, "11 rule tests, no faults\n")
     assert ran(capsys, "check", "rules/tests/good.yaml") == (0, "11 rule tests, no faults\n")
 
@@ -206,7 +206,7 @@ def test_away_from_a_terminal_a_fault_is_one_line(folder: Path, capsys: pytest.C
 
 @pytest.fixture
 def recorded(folder: Path) -> Iterator[Path]:
-    """Half an hour of polls up to now: one queue waits too long for five minutes, nobody is there at another."""
+    """Half an hour of polls up to now: one queue waits too long for five minutes, another has no agents."""
     (folder / "alertbot.yaml").write_text(CONFIG)
     store = SqliteStore(folder / "alertbot.db")
     begin = wall_clock() - timedelta(minutes=30)
@@ -307,7 +307,7 @@ def test_a_preview_that_cannot_be_drawn(
 
 
 def test_a_drill_in_slack(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """One message that says DRILL wherever it can be read, with nothing to press, and nobody called."""
+    """One message marked DRILL everywhere, without buttons and without mentions."""
     text = (folder / "rules" / "queues.yaml").read_text()
     (folder / "rules" / "queues.yaml").write_text(text.replace('channel: "#cc-sales"', 'mention: ["<!here>"]'))
     with slack_server() as slack:
@@ -323,7 +323,7 @@ def test_a_drill_in_slack(folder: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "actions" not in [block["type"] for block in message["blocks"]]
     assert "<!here>" not in written
     assert "nothing is wrong" in written
-    (folder / "alertbot.yaml").write_text(CONFIG)  # an address where nobody listens
+    (folder / "alertbot.yaml").write_text(CONFIG)  # an address without a listener
     assert ran(capsys, "preview", "longest-wait", "--send", "#cc-alerts")[0] == 1
 
 

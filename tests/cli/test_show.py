@@ -1,4 +1,4 @@
-"""What commands print of names that nobody trusts."""
+"""How commands print untrusted names."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_names_in_an_answer_do_not_drive_the_terminal(capsys: pytest.CaptureFixt
 
 
 def test_names_in_a_poll_do_not_drive_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    """What `poll` says of an alert, a note and a problem, a line each."""
+    """What `poll` prints about an alert, a note and a problem, one line each."""
     alert = replace(FIRING, entity_name=EVIL)
     fetched = Fetched(NOW, problems=(EVIL,), notes=(EVIL,))
     change = Change(None, alert, Reason.FIRED, EVIL)

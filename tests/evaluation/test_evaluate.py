@@ -162,7 +162,7 @@ def test_match(match: Match, expected: list[int]) -> None:
 
 
 def test_selector_follows_the_entities() -> None:
-    """Remembered rows are those of the entities at hand: a renamed or new entity is matched anew."""
+    """Cached rows are those of the present entities: a renamed or new entity is matched again."""
     selector, matching = Selector(), rule(match=Match(names=("Sales*",)))
     first = evaluate(matching, snapshot({WAIT: [1, 2]}, names=["Sales", "Support"]), selector)
     same = evaluate(matching, snapshot({WAIT: [3, 4]}, names=["Sales", "Support"]), selector)
@@ -172,14 +172,14 @@ def test_selector_follows_the_entities() -> None:
 
 
 def test_only_rules_of_the_scope_are_evaluated() -> None:
-    """A snapshot of queues says nothing of agents."""
+    """A snapshot of queues has no verdicts about agents."""
     rules = RuleSet((rule(), rule(id="agents", scope=Scope.AGENT)))
     assert [each.rule.id for each in evaluate_all(rules, {Scope.QUEUE: snapshot({WAIT: [1]})})] == ["longest-wait"]
 
 
 # Columns against the scalar interpreter.
 
-# A busy machine is no fault of ours.
+# A busy machine must not fail the test.
 SLOW_IS_FINE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 NUMBER_KEYS = ("a", "b", "c", "never")
@@ -246,7 +246,7 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
 @SLOW_IS_FINE
 @given(condition=conditions(), seen=snapshots())
 def test_columns_equal_the_scalar_interpreter(condition: Condition, seen: Snapshot) -> None:
-    """For any condition and any data, all rows at once say what one row at a time says."""
+    """For any condition and any data, all rows at once agree with one row at a time."""
     made: Rule = rule(level(Level.WARNING, condition), params=PARAMS)
     verdicts = evaluate(made, seen)
     alone = [truth(condition, made, seen, row) for row in range(len(seen))]
@@ -258,7 +258,7 @@ def test_columns_equal_the_scalar_interpreter(condition: Condition, seen: Snapsh
 @SLOW_IS_FINE
 @given(first=conditions(), second=conditions(), seen=snapshots())
 def test_shared_work_changes_nothing(first: Condition, second: Condition, seen: Snapshot) -> None:
-    """Rules evaluated together say what each says alone, whatever they have in common."""
+    """Rules evaluated together give the same verdicts as alone, whatever they share."""
     rules = [
         rule(level(Level.WARNING, first), id="a", params=PARAMS),
         rule(level(Level.WARNING, second), id="b", params={"p": number(1.0), "q": number(7.0)}),

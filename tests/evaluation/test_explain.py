@@ -149,7 +149,7 @@ def test_explain_an_entity_that_is_not_covered() -> None:
 
 
 def test_values_of_the_wrong_kind_are_missing() -> None:
-    """Words where a number belongs are no value, and said to be invalid."""
+    """Text where a number belongs is not a value, and is reported as invalid."""
     words = snapshot({STATUS: ["a"]})
     odd = Snapshot(words.scope, words.at, words.ids, words.names, {WAIT: words.columns[STATUS]})
     term = explain(rule(), odd, 0).levels[Level.WARNING].parts[0]

@@ -1,4 +1,4 @@
-"""What people read: one sentence a change, whole and with values."""
+"""The sentence of each change: complete and with values."""
 
 from __future__ import annotations
 
@@ -89,13 +89,13 @@ def _all() -> str:
 
 
 def test_why_sentences() -> None:
-    """Each decision says why, with values, as a sentence that fits behind "because"."""
+    """Each decision has a reason, with values, as a sentence that fits after "because"."""
     assert _all() == GOLDEN.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", STORIES)
 def test_no_sentence_says_what_is_not_so(name: str) -> None:
-    """No sentence is empty, unfinished, or has a clock in it (whoever shows it knows the reader's zone)."""
+    """No sentence is empty, unfinished, or has a time in it (the time zone of the reader is not known here)."""
     lines = _tell(*STORIES[name])
     assert lines
     assert not [line for line in lines if line.endswith((" ", ";", "-")) or "None" in line or "09:0" in line]

@@ -94,7 +94,7 @@ SIX = [9, 1, 4, 4, 2, 7]  # the last four are in a window of a minute: 45 s ago,
         pytest.param(window("ago", 30), [None, 4, 3, 2, 5, 6], 2, id="ago needs no half"),
     ],
 )
-def test_what_a_window_looks_at(looks: Window, values: list[float | str | None], expected: float | None) -> None:
+def test_what_a_window_reads(looks: Window, values: list[float | str | None], expected: float | None) -> None:
     """Samples in (now - w, now], at least half of them; `ago` the last one then, at most two polls older."""
     past, seen = past_of(values, [looks])
     found, known = look_back(looks, past, seen)
@@ -211,7 +211,7 @@ CREW = (
             [1, 0, 0],
             id="what is false in any case needs no status",
         ),
-        pytest.param(ON_BREAK, agents(), [0, 0, 0], id="nobody anywhere"),
+        pytest.param(ON_BREAK, agents(), [0, 0, 0], id="no agents at all"),
     ],
 )
 def test_count(where: Condition, crew: Snapshot | None, expected: list[int | None]) -> None:
@@ -315,7 +315,7 @@ def test_a_card_says_what_holds_for_its_entity() -> None:
 
 
 def test_a_condition_is_filled_in_as_it_was_written() -> None:
-    """Blanks and parentheses of the author stay; only the names are replaced."""
+    """Spaces and parentheses of the author stay; only the names are replaced."""
     rules = parse_files(
         {
             "a.yaml": "rules:\n  - id: a\n    scope: queue\n    params: {warn: 90s, least: 2}\n"
@@ -389,7 +389,7 @@ def columns(draw: st.DrawFn, size: int) -> Mapping[str, Column]:
 
 
 def by_hand(looks: Window, polls: Sequence[Mapping[Scope, Snapshot]], seen: Snapshot, row: int) -> float | str | None:
-    """What DESIGN says of windows, poll by poll."""
+    """Windows by definition, poll by poll."""
     length = timedelta(milliseconds=looks.length)
     pair = (seen.parent(row)[0], seen.ids[row])
     found: list[tuple[timedelta, float | str]] = []
@@ -484,7 +484,7 @@ def conditions(*, inside: bool = False) -> st.SearchStrategy[Condition]:
 def test_columns_equal_the_scalar_interpreter(
     condition: Condition, other: Condition, polls: list[dict[Scope, Snapshot]]
 ) -> None:
-    """With windows, counts of agents and overrides too, all rows at once say what one row at a time says."""
+    """With windows, counts of agents and overrides too, all rows at once agree with one row at a time."""
     made = [
         rule(level(Level.WARNING, condition), id="a", params=PARAMS, overrides=OVERRIDES),
         rule(level(Level.WARNING, condition), id="b", params=PARAMS),

@@ -1,4 +1,4 @@
-"""Rule files: what good ones become, and what each bad one is told."""
+"""Rule files: what good ones become, and the faults of each bad one."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def faults(text: str | bytes) -> tuple[Fault, ...]:
 
 
 @pytest.mark.parametrize("path", BAD, ids=lambda path: path.name.removesuffix(".bad.yaml"))
-def test_a_bad_file_is_told_what_is_wrong(path: Path) -> None:
+def test_the_faults_of_a_bad_file(path: Path) -> None:
     """Each fault in a sentence, with its place and what to write instead; whole output, as `check` prints it."""
     with pytest.raises(FaultsFound) as caught:
         parse_files({path.name: path.read_bytes()})
@@ -204,7 +204,7 @@ def test_a_calendar_has_one_place() -> None:
 
 
 def test_a_calendar_with_faults_is_known_all_the_same() -> None:
-    """One mistake, one fault: who names it is not told that it does not exist."""
+    """One mistake, one fault: a reference to it is not reported as missing."""
     text = "hours: {office: {timezone: UTC, open: {mon: 8}}}\n"
     text += "rules:\n  - {id: a, scope: queue, when: busy.rt > 5, during: office}\n"
     assert [fault.line for fault in faults(text)] == [1]
@@ -303,7 +303,7 @@ _FRAGMENTS = st.sampled_from(
 @settings(deadline=None)  # the machine may be busy
 @given(st.one_of(st.binary(max_size=80), st.text(max_size=80), st.lists(_FRAGMENTS, max_size=40).map("".join)))
 def test_nothing_but_faults_comes_of_any_text(content: str | bytes) -> None:
-    """Whatever is in a file: rules, or FaultsFound with places that are in the file."""
+    """Any content gives rules, or FaultsFound with places inside the file."""
     found: tuple[Fault, ...] = ()
     try:
         load(content)

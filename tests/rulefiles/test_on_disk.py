@@ -1,4 +1,4 @@
-"""Rule files on disk: which are read, and what is said of those that cannot be."""
+"""Rule files on disk: which are read, and the faults of those that cannot be."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_file_that_is_named_is_taken_wherever_it_is(tmp_path: Path) -> None:
     assert [rule.id for rule in load_rules([tmp_path / "optional" / "v.yaml"]).rules] == ["v"]
 
 
-def test_a_folder_that_is_named_is_looked_into_whatever_it_is_called(tmp_path: Path) -> None:
+def test_a_folder_that_is_named_is_read_whatever_its_name(tmp_path: Path) -> None:
     write(tmp_path, "optional/v.yaml")
     assert [rule.id for rule in load_rules([tmp_path / "optional"]).rules] == ["v"]
 
@@ -64,7 +64,7 @@ def test_a_folder_that_is_not_there_is_named_with_the_way_out(tmp_path: Path) ->
 
 
 def test_a_folder_without_rules_is_no_rule_set(tmp_path: Path) -> None:
-    """To run with no rules at all because a path is wrong would be silence that looks like health."""
+    """To run without rules because a path is wrong would be silence that looks like health."""
     with pytest.raises(FaultsFound, match="no rule files in this folder"):
         load_rules([tmp_path])
 

@@ -22,7 +22,7 @@ CASES = DATA / "cases"
 RULES = parse_files({"rules.yaml": (CASES / "rules.yaml").read_bytes()})
 
 
-def test_a_bad_file_is_told_all_that_is_wrong() -> None:
+def test_all_faults_of_a_bad_file() -> None:
     """Each fault in a sentence, with its place, as `alertbot test` and `alertbot check` print it."""
     with pytest.raises(FaultsFound) as caught:
         parse_tests({"bad.yaml": (CASES / "bad.yaml").read_bytes()}, RULES)
@@ -44,20 +44,20 @@ def test_a_test_of_a_rule_with_faults_is_left_out() -> None:
         ("tests: {}", "tests must be a list"),
     ],
 )
-def test_what_is_no_file_of_tests(text: str, said: str) -> None:
+def test_what_is_not_a_file_of_tests(text: str, said: str) -> None:
     with pytest.raises(FaultsFound) as caught:
         parse_tests({"a.yaml": text}, RULES)
     assert said in str(caught.value)
 
 
 def test_the_words_are_those_of_alerts() -> None:
-    """States and reasons that a test may expect are the ones that there are, but for what people and the bot do."""
+    """The states and reasons that a test may expect exist; those that only a user or the service causes are absent."""
     assert set(STATES) == {str(state) for state in State}
     others = {Reason.ACKNOWLEDGED, Reason.UNACKNOWLEDGED, Reason.OPERATIONS}
     assert {str(reason) for reason in Reason} - {str(each) for each in others} <= set(REASONS)
 
 
-def test_a_test_file_is_told_from_a_rule_file() -> None:
+def test_a_test_file_is_distinguished_from_a_rule_file() -> None:
     found = {path.name: is_test_file(path.read_bytes()) for path in CASES.glob("*.yaml")}
     assert found == {"rules.yaml": False, "good.yaml": True, "failing.yaml": True, "bad.yaml": True}
 

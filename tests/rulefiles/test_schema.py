@@ -1,4 +1,4 @@
-"""The JSON Schema of rule files says what the parser says, as far as a schema can."""
+"""The JSON Schema of rule files agrees with the parser, as far as a schema can."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_a_bad_file_is_seen_in_the_editor(name: str, validator: jsonschema.Draft
 
 
 def test_the_other_bad_files_are_no_yaml_or_pass(validator: jsonschema.Draft7Validator) -> None:
-    """The schema refuses nothing but what the list above says, so that the list is true both ways."""
+    """The schema refuses exactly the files in the list above."""
     seen = set()
     for path in DATA.glob("*.bad.yaml"):
         try:

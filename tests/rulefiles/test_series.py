@@ -1,4 +1,4 @@
-"""Series of rule tests: what each notation becomes, and what is told about one that cannot be read."""
+"""Series of rule tests: what each notation becomes, and the message for one that cannot be read."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ GOOD: dict[str, tuple[str, ValueType, list[Sample]]] = {
     "a word with a plus": ("A+B", TEXT, ["A+B"]),
     "timestamps": ("2026-03-02T09:00:00+02:00 2026-03-02T07:00:00Zx2", TIMESTAMP, [NINE, NINE, NINE]),
     "a ramp of timestamps": ("2026-03-02T09:00:00+02:00+15sx2", TIMESTAMP, [NINE, NINE + 15_000, NINE + 30_000]),
-    "several blanks and lines": ("1  2\n3", COUNT, [1, 2, 3]),
+    "several spaces and lines": ("1  2\n3", COUNT, [1, 2, 3]),
     "a negative number": ("-4", ValueType.NUMBER, [-4]),
 }
 

@@ -216,7 +216,7 @@ GOOD: dict[str, tuple[Scope, str, Condition]] = {
     ),
     "missing": (Scope.QUEUE, f"{WAIT.key} is missing", IsMissing(WAIT, False)),
     "not missing": (Scope.QUEUE, f"{WAIT.key} is not missing", IsMissing(WAIT, True)),
-    "blanks and line breaks mean nothing": (Scope.QUEUE, f"  (({a}))\n\tand\r\n{b} ", And((A, B))),
+    "spaces and line breaks mean nothing": (Scope.QUEUE, f"  (({a}))\n\tand\r\n{b} ", And((A, B))),
 }
 
 
@@ -321,7 +321,7 @@ BAD: dict[str, tuple[str, str, str]] = {
         "unknown function mean(…)",
         "did you mean avg?",
     ),
-    "a function nobody knows": (
+    "an unknown function, far from any": (
         "«sqrt(2)» > 60s",
         "unknown function sqrt(…)",
         "the functions are avg, min, max, sum, delta, changes, ago and count",
@@ -522,7 +522,7 @@ def test_a_refusal_names_what_to_write_instead(scope: Scope, marked: str, messag
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_the_examples_of_the_functions_can_be_read(name: str) -> None:
-    """They are what people are told to write."""
+    """They are what error messages tell an author to write."""
     example = FUNCTIONS[name].example
     scopes = [scope for scope in (Scope.QUEUE, Scope.AGENT) if _reads(example, scope)]
     assert scopes
@@ -561,7 +561,7 @@ UNKNOWN_KEYS = {
     "in a list": ('new.rt in ["A", "B"]', TEXT),
     "beside a timestamp": ("new.rt > lastLogin.rt", TIMESTAMP),
     "in a sum": ("new.rt + 5s > timeOnStatus.rt", DURATION),
-    "told by another comparison": ("new.rt * 2 > timeOnStatus.rt and new.rt > 60s", DURATION),
+    "inferred from another comparison": ("new.rt * 2 > timeOnStatus.rt and new.rt > 60s", DURATION),
     "missing": ("new.rt is missing", NUMBER),
     "in a window": ("avg(new.rt, 10m) > 60s", DURATION),
     "changes say nothing": ("changes(new.rt, 10m) > 5", NUMBER),
@@ -593,7 +593,7 @@ def test_an_unknown_key_is_one_thing_only() -> None:
     ],
     ids=["parentheses that stay open", "not not not", "a long sum", "a long text"],
 )
-def test_what_nobody_writes_by_hand_is_refused(text: str) -> None:
+def test_extreme_conditions_are_refused(text: str) -> None:
     """Trees are gone down by recursion: depth and length have a limit, far above what is sensible."""
     with pytest.raises(BadExpression):
         read(text)

@@ -37,7 +37,7 @@ def span(text: str) -> TimeRange:
 
 
 def calendar(*days: str, zone: str = HELSINKI, **more: object) -> Calendar:
-    """The hours of the days from Monday on, blanks between several spans; the last one goes on to Sunday."""
+    """The hours of the days from Monday on, spaces between several time ranges; the last applies until Sunday."""
     week = [tuple(span(each) for each in day.split()) for day in days]
     week += [week[-1]] * (7 - len(week))
     return Calendar("office", zone, tuple(week), **more)  # type: ignore[arg-type]
@@ -73,13 +73,13 @@ ALWAYS = calendar("00:00-24:00")
         pytest.param(OFFICE, "2026-03-07 16:00", OPEN, id="the second span of a day"),
         pytest.param(OFFICE, "2026-03-08 12:00", CLOSED, id="a day without hours"),
         pytest.param(GRACEFUL, "2026-03-02 08:04", GRACE, id="grace after opening"),
-        pytest.param(GRACEFUL, "2026-03-02 08:05", OPEN, id="grace after opening is over"),
+        pytest.param(GRACEFUL, "2026-03-02 08:05", OPEN, id="grace after opening has ended"),
         pytest.param(GRACEFUL, "2026-03-02 17:49", OPEN, id="grace before closing has not begun"),
         pytest.param(GRACEFUL, "2026-03-02 17:50", GRACE, id="grace before closing"),
         pytest.param(GRACEFUL, "2026-03-02 18:00", CLOSED, id="closed has no grace"),
         pytest.param(NIGHT, "2026-03-06 23:00", OPEN, id="a night, before midnight"),
         pytest.param(NIGHT, "2026-03-07 05:59", OPEN, id="a night, after midnight"),
-        pytest.param(NIGHT, "2026-03-07 06:00", CLOSED, id="a night is over"),
+        pytest.param(NIGHT, "2026-03-07 06:00", CLOSED, id="a night has ended"),
         pytest.param(NIGHT, "2026-03-06 05:00", CLOSED, id="the night before is not in the calendar"),
         pytest.param(SHIFTS, "2026-03-03 00:01", OPEN, id="spans that touch at midnight are one: no grace there"),
         pytest.param(SHIFTS, "2026-03-03 22:01", GRACE, id="grace where it does open"),
@@ -344,5 +344,5 @@ def test_hours_of_a_rule(hours: Hours, at: str, expected: Phase) -> None:
     ],
 )
 def test_watches(during: Hours | None, outside: Hours | None, at: str, expected: Phase) -> None:
-    """A rule looks while `during` is open and `outside` is closed."""
+    """A rule is active while `during` is open and `outside` is closed."""
     assert watches(during, outside, local(f"2026-03-02 {at}")) is expected

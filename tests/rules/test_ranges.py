@@ -1,4 +1,4 @@
-"""What is said to be never true is never true: intervals held against the evaluation of real values."""
+"""A condition reported as never true is never true: ranges compared with the evaluation of real values."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ conditions: st.SearchStrategy[Condition] = st.recursive(
 
 
 def everything() -> Snapshot:
-    """An entity for each mix of values that a condition over these keys could tell apart."""
+    """An entity for each combination of values that a condition over these keys could distinguish."""
     rows = list(itertools.product(VALUES[:1] + VALUES[2:], VALUES[:1] + VALUES[2:], [None, *WORDS, "Other"]))
     waiting, entered, status = zip(*rows, strict=True)
 
@@ -118,6 +118,6 @@ def test_by_hand(text: str, possible: bool) -> None:
 
 
 def test_a_condition_with_too_many_ways_may_be_true() -> None:
-    """It is not looked at for minutes, and nothing is said about it."""
+    """It does not take minutes, and nothing is reported about it."""
     ors = " and ".join(f"(entered.today > {n} or interactionsWaitInQueue.rt > {n})" for n in range(40))
     assert can_be_true(parse(f"{ors} and entered.today < 0", Scope.QUEUE, {}), {})

@@ -1,4 +1,4 @@
-"""Values as people write and read them."""
+"""Values as rule files write them and cards show them."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ NUMBER, TEXT, TIMESTAMP = ValueType.NUMBER, ValueType.TEXT, ValueType.TIMESTAMP
         (-math.inf, NUMBER, "-∞"),
     ],
 )
-def test_a_value_for_people(value: float | str | None, kind: ValueType, shown: str) -> None:
+def test_a_displayed_value(value: float | str | None, kind: ValueType, shown: str) -> None:
     assert format_value(value, kind) == shown
 
 
@@ -99,6 +99,6 @@ def test_durations() -> None:
 
 
 @pytest.mark.parametrize("text", ["90", "85%", "soon", "", "-3s", "99999999999d"])
-def test_what_is_no_duration_is_told_what_to_write(text: str) -> None:
+def test_a_refused_duration_says_what_to_write(text: str) -> None:
     with pytest.raises(ValueError, match=r"is not a duration: write 250ms, 120s|is too long for a duration"):
         parse_duration(text)
