@@ -86,7 +86,7 @@ BAD = {
     "empty": ("", "alertbot.yaml:1:1: expected settings such as `tenants:` and `slack:`"),
     "list": ("- a\n", "alertbot.yaml:1:1: expected settings"),
     "tab": ("tenants:\n\t- name: a\n", "alertbot.yaml:2:1: a tab"),
-    "duplicate key": (GOOD + "slack: {}\n", 'alertbot.yaml:9:1: the key "slack"'),
+    "duplicate key": (GOOD + "slack: {}\n", 'alertbot.yaml:9:1: duplicate key "slack"'),
     "unknown key": (
         GOOD.replace("region", "regoin"),
         'alertbot.yaml:3:5: tenants[0].regoin: unknown key (did you mean "region"?)',

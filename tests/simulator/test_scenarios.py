@@ -189,7 +189,7 @@ WRONG = {
         ["x.yaml:3:5: both queue and group: name one of them"],
     ),
     "tab": ("steps:\n\t- at: 5s\n", ["x.yaml:2:1: a tab"]),
-    "twice": ("steps: []\nsteps: []\n", ['x.yaml:2:1: the key "steps"']),
+    "twice": ("steps: []\nsteps: []\n", ['x.yaml:2:1: duplicate key "steps"']),
     "list": ("- a\n", ["x.yaml:1:1: a scenario is a mapping with the key steps"]),
     "empty": ("", ["x.yaml:1:1: a scenario is a mapping with the key steps"]),
 }
