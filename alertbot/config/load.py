@@ -7,7 +7,6 @@ everything else goes to pydantic as plain values.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -24,6 +23,7 @@ from alertbot.rulefiles.calendar_keys import read_calendars
 from alertbot.rulefiles.document import KeyPath, Node, YamlMapping, YamlScalar, YamlSequence
 from alertbot.rulefiles.faults import Fault
 from alertbot.rulefiles.fields import Report
+from alertbot.rules.words import nearest
 
 DEFAULT_PATH = "alertbot.yaml"
 
@@ -219,7 +219,7 @@ def _sentence(error: Any, top: type[BaseModel]) -> str:
         parts = [part for part in error["loc"][:-1] if isinstance(part, str)]
         known = list((_SECTIONS.get(parts[-1], top) if parts else top).model_fields)
         known = [key for key in known if key != "folder"]
-        near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
+        near = nearest(str(error["loc"][-1]), known)
         return "unknown key" + (f' (did you mean "{near[0]}"?)' if near else f" (known: {', '.join(known)})")
     if kind == "missing":
         return "missing"

@@ -5,7 +5,6 @@ The docstring below each field is its description: in the JSON Schema, in editor
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -30,6 +29,7 @@ from alertbot.rulefiles.calendar_keys import calendars_schema
 from alertbot.rules.hours import Calendar
 from alertbot.rules.slack_ids import is_channel
 from alertbot.rules.units import parse_duration
+from alertbot.rules.words import nearest
 
 _DURATION_PATTERN = r"^(\d+(ms|[smhd]))+$"
 
@@ -56,7 +56,7 @@ def _address(value: str) -> str:
 
 def _timezone(value: str) -> str:
     if value not in available_timezones():
-        near = difflib.get_close_matches(value, available_timezones(), n=1)
+        near = nearest(value, sorted(available_timezones()))
         raise ValueError(f"no such time zone: {value!r}" + (f" (did you mean {near[0]}?)" if near else ""))
     return value
 

@@ -5,7 +5,6 @@ A `Pen` writes each part for the place where it stands, so the same templates dr
 
 from __future__ import annotations
 
-import difflib
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -43,6 +42,7 @@ from alertbot.rulefiles.faults import Fault
 from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.rule import Level
 from alertbot.rules.slack_ids import is_mention
+from alertbot.rules.words import nearest
 
 BUILT_IN = "alert"
 SUFFIX = ".j2"
@@ -160,7 +160,7 @@ class Templates:
         if isinstance(error, TemplateNotFound):
             wanted = (error.name or name).removesuffix(SUFFIX)
             message = f"there is no template {wanted!r}"
-            near = difflib.get_close_matches(wanted, self.names(), n=1)
+            near = nearest(wanted, self.names())
             hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(self.names())}"
         elif not isinstance(error, TemplateError):
             message = f"{type(error).__name__}: {message}"

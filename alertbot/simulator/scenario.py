@@ -13,7 +13,6 @@ name or id, or as `#1` for the first one; `*` is all of them.
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -27,6 +26,7 @@ from alertbot import errors
 from alertbot.rulefiles import document
 from alertbot.rulefiles.document import YamlMapping
 from alertbot.rulefiles.faults import Fault
+from alertbot.rules.words import nearest
 from alertbot.simulator.actions import Action, Demand, WalkOut
 from alertbot.simulator.faults import BODIES, ERROR_BODIES, ApiFault, Kind
 from alertbot.simulator.model import Centre
@@ -278,5 +278,5 @@ def _known_keys(where: tuple[Any, ...]) -> list[str]:
 
 
 def _nearest(word: str, known: Any) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1)
+    close = nearest(word, known)
     return f' (did you mean "{close[0]}"?)' if close else ""
