@@ -26,7 +26,7 @@ from alertbot.feed.rules import is_feed
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.rule import RuleSet
 from alertbot.store.records import PollRecord
-from alertbot.store.roles import Store
+from alertbot.store.roles import Polls
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Turn:
         return failed + partial
 
 
-def run(tenant: Tenant, store: Store, now: datetime, fetched: Fetched | None, *, error: str = "") -> Turn:
+def run(tenant: Tenant, store: Polls, now: datetime, fetched: Fetched | None, *, error: str = "") -> Turn:
     """One turn: decide what `fetched` and the time mean for the tenant, and record all of it in one transaction.
 
     `fetched` is None where 8x8 was not asked; `error` says why, where that is because alertbot itself failed. A turn
@@ -117,12 +117,12 @@ def run(tenant: Tenant, store: Store, now: datetime, fetched: Fetched | None, *,
     return turn
 
 
-def plan(tenant: Tenant, store: Store, now: datetime, fetched: Fetched | None) -> Turn:
+def plan(tenant: Tenant, store: Polls, now: datetime, fetched: Fetched | None) -> Turn:
     """What `run` would decide; nothing is recorded. Raises StoreError when the database cannot be read."""
     return _decide(tenant, store, now, fetched, "")[0]
 
 
-def _decide(tenant: Tenant, store: Store, now: datetime, fetched: Fetched | None, error: str) -> tuple[Turn, Feed]:
+def _decide(tenant: Tenant, store: Polls, now: datetime, fetched: Fetched | None, error: str) -> tuple[Turn, Feed]:
     feed = store.feed(tenant.name)
     alerts = store.alerts(tenant.name)
     feed_alerts = [alert for alert in alerts if is_feed(alert)]

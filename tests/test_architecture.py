@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "commands": {"rules", "evaluation", "alerts"},
     "sources": {"errors", "rules", "evaluation"},
     "store": {"errors", "rules", "evaluation", "alerts", "feed"},
-    "notify": {"errors", "backoff", "rules", "rulefiles", "evaluation", "alerts"},
+    "notify": {"errors", "backoff", "rules", "rulefiles", "evaluation", "alerts", "store"},
     "slack": {"errors", "rules", "rulefiles", "alerts", "commands", "notify"},
     "config": {"errors", "rules", "rulefiles"},
     "web": {"errors"},

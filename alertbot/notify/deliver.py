@@ -8,10 +8,9 @@ line of a thread is not, since the card says the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
 
 from alertbot.alerts.alert import Reason
 from alertbot.alerts.cards import Posted, has_ended
@@ -21,6 +20,7 @@ from alertbot.backoff import doubled
 from alertbot.errors import DeliveryFailure, NotifyError
 from alertbot.notify.notifier import CardContent, LineContent, Notifier
 from alertbot.rules.rule import Level
+from alertbot.store.roles import Outbox
 
 SETTLE = timedelta(seconds=5)  # an open intent younger than this is not settled: its message may be on its way
 FIRST_RETRY = timedelta(seconds=5)
@@ -30,40 +30,6 @@ _CLOCK_WAS_SET_BACK = timedelta(seconds=60)  # an intent this far ahead of now i
 _BLIND_LOOKS = 5  # failed looks for one message, after which looking counts as impossible
 
 _THREAD_ONLY_PROBLEM = ("cannot_reply_to_message", "restricted_action_non_threadable_channel", "thread_locked")
-
-
-class Outbox(Protocol):
-    """What delivery needs of the store; see `store.Store` for what each method promises."""
-
-    def intend(self, notice_id: str, now: datetime) -> None:
-        """A post begins."""
-
-    def delivered(self, notice_id: str, posted: Posted, version: int, now: datetime) -> None:
-        """The post landed."""
-
-    def edited(self, card_id: int, version: int, now: datetime) -> None:
-        """The card in Slack shows `version`."""
-
-    def put_off(self, notice_id: str, until: datetime, error: str, *, unknown: bool, tried: Tried = Tried.POST) -> None:
-        """Again at `until`. `tried` says what failed."""
-
-    def put_off_edit(self, card_id: int, until: datetime, error: str, *, tried: bool = True) -> None:
-        """Again at `until`. `tried` False: it only had to wait."""
-
-    def give_up(self, notice_id: str, error: str, now: datetime) -> None:
-        """Not tried again."""
-
-    def hold_channel(self, channel: str, until: datetime) -> None:
-        """Nothing is posted in this channel before `until`."""
-
-    def reroute(self, notice_id: str, channel: str) -> None:
-        """To another channel."""
-
-    def repost(self, card_id: int, now: datetime) -> None:
-        """The card's message is gone: post it anew, unless its alert is over."""
-
-    def tell(self, notices: Sequence[Notice]) -> None:
-        """Add notices."""
 
 
 @dataclass
@@ -365,7 +331,7 @@ class _Delivery:
             at=now,
             text=text,
         )
-        self.outbox.tell([notice])
+        self.outbox.add_notices([notice])
 
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)

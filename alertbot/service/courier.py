@@ -13,7 +13,7 @@ from alertbot.notify.deliver import DeliveryReport, deliver
 from alertbot.notify.notifier import Notifier
 from alertbot.service.signal import Signal
 from alertbot.slack.notifier import SlackNotifier
-from alertbot.store.roles import Store
+from alertbot.store.roles import Outbox
 
 MAX_PAUSE = 0.5
 """Seconds between two looks at what is due, where no signal asks for one sooner."""
@@ -26,7 +26,7 @@ class Courier:
 
     def __init__(
         self,
-        store: Store,
+        store: Outbox,
         notifier: Notifier,
         clock: Clock,
         wake: Signal,

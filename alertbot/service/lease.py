@@ -10,7 +10,7 @@ from alertbot.clock import Clock
 from alertbot.errors import AlertbotError, LeaseHeld
 from alertbot.logs import logger
 from alertbot.service.process import is_gone, name_of_poller
-from alertbot.store.roles import Store
+from alertbot.store.roles import Leases
 
 DURATION = timedelta(seconds=30)
 """How long a poller that died keeps others out, where it cannot be seen that it died."""
@@ -21,7 +21,7 @@ log = logger("lease")
 class Lease:
     """This process's lease. `on_loss` is called when another poller holds it, which `lost` then says."""
 
-    def __init__(self, store: Store, clock: Clock, on_loss: Callable[[], None], *, speed: float = 1.0) -> None:
+    def __init__(self, store: Leases, clock: Clock, on_loss: Callable[[], None], *, speed: float = 1.0) -> None:
         self._store, self._clock, self._on_loss, self._speed = store, clock, on_loss, speed
         self.owner = name_of_poller()
         self.lost: LeaseHeld | None = None

@@ -23,7 +23,7 @@ from alertbot.rulefiles.on_disk import OnDisk, read_disk, template_folder
 from alertbot.rulefiles.parse_rules import ParsedRules, read_files
 from alertbot.rules.rule import Level, Origin, Rule, RuleSet
 from alertbot.store.records import RunningRules
-from alertbot.store.roles import Store
+from alertbot.store.roles import Rules, Running
 
 QUIET = 1.0
 """Seconds without a change before an edit is checked: a file is not read while it is being written."""
@@ -125,14 +125,14 @@ class LiveRules:
         templates = (template_folder(folder.path) for folder in self.folders if folder.path.is_file())
         return tuple(dict.fromkeys([*(folder.path for folder in self.folders), *templates]))
 
-    def begin(self, store: Store, swap: Swap, now: datetime) -> None:
+    def begin(self, store: Rules, swap: Swap, now: datetime) -> None:
         """Write down what runs, at the start. Raises StoreError."""
         store.set_running([each for folder in self.folders for each in _running(folder.tenants, folder.disk, now)])
         for folder in self.folders:
             self._take(folder, folder.disk, folder.rules, swap)
 
     def look(
-        self, store: Store, swap: Swap, ops_channel: str, now: datetime, moment: float, *, at_once: bool = False
+        self, store: Rules, swap: Swap, ops_channel: str, now: datetime, moment: float, *, at_once: bool = False
     ) -> bool:
         """Check the files; take an edit that is good, report one that is broken. True when either was done.
 
@@ -163,10 +163,10 @@ class LiveRules:
         return done
 
     def _refuse(
-        self, folder: RuleFolder, disk: OnDisk, faults: tuple[Fault, ...], store: Store, ops_channel: str, now: datetime
+        self, folder: RuleFolder, disk: OnDisk, faults: tuple[Fault, ...], store: Rules, ops_channel: str, now: datetime
     ) -> None:
         if disk.digest not in folder.reported:
-            store.tell([_notice(folder, disk, ops_channel, Level.WARNING, _broken(folder, faults), now)])
+            store.add_notices([_notice(folder, disk, ops_channel, Level.WARNING, _broken(folder, faults), now)])
         folder.reported.add(disk.digest)
         folder.checked, folder.unchecked, folder.faults = disk.digest, "", faults
         shown = [str(fault) for fault in faults[:MAX_FAULTS]]
@@ -177,7 +177,7 @@ class LiveRules:
         folder: RuleFolder,
         disk: OnDisk,
         rules: RuleSet,
-        store: Store,
+        store: Rules,
         swap: Swap,
         ops_channel: str,
         now: datetime,
@@ -186,7 +186,7 @@ class LiveRules:
         store.set_running(_running(folder.tenants, disk, now))
         if fixed:
             text = f"The rule files in {folder.path} are valid again: {describe(before, rules)}."
-            store.tell([_notice(folder, disk, ops_channel, Level.INFO, text, now)])
+            store.add_notices([_notice(folder, disk, ops_channel, Level.INFO, text, now)])
         self._take(folder, disk, rules, swap)
         log.info("rules are live", version=rules.version, rules=len(rules.rules), change=describe(before, rules))
 
@@ -199,7 +199,7 @@ class LiveRules:
 
 
 def rules_that_run(
-    paths: Mapping[str, Path], store: Store, read: Read = read_files
+    paths: Mapping[str, Path], store: Running, read: Read = read_files
 ) -> tuple[Mapping[str, RuleSet], Mapping[str, str]]:
     """Each tenant's rules as the poller runs (or last ran) them, and how the files on disk differ; "" where they do
     not.

@@ -15,7 +15,7 @@ from alertbot.logs import logger
 from alertbot.poll import Turn
 from alertbot.service.signal import Signal
 from alertbot.service.tenant import LiveTenant
-from alertbot.store.roles import Store
+from alertbot.store.roles import Polls
 
 MAX_SIDE_BY_SIDE = 32
 
@@ -25,7 +25,7 @@ log = logger("poll")
 class Poller:
     """Runs turns of tenants. `wake` is set when something may have to be delivered."""
 
-    def __init__(self, store: Store, clock: Clock, wake: Signal, stopping: threading.Event) -> None:
+    def __init__(self, store: Polls, clock: Clock, wake: Signal, stopping: threading.Event) -> None:
         self._store, self._clock, self._wake, self._stopping = store, clock, wake, stopping
 
     def tick(self, tenant: LiveTenant) -> Turn | None:

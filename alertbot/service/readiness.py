@@ -8,10 +8,10 @@ from datetime import datetime
 from alertbot.errors import AlertbotError
 from alertbot.feed.rules import UNFIT
 from alertbot.service.tenant import LiveTenant
-from alertbot.store.roles import Store
+from alertbot.store.roles import Health
 
 
-def unready(store: Store, tenants: Sequence[LiveTenant], problems: Sequence[str], now: datetime) -> list[str]:
+def unready(store: Health, tenants: Sequence[LiveTenant], problems: Sequence[str], now: datetime) -> list[str]:
     """Why the bot is not ready, a sentence each, or an empty list: stale feeds, the database, and `problems`.
 
     `problems` are those of parts, such as a Slack that refuses the credentials; "" is none.

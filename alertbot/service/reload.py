@@ -16,7 +16,7 @@ from alertbot.service.live_rules import LiveRules
 from alertbot.service.signal import Signal
 from alertbot.service.tenant import LiveTenant
 from alertbot.service.watch import watch
-from alertbot.store.roles import Store
+from alertbot.store.roles import Rules
 
 log = logger("rules")
 
@@ -27,7 +27,7 @@ class Reloader:
     def __init__(
         self,
         live: LiveRules,
-        store: Store,
+        store: Rules,
         tenants: Sequence[LiveTenant],
         notifier: Notifier,
         clock: Clock,

@@ -14,7 +14,7 @@ from alertbot.poll import Memory, Tenant, Turn
 from alertbot.rules.rule import RuleSet
 from alertbot.rules.units import write_duration
 from alertbot.sources.source import Source
-from alertbot.store.roles import Store
+from alertbot.store.roles import Recording
 
 log = logger("tenant")
 
@@ -38,7 +38,7 @@ class LiveTenant:
     last: Turn | None = None  # the last one with a fetch
     tried: bool = False  # by this process
 
-    def for_turn(self, store: Store, now: datetime) -> Tenant:
+    def for_turn(self, store: Recording, now: datetime) -> Tenant:
         """What a turn has to know about it. The rules are read once: they may be swapped meanwhile."""
         rules = self.rules
         windows = rules.windows()
@@ -58,7 +58,7 @@ class LiveTenant:
             memory=replace(self.memory, past=past),
         )
 
-    def _recall(self, store: Store, rules: RuleSet, now: datetime) -> Past | None:
+    def _recall(self, store: Recording, rules: RuleSet, now: datetime) -> Past | None:
         empty = Past(self.poll_every, rules.windows())
         if empty.longest > self.keep:
             log.warning(
@@ -74,7 +74,7 @@ class LiveTenant:
             return empty
 
 
-def recall(store: Store, tenant: str, rules: RuleSet, poll_every: timedelta, now: datetime) -> Past | None:
+def recall(store: Recording, tenant: str, rules: RuleSet, poll_every: timedelta, now: datetime) -> Past | None:
     """What the windows of these rules look at, as it was recorded up to `now`; None where no rule looks back.
 
     Raises StoreError when the recording cannot be read.

@@ -16,7 +16,7 @@ from alertbot.rules.catalogue import Scope
 from alertbot.rules.functions import AGENTS_OF
 from alertbot.rules.hours import Calendar
 from alertbot.rules.rule import Rule, RuleSet
-from alertbot.store.roles import Store
+from alertbot.store.roles import Questions
 
 RulesThatRun = Callable[[], tuple[Mapping[str, RuleSet], Mapping[str, str]]]
 """By tenant: the rules that run, and what to say of rule files that are not what runs ("" or absent: nothing)."""
@@ -27,7 +27,7 @@ PastsOf = Callable[[RuleSet], Mapping[str, Past | None]]
 def make_view(
     command: Command,
     settings: Settings,
-    store: Store,
+    store: Questions,
     now: datetime,
     *,
     rules: RulesThatRun,
@@ -63,7 +63,7 @@ def make_view(
 
 
 def _tenants(
-    settings: Settings, store: Store, needs: Needs, named: tuple[Rule, ...], pasts: PastsOf
+    settings: Settings, store: Questions, needs: Needs, named: tuple[Rule, ...], pasts: PastsOf
 ) -> tuple[TenantView, ...]:
     feeds = store.feeds() if Need.FEEDS in needs else {}
     heads = store.heads() if Need.HEADS in needs else {}
@@ -92,7 +92,7 @@ def _tenants(
 
 
 def _versions(
-    settings: Settings, store: Store, sets: Mapping[str, RuleSet], on_disk: Mapping[str, str]
+    settings: Settings, store: Questions, sets: Mapping[str, RuleSet], on_disk: Mapping[str, str]
 ) -> tuple[RulesView, ...]:
     running = store.running_versions()
     views = []
@@ -111,7 +111,7 @@ def _versions(
     return tuple(views)
 
 
-def _shadow_fired(store: Store, named: tuple[Rule, ...], now: datetime) -> Mapping[str, Mapping[str, int]]:
+def _shadow_fired(store: Questions, named: tuple[Rule, ...], now: datetime) -> Mapping[str, Mapping[str, int]]:
     shadows = [rule.id for rule in named if rule.shadow]
     return store.fired(shadows, now - timedelta(days=SHADOW_DAYS)) if shadows else {}
 
@@ -125,7 +125,7 @@ def _calendars(rules: Mapping[str, RuleSet]) -> Mapping[str, Calendar]:
     return calendars
 
 
-def change(store: Store, wish: Wish, asker: Asker, now: datetime) -> tuple[AckResult, Alert | None]:
+def change(store: Questions, wish: Wish, asker: Asker, now: datetime) -> tuple[AckResult, Alert | None]:
     """Carry out a wish. Raises StoreError."""
     if isinstance(wish, Acknowledge):
         return store.acknowledge(wish.alert_id, asker.user, wish.note, now)

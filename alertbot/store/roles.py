@@ -1,4 +1,8 @@
-"""The Store protocol: what we remember. Each method is one transaction; another database can stand behind it."""
+"""What the parts of alertbot need of the database: one small protocol a role; `Store` is all of them.
+
+A part asks for the smallest role that it needs. These protocols own the words: implementations do not repeat them.
+Each method is one transaction, and raises StoreError when the database cannot be read or written.
+"""
 
 from __future__ import annotations
 
@@ -16,38 +20,8 @@ from alertbot.rules.catalogue import Scope
 from alertbot.store.records import LedgerEntry, PollRecord, RecordedPoll, RunningRules, Totals
 
 
-class Store(Protocol):
-    """What we remember. Every method raises `StoreError` when the database cannot be read or written."""
-
-    def alerts(self, tenant: str | None = None) -> list[Alert]:
-        """Alerts that are not over (pending, firing, recovering), by id; of one tenant or of all."""
-
-    def alert(self, alert_id: int) -> Alert | None:
-        """One alert, over or not."""
-
-    def cards(self, tenant: str) -> Mapping[Fingerprint, frozenset[str]]:
-        """The channels, as configured, that have a card (posted, or to be posted) of an alert that is not over."""
-
-    def ended(self, since: datetime, limit: int = 100) -> list[Alert]:
-        """Alerts that ended at or after `since`, the last one first."""
-
-    def fired(self, rules: Collection[str], since: datetime) -> Mapping[str, Mapping[str, int]]:
-        """How often these rules fired at or after `since`, told or not: by rule and name of the entity, most first."""
-
-    def notices_of(self, alert_id: int | None) -> list[LedgerEntry]:
-        """All that was to be told about one alert (None: about none, the ops notices), in the order of deciding."""
-
-    def feed(self, tenant: str) -> Feed:
-        """How this tenant's polls go; an empty Feed before the first."""
-
-    def feeds(self) -> Mapping[str, Feed]:
-        """How the polls of every tenant go that was ever polled, by tenant."""
-
-    def latest(self, tenant: str, scopes: Collection[Scope] | None = None) -> Mapping[Scope, Snapshot]:
-        """The last snapshot of each scope; `scopes`: of these alone."""
-
-    def heads(self) -> Mapping[str, Mapping[Scope, SnapshotHead]]:
-        """The last snapshots of every tenant without entities and values, by tenant and scope."""
+class Recording(Protocol):
+    """The recorded polls, for windows, charts and replay."""
 
     def polls(
         self,
@@ -61,37 +35,59 @@ class Store(Protocol):
         `keys`: only these scopes and keys; a key that was not recorded has no column. StoreError comes while iterating.
         """
 
+
+class Feeds(Protocol):
+    """How polls go, and what is open."""
+
+    def feed(self, tenant: str) -> Feed:
+        """How this tenant's polls go; an empty Feed before the first."""
+
+    def alerts(self, tenant: str | None = None) -> list[Alert]:
+        """Alerts that have not ended (pending, firing, recovering), by id; of one tenant or of all."""
+
+
+class Running(Protocol):
+    """The rules that run."""
+
     def running(self, tenant: str) -> RunningRules | None:
         """The rules that the poller runs for this tenant, or ran when it last did; None before the first."""
 
-    def running_versions(self) -> Mapping[str, tuple[str, datetime]]:
-        """Which version of the rules runs (or last ran) and since when, by tenant: `running` without the files."""
 
-    def set_running(self, running: Sequence[RunningRules]) -> None:
-        """Say what runs from now on. A version that runs already goes on, and keeps its `since`."""
+class Notices(Protocol):
+    """What alertbot reports about itself."""
 
-    def record(self, record: PollRecord) -> None:
-        """Write one poll's feed, changes, notices and snapshots in one transaction, before anyone is told.
-
-        New alerts get their ids. A pending alert that becomes inactive is forgotten; an ended one is kept as history.
-        A CARD notice makes its card row; each change makes the alert's cards due for an edit: at once when it moved or
-        has a reason, else at most once in `record.refresh`; one that touched only `seen_at` or `missed`, which no card
-        shows, makes none. Who acknowledged is never overwritten by a poll. The same notice id twice is one notice.
-
-        A CARD notice where the alert has its card already is told as a line in its thread; where that card was given
-        up, it is tried anew. A LINE notice without a card to go to is kept as given up, with the reason.
-        """
-
-    def tell(self, notices: Sequence[Notice]) -> None:
+    def add_notices(self, notices: Sequence[Notice]) -> None:
         """Add OPS notices (or lines) outside a poll. The same id twice is one notice."""
 
-    def acknowledge(self, alert_id: int, by: str, note: str, now: datetime) -> tuple[AckResult, Alert | None]:
-        """Acknowledge an open alert; its cards become due for an edit and a thread line, in the same transaction."""
 
-    def unacknowledge(self, alert_id: int, by: str, now: datetime) -> tuple[AckResult, Alert | None]:
-        """Take an acknowledgement back."""
+class Health(Feeds, Protocol):
+    """What `/readyz` asks."""
 
-    # Delivery. `mark` methods are called after the message landed, each one by itself.
+    def check_writable(self) -> None:
+        """Write something. Raises StoreError that says why nothing can be written."""
+
+
+class Polls(Feeds, Recording, Protocol):
+    """What one turn of one tenant reads and writes."""
+
+    def cards(self, tenant: str) -> Mapping[Fingerprint, frozenset[str]]:
+        """The channels, as configured, that have a card (posted, or to be posted) of an alert that has not ended."""
+
+    def record(self, record: PollRecord) -> None:
+        """Write one poll's feed, changes, notices and snapshots in one transaction, before anything is sent.
+
+        New alerts get their ids. A pending alert that becomes inactive is deleted; an ended one is kept as history.
+        A CARD notice makes its card row; each change makes the alert's cards due for an edit: at once when it moved or
+        has a reason, else at most once in `record.refresh`; one that touched only `seen_at` or `missed`, which no card
+        shows, makes none. A poll never overwrites who acknowledged. The same notice id twice is one notice.
+
+        A CARD notice where the alert already has its card becomes a line in its thread; where that card was given up,
+        the card is tried again. A LINE notice without a card to go to is kept as given up, with the reason.
+        """
+
+
+class Outbox(Notices, Protocol):
+    """What delivery reads and writes: what is due, and what became of it."""
 
     def due(self, now: datetime, limit: int = 50) -> list[Due]:
         """What should be delivered now: critical first, then the oldest; at most one post for each channel.
@@ -100,7 +96,7 @@ class Store(Protocol):
         second) are left out, and so is what was put off to a later time. An open intent younger than 5 s is left out.
 
         A card whose alert ended before it could be posted is still due, once: it is drawn closed, so that nothing is
-        forgotten, and its waiting lines, which would only repeat it, become TOLD_BY_CARD when it lands.
+        lost, and its waiting lines, which would only repeat it, become TOLD_BY_CARD when it lands.
         """
 
     def next_due(self, now: datetime) -> datetime | None:
@@ -112,7 +108,7 @@ class Store(Protocol):
     def intend(self, notice_id: str, now: datetime) -> None:
         """Say that a post begins, before it is sent. Until `delivered` or `put_off`, its outcome is unknown.
 
-        StoreError when the notice does not wait any more: somebody else delivered it, so do not send.
+        Raises StoreError when the notice is not waiting any more: another process delivered it, so do not send.
         """
 
     def delivered(self, notice_id: str, posted: Posted, version: int, now: datetime) -> None:
@@ -139,13 +135,59 @@ class Store(Protocol):
     def reroute(self, notice_id: str, channel: str) -> None:
         """Deliver this notice in another channel; a card notice takes its card, and that card's lines, along.
 
-        A line is nothing without its card: rerouting one posts the card anew in that channel, and the line follows.
+        A line is nothing without its card: rerouting one posts the card again in that channel, and the line follows.
         """
 
     def repost(self, card_id: int, now: datetime) -> None:
-        """The card's message is gone: forget where it stood and post it anew (unless its alert is over)."""
+        """The card's message is gone: forget where it stood and post it again, unless its alert has ended."""
 
-    # One poller a database.
+
+class Rules(Running, Notices, Protocol):
+    """Which rules run, so that other processes can answer from them, and what is reported of their files."""
+
+    def set_running(self, running: Sequence[RunningRules]) -> None:
+        """Store what runs from now on. A version that runs already continues, and keeps its `since`."""
+
+
+class Questions(Feeds, Recording, Running, Protocol):
+    """What answers read, and the changes that users make."""
+
+    def alert(self, alert_id: int) -> Alert | None:
+        """One alert, ended or not; None for an id that was never given."""
+
+    def ended(self, since: datetime, limit: int = 100) -> list[Alert]:
+        """Alerts that ended at or after `since`, the last one first."""
+
+    def fired(self, rules: Collection[str], since: datetime) -> Mapping[str, Mapping[str, int]]:
+        """How often these rules fired at or after `since`, reported or not: by rule and entity name, most first."""
+
+    def notices_of(self, alert_id: int | None) -> list[LedgerEntry]:
+        """Every notice about one alert (None: about none, the ops notices), in the order of deciding."""
+
+    def feeds(self) -> Mapping[str, Feed]:
+        """How the polls of every tenant go that was ever polled, by tenant."""
+
+    def latest(self, tenant: str, scopes: Collection[Scope] | None = None) -> Mapping[Scope, Snapshot]:
+        """The last snapshot of each scope; `scopes`: of these alone."""
+
+    def heads(self) -> Mapping[str, Mapping[Scope, SnapshotHead]]:
+        """The last snapshots of every tenant without entities and values, by tenant and scope."""
+
+    def running_versions(self) -> Mapping[str, tuple[str, datetime]]:
+        """Which version of the rules runs (or last ran) and since when, by tenant: `running` without the files."""
+
+    def totals(self) -> Totals:
+        """Counts since the database was made."""
+
+    def acknowledge(self, alert_id: int, by: str, note: str, now: datetime) -> tuple[AckResult, Alert | None]:
+        """Acknowledge an open alert; its cards become due for an edit and a thread line, in the same transaction."""
+
+    def unacknowledge(self, alert_id: int, by: str, now: datetime) -> tuple[AckResult, Alert | None]:
+        """Take an acknowledgement back."""
+
+
+class Leases(Protocol):
+    """One poller a database."""
 
     def take_lease(self, owner: str, now: datetime, ttl: timedelta) -> None:
         """Become the poller, or renew. Raises LeaseHeld naming the owner while another's lease runs.
@@ -154,13 +196,11 @@ class Store(Protocol):
         """
 
     def release_lease(self, owner: str) -> None:
-        """Stop being the poller; nothing when somebody else is."""
+        """Stop being the poller; does nothing when another owner is."""
 
-    def totals(self) -> Totals:
-        """Counts since the database began."""
 
-    def check_writable(self) -> None:
-        """Write something. StoreError says why nothing can be written."""
+class Store(Polls, Outbox, Rules, Questions, Leases, Health, Protocol):
+    """All of the database. Only the parts that open and close it, and the tests, need all roles."""
 
     def close(self) -> None:
-        """Close the database."""
+        """Close the database. Closing twice is harmless."""

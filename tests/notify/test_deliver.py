@@ -182,7 +182,7 @@ def test_an_ops_notice_is_repeated_where_nobody_can_look(there: World) -> None:
     there.slack.unreadable.add("C0CCOPS")
     there.slack.next("chat.postMessage", fake.DROP_AFTER)
     told = replace(notice(Reason.OPERATIONS, kind=NoticeKind.OPS, channel="#cc-ops"), alert=None, text="blind")
-    there.store.tell([told])
+    there.store.add_notices([told])
     there.settle()
     assert texts(there, "cc-ops") == ["blind", "blind"]
 

@@ -203,7 +203,7 @@ def test_a_pending_alert_of_which_somebody_was_told_is_history(store: Store) -> 
     """What the ledger speaks of is not forgotten, and the poll goes on."""
     store.record(poll([begins(pending())]))
     alert = store.alerts()[0]
-    store.tell([line(alert, Reason.OPERATIONS, now=at(1))])
+    store.add_notices([line(alert, Reason.OPERATIONS, now=at(1))])
     store.record(poll([replace(ends(alert, at(15)), reason=None)], now=at(15)))
     assert store.alerts() == []
     assert [each.id for each in store.ended(at(15))] == [alert.id]
@@ -408,8 +408,8 @@ def test_the_same_notice_twice_is_one(store: Store) -> None:
     """A notice id is what is told: deciding it again tells nobody again."""
     alert = begin_posted(store, firing())
     store.record(poll([], [notice(alert)], now=at(15)))
-    store.tell([ops("blind"), ops("blind")])
-    store.tell([ops("blind")])
+    store.add_notices([ops("blind"), ops("blind")])
+    store.add_notices([ops("blind")])
     assert [entry.state for entry in store.notices_of(alert.id)] == [NoticeState.DELIVERED]
     assert len(store.notices_of(None)) == 1
 
@@ -428,7 +428,7 @@ def test_a_notice_comes_back_as_it_was(store: Store) -> None:
         by="U2",
     )
     store.record(poll(notices=[told], now=at(1)))
-    store.tell([ops("blind", now=at(2))])
+    store.add_notices([ops("blind", now=at(2))])
     assert store.notices_of(alert.id)[1].notice == told
     assert store.notices_of(None)[0].notice == ops("blind", now=at(2))
 
@@ -459,7 +459,7 @@ def test_a_line_told_for_an_alert_that_is_over_finds_its_card(store: Store) -> N
     alert = begin_posted(store, firing())
     store.record(poll([ends(alert, at(5))], [line(alert, Reason.RESOLVED, now=at(5))], now=at(5)))
     told = line(alert, Reason.OPERATIONS, now=at(6))
-    store.tell([told])
+    store.add_notices([told])
     assert store.notices_of(alert.id)[-1].state is NoticeState.WAITING
 
 

@@ -56,7 +56,7 @@ def test_critical_first_then_the_oldest(store: Store) -> None:
     begin(store, firing("older"), at(-5), "#b")
     begin(store, firing("info", level=Level.INFO), at(-9), "#c")
     begin(store, firing("critical", level=Level.CRITICAL), at(3), "#d")
-    store.tell([replace(ops("blind", now=at(-3)), channel="#e")])
+    store.add_notices([replace(ops("blind", now=at(-3)), channel="#e")])
     expected = ["PostCard critical", "PostCard older", "ops blind", "PostCard old", "PostCard info"]
     assert told(store, 5) == expected
     assert [len(store.due(at(5), limit=limit)) for limit in (0, 1, 3)] == [0, 1, 3]
@@ -435,7 +435,7 @@ def test_a_card_given_up_takes_its_lines_along(store: Store) -> None:
     assert store.totals().given_up == 2
     assert store.cards("acme") == {}
     late = line(alert, Reason.ACKNOWLEDGED, now=at(3))
-    store.tell([late])
+    store.add_notices([late])
     assert store.notices_of(alert.id)[-1].error == "its card was given up"
     store.record(poll([rises(alert, at(9))], [notice(alert, reason=Reason.LEVEL_UP, now=at(9))], now=at(9)))
     (again,) = posts(store, at(9))
@@ -475,7 +475,7 @@ def test_a_rerouted_card_takes_its_lines_along(store: Store) -> None:
 
 def test_a_rerouted_ops_notice_goes_elsewhere(store: Store) -> None:
     """It belongs to no card."""
-    store.tell([ops("blind")])
+    store.add_notices([ops("blind")])
     store.reroute(posts(store, at(1))[0].notice.id, SALES)
     assert [due.notice.channel for due in posts(store, at(1))] == [SALES]
 

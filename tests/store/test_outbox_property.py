@@ -65,7 +65,7 @@ class Outbox(RuleBasedStateMachine):
         if what == "ops":
             told = ops(f"problem {entity}", now=self.now, channel=min(channels))
             self.decided.add(told.id)
-            self.store.tell([told, told])
+            self.store.add_notices([told, told])
         elif alert is None:
             alert = firing(entity, level=level)
             self._record([begins(alert)], [notice(alert, channel=each, now=self.now) for each in sorted(channels)])

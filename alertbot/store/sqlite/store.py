@@ -52,7 +52,6 @@ class SqliteStore:
     # Reading
 
     def alerts(self, tenant: str | None = None) -> list[Alert]:
-        """Alerts that are not over (pending, firing, recovering), by id; of one tenant or of all."""
         with self._db.read() as conn:
             rows = conn.execute(
                 "SELECT * FROM alerts WHERE ended_at IS NULL AND (?1 IS NULL OR tenant = ?1) ORDER BY id", (tenant,)
@@ -60,12 +59,10 @@ class SqliteStore:
         return [codec.alert_of(row) for row in rows]
 
     def alert(self, alert_id: int) -> Alert | None:
-        """One alert, over or not."""
         with self._db.read() as conn:
             return _alert(conn, alert_id)
 
     def ended(self, since: datetime, limit: int = 100) -> list[Alert]:
-        """Alerts that ended at or after `since`, the last one first."""
         with self._db.read() as conn:
             rows = conn.execute(
                 "SELECT * FROM alerts WHERE ended_at >= ? ORDER BY ended_at DESC, id DESC LIMIT ?",
@@ -74,7 +71,6 @@ class SqliteStore:
         return [codec.alert_of(row) for row in rows]
 
     def fired(self, rules: Collection[str], since: datetime) -> Mapping[str, Mapping[str, int]]:
-        """How often these rules fired at or after `since`, told or not: by rule and name of the entity, most first."""
         found: dict[str, dict[str, int]] = {rule: {} for rule in rules}
         with self._db.read() as conn:
             for rule in found:
@@ -88,7 +84,6 @@ class SqliteStore:
         return found
 
     def cards(self, tenant: str) -> Mapping[Fingerprint, frozenset[str]]:
-        """The channels, as configured, that have a card (posted, or to be posted) of an alert that is not over."""
         with self._db.read() as conn:
             rows = conn.execute(
                 "SELECT a.rule, a.scope, a.parent_id, a.entity_id, c.wanted_channel FROM cards c "
@@ -102,7 +97,6 @@ class SqliteStore:
         return {key: frozenset(channels) for key, channels in found.items()}
 
     def notices_of(self, alert_id: int | None) -> list[LedgerEntry]:
-        """All that was to be told about one alert (None: about none, the ops notices), in the order of deciding."""
         with self._db.read() as conn:
             rows = conn.execute(
                 f"{outbox.NOTICES_WITH_ALERTS} WHERE n.alert_id IS ? ORDER BY n.at, n.rowid", (alert_id,)
@@ -110,19 +104,16 @@ class SqliteStore:
         return [codec.ledger_entry_of(row) for row in rows]
 
     def feed(self, tenant: str) -> Feed:
-        """How this tenant's polls go; an empty Feed before the first."""
         with self._db.read() as conn:
             row = conn.execute("SELECT * FROM feeds WHERE tenant = ?", (tenant,)).fetchone()
         return Feed(tenant) if row is None else codec.feed_of(row)
 
     def feeds(self) -> Mapping[str, Feed]:
-        """How the polls of every tenant go that was ever polled, by tenant."""
         with self._db.read() as conn:
             rows = conn.execute("SELECT * FROM feeds").fetchall()
         return {row["tenant"]: codec.feed_of(row) for row in rows}
 
     def latest(self, tenant: str, scopes: Collection[Scope] | None = None) -> Mapping[Scope, Snapshot]:
-        """The last snapshot of each scope; `scopes`: of these alone."""
         wanted = tuple(Scope) if scopes is None else tuple(scopes)
         marks = ", ".join("?" * len(wanted))
         with self._db.read() as conn:
@@ -133,7 +124,6 @@ class SqliteStore:
         return {Scope(row["scope"]): codec.snapshot_of(row) for row in rows}
 
     def heads(self) -> Mapping[str, Mapping[Scope, SnapshotHead]]:
-        """The last snapshots of every tenant without entities and values, by tenant and scope."""
         with self._db.read() as conn:
             rows = conn.execute("SELECT tenant, scope, at, complete, problems FROM snapshots").fetchall()
         found: dict[str, dict[Scope, SnapshotHead]] = {}
@@ -148,26 +138,19 @@ class SqliteStore:
         until: datetime,
         keys: Mapping[Scope, frozenset[str]] | None = None,
     ) -> Iterator[RecordedPoll]:
-        """The recorded polls from `since` to `until`, both included, in the order of time, as far as they are kept.
-
-        `keys`: only these scopes and keys; a key that was not recorded has no column. StoreError comes while iterating.
-        """
         return polls.read(self._db.read, tenant, since, until, keys)
 
     def running(self, tenant: str) -> RunningRules | None:
-        """The rules that the poller runs for this tenant, or ran when it last did; None before the first."""
         with self._db.read() as conn:
             row = conn.execute("SELECT * FROM running_rules WHERE tenant = ?", (tenant,)).fetchone()
         return None if row is None else codec.running_of(row)
 
     def running_versions(self) -> Mapping[str, tuple[str, datetime]]:
-        """Which version of the rules runs (or last ran) and since when, by tenant: `running` without the files."""
         with self._db.read() as conn:
             rows = conn.execute("SELECT tenant, version, since FROM running_rules").fetchall()
         return {row["tenant"]: (row["version"], unstamp(row["since"])) for row in rows}
 
     def set_running(self, running: Sequence[RunningRules]) -> None:
-        """Say what runs from now on. A version that runs already goes on, and keeps its `since`."""
         rows = [codec.running_values(each) for each in running]
         with self._db.write() as conn:
             conn.executemany(
@@ -178,7 +161,6 @@ class SqliteStore:
             )
 
     def totals(self) -> Totals:
-        """Counts since the database began."""
         with self._db.read() as conn:
             counts = dict(conn.execute("SELECT name, sum(value) FROM counters GROUP BY name").fetchall())
             waiting = conn.execute("SELECT count(*) FROM notices WHERE state = 'waiting'").fetchone()[0]
@@ -194,7 +176,6 @@ class SqliteStore:
     # One poll
 
     def record(self, record: PollRecord) -> None:
-        """Write one poll's feed, changes, notices and snapshots in one transaction, before anyone is told."""
         changes = [_ended_by(change, record.now) for change in record.changes]
         # Packing takes longer than writing: done before the lock is taken.
         values = [codec.alert_values(change.after) for change in changes]
@@ -213,8 +194,7 @@ class SqliteStore:
             recorder.prune(conn, record.now)
         recorder.written(written)
 
-    def tell(self, notices: Sequence[Notice]) -> None:
-        """Add OPS notices (or lines) outside a poll. The same id twice is one notice."""
+    def add_notices(self, notices: Sequence[Notice]) -> None:
         with self._db.write() as conn:
             for notice in notices:
                 recording.add_notices(conn, "", [notice], {}, notice.at)
@@ -222,7 +202,6 @@ class SqliteStore:
     # People
 
     def acknowledge(self, alert_id: int, by: str, note: str, now: datetime) -> tuple[AckResult, Alert | None]:
-        """Acknowledge an open alert; its cards become due for an edit and a thread line, in the same transaction."""
         with self._db.write() as conn:
             alert = _alert(conn, alert_id)
             if alert is None:
@@ -234,7 +213,6 @@ class SqliteStore:
             return AckResult.DONE, _set_owner(conn, alert, Reason.ACKNOWLEDGED, by, note, now)
 
     def unacknowledge(self, alert_id: int, by: str, now: datetime) -> tuple[AckResult, Alert | None]:
-        """Take an acknowledgement back."""
         with self._db.write() as conn:
             alert = _alert(conn, alert_id)
             if alert is None:
@@ -248,64 +226,52 @@ class SqliteStore:
     # Delivery
 
     def due(self, now: datetime, limit: int = 50) -> list[Due]:
-        """What should be delivered now: critical first, then the oldest; at most one post for each channel."""
         with self._db.read() as conn:
             return outbox.due(conn, now, limit)
 
     def next_due(self, now: datetime) -> datetime | None:
-        """When the first of the waiting posts and urgent edits can be tried; None when nothing waits."""
         with self._db.read() as conn:
             return outbox.next_due(conn, now)
 
     def intend(self, notice_id: str, now: datetime) -> None:
-        """Say that a post begins, before it is sent. StoreError when the notice does not wait any more."""
         with self._db.write() as conn:
             outbox.intend(conn, notice_id, now)
 
     def delivered(self, notice_id: str, posted: Posted, version: int, now: datetime) -> None:
-        """The post landed; for a card, it showed `version`. The channel rests for a second."""
         with self._db.write() as conn:
             outbox.delivered(conn, notice_id, posted, version, now)
 
     def edited(self, card_id: int, version: int, now: datetime) -> None:
-        """The card in Slack shows `version` now; a newer one that came meanwhile stays due."""
         with self._db.write() as conn:
             outbox.edited(conn, card_id, version, now)
 
     def put_off(self, notice_id: str, until: datetime, error: str, *, unknown: bool, tried: Tried = Tried.POST) -> None:
-        """Try again at `until`. `unknown` keeps the intent open: look before posting again. `tried`: what failed."""
         with self._db.write() as conn:
             outbox.put_off(conn, notice_id, until, error, unknown, tried)
 
     def put_off_edit(self, card_id: int, until: datetime, error: str, *, tried: bool = True) -> None:
-        """Edit again at `until`. `tried` False: it only had to wait, and is not counted."""
         with self._db.write() as conn:
             outbox.put_off_edit(conn, card_id, until, error, tried)
 
     def give_up(self, notice_id: str, error: str, now: datetime) -> None:
-        """This notice cannot be delivered; it is kept, with its error, and not tried again."""
         with self._db.write() as conn:
             outbox.give_up(conn, notice_id, error, now)
 
     def hold_channel(self, channel: str, until: datetime) -> None:
-        """Post nothing in this channel before `until` (429)."""
         with self._db.write() as conn:
             outbox.hold_channel(conn, channel, until)
 
     def reroute(self, notice_id: str, channel: str) -> None:
-        """Deliver this notice in another channel; a card notice takes its card, and that card's lines, along."""
         with self._db.write() as conn:
             outbox.reroute(conn, notice_id, channel)
 
     def repost(self, card_id: int, now: datetime) -> None:
-        """The card's message is gone: forget where it stood and post it anew (unless its alert is over)."""
         with self._db.write() as conn:
             outbox.repost(conn, card_id, now)
 
     # One poller a database
 
     def take_lease(self, owner: str, now: datetime, ttl: timedelta) -> None:
-        """Become the poller, or renew. Raises LeaseHeld naming the owner while another's lease runs."""
         with self._db.write() as conn:
             held = conn.execute("SELECT * FROM lease").fetchone()
             runs = held is not None and held["until"] > stamp(now)
@@ -323,17 +289,14 @@ class SqliteStore:
             )
 
     def release_lease(self, owner: str) -> None:
-        """Stop being the poller; nothing when somebody else is."""
         with self._db.write() as conn:
             conn.execute("DELETE FROM lease WHERE owner = ?", (owner,))
 
     def check_writable(self) -> None:
-        """Write something. StoreError says why nothing can be written."""
         with self._db.write() as conn:
             recording.count(conn, "", "write_checks")
 
     def close(self) -> None:
-        """Close the database."""
         self._db.close()
 
 
