@@ -1,13 +1,16 @@
-"""Values to rows and back; the columns of a snapshot to compact blobs and back."""
+"""Values to rows and back; the columns of a snapshot to compact blobs and back.
+
+Nothing here knows a database: a row to write is a dict by column name, a row that was read is anything that gives a
+column's value by its name. Statements are in the room of each database.
+"""
 
 from __future__ import annotations
 
 import functools
-import sqlite3
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import msgspec
 import numpy as np
@@ -27,22 +30,15 @@ from alertbot.store.records import LedgerEntry, NoticeState, RunningRules
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
-# What a poll owns of an alert, in the order of `alert_values`; acked_* are not among them and never written by a poll.
-ALERT_KEY = ("tenant", "rule", "scope", "parent_id", "entity_id")
-ALERT_COLUMNS = (
-    *("parent_name", "entity_name", "state", "level", "highest_level", "since", "pending_since", "fired_at"),
-    *("recovering_since", "ended_at", "end_reason", "measure", "peak", "peak_at", "missed_polls", "seen_at", "about"),
-    *("reported_level", "muted"),
-)
-NOTICE_COLUMNS = (
-    *("id", "tenant", "kind", "alert_id", "card_id", "channel", "reason", "level", "at", "text", "measure", "mention"),
-    *("broadcast", "done_by", "state", "error", "settled_at"),
-)
-FEED_COLUMNS = ("tenant", "tried_at", "good_at", "error", "took_ms", "requests", "entities", "empty_polls", "health")
-SNAPSHOT_COLUMNS = (
-    *("tenant", "scope", "at", "complete", "problems", "entities", "number_keys", "numbers", "number_presence"),
-    *("text_keys", "texts", "text_presence"),
-)
+Values = dict[str, Any]
+"""A row to write: values by column name."""
+
+
+class Row(Protocol):
+    """A row that was read."""
+
+    def __getitem__(self, column: str, /) -> Any:
+        """The value of a column. Raises KeyError or IndexError when the row does not have it."""
 
 
 # The times of one poll are much alike: most of 500 alerts' 3,000 are found here, at a quarter of the cost.
@@ -74,11 +70,11 @@ def _pack(value: object) -> str:
 _unpack: Callable[[str], Any] = msgspec.json.decode
 
 
-def _readable(decode: Callable[Concatenate[sqlite3.Row, _P], _R]) -> Callable[Concatenate[sqlite3.Row, _P], _R]:
+def _readable(decode: Callable[Concatenate[Row, _P], _R]) -> Callable[Concatenate[Row, _P], _R]:
     """A row that cannot be understood (edited by hand, or with a word of a newer version) is a StoreError."""
 
     @functools.wraps(decode)
-    def guarded(row: sqlite3.Row, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+    def guarded(row: Row, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
         try:
             return decode(row, *args, **kwargs)
         except (ValueError, KeyError, TypeError, IndexError) as exc:
@@ -104,27 +100,27 @@ def _measure(text: str | None) -> Measure | None:
     return Measure(label, ValueType(kind), op, value, threshold)
 
 
-def alert_values(alert: Alert) -> tuple[Any, ...]:
-    """The values of ALERT_COLUMNS."""
+def alert_values(alert: Alert) -> Values:
+    """What a poll writes of an alert: not its key, and never acked_*, which are not a poll's to write."""
     about = alert.about
-    return (
-        alert.parent_name,
-        alert.entity_name,
-        alert.state,
-        alert.level.word,
-        alert.highest.word if alert.highest is not None else None,
-        _pack({level.word: stamp(at) for level, at in alert.since.items()}),
-        maybe_stamp(alert.pending_since),
-        maybe_stamp(alert.fired_at),
-        maybe_stamp(alert.recovering_since),
-        maybe_stamp(alert.ended_at),
-        alert.end_reason,
-        measure_text(alert.measure),
-        alert.peak,
-        maybe_stamp(alert.peak_at),
-        alert.missed,
-        maybe_stamp(alert.seen_at),
-        _pack(
+    return {
+        "parent_name": alert.parent_name,
+        "entity_name": alert.entity_name,
+        "state": alert.state,
+        "level": alert.level.word,
+        "highest_level": alert.highest.word if alert.highest is not None else None,
+        "since": _pack({level.word: stamp(at) for level, at in alert.since.items()}),
+        "pending_since": maybe_stamp(alert.pending_since),
+        "fired_at": maybe_stamp(alert.fired_at),
+        "recovering_since": maybe_stamp(alert.recovering_since),
+        "ended_at": maybe_stamp(alert.ended_at),
+        "end_reason": alert.end_reason,
+        "measure": measure_text(alert.measure),
+        "peak": alert.peak,
+        "peak_at": maybe_stamp(alert.peak_at),
+        "missed_polls": alert.missed,
+        "seen_at": maybe_stamp(alert.seen_at),
+        "about": _pack(
             {
                 "title": about.title,
                 "condition": about.condition,
@@ -136,12 +132,24 @@ def alert_values(alert: Alert) -> tuple[Any, ...]:
                 **({"advice": about.advice} if about.advice else {}),
             }
         ),
-        alert.reported.word if alert.reported is not None else None,
-        _muted_text(alert.muted),
-    )
+        "reported_level": alert.reported.word if alert.reported is not None else None,
+        "muted": _muted_text(alert.muted),
+    }
 
 
-def fingerprint(tenant: str, row: sqlite3.Row) -> Fingerprint:
+def key_values(key: Fingerprint) -> Values:
+    """The key of an alert, as columns."""
+    return {
+        "tenant": key.tenant,
+        "rule": key.rule,
+        "scope": key.scope,
+        "parent_id": key.parent_id,
+        "entity_id": key.entity_id,
+    }
+
+
+def fingerprint(tenant: str, row: Row) -> Fingerprint:
+    """The key of an alert from a row that has its columns; `tenant` may be known without it."""
     return Fingerprint(tenant, row["rule"], Scope(row["scope"]), row["parent_id"], row["entity_id"])
 
 
@@ -150,7 +158,7 @@ def _level(word: str) -> Level:
 
 
 @_readable
-def alert_of(row: sqlite3.Row) -> Alert:
+def alert_of(row: Row) -> Alert:
     """The alert of a row of `alerts`."""
     return Alert(
         key=fingerprint(row["tenant"], row),
@@ -198,7 +206,7 @@ def _muted(tenant: str, text: str | None) -> Mute | None:
 
 
 @_readable
-def card_of(row: sqlite3.Row, members: tuple[Alert, ...]) -> Card:
+def card_of(row: Row, members: tuple[Alert, ...]) -> Card:
     """The card of a row of `cards`. Its channel is where it goes, which is not always the one that the rule names."""
     return Card(
         id=row["id"],
@@ -211,7 +219,7 @@ def card_of(row: sqlite3.Row, members: tuple[Alert, ...]) -> Card:
     )
 
 
-def _posted(row: sqlite3.Row) -> Posted | None:
+def _posted(row: Row) -> Posted | None:
     return None if row["posted_ts"] is None else Posted(row["posted_channel_id"], row["posted_ts"])
 
 
@@ -225,31 +233,31 @@ def notice_values(
     channel: str,
     error: str,
     now: str,
-) -> tuple[Any, ...]:
-    """The values of NOTICE_COLUMNS: waiting, or given up at once where `error` says why."""
-    return (
-        notice.id,
-        tenant,
-        kind,
-        alert_id,
-        card_id,
-        channel,
-        notice.reason,
-        notice.level.word,
-        stamp(notice.at),
-        notice.text,
-        measure_text(notice.measure),
-        _pack(notice.mention),
-        int(notice.broadcast),
-        notice.by,
-        NoticeState.GIVEN_UP if error else NoticeState.WAITING,
-        error,
-        now if error else None,
-    )
+) -> Values:
+    """The row of a new notice: waiting, or given up at once where `error` says why."""
+    return {
+        "id": notice.id,
+        "tenant": tenant,
+        "kind": kind,
+        "alert_id": alert_id,
+        "card_id": card_id,
+        "channel": channel,
+        "reason": notice.reason,
+        "level": notice.level.word,
+        "at": stamp(notice.at),
+        "text": notice.text,
+        "measure": measure_text(notice.measure),
+        "mention": _pack(notice.mention),
+        "broadcast": int(notice.broadcast),
+        "done_by": notice.by,
+        "state": NoticeState.GIVEN_UP if error else NoticeState.WAITING,
+        "error": error,
+        "settled_at": now if error else None,
+    }
 
 
 @_readable
-def ledger_entry_of(row: sqlite3.Row) -> LedgerEntry:
+def ledger_entry_of(row: Row) -> LedgerEntry:
     """The ledger entry of a row of `notices` with the key columns of its alert beside it."""
     alert = None if row["alert_id"] is None else fingerprint(row["tenant"], row)
     notice = Notice(
@@ -282,23 +290,23 @@ def ledger_entry_of(row: sqlite3.Row) -> LedgerEntry:
 # Feeds
 
 
-def feed_values(feed: Feed) -> tuple[Any, ...]:
-    """The values of FEED_COLUMNS."""
-    return (
-        feed.tenant,
-        maybe_stamp(feed.tried_at),
-        maybe_stamp(feed.good_at),
-        feed.error,
-        feed.took_ms,
-        feed.requests,
-        _pack(dict(feed.entities)),
-        _pack(dict(feed.empty_polls)),
-        _pack(feed.health),
-    )
+def feed_values(feed: Feed) -> Values:
+    """The row of a feed."""
+    return {
+        "tenant": feed.tenant,
+        "tried_at": maybe_stamp(feed.tried_at),
+        "good_at": maybe_stamp(feed.good_at),
+        "error": feed.error,
+        "took_ms": feed.took_ms,
+        "requests": feed.requests,
+        "entities": _pack(dict(feed.entities)),
+        "empty_polls": _pack(dict(feed.empty_polls)),
+        "health": _pack(feed.health),
+    }
 
 
 @_readable
-def feed_of(row: sqlite3.Row) -> Feed:
+def feed_of(row: Row) -> Feed:
     """The feed of a row of `feeds`."""
     return Feed(
         tenant=row["tenant"],
@@ -320,28 +328,28 @@ def _by_scope(text: str) -> Mapping[Scope, int]:
 # Snapshots
 
 
-def snapshot_values(tenant: str, snapshot: Snapshot) -> tuple[Any, ...]:
-    """The values of SNAPSHOT_COLUMNS. Numbers are one raw little-endian float64 matrix, key by key.
+def snapshot_values(tenant: str, snapshot: Snapshot) -> Values:
+    """The row of a snapshot. Numbers are one raw little-endian float64 matrix, key by key.
 
     Measured for 12 keys, packing and writing together: 1,000 entities 0.4 ms raw, 1.5 ms with zlib level 1; 10,000
     entities 1.5 ms raw, 10 ms with zlib, for 960 against 385 kB. One snapshot a scope is kept, so time counts.
     """
     numbers = {key: column for key, column in snapshot.columns.items() if not column.is_text}
     texts = {key: column for key, column in snapshot.columns.items() if column.is_text}
-    return (
-        tenant,
-        snapshot.scope,
-        stamp(snapshot.at),
-        int(snapshot.complete),
-        _pack(snapshot.problems),
-        _pack([snapshot.ids, snapshot.names, snapshot.parent_ids, snapshot.parent_names]),
-        _pack(list(numbers)),
-        b"".join(column.values.astype("<f8", copy=False).tobytes() for column in numbers.values()),
-        _presence_bytes(numbers.values()),
-        _pack(list(texts)),
-        _pack([column.values.tolist() for column in texts.values()]),
-        _presence_bytes(texts.values()),
-    )
+    return {
+        "tenant": tenant,
+        "scope": snapshot.scope,
+        "at": stamp(snapshot.at),
+        "complete": int(snapshot.complete),
+        "problems": _pack(snapshot.problems),
+        "entities": _pack([snapshot.ids, snapshot.names, snapshot.parent_ids, snapshot.parent_names]),
+        "number_keys": _pack(list(numbers)),
+        "numbers": b"".join(column.values.astype("<f8", copy=False).tobytes() for column in numbers.values()),
+        "number_presence": _presence_bytes(numbers.values()),
+        "text_keys": _pack(list(texts)),
+        "texts": _pack([column.values.tolist() for column in texts.values()]),
+        "text_presence": _presence_bytes(texts.values()),
+    }
 
 
 def _presence_bytes(columns: Iterable[Column]) -> bytes:
@@ -351,12 +359,13 @@ def _presence_bytes(columns: Iterable[Column]) -> bytes:
 
 
 @_readable
-def head_of(row: sqlite3.Row) -> SnapshotHead:
+def head_of(row: Row) -> SnapshotHead:
     """The head of a row of `snapshots`; of its columns only those before the entities are needed."""
     return SnapshotHead(unstamp(row["at"]), bool(row["complete"]), tuple(_unpack(row["problems"])))
 
 
-def snapshot_of(row: sqlite3.Row) -> Snapshot:
+@_readable
+def snapshot_of(row: Row) -> Snapshot:
     """The snapshot of a row of `snapshots`."""
     ids, names, parent_ids, parent_names = (tuple(part) for part in _unpack(row["entities"]))
     size = len(ids)
@@ -388,12 +397,14 @@ def _presence(packed: bytes, keys: int, size: int) -> NDArray[np.uint8]:
     return np.frombuffer(packed, np.uint8).copy().reshape(keys, size)
 
 
-def running_values(running: RunningRules) -> tuple[Any, ...]:
+def running_values(running: RunningRules) -> Values:
+    """The row of the rules that run."""
     files = zlib.compress(msgspec.msgpack.encode(dict(running.files)))
-    return running.tenant, running.version, stamp(running.since), files
+    return {"tenant": running.tenant, "version": running.version, "since": stamp(running.since), "files": files}
 
 
-def running_of(row: sqlite3.Row) -> RunningRules:
+def running_of(row: Row) -> RunningRules:
+    """The rules of a row of `running_rules`."""
     try:
         files = msgspec.msgpack.decode(zlib.decompress(row["files"]), type=dict[str, bytes])
     except (zlib.error, msgspec.DecodeError) as error:

@@ -13,28 +13,38 @@ from alertbot.alerts.alert import Alert, Change, Fingerprint, State
 from alertbot.alerts.cards import one_alert
 from alertbot.alerts.notice import Notice, NoticeKind
 from alertbot.store import codec
-from alertbot.store.codec import stamp
+from alertbot.store.codec import Values, stamp
 
-_INSERT_ALERT = (
-    f"INSERT INTO alerts (id, {', '.join(codec.ALERT_KEY + codec.ALERT_COLUMNS)}) "  # noqa: S608  # names of ours
-    f"VALUES ({', '.join('?' * (1 + len(codec.ALERT_KEY) + len(codec.ALERT_COLUMNS)))})"
+_ALERT_KEY = ("tenant", "rule", "scope", "parent_id", "entity_id")
+# What a poll writes of an alert; acked_* are not among them.
+_ALERT_COLUMNS = (
+    *("parent_name", "entity_name", "state", "level", "highest_level", "since", "pending_since", "fired_at"),
+    *("recovering_since", "ended_at", "end_reason", "measure", "peak", "peak_at", "missed_polls", "seen_at", "about"),
+    *("reported_level", "muted"),
 )
+_NOTICE_COLUMNS = (
+    *("id", "tenant", "kind", "alert_id", "card_id", "channel", "reason", "level", "at", "text", "measure", "mention"),
+    *("broadcast", "done_by", "state", "error", "settled_at"),
+)
+_FEED_COLUMNS = ("tenant", "tried_at", "good_at", "error", "took_ms", "requests", "entities", "empty_polls", "health")
+_SNAPSHOT_COLUMNS = (
+    *("tenant", "scope", "at", "complete", "problems", "entities", "number_keys", "numbers", "number_presence"),
+    *("text_keys", "texts", "text_presence"),
+)
+
+
+def _into(table: str, columns: tuple[str, ...]) -> str:
+    return f"INTO {table} ({', '.join(columns)}) VALUES ({', '.join(f':{name}' for name in columns)})"
+
+
+_INSERT_ALERT = f"INSERT {_into('alerts', ('id', *_ALERT_KEY, *_ALERT_COLUMNS))}"
 _UPDATE_ALERT = (
-    f"UPDATE alerts SET {', '.join(f'{name} = ?' for name in codec.ALERT_COLUMNS)} "  # noqa: S608
-    "WHERE id = ? AND ended_at IS NULL"
+    f"UPDATE alerts SET {', '.join(f'{name} = :{name}' for name in _ALERT_COLUMNS)} "  # noqa: S608  # names of ours
+    "WHERE id = :id AND ended_at IS NULL"
 )
-_INSERT_NOTICE = (
-    f"INSERT INTO notices ({', '.join(codec.NOTICE_COLUMNS)}) "  # noqa: S608
-    f"VALUES ({', '.join('?' * len(codec.NOTICE_COLUMNS))})"
-)
-_REPLACE_FEED = (
-    f"INSERT OR REPLACE INTO feeds ({', '.join(codec.FEED_COLUMNS)}) "  # noqa: S608
-    f"VALUES ({', '.join('?' * len(codec.FEED_COLUMNS))})"
-)
-_REPLACE_SNAPSHOT = (
-    f"INSERT OR REPLACE INTO snapshots ({', '.join(codec.SNAPSHOT_COLUMNS)}) "  # noqa: S608
-    f"VALUES ({', '.join('?' * len(codec.SNAPSHOT_COLUMNS))})"
-)
+_INSERT_NOTICE = f"INSERT {_into('notices', _NOTICE_COLUMNS)}"
+_REPLACE_FEED = f"INSERT OR REPLACE {_into('feeds', _FEED_COLUMNS)}"
+_REPLACE_SNAPSHOT = f"INSERT OR REPLACE {_into('snapshots', _SNAPSHOT_COLUMNS)}"
 # An edit is due while version > sent_version: at once for an urgent version, else when the last one is old enough.
 _BUMP_CARDS = """
     UPDATE cards SET
@@ -59,8 +69,6 @@ _CARD_OF_ALERT = """
 
 _NOT_SHOWN = {"id", "missed", "seen_at", "acked_by", "acked_at", "ack_note", "reported", "muted"}
 _LOOK = attrgetter(*(each.name for each in fields(Alert) if each.name not in _NOT_SHOWN))
-
-Values = tuple[Any, ...]
 
 
 def write_feed(conn: sqlite3.Connection, values: Values) -> None:
@@ -111,16 +119,16 @@ def write_changes(
                 continue  # it began and ended between two polls: there is nothing to end
             alert_id, next_id = next_id, next_id + 1
             ids[key] = known[key] = alert_id
-            inserts[alert_id] = (alert_id, *key, *row)
+            inserts[alert_id] = {"id": alert_id, **codec.key_values(key), **row}
         elif over and after.fired_at is None and not _told(conn, alert_id):
             forgotten.append((alert_id,))
             inserts.pop(alert_id, None)
             del ids[key], known[key]
             continue
         elif alert_id in inserts:
-            inserts[alert_id] = (alert_id, *key, *row)
+            inserts[alert_id] = {"id": alert_id, **codec.key_values(key), **row}
         else:
-            updates[alert_id] = (*row, alert_id)
+            updates[alert_id] = {"id": alert_id, **row}
         fired += (
             after.fired_at is not None
             and not after.shadow

@@ -154,7 +154,7 @@ class SqliteStore:
         rows = [codec.running_values(each) for each in running]
         with self._db.write() as conn:
             conn.executemany(
-                "INSERT INTO running_rules (tenant, version, since, files) VALUES (?, ?, ?, ?) "
+                "INSERT INTO running_rules (tenant, version, since, files) VALUES (:tenant, :version, :since, :files) "
                 "ON CONFLICT (tenant) DO UPDATE SET files = excluded.files, version = excluded.version, "
                 "since = CASE WHEN version = excluded.version THEN since ELSE excluded.since END",
                 rows,
