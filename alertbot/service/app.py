@@ -60,7 +60,7 @@ class App:
         self._wake = ThreadSignal()
         self._closers = Closers()
         self._closers.push("database", self._close_store, if_clean=True)
-        self.lease = Lease(store, clock, self._stopping.set, speed=speed)
+        self.lease = Lease(store, (tenant.name for tenant in tenants), clock, self._stopping.set, speed=speed)
         self._closers.push("lease", self.lease.release, at_least=MIN_FOR_LEASE)
         for tenant in tenants:
             self._closers.push(f"tenant {tenant.name}", partial(_close_tenant, tenant))

@@ -1,9 +1,9 @@
-"""The lease of a database: one poller at a time, and what happens when it dies without a word."""
+"""The leases of a process: each tenant and delivery have one owner at a time, and a dead owner is replaced."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 
 from alertbot.clock import Clock
@@ -19,27 +19,44 @@ log = logger("lease")
 
 
 class Lease:
-    """This process's lease. `on_loss` is called when another poller holds it, which `lost` then says."""
+    """This process's leases: of the tenants that it polls, and of delivery. It holds all of them or none.
 
-    def __init__(self, store: Leases, clock: Clock, on_loss: Callable[[], None], *, speed: float = 1.0) -> None:
+    `on_loss` is called when another poller holds one of them, which `lost` then says.
+    """
+
+    def __init__(
+        self,
+        store: Leases,
+        tenants: Iterable[str],
+        clock: Clock,
+        on_loss: Callable[[], None],
+        *,
+        speed: float = 1.0,
+    ) -> None:
         self._store, self._clock, self._on_loss, self._speed = store, clock, on_loss, speed
+        self._names = [*(f"tenant:{tenant}" for tenant in tenants), "delivery"]
         self.owner = name_of_poller()
         self.lost: LeaseHeld | None = None
 
     def take(self) -> None:
-        """Become the one poller of this database. Raises LeaseHeld while another one lives, StoreError."""
-        try:
-            self._store.take_lease(self.owner, self._clock(), DURATION)
-        except LeaseHeld as held:
-            if not is_gone(held.owner):
-                raise
-            self._store.release_lease(held.owner)
-            self._store.take_lease(self.owner, self._clock(), DURATION)
+        """Become the poller of these tenants. Raises LeaseHeld while another one lives, StoreError.
+
+        The leases of a poller that is gone need not expire first.
+        """
+        while True:
+            try:
+                self._store.take_leases(self._names, self.owner, self._clock(), DURATION)
+            except LeaseHeld as held:
+                if not is_gone(held.owner):
+                    raise
+                self._store.release_leases(held.owner)
+            else:
+                return
 
     def renew(self) -> None:
-        """Hold it for another DURATION. Where another poller has taken it, this one has to stop."""
+        """Hold them for another DURATION. Where another poller has taken one, this one has to stop."""
         try:
-            self._store.take_lease(self.owner, self._clock(), DURATION * self._speed)
+            self._store.take_leases(self._names, self.owner, self._clock(), DURATION * self._speed)
         except LeaseHeld as held:
             self.lost = held
             self._on_loss()
@@ -47,9 +64,9 @@ class Lease:
             log.error("lease not renewed", error=str(error))
 
     def release(self, within: float) -> bool:
-        """Give it back. False when the database was locked for `within` seconds.
+        """Give them back. False when the database was locked for `within` seconds.
 
-        Then it is taken over all the same when the next poller sees that this process has gone.
+        Then they are taken over all the same when the next poller sees that this process has gone.
         """
         thread = threading.Thread(target=self._release, name="release", daemon=True)
         thread.start()
@@ -60,6 +77,6 @@ class Lease:
 
     def _release(self) -> None:
         try:
-            self._store.release_lease(self.owner)
+            self._store.release_leases(self.owner)
         except AlertbotError as error:
             log.warning("lease not released", problem=str(error))

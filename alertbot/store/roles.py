@@ -187,16 +187,18 @@ class Questions(Feeds, Recording, Running, Protocol):
 
 
 class Leases(Protocol):
-    """One poller a database."""
+    """Who may do what: `tenant:acme` polls that tenant, `delivery` delivers."""
 
-    def take_lease(self, owner: str, now: datetime, ttl: timedelta) -> None:
-        """Become the poller, or renew. Raises LeaseHeld naming the owner while another's lease runs.
+    def take_leases(self, names: Collection[str], owner: str, now: datetime, ttl: timedelta) -> None:
+        """Take these leases, or renew them, until `now + ttl`: all of them or none.
 
-        A lease that has run out is taken over. Owners name themselves; the same name is the same owner.
+        Raises LeaseHeld naming the owner while another's lease of one of these names runs. A lease that has expired
+        is taken over, and so is one that expires later than its duration allows: the clock was set back since. Owners
+        name themselves; the same name is the same owner.
         """
 
-    def release_lease(self, owner: str) -> None:
-        """Stop being the poller; does nothing when another owner is."""
+    def release_leases(self, owner: str) -> None:
+        """Give up every lease of this owner; those of others stay."""
 
 
 class Store(Polls, Outbox, Rules, Questions, Leases, Health, Protocol):

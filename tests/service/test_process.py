@@ -10,7 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from alertbot.errors import LeaseHeld
+from alertbot.service.lease import DURATION, Lease
 from alertbot.service.process import is_gone, name_of_poller
+from alertbot.store.sqlite.store import SqliteStore
+from tests.store.build import T0, at
 
 NAME = "from alertbot.service.process import name_of_poller; print(name_of_poller(), flush=True); input()"
 linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only /proc tells")
@@ -73,3 +77,18 @@ def test_a_name_of_any_other_shape_is_not_gone() -> None:
     """What cannot be read is left to run out."""
     for name in ("", "somebody", f"x, process {'9' * 400} (run a)"):
         assert not is_gone(name)
+
+
+@linux
+def test_leases_of_pollers_that_are_gone_are_taken_over() -> None:
+    """All of them, whichever held which; a lease of a poller that may live keeps another from taking any."""
+    gone = [re.sub("run .", f"run {number}", elsewhere("run ", "run 0")) for number in range(2)]
+    store = SqliteStore(":memory:")
+    for name, owner in zip(("tenant:acme", "tenant:other", "delivery"), [*gone, gone[0]], strict=True):
+        store.take_leases([name], owner, T0, DURATION)
+    ours = Lease(store, ["acme", "other"], lambda: at(1), lambda: None)
+    ours.take()
+    for tenants in ([], ["acme"], ["other", "new"]):
+        with pytest.raises(LeaseHeld, match=re.escape(f"polled by {ours.owner}")):
+            Lease(store, tenants, lambda: at(2), lambda: None).take()
+    store.close()

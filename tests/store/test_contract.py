@@ -463,35 +463,70 @@ def test_a_line_told_for_an_alert_that_is_over_finds_its_card(store: Store) -> N
     assert store.notices_of(alert.id)[-1].state is NoticeState.WAITING
 
 
-# Lease
+# Leases
+
+TTL = timedelta(seconds=30)
+ALL = ("tenant:acme", "tenant:other", "delivery")
 
 
 def test_one_poller_a_database(store: Store) -> None:
-    """The second is told who polls, since when and until when."""
-    store.take_lease("host-a, process 1", T0, timedelta(seconds=30))
-    store.take_lease("host-a, process 1", at(10), timedelta(seconds=30))
+    """The second is refused with the first one's name, since when and until when."""
+    store.take_leases(ALL, "host-a, process 1", T0, TTL)
+    store.take_leases(ALL, "host-a, process 1", at(10), TTL)
     with pytest.raises(LeaseHeld, match="host-a, process 1 since 2026-03-02 09:00:00 UTC") as held:
-        store.take_lease("host-b, process 2", at(39), timedelta(seconds=30))
+        store.take_leases(ALL, "host-b, process 2", at(39), TTL)
     assert "2026-03-02 09:00:40 UTC" in str(held.value)
     assert held.value.owner == "host-a, process 1"
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_all_leases_or_none(store: Store, name: str) -> None:
+    """Another's lease of one of the names is enough; the refused one holds none of the others."""
+    store.take_leases([name], "a", T0, TTL)
+    with pytest.raises(LeaseHeld, match="polled by a"):
+        store.take_leases(ALL, "b", at(1), TTL)
+    store.take_leases(ALL, "a", at(2), TTL)
+
+
+def test_owners_hold_different_leases_side_by_side(store: Store) -> None:
+    """A name is what is held, not the database."""
+    store.take_leases(["tenant:acme"], "a", T0, TTL)
+    store.take_leases(["tenant:other"], "b", T0, TTL)
+    store.release_leases("a")
+    with pytest.raises(LeaseHeld, match="polled by b"):
+        store.take_leases(["tenant:other"], "c", at(1), TTL)
+    store.take_leases(["tenant:acme"], "c", at(1), TTL)
+
+
 def test_a_lease_that_ran_out_is_taken_over(store: Store) -> None:
     """A poller that died keeps others out no longer than its lease."""
-    store.take_lease("a", T0, timedelta(seconds=30))
-    store.take_lease("b", at(30), timedelta(seconds=30))
+    store.take_leases(ALL, "a", T0, TTL)
+    store.take_leases(ALL, "b", at(30), TTL)
     with pytest.raises(LeaseHeld, match="since 2026-03-02 09:00:30 UTC"):
-        store.take_lease("a", at(31), timedelta(seconds=30))
+        store.take_leases(ALL, "a", at(31), TTL)
+
+
+@pytest.mark.parametrize(
+    ("set_back", "void"), [(1, False), (3, True), (6 * 3600, True)], ids=["a second", "three", "six hours"]
+)
+def test_a_lease_from_before_the_clock_was_set_back(store: Store, set_back: float, void: bool) -> None:
+    """One that expires later than its duration allows keeps nobody out; an ordinary adjustment voids none."""
+    store.take_leases(ALL, "a", T0, TTL)
+    if void:
+        store.take_leases(ALL, "b", at(-set_back), TTL)
+    else:
+        with pytest.raises(LeaseHeld):
+            store.take_leases(ALL, "b", at(-set_back), TTL)
 
 
 def test_a_lease_is_released_by_its_owner_only(store: Store) -> None:
     """Releasing another's lease does nothing."""
-    store.take_lease("a", T0, timedelta(seconds=30))
-    store.release_lease("b")
+    store.take_leases(ALL, "a", T0, TTL)
+    store.release_leases("b")
     with pytest.raises(LeaseHeld):
-        store.take_lease("b", at(1), timedelta(seconds=30))
-    store.release_lease("a")
-    store.take_lease("b", at(1), timedelta(seconds=30))
+        store.take_leases(ALL, "b", at(1), TTL)
+    store.release_leases("a")
+    store.take_leases(ALL, "b", at(1), TTL)
 
 
 def test_a_working_database_is_writable(store: Store) -> None:

@@ -193,9 +193,10 @@ def test_a_rerouted_card_that_is_gone_is_still_known(name: str, path: Path) -> N
 
 def test_the_lease_still_holds(upgraded: SqliteStore) -> None:
     """A new version does not poll beside an old one."""
-    with pytest.raises(LeaseHeld, match="host-a, process 7"):
-        upgraded.take_lease("me", at(89), timedelta(seconds=30))
-    upgraded.take_lease("me", at(90), timedelta(seconds=30))
+    for name in ("delivery", "tenant:acme"):
+        with pytest.raises(LeaseHeld, match="host-a, process 7"):
+            upgraded.take_leases([name, "tenant:new"], "me", at(89), timedelta(seconds=30))
+    upgraded.take_leases(["delivery", "tenant:acme"], "me", at(90), timedelta(seconds=30))
 
 
 def test_what_the_first_recording_wrote_can_still_be_read(path: Path) -> None:

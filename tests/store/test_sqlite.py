@@ -316,10 +316,10 @@ from datetime import timedelta
 from alertbot.store.sqlite.store import SqliteStore
 from tests.store.build import T0
 store = SqliteStore(sys.argv[1])
-store.take_lease("the other", T0, timedelta(seconds=30))
+store.take_leases(["delivery"], "the other", T0, timedelta(seconds=30))
 print("taken", flush=True)
 sys.stdin.readline()
-store.release_lease("the other")
+store.release_leases("the other")
 print("released", flush=True)
 """
     store = SqliteStore(path)
@@ -328,11 +328,11 @@ print("released", flush=True)
         assert other.stdout is not None
         assert other.stdout.readline() == "taken\n"
         with pytest.raises(LeaseHeld, match="the other"):
-            store.take_lease("me", at(1), timedelta(seconds=30))
+            store.take_leases(["delivery"], "me", at(1), timedelta(seconds=30))
         other.stdin.write("\n")
         other.stdin.flush()
         assert other.stdout.readline() == "released\n"
-        store.take_lease("me", at(2), timedelta(seconds=30))
+        store.take_leases(["delivery"], "me", at(2), timedelta(seconds=30))
     store.close()
 
 

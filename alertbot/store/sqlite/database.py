@@ -62,7 +62,7 @@ class Database:
         if migrations.pending(self._db):
             with self._db.atomic():
                 # Two processes may open a new file together: the second waits here, then finds nothing to do.
-                # (A statement that changes no row still takes the write lock; `lease` may not exist yet.)
+                # (A statement that changes no row still takes the write lock; no table may exist yet.)
                 conn.execute("PRAGMA user_version = 0")
                 migrations.apply(self._db)
         # After the steps: one of them replaces a table that others refer to.
@@ -101,7 +101,7 @@ class Database:
         with self._lock, self._door(), self._db.atomic():
             # atomic() begins deferred. Reading first and writing then fails at once, without waiting, when another
             # process wrote in between; this takes the write lock now, and waits for it up to `busy_timeout`.
-            self._conn.execute("UPDATE lease SET owner = owner WHERE 0")
+            self._conn.execute("UPDATE leases SET owner = owner WHERE 0")
             yield self._conn
 
     def close(self) -> None:

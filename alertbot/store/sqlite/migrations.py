@@ -4,7 +4,7 @@ Words in columns are plain, for people who look with `sqlite3 alertbot.db`:
 
 - times are ISO text in UTC, all of one width (`2026-03-02T09:00:00.000000Z`): they sort and compare as text;
 - levels, states and reasons are the words of the documentation; what has parts (labels, measure) is JSON;
-- everything about a contact centre has its `tenant`; `channels` and `lease` belong to the whole database.
+- everything about a contact centre has its `tenant`; `channels` and `leases` belong to the whole database.
 """
 
 from __future__ import annotations
@@ -313,6 +313,34 @@ def step_007_card_members(db: Database) -> None:
     """
     for statement in _CARD_MEMBERS:
         db.execute(dedent(statement).strip())
+
+
+# `ttl_seconds`: for how long it was taken. One that runs for longer than that from now was written before the clock was
+# set back.
+_LEASES = """
+    CREATE TABLE leases (
+        name TEXT PRIMARY KEY,
+        owner TEXT NOT NULL,
+        since TEXT NOT NULL,
+        until TEXT NOT NULL,
+        ttl_seconds REAL NOT NULL
+    )
+"""
+
+
+@migrations()
+def step_008_claims(db: Database) -> None:
+    """Leases have names: whoever held the whole database holds each tenant of it, and delivery.
+
+    The old table goes, so that an older version that still runs can write nothing more: it would not see the claims.
+    """
+    db.execute(dedent(_LEASES).strip())
+    db.execute(
+        "INSERT INTO leases (name, owner, since, until, ttl_seconds) "
+        "SELECT names.name, owner, since, until, 30 FROM lease, "
+        "(SELECT 'delivery' AS name UNION SELECT 'tenant:' || tenant FROM feeds) AS names"
+    )
+    db.execute("DROP TABLE lease")
 
 
 @migrations()

@@ -19,7 +19,7 @@ from alertbot.rules.catalogue import Scope
 from alertbot.store import codec
 from alertbot.store.codec import stamp, unstamp
 from alertbot.store.records import LedgerEntry, PollRecord, RecordedPoll, RunningRules, Totals
-from alertbot.store.sqlite import outbox
+from alertbot.store.sqlite import leases, outbox
 from alertbot.store.sqlite import record as recording
 from alertbot.store.sqlite import recording as polls
 from alertbot.store.sqlite.database import Database
@@ -269,28 +269,15 @@ class SqliteStore:
         with self._db.write() as conn:
             outbox.repost(conn, card_id, now)
 
-    # One poller a database
+    # Leases
 
-    def take_lease(self, owner: str, now: datetime, ttl: timedelta) -> None:
+    def take_leases(self, names: Collection[str], owner: str, now: datetime, ttl: timedelta) -> None:
         with self._db.write() as conn:
-            held = conn.execute("SELECT * FROM lease").fetchone()
-            runs = held is not None and held["until"] > stamp(now)
-            if runs and held["owner"] != owner:
-                since, until = (f"{codec.unstamp(held[name]):%Y-%m-%d %H:%M:%S} UTC" for name in ("since", "until"))
-                raise LeaseHeld(
-                    f"{self._db.path} is polled by {held['owner']} since {since}, at least until {until}; "
-                    "only one poller a database: stop that one, or give this one another `storage`",
-                    owner=held["owner"],
-                )
-            since = held["since"] if runs else stamp(now)
-            conn.execute(
-                "INSERT OR REPLACE INTO lease (id, owner, since, until) VALUES (1, ?, ?, ?)",
-                (owner, since, stamp(now + ttl)),
-            )
+            leases.take(conn, self._db.path, sorted(names), owner, now, ttl)
 
-    def release_lease(self, owner: str) -> None:
+    def release_leases(self, owner: str) -> None:
         with self._db.write() as conn:
-            conn.execute("DELETE FROM lease WHERE owner = ?", (owner,))
+            leases.release(conn, owner)
 
     def check_writable(self) -> None:
         with self._db.write() as conn:
