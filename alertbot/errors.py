@@ -114,6 +114,7 @@ class DeliveryFailure(StrEnum):
     CHANNEL = "channel"  # this channel does not work; use the fallback channel
     PAYLOAD = "payload"  # the message was rejected; a simpler one may be accepted
     GONE = "gone"  # the message to edit or reply to no longer exists
+    LATE = "late"  # its claim was too old to send it: certainly not posted; claim it again
 
 
 class NotifyError(AlertbotError):
@@ -129,7 +130,12 @@ class NotifyError(AlertbotError):
 
     @property
     def retryable(self) -> bool:  # type: ignore[override]  # a property in place of the class attribute
-        return self.failure in (DeliveryFailure.WAIT, DeliveryFailure.RETRY, DeliveryFailure.UNKNOWN)
+        return self.failure in (
+            DeliveryFailure.WAIT,
+            DeliveryFailure.RETRY,
+            DeliveryFailure.UNKNOWN,
+            DeliveryFailure.LATE,
+        )
 
 
 class StoreError(AlertbotError):

@@ -19,11 +19,20 @@ class Tried(StrEnum):
     NOTHING = "nothing"
 
 
+class Claimed(StrEnum):
+    """What became of a claim to post a notice."""
+
+    DONE = "done"  # send it now
+    TAKEN = "taken"  # another claim of it is open
+    SETTLED = "settled"  # it is not waiting any more
+    NOT_DUE = "not_due"  # its channel has to wait, or its card is not posted
+
+
 @dataclass(frozen=True, slots=True)
 class PostCard:
     """Post a card. `notice` says why, and for which of its members.
 
-    `intent_at`: an earlier attempt began then and its outcome is unknown, so look for its message first. `looks`: how
+    `intent_at`: it was claimed then and the outcome is unknown, so look for its message first. `looks`: how
     often looking has failed since. `attempts`: posts that failed; those that only had to wait are not counted.
     """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from rich.text import Text
 from alertbot.alerts.cards import Posted
 from alertbot.errors import DeliveryFailure, NotifyError
 from alertbot.notify.facts import Look
-from alertbot.notify.notifier import CardContent, LineContent, TemplateFault
+from alertbot.notify.notifier import CardContent, LineContent, TemplateFault, no_check
 from alertbot.notify.pens import PlainPen, cleaned
 from alertbot.notify.render import DrawnCard, Templates
 
@@ -37,8 +37,11 @@ class ConsoleNotifier:
         self._looks: dict[str, tuple[Look, bool]] = {}  # by ts: as the card was last drawn
         self._faults: dict[str, TemplateFault] = {}
 
-    def post_card(self, content: CardContent, *, channel: str, notice_id: str) -> Posted:
+    def post_card(
+        self, content: CardContent, *, channel: str, notice_id: str, before_send: Callable[[], None] = no_check
+    ) -> Posted:
         drawn = self._drawn(content)
+        before_send()
         posted = self._new(channel, notice_id)
         self._looks[posted.ts] = (drawn.look, drawn.open)
         self._console.print(card_panel(drawn, channel))
@@ -57,10 +60,19 @@ class ConsoleNotifier:
         line.append(f"  {' '.join(drawn.body)}", style="dim")
         self._console.print(line, soft_wrap=False, overflow="ellipsis", no_wrap=True)
 
-    def post_line(self, content: LineContent, posted: Posted, *, notice_id: str, broadcast: bool) -> Posted:
+    def post_line(
+        self,
+        content: LineContent,
+        posted: Posted,
+        *,
+        notice_id: str,
+        broadcast: bool,
+        before_send: Callable[[], None] = no_check,
+    ) -> Posted:
         drawn = self._templates.line(content, PlainPen())
         if drawn.fault is not None:
             self._faults.setdefault(str(drawn.fault), drawn.fault)
+        before_send()
         line = Text("    └ ", style="dim")
         line.append(f"#{content.alert.id} ", style="dim")
         line.append(" ".join((*drawn.text.splitlines(), *drawn.mention)))
@@ -69,7 +81,10 @@ class ConsoleNotifier:
         self._console.print(line)
         return self._new(posted.channel_id, notice_id)
 
-    def post_text(self, text: str, *, channel: str, notice_id: str) -> Posted:
+    def post_text(
+        self, text: str, *, channel: str, notice_id: str, before_send: Callable[[], None] = no_check
+    ) -> Posted:
+        before_send()
         body = Text("\n".join(cleaned(line) for line in text.splitlines()))
         title = Text(cleaned(channel), style="bold")
         self._console.print(Panel(body, title=title, title_align="left", border_style="cyan"))

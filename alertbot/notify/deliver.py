@@ -1,32 +1,38 @@
 """Due cards, lines and edits: render, send, and mark each one as it lands. Exactly once, as far as the notifier allows.
 
-Slack has no idempotency key. So: the intent is stored before a post is sent; the notice id travels with the message;
-and an item whose earlier outcome is unknown is looked for before it is posted again. Where looking is impossible (no
-scope to read, not in the channel) a card and an OPS notice are repeated, since a duplicate beats a lost alert, and a
-line of a thread is not, since the card says the same.
+Slack has no idempotency key. So a post is claimed in the store before it is sent, the notice id travels with the
+message, and an item whose earlier outcome is unknown is looked for before it is posted again. Where looking is
+impossible (no scope to read, not in the channel) a card and an OPS notice are repeated, since a duplicate beats a lost
+alert, and a line of a thread is not, since the card says the same.
+
+The times of a claim belong together. A request begins within START_WITHIN of its claim: the notifier checks that
+immediately before it sends, on the monotonic clock, since rendering, a lock or a suspended machine may have taken
+longer. It gives up GIVE_UP_AFTER at most after the claim. Other processes leave a claim alone for 20 s (the store), so
+when they look, nothing is on its way any more. A claimant that is known to be gone is not waited for so long: its
+message has 5 s to appear. What theory there is of claims stands in store/sqlite/outbox.py.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from alertbot.alerts.alert import Reason
 from alertbot.alerts.cards import Posted, has_ended
-from alertbot.alerts.delivery import Due, EditCard, PostCard, PostLine, PostOps, Tried
+from alertbot.alerts.delivery import Claimed, Due, EditCard, PostCard, PostLine, PostOps, Tried
 from alertbot.alerts.notice import Notice, NoticeKind, notice_id
 from alertbot.backoff import doubled
 from alertbot.errors import DeliveryFailure, NotifyError
-from alertbot.notify.notifier import CardContent, LineContent, Notifier
+from alertbot.notify.notifier import START_WITHIN, CardContent, LineContent, Notifier
 from alertbot.rules.rule import Level
 from alertbot.store.roles import Outbox
 
-SETTLE = timedelta(seconds=5)  # an open intent younger than this is not settled: its message may be on its way
+MESSAGE_APPEARS = timedelta(seconds=5)  # after an unknown outcome: how long the message may take to be found
 FIRST_RETRY = timedelta(seconds=5)
 LONGEST_RETRY = timedelta(minutes=5)
 PATIENCE = timedelta(days=1)  # what is older and cannot be delivered is given up, but for the card of an open alert
-_CLOCK_WAS_SET_BACK = timedelta(seconds=60)  # an intent this far ahead of now is not waited for
 _BLIND_LOOKS = 5  # failed looks for one message, after which looking counts as impossible
 
 _THREAD_ONLY_PROBLEM = ("cannot_reply_to_message", "restricted_action_non_threadable_channel", "thread_locked")
@@ -42,6 +48,7 @@ class DeliveryReport:
     edits: int = 0
     adopted: int = 0  # found in the channel after an unknown outcome, and not posted again
     put_off: int = 0
+    claimed_elsewhere: int = 0  # another process has them, or had
     rerouted: int = 0
     reposted: int = 0
     given_up: int = 0
@@ -65,19 +72,29 @@ def deliver(
     outbox: Outbox,
     clock: Callable[[], datetime],
     *,
+    claimant: str,
     fallback_channel: str,
     ops_channel: str,
     timezone: str = "UTC",
     stop: Callable[[], bool] = lambda: False,
+    is_gone: Callable[[str], bool] = lambda _: False,
+    monotonic: Callable[[], float] = time.monotonic,
 ) -> DeliveryReport:
     """Deliver what is due, one item after the other, and mark each as it lands.
+
+    `claimant` is the name under which this process claims what it posts; no other process has it. `is_gone` says of
+    another's name whether that process certainly lives no more: its claims are then settled sooner. `monotonic` gives
+    seconds of a clock that is never set.
 
     `fallback_channel` takes what another channel refuses; `ops_channel` hears of that, and of broken templates, once a
     day each. `timezone` names the zone in which times are written where the reader's own is not known. `stop` is asked
     before each item; what is left stays due. A failure of one item stops none of the others, except refused
     credentials: then everything left is put off. Raises StoreError only.
     """
-    work = _Delivery(notifier, outbox, clock, fallback_channel, ops_channel, timezone)
+    for other in outbox.claimants():
+        if other != claimant and is_gone(other):
+            outbox.claimant_ended(other, clock())
+    work = _Delivery(notifier, outbox, clock, claimant, fallback_channel, ops_channel, timezone, monotonic)
     for item in due:
         if stop():
             break
@@ -94,13 +111,17 @@ class _Delivery:
         notifier: Notifier,
         outbox: Outbox,
         clock: Callable[[], datetime],
+        claimant: str,
         fallback_channel: str,
         ops_channel: str,
         timezone: str,
+        monotonic: Callable[[], float],
     ) -> None:
         self.notifier = notifier
         self.outbox = outbox
         self.clock = clock
+        self.claimant = claimant
+        self.monotonic = monotonic
         self.fallback_channel = fallback_channel
         self.ops_channel = ops_channel
         self.timezone = timezone
@@ -130,7 +151,7 @@ class _Delivery:
         except NotifyError as error:
             self._edit_failed(item, error)
             return
-        self.outbox.edited(item.card.id, item.card.version, self.clock())
+        self.outbox.edited(item.card, self.clock())
         self.report.edits += 1
 
     def _edit_failed(self, item: EditCard, error: NotifyError) -> None:
@@ -144,7 +165,7 @@ class _Delivery:
             case DeliveryFailure.PAYLOAD:
                 # Refused even as plain text, so this version cannot be shown; the next one may pass.
                 self._tell(f"A card was not edited: {error}", ("edit refused", error.code), item.card.channel)
-                self.outbox.edited(item.card.id, item.card.version, now)
+                self.outbox.edited(item.card, now)
                 self.report.given_up += 1
             case _:
                 self._put_off(item, now + self._delay(item.attempts, error), str(error), False, _tried(error))
@@ -156,9 +177,18 @@ class _Delivery:
         notice = item.notice
         if item.intent_at is not None and self._settled_by_looking(item, item.intent_at):
             return
-        self.outbox.intend(notice.id, self.clock())
+        began = self.monotonic()  # before the claim, which may have to wait for the database
+        claimed = self.outbox.claim(notice.id, self.claimant, self.clock(), item.intent_at)
+        if claimed is not Claimed.DONE:
+            self.report.claimed_elsewhere += 1
+            return
+
+        def check_claim() -> None:
+            if (age := self.monotonic() - began) > START_WITHIN:
+                raise NotifyError(f"Not sent: {age:.1f} s passed since it was claimed", failure=DeliveryFailure.LATE)
+
         try:
-            posted = self._send(item)
+            posted = self._send(item, check_claim)
         except NotifyError as error:
             self._post_failed(item, error)
             return
@@ -171,18 +201,22 @@ class _Delivery:
             case PostOps():
                 self.report.ops += 1
 
-    def _send(self, item: PostCard | PostLine | PostOps) -> Posted:
+    def _send(self, item: PostCard | PostLine | PostOps, check: Callable[[], None]) -> Posted:
         notice = item.notice
         match item:
             case PostCard():
                 card = CardContent(item.card.members, self.clock(), mention=notice.mention, timezone=self.timezone)
-                return self.notifier.post_card(card, channel=item.card.channel, notice_id=notice.id)
+                return self.notifier.post_card(card, channel=item.card.channel, notice_id=notice.id, before_send=check)
             case PostLine():
                 assert item.card.posted is not None, "a line is due when its card stands"
                 line = LineContent(notice, item.alert, timezone=self.timezone)
-                return self.notifier.post_line(line, item.card.posted, notice_id=notice.id, broadcast=notice.broadcast)
+                return self.notifier.post_line(
+                    line, item.card.posted, notice_id=notice.id, broadcast=notice.broadcast, before_send=check
+                )
             case PostOps():
-                return self.notifier.post_text(notice.text, channel=notice.channel, notice_id=notice.id)
+                return self.notifier.post_text(
+                    notice.text, channel=notice.channel, notice_id=notice.id, before_send=check
+                )
 
     def _landed(self, item: PostCard | PostLine | PostOps, posted: Posted, version: int) -> None:
         self.outbox.delivered(item.notice.id, posted, version, self.clock())
@@ -190,9 +224,6 @@ class _Delivery:
     def _settled_by_looking(self, item: PostCard | PostLine | PostOps, intent_at: datetime) -> bool:
         """Whether the item needs no post now: found, not to be repeated, or to be looked for later."""
         now = self.clock()
-        if -_CLOCK_WAS_SET_BACK < now - intent_at < SETTLE:
-            self._put_off(item, intent_at + SETTLE, "its first try is not settled yet", True, Tried.NOTHING)
-            return True
         thread = item.card.posted if isinstance(item, PostLine) else None
         try:
             found = self.notifier.find(
@@ -225,10 +256,12 @@ class _Delivery:
                 self._held[channel] = until
                 self.outbox.hold_channel(channel, until)
                 self._put_off(item, until, str(error), False, Tried.NOTHING)
+            case DeliveryFailure.LATE:
+                self._put_off(item, now, str(error), False, Tried.NOTHING)
             case DeliveryFailure.CHANNEL:
                 self._channel_failed(item, error)
             case DeliveryFailure.GONE if isinstance(item, PostLine):
-                self._out_of_reach(item)
+                self._line_out_of_reach(item, error)
             case DeliveryFailure.PAYLOAD | DeliveryFailure.GONE:
                 self._tell(
                     f"Not delivered in {channel}: {error}", ("refused", channel, error.code), item.notice.channel
@@ -239,7 +272,8 @@ class _Delivery:
                 if not unknown and self._too_old(item):
                     self._give_up(item, str(error))
                 else:
-                    self._put_off(item, now + self._delay(item.attempts, error), str(error), unknown, Tried.POST)
+                    delay = max(self._delay(item.attempts, error), MESSAGE_APPEARS)
+                    self._put_off(item, now + delay, str(error), unknown, Tried.POST)
                 self._note_credentials(error)
 
     def _channel_failed(self, item: PostCard | PostLine | PostOps, error: NotifyError) -> None:
@@ -249,12 +283,12 @@ class _Delivery:
             if error.code in _THREAD_ONLY_PROBLEM:
                 self._give_up(item, str(error))
             else:
-                self._out_of_reach(item)
+                self._line_out_of_reach(item, error)
             return
         self._tell_broken(channel, error)
         fallback = self.fallback_channel
         if channel != fallback:
-            self.outbox.reroute(item.notice.id, fallback)
+            self.outbox.reroute(item.notice.id, fallback, claimant=self.claimant)
             self.report.rerouted += 1
             # Not in this call: the post is due again, in the other channel.
             return
@@ -262,11 +296,17 @@ class _Delivery:
 
     def _out_of_reach(self, item: PostLine | EditCard) -> None:
         """A card's message cannot be reached any more: an open alert gets a new one, and its lines follow there."""
-        self.outbox.repost(item.card.id, self.clock())
+        self.outbox.repost(item.card, self.clock(), claimant=self.claimant)
         if has_ended(item.card.members):
             self.report.given_up += 1
         else:
             self.report.reposted += 1
+
+    def _line_out_of_reach(self, item: PostLine, error: NotifyError) -> None:
+        self._out_of_reach(item)
+        # Where another process posted the card again first, this line's claim is all that is left to end.
+        now = self.clock()
+        self.outbox.put_off(item.notice.id, now, str(error), claimant=self.claimant, unknown=False, tried=Tried.NOTHING)
 
     def _give_up_or_wait(self, item: PostCard | PostLine | PostOps, error: NotifyError) -> None:
         """What only people can mend: tried now and then for a day, the card of an alert as long as it fires."""
@@ -285,7 +325,7 @@ class _Delivery:
         if isinstance(item, EditCard):
             self.outbox.put_off_edit(item.card.id, until, error, tried=tried is Tried.POST)
         else:
-            self.outbox.put_off(item.notice.id, until, error, unknown=unknown, tried=tried)
+            self.outbox.put_off(item.notice.id, until, error, claimant=self.claimant, unknown=unknown, tried=tried)
         self.report.put_off += 1
 
     def _delay(self, failures: int, error: NotifyError) -> timedelta:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +12,15 @@ from alertbot.alerts.alert import Alert
 from alertbot.alerts.cards import Posted, leading
 from alertbot.alerts.notice import Notice
 from alertbot.rulefiles.faults import Fault
+
+START_WITHIN = 2.0
+"""Seconds after its claim in which the request of a post may begin."""
+GIVE_UP_AFTER = 10.0
+"""Seconds after its claim at which a post is given up, its outcome unknown."""
+
+
+def no_check() -> None:
+    """Nothing has to be checked before sending: the message is not claimed."""
 
 
 @dataclass(frozen=True)
@@ -57,19 +66,32 @@ class Notifier(Protocol):
 
     Every method that sends or looks raises NotifyError when that fails. Its `failure` says what to do next. No other
     error of the transport leaves a notifier, and no error text holds a secret. `notice_id` travels with the message, so
-    that `find` can recognise it.
+    that `find` can recognise it. `before_send` is called immediately before each request that could post; where it
+    raises (LATE: the claim is too old) nothing is sent. A request takes at most GIVE_UP_AFTER - START_WITHIN.
     """
 
-    def post_card(self, content: CardContent, *, channel: str, notice_id: str) -> Posted:
+    def post_card(
+        self, content: CardContent, *, channel: str, notice_id: str, before_send: Callable[[], None] = no_check
+    ) -> Posted:
         """Post a card once. Never retries by itself."""
 
     def edit_card(self, content: CardContent, posted: Posted) -> None:
         """Redraw a posted card from `content`. Harmless to repeat."""
 
-    def post_line(self, content: LineContent, posted: Posted, *, notice_id: str, broadcast: bool) -> Posted:
+    def post_line(
+        self,
+        content: LineContent,
+        posted: Posted,
+        *,
+        notice_id: str,
+        broadcast: bool,
+        before_send: Callable[[], None] = no_check,
+    ) -> Posted:
         """Add a line to a card's thread once. `broadcast` shows it in the channel as well."""
 
-    def post_text(self, text: str, *, channel: str, notice_id: str) -> Posted:
+    def post_text(
+        self, text: str, *, channel: str, notice_id: str, before_send: Callable[[], None] = no_check
+    ) -> Posted:
         """Post plain text in a channel once. The notifier escapes it."""
 
     def find(self, *, channel: str, notice_id: str, since: datetime, thread: Posted | None) -> Posted | None:

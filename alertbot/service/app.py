@@ -71,6 +71,7 @@ class App:
             clock,
             self._wake,
             self._stopping,
+            claimant=self.lease.owner,
             fallback_channel=settings.slack.default_channel,
             ops_channel=settings.slack.ops,
             timezone=settings.timezone,

@@ -11,6 +11,7 @@ from alertbot.errors import AlertbotError, NotifyError
 from alertbot.logs import logger
 from alertbot.notify.deliver import DeliveryReport, deliver
 from alertbot.notify.notifier import Notifier
+from alertbot.service.process import is_gone
 from alertbot.service.signal import Signal
 from alertbot.slack.notifier import SlackNotifier
 from alertbot.store.roles import Outbox
@@ -22,7 +23,10 @@ log = logger("delivery")
 
 
 class Courier:
-    """Takes what is due to the notifier. `problem` says why Slack refuses alertbot, "" while it does not."""
+    """Takes what is due to the notifier. `problem` says why Slack refuses alertbot, "" while it does not.
+
+    `claimant` is the name under which it claims what it posts.
+    """
 
     def __init__(
         self,
@@ -32,6 +36,7 @@ class Courier:
         wake: Signal,
         stopping: threading.Event,
         *,
+        claimant: str,
         fallback_channel: str,
         ops_channel: str,
         timezone: str,
@@ -39,7 +44,7 @@ class Courier:
     ) -> None:
         self._store, self._notifier, self._clock, self._wake, self._stopping = store, notifier, clock, wake, stopping
         self._fallback_channel, self._ops_channel, self._timezone = fallback_channel, ops_channel, timezone
-        self._speed = speed
+        self._claimant, self._speed = claimant, speed
         self.notified = 0  # posts and thread lines that were delivered since the start
         self.problem = ""
         self._identified = False  # Slack accepted the token
@@ -53,6 +58,8 @@ class Courier:
             self._notifier,
             self._store,
             self._clock,
+            claimant=self._claimant,
+            is_gone=is_gone,
             fallback_channel=self._fallback_channel,
             ops_channel=self._ops_channel,
             timezone=self._timezone,

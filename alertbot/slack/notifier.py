@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,7 +15,7 @@ from slack_sdk import WebClient
 
 from alertbot.alerts.cards import Posted
 from alertbot.errors import DeliveryFailure, NotifyError
-from alertbot.notify.notifier import CardContent, LineContent, TemplateFault
+from alertbot.notify.notifier import GIVE_UP_AFTER, START_WITHIN, CardContent, LineContent, TemplateFault, no_check
 from alertbot.notify.render import Templates
 from alertbot.rulefiles.faults import Fault
 from alertbot.rules.slack_ids import is_channel_id
@@ -31,7 +32,7 @@ from alertbot.slack.text import FallbackPen, MrkdwnPen
 
 SLACK_API = "https://slack.com/api/"
 EVENT_TYPE = "alertbot_notice"  # of the metadata, which every app and member of the workspace can read: ids only
-POST_TIMEOUT = 10  # seconds
+POST_TIMEOUT = int(GIVE_UP_AFTER - START_WITHIN)  # seconds
 READ_TIMEOUT = 15
 _CLOCK_SKEW = timedelta(seconds=60)  # between this host and Slack, when looking for a message of a certain time
 _PAGE, _MAX_PAGES = 200, 20  # of messages
@@ -88,20 +89,24 @@ class SlackNotifier:
         self._ids: dict[str, str] = {}  # of channels as configured, from Slack's answers
         self._identity: Identity | None = None
         self._faults: dict[str, TemplateFault] = {}
+        self._refusals: dict[str, str] = {}  # by notice id: why the message as drawn was refused, while it is due
 
     def __repr__(self) -> str:
         return f"SlackNotifier(api_url={self._api_url!r})"
 
     # The Notifier protocol.
 
-    def post_card(self, content: CardContent, *, channel: str, notice_id: str) -> Posted:
+    def post_card(
+        self, content: CardContent, *, channel: str, notice_id: str, before_send: Callable[[], None] = no_check
+    ) -> Posted:
         drawn = self._templates.card(content, MrkdwnPen(), FallbackPen())
         self._remember(drawn.fault)
 
         def post(message: SlackMessage) -> Posted:
-            return self._post(message, channel=channel, notice_id=notice_id)
+            return self._post(message, before_send, channel=channel, notice_id=notice_id)
 
-        return self._plainer(post, card_message(drawn), lambda: plain_card_message(drawn), content.alert.about.template)
+        plain, template = partial(plain_card_message, drawn), content.alert.about.template
+        return self._plainer(post, card_message(drawn), plain, template, notice_id)
 
     def edit_card(self, content: CardContent, posted: Posted) -> None:
         drawn = self._templates.card(content, MrkdwnPen(), FallbackPen())
@@ -119,7 +124,15 @@ class SlackNotifier:
 
         self._plainer(edit, card_message(drawn), lambda: plain_card_message(drawn), content.alert.about.template)
 
-    def post_line(self, content: LineContent, posted: Posted, *, notice_id: str, broadcast: bool) -> Posted:
+    def post_line(
+        self,
+        content: LineContent,
+        posted: Posted,
+        *,
+        notice_id: str,
+        broadcast: bool,
+        before_send: Callable[[], None] = no_check,
+    ) -> Posted:
         drawn = self._templates.line(content, MrkdwnPen(), FallbackPen())
         self._remember(drawn.fault)
 
@@ -127,13 +140,16 @@ class SlackNotifier:
             more: dict[str, Any] = {"thread_ts": posted.ts}
             if broadcast:
                 more["reply_broadcast"] = True
-            return self._post(message, channel=posted.channel_id, notice_id=notice_id, **more)
+            return self._post(message, before_send, channel=posted.channel_id, notice_id=notice_id, **more)
 
-        return self._plainer(post, line_message(drawn), lambda: plain_line_message(drawn), content.alert.about.template)
+        plain, template = partial(plain_line_message, drawn), content.alert.about.template
+        return self._plainer(post, line_message(drawn), plain, template, notice_id)
 
-    def post_text(self, text: str, *, channel: str, notice_id: str) -> Posted:
+    def post_text(
+        self, text: str, *, channel: str, notice_id: str, before_send: Callable[[], None] = no_check
+    ) -> Posted:
         # mrkdwn off: the text may quote templates, conditions and names, and nothing in them is formatting.
-        return self._post(text_message(text), channel=channel, notice_id=notice_id, mrkdwn=False)
+        return self._post(text_message(text), before_send, channel=channel, notice_id=notice_id, mrkdwn=False)
 
     def find(self, *, channel: str, notice_id: str, since: datetime, thread: Posted | None) -> Posted | None:
         """As the protocol. Reads at most 20 pages of 200 messages; a busier channel counts as one that is closed."""
@@ -192,23 +208,40 @@ class SlackNotifier:
         message: SlackMessage,
         plain: Callable[[], SlackMessage],
         template: str,
+        notice_id: str = "",
     ) -> T:
-        """Send; when Slack refuses the message as drawn, send it as text only. A refused message was not posted."""
-        try:
-            return send(message)
-        except NotifyError as error:
-            if error.failure is not DeliveryFailure.PAYLOAD:
-                raise
-            sent = send(plain())
-            fault = Fault(f"{template}.j2", 0, 0, f"sent as plain text. {error}")
-            self._remember(TemplateFault(template, fault))
-            return sent
+        """Send; when Slack refuses the message as drawn, send it as text only. A refused message was not posted.
 
-    def _post(self, message: SlackMessage, *, channel: str, notice_id: str, **more: Any) -> Posted:
+        Where the refusal took so long that the claim is too old for a second request, the next attempt starts with the
+        text.
+        """
+        with self._lock:
+            refusal = self._refusals.pop(notice_id, "")
+        if not refusal:
+            try:
+                return send(message)
+            except NotifyError as error:
+                if error.failure is not DeliveryFailure.PAYLOAD:
+                    raise
+                refusal = str(error)
+        try:
+            sent = send(plain())
+        except NotifyError as error:
+            if notice_id and error.failure is DeliveryFailure.LATE:
+                with self._lock:
+                    self._refusals[notice_id] = refusal
+            raise
+        fault = Fault(f"{template}.j2", 0, 0, f"sent as plain text. {refusal}")
+        self._remember(TemplateFault(template, fault))
+        return sent
+
+    def _post(
+        self, message: SlackMessage, before_send: Callable[[], None], *, channel: str, notice_id: str, **more: Any
+    ) -> Posted:
         with self._lock:
             target = self._ids.get(channel, channel)
         try:
-            return self._send(message, target, channel, notice_id, more)
+            return self._send(message, before_send, target, channel, notice_id, more)
         except NotifyError as error:
             if error.code != "channel_not_found":
                 raise
@@ -219,16 +252,23 @@ class SlackNotifier:
             channel_id = self._channel_id(channel)
             if channel_id is None or channel_id == target:
                 raise
-            return self._send(message, channel_id, channel, notice_id, more)
+            return self._send(message, before_send, channel_id, channel, notice_id, more)
 
     def _send(
-        self, message: SlackMessage, target: str, channel: str, notice_id: str, more: Mapping[str, Any]
+        self,
+        message: SlackMessage,
+        before_send: Callable[[], None],
+        target: str,
+        channel: str,
+        notice_id: str,
+        more: Mapping[str, Any],
     ) -> Posted:
         content: dict[str, Any] = {"text": message.text}
         if message.blocks:
             content["blocks"] = list(message.blocks)
         if message.attachments:
             content["attachments"] = list(message.attachments)
+        before_send()
         with _mapped(f"post in {channel}"):
             answer = self._writes.chat_postMessage(
                 channel=target,

@@ -212,14 +212,15 @@ def card_of(row: Row, members: tuple[Alert, ...]) -> Card:
         id=row["id"],
         members=members,
         channel=row["channel"],
-        posted=_posted(row),
+        posted=posted_of(row),
         version=row["version"],
         sent_version=row["sent_version"],
         edited_at=maybe_unstamp(row["edited_at"]),
     )
 
 
-def _posted(row: Row) -> Posted | None:
+def posted_of(row: Row) -> Posted | None:
+    """Where a card or a notice stands in Slack; None while it does not."""
     return None if row["posted_ts"] is None else Posted(row["posted_channel_id"], row["posted_ts"])
 
 
@@ -283,7 +284,7 @@ def ledger_entry_of(row: Row) -> LedgerEntry:
         not_before=maybe_unstamp(row["not_before"]),
         settled_at=maybe_unstamp(row["settled_at"]),
         error=row["error"],
-        posted=_posted(row),
+        posted=posted_of(row),
     )
 
 

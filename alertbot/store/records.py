@@ -84,7 +84,7 @@ class LedgerEntry:
     state: NoticeState
     attempts: int = 0  # that failed
     looks: int = 0  # for the try whose outcome is unknown, that failed
-    intent_at: datetime | None = None  # while waiting: a post began then, and nobody knows what became of it
+    intent_at: datetime | None = None  # while waiting: it was claimed then, and what became of the post is unknown
     not_before: datetime | None = None
     settled_at: datetime | None = None  # when it stopped waiting
     error: str = ""

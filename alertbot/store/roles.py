@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from alertbot.alerts.alert import AckResult, Alert, Fingerprint
-from alertbot.alerts.cards import Posted
-from alertbot.alerts.delivery import Due, Tried
+from alertbot.alerts.cards import Card, Posted
+from alertbot.alerts.delivery import Claimed, Due, Tried
 from alertbot.alerts.notice import Notice
 from alertbot.evaluation.snapshot import Snapshot, SnapshotHead
 from alertbot.feed.health import Feed
@@ -93,7 +93,8 @@ class Outbox(Notices, Protocol):
         """What should be delivered now: critical first, then the oldest; at most one post for each channel.
 
         A line waits until its card is posted; an edit waits until then too. Channels that wait (429, one message a
-        second) are left out, and so is what was put off to a later time. An open intent younger than 5 s is left out.
+        second) are left out, and so is what was put off to a later time. What is claimed is left out until it may be
+        settled by looking: 20 s after the claim, or 5 s after its claimant ended.
 
         A card whose alert ended before it could be posted is still due, once: it is drawn closed, so that nothing is
         lost, and its waiting lines, which would only repeat it, become TOLD_BY_CARD when it lands.
@@ -105,20 +106,45 @@ class Outbox(Notices, Protocol):
         `now` for what is due already. A changed value alone, which waits out its refresh, is not waited for.
         """
 
-    def intend(self, notice_id: str, now: datetime) -> None:
-        """Say that a post begins, before it is sent. Until `delivered` or `put_off`, its outcome is unknown.
+    def claim(self, notice_id: str, claimant: str, now: datetime, settled: datetime | None = None) -> Claimed:
+        """Claim a notice to post it; send only after DONE. Until `delivered` or `put_off` its outcome is unknown.
 
-        Raises StoreError when the notice is not waiting any more: another process delivered it, so do not send.
+        `settled` is the `intent_at` of the earlier claim that was looked for in vain, which this one replaces; any
+        other open claim keeps it. A claim holds whatever becomes of leases. The channel rests for a second from here
+        on: the claimant may die right after sending.
         """
+
+    def claimants(self) -> list[str]:
+        """Who has claims that are open, and did not say that they gave up."""
+
+    def claimant_ended(self, claimant: str, now: datetime) -> None:
+        """This claimant does not live any more: its open claims may be settled by looking 5 s from now."""
 
     def delivered(self, notice_id: str, posted: Posted, version: int, now: datetime) -> None:
         """The post landed; for a card, it showed `version`. The channel rests for a second."""
 
-    def edited(self, card_id: int, version: int, now: datetime) -> None:
-        """The card in Slack shows `version` now; a newer one that came meanwhile stays due."""
+    def edited(self, card: Card, now: datetime) -> None:
+        """The message of `card` shows its `version` now; a newer version that came meanwhile stays due.
 
-    def put_off(self, notice_id: str, until: datetime, error: str, *, unknown: bool, tried: Tried = Tried.POST) -> None:
-        """Try again at `until`. `unknown` keeps the intent open: look before posting again. `tried`: what failed."""
+        A message that is not the card's any more changes nothing. One that shows an older version than another process
+        had sent is due again.
+        """
+
+    def put_off(
+        self,
+        notice_id: str,
+        until: datetime,
+        error: str,
+        *,
+        claimant: str,
+        unknown: bool,
+        tried: Tried = Tried.POST,
+    ) -> None:
+        """Try again at `until`. `tried`: what failed.
+
+        The claimant gives up its claim: with `unknown` it stays open, so that the message is looked for before it is
+        posted again (`until` leaves it 5 s to appear), else it ends. Another's claim stays as it is.
+        """
 
     def put_off_edit(self, card_id: int, until: datetime, error: str, *, tried: bool = True) -> None:
         """Edit again at `until`. `tried` False: it only had to wait, and is not counted."""
@@ -132,14 +158,18 @@ class Outbox(Notices, Protocol):
     def hold_channel(self, channel: str, until: datetime) -> None:
         """Post nothing in this channel before `until` (429)."""
 
-    def reroute(self, notice_id: str, channel: str) -> None:
+    def reroute(self, notice_id: str, channel: str, *, claimant: str) -> None:
         """Deliver this notice in another channel; a card notice takes its card, and that card's lines, along.
 
         A line is nothing without its card: rerouting one posts the card again in that channel, and the line follows.
+        Claims of these notices end, but for those that another claimant may still be sending.
         """
 
-    def repost(self, card_id: int, now: datetime) -> None:
-        """The card's message is gone: forget where it stood and post it again, unless its alert has ended."""
+    def repost(self, card: Card, now: datetime, *, claimant: str) -> None:
+        """The message of `card` is gone: post it again, unless its alert has ended.
+
+        Does nothing where the card stands elsewhere by now. Claims end as for `reroute`.
+        """
 
 
 class Rules(Running, Notices, Protocol):

@@ -26,7 +26,7 @@ from alertbot.rules.catalogue import ValueType
 from alertbot.rules.rule import Level
 from alertbot.store.records import NoticeState
 from tests.notify.cases import FIRING, NASTY, card, notice
-from tests.notify.world import World, world
+from tests.notify.world import ME, World, world
 from tests.slack import slack_server as fake
 
 
@@ -132,11 +132,13 @@ from datetime import datetime
 from pathlib import Path
 sys.path.insert(0, sys.argv[4])
 from alertbot.notify.deliver import deliver
+from alertbot.service.process import name_of_poller
 from alertbot.slack.notifier import SlackNotifier
 from alertbot.store.sqlite.store import SqliteStore
 store, now = SqliteStore(Path(sys.argv[1])), datetime.fromisoformat(sys.argv[3])
 notifier = SlackNotifier("xoxb-111-very-secret-token", api_url=sys.argv[2], post_timeout=30)
-deliver(store.due(now), notifier, store, lambda: now, fallback_channel="#cc-alerts", ops_channel="#cc-ops")
+channels = {"fallback_channel": "#cc-alerts", "ops_channel": "#cc-ops"}
+deliver(store.due(now), notifier, store, lambda: now, claimant=name_of_poller(), **channels)
 """
 
 
@@ -362,7 +364,7 @@ def test_an_intent_of_a_clock_that_was_set_back(there: World) -> None:
     alert = there.fire()
     (due,) = there.store.due(there.now)
     assert isinstance(due, PostCard)
-    there.store.intend(due.notice.id, there.now)
+    there.store.claim(due.notice.id, ME, there.now)
     there.notifier.post_card(card(alert), channel="#cc-alerts", notice_id=due.notice.id)
     there.later(-3 * 3600).restart()
     there.settle()
@@ -446,6 +448,58 @@ def test_a_hostile_name_all_the_way(there: World) -> None:
     (message,) = there.slack.top()
     assert message["blocks"][0]["text"]["text"].endswith(f"— {NASTY}")
     assert "<!channel>" not in json.dumps([message["text"], message["blocks"][1:], message["attachments"]])
+
+
+class Watch:
+    """A monotonic clock that jumps: `seconds` before its reading of that number."""
+
+    def __init__(self, **jumps: float) -> None:
+        self.jumps = jumps
+        self.now = 0.0
+        self.readings = 0
+
+    def __call__(self) -> float:
+        self.readings += 1
+        self.now += self.jumps.get(f"reading_{self.readings}", 0.0)
+        return self.now
+
+
+@pytest.mark.parametrize(("seconds", "sent"), [(2.0, True), (2.1, False), (3600.0, False)])
+def test_what_was_claimed_too_long_ago_is_not_sent(there: World, seconds: float, sent: bool) -> None:
+    """The machine was suspended, or the database locked: others may look by now, so it is claimed again first."""
+    there.fire()
+    report = there.deliver(monotonic=Watch(reading_2=seconds))
+    assert (report.cards, report.put_off) == ((1, 0) if sent else (0, 1))
+    assert len(there.slack.called("chat.postMessage")) == sent
+    assert there.settle() <= 2
+    assert len(there.slack.called("chat.postMessage")) == 1  # nothing had to be looked for
+    assert there.slack.called("conversations.history") == []
+
+
+def test_a_refusal_that_took_too_long(there: World) -> None:
+    """Slack refuses the card as drawn after 3 s: the plain text is not sent under that claim, but under the next."""
+    there.slack.next("chat.postMessage", fake.refused("invalid_blocks"))
+    there.fire()
+    assert there.deliver(monotonic=Watch(reading_3=3.0)).put_off == 1
+    there.later(2).deliver()
+    (message,) = there.slack.top()
+    assert "blocks" not in message
+    assert len(there.slack.called("chat.postMessage")) == 2
+
+
+def test_what_another_process_claimed_is_left_to_it(there: World) -> None:
+    """Nothing is sent and nothing is marked; once the other may be dead the message is looked for first."""
+    there.fire()
+    (due,) = items = there.store.due(there.now)
+    assert isinstance(due, PostCard)
+    there.store.claim(due.notice.id, "another process", there.now)
+    assert there.deliver(due=items).claimed_elsewhere == 1
+    assert there.later(19).deliver().delivered == 0
+    assert there.slack.calls == []
+    there.later(1)
+    there.settle()
+    methods = [method for method, _ in there.slack.calls]
+    assert methods[-2:] == ["conversations.history", "chat.postMessage"]
 
 
 FAULTS = st.sampled_from(

@@ -14,11 +14,14 @@ from alertbot.alerts.notice import Notice, NoticeKind
 from alertbot.feed.health import Feed
 from alertbot.notify.deliver import DeliveryReport, deliver
 from alertbot.rules.rule import Level
+from alertbot.service.process import is_gone
 from alertbot.slack.notifier import SlackNotifier
 from alertbot.store.records import PollRecord
 from alertbot.store.sqlite.store import SqliteStore
 from tests.notify.cases import FIRING, NOW, notice
 from tests.slack.slack_server import TOKEN, SlackServer, slack_server
+
+ME = "the bot"
 
 
 @dataclass
@@ -88,10 +91,12 @@ class World:
 
     def deliver(self, **more: Any) -> DeliveryReport:
         return deliver(
-            self.store.due(self.now),
+            more.pop("due", None) or self.store.due(self.now),
             more.pop("notifier", self.notifier),
             more.pop("outbox", self.store),
             lambda: self.now,
+            claimant=ME,
+            is_gone=is_gone,
             fallback_channel=more.pop("fallback_channel", "#cc-alerts"),
             ops_channel="#cc-ops",
             timezone="Europe/Helsinki",

@@ -99,7 +99,9 @@ def test_an_alert_through_store_and_delivery(slack: Emulate, notifier: SlackNoti
         adopted = 0
         for _ in range(20):
             due = store.due(at)
-            report = deliver(due, notifier, store, clock, fallback_channel="#cc-alerts", ops_channel="#cc-ops")
+            report = deliver(
+                due, notifier, store, clock, claimant="me", fallback_channel="#cc-alerts", ops_channel="#cc-ops"
+            )
             adopted += report.adopted
             assert report.errors == []
             at += timedelta(seconds=2)
@@ -113,7 +115,7 @@ def test_an_alert_through_store_and_delivery(slack: Emulate, notifier: SlackNoti
     told = notice(alert=alert, at=at)
     record(Change(None, alert, Reason.FIRED, "it holds"), told)
     # As if the bot had been killed after Slack took the card and before that was stored.
-    store.intend(told.id, at)
+    store.claim(told.id, "a process that is gone", at)
     lost = notifier.post_card(card(store.alerts()[0]), channel="#cc-alerts", notice_id=told.id)
     at += timedelta(seconds=6)
     assert settle() == 1

@@ -11,7 +11,7 @@ import numpy as np
 
 from alertbot.alerts.alert import About, Alert, Change, Fingerprint, Reason, State
 from alertbot.alerts.cards import Posted
-from alertbot.alerts.delivery import EditCard, PostCard, PostLine, PostOps
+from alertbot.alerts.delivery import Claimed, EditCard, PostCard, PostLine, PostOps
 from alertbot.alerts.notice import Notice, NoticeKind, notice_id
 from alertbot.evaluation.measure import Measure
 from alertbot.evaluation.snapshot import Column, Presence, Snapshot
@@ -23,6 +23,7 @@ from alertbot.store.roles import Store
 
 T0 = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 SALES = "#cc-sales"
+ME = "the deliverer"
 
 
 def at(seconds: float) -> datetime:
@@ -181,7 +182,7 @@ def edits(store: Store, now: datetime) -> list[EditCard]:
 def post(store: Store, due: PostCard | PostLine | PostOps, now: datetime, *, channel_id: str = "C1") -> Posted:
     """Deliver one due post as a notifier would: intent, message, mark."""
     posted = Posted(channel_id, f"{now.timestamp():.6f}")
-    store.intend(due.notice.id, now)
+    assert store.claim(due.notice.id, ME, now, due.intent_at) is Claimed.DONE
     store.delivered(due.notice.id, posted, due.card.version if isinstance(due, PostCard) else 0, now)
     return posted
 

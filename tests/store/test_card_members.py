@@ -15,6 +15,7 @@ from alertbot.errors import StoreError
 from alertbot.rules.rule import Level
 from alertbot.store.sqlite.store import SqliteStore
 from tests.store.build import (
+    ME,
     T0,
     at,
     begin,
@@ -87,7 +88,7 @@ def test_both_members_have_their_card_in_the_channel(pair: Pair) -> None:
     pair.store.record(
         poll([rises(pair.second, at(3))], [line(pair.second, Reason.LEVEL_UP, now=at(3))], now=at(3)),
     )
-    pair.store.tell([notice(pair.second, now=at(4))])
+    pair.store.add_notices([notice(pair.second, now=at(4))])
     first, _ = (entry.notice.kind for entry in pair.store.notices_of(pair.second.id))
     (due,) = posts(pair.store, at(9))
     assert isinstance(due, PostLine)
@@ -99,13 +100,13 @@ def test_a_card_ends_with_its_last_member(pair: Pair) -> None:
     store = pair.store
     store.record(poll([ends(pair.first, at(3))], now=at(3)))
     assert store.cards("acme") == {key("102"): {"#cc-sales"}}
-    store.repost(1, at(4))
+    store.repost(edits(store, at(4))[0].card, at(4), claimant=ME)
     (again,) = posts(store, at(4))
     assert isinstance(again, PostCard)
     post(store, again, at(4))
     store.record(poll([ends(pair.second, at(5))], now=at(5)))
     assert store.cards("acme") == {}
-    store.repost(1, at(6))
+    store.repost(edits(store, at(6))[0].card, at(6), claimant=ME)
     assert store.due(at(9999)) == []
 
 

@@ -19,6 +19,7 @@ from alertbot.rules.rule import Level
 from alertbot.store.records import NoticeState, RunningRules
 from alertbot.store.roles import Store
 from tests.store.build import (
+    ME,
     SALES,
     T0,
     assert_same_snapshot,
@@ -251,7 +252,7 @@ def test_cards_are_those_of_alerts_that_are_not_over(store: Store) -> None:
     both = notice(second, channel="#cc-floor", now=at(1))
     store.record(poll(notices=[both], now=at(1)))
     assert store.cards("acme") == {first.key: {SALES}, second.key: {SALES, "#cc-floor"}}
-    store.reroute(both.id, "#cc-alerts")
+    store.reroute(both.id, "#cc-alerts", claimant=ME)
     assert store.cards("acme")[second.key] == {SALES, "#cc-floor"}
     store.record(poll([ends(first, at(2))], now=at(2)))
     assert set(store.cards("acme")) == {second.key}
@@ -276,7 +277,7 @@ def test_totals_count_what_happened(store: Store) -> None:
     store.record(poll([begins(firing(tenant="other"))], tenant="other", now=at(3)))
     post(store, posts(store, at(4))[0], at(4))
     card = edits(store, at(4))[0].card
-    store.edited(card.id, card.version, at(4))
+    store.edited(card, at(4))
     raised = one(store, alert)
     store.record(poll([ends(raised, at(5))], [line(raised, Reason.RESOLVED, now=at(5))], now=at(5)))
     totals = store.totals()

@@ -9,13 +9,14 @@ from datetime import timedelta
 import pytest
 
 from alertbot.alerts.alert import Alert, Change, Reason
-from alertbot.alerts.cards import Posted
-from alertbot.alerts.delivery import PostCard, PostLine, PostOps
+from alertbot.alerts.cards import Card, Posted
+from alertbot.alerts.delivery import Claimed, PostCard, PostLine, PostOps
 from alertbot.errors import StoreError
 from alertbot.rules.rule import Level
 from alertbot.store.records import NoticeState
 from alertbot.store.roles import Store
 from tests.store.build import (
+    ME,
     SALES,
     T0,
     at,
@@ -128,8 +129,8 @@ def test_what_is_put_off_comes_back_at_its_time(store: Store) -> None:
     """With the number of tries that failed, and the reason in the ledger."""
     alert = begin(store, firing())
     (due,) = posts(store, at(0))
-    store.intend(due.notice.id, at(0))
-    store.put_off(due.notice.id, at(30), "503", unknown=False)
+    store.claim(due.notice.id, ME, at(0))
+    store.put_off(due.notice.id, at(30), "503", claimant=ME, unknown=False)
     assert told(store, 29) == []
     (again,) = posts(store, at(30))
     assert (again.attempts, again.intent_at) == (1, None)
@@ -149,7 +150,7 @@ def test_no_wait_of_before_the_clock_was_set_back_holds_anything(store: Store) -
     store.put_off_edit(edit.card.id, at(LONG_AHEAD), "ratelimited")
     begin(store, firing("2"), at(2))
     for due in posts(store, at(5)):
-        store.put_off(due.notice.id, at(LONG_AHEAD), "503", unknown=False)
+        store.put_off(due.notice.id, at(LONG_AHEAD), "503", claimant=ME, unknown=False)
     store.hold_channel(SALES, at(LONG_AHEAD))
     assert store.next_due(at(10)) == at(10)
     assert {"EditCard 1", "PostCard 2"} & set(told(store, 10)) == {"EditCard 1", "PostCard 2"}
@@ -157,55 +158,171 @@ def test_no_wait_of_before_the_clock_was_set_back_holds_anything(store: Store) -
     assert "PostCard 2" not in told(store, 10)
 
 
-# Intents
+# Claims
+
+OTHER = "another process"
 
 
-def test_an_open_intent_is_left_alone_for_five_seconds_then_looked_for(store: Store) -> None:
-    """Its message may be on its way; after that its outcome is unknown and `intent_at` says so."""
+def test_a_claim_keeps_every_other_one_out(store: Store) -> None:
+    """Another's, and a second one of the same claimant: each claim is one request."""
     begin(store, firing())
     (due,) = posts(store, at(0))
-    store.intend(due.notice.id, at(0))
-    assert told(store, 4.9) == []
-    (again,) = posts(store, at(5))
+    assert store.claim(due.notice.id, ME, at(0)) is Claimed.DONE
+    for seconds in (0, 1, 19.9):
+        assert store.claim(due.notice.id, OTHER, at(seconds)) is Claimed.TAKEN
+        assert store.claim(due.notice.id, ME, at(seconds)) is Claimed.TAKEN
+        assert store.claim(due.notice.id, OTHER, at(seconds), at(0)) is Claimed.TAKEN
+    assert store.claimants() == [ME]
+    store.delivered(due.notice.id, Posted("C1", "1"), 1, at(2))
+    assert store.claimants() == []
+
+
+@pytest.mark.parametrize(
+    ("what", "looked_for_at"),
+    [
+        (lambda store, notice: None, 20.0),
+        (lambda store, notice: store.claimant_ended(ME, at(3)), 8.0),
+        (lambda store, notice: store.claimant_ended(ME, at(18)), 20.0),
+        (lambda store, notice: store.claimant_ended(OTHER, at(3)), 20.0),
+        (lambda store, notice: store.put_off(notice, at(16), "timeout", claimant=ME, unknown=True), 16.0),
+        (lambda store, notice: store.put_off(notice, at(6), "it looked", claimant=OTHER, unknown=True), 20.0),
+        (lambda store, notice: store.put_off(notice, at(6), "an old list", claimant=OTHER, unknown=False), 20.0),
+    ],
+    ids=[
+        "may be alive",
+        "is gone",
+        "is gone, almost 20 s later",
+        "another one is gone",
+        "gave up",
+        "another one put it off",
+        "another one put it off, knowing nothing of the claim",
+    ],
+)
+def test_when_an_open_claim_is_looked_for(
+    store: Store, what: Callable[[Store, str], None], looked_for_at: float
+) -> None:
+    """20 s after it began while its claimant may be alive, 5 s after that one ended or gave up; not a moment before."""
+    begin(store, firing())
+    (due,) = posts(store, at(0))
+    store.claim(due.notice.id, ME, at(0))
+    what(store, due.notice.id)
+    assert told(store, looked_for_at - 0.1) == []
+    assert store.next_due(at(1)) == at(looked_for_at)
+    (again,) = posts(store, at(looked_for_at))
     assert again.intent_at == at(0)
+    assert store.claim(due.notice.id, OTHER, at(looked_for_at)) is Claimed.TAKEN  # without having looked
+    assert store.claim(due.notice.id, OTHER, at(looked_for_at), again.intent_at) is Claimed.DONE
 
 
-def test_a_channel_rests_after_an_intent_too(store: Store) -> None:
-    """Whoever dies right after sending has sent: a successor must not post within the same second."""
+def test_of_two_that_looked_in_vain_one_sends(store: Store) -> None:
+    """Both saw the same old claim; replacing it is a compare-and-set."""
+    begin(store, firing())
+    store.claim(posts(store, at(0))[0].notice.id, "a third", at(0))
+    (due,) = posts(store, at(20))
+    assert store.claim(due.notice.id, ME, at(20), due.intent_at) is Claimed.DONE
+    assert store.claim(due.notice.id, OTHER, at(20.1), due.intent_at) is Claimed.TAKEN
+
+
+def test_a_claimant_that_was_replaced_ends_no_claim_but_its_own(store: Store) -> None:
+    """It was paused for a while, and its failure is news of yesterday."""
+    begin(store, firing())
+    (due,) = posts(store, at(0))
+    store.claim(due.notice.id, ME, at(0))
+    store.claim(due.notice.id, OTHER, at(21), at(0))
+    store.put_off(due.notice.id, at(22), "503", claimant=ME, unknown=False)
+    store.reroute(due.notice.id, "#elsewhere", claimant=ME)
+    assert store.claimants() == [OTHER]
+    assert store.claim(due.notice.id, ME, at(23)) is Claimed.TAKEN
+
+
+def test_a_line_that_is_being_sent_keeps_its_claim_when_its_card_is_posted_again(store: Store) -> None:
+    """Another process found the card gone meanwhile: the line is looked for in the new thread before it is repeated."""
+    alert = begin_posted(store, firing())
+    store.record(poll([rises(alert, at(5))], [line(alert, Reason.LEVEL_UP, now=at(5))], now=at(5)))
+    (sent,) = posts(store, at(5))
+    store.claim(sent.notice.id, ME, at(5))
+    store.repost(edits(store, at(5))[0].card, at(6), claimant=OTHER)
+    (card,) = posts(store, at(7))
+    post(store, card, at(7))
+    assert posts(store, at(24.9)) == []
+    assert posts(store, at(25))[0].intent_at == at(5)
+
+
+def test_a_message_that_is_not_the_cards_any_more_changes_nothing(store: Store) -> None:
+    """A second process hears late that the first message was gone, or that its edit landed there."""
+    alert = begin_posted(store, firing())
+    store.record(poll([rises(alert, at(5))], now=at(5)))
+    (edit,) = edits(store, at(5))
+    store.repost(edit.card, at(6), claimant=ME)
+    post(store, posts(store, at(7))[0], at(7))
+    store.record(poll([new_value(one(store, alert), 1.0, at(8))], now=at(8)))
+    store.repost(edit.card, at(9), claimant=OTHER)
+    assert posts(store, at(10)) == []
+    store.edited(replace(edit.card, version=99), at(10))
+    assert len(edits(store, at(70))) == 1
+
+
+def test_an_older_edit_that_lands_last_is_edited_again(store: Store) -> None:
+    """Two processes edit one card, and Slack has the older version in the end: the card is outdated."""
+    alert = begin_posted(store, firing())
+    store.record(poll([rises(alert, at(1))], now=at(1)))
+    (older,) = edits(store, at(1))
+    store.record(poll([replace(new_value(one(store, alert), 1.0, at(2)), reason=Reason.LEVEL_DOWN)], now=at(2)))
+    (newer,) = edits(store, at(2))
+    store.edited(newer.card, at(3))
+    assert edits(store, at(3)) == []
+    store.edited(older.card, at(4))
+    (again,) = edits(store, at(4))
+    assert (again.card.version, again.card.sent_version) == (3, 2)
+
+
+def test_a_channel_rests_after_a_claim_too(store: Store) -> None:
+    """Its claimant may die right after sending: nothing else may be posted there within the same second."""
     begin(store, firing("1"), at(0))
     begin(store, firing("2"), at(1))
-    store.intend(posts(store, at(2))[0].notice.id, at(2))
+    first, second = posts(store, at(2))[0].notice.id, notice(firing("2"), now=at(1)).id
+    store.claim(first, ME, at(2))
     assert told(store, 2.9) == []
+    assert store.claim(second, OTHER, at(2.9)) is Claimed.NOT_DUE  # from a list that it read before
     assert told(store, 3) == ["PostCard 2"]
+    assert store.claim(second, OTHER, at(3)) is Claimed.DONE
 
 
-def test_an_unknown_outcome_keeps_its_intent(store: Store) -> None:
-    """Put off as unknown, it comes back with the time of the try that is to be looked for."""
+def test_a_line_cannot_be_claimed_before_its_card_is_posted(store: Store) -> None:
+    """Another process found that its card is gone."""
+    alert = begin_posted(store, firing())
+    store.record(poll([rises(alert, at(5))], [line(alert, Reason.LEVEL_UP, now=at(5))], now=at(5)))
+    (due,) = posts(store, at(5))
+    store.repost(edits(store, at(5))[0].card, at(6), claimant=OTHER)
+    assert store.claim(due.notice.id, ME, at(7)) is Claimed.NOT_DUE
+
+
+def test_an_open_claim_outlives_a_later_try(store: Store) -> None:
+    """`unknown` keeps it open over the pause."""
     begin(store, firing())
     (due,) = posts(store, at(0))
-    store.intend(due.notice.id, at(0))
-    store.put_off(due.notice.id, at(10), "timeout", unknown=True)
+    store.claim(due.notice.id, ME, at(0))
+    store.put_off(due.notice.id, at(10), "timeout", claimant=ME, unknown=True)
     (again,) = posts(store, at(10))
     assert (again.intent_at, again.attempts) == (at(0), 1)
 
 
-def test_an_intent_from_before_the_clock_was_set_back_is_looked_for(store: Store) -> None:
-    """It does not wait for an hour to pass again."""
-    begin(store, firing(), at(0))
-    store.intend(posts(store, at(3600))[0].notice.id, at(3600))
+def test_a_claim_from_before_the_clock_was_set_back_is_looked_for_at_once(store: Store) -> None:
+    """A claim an hour ahead of now would hold the card back for an hour."""
+    begin(store, firing())
+    store.claim(posts(store, at(3600))[0].notice.id, ME, at(3600))
     assert told(store, 10) == ["PostCard 103"]
     assert told(store, 3599.9) == []  # two clocks a little apart: still on its way
 
 
-def test_nobody_sends_what_does_not_wait_any_more(store: Store) -> None:
+def test_what_is_not_waiting_any_more_cannot_be_claimed(store: Store) -> None:
     """A second deliverer with an old list is stopped before it sends."""
     begin(store, firing())
     (due,) = posts(store, at(0))
     post(store, due, at(0))
-    with pytest.raises(StoreError, match="does not wait any more"):
-        store.intend(due.notice.id, at(1))
+    assert store.claim(due.notice.id, OTHER, at(1)) is Claimed.SETTLED
     with pytest.raises(StoreError, match="no notice nowhere"):
-        store.intend("nowhere", at(1))
+        store.claim("nowhere", ME, at(1))
 
 
 def test_delivered_twice_is_delivered_once(store: Store) -> None:
@@ -302,7 +419,7 @@ def test_many_changes_are_one_edit(store: Store) -> None:
     (edit,) = edits(store, at(60))
     assert (edit.card.version, edit.card.sent_version) == (6, 1)
     assert edit.card.members[0].peak == 5.0
-    store.edited(edit.card.id, edit.card.version, at(60))
+    store.edited(edit.card, at(60))
     assert edits(store, at(9999)) == []
     assert store.totals().edits == 1
 
@@ -321,7 +438,7 @@ def test_a_value_after_an_edit_waits_again(store: Store) -> None:
     alert = begin_posted(store, firing())
     store.record(poll([rises(alert, at(30))], now=at(30)))
     (edit,) = edits(store, at(30))
-    store.edited(edit.card.id, edit.card.version, at(30))
+    store.edited(edit.card, at(30))
     store.record(poll([new_value(one(store, alert), 1.0, at(45))], now=at(45)))
     assert edits(store, at(89)) == []
     assert len(edits(store, at(90))) == 1
@@ -334,7 +451,7 @@ def test_what_changes_during_an_edit_stays_due(store: Store, change: Callable[[A
     store.record(poll([replace(new_value(alert, 1.0, at(5)), reason=Reason.LEVEL_DOWN)], now=at(5)))
     (edit,) = edits(store, at(5))
     store.record(poll([change(one(store, alert), 6)], now=at(6)))
-    store.edited(edit.card.id, edit.card.version, at(7))
+    store.edited(edit.card, at(7))
     assert len(edits(store, at(7))) == (1 if change is moved else 0)
     assert len(edits(store, at(67))) == 1
 
@@ -346,7 +463,7 @@ def test_what_changes_during_the_post_of_the_card_is_edited(
     """The card is posted with the version that was drawn; the newer one follows."""
     alert = begin(store, firing())
     (due,) = posts(store, at(1))
-    store.intend(due.notice.id, at(1))
+    store.claim(due.notice.id, ME, at(1))
     store.record(poll([change(alert, 2)], now=at(2)))
     store.delivered(due.notice.id, Posted("C1", "1.0"), due.card.version, at(3))  # type: ignore[union-attr]
     assert len(edits(store, at(3))) == (1 if change is moved else 0)
@@ -358,7 +475,7 @@ def test_a_card_found_again_is_edited_at_once(store: Store) -> None:
     """Which version was posted is not known, so it is marked as none."""
     begin(store, firing())
     (due,) = posts(store, at(1))
-    store.intend(due.notice.id, at(1))
+    store.claim(due.notice.id, ME, at(1))
     store.delivered(due.notice.id, Posted("C1", "1.0"), 0, at(7))
     assert len(edits(store, at(7))) == 1
 
@@ -372,7 +489,7 @@ def test_an_edit_put_off_comes_back(store: Store) -> None:
     assert edits(store, at(30)) == []
     (edit,) = edits(store, at(31))
     assert edit.attempts == 1
-    store.edited(edit.card.id, edit.card.version, at(31))
+    store.edited(edit.card, at(31))
     store.record(poll([ends(one(store, alert), at(32))], now=at(32)))
     assert edits(store, at(32))[0].attempts == 0
 
@@ -384,7 +501,7 @@ def test_the_edit_that_closes_a_card_comes_however_late(store: Store) -> None:
     month = 30 * 86_400
     (edit,) = edits(store, at(month))
     assert edit.card.members[0].ended_at == at(5)
-    store.edited(edit.card.id, edit.card.version, at(month))
+    store.edited(edit.card, at(month))
     assert store.due(at(2 * month)) == []
 
 
@@ -412,7 +529,7 @@ def test_an_end_during_the_post_of_the_card_is_told_as_usual(store: Store) -> No
     """The card went out open: it is closed by an edit, and the thread hears of it."""
     alert = begin(store, firing())
     (due,) = posts(store, at(1))
-    store.intend(due.notice.id, at(1))
+    store.claim(due.notice.id, ME, at(1))
     store.record(poll([ends(alert, at(2))], [line(alert, Reason.RESOLVED, now=at(2))], now=at(2)))
     store.delivered(due.notice.id, Posted("C1", "1.0"), due.card.version, at(3))  # type: ignore[union-attr]
     assert sorted(told(store, 4)) == ["EditCard 103", "PostLine 103"]
@@ -459,8 +576,8 @@ def test_a_rerouted_card_takes_its_lines_along(store: Store) -> None:
     alert = begin(store, firing())
     store.record(poll([], [line(alert, Reason.LEVEL_UP, now=at(1))], now=at(1)))
     (due,) = posts(store, at(2))
-    store.intend(due.notice.id, at(2))
-    store.reroute(due.notice.id, "#cc-alerts")
+    store.claim(due.notice.id, ME, at(2))
+    store.reroute(due.notice.id, "#cc-alerts", claimant=ME)
     (due,) = posts(store, at(3))
     assert isinstance(due, PostCard)
     assert (due.notice.channel, due.card.channel, due.intent_at) == ("#cc-alerts", "#cc-alerts", None)
@@ -476,7 +593,7 @@ def test_a_rerouted_card_takes_its_lines_along(store: Store) -> None:
 def test_a_rerouted_ops_notice_goes_elsewhere(store: Store) -> None:
     """It belongs to no card."""
     store.add_notices([ops("blind")])
-    store.reroute(posts(store, at(1))[0].notice.id, SALES)
+    store.reroute(posts(store, at(1))[0].notice.id, SALES, claimant=ME)
     assert [due.notice.channel for due in posts(store, at(1))] == [SALES]
 
 
@@ -485,7 +602,7 @@ def test_rerouting_a_line_posts_its_card_anew(store: Store) -> None:
     alert = begin_posted(store, firing())
     store.record(poll([ends(alert, at(1))], [line(alert, Reason.RESOLVED, now=at(1))], now=at(1)))
     (due,) = posts(store, at(2))
-    store.reroute(due.notice.id, "#cc-alerts")
+    store.reroute(due.notice.id, "#cc-alerts", claimant=ME)
     (due,) = store.due(at(3))
     assert isinstance(due, PostCard)
     assert due.card.channel == "#cc-alerts"
@@ -500,8 +617,8 @@ def test_a_card_whose_message_is_gone_is_posted_anew(store: Store) -> None:
     assert due.notice.mention == ("<!here>",)
     old = post(store, due, at(0))
     store.record(poll([rises(alert, at(5))], [line(alert, Reason.LEVEL_UP, now=at(5))], now=at(5)))
-    store.intend(posts(store, at(5))[0].notice.id, at(5))
-    store.repost(edits(store, at(5))[0].card.id, at(6))
+    store.claim(posts(store, at(5))[0].notice.id, ME, at(5))
+    store.repost(edits(store, at(5))[0].card, at(6), claimant=ME)
     (due,) = store.due(at(12))
     assert isinstance(due, PostCard)
     assert (due.notice.id == notice(alert).id, due.notice.mention) == (False, ())
@@ -521,8 +638,8 @@ def test_a_card_may_be_gone_more_than_once(store: Store) -> None:
         now = at(round_ * 100)
         store.record(poll([rises(replace(store.alerts()[0], level=Level.WARNING), now)], now=now))
         (edit,) = edits(store, now)
-        store.repost(edit.card.id, now)
-        store.repost(edit.card.id, now)
+        store.repost(edit.card, now, claimant=ME)
+        store.repost(edit.card, now, claimant=ME)
         (due,) = store.due(now)
         assert isinstance(due, PostCard)
         post(store, due, now)
@@ -533,7 +650,7 @@ def test_a_closed_card_whose_message_is_gone_is_let_go(store: Store) -> None:
     """Its alert is over: there is nothing to show any more, and its lines are given up with the reason."""
     alert = begin_posted(store, firing())
     store.record(poll([ends(alert, at(1))], [line(alert, Reason.RESOLVED, now=at(1))], now=at(1)))
-    store.repost(edits(store, at(2))[0].card.id, at(2))
+    store.repost(edits(store, at(2))[0].card, at(2), claimant=ME)
     assert store.due(at(99)) == []
     last = store.notices_of(alert.id)[-1]
     assert (last.state, last.error) == (NoticeState.GIVEN_UP, "the card's message is gone, and its alert is over")
@@ -544,23 +661,26 @@ def test_an_edit_that_lands_after_the_message_was_given_up_does_nothing(store: S
     alert = begin_posted(store, firing())
     store.record(poll([rises(alert, at(1))], now=at(1)))
     (edit,) = edits(store, at(1))
-    store.repost(edit.card.id, at(2))
-    store.edited(edit.card.id, edit.card.version, at(3))
+    store.repost(edit.card, at(2), claimant=ME)
+    store.edited(edit.card, at(3))
     (due,) = store.due(at(9))
     assert isinstance(due, PostCard)
     assert due.card.sent_version == 0
+
+
+NO_CARD = Card(99, (firing(),), SALES, Posted("C1", "1"), 1, 0)
 
 
 @pytest.mark.parametrize(
     "act",
     [
         lambda store: store.delivered("x", Posted("C1", "1"), 1, T0),
-        lambda store: store.put_off("x", T0, "", unknown=False),
+        lambda store: store.put_off("x", T0, "", claimant=ME, unknown=False),
         lambda store: store.give_up("x", "", T0),
-        lambda store: store.reroute("x", "#a"),
-        lambda store: store.edited(99, 1, T0),
+        lambda store: store.reroute("x", "#a", claimant=ME),
+        lambda store: store.edited(NO_CARD, T0),
         lambda store: store.put_off_edit(99, T0, ""),
-        lambda store: store.repost(99, T0),
+        lambda store: store.repost(NO_CARD, T0, claimant=ME),
     ],
     ids=["delivered", "put_off", "give_up", "reroute", "edited", "put_off_edit", "repost"],
 )

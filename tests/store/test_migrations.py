@@ -186,7 +186,7 @@ def test_a_rerouted_card_that_is_gone_is_still_known(name: str, path: Path) -> N
         (intent,) = (due for due in store.due(at(90)) if isinstance(due, PostCard))
         assert (intent.card.id, intent.looks) == (3, 2)
         (ended,) = store.ended(at(0))
-        store.tell([notice(ended, channel="#cc-closed", now=at(91))])
+        store.add_notices([notice(ended, channel="#cc-closed", now=at(91))])
         (again,) = (due for due in store.due(at(91)) if isinstance(due, PostCard) and due.card.id == 5)
         assert (again.card.channel, again.card.members, again.card.posted) == ("#cc-closed", (ended,), None)
 

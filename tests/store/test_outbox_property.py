@@ -11,12 +11,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from alertbot.alerts.alert import AckResult, Alert, Change, Reason
 from alertbot.alerts.cards import Card, Posted
-from alertbot.alerts.delivery import EditCard, PostCard, PostLine, PostOps
+from alertbot.alerts.delivery import Claimed, EditCard, PostCard, PostLine, PostOps
 from alertbot.alerts.notice import Notice
 from alertbot.rules.rule import Level
 from alertbot.store.records import LedgerEntry, NoticeState
 from alertbot.store.sqlite.store import SqliteStore
-from tests.store.build import T0, begins, ends, firing, line, new_value, notice, ops, poll, rises
+from tests.store.build import ME, T0, begins, ends, firing, line, new_value, notice, ops, poll, rises
 
 ENTITIES = st.sampled_from(["1", "2"])
 CHANNEL_SETS = st.sampled_from([frozenset({"#a"}), frozenset({"#a", "#b"})])
@@ -100,7 +100,8 @@ class Outbox(RuleBasedStateMachine):
             if found is not None:
                 self.store.delivered(due.notice.id, Posted(*found), 0, self.now)
                 return
-        self.store.intend(due.notice.id, self.now)
+        claimed = self.store.claim(due.notice.id, ME, self.now, due.intent_at)
+        assert claimed is Claimed.DONE
         soon = self.now + timedelta(seconds=2)
         match outcome:
             case "lands":
@@ -108,21 +109,21 @@ class Outbox(RuleBasedStateMachine):
             case "lost after":
                 self._send(due)  # and the process dies, or the answer does
             case "lost before":
-                self.store.put_off(due.notice.id, soon, "timeout", unknown=True)
+                self.store.put_off(due.notice.id, soon, "timeout", claimant=ME, unknown=True)
             case "refused":
-                self.store.put_off(due.notice.id, soon, "503", unknown=False)
+                self.store.put_off(due.notice.id, soon, "503", claimant=ME, unknown=False)
             case "limited":
                 self.store.hold_channel(_place(due), soon)
-                self.store.put_off(due.notice.id, soon, "429", unknown=False)
+                self.store.put_off(due.notice.id, soon, "429", claimant=ME, unknown=False)
             case "gone" if isinstance(due, PostLine):
                 self._delete(due.card)
-                self.store.repost(due.card.id, self.now)
+                self.store.repost(due.card, self.now, claimant=ME)
             case "given up" | "gone":
                 self.store.give_up(due.notice.id, "no", self.now)
             case "rerouted":
                 if isinstance(due, PostLine):
                     self._delete(due.card)  # the channel is no more
-                self.store.reroute(due.notice.id, "#fallback")
+                self.store.reroute(due.notice.id, "#fallback", claimant=ME)
 
     def _send(self, due: PostCard | PostLine | PostOps) -> Posted:
         place = _place(due)
@@ -153,10 +154,10 @@ class Outbox(RuleBasedStateMachine):
             case "lands" | "limited" | "lost after":
                 self.drawn[due.card.id] = due.card.members[0]
                 if outcome == "lands":
-                    self.store.edited(due.card.id, due.card.version, self.now)
+                    self.store.edited(due.card, self.now)
             case "gone":  # somebody deleted the message, and its thread with it
                 self._delete(due.card)
-                self.store.repost(due.card.id, self.now)
+                self.store.repost(due.card, self.now, claimant=ME)
             case _:
                 self.store.put_off_edit(due.card.id, self.now + timedelta(seconds=2), "no")
 

@@ -24,6 +24,7 @@ from alertbot.store.records import PollRecord
 from alertbot.store.roles import Store
 from alertbot.store.sqlite.store import SqliteStore
 from tests.store.build import (
+    ME,
     T0,
     at,
     begin,
@@ -243,13 +244,15 @@ def test_a_row_that_cannot_be_read_is_said(path: Path) -> None:
 # Crashes: a second store on the same file sees what a restart would see
 
 
-def test_killed_between_intent_and_post_or_mark(path: Path) -> None:
-    """The restart looks for the message after five seconds, and adopts it; nothing is posted twice."""
+def test_killed_between_claim_and_post_or_mark(path: Path) -> None:
+    """The next process looks for the message five seconds later, and adopts it; nothing is posted twice."""
     store = SqliteStore(path)
     begin(store, firing())
     (due,) = posts(store, at(0))
-    store.intend(due.notice.id, at(1))
-    after = SqliteStore(path)  # the first one never hears of it
+    store.claim(due.notice.id, ME, at(1))
+    after = SqliteStore(path)  # the first one is gone
+    assert after.claimants() == [ME]
+    after.claimant_ended(ME, at(1))
     assert after.due(at(5.9)) == []
     (again,) = posts(after, at(6))
     assert (again.notice.id, again.intent_at) == (due.notice.id, at(1))

@@ -330,7 +330,10 @@ _LEASES = """
 
 @migrations()
 def step_008_claims(db: Database) -> None:
-    """Leases have names: whoever held the whole database holds each tenant of it, and delivery.
+    """Leases have names: the owner of the whole database holds each tenant of it, and delivery. Notices are claimed.
+
+    `claimant` claimed the notice at `intent_at`; from `look_at` on the claim may be settled by looking. Without a
+    claimant it was given up.
 
     The old table goes, so that an older version that still runs can write nothing more: it would not see the claims.
     """
@@ -341,6 +344,13 @@ def step_008_claims(db: Database) -> None:
         "(SELECT 'delivery' AS name UNION SELECT 'tenant:' || tenant FROM feeds) AS names"
     )
     db.execute("DROP TABLE lease")
+    db.execute("ALTER TABLE notices ADD COLUMN claimant TEXT")
+    db.execute("ALTER TABLE notices ADD COLUMN look_at TEXT")
+    db.execute(
+        "UPDATE notices SET look_at = strftime('%Y-%m-%dT%H:%M:%f', intent_at, '+20 seconds') || '000Z' "
+        "WHERE state = 'waiting' AND intent_at IS NOT NULL"
+    )
+    db.execute("CREATE INDEX notices_claimed ON notices (claimant) WHERE state = 'waiting' AND claimant IS NOT NULL")
 
 
 @migrations()

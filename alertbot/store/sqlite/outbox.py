@@ -1,7 +1,32 @@
 """The delivery ledger: what is due, and what became of it. Each function works inside the caller's transaction.
 
-A notice waits until it is delivered, given up, or told by its card. A card knows which version Slack should show and
-which it shows; any number of versions in between are one edit.
+Theory. A notice waits until it is delivered, given up, or shown by its card. A card knows which version Slack should
+show (`version`) and which it shows (`sent_version`); any number of versions in between are one edit.
+
+Slack has no idempotency key, so a post is made at most once by who may send, and found again by looking. Before it
+sends, a deliverer claims the notice: a compare-and-set in one transaction (`claim`), which fails while another claim is
+open. `intent_at` is when it was claimed, `claimant` by whom. The claim, and not the lease, keeps two processes from
+sending one notice: a process that lost its lease without noticing still holds what it claimed, and claims nothing that
+another one holds. A claim ends
+
+- by `delivered`, or by `put_off` without `unknown`: the outcome is known;
+- by `put_off` with `unknown`: the claimant gave up. `claimant` goes, `intent_at` stays: look, then replace the claim;
+- by `claimant_ended`: it died. The message may be on its way, so looking waits for 5 s more;
+- 20 s after it began, in whatever state the claimant is. It starts its request within 2 s and gives up after 10 s in
+  all (deliver.py), so nothing of it is on its way by then.
+
+A process that looks in vain replaces exactly the claim that it looked for (`settled`), so of two that looked only one
+sends. A mark that comes late, from a claimant that was replaced, ends no claim but its own.
+
+Edits are not claimed: to repeat one is harmless, and a retry must not wait for 20 s. Two processes that edit one card
+can only harm by sending the older version last. So `edited` stores what the last answer said: if that is older than
+what another process had sent, the card is outdated again, and the next edit shows the present. An older edit whose
+process dies between sending and marking can stand until the card changes again; that takes a lost lease, a crash and
+an overtaken request at once. And what a message does that is not the card's any more (`edited`, `repost`) changes
+nothing: both name the message that they saw.
+
+Times that lie further ahead than any that this program writes were written before the clock was set back, and hold
+nothing.
 """
 
 from __future__ import annotations
@@ -10,7 +35,7 @@ import sqlite3
 from datetime import datetime, timedelta
 
 from alertbot.alerts.cards import Card, Posted
-from alertbot.alerts.delivery import Due, EditCard, PostCard, PostLine, PostOps, Tried
+from alertbot.alerts.delivery import Claimed, Due, EditCard, PostCard, PostLine, PostOps, Tried
 from alertbot.alerts.notice import Notice, NoticeKind, notice_id
 from alertbot.errors import StoreError
 from alertbot.store import codec
@@ -20,12 +45,14 @@ from alertbot.store.sqlite.record import count
 
 CHANNEL_REST = timedelta(seconds=1)
 """Slack allows one message a second a channel (docs.slack.dev, rate limits, "posting messages")."""
-INTENT_SETTLES = timedelta(seconds=5)
-"""How old an open intent must be before we look for its message: until then it may still be on its way."""
-# A time this far ahead of now was written before the clock was set back, and must not block anything.
+CLAIM_HOLDS = timedelta(seconds=20)
+"""For how long a claim keeps others from looking while its claimant may be alive: 10 s for its call, 10 s to spare."""
+MESSAGE_APPEARS = timedelta(seconds=5)
+"""How long after its claimant ended a message may take to appear."""
+# How far ahead of now a time may lie because clocks differ.
 _CLOCK_WAS_SET_BACK = timedelta(seconds=60)
-# The same for waits: the longest that we keep to is Slack's Retry-After of at most an hour.
-_LONGEST_WAIT = timedelta(hours=1, minutes=1)
+# The longest wait that is written is Slack's Retry-After of at most an hour.
+_MAX_WAIT = timedelta(hours=1, minutes=1)
 
 _RANK = "CASE {} WHEN 'critical' THEN 3 WHEN 'warning' THEN 2 ELSE 1 END"
 # The level of a card `c`: the highest of its members that have not ended, or of all where all have (`cards.leading`).
@@ -45,7 +72,7 @@ _DUE_POSTS = f"""
             LEFT JOIN channels h ON h.channel = n.channel
         WHERE n.state = 'waiting'
             AND (n.not_before IS NULL OR n.not_before <= :now OR n.not_before > :longest)
-            AND (n.intent_at IS NULL OR n.intent_at <= :settled OR n.intent_at > :ahead)
+            AND (n.look_at IS NULL OR n.look_at <= :now OR n.look_at > :held)
             AND (n.kind <> 'line' OR c.state = 'posted')
     ),
     in_turn AS (
@@ -70,13 +97,7 @@ NOTICES_WITH_ALERTS = (
 
 def due(conn: sqlite3.Connection, now: datetime, limit: int) -> list[Due]:
     """What should be delivered now, critical first, then the oldest."""
-    times = {
-        "now": stamp(now),
-        "settled": stamp(now - INTENT_SETTLES),
-        "ahead": stamp(now + _CLOCK_WAS_SET_BACK),
-        "longest": stamp(now + _LONGEST_WAIT),
-        "limit": limit,
-    }
+    times = {**_times(now), "limit": limit}
     found: list[tuple[int, str, Due]] = [
         (-row["rank"], row["at"], _post(conn, row["id"])) for row in conn.execute(_DUE_POSTS, times).fetchall()
     ]
@@ -94,8 +115,18 @@ def due(conn: sqlite3.Connection, now: datetime, limit: int) -> list[Due]:
     return [each for _, _, each in found[:limit]]
 
 
+def _times(now: datetime) -> dict[str, object]:
+    """The moments that the statements compare with: now, and what lies too far ahead to be meant."""
+    return {
+        "now": stamp(now),
+        "ahead": stamp(now + _CLOCK_WAS_SET_BACK),
+        "held": stamp(now + CLAIM_HOLDS + _CLOCK_WAS_SET_BACK),
+        "longest": stamp(now + _MAX_WAIT),
+    }
+
+
 _WAITING_POSTS = """
-    SELECT n.not_before, n.intent_at, p.held_until, p.rest_until FROM notices n
+    SELECT n.not_before, n.look_at, p.held_until, p.rest_until FROM notices n
         LEFT JOIN cards c ON c.id = n.card_id
         LEFT JOIN channels p ON p.channel = n.channel
     WHERE n.state = 'waiting' AND (n.kind <> 'line' OR c.state = 'posted')
@@ -105,26 +136,24 @@ _URGENT_EDITS = "SELECT edit_not_before FROM cards WHERE state = 'posted' AND ur
 
 def next_due(conn: sqlite3.Connection, now: datetime) -> datetime | None:
     """When the first of the waiting posts and urgent edits can be tried; None when nothing waits."""
-    ahead = now + _CLOCK_WAS_SET_BACK
     ready = []
     for row in conn.execute(_WAITING_POSTS).fetchall():
-        intent, rest = codec.maybe_unstamp(row["intent_at"]), codec.maybe_unstamp(row["rest_until"])
         waits = [
-            _wait(row["not_before"], now),
-            _wait(row["held_until"], now),
-            intent + INTENT_SETTLES if intent is not None and intent <= ahead else None,
-            rest if rest is not None and rest <= ahead else None,
+            _wait(row["not_before"], now, _MAX_WAIT),
+            _wait(row["held_until"], now, _MAX_WAIT),
+            _wait(row["look_at"], now, CLAIM_HOLDS + _CLOCK_WAS_SET_BACK),
+            _wait(row["rest_until"], now, _CLOCK_WAS_SET_BACK),
         ]
         ready.append(max([now, *(each for each in waits if each is not None)]))
     edits = conn.execute(_URGENT_EDITS).fetchall()
-    ready += [max(now, _wait(row["edit_not_before"], now) or now) for row in edits]
+    ready += [max(now, _wait(row["edit_not_before"], now, _MAX_WAIT) or now) for row in edits]
     return min(ready, default=None)
 
 
-def _wait(stamped: str | None, now: datetime) -> datetime | None:
-    """The end of a wait; None where there is none, or it is longer than any that we make."""
+def _wait(stamped: str | None, now: datetime, longest: timedelta) -> datetime | None:
+    """The end of a wait; None where there is none, or it lies further ahead than any that is written."""
     until = codec.maybe_unstamp(stamped)
-    return until if until is not None and until <= now + _LONGEST_WAIT else None
+    return until if until is not None and until <= now + longest else None
 
 
 def _edit_is_due(card: sqlite3.Row, now: datetime) -> bool:
@@ -167,13 +196,46 @@ def _notice(conn: sqlite3.Connection, notice_id: str) -> sqlite3.Row:
     return row
 
 
-def intend(conn: sqlite3.Connection, notice_id: str, now: datetime) -> None:
-    """A post begins. Its channel rests from here on already: if we die now, the message may have gone out."""
+_CHANNEL_WAITS = """
+    SELECT 1 FROM channels
+    WHERE COALESCE(channel_id, channel) = COALESCE((SELECT channel_id FROM channels WHERE channel = :channel), :channel)
+        AND ((held_until > :now AND held_until <= :longest) OR (rest_until > :now AND rest_until <= :ahead))
+"""
+
+
+def claim(conn: sqlite3.Connection, notice_id: str, claimant: str, now: datetime, settled: datetime | None) -> Claimed:
+    """Claim a notice for a post that begins now, or say why not. Its channel rests from here on."""
     row = _notice(conn, notice_id)
+    times = _times(now)
     if row["state"] != "waiting":
-        raise StoreError(f"notice {notice_id} does not wait any more: it is {row['state']}")
-    conn.execute("UPDATE notices SET intent_at = ?, looks = 0 WHERE id = ?", (stamp(now), notice_id))
+        return Claimed.SETTLED
+    held = row["look_at"] is not None and times["now"] < row["look_at"] <= times["held"]
+    if held or row["intent_at"] != codec.maybe_stamp(settled):
+        return Claimed.TAKEN
+    if row["kind"] == NoticeKind.LINE and _card(conn, row["card_id"])["state"] != "posted":
+        return Claimed.NOT_DUE
+    if conn.execute(_CHANNEL_WAITS, {**times, "channel": row["channel"]}).fetchone():
+        return Claimed.NOT_DUE
+    conn.execute(
+        "UPDATE notices SET intent_at = ?, claimant = ?, look_at = ?, looks = 0 WHERE id = ?",
+        (stamp(now), claimant, stamp(now + CLAIM_HOLDS), notice_id),
+    )
     _rest(conn, row["channel"], None, now)
+    return Claimed.DONE
+
+
+def claimants(conn: sqlite3.Connection) -> list[str]:
+    """The claimants of open claims."""
+    rows = conn.execute("SELECT DISTINCT claimant FROM notices WHERE state = 'waiting' AND claimant IS NOT NULL")
+    return [row["claimant"] for row in rows.fetchall()]
+
+
+def claimant_ended(conn: sqlite3.Connection, claimant: str, now: datetime) -> None:
+    """Open its claims to looking, in a while."""
+    conn.execute(
+        "UPDATE notices SET claimant = NULL, look_at = MIN(look_at, ?) WHERE state = 'waiting' AND claimant = ?",
+        (stamp(now + MESSAGE_APPEARS), claimant),
+    )
 
 
 def _rest(conn: sqlite3.Connection, channel: str, channel_id: str | None, now: datetime) -> None:
@@ -189,7 +251,7 @@ def hold_channel(conn: sqlite3.Connection, channel: str, until: datetime) -> Non
         "INSERT INTO channels (channel, held_until) VALUES (?, ?) "
         "ON CONFLICT (channel) DO UPDATE SET held_until = CASE WHEN held_until > ? THEN excluded.held_until "
         "ELSE MAX(COALESCE(held_until, ''), excluded.held_until) END",
-        (channel, stamp(until), stamp(until + _LONGEST_WAIT)),
+        (channel, stamp(until), stamp(until + _MAX_WAIT)),
     )
 
 
@@ -235,19 +297,51 @@ def _shows_version(conn: sqlite3.Connection, card_id: int, version: int, now: da
     )
 
 
-def edited(conn: sqlite3.Connection, card_id: int, version: int, now: datetime) -> None:
-    card = _card(conn, card_id)
-    if card["state"] != "posted" or version < card["sent_version"]:
+def edited(conn: sqlite3.Connection, card: Card, now: datetime) -> None:
+    row = _card(conn, card.id)
+    if row["state"] != "posted" or codec.posted_of(row) != card.posted:
         return  # the message that was edited is not this card's any more
-    count(conn, card["tenant"], "edits")
-    _shows_version(conn, card_id, version, now)
+    count(conn, row["tenant"], "edits")
+    _shows_version(conn, card.id, card.version, now)
 
 
-def put_off(conn: sqlite3.Connection, notice_id: str, until: datetime, error: str, unknown: bool, tried: Tried) -> None:
+# Ends the claims that no other claimant can be sending.
+_END_CLAIM = """
+    intent_at = CASE WHEN claimant IS NULL OR claimant = :claimant THEN NULL ELSE intent_at END,
+    look_at = CASE WHEN claimant IS NULL OR claimant = :claimant THEN NULL ELSE look_at END,
+    claimant = NULLIF(claimant, :claimant)
+"""
+_MOVE = f"UPDATE notices SET channel = :channel, not_before = NULL, attempts = attempts + 1, {_END_CLAIM} "  # noqa: S608
+_MOVE_NOTICE = f"{_MOVE} WHERE id = :id"
+_MOVE_CARD = f"{_MOVE} WHERE card_id = :card AND state = 'waiting'"
+_FOLLOW_CARD = f"UPDATE notices SET not_before = NULL, {_END_CLAIM} WHERE card_id = :card AND state = 'waiting'"  # noqa: S608
+
+
+def put_off(
+    conn: sqlite3.Connection,
+    notice_id: str,
+    until: datetime,
+    error: str,
+    claimant: str,
+    *,
+    unknown: bool,
+    tried: Tried,
+) -> None:
     conn.execute(
-        "UPDATE notices SET not_before = ?, error = ?, attempts = attempts + ?, looks = looks + ?, "
-        "intent_at = CASE WHEN ? THEN intent_at END WHERE id = ? AND state = 'waiting'",
-        (stamp(until), error, tried is Tried.POST, tried is Tried.LOOK, unknown, _notice(conn, notice_id)["id"]),
+        "UPDATE notices SET not_before = :until, error = :error, attempts = attempts + :attempts, "
+        "looks = looks + :looks, "
+        "intent_at = CASE WHEN claimant = :claimant AND NOT :unknown THEN NULL ELSE intent_at END, "
+        "look_at = CASE WHEN claimant = :claimant THEN NULL ELSE look_at END, "
+        "claimant = NULLIF(claimant, :claimant) WHERE id = :id AND state = 'waiting'",
+        {
+            "until": stamp(until),
+            "error": error,
+            "attempts": tried is Tried.POST,
+            "looks": tried is Tried.LOOK,
+            "claimant": claimant,
+            "unknown": unknown,
+            "id": _notice(conn, notice_id)["id"],
+        },
     )
 
 
@@ -281,54 +375,45 @@ def _settle_given_up(conn: sqlite3.Connection, row: sqlite3.Row, error: str, now
     count(conn, row["tenant"], "given_up")
 
 
-def reroute(conn: sqlite3.Connection, notice_id: str, channel: str) -> None:
+def reroute(conn: sqlite3.Connection, notice_id: str, channel: str, claimant: str) -> None:
     row = _notice(conn, notice_id)
     if row["state"] != "waiting":
         return
     if row["kind"] == NoticeKind.OPS:
-        conn.execute(
-            "UPDATE notices SET channel = ?, intent_at = NULL, not_before = NULL, attempts = attempts + 1 WHERE id = ?",
-            (channel, notice_id),
-        )
+        conn.execute(_MOVE_NOTICE, {"channel": channel, "claimant": claimant, "id": notice_id})
         return
     card = _card(conn, row["card_id"])
     if row["kind"] == NoticeKind.LINE:
-        _post_anew(conn, card, codec.unstamp(row["at"]))
+        _post_again(conn, card, codec.unstamp(row["at"]), claimant)
     conn.execute("UPDATE cards SET channel = ? WHERE id = ?", (channel, card["id"]))
-    conn.execute(
-        "UPDATE notices SET channel = ?, intent_at = NULL, not_before = NULL, attempts = attempts + 1 "
-        "WHERE card_id = ? AND state = 'waiting'",
-        (channel, card["id"]),
-    )
+    conn.execute(_MOVE_CARD, {"channel": channel, "claimant": claimant, "card": card["id"]})
 
 
-def repost(conn: sqlite3.Connection, card_id: int, now: datetime) -> None:
-    card = _card(conn, card_id)
-    if card["state"] != "posted":
+def repost(conn: sqlite3.Connection, card: Card, now: datetime, claimant: str) -> None:
+    row = _card(conn, card.id)
+    if row["state"] != "posted" or codec.posted_of(row) != card.posted:
+        return  # another process found out first
+    if row["ended_at"] is not None:
+        conn.execute("UPDATE cards SET state = 'gone' WHERE id = ?", (card.id,))
+        _give_up_lines(conn, card.id, "the card's message is gone, and its alert is over", now)
         return
-    if card["ended_at"] is not None:
-        conn.execute("UPDATE cards SET state = 'gone' WHERE id = ?", (card_id,))
-        _give_up_lines(conn, card_id, "the card's message is gone, and its alert is over", now)
-        return
-    _post_anew(conn, card, now)
+    _post_again(conn, row, now, claimant)
 
 
-def _post_anew(conn: sqlite3.Connection, card: sqlite3.Row, now: datetime) -> None:
-    """Forget where a card stood. It is posted by a notice of its own, which calls nobody: they were called once."""
+def _post_again(conn: sqlite3.Connection, card: sqlite3.Row, now: datetime, claimant: str) -> None:
+    """Forget where a card stood. It is posted by a notice of its own, which mentions nobody: that was done once."""
     conn.execute(
         "UPDATE cards SET state = 'waiting', posted_channel_id = NULL, posted_ts = NULL, sent_version = 0, "
         "edit_not_before = NULL, edit_attempts = 0, edit_error = '' WHERE id = ?",
         (card["id"],),
     )
-    # A line that may have reached the old thread is told again in the new one.
-    conn.execute(
-        "UPDATE notices SET intent_at = NULL, not_before = NULL WHERE card_id = ? AND state = 'waiting'", (card["id"],)
-    )
+    # A line that may have reached the old thread is posted again in the new one, unless it is being sent right now.
+    conn.execute(_FOLLOW_CARD, {"claimant": claimant, "card": card["id"]})
     row = conn.execute(
         f"{NOTICES_WITH_ALERTS} WHERE n.card_id = ? AND n.kind = 'card' ORDER BY n.rowid LIMIT 1", (card["id"],)
     ).fetchone()
     first = codec.ledger_entry_of(row).notice
-    anew = Notice(
+    again = Notice(
         id=notice_id(("posted anew", str(card["id"]), card["posted_ts"] or ""), first.reason, card["channel"], now),
         kind=NoticeKind.CARD,
         alert=first.alert,
@@ -339,4 +424,4 @@ def _post_anew(conn: sqlite3.Connection, card: sqlite3.Row, now: datetime) -> No
         text=first.text,
         measure=first.measure,
     )
-    recording.insert_notice(conn, anew, card["tenant"], NoticeKind.CARD, now=now, alert_id=row["alert_id"], card=card)
+    recording.insert_notice(conn, again, card["tenant"], NoticeKind.CARD, now=now, alert_id=row["alert_id"], card=card)

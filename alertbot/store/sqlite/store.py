@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from alertbot.alerts.alert import AckResult, Alert, Change, Fingerprint, Reason, State
-from alertbot.alerts.cards import Posted
-from alertbot.alerts.delivery import Due, Tried
+from alertbot.alerts.cards import Card, Posted
+from alertbot.alerts.delivery import Claimed, Due, Tried
 from alertbot.alerts.notice import Notice, NoticeKind, notice_id
 from alertbot.errors import LeaseHeld
 from alertbot.evaluation.snapshot import Snapshot, SnapshotHead
@@ -233,21 +233,38 @@ class SqliteStore:
         with self._db.read() as conn:
             return outbox.next_due(conn, now)
 
-    def intend(self, notice_id: str, now: datetime) -> None:
+    def claim(self, notice_id: str, claimant: str, now: datetime, settled: datetime | None = None) -> Claimed:
         with self._db.write() as conn:
-            outbox.intend(conn, notice_id, now)
+            return outbox.claim(conn, notice_id, claimant, now, settled)
+
+    def claimants(self) -> list[str]:
+        with self._db.read() as conn:
+            return outbox.claimants(conn)
+
+    def claimant_ended(self, claimant: str, now: datetime) -> None:
+        with self._db.write() as conn:
+            outbox.claimant_ended(conn, claimant, now)
 
     def delivered(self, notice_id: str, posted: Posted, version: int, now: datetime) -> None:
         with self._db.write() as conn:
             outbox.delivered(conn, notice_id, posted, version, now)
 
-    def edited(self, card_id: int, version: int, now: datetime) -> None:
+    def edited(self, card: Card, now: datetime) -> None:
         with self._db.write() as conn:
-            outbox.edited(conn, card_id, version, now)
+            outbox.edited(conn, card, now)
 
-    def put_off(self, notice_id: str, until: datetime, error: str, *, unknown: bool, tried: Tried = Tried.POST) -> None:
+    def put_off(
+        self,
+        notice_id: str,
+        until: datetime,
+        error: str,
+        *,
+        claimant: str,
+        unknown: bool,
+        tried: Tried = Tried.POST,
+    ) -> None:
         with self._db.write() as conn:
-            outbox.put_off(conn, notice_id, until, error, unknown, tried)
+            outbox.put_off(conn, notice_id, until, error, claimant, unknown=unknown, tried=tried)
 
     def put_off_edit(self, card_id: int, until: datetime, error: str, *, tried: bool = True) -> None:
         with self._db.write() as conn:
@@ -261,13 +278,13 @@ class SqliteStore:
         with self._db.write() as conn:
             outbox.hold_channel(conn, channel, until)
 
-    def reroute(self, notice_id: str, channel: str) -> None:
+    def reroute(self, notice_id: str, channel: str, *, claimant: str) -> None:
         with self._db.write() as conn:
-            outbox.reroute(conn, notice_id, channel)
+            outbox.reroute(conn, notice_id, channel, claimant)
 
-    def repost(self, card_id: int, now: datetime) -> None:
+    def repost(self, card: Card, now: datetime, *, claimant: str) -> None:
         with self._db.write() as conn:
-            outbox.repost(conn, card_id, now)
+            outbox.repost(conn, card, now, claimant)
 
     # Leases
 
