@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from alertbot.alerts.alert import Change
+from alertbot.alerts.alert import Change, Fingerprint
 from alertbot.alerts.cards import Posted
 from alertbot.alerts.notice import Notice
 from alertbot.evaluation.snapshot import Snapshot
@@ -28,6 +28,19 @@ class PollRecord:
     refresh: timedelta = timedelta(seconds=60)  # a changed value alone edits a card at most this often
     failures: Mapping[Scope, str] = field(default_factory=dict)  # scopes of which nothing came, and why
     polled: bool = True  # False: nothing was asked for, only the time that went by was looked at
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What `record` did that a reader of the poll cannot know: enough to keep open alerts in memory.
+
+    `revision` is one more than before. Where it is one more than the revision that the poll was decided on, nothing
+    else was written meanwhile.
+    """
+
+    revision: int
+    ids: Mapping[Fingerprint, int] = field(default_factory=dict)  # of every alert that the poll changed
+    cards: Mapping[Fingerprint, frozenset[str]] = field(default_factory=dict)  # as `cards`, of alerts with a notice
 
 
 @dataclass(frozen=True)

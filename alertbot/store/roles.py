@@ -17,7 +17,7 @@ from alertbot.alerts.notice import Notice
 from alertbot.evaluation.snapshot import Snapshot, SnapshotHead
 from alertbot.feed.health import Feed
 from alertbot.rules.catalogue import Scope
-from alertbot.store.records import LedgerEntry, PollRecord, RecordedPoll, RunningRules, Totals
+from alertbot.store.records import LedgerEntry, PollRecord, Recorded, RecordedPoll, RunningRules, Totals
 
 
 class Recording(Protocol):
@@ -73,7 +73,13 @@ class Polls(Feeds, Recording, Protocol):
     def cards(self, tenant: str) -> Mapping[Fingerprint, frozenset[str]]:
         """The channels, as configured, that have a card (posted, or to be posted) of an alert that has not ended."""
 
-    def record(self, record: PollRecord) -> None:
+    def revision(self, tenant: str) -> int:
+        """A number that is raised whenever something is written that changes `alerts` or `cards` of this tenant.
+
+        What was read at one revision is as good as read now while the revision is the same: see open_alerts.py.
+        """
+
+    def record(self, record: PollRecord) -> Recorded:
         """Write one poll's feed, changes, notices and snapshots in one transaction, before anything is sent.
 
         New alerts get their ids. A pending alert that becomes inactive is deleted; an ended one is kept as history.

@@ -94,6 +94,24 @@ def test_a_snapshot_is_read_by_scope_or_by_its_head(store: Store) -> None:
     assert store.heads() == {"acme": {Scope.QUEUE: queues.head, Scope.AGENT: agents.head}}
 
 
+def test_a_snapshot_that_did_not_change_has_its_new_time(store: Store) -> None:
+    """The same values are not written again; anything else that is different is."""
+    first = snapshot(T0)
+    others = [
+        replace(first, complete=True),
+        replace(first, problems=()),
+        replace(first, names=("Sales EU", "Renamed")),
+        replace(first, columns={**first.columns, "waiting.rt": first.columns["slaPercentage.today"]}),
+        replace(first, columns={name: first.columns[name] for name in list(first.columns)[:2]}),
+        first,
+    ]
+    for number, changed in enumerate([first, *others]):
+        for seconds in (number * 30, number * 30 + 15):
+            seen = replace(changed, at=at(seconds))
+            store.record(poll(snapshots={Scope.QUEUE: seen}, now=at(seconds)))
+            assert_same_snapshot(store.latest("acme")[Scope.QUEUE], seen)
+
+
 @pytest.mark.parametrize("columns", [{}, None], ids=["no columns", "no entities"])
 def test_an_empty_snapshot_comes_back_empty(store: Store, columns: dict[str, object] | None) -> None:
     """No entities and no columns are kept as such."""

@@ -285,7 +285,7 @@ from alertbot.store.sqlite import record as recording
 from alertbot.store.sqlite.store import SqliteStore
 from tests.store.build import begins, firing, notice, poll
 store = SqliteStore(sys.argv[1])
-recording.write_snapshots = lambda conn, rows: os._exit(9)
+recording.write_snapshots = lambda *_: os._exit(9)
 store.record(poll([begins(firing())], [notice(firing())]))
 """
     SqliteStore(path).close()

@@ -327,6 +327,24 @@ _LEASES = """
     )
 """
 
+# `revision` is raised by everything that changes what is open of a tenant: what was read before it is read again.
+_REVISIONS = """
+    CREATE TABLE revisions (
+        tenant TEXT PRIMARY KEY,
+        revision INTEGER NOT NULL
+    )
+"""
+# When a snapshot was last seen, apart from its values: a poll that saw the same again writes this row alone.
+_SNAPSHOT_TIMES = """
+    CREATE TABLE snapshot_times (
+        tenant TEXT NOT NULL,
+        scope TEXT NOT NULL,
+        at TEXT NOT NULL,
+        digest BLOB NOT NULL,
+        PRIMARY KEY (tenant, scope)
+    )
+"""
+
 
 @migrations()
 def step_008_claims(db: Database) -> None:
@@ -351,6 +369,11 @@ def step_008_claims(db: Database) -> None:
         "WHERE state = 'waiting' AND intent_at IS NOT NULL"
     )
     db.execute("CREATE INDEX notices_claimed ON notices (claimant) WHERE state = 'waiting' AND claimant IS NOT NULL")
+    db.execute(dedent(_REVISIONS).strip())
+    db.execute(dedent(_SNAPSHOT_TIMES).strip())
+    db.execute("INSERT INTO snapshot_times (tenant, scope, at, digest) SELECT tenant, scope, at, x'' FROM snapshots")
+    db.execute("CREATE INDEX alerts_open ON alerts (tenant, id) WHERE ended_at IS NULL")
+    db.execute("CREATE INDEX alerts_by_key ON alerts (tenant, rule, scope, parent_id, entity_id, id)")
 
 
 @migrations()

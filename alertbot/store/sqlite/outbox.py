@@ -41,7 +41,7 @@ from alertbot.errors import StoreError
 from alertbot.store import codec
 from alertbot.store.codec import stamp
 from alertbot.store.sqlite import record as recording
-from alertbot.store.sqlite.record import count
+from alertbot.store.sqlite.record import count, raise_revision
 
 CHANNEL_REST = timedelta(seconds=1)
 """Slack allows one message a second a channel (docs.slack.dev, rate limits, "posting messages")."""
@@ -359,6 +359,7 @@ def give_up(conn: sqlite3.Connection, notice_id: str, error: str, now: datetime)
     _settle_given_up(conn, row, error, now)
     if row["kind"] == NoticeKind.CARD:
         conn.execute("UPDATE cards SET state = 'given_up' WHERE id = ?", (row["card_id"],))
+        raise_revision(conn, row["tenant"])
         _give_up_lines(conn, row["card_id"], error, now)
 
 
@@ -386,6 +387,7 @@ def reroute(conn: sqlite3.Connection, notice_id: str, channel: str, claimant: st
     if row["kind"] == NoticeKind.LINE:
         _post_again(conn, card, codec.unstamp(row["at"]), claimant)
     conn.execute("UPDATE cards SET channel = ? WHERE id = ?", (channel, card["id"]))
+    raise_revision(conn, card["tenant"])
     conn.execute(_MOVE_CARD, {"channel": channel, "claimant": claimant, "card": card["id"]})
 
 
@@ -396,8 +398,9 @@ def repost(conn: sqlite3.Connection, card: Card, now: datetime, claimant: str) -
     if row["ended_at"] is not None:
         conn.execute("UPDATE cards SET state = 'gone' WHERE id = ?", (card.id,))
         _give_up_lines(conn, card.id, "the card's message is gone, and its alert is over", now)
-        return
-    _post_again(conn, row, now, claimant)
+    else:
+        _post_again(conn, row, now, claimant)
+    raise_revision(conn, row["tenant"])
 
 
 def _post_again(conn: sqlite3.Connection, card: sqlite3.Row, now: datetime, claimant: str) -> None:

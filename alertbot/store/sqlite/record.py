@@ -75,8 +75,32 @@ def write_feed(conn: sqlite3.Connection, values: Values) -> None:
     conn.execute(_REPLACE_FEED, values)
 
 
-def write_snapshots(conn: sqlite3.Connection, rows: Sequence[Values]) -> None:
-    conn.executemany(_REPLACE_SNAPSHOT, rows)
+def write_snapshots(conn: sqlite3.Connection, rows: Sequence[Values], digests: Sequence[bytes]) -> None:
+    """Write snapshots; of one that differs from the row there only in its time, the time alone.
+
+    A snapshot of 10,000 entities is more than a megabyte, and at night most polls see what the last one saw.
+    """
+    for row, digest in zip(rows, digests, strict=True):
+        known = conn.execute(
+            "SELECT 1 FROM snapshot_times WHERE tenant = :tenant AND scope = :scope AND digest = :digest",
+            {"tenant": row["tenant"], "scope": row["scope"], "digest": digest},
+        ).fetchone()
+        if known is None:
+            conn.execute(_REPLACE_SNAPSHOT, row)
+        conn.execute(
+            "INSERT OR REPLACE INTO snapshot_times (tenant, scope, at, digest) VALUES (?, ?, ?, ?)",
+            (row["tenant"], row["scope"], row["at"], digest),
+        )
+
+
+def raise_revision(conn: sqlite3.Connection, tenant: str) -> int:
+    """What is open of this tenant changes: the new revision."""
+    row = conn.execute(
+        "INSERT INTO revisions (tenant, revision) VALUES (?, 1) "
+        "ON CONFLICT (tenant) DO UPDATE SET revision = revision + 1 RETURNING revision",
+        (tenant,),
+    ).fetchone()
+    return int(row["revision"])
 
 
 def count(conn: sqlite3.Connection, tenant: str, name: str, by: int = 1) -> None:
@@ -97,12 +121,12 @@ def write_changes(
     now: datetime,
     refresh: timedelta,
 ) -> Mapping[Fingerprint, int]:
-    """Insert, update, end or forget alerts and make their cards due; `values[i]` are the columns of `changes[i].after`.
+    """Insert, update, end or delete alerts and make their cards due; `values[i]` are the columns of `changes[i].after`.
 
-    Returns the id of each alert of this tenant that is not over or was touched now.
+    Returns the id of each alert that was changed, the last one where an alert ended and began again.
     """
-    ids = _not_over(conn, tenant)
-    next_id = _last_id(conn) + 1
+    ids = _open_ids(conn, {change.after.key for change in changes})
+    next_id = _last_id(conn) + 1 if changes else 0
     inserts: dict[int, Values] = {}
     updates: dict[int, Values] = {}
     ended: list[dict[str, Any]] = []
@@ -156,11 +180,20 @@ def write_changes(
     return known
 
 
-def _not_over(conn: sqlite3.Connection, tenant: str) -> dict[Fingerprint, int]:
-    rows = conn.execute(
-        "SELECT id, rule, scope, parent_id, entity_id FROM alerts WHERE tenant = ? AND ended_at IS NULL", (tenant,)
-    )
-    return {codec.fingerprint(tenant, row): row["id"] for row in rows}
+_OPEN_ID = """
+    SELECT id FROM alerts
+    WHERE tenant = ? AND rule = ? AND scope = ? AND parent_id = ? AND entity_id = ? AND ended_at IS NULL
+"""
+_LATEST_ID = """
+    SELECT id FROM alerts WHERE tenant = ? AND rule = ? AND scope = ? AND parent_id = ? AND entity_id = ?
+    ORDER BY id DESC LIMIT 1
+"""
+
+
+def _open_ids(conn: sqlite3.Connection, keys: Iterable[Fingerprint]) -> dict[Fingerprint, int]:
+    """The ids of those of these alerts that have not ended."""
+    found = ((key, conn.execute(_OPEN_ID, key).fetchone()) for key in keys)
+    return {key: row["id"] for key, row in found if row is not None}
 
 
 def _told(conn: sqlite3.Connection, alert_id: int) -> bool:
@@ -178,6 +211,33 @@ def _shows(change: Change) -> bool:
     if change.before is None or change.moved or change.reason is not None:
         return True
     return _LOOK(change.before) != _LOOK(change.after)
+
+
+_CARDS = """
+    SELECT a.rule, a.scope, a.parent_id, a.entity_id, c.wanted_channel FROM cards c
+        JOIN card_alerts m ON m.card_id = c.id JOIN alerts a ON a.id = m.alert_id
+    WHERE c.tenant = ? AND c.ended_at IS NULL AND c.state IN ('waiting', 'posted') AND a.ended_at IS NULL
+"""
+_CARDS_OF_ALERT = """
+    SELECT a.rule, a.scope, a.parent_id, a.entity_id, c.wanted_channel FROM alerts a
+        JOIN card_alerts m ON m.alert_id = a.id JOIN cards c ON c.id = m.card_id
+    WHERE a.tenant = ? AND a.rule = ? AND a.scope = ? AND a.parent_id = ? AND a.entity_id = ? AND a.ended_at IS NULL
+        AND c.ended_at IS NULL AND c.state IN ('waiting', 'posted')
+"""
+
+
+def channels(
+    conn: sqlite3.Connection, tenant: str, keys: Iterable[Fingerprint] | None = None
+) -> Mapping[Fingerprint, frozenset[str]]:
+    """The channels that have a card of an open alert: of these alerts, or of every one of the tenant."""
+    if keys is None:
+        rows = conn.execute(_CARDS, (tenant,)).fetchall()
+    else:
+        rows = [row for key in keys for row in conn.execute(_CARDS_OF_ALERT, key).fetchall()]
+    found: dict[Fingerprint, set[str]] = {}
+    for row in rows:
+        found.setdefault(codec.fingerprint(tenant, row), set()).add(row["wanted_channel"])
+    return {key: frozenset(names) for key, names in found.items()}
 
 
 def bump_cards(conn: sqlite3.Connection, alert_id: int, now: datetime) -> None:
@@ -245,12 +305,8 @@ def insert_notice(
 
 
 def _latest(conn: sqlite3.Connection, key: Fingerprint) -> int | None:
-    row = conn.execute(
-        "SELECT max(id) AS id FROM alerts "
-        "WHERE tenant = ? AND rule = ? AND scope = ? AND parent_id = ? AND entity_id = ?",
-        key,
-    ).fetchone()
-    return None if row["id"] is None else int(row["id"])
+    row = conn.execute(_LATEST_ID, key).fetchone()
+    return None if row is None else int(row["id"])
 
 
 def _new_card(conn: sqlite3.Connection, tenant: str, alert_id: int, channel: str, refresh: timedelta) -> sqlite3.Row:

@@ -18,13 +18,23 @@ from alertbot.feed.health import Feed
 from alertbot.rules.catalogue import Scope
 from alertbot.store import codec
 from alertbot.store.codec import stamp, unstamp
-from alertbot.store.records import LedgerEntry, PollRecord, RecordedPoll, RunningRules, Totals
+from alertbot.store.records import LedgerEntry, PollRecord, Recorded, RecordedPoll, RunningRules, Totals
 from alertbot.store.sqlite import leases, outbox
 from alertbot.store.sqlite import record as recording
 from alertbot.store.sqlite import recording as polls
 from alertbot.store.sqlite.database import Database
 
 _COUNTERS = ("polls", "fired", "resolved", "cards_posted", "lines_posted", "edits", "given_up")
+
+_LATEST = """
+    SELECT s.scope, t.at, s.complete, s.problems, s.entities, s.number_keys, s.numbers, s.number_presence, s.text_keys,
+        s.texts, s.text_presence
+    FROM snapshots s JOIN snapshot_times t ON t.tenant = s.tenant AND t.scope = s.scope WHERE s.tenant = ?
+"""
+_HEADS = """
+    SELECT s.tenant, s.scope, t.at, s.complete, s.problems
+    FROM snapshots s JOIN snapshot_times t ON t.tenant = s.tenant AND t.scope = s.scope
+"""
 
 
 class SqliteStore:
@@ -85,16 +95,7 @@ class SqliteStore:
 
     def cards(self, tenant: str) -> Mapping[Fingerprint, frozenset[str]]:
         with self._db.read() as conn:
-            rows = conn.execute(
-                "SELECT a.rule, a.scope, a.parent_id, a.entity_id, c.wanted_channel FROM cards c "
-                "JOIN card_alerts m ON m.card_id = c.id JOIN alerts a ON a.id = m.alert_id "
-                "WHERE c.tenant = ? AND c.ended_at IS NULL AND c.state IN ('waiting', 'posted') AND a.ended_at IS NULL",
-                (tenant,),
-            ).fetchall()
-        found: dict[Fingerprint, set[str]] = {}
-        for row in rows:
-            found.setdefault(codec.fingerprint(tenant, row), set()).add(row["wanted_channel"])
-        return {key: frozenset(channels) for key, channels in found.items()}
+            return recording.channels(conn, tenant)
 
     def notices_of(self, alert_id: int | None) -> list[LedgerEntry]:
         with self._db.read() as conn:
@@ -117,15 +118,12 @@ class SqliteStore:
         wanted = tuple(Scope) if scopes is None else tuple(scopes)
         marks = ", ".join("?" * len(wanted))
         with self._db.read() as conn:
-            rows = conn.execute(
-                f"SELECT * FROM snapshots WHERE tenant = ? AND scope IN ({marks})",  # noqa: S608
-                (tenant, *wanted),
-            ).fetchall()
+            rows = conn.execute(f"{_LATEST} AND s.scope IN ({marks})", (tenant, *wanted)).fetchall()
         return {Scope(row["scope"]): codec.snapshot_of(row) for row in rows}
 
     def heads(self) -> Mapping[str, Mapping[Scope, SnapshotHead]]:
         with self._db.read() as conn:
-            rows = conn.execute("SELECT tenant, scope, at, complete, problems FROM snapshots").fetchall()
+            rows = conn.execute(_HEADS).fetchall()
         found: dict[str, dict[Scope, SnapshotHead]] = {}
         for row in rows:
             found.setdefault(row["tenant"], {})[Scope(row["scope"])] = codec.head_of(row)
@@ -175,29 +173,43 @@ class SqliteStore:
 
     # One poll
 
-    def record(self, record: PollRecord) -> None:
+    def revision(self, tenant: str) -> int:
+        with self._db.read() as conn:
+            row = conn.execute("SELECT revision FROM revisions WHERE tenant = ?", (tenant,)).fetchone()
+        return 0 if row is None else int(row["revision"])
+
+    def record(self, record: PollRecord) -> Recorded:
         changes = [_ended_by(change, record.now) for change in record.changes]
         # Packing takes longer than writing: done before the lock is taken.
         values = [codec.alert_values(change.after) for change in changes]
-        snapshots = [codec.snapshot_values(record.tenant, each) for each in record.snapshots.values()]
+        snapshots = [codec.snapshot_values(record.tenant, snapshot) for snapshot in record.snapshots.values()]
+        digests = [codec.digest(snapshot) for snapshot in snapshots]
         feed = codec.feed_values(record.feed)
         recorder = self._recorders.setdefault(record.tenant, polls.Recorder(record.tenant, self._keep_polls))
         kept = recorder.pack(record.snapshots, record.failures, record.now) if self._keep_polls else []
         with self._db.write() as conn:
             recording.write_feed(conn, feed)
             recording.count(conn, record.tenant, "polls", int(record.polled))
-            if changes or record.notices:
-                ids = recording.write_changes(conn, record.tenant, changes, values, record.now, record.refresh)
-                recording.add_notices(conn, record.tenant, record.notices, ids, record.now, record.refresh)
-            recording.write_snapshots(conn, snapshots)
+            ids = recording.write_changes(conn, record.tenant, changes, values, record.now, record.refresh)
+            recording.add_notices(conn, record.tenant, record.notices, ids, record.now, record.refresh)
+            recording.write_snapshots(conn, snapshots, digests)
             written = recorder.write(conn, kept, record.now)
             recorder.prune(conn, record.now)
+            noticed = {notice.alert for notice in record.notices if notice.alert is not None}
+            recorded = Recorded(
+                revision=recording.raise_revision(conn, record.tenant),
+                ids=ids,
+                cards=recording.channels(conn, record.tenant, noticed),
+            )
         recorder.written(written)
+        return recorded
 
     def add_notices(self, notices: Sequence[Notice]) -> None:
         with self._db.write() as conn:
             for notice in notices:
                 recording.add_notices(conn, "", [notice], {}, notice.at)
+                if notice.alert is not None:
+                    recording.raise_revision(conn, notice.alert.tenant)
 
     # People
 
@@ -325,6 +337,7 @@ def _set_owner(conn: sqlite3.Connection, alert: Alert, reason: Reason, by: str, 
         (owner, codec.maybe_stamp(at), note, alert.id),
     )
     recording.bump_cards(conn, alert.id, now)
+    recording.raise_revision(conn, alert.key.tenant)
     cards = conn.execute(
         "SELECT c.wanted_channel FROM card_alerts m JOIN cards c ON c.id = m.card_id "
         "WHERE m.alert_id = ? AND c.state IN ('waiting', 'posted') ORDER BY c.id",

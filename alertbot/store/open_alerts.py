@@ -1,0 +1,57 @@
+"""A tenant's open alerts in memory, so that a poll need not read and decode all of them again.
+
+Whatever else writes (an acknowledgement, a card that is given up, another process) raises the tenant's revision in the
+same transaction. A poll's own `record` raises it by exactly one and returns what the poll cannot know, the new ids: so
+the memory follows its own writes, and any other write makes the revision differ from the one that it remembers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from alertbot.alerts.alert import Alert, Fingerprint, State
+from alertbot.store.records import PollRecord, Recorded
+from alertbot.store.roles import Polls
+
+
+@dataclass(frozen=True)
+class OpenAlerts:
+    """What `alerts` and `cards` of a tenant gave at `revision`. `by_key` is in the order of ids."""
+
+    revision: int
+    by_key: Mapping[Fingerprint, Alert]
+    cards: Mapping[Fingerprint, frozenset[str]]
+
+
+def current(known: OpenAlerts | None, store: Polls, tenant: str) -> OpenAlerts:
+    """What is open now: what is known, where nothing else was written since. Raises StoreError."""
+    revision = store.revision(tenant)  # first: what is written while the rest is read makes it differ the next time
+    if known is not None and known.revision == revision:
+        return known
+    return OpenAlerts(revision, {alert.key: alert for alert in store.alerts(tenant)}, store.cards(tenant))
+
+
+def after(known: OpenAlerts, record: PollRecord, recorded: Recorded) -> OpenAlerts | None:
+    """What is open after `record`, which was decided on `known`; None where something else was written meanwhile."""
+    if recorded.revision != known.revision + 1:
+        return None
+    by_key = dict(known.by_key)
+    cards = dict(known.cards)
+    for change in record.changes:
+        key = change.after.key
+        before = by_key.get(key)
+        if change.after.state is State.INACTIVE:
+            by_key.pop(key, None)
+            cards.pop(key, None)
+        elif before is None:
+            by_key[key] = replace(change.after, id=recorded.ids[key], acked_by=None, acked_at=None, ack_note="")
+        else:  # what a poll never writes stays as it is
+            by_key[key] = replace(
+                change.after,
+                id=before.id,
+                acked_by=before.acked_by,
+                acked_at=before.acked_at,
+                ack_note=before.ack_note,
+            )
+    return OpenAlerts(recorded.revision, by_key, {**cards, **recorded.cards})

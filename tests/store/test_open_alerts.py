@@ -1,0 +1,207 @@
+"""Open alerts in memory: whatever is written, by whichever process, they are what a fresh read gives."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from alertbot.alerts.alert import Alert, Change, Reason
+from alertbot.alerts.cards import Posted
+from alertbot.alerts.delivery import Claimed, EditCard, PostCard
+from alertbot.alerts.notice import Notice
+from alertbot.rules.rule import Level
+from alertbot.store.open_alerts import OpenAlerts, after, current
+from alertbot.store.roles import Store
+from alertbot.store.sqlite.store import SqliteStore
+from tests.store.build import (
+    ME,
+    T0,
+    at,
+    begin,
+    begin_posted,
+    begins,
+    ends,
+    firing,
+    line,
+    new_value,
+    notice,
+    ops,
+    pending,
+    poll,
+    posts,
+    rises,
+)
+
+
+def fresh(store: Store) -> OpenAlerts:
+    return current(None, store, "acme")
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda store, alert: store.acknowledge(alert.id, "U1", "", at(5)),
+        lambda store, alert: store.record(poll([new_value(alert, 1.0, at(5))], now=at(5))),
+        lambda store, alert: store.record(poll(now=at(5))),
+        lambda store, alert: store.give_up(posts(store, at(5))[0].notice.id, "no", at(5)),
+        lambda store, alert: store.reroute(posts(store, at(5))[0].notice.id, "#elsewhere", claimant=ME),
+        lambda store, alert: store.add_notices([notice(alert, channel="#second", now=at(5))]),
+    ],
+    ids=["acknowledged", "changed", "polled", "card given up", "rerouted", "a second card"],
+)
+def test_what_raises_the_revision(store: Store, write: Callable[[Store, Alert], object]) -> None:
+    """All that changes open alerts or their cards; of that tenant alone."""
+    alert = begin(store, firing())
+    begin(store, firing(tenant="other"))
+    known, other = fresh(store), store.revision("other")
+    write(store, alert)
+    assert store.revision("acme") == known.revision + 1
+    assert store.revision("other") == other
+    assert current(known, store, "acme") == fresh(store)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda store, alert: store.due(at(5)),
+        lambda store, alert: store.add_notices([ops("no data", now=at(5))]),
+        lambda store, alert: store.acknowledge(99, "U1", "", at(5)),
+        lambda store, alert: store.unacknowledge(alert.id, "U1", at(5)),
+        lambda store, alert: store.hold_channel("#a", at(5)),
+    ],
+    ids=["read", "an ops notice", "no such alert", "not acknowledged", "a channel"],
+)
+def test_what_leaves_the_revision(store: Store, write: Callable[[Store, Alert], object]) -> None:
+    """What no poll keeps in memory."""
+    alert = begin_posted(store, firing())
+    known = fresh(store)
+    write(store, alert)
+    assert current(known, store, "acme") is known
+
+
+_POSTED = Posted("C1", "1")
+ENTITIES = st.sampled_from(["1", "2", "3"])
+WHAT = st.sampled_from(["rise", "end", "end and begin", "value", "second card", "forget", "nothing"])
+TURNS = st.lists(st.tuples(ENTITIES, WHAT), max_size=3, unique_by=lambda turn: turn[0])
+
+
+class Memory(RuleBasedStateMachine):
+    """A poller that keeps its memory, and a second process on the same file that does the same things."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.folder = tempfile.TemporaryDirectory()
+        path = Path(self.folder.name) / "alertbot.db"
+        self.stores = [SqliteStore(path, synchronous="NORMAL"), SqliteStore(path, synchronous="NORMAL")]
+        self.now = T0
+        self.known: list[OpenAlerts | None] = [None, None]
+
+    def teardown(self) -> None:
+        if hasattr(self, "stores"):
+            for store in self.stores:
+                store.close()
+            self.folder.cleanup()
+
+    @rule(who=st.integers(0, 1), turns=TURNS, meanwhile=st.sampled_from([*[False] * 5, True]))
+    def poll(self, who: int, turns: list[tuple[str, str]], meanwhile: bool) -> None:
+        self.now += timedelta(seconds=15)
+        known = current(self.known[who], self.stores[who], "acme")
+        changes: list[Change] = []
+        notices: list[Notice] = []
+        for entity, what in turns:
+            alert = next((alert for key, alert in known.by_key.items() if key.entity_id == entity), None)
+            self._decide(entity, what, alert, known, changes, notices)
+        if meanwhile and known.by_key:
+            self._owner(1 - who, next(iter(known.by_key.values())))
+        record = poll(changes, notices, now=self.now)
+        self.known[who] = after(known, record, self.stores[who].record(record))
+        assert (self.known[who] is None) == bool(meanwhile and known.by_key)
+
+    def _decide(
+        self,
+        entity: str,
+        what: str,
+        alert: Alert | None,
+        known: OpenAlerts,
+        changes: list[Change],
+        notices: list[Notice],
+    ) -> None:
+        if alert is None:
+            alert = pending(entity) if what == "forget" else firing(entity)
+            changes.append(begins(alert))
+            if what != "forget":
+                notices.append(notice(alert, channel="#a", now=self.now))
+            return
+        channels = sorted(known.cards.get(alert.key, ()))
+        match what:
+            case "rise" if alert.level is not Level.CRITICAL:
+                changes.append(rises(alert, self.now))
+                notices += [line(alert, Reason.LEVEL_UP, now=self.now, channel=channel) for channel in channels]
+            case "end" | "forget":
+                changes.append(ends(alert, self.now))
+                notices += [line(alert, Reason.RESOLVED, now=self.now, channel=channel) for channel in channels]
+            case "end and begin":
+                again = firing(entity, fired_at=self.now)
+                changes += [ends(alert, self.now), begins(again)]
+                notices.append(notice(again, channel="#b", now=self.now))
+            case "second card":
+                notices.append(notice(alert, channel="#b", now=self.now))
+            case "value":
+                changes.append(new_value(alert, float(self.now.timestamp()), self.now))
+
+    def _owner(self, who: int, alert: Alert) -> None:
+        assert alert.id is not None
+        if alert.acked_by is None:
+            self.stores[who].acknowledge(alert.id, "U1", "on it", self.now)
+        else:
+            self.stores[who].unacknowledge(alert.id, "U1", self.now)
+
+    @rule(who=st.integers(0, 1), entity=ENTITIES)
+    def acknowledge(self, who: int, entity: str) -> None:
+        for alert in self.stores[who].alerts("acme"):
+            if alert.key.entity_id == entity:
+                self._owner(who, alert)
+
+    @rule(who=st.integers(0, 1), outcome=st.sampled_from(["lands", "given up", "rerouted", "gone"]))
+    def deliver(self, who: int, outcome: str) -> None:
+        store = self.stores[who]
+        self.now += timedelta(seconds=2)
+        for due in store.due(self.now, limit=2):
+            if isinstance(due, EditCard):
+                if outcome == "gone":
+                    store.repost(due.card, self.now, claimant=ME)
+                continue
+            if store.claim(due.notice.id, ME, self.now, due.intent_at) is not Claimed.DONE:
+                continue
+            if outcome == "given up":
+                store.give_up(due.notice.id, "no", self.now)
+            elif outcome == "rerouted":
+                store.reroute(due.notice.id, "#fallback", claimant=ME)
+            else:
+                version = due.card.version if isinstance(due, PostCard) else 0
+                posted = replace(_POSTED, ts=f"{self.now.timestamp():.6f}")
+                store.delivered(due.notice.id, posted, version, self.now)
+
+    @invariant()
+    def memory_is_what_a_fresh_read_gives(self) -> None:
+        if not hasattr(self, "stores"):
+            return
+        for store, known in zip(self.stores, self.known, strict=True):
+            now, read = current(known, store, "acme"), fresh(store)
+            assert now.revision == read.revision
+            assert list(now.by_key.items()) == list(read.by_key.items())
+            assert now.cards == read.cards
+
+
+Memory.TestCase.settings = settings(
+    max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+TestMemory = Memory.TestCase
