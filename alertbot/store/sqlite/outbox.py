@@ -131,7 +131,11 @@ _WAITING_POSTS = """
         LEFT JOIN channels p ON p.channel = n.channel
     WHERE n.state = 'waiting' AND (n.kind <> 'line' OR c.state = 'posted')
 """
-_URGENT_EDITS = "SELECT edit_not_before FROM cards WHERE state = 'posted' AND urgent_version > sent_version"
+# `version > sent_version` follows from the rest; it is what the index of outdated cards is made of.
+_URGENT_EDITS = """
+    SELECT edit_not_before FROM cards
+    WHERE state = 'posted' AND version > sent_version AND urgent_version > sent_version
+"""
 
 
 def next_due(conn: sqlite3.Connection, now: datetime) -> datetime | None:

@@ -26,6 +26,10 @@ from alertbot.store.sqlite.database import Database
 
 _COUNTERS = ("polls", "fired", "resolved", "cards_posted", "lines_posted", "edits", "given_up")
 
+# Two statements: one with `? IS NULL OR` would read every alert that ever ended. The plus keeps the order from being
+# taken from the table, which would do so too.
+_OPEN = "SELECT * FROM alerts WHERE tenant = ? AND ended_at IS NULL ORDER BY id"
+_ALL_OPEN = "SELECT * FROM alerts WHERE ended_at IS NULL ORDER BY +id"
 _LATEST = """
     SELECT s.scope, t.at, s.complete, s.problems, s.entities, s.number_keys, s.numbers, s.number_presence, s.text_keys,
         s.texts, s.text_presence
@@ -63,9 +67,7 @@ class SqliteStore:
 
     def alerts(self, tenant: str | None = None) -> list[Alert]:
         with self._db.read() as conn:
-            rows = conn.execute(
-                "SELECT * FROM alerts WHERE ended_at IS NULL AND (?1 IS NULL OR tenant = ?1) ORDER BY id", (tenant,)
-            ).fetchall()
+            rows = conn.execute(*((_OPEN, (tenant,)) if tenant is not None else (_ALL_OPEN,))).fetchall()
         return [codec.alert_of(row) for row in rows]
 
     def alert(self, alert_id: int) -> Alert | None:

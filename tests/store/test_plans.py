@@ -1,0 +1,143 @@
+"""No statement of the hot path scans a table that grows: it takes time for what is open or waits, not for history."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from alertbot.alerts.alert import Reason
+from alertbot.alerts.cards import Posted
+from alertbot.alerts.delivery import Claimed, EditCard, PostCard
+from alertbot.rules.catalogue import Scope
+from alertbot.store.sqlite.store import SqliteStore
+from tests.store.build import (
+    ME,
+    at,
+    begin,
+    begins,
+    ends,
+    firing,
+    line,
+    new_value,
+    one,
+    ops,
+    pending,
+    poll,
+    posts,
+    rises,
+    snapshot,
+)
+
+GROW = {"alerts", "cards", "notices", "recorded_polls", "recorded_layouts"}
+# Indexes of only what is open or waiting: to read one of them whole is to read that.
+OF_WHAT_WAITS = {"alerts_open", "notices_waiting", "notices_claimed", "cards_outdated"}
+
+Parameters = Sequence[Any] | Mapping[str, Any]
+
+
+class Listener:
+    """A connection that notes the statements, with their parameters as bound: a literal would be planned otherwise."""
+
+    def __init__(self, conn: sqlite3.Connection) -> None:
+        self.conn = conn
+        self.heard: dict[str, Parameters] = {}
+
+    def execute(self, sql: str, parameters: Parameters = ()) -> sqlite3.Cursor:
+        self.heard.setdefault(sql, parameters)
+        return self.conn.execute(sql, parameters)
+
+    def executemany(self, sql: str, rows: Sequence[Parameters]) -> sqlite3.Cursor:
+        for row in rows[:1]:
+            self.heard.setdefault(sql, row)
+        return self.conn.executemany(sql, rows)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.conn, name)
+
+
+def _turns(store: SqliteStore) -> None:
+    """Everything that polls, delivery, and the buttons of Slack do again and again."""
+    for entity in ("1", "2", "3"):
+        begin(store, firing(entity), channel=f"#{entity}")
+    known = [pending("4"), firing("5")]
+    snapshots = {Scope.QUEUE: snapshot()}
+    store.record(poll([begins(alert) for alert in known], snapshots=snapshots, failures={Scope.AGENT: "503"}))
+    store.add_notices([ops("no data")])
+    assert store.next_due(at(0)) is not None
+    for due in posts(store, at(1)):
+        assert store.claim(due.notice.id, ME, at(1)) is Claimed.DONE
+        if due.notice.channel == "#2":
+            store.put_off(due.notice.id, at(9), "timeout", claimant=ME, unknown=True)
+        else:
+            version = due.card.version if isinstance(due, PostCard) else 0
+            store.delivered(due.notice.id, Posted(due.notice.channel, "1.0"), version, at(1))
+    alert = one(store, firing("1"))
+    assert alert.id is not None
+    store.acknowledge(alert.id, "U1", "", at(2))
+    lines = [line(alert, Reason.LEVEL_UP, now=at(3), channel="#1")]
+    store.record(poll([rises(alert, at(3)), new_value(one(store, firing("3")), 1.0, at(3))], lines, now=at(3)))
+    store.claimants()
+    store.claimant_ended(ME, at(4))
+    for due in store.due(at(30)):
+        if isinstance(due, EditCard):
+            store.edited(due.card, at(30))
+    store.record(poll([ends(one(store, firing("1")), at(40)), ends(one(store, pending("4")), at(40))], now=at(40)))
+    store.hold_channel("#1", at(60))
+    for tenant in ("acme", None):
+        store.alerts(tenant)
+    for read in (store.revision, store.feed, store.cards, store.latest):
+        read("acme")
+    store.totals()
+    list(store.polls("acme", at(-60), at(60)))
+    store.take_leases(["tenant:acme", "delivery"], "me", at(0), timedelta(seconds=30))
+    store.release_leases("me")
+    store.check_writable()
+
+
+@pytest.fixture(scope="module")
+def listener() -> Iterator[Listener]:
+    store = SqliteStore(":memory:")
+    listener = Listener(store._db._conn)
+    store._db._conn = listener  # type: ignore[assignment]
+    _turns(store)
+    yield listener
+    store.close()
+
+
+def scans(conn: sqlite3.Connection, sql: str, parameters: Parameters) -> list[str]:
+    """The scans of growing tables in the plan of a statement."""
+    found = []
+    for row in conn.execute(f"EXPLAIN QUERY PLAN {sql}", parameters).fetchall():
+        detail = row["detail"]
+        scan = re.match(r"SCAN (\w+)(?: USING (?:COVERING )?INDEX (\w+))?", detail)
+        if scan and scan[2] not in OF_WHAT_WAITS and _table(sql, scan[1]) in GROW:
+            found.append(detail)
+    return found
+
+
+def _table(sql: str, name: str) -> str:
+    """The table behind an alias."""
+    alias = re.search(rf"\b(?:FROM|JOIN)\s+(\w+)\s+{name}\b", sql)
+    return alias[1] if alias else name
+
+
+def test_no_statement_of_the_hot_path_scans_a_table_that_grows(listener: Listener) -> None:
+    """Collected from the statements themselves, so a new one is checked as soon as a turn or a delivery runs it."""
+    assert len(listener.heard) > 50
+    found = {sql: scans(listener.conn, sql, parameters) for sql, parameters in listener.heard.items()}
+    assert {sql: plan for sql, plan in found.items() if plan} == {}
+
+
+@pytest.mark.parametrize(
+    "sql",
+    ["SELECT * FROM alerts a WHERE (?1 IS NULL OR tenant = ?1)", "SELECT * FROM cards WHERE state = 'posted'"],
+    ids=["alias", "name"],
+)
+def test_a_scan_is_noticed(listener: Listener, sql: str) -> None:
+    """The test would see one."""
+    assert scans(listener.conn, sql, ("acme",) if "?" in sql else ()) != []
