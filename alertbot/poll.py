@@ -25,6 +25,8 @@ from alertbot.feed.health import Feed, Limits
 from alertbot.feed.rules import is_feed
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.rule import RuleSet
+from alertbot.store import open_alerts
+from alertbot.store.open_alerts import OpenAlerts
 from alertbot.store.records import PollRecord
 from alertbot.store.roles import Polls
 
@@ -35,6 +37,7 @@ class Memory:
 
     selector: Selector = field(default_factory=Selector)  # which entities the rules cover
     past: Past | None = None  # what windows look at; None: windows are unknown
+    open: OpenAlerts | None = None  # read again where anything but this tenant's turns has written since
 
 
 @dataclass(frozen=True)
@@ -101,20 +104,20 @@ def run(tenant: Tenant, store: Polls, now: datetime, fetched: Fetched | None, *,
     turn, before = _decide(tenant, store, now, fetched, error)
     if fetched is None and not turn.changes and turn.feed == before:
         return turn
-    store.record(
-        PollRecord(
-            tenant=tenant.name,
-            now=now,
-            feed=turn.feed,
-            changes=turn.changes,
-            notices=turn.notices,
-            snapshots=turn.snapshots,
-            refresh=tenant.refresh,
-            failures=fetched.failures if fetched is not None else {},
-            polled=fetched is not None,
-        )
+    record = PollRecord(
+        tenant=tenant.name,
+        now=now,
+        feed=turn.feed,
+        changes=turn.changes,
+        notices=turn.notices,
+        snapshots=turn.snapshots,
+        refresh=tenant.refresh,
+        failures=fetched.failures if fetched is not None else {},
+        polled=fetched is not None,
     )
-    return turn
+    recorded = store.record(record)
+    assert turn.memory.open is not None, "what the turn was decided on"
+    return replace(turn, memory=replace(turn.memory, open=open_alerts.after(turn.memory.open, record, recorded)))
 
 
 def plan(tenant: Tenant, store: Polls, now: datetime, fetched: Fetched | None) -> Turn:
@@ -124,9 +127,9 @@ def plan(tenant: Tenant, store: Polls, now: datetime, fetched: Fetched | None) -
 
 def _decide(tenant: Tenant, store: Polls, now: datetime, fetched: Fetched | None, error: str) -> tuple[Turn, Feed]:
     feed = store.feed(tenant.name)
-    alerts = store.alerts(tenant.name)
-    feed_alerts = [alert for alert in alerts if is_feed(alert)]
-    rule_alerts = [alert for alert in alerts if not is_feed(alert)]
+    open_now = open_alerts.current(tenant.memory.open, store, tenant.name)
+    feed_alerts = [alert for alert in open_now.by_key.values() if is_feed(alert)]
+    rule_alerts = [alert for alert in open_now.by_key.values() if not is_feed(alert)]
 
     # The feed first: while it is ill, nothing may say "missing".
     fed = feed_turn.begin(feed, feed_alerts, fetched, tenant.rules, tenant.limits, tenant.ops_channel, now, error=error)
@@ -141,7 +144,7 @@ def _decide(tenant: Tenant, store: Polls, now: datetime, fetched: Fetched | None
     changes = [*feed_changes, *changes]
 
     rules = replace(tenant.rules, rules=(*fed.builtin.rules, *tenant.rules.rules))
-    notices = decide(changes, rules, store.cards(tenant.name), tenant.default_channel, now)
-    memory = replace(tenant.memory, past=past)
+    notices = decide(changes, rules, open_now.cards, tenant.default_channel, now)
+    memory = replace(tenant.memory, past=past, open=open_now)
     turn = Turn(tenant.name, now, fetched, fed.snapshots, tuple(changes), tuple(notices), after, memory)
     return turn, feed

@@ -28,6 +28,7 @@ from alertbot.rules.rule import Level, Rule
 from alertbot.rules.tree import Window, walk
 from alertbot.simulator.server import SimulatorOptions, serve
 from alertbot.sources.eight_by_eight import EightByEight
+from alertbot.store import open_alerts
 from alertbot.store.sqlite.store import SqliteStore
 from tests.simulator.kit import HandClock
 
@@ -327,6 +328,8 @@ def test_the_demo_is_telling_and_calm(scenario: str, seed: int, minutes: int, mo
             now = clock()
             polled = poll.run(tenant, store, now, source.fetch(tenant.wanted, now, RULES.only()))
             assert polled.good, polled.problems
+            assert polled.memory.open == open_alerts.current(None, store, "demo")
+            tenant = replace(tenant, memory=polled.memory)
             cards += sum(notice.kind is NoticeKind.CARD for notice in polled.notices)
             clock.forward(seconds=30)
         source.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import pytest
@@ -15,6 +15,7 @@ from alertbot.rulefiles.parse_rules import parse_files
 from alertbot.simulator.faults import ApiFault
 from alertbot.simulator.server import Simulator, SimulatorOptions, serve
 from alertbot.sources.eight_by_eight import EightByEight
+from alertbot.store import open_alerts
 from alertbot.store.sqlite.store import SqliteStore
 from tests.simulator.kit import HandClock
 
@@ -46,9 +47,16 @@ class World:
     store: SqliteStore
     source: EightByEight
 
+    memory: poll.Memory = field(default_factory=poll.Memory)
+
     def poll(self) -> Turn:
+        """One turn with the memory of the one before; what it remembers is what a fresh read gives."""
         now = self.clock()
-        return poll.run(TENANT, self.store, now, self.source.fetch(TENANT.wanted, now, RULES.only()))
+        tenant = replace(TENANT, memory=self.memory)
+        turn = poll.run(tenant, self.store, now, self.source.fetch(TENANT.wanted, now, RULES.only()))
+        self.memory = turn.memory
+        assert turn.memory.open == open_alerts.current(None, self.store, "acme")
+        return turn
 
     def open(self) -> list[Alert]:
         return [alert for alert in self.store.alerts("acme") if alert.open]
