@@ -2,7 +2,8 @@
 
 `store-v1.sql` is a dump of the first tables with one of everything in them. `store-v5.sql` is the same with recorded
 polls, as the first recording wrote them. `store-v6.sql` has the last cards that named their alert themselves, one of
-them gone from Slack; in `store-v7.sql` cards have members. To add a step, add a dump of the tables before it, and a row
+them gone from Slack; in `store-v7.sql` cards have members; in `store-v9.sql` leases have names, an open intent has a
+claimant, and alerts say what mutes them. To add a step, add a dump of the tables before it, and a row
 in KEPT. Old dumps stay.
 """
 
@@ -30,8 +31,8 @@ from alertbot.store.records import NoticeState
 from alertbot.store.sqlite.store import SqliteStore
 from tests.store.build import assert_same_snapshot, at, begin, firing, key, notice, ops, pending, snapshot
 
-KEPT = ["store-v1.sql", "store-v5.sql", "store-v6.sql", "store-v7.sql"]
-WITH_A_CARD_THAT_IS_GONE = ["store-v6.sql", "store-v7.sql"]
+KEPT = ["store-v1.sql", "store-v5.sql", "store-v6.sql", "store-v7.sql", "store-v9.sql"]
+WITH_A_CARD_THAT_IS_GONE = ["store-v6.sql", "store-v7.sql", "store-v9.sql"]
 
 
 @pytest.fixture(params=KEPT)
