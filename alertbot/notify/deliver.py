@@ -1,15 +1,15 @@
-"""Due cards, lines and edits: render, send, and mark each one as it lands. Exactly once, as far as the notifier allows.
+"""Due cards, lines and edits: render and send each one, and mark it. Exactly once, as far as the notifier allows.
 
 Slack has no idempotency key. So a post is claimed in the store before it is sent, the notice id travels with the
 message, and an item whose earlier outcome is unknown is looked for before it is posted again. Where looking is
-impossible (no scope to read, not in the channel) a card and an OPS notice are repeated, since a duplicate beats a lost
-alert, and a line of a thread is not, since the card says the same.
+impossible (no scope to read, not in the channel) a card and an OPS notice are posted again, since a duplicate beats a
+lost alert; a line of a thread is not, since the card says the same.
 
-The times of a claim belong together. A request begins within START_WITHIN of its claim: the notifier checks that
+A claim has three time limits. A request begins within START_WITHIN of its claim: the notifier checks that
 immediately before it sends, on the monotonic clock, since rendering, a lock or a suspended machine may have taken
 longer. It gives up GIVE_UP_AFTER at most after the claim. Other processes leave a claim alone for 20 s (the store), so
 when they look, nothing is on its way any more. A claimant that is known to be gone is not waited for so long: its
-message has 5 s to appear. What theory there is of claims stands in store/sqlite/outbox.py.
+message gets 5 s to appear. The theory of claims is in store/sqlite/outbox.py.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from alertbot.store.roles import Outbox
 
 MESSAGE_APPEARS = timedelta(seconds=5)  # after an unknown outcome: how long the message may take to be found
 FIRST_RETRY = timedelta(seconds=5)
-LONGEST_RETRY = timedelta(minutes=5)
-PATIENCE = timedelta(days=1)  # what is older and cannot be delivered is given up, but for the card of an open alert
-_BLIND_LOOKS = 5  # failed looks for one message, after which looking counts as impossible
+MAX_RETRY = timedelta(minutes=5)
+MAX_AGE = timedelta(days=1)  # an older notice that cannot be delivered is given up, except the card of an open alert
+_MAX_FAILED_LOOKS = 5  # for one message; after that, looking counts as impossible
 
 _THREAD_ONLY_PROBLEM = ("cannot_reply_to_message", "restricted_action_non_threadable_channel", "thread_locked")
 
 
 @dataclass
 class DeliveryReport:
-    """What one call delivered, and what it could not. `credentials_ok` False: refused, so nothing goes out."""
+    """What one call delivered, and what it could not. `credentials_ok` is False when Slack refused them."""
 
     cards: int = 0
     lines: int = 0
@@ -48,7 +48,7 @@ class DeliveryReport:
     edits: int = 0
     adopted: int = 0  # found in the channel after an unknown outcome, and not posted again
     put_off: int = 0
-    claimed_elsewhere: int = 0  # another process has them, or had
+    claimed_elsewhere: int = 0  # left to another process
     rerouted: int = 0
     reposted: int = 0
     given_up: int = 0
@@ -57,12 +57,12 @@ class DeliveryReport:
 
     @property
     def delivered(self) -> int:
-        """Items that are where they belong now: posted, edited, or found to be there already."""
+        """Items that were posted or edited, or had been posted already."""
         return self.cards + self.lines + self.ops + self.edits + self.adopted
 
     @property
     def failed(self) -> int:
-        """Items that were due and are not where they belong."""
+        """Items that were due and were not delivered."""
         return self.put_off + self.given_up
 
 
@@ -80,15 +80,15 @@ def deliver(
     is_gone: Callable[[str], bool] = lambda _: False,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> DeliveryReport:
-    """Deliver what is due, one item after the other, and mark each as it lands.
+    """Deliver what is due, one item after the other, and mark each one as delivered.
 
     `claimant` is the name under which this process claims what it posts; no other process has it. `is_gone` says of
-    another's name whether that process certainly lives no more: its claims are then settled sooner. `monotonic` gives
+    another's name whether that process has certainly ended: its claims are then settled sooner. `monotonic` gives
     seconds of a clock that is never set.
 
-    `fallback_channel` takes what another channel refuses; `ops_channel` hears of that, and of broken templates, once a
-    day each. `timezone` names the zone in which times are written where the reader's own is not known. `stop` is asked
-    before each item; what is left stays due. A failure of one item stops none of the others, except refused
+    `fallback_channel` takes what another channel refuses; that, and broken templates, are reported in `ops_channel`,
+    once a day each. `timezone` names the zone in which times are written where the reader's own is not known. `stop` is
+    called before each item; what is left stays due. A failure of one item does not stop the others, except refused
     credentials: then everything left is put off. Raises StoreError only.
     """
     for other in outbox.claimants():
@@ -98,8 +98,8 @@ def deliver(
     for item in due:
         if stop():
             break
-        work.one(item)
-    work.tell_faults()
+        work.handle(item)
+    work.report_faults()
     return work.report
 
 
@@ -126,13 +126,11 @@ class _Delivery:
         self.ops_channel = ops_channel
         self.timezone = timezone
         self.report = DeliveryReport()
-        self._held: dict[str, datetime] = {}  # channels that said 429 during this call
+        self._held: dict[str, datetime] = {}  # channels that answered 429 during this call
 
-    def one(self, item: Due) -> None:
+    def handle(self, item: Due) -> None:
         if not self.report.credentials_ok:
-            self._put_off(
-                item, self.clock() + LONGEST_RETRY, "the credentials were refused", _is_open(item), Tried.NOTHING
-            )
+            self._put_off(item, self.clock() + MAX_RETRY, "the credentials were refused", _is_open(item), Tried.NOTHING)
         elif isinstance(item, EditCard):
             self._edit(item)
         elif self.clock() < self._held.get(_channel(item), _LONG_AGO):
@@ -144,7 +142,7 @@ class _Delivery:
 
     def _edit(self, item: EditCard) -> None:
         if item.card.posted is None:
-            return  # becomes due again when its post has landed
+            return  # it is due again when its post is delivered
         try:
             content = CardContent(item.card.members, self.clock(), timezone=self.timezone)
             self.notifier.edit_card(content, item.card.posted)
@@ -160,11 +158,13 @@ class _Delivery:
         match error.failure:
             case DeliveryFailure.GONE | DeliveryFailure.CHANNEL:
                 if error.failure is DeliveryFailure.CHANNEL:
-                    self._tell_broken(item.card.channel, error)  # the new post is refused too, and then rerouted
+                    self._report_broken_channel(
+                        item.card.channel, error
+                    )  # the new post is refused too, and then rerouted
                 self._out_of_reach(item)
             case DeliveryFailure.PAYLOAD:
                 # Refused even as plain text, so this version cannot be shown; the next one may pass.
-                self._tell(f"A card was not edited: {error}", ("edit refused", error.code), item.card.channel)
+                self._report(f"A card was not edited: {error}", ("edit refused", error.code), item.card.channel)
                 self.outbox.edited(item.card, now)
                 self.report.given_up += 1
             case _:
@@ -192,7 +192,7 @@ class _Delivery:
         except NotifyError as error:
             self._post_failed(item, error)
             return
-        self._landed(item, posted, item.card.version if isinstance(item, PostCard) else 0)
+        self._delivered(item, posted, item.card.version if isinstance(item, PostCard) else 0)
         match item:
             case PostCard():
                 self.report.cards += 1
@@ -208,7 +208,7 @@ class _Delivery:
                 card = CardContent(item.card.members, self.clock(), mention=notice.mention, timezone=self.timezone)
                 return self.notifier.post_card(card, channel=item.card.channel, notice_id=notice.id, before_send=check)
             case PostLine():
-                assert item.card.posted is not None, "a line is due when its card stands"
+                assert item.card.posted is not None, "a line is due when its card is posted"
                 line = LineContent(notice, item.alert, timezone=self.timezone)
                 return self.notifier.post_line(
                     line, item.card.posted, notice_id=notice.id, broadcast=notice.broadcast, before_send=check
@@ -218,11 +218,11 @@ class _Delivery:
                     notice.text, channel=notice.channel, notice_id=notice.id, before_send=check
                 )
 
-    def _landed(self, item: PostCard | PostLine | PostOps, posted: Posted, version: int) -> None:
+    def _delivered(self, item: PostCard | PostLine | PostOps, posted: Posted, version: int) -> None:
         self.outbox.delivered(item.notice.id, posted, version, self.clock())
 
     def _settled_by_looking(self, item: PostCard | PostLine | PostOps, intent_at: datetime) -> bool:
-        """Whether the item needs no post now: found, not to be repeated, or to be looked for later."""
+        """Whether the item needs no post now: it was found, must not be repeated, or has to be looked for later."""
         now = self.clock()
         thread = item.card.posted if isinstance(item, PostLine) else None
         try:
@@ -232,18 +232,18 @@ class _Delivery:
         except NotifyError as error:
             self.report.errors.append(str(error))
             self._note_credentials(error)
-            if error.failure is not DeliveryFailure.CHANNEL and item.looks + 1 < _BLIND_LOOKS:
+            if error.failure is not DeliveryFailure.CHANNEL and item.looks + 1 < _MAX_FAILED_LOOKS:
                 tried = Tried.NOTHING if error.failure is DeliveryFailure.WAIT else Tried.LOOK
                 self._put_off(item, now + self._delay(item.looks, error), str(error), True, tried)
                 return True
             if isinstance(item, PostLine):
-                self._give_up(item, f"not known whether it was posted, and not repeated. {error}")
+                self._give_up(item, f"It may have been posted, so it was not posted again. {error}")
                 return True
             return False  # a duplicate beats a lost alert
         if found is None:
             return False
-        # Which version of the card it shows is not known: an edit brings it to the present one.
-        self._landed(item, found, 0)
+        # Which version of the card it shows is not known: an edit updates it.
+        self._delivered(item, found, 0)
         self.report.adopted += 1
         return True
 
@@ -263,7 +263,7 @@ class _Delivery:
             case DeliveryFailure.GONE if isinstance(item, PostLine):
                 self._line_out_of_reach(item, error)
             case DeliveryFailure.PAYLOAD | DeliveryFailure.GONE:
-                self._tell(
+                self._report(
                     f"Not delivered in {channel}: {error}", ("refused", channel, error.code), item.notice.channel
                 )
                 self._give_up_or_wait(item, error)
@@ -279,23 +279,22 @@ class _Delivery:
     def _channel_failed(self, item: PostCard | PostLine | PostOps, error: NotifyError) -> None:
         channel = _channel(item)
         if isinstance(item, PostLine):
-            self._tell_broken(item.card.channel, error)
+            self._report_broken_channel(item.card.channel, error)
             if error.code in _THREAD_ONLY_PROBLEM:
                 self._give_up(item, str(error))
             else:
                 self._line_out_of_reach(item, error)
             return
-        self._tell_broken(channel, error)
+        self._report_broken_channel(channel, error)
         fallback = self.fallback_channel
         if channel != fallback:
             self.outbox.reroute(item.notice.id, fallback, claimant=self.claimant)
             self.report.rerouted += 1
-            # Not in this call: the post is due again, in the other channel.
-            return
+            return  # it is due again, in the other channel
         self._give_up_or_wait(item, error)
 
     def _out_of_reach(self, item: PostLine | EditCard) -> None:
-        """A card's message cannot be reached any more: an open alert gets a new one, and its lines follow there."""
+        """A card's message cannot be reached any more: an open alert gets a new one, and its lines follow it."""
         self.outbox.repost(item.card, self.clock(), claimant=self.claimant)
         if has_ended(item.card.members):
             self.report.given_up += 1
@@ -304,18 +303,18 @@ class _Delivery:
 
     def _line_out_of_reach(self, item: PostLine, error: NotifyError) -> None:
         self._out_of_reach(item)
-        # Where another process posted the card again first, this line's claim is all that is left to end.
+        # Where another process was first to post the card again, only this line's claim is left to end.
         now = self.clock()
         self.outbox.put_off(item.notice.id, now, str(error), claimant=self.claimant, unknown=False, tried=Tried.NOTHING)
 
     def _give_up_or_wait(self, item: PostCard | PostLine | PostOps, error: NotifyError) -> None:
-        """What only people can mend: tried now and then for a day, the card of an alert as long as it fires."""
+        """What has to be fixed by hand: retried for a day, and the card of an alert for as long as it fires."""
         if self._too_old(item) or (isinstance(item, PostLine) and error.failure is DeliveryFailure.PAYLOAD):
             self._give_up(item, str(error))
         else:
-            self._put_off(item, self.clock() + LONGEST_RETRY, str(error), False, Tried.POST)
+            self._put_off(item, self.clock() + MAX_RETRY, str(error), False, Tried.POST)
 
-    # Small things.
+    # Helpers.
 
     def _give_up(self, item: PostCard | PostLine | PostOps, error: str) -> None:
         self.outbox.give_up(item.notice.id, error, self.clock())
@@ -330,35 +329,35 @@ class _Delivery:
 
     def _delay(self, failures: int, error: NotifyError) -> timedelta:
         if error.failure is DeliveryFailure.CREDENTIALS:
-            return LONGEST_RETRY
+            return MAX_RETRY
         if error.retry_after is not None:
             return timedelta(seconds=error.retry_after)
-        return doubled(FIRST_RETRY, failures, LONGEST_RETRY)
+        return doubled(FIRST_RETRY, failures, MAX_RETRY)
 
     def _too_old(self, item: PostCard | PostLine | PostOps) -> bool:
         open_card = isinstance(item, PostCard) and any(member.open for member in item.card.members)
-        return not open_card and self.clock() - item.notice.at > PATIENCE
+        return not open_card and self.clock() - item.notice.at > MAX_AGE
 
     def _note_credentials(self, error: NotifyError) -> None:
         if error.failure is DeliveryFailure.CREDENTIALS:
             self.report.credentials_ok = False
 
-    def _tell_broken(self, channel: str, error: NotifyError) -> None:
+    def _report_broken_channel(self, channel: str, error: NotifyError) -> None:
         where = f"Alerts for it go to {self.fallback_channel}." if channel != self.fallback_channel else ""
-        self._tell(f"Channel {channel} does not work. {error}. {where}".strip(), ("channel", channel), channel)
+        self._report(f"Channel {channel} does not work. {error}. {where}".strip(), ("channel", channel), channel)
 
-    def tell_faults(self) -> None:
-        """Tell the ops channel of every template that had to be replaced by the built-in card."""
+    def report_faults(self) -> None:
+        """Report every template that had to be replaced by the built-in one."""
         for fault in self.notifier.take_faults():
-            self._tell(
-                f"{fault}. The alert was told in the built-in form.", ("template", fault.template, str(fault.fault)), ""
+            self._report(
+                f"{fault}. The built-in template was used instead.", ("template", fault.template, str(fault.fault)), ""
             )
 
-    def _tell(self, text: str, words: tuple[str, ...], broken_channel: str) -> None:
-        """An OPS notice, at most once a day for the same words; not into the very channel that is broken."""
+    def _report(self, text: str, words: tuple[str, ...], broken_channel: str) -> None:
+        """Add an OPS notice, at most once a day for the same words, and not in the channel that is broken."""
         channel = self.ops_channel if self.ops_channel != broken_channel else self.fallback_channel
         if channel == broken_channel:
-            return  # nowhere to say it; the report's errors do
+            return  # no channel is left; the error is logged
         now = self.clock()
         day = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         notice = Notice(
@@ -382,7 +381,7 @@ def _channel(item: PostCard | PostLine | PostOps) -> str:
 
 
 def _tried(error: NotifyError) -> Tried:
-    """429 says when, not that anything is wrong: it must not make later tries rarer."""
+    """What a failed edit counts as. A 429 is not a failure: it must not make later retries rarer."""
     return Tried.NOTHING if error.failure is DeliveryFailure.WAIT else Tried.POST
 
 

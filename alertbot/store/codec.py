@@ -42,7 +42,7 @@ class Row(Protocol):
         """The value of a column. Raises KeyError or IndexError when the row does not have it."""
 
 
-# The times of one poll are much alike: most of 500 alerts' 3,000 are found here, at a quarter of the cost.
+# Most times of one poll are the same: of the 3,000 in 500 alerts most are found here, at a quarter of the cost.
 @functools.lru_cache(maxsize=4096)
 def stamp(at: datetime) -> str:
     """An aware time as ISO text in UTC, always of the same width, so that text order is time order."""
@@ -72,7 +72,7 @@ _unpack: Callable[[str], Any] = msgspec.json.decode
 
 
 def _readable(decode: Callable[Concatenate[Row, _P], _R]) -> Callable[Concatenate[Row, _P], _R]:
-    """A row that cannot be understood (edited by hand, or with a word of a newer version) is a StoreError."""
+    """Raise StoreError for a row that cannot be decoded: edited by hand, or with a word of a newer version."""
 
     @functools.wraps(decode)
     def guarded(row: Row, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
@@ -366,7 +366,7 @@ def digest(snapshot: Values) -> bytes:
 
 
 def _presence_bytes(columns: Iterable[Column]) -> bytes:
-    """One byte a value; nothing at all where every value is present, as it mostly is."""
+    """One byte a value; empty where every value is present, which is the usual case."""
     packed = b"".join(column.presence.astype(np.uint8, copy=False).tobytes() for column in columns)
     return packed if packed.strip(b"\0") else b""
 

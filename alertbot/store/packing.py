@@ -1,9 +1,9 @@
-"""The columns of a snapshot as few bytes: each poll as what differs from the one before it.
+"""The columns of a snapshot in few bytes: each poll as its difference from the one before it.
 
 A column is whole numbers: counts and milliseconds as they are, ratios times a power of ten where that is exact, words
-by their place in a list, and anything else as the bits of its float64. Most of what moves between two polls moves
-little, so the differences fit one or two bytes; zlib takes care of the zeros. Nothing is rounded: what is read is what
-was seen. A row without `before` (a key frame) can be read by itself, the others in order after it.
+by their index in a list, and anything else as the bits of its float64. Most values that change between two polls change
+little, so the differences fit in one or two bytes; zlib compresses the zeros. Nothing is rounded: what is read is what
+was written. A row without `before` (a key frame) can be read alone, the others in order after it.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ class _Packed:
 
 
 Frame = Mapping[str, _Packed]
-"""The columns of one poll, in between; what the next poll differs from."""
+"""The columns of one poll as whole numbers: what the next poll is compared with."""
 
 
 class _Head(msgspec.Struct, array_like=True):
-    """What stands before the numbers. `missing`: whether presences follow; `words`: new ones, by text column."""
+    """What precedes the numbers. `missing`: whether presences follow; `words`: new ones, by text column."""
 
     descriptors: bytes
     missing: bool
@@ -56,7 +56,7 @@ _DECODER = msgspec.msgpack.Decoder(_Head)
 
 
 def pack(columns: Mapping[str, Column], before: Frame | None = None) -> tuple[bytes, Frame]:
-    """The bytes of these columns, in their order, and what the next poll can differ from.
+    """The bytes of these columns, in their order, and the frame that the next poll can be compared with.
 
     `before` is the frame of the poll before, of the same keys and entities in the same order.
     """
@@ -83,13 +83,13 @@ def pack(columns: Mapping[str, Column], before: Frame | None = None) -> tuple[by
         presence = column.presence if old is None else column.presence ^ old.presence
         presences.append(presence.astype(np.uint8, copy=False).tobytes())
         missing = missing or bool(presence.any())
-        if not whole:  # what is missing here differs from nothing: the next one starts from what was known before
+        if not whole:  # a missing value keeps the number from before, so that the next difference is small
             packed.numbers = np.where(here, _known(old, packed), packed.numbers)
         frame[key] = packed
     head = _ENCODER.encode(_Head(bytes(descriptors), missing, words))
     body = b"".join([len(head).to_bytes(4, "little"), head, *planes, *(presences if missing else ())])
-    # Run lengths are what there is to find: smaller than level 1 without, and quicker. Level 6 saves a fifteenth more
-    # for nearly twice the time; 1,000 queues x 12 keys of a busy hour are 1.9 kB a poll, 0.3 ms.
+    # Run lengths are what there is to compress: this is smaller and faster than plain level 1. Level 6 saves another
+    # fifteenth for nearly twice the time; 1,000 queues x 12 keys of a busy hour are 1.9 kB a poll, 0.3 ms.
     deflate = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_RLE)
     return deflate.compress(body) + deflate.flush(), frame
 
@@ -97,10 +97,10 @@ def pack(columns: Mapping[str, Column], before: Frame | None = None) -> tuple[by
 def unpack(
     packed: bytes, layout: Mapping[str, bool], size: int, before: Frame | None, wanted: frozenset[str] | None = None
 ) -> Frame:
-    """The frame of a row, or the part of it that is `wanted`. `before` has to have that part.
+    """The frame of a row, or the part of it that is `wanted`. `before` must have that part.
 
     `layout` is the keys in their order and whether they are text; `size` is how many entities there are. Raises
-    ValueError for bytes that are no such row.
+    ValueError for bytes that are not such a row.
     """
     try:
         body = zlib.decompress(packed)
@@ -118,7 +118,7 @@ def unpack(
         if wanted is None or key in wanted:
             old = before[key] if before is not None else None
             if descriptor & _DIFFERENCE and old is None:
-                raise ValueError("the poll that a recorded one differs from is not there")
+                raise ValueError("the poll before it is missing")
             differs = old if descriptor & _DIFFERENCE else None
             numbers = _from_planes(body, start, width, size, None if differs is None else differs.numbers)
             presence = old.presence if old is not None else np.zeros(size, dtype=np.uint8)
@@ -154,11 +154,11 @@ def _numbers(column: Column, here: NDArray[np.bool_], *, whole: bool, old: _Pack
     if not whole:
         values = np.where(here, 0.0, values)
     presence = column.presence.astype(np.uint8, copy=False)
-    # The scale of before first: the column goes on being what it was, and only then is a difference small.
+    # The previous scale first: only numbers of the same scale have small differences.
     first = 0 if old is None else len(_SCALES) if old.scale == _BITS else old.scale - _FIRST_SCALE
     for index in range(first, len(_SCALES)):
         scale = _SCALES[index]
-        with np.errstate(invalid="ignore", over="ignore"):  # what overflows is not exact, and kept bit for bit
+        with np.errstate(invalid="ignore", over="ignore"):  # an overflow is not exact, so the value is kept bit for bit
             rounded = np.rint(values * scale)
             exact = (rounded / scale == values) & (np.abs(rounded) < _EXACT)
         if exact.all() and not np.signbit(values[values == 0.0]).any():
@@ -185,14 +185,14 @@ def _words(column: Column, old: _Packed | None) -> _Packed:
 
 
 def _known(old: _Packed | None, packed: _Packed) -> _Ints:
-    """What stands for a missing value: the number of before, where there is one of the same scale, else 0."""
+    """The number kept for a missing value: the previous one, where it has the same scale, else 0."""
     if old is not None and old.scale == packed.scale:
         return old.numbers
     return np.zeros(len(packed.numbers), dtype=np.int64)
 
 
 def _planes(numbers: NDArray[np.uint64]) -> tuple[int, bytes]:
-    """The narrowest width that holds all numbers, and their bytes plane by plane: alike ones lie side by side."""
+    """The narrowest width that holds all numbers, and the bytes plane by plane: similar ones are adjacent."""
     most = int(numbers.max()) if len(numbers) else 0
     if most == 0:
         return 0, b""

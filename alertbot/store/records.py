@@ -26,8 +26,8 @@ class PollRecord:
     notices: Sequence[Notice] = ()
     snapshots: Mapping[Scope, Snapshot] = field(default_factory=dict)  # become the latest of their scopes
     refresh: timedelta = timedelta(seconds=60)  # a changed value alone edits a card at most this often
-    failures: Mapping[Scope, str] = field(default_factory=dict)  # scopes of which nothing came, and why
-    polled: bool = True  # False: nothing was asked for, only the time that went by was looked at
+    failures: Mapping[Scope, str] = field(default_factory=dict)  # scopes without an answer, and why
+    polled: bool = True  # False: 8x8 was not asked
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,9 @@ class RunningRules:
 
 @dataclass(frozen=True)
 class RecordedPoll:
-    """What one poll saw, as it was recorded: partial snapshots are not complete and say their problems, as live.
+    """What one poll saw, as it was recorded. Partial snapshots are not complete and have their problems.
 
-    A scope of which nothing came is in `failures`, with why.
+    A scope without an answer is in `failures`, with the reason.
     """
 
     at: datetime
@@ -67,7 +67,7 @@ class RecordedPoll:
 
 @dataclass(frozen=True)
 class Totals:
-    """Counts since the database began, for summaries and health."""
+    """Counts since the database was made, for summaries and health."""
 
     polls: int = 0
     fired: int = 0
@@ -76,27 +76,27 @@ class Totals:
     lines_posted: int = 0
     edits: int = 0
     waiting: int = 0  # notices that are due or put off, not yet delivered; edits are not counted
-    waiting_for: str = ""  # why the last of them could not be delivered; "" where none was tried
+    waiting_for: str = ""  # why the last of them could not be delivered; "" where none was attempted
     given_up: int = 0
 
 
 class NoticeState(StrEnum):
-    """Where a notice is on its way."""
+    """What became of a notice."""
 
     WAITING = "waiting"
     DELIVERED = "delivered"
     GIVEN_UP = "given_up"  # the entry's `error` says why
-    TOLD_BY_CARD = "told_by_card"  # its card came so late that it was posted closed, and says it all
+    SHOWN_BY_CARD = "told_by_card"  # its card was posted after the end, and shows what this line would have said
 
 
 @dataclass(frozen=True)
 class LedgerEntry:
-    """One notice and what became of it. Its channel is where it went, which is not always what the rule wanted."""
+    """One notice and what became of it. Its channel is where it goes, not always the one that the rule names."""
 
     notice: Notice
     state: NoticeState
-    attempts: int = 0  # that failed
-    looks: int = 0  # for the try whose outcome is unknown, that failed
+    attempts: int = 0  # posts that failed
+    looks: int = 0  # searches for its message that failed, since the last attempt
     intent_at: datetime | None = None  # while waiting: it was claimed then, and what became of the post is unknown
     not_before: datetime | None = None
     settled_at: datetime | None = None  # when it stopped waiting

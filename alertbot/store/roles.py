@@ -103,7 +103,7 @@ class Outbox(Notices, Protocol):
         settled by looking: 20 s after the claim, or 5 s after its claimant ended.
 
         A card whose alert ended before it could be posted is still due, once: it is drawn closed, so that nothing is
-        lost, and its waiting lines, which would only repeat it, become TOLD_BY_CARD when it lands.
+        lost, and its waiting lines, which would only repeat it, become SHOWN_BY_CARD when it is delivered.
         """
 
     def next_due(self, now: datetime) -> datetime | None:

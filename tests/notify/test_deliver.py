@@ -552,7 +552,7 @@ def test_exactly_once_whatever_fails(
         there.settle(timedelta(hours=2), step=5)
         assert sorted(titles(there)) == [f"🟢 Resolved: Longest wait in queue — Queue {n}" for n in (1, 2)]
         waiting = [entry for alert_id in (1, 2) for entry in there.store.notices_of(alert_id)]
-        assert {entry.state for entry in waiting} <= {NoticeState.DELIVERED, NoticeState.TOLD_BY_CARD}
+        assert {entry.state for entry in waiting} <= {NoticeState.DELIVERED, NoticeState.SHOWN_BY_CARD}
         lines = [entry for entry in waiting if entry.state is NoticeState.DELIVERED and entry.notice.kind == "line"]
         told = [reply for card in there.slack.top() for reply in there.slack.thread(card["ts"])]
         assert len(told) == len(lines)

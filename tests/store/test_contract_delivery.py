@@ -521,7 +521,7 @@ def test_a_card_whose_alert_ended_first_is_posted_closed_and_says_it_all(store: 
     post(store, due, at(9))
     assert store.due(at(99)) == []
     states = [entry.state for entry in store.notices_of(alert.id)]
-    assert states == [NoticeState.DELIVERED, NoticeState.TOLD_BY_CARD, NoticeState.TOLD_BY_CARD]
+    assert states == [NoticeState.DELIVERED, NoticeState.SHOWN_BY_CARD, NoticeState.SHOWN_BY_CARD]
     assert store.totals().waiting == 0
 
 
@@ -653,7 +653,7 @@ def test_a_closed_card_whose_message_is_gone_is_let_go(store: Store) -> None:
     store.repost(edits(store, at(2))[0].card, at(2), claimant=ME)
     assert store.due(at(99)) == []
     last = store.notices_of(alert.id)[-1]
-    assert (last.state, last.error) == (NoticeState.GIVEN_UP, "the card's message is gone, and its alert is over")
+    assert (last.state, last.error) == (NoticeState.GIVEN_UP, "the card's message is gone, and its alert has ended")
 
 
 def test_an_edit_that_lands_after_the_message_was_given_up_does_nothing(store: Store) -> None:

@@ -1,4 +1,4 @@
-"""The SQLite connection: opening, transactions, threads, and the door at which sqlite3's errors become ours."""
+"""The SQLite connection: opening, transactions, threads, and the place where sqlite3's errors become StoreError."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _KEEP_WAL_BYTES = 16 * 1024 * 1024
 
 
 class Database:
-    """One SQLite database, used at once from several threads and beside other processes.
+    """One SQLite database, used by several threads at once and beside other processes.
 
-    One connection behind one lock. A connection a thread would let reads go on beside a write, but the longest write
-    is some 15 ms, an in-memory database has only one connection anyway, and one connection is closed in one place.
-    What is slow (packing and unpacking columns) is done outside of the lock by the callers.
+    One connection behind one lock. A connection for each thread would allow reads during a write, but the longest
+    write is about 15 ms, an in-memory database has only one connection anyway, and one connection is closed in one
+    place. Callers do what is slow (packing and unpacking columns) outside the lock.
 
     `synchronous`: FULL makes each commit durable when the power fails; NORMAL can lose the last ones then, never the
     file. Measured on a virtual disk: a small commit 0.17 ms with FULL, 0.03 ms with NORMAL; a poll of 1,000 entities
@@ -36,12 +36,12 @@ class Database:
         if synchronous not in SYNCHRONOUS:
             raise ValueError(f"synchronous is FULL or NORMAL, not {synchronous!r}")
         if not create and not Path(path).exists():
-            raise _final(f"{path}: there is no database yet; `alertbot run` or `alertbot poll` makes it")
+            raise _final(f"{path}: there is no database yet; `alertbot run` or `alertbot poll` creates it")
         self.path = path
         self._busy_timeout = busy_timeout
         self._lock = threading.Lock()
         with self._door():
-            # isolation_level None: no transaction begins behind our back; atomic() begins and ends them all.
+            # isolation_level None: sqlite3 begins no transaction by itself; atomic() begins and ends them all.
             self._conn = sqlite3.connect(path, timeout=busy_timeout, isolation_level=None, check_same_thread=False)
         try:
             with self._door():
@@ -52,9 +52,9 @@ class Database:
 
     def _open(self, synchronous: str) -> None:
         conn = self._conn
-        # Plugins of sqlite-utils that happen to be installed are none of our business.
+        # Plugins of sqlite-utils that happen to be installed must not change the connection.
         self._db = SqliteUtilsDatabase(conn, recursive_triggers=False, execute_plugins=False)
-        self._refuse_foreign()  # before anything is written: a wrong `storage:` must not touch somebody else's file
+        self._refuse_foreign()  # before anything is written: a wrong `storage:` must not change another program's file
         self._use_wal()
         conn.execute("PRAGMA foreign_keys = OFF")
         conn.execute(f"PRAGMA synchronous = {synchronous}")
@@ -77,7 +77,7 @@ class Database:
             raise _final(f"{self.path} was written by a newer alertbot (it has {newer}); use that version, or newer")
 
     def _use_wal(self) -> None:
-        # The switch to WAL needs the file for itself and does not wait for it as other statements do.
+        # Switching to WAL needs exclusive access to the file and does not wait for it as other statements do.
         until = time.monotonic() + self._busy_timeout
         while True:
             try:
@@ -91,13 +91,13 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
-        """One consistent view, whatever other processes write meanwhile."""
+        """A transaction that reads: one consistent view, whatever other processes write meanwhile."""
         with self._lock, self._door(), self._db.atomic():
             yield self._conn
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """One transaction: all of it or nothing."""
+        """A transaction that writes: all of it or nothing."""
         with self._lock, self._door(), self._db.atomic():
             # atomic() begins deferred. Reading first and writing then fails at once, without waiting, when another
             # process wrote in between; this takes the write lock now, and waits for it up to `busy_timeout`.
@@ -105,7 +105,7 @@ class Database:
             yield self._conn
 
     def close(self) -> None:
-        """Close; closing twice is harmless."""
+        """Close the connection. Closing twice is harmless."""
         with self._lock, self._door():
             self._conn.close()
 
@@ -147,7 +147,7 @@ def _is_busy(exc: Exception) -> bool:
 
 
 def _final(message: str) -> StoreError:
-    """An error that does not pass by itself."""
+    """An error for which a retry cannot help."""
     error = StoreError(message)
     error.retryable = False
     return error

@@ -3,16 +3,16 @@
 Theory. A notice waits until it is delivered, given up, or shown by its card. A card knows which version Slack should
 show (`version`) and which it shows (`sent_version`); any number of versions in between are one edit.
 
-Slack has no idempotency key, so a post is made at most once by who may send, and found again by looking. Before it
-sends, a deliverer claims the notice: a compare-and-set in one transaction (`claim`), which fails while another claim is
+Slack has no idempotency key, so a post is sent by at most one process, and found again by looking. Before it sends,
+a deliverer claims the notice: a compare-and-set in one transaction (`claim`), which fails while another claim is
 open. `intent_at` is when it was claimed, `claimant` by whom. The claim, and not the lease, keeps two processes from
 sending one notice: a process that lost its lease without noticing still holds what it claimed, and claims nothing that
 another one holds. A claim ends
 
 - by `delivered`, or by `put_off` without `unknown`: the outcome is known;
 - by `put_off` with `unknown`: the claimant gave up. `claimant` goes, `intent_at` stays: look, then replace the claim;
-- by `claimant_ended`: it died. The message may be on its way, so looking waits for 5 s more;
-- 20 s after it began, in whatever state the claimant is. It starts its request within 2 s and gives up after 10 s in
+- by `claimant_ended`: the claimant died. The message may be on its way, so looking waits for another 5 s;
+- 20 s after it began, whatever the claimant does. It starts its request within 2 s and gives up after 10 s in
   all (deliver.py), so nothing of it is on its way by then.
 
 A process that looks in vain replaces exactly the claim that it looked for (`settled`), so of two that looked only one
@@ -51,7 +51,7 @@ MESSAGE_APPEARS = timedelta(seconds=5)
 """How long after its claimant ended a message may take to appear."""
 # How far ahead of now a time may lie because clocks differ.
 _CLOCK_WAS_SET_BACK = timedelta(seconds=60)
-# The longest wait that is written is Slack's Retry-After of at most an hour.
+# The longest wait that is ever written is Slack's Retry-After, at most an hour.
 _MAX_WAIT = timedelta(hours=1, minutes=1)
 
 _RANK = "CASE {} WHEN 'critical' THEN 3 WHEN 'warning' THEN 2 ELSE 1 END"
@@ -110,7 +110,6 @@ NOTICES_WITH_ALERTS = (
 
 
 def due(conn: sqlite3.Connection, now: datetime, limit: int) -> list[Due]:
-    """What should be delivered now, critical first, then the oldest."""
     times = {**_times(now), "limit": limit}
     found: list[tuple[int, str, Due]] = [
         (-row["rank"], row["at"], _post(conn, row["id"])) for row in conn.execute(_DUE_POSTS, times).fetchall()
@@ -153,7 +152,6 @@ _URGENT_EDITS = """
 
 
 def next_due(conn: sqlite3.Connection, now: datetime) -> datetime | None:
-    """When the first of the waiting posts and urgent edits can be tried; None when nothing waits."""
     ready = []
     for row in conn.execute(_WAITING_POSTS).fetchall():
         waits = [
@@ -243,13 +241,11 @@ def claim(conn: sqlite3.Connection, notice_id: str, claimant: str, now: datetime
 
 
 def claimants(conn: sqlite3.Connection) -> list[str]:
-    """The claimants of open claims."""
     rows = conn.execute("SELECT DISTINCT claimant FROM notices WHERE state = 'waiting' AND claimant IS NOT NULL")
     return [row["claimant"] for row in rows.fetchall()]
 
 
 def claimant_ended(conn: sqlite3.Connection, claimant: str, now: datetime) -> None:
-    """Open its claims to looking, in a while."""
     conn.execute(
         "UPDATE notices SET claimant = NULL, look_at = MIN(look_at, ?) WHERE state = 'waiting' AND claimant = ?",
         (stamp(now + MESSAGE_APPEARS), claimant),
@@ -287,17 +283,19 @@ def delivered(conn: sqlite3.Connection, notice_id: str, posted: Posted, version:
         count(conn, row["tenant"], "lines_posted")
     elif row["kind"] == NoticeKind.CARD:
         count(conn, row["tenant"], "cards_posted")
-        _card_stands(conn, row["card_id"], posted, version, now)
+        _card_posted(conn, row["card_id"], posted, version, now)
 
 
-def _card_stands(conn: sqlite3.Connection, card_id: int, posted: Posted, version: int, now: datetime) -> None:
+def _card_posted(conn: sqlite3.Connection, card_id: int, posted: Posted, version: int, now: datetime) -> None:
     card = _card(conn, card_id)
+    if card["state"] == "given_up":  # by another process, while this one was sending it
+        raise_revision(conn, card["tenant"])
     conn.execute(
         "UPDATE cards SET state = 'posted', posted_channel_id = ?, posted_ts = ? WHERE id = ?",
         (posted.channel_id, posted.ts, card_id),
     )
     _shows_version(conn, card_id, version, now)
-    # Drawn after the end, it came closed, and says what its lines would have said one by one, hours late perhaps.
+    # Posted after the end, it is closed and shows what its lines would have said one by one, perhaps hours late.
     if version >= card["version"] and card["ended_at"] is not None:
         conn.execute(
             "UPDATE notices SET state = 'told_by_card', settled_at = ? "
@@ -415,14 +413,14 @@ def repost(conn: sqlite3.Connection, card: Card, now: datetime, claimant: str) -
         return  # another process found out first
     if row["ended_at"] is not None:
         conn.execute("UPDATE cards SET state = 'gone' WHERE id = ?", (card.id,))
-        _give_up_lines(conn, card.id, "the card's message is gone, and its alert is over", now)
+        _give_up_lines(conn, card.id, "the card's message is gone, and its alert has ended", now)
     else:
         _post_again(conn, row, now, claimant)
     raise_revision(conn, row["tenant"])
 
 
 def _post_again(conn: sqlite3.Connection, card: sqlite3.Row, now: datetime, claimant: str) -> None:
-    """Forget where a card stood. It is posted by a notice of its own, which mentions nobody: that was done once."""
+    """Post a card again, elsewhere. The notice for it mentions no one: that was done the first time."""
     conn.execute(
         "UPDATE cards SET state = 'waiting', posted_channel_id = NULL, posted_ts = NULL, sent_version = 0, "
         "edit_not_before = NULL, edit_attempts = 0, edit_error = '' WHERE id = ?",

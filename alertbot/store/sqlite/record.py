@@ -39,13 +39,13 @@ def _into(table: str, columns: tuple[str, ...]) -> str:
 
 _INSERT_ALERT = f"INSERT {_into('alerts', ('id', *_ALERT_KEY, *_ALERT_COLUMNS))}"
 _UPDATE_ALERT = (
-    f"UPDATE alerts SET {', '.join(f'{name} = :{name}' for name in _ALERT_COLUMNS)} "  # noqa: S608  # names of ours
+    f"UPDATE alerts SET {', '.join(f'{name} = :{name}' for name in _ALERT_COLUMNS)} "  # noqa: S608  # built-in names only
     "WHERE id = :id AND ended_at IS NULL"
 )
 _INSERT_NOTICE = f"INSERT {_into('notices', _NOTICE_COLUMNS)}"
 _REPLACE_FEED = f"INSERT OR REPLACE {_into('feeds', _FEED_COLUMNS)}"
 _REPLACE_SNAPSHOT = f"INSERT OR REPLACE {_into('snapshots', _SNAPSHOT_COLUMNS)}"
-# An edit is due while version > sent_version: at once for an urgent version, else when the last one is old enough.
+# An edit is due while version > sent_version: at once for an urgent version, else when the last edit is old enough.
 _BUMP_CARDS = """
     UPDATE cards SET
         version = version + 1,
@@ -76,7 +76,7 @@ def write_feed(conn: sqlite3.Connection, values: Values) -> None:
 
 
 def write_snapshots(conn: sqlite3.Connection, rows: Sequence[Values], digests: Sequence[bytes]) -> None:
-    """Write snapshots; of one that differs from the row there only in its time, the time alone.
+    """Write snapshots; of one that differs from the stored row only in its time, write the time alone.
 
     A snapshot of 10,000 entities is more than a megabyte, and at night most polls see what the last one saw.
     """
@@ -94,7 +94,7 @@ def write_snapshots(conn: sqlite3.Connection, rows: Sequence[Values], digests: S
 
 
 def raise_revision(conn: sqlite3.Connection, tenant: str) -> int:
-    """What is open of this tenant changes: the new revision."""
+    """Count a change of what is open of this tenant; returns the new revision."""
     row = conn.execute(
         "INSERT INTO revisions (tenant, revision) VALUES (?, 1) "
         "ON CONFLICT (tenant) DO UPDATE SET revision = revision + 1 RETURNING revision",
@@ -130,7 +130,7 @@ def write_changes(
     inserts: dict[int, Values] = {}
     updates: dict[int, Values] = {}
     ended: list[dict[str, Any]] = []
-    forgotten: list[tuple[int]] = []
+    deleted: list[tuple[int]] = []
     bumps: dict[int, dict[str, Any]] = {}
     fired = resolved = 0
     known = dict(ids)
@@ -140,12 +140,12 @@ def write_changes(
         alert_id = ids.get(key)
         if alert_id is None:
             if over:
-                continue  # it began and ended between two polls: there is nothing to end
+                continue  # it began and ended between two polls: no row to end
             alert_id, next_id = next_id, next_id + 1
             ids[key] = known[key] = alert_id
             inserts[alert_id] = {"id": alert_id, **codec.key_values(key), **row}
-        elif over and after.fired_at is None and not _told(conn, alert_id):
-            forgotten.append((alert_id,))
+        elif over and after.fired_at is None and not _has_notices(conn, alert_id):
+            deleted.append((alert_id,))
             inserts.pop(alert_id, None)
             del ids[key], known[key]
             continue
@@ -171,7 +171,7 @@ def write_changes(
             bump["urgent"] = bump["urgent"] or urgent
     # Ends before inserts: an alert that ends and begins again in one poll must not meet itself in the unique index.
     conn.executemany(_UPDATE_ALERT, list(updates.values()))
-    conn.executemany("DELETE FROM alerts WHERE id = ?", forgotten)
+    conn.executemany("DELETE FROM alerts WHERE id = ?", deleted)
     conn.executemany(_INSERT_ALERT, list(inserts.values()))
     conn.executemany(_BUMP_CARDS, list(bumps.values()))
     conn.executemany(_END_CARDS, ended)
@@ -196,18 +196,18 @@ def _open_ids(conn: sqlite3.Connection, keys: Iterable[Fingerprint]) -> dict[Fin
     return {key: row["id"] for key, row in found if row is not None}
 
 
-def _told(conn: sqlite3.Connection, alert_id: int) -> bool:
+def _has_notices(conn: sqlite3.Connection, alert_id: int) -> bool:
     return conn.execute("SELECT 1 FROM notices WHERE alert_id = ?", (alert_id,)).fetchone() is not None
 
 
 def _last_id(conn: sqlite3.Connection) -> int:
-    """The highest id ever given. Safe to count on from here, since the write lock is ours."""
+    """The highest id ever given. No other id can be given before this transaction ends: it has the write lock."""
     row = conn.execute("SELECT seq FROM sqlite_sequence WHERE name = 'alerts'").fetchone()
     return 0 if row is None else int(row["seq"])
 
 
 def _shows(change: Change) -> bool:
-    """Whether a card would look different: not for what only counts polls. What people own is not a poll's to say."""
+    """Whether a card looks different now. It shows no counters of polls, and a poll changes no owner."""
     if change.before is None or change.moved or change.reason is not None:
         return True
     return _LOOK(change.before) != _LOOK(change.after)
@@ -253,7 +253,7 @@ def add_notices(
     now: datetime,
     refresh: timedelta = timedelta(seconds=60),
 ) -> None:
-    """Add what is to be told. `ids` are the alerts that are known; others are looked up, the latest one counts."""
+    """Add notices. `ids` has the alerts of this poll; for others the latest alert of the fingerprint is meant."""
     for notice in notices:
         if conn.execute("SELECT 1 FROM notices WHERE id = ?", (notice.id,)).fetchone():
             continue
@@ -267,7 +267,7 @@ def add_notices(
             continue
         card = conn.execute(_CARD_OF_ALERT, (alert_id, notice.channel)).fetchone()
         if card is not None and card["state"] in ("waiting", "posted"):
-            # A line, and also a second card: where a card stands, what is new goes into its thread.
+            # A line, and a second card too: where a card is, what is new goes into its thread.
             insert_notice(conn, notice, of, NoticeKind.LINE, now=now, alert_id=alert_id, card=card)
         elif notice.kind is NoticeKind.CARD:
             card = _new_card(conn, of, alert_id, notice.channel, refresh) if card is None else _revive(conn, card)

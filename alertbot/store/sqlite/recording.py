@@ -23,7 +23,7 @@ from alertbot.store.packing import Frame, columns_of, pack, unpack
 from alertbot.store.records import RecordedPoll
 
 KEY_FRAME_EVERY = 40
-"""Polls: reading begins at a key frame, so this many may be read in vain, and so many are pruned together."""
+"""Polls from one key frame to the next. Reading begins at a key frame, and pruning ends at one."""
 PRUNE_EVERY = timedelta(minutes=10)
 _PRUNED_AT_ONCE = 500
 _READ_AT_ONCE = 500
@@ -34,7 +34,7 @@ _Keys = tuple[tuple[str, bool], ...]  # metric key, whether it is text
 
 @dataclass(slots=True)
 class _Written:
-    """The last recorded snapshot of a scope, which the next one differs from."""
+    """The last recorded snapshot of a scope, which the next one is compared with."""
 
     layout_id: int
     entities: _Entities
@@ -46,7 +46,7 @@ class _Written:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """One scope of one poll, packed before the database is locked. `written` is what the next one differs from."""
+    """One scope of one poll, packed before the database is locked. `written` is what the next one is compared with."""
 
     scope: Scope
     layout: tuple[str, bytes, bytes] | None  # digest, entities and keys of a layout that may be new
@@ -59,9 +59,9 @@ class _Row:
 
 
 class Recorder:
-    """What the last poll of each scope of one tenant was, so that the next one can be told from it.
+    """Remembers the last poll of each scope of one tenant, so that the next one can be written as a difference.
 
-    Its memory is of this process: the first poll after a start is a key frame.
+    Only this process knows it: the first poll after a start is a key frame.
     """
 
     def __init__(self, tenant: str, keep: timedelta) -> None:
@@ -71,7 +71,7 @@ class Recorder:
         self._prune_at: datetime | None = None
 
     def pack(self, snapshots: Mapping[Scope, Snapshot], failures: Mapping[Scope, str], now: datetime) -> list[_Row]:
-        """The rows of one poll. Slow, and done without the database."""
+        """The rows of one poll. Slow, so it is done before the database is locked."""
         rows = [self._pack(snapshot, now) for snapshot in snapshots.values()]
         for scope, why in failures.items():
             if scope not in snapshots:
@@ -102,9 +102,9 @@ class Recorder:
         )
 
     def write(self, conn: sqlite3.Connection, rows: Sequence[_Row], now: datetime) -> dict[Scope, _Written]:
-        """Write the rows of one poll; hand what comes back to `written` when the transaction is through."""
+        """Write the rows of one poll. Pass the result to `written` when the transaction is committed."""
         at = stamp(now)
-        # The clock was set back: what was seen of a time that is still to come cannot stand before what is seen now.
+        # The clock was set back: polls of a time that is still to come cannot precede this one.
         conn.execute("DELETE FROM recorded_polls WHERE tenant = ? AND at >= ?", (self._tenant, at))
         written = {}
         for row in rows:
@@ -133,13 +133,13 @@ class Recorder:
         return int(row[0])
 
     def written(self, written: Mapping[Scope, _Written]) -> None:
-        """The transaction is through."""
+        """The transaction is committed."""
         self._written.update(written)
 
     def prune(self, conn: sqlite3.Connection, now: datetime) -> None:
-        """Let go of what is older than `keep`, now and then and a little at a time.
+        """Delete what is older than `keep`, every PRUNE_EVERY and a limited number of rows at a time.
 
-        The key frame that a kept poll needs is kept with it, and so are at most forty polls too many.
+        The key frame that a kept poll needs is kept too, and with it up to KEY_FRAME_EVERY polls.
         """
         if self._prune_at is not None and now < self._prune_at:
             return
@@ -151,7 +151,7 @@ class Recorder:
             ).fetchone()[0]
             if frame is None:
                 continue
-            if self._newest(conn, scope) <= cutoff:  # nothing newer needs it: this scope is not asked for any more
+            if self._newest(conn, scope) <= cutoff:  # nothing newer needs it: this scope is not fetched any more
                 frame = cutoff + "~"
             done += conn.execute(
                 "DELETE FROM recorded_polls WHERE id IN "
@@ -159,7 +159,7 @@ class Recorder:
                 (self._tenant, scope, frame, _PRUNED_AT_ONCE),
             ).rowcount
         if done:
-            # Each layout that is in use has a key frame; the last one of a scope may be so again at this poll.
+            # Every layout in use has a key frame, except that the last one of a scope may be used again by this poll.
             self._written = {scope: each for scope, each in self._written.items() if now - each.at <= self._keep}
             in_use = msgspec.json.encode([each.layout_id for each in self._written.values()]).decode()
             conn.execute(
@@ -206,7 +206,7 @@ def read(
     until: datetime,
     keys: Mapping[Scope, frozenset[str]] | None,
 ) -> Iterator[RecordedPoll]:
-    """The recorded polls of [since, until] in the order of time. Reads some at a time, so that others can write."""
+    """The recorded polls of [since, until] in the order of time. Reads in portions, so that others can write."""
     scopes = msgspec.json.encode(list(Scope) if keys is None else list(keys)).decode()
     first, last = stamp(since), stamp(until)
     layouts: dict[int, _Layout] = {}
@@ -239,7 +239,7 @@ def read(
                     row["packed"],
                     layout.keys,
                     len(layout.entities[0]),
-                    # A key frame differs from nothing, even where the poll before it was of the same layout.
+                    # A key frame is whole, even where the poll before it has the same layout.
                     before if before_id == row["layout_id"] and not row["key_frame"] else None,
                     wanted,
                 )
@@ -258,7 +258,7 @@ def read(
 def _read_layout(conn: sqlite3.Connection, layout_id: int) -> _Layout:
     row = conn.execute("SELECT entities, metric_keys FROM recorded_layouts WHERE id = ?", (layout_id,)).fetchone()
     if row is None:
-        raise StoreError("the recording has polls of entities that it does not name")
+        raise StoreError("the recording has polls whose list of entities is missing")
     try:
         entities = msgspec.msgpack.decode(zlib.decompress(row["entities"]), type=_Entities)
         return _Layout(entities, dict(msgspec.json.decode(row["metric_keys"], type=_Keys)))

@@ -1,4 +1,4 @@
-"""SqliteStore: the Store protocol over one SQLite file, which other processes may read and change beside us."""
+"""SqliteStore: all roles of the store in one SQLite file, which other processes may read and change too."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from alertbot.store.sqlite.database import Database
 
 _COUNTERS = ("polls", "fired", "resolved", "cards_posted", "lines_posted", "edits", "given_up")
 
-# Two statements: one with `? IS NULL OR` would read every alert that ever ended. The plus keeps the order from being
-# taken from the table, which would do so too.
+# Two statements, since one with `? IS NULL OR` would read every alert that ever ended. Without the plus SQLite would
+# walk the whole table in the order of ids.
 _OPEN = "SELECT * FROM alerts WHERE tenant = ? AND ended_at IS NULL ORDER BY id"
 _ALL_OPEN = "SELECT * FROM alerts WHERE ended_at IS NULL ORDER BY +id"
 _LATEST = """
@@ -42,7 +42,7 @@ _HEADS = """
 
 
 class SqliteStore:
-    """What we remember, in one SQLite file (":memory:": in none). Made and migrated when it is opened.
+    """The store in one SQLite file (":memory:": in none). It is created and migrated when it is opened.
 
     Safe to use from several threads at once, and beside other processes on the same file. Raises StoreError, here
     and in every method: cannot be opened or written, not a database, not alertbot's, of a newer version, locked for
@@ -58,7 +58,7 @@ class SqliteStore:
         create: bool = True,
         keep_polls: timedelta = timedelta(days=7),
     ) -> None:
-        """`create` False: a database that is not there is a StoreError. `keep_polls`: how long polls are recorded."""
+        """`create` False: a file that does not exist is a StoreError. `keep_polls`: how long polls are recorded."""
         self._keep_polls = keep_polls
         self._recorders: dict[str, polls.Recorder] = {}
         self._db = Database(str(path), synchronous=synchronous, busy_timeout=busy_timeout, create=create)
@@ -213,7 +213,7 @@ class SqliteStore:
                 if notice.alert is not None:
                     recording.raise_revision(conn, notice.alert.tenant)
 
-    # People
+    # Changes by users
 
     def acknowledge(self, alert_id: int, by: str, note: str, now: datetime) -> tuple[AckResult, Alert | None]:
         with self._db.write() as conn:
@@ -324,7 +324,7 @@ def _alert(conn: sqlite3.Connection, alert_id: int) -> Alert | None:
 
 
 def _ended_by(change: Change, now: datetime) -> Change:
-    """An alert that is over has an end, whoever forgot to say so."""
+    """An inactive alert has an end, also where the decision did not name one."""
     after = change.after
     if after.state is State.INACTIVE and after.ended_at is None:
         return replace(change, after=replace(after, ended_at=now))
