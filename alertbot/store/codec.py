@@ -221,7 +221,7 @@ def card_of(row: Row, members: tuple[Alert, ...]) -> Card:
 
 
 def posted_of(row: Row) -> Posted | None:
-    """Where a card or a notice stands in Slack; None while it does not."""
+    """Where a card or a notice is in Slack; None while it is not."""
     return None if row["posted_ts"] is None else Posted(row["posted_channel_id"], row["posted_ts"])
 
 

@@ -44,8 +44,8 @@ def after(known: OpenAlerts, record: PollRecord, recorded: Recorded) -> OpenAler
         if change.after.state is State.INACTIVE:
             by_key.pop(key, None)
             cards.pop(key, None)
-        elif before is None:
-            by_key[key] = replace(change.after, id=recorded.ids[key], acked_by=None, acked_at=None, ack_note="")
+        elif before is None:  # without an id where it ends again in the same record
+            by_key[key] = replace(change.after, id=recorded.ids.get(key), acked_by=None, acked_at=None, ack_note="")
         else:  # what a poll never writes stays as it is
             by_key[key] = replace(
                 change.after,

@@ -174,7 +174,7 @@ class Outbox(Notices, Protocol):
     def repost(self, card: Card, now: datetime, *, claimant: str) -> None:
         """The message of `card` is gone: post it again, unless its alert has ended.
 
-        Does nothing where the card stands elsewhere by now. Claims end as for `reroute`.
+        Does nothing where the card is elsewhere by now. Claims end as for `reroute`.
         """
 
 

@@ -23,6 +23,7 @@ from alertbot.store.roles import Store
 from alertbot.store.sqlite.store import SqliteStore
 from tests.store.build import (
     ME,
+    SALES,
     T0,
     at,
     begin,
@@ -39,6 +40,8 @@ from tests.store.build import (
     posts,
     rises,
 )
+
+_POSTED = Posted("C1", "1")
 
 
 def fresh(store: Store) -> OpenAlerts:
@@ -68,6 +71,16 @@ def test_what_raises_the_revision(store: Store, write: Callable[[Store, Alert], 
     assert current(known, store, "acme") == fresh(store)
 
 
+def test_a_card_that_was_given_up_while_it_was_sent(store: Store) -> None:
+    """By another process: it is posted all the same, and in the way of a second one."""
+    begin(store, firing())
+    (due,) = posts(store, at(0))
+    store.give_up(due.notice.id, "no", at(1))
+    known = fresh(store)
+    store.delivered(due.notice.id, _POSTED, 1, at(2))
+    assert current(known, store, "acme").cards == {firing().key: {SALES}}
+
+
 @pytest.mark.parametrize(
     "write",
     [
@@ -87,7 +100,13 @@ def test_what_leaves_the_revision(store: Store, write: Callable[[Store, Alert], 
     assert current(known, store, "acme") is known
 
 
-_POSTED = Posted("C1", "1")
+def test_an_alert_that_begins_and_ends_in_one_record(store: Store) -> None:
+    """Pending, and then nothing: it never had a row."""
+    known = fresh(store)
+    record = poll([begins(pending()), replace(ends(pending(), at(1)), reason=None)], now=at(1))
+    assert after(known, record, store.record(record)) == fresh(store)
+
+
 ENTITIES = st.sampled_from(["1", "2", "3"])
 WHAT = st.sampled_from(["rise", "end", "end and begin", "value", "second card", "forget", "nothing"])
 TURNS = st.lists(st.tuples(ENTITIES, WHAT), max_size=3, unique_by=lambda turn: turn[0])

@@ -90,7 +90,7 @@ _STEP_1 = (
     )
     """,
     "CREATE INDEX cards_outdated ON cards (id) WHERE state = 'posted' AND version > sent_version",
-    # The delivery ledger. `intent_at` with state `waiting`: a post began then and nobody knows what became of it.
+    # The delivery ledger. `intent_at` with state `waiting`: a post began then, and its outcome is unknown.
     # `told_by_card`: the card came so late that it was posted closed, and says what this line would have said.
     """
     CREATE TABLE notices (
@@ -204,7 +204,7 @@ def step_003_feed_health(db: Database) -> None:
 
 @migrations()
 def step_004_told(db: Database) -> None:
-    """What people were last told of an alert, and which alert speaks for it (its key without the tenant, as JSON)."""
+    """The level that was last reported, and which alert suppresses this one (its key without the tenant, as JSON)."""
     db.execute("ALTER TABLE alerts ADD COLUMN told_level TEXT")
     db.execute("ALTER TABLE alerts ADD COLUMN suppressor TEXT")
     db.execute("UPDATE alerts SET told_level = level WHERE fired_at IS NOT NULL")  # before this all of them were told
