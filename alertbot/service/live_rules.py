@@ -238,7 +238,7 @@ def rules_that_run(
     return rules, on_disk
 
 
-def _that_ran(store: Store, tenant: str, read: Read) -> RuleSet | None:
+def _that_ran(store: Running, tenant: str, read: Read) -> RuleSet | None:
     running = store.running(tenant)
     parsed = read(running.files) if running is not None else None
     if running is None or parsed is None or parsed.faults:

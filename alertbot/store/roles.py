@@ -52,6 +52,9 @@ class Running(Protocol):
     def running(self, tenant: str) -> RunningRules | None:
         """The rules that the poller runs for this tenant, or ran when it last did; None before the first."""
 
+    def running_versions(self) -> Mapping[str, tuple[str, datetime]]:
+        """Which version of the rules runs (or last ran) and since when, by tenant: `running` without the files."""
+
 
 class Notices(Protocol):
     """What alertbot reports about itself."""
@@ -208,9 +211,6 @@ class Questions(Feeds, Recording, Running, Protocol):
 
     def heads(self) -> Mapping[str, Mapping[Scope, SnapshotHead]]:
         """The last snapshots of every tenant without entities and values, by tenant and scope."""
-
-    def running_versions(self) -> Mapping[str, tuple[str, datetime]]:
-        """Which version of the rules runs (or last ran) and since when, by tenant: `running` without the files."""
 
     def totals(self) -> Totals:
         """Counts since the database was made."""

@@ -12,7 +12,6 @@ from alertbot.alerts.alert import AckResult, Alert, Change, Fingerprint, Reason,
 from alertbot.alerts.cards import Card, Posted
 from alertbot.alerts.delivery import Claimed, Due, Tried
 from alertbot.alerts.notice import Notice, NoticeKind, notice_id
-from alertbot.errors import LeaseHeld
 from alertbot.evaluation.snapshot import Snapshot, SnapshotHead
 from alertbot.feed.health import Feed
 from alertbot.rules.catalogue import Scope
