@@ -204,7 +204,7 @@ class Questions(Feeds, Recording, Running, Protocol):
         """Every notice about one alert (None: about none, the ops notices), in the order of deciding."""
 
     def feeds(self) -> Mapping[str, Feed]:
-        """How the polls of every tenant go that was ever polled, by tenant."""
+        """How the polls go of every tenant that was ever polled, by tenant."""
 
     def latest(self, tenant: str, scopes: Collection[Scope] | None = None) -> Mapping[Scope, Snapshot]:
         """The last snapshot of each scope; `scopes`: of these alone."""

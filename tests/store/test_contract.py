@@ -110,6 +110,7 @@ def test_a_snapshot_that_did_not_change_has_its_new_time(store: Store) -> None:
             seen = replace(changed, at=at(seconds))
             store.record(poll(snapshots={Scope.QUEUE: seen}, now=at(seconds)))
             assert_same_snapshot(store.latest("acme")[Scope.QUEUE], seen)
+            assert store.heads()["acme"][Scope.QUEUE] == seen.head
 
 
 @pytest.mark.parametrize("columns", [{}, None], ids=["no columns", "no entities"])

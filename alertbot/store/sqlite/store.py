@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -32,7 +33,8 @@ _ALL_OPEN = "SELECT * FROM alerts WHERE ended_at IS NULL ORDER BY +id"
 _LATEST = """
     SELECT s.scope, t.at, s.complete, s.problems, s.entities, s.number_keys, s.numbers, s.number_presence, s.text_keys,
         s.texts, s.text_presence
-    FROM snapshots s JOIN snapshot_times t ON t.tenant = s.tenant AND t.scope = s.scope WHERE s.tenant = ?
+    FROM snapshots s JOIN snapshot_times t ON t.tenant = s.tenant AND t.scope = s.scope
+    WHERE s.tenant = ? AND s.scope IN (SELECT value FROM json_each(?))
 """
 _HEADS = """
     SELECT s.tenant, s.scope, t.at, s.complete, s.problems
@@ -116,10 +118,9 @@ class SqliteStore:
         return {row["tenant"]: codec.feed_of(row) for row in rows}
 
     def latest(self, tenant: str, scopes: Collection[Scope] | None = None) -> Mapping[Scope, Snapshot]:
-        wanted = tuple(Scope) if scopes is None else tuple(scopes)
-        marks = ", ".join("?" * len(wanted))
+        wanted = json.dumps(list(Scope if scopes is None else scopes))
         with self._db.read() as conn:
-            rows = conn.execute(f"{_LATEST} AND s.scope IN ({marks})", (tenant, *wanted)).fetchall()
+            rows = conn.execute(_LATEST, (tenant, wanted)).fetchall()
         return {Scope(row["scope"]): codec.snapshot_of(row) for row in rows}
 
     def heads(self) -> Mapping[str, Mapping[Scope, SnapshotHead]]:
