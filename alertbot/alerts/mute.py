@@ -42,8 +42,8 @@ class Muter(Protocol):
     def __init__(self, alerts: Sequence[Alert], changes: Sequence[Change], rules: Mapping[str, Rule]) -> None:
         """The open alerts of a tenant before a poll, what the poll changed, and the rules by id."""
 
-    def may_mute(self, alert: Alert, rule: Rule) -> bool:
-        """Whether an alert about which nothing else changed has to be asked about: false costs nothing."""
+    def may_mute_again(self, rule: Rule) -> bool:
+        """Whether it may mute an alert of this rule that was already reported. Asked once a rule, not once an alert."""
 
     def mutes(self, alert: Alert, rule: Rule) -> tuple[bool, Fingerprint | None]:
         """Whether it mutes this open alert now, and what mutes it."""
@@ -57,8 +57,8 @@ class Shadow:
     def __init__(self, alerts: Sequence[Alert], changes: Sequence[Change], rules: Mapping[str, Rule]) -> None:
         pass
 
-    def may_mute(self, alert: Alert, rule: Rule) -> bool:
-        return alert.reported is None and rule.shadow
+    def may_mute_again(self, rule: Rule) -> bool:
+        return False
 
     def mutes(self, alert: Alert, rule: Rule) -> tuple[bool, Fingerprint | None]:
         return rule.shadow and alert.reported is None, None
@@ -84,7 +84,7 @@ class Suppression:
                 self._any.setdefault((key.rule, key.entity_id), key)
                 self._totals.setdefault(key.rule, key)
 
-    def may_mute(self, alert: Alert, rule: Rule) -> bool:
+    def may_mute_again(self, rule: Rule) -> bool:
         return bool(rule.suppressed_by)
 
     def mutes(self, alert: Alert, rule: Rule) -> tuple[bool, Fingerprint | None]:
@@ -128,15 +128,12 @@ def mute(alerts: Sequence[Alert], changes: Sequence[Change], rules: RuleSet, now
     muters = tuple(make(alerts, changes, by_id) for make in MUTERS)
     decided = [_decide(change, by_id.get(change.after.key.rule), muters, now) for change in changes]
     changed = {change.after.key for change in changes}
+    asked = {rule.id for rule in rules.rules if any(muter.may_mute_again(rule) for muter in muters)}
     for alert in alerts:
         rule = by_id.get(alert.key.rule)
         if rule is None or not alert.open or alert.key in changed:
             continue
-        if (
-            alert.reported is not None
-            and alert.muted is None
-            and not any(muter.may_mute(alert, rule) for muter in muters)
-        ):
+        if alert.reported is not None and alert.muted is None and rule.id not in asked:
             continue
         change = _decide(Change(alert, alert, None, ""), rule, muters, now)
         if change.after != alert:

@@ -14,10 +14,10 @@ from alertbot.commands.command import Asker, Command, Wish
 from alertbot.commands.view import View
 from alertbot.config.settings import Settings
 from alertbot.notify.notifier import Notifier
-from alertbot.service.closers import Closers
+from alertbot.service.closers import Closers, at_once
 from alertbot.service.courier import Courier
 from alertbot.service.factories import make_notifier, make_tenants, open_store, parser, rule_paths
-from alertbot.service.lease import DURATION, Lease
+from alertbot.service.lease import RENEW_EVERY, Lease
 from alertbot.service.listener import Listener
 from alertbot.service.live_rules import LiveRules
 from alertbot.service.poller import Poller
@@ -59,7 +59,7 @@ class App:
         self._stopping = threading.Event()
         self._wake = ThreadSignal()
         self._closers = Closers()
-        self._closers.push("database", self._close_store, if_clean=True)
+        self._closers.push("database", at_once(store.close), if_clean=True)
         self.lease = Lease(store, (tenant.name for tenant in tenants), clock, self._stopping.set, speed=speed)
         self._closers.push("lease", self.lease.release, at_least=MIN_FOR_LEASE)
         for tenant in tenants:
@@ -110,10 +110,10 @@ class App:
             # Tenants begin spread over one period, so that a hundred of them do not call 8x8 in the same instant.
             after = period * index / len(self.tenants)
             self._scheduler.every(period, partial(self.poller.tick, tenant), name=tenant.name, after=after)
-        self._scheduler.every(DURATION / 3, self.lease.renew, name="lease", after=DURATION / 3)
+        self._scheduler.every(RENEW_EVERY, self.lease.renew, name="lease", after=RENEW_EVERY)
         self._scheduler.every(CHECK_SLACK_EVERY, self.courier.check_slack, name="slack")
         self._scheduler.start()
-        self._closers.push("schedule", self._stop_schedule)
+        self._closers.push("schedule", at_once(self._scheduler.stop))
         self.courier.start()
         self.reloader.start()
 
@@ -148,14 +148,6 @@ class App:
         self._stopping.set()
         self._wake.set()
         return self._closers.close(STOP_WITHIN)
-
-    def _stop_schedule(self, within: float) -> bool:
-        self._scheduler.stop()
-        return True
-
-    def _close_store(self, within: float) -> bool:
-        self.store.close()
-        return True
 
     # Questions
 

@@ -14,6 +14,16 @@ Close = Callable[[float], bool]
 log = logger("stop")
 
 
+def at_once(stop: Callable[[], object]) -> Close:
+    """The closer of a part that closes without waiting."""
+
+    def close(within: float) -> bool:
+        stop()
+        return True
+
+    return close
+
+
 @dataclass(frozen=True)
 class _Closer:
     name: str

@@ -15,6 +15,8 @@ from alertbot.store.roles import Leases
 DURATION = timedelta(seconds=30)
 """How long a poller that died keeps others out, where it cannot be seen that it died."""
 
+RENEW_EVERY = DURATION / 3
+
 log = logger("lease")
 
 

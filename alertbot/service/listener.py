@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 
 from slack_sdk import WebClient
 from starlette.routing import BaseRoute
@@ -14,7 +15,7 @@ from alertbot.commands.command import Asker, Command, Wish
 from alertbot.commands.view import View
 from alertbot.config.settings import Settings
 from alertbot.logs import logger
-from alertbot.service.closers import Closers
+from alertbot.service.closers import Closers, at_once
 from alertbot.service.signal import Signal
 from alertbot.slack.desk import SlackApp
 from alertbot.slack.permissions import MayChange
@@ -63,10 +64,10 @@ class Listener:
                     frozenset(slack.may_change.channels),
                 ),
             )
-            closers.push("slack", lambda within: _done(desk.close))
+            closers.push("slack", at_once(desk.close))
             if app_token:
                 self._socket_mode = socket_mode = SocketMode(desk.bolt, app_token, client)
-                closers.push("socket mode", lambda within: _done(lambda: socket_mode.stop(min(within, STOP_WITHIN))))
+                closers.push("socket mode", at_once(partial(socket_mode.stop, STOP_WITHIN)))
                 socket_mode.start()
             else:
                 routes = [slack_route(desk.dispatch, secret)]
@@ -80,7 +81,7 @@ class Listener:
             settings.http.host,
             settings.http.port,
         )
-        closers.push("http", lambda within: _done(lambda: self._http.stop(min(within, STOP_WITHIN))))
+        closers.push("http", at_once(partial(self._http.stop, STOP_WITHIN)))
         log.info("listening", host=settings.http.host, port=self._http.port)
 
     @property
@@ -92,8 +93,3 @@ class Listener:
     def problem(self) -> str:
         """Why Slack cannot reach the bot by Socket Mode; "" where it can, or another way is used."""
         return self._socket_mode.problem if self._socket_mode else ""
-
-
-def _done(stop: Callable[[], object]) -> bool:
-    stop()
-    return True
