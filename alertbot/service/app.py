@@ -17,7 +17,7 @@ from alertbot.notify.notifier import Notifier
 from alertbot.service.closers import Closers, at_once
 from alertbot.service.courier import Courier
 from alertbot.service.factories import make_notifier, make_tenants, open_store, parser, rule_paths
-from alertbot.service.lease import RENEW_EVERY, Lease
+from alertbot.service.lease import MIN_TO_RELEASE, RENEW_EVERY, Lease
 from alertbot.service.listener import Listener
 from alertbot.service.live_rules import LiveRules
 from alertbot.service.poller import Poller
@@ -37,8 +37,6 @@ CHECK_SLACK_EVERY = timedelta(minutes=1)
 """How soon a Slack that refuses us, or cannot be reached, is asked again."""
 STOP_WITHIN = 4.0
 """Seconds that stopping may take; what still runs then is abandoned, since the store already holds all that matters."""
-MIN_FOR_LEASE = 0.5
-"""Seconds in which the lease is released even when all of `STOP_WITHIN` has passed."""
 
 
 class App:
@@ -61,7 +59,7 @@ class App:
         self._closers = Closers()
         self._closers.push("database", at_once(store.close), if_clean=True)
         self.lease = Lease(store, (tenant.name for tenant in tenants), clock, self._stopping.set, speed=speed)
-        self._closers.push("lease", self.lease.release, at_least=MIN_FOR_LEASE)
+        self._closers.push("lease", self.lease.release, at_least=MIN_TO_RELEASE)
         for tenant in tenants:
             self._closers.push(f"tenant {tenant.name}", partial(_close_tenant, tenant))
         self.poller = Poller(store, clock, self._wake, self._stopping)

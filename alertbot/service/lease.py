@@ -16,6 +16,8 @@ DURATION = timedelta(seconds=30)
 """How long a poller that died keeps others out, where it cannot be seen that it died."""
 
 RENEW_EVERY = DURATION / 3
+MIN_TO_RELEASE = 0.5
+"""Seconds in which the leases are released even when stopping has already taken as long as it may."""
 
 log = logger("lease")
 
