@@ -6,7 +6,7 @@
 FROM python:3.13-slim AS build
 WORKDIR /src
 RUN python -m venv /opt/alertbot
-COPY requirements.lock pyproject.toml README.md ./
+COPY requirements.lock pyproject.toml README.md LICENSE ./
 COPY alertbot alertbot
 COPY rules rules
 RUN /opt/alertbot/bin/pip install --no-cache-dir -c requirements.lock . \

@@ -129,6 +129,15 @@ def test_the_lock_holds_what_the_project_needs() -> None:
         assert name in locked, f"{name} is not in requirements.lock"
 
 
+def test_the_licence_is_the_one_that_the_package_names() -> None:
+    """LICENSE, pyproject.toml and the README agree."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    text = (ROOT / "LICENSE").read_text(encoding="utf-8")
+    assert text.startswith("MIT License\n\nCopyright (c) 2026 the alertbot contributors\n")
+    assert (project["license"], project["license-files"]) == ("MIT", ["LICENSE"])
+    assert "MIT: see [LICENSE](LICENSE)" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
 def test_what_init_writes_is_a_configuration() -> None:
     """The commented alertbot.yaml is valid once the secrets are set, and so are its commented lines."""
     secrets = dict.fromkeys(re.findall(r"\$\{([A-Z0-9_]+)", CONFIG), "x")
