@@ -9,7 +9,6 @@ from zoneinfo import ZoneInfo
 from alertbot.alerts.alert import Alert
 from alertbot.commands.command import Asker, Command, Line, Reply, Table
 from alertbot.commands.find import Entity, entities, find, similar
-from alertbot.commands.labels import label, order
 from alertbot.commands.view import View
 from alertbot.commands.wording import (
     MAX_ALERTS,
@@ -26,6 +25,7 @@ from alertbot.commands.wording import (
 )
 from alertbot.evaluation.snapshot import Presence
 from alertbot.rules.catalogue import Scope, ValueType, catalogue
+from alertbot.rules.nouns import label, order
 from alertbot.rules.rule import Level
 from alertbot.rules.units import format_value
 from alertbot.rules.words import count

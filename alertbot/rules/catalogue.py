@@ -12,6 +12,8 @@ from enum import StrEnum
 from functools import cache
 from importlib import resources
 
+from alertbot.rules import nouns
+from alertbot.rules.nouns import Worse
 from alertbot.rules.words import nearest
 
 
@@ -53,6 +55,25 @@ class Metric:
     description: str
     is_list: bool = False
     confirmed: bool = True  # False: only in the OpenAPI example list, not in the guide
+
+    @property
+    def noun(self) -> str:
+        """What it is called: `longest wait`, `callers waiting`, `abandon rate in the last 30 min`."""
+        return nouns.noun(self.key)
+
+    @property
+    def label(self) -> str:
+        """What it is called in a list: `Abandon rate, last 30 min`."""
+        return nouns.label(self.key)
+
+    @property
+    def worse(self) -> Worse:
+        """Whether high or low values are bad."""
+        return nouns.worse(self.key)
+
+    def measured(self, figure: str, *, singular: bool = False) -> str:
+        """A figure with its noun: `2 callers waiting`, `longest wait 2m 12s`; `singular` is for the number 1."""
+        return nouns.measured(self.key, figure, counted=self.type is ValueType.COUNT, singular=singular)
 
 
 _TYPES = {

@@ -44,7 +44,7 @@ def test_queue_shows_values_alerts_and_age() -> None:
         "[critical] #17 critical: Longest wait in queue · 2m 41s > 2m · since 08:48 UTC (12m)"
         " · acknowledged by U034BOB: on it",
         "Metric | Value",
-        "Waiting | 7",
+        "Callers waiting | 7",
         "Longest wait | 2m 41s",
         "Service level, last 30 min | 82.3%",
         "Zebra time, today | 5",

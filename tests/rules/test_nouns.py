@@ -1,0 +1,96 @@
+"""Metric keys in words: every key has a noun, and the noun reads well with its period and figure."""
+
+from __future__ import annotations
+
+import pytest
+
+from alertbot.rules.catalogue import Scope, ValueType, catalogue
+from alertbot.rules.nouns import Worse, bases, label, noun, order, parts_of, worse
+
+METRICS = {metric.key: metric for known in catalogue().metrics.values() for metric in known.values()}
+
+
+def test_every_key_has_words_and_no_words_are_left_over() -> None:
+    """A key that 8x8 adds needs a row in nouns.csv."""
+    assert {parts_of(key).base for key in METRICS} == set(bases())
+
+
+def test_what_is_counted_has_a_singular() -> None:
+    """Counts come after a number, and 1 is a number; nothing else does."""
+    counted = {parts_of(key).base for key, metric in METRICS.items() if metric.type is ValueType.COUNT}
+    for base in bases():
+        key = next(key for key in METRICS if parts_of(key).base == base)
+        assert (noun(key, singular=True) != noun(key)) is (base in counted), base
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("interactionsLongestWaitInQueue.rt", "longest wait"),
+        ("interactionsLongestWaitInQueue.today", "longest wait today"),
+        ("interactionsWaitInQueue.rt", "callers waiting"),
+        ("onBreak.rt", "agents on break"),
+        ("abandonedPercentage.int-30m", "abandon rate in the last 30 min"),
+        ("slaPercentage.int-1h", "service level in the last hour"),
+        ("accepted.int-15m.inQueue", "interactions answered for queues in the last 15 min"),
+        ("total.interactionsWaitInQueue.rt", "callers waiting in total"),
+        ("total.abandoned.today", "interactions abandoned today in total"),
+        ("newKeyOf8x8.int-2h", "new key of8x8 int-2h"),
+        ("noPeriod", "no period"),
+    ],
+)
+def test_nouns(key: str, expected: str) -> None:
+    assert noun(key) == expected
+
+
+@pytest.mark.parametrize(
+    ("key", "figure", "singular", "expected"),
+    [
+        ("interactionsWaitInQueue.rt", "2", False, "2 callers waiting"),
+        ("interactionsWaitInQueue.rt", "1", True, "1 caller waiting"),
+        ("interactionsLongestWaitInQueue.rt", "2m 12s", False, "longest wait 2m 12s"),
+        ("abandonedPercentage.int-30m", "12%", False, "abandon rate 12% in the last 30 min"),
+        ("abandoned.today", "14", False, "14 interactions abandoned today"),
+    ],
+)
+def test_figures_with_their_noun(key: str, figure: str, singular: bool, expected: str) -> None:
+    metric = catalogue().lookup(Scope.QUEUE, key)
+    assert metric is not None
+    assert metric.measured(figure, singular=singular) == expected
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("abandonedPercentage.int-30m", "Abandon rate, last 30 min"),
+        ("interactionsWaitInQueue.rt", "Callers waiting"),
+        ("accepted.today.inQueue", "Interactions answered, today, in queues"),
+        ("slaPercentage.int-2h", "Service level, int-2h"),
+    ],
+)
+def test_labels(key: str, expected: str) -> None:
+    assert label(key) == expected
+
+
+def test_what_is_most_urgent_comes_first() -> None:
+    """By interest, then by the length of the period; unknown keys last."""
+    keys = ["zzz.rt", "abandoned.today", "abandoned.int-15m", "interactionsWaitInQueue.rt", "status.rt"]
+    assert sorted(keys, key=order) == [
+        *("status.rt", "interactionsWaitInQueue.rt", "abandoned.int-15m", "abandoned.today", "zzz.rt")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("interactionsLongestWaitInQueue.rt", Worse.HIGH),
+        ("slaPercentage.today", Worse.LOW),
+        ("eligible.rt", Worse.LOW),
+        ("entered.today", Worse.NEITHER),
+        ("status.rt", Worse.NEITHER),
+        ("total.abandonedPercentage.today", Worse.HIGH),
+        ("unknown.rt", Worse.NEITHER),
+    ],
+)
+def test_which_values_are_bad(key: str, expected: Worse) -> None:
+    assert worse(key) is expected
