@@ -30,14 +30,16 @@ from alertbot.notify.console import ConsoleNotifier
 from alertbot.notify.notifier import LineContent
 from alertbot.notify.render import sample_cards
 from alertbot.rulefiles.rule_keys import RULE_KEYS
-from alertbot.rules.catalogue import ValueType
+from alertbot.rules.catalogue import RULE_SCOPES, ValueType, catalogue
 from alertbot.rules.functions import FUNCTIONS, Function
+from alertbot.rules.glossary import UNITS, WRITTEN, entries
+from alertbot.rules.nouns import PERIODS
 from alertbot.rules.rule import Level
 from alertbot.simulator.scenario import load_scenario, shipped_scenarios
 
 ROOT = Path(__file__).parent.parent
 PICTURE = ROOT / "docs" / "card.svg"
-DOCUMENTS = ("README.md", "docs/architecture.md", "docs/operations.md", "docs/rules.md")
+DOCUMENTS = ("README.md", "docs/architecture.md", "docs/metrics.md", "docs/operations.md", "docs/rules.md")
 PACKAGE = ROOT / "alertbot"
 
 
@@ -182,6 +184,32 @@ def functions() -> str:
     return table(("function", "of", "gives", "what", "such as"), rows)
 
 
+def metrics() -> str:
+    """Every metric key in words, scope by scope; the totals scopes have keys of the others."""
+    parts = []
+    for scope in RULE_SCOPES:
+        if scope.value.endswith("_totals"):
+            continue
+        rows = (
+            (f"`{each.key}`", each.noun, each.type.value, ", ".join(each.periods), each.worse.value, each.meaning)
+            for each in entries(catalogue().metrics[scope].values())
+        )
+        parts.append(f"### {scope.value}\n\n" + table(("key", "in words", "type", "periods", "bad", "meaning"), rows))
+    return "\n\n".join(parts)
+
+
+def metric_types() -> str:
+    """The types of values, their units, and how a condition has them."""
+    used = {metric.type for known in catalogue().metrics.values() for metric in known.values()}
+    rows = ((kind.value, UNITS[kind], WRITTEN[kind].replace("write ", "")) for kind in ValueType if kind in used)
+    return table(("type", "unit of 8x8", "in a condition"), rows)
+
+
+def periods() -> str:
+    """The periods that keys can have."""
+    return table(("period", "what"), ((f"`{name}`", words or "now") for name, (words, _) in PERIODS.items()))
+
+
 BLOCKS: Mapping[str, Callable[[], str]] = {
     "commands": commands,
     "subcommands": subcommands,
@@ -190,6 +218,9 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "scenarios": scenarios,
     "rule_keys": rule_keys,
     "functions": functions,
+    "metrics": metrics,
+    "metric_types": metric_types,
+    "periods": periods,
     "rooms": rooms,
     "imports": imports,
 }

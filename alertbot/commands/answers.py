@@ -20,6 +20,7 @@ from alertbot.commands.command import Asker, Command, Line, Reply, Table
 from alertbot.commands.find import fold
 from alertbot.commands.hours import hours
 from alertbot.commands.live import entity
+from alertbot.commands.metrics import metrics
 from alertbot.commands.rules import named_by_rules, rules
 from alertbot.commands.view import Need, Needs, View
 from alertbot.commands.why import named_by_why, why
@@ -247,6 +248,7 @@ COMMANDS: tuple[Subcommand, ...] = (
         needs=frozenset({Need.RULES, Need.VERSIONS, Need.ALERTS, Need.SHADOW_COUNTS}),
         named=named_by_rules,
     ),
+    Subcommand("metrics", "metrics [WORD]", "Metric keys in words, with scope, unit and periods.", metrics),
     Subcommand(
         "hours",
         "hours [NAME]",

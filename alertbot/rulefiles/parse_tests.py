@@ -224,7 +224,7 @@ class _TestReader:
                 return read.type
         elsewhere = catalogue().scopes_of(key.text)
         near = catalogue().nearest(scope, key.text)
-        hint = f"did you mean {near}?" if near else f"alertbot schema rules lists the keys of {scope}"
+        hint = f"did you mean {near}?" if near else f"`alertbot metrics --scope {scope}` lists them"
         if elsewhere:
             hint = f"it is a key of {listed(elsewhere)}"
         self.report.add(key.place, f'unknown key "{key.text}" for scope {scope}', hint, key.text)

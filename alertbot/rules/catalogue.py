@@ -1,4 +1,4 @@
-"""The metric keys that 8x8 serves: scope, value type and unit of each, and the nearest key for a typo.
+"""The metric keys that 8x8 serves: scope, value type, unit and words of each, and the nearest key.
 
 The data is `catalogue.csv`, read from 8x8's guide "CC Realtime Statistics" (glossary 5.1 to 5.6) and OpenAPI file.
 """
@@ -6,7 +6,7 @@ The data is `catalogue.csv`, read from 8x8's guide "CC Realtime Statistics" (glo
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -14,7 +14,7 @@ from importlib import resources
 
 from alertbot.rules import nouns
 from alertbot.rules.nouns import Worse
-from alertbot.rules.words import nearest
+from alertbot.rules.words import likeness, nearest
 
 
 class Scope(StrEnum):
@@ -75,6 +75,11 @@ class Metric:
         """A figure with its noun: `2 callers waiting`, `longest wait 2m 12s`; `singular` is for the number 1."""
         return nouns.measured(self.key, figure, counted=self.type is ValueType.COUNT, singular=singular)
 
+    def says(self, words: Sequence[str]) -> bool:
+        """Whether key, noun and meaning together have all these words, which are in small letters."""
+        text = f"{self.key} {self.noun} {self.description}".casefold()
+        return all(word in text for word in words)
+
 
 _TYPES = {
     "count": ValueType.COUNT,
@@ -100,8 +105,25 @@ class Catalogue:
         return self.metrics.get(scope, {}).get(key)
 
     def nearest(self, scope: Scope, key: str) -> str | None:
-        """The known key of this scope that `key` most likely meant, or None where none is near."""
-        return next(iter(nearest(key, self.metrics[scope])), None)
+        """The known key of this scope that `key` most likely meant, or None where none is near.
+
+        A misspelt key is near by its letters, a guessed one by its words: `longestWait.rt` means
+        `interactionsLongestWaitInQueue.rt`, and `serviceLevel.today` means `slaPercentage.today`.
+        """
+        return next(iter(self._by_words(scope, key) or nearest(key, self.metrics[scope])), None)
+
+    def _by_words(self, scope: Scope, key: str) -> list[str]:
+        """The keys whose own words, noun or meaning have all words of `key`, the likeliest first."""
+        parts = nouns.parts_of(key)
+        words = [word.removesuffix("s") for word in nouns.words_of(parts.base).split()]
+        matching = [metric.key for metric in self.metrics[scope].values() if words and metric.says(words)]
+        return sorted(matching, key=lambda each: (nouns.parts_of(each).period != parts.period, -likeness(key, each)))
+
+    def search(self, words: Sequence[str], scope: Scope | None = None) -> list[Metric]:
+        """The metrics of one scope, or of all, that have all these words in key, noun or meaning. Case is ignored."""
+        scopes = RULE_SCOPES if scope is None else (scope,)
+        folded = [part.casefold() for word in words for part in word.split()]
+        return [metric for each in scopes for metric in self.metrics[each].values() if metric.says(folded)]
 
     def scopes_of(self, key: str) -> tuple[Scope, ...]:
         """The scopes that have this key, for "queue has no such key, but agent does"."""

@@ -464,7 +464,7 @@ def _unknown_key(known: Catalogue, scope: Scope, key: str) -> tuple[str, str]:
     if "." not in key and periods:
         return message, f"which period? {listed(periods, 'or')}"
     near = known.nearest(scope, key)
-    return message, f'did you mean "{near}"?' if near else f"alertbot schema rules lists the keys of {scope}"
+    return message, f'did you mean "{near}"?' if near else f"`alertbot metrics --scope {scope}` lists them"
 
 
 # Common habits from other languages, and how they are written here. Tried where parsing stopped, and one before.

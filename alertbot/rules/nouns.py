@@ -61,6 +61,11 @@ def parts_of(key: str) -> KeyParts:
     return KeyParts(base, period, tuple(more), key.startswith(TOTAL))
 
 
+def words_of(base: str) -> str:
+    """The words that a base name is written from, in small letters: `longest wait` of `longestWait`."""
+    return _HUMP.sub(" ", base).lower()
+
+
 def noun(key: str, *, singular: bool = False) -> str:
     """`abandon rate in the last 30 min`, `callers waiting`; with `singular` as after the number 1, `caller waiting`."""
     parts = parts_of(key)
@@ -125,7 +130,7 @@ def _rows() -> Mapping[str, _Row]:
 def _base(base: str, singular: bool) -> str:
     row = _rows().get(base)
     if row is None:
-        return _HUMP.sub(" ", base).lower()
+        return words_of(base)
     return row.one if singular and row.one else row.noun
 
 

@@ -32,3 +32,8 @@ def nearest(
     for each in known:
         by_folded.setdefault(fold(each), each)
     return [by_folded[text] for text in difflib.get_close_matches(fold(word), by_folded, n=limit, cutoff=cutoff)]
+
+
+def likeness(a: str, b: str) -> float:
+    """How alike two words are, case ignored: difflib's ratio, 0 to 1."""
+    return difflib.SequenceMatcher(None, a.casefold(), b.casefold()).ratio()

@@ -114,7 +114,10 @@ REFUSALS = {
     "no name": ("queue", ["Which queue? /alertbot queue NAME", "3 names: Sales EU, Sales US, Support"]),
     "an unknown subcommand": ("quue Sales", ["There is no subcommand “quue”.", "Did you mean /alertbot queue NAME?"]),
     "the beginning of one": ("stat", ["Did you mean /alertbot status?"]),
-    "nothing like any": ("xyzzy", ["There are: help, status, alerts, queue, group, agent, rules, hours, why, ack, "]),
+    "nothing like any": (
+        "xyzzy",
+        ["There are: help, status, alerts, queue, group, agent, rules, metrics, "],
+    ),
     "an unknown rule": ("rules longest-wiat", ["There is no rule “longest-wiat”.", "Did you mean longest-wait?"]),
     "several rules": ("rules break", ["may be any of 2 rules", "on-break, group-break"]),
     "ack without an id": ("ack", ["Which alert? /alertbot ack ID [note]", "Open alerts: #17."]),
@@ -351,6 +354,24 @@ def test_rules_id_says_what_a_rule_says() -> None:
         "Open now: 1",
         "[critical] #17 critical: Longest wait in queue · Sales EU · 2m 41s > 2m · since 08:48 UTC (12m)",
     ]
+
+
+def test_metrics_in_words() -> None:
+    """`metrics WORD`: the keys that have all words in name or meaning, with scope, unit and periods."""
+    assert text_of(ask(view(), "metrics longest wait")).splitlines() == [
+        "interactionsLongestWaitInQueue.PERIOD",
+        "longest wait: Longest single wait in the queue. queue, queue_totals · duration (write 90s or 2m)"
+        " · rt, int-15m, int-30m, today",
+        "PERIOD stands for one of the periods: entered.int-30m, entered.today.",
+        "In the scopes queue_totals and agent_totals, total. stands before the key.",
+    ]
+    assert "onBreak.rt\nagents on break: Group agents on break. group · count (write 3)" in text_of(
+        ask(view(), "metrics break group")
+    )
+    many = text_of(ask(view(), "metrics"))
+    assert "more; /alertbot metrics WORD narrows it down" in many
+    assert "No metric key has “zebra” in its name or meaning." in text_of(ask(view(), "metrics zebra"))
+    assert ask(view(), "metrics zebra").problem
 
 
 def test_help_is_made_from_the_table() -> None:

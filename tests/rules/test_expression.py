@@ -299,6 +299,11 @@ BAD: dict[str, tuple[str, str, str]] = {
         'unknown key "interactionsWaitInQeue.rt" for scope queue',
         'did you mean "interactionsWaitInQueue.rt"?',
     ),
+    "a guessed key": (
+        "«longestWait.rt» > 2m",
+        'unknown key "longestWait.rt" for scope queue',
+        'did you mean "interactionsLongestWaitInQueue.rt"?',
+    ),
     "another case": ("«Eligible.RT» > 5", 'unknown key "Eligible.RT" for scope queue', 'did you mean "eligible.rt"?'),
     "a key of another scope": (
         '«statusCode.rt» == "Lunch"',

@@ -94,3 +94,46 @@ def test_what_is_most_urgent_comes_first() -> None:
 )
 def test_which_values_are_bad(key: str, expected: Worse) -> None:
     assert worse(key) is expected
+
+
+GUESSES = {
+    "words of the key": (Scope.QUEUE, "longestWait.rt", "interactionsLongestWaitInQueue.rt"),
+    "of another period": (Scope.QUEUE, "longestWait.int-30m", "interactionsLongestWaitInQueue.int-30m"),
+    "words of the noun": (Scope.QUEUE, "abandonRate.int-15m", "abandonedPercentage.int-15m"),
+    "another name": (Scope.QUEUE, "serviceLevel.today", "slaPercentage.today"),
+    "a plural": (Scope.QUEUE, "callsInQueue.rt", "interactionsWaitInQueue.rt"),
+    "a period that it does not have": (Scope.QUEUE, "callersWaiting.today", "interactionsWaitInQueue.rt"),
+    "misspelt": (Scope.QUEUE, "interactionsLongestWaitInQueu.rt", "interactionsLongestWaitInQueue.rt"),
+    "of agents": (Scope.AGENT, "breakTime.today", "onBreakTime.today"),
+    "of totals": (Scope.QUEUE_TOTALS, "total.longestWait.rt", "total.interactionsLongestWaitInQueue.rt"),
+    "nothing like any": (Scope.QUEUE, "qqqqqq", None),
+}
+
+
+@pytest.mark.parametrize(("scope", "key", "expected"), GUESSES.values(), ids=GUESSES)
+def test_what_a_key_that_does_not_exist_may_mean(scope: Scope, key: str, expected: str | None) -> None:
+    """The hint of an unknown key searches words first, then letters."""
+    assert catalogue().nearest(scope, key) == expected
+
+
+SEARCHES = {
+    "in the key": (["LongestWait"], None, "interactionsLongestWaitInQueue.rt"),
+    "in the noun": (["callers", "waiting"], None, "interactionsWaitInQueue.rt"),
+    "in one text": (["longest wait"], Scope.QUEUE, "interactionsLongestWaitInQueue.rt"),
+    "in the meaning": (["phone", "line 2"], Scope.AGENT, "line2Status.rt"),
+    "with its period": (["abandon", "int-15m", "rate"], Scope.QUEUE, "abandonedPercentage.int-15m"),
+}
+
+
+@pytest.mark.parametrize(("words", "scope", "expected"), SEARCHES.values(), ids=SEARCHES)
+def test_search(words: list[str], scope: Scope | None, expected: str) -> None:
+    """All words must be found, in key, noun or meaning, in any letter case."""
+    found = catalogue().search(words, scope)
+    assert expected in {metric.key for metric in found}
+    assert len(found) < 60
+
+
+def test_search_finds_nothing_where_one_word_is_missing() -> None:
+    assert catalogue().search(["longest", "zebra"]) == []
+    assert catalogue().search(["longest", "wait"], Scope.AGENT) == []
+    assert len(catalogue().search([], Scope.GROUP)) == len(catalogue().metrics[Scope.GROUP])
