@@ -104,7 +104,7 @@ def _length(excerpt: str, rest: str) -> int:
 def show_reply(reply: Reply) -> None:
     for part in reply.parts:
         if isinstance(part, Line):
-            style = STYLES[part.level] if part.level else "bold" if part.strong else ""
+            style = STYLES[part.level] if part.level and not part.recovering else "bold" if part.strong else ""
             say(part.text, style=style)
         else:
             table = RichTable(*part.head, box=None, pad_edge=False, header_style="bold")

@@ -28,6 +28,7 @@ from alertbot.commands.wording import (
     MAX_ALERTS,
     alert_line,
     and_more,
+    counted,
     echo,
     feed_line,
     problem,
@@ -39,6 +40,7 @@ from alertbot.rules.rule import Level, Rule
 from alertbot.rules.words import count, nearest
 
 MAX_PROBLEMS = 10
+MAX_WORST = 5  # alerts that `status` lists
 
 Answer = Callable[[View, Command, Asker, datetime], Reply]
 NamedRules = Callable[[Command, Sequence[Rule], Sequence[Alert]], Sequence[Rule]]
@@ -124,12 +126,11 @@ def _help(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
 
 def _status(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
     lines = [feed_line(tenant, view, now) for tenant in view.tenants] or [Line("No tenant is configured.")]
-    lines.append(_firing(view))
-    waiting = (
-        count(view.waiting, "message or edit waits", "messages and edits wait") if view.waiting else "nothing waits"
-    )
-    lines.append(Line(f"To be delivered: {waiting}.", level=Level.WARNING if view.waiting else None))
-    lines += rules_lines(view, now)
+    lines += _firing(view, now)
+    if view.waiting:
+        waiting = count(view.waiting, "message or edit waits", "messages and edits wait")
+        lines.append(Line(f"To be delivered: {waiting}.", level=Level.WARNING))
+    lines += [line for line in rules_lines(view, now) if line.level is not None]
     problems = list(_problems(view))
     lines += [Line(f"Problem: {text}", level=Level.WARNING) for text in problems[:MAX_PROBLEMS]]
     if more := and_more(MAX_PROBLEMS, len(problems)):
@@ -137,18 +138,22 @@ def _status(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
     return Reply(tuple(lines))
 
 
-def _firing(view: View) -> Line:
-    by_level = {level: [a for a in view.alerts if a.open and a.level is level] for level in reversed(Level)}
-    total = sum(map(len, by_level.values()))
-    pending = sum(alert.state is State.PENDING for alert in view.alerts)
-    also = f" {count(pending, 'alert is', 'alerts are')} pending." if pending else ""
-    if not total:
-        return Line(f"Nothing fires.{also}")
-    words = ", ".join(f"{len(alerts)} {level.word}" for level, alerts in by_level.items() if alerts)
-    acknowledged = sum(alert.acked_by is not None for alerts in by_level.values() for alert in alerts)
-    taken = f"; {acknowledged} acknowledged" if acknowledged else ""
-    worst = next(level for level, alerts in by_level.items() if alerts)
-    return Line(f"{count(total, 'alert is', 'alerts are')} open: {words}{taken}.{also}", level=worst, strong=True)
+def _firing(view: View, now: datetime) -> Iterator[Line]:
+    """What is open, in numbers, and the worst of it."""
+    opened = worst_first([alert for alert in view.alerts if alert.open])
+    pending = len(view.alerts) - len(opened)
+    also = f" {pending:,} pending." if pending else ""
+    if not opened:
+        yield Line(f"Nothing fires.{also}")
+        return
+    acknowledged = sum(alert.acked_by is not None for alert in opened)
+    taken = f", {acknowledged:,} acknowledged" if acknowledged else ""
+    recovering = opened[0].state is State.RECOVERING
+    yield Line(f"{counted(opened)}{taken}.{also}", level=opened[0].level, strong=True, recovering=recovering)
+    for alert in opened[:MAX_WORST]:
+        yield alert_line(alert, view, now)
+    if more := and_more(MAX_WORST, len(opened)):
+        yield Line(f"{more}; {view.command} alerts lists them")
 
 
 def _problems(view: View) -> Iterator[str]:
@@ -170,7 +175,8 @@ def _alerts(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
     opened = [alert for alert in alerts if alert.open]
     pending = len(alerts) - len(opened)
     about = f" of {echo(wanted)}" if wanted else ""
-    lines = [Line(f"{count(len(opened), 'open alert') if opened else 'No open alert'}{about}.", strong=True)]
+    total = counted(opened) if opened else "No open alert"
+    lines = [Line(f"{total[:1].upper()}{total[1:]}{about}.", strong=True)]
     lines += [alert_line(alert, view, now) for alert in opened[:MAX_ALERTS]]
     if more := and_more(MAX_ALERTS, len(opened)):
         lines.append(Line(f"{more}; {view.command} alerts RULE or NAME narrows it down"))

@@ -44,6 +44,7 @@ class Person:
 class Line:
     """A line of plain text, to be escaped where it is shown. `level` colours it, `code` shows it as typed.
 
+    `recovering`: it is about an alert whose condition has cleared, which has a colour of its own instead.
     `pieces` is the same line with its people as data, for places that can show them; () where there are none.
     """
 
@@ -52,13 +53,14 @@ class Line:
     code: bool = False
     strong: bool = False
     pieces: tuple[str | Person, ...] = ()
+    recovering: bool = False
 
 
-def line(*pieces: str | Person, level: Level | None = None, strong: bool = False) -> Line:
+def line(*pieces: str | Person, level: Level | None = None, strong: bool = False, recovering: bool = False) -> Line:
     """A line of text and people; `text` has their ids, for places that cannot show people."""
     text = "".join(piece.id if isinstance(piece, Person) else piece for piece in pieces)
     named = any(isinstance(piece, Person) for piece in pieces)
-    return Line(text, level=level, strong=strong, pieces=pieces if named else ())
+    return Line(text, level, strong=strong, pieces=pieces if named else (), recovering=recovering)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from alertbot.commands.wording import (
     and_more,
     clock,
     echo,
+    figure,
     is_stale,
     listed,
     problem,
@@ -27,7 +28,6 @@ from alertbot.evaluation.snapshot import Presence
 from alertbot.rules.catalogue import Scope, ValueType, catalogue
 from alertbot.rules.nouns import label, order
 from alertbot.rules.rule import Level
-from alertbot.rules.units import format_value
 from alertbot.rules.words import count
 
 MAX_VALUES = 40
@@ -155,4 +155,4 @@ def _value(view: View, found: Entity, key: str) -> str:
         return missing(presence)
     metric = catalogue().lookup(found.snapshot.scope, key)
     kind = metric.type if metric else ValueType.TEXT if isinstance(value, str) else ValueType.NUMBER
-    return format_value(value, kind, ZoneInfo(view.timezone))
+    return figure(value, kind, ZoneInfo(view.timezone))

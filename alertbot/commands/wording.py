@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
 from alertbot.alerts.alert import Alert, State
 from alertbot.commands.command import Line, Person, Reply, line
 from alertbot.commands.view import RulesView, TenantView, View
-from alertbot.rules.catalogue import Scope
+from alertbot.evaluation.measure import Measure
+from alertbot.rules.catalogue import Scope, ValueType, catalogue
 from alertbot.rules.rule import Level
 from alertbot.rules.units import format_duration, format_value
 from alertbot.rules.words import count
@@ -73,31 +75,66 @@ def where(alert: Alert, view: View) -> str:
     return f"{tenant}{name}{parent}"
 
 
-def value_of(alert: Alert, view: View) -> str:
-    """`2m 41s > 2m`, or "" where the condition has no comparison to show."""
+def figure(value: float | str | None, kind: ValueType, zone: tzinfo) -> str:
+    """A value for reading: as `format_value` shows it, but a duration in whole seconds."""
+    if kind is not ValueType.DURATION or not isinstance(value, float) or not math.isfinite(value):
+        return format_value(value, kind, zone)
+    seconds = round(value / 1000)
+    return "under 1s" if seconds == 0 and value > 0 else format_value(seconds * 1000.0, kind)
+
+
+def reading(alert: Alert, view: View) -> str:
+    """`longest wait 2m 41s, limit 2m`, or `now 20s (limit 2m)` while it recovers; "" where nothing is compared.
+
+    The noun is left out where the title has it already. What is compared with `==`, `!=` or text has no limit.
+    """
     measure = alert.measure
     if measure is None or not measure.op:
         return ""
     zone = ZoneInfo(view.timezone)
-    value, threshold = (format_value(each, measure.type, zone) for each in (measure.value, measure.threshold))
-    return f"{value} {measure.op} {threshold}"
+    shown = figure(measure.value, measure.type, zone)
+    limit = format_value(measure.threshold, measure.type, zone) if measure.op in _LIMITS else ""
+    if alert.state is State.RECOVERING:
+        return f"now {shown}{f' (limit {limit})' if limit else ''}"
+    return f"{_with_noun(alert, measure, shown)}{_beyond(measure, shown, limit)}"
+
+
+_LIMITS = frozenset({">", ">=", "<", "<="})
+
+
+def _with_noun(alert: Alert, measure: Measure, shown: str) -> str:
+    metric = catalogue().lookup(alert.key.scope, measure.label)
+    if metric is None or measure.value is None or metric.noun.casefold() in alert.about.title.casefold():
+        return shown
+    return metric.measured(shown, singular=measure.value == 1.0)
+
+
+def _beyond(measure: Measure, shown: str, limit: str) -> str:
+    if not limit or measure.value is None:
+        return ""
+    if shown != limit:
+        return f", limit {limit}"
+    if measure.op in (">=", "<="):
+        return ", at the limit"
+    return f", just {'over' if measure.op == '>' else 'under'} the limit"
 
 
 def alert_line(alert: Alert, view: View, now: datetime, *, with_entity: bool = True) -> Line:
-    """One alert with id, level, value, since and owner."""
+    """One alert with id, level, entity, value, since and owner."""
+    recovering = alert.state is State.RECOVERING
     number = f"#{alert.id} " if alert.id is not None else ""
-    parts = [f"{number}{alert.level.word}: {alert.about.title}"]
-    if with_entity:
-        parts.append(where(alert, view))
-    if value := value_of(alert, view):
+    subject = f"{where(alert, view)} · {alert.about.title}" if with_entity else alert.about.title
+    parts = [f"{number}{f'recovering ({alert.level.word})' if recovering else alert.level.word}: {subject}"]
+    began = {State.PENDING: alert.pending_since, State.RECOVERING: alert.recovering_since}.get(
+        alert.state, alert.fired_at
+    )
+    if value := reading(alert, view):
         parts.append(value)
-    if alert.state is State.PENDING:
-        began = alert.pending_since
-        parts.append(f"pending since {since(began, view, now)}" if began else "pending")
-    elif alert.fired_at:
-        parts.append(f"since {since(alert.fired_at, view, now)}")
-    if alert.state is State.RECOVERING:
-        parts.append("recovering")
+    if recovering and began:
+        recovers = f"recovering since {since(began, view, now)}"
+        parts = [*parts[:1], f"{value}, {recovers}" if value else recovers]
+    elif began:
+        parts.append(f"{'pending ' if alert.state is State.PENDING else ''}since {since(began, view, now)}")
     if alert.suppressor is not None:
         other = next((each for each in view.alerts if each.key == alert.suppressor), None)
         number = f"#{other.id}" if other is not None and other.id is not None else alert.suppressor.rule
@@ -107,17 +144,36 @@ def alert_line(alert: Alert, view: View, now: datetime, *, with_entity: bool = T
         pieces += [" · acknowledged by ", Person(alert.acked_by)]
         if alert.ack_note:
             pieces.append(f": {alert.ack_note}")
-    return line(*pieces, level=alert.level)
+    return line(*pieces, level=alert.level, recovering=recovering)
 
 
 def worst_first(alerts: Sequence[Alert]) -> list[Alert]:
-    """Open ones first, then by level, then the longest first."""
+    """Firing ones first, then recovering, then pending ones; each by level, then the longest first."""
 
-    def key(alert: Alert) -> tuple[bool, int, float, int]:
+    def key(alert: Alert) -> tuple[bool, bool, int, float, int]:
         began = alert.fired_at or alert.pending_since
-        return not alert.open, -alert.level, began.timestamp() if began else 0.0, alert.id or 0
+        recovering = alert.state is State.RECOVERING
+        return not alert.open, recovering, -alert.level, began.timestamp() if began else 0.0, alert.id or 0
 
     return sorted(alerts, key=key)
+
+
+def counted(alerts: Sequence[Alert]) -> str:
+    """Open alerts in numbers: `12 open, all recovering`, `2 firing, all critical`, `3 firing (2 critical, 1 warning)`.
+
+    Those that recover are counted apart.
+    """
+    firing = [alert for alert in alerts if alert.state is State.FIRING]
+    recovering = sum(alert.state is State.RECOVERING for alert in alerts)
+    if recovering and not firing:
+        return "1 open, recovering" if recovering == 1 else f"{recovering:,} open, all recovering"
+    levels = [(level, sum(alert.level is level for alert in firing)) for level in reversed(Level)]
+    present = [(level, number) for level, number in levels if number]
+    if len(present) == 1:
+        words = f", {'all ' if len(firing) > 1 else ''}{present[0][0].word}"
+    else:
+        words = f" ({', '.join(f'{number:,} {level.word}' for level, number in present)})"
+    return f"{len(firing):,} firing{words}" + (f", {recovering:,} recovering" if recovering else "")
 
 
 def feed_line(tenant: TenantView, view: View, now: datetime) -> Line:

@@ -26,6 +26,7 @@ MAX_ESCAPED = 2_800  # of a line: escaping can make it five times as long
 MAX_CELL = 80
 
 _EMOJI = {Level.CRITICAL: "🔴 ", Level.WARNING: "🟠 ", Level.INFO: "🔵 "}
+_RECOVERING = "🟡 "
 
 
 def slack_message(reply: Reply, *, public: bool = False) -> dict[str, Any]:
@@ -49,7 +50,7 @@ def text_message(text: str) -> dict[str, Any]:
 
 
 def _line(line: Line) -> str:
-    emoji = _EMOJI[line.level] if line.level else ""
+    emoji = _RECOVERING if line.recovering else _EMOJI[line.level] if line.level else ""
     if line.code:
         return f"{emoji}`{clip_mrkdwn(in_code(_cut(one_line(line.text), MAX_LINE)), MAX_ESCAPED) or ' '}`"
     shown = "".join(_piece(piece) for piece in _cut_pieces(line.pieces or (line.text,)))

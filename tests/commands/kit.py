@@ -206,7 +206,8 @@ def text_of(reply: Reply) -> str:
     shown = []
     for part in reply.parts:
         if isinstance(part, Line):
-            shown.append(f"[{part.level.word}] {part.text}" if part.level else part.text)
+            colour = "recovering" if part.recovering else part.level.word if part.level else ""
+            shown.append(f"[{colour}] {part.text}" if colour else part.text)
         else:
             assert isinstance(part, Table)
             assert all(len(row) == len(part.head) for row in part.rows)

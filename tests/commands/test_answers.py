@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from alertbot.alerts.alert import State
+from alertbot.alerts.alert import Alert, State
 from alertbot.commands.answers import BUTTONS, COMMANDS, answer
 from alertbot.commands.command import Acknowledge, Asker, Command, Person, Table, Unacknowledge
 from alertbot.commands.parse import parse
+from alertbot.evaluation.measure import Measure
 from alertbot.evaluation.snapshot import Presence
-from alertbot.rules.catalogue import Scope
+from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.rule import Level, RuleSet
 from alertbot.slack.cards import ACKNOWLEDGE, WHY
 from tests.commands.kit import (
@@ -23,6 +25,7 @@ from tests.commands.kit import (
     NOW,
     ON_BREAK,
     QUEUES,
+    WAIT,
     alert,
     ask,
     column,
@@ -35,13 +38,23 @@ from tests.commands.kit import (
 TAKEN = alert(acked_by="U034BOB", acked_at=NOW - timedelta(minutes=2), ack_note="on it")
 
 
+def recovering(id: int, *, value: float = 20_000.0, **other: Any) -> Alert:
+    """An alert whose condition has been clear for two minutes."""
+    return alert(
+        id,
+        state=State.RECOVERING,
+        recovering_since=NOW - timedelta(minutes=2),
+        **{"measure": Measure(WAIT, ValueType.DURATION, ">", value, 120_000.0)} | other,
+    )
+
+
 def test_queue_shows_values_alerts_and_age() -> None:
     """`queue NAME`: who it is, how old the values are, its alerts, then values in a fixed order, missing ones too."""
     reply = ask(view(alerts=[TAKEN]), "queue sales eu")
     assert text_of(reply).splitlines() == [
         "Queue Sales EU (id 103)",
         "as of 12s ago.",
-        "[critical] #17 critical: Longest wait in queue · 2m 41s > 2m · since 08:48 UTC (12m)"
+        "[critical] #17 critical: Longest wait in queue · 2m 41s, limit 2m · since 08:48 UTC (12m)"
         " · acknowledged by U034BOB: on it",
         "Metric | Value",
         "Callers waiting | 7",
@@ -168,7 +181,7 @@ def test_several_tenants() -> None:
     assert "Queue Only here (id 8, beta)" in text_of(ask(two, "queue only"))
     assert "• acme/Sales EU\n• beta/Sales EU" in text_of(ask(two, "queue sales eu"))
     assert "(id 9, beta)" in text_of(ask(two, "queue beta/sales eu"))
-    assert "#17 critical: Longest wait in queue · acme: Sales EU" in text_of(
+    assert "#17 critical: acme: Sales EU · Longest wait in queue" in text_of(
         ask(replace(two, alerts=(alert(),)), "alerts")
     )
 
@@ -227,8 +240,6 @@ def test_status_all_well() -> None:
     assert text_of(ask(view(), "status")).splitlines() == [
         "acme: last good poll 12s ago",
         "Nothing fires.",
-        "To be delivered: nothing waits.",
-        "3 rules, version 1f0c2b3a4d5e, live since 06:00 UTC.",
     ]
 
 
@@ -240,7 +251,7 @@ def test_status_with_trouble() -> None:
         tenant("beta", good=timedelta(minutes=7), error="8x8 did not answer"),
         tenant("gamma", good=None, error="the key was refused"),
         tenant("delta", error="8x8 said 503"),
-        alerts=[alert(), TAKEN, alert(3, level=Level.WARNING, state=State.RECOVERING), alert(4, state=State.PENDING)],
+        alerts=[alert(), TAKEN, recovering(3, level=Level.WARNING), alert(4, state=State.PENDING)],
         waiting=4,
         problems=("Slack refuses the credentials",),
     )
@@ -249,9 +260,13 @@ def test_status_with_trouble() -> None:
         "[critical] beta: STALE: last good poll 7m ago (at 08:53 UTC): 8x8 did not answer",
         "[critical] gamma: NO DATA: no good poll so far: the key was refused",
         "[warning] delta: last good poll 12s ago; the last poll was not: 8x8 said 503",
-        "[critical] 3 alerts are open: 2 critical, 1 warning; 1 acknowledged. 1 alert is pending.",
+        "[critical] 2 firing, all critical, 1 recovering, 1 acknowledged. 1 pending.",
+        "[critical] #17 critical: acme: Sales EU · Longest wait in queue · 2m 41s, limit 2m · since 08:48 UTC (12m)",
+        "[critical] #17 critical: acme: Sales EU · Longest wait in queue · 2m 41s, limit 2m · since 08:48 UTC (12m)"
+        " · acknowledged by U034BOB: on it",
+        "[recovering] #3 recovering (warning): acme: Sales EU · Longest wait in queue"
+        " · now 20s (limit 2m), recovering since 08:58 UTC (2m)",
         "[warning] To be delivered: 4 messages and edits wait.",
-        "3 rules, version 1f0c2b3a4d5e, live since 06:00 UTC.",
         "[warning] Problem: Slack refuses the credentials",
         "[warning] Problem: acme: the last answer about queue is incomplete.",
         "[warning] Problem: acme: queue: page 3 of 4 failed",
@@ -282,14 +297,72 @@ ALERTS = (
 def test_alerts_lists_the_worst_first() -> None:
     """Open alerts with id, level, value, since and owner: the worst and longest first; pending ones are counted."""
     assert text_of(ask(view(alerts=ALERTS), "alerts")).splitlines() == [
-        "4 open alerts.",
-        "[critical] #17 critical: Longest wait in queue · Sales EU · 2m 41s > 2m · since 08:48 UTC (12m)"
+        "3 firing (2 critical, 1 warning), 1 recovering.",
+        "[critical] #17 critical: Sales EU · Longest wait in queue · 2m 41s, limit 2m · since 08:48 UTC (12m)"
         " · acknowledged by U034BOB: on it",
-        "[critical] #2 critical: Longest wait in queue · Sales US · 2m 41s > 2m · since 08:59 UTC (1m)",
-        "[warning] #1 warning: Longest wait in queue · Sales EU · 2m 41s > 2m · since 07:00 UTC (2h)",
-        "[info] #4 info: On break too long · Anna Smith · since 08:48 UTC (12m) · recovering",
+        "[critical] #2 critical: Sales US · Longest wait in queue · 2m 41s, limit 2m · since 08:59 UTC (1m)",
+        "[warning] #1 warning: Sales EU · Longest wait in queue · 2m 41s, limit 2m · since 07:00 UTC (2h)",
+        "[recovering] #4 recovering (info): Anna Smith · On break too long",
         "1 alert is pending: reported if the condition lasts.",
     ]
+
+
+TOTALS = {
+    "nothing": ([], "No open alert."),
+    "one": ([alert()], "1 firing, critical."),
+    "one level": ([alert(1), alert(2)], "2 firing, all critical."),
+    "two levels": ([alert(1), alert(2, level=Level.INFO)], "2 firing (1 critical, 1 info)."),
+    "one that recovers": ([recovering(1)], "1 open, recovering."),
+    "all recover": ([recovering(i) for i in range(12)], "12 open, all recovering."),
+    "some recover": ([alert(1), recovering(2)], "1 firing, critical, 1 recovering."),
+}
+
+
+@pytest.mark.parametrize(("alerts", "said"), TOTALS.values(), ids=TOTALS)
+def test_what_recovers_is_counted_apart(alerts: list[Alert], said: str) -> None:
+    """An alert whose condition has cleared is not said to fire, neither in `alerts` nor in `status`."""
+    assert text_of(ask(view(alerts=alerts), "alerts")).splitlines()[0] == said
+    assert alerts == [] or said in text_of(ask(view(alerts=alerts), "status"))
+
+
+def of(key: str, kind: ValueType, op: str, value: float | str | None, limit: float | str) -> Alert:
+    return alert(rule=replace(LONGEST_WAIT, title="Trouble"), measure=Measure(key, kind, op, value, limit))
+
+
+WAITING, LEVEL, BREAK = "interactionsWaitInQueue.rt", "slaPercentage.int-30m", "status.rt"
+COUNT, DURATION, RATIO = ValueType.COUNT, ValueType.DURATION, ValueType.RATIO
+READINGS = {
+    "a duration": (of(WAIT, DURATION, ">", 161_000.0, 120_000.0), "longest wait 2m 41s, limit 2m"),
+    "a count": (of(WAITING, COUNT, ">", 12.0, 5.0), "12 callers waiting, limit 5"),
+    "one": (of(WAITING, COUNT, ">", 1.0, 0.0), "1 caller waiting, limit 0"),
+    "a ratio": (of(LEVEL, RATIO, "<", 0.55, 0.6), "service level 55% in the last 30 min, limit 60%"),
+    "no milliseconds": (of(WAIT, DURATION, ">", 2_705.0, 1_000.0), "longest wait 3s, limit 1s"),
+    "less than a second": (of(WAIT, DURATION, "<", 305.0, 1_000.0), "longest wait under 1s, limit 1s"),
+    "rounded to the limit": (of(WAIT, DURATION, ">", 120_300.0, 120_000.0), "longest wait 2m, just over the limit"),
+    "rounded from below": (
+        of(LEVEL, RATIO, "<", 0.59999, 0.6),
+        "service level 60% in the last 30 min, just under the limit",
+    ),
+    "at the limit": (of(WAITING, COUNT, ">=", 5.0, 5.0), "5 callers waiting, at the limit"),
+    "equal is no limit": (of("eligible.rt", COUNT, "==", 0.0, 0.0), "0 agents who can take work"),
+    "an expression": (of("onBreak.rt / enabled.rt", RATIO, ">", 0.4, 0.3), "40%, limit 30%"),
+    "no data": (of(WAIT, DURATION, ">", None, 120_000.0), "no data"),
+    "the title has the noun": (alert(), "2m 41s, limit 2m"),
+    "recovering": (recovering(1, value=0.0), "now 0s (limit 2m), recovering since 08:58 UTC (2m)"),
+    "recovering, no limit": (
+        recovering(1, measure=Measure("eligible.rt", COUNT, "==", 3.0, 0.0)),
+        "now 3, recovering since 08:58 UTC (2m)",
+    ),
+}
+
+
+@pytest.mark.parametrize(("open_alert", "said"), READINGS.values(), ids=READINGS)
+def test_values_have_their_noun_and_limit(open_alert: Alert, said: str) -> None:
+    """No program text, no milliseconds, no figure that is compared with itself."""
+    line = text_of(ask(view(alerts=[open_alert]), "alerts")).splitlines()[1]
+    assert f" · {said}" in line
+    rest = line.partition(f" · {said}")[2]
+    assert rest == "" or rest.startswith(" · since ")
 
 
 FILTERS = {
@@ -352,7 +425,7 @@ def test_rules_id_says_what_a_rule_says() -> None:
         "Runbook: https://wiki.example/longest-wait",
         "Defined in rules/queues.yaml, line 12.",
         "Open now: 1",
-        "[critical] #17 critical: Longest wait in queue · Sales EU · 2m 41s > 2m · since 08:48 UTC (12m)",
+        "[critical] #17 critical: Sales EU · Longest wait in queue · 2m 41s, limit 2m · since 08:48 UTC (12m)",
     ]
 
 
