@@ -6,7 +6,6 @@ from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 
-from slack_sdk import WebClient
 from starlette.routing import BaseRoute
 
 from alertbot.alerts.alert import AckResult, Alert
@@ -17,6 +16,7 @@ from alertbot.config.settings import Settings
 from alertbot.logs import logger
 from alertbot.service.closers import Closers, at_once
 from alertbot.service.signal import Signal
+from alertbot.slack.client import SlackClient
 from alertbot.slack.desk import SlackApp
 from alertbot.slack.permissions import MayChange
 from alertbot.slack.signed import slack_route
@@ -50,7 +50,7 @@ class Listener:
         app_token = slack.app_token.get_secret_value()
         self._socket_mode: SocketMode | None = None
         if app_token or secret:
-            client = WebClient(slack.bot_token.get_secret_value(), base_url=slack.api_url, timeout=10)
+            client = SlackClient(slack.bot_token.get_secret_value(), base_url=slack.api_url, timeout=10)
             desk = SlackApp(
                 client=client,
                 command=slack.command,

@@ -25,6 +25,7 @@ from alertbot.commands.changes import alert_id, change_reply
 from alertbot.commands.command import Asker, Command, Line, Reply, Wish
 from alertbot.commands.parse import parse
 from alertbot.commands.view import View
+from alertbot.slack.client import SlackClient
 from alertbot.slack.permissions import MayChange, Permissions
 from alertbot.slack.replies import slack_message, text_message
 
@@ -90,7 +91,7 @@ class SlackApp:
         app = App(
             name="alertbot",
             logger=log,
-            client=WebClient(base_url=client.base_url, ssl=client.ssl, proxy=client.proxy),
+            client=SlackClient(base_url=client.base_url, ssl=client.ssl, proxy=client.proxy),
             authorize=_authorize,
             token_verification_enabled=False,
             request_verification_enabled=False,  # signed.py has done it, on the raw body
@@ -182,7 +183,7 @@ class SlackApp:
 
 def _short_client(client: WebClient) -> WebClient:
     """The same workspace with a short timeout and without retries: an answer waits for it."""
-    return WebClient(
+    return SlackClient(
         token=client.token, base_url=client.base_url, timeout=5, ssl=client.ssl, proxy=client.proxy, retry_handlers=[]
     )
 

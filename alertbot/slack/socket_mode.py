@@ -21,6 +21,8 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.socket_mode import SocketModeClient
 from tenacity import Retrying, retry_if_result, sleep_using_event, stop_when_event_set, wait_exponential
 
+from alertbot.slack.client import SlackClient
+
 _log = logging.getLogger(__name__)
 
 _CREDENTIALS = frozenset(
@@ -55,7 +57,7 @@ class SocketMode:
         # The library logs each failed try in two or three lines; here it is one, and only when the reason changes.
         self._library_log = logging.getLogger("alertbot.web.socket_mode.library")
         self._library_log.setLevel(logging.CRITICAL)
-        self._web = WebClient(
+        self._web = SlackClient(
             base_url=client.base_url,
             timeout=10,
             ssl=client.ssl,

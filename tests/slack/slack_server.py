@@ -5,8 +5,10 @@ Faults are scripted for a method and used up one call each: `server.next("chat.p
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
+import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,10 +33,12 @@ class Fault:
     stored: bool = False
     drop: bool = False  # close the connection instead of answering
     hang: bool = False  # do not answer before the server is told to go on
+    drip: bool = False  # a byte now and then, without an end
 
 
 DROP_AFTER = Fault(stored=True, drop=True)  # stored, but nobody is told
 DROP_BEFORE = Fault(drop=True)
+DRIP_AFTER = Fault(stored=True, drip=True)
 HANG_AFTER = Fault(stored=True, hang=True)
 SERVER_ERROR = Fault(status=503, body="<html>503 Service Unavailable</html>")
 SERVER_ERROR_AFTER = Fault(status=500, body="oops", stored=True)
@@ -68,6 +72,7 @@ class SlackServer:
     go_on: threading.Event = field(default_factory=threading.Event)
     lock: threading.RLock = field(default_factory=threading.RLock)
     clock: Callable[[], float] = lambda: FIRST_TS
+    date: Callable[[], float] = time.time  # for the header `Date`
     ticks: int = 0
 
     @property
@@ -270,6 +275,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if fault.hang:
             slack.go_on.wait(20)
+        if fault.drip:
+            self._drip()
+            return
         if fault.drop or fault.hang:
             self.close_connection = True
             self.connection.close()
@@ -285,6 +293,16 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(data)
+
+    def _drip(self) -> None:
+        self.close_connection = True
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
+        with contextlib.suppress(OSError):
+            while not self.slack.go_on.wait(0.1):
+                self.wfile.write(b" ")
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return super().date_time_string(self.slack.date() if timestamp is None else timestamp)
 
     def log_message(self, format: str, *args: Any) -> None:
         pass

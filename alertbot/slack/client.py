@@ -1,0 +1,226 @@
+"""The one way to Slack's Web API: slack_sdk's WebClient with a deadline for a whole call, and without redirects.
+
+slack_sdk's timeout is for each wait for bytes, so an answer that drips holds a thread without a bound; and urllib
+follows redirects with the token in the header. Here a call ends at its deadline, whatever arrives, no request is sent
+after it, and a redirect is an answer like any other that is not Slack's.
+"""
+
+from __future__ import annotations
+
+import io
+import socket
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from functools import partial
+from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
+from ssl import SSLContext
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import HTTPHandler, HTTPRedirectHandler, HTTPSHandler, ProxyHandler, Request, build_opener
+
+from slack_sdk import WebClient
+
+from alertbot.clock import Clock, wall_clock
+
+MAX_BYTES = 16 * 1024 * 1024
+"""Of one answer: a page of a thousand channels is about one megabyte."""
+
+
+class Contact:
+    """When Slack last answered, and how its clock differs from ours. Shared by the clients of a process.
+
+    `monotonic` gives seconds of a clock that is never set.
+    """
+
+    def __init__(self, clock: Clock = wall_clock, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._monotonic = clock, monotonic
+        self._lock = threading.Lock()
+        self._failed_at: float | None = None
+        self._answered_at: float | None = None
+        self._offset: timedelta | None = None
+
+    @property
+    def unreachable_for(self) -> float | None:
+        """Seconds since the first call without an answer, with none answered since; None while Slack answers."""
+        with self._lock:
+            return None if self._failed_at is None else self._monotonic() - self._failed_at
+
+    @property
+    def answered_ago(self) -> float | None:
+        """Seconds since the last answer; None before the first."""
+        with self._lock:
+            return None if self._answered_at is None else self._monotonic() - self._answered_at
+
+    @property
+    def offset(self) -> timedelta:
+        """Slack's clock minus ours, by the `Date` of its last answer; zero before the first."""
+        with self._lock:
+            return self._offset or timedelta()
+
+    def answered(self, date: str | None) -> None:
+        """Slack answered, with this `Date` header."""
+        sent = _date(date)
+        with self._lock:
+            self._failed_at, self._answered_at = None, self._monotonic()
+            if sent is not None:
+                self._offset = sent - self._clock()
+
+    def failed(self) -> None:
+        """A call had no answer of Slack's."""
+        with self._lock:
+            if self._failed_at is None:
+                self._failed_at = self._monotonic()
+
+
+class SlackClient(WebClient):
+    """WebClient whose `timeout` (s) is for the whole call, from the first connect to the last byte."""
+
+    def __init__(self, token: str | None = None, *, contact: Contact | None = None, **options: Any) -> None:
+        super().__init__(token, **options)
+        self._contact = contact or Contact()
+
+    def _perform_urllib_http_request_internal(self, url: str, req: Request) -> dict[str, Any]:
+        # The method of slack_sdk that opens the connection; tests/slack/test_client.py fails where it has another name.
+        deadline = time.monotonic() + self.timeout
+        handlers: list[Any] = [_NoRedirects(), _Http(deadline), _Https(deadline, self.ssl)]
+        if self.proxy is not None:
+            handlers.append(ProxyHandler({"http": self.proxy, "https": self.proxy}))
+        try:
+            with build_opener(*handlers).open(req, timeout=self.timeout) as answer:
+                body = answer.read(MAX_BYTES + 1)
+                if len(body) > MAX_BYTES:
+                    raise ValueError("an answer without an end")
+                charset = answer.headers.get_content_charset() or "utf-8"
+                status, headers = answer.status, answer.headers
+        except HTTPError as error:
+            if error.code < 500:
+                self._contact.answered(error.headers.get("Date"))
+            else:
+                self._contact.failed()
+            raise
+        except Exception:
+            self._contact.failed()
+            raise
+        self._contact.answered(headers.get("Date"))
+        return {"status": status, "headers": headers, "body": body.decode(charset)}
+
+
+class _NoRedirects(HTTPRedirectHandler):
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        """Follow none: the next address would be sent the token. The answer becomes an HTTPError."""
+        return
+
+
+class _Http(HTTPHandler):
+    def __init__(self, deadline: float) -> None:
+        super().__init__()
+        self._deadline = deadline
+
+    def http_open(self, req: Request) -> HTTPResponse:
+        return self.do_open(partial(_Connection, deadline=self._deadline), req)
+
+
+class _Https(HTTPSHandler):
+    def __init__(self, deadline: float, context: SSLContext | None) -> None:
+        super().__init__(context=context)
+        self._deadline, self._ssl = deadline, context
+
+    def https_open(self, req: Request) -> HTTPResponse:
+        return self.do_open(partial(_SecureConnection, deadline=self._deadline, context=self._ssl), req)
+
+
+class _Bounded:
+    """What both kinds of connection do: connect, send and read before the deadline, or raise TimeoutError."""
+
+    sock: Any
+    response_class: Any
+
+    def _bound(self, deadline: float) -> None:
+        self._deadline = deadline
+        self._create_connection = self._connected
+        self.response_class = partial(_Response, deadline=deadline)
+
+    def _connected(self, address: tuple[str, int], *_: Any) -> socket.socket:
+        """As socket.create_connection, whose timeout is for each address of the name."""
+        problem: OSError | None = None
+        for family, kind, protocol, _name, target in socket.getaddrinfo(*address, 0, socket.SOCK_STREAM):
+            sock = socket.socket(family, kind, protocol)
+            try:
+                sock.settimeout(_remaining(self._deadline))
+                sock.connect(target)
+            except OSError as error:
+                sock.close()
+                problem = error
+            else:
+                sock.settimeout(_remaining(self._deadline))
+                return sock
+        raise problem or OSError("the name has no address")
+
+    def _allow(self) -> None:
+        if self.sock is not None:
+            self.sock.settimeout(_remaining(self._deadline))
+
+
+class _Connection(_Bounded, HTTPConnection):
+    def __init__(self, *args: Any, deadline: float, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._bound(deadline)
+
+    def send(self, data: Any) -> None:
+        self._allow()
+        HTTPConnection.send(self, data)
+
+
+class _SecureConnection(_Bounded, HTTPSConnection):
+    def __init__(self, *args: Any, deadline: float, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._bound(deadline)
+
+    def send(self, data: Any) -> None:
+        self._allow()
+        HTTPSConnection.send(self, data)
+
+
+class _Response(HTTPResponse):
+    """Reads with what is left of the deadline, instead of the full timeout for each wait."""
+
+    def __init__(self, sock: socket.socket, *args: Any, deadline: float, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        self.fp.close()
+        self.fp = io.BufferedReader(_Reader(sock, deadline))
+
+
+class _Reader(io.RawIOBase):
+    def __init__(self, sock: socket.socket, deadline: float) -> None:
+        self._sock, self._deadline = sock, deadline
+        self._file = sock.makefile("rb", buffering=0)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        self._sock.settimeout(_remaining(self._deadline))
+        return self._file.readinto(buffer)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._file.close()
+        super().close()
+
+
+def _remaining(deadline: float) -> float:
+    remaining = deadline - time.monotonic()
+    if remaining <= 0:
+        raise TimeoutError("the call took too long")
+    return remaining
+
+
+def _date(text: str | None) -> datetime | None:
+    try:
+        sent = parsedate_to_datetime(text) if text else None
+    except (TypeError, ValueError):
+        return None
+    return sent if sent is None or sent.tzinfo else sent.replace(tzinfo=UTC)

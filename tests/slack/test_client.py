@@ -1,0 +1,91 @@
+"""The client for Slack's Web API: one deadline for a whole call, no redirect, and what is known of Slack from it."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from slack_sdk.errors import SlackApiError
+
+import alertbot
+from alertbot.clock import wall_clock
+from alertbot.slack.client import Contact, SlackClient
+from tests.slack import slack_server as fake
+from tests.slack.slack_server import TOKEN, SlackServer, slack_server
+
+
+@pytest.fixture
+def slack() -> Iterator[SlackServer]:
+    with slack_server() as server:
+        yield server
+
+
+def client(slack: SlackServer, contact: Contact | None = None, timeout: int = 1) -> SlackClient:
+    return SlackClient(TOKEN, contact=contact, base_url=slack.api_url, timeout=timeout, retry_handlers=[])
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_no_redirect_is_followed(status: int, slack: SlackServer) -> None:
+    """The other host is sent nothing, the token least of all."""
+    with slack_server() as other:
+        slack.next(
+            "auth.test", fake.Fault(status=status, body="", headers=(("Location", other.api_url + "auth.test"),))
+        )
+        with pytest.raises(SlackApiError):
+            client(slack).auth_test()
+        assert other.calls == []
+
+
+def test_every_client_is_this_one() -> None:
+    """No other part makes a client of slack_sdk, which would follow redirects."""
+    package = Path(alertbot.__file__).parent
+    made = [path.name for path in package.rglob("*.py") if re.search(r"[^(]\bWebClient\(", path.read_text("utf-8"))]
+    assert made == []
+
+
+@pytest.mark.parametrize("fault", [fake.DRIP_AFTER, fake.HANG_AFTER], ids=["drips", "hangs"])
+def test_a_call_ends_at_its_deadline(fault: fake.Fault, slack: SlackServer) -> None:
+    """Whatever arrives meanwhile."""
+    slack.next("auth.test", fault)
+    began = time.monotonic()
+    with pytest.raises(TimeoutError):
+        client(slack).auth_test()
+    assert 0.9 < time.monotonic() - began < 3
+
+
+def test_an_answer_without_an_end_is_not_kept(slack: SlackServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than any answer of Slack's: refused instead of held in memory."""
+    monkeypatch.setattr("alertbot.slack.client.MAX_BYTES", 1000)
+    slack.next("auth.test", fake.Fault(body=" " * 2000))
+    with pytest.raises(ValueError, match="without an end"):
+        client(slack, timeout=5).auth_test()
+
+
+def test_contact_counts_from_the_first_failure(slack: SlackServer) -> None:
+    """A refusal is an answer; a gateway's 503 and a broken connection are none."""
+    now = [100.0]
+    contact = Contact(monotonic=lambda: now[0])
+    web = client(slack, contact)
+    assert (contact.unreachable_for, contact.answered_ago) == (None, None)
+    for fault in (fake.DROP_BEFORE, fake.SERVER_ERROR):
+        slack.next("auth.test", fault)
+        with pytest.raises((SlackApiError, OSError)):
+            web.auth_test()
+        now[0] += 10
+    assert contact.unreachable_for == 20
+    slack.next("auth.test", fake.refused("not_authed"))
+    with pytest.raises(SlackApiError):
+        web.auth_test()
+    assert (contact.unreachable_for, contact.answered_ago) == (None, 0)
+
+
+def test_the_clock_of_slack_is_known_from_its_answers(slack: SlackServer) -> None:
+    """By the header `Date`, which has whole seconds."""
+    contact = Contact(wall_clock)
+    slack.date = lambda: time.time() - 70
+    client(slack, contact).auth_test()
+    assert timedelta(seconds=-72) < contact.offset < timedelta(seconds=-69)
