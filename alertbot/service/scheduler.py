@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
-from apscheduler.triggers.interval import IntervalTrigger
+from apscheduler.triggers.base import BaseTrigger
 
 from alertbot.clock import wall_clock
 
@@ -21,13 +21,15 @@ class Scheduler:
     """Calls jobs at intervals on a pool of threads. A job that overruns is not overlapped; a missed run is skipped.
 
     APScheduler waits for times of the wall clock: after it was set back by an hour, nothing would run for an hour. So a
-    thread looks for runs that are further away than their period, and moves them closer.
+    thread looks for runs that are further away than their period, and moves them closer. After the clock was set
+    forward, however far, each job runs once at once: see `EveryPeriod`.
     """
 
     def __init__(self, workers: int) -> None:
         self._scheduler = BackgroundScheduler(
             executors={"default": ThreadPoolExecutor(workers)},
-            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": 3600},
+            # No grace time: a run that is late by years is the first one after the clock was set forward.
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
             timezone="UTC",
         )
         self._longest: dict[str, timedelta] = {}  # by job, how far away its next run may be
@@ -42,7 +44,7 @@ class Scheduler:
         self._longest[name] = max(period, after)
         self._scheduler.add_job(
             job,
-            IntervalTrigger(seconds=period.total_seconds(), start_date=start, timezone="UTC"),
+            EveryPeriod(start, period),
             id=name,
             name=name,
             next_run_time=start,
@@ -68,6 +70,23 @@ class Scheduler:
                         self._scheduler.modify_job(job.id, next_run_time=next_run)
                     except JobLookupError:
                         return  # the scheduler was stopped meanwhile
+
+
+class EveryPeriod(BaseTrigger):  # type: ignore[misc]  # apscheduler has no types
+    """Fires every `period`, counted from `start`; the next time always lies after now.
+
+    APScheduler's own IntervalTrigger gives one missed time after another, and the library collects them all before it
+    drops all but the last: a clock that jumps from 1970 to today would cost it gigabytes and minutes.
+    """
+
+    def __init__(self, start: datetime, period: timedelta) -> None:
+        self._start, self._period = start, period
+
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
+        if previous_fire_time is None and now <= self._start:
+            return self._start
+        after = max(previous_fire_time, now) if previous_fire_time is not None else now
+        return after + self._period - (after - self._start) % self._period
 
 
 def moved_closer(next_run: datetime, longest: timedelta, now: datetime) -> datetime:
