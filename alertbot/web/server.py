@@ -1,4 +1,4 @@
-"""The HTTP server: uvicorn in a thread, with limits on connections and on how long the head of a request may take."""
+"""The HTTP server: uvicorn in a thread, with limits on connections and on how long a request may take to arrive."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from alertbot.errors import ConfigError
 _log = logging.getLogger(__name__)
 
 HEAD_WITHIN = 5.0  # seconds in which the head of a request must have arrived
+BODY_WITHIN = 8.0  # seconds in which its body must have arrived; a route may answer sooner
 MAX_CONNECTIONS = 200
 
 
@@ -64,62 +65,71 @@ class _Server(uvicorn.Server):
 
 
 class _Protocol(H11Protocol):
-    """uvicorn's protocol, which by itself waits for the head of a request without a limit.
+    """uvicorn's protocol, which by itself waits for the rest of a request without a limit.
 
-    A connection on which none has arrived after `head_within` seconds is closed. Where all connections are in use, the
-    one that has waited longest is closed: a client that only holds connections open does not keep others out.
+    A connection on which the head of a request has not arrived after `head_within` seconds, or its body `body_within`
+    seconds after the head, is closed. Where all connections are in use, the one that has waited longest for either is
+    closed: a client that only holds connections open does not keep others out.
     """
 
     head_within = HEAD_WITHIN
-    _head_due: asyncio.TimerHandle | None = None
+    body_within = BODY_WITHIN
+    _awaited: object = None  # IDLE: the head of a request; SEND_BODY: the rest of its body
+    _due: asyncio.TimerHandle | None = None
+    _since = 0.0  # of the loop's clock, when waiting began; further bytes do not renew it
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._await_head()
+        self._follow()
         while len(self.connections) >= MAX_CONNECTIONS:
-            waiting = [each for each in self.connections if isinstance(each, _Protocol) and each._head_due is not None]
-            longest = min(waiting, key=lambda each: each._head_due.when() if each._head_due else 0.0)
-            if longest is self:
+            waiting = [each for each in self.connections if isinstance(each, _Protocol) and each._due is not None]
+            longest = min(waiting, key=lambda each: each._since)
+            if longest is self:  # every other one is being answered
+                self.limit_concurrency = 0  # uvicorn answers 503
                 break
             longest._hang_up()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self.conn.their_state is h11.IDLE:
-            self._await_head()
-        else:
-            self._head_came()
+        self._follow()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
-            self._await_head()  # of the next request: its beginning may have arrived already
-        elif self.conn.their_state is not h11.IDLE:
-            self._head_came()
+        self._follow()  # the next request may have arrived with this one; a body may have been answered unread
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._head_came()
+        self._stop_waiting()
         super().connection_lost(exc)
 
-    def _await_head(self) -> None:
-        if self._head_due is None:
-            self._head_due = self.loop.call_later(self.head_within, self._hang_up)
+    def _follow(self) -> None:
+        """Begin to wait for what the client has to send next, or stop waiting when it has sent all."""
+        state = self.conn.their_state
+        if state is self._awaited:
+            return
+        self._stop_waiting()
+        if state in (h11.IDLE, h11.SEND_BODY) and not self.transport.is_closing():
+            within = self.head_within if state is h11.IDLE else self.body_within
+            self._awaited, self._since = state, self.loop.time()
+            self._due = self.loop.call_later(within, self._hang_up)
 
-    def _head_came(self) -> None:
-        if self._head_due is not None:
-            self._head_due.cancel()
-            self._head_due = None
+    def _stop_waiting(self) -> None:
+        if self._due is not None:
+            self._due.cancel()
+        self._awaited = self._due = None
 
     def _hang_up(self) -> None:
-        self._head_came()
+        self._stop_waiting()
         self.connections.discard(self)
         self.transport.abort()
 
 
-def serve_http(app: ASGIApp, host: str, port: int, *, head_within: float = HEAD_WITHIN) -> HttpServer:
+def serve_http(
+    app: ASGIApp, host: str, port: int, *, head_within: float = HEAD_WITHIN, body_within: float = BODY_WITHIN
+) -> HttpServer:
     """Answer HTTP at this address in a thread of its own until `stop()`. Port 0 takes a free one.
 
-    A connection on which no head of a request has arrived after `head_within` seconds is closed.
+    A connection is closed when the head of a request has not arrived after `head_within` seconds, or the rest of its
+    body `body_within` seconds later.
 
     Raises ConfigError where the address cannot be listened on.
     """
@@ -130,13 +140,12 @@ def serve_http(app: ASGIApp, host: str, port: int, *, head_within: float = HEAD_
         access_log=False,
         lifespan="off",
         loop="asyncio",
-        http=type("_Protocol", (_Protocol,), {"head_within": head_within}),
+        http=type("_Protocol", (_Protocol,), {"head_within": head_within, "body_within": body_within}),
         ws="none",
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=1,
         timeout_keep_alive=5,
-        limit_concurrency=MAX_CONNECTIONS,
     )
     server = HttpServer(_Server(config), listening)
     server.start()

@@ -210,21 +210,50 @@ def ended(raw: socket.socket) -> bytes:
     return got
 
 
-def test_held_connections_do_not_keep_others_out() -> None:
-    """More connections with half a head than there may be: health and Slack are answered at once all the same."""
-    running = serve_http(http_app(reasons=list), "127.0.0.1", 0)
+HALVES = {
+    "half a head": b"POST /slack/events HTTP/1.1\r\nHost: x\r\n",
+    "the beginning of a body": b"POST /slack/events HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n\r\nabc",
+    "the beginning of a chunk": b"POST /slack/events HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nff\r\na",
+    "a body that is not read": b"POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n\r\nabc",
+}
+
+
+@pytest.mark.parametrize("half", HALVES.values(), ids=HALVES)
+def test_the_rest_of_a_request_is_not_waited_for_long(desk: Desk, half: bytes) -> None:
+    """Whatever is missing, and however it drips: the connection is closed after a few seconds."""
+    app = desk.app()
+    asgi = http_app(reasons=list, routes=[slack_route(app.dispatch, SECRET)])
+    running = serve_http(asgi, "127.0.0.1", 0, head_within=0.4, body_within=0.4)
+    try:
+        with socket.create_connection(("127.0.0.1", running.port), timeout=5) as raw:
+            raw.sendall(half)
+            assert b" 200 " not in ended(raw)
+    finally:
+        running.stop()
+        app.close()
+
+
+@pytest.mark.parametrize("half", HALVES.values(), ids=HALVES)
+def test_held_connections_do_not_keep_others_out(desk: Desk, half: bytes) -> None:
+    """More unfinished requests than connections: health and Slack are answered at once all the same."""
+    app = desk.app()
+    asgi = http_app(reasons=list, routes=[slack_route(app.dispatch, SECRET)])
+    running = serve_http(asgi, "127.0.0.1", 0)
     held: list[socket.socket] = []
     try:
         for _ in range(MAX_CONNECTIONS + 50):
             held.append(socket.create_connection(("127.0.0.1", running.port), timeout=5))
             with contextlib.suppress(ConnectionError):
-                held[-1].sendall(b"POST /slack/events HTTP/1.1\r\nHost: x\r\n")
+                held[-1].sendall(half)
+        body = slash("status")
         for _ in range(3):
             assert get(running, "/healthz").status_code == 200
+            assert post(running, body, signed(body)).status_code == 200
     finally:
         for each in held:
             each.close()
         running.stop()
+        app.close()
 
 
 @pytest.mark.parametrize(
