@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from alertbot.alerts import wording
 from alertbot.alerts.alert import Alert, Change, Fingerprint, State
 from alertbot.alerts.followups import followups
 from alertbot.alerts.mute import mute
@@ -56,7 +57,7 @@ def advance(
         row = verdict.snapshot.rows.get((key.parent_id, key.entity_id)) if verdict is not None else None
         position = verdict.position(row) if verdict is not None and row is not None else None
         if position is None and (row is not None or not covers(rule.match, key.entity_id, alert.entity_name)):
-            changes.append(end(alert, alert, Event.REMOVED, now, "the rule no longer covers it"))
+            changes.append(end(alert, alert, Event.UNCOVERED, now, wording.NOT_COVERED))
             continue
         if verdict is None:
             continue

@@ -31,6 +31,8 @@ class Reason(StrEnum):
     RESOLVED = "resolved"
     NO_LONGER_REPORTED = "no_longer_reported"
     RULE_REMOVED = "rule_removed"
+    NOT_COVERED = "not_covered"  # its rule no longer covers the entity
+    TENANT_REMOVED = "tenant_removed"  # its tenant is no longer in the configuration
     OUTSIDE_HOURS = "outside_hours"  # the calendar of its rule closed
     SUPPRESSION_ENDED = "suppression_ended"  # it still fires, and the alert that suppressed it has ended
     ACKNOWLEDGED = "acknowledged"
@@ -38,7 +40,16 @@ class Reason(StrEnum):
     OPERATIONS = "operations"  # operational, to the ops channel
 
 
-ENDS = frozenset({Reason.RESOLVED, Reason.NO_LONGER_REPORTED, Reason.RULE_REMOVED, Reason.OUTSIDE_HOURS})
+ENDS = frozenset(
+    {
+        Reason.RESOLVED,
+        Reason.NO_LONGER_REPORTED,
+        Reason.RULE_REMOVED,
+        Reason.NOT_COVERED,
+        Reason.TENANT_REMOVED,
+        Reason.OUTSIDE_HOURS,
+    }
+)
 
 
 class MuteKind(StrEnum):

@@ -66,7 +66,9 @@ class Event(StrEnum):
     FALLS = "falls"  # clear for `keep_firing_for`, and the `for` of a lower level has passed
     RESOLVES = "resolves"  # clear for `keep_firing_for`
     VANISHES = "vanishes"  # three complete polls in a row did not have the entity
-    REMOVED = "removed"  # the rule is gone, or no longer covers the entity
+    REMOVED = "removed"  # the rule is gone
+    UNCOVERED = "uncovered"  # the rule no longer covers the entity
+    DEPARTS = "departs"  # the tenant is no longer in the configuration
     CLOSES = "closes"  # the calendar of the rule closed
 
 
@@ -78,6 +80,8 @@ TRANSITIONS: Mapping[tuple[State, Event], State] = {
     (State.PENDING, Event.LAPSES): State.INACTIVE,
     (State.PENDING, Event.VANISHES): State.INACTIVE,
     (State.PENDING, Event.REMOVED): State.INACTIVE,
+    (State.PENDING, Event.UNCOVERED): State.INACTIVE,
+    (State.PENDING, Event.DEPARTS): State.INACTIVE,
     (State.PENDING, Event.CLOSES): State.INACTIVE,
     (State.FIRING, Event.STAYS): State.FIRING,
     (State.FIRING, Event.RISES): State.FIRING,
@@ -88,6 +92,8 @@ TRANSITIONS: Mapping[tuple[State, Event], State] = {
     (State.FIRING, Event.RESOLVES): State.INACTIVE,
     (State.FIRING, Event.VANISHES): State.INACTIVE,
     (State.FIRING, Event.REMOVED): State.INACTIVE,
+    (State.FIRING, Event.UNCOVERED): State.INACTIVE,
+    (State.FIRING, Event.DEPARTS): State.INACTIVE,
     (State.FIRING, Event.CLOSES): State.INACTIVE,
     (State.RECOVERING, Event.STAYS): State.RECOVERING,
     (State.RECOVERING, Event.RISES): State.FIRING,
@@ -98,6 +104,8 @@ TRANSITIONS: Mapping[tuple[State, Event], State] = {
     (State.RECOVERING, Event.RESOLVES): State.INACTIVE,
     (State.RECOVERING, Event.VANISHES): State.INACTIVE,
     (State.RECOVERING, Event.REMOVED): State.INACTIVE,
+    (State.RECOVERING, Event.UNCOVERED): State.INACTIVE,
+    (State.RECOVERING, Event.DEPARTS): State.INACTIVE,
     (State.RECOVERING, Event.CLOSES): State.INACTIVE,
 }
 
@@ -109,6 +117,8 @@ REASONS: Mapping[Event, Reason] = {
     Event.RESOLVES: Reason.RESOLVED,
     Event.VANISHES: Reason.NO_LONGER_REPORTED,
     Event.REMOVED: Reason.RULE_REMOVED,
+    Event.UNCOVERED: Reason.NOT_COVERED,
+    Event.DEPARTS: Reason.TENANT_REMOVED,
     Event.CLOSES: Reason.OUTSIDE_HOURS,
 }
 
@@ -352,6 +362,11 @@ def close(alert: Alert, rule: Rule, now: datetime) -> Change:
     return end(alert, alert, Event.CLOSES, now, wording.outside_hours(rule))
 
 
+def depart(alert: Alert, now: datetime) -> Change:
+    """End an alert because its tenant is no longer in the configuration."""
+    return end(alert, alert, Event.DEPARTS, now, wording.TENANT_REMOVED)
+
+
 def _why(
     before: Alert | None,
     after: Alert,
@@ -404,7 +419,7 @@ def _why(
             if level not in levels:
                 return f"the rule no longer has level {level.word}, and no other level holds"
             return wording.cleared(_clear_text(rule, seen), measured)
-        case Event.VANISHES | Event.REMOVED | Event.CLOSES:
+        case Event.VANISHES | Event.REMOVED | Event.UNCOVERED | Event.DEPARTS | Event.CLOSES:
             raise AssertionError("these end the alert before a reason is asked for")
 
 

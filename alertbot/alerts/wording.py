@@ -10,6 +10,9 @@ from alertbot.rules.catalogue import ValueType
 from alertbot.rules.rule import Level, Rule
 from alertbot.rules.units import format_value
 
+NOT_COVERED = "the rule no longer covers it"
+TENANT_REMOVED = "its tenant is no longer in the configuration"
+
 _ABOVE_BELOW = {">": "above", ">=": "at least", "<": "below", "<=": "at most"}
 
 

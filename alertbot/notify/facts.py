@@ -34,6 +34,8 @@ _ENDINGS = {
     Reason.RESOLVED: "the condition has cleared",
     Reason.NO_LONGER_REPORTED: "8x8 no longer reports it",
     Reason.RULE_REMOVED: "the rule was removed",
+    Reason.NOT_COVERED: "the rule no longer covers it",
+    Reason.TENANT_REMOVED: "its tenant is no longer polled",
     Reason.OUTSIDE_HOURS: "it is outside of opening hours",
 }
 
@@ -205,6 +207,8 @@ def line_facts(content: LineContent) -> LineFacts:
         Reason.RESOLVED: Look.RESOLVED,
         Reason.NO_LONGER_REPORTED: Look.RESOLVED,
         Reason.RULE_REMOVED: Look.RESOLVED,
+        Reason.NOT_COVERED: Look.RESOLVED,
+        Reason.TENANT_REMOVED: Look.RESOLVED,
         Reason.OUTSIDE_HOURS: Look.RESOLVED,
         Reason.ACKNOWLEDGED: Look.ACKNOWLEDGED,
     }.get(notice.reason, Look.of_level(notice.level))

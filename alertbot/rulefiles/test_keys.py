@@ -35,6 +35,8 @@ REASONS = (
     "resolved",
     "no_longer_reported",
     "rule_removed",
+    "not_covered",
+    "tenant_removed",
     "outside_hours",
     "silence_ended",
     "suppression_ended",

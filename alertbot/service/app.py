@@ -16,6 +16,7 @@ from alertbot.config.settings import Settings
 from alertbot.notify.notifier import Notifier
 from alertbot.service.closers import Closers, at_once
 from alertbot.service.courier import Courier
+from alertbot.service.departed import end_departed
 from alertbot.service.factories import make_notifier, make_tenants, open_store, parser, rule_paths
 from alertbot.service.lease import MIN_TO_RELEASE, RENEW_EVERY, Lease
 from alertbot.service.listener import Listener
@@ -85,8 +86,13 @@ class App:
     # Life
 
     def take_lease(self) -> None:
-        """Become the one poller of this database, and write down which rules run. Raises LeaseHeld, StoreError."""
+        """Become the one poller of this database: end alerts of tenants that left, and write down which rules run.
+
+        Raises LeaseHeld, StoreError.
+        """
         self.lease.take()
+        names = [tenant.name for tenant in self.tenants]
+        end_departed(self.store, names, self.settings.slack.default_channel, self.clock())
         self.reloader.begin()
 
     def listen(self) -> None:

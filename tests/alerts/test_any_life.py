@@ -122,7 +122,7 @@ class AnyLife(RuleBasedStateMachine):
         for change in changes:
             assert change.before is not None
             assert change.after.state is State.INACTIVE
-            assert change.reason in (None, Reason.RULE_REMOVED)
+            assert change.reason in (None, Reason.RULE_REMOVED, Reason.NOT_COVERED)
 
     def _poll(self, seen: list[Snapshot], failed: frozenset[Scope]) -> list[Change]:
         before = {alert.key: alert for alert in self.alerts}

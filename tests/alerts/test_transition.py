@@ -413,23 +413,23 @@ def test_a_failed_scope_changes_nothing() -> None:
 
 @pytest.mark.parametrize("failed", [frozenset[Scope](), frozenset({Scope.QUEUE})], ids=["polled", "failed poll"])
 @pytest.mark.parametrize(
-    "rules",
+    ("rules", "reason"),
     [
-        pytest.param([], id="rule gone"),
-        pytest.param([rule(scope=Scope.AGENT)], id="rule of another scope"),
-        pytest.param([rule(match=Match(names=("Support*",)))], id="not matched any more"),
-        pytest.param([rule(match=Match(exclude_ids=("q1",)))], id="excluded"),
+        pytest.param([], Reason.RULE_REMOVED, id="rule gone"),
+        pytest.param([rule(scope=Scope.AGENT)], Reason.RULE_REMOVED, id="rule of another scope"),
+        pytest.param([rule(match=Match(names=("Support*",)))], Reason.NOT_COVERED, id="not matched any more"),
+        pytest.param([rule(match=Match(exclude_ids=("q1",)))], Reason.NOT_COVERED, id="excluded"),
     ],
 )
-def test_what_no_rule_covers_ends(rules: list[object], failed: frozenset[Scope]) -> None:
+def test_what_no_rule_covers_ends(rules: list[object], reason: Reason, failed: frozenset[Scope]) -> None:
     """An alert whose rule is gone or does not cover its entity ends with the reason, even when the poll failed."""
     alert = _fire()
     seen = [] if failed else [snapshot({WAIT: FIRING}, names=["Sales"])]
     change = _only(poll([alert], rules, seen, NOW + POLL, failed))  # type: ignore[arg-type]
     assert (change.reason, change.after.state, change.after.end_reason) == (
-        Reason.RULE_REMOVED,
+        reason,
         State.INACTIVE,
-        Reason.RULE_REMOVED,
+        reason,
     )
 
 
