@@ -68,7 +68,7 @@ def check_group(paths: Sequence[Path], templates: Sequence[Path], settings: Sett
     files, faults = read_all([path for path in paths if not holds_tests(path)])
     found = read_files(files, settings.hours if settings else None)
     faults += [*found.faults, *review(found.rules.rules, files)]
-    faults += check_templates(found.rules.rules, Templates(templates))
+    faults += check_templates(found.rules.rules, Templates(templates), strict=True)
     tests = 0
     for suite in suites:
         known = found

@@ -20,7 +20,6 @@ from jinja2 import (
     FileSystemLoader,
     PackageLoader,
     PrefixLoader,
-    StrictUndefined,
     TemplateError,
     TemplateNotFound,
     TemplateSyntaxError,
@@ -28,7 +27,6 @@ from jinja2 import (
     pass_context,
 )
 from jinja2.runtime import Context
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
 from alertbot.alerts.alert import About, Alert, Fingerprint, Reason, State
@@ -38,6 +36,7 @@ from alertbot.evaluation.measure import Measure
 from alertbot.notify.facts import Look, card_facts, line_facts, zone_of
 from alertbot.notify.notifier import CardContent, LineContent, TemplateFault
 from alertbot.notify.pens import Pen, PlainPen, clip
+from alertbot.notify.sandbox import BoundedEnvironment, TemplateTooLarge, bounded, spend, within_time
 from alertbot.rulefiles.faults import Fault
 from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.rule import Level
@@ -47,9 +46,8 @@ from alertbot.rules.words import nearest
 BUILT_IN = "alert"
 SUFFIX = ".j2"
 _MAX_FIELDS = 10  # what a section of Slack holds
+_CHECK_SECONDS = 3.0  # of processor time, for all the drawings of a template that is checked
 _MAX_PART = 20_000  # characters; a notifier cuts further, to what its side accepts
-# These filters mark text as escaped, which only a pen may do.
-_REMOVED_FILTERS = ("safe", "escape", "e", "forceescape", "urlize", "xmlattr", "tojson")
 
 
 @dataclass(frozen=True)
@@ -93,8 +91,9 @@ class Templates:
         self._built_in_names = frozenset(name.removesuffix(SUFFIX) for name in built_in.list_templates())
         prefixed = PrefixLoader({"builtin": built_in})
         self._written = FileSystemLoader(self.folders) if files is None else _ReadLoader(self.folders, files)
-        self._all = _environment(ChoiceLoader([self._written, prefixed, built_in]))
-        self._built_in = _environment(ChoiceLoader([built_in, prefixed]))
+        self._all = BoundedEnvironment(ChoiceLoader([self._written, prefixed, built_in]), _escaped)
+        self._too_large: dict[str, Fault] = {}  # by name: found by `check`, and not drawn again
+        self._built_in = BoundedEnvironment(ChoiceLoader([built_in, prefixed]), _escaped)
 
     def names(self) -> tuple[str, ...]:
         """The names that a rule's `template` can have."""
@@ -105,6 +104,12 @@ class Templates:
         """Whether this name stands for a built-in template that no folder replaces."""
         return name in self._built_in_names and name + SUFFIX not in self._written.list_templates()
 
+    def absent(self, name: str) -> tuple[str, str]:
+        """What to say of a template that does not exist, and which one may be meant."""
+        near = nearest(name, self.names())
+        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(self.names())}"
+        return f"there is no template {name!r}", hint
+
     def card(self, content: CardContent, pen: Pen, fallback: Pen | None = None) -> DrawnCard:
         """Draw a card. Where its template fails this is the built-in card, and `fault` says why.
 
@@ -112,10 +117,16 @@ class Templates:
         """
         name = content.alert.about.template
         try:
-            return _draw_card(self._all, name, content, pen, fallback or pen)
+            drawn = _draw_card(self._all, name, content, pen, fallback or pen)
+            return drawn if drawn.title and drawn.summary else self._with_words(drawn, content, pen, fallback or pen)
         except Exception as error:  # a template may raise anything, and an alert must be reported all the same
             fault = self._fault(name, error)
             return replace(_draw_card(self._built_in, BUILT_IN, content, pen, fallback or pen), fault=fault)
+
+    def _with_words(self, drawn: DrawnCard, content: CardContent, pen: Pen, fallback: Pen) -> DrawnCard:
+        """A card whose template left title or summary empty: that part is the built-in one's."""
+        built_in = _draw_card(self._built_in, BUILT_IN, content, pen, fallback)
+        return replace(drawn, title=drawn.title or built_in.title, summary=drawn.summary or built_in.summary)
 
     def line(self, content: LineContent, pen: Pen, fallback: Pen | None = None) -> DrawnLine:
         """Draw a line of a thread; faults as for `card`."""
@@ -126,30 +137,49 @@ class Templates:
             fault = self._fault(name, error)
             return replace(_draw_line(self._built_in, BUILT_IN, content, pen, fallback or pen), fault=fault)
 
-    def check(self, name: str, cards: Sequence[CardContent] = (), *, rule: str = "") -> None:
+    def check(self, name: str, cards: Sequence[CardContent] = (), *, rule: str = "", strict: bool = False) -> None:
         """Check a template by drawing each card (default: samples of every level and state) and each kind of line.
 
-        Raises FaultsFound when it fails, with each fault once, at its file and line.
+        `strict`: an empty title or summary is a fault too. Raises FaultsFound when it fails, with each fault once, at
+        its file and line. Takes a few seconds of processor time at most, and next to none for a template that was
+        found to be too large before.
         """
+        if name in self._too_large:
+            raise FaultsFound([replace(self._too_large[name], rule=rule)])
         faults: dict[tuple[str, int, str], Fault] = {}
-        for content in cards or tuple(sample_cards()):
-            members = [replace(alert, about=replace(alert.about, template=name)) for alert in content.members]
-            named = replace(content, members=tuple(members))
-            for fault in self._faults_of(name, named, rule):
-                faults.setdefault((fault.file, fault.line, fault.message), fault)
+        try:
+            with within_time(_CHECK_SECONDS):
+                for content in cards or tuple(sample_cards()):
+                    members = [replace(alert, about=replace(alert.about, template=name)) for alert in content.members]
+                    named = replace(content, members=tuple(members))
+                    for fault in self._faults_of(name, named, rule, strict=strict):
+                        faults.setdefault((fault.file, fault.line, fault.message), fault)
+        except TemplateTooLarge as error:  # drawing it again, for other levels and states, would take as long
+            self._too_large[name] = self._fault(name, error).fault
+            faults = {("", 0, ""): replace(self._too_large[name], rule=rule)}
         if faults:
             raise FaultsFound(list(faults.values()))
 
-    def _faults_of(self, name: str, content: CardContent, rule: str) -> Iterator[Fault]:
+    def _faults_of(self, name: str, content: CardContent, rule: str, *, strict: bool) -> Iterator[Fault]:
         try:
             _must_extend(self._all, name)
-            _draw_card(self._all, name, content, PlainPen(), PlainPen())
+            drawn = _draw_card(self._all, name, content, PlainPen(), PlainPen())
+        except TemplateTooLarge:
+            raise
         except Exception as error:  # as above
             yield replace(self._fault(name, error).fault, rule=rule)
             return
+        if strict:
+            file, _ = self._place(name, TemplateError())
+            for part, text in (("title", drawn.title), ("summary", drawn.summary)):
+                if not text:
+                    message = f"the block {part} is empty"
+                    yield Fault(file, 0, 0, message, rule, "the built-in one is used; write it, or remove the block")
         for line in sample_lines(content):
             try:
                 _draw_line(self._all, name, line, PlainPen(), PlainPen())
+            except TemplateTooLarge:
+                raise
             except Exception as error:  # as above
                 yield replace(self._fault(name, error).fault, rule=rule)
 
@@ -158,10 +188,7 @@ class Templates:
         message = " ".join(str(error).split()) or type(error).__name__
         hint = ""
         if isinstance(error, TemplateNotFound):
-            wanted = (error.name or name).removesuffix(SUFFIX)
-            message = f"there is no template {wanted!r}"
-            near = nearest(wanted, self.names())
-            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(self.names())}"
+            message, hint = self.absent((error.name or name).removesuffix(SUFFIX))
         elif not isinstance(error, TemplateError):
             message = f"{type(error).__name__}: {message}"
         return TemplateFault(name, Fault(file=file, line=line, column=0, message=clip(message, 300), hint=hint))
@@ -219,26 +246,13 @@ def check_template(
 @pass_context
 def _escaped(context: Context, value: Any) -> Any:
     """Called by Jinja2 for each `{{ … }}`: escapes text that no pen has written yet with the pen of this drawing."""
-    if isinstance(value, Markup):
-        return value
-    return Markup(context["pen_"].escape("" if value is None else str(value)))  # noqa: S704  # the escape itself
+    if not isinstance(value, Markup):
+        value = Markup(context["pen_"].escape("" if value is None else str(value)))  # noqa: S704  # the escape itself
+    spend(len(value))
+    return value
 
 
-def _environment(loader: BaseLoader) -> ImmutableSandboxedEnvironment:
-    environment = ImmutableSandboxedEnvironment(
-        loader=loader,
-        undefined=StrictUndefined,
-        autoescape=True,  # so that what macros, set blocks and super() return counts as escaped
-        finalize=_escaped,
-        trim_blocks=False,
-        auto_reload=True,
-    )
-    for name in _REMOVED_FILTERS:
-        environment.filters.pop(name, None)
-    return environment
-
-
-def _must_extend(environment: ImmutableSandboxedEnvironment, name: str) -> None:
+def _must_extend(environment: BoundedEnvironment, name: str) -> None:
     loader = environment.loader
     assert loader is not None
     source, filename, _ = loader.get_source(environment, name + SUFFIX)
@@ -247,11 +261,13 @@ def _must_extend(environment: ImmutableSandboxedEnvironment, name: str) -> None:
 
 
 def _render(
-    environment: ImmutableSandboxedEnvironment, name: str, part: str, pen: Pen, timezone: str, facts: Mapping[str, Any]
+    environment: BoundedEnvironment, name: str, part: str, pen: Pen, timezone: str, facts: Mapping[str, Any]
 ) -> list[str]:
     """The lines of one part; empty lines are left out."""
     zone = zone_of(timezone)
-    written = environment.get_template(name + SUFFIX).render(
+    template = environment.get_template(name + SUFFIX)
+    render = partial(
+        template.render,
         facts,
         part=part,
         pen_=pen,
@@ -262,7 +278,7 @@ def _render(
         when=lambda moment: Markup(pen.when(moment, zone=zone)),  # noqa: S704
         clock=lambda moment: Markup(pen.clock(moment, zone=zone)),  # noqa: S704
     )
-    lines = (line.strip() for line in written[:_MAX_PART].splitlines())
+    lines = (line.strip() for line in bounded(render)[:_MAX_PART].splitlines())
     return [line for line in lines if line]
 
 
@@ -270,9 +286,7 @@ def _mark(write: Any, text: object) -> Markup:
     return Markup(write("" if text is None else str(text)))  # noqa: S704  # written by the pen
 
 
-def _draw_card(
-    environment: ImmutableSandboxedEnvironment, name: str, content: CardContent, pen: Pen, fallback: Pen
-) -> DrawnCard:
+def _draw_card(environment: BoundedEnvironment, name: str, content: CardContent, pen: Pen, fallback: Pen) -> DrawnCard:
     look = Look.of(content.members)
     facts = {"card": card_facts(content)}
     draw = partial(_render, environment, name, timezone=content.timezone, facts=facts)
@@ -295,9 +309,7 @@ def _draw_card(
     )
 
 
-def _draw_line(
-    environment: ImmutableSandboxedEnvironment, name: str, content: LineContent, pen: Pen, fallback: Pen
-) -> DrawnLine:
+def _draw_line(environment: BoundedEnvironment, name: str, content: LineContent, pen: Pen, fallback: Pen) -> DrawnLine:
     notice = content.notice
     card = CardContent((content.alert,), notice.at, timezone=content.timezone)
     facts = {"card": card_facts(card), "line": line_facts(content)}

@@ -171,10 +171,12 @@ def _read_file(node: Node, report: Report) -> list[_Draft]:
         return []
     values = read_fields(node, FILE_KEYS, report, "a rule file")
     defaults: dict[str, Any] = {}
+    defaults_node = None
     if "defaults" in values:
         key = node.key("defaults")
         assert key is not None
         if isinstance(values["defaults"], YamlMapping):
+            defaults_node = values["defaults"]
             defaults = read_fields(values["defaults"], DEFAULT_KEYS, report, "defaults")
         else:
             refuse(key, values["defaults"], report, "a mapping")
@@ -191,7 +193,7 @@ def _read_file(node: Node, report: Report) -> list[_Draft]:
     for item in rules.items:
         report.rule = ""
         if isinstance(item, YamlMapping):
-            drafts.append(_RuleReader(item, defaults, report).read())
+            drafts.append(_RuleReader(item, defaults, report, defaults_node).read())
         else:
             report.add(place_of(key, item), f"a rule is a mapping, not {called(item)}", "it begins with - id:")
     report.rule = ""
@@ -201,8 +203,11 @@ def _read_file(node: Node, report: Report) -> list[_Draft]:
 class _RuleReader:
     """One rule of a file: its keys by the table, then the checks that need several of them."""
 
-    def __init__(self, node: YamlMapping, defaults: dict[str, Any], report: Report) -> None:
+    def __init__(
+        self, node: YamlMapping, defaults: dict[str, Any], report: Report, defaults_node: YamlMapping | None
+    ) -> None:
         self.node = node
+        self.defaults_node = defaults_node
         self.report = report
         self.faults_before = len(report.faults)
         named = node.get("id")
@@ -250,6 +255,7 @@ class _RuleReader:
             channels=settings.get("channel", {}),
             mention=settings.get("mention", {}),
             template=settings.get("template", "alert"),
+            template_origin=self.origin_of("template"),
             runbook=settings.get("runbook", ""),
             labels=settings["labels"],
             during=settings.get("during"),
@@ -259,6 +265,14 @@ class _RuleReader:
             origin=Origin(self.report.file, self.node.place.line),
         )
         return _Draft(rule_id, place, rule, scope, self.values.get("suppressed_by", ()))
+
+    def origin_of(self, name: str) -> Origin | None:
+        """Where the value of a key is written, in the rule or in `defaults`; None where it is in neither."""
+        for holder in (self.node, self.defaults_node):
+            node = holder.get(name) if holder is not None else None
+            if node is not None:
+                return Origin(self.report.file, node.place.line, node.place.column)
+        return None
 
     def required(self, name: str, hint: str) -> Any:
         if self.node.key(name) is None:

@@ -51,10 +51,11 @@ class LevelRule:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a rule was written."""
+    """Where something was written. `column` is 0 where only the line is known."""
 
     file: str
     line: int
+    column: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,7 @@ class Rule:
     channels: Mapping[Level, str] = field(default_factory=dict)  # a level that is not here: the default channel
     mention: Mapping[Level, tuple[str, ...]] = field(default_factory=dict)  # `<@U…>`, `<!subteam^S…>`, `<!here>`
     template: str = "alert"
+    template_origin: Origin | None = None  # where the template is named; None: nowhere
     runbook: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     during: Hours | None = None  # active only while this is open ...

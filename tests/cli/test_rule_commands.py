@@ -136,6 +136,7 @@ def test_check_looks_at_rules_templates_and_tests(folder: Path, capsys: pytest.C
         "rules:\n"
         "  - {id: never, scope: queue, when: entered.today > 5 and entered.today < 3}\n"
         "  - {id: torn, scope: queue, when: entered.today > 5, template: torn}\n"
+        "  - {id: bare, scope: queue, when: entered.today > 6, template: none}\n"
         "  - {id: wrong, scope: queue, when: enterd.today > 5}\n"
     )
     (folder / "rules" / "templates").mkdir()
@@ -151,15 +152,16 @@ def test_check_looks_at_rules_templates_and_tests(folder: Path, capsys: pytest.C
     assert code == 1
     assert [line.split(" ")[0] for line in said.splitlines()] == [
         "rules/more.yaml:2:37:",
-        "rules/more.yaml:4:37:",
+        "rules/more.yaml:4:65:",
+        "rules/more.yaml:5:37:",
         "rules/templates/torn.j2:2:0:",
         "rules/tests/bad.yaml:2:56:",
-        "4",
+        "5",
     ]
     code, said = ran(capsys, "check", "rules", "--json")
     found = json.loads(said)
     assert code == 1
-    assert [set(each) for each in found] == [{"file", "line", "column", "rule", "message", "hint"}] * 4
+    assert [set(each) for each in found] == [{"file", "line", "column", "rule", "message", "hint"}] * 5
 
 
 def test_check_of_tests_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

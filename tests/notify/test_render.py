@@ -283,7 +283,7 @@ BROKEN = {
     "too-long": (
         '{% extends "alert.j2" %}\n{% block body %}{% for i in range(10 ** 9) %}x{% endfor %}{% endblock %}',
         2,
-        "Range too big",
+        "a range of more than 10000 numbers",
     ),
     "division": ('{% extends "alert.j2" %}\n{% block fields %}{{ 1 / 0 }}{% endblock %}', 2, "ZeroDivisionError"),
     "only-in-a-line": ('{% extends "alert.j2" %}\n\n{% block thread %}{{ line.why }}{% endblock %}', 3, "why"),

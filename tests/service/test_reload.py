@@ -48,6 +48,7 @@ LONG_WAIT = """rules:
 MANY = "rules:\n  - id: many\n    scope: queue\n    when: interactionsWaitInQueue.rt > 90\n"
 WITH_TEMPLATE = MANY + "    template: mine\n"
 TEMPLATE = '{% extends "alert.j2" %}\n{% block title %}Mine{% endblock %}\n'
+ENDLESS = "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}"
 BROKEN = LONG_WAIT + "    scoop: 5\n"  # in line 6
 BROKEN_MANY = MANY + "    scoop: 5\n"  # in line 5
 CONFIG = """tenants:
@@ -211,12 +212,18 @@ EDITS: dict[str, list[tuple[Edit, list[str], list[str]]]] = {
         (lambda world: (world.remove("many.yaml"), world.remove("waits.yaml")), BOTH, ["no rule files in this folder"])
     ],
     "a template that is not there, then is": [
-        (write("many.yaml", WITH_TEMPLATE), BOTH, ["there is no template 'mine'"]),
+        (write("many.yaml", WITH_TEMPLATE), BOTH, ["many.yaml:5:15: rule many: there is no template 'mine'"]),
         (write("templates/mine.j2", TEMPLATE), BOTH, ["are valid again"]),
     ],
     "a template breaks and is mended": [
         (lambda world: (world.write("templates/mine.j2", TEMPLATE), world.write("many.yaml", WITH_TEMPLATE)), BOTH, []),
         (write("templates/mine.j2", TEMPLATE.replace("Mine", "{{ card.nothing }}")), BOTH, ["templates/mine.j2:2:0:"]),
+        (write("templates/mine.j2", TEMPLATE), BOTH, ["are valid again"]),
+    ],
+    "a template without an end, then a good one": [
+        (lambda world: (world.write("templates/mine.j2", TEMPLATE), world.write("many.yaml", WITH_TEMPLATE)), BOTH, []),
+        (write("templates/mine.j2", TEMPLATE.replace("Mine", ENDLESS)), BOTH, ["templates/mine.j2:2:0:"]),
+        (write("templates/mine.j2", TEMPLATE.replace("Mine", "{{ 9**(9**9) }}")), BOTH, ["templates/mine.j2:2:0:"]),
         (write("templates/mine.j2", TEMPLATE), BOTH, ["are valid again"]),
     ],
     "what is no rule": [(write("tests/cases.yaml", "nonsense: ["), BOTH, [])],
