@@ -18,7 +18,7 @@ import typer
 from alertbot import __version__
 from alertbot.cli.show import out
 from alertbot.errors import UsageError
-from alertbot.rules.units import parse_duration
+from alertbot.rules.units import TOO_LONG, parse_duration
 
 PROBLEM, WRONG_USE = 1, 2
 
@@ -61,7 +61,9 @@ def seconds(text: str, option: str) -> float:
     """The seconds of a duration such as 2m. Raises UsageError, naming the option, when it is not one."""
     try:
         return parse_duration(text).total_seconds()
-    except ValueError:
+    except ValueError as error:
+        if TOO_LONG in str(error):
+            raise UsageError(f"{option}: {error}") from None
         raise UsageError(f"{option} takes a duration such as 60s or 2m, not {text!r}") from None
 
 

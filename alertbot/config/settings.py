@@ -28,19 +28,21 @@ from pydantic import (
 from alertbot.rulefiles.calendar_keys import calendars_schema
 from alertbot.rules.hours import Calendar
 from alertbot.rules.slack_ids import is_channel
-from alertbot.rules.units import parse_duration
+from alertbot.rules.units import TOO_LONG, parse_duration
 from alertbot.rules.words import nearest
 
 _DURATION_PATTERN = r"^(\d+(ms|[smhd]))+$"
 
 
 def _duration(value: Any) -> Any:
-    """A timedelta from a text such as 1m30s. Raises ValueError when it is not one."""
+    """A timedelta from a text such as 1m30s. Raises ValueError when it is not one, or longer than ten years."""
     if isinstance(value, timedelta):
         return value
     try:
         return parse_duration(str(value))
-    except ValueError:
+    except ValueError as error:
+        if TOO_LONG in str(error):
+            raise
         raise ValueError(f"a duration is written as 15s, 2m or 1m30s, not {value!r}") from None
 
 

@@ -35,11 +35,13 @@ from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.compare import caseless
 from alertbot.rules.functions import FUNCTIONS, Reads
 from alertbot.rules.tree import Window
+from alertbot.rules.units import MAX_DURATION
 
 MAX_AGO_POLLS = 2
 """`ago` accepts a sample that is at most this many polls older than asked for."""
 _PACK_AFTER = timedelta(hours=1) // timedelta(microseconds=1)
 _TRIM_AT = 1024
+_MAX_REACH = 4 * MAX_DURATION // timedelta(microseconds=1)  # the longest `ago`, and its two polls
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TICK = timedelta(microseconds=1)
 
@@ -206,7 +208,7 @@ class Past:
     def longest(self) -> timedelta:
         """How far back the recording is needed to fill every window."""
         reaches = [max(reach.window, reach.then) for scope in self.windows for reach in self._reaches(scope).values()]
-        return max(reaches, default=0) * _TICK
+        return min(max(reaches, default=0), _MAX_REACH) * _TICK
 
     @property
     def keys(self) -> Mapping[Scope, frozenset[str]]:

@@ -19,6 +19,7 @@ from alertbot.rulefiles.test_keys import (
     ENTITY_KEYS,
     EXPECT_KEYS,
     FILE_KEYS,
+    LAST_YEAR,
     NOTICE_KEYS,
     PARENT_KEYS,
     TEST_KEYS,
@@ -97,7 +98,9 @@ class _TestReader:
         entities = self._entities(rule, shared)
         polls = self._polls()
         every: timedelta = self.values.get("every", EVERY)
+        start: datetime = self.values.get("start", START)
         last = every * (polls - 1)
+        self._check_end(start, every, polls)
         expect = tuple(self._expectations(entities, last))
         notices = tuple(self._notices(entities, last)) if "notices" in self.values else None
         if not self.values.get("expect") and notices is None and len(self.report.faults) == self.faults_before:
@@ -110,7 +113,7 @@ class _TestReader:
             name=name,
             rule=rule.id,
             scope=rule.scope,
-            start=self.values.get("start", START),
+            start=start,
             every=every,
             polls=polls,
             entities=entities,
@@ -149,6 +152,14 @@ class _TestReader:
                 message = f"{key} has {count(length, 'sample')}, but others have {longest}"
                 self.report.add(place, message, f"add _x{longest - length} at its end where they are missing")
         return longest
+
+    def _check_end(self, start: datetime, every: timedelta, polls: int) -> None:
+        """Report a test whose last poll is too far in the future for a calendar."""
+        room = datetime(LAST_YEAR, 12, 30, tzinfo=UTC) - start
+        if every * (polls - 1) > room:
+            node = self.node.get("every") or self.node.get("start") or self.node
+            message = f"the last of {count(polls, 'sample')} is after the year {LAST_YEAR}"
+            self.report.add(node.place, message, "write an earlier start, or less time between polls")
 
     def _asked(self, *names: str) -> bool:
         return any(self.node.key(name) is not None for name in names)

@@ -31,7 +31,7 @@ from alertbot.rules.catalogue import RULE_SCOPES, Scope, ValueType
 from alertbot.rules.match import Match, Override
 from alertbot.rules.rule import Level, NoData
 from alertbot.rules.tree import Literal
-from alertbot.rules.units import parse_number
+from alertbot.rules.units import MAX_DURATION, TOO_LONG, parse_number, too_long, write_duration
 from alertbot.rules.words import listed
 
 RESERVED = "feed-"  # ids of the built-in feed rules
@@ -261,6 +261,10 @@ def read_literal(key: YamlScalar, node: Node, report: Report) -> Literal | None:
     if number is None or (node.quoted and number[1] is ValueType.NUMBER):
         return Literal(node.text, ValueType.TEXT)
     value, kind = number
+    if too_long(value, kind):
+        limit = f"write at most {write_duration(MAX_DURATION)}"
+        report.add(node.place, f"{key.text} is {TOO_LONG}", limit, text)
+        return None
     return Literal(-value if text.startswith("-") else value, kind)
 
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from alertbot.errors import BadExpression
 from alertbot.rules.catalogue import ValueType
 from alertbot.rules.expression import Mistake
-from alertbot.rules.units import parse_number
+from alertbot.rules.units import MAX_DURATION, TOO_LONG, parse_number, too_long, write_duration
 from alertbot.rules.value_types import named
 
 Sample = float | str | None
@@ -118,6 +118,8 @@ def _number(text: str, kind: ValueType) -> float:
         raise _RefusedError(f"{text} is not {named(kind)}", f"write {_EXAMPLES.get(kind, '5')}")
     if number[1] is not wanted:
         raise _RefusedError(f"{text} is {named(number[1])}, but the key is {named(kind)}", _instead(text, kind))
+    if too_long(*number):
+        raise _RefusedError(f"{text} is {TOO_LONG}", f"write at most {write_duration(MAX_DURATION)}")
     return sign * number[0]
 
 

@@ -24,6 +24,9 @@ from alertbot.rulefiles.rule_test import PollRange
 from alertbot.rulefiles.series import parse_timestamp
 from alertbot.rules.words import listed
 
+FIRST_YEAR, LAST_YEAR = 1971, 2999
+"""The years in which rule tests run: windows, time zones and calendars reach beyond them and stay within datetime."""
+
 STATES = ("inactive", "pending", "firing", "recovering")
 # The values of Reason (alerts/alert.py) that a rule test may expect; a test compares the two.
 REASONS = (
@@ -59,11 +62,16 @@ def _timestamp(key: YamlScalar, node: Node, report: Report) -> datetime | None:
         refuse(key, node, report, "a time", "such as 2026-03-02T09:00:00+02:00")
         return None
     try:
-        return parse_timestamp(node.text.strip())
+        time = parse_timestamp(node.text.strip())
     except ValueError as error:
         message, _, hint = str(error).rpartition(": write ")
         report.add(node.place, f"{key.text}: {message}", f"write {hint}", node.text)
         return None
+    if not FIRST_YEAR <= time.year <= LAST_YEAR:
+        message = f"{key.text}: a test runs between the years {FIRST_YEAR} and {LAST_YEAR}"
+        report.add(node.place, message, "write 2026-03-02T09:00:00+02:00", node.text)
+        return None
+    return time
 
 
 def _every(key: YamlScalar, node: Node, report: Report) -> timedelta | None:

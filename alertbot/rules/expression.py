@@ -51,7 +51,7 @@ from alertbot.rules.tree import (
     show,
     walk,
 )
-from alertbot.rules.units import parse_number
+from alertbot.rules.units import MAX_DURATION, TOO_LONG, parse_number, too_long, write_duration
 from alertbot.rules.value_types import Refusal, arithmetic_type, comparison_refusal, named
 from alertbot.rules.words import listed, nearest
 
@@ -312,6 +312,10 @@ class _Builder:
             self.refuse(_span(tree), f"{token} is neither a number, a duration nor a ratio", _respelt(str(token)))
             return None
         value, kind = number
+        if too_long(value, kind):
+            limit = f"write at most {write_duration(MAX_DURATION)}"
+            self.refuse(_span(tree), f"{token} is {TOO_LONG}", limit)
+            return None
         return Literal(-value if sign == "-" else value, kind, _span(tree))
 
     def key(self, key: str, span: Span) -> Value | None:

@@ -11,6 +11,9 @@ from alertbot.rules.catalogue import ValueType
 
 NO_DATA = "no data"
 WRITE_A_DURATION = "write 250ms, 120s, 1m30s or 2h"
+MAX_DURATION = timedelta(days=3653)
+"""Ten years: no duration that is written anywhere is longer. A longer one would leave the calendar beside a date."""
+TOO_LONG = "longer than ten years"
 
 # Milliseconds of each unit, largest first: the order in which they are written.
 _UNITS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
@@ -41,14 +44,21 @@ def _finite(value: Decimal, kind: ValueType) -> tuple[float, ValueType] | None:
 
 
 def parse_duration(text: str) -> timedelta:
-    """`120s`, `1m30s`, `250ms`, `2h`, `7d`. Raises ValueError, with what to write, when it is not one."""
+    """`120s`, `1m30s`, `250ms`, `2h`, `7d`.
+
+    Raises ValueError, with what to write, when it is not one or is longer than MAX_DURATION.
+    """
     number = parse_number(text.strip())
     if number is None or number[1] is not ValueType.DURATION:
         raise ValueError(f"{text.strip()!r} is not a duration: {WRITE_A_DURATION}")
-    try:
-        return timedelta(milliseconds=number[0])
-    except OverflowError:
-        raise ValueError(f"{text.strip()!r} is too long for a duration") from None
+    if too_long(*number):
+        raise ValueError(f"{text.strip()!r} is {TOO_LONG}: write at most {write_duration(MAX_DURATION)}")
+    return timedelta(milliseconds=number[0])
+
+
+def too_long(value: float, kind: ValueType) -> bool:
+    """Whether it is a duration longer than MAX_DURATION."""
+    return kind is ValueType.DURATION and abs(value) > MAX_DURATION / timedelta(milliseconds=1)
 
 
 def write_number(value: float, kind: ValueType) -> str:

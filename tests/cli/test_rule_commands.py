@@ -274,6 +274,8 @@ def test_replay_without_polls_is_1(folder: Path, capsys: pytest.CaptureFixture[s
     code, said = ran(capsys, "replay")
     assert (code, said) == (1, "There are no recorded polls in this period.\n")
     assert ran(capsys, "replay", "--since", "soon")[0] == 2
+    code, said = ran(capsys, "replay", "--since", "800000d")
+    assert (code, "longer than ten years" in said) == (2, True)
     assert ran(capsys, "replay", "--tenant", "other")[0] == 2
 
 

@@ -118,6 +118,19 @@ BAD = {
         GOOD.replace("region: eu", "region: eu\n    poll_every: 20"),
         "tenants[0].poll_every: a duration is written as 15s, 2m or 1m30s, not 20",
     ),
+    "record.keep beyond ten years": (
+        GOOD + "record: {keep: 3000000d}\n",
+        "alertbot.yaml:9:10: record.keep: '3000000d' is longer than ten years: write at most 3653d",
+    ),
+    "refresh beyond ten years": (
+        GOOD.replace("slack:", "slack:\n  refresh: 999999999d"),
+        "slack.refresh: '999999999d' is longer than ten years",
+    ),
+    "poll_every beyond ten years": (
+        GOOD.replace("region: eu", "region: eu\n    poll_every: 999999999999d"),
+        "tenants[0].poll_every: '999999999999d' is longer than ten years",
+    ),
+    "stale_after beyond ten years": (GOOD + "stale_after: 4000d\n", "stale_after: '4000d' is longer than ten years"),
     "percent scale": (
         GOOD.replace("region: eu", "region: eu\n    percent_scale: 100"),
         "tenants[0].percent_scale: input should be 'auto', 'ratio' or 'percent'",

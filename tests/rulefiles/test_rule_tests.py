@@ -50,6 +50,26 @@ def test_what_is_not_a_file_of_tests(text: str, said: str) -> None:
     assert said in str(caught.value)
 
 
+BEYOND_THE_CALENDAR = {
+    "every": ("every: 999999d, series: {entered.today: 5}", "'999999d' is longer than ten years"),
+    "start": ("start: 9999-12-31T23:59:59Z, series: {entered.today: 5}", "between the years 1971 and 2999"),
+    "start before the calendar": ("start: 0001-01-01T00:00:00+14:00, series: {entered.today: 5}", "start: a test runs"),
+    "the last poll": (
+        "every: 3650d, series: {entered.today: 5x100000}",
+        "100000 samples is after the year",
+    ),
+    "at": ("series: {entered.today: 5}, failed: 99999d", "'99999d' is longer than ten years"),
+}
+
+
+@pytest.mark.parametrize(("text", "said"), BEYOND_THE_CALENDAR.values(), ids=BEYOND_THE_CALENDAR)
+def test_a_test_beyond_the_calendar_is_a_fault(text: str, said: str) -> None:
+    rule = RULES.rules[0].id
+    with pytest.raises(FaultsFound) as caught:
+        parse_tests({"a.yaml": f"tests:\n  - {{name: x, rule: {rule}, {text}, notices: []}}\n"}, RULES)
+    assert said in str(caught.value)
+
+
 def test_the_words_are_those_of_alerts() -> None:
     """The states and reasons that a test may expect exist; those that only a user or the service causes are absent."""
     assert set(STATES) == {str(state) for state in State}

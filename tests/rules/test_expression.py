@@ -630,7 +630,7 @@ KEYS = {
     kind: [Key(metric.key, kind) for metric in catalogue().metrics[Scope.AGENT].values() if metric.type is kind][:5]
     for kind in ValueType
 }
-FLOATS = st.floats(min_value=-1e12, max_value=1e12, allow_nan=False)
+FLOATS = st.floats(min_value=-3e11, max_value=3e11, allow_nan=False)  # in ms: less than ten years
 WORDS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=8)
 
 
