@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 
 from alertbot.alerts.advance import advance
 from alertbot.alerts.alert import Change
-from alertbot.alerts.decide import decide
+from alertbot.alerts.decide import decide, rule_failures
 from alertbot.alerts.notice import Notice
 from alertbot.evaluation.evaluate import Selector, evaluate_all
 from alertbot.evaluation.past import Past
@@ -71,6 +71,7 @@ class Turn:
     notices: tuple[Notice, ...]
     feed: Feed
     memory: Memory
+    failing: Mapping[str, str] = field(default_factory=dict)  # rules that failed now and not before: the exceptions
 
     @property
     def good(self) -> bool:
@@ -137,14 +138,21 @@ def _decide(tenant: Tenant, store: Polls, now: datetime, fetched: Fetched | None
     if past is not None and fetched is not None:
         past = past.add(fed.snapshots)
 
-    verdicts = evaluate_all(fed.rules, fed.visible, tenant.memory.selector, past)
+    failing: dict[str, str] = {}  # one rule that raises stops none of the others
+    verdicts = evaluate_all(fed.rules, fed.visible, tenant.memory.selector, past, failing)
     failed = frozenset(fetched.failures) if fetched is not None else frozenset()
-    changes = advance(rule_alerts, verdicts, fed.rules, now, tenant=tenant.name, failed_scopes=failed)
+    changes = advance(rule_alerts, verdicts, fed.rules, now, tenant=tenant.name, failed_scopes=failed, failing=failing)
     after, feed_changes = feed_turn.finish(fed, changes, tenant.limits, now)
     changes = [*feed_changes, *changes]
+    known = feed.health.failing
+    unknown = {rule.id for rule in tenant.rules.rules if rule.scope not in fed.visible}  # not evaluated in this turn
+    failing = {**{rule: error for rule, error in known.items() if rule in unknown}, **failing}
+    after = replace(after, health=replace(after.health, failing=failing))
+    begun = {rule: error for rule, error in failing.items() if rule not in known}
 
     rules = replace(tenant.rules, rules=(*fed.builtin.rules, *tenant.rules.rules))
     notices = decide(changes, rules, open_now.cards, tenant.default_channel, now)
+    notices += rule_failures(begun, tenant.name, tenant.rules.version, tenant.ops_channel, now)
     memory = replace(tenant.memory, past=past, open=open_now)
-    turn = Turn(tenant.name, now, fetched, fed.snapshots, tuple(changes), tuple(notices), after, memory)
+    turn = Turn(tenant.name, now, fetched, fed.snapshots, tuple(changes), tuple(notices), after, memory, begun)
     return turn, feed

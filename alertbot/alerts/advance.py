@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 
@@ -11,12 +12,12 @@ from alertbot.alerts.alert import Alert, Change, Fingerprint, State
 from alertbot.alerts.followups import followups
 from alertbot.alerts.mute import mute
 from alertbot.alerts.transition import Event, Observation, Sight, end, step
-from alertbot.evaluation.evaluate import Truth, Verdicts
+from alertbot.evaluation.evaluate import Truth, Verdicts, in_words
 from alertbot.evaluation.explain import measure
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.hours import Phase, watches
 from alertbot.rules.match import covers
-from alertbot.rules.rule import RuleSet
+from alertbot.rules.rule import Rule, RuleSet
 
 
 def advance(
@@ -27,6 +28,7 @@ def advance(
     *,
     tenant: str,
     failed_scopes: frozenset[Scope] = frozenset(),
+    failing: MutableMapping[str, str] | None = None,
 ) -> list[Change]:
     """What a turn changes for one tenant: its alerts first, in their order, then those that begin.
 
@@ -34,10 +36,18 @@ def advance(
     Scopes in `failed_scopes` change nothing, except for alerts whose rule is gone, no longer covers them, or is outside
     its hours. An alert begins only where some level is true (or unknown, where the rule says that this fires): the
     other entities cost no Python at all. Which changes are reported is decided by `mute`.
+
+    `failing` has the rules that could not be evaluated; their alerts stay as they are. A rule that raises an exception
+    here is added, with the exception; without `failing` the exception is raised.
     """
     by_id = {rule.id: rule for rule in rules.rules}
-    hours = {rule.id: watches(rule.during, rule.outside, now) for rule in rules.rules}
-    due = {change.after.key: change for change in followups(alerts, by_id, hours, now)}
+    broken: MutableMapping[str, str] = failing if failing is not None else {}
+    hours: dict[str, Phase] = {}
+    for rule_id, own in by_id.items():
+        with _isolated(rule_id, failing):
+            hours[rule_id] = watches(own.during, own.outside, now)
+    active = {rule_id: by_id[rule_id] for rule_id in hours}
+    due = {change.after.key: change for change in followups(alerts, active, hours, now)}
     by_rule = {each.rule.id: each for each in verdicts if each.snapshot.scope not in failed_scopes}
     changes: list[Change] = []
     taken: set[Fingerprint] = set()
@@ -49,29 +59,45 @@ def advance(
         rule = by_id.get(key.rule)
         if rule is None or rule.scope is not key.scope:
             changes.append(end(alert, alert, Event.REMOVED, now, f"the rule {key.rule} is gone"))
-            continue
-        if key in due:
+        elif key in due:
             changes.append(due[key])
-            continue
-        verdict = by_rule.get(rule.id)
-        row = verdict.snapshot.rows.get((key.parent_id, key.entity_id)) if verdict is not None else None
-        position = verdict.position(row) if verdict is not None and row is not None else None
-        if position is None and (row is not None or not covers(rule.match, key.entity_id, alert.entity_name)):
-            changes.append(end(alert, alert, Event.UNCOVERED, now, wording.NOT_COVERED))
-            continue
-        if verdict is None:
-            continue
-        seen = _unseen(alert, verdict) if row is None or position is None else _seen(key, verdict, row, position)
-        if hours[rule.id] is not Phase.OPEN:
-            seen = replace(seen, hours=hours[rule.id])
-        change = step(alert, seen, rule, now)
-        if change is not None:
-            changes.append(change)
+        elif rule.id not in broken:
+            with _isolated(rule.id, failing):
+                change = _next(alert, rule, by_rule.get(rule.id), hours[rule.id], now)
+                if change is not None:
+                    changes.append(change)
     for verdict in by_rule.values():
-        if hours[verdict.rule.id] is Phase.OPEN:
-            changes.extend(_beginnings(verdict, taken, tenant, now))
-    own = [alert for alert in alerts if alert.key in taken]
-    return mute(own, changes, rules, now)
+        if hours.get(verdict.rule.id) is Phase.OPEN and verdict.rule.id not in broken:
+            with _isolated(verdict.rule.id, failing):
+                changes.extend(list(_beginnings(verdict, taken, tenant, now)))
+    before = [alert for alert in alerts if alert.key in taken]
+    return mute(before, changes, rules, now)
+
+
+def _next(alert: Alert, rule: Rule, verdict: Verdicts | None, phase: Phase, now: datetime) -> Change | None:
+    """The next step of one alert, whose rule still exists; `verdict` is None where its scope was not fetched."""
+    key = alert.key
+    row = verdict.snapshot.rows.get((key.parent_id, key.entity_id)) if verdict is not None else None
+    position = verdict.position(row) if verdict is not None and row is not None else None
+    if position is None and (row is not None or not covers(rule.match, key.entity_id, alert.entity_name)):
+        return end(alert, alert, Event.UNCOVERED, now, wording.NOT_COVERED)
+    if verdict is None:
+        return None
+    seen = _unseen(alert, verdict) if row is None or position is None else _seen(key, verdict, row, position)
+    if phase is not Phase.OPEN:
+        seen = replace(seen, hours=phase)
+    return step(alert, seen, rule, now)
+
+
+@contextmanager
+def _isolated(rule_id: str, failed: MutableMapping[str, str] | None) -> Iterator[None]:
+    """An exception inside belongs to this rule alone: it is added to `failed` (None: it is raised)."""
+    try:
+        yield
+    except Exception as error:  # whatever one rule meets, the alerts of the others go on
+        if failed is None:
+            raise
+        failed[rule_id] = in_words(error)
 
 
 def _beginnings(verdict: Verdicts, taken: set[Fingerprint], tenant: str, now: datetime) -> Iterator[Change]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from alertbot.alerts.alert import Alert, Change, Fingerprint, Reason
 from alertbot.alerts.notice import Notice, NoticeKind, notice_id
 from alertbot.rules.rule import Level, Rule, RuleSet
+
+_ANY_TIME = datetime(1970, 1, 1, tzinfo=UTC)  # in ids of what is reported once, whenever it is
 
 
 def decide(
@@ -92,3 +94,24 @@ def _notice(
         mention=mention,
         broadcast=broadcast,
     )
+
+
+def rule_failures(failures: Mapping[str, str], tenant: str, version: str, channel: str, now: datetime) -> list[Notice]:
+    """One operational notice for each rule that cannot be evaluated: the same one as long as the rules stay the same.
+
+    `failures`: by rule, the exception.
+    """
+    return [
+        Notice(
+            id=notice_id(("rule failed", tenant, rule_id, version), Reason.OPERATIONS, channel, _ANY_TIME),
+            kind=NoticeKind.OPS,
+            alert=None,
+            channel=channel,
+            reason=Reason.OPERATIONS,
+            level=Level.WARNING,
+            at=now,
+            text=f"{tenant}: the rule {rule_id} failed with an unexpected error and makes no decision: {error}. Its "
+            "open alerts stay as they are; the other rules are evaluated. Change the rule, and report the error.",
+        )
+        for rule_id, error in failures.items()
+    ]

@@ -159,6 +159,8 @@ def _firing(view: View, now: datetime) -> Iterator[Line]:
 def _problems(view: View) -> Iterator[str]:
     yield from view.problems
     for tenant in view.tenants:
+        for rule, error in tenant.failing.items():
+            yield f"{tenant.name}: the rule {rule} failed and makes no decision: {error}"
         for scope, head in tenant.heads.items():
             if not head.complete:
                 yield f"{tenant.name}: the last answer about {scope} is incomplete."

@@ -47,6 +47,7 @@ class TenantView:
     next_try_at: datetime | None = None  # where it is not polled at its usual pace
     past: Past | None = None  # up to the last poll, for windows; None: they are unknown
     heads: Mapping[Scope, SnapshotHead] = field(default_factory=dict)  # of the last snapshots, without their values
+    failing: Mapping[str, str] = field(default_factory=dict)  # rules that could not be evaluated: the exceptions
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
@@ -436,18 +436,40 @@ def evaluate_all(
     snapshots: Mapping[Scope, Snapshot],
     selector: Selector | None = None,
     past: Past | None = None,
+    failing: MutableMapping[str, str] | None = None,
 ) -> list[Verdicts]:
     """The verdicts of the rules whose scope is in `snapshots`, in the order of the rules.
 
     Pass the tenant's `Selector` from poll to poll: without it, names are matched against globs again each time.
-    `past` ends with these snapshots; without it every window is unknown.
+    `past` ends with these snapshots; without it every window is unknown. A rule whose evaluation raises an exception is
+    left out, and its id is added to `failing` with the exception; without `failing` the exception is raised.
     """
     selector = selector or Selector()
     evaluations = {
         scope: Evaluation(snapshot, selector, agents=agents_of(snapshot, snapshots), past=past)
         for scope, snapshot in snapshots.items()
     }
-    return [evaluations[rule.scope].verdicts(rule) for rule in rules.rules if rule.scope in evaluations]
+    verdicts = []
+    for rule in rules.rules:
+        if rule.scope not in evaluations:
+            continue
+        try:
+            verdicts.append(evaluations[rule.scope].verdicts(rule))
+        except Exception as error:  # whatever one rule meets, the other rules of the tenant are evaluated
+            if failing is None:
+                raise
+            failing[rule.id] = in_words(error)
+    return verdicts
+
+
+def in_words(error: Exception) -> str:
+    """An unexpected exception on one line: its type, what it says, and the line of code that raised it."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f" ({trace.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{trace.tb_lineno})" if trace is not None else ""
+    text = " ".join(str(error).split())[:200]
+    return f"{type(error).__name__}{f': {text}' if text else ''}{place}"
 
 
 def agents_of(snapshot: Snapshot, snapshots: Mapping[Scope, Snapshot]) -> Snapshot | None:

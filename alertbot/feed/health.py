@@ -68,6 +68,7 @@ class Health:
     wait_until: datetime | None = None  # Retry-After: 8x8 asked for a pause until then
     next_try_at: datetime | None = None  # back-off after repeated failure
     meanwhile: Meanwhile = field(default_factory=Meanwhile)
+    failing: Mapping[str, str] = field(default_factory=dict)  # rules that cannot be evaluated, by id: the exception
 
 
 @dataclass(frozen=True, slots=True)

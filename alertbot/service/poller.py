@@ -110,6 +110,8 @@ class Poller:
 def log_turn(turn: Turn) -> None:
     """The lines of one turn; none for one without a fetch on which nothing changed."""
     moved = _log_changes(turn.tenant, turn.changes)
+    for rule, error in turn.failing.items():
+        log.error("rule failed; the other rules are evaluated", tenant=turn.tenant, rule=rule, error=error)
     if turn.fetched is None:
         return
     for note in turn.fetched.notes:

@@ -86,6 +86,7 @@ def _tenants(
                 next_try_at=feed.health.wait_until or feed.health.next_try_at,
                 past=remembered.get(name),
                 heads=heads.get(name, {}),
+                failing=feed.health.failing,
             )
         )
     return tuple(tenants)

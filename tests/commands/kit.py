@@ -192,6 +192,7 @@ def _only(tenant: TenantView, needs: Needs, scopes: set[Scope]) -> TenantView:
         next_try_at=tenant.next_try_at if feeds else None,
         past=tenant.past if Need.EVALUATION in needs else None,
         heads=tenant.heads if Need.HEADS in needs else {},
+        failing=tenant.failing if feeds else {},
     )
 
 

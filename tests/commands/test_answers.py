@@ -273,6 +273,15 @@ def test_status_with_trouble() -> None:
     ]
 
 
+def test_status_names_rules_that_failed() -> None:
+    """A rule that cannot be evaluated is a problem until it can."""
+    failing = replace(tenant(), failing={"longest-wait": "OverflowError: date value out of range"})
+    assert (
+        "[warning] Problem: acme: the rule longest-wait failed and makes no decision: OverflowError: date value out of "
+        "range"
+    ) in text_of(ask(view(failing), "status"))
+
+
 def test_status_before_the_first_poll() -> None:
     """A bot that has just begun says so."""
     new = replace(tenant(good=None), tried_at=None)
