@@ -213,6 +213,9 @@ def _leaves(term: Term) -> Iterator[Term]:
 
 
 def _value(leaf: Term, zone: ZoneInfo) -> str:
+    if leaf.value is None and leaf.bounds is not None and leaf.type is not None:
+        low, high = (format_value(end, leaf.type, zone) for end in leaf.bounds)
+        return f"{low} to {high} (some agents have no data)"
     if leaf.value is None:
         return missing(leaf.presence) if leaf.presence is not None else "unknown"
     if isinstance(leaf.value, str) or leaf.type is None:

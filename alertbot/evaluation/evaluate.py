@@ -11,6 +11,9 @@
 - **The trade.** A rule is evaluated over every entity of its scope, also those that its match leaves out, and the rows
   are selected at the end: that is what lets rules share their leaves. Constants stay 0-dimensional arrays until they
   meet a column.
+- **Ranges.** `count(agents …)` is a range where the condition is unknown for some agents: from those for which it is
+  true, to those plus the unknown ones. It stays one through arithmetic, and a comparison is decided where it comes out
+  the same over the whole range. Ranges are independent: `count(A) - count(A)` is not 0 where A is unknown for an agent.
 - **Parameters.** Overrides give a parameter a value per entity. It is then a column like any other, and the cache key
   of a leaf holds every override that changes it (`_parameter_key`), so rules share a leaf only if they agree on it.
 - **The trap.** Anything computed here must be computed alike in `explain.py`, which answers for one entity with plain
@@ -33,7 +36,7 @@ from alertbot.evaluation.past import Past
 from alertbot.evaluation.snapshot import Column, Presence, Snapshot
 from alertbot.evaluation.windows import look_back
 from alertbot.rules.catalogue import Scope, ValueType
-from alertbot.rules.compare import OPERATORS, TEXT_OPERATORS, caseless
+from alertbot.rules.compare import OPERATORS, TEXT_OPERATORS, caseless, compare_ranges
 from alertbot.rules.functions import AGENTS_OF
 from alertbot.rules.match import Match, covers, matcher
 from alertbot.rules.rule import Level, NoData, Rule, RuleSet
@@ -174,10 +177,18 @@ def rows_of(match: Match, snapshot: Snapshot, known: dict[Match, NDArray[np.intp
 
 
 class _Values(NamedTuple):
-    """Numbers (float64) or case-folded text (object), and where they are known."""
+    """Numbers (float64) or case-folded text (object), and where they are known.
+
+    With `high` a row is a range of numbers, from `values` to `high`.
+    """
 
     values: NDArray[Any]
     known: NDArray[np.bool_]
+    high: NDArray[Any] | None = None
+
+    @property
+    def range(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        return self.values, self.values if self.high is None else self.high
 
 
 class _Truths(NamedTuple):
@@ -313,6 +324,8 @@ class Evaluation:
                 a, b = self._values(left, rule), self._values(right, rule)
                 if _is_text(a) or _is_text(b):
                     return _NOTHING
+                if a.high is not None or b.high is not None:
+                    return _range_arithmetic(op, a, b)
                 values = _ARITHMETIC[op](a.values, b.values)
                 return _Values(values, a.known & b.known & np.isfinite(values))
 
@@ -327,7 +340,7 @@ class Evaluation:
         chosen = self._choose(tuple(override.match for override in rule.overrides))
         own = rule.params[name]
         literals = (own, *(override.params.get(name, own) for override in rule.overrides))
-        values, known = (np.stack(arrays) for arrays in zip(*map(_constant, literals), strict=True))
+        values, known = (np.stack(arrays) for arrays in zip(*(_constant(each)[:2] for each in literals), strict=True))
         return _Values(values[chosen], known[chosen])
 
     def _choose(self, matches: tuple[Match, ...]) -> NDArray[np.intp]:
@@ -370,7 +383,9 @@ class Evaluation:
         has_parent = parents >= 0  # the snapshot may not have the agent's queue
         counted = np.bincount(parents[has_parent & true], minlength=rows)
         unknown = np.bincount(parents[has_parent & ~(true | false)], minlength=rows)
-        return _Values(counted.astype(np.float64), (unknown == 0) & agents.complete)
+        known = np.full(rows, agents.complete)
+        low = counted.astype(np.float64)
+        return _Values(low, known, low + unknown) if unknown.any() else _Values(low, known)
 
     def _column(self, key: Key) -> _Values:
         text = key.type is ValueType.TEXT
@@ -403,11 +418,25 @@ def _is_text(values: _Values) -> bool:
     return bool(values.values.dtype == np.object_)
 
 
+def _range_arithmetic(op: Op, a: _Values, b: _Values) -> _Values:
+    """The range of `a op b` for all values of the two ranges; unknown where the divisor may be zero."""
+    (low, high), (other_low, other_high) = a.range, b.range
+    known = a.known & b.known
+    if op is Op.DIV:
+        known = known & ((other_low > 0) | (other_high < 0))
+    ends = [_ARITHMETIC[op](one, other) for one in (low, high) for other in (other_low, other_high)]
+    low, high = np.minimum.reduce(ends), np.maximum.reduce(ends)
+    return _Values(low, known & np.isfinite(low) & np.isfinite(high), high)
+
+
 def _compare(op: Op, left: _Values, right: _Values) -> _Truths:
     known = left.known & right.known
     text = _is_text(left)
     if text is not _is_text(right) or (text and op not in TEXT_OPERATORS):
         return _Truths(np.zeros_like(known), np.zeros_like(known))  # not comparable: unknown
+    if left.high is not None or right.high is not None:
+        true, false = compare_ranges(op, left.range, right.range)
+        return _Truths(true & known, false & known)
     result = np.asarray(OPERATORS[op](left.values, right.values), dtype=np.bool_)
     return _Truths(result & known, ~result & known)
 

@@ -18,7 +18,7 @@ from alertbot.evaluation.measure import Measure
 from alertbot.evaluation.past import Past
 from alertbot.evaluation.snapshot import Presence, Snapshot
 from alertbot.rules.catalogue import ValueType
-from alertbot.rules.compare import MIRRORED, OPPOSITE, compare
+from alertbot.rules.compare import MIRRORED, OPPOSITE, compare, compare_ranges, high_is_bad
 from alertbot.rules.functions import FUNCTIONS, Reads
 from alertbot.rules.match import covers
 from alertbot.rules.rule import Level, LevelRule, Rule
@@ -50,7 +50,8 @@ from alertbot.rules.tree import (
 class Term:
     """One node of a condition with its outcome: conditions have a `truth`, values a `value` and its `type`.
 
-    `value` is in column units (ms, 0 to 1), None where unknown; for a key, `presence` gives the reason.
+    `value` is in column units (ms, 0 to 1), None where unknown; for a key, `presence` gives the reason. A value that is
+    a range is None, with the smallest and largest value in `bounds`.
     """
 
     text: str
@@ -59,6 +60,7 @@ class Term:
     type: ValueType | None = None
     presence: Presence | None = None
     parts: tuple[Term, ...] = ()
+    bounds: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,7 @@ def measure(
     label, kind, op, left, right = scale
     if "$" in label:
         label = filled(rule, left, level_rule.text, snapshot.ids[row], snapshot.names[row])
-    return Measure(label, kind, op, evaluator.value(left), evaluator.value(right))
+    return Measure(label, kind, op, *evaluator.shown(Op(op), left, right))
 
 
 _Shown = tuple[Op, Value, Value]
@@ -217,20 +219,46 @@ class _RowEvaluator:
                 return self._read(node)[0]
             case Window():
                 return self._look_back(node)
+            case Count() | Arithmetic():
+                bounds = self.bounds(node)
+                return bounds[0] if bounds is not None and bounds[0] == bounds[1] else None
+
+    def bounds(self, node: Value) -> tuple[float, float] | None:
+        """The smallest and the largest number that a value may be; None where it is unknown, or text."""
+        match node:
             case Count(where=where):
-                truths = [evaluator.truth(where) for evaluator in self._agents_of(node)]
-                complete = self._agents is not None and self._agents.complete and self._agents.scope is node.scope
-                return None if not complete or Truth.UNKNOWN in truths else float(truths.count(Truth.TRUE))
-            case Arithmetic(op=op, left=left, right=right):
-                a, b = self.value(left), self.value(right)
-                if not isinstance(a, float) or not isinstance(b, float) or (op is Op.DIV and b == 0.0):
+                if self._agents is None or not self._agents.complete or self._agents.scope is not node.scope:
                     return None
-                return _finite(_ARITHMETIC[op](a, b))
+                truths = [evaluator.truth(where) for evaluator in self._agents_of(node)]
+                certain = truths.count(Truth.TRUE)
+                return float(certain), float(certain + truths.count(Truth.UNKNOWN))
+            case Arithmetic(op=op, left=left, right=right):
+                a, b = self.bounds(left), self.bounds(right)
+                if a is None or b is None or (op is Op.DIV and b[0] <= 0.0 <= b[1]):
+                    return None
+                ends = [_ARITHMETIC[op](one, other) for one in a for other in b]
+                return (min(ends), max(ends)) if all(map(math.isfinite, ends)) else None
+            case _:
+                value = self.value(node)
+                return (value, value) if isinstance(value, float) else None
+
+    def shown(self, op: Op, left: Value, right: Value) -> tuple[float | str | None, float | str | None]:
+        """The two sides of a comparison for a card: of ranges the ends that decide it, nothing where they do not."""
+        a, b = self.bounds(left), self.bounds(right)
+        if a is None or b is None or (a[0] == a[1] and b[0] == b[1]):
+            return self.value(left), self.value(right)
+        if not any(compare_ranges(op, a, b)):
+            return None, b[0] if b[0] == b[1] else None
+        return (a[0], b[1]) if high_is_bad(op) else (a[1], b[0])
 
     def truth(self, node: Condition) -> Truth:
         match node:
             case Compare(op=op, left=left, right=right):
-                return _compare(op, self.value(left), self.value(right))
+                a, b = self.bounds(left), self.bounds(right)
+                if a is None or b is None:
+                    return _compare(op, self.value(left), self.value(right))
+                true, false = compare_ranges(op, a, b)
+                return Truth.TRUE if true else Truth.FALSE if false else Truth.UNKNOWN
             case In(left=left, choices=choices):
                 value = self.value(left)
                 if value is None:
@@ -267,10 +295,10 @@ class _RowEvaluator:
                 return Term(text, value=self.value(node), type=node.type)
             case Count():
                 # Without the condition inside: it has a value per agent, and none here.
-                return Term(text, value=self.value(node), type=node.type)
+                return Term(text, value=self.value(node), type=node.type, bounds=self.bounds(node))
             case Arithmetic(left=left, right=right):
                 parts = (self.term(left, written), self.term(right, written))
-                return Term(text, value=self.value(node), type=node.type, parts=parts)
+                return Term(text, value=self.value(node), type=node.type, parts=parts, bounds=self.bounds(node))
             case Compare(left=left, right=right):
                 return self._condition(node, text, (left, right), written)
             case In(left=left):

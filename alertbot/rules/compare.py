@@ -65,6 +65,29 @@ def compare(op: str, left: float | str | None, right: float | str | None) -> boo
 _BY_WORD: Mapping[str, Callable[[Any, Any], Any]] = {op.value: function for op, function in OPERATORS.items()}
 
 
+Range = tuple[Any, Any]
+"""The smallest and the largest value that something may have: two numbers, or two numpy columns."""
+
+
+def compare_ranges(op: Op, left: Range, right: Range) -> tuple[Any, Any]:
+    """Where `left op right` holds for all values of the ranges, and where for none of them; otherwise it is undecided.
+
+    Two bools for ranges of numbers, two columns for ranges of columns.
+    """
+    (low, high), (other_low, other_high) = left, right
+    if op is Op.GT:
+        return low > other_high, high <= other_low
+    if op is Op.GE:
+        return low >= other_high, high < other_low
+    if op is Op.LT:
+        return high < other_low, low >= other_high
+    if op is Op.LE:
+        return high <= other_low, low > other_high
+    same = (low == other_high) & (high == other_low)  # a range has low <= high, so both are one value
+    apart = (high < other_low) | (low > other_high)
+    return (same, apart) if op is Op.EQ else (apart, same)
+
+
 def high_is_bad(op: str) -> bool:
     """Whether a greater value is further beyond the limit: so for all but `<` and `<=`."""
     return op not in (Op.LT, Op.LE)

@@ -100,7 +100,8 @@ _ROWS = (
         "count",
         "agents where CONDITION",
         Reads.AGENTS,
-        "For how many agents of this queue or group the condition is true; it reads the keys of an agent there.",
+        "For how many agents of this queue or group the condition is true; it reads the keys of an agent there. A "
+        "range while the condition is unknown for some of them.",
         'count(agents where status.rt == "OnBreak" and timeOnStatus.rt > 20m) > 3',
         {},
     ),

@@ -79,7 +79,8 @@ class Window:
 class Count:
     """`count(agents where …)`: how many agents of a queue or group; `where` is over the keys of `scope`.
 
-    Unknown where the condition is unknown for one of them, or where the list of agents is unknown.
+    A range where the condition is unknown for some of them: from those for which it is true, to those plus the unknown
+    ones. Unknown where the list of agents is incomplete or missing.
     """
 
     where: Condition
@@ -90,7 +91,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Arithmetic:
-    """`+ - * /`; unknown where a side is unknown, and where it divides by zero."""
+    """`+ - * /`; a range where a side is one. Unknown where a side is unknown, and where the divisor may be zero."""
 
     op: Op
     left: Value
@@ -101,7 +102,10 @@ class Arithmetic:
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    """`< <= > >= == !=`; unknown where a side is unknown. Text compares without regard to case."""
+    """`< <= > >= == !=`; unknown where a side is unknown, or a range over which it does not come out the same.
+
+    Text compares without regard to case.
+    """
 
     op: Op
     left: Value

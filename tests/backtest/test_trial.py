@@ -8,6 +8,7 @@ from alertbot.backtest.trial import run_rule_test
 from alertbot.cli.test import draw_card
 from alertbot.cli.timeline import draw_failure
 from alertbot.notify.render import Templates
+from alertbot.rulefiles.parse_rules import parse_files
 from alertbot.rulefiles.parse_tests import parse_tests
 from alertbot.rulefiles.rule_test import RuleTest
 from tests.golden import check_golden
@@ -29,6 +30,14 @@ def drawn(name: str) -> str:
 def test_the_good_ones_pass() -> None:
     """Guard, several entities, suppression, entities that are gone, failed polls, hours, texts, agents, windows."""
     assert drawn("good.yaml") == ""
+
+
+def test_an_agent_with_a_missing_value_makes_a_range() -> None:
+    """`>= 1` is true, `>= 2` unknown and `>= 3` false with one agent certain and one unknown."""
+    rules = parse_files({"agents-rules.yaml": (CASES / "agents-rules.yaml").read_bytes()})
+    tests = parse_tests({"agents-tests.yaml": (CASES / "agents-tests.yaml").read_bytes()}, rules)
+    outcomes = [run_rule_test(test, rules) for test in tests]
+    assert [outcome.misses for outcome in outcomes] == [()] * 4
 
 
 def test_a_failing_one_shows_a_timeline() -> None:

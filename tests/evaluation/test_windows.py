@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -13,13 +14,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from alertbot.evaluation import windows
-from alertbot.evaluation.evaluate import Truth, evaluate, evaluate_all
+from alertbot.evaluation.batch import Batch
+from alertbot.evaluation.evaluate import Selector, Truth, evaluate, evaluate_all
 from alertbot.evaluation.explain import explain, measure, truth
 from alertbot.evaluation.past import Past, remember
 from alertbot.evaluation.snapshot import Column, Presence, Snapshot
 from alertbot.evaluation.windows import look_back
 from alertbot.rulefiles.parse_rules import parse_files
 from alertbot.rules.catalogue import Scope, ValueType
+from alertbot.rules.compare import OPERATORS
 from alertbot.rules.functions import FUNCTIONS, Reads
 from alertbot.rules.match import Match, Override
 from alertbot.rules.rule import Level, Rule, RuleSet
@@ -38,6 +41,7 @@ from alertbot.rules.tree import (
     Value,
     Window,
     show,
+    walk,
 )
 from tests.alerts.kit import NOW, POLL, STATUS, WAIT, WAITING, compare, key, level, poll, rule, snapshot
 
@@ -203,7 +207,10 @@ CREW = (
             ON_BREAK, replace(agents(*CREW), scope=Scope.GROUP_AGENT), [None] * 3, id="agents of groups are not meant"
         ),
         pytest.param(
-            ON_BREAK, agents(*CREW, ("q2", None, 1)), [2, None, 0], id="an agent whose status is missing: unknown there"
+            ON_BREAK,
+            agents(*CREW, ("q2", None, 1)),
+            [2, (1, 2), 0],
+            id="without one status: a range there",
         ),
         pytest.param(
             And((ON_BREAK, LONG)),
@@ -214,18 +221,114 @@ CREW = (
         pytest.param(ON_BREAK, agents(), [0, 0, 0], id="no agents at all"),
     ],
 )
-def test_count(where: Condition, crew: Snapshot | None, expected: list[int | None]) -> None:
+def test_count(where: Condition, crew: Snapshot | None, expected: list[int | tuple[int, int] | None]) -> None:
     """How many agents of a queue, by the snapshot of the same poll."""
-    counted = Compare(Op.GE, Count(where, Scope.QUEUE_AGENT), Literal(0.0, NUMBER))
-    watched = rule(level(Level.WARNING, counted), params={"long": Literal(150.0, DURATION)})
-    codes = evaluate(watched, TWO, agents=crew).levels[Level.WARNING].tolist()
-    assert codes == [Truth.UNKNOWN if each is None else Truth.TRUE for each in expected]
-    terms = [explain(watched, TWO, row, agents=crew).levels[Level.WARNING].parts[0] for row in range(3)]
-    assert [term.value for term in terms] == expected
+    counted = Count(where, Scope.QUEUE_AGENT)
+    params = {"long": Literal(150.0, DURATION)}
+    watched = rule(level(Level.WARNING, Compare(Op.GE, counted, Literal(0.0, NUMBER))), params=params)
     for row, number in enumerate(expected):
-        exactly = Compare(Op.EQ, Count(where, Scope.QUEUE_AGENT), Literal(float(number or 0), NUMBER))
-        found = evaluate(replace(watched, levels=(level(Level.WARNING, exactly),)), TWO, agents=crew)
-        assert found.levels[Level.WARNING][row] == (Truth.UNKNOWN if number is None else Truth.TRUE)
+        low, high = number if isinstance(number, tuple) else (number, number)
+        term = explain(watched, TWO, row, agents=crew).levels[Level.WARNING].parts[0]
+        assert term.value == (low if low == high else None)
+        assert term.bounds == (None if low is None or high is None else (low, high))
+        for limit in range(4):
+            at_least = level(Level.WARNING, Compare(Op.GE, counted, Literal(float(limit), NUMBER)))
+            codes = evaluate(replace(watched, levels=(at_least,)), TWO, agents=crew).levels[Level.WARNING]
+            if low is None or high is None or low < limit <= high:
+                assert codes[row] == Truth.UNKNOWN
+            else:
+                assert codes[row] == (low >= limit)
+
+
+# `count` as a range, against a plain model: every count is any whole number of its range, independently of the others.
+
+BUSY = compare(STATUS, "==", "OnBreak")
+FREE = compare(STATUS, "==", "Available")
+ONE = snapshot({WAIT: [1]})
+_PLAIN = {Op.ADD: operator.add, Op.SUB: operator.sub, Op.MUL: operator.mul, Op.DIV: operator.truediv}
+
+
+class _DividesByZeroError(Exception):
+    pass
+
+
+def ends_of(node: Value, ranges: Mapping[Condition, tuple[int, int]]) -> list[float]:
+    """The value of an expression for each choice of an end of each range that stands in it."""
+    if isinstance(node, Literal):
+        return [float(node.value)]
+    if isinstance(node, Count):
+        return [float(end) for end in ranges[node.where]]
+    assert isinstance(node, Arithmetic)
+    left, right = ends_of(node.left, ranges), ends_of(node.right, ranges)
+    if node.op is Op.DIV and min(right) <= 0 <= max(right):
+        raise _DividesByZeroError
+    return [_PLAIN[node.op](a, b) for a in left for b in right]
+
+
+COUNTS = st.sampled_from([Count(BUSY, Scope.QUEUE_AGENT), Count(FREE, Scope.QUEUE_AGENT)])
+SIDES = st.recursive(
+    COUNTS | st.integers(-3, 6).map(lambda each: Literal(each / 2, NUMBER)),
+    lambda below: st.builds(Arithmetic, st.sampled_from(sorted(_PLAIN)), below, below, st.just(NUMBER)),
+    max_leaves=4,
+)
+
+
+@SLOW_IS_FINE
+@given(
+    op=st.sampled_from([Op.LT, Op.LE, Op.GT, Op.GE, Op.EQ, Op.NE]),
+    left=SIDES,
+    right=SIDES,
+    busy=st.integers(0, 3),
+    free=st.integers(0, 3),
+    unknown=st.integers(0, 3),
+    complete=st.sampled_from([True, True, True, False]),
+)
+def test_a_range_is_decided_where_all_its_values_agree(
+    op: Op, left: Value, right: Value, busy: int, free: int, unknown: int, complete: bool
+) -> None:
+    """In columns, term by term and in a batch alike."""
+    statuses = ["OnBreak"] * busy + ["Available"] * free + [None] * unknown
+    crew = agents(*[("q1", status, 1) for status in statuses], complete=complete)
+    ranges: dict[Condition, tuple[int, int]] = {BUSY: (busy, busy + unknown), FREE: (free, free + unknown)}
+    condition = Compare(op, left, right)
+    watched = rule(level(Level.WARNING, condition))
+    counts = any(isinstance(each, Count) for each in walk(condition))
+    try:
+        below, above = ends_of(left, ranges), ends_of(right, ranges)
+    except _DividesByZeroError:
+        expected = Truth.UNKNOWN
+    else:
+        apart = max(below) < min(above) or min(below) > max(above)
+        same = len({*below, *above}) == 1
+        outcomes = {OPERATORS[op](a, b) for a in below for b in above}
+        decided = (apart or same) if op in (Op.EQ, Op.NE) else len(outcomes) == 1
+        expected = Truth(outcomes.pop()) if decided else Truth.UNKNOWN
+        if counts and not complete:
+            expected = Truth.UNKNOWN
+    polls = {Scope.QUEUE: ONE, Scope.QUEUE_AGENT: crew}
+    (verdict,) = evaluate_all(RuleSet((watched,)), polls)
+    batch = Batch(RuleSet((watched,)), [polls], [None], Selector())
+    assert verdict.levels[Level.WARNING].tolist() == [expected]
+    assert truth(condition, watched, ONE, 0, agents=crew) is expected
+    assert [each.levels[Level.WARNING].tolist() for each in batch.verdicts(0, {watched.id})] == [[expected]]
+
+
+@pytest.mark.parametrize(
+    ("op", "limit", "shown"),
+    [
+        pytest.param(Op.GE, 1.0, (1, 1), id="at least: the certain ones"),
+        pytest.param(Op.LT, 4.0, (3, 4), id="below: the possible ones too"),
+        pytest.param(Op.GE, 2.0, (None, 2), id="undecided: no value"),
+    ],
+)
+def test_a_card_shows_the_end_of_the_range_that_decides(
+    op: Op, limit: float, shown: tuple[float | None, float]
+) -> None:
+    crew = agents(("q1", "OnBreak", 1), ("q1", None, 1), ("q1", None, 1))
+    watched = rule(level(Level.WARNING, Compare(op, Count(BUSY, Scope.QUEUE_AGENT), Literal(limit, NUMBER))))
+    found = measure(watched, Level.WARNING, ONE, 0, agents=crew)
+    assert found is not None
+    assert (found.value, found.threshold) == shown
 
 
 def test_agents_come_from_the_same_poll() -> None:

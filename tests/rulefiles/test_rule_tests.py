@@ -56,7 +56,7 @@ BEYOND_THE_CALENDAR = {
     "start before the calendar": ("start: 0001-01-01T00:00:00+14:00, series: {entered.today: 5}", "start: a test runs"),
     "the last poll": (
         "every: 3650d, series: {entered.today: 5x100000}",
-        "100000 samples is after the year",
+        "100,000 samples is after the year",
     ),
     "at": ("series: {entered.today: 5}, failed: 99999d", "'99999d' is longer than ten years"),
 }
@@ -78,7 +78,11 @@ def test_the_words_are_those_of_alerts() -> None:
 
 
 def test_a_test_file_is_distinguished_from_a_rule_file() -> None:
-    found = {path.name: is_test_file(path.read_bytes()) for path in CASES.glob("*.yaml")}
+    found = {
+        path.name: is_test_file(path.read_bytes())
+        for path in CASES.glob("*.yaml")
+        if not path.name.startswith("agents-")
+    }
     assert found == {"rules.yaml": False, "good.yaml": True, "failing.yaml": True, "bad.yaml": True}
 
 
