@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sources": {"errors", "rules", "evaluation"},
     "store": {"errors", "rules", "evaluation", "alerts", "feed"},
     "notify": {"errors", "backoff", "rules", "rulefiles", "evaluation", "alerts", "store"},
-    "slack": {"clock", "errors", "rules", "rulefiles", "alerts", "commands", "notify"},
+    "slack": {"errors", "clock", "rules", "rulefiles", "alerts", "commands", "notify"},
     "config": {"errors", "rules", "rulefiles"},
     "web": {"errors"},
     "simulator": {"errors", "clock", "rules", "rulefiles"},
