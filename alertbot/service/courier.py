@@ -48,6 +48,7 @@ class Courier:
         self.notified = 0  # posts and thread lines that were delivered since the start
         self.problem = ""
         self._identified = False  # Slack accepted the token
+        self._asking = threading.Lock()  # held while Slack is asked who we are
         self._resting = threading.Event()
         self._thread = threading.Thread(target=self._run, name="delivery", daemon=True)
 
@@ -99,7 +100,8 @@ class Courier:
         if not isinstance(self._notifier, SlackNotifier) or (self._identified and not self.problem):
             return
         try:
-            me = self._notifier.check()
+            with self._asking:
+                me = self._notifier.check()
         except NotifyError as error:
             if self.problem != str(error):
                 log.error("Slack", problem=str(error))
@@ -113,12 +115,16 @@ class Courier:
         self._thread.start()
 
     def stop(self, within: float) -> bool:
-        """Stop delivering in the background, within so many seconds. False when a post still hangs."""
+        """Stop delivering in the background, within so many seconds. False when a call of Slack still hangs."""
+        deadline = time.monotonic() + within
         self._resting.set()
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join(within)
-        return not self._thread.is_alive()
+        answered = self._asking.acquire(timeout=max(0.0, deadline - time.monotonic()))
+        if answered:
+            self._asking.release()
+        return answered and not self._thread.is_alive()
 
     def _run(self) -> None:
         pause = max(0.02, min(MAX_PAUSE, MAX_PAUSE / self._speed))
