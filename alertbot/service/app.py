@@ -113,7 +113,7 @@ class App:
             period = tenant.poll_every / self._speed
             # Tenants begin spread over one period, so that a hundred of them do not call 8x8 in the same instant.
             after = period * index / len(self.tenants)
-            self._scheduler.every(period, partial(self.poller.tick, tenant), name=tenant.name, after=after)
+            self._scheduler.every(period, partial(self.poller.tick, tenant), name=f"tenant:{tenant.name}", after=after)
         self._scheduler.every(RENEW_EVERY, self.lease.renew, name="lease", after=RENEW_EVERY)
         self._scheduler.every(CHECK_SLACK_EVERY, self.courier.check_slack, name="slack")
         self._scheduler.start()

@@ -148,3 +148,14 @@ def test_each_has_what_is_its_own(tmp_path: Path) -> None:
     assert len(polls(north, 0)) > len(polls(south, 0))  # twice as often
     assert {seen.status for seen in north.requests} == {200}
     assert app.tenants[0].rules.metrics() == {Scope.QUEUE: frozenset({"entered.today"})}
+
+
+def test_a_tenant_may_have_any_name(tmp_path: Path) -> None:
+    """Also one that a part of the service has."""
+    clock = ScaledClock(SPEED)
+    with (
+        serve(SimulatorOptions(tenants=2, **SMALL, clock=clock)) as sim,
+        running(tmp_path, clock, [tenant(sim, number, name) for number, name in enumerate(("lease", "slack"))]) as app,
+    ):
+        app.start()
+        until("both are polled", lambda: min(len(polls(sim, number)) for number in range(2)) >= 2)
