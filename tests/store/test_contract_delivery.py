@@ -403,6 +403,13 @@ def test_a_reason_makes_an_edit_due_at_once(store: Store) -> None:
     assert len(edits(store, at(5))) == 1
 
 
+def test_an_edit_of_before_the_clock_was_set_back_holds_none(store: Store) -> None:
+    """A card that was posted six hours from now shows a changed value all the same."""
+    alert = begin_posted(store, firing(), at(LONG_AHEAD))
+    store.record(poll([only_the_value(alert, 10)], now=at(10)))
+    assert len(edits(store, at(10))) == 1
+
+
 def test_the_refresh_of_the_poll_counts(store: Store) -> None:
     """`slack.refresh` is a setting."""
     alert = begin_posted(store, firing())

@@ -175,7 +175,8 @@ def _wait(stamped: str | None, now: datetime, longest: timedelta) -> datetime | 
 def _edit_is_due(card: sqlite3.Row, now: datetime) -> bool:
     if card["urgent_version"] > card["sent_version"]:
         return True
-    return now >= codec.unstamp(card["edited_at"]) + timedelta(seconds=card["refresh_seconds"])
+    edited_at = codec.unstamp(card["edited_at"])
+    return now >= edited_at + timedelta(seconds=card["refresh_seconds"]) or edited_at > now + _CLOCK_WAS_SET_BACK
 
 
 def _post(conn: sqlite3.Connection, notice_id: str) -> Due:
