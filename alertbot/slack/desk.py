@@ -89,7 +89,7 @@ class SlackApp:
         # Without a token, and with an `authorize` that makes no call, Bolt makes none either: its auth.test would
         # delay every answer.
         app = App(
-            name="alertbot",
+            name=log.name,  # Bolt sets the level of the logger of this name when the first request comes
             logger=log,
             client=SlackClient(base_url=client.base_url, ssl=client.ssl, proxy=client.proxy),
             authorize=_authorize,

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import hmac
 import json
+import logging
 import socket
 import threading
 import time
@@ -307,6 +308,14 @@ def test_readiness_that_cannot_be_read(caplog: pytest.LogCaptureFixture) -> None
         assert "disk I/O error" in caplog.text
     finally:
         running.stop()
+
+
+def test_a_request_changes_no_level_of_a_log(server: HttpServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bolt gives the logger of its app the level of its own log, which is errors alone."""
+    monkeypatch.setattr(logging.getLogger("alertbot"), "level", logging.INFO)
+    body = slash("status")
+    assert post(server, body, signed(body)).status_code == 200
+    assert logging.getLogger("alertbot").level == logging.INFO
 
 
 def test_a_failure_is_one_sentence(server: HttpServer, desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
