@@ -64,7 +64,7 @@ class Listener:
                     frozenset(slack.may_change.channels),
                 ),
             )
-            closers.push("slack", at_once(desk.close))
+            closers.push("slack", desk.close)
             if app_token:
                 self._socket_mode = socket_mode = SocketMode(desk.bolt, app_token, client)
                 closers.push("socket mode", at_once(partial(socket_mode.stop, STOP_WITHIN)))

@@ -37,6 +37,8 @@ Change = Callable[[Wish, Asker, datetime], tuple[AckResult, Alert | None]]
 _THREADS = 16
 _GIVE_UP_AFTER = 60.0  # seconds; a later answer is of no use
 _MAX_REMEMBERED = 500  # requests
+ENDS_WITHIN = 0.5
+"""Seconds that an answer in progress gets when the bot stops."""
 _FAILED = Reply((Line("Could not answer: unexpected error in alertbot. Its log has the details."),), problem=True)
 
 
@@ -76,11 +78,18 @@ class SlackApp:
         """Answer a request whose origin is verified (signed.py checks signatures; Socket Mode needs none)."""
         return self.bolt.dispatch(request)
 
-    def close(self) -> None:
-        """Accept no more requests. Answers in progress are not waited for."""
-        self._permissions.close()
-        self._listeners.shutdown(wait=False, cancel_futures=True)
-        self._answers.shutdown(wait=False, cancel_futures=True)
+    def close(self, within: float = 0.0) -> bool:
+        """Accept no more requests. False where an answer is still in progress after ENDS_WITHIN, or `within`."""
+        self._shut_down(wait=False)
+        ends = threading.Thread(target=self._shut_down, kwargs={"wait": True}, name="alertbot-answers-end", daemon=True)
+        ends.start()
+        ends.join(min(within, ENDS_WITHIN))
+        return not ends.is_alive()
+
+    def _shut_down(self, *, wait: bool) -> None:
+        self._permissions.close(wait=wait)
+        self._listeners.shutdown(wait=wait, cancel_futures=True)
+        self._answers.shutdown(wait=wait, cancel_futures=True)
 
     def _bolt(self, client: WebClient) -> App:
         # Bolt repeats whole request bodies in its warnings: only its errors are logged.

@@ -59,9 +59,9 @@ class Permissions:
             return True
         return bool(may.usergroups) and user in self._in_groups()
 
-    def close(self) -> None:
-        """Stop the thread; a read in progress is abandoned."""
-        self._worker.shutdown(wait=False, cancel_futures=True)
+    def close(self, *, wait: bool = False) -> None:
+        """Stop the thread; a read in progress is abandoned, or waited for."""
+        self._worker.shutdown(wait=wait, cancel_futures=True)
 
     def _in_groups(self) -> frozenset[str]:
         with self._lock:

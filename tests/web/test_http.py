@@ -387,6 +387,24 @@ def test_a_slow_answer_follows(server: HttpServer, desk: Desk, hook: _Hook) -> N
     assert late["replace_original"] is False
 
 
+def test_closing_says_that_an_answer_hangs(desk: Desk, hook: _Hook) -> None:
+    """Python waits for its thread at the end, so whoever stops the bot has to know; an idle one is closed at once."""
+    app = desk.app(answer_within=0.05)
+    running = serve_http(http_app(reasons=list, routes=[slack_route(app.dispatch, SECRET)]), "127.0.0.1", 0)
+    try:
+        body = slash("status")
+        assert "last good poll" in post(running, body, signed(body)).json()["text"]
+        desk.wait_for = threading.Event()
+        body = slash("status", response_url=hook.url, trigger_id="1")
+        assert "the answer follows" in post(running, body, signed(body)).json()["text"]
+        assert not app.close(0.1)
+        desk.wait_for.set()
+        hook.take()
+        assert app.close(10.0)
+    finally:
+        running.stop()
+
+
 def test_the_button(server: HttpServer, desk: Desk, hook: _Hook) -> None:
     """The first press wins and wakes the delivery; the other is answered who won, ephemerally."""
     body = press(user="U012ANNA", response_url=hook.url, trigger_id="1")
