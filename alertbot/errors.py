@@ -114,6 +114,7 @@ class DeliveryFailure(StrEnum):
     CHANNEL = "channel"  # this channel does not work; use the fallback channel
     PAYLOAD = "payload"  # the message was rejected; a simpler one may be accepted
     GONE = "gone"  # the message to edit or reply to no longer exists
+    REFUSED = "refused"  # certainly not posted, for a reason that may pass: retry later
     LATE = "late"  # its claim was too old to send it: certainly not posted; claim it again
 
 
@@ -135,6 +136,7 @@ class NotifyError(AlertbotError):
             DeliveryFailure.RETRY,
             DeliveryFailure.UNKNOWN,
             DeliveryFailure.LATE,
+            DeliveryFailure.REFUSED,
         )
 
 

@@ -67,10 +67,14 @@ class PostOps:
 
 @dataclass(frozen=True, slots=True)
 class EditCard:
-    """Bring a posted card to the present state of its members. Harmless to repeat."""
+    """Bring a posted card to the present state of its members. Harmless to repeat.
+
+    `former`: `card.posted` is a message that the card had before it was posted elsewhere.
+    """
 
     card: Card
     attempts: int = 0
+    former: bool = False
 
 
 Due = PostCard | PostLine | PostOps | EditCard

@@ -10,13 +10,19 @@ immediately before it sends, on the monotonic clock, since rendering, a lock or 
 longer. It gives up GIVE_UP_AFTER at most after the claim. Other processes leave a claim alone for 20 s (the store), so
 when they look, nothing is on its way any more. A claimant that is known to be gone is not waited for so long: its
 message gets 5 s to appear. The theory of claims is in store/sqlite/outbox.py.
+
+Edits are repeated freely, so one that Slack refuses is never dropped: it is retried, and stays due with its error until
+Slack takes it. Only `message_not_found` says that a message is gone. An ended card whose message cannot be edited is
+closed by a line in its thread. Where a channel refuses the edits of an open card, the card is posted again, and the
+message left behind stays due for edits, so that it is closed when the channel works again.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 
 from alertbot.alerts.alert import Reason
@@ -24,7 +30,7 @@ from alertbot.alerts.cards import Posted, has_ended
 from alertbot.alerts.delivery import Claimed, Due, EditCard, PostCard, PostLine, PostOps, Tried
 from alertbot.alerts.notice import Notice, NoticeKind, notice_id
 from alertbot.backoff import doubled
-from alertbot.errors import DeliveryFailure, NotifyError
+from alertbot.errors import DeliveryFailure, NotifyError, StoreError
 from alertbot.notify.notifier import START_WITHIN, CardContent, LineContent, Notifier
 from alertbot.rules.rule import Level
 from alertbot.store.roles import Outbox
@@ -35,7 +41,12 @@ MAX_RETRY = timedelta(minutes=5)
 MAX_AGE = timedelta(days=1)  # an older notice that cannot be delivered is given up, except the card of an open alert
 _MAX_FAILED_LOOKS = 5  # for one message; after that, looking counts as impossible
 
+_REPORT_AFTER = 2  # refusals of one edit: most pass
+_GO_ELSEWHERE_AFTER = 4  # refusals of one item: about a minute
+_NEVER_EDITABLE = ("cant_update_message", "edit_window_closed")
 _THREAD_ONLY_PROBLEM = ("cannot_reply_to_message", "restricted_action_non_threadable_channel", "thread_locked")
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -52,6 +63,7 @@ class DeliveryReport:
     rerouted: int = 0
     reposted: int = 0
     given_up: int = 0
+    unanswered: int = 0  # calls without an answer that could be read
     credentials_ok: bool = True
     errors: list[str] = field(default_factory=list)
 
@@ -65,6 +77,13 @@ class DeliveryReport:
         """Items that were due and were not delivered."""
         return self.put_off + self.given_up
 
+    def add(self, other: DeliveryReport) -> None:
+        """Count what another call did as well."""
+        for counted in fields(DeliveryReport):
+            mine, theirs = getattr(self, counted.name), getattr(other, counted.name)
+            together = mine and theirs if counted.name == "credentials_ok" else mine + theirs
+            setattr(self, counted.name, together)
+
 
 def deliver(
     due: Iterable[Due],
@@ -77,23 +96,18 @@ def deliver(
     ops_channel: str,
     timezone: str = "UTC",
     stop: Callable[[], bool] = lambda: False,
-    is_gone: Callable[[str], bool] = lambda _: False,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> DeliveryReport:
     """Deliver what is due, one item after the other, and mark each one as delivered.
 
-    `claimant` is the name under which this process claims what it posts; no other process has it. `is_gone` says of
-    another's name whether that process has certainly ended: its claims are then settled sooner. `monotonic` gives
+    `claimant` is the name under which this process claims what it posts; no other process has it. `monotonic` gives
     seconds of a clock that is never set.
 
     `fallback_channel` takes what another channel refuses; that, and broken templates, are reported in `ops_channel`,
     once a day each. `timezone` names the zone in which times are written where the reader's own is not known. `stop` is
-    called before each item; what is left stays due. A failure of one item does not stop the others, except refused
-    credentials: then everything left is put off. Raises StoreError only.
+    called before each item; what is left stays due. A failure of one item does not stop the others, an unexpected error
+    included, except refused credentials: then everything left stays due. Raises StoreError only.
     """
-    for other in outbox.claimants():
-        if other != claimant and is_gone(other):
-            outbox.claimant_ended(other, clock())
     work = _Delivery(notifier, outbox, clock, claimant, fallback_channel, ops_channel, timezone, monotonic)
     for item in due:
         if stop():
@@ -101,6 +115,16 @@ def deliver(
         work.handle(item)
     work.report_faults()
     return work.report
+
+
+def end_claims_of_gone(outbox: Outbox, claimant: str, is_gone: Callable[[str], bool], now: datetime) -> None:
+    """Let what another process claimed be settled sooner, where that process has certainly ended.
+
+    `is_gone` says so of its name. Raises StoreError.
+    """
+    for other in outbox.claimants():
+        if other != claimant and is_gone(other):
+            outbox.claimant_ended(other, now)
 
 
 class _Delivery:
@@ -126,15 +150,32 @@ class _Delivery:
         self.ops_channel = ops_channel
         self.timezone = timezone
         self.report = DeliveryReport()
-        self._held: dict[str, datetime] = {}  # channels that answered 429 during this call
+        self._held: dict[str, datetime] = {}  # channels that answered 429 during this call; "" holds all edits
 
     def handle(self, item: Due) -> None:
         if not self.report.credentials_ok:
-            self._put_off(item, self.clock() + MAX_RETRY, "the credentials were refused", _is_open(item), Tried.NOTHING)
-        elif isinstance(item, EditCard):
-            self._edit(item)
+            self.report.put_off += 1  # it stays due: whether the token is good is asked again soon enough
+            return
+        try:
+            self._handle(item)
+        except StoreError:
+            raise
+        except Exception as error:  # of a notifier or a template, of any kind: the other items must not wait for it
+            _log.exception("delivery: unexpected error; will retry")
+            self.report.errors.append(f"Unexpected error: {type(error).__name__}")
+            # It may have been sent, so a post is looked for before it is repeated.
+            self._put_off(item, self.clock() + max(MESSAGE_APPEARS, FIRST_RETRY), "unexpected error", True, Tried.POST)
+
+    def _handle(self, item: Due) -> None:
+        if isinstance(item, EditCard):
+            if self.clock() < self._held.get("", _LONG_AGO):
+                self.report.put_off += 1
+            else:
+                self._edit(item)
         elif self.clock() < self._held.get(_channel(item), _LONG_AGO):
-            self._put_off(item, self._held[_channel(item)], "the channel has to wait", _is_open(item), Tried.NOTHING)
+            self._put_off(
+                item, self._held[_channel(item)], "the channel has to wait", item.intent_at is not None, Tried.NOTHING
+            )
         else:
             self._post(item)
 
@@ -156,20 +197,52 @@ class _Delivery:
         self.report.errors.append(str(error))
         now = self.clock()
         match error.failure:
-            case DeliveryFailure.GONE | DeliveryFailure.CHANNEL:
-                if error.failure is DeliveryFailure.CHANNEL:
-                    self._report_broken_channel(
-                        item.card.channel, error
-                    )  # the new post is refused too, and then rerouted
+            case DeliveryFailure.GONE if item.former:
+                self.outbox.forget_former(item.card)
+            case DeliveryFailure.GONE:
                 self._out_of_reach(item)
-            case DeliveryFailure.PAYLOAD:
-                # Refused even as plain text, so this version cannot be shown; the next one may pass.
-                self._report(f"A card was not edited: {error}", ("edit refused", error.code), item.card.channel)
-                self.outbox.edited(item.card, now)
-                self.report.given_up += 1
+            case DeliveryFailure.CHANNEL | DeliveryFailure.PAYLOAD | DeliveryFailure.REFUSED:
+                self._edit_refused(item, error)
+            case DeliveryFailure.WAIT:
+                # Edits are counted for the whole workspace: every other card would only be told the same.
+                self._held[""] = now + self._delay(item.attempts, error)
+                self.outbox.hold_edits(self._held[""])
+                self._put_off(item, self._held[""], str(error), False, Tried.NOTHING)
             case _:
                 self._put_off(item, now + self._delay(item.attempts, error), str(error), False, _tried(error))
-                self._note_credentials(error)
+                self._note(error)
+
+    def _edit_refused(self, item: EditCard, error: NotifyError) -> None:
+        """The message exists and still shows an earlier state: retried, until it is made good in another way."""
+        now, card = self.clock(), item.card
+        ended = has_ended(card.members)
+        too_late = ended and all(now - (member.ended_at or now) > MAX_AGE for member in card.members)
+        never = error.code in _NEVER_EDITABLE
+        if never or item.attempts >= _REPORT_AFTER:
+            if error.failure is DeliveryFailure.CHANNEL:
+                self._report_broken_channel(card.channel, error)
+            else:
+                retry = "Its end is reported in its thread." if never else "It will be retried."
+                self._report(
+                    f"A card could not be edited: {error}. {retry}", ("edit refused", error.code), card.channel
+                )
+        if item.former and (too_late or (never and ended)):
+            self.outbox.forget_former(card)
+            self.report.given_up += 1
+            return
+        if ended and not item.former and (never or too_late or item.attempts >= _REPORT_AFTER):
+            said = self.outbox.close_in_thread(card, now)
+            if too_late or (never and said):
+                self.outbox.edited(card, now)
+                self.report.given_up += 1
+                return
+        broken = error.failure is DeliveryFailure.CHANNEL and item.attempts >= _GO_ELSEWHERE_AFTER
+        movable = broken and not ended and not item.former
+        # Posted where it stood, or where that is refused too, in the fallback channel.
+        if movable and self.outbox.repost(card, now, claimant=self.claimant, keep=True):
+            self.report.reposted += 1
+            return
+        self._put_off(item, now + self._delay(item.attempts, error), str(error), False, Tried.POST)
 
     # Posts.
 
@@ -231,9 +304,10 @@ class _Delivery:
             )
         except NotifyError as error:
             self.report.errors.append(str(error))
-            self._note_credentials(error)
+            self._note(error)
             if error.failure is not DeliveryFailure.CHANNEL and item.looks + 1 < _MAX_FAILED_LOOKS:
-                tried = Tried.NOTHING if error.failure is DeliveryFailure.WAIT else Tried.LOOK
+                waits = error.failure in (DeliveryFailure.WAIT, DeliveryFailure.CREDENTIALS)
+                tried = Tried.NOTHING if waits else Tried.LOOK
                 self._put_off(item, now + self._delay(item.looks, error), str(error), True, tried)
                 return True
             if isinstance(item, PostLine):
@@ -267,23 +341,36 @@ class _Delivery:
                     f"Not delivered in {channel}: {error}", ("refused", channel, error.code), item.notice.channel
                 )
                 self._give_up_or_wait(item, error)
+            case DeliveryFailure.REFUSED:
+                self._post_refused(item, error)
             case _:
                 unknown = error.failure is DeliveryFailure.UNKNOWN
                 if not unknown and self._too_old(item):
                     self._give_up(item, str(error))
                 else:
-                    delay = max(self._delay(item.attempts, error), MESSAGE_APPEARS)
-                    self._put_off(item, now + delay, str(error), unknown, Tried.POST)
-                self._note_credentials(error)
+                    least = MESSAGE_APPEARS if unknown else timedelta()
+                    until = now + max(self._delay(item.attempts, error), least)
+                    self._put_off(item, until, str(error), unknown, _tried(error))
+                self._note(error)
+
+    def _post_refused(self, item: PostCard | PostLine | PostOps, error: NotifyError) -> None:
+        """For a reason that may pass: retried, and after a minute in the fallback channel."""
+        channel = _channel(item)
+        if item.attempts >= _REPORT_AFTER:
+            self._report(f"Not delivered in {channel}: {error}", ("refused", channel, error.code), item.notice.channel)
+        lasts = item.attempts >= _GO_ELSEWHERE_AFTER and channel != self.fallback_channel
+        if lasts and not isinstance(item, PostLine):
+            self.outbox.reroute(item.notice.id, self.fallback_channel, claimant=self.claimant)
+            self.report.rerouted += 1
+        elif self._too_old(item):
+            self._give_up(item, str(error))
+        else:
+            self._put_off(item, self.clock() + self._delay(item.attempts, error), str(error), False, Tried.POST)
 
     def _channel_failed(self, item: PostCard | PostLine | PostOps, error: NotifyError) -> None:
         channel = _channel(item)
         if isinstance(item, PostLine):
-            self._report_broken_channel(item.card.channel, error)
-            if error.code in _THREAD_ONLY_PROBLEM:
-                self._give_up(item, str(error))
-            else:
-                self._line_out_of_reach(item, error)
+            self._thread_failed(item, error)
             return
         self._report_broken_channel(channel, error)
         fallback = self.fallback_channel
@@ -292,6 +379,21 @@ class _Delivery:
             self.report.rerouted += 1
             return  # it is due again, in the other channel
         self._give_up_or_wait(item, error)
+
+    def _thread_failed(self, item: PostLine, error: NotifyError) -> None:
+        """A channel refuses a line. Once may be chance; then an open card moves, and its lines follow it."""
+        if item.attempts or error.code in _THREAD_ONLY_PROBLEM:
+            self._report_broken_channel(item.card.channel, error)
+        now = self.clock()
+        if error.code in _THREAD_ONLY_PROBLEM:
+            self._give_up(item, str(error))
+        elif item.attempts and self.outbox.repost(item.card, now, claimant=self.claimant, keep=True):
+            self.report.reposted += 1
+            self._end_claim(item, error)
+        elif self._too_old(item):
+            self._give_up(item, str(error))
+        else:
+            self._put_off(item, now + self._delay(item.attempts, error), str(error), False, Tried.POST)
 
     def _out_of_reach(self, item: PostLine | EditCard) -> None:
         """A card's message cannot be reached any more: an open alert gets a new one, and its lines follow it."""
@@ -303,6 +405,9 @@ class _Delivery:
 
     def _line_out_of_reach(self, item: PostLine, error: NotifyError) -> None:
         self._out_of_reach(item)
+        self._end_claim(item, error)
+
+    def _end_claim(self, item: PostLine, error: NotifyError) -> None:
         # Where another process was first to post the card again, only this line's claim is left to end.
         now = self.clock()
         self.outbox.put_off(item.notice.id, now, str(error), claimant=self.claimant, unknown=False, tried=Tried.NOTHING)
@@ -322,14 +427,15 @@ class _Delivery:
 
     def _put_off(self, item: Due, until: datetime, error: str, unknown: bool, tried: Tried) -> None:
         if isinstance(item, EditCard):
-            self.outbox.put_off_edit(item.card.id, until, error, tried=tried is Tried.POST)
+            former = item.card.posted if item.former else None
+            self.outbox.put_off_edit(item.card.id, until, error, tried=tried is Tried.POST, former=former)
         else:
             self.outbox.put_off(item.notice.id, until, error, claimant=self.claimant, unknown=unknown, tried=tried)
         self.report.put_off += 1
 
     def _delay(self, failures: int, error: NotifyError) -> timedelta:
         if error.failure is DeliveryFailure.CREDENTIALS:
-            return MAX_RETRY
+            return timedelta()  # when to ask again whether the token is good is up to the caller
         if error.retry_after is not None:
             return timedelta(seconds=error.retry_after)
         return doubled(FIRST_RETRY, failures, MAX_RETRY)
@@ -338,9 +444,11 @@ class _Delivery:
         open_card = isinstance(item, PostCard) and any(member.open for member in item.card.members)
         return not open_card and self.clock() - item.notice.at > MAX_AGE
 
-    def _note_credentials(self, error: NotifyError) -> None:
+    def _note(self, error: NotifyError) -> None:
         if error.failure is DeliveryFailure.CREDENTIALS:
             self.report.credentials_ok = False
+        if not error.code and error.failure in (DeliveryFailure.UNKNOWN, DeliveryFailure.RETRY):
+            self.report.unanswered += 1
 
     def _report_broken_channel(self, channel: str, error: NotifyError) -> None:
         where = f"Alerts for it go to {self.fallback_channel}." if channel != self.fallback_channel else ""
@@ -381,9 +489,5 @@ def _channel(item: PostCard | PostLine | PostOps) -> str:
 
 
 def _tried(error: NotifyError) -> Tried:
-    """What a failed edit counts as. A 429 is not a failure: it must not make later retries rarer."""
-    return Tried.NOTHING if error.failure is DeliveryFailure.WAIT else Tried.POST
-
-
-def _is_open(item: Due) -> bool:
-    return not isinstance(item, EditCard) and item.intent_at is not None
+    """What a failure counts as. Refused credentials are not the item's: they must not make its retries rarer."""
+    return Tried.NOTHING if error.failure is DeliveryFailure.CREDENTIALS else Tried.POST

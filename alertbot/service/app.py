@@ -34,8 +34,8 @@ MAX_THREADS = 512
 """Tenants that may hang at the same moment without keeping any other waiting; a thread is made when it is needed."""
 SPARE_THREADS = 3
 """For jobs that are no polls: the lease must be renewed whatever the polls do."""
-CHECK_SLACK_EVERY = timedelta(minutes=1)
-"""How soon a Slack that refuses us, or cannot be reached, is asked again."""
+CHECK_SLACK_EVERY = timedelta(seconds=15)
+"""How often the courier may ask whether Slack answers and accepts the token."""
 STOP_WITHIN = 4.0
 """Seconds that stopping may take; what still runs then is abandoned, since the store already holds all that matters."""
 

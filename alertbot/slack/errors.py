@@ -6,9 +6,9 @@ is alertbot's. Of an answer only Slack's code word gets into an error: a proxy m
 
 from __future__ import annotations
 
+import math
 import socket
 from collections.abc import Mapping
-from http.client import HTTPException
 from typing import Any
 from urllib.error import URLError
 
@@ -16,12 +16,8 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 
 from alertbot.errors import DeliveryFailure, NotifyError
 
-# Everything that slack_sdk raises: its own errors, raw ones of urllib and http.client, and those that an answer of the
-# wrong shape causes (not UTF-8, an unknown charset, a JSON list instead of an object).
-FAILURES = (SlackClientError, OSError, HTTPException, ValueError, LookupError, AttributeError, TypeError)
-
-DEFAULT_WAIT = 30.0  # seconds, where a 429 has no Retry-After
-_MAX_WAIT = 3600.0
+DEFAULT_WAIT = 30.0  # seconds, where a 429 has no Retry-After that can be read
+_MIN_WAIT, _MAX_WAIT = 1.0, 3600.0
 
 _CODES: Mapping[str, DeliveryFailure] = {
     code: failure
@@ -39,7 +35,11 @@ _CODES: Mapping[str, DeliveryFailure] = {
             "restricted_action restricted_action_read_only_channel restricted_action_thread_only_channel "
             "restricted_action_non_threadable_channel restricted_action_thread_locked is_inactive"
         ),
-        DeliveryFailure.GONE: "message_not_found thread_not_found cant_update_message",
+        DeliveryFailure.GONE: "message_not_found thread_not_found",
+        DeliveryFailure.PAYLOAD: (
+            "no_text msg_too_long msg_blocks_too_long too_many_attachments attachment_payload_limit_exceeded "
+            "markdown_text_conflict metadata_too_large"
+        ),
     }.items()
     for code in codes.split()
 }
@@ -51,11 +51,16 @@ _WORDS = {
     DeliveryFailure.CHANNEL: "the bot cannot post in this channel",
     DeliveryFailure.PAYLOAD: "Slack refuses the message",
     DeliveryFailure.GONE: "the message no longer exists",
+    DeliveryFailure.REFUSED: "Slack refuses it",
 }
 
 
 def notify_error(error: BaseException, doing: str) -> NotifyError:
-    """The NotifyError for an exception of slack_sdk. `doing` names what failed: "post in #cc-alerts"."""
+    """The NotifyError for an exception of slack_sdk. `doing` names what failed: "post in #cc-alerts".
+
+    Any exception: besides its own errors, slack_sdk raises those of urllib and http.client, and those that an answer of
+    the wrong shape causes (not UTF-8, a list instead of an object, nested too deeply).
+    """
     if isinstance(error, SlackApiError):
         return _of_answer(error, doing)
     if isinstance(error, SlackClientError):
@@ -63,6 +68,12 @@ def notify_error(error: BaseException, doing: str) -> NotifyError:
     if isinstance(error, URLError) and _never_sent(error.reason):
         return _error(DeliveryFailure.RETRY, doing, "", why="Slack cannot be reached")
     return _error(DeliveryFailure.UNKNOWN, doing, "", why=f"no usable answer from Slack ({_name(error)})")
+
+
+def of_channel(error: NotifyError) -> NotifyError:
+    """The same refusal where the token is good: then it is the channel that refuses the bot."""
+    text = str(error).replace(_WORDS[DeliveryFailure.CREDENTIALS], _WORDS[DeliveryFailure.CHANNEL])
+    return NotifyError(text, failure=DeliveryFailure.CHANNEL, code=error.code)
 
 
 def _of_answer(error: SlackApiError, doing: str) -> NotifyError:
@@ -77,12 +88,16 @@ def _of_answer(error: SlackApiError, doing: str) -> NotifyError:
         wait = _retry_after(getattr(response, "headers", None) or {})
         return _error(DeliveryFailure.WAIT, doing, code or "ratelimited", retry_after=wait)
     if failure is None and (status >= 500 or not code):
-        return _error(DeliveryFailure.UNKNOWN, doing, code, why=f"no usable answer from Slack (HTTP {status})")
+        redirect = ", a redirect, which is not followed" if 300 <= status < 400 else ""
+        why = f"no usable answer from Slack (HTTP {status}{redirect})"
+        return _error(DeliveryFailure.UNKNOWN, doing, code, why=why)
     more = ""
     if code == "missing_scope" and isinstance(data, Mapping):
         more = f", needed: {str(data.get('needed', ''))[:100]}"
-    # For a code that is not in the table: the same message would fail again.
-    return _error(failure or DeliveryFailure.PAYLOAD, doing, code, more=more)
+    if failure is None:
+        # Slack adds codes without notice, and some of them pass: only what names the content is a fault of the message.
+        failure = DeliveryFailure.PAYLOAD if code.startswith("invalid_") else DeliveryFailure.REFUSED
+    return _error(failure, doing, code, more=more)
 
 
 def _error(
@@ -98,9 +113,10 @@ def _retry_after(headers: Mapping[str, Any]) -> float:
         if str(name).lower() == "retry-after":
             text = value[0] if isinstance(value, list) and value else value
             try:
-                return min(max(float(str(text)), 0.0), _MAX_WAIT)
+                wait = float(str(text))
             except ValueError:
                 return DEFAULT_WAIT
+            return min(max(wait, _MIN_WAIT), _MAX_WAIT) if math.isfinite(wait) else DEFAULT_WAIT
     return DEFAULT_WAIT
 
 

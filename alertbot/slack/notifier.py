@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
-
-from slack_sdk import WebClient
 
 from alertbot.alerts.cards import Posted
 from alertbot.errors import DeliveryFailure, NotifyError
@@ -27,14 +27,19 @@ from alertbot.slack.cards import (
     plain_line_message,
     text_message,
 )
-from alertbot.slack.errors import FAILURES, notify_error
+from alertbot.slack.client import Contact, SlackClient
+from alertbot.slack.errors import notify_error, of_channel
 from alertbot.slack.text import FallbackPen, MrkdwnPen
 
 SLACK_API = "https://slack.com/api/"
 EVENT_TYPE = "alertbot_notice"  # of the metadata, which every app and member of the workspace can read: ids only
 POST_TIMEOUT = int(GIVE_UP_AFTER - START_WITHIN)  # seconds
-READ_TIMEOUT = 15
-_CLOCK_SKEW = timedelta(seconds=60)  # between this host and Slack, when looking for a message of a certain time
+READ_TIMEOUT = 10
+READ_WITHIN = 30.0
+"""Seconds for all pages of one search."""
+_CLOCK_SKEW = timedelta(
+    seconds=60
+)  # between this host and Slack beyond what its `Date` says, when looking for a message
 _PAGE, _MAX_PAGES = 200, 20  # of messages
 _LIST_PAGE, _MAX_LIST_PAGES = 1000, 20  # of channels
 
@@ -56,7 +61,9 @@ class SlackNotifier:
 
     `template_folders` are searched for templates before the built-in ones. `api_url` is the address of the Web API.
     `proxy` is an HTTP proxy; by default slack_sdk uses HTTPS_PROXY or HTTP_PROXY, unless NO_PROXY names the host.
-    Requests are never retried silently: slack_sdk's retry handlers are off. Timeouts are in seconds.
+    Requests are never retried silently: slack_sdk's retry handlers are off. Timeouts are in seconds, for a whole call.
+
+    `contact` is what is known of Slack from its answers: whether it can be reached, and its clock.
     """
 
     def __init__(
@@ -68,7 +75,9 @@ class SlackNotifier:
         proxy: str | None = None,
         post_timeout: int = POST_TIMEOUT,
         read_timeout: int = READ_TIMEOUT,
+        contact: Contact | None = None,
     ) -> None:
+        self.contact = contact or Contact()
         # slack_sdk logs every failure. Here each one is raised, and logged once by whoever handles it.
         quiet = logging.getLogger("alertbot.slack.slack_sdk")
         quiet.setLevel(logging.CRITICAL)
@@ -80,9 +89,10 @@ class SlackNotifier:
             "proxy": proxy,
             "logger": quiet,
             "retry_handlers": [],
+            "contact": self.contact,
         }
-        self._writes = WebClient(**common, timeout=post_timeout)
-        self._reads = WebClient(**common, timeout=read_timeout)
+        self._writes = SlackClient(**common, timeout=post_timeout)
+        self._reads = SlackClient(**common, timeout=read_timeout)
         self._api_url = api_url
         self._templates = Templates(template_folders)
         self._lock = threading.Lock()
@@ -113,7 +123,7 @@ class SlackNotifier:
         self._remember(drawn.fault)
 
         def edit(message: SlackMessage) -> None:
-            with _mapped("edit a card"):
+            with self._sending("edit a card"):
                 self._writes.chat_update(
                     channel=posted.channel_id,
                     ts=posted.ts,
@@ -159,7 +169,9 @@ class SlackNotifier:
                 f"Could not read {channel}: this bot sees no such channel", failure=DeliveryFailure.CHANNEL
             )
         me = self._whoami()
-        oldest = f"{(since - _CLOCK_SKEW).timestamp():.6f}"
+        # The clocks may have been apart when it was sent, or only be so now: the earlier of both times.
+        since = min(since, since + self.contact.offset) - _CLOCK_SKEW
+        oldest = f"{since.timestamp():.6f}"
         for message in self._messages(channel_id, oldest, thread):
             own = message.get("bot_id") == me.bot_id if message.get("bot_id") else message.get("user") == me.user_id
             if own and _notice_of(message) == notice_id:
@@ -192,6 +204,26 @@ class SlackNotifier:
 
     # Internals.
 
+    @contextmanager
+    def _sending(self, doing: str) -> Iterator[None]:
+        """As `_mapped`; refused credentials are believed only when auth.test refuses them too.
+
+        Slack uses the same codes (no_permission, access_denied, …) for one channel and for the token.
+        """
+        try:
+            with _mapped(doing):
+                yield
+        except NotifyError as error:
+            if error.failure is not DeliveryFailure.CREDENTIALS:
+                raise
+            try:
+                self.check()
+            except NotifyError as answer:
+                if answer.failure is DeliveryFailure.CREDENTIALS:
+                    raise error from None
+                raise NotifyError(str(error), failure=DeliveryFailure.RETRY, code=error.code) from None
+            raise of_channel(error) from None
+
     def _whoami(self) -> Identity:
         with self._lock:
             known = self._identity
@@ -221,7 +253,7 @@ class SlackNotifier:
             try:
                 return send(message)
             except NotifyError as error:
-                if error.failure is not DeliveryFailure.PAYLOAD:
+                if error.failure not in (DeliveryFailure.PAYLOAD, DeliveryFailure.REFUSED):
                     raise
                 refusal = str(error)
         try:
@@ -269,7 +301,7 @@ class SlackNotifier:
         if message.attachments:
             content["attachments"] = list(message.attachments)
         before_send()
-        with _mapped(f"post in {channel}"):
+        with self._sending(f"post in {channel}"):
             answer = self._writes.chat_postMessage(
                 channel=target,
                 metadata={"event_type": EVENT_TYPE, "event_payload": {"notice_id": notice_id}},
@@ -291,7 +323,7 @@ class SlackNotifier:
             return known
         if is_channel_id(channel):
             return channel
-        with _mapped(f"find channel {channel}"):
+        with self._sending(f"find channel {channel}"):
             channel_id = self._listed(channel.removeprefix("#"))
         if channel_id:
             with self._lock:
@@ -299,8 +331,10 @@ class SlackNotifier:
         return channel_id
 
     def _listed(self, name: str) -> str | None:
-        cursor = ""
+        cursor, end = "", time.monotonic() + READ_WITHIN
         for _ in range(_MAX_LIST_PAGES):
+            if time.monotonic() > end:
+                raise TimeoutError
             page = self._reads.conversations_list(
                 types="public_channel,private_channel", exclude_archived=True, limit=_LIST_PAGE, cursor=cursor
             )
@@ -313,10 +347,12 @@ class SlackNotifier:
         return None
 
     def _messages(self, channel_id: str, oldest: str, thread: Posted | None) -> Iterator[Mapping[str, Any]]:
-        cursor = ""
+        cursor, end = "", time.monotonic() + READ_WITHIN
         for _ in range(_MAX_PAGES):
             try:
-                with _mapped("find a message"):
+                with self._sending("find a message"):
+                    if time.monotonic() > end:
+                        raise TimeoutError
                     args: dict[str, Any] = {
                         "channel": channel_id,
                         "oldest": oldest,
@@ -356,7 +392,7 @@ class _mapped:  # noqa: N801  # reads as what it does: with _mapped("post in #x"
         return None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, FAILURES):
+        if isinstance(error, Exception) and not isinstance(error, NotifyError):
             # Without its cause, whose text and frames hold the answer and the token.
             raise notify_error(error, self._doing) from None
 

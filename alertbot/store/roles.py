@@ -66,6 +66,13 @@ class Notices(Protocol):
 class Health(Feeds, Protocol):
     """What `/readyz` asks."""
 
+    def overdue_since(self, now: datetime) -> datetime | None:
+        """Since when the message that is due for the longest time waits; None when none waits.
+
+        Time in which a message only waited for its turn in a channel (one a second) is not counted. Edits are not
+        messages, and a line waits only once its card is posted.
+        """
+
     def check_writable(self) -> None:
         """Write something. Raises StoreError that says why nothing can be written."""
 
@@ -135,9 +142,18 @@ class Outbox(Notices, Protocol):
     def edited(self, card: Card, now: datetime) -> None:
         """The message of `card` shows its `version` now; a newer version that came meanwhile stays due.
 
-        A message that is not the card's any more changes nothing. One that shows an older version than another process
-        had sent is due again.
+        A message that is not the card's any more changes nothing, unless it is a former one that is kept: that is
+        forgotten when it shows the end. One that shows an older version than another process had sent is due again.
         """
+
+    def close_in_thread(self, card: Card, now: datetime) -> bool:
+        """For an ended card whose message cannot be edited: whether its thread says so.
+
+        Adds a line that says so where there is none; False until one is delivered.
+        """
+
+    def forget_former(self, card: Card) -> None:
+        """This former message of the card does not exist any more."""
 
     def put_off(
         self,
@@ -155,8 +171,13 @@ class Outbox(Notices, Protocol):
         posted again (`until` leaves it 5 s to appear), else it ends. Another's claim stays as it is.
         """
 
-    def put_off_edit(self, card_id: int, until: datetime, error: str, *, tried: bool = True) -> None:
-        """Edit again at `until`. `tried` False: it only had to wait, and is not counted."""
+    def put_off_edit(
+        self, card_id: int, until: datetime, error: str, *, tried: bool = True, former: Posted | None = None
+    ) -> None:
+        """Edit again at `until`; until then the edit is outstanding, with its error.
+
+        `tried` False: it only had to wait, and is not counted. `former`: the former message that was to be edited.
+        """
 
     def give_up(self, notice_id: str, error: str, now: datetime) -> None:
         """This notice cannot be delivered; it is kept, with its error, and not tried again.
@@ -165,7 +186,10 @@ class Outbox(Notices, Protocol):
         """
 
     def hold_channel(self, channel: str, until: datetime) -> None:
-        """Post nothing in this channel before `until` (429)."""
+        """Post nothing in this channel before `until` (429, or it does not answer)."""
+
+    def hold_edits(self, until: datetime, channel_id: str = "") -> None:
+        """Edit nothing before `until`, or nothing in the channel with this id: Slack counts edits per workspace."""
 
     def reroute(self, notice_id: str, channel: str, *, claimant: str) -> None:
         """Deliver this notice in another channel; a card notice takes its card, and that card's lines, along.
@@ -174,9 +198,11 @@ class Outbox(Notices, Protocol):
         Claims of these notices end, but for those that another claimant may still be sending.
         """
 
-    def repost(self, card: Card, now: datetime, *, claimant: str) -> None:
-        """The message of `card` is gone: post it again, unless its alert has ended.
+    def repost(self, card: Card, now: datetime, *, claimant: str, keep: bool = False) -> bool:
+        """The message of `card` is gone: post it again, unless its alert has ended. Whether the message was given up.
 
+        `keep`: it is not gone, but its channel does not work. It stays due for edits, as a former message of the card,
+        until it shows the end. An ended card, and one that was posted again in this channel before, keep their message.
         Does nothing where the card is elsewhere by now. Claims end as for `reroute`.
         """
 

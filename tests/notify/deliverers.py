@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 _DELIVERER = """
 import json, sys
 from datetime import UTC, datetime, timedelta
-from alertbot.notify.deliver import deliver
+from alertbot.notify.deliver import deliver, end_claims_of_gone
 from alertbot.service.process import is_gone, name_of_poller
 from alertbot.slack.notifier import SlackNotifier
 from alertbot.store.sqlite.store import SqliteStore
@@ -35,9 +35,8 @@ due, end = store.due(clock(), 500), clock() + timedelta(seconds=60)
 print("ready", flush=True)
 sys.stdin.readline()
 while due or (store.totals().waiting and clock() < end):
-    report = deliver(
-        due, notifier, store, clock, claimant=name, is_gone=is_gone, fallback_channel="C", ops_channel="C"
-    )
+    end_claims_of_gone(store, name, is_gone, clock())
+    report = deliver(due, notifier, store, clock, claimant=name, fallback_channel="C", ops_channel="C")
     posted += report.cards + report.lines + report.ops
     elsewhere += report.claimed_elsewhere
     due = store.due(clock(), 500)

@@ -324,9 +324,13 @@ def test_a_channel_that_is_archived_while_a_card_stands_in_it(there: World) -> N
     there.settle()
     there.slack.archived.add("C0SALES")
     there.later(10).change(Reason.LEVEL_UP, channel="#cc-sales", level=Level.CRITICAL)
-    there.settle()
+    there.run(60)
     (card,) = there.slack.top("cc-alerts")
     assert len(there.slack.thread(card["ts"])) == 1
+    there.slack.archived.discard("C0SALES")  # and the message that was left behind is closed as well
+    there.later(10).resolve(channel="#cc-sales")
+    there.settle()
+    assert titles(there) == titles(there, "cc-sales") == ["🟢 Resolved: Longest wait in queue — Queue 103"]
 
 
 def test_a_refused_card_is_told_as_text_and_reported(there: World) -> None:

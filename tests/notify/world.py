@@ -12,9 +12,10 @@ from typing import Any
 from alertbot.alerts.alert import Alert, Change, Reason, State
 from alertbot.alerts.notice import Notice, NoticeKind
 from alertbot.feed.health import Feed
-from alertbot.notify.deliver import DeliveryReport, deliver
+from alertbot.notify.deliver import DeliveryReport, deliver, end_claims_of_gone
 from alertbot.rules.rule import Level
 from alertbot.service.process import is_gone
+from alertbot.slack.client import Contact
 from alertbot.slack.notifier import SlackNotifier
 from alertbot.store.records import PollRecord
 from alertbot.store.sqlite.store import SqliteStore
@@ -32,11 +33,12 @@ class World:
     slack: SlackServer
     token: str = TOKEN
     now: datetime = NOW
+    slack_is_ahead: timedelta = timedelta()
     store: SqliteStore = field(init=False)
     notifier: SlackNotifier = field(init=False)
 
     def __post_init__(self) -> None:
-        self.slack.clock = lambda: self.now.timestamp()
+        self.slack.clock = self.slack.date = lambda: (self.now + self.slack_is_ahead).timestamp()
         self.start()
 
     def start(self) -> None:
@@ -44,7 +46,12 @@ class World:
         self.store = SqliteStore(self.path, synchronous="NORMAL")
         folder = self.path.parent
         self.notifier = SlackNotifier(
-            self.token, api_url=self.slack.api_url, post_timeout=1, read_timeout=1, template_folders=[folder]
+            self.token,
+            api_url=self.slack.api_url,
+            post_timeout=1,
+            read_timeout=1,
+            template_folders=[folder],
+            contact=Contact(lambda: self.now),
         )
 
     def restart(self) -> None:
@@ -90,18 +97,24 @@ class World:
     # What is told.
 
     def deliver(self, **more: Any) -> DeliveryReport:
+        end_claims_of_gone(self.store, ME, is_gone, self.now)
         return deliver(
             more.pop("due", None) or self.store.due(self.now),
             more.pop("notifier", self.notifier),
             more.pop("outbox", self.store),
             lambda: self.now,
             claimant=ME,
-            is_gone=is_gone,
             fallback_channel=more.pop("fallback_channel", "#cc-alerts"),
             ops_channel="#cc-ops",
             timezone="Europe/Helsinki",
             **more,
         )
+
+    def run(self, seconds: int) -> None:
+        """Deliver every second for so many of them."""
+        for _ in range(seconds):
+            self.deliver()
+            self.later(1)
 
     def settle(self, limit: timedelta = timedelta(minutes=30), *, step: int = 1) -> int:
         """Deliver every `step` seconds until nothing waits; how long that took. Fails when it takes longer."""

@@ -13,6 +13,7 @@ import pytest
 
 from alertbot.alerts.cards import Posted
 from alertbot.errors import DeliveryFailure, NotifyError
+from alertbot.slack.client import Contact
 from alertbot.slack.notifier import SlackNotifier
 from tests.notify.cases import ACKED, FIRING, LONG_ALERT, NASTY, RESOLVED, card, line
 from tests.slack import slack_server as fake
@@ -29,11 +30,36 @@ def slack() -> Iterator[SlackServer]:
 
 @pytest.fixture
 def notifier(slack: SlackServer) -> SlackNotifier:
-    return SlackNotifier(TOKEN, api_url=slack.api_url, post_timeout=1, read_timeout=1)
+    slack.date = lambda: fake.FIRST_TS
+    return SlackNotifier(TOKEN, api_url=slack.api_url, post_timeout=1, read_timeout=1, contact=Contact(lambda: SENT))
 
 
 def post(notifier: SlackNotifier, channel: str = "#cc-alerts", notice_id: str = "n1") -> Posted:
     return notifier.post_card(card(), channel=channel, notice_id=notice_id)
+
+
+@pytest.mark.parametrize("code", ["invalid_auth", "token_revoked", "no_permission", "missing_scope"])
+@pytest.mark.parametrize(
+    ("asked", "delivery"),
+    [
+        (None, DeliveryFailure.CHANNEL),
+        (fake.refused("invalid_auth"), DeliveryFailure.CREDENTIALS),
+        (fake.DROP_BEFORE, DeliveryFailure.RETRY),
+    ],
+    ids=["good", "refused", "unknown"],
+)
+def test_a_token_is_refused_when_auth_test_says_so(
+    code: str, asked: fake.Fault | None, delivery: DeliveryFailure, slack: SlackServer, notifier: SlackNotifier
+) -> None:
+    """The same codes are used for one channel and for the token: auth.test tells them apart."""
+    slack.next("chat.postMessage", fake.refused(code))
+    if asked:
+        slack.next("auth.test", asked)
+    with pytest.raises(NotifyError) as caught:
+        post(notifier)
+    assert (caught.value.failure, caught.value.code) == (delivery, code)
+    assert code in str(caught.value)
+    assert len(slack.called("chat.postMessage")) == 1
 
 
 def test_a_card_lives_in_one_message(slack: SlackServer, notifier: SlackNotifier) -> None:
@@ -123,9 +149,22 @@ FAILURES = {
     "json-text": (fake.Fault(body='"ok"'), DeliveryFailure.UNKNOWN, None),
     "empty": (fake.Fault(body=""), DeliveryFailure.UNKNOWN, None),
     "ok-without-ts": (fake.Fault(body='{"ok": true}'), DeliveryFailure.UNKNOWN, None),
-    "bad-token": (fake.refused("invalid_auth"), DeliveryFailure.CREDENTIALS, None),
-    "revoked": (fake.refused("token_revoked"), DeliveryFailure.CREDENTIALS, None),
-    "scope": (fake.refused("missing_scope"), DeliveryFailure.CREDENTIALS, None),
+    "429-nan": (fake.limited("NaN"), DeliveryFailure.WAIT, 30.0),
+    "429-infinity": (fake.limited("Infinity"), DeliveryFailure.WAIT, 30.0),
+    "429-two": (fake.limited("2, 2"), DeliveryFailure.WAIT, 30.0),
+    "429-at-once": (fake.limited("0"), DeliveryFailure.WAIT, 1.0),
+    "nested": (fake.Fault(body="[" * 5000), DeliveryFailure.UNKNOWN, None),
+    "drips": (fake.DRIP_AFTER, DeliveryFailure.UNKNOWN, None),
+    "redirect": (
+        fake.Fault(status=302, body="", headers=(("Location", "http://127.0.0.1:9/"),)),
+        DeliveryFailure.UNKNOWN,
+        None,
+    ),
+    "scope": (fake.refused("missing_scope"), DeliveryFailure.CHANNEL, None),
+    "no-permission": (fake.refused("no_permission"), DeliveryFailure.CHANNEL, None),
+    "access-denied": (fake.refused("access_denied"), DeliveryFailure.CHANNEL, None),
+    "team-access": (fake.refused("team_access_not_granted"), DeliveryFailure.CHANNEL, None),
+    "enterprise": (fake.refused("enterprise_is_restricted"), DeliveryFailure.CHANNEL, None),
     "not-in-channel": (fake.refused("not_in_channel"), DeliveryFailure.CHANNEL, None),
     "archived": (fake.refused("is_archived"), DeliveryFailure.CHANNEL, None),
     "read-only": (fake.refused("restricted_action_read_only_channel"), DeliveryFailure.CHANNEL, None),
@@ -192,11 +231,13 @@ def test_an_edit_as_text_takes_the_old_blocks_away(slack: SlackServer, notifier:
     ("fault", "delivery"),
     [
         (fake.refused("message_not_found"), DeliveryFailure.GONE),
-        (fake.refused("cant_update_message"), DeliveryFailure.GONE),
-        (fake.refused("edit_window_closed"), DeliveryFailure.PAYLOAD),
+        (fake.refused("cant_update_message"), DeliveryFailure.REFUSED),
+        (fake.refused("edit_window_closed"), DeliveryFailure.REFUSED),
+        (fake.refused("external_channel_migrating"), DeliveryFailure.REFUSED),
+        (fake.refused("invalid_arguments"), DeliveryFailure.PAYLOAD),
         (fake.limited("3"), DeliveryFailure.WAIT),
     ],
-    ids=["deleted", "not-ours", "closed", "429"],
+    ids=["deleted", "not-ours", "closed", "migrating", "arguments", "429"],
 )
 def test_what_a_failed_edit_means(
     fault: fake.Fault, delivery: DeliveryFailure, slack: SlackServer, notifier: SlackNotifier
@@ -240,6 +281,17 @@ def test_find_looks_no_further_back_than_the_intent(slack: SlackServer, notifier
     late = SENT + timedelta(minutes=5)
     assert notifier.find(channel="#cc-alerts", notice_id="n1", since=late, thread=None) is None
     assert float(slack.called("conversations.history")[0]["oldest"]) == late.timestamp() - 60
+
+
+@pytest.mark.parametrize(("ahead", "from_s"), [(-70, -130), (50, -60)], ids=["behind", "ahead"])
+def test_find_knows_the_clock_of_slack(ahead: float, from_s: float, slack: SlackServer) -> None:
+    """By its `Date`: a message of a Slack whose clock is behind is found; one that is ahead widens nothing."""
+    slack.clock = slack.date = lambda: fake.FIRST_TS + ahead
+    notifier = SlackNotifier(TOKEN, api_url=slack.api_url, contact=Contact(lambda: SENT))
+    posted = post(notifier)
+    restarted = SlackNotifier(TOKEN, api_url=slack.api_url, contact=Contact(lambda: SENT))
+    assert restarted.find(channel="C0ALERTS", notice_id="n1", since=SENT, thread=None) == posted
+    assert float(slack.called("conversations.history")[0]["oldest"]) == SENT.timestamp() + from_s
 
 
 def test_find_in_a_thread(slack: SlackServer, notifier: SlackNotifier) -> None:

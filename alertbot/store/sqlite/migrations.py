@@ -389,3 +389,27 @@ def step_009_muted(db: Database) -> None:
         "COALESCE(seen_at, fired_at, pending_since)) WHERE suppressor IS NOT NULL"
     )
     db.execute("ALTER TABLE alerts DROP COLUMN suppressor")
+
+
+# `sent_version` is what that message shows. A row goes when the message shows the end of its card, or is gone itself.
+_FORMER_MESSAGES = """
+    CREATE TABLE former_messages (
+        card_id INTEGER NOT NULL REFERENCES cards (id),
+        posted_channel_id TEXT NOT NULL,
+        posted_ts TEXT NOT NULL,
+        sent_version INTEGER NOT NULL,
+        edit_not_before TEXT,
+        edit_attempts INTEGER NOT NULL DEFAULT 0,
+        edit_error TEXT NOT NULL DEFAULT '',
+        PRIMARY KEY (card_id, posted_channel_id, posted_ts)
+    ) WITHOUT ROWID
+"""
+
+
+@migrations()
+def step_010_former_messages(db: Database) -> None:
+    """Where a card stood before its channel stopped working: that message is closed too, when the channel works again.
+
+    In `channels`, the row `chat.update` holds all edits, and `chat.update C0123` those of that channel.
+    """
+    db.execute(dedent(_FORMER_MESSAGES).strip())

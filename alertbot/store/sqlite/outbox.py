@@ -25,6 +25,9 @@ process dies between sending and marking can stand until the card changes again;
 an overtaken request at once. And what a message does that is not the card's any more (`edited`, `repost`) changes
 nothing: both name the message that they saw.
 
+A card that is posted again because its channel did not work leaves a message behind that still says "firing". It is
+kept in `former_messages`, due for edits like the card's own, until it shows the end or turns out to be deleted.
+
 Times that lie further ahead than any that this program writes were written before the clock was set back, and hold
 nothing.
 """
@@ -32,9 +35,11 @@ nothing.
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 from datetime import datetime, timedelta
 
-from alertbot.alerts.cards import Card, Posted
+from alertbot.alerts.alert import ENDS, Reason
+from alertbot.alerts.cards import Card, Posted, leading
 from alertbot.alerts.delivery import Claimed, Due, EditCard, PostCard, PostLine, PostOps, Tried
 from alertbot.alerts.notice import Notice, NoticeKind, notice_id
 from alertbot.errors import StoreError
@@ -99,11 +104,30 @@ _DUE_POSTS = f"""
     )
     SELECT id, rank, at FROM in_turn WHERE turn = 1 ORDER BY rank DESC, at, arrived LIMIT :limit
 """  # noqa: S608  # built-in names only
+_EDITS = "chat.update"
+
+
+def edits_in(channel_id: str = "") -> str:
+    """The key in `channels` that holds edits: of all channels, or of one."""
+    return f"{_EDITS} {channel_id}".strip()
+
+
+_EDITS_HELD = """
+    (SELECT MAX(held_until) FROM channels h WHERE h.channel IN ('chat.update', 'chat.update ' || {}.posted_channel_id))
+"""
 _OUTDATED_CARDS = f"""
-    SELECT c.*, {_CARD_RANK} AS rank FROM cards c
+    SELECT c.*, {_CARD_RANK} AS rank, {_EDITS_HELD.format("c")} AS held FROM cards c
     WHERE c.state = 'posted' AND c.version > c.sent_version
         AND (c.edit_not_before IS NULL OR c.edit_not_before <= :now OR c.edit_not_before > :longest)
 """  # noqa: S608
+_OUTDATED_FORMER = f"""
+    SELECT f.posted_channel_id AS former_channel_id, f.posted_ts AS former_ts, f.sent_version AS former_version,
+        f.edit_attempts AS former_attempts, c.*, {_CARD_RANK} AS rank, {_EDITS_HELD.format("f")} AS held
+    FROM former_messages f CROSS JOIN cards c ON c.id = f.card_id
+    WHERE c.version > f.sent_version
+        AND (f.edit_not_before IS NULL OR f.edit_not_before <= :now OR f.edit_not_before > :longest)
+"""  # noqa: S608
+_ENDS = ", ".join(f"'{reason}'" for reason in sorted(ENDS))
 NOTICES_WITH_ALERTS = (
     "SELECT n.*, a.rule, a.scope, a.parent_id, a.entity_id FROM notices n LEFT JOIN alerts a ON a.id = n.alert_id"
 )
@@ -111,21 +135,35 @@ NOTICES_WITH_ALERTS = (
 
 def due(conn: sqlite3.Connection, now: datetime, limit: int) -> list[Due]:
     times = {**_times(now), "limit": limit}
-    found: list[tuple[int, str, Due]] = [
-        (-row["rank"], row["at"], _post(conn, row["id"])) for row in conn.execute(_DUE_POSTS, times).fetchall()
+    # Of one level, what was never reported comes before a card that is out of date.
+    found: list[tuple[int, bool, str, Due]] = [
+        (-row["rank"], False, row["at"], _post(conn, row["id"])) for row in conn.execute(_DUE_POSTS, times).fetchall()
     ]
     waiting = [row for row in conn.execute(_OUTDATED_CARDS, times).fetchall() if _edit_is_due(row, now)]
-    waiting.sort(key=lambda row: (-row["rank"], row["outdated_since"], row["id"]))
-    found += [
-        (
-            -row["rank"],
-            row["outdated_since"],
-            EditCard(_with_members(conn, row), row["edit_attempts"]),
-        )
-        for row in waiting[:limit]
+    former = conn.execute(_OUTDATED_FORMER, times).fetchall()
+    outdated = [
+        (-row["rank"], row["outdated_since"] or "", row["id"], in_former, row)
+        for in_former, rows in ((False, waiting), (True, former))
+        for row in rows
+        if not _is_held(row["held"], now)
     ]
-    found.sort(key=lambda each: each[:2])
-    return [each for _, _, each in found[:limit]]
+    outdated.sort(key=lambda each: each[:4])
+    found += [(rank, True, since, _edit(conn, row, in_former)) for rank, since, _, in_former, row in outdated[:limit]]
+    found.sort(key=lambda each: each[:3])
+    return [each for *_, each in found[:limit]]
+
+
+def _edit(conn: sqlite3.Connection, row: sqlite3.Row, former: bool) -> EditCard:
+    card = _with_members(conn, row)
+    if not former:
+        return EditCard(card, row["edit_attempts"])
+    posted = Posted(row["former_channel_id"], row["former_ts"])
+    return EditCard(replace(card, posted=posted, sent_version=row["former_version"]), row["former_attempts"], True)
+
+
+def _is_held(held_until: str | None, now: datetime) -> bool:
+    until = _wait(held_until, now, _MAX_WAIT)
+    return until is not None and until > now
 
 
 def _times(now: datetime) -> dict[str, object]:
@@ -145,10 +183,13 @@ _WAITING_POSTS = """
     WHERE n.state = 'waiting' AND (n.kind <> 'line' OR c.state = 'posted')
 """
 # `version > sent_version` follows from the rest; it is what the index of outdated cards is made of.
-_URGENT_EDITS = """
-    SELECT edit_not_before FROM cards
+_URGENT_EDITS = f"""
+    SELECT edit_not_before, {_EDITS_HELD.format("c")} AS held FROM cards c
     WHERE state = 'posted' AND version > sent_version AND urgent_version > sent_version
-"""
+    UNION ALL
+    SELECT f.edit_not_before, {_EDITS_HELD.format("f")} FROM former_messages f CROSS JOIN cards c ON c.id = f.card_id
+    WHERE c.version > f.sent_version
+"""  # noqa: S608
 
 
 def next_due(conn: sqlite3.Connection, now: datetime) -> datetime | None:
@@ -162,8 +203,30 @@ def next_due(conn: sqlite3.Connection, now: datetime) -> datetime | None:
         ]
         ready.append(max([now, *(each for each in waits if each is not None)]))
     edits = conn.execute(_URGENT_EDITS).fetchall()
-    ready += [max(now, _wait(row["edit_not_before"], now, _MAX_WAIT) or now) for row in edits]
+    ready += [
+        max(now, *(_wait(row[column], now, _MAX_WAIT) or now for column in ("edit_not_before", "held")))
+        for row in edits
+    ]
     return min(ready, default=None)
+
+
+_WAITING_SINCE = """
+    SELECT n.at, p.rest_until,
+        n.attempts > 0 OR n.looks > 0 OR n.error <> '' OR n.intent_at IS NOT NULL AS tried
+    FROM notices n LEFT JOIN cards c ON c.id = n.card_id LEFT JOIN channels p ON p.channel = n.channel
+    WHERE n.state = 'waiting' AND (n.kind <> 'line' OR c.state = 'posted')
+"""
+
+
+def overdue_since(conn: sqlite3.Connection, now: datetime) -> datetime | None:
+    since = []
+    for row in conn.execute(_WAITING_SINCE).fetchall():
+        waits = codec.unstamp(row["at"])
+        posted = codec.maybe_unstamp(row["rest_until"])
+        if not row["tried"] and posted is not None:
+            waits = max(waits, posted - CHANNEL_REST)  # until then others had their turn
+        since.append(min(waits, now))
+    return min(since, default=None)
 
 
 def _wait(stamped: str | None, now: datetime, longest: timedelta) -> datetime | None:
@@ -316,10 +379,62 @@ def _shows_version(conn: sqlite3.Connection, card_id: int, version: int, now: da
 
 def edited(conn: sqlite3.Connection, card: Card, now: datetime) -> None:
     row = _card(conn, card.id)
+    if row["state"] == "posted" and codec.posted_of(row) == card.posted:
+        count(conn, row["tenant"], "edits")
+        _shows_version(conn, card.id, card.version, now)
+    elif row["ended_at"] is not None and card.version >= row["version"]:
+        forget_former(conn, card)
+    else:
+        conn.execute(_FORMER_SHOWS, {"version": card.version, **_former(card.id, card.posted)})
+
+
+_FORMER = "WHERE card_id = :card AND posted_channel_id = :channel_id AND posted_ts = :ts"
+_FORMER_SHOWS = (
+    "UPDATE former_messages SET sent_version = :version, edit_attempts = 0, edit_not_before = NULL, "  # noqa: S608
+    f"edit_error = '' {_FORMER}"
+)
+_FORGET_FORMER = f"DELETE FROM former_messages {_FORMER}"  # noqa: S608
+_SAID_THE_END = (
+    "SELECT state FROM notices WHERE card_id = ? AND kind = 'line' "  # noqa: S608
+    f"AND reason IN ({_ENDS}) AND at >= ?"
+)
+
+
+def _former(card_id: int, posted: Posted | None) -> dict[str, object]:
+    return {
+        "card": card_id,
+        "channel_id": posted.channel_id if posted else None,
+        "ts": posted.ts if posted else None,
+    }
+
+
+def forget_former(conn: sqlite3.Connection, card: Card) -> None:
+    conn.execute(_FORGET_FORMER, _former(card.id, card.posted))
+
+
+def close_in_thread(conn: sqlite3.Connection, card: Card, now: datetime) -> bool:
+    row = _card(conn, card.id)
     if row["state"] != "posted" or codec.posted_of(row) != card.posted:
-        return  # the message that was edited is not this card's any more
-    count(conn, row["tenant"], "edits")
-    _shows_version(conn, card.id, card.version, now)
+        return True  # the message is not this card's any more
+    if row["ended_at"] is None:
+        return False
+    states = conn.execute(_SAID_THE_END, (card.id, row["ended_at"])).fetchall()
+    if states:
+        return any(line["state"] == "delivered" for line in states)
+    alert = leading(card.members)
+    reason = alert.end_reason or Reason.RESOLVED
+    closing = Notice(
+        id=notice_id(("closed in its thread", str(card.id)), reason, card.channel, codec.unstamp(row["ended_at"])),
+        kind=NoticeKind.LINE,
+        alert=alert.key,
+        channel=card.channel,
+        reason=reason,
+        level=alert.level,
+        at=codec.unstamp(row["ended_at"]),
+        measure=alert.measure,
+    )
+    recording.insert_notice(conn, closing, row["tenant"], NoticeKind.LINE, now=now, alert_id=alert.id, card=row)
+    return False
 
 
 # Ends the claims that no other claimant can be sending.
@@ -362,11 +477,17 @@ def put_off(
     )
 
 
-def put_off_edit(conn: sqlite3.Connection, card_id: int, until: datetime, error: str, tried: bool) -> None:
-    conn.execute(
-        "UPDATE cards SET edit_not_before = ?, edit_error = ?, edit_attempts = edit_attempts + ? WHERE id = ?",
-        (stamp(until), error, tried, _card(conn, card_id)["id"]),
-    )
+_PUT_OFF_EDIT = "SET edit_not_before = :until, edit_error = :error, edit_attempts = edit_attempts + :tried"
+
+
+def put_off_edit(
+    conn: sqlite3.Connection, card_id: int, until: datetime, error: str, tried: bool, former: Posted | None = None
+) -> None:
+    values = {"until": stamp(until), "error": error, "tried": tried, **_former(_card(conn, card_id)["id"], former)}
+    if former is None:
+        conn.execute(f"UPDATE cards {_PUT_OFF_EDIT} WHERE id = :card", values)
+    else:
+        conn.execute(f"UPDATE former_messages {_PUT_OFF_EDIT} {_FORMER}", values)
 
 
 def give_up(conn: sqlite3.Connection, notice_id: str, error: str, now: datetime) -> None:
@@ -408,16 +529,28 @@ def reroute(conn: sqlite3.Connection, notice_id: str, channel: str, claimant: st
     conn.execute(_MOVE_CARD, {"channel": channel, "claimant": claimant, "card": card["id"]})
 
 
-def repost(conn: sqlite3.Connection, card: Card, now: datetime, claimant: str) -> None:
+_KEEP_MESSAGE = """
+    INSERT INTO former_messages (card_id, posted_channel_id, posted_ts, sent_version)
+    SELECT id, posted_channel_id, posted_ts, sent_version FROM cards c
+    WHERE id = ? AND ended_at IS NULL AND NOT EXISTS (
+        SELECT 1 FROM former_messages f WHERE f.card_id = c.id AND f.posted_channel_id = c.posted_channel_id
+    )
+"""
+
+
+def repost(conn: sqlite3.Connection, card: Card, now: datetime, claimant: str, keep: bool = False) -> bool:
     row = _card(conn, card.id)
     if row["state"] != "posted" or codec.posted_of(row) != card.posted:
-        return  # another process found out first
+        return True  # another process found out first
+    if keep and conn.execute(_KEEP_MESSAGE, (card.id,)).rowcount == 0:
+        return False
     if row["ended_at"] is not None:
         conn.execute("UPDATE cards SET state = 'gone' WHERE id = ?", (card.id,))
         _give_up_lines(conn, card.id, "the card's message is gone, and its alert has ended", now)
     else:
         _post_again(conn, row, now, claimant)
     raise_revision(conn, row["tenant"])
+    return True
 
 
 def _post_again(conn: sqlite3.Connection, card: sqlite3.Row, now: datetime, claimant: str) -> None:

@@ -247,6 +247,10 @@ class SqliteStore:
         with self._db.read() as conn:
             return outbox.next_due(conn, now)
 
+    def overdue_since(self, now: datetime) -> datetime | None:
+        with self._db.read() as conn:
+            return outbox.overdue_since(conn, now)
+
     def claim(self, notice_id: str, claimant: str, now: datetime, settled: datetime | None = None) -> Claimed:
         with self._db.write() as conn:
             return outbox.claim(conn, notice_id, claimant, now, settled)
@@ -280,9 +284,19 @@ class SqliteStore:
         with self._db.write() as conn:
             outbox.put_off(conn, notice_id, until, error, claimant, unknown=unknown, tried=tried)
 
-    def put_off_edit(self, card_id: int, until: datetime, error: str, *, tried: bool = True) -> None:
+    def put_off_edit(
+        self, card_id: int, until: datetime, error: str, *, tried: bool = True, former: Posted | None = None
+    ) -> None:
         with self._db.write() as conn:
-            outbox.put_off_edit(conn, card_id, until, error, tried)
+            outbox.put_off_edit(conn, card_id, until, error, tried, former)
+
+    def close_in_thread(self, card: Card, now: datetime) -> bool:
+        with self._db.write() as conn:
+            return outbox.close_in_thread(conn, card, now)
+
+    def forget_former(self, card: Card) -> None:
+        with self._db.write() as conn:
+            outbox.forget_former(conn, card)
 
     def give_up(self, notice_id: str, error: str, now: datetime) -> None:
         with self._db.write() as conn:
@@ -292,13 +306,17 @@ class SqliteStore:
         with self._db.write() as conn:
             outbox.hold_channel(conn, channel, until)
 
+    def hold_edits(self, until: datetime, channel_id: str = "") -> None:
+        with self._db.write() as conn:
+            outbox.hold_channel(conn, outbox.edits_in(channel_id), until)
+
     def reroute(self, notice_id: str, channel: str, *, claimant: str) -> None:
         with self._db.write() as conn:
             outbox.reroute(conn, notice_id, channel, claimant)
 
-    def repost(self, card: Card, now: datetime, *, claimant: str) -> None:
+    def repost(self, card: Card, now: datetime, *, claimant: str, keep: bool = False) -> bool:
         with self._db.write() as conn:
-            outbox.repost(conn, card, now, claimant)
+            return outbox.repost(conn, card, now, claimant, keep)
 
     # Leases
 
