@@ -20,7 +20,7 @@ from alertbot.config.load import config_path, load
 from alertbot.config.settings import Settings
 from alertbot.evaluation.past import Past
 from alertbot.rules.rule import RuleSet
-from alertbot.service.factories import open_store, parser, rule_paths
+from alertbot.service.factories import open_to_read, parser, rule_paths
 from alertbot.service.live_rules import rules_that_run
 from alertbot.service.tenant import recall
 from alertbot.service.views import change, make_view
@@ -38,7 +38,7 @@ def ask(
     """What the slash command would answer. A change is made in the name of the local user."""
     settings = load(config_path(config), secrets=False)
     logs.configure()
-    store = open_store(settings, create=False)
+    store = open_to_read(settings)
     try:
         asker = Asker(user=getpass.getuser(), local=True)
         now = wall_clock()

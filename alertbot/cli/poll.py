@@ -27,7 +27,7 @@ def poll(
     """Poll every tenant once, deliver what is due, report what was seen and decided. For cron, and to try things."""
     settings = load(config_path(config))
     logs.configure(settings.secrets(), quiet=True)
-    app = build(settings)
+    app = build(settings, dry_run=dry_run)
     try:
         if not dry_run:
             app.take_lease()

@@ -35,7 +35,7 @@ from alertbot.rulefiles.on_disk import load_rules, template_folder
 from alertbot.rulefiles.rule_keys import CHANNEL as CHANNEL_PATTERN
 from alertbot.rulefiles.rule_keys import LEVELS
 from alertbot.rules.rule import Level, Rule, RuleSet
-from alertbot.service.factories import make_notifier, open_store, template_folders
+from alertbot.service.factories import make_notifier, open_to_read, template_folders
 from alertbot.service.views import make_view
 
 
@@ -106,7 +106,7 @@ def _level(rule: Rule, wanted: str | None) -> Level | None:
 
 def _live(rule: Rule, name: str, level: Level | None, settings: Settings, now: datetime) -> Alert:
     """The alert of an entity as it is, or as it would be with the values of the last poll."""
-    store = open_store(settings, create=False)
+    store = open_to_read(settings)
     try:
         sets = dict.fromkeys((tenant.name for tenant in settings.tenants), RuleSet((rule,)))
         view = make_view(

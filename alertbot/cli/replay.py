@@ -29,7 +29,7 @@ from alertbot.evaluation.past import Past
 from alertbot.rulefiles.on_disk import load_rules
 from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.rule import RuleSet
-from alertbot.service.factories import open_store
+from alertbot.service.factories import open_to_read
 from alertbot.store.records import RecordedPoll
 from alertbot.store.roles import Store
 
@@ -59,7 +59,7 @@ def replay_(
         raise UsageError(f"--tenant: there is no tenant {tenant!r} (there are: {known})")
     answers: dict[str, Any] = {}
     any_polls = False
-    store = open_store(settings, create=False)
+    store = open_to_read(settings)
     try:
         for each in tenants:
             sets = _rule_sets(each, rules, against, settings)

@@ -17,7 +17,7 @@ from alertbot.notify.notifier import Notifier
 from alertbot.service.closers import Closers, at_once
 from alertbot.service.courier import Courier
 from alertbot.service.departed import end_departed
-from alertbot.service.factories import make_notifier, make_tenants, open_store, parser, rule_paths
+from alertbot.service.factories import make_notifier, make_tenants, open_for_dry_run, open_store, parser, rule_paths
 from alertbot.service.lease import MIN_TO_RELEASE, RENEW_EVERY, Lease
 from alertbot.service.listener import Listener
 from alertbot.service.live_rules import LiveRules
@@ -196,9 +196,13 @@ def build(
     notifier: Notifier | None = None,
     clock: Clock = wall_clock,
     speed: float = 1.0,
+    dry_run: bool = False,
 ) -> App:
-    """Every part, from settings. Raises FaultsFound (rules), StoreError (database)."""
+    """Every part, from settings. Raises FaultsFound (rules), StoreError (database).
+
+    `dry_run`: nothing will be stored, so no database is made, and one that is there need not be writable.
+    """
     live = LiveRules(rule_paths(settings), parser(settings))
-    store = open_store(settings)
+    store = open_for_dry_run(settings) if dry_run else open_store(settings)
     tenants = make_tenants(settings, live, speed=speed)
     return App(settings, tenants, store, notifier or make_notifier(settings), live, clock, speed)

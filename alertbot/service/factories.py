@@ -18,9 +18,21 @@ from alertbot.sources.eight_by_eight import REGIONS, TOKEN_URL, EightByEight
 from alertbot.store.sqlite.store import SqliteStore
 
 
-def open_store(settings: Settings, *, create: bool = True) -> SqliteStore:
-    """The database that the settings name. Raises StoreError when it does not exist and `create` is false."""
-    return SqliteStore(settings.path(settings.storage), create=create, keep_polls=settings.record.keep)
+def open_store(settings: Settings) -> SqliteStore:
+    """The database that the settings name, made where there is none. Raises StoreError."""
+    return SqliteStore(settings.path(settings.storage), keep_polls=settings.record.keep)
+
+
+def open_to_read(settings: Settings) -> SqliteStore:
+    """The same for commands that read: it need not be writable. Raises StoreError where there is none."""
+    return SqliteStore(settings.path(settings.storage), reading=True, keep_polls=settings.record.keep)
+
+
+def open_for_dry_run(settings: Settings) -> SqliteStore:
+    """The same, or an empty one in memory where there is no database yet, so that none is made. Raises StoreError."""
+    if not settings.path(settings.storage).exists():
+        return SqliteStore(":memory:", keep_polls=settings.record.keep)
+    return open_to_read(settings)
 
 
 def make_notifier(settings: Settings) -> SlackNotifier:

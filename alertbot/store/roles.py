@@ -73,8 +73,8 @@ class Health(Feeds, Protocol):
         messages, and a line waits only once its card is posted.
         """
 
-    def check_writable(self) -> None:
-        """Write something. Raises StoreError that says why nothing can be written."""
+    def check_writable(self, within: float = 0.5) -> None:
+        """Write something. Raises StoreError that says why nothing could be written in `within` seconds."""
 
 
 class Polls(Feeds, Recording, Protocol):
@@ -265,6 +265,9 @@ class Leases(Protocol):
 
 class Store(Polls, Outbox, Rules, Questions, Leases, Health, Protocol):
     """All of the database. Only the parts that open and close it, and the tests, need all roles."""
+
+    def tidy(self) -> str:
+        """Give back the space that the database no longer needs; what keeps it from that, in a sentence, or ""."""
 
     def close(self) -> None:
         """Close the database. Closing twice is harmless."""

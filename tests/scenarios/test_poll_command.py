@@ -55,6 +55,7 @@ def test_exit_status_and_reasons(tmp_path: Path) -> None:
         yaml.write_text(config(sim, ["whole"]))
         fine = alertbot("poll", "--dry-run", cwd=tmp_path)
     assert (shown.returncode, read.returncode, fine.returncode) == (1, 1, 0), shown.stderr + read.stderr + fine.stderr
+    assert not list(tmp_path.glob("*.db*")), "a dry run makes no database"
     found = json.loads(read.stdout)
     for name, (_, words) in TENANTS.items():
         assert bool(found[name]["problems"]) is (name != "whole"), name

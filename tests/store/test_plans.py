@@ -103,7 +103,7 @@ def _turns(store: SqliteStore) -> None:
 def listener() -> Iterator[Listener]:
     store = SqliteStore(":memory:")
     listener = Listener(store._db._conn)
-    store._db._conn = listener  # type: ignore[assignment]
+    store._db._conn = store._db._reader = listener  # type: ignore[assignment]
     _turns(store)
     yield listener
     store.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from alertbot.evaluation.snapshot import Column, Snapshot
 from alertbot.rules.catalogue import Scope
 from alertbot.store.records import PollRecord
 from alertbot.store.roles import Store
+from alertbot.store.sqlite import database
 from alertbot.store.sqlite.store import SqliteStore
 from tests.store.build import (
     ME,
@@ -104,7 +106,7 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
 def test_settings_of_sqlite(path: Path) -> None:
     """WAL, foreign keys, and FULL unless NORMAL is asked for; anything else is a mistake of ours."""
     for store, synchronous in ((SqliteStore(path), 2), (SqliteStore(path, synchronous="NORMAL"), 1)):
-        with store._db.read() as conn:
+        with store._db.write() as conn:
             pragmas = {name: conn.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "foreign_keys")}
             assert pragmas == {"journal_mode": "wal", "foreign_keys": 1}
             assert conn.execute("PRAGMA synchronous").fetchone()[0] == synchronous
@@ -141,17 +143,16 @@ def test_a_full_disk_is_said_and_nothing_half_written_stays(path: Path) -> None:
     """The poll fails whole; when there is room again the next one is written."""
     store = SqliteStore(path)
     begin(store, firing("1"))
-    with store._db.read() as conn:
-        pages = conn.execute("PRAGMA page_count").fetchone()[0]
-        conn.execute(f"PRAGMA max_page_count = {pages}")
+    conn = store._db._conn
+    pages = conn.execute("PRAGMA page_count").fetchone()[0]
+    conn.execute(f"PRAGMA max_page_count = {pages}")
     changes = [begins(firing(str(entity))) for entity in range(2, 500)]
     with pytest.raises(StoreError, match="the disk is full") as error:
         store.record(poll(changes, snapshots={Scope.QUEUE: snapshot()}))
     assert error.value.retryable
     assert len(store.alerts()) == 1
     assert store.latest("acme") == {}
-    with store._db.read() as conn:
-        conn.execute("PRAGMA max_page_count = 100000")
+    conn.execute("PRAGMA max_page_count = 100000")
     store.record(poll(changes))
     assert len(store.alerts()) == 499
     store.close()
@@ -161,8 +162,7 @@ def test_a_database_that_may_not_be_written_says_so(path: Path) -> None:
     """Reading still works."""
     store = SqliteStore(path)
     begin(store, firing())
-    with store._db.read() as conn:
-        conn.execute("PRAGMA query_only = ON")
+    store._db._conn.execute("PRAGMA query_only = ON")
     with pytest.raises(StoreError, match="read-only"):
         store.check_writable()
     assert len(store.alerts()) == 1
@@ -176,11 +176,168 @@ def test_a_lock_that_is_never_let_go_is_said(path: Path) -> None:
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreError, match=r"locked: another process has been writing to it for 0\.05 s"):
-        store.check_writable()
+        store.acknowledge(1, "U1", "", T0)
+    with pytest.raises(StoreError, match=r"locked: another process has been writing to it for 0\.01 s"):
+        store.check_writable(0.01)
     assert len(store.alerts()) == 1
     other.execute("ROLLBACK")
     other.close()
     store.check_writable()
+    store.close()
+
+
+def test_a_reader_waits_for_no_writer(path: Path) -> None:
+    """While another process holds the write lock and a writer of this one waits for it, reading answers at once."""
+    store = SqliteStore(path, busy_timeout=20)
+    begin(store, firing())
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    thread = threading.Thread(target=store.acknowledge, args=(1, "U1", "", T0))
+    thread.start()
+    try:
+        while not store._db._lock.locked():  # until the writer waits
+            pass
+        began = time.monotonic()
+        assert len(store.alerts()) == 1
+        with pytest.raises(StoreError, match=r"is busy: nothing else could be written to it for 0\.1 s"):
+            store.check_writable(0.1)
+        assert time.monotonic() - began < 1
+    finally:
+        other.execute("COMMIT")
+        thread.join(10)
+    assert one(store, firing()).acked_by == "U1"
+    other.close()
+    store.close()
+
+
+def _delete(path: Path) -> None:
+    path.unlink()
+
+
+def _replace(path: Path) -> None:
+    other = path.with_name("other.db")
+    SqliteStore(other).close()
+    other.replace(path)
+
+
+def _delete_wal(path: Path) -> None:
+    path.with_name(path.name + "-wal").unlink()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (_delete, "was deleted while alertbot was running"),
+        (_replace, "was replaced by another file while alertbot was running"),
+        (_delete_wal, "has lost its write-ahead log"),
+    ],
+    ids=["deleted", "replaced", "its WAL deleted"],
+)
+def test_a_file_that_is_not_there_any_more_takes_nothing(
+    path: Path, change: Callable[[Path], None], words: str
+) -> None:
+    """Nothing is read or written from then on; all that was written before is saved, once, and can be put back."""
+    store = SqliteStore(path)
+    begin(store, firing())
+    change(path)
+    for access in (store.alerts, store.check_writable, lambda: begin(store, firing("2")), store.tidy):
+        with pytest.raises(StoreError, match=words) as error:
+            access()
+        assert f"saved as {path}.saved" in str(error.value)
+        assert not error.value.retryable
+    assert [each.name for each in path.parent.glob("*.saved*")] == [f"{path.name}.saved"]
+    saved = path.with_name(f"{path.name}.saved")
+    store.close()
+    for left in path.parent.glob(f"{path.name}*"):
+        if left != saved:
+            left.unlink()
+    saved.replace(path)
+    again = SqliteStore(path)
+    assert len(again.alerts()) == 1
+    again.close()
+
+
+def test_the_wal_shrinks_when_a_long_reader_ends(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until then it is reported; afterwards it is shortened, whatever its size was."""
+    monkeypatch.setattr(database, "_KEEP_WAL_BYTES", 100_000)
+    monkeypatch.setattr(database, "_LARGE_WAL_BYTES", 200_000)
+    store, wal = SqliteStore(path), path.with_name(path.name + "-wal")
+    begin(store, firing())
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN")
+    other.execute("SELECT count(*) FROM alerts").fetchone()
+    for number in range(30):
+        store.record(poll([begins(firing(f"{number}-{each}")) for each in range(20)], now=at(number)))
+    assert wal.stat().st_size > 200_000
+    assert "has grown to" in store.tidy()
+    other.execute("COMMIT")
+    assert store.tidy() == ""
+    assert wal.stat().st_size == 0
+    other.close()
+    store.close()
+
+
+@pytest.mark.parametrize("live", [True, False], ids=["beside the service", "the service has stopped"])
+def test_reading_needs_no_right_to_write(path: Path, live: bool) -> None:
+    """A user who may read the file and neither write it nor its folder reads all of it; a change is refused."""
+    store = SqliteStore(path)
+    begin(store, firing())
+    if not live:
+        store.close()
+    path.chmod(0o644)
+    for parent in list(path.parents)[:3]:
+        parent.chmod(0o755)
+    asked = as_another_user(
+        f"from alertbot.store.sqlite.store import SqliteStore\n"
+        f"from alertbot.errors import StoreError\n"
+        f"store = SqliteStore({str(path)!r}, reading=True)\n"
+        f"print(len(store.alerts()))\n"
+        f"try: store.check_writable()\n"
+        f"except StoreError as error: print(error)\n"
+    )
+    store.close()
+    assert asked.startswith("1\n")
+    assert f"{path} cannot be written: " in asked
+
+
+def test_a_new_file_in_a_folder_that_may_not_be_written(path: Path) -> None:
+    """The sentence says who may not write where."""
+    path.parent.chmod(0o755)
+    asked = as_another_user(
+        f"from alertbot.store.sqlite.store import SqliteStore\n"
+        f"try: SqliteStore({str(path)!r})\n"
+        f"except Exception as error: print(error)\n"
+    )
+    assert "may not write in the folder" in asked
+
+
+def as_another_user(script: str) -> str:
+    """What a script prints that runs without the rights of root, or of a folder's owner where the tests have none."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    before = (  # everything is imported as root: the other user may not be able to read this environment
+        "import os; from alertbot.store.sqlite.store import SqliteStore; SqliteStore(':memory:').close(); "
+        "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", before + script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_read_only_file_system_is_named(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exact reason, instead of "unable to open database file"."""
+    path.mkdir()  # what cannot be opened
+    path.rmdir()
+    error = sqlite3.OperationalError("unable to open database file")
+    error.sqlite_errorname = "SQLITE_CANTOPEN"
+    monkeypatch.setattr(database, "_on_read_only_system", lambda folder: True)
+    monkeypatch.setattr(database.os, "access", lambda name, mode: False)
+    store = SqliteStore(":memory:")
+    store._db.path = str(path)
+    said = str(store._db._explain(error, 5))
+    assert said == f"{path} cannot be opened: the file system is read-only; `storage` names another place"
     store.close()
 
 
@@ -193,7 +350,7 @@ def test_a_lock_that_is_let_go_is_waited_for(path: Path) -> None:
 
     def write() -> None:
         started.set()
-        store.check_writable()
+        store.check_writable(10)
         done.set()
 
     thread = threading.Thread(target=write)

@@ -57,12 +57,18 @@ class SqliteStore:
         synchronous: str = "FULL",
         busy_timeout: float = 5.0,
         create: bool = True,
+        reading: bool = False,
         keep_polls: timedelta = timedelta(days=7),
     ) -> None:
-        """`create` False: a file that does not exist is a StoreError. `keep_polls`: how long polls are recorded."""
+        """`create` False: a file that does not exist is a StoreError. `keep_polls`: how long polls are recorded.
+
+        `reading`: opened to be read, which a user who may not write the file can do too; it is not created.
+        """
         self._keep_polls = keep_polls
         self._recorders: dict[str, polls.Recorder] = {}
-        self._db = Database(str(path), synchronous=synchronous, busy_timeout=busy_timeout, create=create)
+        self._db = Database(
+            str(path), synchronous=synchronous, busy_timeout=busy_timeout, create=create, reading=reading
+        )
 
     # Reading
 
@@ -328,9 +334,12 @@ class SqliteStore:
         with self._db.write() as conn:
             leases.release(conn, owner)
 
-    def check_writable(self) -> None:
-        with self._db.write() as conn:
+    def check_writable(self, within: float = 0.5) -> None:
+        with self._db.write(within=within) as conn:
             recording.count(conn, "", "write_checks")
+
+    def tidy(self) -> str:
+        return self._db.shrink_wal()
 
     def close(self) -> None:
         self._db.close()
