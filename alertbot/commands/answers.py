@@ -22,12 +22,13 @@ from alertbot.commands.hours import hours
 from alertbot.commands.live import entity
 from alertbot.commands.metrics import metrics
 from alertbot.commands.rules import named_by_rules, rules
-from alertbot.commands.view import Need, Needs, View
+from alertbot.commands.view import Need, Needs, ServiceView, View
 from alertbot.commands.why import named_by_why, why
 from alertbot.commands.wording import (
     MAX_ALERTS,
     alert_line,
     and_more,
+    clock,
     counted,
     echo,
     feed_line,
@@ -126,6 +127,8 @@ def _help(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
 
 def _status(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
     lines = [feed_line(tenant, view, now) for tenant in view.tenants] or [Line("No tenant is configured.")]
+    if view.service is not None and not view.service.running:
+        lines.insert(0, _not_running(view.service, view, now))
     lines += _firing(view, now)
     if view.waiting:
         waiting = count(view.waiting, "message or edit waits", "messages and edits wait")
@@ -136,6 +139,12 @@ def _status(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
     if more := and_more(MAX_PROBLEMS, len(problems)):
         lines.append(Line(more))
     return Reply(tuple(lines))
+
+
+def _not_running(service: ServiceView, view: View, now: datetime) -> Line:
+    seen = clock(service.seen_at, view.timezone, now)
+    text = f"alertbot is not running (last seen {seen} on host {service.name})."
+    return Line(text, level=Level.CRITICAL, strong=True)
 
 
 def _firing(view: View, now: datetime) -> Iterator[Line]:
@@ -215,7 +224,7 @@ COMMANDS: tuple[Subcommand, ...] = (
         "status",
         "Age of the data, what is firing, what waits for delivery, problems.",
         _status,
-        needs=frozenset({Need.FEEDS, Need.HEADS, Need.VERSIONS, Need.ALERTS, Need.OUTBOX}),
+        needs=frozenset({Need.FEEDS, Need.HEADS, Need.VERSIONS, Need.ALERTS, Need.OUTBOX, Need.SERVICE}),
         hint="status",
     ),
     Subcommand(

@@ -27,6 +27,7 @@ class Need(StrEnum):
     FEEDS = "feeds"  # how polls go: times, error and next try of `TenantView`
     HEADS = "heads"  # whether the last snapshots are complete: `TenantView.heads`
     ALERTS = "alerts"  # alerts that have not ended: `View.alerts` and `View.shadows`
+    SERVICE = "service"  # whether a process polls: `View.service`
     OUTBOX = "outbox"  # what waits for delivery: `View.waiting`, and in `View.problems` why it waits
     SHADOW_COUNTS = "shadow_counts"  # of the shadow rules that the command names: `View.shadow_fired`
     EVALUATION = "evaluation"  # what the rules that the command names are evaluated on: snapshots and past
@@ -62,6 +63,15 @@ class RulesView:
 
 
 @dataclass(frozen=True)
+class ServiceView:
+    """The process that polls and delivers, or did last: `vm, process 123`, and when it was last seen."""
+
+    name: str
+    seen_at: datetime
+    running: bool
+
+
+@dataclass(frozen=True)
 class View:
     """All that an answer may read: values, without I/O behind them. Filled by need, see `Need`.
 
@@ -80,4 +90,5 @@ class View:
     command: str = "/alertbot"
     timezone: str = "UTC"  # in which times are shown
     stale_after: timedelta = timedelta(minutes=2)  # values older than this are shown as stale
+    service: ServiceView | None = None  # None: it never ran, or this was not read
     problems: tuple[str, ...] = ()  # operational problems, a sentence each; `status` shows them

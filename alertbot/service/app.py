@@ -16,6 +16,7 @@ from alertbot.config.settings import Settings
 from alertbot.notify.notifier import Notifier
 from alertbot.service.closers import Closers, at_once
 from alertbot.service.courier import Courier
+from alertbot.service.database_check import CHECK_EVERY, DatabaseCheck
 from alertbot.service.departed import end_departed
 from alertbot.service.factories import make_notifier, make_tenants, open_for_dry_run, open_store, parser, rule_paths
 from alertbot.service.lease import MIN_TO_RELEASE, RENEW_EVERY, Lease
@@ -32,7 +33,7 @@ from alertbot.store.roles import Store
 
 MAX_THREADS = 512
 """Tenants that may hang at the same moment without keeping any other waiting; a thread is made when it is needed."""
-SPARE_THREADS = 3
+SPARE_THREADS = 4
 """For jobs that are no polls: the lease must be renewed whatever the polls do."""
 CHECK_SLACK_EVERY = timedelta(seconds=15)
 """How often the courier may ask whether Slack answers and accepts the token."""
@@ -77,6 +78,9 @@ class App:
             speed=speed,
         )
         self._closers.push("delivery", self.courier.stop)
+        self.database = DatabaseCheck(
+            store, notifier, clock, lambda: self.poller.store_problem, ops_channel=settings.slack.ops
+        )
         self.reloader = Reloader(
             live, store, tenants, notifier, clock, self._wake, self._stopping, ops_channel=settings.slack.ops
         )
@@ -115,6 +119,7 @@ class App:
             after = period * index / len(self.tenants)
             self._scheduler.every(period, partial(self.poller.tick, tenant), name=f"tenant:{tenant.name}", after=after)
         self._scheduler.every(RENEW_EVERY, self.lease.renew, name="lease", after=RENEW_EVERY)
+        self._scheduler.every(CHECK_EVERY, self.database.check, name="database", after=CHECK_EVERY)
         self._scheduler.every(CHECK_SLACK_EVERY, self.courier.check_slack, name="slack")
         self._scheduler.start()
         self._closers.push("schedule", at_once(self._scheduler.stop))
@@ -164,7 +169,7 @@ class App:
             self.clock(),
             rules=lambda: ({tenant.name: tenant.rules for tenant in self.tenants}, self.live.on_disk()),
             pasts=lambda _: {tenant.name: tenant.memory.past for tenant in self.tenants},
-            problems=tuple(problem for problem in self._problems() if problem),
+            problems=tuple(problem for problem in (*self._problems(), self.database.note) if problem),
         )
 
     def change(self, wish: Wish, asker: Asker, now: datetime) -> tuple[AckResult, Alert | None]:
@@ -178,7 +183,7 @@ class App:
         return unready(self.store, self.tenants, self._problems(), self.clock())
 
     def _problems(self) -> tuple[str, ...]:
-        return self.courier.problem, self.listener.problem if self.listener else ""
+        return self.courier.problem, self.listener.problem if self.listener else "", self.database.problem
 
 
 def _close_tenant(tenant: LiveTenant, within: float) -> bool:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from alertbot import poll
 from alertbot.alerts.alert import Change
 from alertbot.clock import Clock
-from alertbot.errors import AlertbotError
+from alertbot.errors import AlertbotError, StoreError
 from alertbot.feed import pace
 from alertbot.logs import logger
 from alertbot.poll import Turn
@@ -27,6 +27,7 @@ class Poller:
 
     def __init__(self, store: Polls, clock: Clock, wake: Signal, stopping: threading.Event) -> None:
         self._store, self._clock, self._wake, self._stopping = store, clock, wake, stopping
+        self.store_problem = ""  # why the last turn of a tenant could not be stored; "" where it was
 
     def tick(self, tenant: LiveTenant) -> Turn | None:
         """One turn of one tenant on schedule; None when it failed or the last one still runs.
@@ -39,6 +40,8 @@ class Poller:
         try:
             turn = self._turn(tenant)
         except AlertbotError as error:
+            if isinstance(error, StoreError):
+                self.store_problem = str(error)
             log.error("poll failed", tenant=tenant.name, error=str(error))
             self._failed(tenant, str(error))
             return None
@@ -48,6 +51,8 @@ class Poller:
             return None
         finally:
             tenant.busy.release()
+        if turn.fetched is not None:  # it was stored
+            self.store_problem = ""
         log_turn(turn)
         if turn.fetched is not None:
             tenant.last = turn

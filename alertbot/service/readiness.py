@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from alertbot.errors import AlertbotError
 from alertbot.feed.rules import UNFIT
+from alertbot.rules.units import format_duration
 from alertbot.service.tenant import LiveTenant
 from alertbot.store.roles import Health
 
+OVERDUE_AFTER = timedelta(minutes=2)
+"""For how long a message may wait for delivery, apart from its turn in its channel."""
+
 
 def unready(store: Health, tenants: Sequence[LiveTenant], problems: Sequence[str], now: datetime) -> list[str]:
-    """Why the bot is not ready, a sentence each, or an empty list: stale feeds, the database, and `problems`.
+    """Why the bot is not ready, a sentence each, or an empty list: stale feeds, delivery, the database, and `problems`.
 
     `problems` are those of parts, such as a Slack that refuses the credentials; "" is none.
     """
@@ -30,7 +34,17 @@ def unready(store: Health, tenants: Sequence[LiveTenant], problems: Sequence[str
                 reasons.append(f"{tenant.name}: no good poll yet")
             elif now - good_at > tenant.limits.stale_limit:
                 reasons.append(f"{tenant.name}: no good poll for {(now - good_at).total_seconds():.0f} s")
+        if late := overdue(store, now):
+            reasons.append(late)
         store.check_writable()
     except AlertbotError as error:
         reasons.append(str(error))
-    return [*reasons, *(problem for problem in problems if problem)]
+    return list(dict.fromkeys([*reasons, *(problem for problem in problems if problem)]))
+
+
+def overdue(store: Health, now: datetime) -> str:
+    """That a message has waited for too long, in a sentence, or "". Raises StoreError."""
+    since = store.overdue_since(now)
+    if since is None or now - since < OVERDUE_AFTER:
+        return ""
+    return f"a message has been waiting to be delivered to Slack for {format_duration(now - since)}"

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from alertbot.alerts.alert import AckResult, Alert
 from alertbot.commands.answers import named_rules, needs_of
 from alertbot.commands.command import Acknowledge, Asker, Command, Wish
-from alertbot.commands.view import SHADOW_DAYS, Need, Needs, RulesView, TenantView, View
+from alertbot.commands.view import SHADOW_DAYS, Need, Needs, RulesView, ServiceView, TenantView, View
 from alertbot.config.settings import Settings
 from alertbot.evaluation.past import Past
 from alertbot.feed.health import Feed
@@ -16,6 +16,8 @@ from alertbot.rules.catalogue import Scope
 from alertbot.rules.functions import AGENTS_OF
 from alertbot.rules.hours import Calendar
 from alertbot.rules.rule import Rule, RuleSet
+from alertbot.service.process import is_gone, shown
+from alertbot.service.readiness import overdue
 from alertbot.store.roles import Questions
 
 RulesThatRun = Callable[[], tuple[Mapping[str, RuleSet], Mapping[str, str]]]
@@ -47,6 +49,8 @@ def make_view(
     totals = store.totals() if Need.OUTBOX in needs else None
     if totals and totals.waiting_for and not any(totals.waiting_for in problem for problem in problems):
         problems = (*problems, f"Not delivered, will retry: {totals.waiting_for}")
+    if Need.OUTBOX in needs and (late := overdue(store, now)):
+        problems = (*problems, f"{late[0].upper()}{late[1:]}.")
     return View(
         tenants=_tenants(settings, store, needs, named, pasts),
         alerts=tuple(alert for alert in alerts if not alert.shadow),
@@ -58,6 +62,7 @@ def make_view(
         command=settings.slack.command,
         timezone=settings.timezone,
         stale_after=settings.stale_after,
+        service=_service(store, now) if Need.SERVICE in needs else None,
         problems=problems,
     )
 
@@ -90,6 +95,13 @@ def _tenants(
             )
         )
     return tuple(tenants)
+
+
+def _service(store: Questions, now: datetime) -> ServiceView | None:
+    service = store.service(now)
+    if service is None:
+        return None
+    return ServiceView(shown(service.owner), service.seen_at, service.running and not is_gone(service.owner))
 
 
 def _versions(

@@ -54,6 +54,16 @@ class RunningRules:
 
 
 @dataclass(frozen=True)
+class Service:
+    """A process that polls and delivers, or did: its name, since when, and when it last said that it lives."""
+
+    owner: str
+    since: datetime
+    seen_at: datetime
+    running: bool
+
+
+@dataclass(frozen=True)
 class RecordedPoll:
     """What one poll saw, as it was recorded. Partial snapshots are not complete and have their problems.
 

@@ -17,7 +17,7 @@ from alertbot.alerts.notice import Notice
 from alertbot.evaluation.snapshot import Snapshot, SnapshotHead
 from alertbot.feed.health import Feed
 from alertbot.rules.catalogue import Scope
-from alertbot.store.records import LedgerEntry, PollRecord, Recorded, RecordedPoll, RunningRules, Totals
+from alertbot.store.records import LedgerEntry, PollRecord, Recorded, RecordedPoll, RunningRules, Service, Totals
 
 
 class Recording(Protocol):
@@ -214,8 +214,11 @@ class Rules(Running, Notices, Protocol):
         """Store what runs from now on. A version that runs already continues, and keeps its `since`."""
 
 
-class Questions(Feeds, Recording, Running, Protocol):
+class Questions(Health, Recording, Running, Protocol):
     """What answers read, and the changes that users make."""
+
+    def service(self, now: datetime) -> Service | None:
+        """The process that delivers, or was the last to do so; None where there never was one."""
 
     def alert(self, alert_id: int) -> Alert | None:
         """One alert, ended or not; None for an id that was never given."""
@@ -260,7 +263,7 @@ class Leases(Protocol):
         """
 
     def release_leases(self, owner: str) -> None:
-        """Give up every lease of this owner; those of others stay."""
+        """Give up every lease of this owner; those of others stay. When it was last seen remains known."""
 
 
 class Store(Polls, Outbox, Rules, Questions, Leases, Health, Protocol):

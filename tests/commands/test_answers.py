@@ -12,6 +12,7 @@ from alertbot.alerts.alert import Alert, State
 from alertbot.commands.answers import BUTTONS, COMMANDS, answer
 from alertbot.commands.command import Acknowledge, Asker, Command, Person, Table, Unacknowledge
 from alertbot.commands.parse import parse
+from alertbot.commands.view import ServiceView
 from alertbot.evaluation.measure import Measure
 from alertbot.evaluation.snapshot import Presence
 from alertbot.rules.catalogue import Scope, ValueType
@@ -241,6 +242,15 @@ def test_status_all_well() -> None:
         "acme: last good poll 12s ago",
         "Nothing fires.",
     ]
+
+
+def test_status_without_a_service() -> None:
+    """In a terminal `status` is answered while nothing polls: it says so first, and when a service was last seen."""
+    gone = ServiceView("vm, process 31711", NOW - timedelta(minutes=5), running=False)
+    first = text_of(ask(view(service=gone), "status")).splitlines()[0]
+    assert first == "[critical] alertbot is not running (last seen 08:55 UTC on host vm, process 31711)."
+    alive = replace(gone, running=True)
+    assert "running" not in text_of(ask(view(service=alive), "status"))
 
 
 def test_status_with_trouble() -> None:

@@ -127,7 +127,7 @@ def test_one_poller_a_database(tmp_path: Path) -> None:
         for command in ("run", "poll"):
             second = alertbot(command, cwd=tmp_path, **w.bot.secrets)
             assert second.returncode == 2
-            assert "is polled by" in second.stderr
+            assert "already runs on this database" in second.stderr
             assert f"process {w.bot.process.pid if w.bot.process else 0}" in second.stderr
         assert alertbot("ask", "status", cwd=tmp_path).returncode == 0
         assert alertbot("poll", "--dry-run", cwd=tmp_path, **w.bot.secrets).returncode == 0

@@ -84,7 +84,16 @@ def view_of(text: str, store: Store, called: Counter[str] | None = None) -> View
 READS = {
     "help": {},
     "nonsense": {},
-    "status": {"feeds": 1, "heads": 1, "running_versions": 1, "alerts": 1, "totals": 1, "rules that run": 1},
+    "status": {
+        "feeds": 1,
+        "heads": 1,
+        "running_versions": 1,
+        "alerts": 1,
+        "totals": 1,
+        "rules that run": 1,
+        "service": 1,
+        "overdue_since": 1,
+    },
     "alerts": {"feeds": 1, "alerts": 1},
     "queue Sales EU": {"feeds": 1, "alerts": 1, "latest:queue": 2, "rules that run": 1},
     "group Nights": {"feeds": 1, "alerts": 1, "latest:group": 2, "rules that run": 1},

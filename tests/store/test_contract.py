@@ -16,7 +16,7 @@ from alertbot.evaluation.measure import Measure
 from alertbot.feed.health import Feed
 from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.rule import Level
-from alertbot.store.records import NoticeState, RunningRules
+from alertbot.store.records import NoticeState, RunningRules, Service
 from alertbot.store.roles import Store
 from tests.store.build import (
     ME,
@@ -490,20 +490,34 @@ ALL = ("tenant:acme", "tenant:other", "delivery")
 
 
 def test_one_poller_a_database(store: Store) -> None:
-    """The second is refused with the first one's name, since when and until when."""
+    """The second is refused with the first one's name, and since when."""
     store.take_leases(ALL, "host-a, process 1", T0, TTL)
     store.take_leases(ALL, "host-a, process 1", at(10), TTL)
-    with pytest.raises(LeaseHeld, match="host-a, process 1 since 2026-03-02 09:00:00 UTC") as held:
+    with pytest.raises(LeaseHeld, match=r"host host-a, process 1, since 09:00 UTC\. Stop it") as held:
         store.take_leases(ALL, "host-b, process 2", at(39), TTL)
-    assert "2026-03-02 09:00:40 UTC" in str(held.value)
     assert held.value.owner == "host-a, process 1"
+
+
+def test_who_serves_remains_known(store: Store) -> None:
+    """While it runs, when it stopped, and when it died: since when, and when it was last seen."""
+    assert store.service(T0) is None
+    store.take_leases(ALL, "vm, process 1 (run a)", T0, TTL)
+    store.take_leases(ALL, "vm, process 1 (run a)", at(10), TTL)
+    running = store.service(at(12))
+    assert running is not None
+    assert running == Service("vm, process 1 (run a)", T0, at(10), running=True)
+    assert store.service(at(10) + TTL) == replace(running, running=False)
+    store.release_leases("vm, process 1 (run a)")
+    assert store.service(at(12)) == replace(running, running=False)
+    store.take_leases(ALL, "another", at(13), TTL)
+    assert store.service(at(13)) == Service("another", at(13), at(13), running=True)
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_all_leases_or_none(store: Store, name: str) -> None:
     """Another's lease of one of the names is enough; the refused one holds none of the others."""
     store.take_leases([name], "a", T0, TTL)
-    with pytest.raises(LeaseHeld, match="polled by a"):
+    with pytest.raises(LeaseHeld, match=r"runs on this database .*: host a,"):
         store.take_leases(ALL, "b", at(1), TTL)
     store.take_leases(ALL, "a", at(2), TTL)
 
@@ -513,7 +527,7 @@ def test_owners_hold_different_leases_side_by_side(store: Store) -> None:
     store.take_leases(["tenant:acme"], "a", T0, TTL)
     store.take_leases(["tenant:other"], "b", T0, TTL)
     store.release_leases("a")
-    with pytest.raises(LeaseHeld, match="polled by b"):
+    with pytest.raises(LeaseHeld, match=r"runs on this database .*: host b,"):
         store.take_leases(["tenant:other"], "c", at(1), TTL)
     store.take_leases(["tenant:acme"], "c", at(1), TTL)
 
@@ -522,7 +536,7 @@ def test_a_lease_that_ran_out_is_taken_over(store: Store) -> None:
     """A poller that died keeps others out no longer than its lease."""
     store.take_leases(ALL, "a", T0, TTL)
     store.take_leases(ALL, "b", at(30), TTL)
-    with pytest.raises(LeaseHeld, match="since 2026-03-02 09:00:30 UTC"):
+    with pytest.raises(LeaseHeld, match="host b, since 09:00 UTC"):
         store.take_leases(ALL, "a", at(31), TTL)
 
 

@@ -55,7 +55,7 @@ class Database:
     ) -> None:
         if synchronous not in SYNCHRONOUS:
             raise ValueError(f"synchronous is FULL or NORMAL, not {synchronous!r}")
-        if (reading or not create) and path != MEMORY and not Path(path).exists():
+        if (reading or not create) and path != MEMORY and not os.path.exists(path):
             raise _final(f"{path}: there is no database yet; `alertbot run` or `alertbot poll` creates it")
         self.path = path
         self._busy_timeout = busy_timeout
@@ -77,7 +77,7 @@ class Database:
             # A WAL database whose folder may not be written cannot be opened unless some process has it open. Without
             # a WAL no process has, and the file alone is all of it.
             unwritable = name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN"))
-            if not reading or not unwritable or not Path(self.path).is_file() or _size(f"{self.path}-wal"):
+            if not reading or not unwritable or not os.path.isfile(self.path) or _size(f"{self.path}-wal"):
                 raise
             self._open_as(f"{Path(self.path).absolute().as_uri()}?immutable=1", synchronous, reading=True)
 
@@ -283,11 +283,11 @@ class Database:
         if name.startswith("SQLITE_CANTOPEN"):
             folder = Path(path).parent
             why = "it is missing, or this user may not read or write it"
-            if path != MEMORY and not folder.is_dir():
+            if path != MEMORY and not os.path.isdir(folder):
                 why = f"there is no folder {folder}"
-            elif Path(path).is_dir():
+            elif os.path.isdir(path):
                 why = "it is a folder, not a file"
-            elif path != MEMORY and not os.access(path if Path(path).exists() else folder, os.W_OK):
+            elif path != MEMORY and not os.access(path if os.path.exists(path) else folder, os.W_OK):
                 why = _why_read_only(path)
             return StoreError(f"{path} cannot be opened: {why}")
         if name.startswith("SQLITE_NOTADB"):
@@ -316,7 +316,7 @@ def _why_read_only(path: str) -> str:
     if _on_read_only_system(folder):
         return "the file system is read-only; `storage` names another place"
     user = f"this user (uid {os.geteuid()})" if hasattr(os, "geteuid") else "this user"
-    if Path(path).exists() and not os.access(path, os.W_OK):
+    if os.path.exists(path) and not os.access(path, os.W_OK):
         return f"the file is read-only for {user}"
     if not os.access(folder, os.W_OK):
         return f"{user} may not write in the folder {folder}, where SQLite keeps files beside the database"
@@ -346,7 +346,7 @@ def _size(path: str) -> int:
 def _unused(path: str) -> str:
     """This path, or with a number at its end the first one that does not exist."""
     number, name = 1, path
-    while Path(name).exists():
+    while os.path.exists(name):
         number += 1
         name = f"{path}-{number}"
     return name

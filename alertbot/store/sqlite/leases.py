@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from alertbot.errors import LeaseHeld
 from alertbot.store.codec import stamp, unstamp
+from alertbot.store.records import Service
 
 CLOCK_STEP = timedelta(seconds=2)
 """How far a clock may be set back before leases count as written in another time: less is an ordinary adjustment."""
@@ -25,7 +26,7 @@ def take(conn: sqlite3.Connection, path: str, names: Sequence[str], owner: str, 
         if lease is None or not _runs(lease, now):
             continue
         if lease["owner"] != owner:
-            raise _held(path, lease)
+            raise _held(path, lease, now)
         since[name] = lease["since"]
     conn.executemany(
         "INSERT OR REPLACE INTO leases (name, owner, since, until, ttl_seconds) VALUES (?, ?, ?, ?, ?)",
@@ -34,20 +35,36 @@ def take(conn: sqlite3.Connection, path: str, names: Sequence[str], owner: str, 
 
 
 def release(conn: sqlite3.Connection, owner: str) -> None:
-    """Give up every lease of this owner."""
-    conn.execute("DELETE FROM leases WHERE owner = ?", (owner,))
+    """Give up every lease of this owner. The rows stay, as of a lease that ended when it was last renewed."""
+    for lease in conn.execute("SELECT * FROM leases WHERE owner = ? AND ttl_seconds > 0", (owner,)).fetchall():
+        conn.execute(
+            "UPDATE leases SET until = ?, ttl_seconds = 0 WHERE name = ?", (stamp(_renewed_at(lease)), lease["name"])
+        )
+
+
+def service(conn: sqlite3.Connection, now: datetime) -> Service | None:
+    """Who holds the lease of delivery, or held it last: every process that polls holds that one too."""
+    lease = conn.execute("SELECT * FROM leases WHERE name = 'delivery'").fetchone()
+    if lease is None:
+        return None
+    return Service(lease["owner"], unstamp(lease["since"]), _renewed_at(lease), running=_runs(lease, now))
+
+
+def _renewed_at(lease: sqlite3.Row) -> datetime:
+    return unstamp(lease["until"]) - timedelta(seconds=lease["ttl_seconds"])
 
 
 def _runs(lease: sqlite3.Row, now: datetime) -> bool:
-    """Whether a lease is in force: it has not expired, and was not written before the clock was set back."""
+    """Whether a lease is in force: not released or expired, and not written before the clock was set back."""
     latest = now + timedelta(seconds=lease["ttl_seconds"]) + CLOCK_STEP
-    return now < unstamp(lease["until"]) <= latest
+    return lease["ttl_seconds"] > 0 and now < unstamp(lease["until"]) <= latest
 
 
-def _held(path: str, lease: sqlite3.Row) -> LeaseHeld:
-    since, until = (f"{unstamp(lease[name]):%Y-%m-%d %H:%M:%S} UTC" for name in ("since", "until"))
+def _held(path: str, lease: sqlite3.Row, now: datetime) -> LeaseHeld:
+    since = unstamp(lease["since"])
+    day = "" if since.date() == now.date() else f"{since:%Y-%m-%d} "
     return LeaseHeld(
-        f"{path} is polled by {lease['owner']} since {since}, at least until {until}; "
-        "only one poller a database: stop that one, or give this one another `storage`",
+        f"alertbot already runs on this database ({path}): host {lease['owner'].partition(' (')[0]}, "
+        f"since {day}{since:%H:%M} UTC. Stop it, or give this one its own `storage`.",
         owner=lease["owner"],
     )

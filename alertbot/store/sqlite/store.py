@@ -18,7 +18,7 @@ from alertbot.feed.health import Feed
 from alertbot.rules.catalogue import Scope
 from alertbot.store import codec
 from alertbot.store.codec import stamp, unstamp
-from alertbot.store.records import LedgerEntry, PollRecord, Recorded, RecordedPoll, RunningRules, Totals
+from alertbot.store.records import LedgerEntry, PollRecord, Recorded, RecordedPoll, RunningRules, Service, Totals
 from alertbot.store.sqlite import leases, outbox
 from alertbot.store.sqlite import record as recording
 from alertbot.store.sqlite import recording as polls
@@ -329,6 +329,10 @@ class SqliteStore:
     def take_leases(self, names: Collection[str], owner: str, now: datetime, ttl: timedelta) -> None:
         with self._db.write() as conn:
             leases.take(conn, self._db.path, sorted(names), owner, now, ttl)
+
+    def service(self, now: datetime) -> Service | None:
+        with self._db.read() as conn:
+            return leases.service(conn, now)
 
     def release_leases(self, owner: str) -> None:
         with self._db.write() as conn:
