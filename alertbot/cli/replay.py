@@ -19,7 +19,7 @@ from alertbot.cli.replay_report import changes_json, describe, describe_changes,
 from alertbot.cli.shell import PROBLEM, AsJson, Config, cli, seconds
 from alertbot.cli.show import err, out, print_json, say
 from alertbot.clock import wall_clock
-from alertbot.commands.find import fold
+from alertbot.commands.find import loose
 from alertbot.config.load import config_path, load
 from alertbot.config.settings import Settings, TenantSettings
 from alertbot.errors import UsageError
@@ -186,7 +186,7 @@ def _plot(recording: _Recording, rules: RuleSet, history: ReplayResult, wanted: 
     result = history.of(rule_id)
     if result is None:
         raise UsageError(f"--plot: there is no rule {rule_id!r}")
-    episodes = [each for each in result.episodes if not name.strip() or fold(name) in fold(each.entity_name)]
+    episodes = [each for each in result.episodes if not name.strip() or loose(name) in loose(each.entity_name)]
     if not episodes or history.last is None:
         return ["", f"{rule_id} did not fire{f' for {name.strip()}' if name.strip() else ''}: nothing to draw"]
     last = history.last

@@ -7,7 +7,6 @@ view, the listeners of Slack and the manifest are made from the rows.
 
 from __future__ import annotations
 
-import fnmatch
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from functools import partial
 from alertbot.alerts.alert import Alert, State
 from alertbot.commands.changes import acknowledge, refused, unacknowledge
 from alertbot.commands.command import Asker, Command, Line, Reply, Table
-from alertbot.commands.find import fold
+from alertbot.commands.find import loose
 from alertbot.commands.hours import hours
 from alertbot.commands.live import entity
 from alertbot.commands.metrics import metrics
@@ -37,6 +36,7 @@ from alertbot.commands.wording import (
     worst_first,
 )
 from alertbot.rules.catalogue import Scope
+from alertbot.rules.match import matches
 from alertbot.rules.rule import Level, Rule
 from alertbot.rules.words import count, nearest
 
@@ -202,17 +202,17 @@ def _is_about(alert: Alert, wanted: str) -> bool:
     if alert.key.rule == wanted or f"#{alert.id}" == wanted or alert.key.entity_id == wanted:
         return True
     names = (alert.key.rule, alert.about.title, alert.entity_name, alert.parent_name)
-    return any(fold(wanted) in fold(name) for name in names)
+    return any(loose(wanted) in loose(name) for name in names)
 
 
 _LABEL = re.compile(r"label\.([^=]+)=(.*)", re.DOTALL)
 
 
 def _has_labels(alert: Alert, terms: list[str]) -> bool:
-    """Whether it has the label of every `label.NAME=VALUE`; values are globs, case is ignored."""
+    """Whether it has the label of every `label.NAME=VALUE`; values are globs, compared as names are."""
     labels = alert.about.labels
     pairs = [parts.groups() for term in terms if (parts := _LABEL.match(term))]
-    return all(name in labels and fnmatch.fnmatchcase(fold(labels[name]), fold(value)) for name, value in pairs)
+    return all(name in labels and matches(value, labels[name]) for name, value in pairs)
 
 
 _LIVE: Needs = frozenset({Need.FEEDS, Need.ALERTS, Need.RULES})  # with the snapshot of the scope asked about

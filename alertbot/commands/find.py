@@ -10,6 +10,7 @@ from typing import TypeVar
 from alertbot.commands.view import TenantView
 from alertbot.evaluation.snapshot import Snapshot
 from alertbot.rules.catalogue import Scope
+from alertbot.rules.match import fold, same_name
 from alertbot.rules.rule import Rule
 from alertbot.rules.words import nearest
 
@@ -33,9 +34,17 @@ class Entity:
         return self.snapshot.names[self.row]
 
 
-def fold(text: str) -> str:
-    """For comparing names: case, kinds of spaces and ways to encode the same letter are ignored."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+def loose(text: str) -> str:
+    """For comparing names in commands, which are typed on phones: as `fold`, and accents are ignored too."""
+    plain = fold(text)
+    if plain.isascii():
+        return plain
+    letters = unicodedata.normalize("NFKD", plain.translate(_PLAIN))
+    return "".join(letter for letter in letters if not unicodedata.combining(letter))
+
+
+# Letters that Unicode does not take apart into a plain one and its accent.
+_PLAIN = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "ħ": "h", "ı": "i", "æ": "ae", "œ": "oe", "þ": "th"})
 
 
 def entities(tenants: Iterable[TenantView], scope: Scope) -> list[Entity]:
@@ -49,7 +58,8 @@ def entities(tenants: Iterable[TenantView], scope: Scope) -> list[Entity]:
 
 
 def find(known: Sequence[Entity], name: str) -> list[Entity]:
-    """The entities that `name` means, by the first of these that has any: exact, ignoring case, id, prefix, part.
+    """The entities that `name` means, by the first of these that has any: exact, the same name, the same without regard
+    to accents, id, prefix, part.
 
     The id comes before prefix and part: otherwise one of two entities with the same name could not be asked for.
     `tenant/name` searches that tenant alone.
@@ -57,18 +67,19 @@ def find(known: Sequence[Entity], name: str) -> list[Entity]:
     matching = _tiers(known, name)
     if not matching and "/" in name:
         tenant, _, rest = name.partition("/")
-        of_tenant = [entity for entity in known if fold(entity.tenant.name) == fold(tenant)]
+        of_tenant = [entity for entity in known if same_name(entity.tenant.name, tenant)]
         matching = _tiers(of_tenant, rest.strip())
     return matching
 
 
 def _tiers(known: Sequence[Entity], name: str) -> list[Entity]:
-    wanted = fold(name)
+    wanted = loose(name)
     if not wanted:
         return []
-    folded = [(entity, fold(entity.name)) for entity in known]
+    folded = [(entity, loose(entity.name)) for entity in known]
     tiers: list[Callable[[Entity, str], bool]] = [
         lambda entity, _: entity.name == name,
+        lambda entity, _: same_name(entity.name, name),
         lambda _, text: text == wanted,
         lambda entity, _: entity.id == name.strip().removeprefix("#"),
         lambda _, text: text.startswith(wanted),
@@ -83,20 +94,29 @@ def _tiers(known: Sequence[Entity], name: str) -> list[Entity]:
 
 def find_rules(rules: Iterable[Rule], wanted: str) -> list[Rule]:
     """The rules that a word means, by id or title: by the first of exact, prefix, part that has any."""
-    known, text = list(rules), fold(wanted)
+    known, text = list(rules), loose(wanted)
     for tier in (
         lambda name: name == text,
         lambda name: name.startswith(text),
         lambda name: text in name,
     ):
-        if matching := [rule for rule in known if tier(fold(rule.id)) or tier(fold(rule.title))]:
+        if matching := [rule for rule in known if tier(loose(rule.id)) or tier(loose(rule.title))]:
             return matching
     return []
 
 
 def similar(name: str, known: Iterable[tuple[str, _T]], limit: int = 3) -> list[_T]:
-    """What a misspelt name may mean, the likeliest first; `known` are names with what they name."""
-    by_name: dict[str, _T] = {}
+    """What a misspelt name may mean, the likeliest first; `known` are names with what they name.
+
+    A single word is compared with each word of a name too: of an agent, most people type the first name alone.
+    """
+    by_word: dict[str, dict[str, _T]] = {}  # by the whole name or a word of it: what has that name, by the whole name
     for text, thing in known:
-        by_name.setdefault(text, thing)
-    return [by_name[text] for text in nearest(name, by_name, limit=limit, fold=fold)]
+        whole = loose(text)
+        for word in {whole, *(whole.split() if " " not in loose(name) else ())}:
+            by_word.setdefault(word, {}).setdefault(whole, thing)
+    likely: dict[str, _T] = {}
+    for word in nearest(name, by_word, limit=limit, fold=loose):
+        for whole, thing in by_word[word].items():
+            likely.setdefault(whole, thing)
+    return list(likely.values())[:limit]

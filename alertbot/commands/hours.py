@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import date, datetime, timedelta
 
 from alertbot.commands.command import Asker, Command, Line, Reply, Table
-from alertbot.commands.find import fold, similar
+from alertbot.commands.find import loose, similar
 from alertbot.commands.view import View
 from alertbot.commands.wording import clock, echo, listed, problem
 from alertbot.rules.hours import Calendar, Hours, Phase, day_ranges, holiday, next_change, next_holiday, state
@@ -40,9 +40,9 @@ def hours(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
 
 
 def _find(calendars: Mapping[str, Calendar], wanted: str) -> list[str]:
-    text = fold(wanted)
-    exact = [name for name in calendars if fold(name) == text]
-    return exact or sorted(name for name in calendars if text in fold(name))
+    text = loose(wanted)
+    exact = [name for name in calendars if loose(name) == text]
+    return exact or sorted(name for name in calendars if text in loose(name))
 
 
 def _now(name: str, calendar: Calendar, now: datetime) -> Line:

@@ -10,7 +10,7 @@ from alertbot.alerts.alert import Alert, State
 from alertbot.alerts.transition import MISSED_LIMIT
 from alertbot.commands.changes import alert_id
 from alertbot.commands.command import Asker, Command, Line, Person, Reply, line
-from alertbot.commands.find import Entity, entities, find, find_rules, similar
+from alertbot.commands.find import Entity, entities, find, find_rules, loose, similar
 from alertbot.commands.live import missing, named
 from alertbot.commands.view import View
 from alertbot.commands.wording import MAX_NAMES, age, and_more, clock, echo, is_stale, listed, problem, since
@@ -76,7 +76,7 @@ def _by_name(view: View, rule: Rule, name: str, now: datetime) -> Reply:
     found = find(known, name) if name else known
     if not found:
         near = similar(name, [(each.name, named(each, view)) for each in known])
-        gone = [alert for alert in view.alerts if alert.key.rule == rule.id and name in alert.entity_name]
+        gone = [alert for alert in view.alerts if alert.key.rule == rule.id and loose(name) in loose(alert.entity_name)]
         if gone:
             return Reply(tuple(_shown(view, rule, None, gone[0], now)))
         hint = f"Did you mean {' or '.join(near)}?" if near else f"{len(known)} are known."

@@ -26,6 +26,7 @@ from alertbot.rulefiles.test_keys import (
 )
 from alertbot.rules.catalogue import Scope, ValueType, catalogue
 from alertbot.rules.functions import AGENTS_OF
+from alertbot.rules.match import same_name
 from alertbot.rules.rule import Rule, RuleSet
 from alertbot.rules.tree import Key
 from alertbot.rules.units import write_duration
@@ -327,7 +328,7 @@ class _TestReader:
                 return None
             return entities[0] if len(entities) == 1 else None
         for each in entities:
-            if wanted in (each.id, each.name):
+            if wanted == each.id or same_name(wanted, each.name):
                 return each
         value = node.get("entity")
         assert value is not None

@@ -1,13 +1,15 @@
 """Which entities a rule is about: globs on names, exact ids, and the overrides for some of them.
 
-Names are compared with patterns here and nowhere else, so that rules, overrides and whatever else names entities agree
-on what a name is.
+Names are compared here and nowhere else, so that rules, overrides, rule tests and commands agree on what a name is.
+What differs only in how it was typed or encoded is the same name (`fold`): letter case, runs of whitespace, the kind of
+quote or apostrophe, composed or combining accents. In a pattern only `*` and `?` are special: brackets are part of many
+names.
 """
 
 from __future__ import annotations
 
-import fnmatch
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,7 +19,7 @@ from alertbot.rules.tree import Literal
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Which entities. Globs on the name (case-insensitive) or exact ids; empty means all."""
+    """Which entities. Globs on the name (compared by `fold`) or exact ids; empty means all."""
 
     names: tuple[str, ...] = ()
     ids: tuple[str, ...] = ()
@@ -76,8 +78,42 @@ def covers(match: Match, entity_id: str, name: str) -> bool:
     return matcher(match).covers(entity_id, name)
 
 
-def globs(patterns: tuple[str, ...]) -> Callable[[str], object] | None:
-    """A function that is truthy for a name that one of the patterns matches; None where there are no patterns."""
+def globs(patterns: tuple[str, ...]) -> Callable[[str], bool] | None:
+    """Whether a name matches one of the patterns, as a function; None where there are no patterns."""
     if not patterns:
         return None
-    return re.compile("|".join(fnmatch.translate(each) for each in patterns), re.IGNORECASE).match
+    matches = re.compile("|".join(map(_expression, patterns)), re.DOTALL).fullmatch
+    return lambda name: matches(fold(name)) is not None
+
+
+def matches(pattern: str, name: str) -> bool:
+    """Whether a name matches a pattern."""
+    return re.fullmatch(_expression(pattern), fold(name), re.DOTALL) is not None
+
+
+def same_name(one: str, other: str) -> bool:
+    """Whether two texts are the same name."""
+    return fold(one) == fold(other)
+
+
+@lru_cache(maxsize=65_536)
+def fold(name: str) -> str:
+    """The form in which names are compared.
+
+    Unicode NFKC, without regard to case; any run of whitespace is one space, none at the ends; every quote and
+    apostrophe is the same character.
+    """
+    if name.isascii():
+        return " ".join(name.translate(_QUOTES).casefold().split())
+    text = unicodedata.normalize("NFC", name).translate(_QUOTES)
+    text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    return " ".join(text.split())
+
+
+def _expression(pattern: str) -> str:
+    wild = {"*": ".*", "?": "."}
+    return "".join(wild.get(character) or re.escape(character) for character in fold(pattern))
+
+
+# Before NFKC, which would take some of them apart: U+00B4 into a space and an accent, U+2033 into two primes.
+_QUOTES = str.maketrans(dict.fromkeys('"`´‘’‚‛“”„‟‹›«»′″‴‵‶ʹʺʻʼʽˈˊˋ＂＇｀「」『』❛❜❝❞', "'"))

@@ -32,6 +32,14 @@ def test_the_good_ones_pass() -> None:
     assert drawn("good.yaml") == ""
 
 
+def test_names_are_compared_as_live_polls_compare_them() -> None:
+    """Brackets are literal; accents, spaces and apostrophes match however they are encoded or typed."""
+    rules = parse_files({"names-rules.yaml": (CASES / "names-rules.yaml").read_bytes()})
+    tests = parse_tests({"names-tests.yaml": (CASES / "names-tests.yaml").read_bytes()}, rules)
+    outcomes = [run_rule_test(test, rules) for test in tests]
+    assert [outcome.misses for outcome in outcomes] == [()] * 8
+
+
 def test_an_agent_with_a_missing_value_makes_a_range() -> None:
     """`>= 1` is true, `>= 2` unknown and `>= 3` false with one agent certain and one unknown."""
     rules = parse_files({"agents-rules.yaml": (CASES / "agents-rules.yaml").read_bytes()})

@@ -283,6 +283,31 @@ def test_status_with_trouble() -> None:
     ]
 
 
+LIKE_THAT = {
+    "a typographic apostrophe": ("agent Conan O’Brien", "Agent Conan O'Brien"),
+    "without accents": ("agent bjorn", "Agent Björn Åström"),
+    "a letter that is no accent": ("agent soren", "Agent Søren Łuk"),
+    "a swapped first name": ("agent amria", "Did you mean Maria López?"),
+    "a swapped last name": ("agent Lopze", "Did you mean Maria López?"),
+    "a swapped whole name": ("agent maria lopze", "Did you mean Maria López?"),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), LIKE_THAT.values(), ids=LIKE_THAT)
+def test_names_are_found_as_people_type_them(text: str, expected: str) -> None:
+    """Quotes and accents do not matter in commands; a misspelt name of one word is compared with each word."""
+    names = {"a1": "Björn Åström", "a2": "Conan O'Brien", "a3": "Søren Łuk", "a4": "Maria López"}
+    agents = snapshot(Scope.AGENT, names, {"status.rt": column("Available", "OnBreak", "Available", "Available")})
+    assert expected in text_of(ask(view(tenant("acme", agents)), text))
+
+
+def test_the_accent_decides_where_there_are_both() -> None:
+    agents = snapshot(Scope.AGENT, {"a1": "Björn", "a2": "Bjorn"}, {"status.rt": column("Available", "OnBreak")})
+    both = view(tenant("acme", agents))
+    assert "(id a1)" in text_of(ask(both, "agent BJÖRN"))
+    assert "(id a2)" in text_of(ask(both, "agent BJORN"))
+
+
 def test_status_names_rules_that_failed() -> None:
     """A rule that cannot be evaluated is a problem until it can."""
     failing = replace(tenant(), failing={"longest-wait": "OverflowError: date value out of range"})

@@ -146,7 +146,7 @@ def test_guard_and_clear() -> None:
         pytest.param(Match(names=("*",), exclude_names=("*TEST*",)), [0, 2, 3], id="excluded by name"),
         pytest.param(Match(exclude_ids=("q1", "q9")), [1, 2, 3], id="excluded by id"),
         pytest.param(Match(names=("sales",)), [], id="a glob covers the whole name"),
-        pytest.param(Match(names=("[[]vip]*",)), [3], id="a bracket in a name"),
+        pytest.param(Match(names=("[vip]*",)), [3], id="a bracket in a name"),
     ],
 )
 def test_match(match: Match, expected: list[int]) -> None:

@@ -81,7 +81,7 @@ def test_a_test_file_is_distinguished_from_a_rule_file() -> None:
     found = {
         path.name: is_test_file(path.read_bytes())
         for path in CASES.glob("*.yaml")
-        if not path.name.startswith("agents-")
+        if not path.name.startswith(("agents-", "names-"))
     }
     assert found == {"rules.yaml": False, "good.yaml": True, "failing.yaml": True, "bad.yaml": True}
 

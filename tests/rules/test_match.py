@@ -1,0 +1,79 @@
+"""One way to compare names: rules, overrides, rule tests and commands agree on what is the same name."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alertbot.rules.match import Match, covers, fold, matches, same_name
+
+SAME = {
+    "letter case": ("Sales EU", "sALES eu"),
+    "sharp s": ("STRASSE", "straße"),
+    "a combining accent": ("Zürich", "Zu\u0308rich"),
+    "full width": ("Sales 1", "Ｓａｌｅｓ　１"),
+    "a ligature": ("Office", "Oﬃce"),
+    "two spaces": ("Sales EU", "Sales  EU"),
+    "a no-break space": ("Sales EU", "Sales\u00a0EU"),
+    "a tab and a line end": ("Sales EU", "\tSales\r\nEU"),
+    "spaces at the ends": ("Sales EU", " Sales EU "),
+    "a typographic apostrophe": ("O'Brien's", "O’Brien‘s"),
+    "an acute accent as an apostrophe": ("O'Brien", "O´Brien"),
+    "a backtick and a prime": ("O`Brien", "O′Brien"),
+    "quotes of all kinds": ('The "A" team', "The «A» team"),
+    "low and high quotes": ("The „A“ team", "The 'A' team"),
+}
+OTHERS = {
+    "accents": ("Zürich", "Zurich"),
+    "another letter": ("Sales EU", "Sales US"),
+    "a space more inside": ("SalesEU", "Sales EU"),
+    "punctuation": ("Sales-EU", "Sales EU"),
+}
+
+
+@pytest.mark.parametrize(("one", "other"), SAME.values(), ids=SAME)
+def test_the_same_name(one: str, other: str) -> None:
+    assert same_name(one, other)
+    assert covers(Match(names=(one,)), "1", other)
+    assert covers(Match(names=(other,)), "1", one)
+
+
+@pytest.mark.parametrize(("one", "other"), OTHERS.values(), ids=OTHERS)
+def test_another_name(one: str, other: str) -> None:
+    assert not same_name(one, other)
+    assert not covers(Match(names=(one,)), "1", other)
+
+
+PATTERNS = {
+    "a name with brackets": ("[EU] Sales", "[EU] Sales", True),
+    "brackets are no class": ("[EU] Sales", "E Sales", False),
+    "brackets and a star": ("[TEST]*", "[test] line", True),
+    "not one of the letters": ("[TEST]*", "Sales EU", False),
+    "other marks are literal": ("Sales (EU) +1.5", "Sales (EU) +1.5", True),
+    "a point is a point": ("a.c", "abc", False),
+    "one character": ("Sales ?", "Sales 1", True),
+    "not two": ("Sales ?", "Sales 12", False),
+    "a star in the middle": ("Sales*EU", "Sales over EU", True),
+    "the whole name": ("Sales", "Sales EU", False),
+    "a line end in a name": ("Sales*", "Sales\nEU", True),
+    "a backslash": ("a\\*", "a\\b", True),
+    "a combining accent before a star": ("Zu\u0308rich*", "Zürich Kundendienst", True),
+}
+
+
+@pytest.mark.parametrize(("pattern", "name", "expected"), PATTERNS.values(), ids=PATTERNS)
+def test_patterns(pattern: str, name: str, expected: bool) -> None:
+    assert matches(pattern, name) is expected
+    assert covers(Match(names=("nothing", pattern)), "1", name) is expected
+    assert covers(Match(exclude_names=(pattern,)), "1", name) is not expected
+
+
+@given(st.text(max_size=12))
+def test_a_name_is_the_same_however_it_is_encoded(name: str) -> None:
+    for form in ("NFC", "NFD"):
+        assert same_name(unicodedata.normalize(form, name), name)
+    assert matches(name.replace("*", "?"), name)
+    assert fold(f"  {name} ") == fold(name)
