@@ -12,15 +12,17 @@ from alertbot.cli.shell import PROBLEM, AsJson, Config, cli
 from alertbot.cli.show import fault_json, out, print_json, show_faults
 from alertbot.cli.test import find_suites, holds_tests, lent_settings, read_tests, rule_roots
 from alertbot.config.settings import Settings
-from alertbot.errors import FaultsFound
+from alertbot.errors import AlertbotError, FaultsFound
 from alertbot.notify.render import Templates
-from alertbot.rulefiles.faults import Fault
+from alertbot.rulefiles.faults import Fault, Severity
 from alertbot.rulefiles.on_disk import read_all, template_folder
 from alertbot.rulefiles.parse_rules import ParsedRules, read_files
 from alertbot.rulefiles.parse_tests import parse_tests
 from alertbot.rulefiles.review import review
+from alertbot.rulefiles.uncovered import review_coverage
+from alertbot.rules.match import EVERY_ENTITY
 from alertbot.rules.words import count
-from alertbot.service.factories import template_folders
+from alertbot.service.factories import open_store, template_folders
 from alertbot.service.live_rules import check_templates
 
 
@@ -38,6 +40,7 @@ def check(
         found, test_count = check_group(group, templates, settings)
         rules, tests = rules + len(found.rules.rules), tests + test_count
         faults += found.faults
+        faults += _coverage_hints(group, found, settings)
     faults = sorted(set(faults))
     if as_json:
         print_json([fault_json(fault) for fault in faults])
@@ -46,7 +49,7 @@ def check(
     else:
         counts = [count(each, word) for each, word in ((rules, "rule"), (tests, "rule test")) if each]
         out.print(f"{' and '.join(counts) or 'nothing to check'}, no faults")
-    if faults:
+    if any(fault.severity is not Severity.HINT for fault in faults):
         raise typer.Exit(PROBLEM)
 
 
@@ -60,6 +63,31 @@ def _groups(
     assert settings is not None  # required without paths
     for root in rule_roots(settings):
         yield (root,), template_folders(settings)
+
+
+def _coverage_hints(paths: Sequence[Path], found: ParsedRules, settings: Settings | None) -> list[Fault]:
+    """Hints about matches that cover nothing, where there is a database with polls of the tenants of these rules."""
+    files, _ = read_all([path for path in paths if not holds_tests(path)])
+    if settings is None or not any(rule.overrides or rule.match != EVERY_ENTITY for rule in found.rules.rules):
+        return []
+    try:
+        store = open_store(settings, create=False)
+    except AlertbotError:
+        return []  # no database yet, or none that can be read: then no last poll is at hand
+    try:
+        roots = {path.resolve() for path in paths}
+        own = [each for each in settings.tenants if settings.path(each.rules or settings.rules).resolve() in roots]
+        scopes = found.rules.scopes()
+        polls = [store.latest(tenant.name, scopes) for tenant in own or settings.tenants]
+        return review_coverage(
+            found.rules.rules,
+            files,
+            lambda scope: [(last.ids, last.names) for poll in polls if (last := poll.get(scope)) and last.complete],
+        )
+    except AlertbotError:
+        return []
+    finally:
+        store.close()
 
 
 def check_group(paths: Sequence[Path], templates: Sequence[Path], settings: Settings | None) -> tuple[ParsedRules, int]:

@@ -31,6 +31,7 @@ from alertbot.commands.wording import (
     counted,
     echo,
     feed_line,
+    listed,
     problem,
     rules_lines,
     worst_first,
@@ -134,6 +135,14 @@ def _status(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
         waiting = count(view.waiting, "message or edit waits", "messages and edits wait")
         lines.append(Line(f"To be delivered: {waiting}.", level=Level.WARNING))
     lines += [line for line in rules_lines(view, now) if line.level is not None]
+    if view.uncovered:
+        idle = sorted(view.uncovered)
+        lines.append(
+            Line(
+                f"A match covers no entity of the last poll in {count(len(idle), 'rule')}: {listed(idle)}; "
+                f"{view.command} rules ID says which."
+            )
+        )
     problems = list(_problems(view))
     lines += [Line(f"Problem: {text}", level=Level.WARNING) for text in problems[:MAX_PROBLEMS]]
     if more := and_more(MAX_PROBLEMS, len(problems)):
@@ -224,8 +233,11 @@ COMMANDS: tuple[Subcommand, ...] = (
         "status",
         "Age of the data, what is firing, what waits for delivery, problems.",
         _status,
-        needs=frozenset({Need.FEEDS, Need.HEADS, Need.VERSIONS, Need.ALERTS, Need.OUTBOX, Need.SERVICE}),
+        needs=frozenset({
+            *(Need.FEEDS, Need.HEADS, Need.VERSIONS, Need.ALERTS, Need.OUTBOX, Need.SERVICE, Need.COVERAGE),
+        }),
         hint="status",
+        named=lambda command, rules, alerts: rules,
     ),
     Subcommand(
         "alerts",
@@ -262,7 +274,7 @@ COMMANDS: tuple[Subcommand, ...] = (
         "rules [id]",
         "The rules that run; with an id, what that rule says.",
         rules,
-        needs=frozenset({Need.RULES, Need.VERSIONS, Need.ALERTS, Need.SHADOW_COUNTS}),
+        needs=frozenset({Need.RULES, Need.VERSIONS, Need.ALERTS, Need.SHADOW_COUNTS, Need.COVERAGE}),
         named=named_by_rules,
     ),
     Subcommand("metrics", "metrics [WORD]", "Metric keys in words, with scope, unit and periods.", metrics),

@@ -12,9 +12,9 @@ from alertbot.commands.find import find_rules, similar
 from alertbot.commands.hours import moved
 from alertbot.commands.view import SHADOW_DAYS, View
 from alertbot.commands.wording import MAX_NAMES, alert_line, and_more, echo, listed, problem, rules_lines, worst_first
+from alertbot.rules.coverage import advice, match_in_words
 from alertbot.rules.hours import Phase, watches
-from alertbot.rules.match import Match
-from alertbot.rules.rule import NoData, Rule
+from alertbot.rules.rule import Level, NoData, Rule
 from alertbot.rules.units import format_value, write_duration
 from alertbot.rules.words import count
 
@@ -81,7 +81,8 @@ _NO_DATA = {
 
 def _rule_text(view: View, rule: Rule, now: datetime) -> Iterator[Line | Table]:
     yield Line(f"{rule.title} ({rule.id})", strong=True)
-    yield Line(f"Covers: {_covered(rule)}")
+    yield Line(f"Covers: {rule.scope}: {match_in_words(rule.match)}")
+    yield from _uncovered(view, rule)
     if rule.guard is not None:
         yield Line(f"only while {rule.guard_text}", code=True)
     for each in reversed(rule.levels):
@@ -143,9 +144,8 @@ def _when_reported(view: View, rule: Rule, now: datetime) -> Iterator[Line]:
             yield alert_line(alert, view, now)
 
 
-def _covered(rule: Rule) -> str:
-    match: Match = rule.match
-    only = [*(f"name {name}" for name in match.names), *(f"id {id_}" for id_ in match.ids)]
-    never = [*(f"name {name}" for name in match.exclude_names), *(f"id {id_}" for id_ in match.exclude_ids)]
-    text = f"{rule.scope}: {', '.join(only) if only else 'all'}"
-    return f"{text}; not {', '.join(never)}" if never else text
+def _uncovered(view: View, rule: Rule) -> Iterator[Line]:
+    """A line for each match of the rule and its overrides that covers nothing."""
+    for match in view.uncovered.get(rule.id, ()):
+        whose = "Its match" if match == rule.match else f"Its override for {match_in_words(match)}"
+        yield Line(f"{whose} covers no {rule.scope} of the last poll ({advice(match)}).", level=Level.WARNING)

@@ -11,6 +11,7 @@ from alertbot.alerts.alert import Alert
 from alertbot.evaluation.past import Past
 from alertbot.evaluation.snapshot import Snapshot, SnapshotHead
 from alertbot.rules.catalogue import Scope
+from alertbot.rules.match import Match
 from alertbot.rules.rule import RuleSet
 
 SHADOW_DAYS = 7
@@ -30,6 +31,7 @@ class Need(StrEnum):
     SERVICE = "service"  # whether a process polls: `View.service`
     OUTBOX = "outbox"  # what waits for delivery: `View.waiting`, and in `View.problems` why it waits
     SHADOW_COUNTS = "shadow_counts"  # of the shadow rules that the command names: `View.shadow_fired`
+    COVERAGE = "coverage"  # of the rules that the command names, the matches that cover nothing: `View.uncovered`
     EVALUATION = "evaluation"  # what the rules that the command names are evaluated on: snapshots and past
 
 
@@ -92,3 +94,4 @@ class View:
     stale_after: timedelta = timedelta(minutes=2)  # values older than this are shown as stale
     service: ServiceView | None = None  # None: it never ran, or this was not read
     problems: tuple[str, ...] = ()  # operational problems, a sentence each; `status` shows them
+    uncovered: Mapping[str, tuple[Match, ...]] = field(default_factory=dict)  # by rule: matches that cover no entity

@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from alertbot.rules.plain import one_line
+
+
+class Severity(StrEnum):
+    """How much a finding matters to `alertbot check`."""
+
+    ERROR = "error"  # what it is about cannot be loaded
+    WARNING = "warning"  # loaded, and almost certainly a mistake
+    HINT = "hint"  # loaded, and worth knowing; it does not change the exit status
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -18,12 +27,14 @@ class Fault:
     rule: str = ""
     hint: str = ""
     excerpt: str = ""  # the offending text, for underlining
+    severity: Severity = Severity.ERROR
 
     def __str__(self) -> str:
         rule = f"rule {self.rule}: " if self.rule else ""
         hint = f" ({self.hint})" if self.hint else ""
         where = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
-        return f"{where}: {rule}{self.message}{hint}"
+        severity = "" if self.severity is Severity.ERROR else f"{self.severity}: "
+        return f"{where}: {severity}{rule}{self.message}{hint}"
 
 
 MAX_EXCERPT = 80
@@ -34,10 +45,18 @@ def short(text: str) -> str:
     return text if len(text) <= MAX_EXCERPT else text[: MAX_EXCERPT - 1] + "…"
 
 
-def make_fault(file: str, place: Place, message: str, hint: str = "", excerpt: str = "", rule: str = "") -> Fault:
+def make_fault(
+    file: str,
+    place: Place,
+    message: str,
+    hint: str = "",
+    excerpt: str = "",
+    rule: str = "",
+    severity: Severity = Severity.ERROR,
+) -> Fault:
     """A fault with each of its texts on one line, whatever they quote."""
     parts = one_line(message), one_line(rule), one_line(hint), short(one_line(excerpt))
-    return Fault(file, place.line, place.column, *parts)
+    return Fault(file, place.line, place.column, *parts, severity)
 
 
 @dataclass(frozen=True, slots=True)

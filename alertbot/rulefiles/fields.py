@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from alertbot.rulefiles.document import Node, YamlMapping, YamlScalar, YamlSequence
-from alertbot.rulefiles.faults import Fault, Place, make_fault, short
+from alertbot.rulefiles.faults import Fault, Place, Severity, make_fault, short
 from alertbot.rules.catalogue import ValueType
 from alertbot.rules.hours import Calendar
 from alertbot.rules.units import WRITE_A_DURATION, parse_duration, parse_number
@@ -32,9 +32,10 @@ class Report:
     rule: str = ""
     faults: list[Fault] = field(default_factory=list)
     calendars: Known = field(default_factory=dict)  # by name; None for one that has faults
+    severity: Severity = Severity.ERROR  # of what is added
 
     def add(self, place: Place, message: str, hint: str = "", excerpt: str = "") -> None:
-        self.faults.append(make_fault(self.file, place, message, hint, excerpt, self.rule))
+        self.faults.append(make_fault(self.file, place, message, hint, excerpt, self.rule, self.severity))
 
 
 Reader = Callable[[YamlScalar, Node, Report], Any]

@@ -13,8 +13,10 @@ from alertbot.config.settings import Settings
 from alertbot.evaluation.past import Past
 from alertbot.feed.health import Feed
 from alertbot.rules.catalogue import Scope
+from alertbot.rules.coverage import uncovered
 from alertbot.rules.functions import AGENTS_OF
 from alertbot.rules.hours import Calendar
+from alertbot.rules.match import EVERY_ENTITY, Match
 from alertbot.rules.rule import Rule, RuleSet
 from alertbot.service.process import is_gone, shown
 from alertbot.service.readiness import overdue
@@ -64,6 +66,7 @@ def make_view(
         stale_after=settings.stale_after,
         service=_service(store, now) if Need.SERVICE in needs else None,
         problems=problems,
+        uncovered=_uncovered(store, sets, named) if Need.COVERAGE in needs else {},
     )
 
 
@@ -122,6 +125,26 @@ def _versions(
             )
         )
     return tuple(views)
+
+
+def _uncovered(
+    store: Questions, sets: Mapping[str, RuleSet], named: tuple[Rule, ...]
+) -> Mapping[str, tuple[Match, ...]]:
+    """By rule, the matches that cover no entity of the last poll of any tenant that runs it."""
+    subjects = [rule for rule in named if rule.overrides or rule.match != EVERY_ENTITY]
+    scopes = {rule.scope for rule in subjects}
+    polls = {tenant: store.latest(tenant, scopes) for tenant in sets} if scopes else {}
+    uncovered_by_rule = {}
+    for rule in subjects:
+        snapshots = [
+            poll[rule.scope]
+            for tenant, poll in polls.items()
+            if rule.scope in poll and poll[rule.scope].complete and sets[tenant].by_id(rule.id) is not None
+        ]
+        matches = uncovered(rule, [(snapshot.ids, snapshot.names) for snapshot in snapshots])
+        if matches:
+            uncovered_by_rule[rule.id] = matches
+    return uncovered_by_rule
 
 
 def _shadow_fired(store: Questions, named: tuple[Rule, ...], now: datetime) -> Mapping[str, Mapping[str, int]]:

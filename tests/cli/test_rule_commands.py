@@ -238,6 +238,19 @@ def test_replay_says_what_fired(recorded: Path, capsys: pytest.CaptureFixture[st
     assert "not recorded, so conditions on these keys are unknown: status.rt (agent)" in said
 
 
+def test_check_hints_at_a_match_that_covers_nothing(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """From the last poll in the database; a hint does not change the exit status."""
+    text = (recorded / "rules" / "queues.yaml").read_text()
+    (recorded / "rules" / "queues.yaml").write_text(
+        text + "\n  - id: eu\n    scope: queue\n    match: {name: '[EU]*'}\n    when: enabled.rt == 1\n"
+    )
+    code, said = ran(capsys, "check")
+    assert code == 0, said
+    assert "hint: rule eu: the match covers no queue of the last poll: name [EU]* (brackets are literal" in said
+    (recorded / "alertbot.db").unlink()
+    assert "hint" not in ran(capsys, "check")[1]
+
+
 def test_replay_for_machines(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, said = ran(capsys, "replay", "--json")
     answer = json.loads(said)["acme"]

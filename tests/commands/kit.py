@@ -177,6 +177,7 @@ def only(view: View, command: Command) -> View:
         if Need.SHADOW_COUNTS in needs
         else {},
         versions=view.versions if Need.VERSIONS in needs else (),
+        uncovered=view.uncovered if Need.COVERAGE in needs else {},
         waiting=view.waiting if Need.OUTBOX in needs else 0,
         service=view.service if Need.SERVICE in needs else None,
     )

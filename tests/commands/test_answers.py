@@ -308,6 +308,18 @@ def test_the_accent_decides_where_there_are_both() -> None:
     assert "(id a2)" in text_of(ask(both, "agent BJORN"))
 
 
+def test_a_match_that_covers_nothing_is_named() -> None:
+    """By `status` for all rules, by `rules ID` with the match."""
+    own, override = LONGEST_WAIT.match, LONGEST_WAIT.overrides[0].match
+    idle = view(uncovered={"longest-wait": (own, override)})
+    assert (
+        "A match covers no entity of the last poll in 1 rule: longest-wait; /alertbot rules ID says which."
+    ) in text_of(ask(idle, "status"))
+    shown = text_of(ask(idle, "rules longest-wait"))
+    assert "[warning] Its match covers no queue of the last poll (no name of the last poll is like it)." in shown
+    assert "[warning] Its override for name VIP* covers no queue of the last poll (" in shown
+
+
 def test_status_names_rules_that_failed() -> None:
     """A rule that cannot be evaluated is a problem until it can."""
     failing = replace(tenant(), failing={"longest-wait": "OverflowError: date value out of range"})
