@@ -14,9 +14,9 @@ from datetime import datetime
 from functools import partial
 
 from alertbot.alerts.alert import Alert, State
-from alertbot.commands.changes import acknowledge, refused, unacknowledge
+from alertbot.commands.changes import acknowledge, alert_id, refused, unacknowledge
 from alertbot.commands.command import Asker, Command, Line, Reply, Table
-from alertbot.commands.find import loose
+from alertbot.commands.find import entities, find, find_rules, loose, similar
 from alertbot.commands.hours import hours
 from alertbot.commands.live import entity
 from alertbot.commands.metrics import metrics
@@ -36,7 +36,7 @@ from alertbot.commands.wording import (
     rules_lines,
     worst_first,
 )
-from alertbot.rules.catalogue import Scope
+from alertbot.rules.catalogue import RULE_SCOPES, Scope
 from alertbot.rules.match import matches
 from alertbot.rules.rule import Level, Rule
 from alertbot.rules.words import count, nearest
@@ -57,6 +57,7 @@ class Subcommand:
     help: str  # one sentence
     answer: Answer
     needs: Needs = frozenset()  # what the answer reads
+    needs_named: Needs = frozenset()  # what it reads besides where the command has arguments
     named: NamedRules | None = None  # which rules the command names; for Need.EVALUATION and Need.SHADOW_COUNTS
     changes: bool = False  # it changes something: refused for those who may not
     hint: str = ""  # what the usage hint of the Slack manifest shows of it; "": nothing
@@ -71,7 +72,9 @@ def subcommand(name: str) -> Subcommand | None:
 def needs_of(command: Command) -> Needs:
     """What the answer to this command reads; of an unknown subcommand nothing."""
     row = _BY_NAME.get(command.name)
-    return row.needs if row is not None else frozenset()
+    if row is None:
+        return frozenset()
+    return row.needs | row.needs_named if command.args else row.needs
 
 
 def named_rules(command: Command, rules: Sequence[Rule], alerts: Sequence[Alert]) -> Sequence[Rule]:
@@ -194,6 +197,8 @@ def _alerts(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
     )
     opened = [alert for alert in alerts if alert.open]
     pending = len(alerts) - len(opened)
+    if words and not alerts and not terms and not _is_known(view, words):
+        return _unknown_name(view, words)
     about = f" of {echo(wanted)}" if wanted else ""
     total = counted(opened) if opened else "No open alert"
     lines = [Line(f"{total[:1].upper()}{total[1:]}{about}.", strong=True)]
@@ -205,6 +210,22 @@ def _alerts(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
     feeds = [feed_line(tenant, view, now) for tenant in view.tenants]
     lines += [line for line in feeds if line.level is not None]  # "no alert" from a bot without data is no good news
     return Reply(tuple(lines))
+
+
+def _is_known(view: View, wanted: str) -> bool:
+    """Whether a rule or an entity is meant, although no alert is; so too while no entity has been seen yet."""
+    known = [each for scope in RULE_SCOPES for each in entities(view.tenants, scope)]
+    if not known or alert_id(wanted) is not None or find_rules(view.rules.rules, wanted) or find(known, wanted):
+        return True
+    return any(loose(wanted) in loose(each.snapshot.parent(each.row)[1]) for each in known)
+
+
+def _unknown_name(view: View, wanted: str) -> Reply:
+    rules = [(name, rule.id) for rule in view.rules.rules for name in (rule.id, rule.title)]
+    names = [(each.name, each.name) for scope in RULE_SCOPES for each in entities(view.tenants, scope)]
+    near = dict.fromkeys(similar(wanted, [*rules, *names]))
+    hint = f"Did you mean {' or '.join(near)}?" if near else f"{view.command} alerts lists all open alerts."
+    return problem(f"No rule, queue, group or agent is called {echo(wanted)}.", hint)
 
 
 def _is_about(alert: Alert, wanted: str) -> bool:
@@ -233,9 +254,11 @@ COMMANDS: tuple[Subcommand, ...] = (
         "status",
         "Age of the data, what is firing, what waits for delivery, problems.",
         _status,
-        needs=frozenset({
-            *(Need.FEEDS, Need.HEADS, Need.VERSIONS, Need.ALERTS, Need.OUTBOX, Need.SERVICE, Need.COVERAGE),
-        }),
+        needs=frozenset(
+            {
+                *(Need.FEEDS, Need.HEADS, Need.VERSIONS, Need.ALERTS, Need.OUTBOX, Need.SERVICE, Need.COVERAGE),
+            }
+        ),
         hint="status",
         named=lambda command, rules, alerts: rules,
     ),
@@ -245,6 +268,7 @@ COMMANDS: tuple[Subcommand, ...] = (
         "Open alerts with value, since when, and who has them.",
         _alerts,
         needs=frozenset({Need.FEEDS, Need.ALERTS}),
+        needs_named=frozenset({Need.RULES, *RULE_SCOPES}),
         hint="alerts",
     ),
     Subcommand(
@@ -290,7 +314,7 @@ COMMANDS: tuple[Subcommand, ...] = (
         "why RULE NAME",
         "The last decision about that entity, term by term, with values.",
         why,
-        needs=frozenset({Need.RULES, Need.ALERTS, Need.EVALUATION}),
+        needs=frozenset({Need.RULES, Need.ALERTS, Need.EVALUATION, Need.ENDED}),
         named=named_by_why,
         button="why",
     ),
@@ -307,7 +331,7 @@ COMMANDS: tuple[Subcommand, ...] = (
     Subcommand(
         "unack",
         "unack ID",
-        "Take back an acknowledgement.",
+        "Give back an alert, so that another can take it.",
         unacknowledge,
         needs=frozenset({Need.ALERTS}),
         changes=True,

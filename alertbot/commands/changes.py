@@ -6,7 +6,7 @@ import re
 from datetime import datetime
 
 from alertbot.alerts.alert import AckResult, Alert
-from alertbot.commands.command import Acknowledge, Asker, Command, Person, Reply, Unacknowledge, Wish, line
+from alertbot.commands.command import Acknowledge, Asker, Command, Line, Person, Reply, Unacknowledge, Wish, line
 from alertbot.commands.view import View
 from alertbot.commands.wording import clock, echo, listed, problem, worst_first
 from alertbot.rules.rule import Level
@@ -19,6 +19,11 @@ def alert_id(text: str) -> int | None:
     """The id in `#17` or `17`; None where the text is not an id."""
     match = _ID.fullmatch(text)
     return int(match[1]) if match else None
+
+
+def named_id(command: Command) -> int | None:
+    """The id of the alert that a command names with its only argument; None where it names none."""
+    return alert_id(command.args[0]) if len(command.args) == 1 else None
 
 
 def refused() -> Reply:
@@ -76,7 +81,7 @@ def change_reply(
     match result:
         case AckResult.DONE:
             if isinstance(wish, Unacknowledge):
-                return _said(f"{name}: no longer acknowledged; taken back by ", Person(asker.user), level=level)
+                return _said(f"{name}: given back by ", Person(asker.user), level=level)
             noted = f": {wish.note}" if wish.note else ""
             return _said(f"{name}: acknowledged by ", Person(asker.user), noted, level=level)
         case AckResult.ALREADY:
@@ -104,4 +109,4 @@ def _already(number: str, alert: Alert | None, asker: Asker, now: datetime | Non
         return _said(f"{number} is acknowledged by you already{at}.", level=alert.level)
     noted = f": {alert.ack_note}" if alert.ack_note else "."
     other = line(f"{number} is acknowledged already, by ", Person(alert.acked_by), f"{at}{noted}", level=Level.WARNING)
-    return Reply((other,), problem=True)
+    return Reply((other, Line(f"unack {number} gives it back, so that another can take it.")), problem=True)

@@ -29,6 +29,7 @@ class Need(StrEnum):
     HEADS = "heads"  # whether the last snapshots are complete: `TenantView.heads`
     ALERTS = "alerts"  # alerts that have not ended: `View.alerts` and `View.shadows`
     SERVICE = "service"  # whether a process polls: `View.service`
+    ENDED = "ended"  # the alert whose id the command names, where it has ended: `View.ended`
     OUTBOX = "outbox"  # what waits for delivery: `View.waiting`, and in `View.problems` why it waits
     SHADOW_COUNTS = "shadow_counts"  # of the shadow rules that the command names: `View.shadow_fired`
     COVERAGE = "coverage"  # of the rules that the command names, the matches that cover nothing: `View.uncovered`
@@ -77,7 +78,8 @@ class ServiceView:
 class View:
     """All that an answer may read: values, without I/O behind them. Filled by need, see `Need`.
 
-    `alerts` are those that have not ended, without those of shadow rules, which are in `shadows`. `shadow_fired`: how
+    `alerts` are those that have not ended, without those of shadow rules, which are in `shadows`; `ended` is one
+    that the command names and that has ended. `shadow_fired`: how
     often a shadow rule would have fired in the last `SHADOW_DAYS` days, by rule and name of the entity. `tenants`
     holds every configured tenant, in their order, whatever is read of them.
     """
@@ -86,6 +88,7 @@ class View:
     alerts: tuple[Alert, ...]
     rules: RuleSet
     shadows: tuple[Alert, ...] = ()
+    ended: Alert | None = None
     shadow_fired: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     versions: tuple[RulesView, ...] = ()  # of each tenant
     waiting: int = 0  # notices that are not delivered yet

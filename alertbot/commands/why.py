@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from alertbot.alerts.alert import Alert, State
+from alertbot.alerts.alert import Alert, Reason, State
 from alertbot.alerts.transition import MISSED_LIMIT
-from alertbot.commands.changes import alert_id
+from alertbot.commands.changes import named_id
 from alertbot.commands.command import Asker, Command, Line, Person, Reply, line
 from alertbot.commands.find import Entity, entities, find, find_rules, loose, similar
 from alertbot.commands.live import missing, named
 from alertbot.commands.view import View
-from alertbot.commands.wording import MAX_NAMES, age, and_more, clock, echo, is_stale, listed, problem, since
+from alertbot.commands.wording import (
+    MAX_NAMES,
+    age,
+    and_more,
+    clock,
+    echo,
+    figure,
+    is_stale,
+    listed,
+    problem,
+    since,
+    where,
+)
 from alertbot.evaluation.evaluate import Truth, agents_of
 from alertbot.evaluation.explain import Explanation, Term, explain
+from alertbot.rules.catalogue import ValueType
 from alertbot.rules.hours import Hours, Phase, next_change, watches
-from alertbot.rules.rule import Rule
+from alertbot.rules.rule import LevelRule, Rule
 from alertbot.rules.units import format_duration, format_value, write_duration
 
 _WORDS = {Truth.TRUE: "true", Truth.FALSE: "false", Truth.UNKNOWN: "unknown"}
@@ -29,8 +43,8 @@ def why(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
     usage = f"{view.command} why RULE NAME"
     if not command.args:
         return problem(f"Why what? {usage}", f"{view.command} rules lists the rules.")
-    number = alert_id(command.args[0])
-    if number is not None and len(command.args) == 1:
+    number = named_id(command)
+    if number is not None:
         return _by_id(view, number, now)
     rules = find_rules(view.rules.rules, command.args[0])
     if not rules:
@@ -46,8 +60,8 @@ def named_by_why(command: Command, rules: Sequence[Rule], alerts: Sequence[Alert
     """The one rule that the command is about; () where it names none, or may mean several."""
     if not command.args:
         return ()
-    number = alert_id(command.args[0])
-    if number is not None and len(command.args) == 1:
+    number = named_id(command)
+    if number is not None:
         ids = {alert.key.rule for alert in alerts if alert.id == number}
         return [rule for rule in rules if rule.id in ids]
     matching = find_rules(rules, command.args[0])
@@ -56,13 +70,41 @@ def named_by_why(command: Command, rules: Sequence[Rule], alerts: Sequence[Alert
 
 def _by_id(view: View, number: int, now: datetime) -> Reply:
     alert = next((each for each in (*view.alerts, *view.shadows) if each.id == number), None)
+    if alert is None and view.ended is not None:
+        return _ended(view, view.ended, now)
     if alert is None:
-        return problem(f"#{number} has ended or never existed.", f"{view.command} alerts lists what is open.")
+        return problem(f"There is no alert #{number}.", f"{view.command} alerts lists what is open.")
     rule = view.rules.by_id(alert.key.rule)
     if rule is None:
         return problem(f"#{number} belongs to the rule {alert.key.rule}, which is not in the rule files.")
     found = next((each for each in _of_rule(view, rule) if _is_of(alert, each)), None)
     return Reply(tuple(_shown(view, rule, found, alert, now)))
+
+
+_ENDINGS = {
+    Reason.RESOLVED: "its condition had cleared",
+    Reason.NO_LONGER_REPORTED: "8x8 no longer reported it",
+    Reason.RULE_REMOVED: "its rule was removed",
+    Reason.OUTSIDE_HOURS: "the hours of its rule had ended",
+}
+
+
+def _ended(view: View, alert: Alert, now: datetime) -> Reply:
+    """When an alert ended, why, and what it was: there is no decision about it any more."""
+    assert alert.ended_at is not None
+    began = alert.fired_at or alert.pending_since
+    lasted = f" after {age(began, alert.ended_at)}" if began is not None else ""
+    why = f": {_ENDINGS[alert.end_reason]}" if alert.end_reason in _ENDINGS else ""
+    lines = [
+        Line(f"#{alert.id} {where(alert, view)} · {alert.about.title}", strong=True),
+        Line(f"It ended at {clock(alert.ended_at, view.timezone, now)}{lasted}{why}."),
+    ]
+    if alert.peak is not None and alert.measure is not None:
+        worst = figure(alert.peak, alert.measure.type, ZoneInfo(view.timezone))
+        lines.append(Line(f"{(alert.highest or alert.level).word.capitalize()}; worst value {worst}."))
+    if alert.acked_by:
+        lines.append(line("It was acknowledged by ", Person(alert.acked_by), "."))
+    return Reply(tuple(lines))
 
 
 def _by_name(view: View, rule: Rule, name: str, now: datetime) -> Reply:
@@ -138,7 +180,7 @@ def _standing(rule: Rule, alert: Alert | None, view: View, now: datetime) -> Lin
         alert.state, alert.fired_at
     )
     text = f"{number}{alert.state} {alert.level.word}" + (f" since {since(began, view, now)}" if began else "")
-    return Line(text, level=alert.level)
+    return Line(text, level=alert.level, recovering=alert.state is State.RECOVERING)
 
 
 def _conditions(rule: Rule, explanation: Explanation, alert: Alert | None, view: View, now: datetime) -> Iterator[Line]:
@@ -149,8 +191,7 @@ def _conditions(rule: Rule, explanation: Explanation, alert: Alert | None, view:
         yield from _terms(explanation.guard, zone)
     for each in reversed(rule.levels):
         term = explanation.levels[each.level]
-        held = alert.since.get(each.level) if alert is not None else None
-        yield Line(f"{each.level.word}: {_truth(term)}{_holds(each.hold, held, term, now)}", level=each.level)
+        yield Line(f"{each.level.word}: {_truth(term)}{_holds(each, alert, term, now)}", level=each.level)
         yield from _terms(term, zone)
     if explanation.clear is not None:
         yield Line(f"clear: {_truth(explanation.clear)}")
@@ -163,14 +204,16 @@ def _conditions(rule: Rule, explanation: Explanation, alert: Alert | None, view:
         yield Line(f"While a level is unknown, {does} (no_data: {rule.no_data.value}).")
 
 
-def _holds(hold: timedelta, began: datetime | None, term: Term, now: datetime) -> str:
-    if began is None or term.truth is Truth.FALSE:
-        return f", to be held for {write_duration(hold)}" if hold else ""
-    held = f", held for {age(began, now)}"
-    if not hold:
-        return held
-    left = hold - (now - began)
-    return f"{held} of {write_duration(hold)}" + (f": {_left(left)}" if left > timedelta(0) else "")
+def _holds(each: LevelRule, alert: Alert | None, term: Term, now: datetime) -> str:
+    """How long a condition has held, of how long it must; what is left where the level is still to come."""
+    began = alert.since.get(each.level) if alert is not None else None
+    if alert is None or began is None or term.truth is Truth.FALSE:
+        return f", must hold for {write_duration(each.hold)}" if each.hold else ""
+    left = each.hold - (now - began)
+    if left <= timedelta(0):
+        return f", held {age(began, now)}"
+    to_come = alert.state is State.PENDING or each.level > alert.level
+    return f", held {age(began, now)} of {write_duration(each.hold)}" + (f": {_left(left)}" if to_come else "")
 
 
 def _left(left: timedelta) -> str:
@@ -204,10 +247,13 @@ def _values(term: Term, zone: ZoneInfo) -> str:
 
 
 def _leaves(term: Term) -> Iterator[Term]:
-    """What has a value that cannot be read off the condition: keys, parameters, windows, counts."""
+    """What has a value that cannot be read off the condition: keys, parameters, windows, counts, and their results."""
     for part in term.parts:
         if part.parts:
             yield from _leaves(part)
+            if part.truth is None:  # arithmetic: a quotient that is compared with 25% is shown as a percentage
+                as_ratio = any(other.type is ValueType.RATIO for other in term.parts)
+                yield replace(part, type=ValueType.RATIO) if as_ratio and part.type is ValueType.NUMBER else part
         elif part.presence is not None or part.text.startswith("$") or "(" in part.text:
             yield part
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from alertbot.alerts.alert import AckResult, Alert
 from alertbot.commands.answers import named_rules, needs_of
+from alertbot.commands.changes import named_id
 from alertbot.commands.command import Acknowledge, Asker, Command, Wish
 from alertbot.commands.view import SHADOW_DAYS, Need, Needs, RulesView, ServiceView, TenantView, View
 from alertbot.config.settings import Settings
@@ -57,6 +58,7 @@ def make_view(
         tenants=_tenants(settings, store, needs, named, pasts),
         alerts=tuple(alert for alert in alerts if not alert.shadow),
         shadows=tuple(alert for alert in alerts if alert.shadow),
+        ended=_ended(store, command) if Need.ENDED in needs else None,
         shadow_fired=_shadow_fired(store, named, now) if Need.SHADOW_COUNTS in needs else {},
         rules=RuleSet(tuple(every.values()), next((each.version for each in sets.values()), ""), _calendars(sets)),
         versions=_versions(settings, store, sets, on_disk) if Need.VERSIONS in needs else (),
@@ -145,6 +147,12 @@ def _uncovered(
         if matches:
             uncovered_by_rule[rule.id] = matches
     return uncovered_by_rule
+
+
+def _ended(store: Questions, command: Command) -> Alert | None:
+    number = named_id(command)
+    alert = store.alert(number) if number is not None else None
+    return alert if alert is not None and alert.ended_at is not None else None
 
 
 def _shadow_fired(store: Questions, named: tuple[Rule, ...], now: datetime) -> Mapping[str, Mapping[str, int]]:

@@ -24,6 +24,7 @@ MAX_FALLBACK = 3_000
 MAX_LINE = 1_000
 MAX_ESCAPED = 2_800  # of a line: escaping can make it five times as long
 MAX_CELL = 80
+MAX_WIDTH = 44  # columns of monospaced text that a phone shows without wrapping
 
 _EMOJI = {Level.CRITICAL: "🔴 ", Level.WARNING: "🟠 ", Level.INFO: "🔵 "}
 _RECOVERING = "🟡 "
@@ -95,7 +96,11 @@ def _sections(reply: Reply) -> Iterator[tuple[dict[str, Any], int]]:
             continue
         yield from _packed(gathered, "", "")
         gathered = []
-        yield from _packed(_table(part), "```\n", "\n```")
+        rows = _table(part)
+        if max(map(_width, rows)) <= MAX_WIDTH:
+            yield from _packed([in_code(row) for row in rows], "```\n", "\n```")
+        else:
+            gathered = [_row(part.head, row) for row in part.rows]
     yield from _packed(gathered, "", "")
 
 
@@ -129,7 +134,14 @@ def _table(table: Table) -> list[str]:
     """The rows as monospaced text, columns aligned."""
     rows = [[_cut(one_line(cell), MAX_CELL) for cell in row] for row in (table.head, *table.rows)]
     widths = [max(_width(cell) for cell in column) for column in zip(*rows, strict=True)]
-    return [in_code(_aligned(row, widths)) for row in rows]
+    return [_aligned(row, widths) for row in rows]
+
+
+def _row(head: tuple[str, ...], row: tuple[str, ...]) -> str:
+    """One row as a line that a phone can wrap; from the third cell on with the heading, which stands nowhere else."""
+    first, *rest = (_cut(one_line(cell), MAX_LINE // len(row)) for cell in row)
+    words = [cell if place < 2 else f"{head[place].lower()} {cell}" for place, cell in enumerate(rest, 1) if cell]
+    return clip_mrkdwn(escape("• " + ": ".join([first, *([" · ".join(words)] if words else [])])), MAX_ESCAPED)
 
 
 def _aligned(row: list[str], widths: list[int]) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 
 from alertbot.alerts.alert import About, Alert, Fingerprint, State
 from alertbot.commands.answers import answer, named_rules, needs_of
+from alertbot.commands.changes import named_id
 from alertbot.commands.command import Asker, Command, Line, Reply, Table
 from alertbot.commands.parse import parse
 from alertbot.commands.view import Need, Needs, RulesView, TenantView, View
@@ -172,6 +173,7 @@ def only(view: View, command: Command) -> View:
         tenants=tenants,
         alerts=view.alerts if Need.ALERTS in needs else (),
         shadows=view.shadows if Need.ALERTS in needs else (),
+        ended=view.ended if Need.ENDED in needs and view.ended and view.ended.id == named_id(command) else None,
         rules=rules,
         shadow_fired={id_: view.shadow_fired.get(id_, {}) for id_ in (rule.id for rule in named)}
         if Need.SHADOW_COUNTS in needs

@@ -427,7 +427,7 @@ FILTERS = {
     "entity": ("sales us", {2}),
     "entity in part": ("anna", {4}),
     "id": ("#17", {17}),
-    "nothing": ("zebra", set()),
+    "a rule without alerts": ("group-break", set()),
 }
 
 
@@ -436,7 +436,32 @@ def test_alerts_narrowed_down(wanted: str, ids: set[int]) -> None:
     """`alerts X` keeps those whose rule or entity is X."""
     shown = text_of(ask(view(alerts=ALERTS), f"alerts {wanted}"))
     assert {each.id for each in ALERTS if each.open and f"#{each.id} " in shown} == ids
-    assert ("No open alert of “zebra”." in shown) == (wanted == "zebra")
+    assert ("No open alert of “group-break”." in shown) == (wanted == "group-break")
+
+
+NAMES_OF_NO_ALERT = {
+    "a queue": ("alerts support", "No open alert of “support”.", False),
+    "the group of an agent": ("alerts nights", "No open alert of “nights”.", False),
+    "a rule": ("alerts longest", "No open alert of “longest”.", False),
+    "an id": ("alerts #99", "No open alert of “#99”.", False),
+    "labels only": ("alerts label.team=sales", "No open alert of “label.team=sales”.", False),
+    "unknown": ("alerts zzz", "No rule, queue, group or agent is called “zzz”.\n/alertbot alerts lists all", True),
+    "a misspelt queue": ("alerts Suport", "is called “Suport”.\nDid you mean Support?", True),
+    "a misspelt rule": ("alerts longest-wiat", "Did you mean longest-wait?", True),
+}
+
+
+@pytest.mark.parametrize(("text", "said", "problem"), NAMES_OF_NO_ALERT.values(), ids=NAMES_OF_NO_ALERT)
+def test_no_alert_of_a_name_and_no_such_name_differ(text: str, said: str, problem: bool) -> None:
+    """A name that nothing has is a problem with the nearest names; a name without alerts is good news."""
+    reply = ask(view(), text)
+    assert said in text_of(reply)
+    assert reply.problem is problem
+
+
+def test_before_the_first_poll_no_name_is_unknown() -> None:
+    nothing = view(replace(tenant(), snapshots={}))
+    assert "No open alert of “zzz”." in text_of(ask(nothing, "alerts zzz"))
 
 
 def test_a_long_list_of_alerts_is_cut() -> None:

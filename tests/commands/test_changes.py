@@ -29,14 +29,15 @@ CASES = {
         Unacknowledge(17),
         AckResult.DONE,
         alert(),
-        f"[critical] {OF}: no longer acknowledged; taken back by U012ANNA",
+        f"[critical] {OF}: given back by U012ANNA",
         False,
     ),
     "another was first": (
         NOTED,
         AckResult.ALREADY,
         alert(acked_by=BOB, acked_at=EARLIER, ack_note="mine"),
-        "[warning] #17 is acknowledged already, by U034BOB at 10:55 EET: mine",
+        "[warning] #17 is acknowledged already, by U034BOB at 10:55 EET: mine\n"
+        "unack #17 gives it back, so that another can take it.",
         True,
     ),
     "the same once more": (

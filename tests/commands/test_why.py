@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from alertbot.alerts.alert import Alert, Reason, State
 from alertbot.backtest.replay import Replay
 from alertbot.commands.command import Reply
 from alertbot.commands.view import TenantView, View
@@ -15,7 +16,7 @@ from alertbot.evaluation.snapshot import Presence, Snapshot
 from alertbot.rulefiles.parse_rules import parse_files
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.rule import RuleSet
-from tests.commands.kit import NOW, ask, column, snapshot, text_of
+from tests.commands.kit import NOW, alert, ask, column, snapshot, text_of
 from tests.golden import check_golden
 
 RULES = parse_files(
@@ -100,6 +101,13 @@ def test_the_last_decision(name: str) -> None:
     check_golden(f"why/{name}.txt", text_of(why(seen, text)) + "\n")
 
 
+def test_a_quotient_is_shown_beside_its_terms() -> None:
+    """As what it is compared with: 0.4 of 25% is 40%."""
+    rules = parse_files({"r.yaml": "rules: [{id: few, scope: queue, when: enabled.rt / entered.int-30m < 25%}]"})
+    shown = text_of(why(view(queues(0.0, enabled=20.0), rules=rules), "why few 103"))
+    assert "[enabled.rt is 20, entered.int-30m is 50, enabled.rt / entered.int-30m is 40%]" in shown
+
+
 def test_closed_hours_are_shown() -> None:
     night = view(replace(queues(130_000.0), at=NOW.replace(hour=20)))
     assert "The rule is not active at this time." in text_of(why(night, "why longest-wait 103"))
@@ -124,7 +132,7 @@ REFUSED = {
     "no name": ("why longest-wait", "Which queue? /alertbot why longest-wait NAME"),
     "no entity": ("why longest-wait Sales UK", "Did you mean Sales EU?"),
     "several": ("why longest-wait VIP", "may be any of 2"),
-    "no alert": ("why #99", "#99 has ended or never existed."),
+    "no alert": ("why #99", "There is no alert #99."),
 }
 
 
@@ -133,6 +141,32 @@ def test_what_cannot_be_answered(text: str, said: str) -> None:
     reply = why(view(queues(0.0)), text)
     assert reply.problem
     assert said in text_of(reply)
+
+
+ENDED = alert(
+    10,
+    for_=timedelta(minutes=30),
+    state=State.INACTIVE,
+    ended_at=NOW - timedelta(minutes=18),
+    end_reason=Reason.RESOLVED,
+    peak=405_300.0,
+)
+ENDINGS = {
+    "resolved": (ENDED, "It ended at 10:42 EET after 12m: its condition had cleared.\nCritical; worst value 6m 45s."),
+    "its rule is gone": (replace(ENDED, end_reason=Reason.RULE_REMOVED), "after 12m: its rule was removed."),
+    "another day": (replace(ENDED, ended_at=NOW - timedelta(days=1)), "It ended at 2026-03-01 11:00 EET"),
+    "never acknowledged, no value": (replace(ENDED, peak=None, measure=None), "its condition had cleared."),
+    "acknowledged": (replace(ENDED, acked_by="U034BOB"), "It was acknowledged by U034BOB."),
+}
+
+
+@pytest.mark.parametrize(("ended", "said"), ENDINGS.values(), ids=ENDINGS)
+def test_an_alert_that_has_ended(ended: Alert, said: str) -> None:
+    """`why 10` knows when it ended, as `ack 10` does."""
+    reply = why(replace(view(queues(0.0)), ended=ended), "why #10")
+    assert text_of(reply).splitlines()[0] == "#10 Sales EU · Longest wait in queue"
+    assert said in text_of(reply)
+    assert not reply.problem
 
 
 def test_a_rule_that_is_gone() -> None:

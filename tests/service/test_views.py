@@ -16,6 +16,7 @@ from alertbot.commands.view import View
 from alertbot.config.settings import Settings
 from alertbot.evaluation.past import Past
 from alertbot.feed.health import Feed
+from alertbot.rules.catalogue import RULE_SCOPES
 from alertbot.rules.rule import RuleSet
 from alertbot.service.views import make_view
 from alertbot.store.records import PollRecord, RunningRules
@@ -96,9 +97,11 @@ READS = {
         "latest:queue": 2,
     },
     "alerts": {"feeds": 1, "alerts": 1},
+    "alerts sales": {"feeds": 1, "alerts": 1, f"latest:{','.join(sorted(RULE_SCOPES))}": 2, "rules that run": 1},
     "queue Sales EU": {"feeds": 1, "alerts": 1, "latest:queue": 2, "rules that run": 1},
     "group Nights": {"feeds": 1, "alerts": 1, "latest:group": 2, "rules that run": 1},
     "agent Anna": {"feeds": 1, "alerts": 1, "latest:agent": 2, "rules that run": 1},
+    "metrics wait": {},
     "rules": {"running_versions": 1, "alerts": 1, "rules that run": 1},
     "rules longest-wait": {"running_versions": 1, "alerts": 1, "rules that run": 1, "latest:queue": 2},
     "rules shadowed": {"running_versions": 1, "alerts": 1, "rules that run": 1, "latest:queue": 2, "fired": 1},
@@ -109,7 +112,8 @@ READS = {
         "rules that run": 1,
         "past of longest-wait": 1,
     },
-    "why #1": {"alerts": 1, "latest:queue,queue_agent": 2, "rules that run": 1, "past of longest-wait": 1},
+    "why #1": {"alerts": 1, "alert": 1, "latest:queue,queue_agent": 2, "rules that run": 1, "past of longest-wait": 1},
+    "why #99": {"alerts": 1, "alert": 1, "rules that run": 1},
     "why": {"alerts": 1, "rules that run": 1},
     "ack 1": {"alerts": 1},
     "unack 1": {"alerts": 1},

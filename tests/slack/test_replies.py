@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from slack_sdk.models.blocks import Block
 
+from alertbot.commands.answers import COMMANDS
 from alertbot.commands.command import Line, Person, Reply, Table, line
 from alertbot.rules.rule import Level
 from alertbot.slack.replies import MAX_FALLBACK, slack_message, text_message
@@ -59,6 +60,32 @@ def test_lines_and_table() -> None:
         "Queue Sales (id 1)\n#17 critical, taken by <@U012ANNA>\nWaiting: 7\nLongest wait 東京: 2m 41s\nrt &gt; $crit"
     )
     check_limits(message)
+
+
+def test_a_table_too_wide_for_a_phone_is_lines() -> None:
+    """Monospaced text wraps in the middle of a row where it is wide; lines wrap between words."""
+    reply = Reply(
+        (
+            Line("Rules"),
+            Table(
+                ("Rule", "Scope", "Levels", "Open"),
+                (("longest-wait-of-all", "queue", "critical, warning", "1"), ("on-break", "queue_agent", "info", "")),
+            ),
+            Line("end"),
+        )
+    )
+    assert texts(slack_message(reply)) == [
+        "Rules",
+        "• longest-wait-of-all: queue · levels critical, warning · open 1\n• on-break: queue_agent · levels info\nend",
+    ]
+
+
+def test_help_fits_a_phone() -> None:
+    """No line of `help` is monospaced text."""
+    rows = tuple((row.usage, row.help) for row in COMMANDS)
+    shown = "".join(texts(slack_message(Reply((Table(("What", "Answer"), rows),)))))
+    assert "`" not in shown
+    assert "• ack ID [note]: Acknowledge an alert" in shown
 
 
 @pytest.mark.parametrize(
