@@ -22,7 +22,7 @@ from alertbot.rulefiles.review import review
 from alertbot.rulefiles.uncovered import review_coverage
 from alertbot.rules.match import EVERY_ENTITY
 from alertbot.rules.words import count
-from alertbot.service.factories import open_store, template_folders
+from alertbot.service.factories import open_to_read, template_folders
 from alertbot.service.live_rules import check_templates
 
 
@@ -71,7 +71,7 @@ def _coverage_hints(paths: Sequence[Path], found: ParsedRules, settings: Setting
     if settings is None or not any(rule.overrides or rule.match != EVERY_ENTITY for rule in found.rules.rules):
         return []
     try:
-        store = open_store(settings, create=False)
+        store = open_to_read(settings)
     except AlertbotError:
         return []  # no database yet, or none that can be read: then no last poll is at hand
     try:

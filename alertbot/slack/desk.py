@@ -12,6 +12,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -20,7 +21,7 @@ from slack_bolt.authorization import AuthorizeResult
 from slack_sdk import WebClient
 
 from alertbot.alerts.alert import AckResult, Alert
-from alertbot.commands.answers import BUTTONS, answer, subcommand
+from alertbot.commands.answers import BUTTONS, answer, needs_of, subcommand
 from alertbot.commands.changes import alert_id, change_reply
 from alertbot.commands.command import Asker, Command, Line, Reply, Wish
 from alertbot.commands.parse import parse
@@ -28,6 +29,7 @@ from alertbot.commands.view import View
 from alertbot.slack.client import SlackClient
 from alertbot.slack.permissions import MayChange, Permissions
 from alertbot.slack.replies import slack_message, text_message
+from alertbot.slack.zones import Zones
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +49,8 @@ class SlackApp:
 
     `view(command)` gives what the answer reads and must be quick; `change(wish, asker, now)` carries out a wish and
     gives the alert as it is then; `wake()` says that cards are due. Whatever these raise is logged and answered with
-    one sentence. Slack is called only for the members of user groups and for late answers.
+    one sentence. Slack is called only for the members of user groups, for the
+    time zones of those who ask, and for late answers.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class SlackApp:
         self._answer_within = answer_within
         self._asking = _short_client(client)
         self._permissions = Permissions(may_change or MayChange(), self._members)
+        self._zones = Zones(self._zone_of)
         self._answers = ThreadPoolExecutor(_THREADS, thread_name_prefix="alertbot-answer")
         self._listeners = ThreadPoolExecutor(_THREADS, thread_name_prefix="alertbot-slack")
         self._seen: OrderedDict[str, Future[Message | None]] = OrderedDict()
@@ -88,6 +92,7 @@ class SlackApp:
 
     def _shut_down(self, *, wait: bool) -> None:
         self._permissions.close(wait=wait)
+        self._zones.close(wait=wait)
         self._listeners.shutdown(wait=wait, cancel_futures=True)
         self._answers.shutdown(wait=wait, cancel_futures=True)
 
@@ -175,9 +180,17 @@ class SlackApp:
         row = subcommand(command.name)
         may_change = row is None or not row.changes or self._permissions.allows(user, channel)
         asker = Asker(user, may_change=may_change)
-        view = self._view(command)
+        view = self._in_the_zone_of(user, command, self._view(command))
         reply = answer(view, command, asker, self._clock())
         return reply if reply.wish is None else self._changed(reply.wish, asker, view.timezone)
+
+    def _in_the_zone_of(self, user: str, command: Command, view: View) -> View:
+        """The view with the times of the reader; a public answer has many readers, and keeps the configured zone."""
+        if command.public or not needs_of(command):
+            return view
+        zone = self._zones.of(user) or view.timezone
+        problems = (*view.problems, self._zones.problem) if self._zones.problem else view.problems
+        return replace(view, timezone=zone, problems=problems)
 
     def _changed(self, wish: Wish, asker: Asker, timezone: str) -> Reply:
         now = self._clock()
@@ -185,6 +198,9 @@ class SlackApp:
         if result is AckResult.DONE:
             self._wake()
         return change_reply(wish, result, alert, asker, now=now, timezone=timezone)
+
+    def _zone_of(self, user: str) -> str:
+        return str(self._asking.users_info(user=user)["user"].get("tz") or "")
 
     def _members(self, usergroup: str) -> list[str]:
         return [str(user) for user in self._asking.usergroups_users_list(usergroup=usergroup)["users"]]

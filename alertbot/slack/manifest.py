@@ -17,6 +17,7 @@ _SCOPES = (
     "channels:read",  # channel names to ids
     "groups:read",
     "usergroups:read",  # slack.may_change.usergroups
+    "users:read",  # the time zone of those who ask
 )
 
 

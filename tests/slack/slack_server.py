@@ -63,6 +63,7 @@ class SlackServer:
     channels: dict[str, str] = field(
         default_factory=lambda: {"cc-alerts": "C0ALERTS", "cc-sales": "C0SALES", "cc-ops": "C0CCOPS"}
     )
+    zones: dict[str, str | None] = field(default_factory=dict)  # by user id
     names_resolve: bool = True  # `#name` is understood by chat.postMessage
     archived: set[str] = field(default_factory=set)
     unreadable: set[str] = field(default_factory=set)  # channels whose history the bot may not read
@@ -117,6 +118,7 @@ class SlackServer:
             "conversations.list": self._list,
             "conversations.history": self._history,
             "conversations.replies": self._replies,
+            "users.info": self._user,
         }.get(method)
         with self.lock:
             return handler(args) if handler else {"ok": False, "error": "unknown_method"}
@@ -189,6 +191,11 @@ class SlackServer:
         found = [_as_read(m, args) for m in thread if m["ts"] == args["ts"] or float(m["ts"]) > oldest]
         return self._paged(found, "messages", args)
 
+    def _user(self, args: dict[str, Any]) -> dict[str, Any]:
+        if args["user"] not in self.zones:
+            return {"ok": False, "error": "user_not_found"}
+        return _ok(user={"id": args["user"], "tz": self.zones[args["user"]]})
+
     def _paged(
         self, found: list[dict[str, Any]], key: str, args: dict[str, Any], at_most: int = 1000
     ) -> dict[str, Any]:
@@ -254,13 +261,20 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     slack: SlackServer
 
+    def do_GET(self) -> None:
+        path, _, query = self.path.partition("?")
+        self._answer(path, dict(parse_qsl(query, keep_blank_values=True)))
+
     def do_POST(self) -> None:
         raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        method = self.path.removeprefix("/api/")
         if self.headers.get("Content-Type", "").startswith("application/json"):
             args = json.loads(raw or b"{}")
         else:
             args = dict(parse_qsl(raw.decode(), keep_blank_values=True))
+        self._answer(self.path, args)
+
+    def _answer(self, path: str, args: dict[str, Any]) -> None:
+        method = path.removeprefix("/api/")
         slack = self.slack
         with slack.lock:
             slack.calls.append((method, args))

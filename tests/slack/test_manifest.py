@@ -23,6 +23,8 @@ def test_socket_mode() -> None:
         "groups:history",
         "channels:read",
         "groups:read",
+        "usergroups:read",
+        "users:read",
     }
 
 

@@ -442,7 +442,7 @@ def test_the_same_request_twice_is_one(server: HttpServer, desk: Desk, hook: _Ho
     body = slash("unack 17", trigger_id="7.2")
     first, second = (post(server, body, signed(body)) for _ in range(2))
     assert first.json() == second.json()
-    assert "no longer acknowledged" in first.json()["text"]
+    assert "given back by" in first.json()["text"]
     assert len(desk.asked) == 2
     assert hook.got == []
 
