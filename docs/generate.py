@@ -8,8 +8,8 @@
 from __future__ import annotations
 
 import ast
-import io
 import re
+import runpy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,8 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import typer.main
-from rich import _export_format  # the only place with the format of the picture
-from rich.console import Console
 
 from alertbot.alerts.alert import Reason
 from alertbot.alerts.notice import Notice, NoticeKind
@@ -26,9 +24,8 @@ from alertbot.alerts.transition import REASONS, TRANSITIONS
 from alertbot.cli import cli
 from alertbot.commands.answers import COMMANDS
 from alertbot.config.schema import config_schema
-from alertbot.notify.console import ConsoleNotifier
-from alertbot.notify.notifier import LineContent
-from alertbot.notify.render import sample_cards
+from alertbot.notify.notifier import CardContent, LineContent
+from alertbot.notify.render import Templates, sample_cards
 from alertbot.rulefiles.rule_keys import RULE_KEYS
 from alertbot.rules.catalogue import RULE_SCOPES, ValueType, catalogue
 from alertbot.rules.functions import FUNCTIONS, Function
@@ -36,6 +33,8 @@ from alertbot.rules.glossary import UNITS, WRITTEN, entries
 from alertbot.rules.nouns import PERIODS
 from alertbot.rules.rule import Level
 from alertbot.simulator.scenario import load_scenario, shipped_scenarios
+from alertbot.slack.cards import card_message
+from alertbot.slack.text import FallbackPen, MrkdwnPen
 
 ROOT = Path(__file__).parent.parent
 PICTURE = ROOT / "docs" / "card.svg"
@@ -237,35 +236,45 @@ def filled(text: str) -> str:
 
 
 def picture() -> str:
-    """A card from firing to resolved, as the console notifier draws it."""
-    console = Console(record=True, width=84, file=io.StringIO(), force_terminal=True, color_system="truecolor")
-    notifier = ConsoleNotifier(console)
+    """A card as Slack shows it: firing, and the same message after it has been resolved, with its thread."""
+    slack = runpy.run_path(str(ROOT / "docs" / "slack_picture.py"))
     now = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
     critical = [view for view in sample_cards(now=now) if view.alert.level is Level.CRITICAL]
     firing = next(view for view in critical if view.alert.acked_by is None)
     ended = next(view for view in critical if view.alert.ended_at is not None)
-    posted = notifier.post_card(firing, channel="#cc-alerts", notice_id="card")
-    after = now + timedelta(minutes=3)
     assert ended.alert.measure is not None
-    alert = replace(
-        ended.alert, ended_at=after, seen_at=after, measure=replace(ended.alert.measure, value=12_000.0), acked_at=now
+    after, began = now + timedelta(minutes=3), firing.alert.fired_at
+    measure = replace(ended.alert.measure, value=12_000.0)
+    acked_at = now + timedelta(minutes=1)
+    alert = replace(ended.alert, ended_at=after, seen_at=after, measure=measure, acked_at=acked_at)
+    templates = Templates()
+
+    def card(content: CardContent, **other: Any) -> Any:
+        message = card_message(templates.card(content, MrkdwnPen(), FallbackPen()))
+        return slack["Post"](message.blocks, message.attachments, began, **other)
+
+    def reply(reason: Reason, at: datetime, text: str, by: str = "") -> tuple[datetime, str]:
+        notice = Notice(
+            id=reason.value,
+            kind=NoticeKind.LINE,
+            alert=alert.key,
+            channel="#cc-alerts",
+            reason=reason,
+            level=alert.level,
+            at=at,
+            by=by,
+            text=text,
+            measure=measure,
+        )
+        return at, templates.line(LineContent(notice, alert), MrkdwnPen(), FallbackPen()).text
+
+    replies = (
+        reply(Reason.ACKNOWLEDGED, acked_at, alert.ack_note, alert.acked_by or ""),
+        reply(Reason.RESOLVED, after, "12s is clear"),
     )
-    line = Notice(
-        id="line",
-        kind=NoticeKind.LINE,
-        alert=alert.key,
-        channel="#cc-alerts",
-        reason=Reason.ACKNOWLEDGED,
-        level=alert.level,
-        at=now + timedelta(minutes=1),
-        by="U0123456",
-    )
-    notifier.post_line(LineContent(line, firing.alert), posted, notice_id="line", broadcast=False)
-    notifier.edit_card(replace(ended, members=(alert,), now=after), posted)
-    # Without the web fonts that rich would load: the picture has no external references.
-    style = re.sub(r"\s*@font-face \{\{.*?\}\}", "", _export_format.CONSOLE_SVG_FORMAT, flags=re.DOTALL)
-    style = style.replace("Fira Code", "ui-monospace, SFMono-Regular, Menlo, Consolas")
-    return console.export_svg(title="alertbot", code_format=style, unique_id="card") + "\n"
+    closed = replace(ended, members=(alert,), now=after)
+    posts = [card(firing), card(closed, replies=replies, edited=True)]
+    return str(slack["draw"](posts, {alert.acked_by or "": "Anna"})) + "\n"
 
 
 def main() -> None:

@@ -47,7 +47,7 @@ def test_every_block_stands_somewhere(generate: ModuleType) -> None:
 
 
 def test_the_picture_is_the_card(generate: ModuleType) -> None:
-    """The card in the README is what the console notifier draws today."""
+    """The card in the README is made from the message that Slack gets today."""
     assert generate.PICTURE.read_text(encoding="utf-8") == generate.picture(), OUTDATED
 
 
