@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "simulator": {"errors", "clock", "rules", "rulefiles"},
     "poll": {"rules", "evaluation", "alerts", "feed", "store"},
     "service": {
-        *("errors", "clock", "logs", "rules", "rulefiles", "evaluation", "alerts", "feed"),
+        *("errors", "clock", "logs", "backoff", "rules", "rulefiles", "evaluation", "alerts", "feed"),
         *("backtest", "commands", "sources", "store", "notify", "slack", "config", "web", "poll"),
     },
 }
