@@ -2,8 +2,8 @@
 
 A lane is the posts of one channel, or the edits in one. Lanes do not wait for each other, so a channel that does not
 answer delays no other, and edits delay no post. After every item what is due is read again: what is critical comes next
-in its lane, however much was due before it. A lane that gets no answer three times in a row rests; until when is
-stored, so that other processes keep to it.
+in its lane, however much was due before it. A lane that gets no answer three times in a row rests; the store holds
+until when, so other processes keep to it.
 """
 
 from __future__ import annotations

@@ -13,21 +13,25 @@ from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from alertbot.alerts.alert import Change, Reason
+from alertbot.alerts.alert import Change, Reason, State
+from alertbot.alerts.cards import Posted
 from alertbot.alerts.delivery import PostCard
 from alertbot.alerts.notice import NoticeKind
 from alertbot.evaluation.measure import Measure
 from alertbot.rules.catalogue import ValueType
 from alertbot.rules.rule import Level
+from alertbot.slack.notifier import SlackNotifier
 from alertbot.store.records import NoticeState
 from tests.notify.cases import FIRING, NASTY, card, notice
 from tests.notify.world import ME, World, world
 from tests.slack import slack_server as fake
+from tests.slack.slack_server import TOKEN
 
 
 @pytest.fixture
@@ -560,3 +564,242 @@ def test_exactly_once_whatever_fails(
         lines = [entry for entry in waiting if entry.state is NoticeState.DELIVERED and entry.notice.kind == "line"]
         told = [reply for card in there.slack.top() for reply in there.slack.thread(card["ts"])]
         assert len(told) == len(lines)
+
+
+# One bad thing must not stop the others, and no card stays out of date.
+
+
+@pytest.mark.parametrize("code", ["no_permission", "access_denied", "team_access_not_granted", "missing_scope"])
+def test_a_refusal_of_one_channel_is_not_one_of_the_token(code: str, there: World) -> None:
+    """The token is good, as auth.test says: the card goes to the fallback channel, and all others are delivered."""
+    there.slack.next("chat.postMessage", fake.refused(code))
+    there.fire("1", channel="#cc-sales", level=Level.CRITICAL)
+    there.fire("2", channel="#cc-alerts", level=Level.WARNING)
+    report = there.deliver()
+    assert (report.credentials_ok, report.rerouted, report.cards) == (True, 1, 1)
+    there.settle()
+    assert len(there.slack.top("cc-alerts")) == 2
+    (reported,) = texts(there, "cc-ops")
+    assert code in reported
+
+
+def test_refused_credentials_put_nothing_off(there: World) -> None:
+    """All stays due, so that the next run of `poll` tries again at once."""
+    there.fire("1")
+    there.fire("2", channel="#cc-sales")
+    there.slack.next("chat.postMessage", fake.refused("token_revoked"))
+    there.slack.next("auth.test", fake.refused("token_revoked"))
+    report = there.deliver()
+    assert (report.credentials_ok, report.cards, report.put_off) == (False, 0, 2)
+    assert there.later(1).deliver().cards == 2
+
+
+REFUSALS = ("external_channel_migrating", "a_code_of_tomorrow", "invalid_arguments", "deprecated_endpoint")
+
+
+@pytest.mark.parametrize("code", [*REFUSALS, "channel_not_found", "not_in_channel", "no_permission"])
+def test_a_last_edit_that_is_refused_is_made_later(code: str, there: World) -> None:
+    """For whatever reason, as drawn and as plain text: it stays due with its error, and the card is closed."""
+    there.fire()
+    there.settle()
+    there.slack.next("chat.update", *[fake.refused(code)] * 4)
+    there.later(10).resolve()
+    there.deliver()
+    assert not there.idle()  # outstanding
+    there.settle()
+    assert titles(there) == ["🟢 Resolved: Longest wait in queue — Queue 103"]
+    assert len(there.slack.top()) == 1
+
+
+def test_a_channel_error_on_an_edit_makes_no_second_card(there: World) -> None:
+    """One `channel_not_found` while the alert is open: the same message is edited a little later."""
+    there.fire(level=Level.WARNING)
+    there.settle()
+    there.slack.next("chat.update", fake.refused("channel_not_found"))
+    there.later(10).rise()
+    there.settle()
+    assert titles(there) == ["🔴 Critical: Longest wait in queue — Queue 103"]
+    assert texts(there, "cc-ops") == []  # it passed
+    assert [entry.state for entry in there.store.notices_of(1)] == [NoticeState.DELIVERED] * 2
+
+
+def test_a_channel_that_refuses_edits_for_long(there: World) -> None:
+    """An open card is posted again, once; when the channel works again both messages show the end."""
+    there.fire(channel="#cc-sales", level=Level.WARNING)
+    there.settle()
+    there.slack.next("chat.update", *[fake.refused("not_in_channel")] * 40)
+    there.later(10).change(Reason.LEVEL_UP, channel="#cc-sales", level=Level.CRITICAL)
+    there.run(300)
+    assert len(there.slack.top("cc-sales")) == 2
+    there.slack.faults["chat.update"].clear()
+    there.resolve(channel="#cc-sales")
+    there.settle()
+    assert titles(there, "cc-sales") == ["🟢 Resolved: Longest wait in queue — Queue 103"] * 2
+
+
+def test_a_former_message_that_is_deleted_is_forgotten(there: World) -> None:
+    """`message_not_found` says that there is nothing to close."""
+    there.fire(channel="#cc-sales")
+    there.settle()
+    there.slack.archived.add("C0SALES")
+    there.later(10).change(Reason.LEVEL_UP, channel="#cc-sales", level=Level.CRITICAL)
+    there.run(60)
+    there.slack.archived.clear()
+    there.slack.messages["C0SALES"].clear()
+    there.resolve(channel="#cc-sales")
+    there.settle()
+    assert titles(there) == ["🟢 Resolved: Longest wait in queue — Queue 103"]
+    assert titles(there, "cc-sales") == []
+
+
+@pytest.mark.parametrize("with_line", [True, False], ids=["with a line of its end", "without"])
+@pytest.mark.parametrize("code", ["cant_update_message", "edit_window_closed"])
+def test_a_card_that_may_not_be_edited_is_closed_in_its_thread(code: str, with_line: bool, there: World) -> None:
+    """The message stands there, so its thread says that it has ended; ops hears once that it cannot be edited."""
+    there.fire("1")
+    there.fire("2")
+    there.settle()
+    there.slack.next("chat.update", *[fake.refused(code)] * 50)
+    for entity in ("1", "2"):
+        if with_line:
+            there.later(10).resolve(entity)
+        else:  # as when it is muted
+            before = there.later(10).alert(entity)
+            ended = {"state": State.INACTIVE, "ended_at": there.now, "end_reason": Reason.RESOLVED}
+            there.record(Change(before, replace(before, **ended), Reason.RESOLVED, "muted"))
+    there.settle()
+    for message in there.slack.top():
+        (reply,) = there.slack.thread(message["ts"])
+        assert "Resolved" in reply["text"]
+    (reported,) = texts(there, "cc-ops")
+    assert code in reported
+    assert there.store.totals().given_up == 0
+
+
+def test_a_refused_edit_stays_outstanding_over_a_restart(there: World) -> None:
+    """What is known of it is stored."""
+    there.fire()
+    there.settle()
+    there.slack.next("chat.update", *[fake.refused("a_code_of_tomorrow")] * 2)
+    there.later(10).resolve()
+    there.deliver()
+    there.restart()
+    assert not there.idle()
+    there.settle()
+    assert titles(there) == ["🟢 Resolved: Longest wait in queue — Queue 103"]
+
+
+def test_the_last_line_of_a_card_survives_a_channel_error(there: World) -> None:
+    """An ended card keeps its message, and its thread gets the line a little later."""
+    there.fire()
+    there.settle()
+    refusal = fake.refused("channel_not_found")
+    there.slack.next("chat.postMessage", refusal, refusal)
+    there.slack.next("chat.update", refusal)
+    there.later(10).resolve()
+    there.settle()
+    (message,) = there.slack.top()
+    assert titles(there) == ["🟢 Resolved: Longest wait in queue — Queue 103"]
+    assert len(there.slack.thread(message["ts"])) == 1
+
+
+@pytest.mark.parametrize("restart", [False, True], ids=["running", "restarted"])
+def test_429_on_an_edit_holds_every_edit(restart: bool, there: World) -> None:
+    """Edits are counted for the workspace: one request, not one for each card; posts go on."""
+    for number in range(5):
+        there.fire(str(number), channel=["#cc-alerts", "#cc-sales", "#cc-ops"][number % 3])
+    there.settle()
+    there.slack.next("chat.update", *[fake.limited("20")] * 20)
+    there.later(10)
+    for number in range(5):
+        there.resolve(str(number), channel=["#cc-alerts", "#cc-sales", "#cc-ops"][number % 3])
+    there.deliver()
+    if restart:
+        there.restart()
+    there.fire("new", channel="#cc-sales")
+    there.run(19)
+    assert len(there.slack.called("chat.update")) == 1
+    assert len(there.slack.top("cc-sales")) == 3
+    there.slack.faults["chat.update"].clear()
+    there.settle()
+    assert sum("Resolved" in title for name in there.slack.channels for title in titles(there, name)) == 5
+
+
+UNUSUAL = {
+    "nested": fake.Fault(body="[" * 5000),
+    "retry-after-nan": fake.limited("NaN"),
+    "drips": fake.DRIP_AFTER,
+    "redirect": fake.Fault(status=302, body="", headers=(("Location", "http://127.0.0.1:9/"),)),
+}
+
+
+@pytest.mark.parametrize("method", ["chat.postMessage", "chat.update"])
+@pytest.mark.parametrize("name", UNUSUAL)
+def test_an_unusual_answer_ends_no_batch(name: str, method: str, there: World) -> None:
+    """The items behind it are delivered in the same call, and its own is delivered later, once."""
+    there.fire("1")
+    there.settle()
+    there.slack.next(method, UNUSUAL[name])
+    there.later(10).rise("1")
+    there.fire("2", channel="#cc-sales", level=Level.WARNING)
+    assert there.deliver().cards == 1
+    there.settle()
+    assert len(there.slack.thread(there.slack.top()[0]["ts"])) == 1
+    assert (len(there.slack.top()), len(there.slack.top("cc-sales"))) == (1, 1)
+
+
+class Broken(SlackNotifier):
+    """Fails in a way that no notifier promises, before or after it sent."""
+
+    fails = ""
+
+    def post_card(self, *args: Any, **options: Any) -> Posted:
+        failing, Broken.fails = Broken.fails, ""
+        if failing == "before":
+            raise RecursionError
+        posted = super().post_card(*args, **options)
+        if failing == "after":
+            raise ZeroDivisionError
+        return posted
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_an_unexpected_error_ends_no_batch(when: str, there: World) -> None:
+    """It may have been sent: it is looked for, and posted once."""
+    Broken.fails = when
+    there.notifier = Broken(TOKEN, api_url=there.slack.api_url)
+    there.fire("1")
+    there.fire("2", channel="#cc-sales", level=Level.WARNING)
+    report = there.deliver()
+    assert (report.cards, report.put_off) == (1, 1)
+    there.settle()
+    assert (len(there.slack.top()), len(there.slack.top("cc-sales"))) == (1, 1)
+
+
+@pytest.mark.parametrize("ahead", [-300, -70, 120], ids=["far behind", "behind", "ahead"])
+def test_one_card_whatever_the_clock_of_slack(ahead: int, there: World) -> None:
+    """The answer is lost after Slack took the message; its clock is not ours."""
+    there.slack_is_ahead = timedelta(seconds=ahead)
+    there.slack.next("chat.postMessage", fake.DROP_AFTER)
+    there.fire()
+    there.deliver()
+    there.restart()
+    there.settle()
+    assert len(there.slack.top()) == 1
+    assert len(there.slack.called("chat.postMessage")) == 1
+
+
+def test_since_when_a_message_is_overdue(there: World) -> None:
+    """From its decision, once it was tried; waiting for its turn in a busy channel does not count."""
+    assert there.store.overdue_since(there.now) is None
+    for number in range(3):
+        there.fire(str(number))
+    began = there.now
+    there.later(200).deliver()  # the first of three; the others had to wait for their turn from now on
+    assert there.store.overdue_since(there.now) == there.now
+    there.later(2)
+    there.slack.next("chat.postMessage", fake.refused("service_unavailable"))
+    there.deliver()
+    assert there.store.overdue_since(there.now) == began
+    there.settle()
+    assert there.store.overdue_since(there.now) is None

@@ -131,9 +131,9 @@ class World:
 
 
 @contextmanager
-def world(folder: Path) -> Iterator[World]:
+def world(folder: Path, kind: type[World] | None = None) -> Iterator[World]:
     with slack_server() as slack:
-        made = World(folder / "alertbot.db", slack)
+        made = (kind or World)(folder / "alertbot.db", slack)
         try:
             yield made
         finally:

@@ -70,6 +70,8 @@ class SlackServer:
     messages: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     faults: dict[str, deque[Fault]] = field(default_factory=lambda: defaultdict(deque))
+    always: dict[tuple[str, str], Fault] = field(default_factory=dict)  # by method and channel id, where none is next
+    pause: Callable[[], float] = lambda: 0.0  # seconds before an answer, once the call took effect
     go_on: threading.Event = field(default_factory=threading.Event)
     lock: threading.RLock = field(default_factory=threading.RLock)
     clock: Callable[[], float] = lambda: FIRST_TS
@@ -131,6 +133,10 @@ class SlackServer:
         if wanted in self.channels.values():
             return wanted
         return self.channels.get(wanted.removeprefix("#")) if names and self.names_resolve else None
+
+    def place(self, wanted: str) -> str:
+        """The id of a channel, by name or id; "" where there is none."""
+        return self._channel(wanted, names=True) or ""
 
     def _post(self, args: dict[str, Any]) -> dict[str, Any]:
         channel = self._channel(str(args.get("channel")), names=True)
@@ -278,12 +284,14 @@ class _Handler(BaseHTTPRequestHandler):
         slack = self.slack
         with slack.lock:
             slack.calls.append((method, args))
-            fault = slack.faults[method].popleft() if slack.faults[method] else None
+            place = slack.place(str(args.get("channel")))
+            fault = slack.faults[method].popleft() if slack.faults[method] else slack.always.get((method, place))
         token = self.headers.get("Authorization", "").removeprefix("Bearer ")
         if fault is None or fault.stored:
             answer = slack.answer(method, args, token)
         else:
             answer = {"ok": False, "error": fault.error} if fault.error else {"ok": True}
+        slack.go_on.wait(slack.pause())
         if fault is None:
             self._send(200, json.dumps(answer), ())
             return
