@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from alertbot.alerts import clock_step
 from alertbot.alerts.advance import advance
 from alertbot.alerts.alert import Change
 from alertbot.alerts.decide import decide, rule_failures
@@ -131,6 +132,12 @@ def _decide(tenant: Tenant, store: Polls, now: datetime, fetched: Fetched | None
     open_now = open_alerts.current(tenant.memory.open, store, tenant.name)
     feed_alerts = [alert for alert in open_now.by_key.values() if is_feed(alert)]
     rule_alerts = [alert for alert in open_now.by_key.values() if not is_feed(alert)]
+    before = [*feed_alerts, *rule_alerts]
+    # On a turn without a fetch the time of the last poll stays, so the step would be taken again on the next one.
+    step = clock_step.set_back_by(feed.tried_at, now) if fetched is not None or error else timedelta(0)
+    if step:
+        feed_alerts = [clock_step.moved_back(alert, step) for alert in feed_alerts]
+        rule_alerts = [clock_step.moved_back(alert, step) for alert in rule_alerts]
 
     # The feed first: while it is ill, nothing may say "missing".
     fed = feed_turn.begin(feed, feed_alerts, fetched, tenant.rules, tenant.limits, tenant.ops_channel, now, error=error)
@@ -149,6 +156,9 @@ def _decide(tenant: Tenant, store: Polls, now: datetime, fetched: Fetched | None
     failing = {**{rule: error for rule, error in known.items() if rule in unknown}, **failing}
     after = replace(after, health=replace(after.health, failing=failing))
     begun = {rule: error for rule, error in failing.items() if rule not in known}
+    if step:
+        moved = {alert.key: alert for alert in (*feed_alerts, *rule_alerts)}
+        changes += clock_step.moves(before, moved, changes)
 
     rules = replace(tenant.rules, rules=(*fed.builtin.rules, *tenant.rules.rules))
     notices = decide(changes, rules, open_now.cards, tenant.default_channel, now)

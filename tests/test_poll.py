@@ -1,0 +1,55 @@
+"""One turn of one tenant on a real store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+import pytest
+
+from alertbot import poll
+from alertbot.alerts.alert import State
+from alertbot.evaluation.snapshot import Fetched
+from alertbot.rules.catalogue import Scope
+from alertbot.rules.rule import RuleSet
+from alertbot.store.sqlite.store import SqliteStore
+from tests.alerts.kit import NOW, POLL, WAIT, rule, snapshot
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def store() -> Iterator[SqliteStore]:
+    made = SqliteStore(":memory:")
+    yield made
+    made.close()
+
+
+def turn(store: SqliteStore, now: datetime, *waits: float) -> poll.Turn:
+    """A poll at which the longest waits are these, in seconds; without any, a turn without a fetch."""
+    tenant = poll.Tenant("acme", RuleSet((rule(keep_firing_for=timedelta(0)),)), "#floor", "#ops")
+    fetched = Fetched(now, {Scope.QUEUE: snapshot({WAIT: [wait * 1000 for wait in waits]}, at=now)}) if waits else None
+    return poll.run(tenant, store, now, fetched)
+
+
+@pytest.mark.parametrize("pauses", [0, 3], ids=["polled at once", "after turns without a fetch"])
+@pytest.mark.parametrize("back", [timedelta(seconds=90), HOUR, timedelta(days=20_000)], ids=str)
+def test_a_clock_that_is_set_back_shortens_no_alert(store: SqliteStore, back: timedelta, pauses: int) -> None:
+    """An alert that fired two polls ago ends after about that long, not "after 0s"; one that stays keeps its age."""
+    for index in range(3):
+        turn(store, NOW + index * POLL, 70, 130)
+    lasted = 3 * POLL
+    now = NOW + lasted - back
+    for _ in range(pauses):
+        turn(store, now)
+    turn(store, now, 0, 130)
+    (ended,) = store.ended(now - timedelta(days=1))
+    assert ended.fired_at is not None
+    assert ended.ended_at is not None
+    assert lasted - POLL <= ended.ended_at - ended.fired_at <= lasted + POLL
+    (stays,) = store.alerts("acme")
+    assert stays.state is State.FIRING
+    assert stays.fired_at is not None
+    assert lasted - POLL <= now - stays.fired_at <= lasted + POLL
+    turn(store, now + POLL, 0, 130)
+    assert store.alerts("acme")[0].fired_at == stays.fired_at, "it is moved once"
