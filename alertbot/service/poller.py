@@ -99,17 +99,14 @@ class Poller:
         try:
             now = self._clock()
             until = pace.asked_to_wait(self._store.feed(tenant.name).health, now)
-            if until is not None:
-                return f"8x8 asked for a pause until {until:%H:%M:%S} UTC (Retry-After)"
             subject = tenant.for_turn(self._store, now)
-            fetched = tenant.source.fetch(subject.wanted, now, subject.rules.only())
-            if dry_run:
-                return poll.plan(subject, self._store, now, fetched)
-            turn = poll.run(subject, self._store, now, fetched)
+            fetched = tenant.source.fetch(subject.wanted, now, subject.rules.only()) if until is None else None
+            turn = (poll.plan if dry_run else poll.run)(subject, self._store, now, fetched)
         except AlertbotError as error:
             return str(error)
-        tenant.memory = turn.memory
-        return turn
+        if not dry_run:
+            tenant.memory = turn.memory
+        return turn if until is None else f"8x8 asked for a pause until {until:%H:%M:%S} UTC (Retry-After)"
 
 
 def log_turn(turn: Turn) -> None:

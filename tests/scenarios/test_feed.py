@@ -318,6 +318,20 @@ def test_8x8_asks_to_be_left_in_peace(world: World) -> None:
     assert world.tenant.last.good
 
 
+def test_polls_from_cron_notice_that_nobody_sees_anything(world: World) -> None:
+    """`alertbot poll` keeps to the pause too, and time passes for it as for `run`."""
+    world.sim.faults.add(ApiFault("status", status=429, retry_after=3600, times=1))
+    world.app.poller.once(world.app.tenants)
+    asked = len(world.sim.requests)
+    world.clock.forward(seconds=150)
+    for dry_run in (True, False):
+        assert not world.feed()
+        (outcome,) = world.app.poller.once(world.app.tenants, dry_run=dry_run).values()
+        assert "asked for a pause until" in str(outcome)
+    assert [alert.key.rule for alert in world.feed()] == ["feed-stale"]
+    assert len(world.sim.requests) == asked
+
+
 @pytest.mark.parametrize("status", [429, 503])
 def test_8x8_asks_for_an_hour_of_peace(world: World, status: int) -> None:
     """It is given, and the ops channel is told within minutes that nobody sees anything."""
