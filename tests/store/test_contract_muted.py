@@ -77,3 +77,14 @@ def test_what_only_watches_is_not_counted_as_fired(store: Store) -> None:
     store.record(poll([begins(in_shadow("1")), begins(firing("2"))]))
     store.record(poll([ends(one(store, in_shadow("1")), at(5))], now=at(5)))
     assert (store.totals().fired, store.totals().resolved) == (1, 0)
+
+
+def test_an_alert_that_comes_out_of_shadow_counts_as_fired(store: Store) -> None:
+    """It is reported from then on, so its end is counted too."""
+    store.record(poll([begins(in_shadow("1"))]))
+    alert = one(store, in_shadow("1"))
+    reported = replace(alert, reported=alert.level, muted=None)
+    store.record(poll([Change(alert, reported, Reason.FIRED, "no longer in shadow")], now=at(5)))
+    store.record(poll([ends(one(store, reported), at(10))], now=at(10)))
+    totals = store.totals()
+    assert (totals.fired, totals.resolved) == (1, 1)

@@ -156,7 +156,7 @@ def write_changes(
         fired += (
             after.fired_at is not None
             and not after.shadow
-            and (change.before is None or change.before.fired_at is None)
+            and (change.before is None or change.before.fired_at is None or change.before.shadow)
         )
         if over:
             del ids[key]
