@@ -216,6 +216,9 @@ class Courier:
                 if full or lane in self._busy or name in self._busy.values():
                     continue
                 self._busy[lane] = name
+            if not isinstance(self._notifier, SlackNotifier):
+                self._carry(lane, item, stop)  # a terminal never hangs, and is written by one thread
+                continue
             # A thread of its own, which nothing waits for at the end: what it claimed is looked for at the next start.
             threading.Thread(target=self._carry, args=[lane, item, stop], name="delivery-lane", daemon=True).start()
 

@@ -1,0 +1,210 @@
+"""Delivery under SIGKILL: whole lives of alerts, and a courier that is killed again and again at random moments.
+
+`python -m benchmarks.kills --kills 250 --seed 1`. A separate process delivers to a stand-in Slack that answers late,
+loses answers, limits, refuses edits and archives channels for a while. The process is killed after a random part of a
+second, and the next one starts at once on the same database. At the end one is left alive until nothing waits. Then
+each notice must stand in Slack exactly once, and every message of a card must show its end. The exit status is 1
+otherwise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import random
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from alertbot.alerts.alert import Alert, Change, Reason, State
+from alertbot.clock import wall_clock
+from alertbot.rules.rule import Level
+from alertbot.service.courier import Courier
+from alertbot.service.process import name_of_poller
+from alertbot.service.signal import ThreadSignal
+from alertbot.slack.notifier import SlackNotifier
+from alertbot.store.records import NoticeState
+from alertbot.store.sqlite.store import SqliteStore
+from tests.slack import slack_server as fake
+from tests.slack.slack_server import TOKEN, SlackServer, slack_server
+from tests.store.build import begins, firing, line, notice, ops, poll
+
+CHANNELS = 16
+SETTLE_S = 240.0
+
+
+def deliver_until_killed(path: str, api_url: str) -> None:
+    """The process that is killed."""
+    store = SqliteStore(path)
+    courier = Courier(
+        store,
+        SlackNotifier(TOKEN, api_url=api_url, post_timeout=2, read_timeout=2),
+        wall_clock,
+        ThreadSignal(),
+        threading.Event(),
+        claimant=name_of_poller(),
+        fallback_channel="#c0",
+        ops_channel="#ops",
+        timezone="UTC",
+    )
+    courier.start()
+    threading.Event().wait()
+
+
+class Floor:
+    """What polls would decide: alerts that fire, rise, are acknowledged and end, in a random order."""
+
+    def __init__(self, store: SqliteStore, chance: random.Random) -> None:
+        self._store, self._chance = store, chance
+        self._fired = 0
+        self.decided: Counter[str] = Counter()
+
+    def happen(self) -> None:
+        """One thing."""
+        now, alerts = datetime.now(UTC), self._store.alerts("acme")
+        what = self._chance.choice(["fire", "rise", "acknowledge", "end", "ops"])
+        if what == "ops":
+            told = ops(f"problem {self.decided.total()}", now=now, channel="#ops")
+            self._store.add_notices([told])
+            self.decided["ops"] += 1
+        elif what == "fire" or not alerts:
+            self._fired += 1
+            alert = replace(firing(str(self._fired)), since={Level.WARNING: now}, fired_at=now, seen_at=now)
+            channel = f"#c{self._fired % CHANNELS}"
+            self._store.record(poll([begins(alert)], [notice(alert, channel=channel, now=now)], now=now))
+            self.decided["card"] += 1
+        else:
+            self._change(what, self._chance.choice(alerts), now)
+
+    def end_all(self) -> None:
+        """Every alert ends."""
+        for alert in self._store.alerts("acme"):
+            self._change("end", alert, datetime.now(UTC))
+
+    def _change(self, what: str, alert: Alert, now: datetime) -> None:
+        if what == "acknowledge":
+            assert alert.id is not None
+            self._store.acknowledge(alert.id, "U1", "", now)
+            return
+        if what == "end":
+            over = {"state": State.INACTIVE, "ended_at": now, "end_reason": Reason.RESOLVED}
+            after, reason = replace(alert, seen_at=now, **over), Reason.RESOLVED  # type: ignore[arg-type]
+        elif alert.level is Level.WARNING:
+            after = replace(alert, level=Level.CRITICAL, highest=Level.CRITICAL, seen_at=now)
+            reason = Reason.LEVEL_UP
+        else:
+            after, reason = replace(alert, level=Level.WARNING, seen_at=now), Reason.LEVEL_DOWN
+        (channel,) = self._store.cards("acme")[alert.key]
+        told = line(after, reason, now=now, channel=channel)
+        self._store.record(poll([Change(alert, after, reason, "because")], [told], now=now))
+        self.decided["line"] += 1
+
+
+def misbehave(slack: SlackServer, chance: random.Random) -> None:
+    """Something goes wrong in Slack, or with one channel, for a while."""
+    faults = [
+        fake.DROP_AFTER,
+        fake.DROP_BEFORE,
+        fake.SERVER_ERROR_AFTER,
+        fake.limited("1"),
+        fake.refused("service_unavailable"),
+    ]
+    slack.next("chat.postMessage", chance.choice(faults))
+    if chance.random() < 0.5:
+        codes = ["external_channel_migrating", "channel_not_found", "no_permission"]
+        slack.next("chat.update", fake.refused(chance.choice(codes)))
+    if chance.random() < 0.3:
+        channel = f"C{chance.randrange(1, CHANNELS):04}"
+        if channel in slack.archived:
+            slack.archived.discard(channel)
+        else:
+            slack.archived.add(channel)
+
+
+def run(kills: int, seed: int, folder: Path) -> int:
+    """Kill so often, settle, and count. The exit status."""
+    chance = random.Random(seed)  # a scenario, no secret
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["benchmarks.kills"])
+    path = folder / "alertbot.db"
+    with slack_server() as slack:
+        slack.channels = {f"c{n}": f"C{n:04}" for n in range(CHANNELS)} | {"ops": "C0OPS"}
+        slack.clock = time.time
+        slack.pause = lambda: chance.random() * 0.15
+        store = SqliteStore(path, synchronous="NORMAL")
+        floor = Floor(store, chance)
+        busy = 0
+        for number in range(kills):
+            process = context.Process(target=deliver_until_killed, args=[str(path), slack.api_url])
+            process.start()
+            end = time.monotonic() + 0.05 + chance.random() * 0.6
+            calls = len(slack.calls)
+            for _ in range(chance.randrange(1, 4)):
+                floor.happen()
+            if chance.random() < 0.3:
+                misbehave(slack, chance)
+            time.sleep(max(0.0, end - time.monotonic()))
+            assert process.pid is not None
+            os.kill(process.pid, signal.SIGKILL)
+            process.join()
+            busy += len(slack.calls) > calls
+            if number % 50 == 49:
+                print(f"{number + 1} kills, {len(slack.calls)} calls", file=sys.stderr)
+        slack.archived.clear()
+        floor.end_all()
+        slack.faults.clear()
+        process = context.Process(target=deliver_until_killed, args=[str(path), slack.api_url])
+        process.start()
+        end = time.monotonic() + SETTLE_S
+        later = timedelta(hours=1)
+        while time.monotonic() < end and (store.totals().waiting or store.due(datetime.now(UTC) + later)):
+            time.sleep(0.2)
+        process.kill()
+        process.join()
+        return report(store, slack, floor, kills, busy)
+
+
+def report(store: SqliteStore, slack: SlackServer, floor: Floor, kills: int, busy: int) -> int:
+    """Print what stands in Slack against what was decided; 0 when nothing is lost, doubled or out of date."""
+    with store._db.read() as conn:
+        last = conn.execute("SELECT COALESCE(MAX(id), 0) FROM alerts").fetchone()[0]
+    entries = [*store.notices_of(None), *(entry for n in range(1, last + 1) for entry in store.notices_of(n))]
+    messages = [message for stored in slack.messages.values() for message in stored]
+    stands = Counter(message["metadata"]["event_payload"]["notice_id"] for message in messages)
+    shown = (NoticeState.DELIVERED, NoticeState.SHOWN_BY_CARD)
+    lost = [entry for entry in entries if entry.state not in shown]
+    lost += [entry for entry in entries if entry.state is NoticeState.DELIVERED and not stands[entry.notice.id]]
+    doubled = [notice_id for notice_id, times in stands.items() if times > 1]
+    cards = [message for message in messages if message.get("attachments") and not message.get("thread_ts")]
+    stale = [message for message in cards if "Resolved" not in message["text"]]
+    print(
+        f"{kills} kills, {busy} of them after a call had begun; {len(slack.calls)} calls; "
+        f"decided: {dict(floor.decided)}; {len(entries)} notices, {len(messages)} messages, {len(cards)} cards: "
+        f"{len(lost)} lost, {len(doubled)} doubled, {len(stale)} out of date"
+    )
+    for entry in lost[:5]:
+        print(f"lost: {entry}")
+    for message in stale[:5]:
+        print(f"out of date: {message['text']}")
+    store.close()
+    return 1 if lost or doubled or stale else 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=250)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        return run(options.kills, options.seed, Path(folder))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
