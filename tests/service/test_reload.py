@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sqlite3
@@ -74,6 +75,7 @@ class World:
     app: App
     clock: HandClock
     notifier: ConsoleNotifier
+    screen: io.StringIO
     moment: float = 0.0
 
     def write(self, name: str, text: str) -> None:
@@ -121,12 +123,11 @@ class World:
 
     def card_of(self, alert: Alert) -> str:
         """Deliver, and give back what the terminal shows of it."""
-        notifier = self.notifier
-        assert isinstance(notifier, ConsoleNotifier)
-        with notifier._console.capture() as shown:
-            self.app.courier.deliver_all(max_wait=0)
-        assert str(alert.id) in shown.get()
-        return shown.get()
+        before = len(self.screen.getvalue())
+        self.app.courier.deliver_all(max_wait=0)
+        shown = self.screen.getvalue()[before:]
+        assert str(alert.id) in shown
+        return shown
 
 
 def make(folder: Path, clock: Callable[[], datetime], notifier: ConsoleNotifier) -> App:
@@ -149,8 +150,9 @@ def world(tmp_path: Path) -> Iterator[World]:
     (tmp_path / "rules" / "waits.yaml").write_text(LONG_WAIT)
     (tmp_path / "rules" / "many.yaml").write_text(MANY)
     clock = HandClock(T0)
-    notifier = ConsoleNotifier(Console(width=100))
-    made = World(tmp_path, make(tmp_path, clock, notifier), clock, notifier)
+    screen = io.StringIO()
+    notifier = ConsoleNotifier(Console(width=100, file=screen))
+    made = World(tmp_path, make(tmp_path, clock, notifier), clock, notifier, screen)
     made.app.take_lease()
     yield made
     made.app.stop()
