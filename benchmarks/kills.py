@@ -182,7 +182,9 @@ def report(store: SqliteStore, slack: SlackServer, floor: Floor, kills: int, bus
     lost = [entry for entry in entries if entry.state not in shown]
     lost += [entry for entry in entries if entry.state is NoticeState.DELIVERED and not stands[entry.notice.id]]
     doubled = [notice_id for notice_id, times in stands.items() if times > 1]
-    cards = [message for message in messages if message.get("attachments") and not message.get("thread_ts")]
+    # One that was edited as plain text has no attachments any more.
+    of_ops = slack.messages[slack.channels["ops"]]
+    cards = [message for message in messages if message not in of_ops and not message.get("thread_ts")]
     stale = [message for message in cards if "Resolved" not in message["text"]]
     print(
         f"{kills} kills, {busy} of them after a call had begun; {len(slack.calls)} calls; "

@@ -39,6 +39,7 @@ RETRY_CREDENTIALS = 60.0
 """Seconds after which refused credentials are tried again."""
 ASK_AFTER = 15.0
 """Seconds without an answer from Slack after which it is asked whether it is there."""
+UNREACHABLE_AFTER = timedelta(seconds=30)
 REPORT_SKEW = timedelta(seconds=30)
 
 log = logger("delivery")
@@ -52,10 +53,7 @@ class Lane(NamedTuple):
 
 
 class Courier:
-    """Takes what is due to the notifier. `problem` says why Slack refuses alertbot, "" while it does not.
-
-    `claimant` is the name under which it claims what it posts.
-    """
+    """Takes what is due to the notifier. `claimant` is the name under which it claims what it posts."""
 
     def __init__(
         self,
@@ -75,7 +73,7 @@ class Courier:
         self._fallback_channel, self._ops_channel, self._timezone = fallback_channel, ops_channel, timezone
         self._claimant, self._speed = claimant, speed
         self.notified = 0  # posts and thread lines that were delivered since the start
-        self.problem = ""
+        self._refusal = ""  # why Slack refuses the credentials
         self._identified = False  # Slack accepted the token
         self._asking = threading.Lock()  # held while Slack is asked who we are
         self._asked_at = -RETRY_CREDENTIALS
@@ -87,6 +85,16 @@ class Courier:
         self._unanswered: dict[Lane, int] = {}  # calls in a row
         self._resting = threading.Event()
         self._thread = threading.Thread(target=self._run, name="delivery", daemon=True)
+
+    @property
+    def problem(self) -> str:
+        """Why nothing can be delivered: Slack refuses the credentials, or was not reached for 30 s. "" where it can."""
+        if self._refusal:
+            return self._refusal
+        since = self.unreachable_since
+        if since is None or self._clock() - since < UNREACHABLE_AFTER:
+            return ""
+        return f"Slack cannot be reached since {since.astimezone(UTC):%H:%M:%S} UTC"
 
     @property
     def unreachable_since(self) -> datetime | None:
@@ -144,7 +152,7 @@ class Courier:
         if not isinstance(self._notifier, SlackNotifier):
             return
         now, answered = time.monotonic(), self._notifier.contact.answered_ago
-        if self.problem:
+        if self._refusal:
             if now - self._asked_at < RETRY_CREDENTIALS:
                 return
         elif self._identified and answered is not None and answered < ASK_AFTER:
@@ -159,9 +167,9 @@ class Courier:
             else:
                 log.warning("Slack does not answer", problem=str(error))
         else:
-            if self.problem or not self._identified:
+            if self._refusal or not self._identified:
                 log.info("Slack", bot=me.user_id)
-            self._identified, self.problem, self._refused_until = True, "", 0.0
+            self._identified, self._refusal, self._refused_until = True, "", 0.0
             self._wake.set()
         self._report_skew()
 
@@ -258,7 +266,7 @@ class Courier:
         if not report.credentials_ok:
             self._refuse("Slack refuses the credentials")
         elif report.delivered:  # with nothing due nothing is known: a refusal stays reported
-            self.problem = ""
+            self._refusal = ""
         if report.unanswered and not report.delivered:
             times = self._unanswered[lane] = self._unanswered.get(lane, 0) + 1
             if times >= REST_AFTER:
@@ -275,9 +283,9 @@ class Courier:
         log.warning("no answer from Slack; pausing a channel", channel=lane.channel, what=what, until=until.isoformat())
 
     def _refuse(self, problem: str) -> None:
-        if not self.problem:
+        if not self._refusal:
             log.error("Slack", problem=problem)
-        self.problem = problem
+        self._refusal = problem
         self._refused_until = time.monotonic() + RETRY_CREDENTIALS
 
     def _report_skew(self) -> None:

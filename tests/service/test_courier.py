@@ -28,7 +28,11 @@ class Office(World):
 
     def open(self) -> Courier:
         self.notifier = SlackNotifier(
-            self.token, api_url=self.slack.api_url, post_timeout=2, read_timeout=2, contact=Contact(lambda: self.now)
+            self.token,
+            api_url=self.slack.api_url,
+            post_timeout=2,
+            read_timeout=2,
+            contact=Contact(lambda: self.now, lambda: self.now.timestamp()),
         )
         return Courier(
             self.store,
@@ -159,12 +163,22 @@ def test_slack_that_cannot_be_reached_is_known_without_a_message(there: Office) 
     """It is asked when nothing is due; one answer, of any kind, ends it."""
     courier = there.open()
     courier.check_slack()
-    assert courier.unreachable_since is None
+    assert (courier.unreachable_since, courier.problem) == (None, "")
+    there.slack.next("auth.test", fake.SERVER_ERROR, fake.DROP_BEFORE, fake.DROP_BEFORE)
+    began = there.later(15).now
+    for problem in ("", "", "Slack cannot be reached since"):
+        courier.check_slack()
+        assert courier.unreachable_since == began
+        assert courier.problem.startswith(problem)
+        assert bool(courier.problem) is bool(problem)
+        there.later(15)
+    courier.check_slack()
+    assert (courier.unreachable_since, courier.problem) == (None, "")
     there.slack.next("chat.postMessage", fake.SERVER_ERROR)
     there.fire()
     courier.deliver_due()
-    assert courier.unreachable_since is not None
-    assert there.now - courier.unreachable_since < timedelta(seconds=30)
+    assert courier.unreachable_since == there.now
+    there.slack.next("conversations.history", fake.refused("not_in_channel"))
     there.later(6)
     courier.deliver_due()
     assert courier.unreachable_since is None
