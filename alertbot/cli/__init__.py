@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Sequence
 
@@ -39,4 +40,9 @@ def main(args: Sequence[str] | None = None) -> None:
         sys.exit(130)  # 128 + SIGINT, as shells count
     except BrokenPipeError:  # `alertbot check | head`
         sys.stderr.close()
+        sys.exit(PROBLEM)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        err.print(f"the output could not be written: {error.strerror}", markup=False, soft_wrap=True)
         sys.exit(PROBLEM)

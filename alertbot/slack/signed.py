@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import json
+import logging
+import math
+import time
 from collections.abc import Callable
 from http import HTTPStatus
 
@@ -20,6 +24,10 @@ MAX_BODY = 1_000_000  # bytes; what Slack sends is far smaller
 
 BODY_WITHIN = 5.0  # seconds in which a body must have arrived
 
+LOG_EVERY = 60.0  # seconds
+
+_log = logging.getLogger(__name__)
+
 
 def verified(verifier: SignatureVerifier, body: bytes, timestamp: str | None, signature: str | None) -> bool:
     """Whether Slack signed this raw body within the last five minutes.
@@ -35,14 +43,49 @@ def verified(verifier: SignatureVerifier, body: bytes, timestamp: str | None, si
         return False
 
 
+def why_refused(
+    verifier: SignatureVerifier, body: bytes, timestamp: str | None, signature: str | None, now: float
+) -> str:
+    """Why a request that is not `verified` is refused, for the log. `now` is in seconds since 1970."""
+    if not timestamp or not signature:
+        return "a request without Slack's signature came in; Slack sent it only if a proxy removes its headers"
+    try:
+        expected = verifier.generate_signature(timestamp=timestamp, body=body) or ""
+        if hmac.compare_digest(expected.encode(), signature.encode("latin-1")):
+            return f"their time is {abs(now - int(timestamp)):.0f} s from ours: check the clock of this machine"
+    except (ValueError, TypeError, OverflowError):
+        pass
+    return "the signature does not fit slack.signing_secret"
+
+
+class _Refusals:
+    """Logs refused requests, at most once a minute for each reason, with how many there were."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, float] = {}  # seconds of the monotonic clock
+        self._unlogged: dict[str, int] = {}
+
+    def add(self, reason: str, moment: float) -> None:
+        kind = reason.partition(" is ")[0]  # a time that is off is a second later the next time
+        if moment - self._last.get(kind, -math.inf) < LOG_EVERY:
+            self._unlogged[kind] = self._unlogged.get(kind, 0) + 1
+            return
+        more = self._unlogged.pop(kind, 0)
+        self._last[kind] = moment
+        also = f" ({more} more since the last time)" if more else ""
+        _log.warning("requests to %s are refused: %s%s", EVENTS_PATH, reason, also)
+
+
 def slack_route(
     dispatch: Callable[[BoltRequest], BoltResponse], signing_secret: str, body_within: float = BODY_WITHIN
 ) -> Route:
     """`POST /slack/events`: what Slack has signed is answered by `dispatch`, anything else is 401.
 
-    A body that has not arrived after `body_within` seconds is answered with 408, one over MAX_BODY with 413.
+    A body that has not arrived after `body_within` seconds is answered with 408, one over MAX_BODY with 413. Why a
+    request is refused is logged, at most once a minute for each reason.
     """
     verifier = SignatureVerifier(signing_secret)
+    refusals = _Refusals()
 
     async def slack_events(request: Request) -> Response:
         try:
@@ -55,7 +98,9 @@ def slack_route(
         if body is None:
             return _plain(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         timestamp = request.headers.get("x-slack-request-timestamp")
-        if not verified(verifier, body, timestamp, request.headers.get("x-slack-signature")):
+        signature = request.headers.get("x-slack-signature")
+        if not verified(verifier, body, timestamp, signature):
+            refusals.add(why_refused(verifier, body, timestamp, signature, time.time()), time.monotonic())
             return _plain(HTTPStatus.UNAUTHORIZED)
         try:
             asked = BoltRequest(body=body.decode("utf-8"), headers=dict(request.headers), query=request.url.query)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import re
+import socket
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from alertbot.errors import SourceUnreachable
+from alertbot.errors import SourceError, SourceUnreachable
 from alertbot.evaluation.snapshot import Fetched, Presence
 from alertbot.rules.catalogue import Scope, catalogue
 from alertbot.sources.eight_by_eight import REGIONS, EightByEight
@@ -561,6 +563,57 @@ def test_loopback_needs_no_proxy(standin: StandIn, connect: Connect, monkeypatch
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     standin.routes["/queues"] = in_turn(GOOD)
     assert connect().fetch(QUEUES, NOW).whole
+
+
+def _answers_407(port_of: list[int], stop: threading.Event) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port_of.append(server.getsockname()[1])
+        server.settimeout(0.05)
+        while not stop.is_set():
+            try:
+                connection, _ = server.accept()
+            except TimeoutError:
+                continue
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("REQUESTS_CA_BUNDLE", "/etc/ssl/corp-missing.pem", "check REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE"),
+        ("HTTPS_PROXY", "http://user:hidden@127.0.0.1:9", "the proxy cannot be reached, it refuses connections"),
+        ("HTTPS_PROXY", "http://user:hidden@nowhere.invalid:3128", "the host name of the proxy was not found"),
+        ("HTTPS_PROXY", "407", "the proxy asks for a user and password (407): write them in HTTPS_PROXY"),
+    ],
+    ids=["no CA file", "no proxy there", "a wrong host name", "a proxy that asks for a password"],
+)
+def test_proxies_and_certificates_are_named(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, says: str
+) -> None:
+    """The sentence points to the setting that is wrong, and holds no password."""
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    port_of: list[int] = []
+    stop = threading.Event()
+    thread = threading.Thread(target=_answers_407, args=(port_of, stop))
+    if value == "407":
+        thread.start()
+        while not port_of:
+            pass
+        value = f"http://127.0.0.1:{port_of[0]}"
+    monkeypatch.setenv(variable, value)
+    transport = Transport(connect_timeout_s=3, read_timeout_s=3, max_bytes=10_000, connections=1, loopback=False)
+    try:
+        with pytest.raises(SourceError, match=re.escape(says)) as caught:
+            transport.send("GET", "https://api.invalid/x", Bearer("t"), Deadline(time.monotonic() + 5, time.monotonic))
+    finally:
+        stop.set()
+        if thread.is_alive():
+            thread.join(5)
+        transport.close()
+    assert "hidden" not in str(caught.value)
 
 
 def test_cookies_are_not_kept(standin: StandIn, connect: Connect) -> None:

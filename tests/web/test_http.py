@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import logging
+import re
 import socket
 import threading
 import time
@@ -117,6 +118,30 @@ def test_what_slack_has_not_signed_is_refused(
     assert answer.status_code == 401
     assert answer.text == "Unauthorized\n"
     assert desk.asked == []
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [
+        ({}, "a request without Slack's signature"),
+        (signed(BODY, secret="other"), "the signature does not fit slack.signing_secret"),
+        (signed(BODY, at=time.time() - 600), r"their time is 60\d s from ours: check the clock"),
+        (GOOD | {"X-Slack-Request-Timestamp": "soon"}, "the signature does not fit"),
+        (GOOD | {"X-Slack-Signature": "v0=\xe9"}, "the signature does not fit"),
+    ],
+    ids=["no signature", "another secret", "a clock ten minutes off", "no time", "not ASCII"],
+)
+def test_a_refusal_is_logged_once_a_minute(
+    server: HttpServer, caplog: pytest.LogCaptureFixture, headers: dict[str, str], reason: str
+) -> None:
+    """People in Slack see "dispatch_failed" alone; the log says why, and neither body nor signature."""
+    caplog.set_level("WARNING", "alertbot")
+    latin = {name: value.encode("latin-1") for name, value in headers.items()}
+    for _ in range(3):
+        assert post(server, BODY, latin).status_code == 401  # type: ignore[arg-type]
+    (line,) = [record.getMessage() for record in caplog.records if "refused" in record.getMessage()]
+    assert re.search(f"requests to /slack/events are refused: {reason}", line)
+    assert "status" not in line
 
 
 def test_signed_body_that_is_not_utf8_is_refused(server: HttpServer) -> None:

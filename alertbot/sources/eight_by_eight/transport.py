@@ -170,8 +170,17 @@ def _translated(error: Exception, host: str) -> SourceError:
     def has(*kinds: type[BaseException]) -> bool:
         return any(isinstance(cause, kinds) for cause in causes)
 
+    if any("CA certificate bundle" in str(cause) for cause in causes):  # an OSError of requests, before it connects
+        return SourceRejected(
+            "the file or folder with CA certificates does not exist: check REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE"
+        )
     if has(requests.exceptions.ProxyError, urllib3.exceptions.ProxyError):
-        return SourceUnreachable(f"the proxy refused the connection to {host}")
+        return SourceUnreachable(_proxy_problem(causes, host))
+    if any("CERTIFICATE_VERIFY_FAILED" in str(cause) for cause in causes):
+        return SourceUnreachable(
+            f"the certificate of {host} is not valid, or of an authority that is not known here: behind a proxy that "
+            "reads TLS, set REQUESTS_CA_BUNDLE to the file with its CA certificate"
+        )
     if has(requests.exceptions.SSLError, urllib3.exceptions.SSLError):
         return SourceUnreachable(f"TLS with {host} failed: check its certificate")
     if has(urllib3.exceptions.NameResolutionError, socket.gaierror):
@@ -189,6 +198,19 @@ def _translated(error: Exception, host: str) -> SourceError:
     if has(requests.ConnectionError, urllib3.exceptions.HTTPError, OSError) and not has(ValueError):
         return SourceUnreachable(f"the connection to {host} was lost")
     return SourceRejected(f"the request to {host} could not be made: check the address and the tenant id")
+
+
+def _proxy_problem(causes: Sequence[BaseException], host: str) -> str:
+    """What went wrong on the way through the proxy of HTTPS_PROXY, without its address, which may hold a password."""
+    if any(isinstance(cause, (urllib3.exceptions.NameResolutionError, socket.gaierror)) for cause in causes):
+        return "the host name of the proxy was not found: check HTTPS_PROXY"
+    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
+        return "the proxy cannot be reached, it refuses connections: check HTTPS_PROXY"
+    if any("407" in str(cause) for cause in causes):
+        return "the proxy asks for a user and password (407): write them in HTTPS_PROXY"
+    if any(isinstance(cause, (urllib3.exceptions.ConnectTimeoutError, TimeoutError)) for cause in causes):
+        return "the proxy cannot be reached, it does not respond: check HTTPS_PROXY"
+    return f"the proxy refused the connection to {host}: it must allow that host"
 
 
 def _causes(error: BaseException) -> list[BaseException]:
