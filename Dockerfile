@@ -1,8 +1,11 @@
 # alertbot in a container: runs without root, writes only to /data, and has a health check.
 #   docker build -t alertbot .
-#   docker run --read-only --tmpfs /tmp -v alertbot-data:/data -v "$PWD/rules:/config/rules:ro" \
+#   docker run --restart unless-stopped --read-only --tmpfs /tmp \
+#     -v alertbot-data:/data -v "$PWD/rules:/config/rules:ro" \
 #     -v "$PWD/alertbot.yaml:/config/alertbot.yaml:ro" --env-file secrets.env -p 8080:8080 alertbot
-# Set `storage: /data/alertbot.db` and `http: {host: 0.0.0.0}` in alertbot.yaml.
+# Set `storage: /data/alertbot.db` and `http: {host: 0.0.0.0}` in alertbot.yaml. In secrets.env write values without
+# quotes: Docker passes quotes on as part of the value. A folder of the host in place of the volume must belong to the
+# user of the container: chown 10001 FOLDER.
 FROM python:3.13-slim AS build
 WORKDIR /src
 RUN python -m venv /opt/alertbot
@@ -22,6 +25,6 @@ WORKDIR /config
 VOLUME /data
 EXPOSE 8080
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s \
-    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8080/healthz', timeout=4)"]
+    CMD ["python", "-m", "alertbot.service.healthcheck"]
 ENTRYPOINT ["alertbot"]
 CMD ["run"]

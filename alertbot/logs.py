@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import logging
+import math
+import re
 import sys
-from collections.abc import MutableMapping, Sequence
+import time
+from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any
 
 import structlog
 
 REDACTED = "[secret]"
+REPEAT_AFTER = 600.0
+"""Seconds after which a warning or error that repeats is logged again, with the number of times."""
+_MAX_KNOWN = 1000
+_DIGITS = re.compile(r"\d+")
 _NAMESPACE = "alertbot"
 
 
@@ -24,6 +31,41 @@ def redact(value: Any, secrets: Sequence[str]) -> Any:
     if isinstance(value, (list, tuple)):
         return [redact(each, secrets) for each in value]
     return value
+
+
+class Repeats(logging.Filter):
+    """Lets a warning or error through when it is new, or was last logged REPEAT_AFTER ago, with how often it repeated.
+
+    Two lines are the same when they differ in digits alone: ids, times and counts differ each time. A line with a
+    traceback is always logged.
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._monotonic = monotonic
+        self._known: dict[str, tuple[float, int]] = {}  # when it was logged, and how often it came since
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno < logging.WARNING or record.exc_info or _has_traceback(record):
+            return True
+        same = _DIGITS.sub("#", f"{record.name} {record.levelno} {record.getMessage()}")
+        now = self._monotonic()
+        logged, since = self._known.get(same, (-math.inf, 0))
+        if now - logged < REPEAT_AFTER:
+            self._known[same] = (logged, since + 1)
+            return False
+        if len(self._known) >= _MAX_KNOWN:
+            self._known.clear()
+        self._known[same] = (now, 0)
+        if since and isinstance(record.msg, dict):
+            record.msg = {**record.msg, "repeated": since}
+        elif since:
+            record.msg, record.args = f"{record.getMessage()} (repeated {since} times)", ()
+        return True
+
+
+def _has_traceback(record: logging.LogRecord) -> bool:
+    return isinstance(record.msg, dict) and bool(record.msg.get("exc_info"))
 
 
 def configure(secrets: Sequence[str] = (), *, verbose: bool = False, quiet: bool = False) -> None:
@@ -57,6 +99,7 @@ def configure(secrets: Sequence[str] = (), *, verbose: bool = False, quiet: bool
             ],
         )
     )
+    handler.addFilter(Repeats())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.ERROR if quiet else logging.WARNING)

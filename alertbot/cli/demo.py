@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from datetime import timedelta
 from typing import Annotated
 
 import typer
@@ -15,9 +16,13 @@ from alertbot.cli.show import out
 from alertbot.clock import ScaledClock
 from alertbot.config.settings import Settings
 from alertbot.notify.console import ConsoleNotifier
+from alertbot.rules.units import format_duration
 from alertbot.service.app import build
 from alertbot.simulator.server import SimulatorOptions, serve
 from alertbot.store.records import Totals
+
+FIRST_CARD_AFTER_S = 120
+"""Of the demo's scenario, in simulated seconds."""
 
 
 @cli.command()
@@ -52,7 +57,10 @@ def demo(
             }
         )
         out.print(
-            f"A simulated contact centre at {speed:g} times real time. Press Ctrl-C to stop.\n"
+            f"A simulated contact centre at {speed:g} times real time. The first card comes after about "
+            f"{FIRST_CARD_AFTER_S / speed:.0f} s; the demo ends after {format_duration(timedelta(seconds=lasts))}, or "
+            "with Ctrl-C.\n"
+            "Ids have gaps: an alert whose condition did not hold for long enough has one too, and is not reported.\n"
             f"{centre.scenario.about if centre.scenario else ''}\n"
             f"Rules: {shipped_rules()}\n",
             soft_wrap=True,

@@ -6,10 +6,12 @@ from typing import Annotated
 
 import typer
 
-from alertbot import logs
+from alertbot import __version__, logs
 from alertbot.cli.shell import Config, cli, leave, signals
 from alertbot.config.load import config_path, load
 from alertbot.service.app import build
+
+log = logs.logger("run")
 
 
 @cli.command()
@@ -18,9 +20,17 @@ def run(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log debug messages too.")] = False,
 ) -> None:
     """Run the service: poll every tenant, post alerts to Slack and answer the slash command, until stopped."""
-    settings = load(config_path(config))
+    path = config_path(config)
+    settings = load(path)
     logs.configure(settings.secrets(), verbose=verbose)
     app = build(settings)
+    log.info(
+        f"alertbot {__version__} starts",
+        configuration=str(path),
+        database=str(settings.path(settings.storage)),
+        tenants=[tenant.name for tenant in app.tenants],
+        rules=sum(len(tenant.rules.rules) for tenant in app.tenants),
+    )
     with signals(app.ask_to_stop, app.reload_at_once):
         try:
             app.take_lease()
@@ -29,5 +39,5 @@ def run(
             app.wait()
         finally:
             clean = app.stop()
-            logs.logger("run").info("stopped")
+            log.info("alertbot has stopped")
     leave(clean)

@@ -58,7 +58,7 @@ class ConsoleNotifier:
         line.append(f"{_short_id(drawn)} ", style="bold")
         line.append(drawn.title, style=_STYLES[drawn.look])
         line.append(f"  {' '.join(drawn.body)}", style="dim")
-        self._console.print(line, soft_wrap=False, overflow="ellipsis", no_wrap=True)
+        self._console.print(line)
 
     def post_line(
         self,

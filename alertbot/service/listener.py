@@ -82,7 +82,7 @@ class Listener:
             settings.http.port,
         )
         closers.push("http", at_once(partial(self._http.stop, STOP_WITHIN)))
-        log.info("listening", host=settings.http.host, port=self._http.port)
+        log.info("listening for HTTP requests", host=settings.http.host, port=self._http.port)
 
     @property
     def port(self) -> int:

@@ -5,19 +5,23 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 
 from alertbot import poll
-from alertbot.alerts.alert import Change
+from alertbot.alerts.alert import Change, State
 from alertbot.clock import Clock
 from alertbot.errors import AlertbotError, StoreError
 from alertbot.feed import pace
 from alertbot.logs import logger
 from alertbot.poll import Turn
+from alertbot.rules.units import format_duration
+from alertbot.rules.words import count
 from alertbot.service.signal import Signal
 from alertbot.service.tenant import LiveTenant
 from alertbot.store.roles import Polls
 
 MAX_SIDE_BY_SIDE = 32
+SUMMARY_EVERY = timedelta(minutes=10)
 
 log = logger("poll")
 
@@ -27,6 +31,7 @@ class Poller:
 
     def __init__(self, store: Polls, clock: Clock, wake: Signal, stopping: threading.Event) -> None:
         self._store, self._clock, self._wake, self._stopping = store, clock, wake, stopping
+        self._summaries: dict[str, Summary] = {}
         self.store_problem = ""  # why the last turn of a tenant could not be stored; "" where it was
 
     def tick(self, tenant: LiveTenant) -> Turn | None:
@@ -44,21 +49,27 @@ class Poller:
                 self.store_problem = str(error)
             log.error("poll failed", tenant=tenant.name, error=str(error))
             self._failed(tenant, str(error))
+            self._count(tenant, None)
             return None
         except Exception as error:
             log.exception("poll failed with an unexpected error; the next one will retry", tenant=tenant.name)
             self._failed(tenant, f"alertbot itself failed ({type(error).__name__}), see its log")
+            self._count(tenant, None)
             return None
         finally:
             tenant.busy.release()
         if turn.fetched is not None:  # it was stored
             self.store_problem = ""
         log_turn(turn)
+        self._count(tenant, turn)
         if turn.fetched is not None:
             tenant.last = turn
         if turn.fetched is not None or turn.changes:
             self._wake.set()
         return turn
+
+    def _count(self, tenant: LiveTenant, turn: Turn | None) -> None:
+        self._summaries.setdefault(tenant.name, Summary()).add(tenant.name, turn, self._clock())
 
     def once(self, tenants: Sequence[LiveTenant], *, dry_run: bool = False) -> dict[str, Turn | str]:
         """One turn of every tenant, side by side: for each tenant its turn, or why there was none.
@@ -110,26 +121,29 @@ class Poller:
 
 
 def log_turn(turn: Turn) -> None:
-    """The lines of one turn; none for one without a fetch on which nothing changed."""
+    """The lines of one turn. One on which nothing changed and nothing failed is a line at level debug."""
     moved = _log_changes(turn.tenant, turn.changes)
     for rule, error in turn.failing.items():
         log.error("rule failed; the other rules are evaluated", tenant=turn.tenant, rule=rule, error=error)
     if turn.fetched is None:
         return
     for note in turn.fetched.notes:
-        log.info("8x8", tenant=turn.tenant, note=note)
+        log.info(f"note about 8x8: {note}", tenant=turn.tenant)
     for problem in turn.fetched.problems:
-        log.warning("8x8", tenant=turn.tenant, problem=problem)
-    line = log.info if turn.good else log.warning
+        log.warning(f"problem with 8x8: {problem}", tenant=turn.tenant)
+    line, event = log.debug, "polled 8x8"
+    if not turn.good:
+        line, event = log.warning, f"polled 8x8, with problems: {'; '.join(turn.problems)}"
+    elif moved:
+        line, event = log.info, "polled 8x8: alerts changed"
     line(
-        "poll",
+        event,
         tenant=turn.tenant,
         entities=sum(len(snapshot) for snapshot in turn.snapshots.values()),
         requests=len(turn.fetched.requests),
         took_ms=round(turn.fetched.took_ms),
         changes=moved,
         notices=len(turn.notices),
-        **({} if turn.good else {"problems": "; ".join(turn.problems)}),
     )
 
 
@@ -137,15 +151,50 @@ def _log_changes(tenant: str, changes: Sequence[Change]) -> int:
     """A line for each alert that moved; how many did."""
     moved = [change for change in changes if change.moved]
     for change in moved:
+        state = "has ended" if change.after.state is State.INACTIVE else f"is {change.after.state}"
         log.info(
-            "alert",
+            f"alert {state}",
             tenant=tenant,
             rule=change.after.key.rule,
             entity=change.after.entity_name,
-            state=str(change.after.state),
-            severity=change.after.level.word,  # `level` is the line's own
+            alert_level=change.after.level.word,  # `level` is the line's own
             reason=str(change.reason) if change.reason else None,
             why=change.why,
             **({"withheld": str(change.withheld)} if change.withheld else {}),
         )
     return len(moved)
+
+
+class Summary:
+    """One line for all polls of a tenant since the last one, every SUMMARY_EVERY."""
+
+    def __init__(self) -> None:
+        self._begin(None)
+
+    def _begin(self, since: datetime | None) -> None:
+        self._since = since
+        self._polls = self._failed = self._changes = self._notices = 0
+        self._took_ms = 0.0
+
+    def add(self, tenant: str, turn: Turn | None, now: datetime) -> None:
+        """Count a turn; None is one that failed."""
+        if turn is not None and turn.fetched is None:
+            return
+        self._polls += 1
+        self._failed += turn is None or not turn.good
+        if turn is not None and turn.fetched is not None:
+            self._changes += sum(change.moved for change in turn.changes)
+            self._notices += len(turn.notices)
+            self._took_ms += turn.fetched.took_ms
+        if self._since is None or self._since > now:  # the clock may have been set back
+            self._since = now
+        elif now - self._since >= SUMMARY_EVERY:
+            log.info(
+                f"polled 8x8 {count(self._polls, 'time')} in {format_duration(now - self._since)}",
+                tenant=tenant,
+                failed=self._failed,
+                changes=self._changes,
+                notices=self._notices,
+                mean_took_ms=round(self._took_ms / self._polls),
+            )
+            self._begin(now)

@@ -144,7 +144,7 @@ def test_stopped_while_another_process_writes(tmp_path: Path) -> None:
             other.execute("ROLLBACK")
         assert (status, took < 5.5) == (0, True)
         assert w.bot.logged("lease not released")
-        assert w.bot.logged('"stopped"')
+        assert w.bot.logged('"alertbot has stopped"')
         w.bot.start()  # the lease that was left is that of a process that is gone
         until("ready again", lambda: get(w.port, "/readyz")[0] == 200)
         assert w.bot.stop()[0] == 0

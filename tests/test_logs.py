@@ -1,0 +1,109 @@
+"""What is logged: secrets never, what repeats once in ten minutes."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import structlog
+
+from alertbot import logs, poll
+from alertbot.alerts.alert import Change
+from alertbot.evaluation.snapshot import Fetched
+from alertbot.feed.health import Feed, Health
+from alertbot.rules.catalogue import Scope
+from alertbot.service.poller import Summary, log_turn
+from tests.alerts.kit import NOW, WAIT, snapshot
+from tests.store.build import begins, firing
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    """Logging as the other tests expect it."""
+    root, own = logging.getLogger(), logging.getLogger("alertbot")
+    kept = (root.handlers[:], root.level, own.level, structlog.get_config())
+    yield
+    root.handlers[:], level, own_level, config = kept
+    root.setLevel(level)
+    own.setLevel(own_level)
+    structlog.configure(**config)
+
+
+@dataclass
+class Seconds:
+    now: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def record(text: str, level: int = logging.WARNING, **more: Any) -> logging.LogRecord:
+    return logging.LogRecord("alertbot.delivery", level, "", 0, text, (), None, **more)
+
+
+def test_what_repeats_is_logged_again_after_ten_minutes_with_its_number() -> None:
+    """An outage is one line, not 127; another one is another line."""
+    clock = Seconds()
+    repeats = logs.Repeats(clock)
+    passed = []
+    for second in range(0, 700, 5):
+        clock.now = second
+        line = record(f"Could not edit card {second}")
+        if repeats.filter(line):
+            passed.append(line.getMessage())
+    assert passed == ["Could not edit card 0", "Could not edit card 600 (repeated 119 times)"]
+    assert repeats.filter(record("Could not post a line"))
+    assert all(repeats.filter(record("polled 8x8", logging.INFO)) for _ in range(3))
+
+
+def test_the_log_of_a_process(capsys: pytest.CaptureFixture[str]) -> None:
+    """JSON lines without secrets, with `repeated` as a key of its own."""
+    logs.configure(["hush"])
+    log = logs.logger("delivery")
+    for _ in range(3):
+        log.error("the token hush was refused", tenant="acme")
+    (line,) = capsys.readouterr().err.splitlines()
+    logged = json.loads(line)
+    assert (logged["event"], logged["tenant"], logged["level"]) == ("the token [secret] was refused", "acme", "error")
+
+
+def turn(*changes: Change, good: bool = True) -> poll.Turn:
+    fetched = Fetched(NOW, {Scope.QUEUE: snapshot({WAIT: [1.0]})}, took_ms=20.0)
+    if not good:
+        fetched = Fetched(NOW, failures={Scope.QUEUE: "8x8 answered 503"}, took_ms=40.0)
+    feed = replace(Feed("acme"), health=Health(good=int(good)))
+    return poll.Turn("acme", NOW, fetched, fetched.snapshots, changes, (), feed, poll.Memory())
+
+
+TURNS = {
+    "nothing changed": (turn(), [("debug", "polled 8x8")]),
+    "an alert fired": (turn(begins(firing())), [("info", "alert is firing"), ("info", "polled 8x8: alerts changed")]),
+    "it failed": (turn(good=False), [("warning", "polled 8x8, with problems: queue: 8x8 answered 503")]),
+}
+
+
+@pytest.mark.parametrize(("made", "lines"), TURNS.values(), ids=TURNS)
+def test_a_turn_is_logged_by_what_it_brought(made: poll.Turn, lines: list[tuple[str, str]]) -> None:
+    """At info when an alert changed, as a warning when something failed; an alert's level has a name of its own."""
+    with structlog.testing.capture_logs() as captured:
+        log_turn(made)
+    assert [(line["log_level"], line["event"]) for line in captured] == lines
+    assert [line["alert_level"] for line in captured if line["event"].startswith("alert ")] in ([], ["warning"])
+
+
+def test_one_summary_every_ten_minutes() -> None:
+    """It counts every poll since the last one, failed ones too."""
+    summary = Summary()
+    with structlog.testing.capture_logs() as captured:
+        for index in range(81):
+            failed = None if index == 3 else turn(good=index != 7)
+            summary.add("acme", failed, NOW + index * timedelta(seconds=15))
+    assert [(line["event"], line["failed"]) for line in captured] == [
+        ("polled 8x8 41 times in 10m", 2),
+        ("polled 8x8 40 times in 10m", 0),
+    ]
