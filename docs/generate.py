@@ -122,7 +122,7 @@ def settings() -> str:
             name = f"{prefix}{key}{'[]' if 'items' in each and inner else ''}"
             about = str(each.get("description", "")).replace("\n", " ")
             section = schema["$defs"][inner.rpartition("/")[2]] if inner else None
-            if section is None or "properties" not in section:
+            if section is None or "properties" not in section or key == "ignore":
                 yield f"`{name}`", default(each, key in node.get("required", ())), about
             else:
                 yield from rows(section, f"{name}.")

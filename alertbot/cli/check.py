@@ -13,6 +13,7 @@ from alertbot.cli.show import fault_json, out, print_json, show_faults
 from alertbot.cli.test import find_suites, holds_tests, lent_settings, read_tests, rule_roots
 from alertbot.config.settings import Settings
 from alertbot.errors import AlertbotError, FaultsFound
+from alertbot.evaluation.snapshot import Snapshot
 from alertbot.notify.render import Templates
 from alertbot.rulefiles.faults import Fault, Severity
 from alertbot.rulefiles.on_disk import read_all, template_folder
@@ -20,7 +21,8 @@ from alertbot.rulefiles.parse_rules import ParsedRules, read_files
 from alertbot.rulefiles.parse_tests import parse_tests
 from alertbot.rulefiles.review import review
 from alertbot.rulefiles.uncovered import review_coverage
-from alertbot.rules.match import EVERY_ENTITY
+from alertbot.rules.coverage import Entities
+from alertbot.rules.match import EVERY_ENTITY, Match, covers
 from alertbot.rules.words import count
 from alertbot.service.factories import open_to_read, template_folders
 from alertbot.service.live_rules import check_templates
@@ -78,16 +80,27 @@ def _coverage_hints(paths: Sequence[Path], found: ParsedRules, settings: Setting
         roots = {path.resolve() for path in paths}
         own = [each for each in settings.tenants if settings.path(each.rules or settings.rules).resolve() in roots]
         scopes = found.rules.scopes()
-        polls = [store.latest(tenant.name, scopes) for tenant in own or settings.tenants]
+        polls = [
+            {scope: _not_ignored(last, ignored.get(scope)) for scope, last in store.latest(tenant.name, scopes).items()}
+            for tenant in own or settings.tenants
+            for ignored in (settings.ignored(tenant),)
+        ]
         return review_coverage(
             found.rules.rules,
             files,
-            lambda scope: [(last.ids, last.names) for poll in polls if (last := poll.get(scope)) and last.complete],
+            lambda scope: [poll[scope] for poll in polls if scope in poll],
         )
     except AlertbotError:
         return []
     finally:
         store.close()
+
+
+def _not_ignored(last: Snapshot, ignored: Match | None) -> Entities:
+    """The entities of a complete snapshot that rules evaluate; none of one that is incomplete."""
+    pairs = zip(last.ids, last.names, strict=True) if last.complete else ()
+    kept = [pair for pair in pairs if ignored is None or covers(ignored, *pair)]
+    return tuple(id_ for id_, _ in kept), tuple(name for _, name in kept)
 
 
 def check_group(paths: Sequence[Path], templates: Sequence[Path], settings: Settings | None) -> tuple[ParsedRules, int]:

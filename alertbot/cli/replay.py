@@ -28,6 +28,7 @@ from alertbot.evaluation.explain import measure
 from alertbot.evaluation.past import Past
 from alertbot.rulefiles.on_disk import load_rules
 from alertbot.rules.catalogue import Scope, ValueType
+from alertbot.rules.ignore import ignoring
 from alertbot.rules.rule import RuleSet
 from alertbot.service.factories import open_to_read
 from alertbot.store.records import RecordedPoll
@@ -81,7 +82,10 @@ def _rule_sets(
 ) -> tuple[RuleSet, RuleSet | None]:
     """The rules to replay and those to compare with. Raises FaultsFound when rules have faults."""
     own = rules or settings.path(tenant.rules or settings.rules)
-    return load_rules([own], settings.hours), load_rules([against], settings.hours) if against is not None else None
+    sets = [load_rules([path], settings.hours) for path in (own, against) if path is not None]
+    ignored = settings.ignored(tenant)
+    rule_sets = [ignoring(each, ignored) for each in sets]
+    return rule_sets[0], rule_sets[1] if len(rule_sets) > 1 else None
 
 
 @dataclass

@@ -165,7 +165,7 @@ def _shown(view: View, rule: Rule, found: Entity | None, alert: Alert | None, no
     agents = agents_of(snapshot, found.tenant.snapshots)
     explanation = explain(rule, snapshot, found.row, agents=agents, past=found.tenant.past)
     if not explanation.covered:
-        yield Line("The rule does not cover it: see match.")
+        yield Line("The rule does not cover it: see its match, and ignore in alertbot.yaml.")
         return
     yield from _hours(rule, view, snapshot.at, now)
     yield from _conditions(rule, explanation, alert, view, now)

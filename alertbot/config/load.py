@@ -16,7 +16,16 @@ from typing import Any, overload
 
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from alertbot.config.settings import HttpSettings, MayChange, RecordSettings, Settings, SlackSettings, TenantSettings
+from alertbot.config.settings import (
+    HttpSettings,
+    IgnoredEntities,
+    IgnoreSettings,
+    MayChange,
+    RecordSettings,
+    Settings,
+    SlackSettings,
+    TenantSettings,
+)
 from alertbot.errors import ConfigError
 from alertbot.rulefiles import document
 from alertbot.rulefiles.calendar_keys import read_calendars
@@ -200,6 +209,8 @@ _SECTIONS: Mapping[str, type[BaseModel]] = {
     "may_change": MayChange,
     "record": RecordSettings,
     "http": HttpSettings,
+    "ignore": IgnoreSettings,
+    **dict.fromkeys(IgnoreSettings.model_fields, IgnoredEntities),
 }
 
 

@@ -26,7 +26,9 @@ from pydantic import (
 )
 
 from alertbot.rulefiles.calendar_keys import calendars_schema
+from alertbot.rules.catalogue import Scope
 from alertbot.rules.hours import Calendar
+from alertbot.rules.match import Match
 from alertbot.rules.slack_ids import is_channel
 from alertbot.rules.units import TOO_LONG, parse_duration
 from alertbot.rules.words import nearest
@@ -99,6 +101,52 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
+def _texts(value: Any) -> Any:
+    """One text or several; a number, such as an id that is not in quotes, is its digits."""
+    if isinstance(value, str | int) and not isinstance(value, bool):
+        value = [value]
+    if isinstance(value, list | tuple):
+        return tuple(str(each) if isinstance(each, int) and not isinstance(each, bool) else each for each in value)
+    return value
+
+
+_TEXT_SCHEMA = {"type": ["string", "integer"]}
+Texts = Annotated[
+    tuple[Annotated[str, Field(min_length=1)], ...],
+    BeforeValidator(_texts),
+    WithJsonSchema({"anyOf": [_TEXT_SCHEMA, {"type": "array", "items": _TEXT_SCHEMA}]}),
+]
+
+
+class IgnoredEntities(_Section):
+    """The ignored entities of one scope."""
+
+    name: Texts = ()
+    """Names that are ignored; * and ? stand for any text and any character."""
+    id: Texts = ()
+    """Ids that are ignored."""
+
+
+class IgnoreSettings(_Section):
+    """Entities that no rule evaluates, whatever its match says."""
+
+    queue: IgnoredEntities = IgnoredEntities()
+    """Queues."""
+    group: IgnoredEntities = IgnoredEntities()
+    """Groups."""
+    agent: IgnoredEntities = IgnoredEntities()
+    """Agents, in every scope that has agents; `count(agents where …)` does not count them."""
+    queue_agent: IgnoredEntities = IgnoredEntities()
+    """Agents in the scope queue_agent alone."""
+    group_agent: IgnoredEntities = IgnoredEntities()
+    """Agents in the scope group_agent alone."""
+
+    def matches(self) -> Mapping[Scope, Match]:
+        """By scope, what is excluded."""
+        sections = {Scope(name): getattr(self, name) for name in type(self).model_fields}
+        return {scope: Match(exclude_names=each.name, exclude_ids=each.id) for scope, each in sections.items()}
+
+
 class TenantSettings(_Section):
     """One 8x8 Contact Center customer that is polled."""
 
@@ -126,6 +174,8 @@ class TenantSettings(_Section):
     """The whole URL of the token endpoint. Requires base_url."""
     rules: str | None = None
     """The folder or file with the rules of this tenant. Default: the top-level rules."""
+    ignore: IgnoreSettings = IgnoreSettings()
+    """What no rule of this tenant evaluates, in addition to the top-level ignore."""
     default_channel: Channel | None = None
     """The channel for alerts of this tenant whose rule has no channel. Default: slack.default_channel."""
     ops_channel: Channel | None = None
@@ -216,6 +266,8 @@ class Settings(_Section):
     """The folder or file with the rules."""
     hours: Calendars = Field(default_factory=dict)
     """Calendars by name, for `during` and `outside` of all rules; written as in rule files."""
+    ignore: IgnoreSettings = IgnoreSettings()
+    """What no rule evaluates: `{queue: {name: ["*test*"]}, agent: {id: [7]}}`. Ignored agents are not counted."""
     storage: str = "alertbot.db"
     """The file of the SQLite database."""
     timezone: Timezone = "UTC"
@@ -241,6 +293,17 @@ class Settings(_Section):
     def path(self, relative: str) -> Path:
         """A path in the settings, relative to the folder of alertbot.yaml."""
         return self.folder / Path(relative).expanduser()
+
+    def ignored(self, tenant: TenantSettings) -> Mapping[Scope, Match]:
+        """By scope, what no rule evaluates for a tenant: a match of nothing but exclusions."""
+        general, own = self.ignore.matches(), tenant.ignore.matches()
+        return {
+            scope: Match(
+                exclude_names=(*each.exclude_names, *own[scope].exclude_names),
+                exclude_ids=(*each.exclude_ids, *own[scope].exclude_ids),
+            )
+            for scope, each in general.items()
+        }
 
     def zone(self) -> ZoneInfo:
         """The time zone for readers whose own is not known."""

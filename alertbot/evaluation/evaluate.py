@@ -38,7 +38,7 @@ from alertbot.evaluation.windows import look_back
 from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.compare import OPERATORS, TEXT_OPERATORS, caseless, compare_ranges
 from alertbot.rules.functions import AGENTS_OF
-from alertbot.rules.match import Match, covers, matcher
+from alertbot.rules.match import EVERY_ENTITY, Match, covers, matcher
 from alertbot.rules.rule import Level, NoData, Rule, RuleSet
 from alertbot.rules.tree import (
     And,
@@ -289,6 +289,8 @@ class Evaluation:
                     parameters = tuple(
                         _parameter_key(rule, each.name) for each in walk(node) if isinstance(each, Param)
                     )
+                if rule.countable != EVERY_ENTITY:
+                    parameters = (*parameters, rule.countable)
                 truths = self._leaves.get((node, parameters))
                 if truths is None:
                     truths = self._leaves[node, parameters] = self._leaf(node, rule)
@@ -381,6 +383,10 @@ class Evaluation:
             _, parents = self._inner._outer
         true, false = (np.broadcast_to(each, parents.shape) for each in self._inner._truths(node.where, rule))
         has_parent = parents >= 0  # the snapshot may not have the agent's queue
+        if rule.countable != EVERY_ENTITY:
+            countable = np.zeros(len(agents), dtype=np.bool_)
+            countable[rows_of(rule.countable, agents, self._inner._rows)] = True
+            has_parent &= countable
         counted = np.bincount(parents[has_parent & true], minlength=rows)
         unknown = np.bincount(parents[has_parent & ~(true | false)], minlength=rows)
         known = np.full(rows, agents.complete)

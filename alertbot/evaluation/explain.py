@@ -317,7 +317,7 @@ class _RowEvaluator:
         agents = self._agents
         if agents is not None and agents.scope is node.scope:
             for row, parent_id in enumerate(agents.parent_ids):
-                if parent_id == self._entity[0]:
+                if parent_id == self._entity[0] and covers(self._rule.countable, agents.ids[row], agents.names[row]):
                     yield _RowEvaluator(self._rule, agents, row, None, self._past, self._entity)
 
     def _look_back(self, window: Window) -> float | str | None:

@@ -85,6 +85,7 @@ class Rule:
     outside: Hours | None = None  # ... and this is closed
     suppressed_by: tuple[str, ...] = ()  # ids of rules; while one of them fires for the entity, it is not reported
     shadow: bool = False  # evaluated and recorded, but not reported
+    countable: Match = EVERY_ENTITY  # the agents that `count` counts: those that alertbot.yaml does not ignore
     origin: Origin = Origin("", 0)
 
     def level(self, level: Level) -> LevelRule | None:

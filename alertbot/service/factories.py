@@ -93,6 +93,7 @@ def make_tenants(settings: Settings, live: LiveRules, *, speed: float = 1.0) -> 
             refresh=settings.slack.refresh,
             record_all=settings.record.keys == "all",
             keep=settings.record.keep,
+            ignore=settings.ignored(tenant),
         )
         for tenant in settings.tenants
     ]

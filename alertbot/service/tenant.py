@@ -11,6 +11,7 @@ from alertbot.evaluation.past import Past, remember
 from alertbot.feed.health import Limits
 from alertbot.logs import logger
 from alertbot.poll import Memory, Tenant, Turn
+from alertbot.rules.ignore import Ignore, ignoring
 from alertbot.rules.rule import RuleSet
 from alertbot.rules.units import write_duration
 from alertbot.sources.source import Source
@@ -37,10 +38,12 @@ class LiveTenant:
     busy: threading.Lock = field(default_factory=threading.Lock)  # held during a turn
     last: Turn | None = None  # the last one with a fetch
     tried: bool = False  # by this process
+    ignore: Ignore = field(default_factory=dict)  # what no rule evaluates
+    _evaluated: tuple[RuleSet, RuleSet] | None = None  # the rules, and the same without what is ignored
 
     def for_turn(self, store: Recording, now: datetime) -> Tenant:
         """What a turn has to know about it. The rules are read once: they may be swapped meanwhile."""
-        rules = self.rules
+        rules = self._without_ignored(self.rules)
         windows = rules.windows()
         past = self.memory.past
         if not windows:
@@ -57,6 +60,12 @@ class LiveTenant:
             record_all=self.record_all,
             memory=replace(self.memory, past=past),
         )
+
+    def _without_ignored(self, rules: RuleSet) -> RuleSet:
+        """The same object from turn to turn, while the rules stay the same: what is computed from it is kept."""
+        if self._evaluated is None or self._evaluated[0] is not rules:
+            self._evaluated = (rules, ignoring(rules, self.ignore))
+        return self._evaluated[1]
 
     def _recall(self, store: Recording, rules: RuleSet, now: datetime) -> Past | None:
         empty = Past(self.poll_every, rules.windows())

@@ -17,6 +17,7 @@ from alertbot.rules.catalogue import Scope
 from alertbot.rules.coverage import uncovered
 from alertbot.rules.functions import AGENTS_OF
 from alertbot.rules.hours import Calendar
+from alertbot.rules.ignore import ignoring
 from alertbot.rules.match import EVERY_ENTITY, Match
 from alertbot.rules.rule import Rule, RuleSet
 from alertbot.service.process import is_gone, shown
@@ -46,6 +47,11 @@ def make_view(
     """
     needs = needs_of(command)
     sets, on_disk = rules() if needs & {Need.RULES, Need.VERSIONS, Need.EVALUATION, Need.SHADOW_COUNTS} else ({}, {})
+    sets = {
+        tenant.name: ignoring(sets[tenant.name], settings.ignored(tenant))
+        for tenant in settings.tenants
+        if tenant.name in sets
+    }
     every = {rule.id: rule for ruleset in sets.values() for rule in ruleset.rules}
     alerts = store.alerts() if Need.ALERTS in needs else []
     named = tuple(named_rules(command, tuple(every.values()), alerts))

@@ -13,16 +13,18 @@ import pytest
 from alertbot.commands.answers import COMMANDS, answer
 from alertbot.commands.parse import parse
 from alertbot.commands.view import View
-from alertbot.config.settings import Settings
+from alertbot.config.settings import IgnoredEntities, IgnoreSettings, Settings
 from alertbot.evaluation.past import Past
 from alertbot.feed.health import Feed
 from alertbot.rules.catalogue import RULE_SCOPES
 from alertbot.rules.rule import RuleSet
+from alertbot.service.factories import make_tenants
+from alertbot.service.live_rules import LiveRules
 from alertbot.service.views import make_view
 from alertbot.store.records import PollRecord, RunningRules
 from alertbot.store.roles import Store
 from alertbot.store.sqlite.store import SqliteStore
-from tests.commands.kit import AGENTS, ANNA, GROUPS, NOW, QUEUES, RULES, alert, text_of
+from tests.commands.kit import AGENTS, ANNA, GROUPS, LONGEST_WAIT, NOW, QUEUES, RULES, alert, text_of
 from tests.store.build import begins
 
 SHADOW = replace(RULES.rules[0], id="shadowed", title="Only watched", shadow=True)
@@ -127,6 +129,27 @@ def test_a_question_reads_what_its_row_needs(text: str, store: Store) -> None:
     view = view_of(text, counted, counted.calls)
     assert counted.calls == READS[text]
     assert answer(view, parse(text), ANNA, NOW).parts or text.startswith(("ack", "unack"))
+
+
+def test_what_is_ignored_is_covered_by_no_rule(store: Store) -> None:
+    """In what an answer reads, for each tenant its own."""
+    ignoring = SETTINGS.model_copy(update={"ignore": IgnoreSettings(queue=IgnoredEntities(name=("*test*",)))})
+    view = make_view(parse("rules"), ignoring, store, NOW, rules=lambda: (SETS, {}), pasts=lambda named: {})
+    queues = [rule for rule in view.rules.rules if rule.scope is QUEUES.scope]
+    assert queues
+    assert all("*test*" in rule.match.exclude_names for rule in queues)
+
+
+def test_a_turn_evaluates_nothing_that_is_ignored(store: Store, tmp_path: Path) -> None:
+    """The rules of a turn are the same object from turn to turn, and those of an edit after it."""
+    ignoring = SETTINGS.model_copy(update={"ignore": IgnoreSettings(queue=IgnoredEntities(name=("*test*",)))})
+    (tmp_path / "a.yaml").write_text("rules: [{id: a, scope: queue, when: entered.today > 3}]")
+    tenants = make_tenants(ignoring, LiveRules(dict.fromkeys(SETS, tmp_path)))
+    first = tenants[0].for_turn(store, NOW).rules
+    assert first.rules[0].match.exclude_names == ("*test*",)
+    assert tenants[0].for_turn(store, NOW).rules is first
+    tenants[0].rules = RuleSet((LONGEST_WAIT,))
+    assert "*test*" in tenants[0].for_turn(store, NOW).rules.rules[0].match.exclude_names
 
 
 def test_every_subcommand_is_in_the_table() -> None:
