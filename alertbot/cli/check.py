@@ -16,7 +16,7 @@ from alertbot.errors import AlertbotError, FaultsFound
 from alertbot.evaluation.snapshot import Snapshot
 from alertbot.notify.render import Templates
 from alertbot.rulefiles.faults import Fault, Severity
-from alertbot.rulefiles.on_disk import read_all, template_folder
+from alertbot.rulefiles.on_disk import read_all, read_templates, skipped_files, template_folder
 from alertbot.rulefiles.parse_rules import ParsedRules, read_files
 from alertbot.rulefiles.parse_tests import parse_tests
 from alertbot.rulefiles.review import review
@@ -109,7 +109,10 @@ def check_group(paths: Sequence[Path], templates: Sequence[Path], settings: Sett
     files, faults = read_all([path for path in paths if not holds_tests(path)])
     found = read_files(files, settings.hours if settings else None)
     faults += [*found.faults, *review(found.rules.rules, files)]
-    faults += check_templates(found.rules.rules, Templates(templates), strict=True)
+    faults += skipped_files(paths)
+    template_files, template_faults = read_templates(templates)
+    faults += template_faults
+    faults += check_templates(found.rules.rules, Templates(templates, template_files), strict=True)
     tests = 0
     for suite in suites:
         known = found

@@ -25,7 +25,7 @@ from alertbot.notify.notifier import CardContent
 from alertbot.notify.pens import PlainPen
 from alertbot.notify.render import Templates
 from alertbot.rulefiles.faults import Fault
-from alertbot.rulefiles.on_disk import NOT_RULES, SUFFIXES, load_rules
+from alertbot.rulefiles.on_disk import NOT_RULES, SUFFIXES, files_below, load_rules, read_file
 from alertbot.rulefiles.parse_tests import is_test_file, parse_tests
 from alertbot.rulefiles.rule_test import RuleTest
 from alertbot.rules.rule import Rule
@@ -152,7 +152,7 @@ def holds_tests(path: Path) -> bool:
     """Whether it is a file of rule tests, or a folder that holds only tests."""
     if path.is_dir():
         return path.resolve().name == FOLDER or _tests_above(path) is not None
-    return path.is_file() and (_tests_above(path) is not None or is_test_file(path.read_bytes()))
+    return path.is_file() and (_tests_above(path) is not None or _is_tests(path))
 
 
 def _suites(path: Path, roots: Sequence[Path]) -> Iterator[Suite]:
@@ -160,8 +160,8 @@ def _suites(path: Path, roots: Sequence[Path]) -> Iterator[Suite]:
         folder = _tests_above(path)
         if folder is not None:
             yield Suite((_root(folder.parent, roots),), (path,))
-        elif is_test_file(path.read_bytes()):
-            others = tuple(each for each in _yaml_files(path.parent) if not is_test_file(each.read_bytes()))
+        elif _is_tests(path):
+            others = tuple(each for each in _yaml_files(path.parent) if not _is_tests(each))
             yield Suite(others, (path,))
         else:
             files = _below(path.parent / FOLDER)
@@ -185,12 +185,11 @@ def _tests_above(path: Path) -> Path | None:
 
 
 def _tests_below(path: Path) -> list[Path]:
-    found = []
-    for parent, folders, _ in os.walk(path):
-        if FOLDER in folders:
-            found.append(Path(parent) / FOLDER)
-        folders[:] = sorted(name for name in folders if name != FOLDER and not name.startswith("."))
-    return found
+    """The folders of tests below a path, linked ones too, each once."""
+    files = files_below(path, [], skip=())
+    inside = [file.relative_to(path).parts[:-1] for file in files]
+    parts = [each[: each.index(FOLDER) + 1] for each in inside if FOLDER in each]
+    return [path.joinpath(*each) for each in dict.fromkeys(parts)]
 
 
 def _root(folder: Path, roots: Sequence[Path]) -> Path:
@@ -206,13 +205,20 @@ def _root(folder: Path, roots: Sequence[Path]) -> Path:
 def _yaml_files(folder: Path) -> Iterator[Path]:
     if folder.is_dir():
         yield from sorted(
-            each for each in folder.iterdir() if each.suffix in SUFFIXES and not each.name.startswith(".")
+            each for each in folder.iterdir() if each.name.lower().endswith(SUFFIXES) and not each.name.startswith(".")
         )
 
 
 def _below(folder: Path) -> tuple[Path, ...]:
-    files = (each for each in folder.rglob("*") if each.suffix in SUFFIXES and each.is_file())
-    return tuple(sorted(each for each in files if not each.name.startswith(".")))
+    return tuple(sorted(files_below(folder, [], skip=()))) if folder.is_dir() else ()
+
+
+def _is_tests(path: Path) -> bool:
+    """Whether it is a file of rule tests; one that cannot be read is reported where it is read."""
+    try:
+        return is_test_file(read_file(path))
+    except OSError:
+        return False
 
 
 def read_tests(paths: Sequence[Path], faults: list[Fault]) -> dict[str, bytes]:
@@ -220,7 +226,7 @@ def read_tests(paths: Sequence[Path], faults: list[Fault]) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     for path in paths:
         try:
-            files[path.as_posix()] = path.read_bytes()
+            files[path.as_posix()] = read_file(path)
         except OSError as error:
             faults.append(Fault(path.as_posix(), 0, 0, f"cannot be read: {error.strerror}"))
     return files

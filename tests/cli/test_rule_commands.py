@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -249,6 +250,21 @@ def test_check_hints_at_a_match_that_covers_nothing(recorded: Path, capsys: pyte
     assert "hint: rule eu: the match covers no queue of the last poll: name [EU]* (brackets are literal" in said
     (recorded / "alertbot.db").unlink()
     assert "hint" not in ran(capsys, "check")[1]
+
+
+def test_tests_in_linked_folders_are_run_and_strange_files_are_faults(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`test` and `check` walk as the bot does; neither hangs on a FIFO."""
+    shared = folder / "shared"
+    (folder / "rules" / "tests").rename(shared)
+    (folder / "rules" / "tests").symlink_to("../shared")
+    code, said = ran(capsys, "test", "rules")
+    assert code == 0, said
+    os.mkfifo(shared / "b.yaml")
+    for command in ("test", "check"):
+        code, said = ran(capsys, command, "rules")
+        assert (code, "rules/tests/b.yaml: cannot be read: not a regular file" in said) == (1, True), said
 
 
 def test_replay_for_machines(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
