@@ -20,7 +20,7 @@ from alertbot.rulefiles.on_disk import read_all, read_templates, skipped_files, 
 from alertbot.rulefiles.parse_rules import ParsedRules, read_files
 from alertbot.rulefiles.parse_tests import parse_tests
 from alertbot.rulefiles.review import review
-from alertbot.rulefiles.uncovered import review_coverage
+from alertbot.rulefiles.review_live import review_coverage, review_look_back
 from alertbot.rules.coverage import Entities
 from alertbot.rules.match import EVERY_ENTITY, Match, covers
 from alertbot.rules.words import count
@@ -109,6 +109,9 @@ def check_group(paths: Sequence[Path], templates: Sequence[Path], settings: Sett
     files, faults = read_all([path for path in paths if not holds_tests(path)])
     found = read_files(files, settings.hours if settings else None)
     faults += [*found.faults, *review(found.rules.rules, files)]
+    if settings is not None:
+        poll_every = max(tenant.poll_every for tenant in settings.tenants)
+        faults += review_look_back(found.rules.rules, files, settings.record.keep, poll_every)
     faults += skipped_files(paths)
     template_files, template_faults = read_templates(templates)
     faults += template_faults

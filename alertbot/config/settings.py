@@ -240,8 +240,8 @@ class SlackSettings(_Section):
 class RecordSettings(_Section):
     """What is stored of each poll, for windows that span a restart and for replay."""
 
-    keep: Duration = timedelta(days=7)
-    """How long polls are kept. 0s: none are kept."""
+    keep: Duration = timedelta(days=8)
+    """How long polls are kept; more than a week, so that `ago(KEY, 7d)` has its sample. 0s: none are kept."""
     keys: Literal["used", "all"] = "used"
     """used: the metric keys that rules read. all: every key of the scopes that rules read, in larger requests."""
 

@@ -252,6 +252,25 @@ def test_check_hints_at_a_match_that_covers_nothing(recorded: Path, capsys: pyte
     assert "hint" not in ran(capsys, "check")[1]
 
 
+def test_check_warns_of_a_rule_that_looks_back_further_than_polls_are_kept(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "alertbot.yaml").write_text(CONFIG)
+    rules = folder / "rules" / "more.yaml"
+    text = "rules: [{id: more, scope: queue, when: 'entered.int-30m > ago(entered.int-30m, %s)'}]\n"
+    rules.write_text(text % "7d")
+    assert ran(capsys, "check")[0] == 0
+    rules.write_text(text % "8d")
+    code, said = ran(capsys, "check")
+    assert (
+        code,
+        "looks back further than polls are kept (record.keep: 8d) (set record.keep to 9d or more" in said,
+    ) == (
+        1,
+        True,
+    ), said
+
+
 def test_tests_in_linked_folders_are_run_and_strange_files_are_faults(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 import pytest
 
 from alertbot.rulefiles.parse_rules import parse_files
-from alertbot.rulefiles.uncovered import review_coverage
+from alertbot.rulefiles.review_live import review_coverage, review_look_back
 from alertbot.rules.coverage import Entities, uncovered
 from alertbot.rules.match import EVERY_ENTITY, Match, Override
 from alertbot.rules.rule import Rule
@@ -57,3 +58,29 @@ def test_a_hint_stands_at_the_match() -> None:
         "a.yaml:8:17: hint: rule a: the match of an override covers no queue of the last poll: name VIP (a name is the "
         "whole name: write *VIP* for a part of it)",
     ]
+
+
+LOOK_BACK = {
+    "ago beyond it, by its polls": ("entered.int-30m < ago(entered.int-30m, 7d) / 2", 7, "ago(entered.int-30m, 7d)"),
+    "ago within it": ("entered.int-30m < ago(entered.int-30m, 7d) / 2", 8, ""),
+    "a window that fits exactly": ("avg(interactionsWaitInQueue.rt, 7d) > 5", 7, ""),
+    "a window beyond it": ("avg(interactionsWaitInQueue.rt, 8d) > 5", 7, "avg(interactionsWaitInQueue.rt, 8d)"),
+    "of the agents": ("count(agents where max(timeOnStatus.rt, 9d) > 1h) > 1", 8, "max(timeOnStatus.rt, 9d)"),
+    "nothing is kept": ("avg(interactionsWaitInQueue.rt, 5m) > 5", 0, "avg(interactionsWaitInQueue.rt, 5m)"),
+    "no window": ("interactionsWaitInQueue.rt > 5", 0, ""),
+}
+
+
+@pytest.mark.parametrize(("when", "days", "window"), LOOK_BACK.values(), ids=LOOK_BACK)
+def test_a_rule_that_looks_back_further_than_polls_are_kept(when: str, days: int, window: str) -> None:
+    """A warning at the window, in each condition of the rule."""
+    text = f"rules:\n  - id: a\n    scope: queue\n    warning:\n      when: {when}\n    guard: {when}\n"
+    rules = parse_files({"a.yaml": text}).rules
+    found = review_look_back(rules, {"a.yaml": text}, timedelta(days=days), timedelta(seconds=15))
+    assert [(each.line, each.column, each.severity) for each in found] == [
+        (line, column + when.index(window), "warning") for line, column in ((5, 13), (6, 12)) if window
+    ]
+    for each in found:
+        assert each.message == f"{window} looks back further than polls are kept (record.keep: {days}d)".replace(
+            "0d", "0s"
+        )

@@ -58,7 +58,7 @@ class SqliteStore:
         busy_timeout: float = 5.0,
         create: bool = True,
         reading: bool = False,
-        keep_polls: timedelta = timedelta(days=7),
+        keep_polls: timedelta = timedelta(days=8),
     ) -> None:
         """`create` False: a file that does not exist is a StoreError. `keep_polls`: how long polls are recorded.
 

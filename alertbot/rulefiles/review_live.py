@@ -1,0 +1,111 @@
+"""Findings about rules that need more than their files: the entities of the last poll, and how long polls are kept."""
+
+from __future__ import annotations
+
+import collections.abc
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import timedelta
+
+from alertbot.rulefiles import document
+from alertbot.rulefiles.document import Node, YamlMapping, YamlScalar, YamlSequence
+from alertbot.rulefiles.faults import Fault, Place, Severity
+from alertbot.rulefiles.fields import Report
+from alertbot.rules.catalogue import Scope
+from alertbot.rules.coverage import Entities, advice, match_in_words, uncovered
+from alertbot.rules.functions import FUNCTIONS, Reads
+from alertbot.rules.rule import Rule
+from alertbot.rules.tree import Condition, Window, show, walk
+from alertbot.rules.units import write_duration
+
+Files = collections.abc.Mapping[str, bytes | str]
+
+
+def review_coverage(rules: Sequence[Rule], files: Files, polls: Callable[[Scope], Iterable[Entities]]) -> list[Fault]:
+    """A hint for each match that covers nothing. `polls` has the last entities of a scope, of each tenant."""
+    nodes = {file: document.read(file, data)[0] for file, data in files.items()}
+    hints: list[Fault] = []
+    for rule in rules:
+        report = Report(rule.origin.file, rule.id, severity=Severity.HINT)
+        idle = uncovered(rule, list(polls(rule.scope)))
+        node = _node_of(rule, nodes.get(rule.origin.file))
+        for match in idle:
+            if match == rule.match:
+                words, place = "the match", _place(node, rule)
+            else:
+                index = next(index for index, override in enumerate(rule.overrides) if override.match == match)
+                words, place = "the match of an override", _place_of_override(node, index, rule)
+            message = f"{words} covers no {rule.scope} of the last poll: {match_in_words(match)}"
+            report.add(place, message, advice(match))
+        hints += report.faults
+    return hints
+
+
+def review_look_back(rules: Sequence[Rule], files: Files, keep: timedelta, poll_every: timedelta) -> list[Fault]:
+    """A warning for each condition that reads samples older than `keep`, which are gone after a restart.
+
+    `poll_every` is the longest interval of the tenants that run the rules: `ago` reads up to two polls further back.
+    """
+    nodes = {file: document.read(file, data)[0] for file, data in files.items()}
+    warnings: list[Fault] = []
+    for rule in rules:
+        report = Report(rule.origin.file, rule.id, severity=Severity.WARNING)
+        node = _node_of(rule, nodes.get(rule.origin.file))
+        for condition, scalar in _conditions(rule, node):
+            for window in (each for each in walk(condition) if isinstance(each, Window)):
+                reach = timedelta(milliseconds=window.length)
+                if FUNCTIONS[window.function].reads is Reads.THEN:
+                    reach += 2 * poll_every
+                if reach <= keep:
+                    continue
+                place = Place(rule.origin.line, 1) if scalar is None else _within(scalar, window.span.start)
+                message = f"{show(window)} looks back further than polls are kept (record.keep: {write_duration(keep)})"
+                report.add(place, message, f"set record.keep to {_days(reach)} or more in alertbot.yaml")
+        warnings += report.faults
+    return list(dict.fromkeys(warnings))
+
+
+def _days(reach: timedelta) -> str:
+    """Whole days, and one more where it is exactly that long: two polls more are needed at least."""
+    return f"{reach // timedelta(days=1) + 1}d"
+
+
+def _conditions(rule: Rule, node: YamlMapping | None) -> Iterator[tuple[Condition, YamlScalar | None]]:
+    """The conditions of a rule, each with its text in the file."""
+
+    def scalar(name: str, block: str = "") -> YamlScalar | None:
+        holder: Node | None = node.get(block) if node is not None and block else None
+        written = (holder if isinstance(holder, YamlMapping) else node).get(name) if node is not None else None
+        return written if isinstance(written, YamlScalar) else None
+
+    for level in rule.levels:
+        yield level.when, scalar("when", level.level.word)
+    if rule.guard is not None:
+        yield rule.guard, scalar("guard")
+    if rule.clear is not None:
+        yield rule.clear, scalar("clear")
+
+
+def _within(scalar: YamlScalar, offset: int) -> Place:
+    """The place of an offset into a condition, which is read without the whitespace around it."""
+    return scalar.place_of(offset + len(scalar.text) - len(scalar.text.lstrip()))
+
+
+def _node_of(rule: Rule, root: Node | None) -> YamlMapping | None:
+    rules = root.get("rules") if isinstance(root, YamlMapping) else None
+    for item in rules.items if isinstance(rules, YamlSequence) else ():
+        if isinstance(item, YamlMapping) and item.place.line == rule.origin.line:
+            return item
+    return None
+
+
+def _place(node: YamlMapping | None, rule: Rule) -> Place:
+    match = node.get("match") if node is not None else None
+    return match.place if match is not None else node.place if node is not None else Place(rule.origin.line, 1)
+
+
+def _place_of_override(node: YamlMapping | None, index: int, rule: Rule) -> Place:
+    overrides = node.get("overrides") if node is not None else None
+    items = overrides.items if isinstance(overrides, YamlSequence) else ()
+    item = items[index] if index < len(items) else None
+    match = item.get("match") if isinstance(item, YamlMapping) else None
+    return match.place if match is not None else _place(node, rule)
