@@ -32,6 +32,7 @@ from alertbot.commands.wording import (
     echo,
     feed_line,
     listed,
+    of_tenant,
     problem,
     rules_lines,
     worst_first,
@@ -184,8 +185,8 @@ def _problems(view: View) -> Iterator[str]:
             yield f"{tenant.name}: the rule {rule} failed and makes no decision: {error}"
         for scope, head in tenant.heads.items():
             if not head.complete:
-                yield f"{tenant.name}: the last answer about {scope} is incomplete."
-            yield from (f"{tenant.name}: {scope}: {text}" for text in head.problems)
+                yield of_tenant(f"the last answer about {scope} is incomplete.", tenant, view)
+            yield from (of_tenant(f"{scope}: {text}", tenant, view) for text in head.problems)
 
 
 def _alerts(view: View, command: Command, asker: Asker, now: datetime) -> Reply:

@@ -21,6 +21,7 @@ from alertbot.commands.wording import (
     figure,
     is_stale,
     listed,
+    of_tenant,
     problem,
     worst_first,
 )
@@ -65,7 +66,7 @@ def entity(scope: Scope, view: View, command: Command, asker: Asker, now: dateti
 def _nothing_known(view: View, scope: Scope) -> Reply:
     if scope not in view.rules.scopes():
         return problem(f"No rule covers {scope}s, so alertbot does not ask 8x8 for them.")
-    troubles = [f"{tenant.name}: {tenant.error}" for tenant in view.tenants if tenant.error]
+    troubles = [of_tenant(tenant.error, tenant, view) for tenant in view.tenants if tenant.error]
     return problem(f"No {scope} was seen so far.", *(troubles or ["The first poll may not have finished yet."]))
 
 

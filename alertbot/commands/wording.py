@@ -176,10 +176,18 @@ def counted(alerts: Sequence[Alert]) -> str:
     return f"{len(firing):,} firing{words}" + (f", {recovering:,} recovering" if recovering else "")
 
 
+def of_tenant(text: str, tenant: TenantView, view: View) -> str:
+    """A sentence about a tenant: with its name where there are several, else with a capital letter."""
+    return f"{tenant.name}: {text}" if len(view.tenants) > 1 else f"{text[:1].upper()}{text[1:]}"
+
+
 def feed_line(tenant: TenantView, view: View, now: datetime) -> Line:
-    """How old a tenant's data is, and what is wrong with its polls; marked where it is stale."""
+    """How old a tenant's data is, and what is wrong with its polls; marked where it is stale.
+
+    The tenant is named where there are several.
+    """
     if tenant.good_at is None and tenant.tried_at is None:
-        return Line(f"{tenant.name}: not polled yet", level=Level.WARNING)
+        return Line(of_tenant("not polled yet", tenant, view), level=Level.WARNING)
     why = f": {tenant.error}" if tenant.error else ""
     troubles = worst_first(
         [each for each in view.alerts if each.key.scope is Scope.FEED and each.key.tenant == tenant.name and each.open]
@@ -191,15 +199,17 @@ def feed_line(tenant: TenantView, view: View, now: datetime) -> Line:
         why = ""
     also = f". {'. '.join(words)}" if words else ""
     if tenant.good_at is None:
-        return Line(f"{tenant.name}: NO DATA: no good poll so far{why}{also}", level=Level.CRITICAL, strong=True)
+        return Line(
+            of_tenant(f"NO DATA: no good poll so far{why}{also}", tenant, view), level=Level.CRITICAL, strong=True
+        )
     good = f"last good poll {age(tenant.good_at, now)} ago"
     if is_stale(tenant.good_at, view, now):
-        text = f"{tenant.name}: STALE: {good} (at {clock(tenant.good_at, view.timezone, now)}){why}{also}"
-        return Line(text, level=Level.CRITICAL, strong=True)
+        text = f"STALE: {good} (at {clock(tenant.good_at, view.timezone, now)}){why}{also}"
+        return Line(of_tenant(text, tenant, view), level=Level.CRITICAL, strong=True)
     if tenant.error:
         level = troubles[0].level if troubles else Level.WARNING
-        return Line(f"{tenant.name}: {good}; the last poll was not{why}{also}", level=level)
-    return Line(f"{tenant.name}: {good}{also}", level=troubles[0].level if troubles else None)
+        return Line(of_tenant(f"{good}; the last poll was not{why}{also}", tenant, view), level=level)
+    return Line(of_tenant(f"{good}{also}", tenant, view), level=troubles[0].level if troubles else None)
 
 
 def rules_lines(view: View, now: datetime) -> list[Line]:

@@ -214,7 +214,7 @@ def test_what_is_not_polled() -> None:
     reply = ask(view(tenant("acme", QUEUES), rules=only_queues), "agent Anna")
     assert text_of(reply) == "No rule covers agents, so alertbot does not ask 8x8 for them."
     no_data = ask(view(tenant("acme", GROUPS, good=None, error="the key was refused")), "queue Sales")
-    assert text_of(no_data) == "No queue was seen so far.\nacme: the key was refused"
+    assert text_of(no_data) == "No queue was seen so far.\nThe key was refused"
     assert no_data.problem
 
 
@@ -239,7 +239,7 @@ def test_alerts_of_a_queue_include_its_agents() -> None:
 def test_status_all_well() -> None:
     """`status` with nothing going on is short."""
     assert text_of(ask(view(), "status")).splitlines() == [
-        "acme: last good poll 12s ago",
+        "Last good poll 12s ago",
         "Nothing fires.",
     ]
 
@@ -332,7 +332,7 @@ def test_status_names_rules_that_failed() -> None:
 def test_status_before_the_first_poll() -> None:
     """A bot that has just begun says so."""
     new = replace(tenant(good=None), tried_at=None)
-    assert "[warning] acme: not polled yet" in text_of(ask(view(new), "status"))
+    assert "[warning] Not polled yet" in text_of(ask(view(new), "status"))
 
 
 def test_times_are_in_the_zone_of_the_view() -> None:
@@ -475,7 +475,7 @@ def test_no_alert_without_data_is_no_good_news() -> None:
     shown = text_of(ask(view(tenant(good=timedelta(hours=1), error="no answer")), "alerts"))
     assert shown.splitlines() == [
         "No open alert.",
-        "[critical] acme: STALE: last good poll 1h ago (at 08:00 UTC): no answer",
+        "[critical] STALE: last good poll 1h ago (at 08:00 UTC): no answer",
     ]
 
 

@@ -78,10 +78,10 @@ def test_questions_and_buttons(
         slack.command("status public")
         answers = slack.messages()
         assert [message["text"].splitlines()[0] for message in answers] == [
-            "acme: last good poll 12s ago",
+            "Last good poll 12s ago",
             "Queue Sales EU (id 103)",
             "There is no subcommand “quue”.",
-            "acme: last good poll 12s ago",
+            "Last good poll 12s ago",
         ]
         assert [message.get("ephemeral_to") for message in answers] == ["U01ALICE"] * 3 + [None]
         assert all(message["blocks"] for message in answers)
@@ -137,7 +137,7 @@ def test_a_connection_that_is_lost_comes_back(tmp_path: Path, monkeypatch: pytes
             with local_slack(tmp_path, mode="socket", port=port) as slack:
                 _until(lambda: [] if connection.problem else ["up"])
                 slack.command("status")
-                assert "last good poll" in slack.messages()[0]["text"]
+                assert "Last good poll" in slack.messages()[0]["text"]
         finally:
             connection.stop()
             app.close()

@@ -67,7 +67,7 @@ def test_a_signed_command_is_answered(server: HttpServer) -> None:
     assert answer.headers["content-type"].startswith("application/json")
     message = answer.json()
     assert message["response_type"] == "ephemeral"
-    assert message["text"].startswith("acme: last good poll 12s ago")
+    assert message["text"].startswith("Last good poll 12s ago")
     assert message["blocks"]
 
 
@@ -407,7 +407,7 @@ def test_a_slow_answer_follows(server: HttpServer, desk: Desk, hook: _Hook) -> N
     assert hook.got == []
     desk.wait_for.set()
     late = hook.take()
-    assert late["text"].startswith("acme: last good poll")
+    assert late["text"].startswith("Last good poll")
     assert late["response_type"] == "in_channel"
     assert late["replace_original"] is False
 
@@ -529,7 +529,7 @@ def test_who_may_change(desk: Desk, hook: _Hook, may: MayChange, allowed: bool) 
         body = slash("ack 17")
         assert ("slack.may_change" in post(running, body, signed(body)).json()["text"]) is not allowed
         body = slash("status")
-        assert "last good poll" in post(running, body, signed(body)).json()["text"]
+        assert "Last good poll" in post(running, body, signed(body)).json()["text"]
         assert (desk.alert.acked_by is not None) is allowed
     finally:
         running.stop()
