@@ -13,7 +13,7 @@ from alertbot.alerts.followups import followups
 from alertbot.alerts.mute import mute
 from alertbot.alerts.transition import Event, Observation, Sight, end, step
 from alertbot.evaluation.evaluate import Truth, Verdicts, in_words
-from alertbot.evaluation.explain import measure
+from alertbot.evaluation.explain import ending, measure
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.hours import Phase, watches
 from alertbot.rules.match import covers
@@ -125,6 +125,8 @@ def _seen(key: Fingerprint, verdict: Verdicts, row: int, position: int) -> Obser
         levels=levels,
         clear=clear,
         measure=lambda level: measure(rule, level, snapshot, row, agents=verdict.agents, past=verdict.past),
+        shown={key: snapshot.reading(key, row)[0] for key in rule.shown_keys},
+        ending=lambda level: ending(rule, level, snapshot, row, agents=verdict.agents, past=verdict.past),
     )
 
 

@@ -101,6 +101,8 @@ class About:
     shadow: bool = False  # the rule is in shadow
     detail: str = ""  # of feed alerts: the present state, in words
     advice: str = ""  # of feed alerts: what to do
+    message: str = ""  # the rule's own sentence, a template; "": the built-in one
+    show: tuple[str, ...] = ()  # metric keys whose values the card shows
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,7 @@ class Alert:
     ended_at: datetime | None = None
     end_reason: Reason | None = None
     measure: Measure | None = None
+    shown: Mapping[str, float | str | None] = field(default_factory=dict)  # values of `about.message` and `about.show`
     peak: float | None = None
     peak_at: datetime | None = None
     highest: Level | None = None  # the highest level it reached

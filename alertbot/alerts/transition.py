@@ -143,8 +143,9 @@ class Sight(Enum):
 class Observation:
     """What one poll says about one rule for one entity. Everything about an entity that was not seen is unknown.
 
-    `measure` gives the comparison that a card shows for a level; it is called at most twice in a step. `hours`: whether
-    the calendar of the rule lets it be active now.
+    `measure` gives the comparison that a card shows for a level; it is called at most twice in a step. `ending` gives
+    the comparison of text that ends a level, where there is one. `hours`: whether the calendar of the rule lets it be
+    active now.
     """
 
     key: Fingerprint
@@ -156,6 +157,8 @@ class Observation:
     clear: Mapping[Level, Truth]
     measure: Callable[[Level], Measure | None]
     hours: Phase = Phase.OPEN
+    shown: Mapping[str, float | str | None] | None = None  # values for the card; None: as they were
+    ending: Callable[[Level], Measure | None] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,6 +300,7 @@ def _follow(
     peak, peak_at = _peak(alert, measured, now)
     changes: dict[str, Any] = {  # what changes most often comes first: the search for a change ends at the first
         "measure": measured,
+        "shown": alert.shown if seen.shown is None else seen.shown,
         "entity_name": seen.entity_name,
         "parent_name": seen.parent_name,
         "about": _about(rule, alert.about.condition if found is None else _condition(rule, found, seen)),
@@ -329,7 +333,16 @@ def _clear_text(rule: Rule, seen: Observation) -> str:
 
 
 def _about(rule: Rule, condition: str) -> About:
-    return About(rule.title, condition, rule.template, rule.runbook, rule.labels, rule.shadow)
+    return About(
+        title=rule.title,
+        condition=condition,
+        template=rule.template,
+        runbook=rule.runbook,
+        labels=rule.labels,
+        shadow=rule.shadow,
+        message=rule.message,
+        show=rule.show,
+    )
 
 
 def _peak(alert: Alert, measured: Measure | None, now: datetime) -> tuple[float | None, datetime | None]:
@@ -418,7 +431,7 @@ def _why(
         case Event.RESOLVES:
             if level not in levels:
                 return f"the rule no longer has level {level.word}, and no other level holds"
-            return wording.cleared(_clear_text(rule, seen), measured)
+            return wording.cleared(_clear_text(rule, seen), measured, seen.ending(level))
         case Event.VANISHES | Event.REMOVED | Event.UNCOVERED | Event.DEPARTS | Event.CLOSES:
             raise AssertionError("these end the alert before a reason is asked for")
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import re
+from collections.abc import Callable
 from datetime import timedelta
 from functools import lru_cache
 
 from alertbot.evaluation.measure import Measure
+from alertbot.rules import nouns
 from alertbot.rules.catalogue import ValueType
 from alertbot.rules.rule import Level, Rule
 from alertbot.rules.units import format_value
@@ -23,7 +27,17 @@ def lasting(span: timedelta) -> str:
 
 def shown(measure: Measure, value: float | str | None) -> str:
     """A value of this measure, with its unit; `no data` where there is none."""
-    return _formatted(value, measure.type)
+    return _formatted(_whole(measure, value), measure.type)
+
+
+def _whole(measure: Measure, value: float | str | None) -> float | str | None:
+    """A length of time in whole seconds: polls are not exact enough for more. One below a second is `0s`."""
+    if measure.type is not ValueType.DURATION or not isinstance(value, float) or not math.isfinite(value):
+        return value
+    limit = measure.threshold
+    if isinstance(limit, float) and abs(limit) < 10_000.0 and limit % 1_000.0:
+        return value  # the rule itself is about fractions of a second
+    return math.floor(value / 1_000.0) * 1_000.0 if value >= 0 else value
 
 
 # The same thresholds and lengths of time recur, and formatting them is a third of the time of a decision.
@@ -49,6 +63,8 @@ def holds_no_more(measure: Measure | None) -> str:
     if measure.holds:  # another part of the condition, which the card does not show, is no longer true
         return f"the condition no longer holds ({measure.label} is {shown(measure, measure.value)})"
     value, threshold = shown(measure, measure.value), shown(measure, measure.threshold)
+    if measure.op in _ABOVE_BELOW and value == threshold:
+        return f"{noun(measure.label)} is no longer {_ABOVE_BELOW[measure.op]} {threshold}"
     if measure.op in _ABOVE_BELOW:
         return f"{value} is no longer {_ABOVE_BELOW[measure.op]} {threshold}"
     return f"{measure.label} is {value}" + (f", no longer {threshold}" if measure.op == "==" else " again")
@@ -77,8 +93,14 @@ def not_clear(clear: str, measure: Measure | None, words: str) -> str:
     return f"{value}{words}" + (f" ({clear})" if clear else "")
 
 
-def cleared(clear: str, measure: Measure | None) -> str:
-    """Why it ends: `44s is clear (waiting.rt < 45s)`, or without a `clear` that the condition does not hold."""
+def cleared(clear: str, measure: Measure | None, ending: Measure | None = None) -> str:
+    """Why it ends: `44s is clear (waiting.rt < 45s)`, or without a `clear` that the condition does not hold.
+
+    `ending` is a comparison of text that became true or false with it, `status is Available`: that is the news then,
+    since the number beside it began again.
+    """
+    if ending is not None and ending.value is not None and (measure is None or measure.type is not ValueType.TEXT):
+        return f"{noun(ending.label)} is {shown(ending, ending.value)}"
     if not clear or measure is None or measure.value is None:
         return holds_no_more(measure)
     return not_clear(clear, measure, "clear")
@@ -106,6 +128,72 @@ def outside_hours(rule: Rule) -> str:
 def _stands(measure: Measure) -> str:
     value, threshold = shown(measure, measure.value), shown(measure, measure.threshold)
     if measure.op in _ABOVE_BELOW:
-        just = "just " if value == threshold and measure.op in ("<", ">") else ""  # 60.4 s against 60 s
-        return f"{value} is {just}{_ABOVE_BELOW[measure.op]} {threshold}"
+        if value == threshold and measure.op in ("<", ">"):  # 60.4 s against 60 s
+            return f"{noun(measure.label)} is just {_ABOVE_BELOW[measure.op]} {threshold}"
+        return f"{value} is {_ABOVE_BELOW[measure.op]} {threshold}"
     return f"{measure.label} is {value}" + (f", not {threshold}" if measure.op == "!=" else "")
+
+
+# Figures: a value with its noun and its limit, for cards and answers.
+
+Formatted = Callable[[float | str | None], str]
+_KEY = re.compile(r"(?:total\.)?[A-Za-z][A-Za-z0-9]*(?:\.(?:int-[0-9]+[mh]|rt|today|inQueue))+")
+_WINDOW = re.compile(r"\b(avg|min|max|sum|delta|changes|ago|usual)\(([^(),]+), *([0-9a-z]+)\)")
+_WINDOWS = {
+    "avg": "average {} over {}",
+    "min": "lowest {} in {}",
+    "max": "highest {} in {}",
+    "sum": "sum of {} in {}",
+    "delta": "change of {} in {}",
+    "changes": "changes of {} in {}",
+    "ago": "{} {} ago",
+    "usual": "usual {} ({})",
+}
+
+
+def figure(measure: Measure | None, formatted: Formatted | None = None) -> str:
+    """What was measured, with its noun: `longest wait 2m 12s`, `2 callers waiting`; "" where there is nothing to show.
+
+    `formatted` writes the value, where that depends on the reader's time zone.
+    """
+    if measure is None:
+        return ""
+    return with_noun(measure.label, measure.type, measure.value, formatted or (lambda value: shown(measure, value)))
+
+
+def with_noun(label: str, kind: ValueType, value: float | str | None, formatted: Formatted) -> str:
+    """A value of a metric key, or of an expression as written, with its noun."""
+    if value is None:
+        return f"no data for {noun(label)}"
+    text = formatted(value)
+    if "where" in label.split():  # count(agents where …)
+        return f"{text} {'agent' if value == 1 else 'agents'}" if kind is ValueType.COUNT else text
+    if _KEY.fullmatch(label):
+        return nouns.measured(label, text, counted=kind is ValueType.COUNT, singular=value == 1)
+    return f"{noun(label)}: {text}"
+
+
+def noun(label: str) -> str:
+    """What a metric key, or an expression of several, is called."""
+    if "where" in label.split():
+        return "agents"
+    words = _WINDOW.sub(lambda window: _WINDOWS[window[1]].format(window[2], window[3]), label)
+    return _KEY.sub(lambda key: nouns.noun(key[0]), words)
+
+
+def limit(measure: Measure | None, formatted: Formatted | None = None) -> str:
+    """The limit of a measure, to be added to its figure: `limit 2m`; "" where it would say nothing.
+
+    It says nothing for `== 0` or `> 0`, and a value is never compared with one that is written the same.
+    """
+    if measure is None or measure.value is None or measure.threshold is None or measure.op in ("==", "!=", ""):
+        return ""
+    if isinstance(measure.threshold, str) or measure.threshold == 0:
+        return ""
+    write = formatted or (lambda value: shown(measure, value))
+    text = write(measure.threshold)
+    if write(measure.value) != text:
+        return f"limit {text}"
+    if measure.value == measure.threshold or isinstance(measure.value, str):
+        return "at the limit"
+    return "just above the limit" if measure.value > measure.threshold else "just below the limit"

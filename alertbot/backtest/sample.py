@@ -10,7 +10,7 @@ from alertbot.alerts.alert import About, Alert, Fingerprint, State
 from alertbot.evaluation.explain import filled, measure
 from alertbot.evaluation.measure import Measure
 from alertbot.evaluation.snapshot import Snapshot
-from alertbot.rules.catalogue import Scope, ValueType
+from alertbot.rules.catalogue import Scope, ValueType, catalogue
 from alertbot.rules.match import covers
 from alertbot.rules.rule import Level, Rule
 
@@ -62,7 +62,13 @@ def sample_alert(rule: Rule, level: Level, now: datetime, *, tenant: str = "samp
         threshold = sample.threshold if sample.threshold is not None else _threshold(sample, now)
         sample = replace(sample, threshold=threshold)
         sample = replace(sample, value=_beyond(sample, now))
-    return drawn_from(rule, level, snapshot, 0, now, tenant=tenant, measured=sample)
+    alert = drawn_from(rule, level, snapshot, 0, now, tenant=tenant, measured=sample)
+    return replace(alert, shown={key: _usual(rule.scope, key, now) for key in rule.shown_keys})
+
+
+def _usual(scope: Scope, key: str, now: datetime) -> float | str:
+    metric = catalogue().lookup(scope, key)
+    return _USUAL.get(metric.type if metric is not None else ValueType.NUMBER, now.timestamp() * 1000)
 
 
 def drawn_from(
@@ -87,7 +93,10 @@ def drawn_from(
         key=Fingerprint(tenant, rule.id, rule.scope, parent_id, entity_id),
         entity_name=name,
         parent_name=parent_name,
-        about=About(rule.title, condition, rule.template, rule.runbook, rule.labels),
+        about=About(
+            rule.title, condition, rule.template, rule.runbook, rule.labels, message=rule.message, show=rule.show
+        ),
+        shown={key: snapshot.reading(key, row)[0] for key in rule.shown_keys},
         state=State.FIRING,
         level=level,
         since={level: began - (of_level.hold if of_level is not None else timedelta(0))},

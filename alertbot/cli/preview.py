@@ -69,6 +69,7 @@ def preview(
     channel = found.channels.get(alert.level, default)
     timezone = settings.timezone if settings is not None else "UTC"
     view = CardContent((alert,), now, mention=found.mention.get(alert.level, ()), timezone=timezone)
+    view = replace(view, show_tenant=settings is not None and len(settings.tenants) > 1)
     card = Templates(folders).card(view, PlainPen())
     if card.fault is not None:
         show_faults([card.fault.fault])
@@ -158,7 +159,8 @@ def _send(view: CardContent, channel: str, settings: Settings) -> None:
         raise UsageError("--send needs slack.bot_token, which is not set")
     about = view.alert.about
     labels = {**about.labels, "drill": f"sent by {getpass.getuser()}; nothing is wrong"}
-    drill = replace(view.alert, id=None, about=replace(about, title=f"DRILL: {about.title}", labels=labels))
+    name = view.alert.entity_name or view.alert.key.entity_id
+    drill = replace(view.alert, id=None, entity_name=f"DRILL: {name}", about=replace(about, labels=labels))
     notifier = make_notifier(settings)
     notifier.post_card(
         replace(view, members=(drill,), mention=()), channel=channel, notice_id=f"drill-{secrets.token_hex(8)}"

@@ -143,6 +143,46 @@ def measure(
     return Measure(label, kind, op, *evaluator.shown(Op(op), left, right))
 
 
+def ending(
+    rule: Rule,
+    level: Level,
+    snapshot: Snapshot,
+    row: int,
+    *,
+    agents: Snapshot | None = None,
+    past: Past | None = None,
+) -> Measure | None:
+    """The comparison of a text that ends a level: of `clear`, or else of the level that no longer holds.
+
+    None where no such comparison is true: then the measure itself is what ended it.
+    """
+    level_rule = rule.level(level)
+    if level_rule is None:
+        return None
+    node, negated = (rule.clear, False) if rule.clear is not None else (level_rule.when, True)
+    evaluator = _RowEvaluator(rule, snapshot, row, agents, past)
+    for op, left, right in _text_comparisons(node, negated=negated):
+        value, other = evaluator.value(left), evaluator.value(right)
+        if _compare(op, value, other) is Truth.TRUE:
+            written = rule.clear_text if rule.clear is not None else level_rule.text
+            return Measure(_text(left, written), ValueType.TEXT, op.value, value, other)
+    return None
+
+
+def _text_comparisons(node: Condition, *, negated: bool) -> Iterator[_Shown]:
+    match node:
+        case Compare(op=op, left=left, right=right):
+            if isinstance(left, Key) and left.type is ValueType.TEXT:
+                yield OPPOSITE[op] if negated else op, left, right
+        case Not(operand=operand):
+            yield from _text_comparisons(operand, negated=not negated)
+        case And(parts=parts) | Or(parts=parts):
+            for part in parts:
+                yield from _text_comparisons(part, negated=negated)
+        case In() | IsMissing():
+            return
+
+
 _Shown = tuple[Op, Value, Value]
 _Scale = tuple[str, ValueType, str, Value, Value]
 

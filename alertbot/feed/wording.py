@@ -11,6 +11,7 @@ from alertbot.alerts.alert import Change, State
 from alertbot.feed.health import Activity, Health, Limits, Meanwhile, silence
 from alertbot.feed.rules import CLOCK, FROZEN, GOOD_AGAIN, PARTIAL, REFUSED, SLOW, STALE
 from alertbot.rules.units import write_duration
+from alertbot.rules.words import listed
 
 _ADVICE: Mapping[str, str] = {
     STALE: (
@@ -104,10 +105,10 @@ def _ended(rule: str, health: Health) -> str:
     match rule:
         case "feed-stale" | "feed-refused":
             lasted = _between(health.blind_since or health.bad_since, health.served_since)
-            return f"no data for {lasted}; meanwhile {_meanwhile(health.meanwhile)}"
+            return f"back after {lasted} without data; {_meanwhile(health.meanwhile)}"
         case "feed-partial":
             lasted = _between(health.bad_since, health.good_at)
-            return f"incomplete data for {lasted}; meanwhile {_meanwhile(health.meanwhile)}"
+            return f"complete again after {lasted}; {_meanwhile(health.meanwhile)}"
         case "feed-frozen":
             return "values change again"
         case "feed-slow":
@@ -122,9 +123,11 @@ def _between(since: datetime | None, until: datetime | None) -> str:
 
 def _meanwhile(meanwhile: Meanwhile) -> str:
     counts = ((meanwhile.began, "began"), (meanwhile.rose, "rose"), (meanwhile.ended, "ended"))
-    parts = [f"{count} {word}" for count, word in counts if count]
+    parts = [f"{number} {word}" for number, word in counts if number]
     if not parts:
-        return "no alert changed"
-    total = sum(count for count, _ in counts)
+        return "no alert changed meanwhile"
+    total = sum(number for number, _ in counts)
     more = f" and {total - len(meanwhile.names)} more" if total > len(meanwhile.names) else ""
-    return f"of the alerts {', '.join(parts)} ({'; '.join(meanwhile.names)}{more})"
+    first, _, rest = listed(parts).partition(" ")
+    alerts = "alert" if first == "1" else "alerts"
+    return f"{first} {alerts} {rest} meanwhile: {'; '.join(meanwhile.names)}{more}"

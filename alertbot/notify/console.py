@@ -20,8 +20,9 @@ from alertbot.notify.render import DrawnCard, Templates
 
 _STYLES = {
     Look.INFO: "blue",
-    Look.WARNING: "yellow",
+    Look.WARNING: "dark_orange",
     Look.CRITICAL: "red",
+    Look.RECOVERING: "bright_yellow",
     Look.ACKNOWLEDGED: "magenta",
     Look.RESOLVED: "green",
 }

@@ -95,6 +95,7 @@ def deliver(
     fallback_channel: str,
     ops_channel: str,
     timezone: str = "UTC",
+    show_tenant: bool = True,
     stop: Callable[[], bool] = lambda: False,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> DeliveryReport:
@@ -104,11 +105,12 @@ def deliver(
     seconds of a clock that is never set.
 
     `fallback_channel` takes what another channel refuses; that, and broken templates, are reported in `ops_channel`,
-    once a day each. `timezone` names the zone in which times are written where the reader's own is not known. `stop` is
-    called before each item; what is left stays due. A failure of one item does not stop the others, an unexpected error
-    included, except refused credentials: then everything left stays due. Raises StoreError only.
+    once a day each. `timezone` names the zone in which times are written where the reader's own is not known.
+    `show_tenant`: cards name their tenant, since there are several. `stop` is called before each item; what is left
+    stays due. A failure of one item does not stop the others, an unexpected error included, except refused credentials:
+    then everything left stays due. Raises StoreError only.
     """
-    work = _Delivery(notifier, outbox, clock, claimant, fallback_channel, ops_channel, timezone, monotonic)
+    work = _Delivery(notifier, outbox, clock, claimant, fallback_channel, ops_channel, timezone, show_tenant, monotonic)
     for item in due:
         if stop():
             break
@@ -139,6 +141,7 @@ class _Delivery:
         fallback_channel: str,
         ops_channel: str,
         timezone: str,
+        show_tenant: bool,
         monotonic: Callable[[], float],
     ) -> None:
         self.notifier = notifier
@@ -149,6 +152,7 @@ class _Delivery:
         self.fallback_channel = fallback_channel
         self.ops_channel = ops_channel
         self.timezone = timezone
+        self.show_tenant = show_tenant
         self.report = DeliveryReport()
         self._held: dict[str, datetime] = {}  # channels that answered 429 during this call; "" holds all edits
 
@@ -185,7 +189,7 @@ class _Delivery:
         if item.card.posted is None:
             return  # it is due again when its post is delivered
         try:
-            content = CardContent(item.card.members, self.clock(), timezone=self.timezone)
+            content = CardContent(item.card.members, self.clock(), timezone=self.timezone, show_tenant=self.show_tenant)
             self.notifier.edit_card(content, item.card.posted)
         except NotifyError as error:
             self._edit_failed(item, error)
@@ -278,11 +282,17 @@ class _Delivery:
         notice = item.notice
         match item:
             case PostCard():
-                card = CardContent(item.card.members, self.clock(), mention=notice.mention, timezone=self.timezone)
+                card = CardContent(
+                    item.card.members,
+                    self.clock(),
+                    mention=notice.mention,
+                    timezone=self.timezone,
+                    show_tenant=self.show_tenant,
+                )
                 return self.notifier.post_card(card, channel=item.card.channel, notice_id=notice.id, before_send=check)
             case PostLine():
                 assert item.card.posted is not None, "a line is due when its card is posted"
-                line = LineContent(notice, item.alert, timezone=self.timezone)
+                line = LineContent(notice, item.alert, self.timezone, self.show_tenant)
                 return self.notifier.post_line(
                     line, item.card.posted, notice_id=notice.id, broadcast=notice.broadcast, before_send=check
                 )

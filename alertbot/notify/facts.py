@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from alertbot.alerts import wording
 from alertbot.alerts.alert import Alert, Reason, State
 from alertbot.alerts.cards import has_ended, leading
+from alertbot.alerts.notice import NoticeKind
 from alertbot.evaluation.measure import Measure
 from alertbot.notify.notifier import CardContent, LineContent
-from alertbot.notify.pens import cleaned, clip
-from alertbot.rules.catalogue import ValueType
+from alertbot.notify.pens import PlainPen, cleaned, clip
+from alertbot.rules.catalogue import Scope, ValueType, catalogue
 from alertbot.rules.rule import Level
 from alertbot.rules.units import format_duration, format_value
 
@@ -46,6 +48,7 @@ class Look(Enum):
     INFO = ("Info", "🔵", "#2f7fd1")
     WARNING = ("Warning", "🟠", "#e39a1c")
     CRITICAL = ("Critical", "🔴", "#c4314b")
+    RECOVERING = ("Recovering", "🟡", "#ecd444")
     ACKNOWLEDGED = ("Acknowledged", "👀", "#7b61a8")
     RESOLVED = ("Resolved", "🟢", "#2eb67d")
 
@@ -67,12 +70,15 @@ class Look(Enum):
 
     @classmethod
     def of(cls, members: Sequence[Alert]) -> Look:
-        """The look of a card: RESOLVED when every member has ended, ACKNOWLEDGED when each open one has an owner.
+        """The look of a card: RESOLVED when every member has ended, RECOVERING when each open one is recovering.
 
-        Otherwise it is that of the highest level of a member that has not ended.
+        ACKNOWLEDGED when each open one has an owner. Otherwise it is that of the highest level of a member that has not
+        ended.
         """
         if has_ended(members):
             return cls.RESOLVED
+        if all(member.state is State.RECOVERING for member in members if member.state is not State.INACTIVE):
+            return cls.RECOVERING
         if all(member.acked_by for member in members if member.state is not State.INACTIVE):
             return cls.ACKNOWLEDGED
         return cls.of_level(leading(members).level)
@@ -85,6 +91,10 @@ class CardFacts:
     open: whether it is firing or recovering; recovering: its condition has cleared, but not for long enough; level: the
     level as a word, "Critical"; value: "2m 10s", "no data" where it is missing, "" where the condition compares nothing
     that can be shown; comparison: "above 2m", "no longer above 2m" or ""; exceeds: whether it is the first of these;
+    figure: the value with its noun, "longest wait 2m 10s", or ""; limit: "limit 2m", or ""; message: the rule's own
+    sentence while the alert fires, or ""; shown: the figures that the rule wants shown, "3 callers waiting"; worst: the
+    worst value with its noun, or "", as for peak; data_until: of an alert about missing or frozen data, when the last
+    (new) data came, else None; one_day: whether it began and ended, or is, on the same day;
     highest: the highest level it reached, as a word, where that is above the present one, else ""; since, until,
     peak_at: times or None; peak_label: "Peak", or "Lowest" where less is worse; labels: "team=sales", the first eight
     and the number of the others; detail, advice: for operational alerts the present state and what to do, else "".
@@ -122,6 +132,13 @@ class CardFacts:
     labels: tuple[str, ...]
     detail: str
     advice: str
+    figure: str
+    limit: str
+    message: str
+    shown: tuple[str, ...]
+    worst: str
+    one_day: bool
+    data_until: datetime | None
 
 
 @dataclass(frozen=True)
@@ -129,7 +146,7 @@ class LineFacts:
     """`line` in a template: one entry of the timeline, with the values of the moment when it was decided.
 
     reason: "fired", "level_up", …; text: the reason as a sentence, or the note of an acknowledgement; by: the user who
-    acted.
+    acted; figure, limit: as for `card`; news: the reason in the words of a card, without condition text.
     """
 
     reason: str
@@ -140,6 +157,9 @@ class LineFacts:
     text: str
     by: str
     at: datetime
+    figure: str
+    limit: str
+    news: str
 
 
 def zone_of(name: str) -> ZoneInfo:
@@ -150,13 +170,16 @@ def zone_of(name: str) -> ZoneInfo:
         return ZoneInfo("UTC")
 
 
-def card_facts(content: CardContent) -> CardFacts:
-    """The facts of a card at `content.now`: its level is that of all its members, the rest is about `content.alert`."""
+def card_facts(content: CardContent, message: str = "") -> CardFacts:
+    """The facts of a card at `content.now`: its level is that of all its members, the rest is about `content.alert`.
+
+    `message` is the rule's own sentence, as rendered.
+    """
     alert, zone = content.alert, zone_of(content.timezone)
     look = Look.of(content.members)
     is_open = look is not Look.RESOLVED
     level = Look.of_level(alert.level).word
-    headline = level if is_open else Look.RESOLVED.word
+    headline = level if is_open and look is not Look.RECOVERING else look.word
     if look is Look.ACKNOWLEDGED:
         headline = f"{level}, acknowledged"
     since = alert.fired_at or alert.pending_since or alert.seen_at or content.now
@@ -168,11 +191,11 @@ def card_facts(content: CardContent) -> CardFacts:
         id=f"#{alert.id}" if alert.id is not None else "#–",
         emoji=look.emoji,
         headline=headline,
-        level=level if is_open else Look.RESOLVED.word,
+        level=headline if look in (Look.RESOLVED, Look.RECOVERING) else level,
         title=clip(cleaned(alert.about.title), _TITLE),
         where=clip(where, _NAME),
         full_name=clip(where, _LONG_NAME) if clip(where, _NAME) != where else "",
-        tenant=clip(alert.key.tenant, _LABEL),
+        tenant=clip(alert.key.tenant, _LABEL) if content.show_tenant else "",
         rule=clip(alert.key.rule, _LABEL),
         open=is_open,
         recovering=alert.state is State.RECOVERING,
@@ -197,6 +220,13 @@ def card_facts(content: CardContent) -> CardFacts:
         labels=_labels(alert.about.labels),
         detail=clip(cleaned(alert.about.detail), _NOTE),
         advice=clip(cleaned(alert.about.advice), _NOTE),
+        figure=_figure(measure, zone),
+        limit=wording.limit(measure, _formatted(measure, zone)),
+        message=clip(cleaned(message), _NOTE),
+        shown=_shown(alert, zone),
+        worst=_worst(alert, zone),
+        data_until=_data_until(alert),
+        one_day=since.astimezone(zone).date() == (alert.ended_at or content.now).astimezone(zone).date(),
     )
 
 
@@ -219,21 +249,123 @@ def line_facts(content: LineContent) -> LineFacts:
         value=_value(notice.measure, zone),
         comparison=_comparison(notice.measure, zone),
         text=clip(cleaned(notice.text), _NOTE),
+        figure=_figure(notice.measure, zone),
+        limit=wording.limit(notice.measure, _formatted(notice.measure, zone)),
+        news=_news(content, zone),
         by=clip(notice.by, _LABEL),
         at=notice.at,
     )
 
 
+def _formatted(measure: Measure | None, zone: ZoneInfo) -> Callable[[float | str | None], str]:
+    """How values of a measure are written for the reader: times of day in their zone, the rest as everywhere."""
+    if measure is None or measure.type is ValueType.TIMESTAMP:
+        return lambda value: clip(cleaned(format_value(value, ValueType.TIMESTAMP, zone)), _LONG_NAME)
+    return lambda value: clip(cleaned(wording.shown(measure, value)), _LONG_NAME)
+
+
 def _value(measure: Measure | None, zone: ZoneInfo) -> str:
-    if measure is None:
+    return "" if measure is None else _formatted(measure, zone)(measure.value)
+
+
+def _figure(measure: Measure | None, zone: ZoneInfo) -> str:
+    return clip(cleaned(wording.figure(measure, _formatted(measure, zone))), _LONG_NAME)
+
+
+def _worst(alert: Alert, zone: ZoneInfo) -> str:
+    measure = alert.measure
+    if measure is None or not _peak(alert, zone):
         return ""
-    return clip(cleaned(format_value(measure.value, measure.type, zone)), _LONG_NAME)
+    return _figure(replace(measure, value=alert.peak), zone)
+
+
+def _data_until(alert: Alert) -> datetime | None:
+    """When the last data came before a feed alert, which begins a while later: its worst value is the longest wait."""
+    measure = alert.measure
+    if (
+        measure is None
+        or measure.label not in ("feed.silence", "feed.standstill")
+        or not alert.peak
+        or not alert.peak_at
+    ):
+        return None
+    return alert.peak_at - timedelta(milliseconds=alert.peak)
+
+
+def _shown(alert: Alert, zone: ZoneInfo) -> tuple[str, ...]:
+    return tuple(_with_noun(alert, key, zone) for key in alert.about.show if key in alert.shown)
+
+
+def _with_noun(alert: Alert, key: str, zone: ZoneInfo) -> str:
+    value = alert.shown[key]
+    measure = Measure(key, type_of(alert.key.scope, key, value), "", value, None)
+    return _figure(measure, zone)
+
+
+def message_facts(alert: Alert, content: CardContent) -> Mapping[str, Any]:
+    """What a rule's `message` can use: value, limit, level, entity, parent, since and metric('KEY')."""
+    zone = zone_of(content.timezone)
+    measure = alert.measure
+    since = alert.fired_at or alert.pending_since or alert.seen_at or content.now
+
+    def metric(key: str) -> int | float | str:
+        try:
+            return shown_value(alert, key, zone)
+        except KeyError:
+            raise TypeError(f"metric({key!r}): write the key itself, in quotes") from None
+
+    return {
+        "value": "" if measure is None else _plain(measure.value, measure, zone),
+        "limit": "" if measure is None or measure.threshold is None else _plain(measure.threshold, measure, zone),
+        "level": alert.level.word,
+        "entity": cleaned(alert.entity_name) or alert.key.entity_id,
+        "parent": cleaned(alert.parent_name),
+        "since": PlainPen().minute(since, zone=zone),
+        "metric": metric,
+    }
+
+
+def _plain(value: float | str | None, measure: Measure, zone: ZoneInfo) -> int | float | str:
+    """A number where it is a plain one, so that a message can compare it; else text with its unit."""
+    if isinstance(value, float) and measure.type in (ValueType.COUNT, ValueType.NUMBER):
+        return int(value) if value.is_integer() else round(value, 2)
+    return _formatted(measure, zone)(value)
+
+
+def shown_value(alert: Alert, key: str, zone: ZoneInfo) -> int | float | str:
+    """A stored value of a metric key for `metric('KEY')` in a message: a number where it is a plain one, else text.
+
+    Raises KeyError where the alert does not have it.
+    """
+    value = alert.shown[key]
+    return _plain(value, Measure(key, type_of(alert.key.scope, key, value), "", value, None), zone)
+
+
+def type_of(scope: Scope, key: str, value: float | str | None) -> ValueType:
+    """The type of a key; of one that the catalogue does not have, as its value suggests."""
+    metric = catalogue().lookup(scope, key)
+    if metric is not None:
+        return metric.type
+    return ValueType.TEXT if isinstance(value, str) else ValueType.NUMBER
+
+
+def _news(content: LineContent, zone: ZoneInfo) -> str:
+    """Why, in the words of a card: the figure with its noun where the sentence is about it, else the sentence."""
+    notice = content.notice
+    measure, text = notice.measure, cleaned(notice.text)
+    if notice.kind is NoticeKind.OPS or not text or measure is None or content.alert.key.scope is Scope.FEED:
+        return clip(text, _NOTE)
+    begins = (f"{wording.shown(measure, measure.value)} is ", f"{wording.noun(measure.label)} is ", f"{measure.label} ")
+    if not text.startswith(begins) or (measure.type is ValueType.TEXT and not text.startswith(begins[2])):
+        return clip(text, _NOTE)
+    words = (_figure(measure, zone), wording.limit(measure, _formatted(measure, zone)))
+    return clip(", ".join(part for part in words if part), _NOTE)
 
 
 def _comparison(measure: Measure | None, zone: ZoneInfo) -> str:
     if measure is None or measure.threshold is None or measure.op not in _COMPARISONS:
         return ""
-    threshold = clip(cleaned(format_value(measure.threshold, measure.type, zone)), _LONG_NAME)
+    threshold = _formatted(measure, zone)(measure.threshold)
     if measure.value is None:
         return ""
     words = f"{_COMPARISONS[measure.op]} {threshold}"
@@ -244,7 +376,9 @@ def _peak(alert: Alert, zone: ZoneInfo) -> str:
     measure = alert.measure
     if alert.peak is None or measure is None or measure.type in (ValueType.TEXT, ValueType.TIMESTAMP):
         return ""
-    return format_value(alert.peak, measure.type, zone)
+    if measure.op in ("==", "!="):
+        return ""  # no value is worse than another one
+    return _formatted(measure, zone)(alert.peak)
 
 
 def _labels(labels: Mapping[str, Any]) -> tuple[str, ...]:

@@ -27,13 +27,15 @@ def no_check() -> None:
 class CardContent:
     """What a card is drawn from: its member alerts as they are now, and whom to mention.
 
-    `timezone` names the zone in which times are written where the reader's own is not known.
+    `timezone` names the zone in which times are written where the reader's own is not known. `show_tenant`: there are
+    several tenants, so the card says which one it is about.
     """
 
     members: tuple[Alert, ...]  # at least one
     now: datetime
     mention: tuple[str, ...] = ()
     timezone: str = "UTC"
+    show_tenant: bool = True
 
     @property
     def alert(self) -> Alert:
@@ -48,6 +50,7 @@ class LineContent:
     notice: Notice
     alert: Alert
     timezone: str = "UTC"
+    show_tenant: bool = True
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,9 @@ class Pen(Protocol):
     def clock(self, moment: datetime, *, zone: ZoneInfo) -> str:
         """A time of day with seconds, in the zone of `when`."""
 
+    def minute(self, moment: datetime, *, zone: ZoneInfo) -> str:
+        """A time of day without seconds, in the zone of `when`."""
+
 
 class PlainPen:
     """For plain_text and for terminals, where nothing is markup."""
@@ -79,3 +82,6 @@ class PlainPen:
 
     def clock(self, moment: datetime, *, zone: ZoneInfo) -> str:
         return f"{moment.astimezone(zone):%H:%M:%S %Z}"
+
+    def minute(self, moment: datetime, *, zone: ZoneInfo) -> str:
+        return f"{moment.astimezone(zone):%H:%M %Z}"

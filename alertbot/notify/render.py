@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +33,13 @@ from alertbot.alerts.alert import About, Alert, Fingerprint, Reason, State
 from alertbot.alerts.notice import Notice, NoticeKind
 from alertbot.errors import FaultsFound
 from alertbot.evaluation.measure import Measure
-from alertbot.notify.facts import Look, card_facts, line_facts, zone_of
+from alertbot.notify.facts import Look, card_facts, line_facts, message_facts, zone_of
 from alertbot.notify.notifier import CardContent, LineContent, TemplateFault
-from alertbot.notify.pens import Pen, PlainPen, clip
+from alertbot.notify.pens import Pen, PlainPen, cleaned, clip
 from alertbot.notify.sandbox import BoundedEnvironment, TemplateTooLarge, bounded, spend, within_time
 from alertbot.rulefiles.faults import Fault
 from alertbot.rules.catalogue import Scope, ValueType
-from alertbot.rules.rule import Level
+from alertbot.rules.rule import Level, Origin
 from alertbot.rules.slack_ids import is_mention
 from alertbot.rules.words import nearest
 
@@ -116,16 +116,23 @@ class Templates:
         `fallback` writes the summary; without it `pen` does.
         """
         name = content.alert.about.template
+        message, fault = "", None
         try:
-            drawn = _draw_card(self._all, name, content, pen, fallback or pen)
-            return drawn if drawn.title and drawn.summary else self._with_words(drawn, content, pen, fallback or pen)
+            message = message_of(content)
         except Exception as error:  # a template may raise anything, and an alert must be reported all the same
+            fault = _message_fault(content.alert.key.rule, error)
+        try:
+            drawn = _draw_card(self._all, name, content, pen, fallback or pen, message)
+            if not drawn.title or not drawn.summary:
+                drawn = self._with_words(drawn, content, pen, fallback or pen, message)
+        except Exception as error:  # as above
+            drawn = _draw_card(self._built_in, BUILT_IN, content, pen, fallback or pen, message)
             fault = self._fault(name, error)
-            return replace(_draw_card(self._built_in, BUILT_IN, content, pen, fallback or pen), fault=fault)
+        return replace(drawn, fault=fault)
 
-    def _with_words(self, drawn: DrawnCard, content: CardContent, pen: Pen, fallback: Pen) -> DrawnCard:
+    def _with_words(self, drawn: DrawnCard, content: CardContent, pen: Pen, fallback: Pen, message: str) -> DrawnCard:
         """A card whose template left title or summary empty: that part is the built-in one's."""
-        built_in = _draw_card(self._built_in, BUILT_IN, content, pen, fallback)
+        built_in = _draw_card(self._built_in, BUILT_IN, content, pen, fallback, message)
         return replace(drawn, title=drawn.title or built_in.title, summary=drawn.summary or built_in.summary)
 
     def line(self, content: LineContent, pen: Pen, fallback: Pen | None = None) -> DrawnLine:
@@ -261,15 +268,23 @@ def _must_extend(environment: BoundedEnvironment, name: str) -> None:
 
 
 def _render(
-    environment: BoundedEnvironment, name: str, part: str, pen: Pen, timezone: str, facts: Mapping[str, Any]
+    environment: BoundedEnvironment,
+    name: str,
+    part: str,
+    pen: Pen,
+    timezone: str,
+    facts: Mapping[str, Any],
+    *,
+    push: bool = False,
 ) -> list[str]:
-    """The lines of one part; empty lines are left out."""
+    """The lines of one part; empty lines are left out. `push`: for a notification, which shows no card around it."""
     zone = zone_of(timezone)
     template = environment.get_template(name + SUFFIX)
     render = partial(
         template.render,
         facts,
         part=part,
+        push=push,
         pen_=pen,
         strong=partial(_mark, pen.strong),
         code=partial(_mark, pen.code),
@@ -277,18 +292,59 @@ def _render(
         link=lambda url, label: Markup(pen.link(str(url), str(label))),  # noqa: S704  # written by the pen
         when=lambda moment: Markup(pen.when(moment, zone=zone)),  # noqa: S704
         clock=lambda moment: Markup(pen.clock(moment, zone=zone)),  # noqa: S704
+        minute=lambda moment: Markup(pen.minute(moment, zone=zone)),  # noqa: S704
     )
     lines = (line.strip() for line in bounded(render)[:_MAX_PART].splitlines())
     return [line for line in lines if line]
+
+
+# The rule's own sentence.
+
+
+def _counted(value: Any) -> str:
+    text = "" if value is None else str(value)
+    spend(len(text))
+    return text
+
+
+_MESSAGES = BoundedEnvironment(None, _counted, escapes=False)
+_compiled = lru_cache(maxsize=1024)(_MESSAGES.from_string)
+
+
+def message_of(content: CardContent) -> str:
+    """The sentence of the rule's `message`, as plain text on one line; "" without one, and while it does not fire.
+
+    A card escapes all of it, the author's words too. Raises whatever a template raises.
+    """
+    alert = content.alert
+    if not alert.about.message or alert.state is not State.FIRING:
+        return ""
+    render = partial(_compiled(alert.about.message).render, message_facts(alert, content))
+    return cleaned(bounded(render))
+
+
+def message_fault(rule: str, origin: Origin | None, error: Exception) -> Fault:
+    """A fault of a rule's `message`, at the place where it is written."""
+    message = " ".join(str(error).split()) or type(error).__name__
+    if not isinstance(error, TemplateError):
+        message = f"{type(error).__name__}: {message}"
+    at = origin or Origin("message", 0)
+    return Fault(at.file, at.line, at.column, clip(f"message: {message}", 300), rule)
+
+
+def _message_fault(rule: str, error: Exception) -> TemplateFault:
+    return TemplateFault("message", message_fault(rule, None, error))
 
 
 def _mark(write: Any, text: object) -> Markup:
     return Markup(write("" if text is None else str(text)))  # noqa: S704  # written by the pen
 
 
-def _draw_card(environment: BoundedEnvironment, name: str, content: CardContent, pen: Pen, fallback: Pen) -> DrawnCard:
+def _draw_card(
+    environment: BoundedEnvironment, name: str, content: CardContent, pen: Pen, fallback: Pen, message: str = ""
+) -> DrawnCard:
     look = Look.of(content.members)
-    facts = {"card": card_facts(content)}
+    facts = {"card": card_facts(content, message)}
     draw = partial(_render, environment, name, timezone=content.timezone, facts=facts)
     fields = [_field(line) for line in draw("fields", pen)]
     if len(fields) > _MAX_FIELDS:
@@ -311,13 +367,13 @@ def _draw_card(environment: BoundedEnvironment, name: str, content: CardContent,
 
 def _draw_line(environment: BoundedEnvironment, name: str, content: LineContent, pen: Pen, fallback: Pen) -> DrawnLine:
     notice = content.notice
-    card = CardContent((content.alert,), notice.at, timezone=content.timezone)
+    card = CardContent((content.alert,), notice.at, timezone=content.timezone, show_tenant=content.show_tenant)
     facts = {"card": card_facts(card), "line": line_facts(content)}
     draw = partial(_render, environment, name, "thread", timezone=content.timezone, facts=facts)
     return DrawnLine(
         look=Look.of_level(notice.level),
         text="\n".join(draw(pen)),
-        summary=" ".join(draw(fallback)),
+        summary=" ".join(draw(fallback, push=True)),
         mention=tuple(each for each in notice.mention if is_mention(each)),
     )
 

@@ -135,15 +135,18 @@ def _size(value: Any) -> int:
 
 
 class BoundedEnvironment(ImmutableSandboxedEnvironment):
-    """The environment of all templates. `finalize` writes each value, and counts it by `spend`."""
+    """The environment of all templates. `finalize` writes each value, and counts it by `spend`.
+
+    `escapes`: what `finalize` writes is marked as escaped; else the whole output is plain text, to be escaped later.
+    """
 
     intercepted_binops = frozenset({"+", "-", "*", "/", "//", "%", "**"})
 
-    def __init__(self, loader: BaseLoader | None, finalize: Callable[..., Any]) -> None:
+    def __init__(self, loader: BaseLoader | None, finalize: Callable[..., Any], *, escapes: bool = True) -> None:
         super().__init__(
             loader=loader,
             undefined=StrictUndefined,
-            autoescape=True,  # so that what macros, set blocks and super() return counts as escaped
+            autoescape=escapes,  # so that what macros, set blocks and super() return counts as escaped
             finalize=finalize,
             optimized=False,
             auto_reload=True,

@@ -20,8 +20,8 @@ from alertbot.rulefiles.document import Node, YamlMapping, YamlScalar, YamlSeque
 from alertbot.rulefiles.faults import Fault, Place
 from alertbot.rulefiles.fields import Report, called, did_you_mean, place_of, read_fields, refuse
 from alertbot.rulefiles.rule_keys import DEFAULT_KEYS, FILE_KEYS, LEVELS, RULE_KEYS, read_literal
-from alertbot.rules.catalogue import Scope
-from alertbot.rules.expression import parse
+from alertbot.rules.catalogue import Scope, catalogue
+from alertbot.rules.expression import parse, unknown_key
 from alertbot.rules.hours import Calendar
 from alertbot.rules.match import Match
 from alertbot.rules.rule import Level, LevelRule, NoData, Origin, Rule, RuleSet
@@ -31,6 +31,7 @@ from alertbot.rules.value_types import named
 from alertbot.rules.words import nearest
 
 Files = collections.abc.Mapping[str, bytes | str]
+_METRIC = re.compile(r"\bmetric\(\s*(?P<quote>['\"])(?P<key>[^'\"]*)(?P=quote)\s*\)")
 
 
 Calendars = collections.abc.Mapping[str, Calendar]
@@ -229,6 +230,7 @@ class _RuleReader:
             if (when := self.condition(block["when"], scope)) is not None
         )
         guard, clear = (self.condition(self.values.get(name), scope) for name in ("guard", "clear"))
+        show, message_keys = self.check_shown(scope)
         self.check_params()
         self.check_overrides()
         self.check_levels_of_settings({level for level, _ in blocks})
@@ -256,6 +258,10 @@ class _RuleReader:
             mention=settings.get("mention", {}),
             template=settings.get("template", "alert"),
             template_origin=self.origin_of("template"),
+            message=_text_of(self.values.get("message")),
+            message_keys=message_keys,
+            message_origin=self.origin_of("message"),
+            show=show,
             runbook=settings.get("runbook", ""),
             labels=settings["labels"],
             during=settings.get("during"),
@@ -313,6 +319,23 @@ class _RuleReader:
                 place = scalar.place_of(each.start + shift)
                 self.report.add(place, each.message, each.hint, text[each.start : each.end])
             return None
+
+    def check_shown(self, scope: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The keys of `show`, and those in `message`; each must be a key of the rule's scope.
+
+        The rest of a message is checked by rendering it, since its language is that of templates.
+        """
+        show: tuple[YamlScalar, ...] = self.settings.get("show", ())
+        message: YamlScalar | None = self.values.get("message")
+        uses = list(_METRIC.finditer(message.text)) if message is not None else []
+        if isinstance(scope, Scope) and self.values.get("known", True):
+            written = [(key.text, key.place) for key in show]
+            if message is not None:
+                written += [(use["key"], message.place_of(use.start("key"))) for use in uses]
+            for key, place in written:
+                if catalogue().lookup(scope, key) is None:
+                    self.report.add(place, *unknown_key(catalogue(), scope, key), key)
+        return tuple(dict.fromkeys(key.text for key in show)), tuple(dict.fromkeys(use["key"] for use in uses))
 
     def readable_params(self) -> bool:
         node = self.node.get("params")

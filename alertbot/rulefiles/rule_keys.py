@@ -50,6 +50,14 @@ def read_condition(key: YamlScalar, node: Node, report: Report) -> YamlScalar | 
     return None
 
 
+def read_written(key: YamlScalar, node: Node, report: Report) -> YamlScalar | None:
+    """A text with its place."""
+    if isinstance(node, YamlScalar) and node.kind != "null" and node.text.strip():
+        return node
+    refuse(key, node, report, "text", 'such as "longest wait {{ value }}"')
+    return None
+
+
 E_ = TypeVar("E_", Scope, NoData)
 
 
@@ -247,6 +255,18 @@ def read_rule_ids(key: YamlScalar, node: Node, report: Report) -> tuple[YamlScal
     return tuple(found)
 
 
+def read_scalars(key: YamlScalar, node: Node, report: Report) -> tuple[YamlScalar, ...] | None:
+    """A list of metric keys, each with its place; a single one is a list of one."""
+    items = node.items if isinstance(node, YamlSequence) else (node,)
+    keys = []
+    for item in items:
+        if not isinstance(item, YamlScalar) or item.kind == "null" or not item.text.strip():
+            refuse(key, item, report, "a list of metric keys", "such as [eligible.rt, enabled.rt]")
+            return None
+        keys.append(item)
+    return tuple(keys)
+
+
 def read_literal(key: YamlScalar, node: Node, report: Report) -> Literal | None:
     if not isinstance(node, YamlScalar) or node.kind in ("null", "bool"):
         refuse(key, node, report, "a value such as 60s, 85%, 3 or text")
@@ -338,6 +358,19 @@ RULE_KEYS = (
         "The name of the rule, unique across all files.",
     ),
     Field("title", read_text, _TEXT, "The heading of the card; default: the id in words."),
+    Field(
+        "message",
+        read_written,
+        _TEXT,
+        "The sentence on the card while the alert fires, with {{ value }} and {{ metric('KEY') }}; default: built-in.",
+    ),
+    Field(
+        "show",
+        read_scalars,
+        {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}]},
+        "Metric keys of the entity whose values the card shows as well.",
+        default=True,
+    ),
     Field(
         "scope",
         _enum(RULE_SCOPES),

@@ -324,7 +324,7 @@ class _Builder:
             return Key(key, metric.type, span)
         if not self.known and "." in key:
             return Key(key, self.inferred.get((self.scope, key), ValueType.NUMBER), span)
-        self.refuse(span, *_unknown_key(self.catalogue, self.scope, key))
+        self.refuse(span, *unknown_key(self.catalogue, self.scope, key))
         return None
 
     def param(self, name: str, span: Span) -> Value | None:
@@ -457,7 +457,7 @@ def _respelt(token: str) -> str:
     return "write 3, 2.5, 85%, 250ms, 120s, 1m30s or 2h"
 
 
-def _unknown_key(known: Catalogue, scope: Scope, key: str) -> tuple[str, str]:
+def unknown_key(known: Catalogue, scope: Scope, key: str) -> tuple[str, str]:
     """Message and hint for a key that this scope does not have."""
     message = f'unknown key "{key}" for scope {scope}'
     elsewhere = known.scopes_of(key)

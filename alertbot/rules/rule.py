@@ -8,7 +8,7 @@ from datetime import timedelta
 from enum import IntEnum, StrEnum
 from functools import cached_property
 
-from alertbot.rules.catalogue import Scope, catalogue
+from alertbot.rules.catalogue import Scope, ValueType, catalogue
 from alertbot.rules.hours import Calendar, Hours
 from alertbot.rules.match import EVERY_ENTITY, Match, Only, Override
 from alertbot.rules.tree import Condition, Key, Literal, Window, reads
@@ -79,6 +79,10 @@ class Rule:
     mention: Mapping[Level, tuple[str, ...]] = field(default_factory=dict)  # `<@U…>`, `<!subteam^S…>`, `<!here>`
     template: str = "alert"
     template_origin: Origin | None = None  # where the template is named; None: nowhere
+    message: str = ""  # a template for the sentence on the card while it fires; "": the built-in one
+    message_keys: tuple[str, ...] = ()  # the metric keys in it
+    message_origin: Origin | None = None
+    show: tuple[str, ...] = ()  # metric keys of the entity whose values the card shows
     runbook: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     during: Hours | None = None  # active only while this is open ...
@@ -92,6 +96,11 @@ class Rule:
         """That level's rule, or None where this rule has no such level."""
         return next((each for each in self.levels if each.level is level), None)
 
+    @property
+    def shown_keys(self) -> tuple[str, ...]:
+        """The metric keys whose values cards show, each once."""
+        return tuple(dict.fromkeys((*self.show, *self.message_keys))) if self.show or self.message_keys else ()
+
     def conditions(self) -> Iterator[Condition]:
         """Every condition of the rule: levels, guard, clear."""
         yield from (each.when for each in self.levels)
@@ -101,6 +110,9 @@ class Rule:
         """The keys and windows that this rule reads, each with its scope; counted agents have a scope of their own."""
         for condition in self.conditions():
             yield from reads(condition, self.scope)
+        for key in self.shown_keys:
+            metric = catalogue().lookup(self.scope, key)
+            yield self.scope, Key(key, metric.type if metric is not None else ValueType.NUMBER)
 
     def keys(self) -> frozenset[str]:
         """The metric keys of its own scope that this rule reads."""

@@ -75,6 +75,7 @@ class App:
             fallback_channel=settings.slack.default_channel,
             ops_channel=settings.slack.ops,
             timezone=settings.timezone,
+            show_tenant=len(settings.tenants) > 1,
             speed=speed,
         )
         self._closers.push("delivery", self.courier.stop)

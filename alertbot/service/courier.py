@@ -67,10 +67,12 @@ class Courier:
         fallback_channel: str,
         ops_channel: str,
         timezone: str,
+        show_tenant: bool = True,
         speed: float = 1.0,
     ) -> None:
         self._store, self._notifier, self._clock, self._wake, self._stopping = store, notifier, clock, wake, stopping
         self._fallback_channel, self._ops_channel, self._timezone = fallback_channel, ops_channel, timezone
+        self._show_tenant = show_tenant
         self._claimant, self._speed = claimant, speed
         self.notified = 0  # posts and thread lines that were delivered since the start
         self._refusal = ""  # why Slack refuses the credentials
@@ -242,6 +244,7 @@ class Courier:
                 fallback_channel=self._fallback_channel,
                 ops_channel=self._ops_channel,
                 timezone=self._timezone,
+                show_tenant=self._show_tenant,
                 stop=stop,
             )
             self._note(lane, report)

@@ -17,7 +17,8 @@ from alertbot.alerts.notice import Notice, NoticeKind, notice_id
 from alertbot.backtest.sample import sample_alert
 from alertbot.errors import FaultsFound
 from alertbot.logs import logger
-from alertbot.notify.render import Templates, sample_states
+from alertbot.notify.notifier import CardContent
+from alertbot.notify.render import Templates, message_fault, message_of, sample_states
 from alertbot.rulefiles.faults import Fault
 from alertbot.rulefiles.on_disk import OnDisk, read_disk, template_folder
 from alertbot.rulefiles.parse_rules import ParsedRules, read_files
@@ -65,6 +66,8 @@ def check_templates(rules: Sequence[Rule], templates: Templates, *, strict: bool
     said: set[tuple[str, int, str]] = set()
     known = templates.names()
     for rule in rules:
+        if rule.message:
+            yield from _message_faults(rule)
         if templates.is_built_in(rule.template):
             continue
         if rule.template not in known:
@@ -80,6 +83,20 @@ def check_templates(rules: Sequence[Rule], templates: Templates, *, strict: bool
                 if (fault.file, fault.line, fault.message) not in said:
                     said.add((fault.file, fault.line, fault.message))
                     yield fault
+
+
+def _message_faults(rule: Rule) -> Iterator[Fault]:
+    """The fault of the rule's `message`, rendered strictly for each level, with its values and without them."""
+    for each in rule.levels:
+        alert = sample_alert(rule, each.level, _NOW)
+        measured = replace(alert.measure, value=None) if alert.measure is not None else None
+        blank = replace(alert, measure=measured, shown=dict.fromkeys(alert.shown))
+        for sample in (alert, blank):
+            try:
+                message_of(CardContent((sample,), _NOW))
+            except Exception as error:  # a template may raise anything
+                yield message_fault(rule.id, rule.message_origin, error)
+                return
 
 
 @dataclass
@@ -269,7 +286,7 @@ def _first(faults: Sequence[Fault]) -> str:
 def describe(before: RuleSet, after: RuleSet) -> str:
     """What an edit changed: `version 1f0c… with 9 rules is live; added: a; changed: b, c; removed: d`."""
     old, new = (
-        {rule.id: replace(rule, origin=_NOWHERE, template_origin=None) for rule in each.rules}
+        {rule.id: replace(rule, origin=_NOWHERE, template_origin=None, message_origin=None) for rule in each.rules}
         for each in (before, after)
     )
     parts = [f"version {after.version} with {len(new)} rule{'s' * (len(new) != 1)} is live"]

@@ -85,6 +85,10 @@ class MrkdwnPen:
         fallback = PlainPen().clock(moment, zone=zone)
         return f"<!date^{int(moment.timestamp())}^{{time_secs}}|{fallback}>"
 
+    def minute(self, moment: datetime, *, zone: ZoneInfo) -> str:
+        fallback = PlainPen().minute(moment, zone=zone)
+        return f"<!date^{int(moment.timestamp())}^{{time}}|{fallback}>"
+
 
 class FallbackPen(PlainPen):
     """For a message's top-level `text`, which notifications and screen readers read: escaped, and not formatted."""

@@ -117,6 +117,7 @@ def alert_values(alert: Alert) -> Values:
         "ended_at": maybe_stamp(alert.ended_at),
         "end_reason": alert.end_reason,
         "measure": measure_text(alert.measure),
+        "shown": _pack(dict(alert.shown)),
         "peak": alert.peak,
         "peak_at": maybe_stamp(alert.peak_at),
         "missed_polls": alert.missed,
@@ -131,6 +132,8 @@ def alert_values(alert: Alert) -> Values:
                 **({"shadow": True} if about.shadow else {}),
                 **({"detail": about.detail} if about.detail else {}),
                 **({"advice": about.advice} if about.advice else {}),
+                **({"message": about.message} if about.message else {}),
+                **({"show": about.show} if about.show else {}),
             }
         ),
         "reported_level": alert.reported.word if alert.reported is not None else None,
@@ -154,6 +157,10 @@ def fingerprint(tenant: str, row: Row) -> Fingerprint:
     return Fingerprint(tenant, row["rule"], Scope(row["scope"]), row["parent_id"], row["entity_id"])
 
 
+def _about(parts: dict[str, Any]) -> About:
+    return About(**{**parts, "show": tuple(parts.get("show", ()))})
+
+
 def _level(word: str) -> Level:
     return Level[word.upper()]
 
@@ -164,7 +171,7 @@ def alert_of(row: Row) -> Alert:
     return Alert(
         key=fingerprint(row["tenant"], row),
         entity_name=row["entity_name"],
-        about=About(**_unpack(row["about"])),
+        about=_about(_unpack(row["about"])),
         state=State(row["state"]),
         level=_level(row["level"]),
         since={_level(word): unstamp(at) for word, at in _unpack(row["since"]).items()},
@@ -176,6 +183,7 @@ def alert_of(row: Row) -> Alert:
         ended_at=maybe_unstamp(row["ended_at"]),
         end_reason=Reason(row["end_reason"]) if row["end_reason"] is not None else None,
         measure=_measure(row["measure"]),
+        shown=_unpack(row["shown"]),
         peak=row["peak"],
         peak_at=maybe_unstamp(row["peak_at"]),
         highest=_level(row["highest_level"]) if row["highest_level"] is not None else None,

@@ -22,7 +22,7 @@ OPEN, RECOVERING, ENDED = State.FIRING, State.RECOVERING, State.INACTIVE
 
 CASES = {
     "one": ([member(1, WARNING)], 1, Look.WARNING),
-    "one that recovers": ([member(1, CRITICAL, RECOVERING)], 1, Look.CRITICAL),
+    "one that recovers": ([member(1, CRITICAL, RECOVERING)], 1, Look.RECOVERING),
     "one that has ended": ([member(1, CRITICAL, ENDED)], 1, Look.RESOLVED),
     "one with an owner": ([member(1, CRITICAL, owner="U1")], 1, Look.ACKNOWLEDGED),
     "the highest level": ([member(1, WARNING), member(2, CRITICAL), member(3, INFO)], 2, Look.CRITICAL),

@@ -188,5 +188,10 @@ def test_the_demo_tells_a_story(capsys: pytest.CaptureFixture[str]) -> None:
     """Within twenty seconds at 20 times the speed: a card, its rise, its end, and nothing lost."""
     assert ran("demo", "--for", "18s", "--speed", "20") == 0
     said = capsys.readouterr().out
-    for text in ("Warning: Longest wait in queue", "Now critical", "Resolved: Longest wait in queue", "nothing lost"):
+    for text in (
+        "Warning: Sales EU — Longest wait",
+        "Now critical",
+        "Resolved: Sales EU — Longest wait",
+        "nothing lost",
+    ):
         assert text in said, said

@@ -330,14 +330,14 @@ def test_replay_without_polls_is_1(folder: Path, capsys: pytest.CaptureFixture[s
 def test_preview_of_a_sample_and_of_an_entity(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, said = ran(capsys, "preview", "longest-wait")
     assert code == 0
-    assert "Critical: Longest wait in queue — Sales EU" in said
-    assert "2m 30s, above 2m" in said
+    assert "Critical: Sales EU — Longest wait in queue" in said
+    assert "longest wait 2m 30s, limit 2m" in said
     code, said = ran(capsys, "preview", "nobody-there", "--entity", "queue 1")
     assert code == 0
-    assert "Nobody there — Queue 1" in said
-    assert "0, equal to 0" in said
+    assert "Queue 1 — Nobody there" in said
+    assert "Queue 1: 0 agents logged in" in said
     code, said = ran(capsys, "preview", "longest-wait", "--level", "warning", "--rules", "rules")
-    assert "Warning: Longest wait in queue" in said
+    assert "Warning: Sales EU — Longest wait in queue" in said
 
 
 WRONG_PREVIEWS = {

@@ -45,6 +45,11 @@ STORIES: dict[str, tuple[Rule, str, list[float | str | None]]] = {
         [2, 0, 4, 3],
     ),
     "words": (rule(level(W, compare(STATUS, "==", "OnBreak"), 15)), STATUS, ["OnBreak", "OnBreak", "Available"]),
+    "a status ends it, and the time in it begins again": (
+        rule(level(W, And((compare(STATUS, "==", "OnBreak"), compare(WAIT, ">", 60_000))))),
+        STATUS,
+        ["OnBreak", "Available"],
+    ),
     "no comparison to show": (
         rule(level(W, In(compare(STATUS, "==", "").left, (Literal("OnBreak", ValueType.TEXT),)), 15)),
         STATUS,
@@ -73,7 +78,7 @@ def _tell(watched: Rule, name: str, values: list[float | str | None]) -> list[st
         if value in (GONE, PARTIAL):
             seen = replace(snapshot({WAIT: [1]}, ids=("other",)), complete=value == GONE)
         else:
-            seen = snapshot({WAITING: [7], name: [value]})
+            seen = snapshot({WAITING: [7], WAIT: [705 if value == "Available" else 90_000], name: [value]})
         changes = poll(alerts, [watched], [seen], NOW + index * POLL)
         alerts = keep(alerts, changes)
         lines += [

@@ -177,10 +177,10 @@ def test_a_slow_pace_is_not_late() -> None:
 
 
 LAST_WORDS: dict[str, tuple[str, str]] = {
-    "an outage": ("good*3 none*12 good*3", "no data for 3m 15s; meanwhile no alert changed"),
-    "never reached": ("none*10 good*3", "no data for 2m 30s; meanwhile no alert changed"),
-    "refused": ("good refused*20 good*3", "no data for 5m 15s; meanwhile no alert changed"),
-    "partial": ("good*2 part*20 good*3", "incomplete data for 5m 45s; meanwhile no alert changed"),
+    "an outage": ("good*3 none*12 good*3", "back after 3m 15s without data; no alert changed meanwhile"),
+    "never reached": ("none*10 good*3", "back after 2m 30s without data; no alert changed meanwhile"),
+    "refused": ("good refused*20 good*3", "back after 5m 15s without data; no alert changed meanwhile"),
+    "partial": ("good*2 part*20 good*3", "complete again after 5m 45s; no alert changed meanwhile"),
     "frozen": ("good same*62 good*8", "values change again"),
     "slow": ("good slow*9 good*9", "polls are fast again"),
     "the clock": ("good ahead*20 good*9", "the clock of 8x8 is 0s ahead of that of this machine"),
@@ -232,14 +232,15 @@ def test_the_end_says_what_changed_meanwhile() -> None:
     life.poll("good")
     (last,) = [change for change in life.changes if change.reason is Reason.RESOLVED]
     assert last.why == (
-        "no data for 3m 15s; meanwhile of the alerts 1 began, 1 rose, 5 ended (Longest wait of Sales began (warning); "
-        "Longest wait of Support rose to warning; Longest wait of Queue 0 ended; Longest wait of Queue 1 ended; "
-        "Longest wait of Queue 2 ended and 2 more)"
+        "back after 3m 15s without data; 1 alert began, 1 rose and 5 ended meanwhile: Longest wait of Sales began "
+        "(warning); Longest wait of Support rose to warning; Longest wait of Queue 0 ended; "
+        "Longest wait of Queue 1 ended; "
+        "Longest wait of Queue 2 ended and 2 more"
     )
     life.poll("good", found)
     for kind in ("none",) * 12 + ("good",) * 3:
         life.poll(kind)
-    assert life.changes[-1].why == "no data for 3m 15s; meanwhile no alert changed"
+    assert life.changes[-1].why == "back after 3m 15s without data; no alert changed meanwhile"
 
 
 STANDING: dict[str, tuple[str, bool, list[float]]] = {

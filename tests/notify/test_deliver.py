@@ -60,8 +60,10 @@ def test_the_whole_life_of_an_alert_is_one_card(there: World) -> None:
     there.later(30).resolve()
     there.settle()
     (message,) = there.slack.top()
-    assert titles(there) == ["🟢 Resolved: Longest wait in queue — Queue 103"]
-    lines = [reply["text"].split(" EET ", 1)[1] for reply in there.slack.thread(message["ts"])]
+    assert titles(there) == ["🟢 Resolved: Queue 103 — Longest wait in queue"]
+    lines = [
+        reply["text"].split("Queue 103 — Longest wait in queue: ", 1)[1] for reply in there.slack.thread(message["ts"])
+    ]
     assert [line.split(":")[0].split(" after")[0] for line in lines] == [
         "Now critical",
         "Acknowledged by U0ALICE00",
@@ -126,7 +128,7 @@ def test_an_adopted_card_is_brought_to_the_present(there: World) -> None:
     there.deliver()
     there.later(2).resolve()
     there.settle()
-    assert titles(there) == ["🟢 Resolved: Longest wait in queue — Queue 103"]
+    assert titles(there) == ["🟢 Resolved: Queue 103 — Longest wait in queue"]
     assert len(there.slack.top()) == 1
 
 
@@ -269,7 +271,7 @@ def test_a_card_is_not_given_up_while_it_fires(there: World) -> None:
         there.later(3600)
     there.slack.archived.clear()
     there.settle()
-    assert titles(there) == ["🔴 Critical: Longest wait in queue — Queue 103"]
+    assert titles(there) == ["🔴 Critical: Queue 103 — Longest wait in queue"]
 
 
 def test_refused_credentials_stop_everything(there: World) -> None:
@@ -303,8 +305,8 @@ def test_a_broken_channel_falls_back(there: World) -> None:
     there.later(10).resolve("1", channel="#cc-sales")
     there.settle()
     assert sorted(titles(there)) == [
-        "🔴 Critical: Longest wait in queue — Queue 2",
-        "🟢 Resolved: Longest wait in queue — Queue 1",
+        "🔴 Critical: Queue 2 — Longest wait in queue",
+        "🟢 Resolved: Queue 1 — Longest wait in queue",
     ]
 
 
@@ -344,7 +346,7 @@ def test_a_refused_card_is_told_as_text_and_reported(there: World) -> None:
     there.settle()
     (message,) = there.slack.top()
     assert "blocks" not in message
-    assert message["text"].startswith("🔴 Critical: Longest wait in queue — Queue 103.")
+    assert message["text"].startswith("🔴 Critical: Queue 103: longest wait 2m 10s, limit 2m.")
     (told,) = texts(there, "cc-ops")
     assert "invalid_blocks" in told
 
@@ -420,7 +422,7 @@ def test_many_changes_are_one_edit_with_the_newest_content(there: World) -> None
         there.record(Change(before, replace(before, measure=measure, peak=value), None, "the value moved"))
     report = there.deliver()
     assert (report.edits, report.delivered) == (1, 1)
-    assert there.slack.top()[0]["blocks"][1]["text"]["text"].startswith("*2m 40s*, above 2m")
+    assert there.slack.top()[0]["blocks"][1]["text"]["text"].startswith("Queue 103: *longest wait 2m 40s*, limit 2m")
     assert there.deliver().delivered == 0
 
 
@@ -433,7 +435,7 @@ def test_an_edit_that_was_limited_comes_later_with_the_newest_content(there: Wor
     there.deliver()
     there.later(5).resolve()
     there.settle()
-    assert titles(there) == ["🟢 Resolved: Longest wait in queue — Queue 103"]
+    assert titles(there) == ["🟢 Resolved: Queue 103 — Longest wait in queue"]
     assert len(there.slack.called("chat.update")) == 2
 
 
@@ -454,7 +456,7 @@ def test_a_hostile_name_all_the_way(there: World) -> None:
     there.record(Change(before, replace(before, entity_name=NASTY), None, "renamed"))
     there.settle()
     (message,) = there.slack.top()
-    assert message["blocks"][0]["text"]["text"].endswith(f"— {NASTY}")
+    assert message["blocks"][0]["text"]["text"].endswith(f"{NASTY} — Longest wait in queue")
     assert "<!channel>" not in json.dumps([message["text"], message["blocks"][1:], message["attachments"]])
 
 
@@ -558,7 +560,7 @@ def test_exactly_once_whatever_fails(
             if number in restarts:
                 there.restart()
         there.settle(timedelta(hours=2), step=5)
-        assert sorted(titles(there)) == [f"🟢 Resolved: Longest wait in queue — Queue {n}" for n in (1, 2)]
+        assert sorted(titles(there)) == [f"🟢 Resolved: Queue {n} — Longest wait in queue" for n in (1, 2)]
         waiting = [entry for alert_id in (1, 2) for entry in there.store.notices_of(alert_id)]
         assert {entry.state for entry in waiting} <= {NoticeState.DELIVERED, NoticeState.SHOWN_BY_CARD}
         lines = [entry for entry in waiting if entry.state is NoticeState.DELIVERED and entry.notice.kind == "line"]

@@ -15,14 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from alertbot.alerts.alert import Alert, Reason, State
+from alertbot.alerts.alert import About, Alert, Reason, State
 from alertbot.alerts.cards import Posted
 from alertbot.errors import FaultsFound
 from alertbot.evaluation.measure import Measure
 from alertbot.notify.console import ConsoleNotifier
 from alertbot.notify.pens import PlainPen, clip, size
 from alertbot.notify.render import Templates, check_template, sample_cards
-from alertbot.rules.catalogue import ValueType
+from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.rule import Level
 from alertbot.slack.cards import SlackMessage, card_message, line_message, plain_card_message, plain_line_message
 from alertbot.slack.text import FallbackPen, MrkdwnPen, clip_mrkdwn
@@ -88,13 +88,15 @@ def test_cards_in_a_terminal() -> None:
 
 @pytest.mark.parametrize("name", CARDS)
 def test_one_state_in_words(name: str) -> None:
-    """An open card shows its level as a word, a closed one the word Resolved, never both."""
+    """The headline has exactly one of the words for a level, recovering and resolved, and the text begins with it."""
     alert = CARDS[name]
     message = slack(alert)
-    shown = written(message).casefold().replace(alert.about.title.casefold(), "")
-    levels = [word for word in ("critical", "warning", "info") if word in shown]
-    assert ("resolved" in shown) is (alert.state is State.INACTIVE)
-    assert bool(levels) is (alert.state is not State.INACTIVE)
+    headline = message.blocks[0]["text"]["text"].replace(alert.about.title, "")
+    words = [word for word in ("Critical", "Warning", "Info", "Recovering", "Resolved") if word in headline]
+    assert len(words) == 1
+    assert message.text.startswith(words[0])
+    assert (words[0] == "Resolved") is (alert.state is State.INACTIVE)
+    assert (words[0] == "Recovering") is (alert.state is State.RECOVERING)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +121,7 @@ def test_a_hostile_name_mentions_nobody_and_shows_as_it_is() -> None:
     message = slack(replace(FIRING, entity_name=NASTY))
     assert message.blocks[0]["text"] == {
         "type": "plain_text",
-        "text": f"🔴 Critical: Longest wait in queue — {NASTY}",
+        "text": f"🔴 Critical: {NASTY} — Longest wait in queue",
         "emoji": False,
     }
     assert "&lt;!channel&gt; @here &amp; &lt;http://x|y&gt;" in message.text
@@ -211,30 +213,47 @@ def test_long_texts_are_cut_where_it_shows() -> None:
 
 
 def test_value_and_threshold_agree_with_the_truth() -> None:
-    """A card that waits for `clear` does not say "above" of a value that is below."""
+    """The figure and the limit are shown, whichever is greater: no sentence says "above" of a value that is below."""
     firing = TEMPLATES.card(card(FIRING), PlainPen()).body[0]
     lower = replace(FIRING, measure=replace(FIRING.measure or Any, value=100_000.0))
     missing = replace(FIRING, measure=replace(FIRING.measure or Any, value=None))
     unsaid = replace(FIRING, measure=None)
-    assert firing == "2m 10s, above 2m, since 2026-03-02 10:55 EET."
-    assert TEMPLATES.card(card(lower), PlainPen()).body[0].startswith("1m 40s, no longer above 2m. Firing since")
-    assert TEMPLATES.card(card(missing), PlainPen()).body[0].startswith("no data. Firing since")
-    assert TEMPLATES.card(card(unsaid), PlainPen()).body[0].startswith("Firing since")
+    assert firing == "Sales EU: longest wait 2m 10s, limit 2m"
+    assert TEMPLATES.card(card(lower), PlainPen()).body[0] == "Sales EU: longest wait 1m 40s, limit 2m"
+    assert TEMPLATES.card(card(missing), PlainPen()).body[0] == "Sales EU: no data for longest wait"
+    assert TEMPLATES.card(card(unsaid), PlainPen()).body[0] == "Sales EU"
+    assert TEMPLATES.card(card(unsaid), PlainPen()).body[1] == "Since 2026-03-02 10:55 EET."
 
 
 @pytest.mark.parametrize(
     ("measure", "words"),
     [
-        (Measure("status.rt", ValueType.TEXT, "==", "OnBreak", "onbreak"), "OnBreak, equal to onbreak"),
-        (Measure("x.rt", ValueType.COUNT, "!=", 3.0, 0.0), "3, other than 0"),
-        (Measure("sla", ValueType.RATIO, "<=", 0.5, 0.5), "50%, at or below 50%"),
-        (Measure("sla", ValueType.RATIO, "", 0.5, None), "50%. Firing"),
+        (Measure("status.rt", ValueType.TEXT, "==", "OnBreak", "onbreak"), "status OnBreak"),
+        (Measure("eligible.rt", ValueType.COUNT, "==", 0.0, 0.0), "0 agents who can take work"),
+        (Measure("interactionsWaitInQueue.rt", ValueType.COUNT, ">", 1.0, 0.0), "1 caller waiting"),
+        (Measure("interactionsWaitInQueue.rt", ValueType.COUNT, ">=", 5.0, 5.0), "5 callers waiting, at the limit"),
+        (Measure("slaPercentage.rt", ValueType.RATIO, "<=", 0.5, 0.5), "service level 50%, at the limit"),
+        (Measure("slaPercentage.rt", ValueType.RATIO, "", 0.5, None), "service level 50%"),
+        (
+            Measure("interactionsLongestWaitInQueue.rt", ValueType.DURATION, ">", 266_400.0, 266_000.0),
+            "longest wait 4m 26s, just above the limit",
+        ),
+        (Measure("timeOnStatus.rt", ValueType.DURATION, ">", 705.0, 60_000.0), "time in this status 0s, limit 1m"),
+        (
+            Measure("onBreak.rt / enabled.rt", ValueType.RATIO, ">", 0.625, 0.5),
+            "agents on break / agents logged in: 62.5%, limit 50%",
+        ),
+        (
+            Measure("avg(interactionsLongestWaitInQueue.rt, 10m)", ValueType.DURATION, ">", 90_000.0, 60_000.0),
+            "average longest wait over 10m: 1m 30s, limit 1m",
+        ),
+        (Measure('count(agents where status.rt == "OnBreak")', ValueType.COUNT, ">=", 3.0, 2.0), "3 agents, limit 2"),
     ],
-    ids=["text", "not-equal", "ratio", "no-comparison"],
+    ids=str,
 )
-def test_comparisons_in_words(measure: Measure, words: str) -> None:
-    """Every comparison reads as words with units."""
-    assert TEMPLATES.card(card(replace(FIRING, measure=measure)), PlainPen()).body[0].startswith(words)
+def test_figures_in_words(measure: Measure, words: str) -> None:
+    """Noun, figure and limit: no program text, no milliseconds, and nothing is compared with itself."""
+    assert TEMPLATES.card(card(replace(FIRING, measure=measure)), PlainPen()).body[0] == f"Sales EU: {words}"
 
 
 # Custom templates.
@@ -259,9 +278,9 @@ def test_a_custom_template_replaces_a_block(tmp_path: Path) -> None:
     )
     title, body, fault = drawn_by(own(tmp_path, "mine", text), "mine", replace(FIRING, entity_name="<!here> & co"))
     assert fault == ""
-    assert title == "🔴 Critical: Longest wait in queue — <!here> & co"
-    assert body[0].startswith("*2m 10s*, above 2m, since <!date^")
-    assert body[1] == "*&lt;!here&gt; &amp; co*! &lt;!HERE&gt; &amp; CO"
+    assert title == "🔴 Critical: <!here> & co — Longest wait in queue"
+    assert body[0] == "&lt;!here&gt; &amp; co: *longest wait 2m 10s*, limit 2m"
+    assert body[2] == "*&lt;!here&gt; &amp; co*! &lt;!HERE&gt; &amp; CO"
 
 
 def test_a_template_may_take_the_place_of_the_built_in_one(tmp_path: Path) -> None:
@@ -309,8 +328,8 @@ def test_check_names_file_and_line(name: str, tmp_path: Path) -> None:
 def test_at_night_a_broken_template_gives_the_built_in_card(name: str, tmp_path: Path) -> None:
     """The alert is reported all the same, with the fault."""
     title, body, fault = drawn_by(own(tmp_path, "mine", BROKEN[name][0]), "mine")
-    assert title == "🔴 Critical: Longest wait in queue — Sales EU"
-    assert body[0].startswith("*2m 10s*, above 2m")
+    assert title == "🔴 Critical: Sales EU — Longest wait in queue"
+    assert body[0] == "Sales EU: *longest wait 2m 10s*, limit 2m"
     assert BROKEN[name][2] in fault
 
 
@@ -331,7 +350,7 @@ def test_the_templates_that_ship_pass_their_check() -> None:
 def test_a_zone_that_is_not_known_is_utc() -> None:
     """A card is sent even where its zone is misspelt."""
     drawn = TEMPLATES.card(replace(card(FIRING), timezone="Europe/Nowhere"), PlainPen())
-    assert "08:55 UTC" in drawn.body[0]
+    assert "08:55 UTC" in drawn.body[1]
 
 
 def test_a_clock_that_went_back_gives_no_negative_duration() -> None:
@@ -346,3 +365,55 @@ def test_highest_level_is_shown_when_it_fell() -> None:
     assert not any(label == "Highest level" for label, _ in TEMPLATES.card(card(FIRING), PlainPen()).fields)
     assert FIRING.level is Level.CRITICAL
     assert NASTY_ALERT.entity_name == NASTY
+
+
+def feed_alert(value: float | None, **more: Any) -> Alert:
+    """No data from 8x8: the last values came at 10:56:50, and the alert fired at 10:59."""
+    return replace(
+        FIRING,
+        key=FIRING.key._replace(rule="feed-stale", scope=Scope.FEED, entity_id="acme"),
+        entity_name="acme",
+        about=About("No data from 8x8", "no data from 8x8 for 2m", template="feed", detail=more.pop("detail")),
+        fired_at=NOW - timedelta(minutes=1),
+        measure=Measure("feed.silence", ValueType.DURATION, ">", value, 120_000.0),
+        peak=190_000.0,
+        peak_at=NOW,
+        **more,
+    )
+
+
+def test_missing_data_is_dated_from_the_last_data() -> None:
+    """The card says when the data ended, which is before the alert began."""
+    alert = feed_alert(190_000.0, detail="no data for 3m 10s: 503 from 8x8")
+    drawn = TEMPLATES.card(card(alert), PlainPen())
+    assert drawn.fault is None
+    assert drawn.title == "🔴 Critical: No data from 8x8 — acme"
+    assert drawn.body[0] == "No data since 2026-03-02 10:56 EET, for 3m 10s: 503 from 8x8."
+    assert not any("ondition" in label for label, _ in drawn.fields)
+    detail = "back after 3m 10s without data; no alert changed meanwhile"
+    ended = feed_alert(0.0, detail=detail, state=State.INACTIVE, ended_at=NOW)
+    drawn = TEMPLATES.card(card(ended), PlainPen())
+    assert drawn.body == (f"Resolved after 1m (10:59 EET to 11:00 EET): {detail}.",)
+
+
+def test_the_tenant_only_where_there_are_several() -> None:
+    """With one tenant its name says nothing."""
+    alone = card(FIRING, show_tenant=False)
+    assert TEMPLATES.card(card(FIRING), PlainPen()).context[:2] == ("#17", "acme")
+    assert TEMPLATES.card(alone, PlainPen()).context == ("#17", "team=sales")
+    feed = card(feed_alert(190_000.0, detail="no data for 3m"), show_tenant=False)
+    assert TEMPLATES.card(feed, PlainPen()).title == "🔴 Critical: No data from 8x8"
+
+
+def test_the_news_of_an_end_is_what_ended_it() -> None:
+    """A status that changed, not the time in it, which began again; never a sentence with the condition in it."""
+    back = line(Reason.RESOLVED, alert=RESOLVED, text="status is Available")
+    assert TEMPLATES.line(back, PlainPen()).text.endswith("Resolved after 5m: status is Available.")
+    clear = line(Reason.RESOLVED, alert=RESOLVED, text="20s is clear (interactionsLongestWaitInQueue.rt < 45s)")
+    assert TEMPLATES.line(clear, PlainPen()).text.endswith("Resolved after 5m: longest wait 20s, limit 2m.")
+
+
+def test_a_line_in_a_notification_says_what_it_is_about() -> None:
+    """The push text of a line names entity and alert, since no card is around it."""
+    drawn = TEMPLATES.line(LINES["acknowledged"], PlainPen())
+    assert drawn.summary == "Sales EU — Longest wait in queue: Acknowledged by U0ALICE00: calling in Sam."

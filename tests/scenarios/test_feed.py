@@ -183,12 +183,12 @@ def test_an_outage_of_ten_minutes(world: World) -> None:
             break
     (over,) = world.ended("feed-stale")
     assert over.id == alert.id
-    assert over.about.detail.startswith("no data for ")
+    assert over.about.detail.startswith("back after ")
     assert "meanwhile" in over.about.detail
     assert world.told(over) == [Reason.FIRED, Reason.RESOLVED]
     assert gaps(sorted(set(world.asked("/queues"))))[-1] == 15  # the usual pace again
     assert not world.app.unready()
-    assert "no data for" in world.screen.getvalue()
+    assert "No data since" in world.screen.getvalue()
 
 
 def test_a_restart_in_the_middle(world: World) -> None:
@@ -203,7 +203,7 @@ def test_a_restart_in_the_middle(world: World) -> None:
     world.restart()
     world.turns(3)
     (over,) = world.ended("feed-stale")
-    assert over.about.detail.startswith("no data for 4m")
+    assert over.about.detail.startswith("back after 4m")
     assert world.told(over) == [Reason.FIRED, Reason.RESOLVED]
 
 
@@ -229,7 +229,7 @@ def test_refused_credentials(world: World) -> None:
     assert world.tenant.last.good
     world.turns(2)
     (over,) = world.ended("feed-refused")
-    assert over.about.detail.startswith("no data for 12m")
+    assert over.about.detail.startswith("back after 12m")
     assert world.told(over) == [Reason.FIRED, Reason.RESOLVED]
 
 
@@ -280,7 +280,7 @@ def test_partial_polls(world: World) -> None:
     world.sim.faults.remove(fault)
     world.turns(3)
     assert not world.feed()
-    assert world.ended("feed-partial")[0].about.detail.startswith("incomplete data for")
+    assert world.ended("feed-partial")[0].about.detail.startswith("complete again after")
     world.turns(1)  # now that the feed is well, what is still missing is told
     open_rules = {each.key.rule for each in world.app.store.alerts() if each.open}
     assert "nothing-known" in open_rules

@@ -111,7 +111,7 @@ def test_a_hostile_queue_name(tmp_path: Path) -> None:
         w.rush("above 1m")
         w.bot.start()
         (title,) = until("a card", w.titles)
-        assert title.endswith(f"— {NASTY}")
+        assert title.startswith(f"🔴 Critical: {NASTY} — ")
         (message,) = w.slack.history("cc-alerts")
         header, rest = message["blocks"][0], [message["text"], message["blocks"][1:], message.get("attachments")]
         assert header["text"]["type"] == "plain_text"

@@ -59,7 +59,7 @@ def test_a_card_from_firing_to_resolved(slack: Emulate, notifier: SlackNotifier)
     assert notifier.find(channel="#cc-sales", notice_id="card-2", since=began, thread=None) is None
     notifier.edit_card(card(RESOLVED), posted)
     (message,) = slack.history("cc-sales")
-    assert message["blocks"][0]["text"]["text"] == "🟢 Resolved: Longest wait in queue — Sales EU"
+    assert message["blocks"][0]["text"]["text"] == "🟢 Resolved: Sales EU — Longest wait in queue"
     assert message["metadata"]["event_payload"] == {"notice_id": "card-1"}
     assert message["attachments"][0]["color"] == "#2eb67d"
     assert not any(block["type"] == "actions" for block in message["blocks"])
@@ -71,7 +71,7 @@ def test_a_hostile_name(slack: Emulate, notifier: SlackNotifier) -> None:
     """It is shown as it is, and mentions no one."""
     notifier.post_card(card(replace(FIRING, entity_name=NASTY)), channel="#cc-alerts-ops", notice_id="nasty")
     message = slack.history("cc-alerts-ops")[-1]
-    assert message["blocks"][0]["text"]["text"].endswith(f"— {NASTY}")
+    assert message["blocks"][0]["text"]["text"].endswith(f"{NASTY} — Longest wait in queue")
     assert "<!channel>" not in json.dumps([message["text"], message["blocks"][1:], message["attachments"]])
 
 
@@ -130,7 +130,7 @@ def test_an_alert_through_store_and_delivery(slack: Emulate, notifier: SlackNoti
         settle()
     (message,) = slack.history("cc-alerts")
     assert message["ts"] == lost.ts
-    assert message["text"].startswith("Resolved: Longest wait in queue — Sales EU")
+    assert message["text"].startswith("Resolved: Sales EU — Longest wait in queue")
     assert [reply["text"].split(" UTC ")[1][:8] for reply in slack.replies("cc-alerts", lost.ts)] == [
         "Now crit",
         "Resolved",

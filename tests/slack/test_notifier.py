@@ -73,7 +73,7 @@ def test_a_card_lives_in_one_message(slack: SlackServer, notifier: SlackNotifier
     assert slack.top()[0]["blocks"][0]["text"]["text"].startswith("👀 Critical, acknowledged")
     notifier.edit_card(card(RESOLVED), posted)
     message = slack.top()[0]
-    assert message["text"].startswith("Resolved: Longest wait in queue — Sales EU")
+    assert message["text"].startswith("Resolved: Sales EU — Longest wait in queue")
     assert message["attachments"][0]["color"] == "#2eb67d"
     assert "actions" not in json.dumps(message["blocks"])
     assert len(slack.top()) == 1
@@ -203,8 +203,8 @@ def test_a_refused_card_is_told_as_text(code: str, slack: SlackServer, notifier:
     post(notifier)
     message = slack.top()[0]
     assert "blocks" not in message
-    assert message["text"].startswith("🔴 Critical: Longest wait in queue — Sales EU. It is 2m 10s, above 2m.")
-    assert "Peak: 2m 20s" in message["text"]
+    assert message["text"].startswith("🔴 Critical: Sales EU: longest wait 2m 10s, limit 2m. Since")
+    assert "Worst: 2m 20s" in message["text"]
     (fault,) = notifier.take_faults()
     assert code in str(fault)
     assert notifier.take_faults() == []
@@ -333,6 +333,6 @@ def test_templates_next_to_the_rules(slack: SlackServer, tmp_path: Path) -> None
         alert = replace(FIRING, about=replace(FIRING.about, template=template))
         notifier.post_card(card(alert), channel="#cc-alerts", notice_id=f"n{n}")
     titles = [message["blocks"][0]["text"]["text"] for message in slack.top()]
-    assert titles == ["Mine: Sales EU", *["🔴 Critical: Longest wait in queue — Sales EU"] * 2]
+    assert titles == ["Mine: Sales EU", *["🔴 Critical: Sales EU — Longest wait in queue"] * 2]
     (fault,) = notifier.take_faults()
     assert str(tmp_path / "bad.j2") in str(fault)

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from alertbot.alerts.alert import AckResult, Reason, State
+from alertbot.alerts.alert import About, AckResult, Reason, State
 from alertbot.alerts.delivery import PostCard
 from alertbot.alerts.notice import NoticeKind
 from alertbot.errors import LeaseHeld
@@ -148,6 +148,8 @@ def test_an_alert_comes_back_as_it_was(store: Store) -> None:
         measure=Measure("status.rt", ValueType.TEXT, "==", "OnBreak", "OnBreak"),
         peak=None,
         missed=2,
+        about=About("Crowd", "waiting.rt > 5", message="{{ value }} waiting", show=("eligible.rt", "status.rt")),
+        shown={"eligible.rt": 3.0, "enabled.rt": None, "status.rt": "OnBreak"},
     )
     store.record(poll([begins(alert)]))
     stored = one(store, alert)

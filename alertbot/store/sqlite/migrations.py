@@ -413,3 +413,9 @@ def step_010_former_messages(db: Database) -> None:
     In `channels`, the row `chat.update` holds all edits, and `chat.update C0123` those of that channel.
     """
     db.execute(dedent(_FORMER_MESSAGES).strip())
+
+
+@migrations()
+def step_012_shown(db: Database) -> None:
+    """The values that the card of an alert shows beside what was measured, by metric key, as JSON."""
+    db.execute("ALTER TABLE alerts ADD COLUMN shown TEXT NOT NULL DEFAULT '{}'")

@@ -19,7 +19,18 @@ _ALERT_KEY = ("tenant", "rule", "scope", "parent_id", "entity_id")
 # What a poll writes of an alert; acked_* are not among them.
 _ALERT_COLUMNS = (
     *("parent_name", "entity_name", "state", "level", "highest_level", "since", "pending_since", "fired_at"),
-    *("recovering_since", "ended_at", "end_reason", "measure", "peak", "peak_at", "missed_polls", "seen_at", "about"),
+    *(
+        "recovering_since",
+        "ended_at",
+        "end_reason",
+        "measure",
+        "shown",
+        "peak",
+        "peak_at",
+        "missed_polls",
+        "seen_at",
+        "about",
+    ),
     *("reported_level", "muted"),
 )
 _NOTICE_COLUMNS = (
