@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from alertbot.cli.fault_formats import Format, written
 from alertbot.cli.shell import PROBLEM, AsJson, Config, cli
-from alertbot.cli.show import fault_json, out, print_json, show_faults
+from alertbot.cli.show import err, out, show_faults
 from alertbot.cli.test import find_suites, holds_tests, lent_settings, read_tests, rule_roots
+from alertbot.config.load import config_path, is_configuration, read_text, unset_secrets
+from alertbot.config.review import review_config
 from alertbot.config.settings import Settings
 from alertbot.errors import AlertbotError, FaultsFound
 from alertbot.evaluation.snapshot import Snapshot
@@ -19,7 +23,7 @@ from alertbot.rulefiles.faults import Fault, Severity
 from alertbot.rulefiles.on_disk import read_all, read_templates, skipped_files, template_folder
 from alertbot.rulefiles.parse_rules import ParsedRules, read_files
 from alertbot.rulefiles.parse_tests import parse_tests
-from alertbot.rulefiles.review import review
+from alertbot.rulefiles.review import review, review_tests
 from alertbot.rulefiles.review_live import review_coverage, review_look_back
 from alertbot.rules.coverage import Entities
 from alertbot.rules.match import EVERY_ENTITY, Match, covers
@@ -30,34 +34,61 @@ from alertbot.service.live_rules import check_templates
 
 @cli.command()
 def check(
-    paths: Annotated[list[Path] | None, typer.Argument(metavar="[PATH…]", help="Rule files or folders.")] = None,
+    paths: Annotated[
+        list[Path] | None, typer.Argument(metavar="[PATH…]", help="Rule files, folders, or an alertbot.yaml.")
+    ] = None,
     config: Config = None,
     as_json: AsJson = False,
+    form: Annotated[
+        Format, typer.Option("--format", help="github: annotations of a workflow; sarif: for code scanning.")
+    ] = Format.TEXT,
 ) -> None:
-    """Check configuration, rules, templates and rule tests: each fault as path:line:column. With PATH, only that."""
-    settings = lent_settings(config, needed=not paths)
+    """Check configuration, rules, templates and rule tests: each fault as path:line:column. With PATH, only that.
+
+    Exit status 1 for errors and warnings; hints do not change it.
+    """
+    form = Format.JSON if as_json else form
+    named = [path for path in paths or () if _is_configuration(path)]
+    others = [path for path in paths or () if path not in named]
+    settings = lent_settings(named[0] if named and config is None else config, needed=not paths)
     rules = tests = 0
     faults: list[Fault] = []
-    for group, templates in _groups(paths, settings):
+    unset: list[str] = []
+    for path in named or ([] if paths else [config_path(config)]):
+        unset += unset_secrets(path)
+        faults += review_config(path.as_posix(), read_text(path))
+    for group, templates in [] if named and not others else _groups(others, settings):
         found, test_count = check_group(group, templates, settings)
         rules, tests = rules + len(found.rules.rules), tests + test_count
         faults += found.faults
         faults += _coverage_hints(group, found, settings)
     faults = sorted(set(faults))
-    if as_json:
-        print_json([fault_json(fault) for fault in faults])
-    elif faults:
-        show_faults(faults)
+    refused = [fault for fault in faults if fault.severity is not Severity.HINT]
+    if form is not Format.TEXT:
+        sys.stdout.write(written(faults, form))
     else:
-        counts = [count(each, word) for each, word in ((rules, "rule"), (tests, "rule test")) if each]
-        out.print(f"{' and '.join(counts) or 'nothing to check'}, no faults")
-    if any(fault.severity is not Severity.HINT for fault in faults):
+        if faults:
+            show_faults(faults)
+        if not refused:
+            counts = [count(each, word) for each, word in ((rules, "rule"), (tests, "rule test")) if each]
+            what = ["the configuration"] if named and not counts else counts or ["nothing to check"]
+            out.print(f"{' and '.join(what)}, no faults")
+    if unset:
+        text = f"Not set here, and `run` needs them: {', '.join(dict.fromkeys(unset))}"
+        (out if form is Format.TEXT else err).print(text, markup=False, soft_wrap=True)
+    if refused:
         raise typer.Exit(PROBLEM)
 
 
-def _groups(
-    paths: Sequence[Path] | None, settings: Settings | None
-) -> Iterator[tuple[tuple[Path, ...], tuple[Path, ...]]]:
+def _is_configuration(path: Path) -> bool:
+    """Whether a path that was named is an alertbot.yaml. What cannot be read is reported as a rule file would be."""
+    try:
+        return path.is_file() and is_configuration(path.read_bytes())
+    except OSError:
+        return False
+
+
+def _groups(paths: Sequence[Path], settings: Settings | None) -> Iterator[tuple[tuple[Path, ...], tuple[Path, ...]]]:
     """Rules that run together, with the template folders they may use."""
     if paths:
         yield tuple(paths), tuple(dict.fromkeys(template_folder(path) for path in paths))
@@ -122,7 +153,9 @@ def check_group(paths: Sequence[Path], templates: Sequence[Path], settings: Sett
         if not set(suite.rules) <= set(paths):  # tests named directly, or tests of optional rules
             known = read_files(read_all(suite.rules)[0], settings.hours if settings else None)
         try:
-            tests += len(parse_tests(read_tests(suite.files, faults), known.rules, broken=known.broken))
+            parsed = parse_tests(read_tests(suite.files, faults), known.rules, broken=known.broken)
+            faults += review_tests(parsed, known.rules)
+            tests += len(parsed)
         except FaultsFound as error:
             faults += error.faults
     return ParsedRules(found.rules, found.broken, tuple(faults)), tests

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import re
 import secrets
 from dataclasses import replace
 from datetime import datetime
@@ -32,9 +31,9 @@ from alertbot.notify.notifier import CardContent
 from alertbot.notify.pens import PlainPen
 from alertbot.notify.render import Templates
 from alertbot.rulefiles.on_disk import load_rules, template_folder
-from alertbot.rulefiles.rule_keys import CHANNEL as CHANNEL_PATTERN
 from alertbot.rulefiles.rule_keys import LEVELS
 from alertbot.rules.rule import Level, Rule, RuleSet
+from alertbot.rules.slack_ids import is_channel
 from alertbot.service.factories import make_notifier, open_to_read, template_folders
 from alertbot.service.views import make_view
 
@@ -153,7 +152,7 @@ def _send(view: CardContent, channel: str, settings: Settings) -> None:
 
     Raises NotifyError when Slack refuses it, and UsageError when the channel or the token is missing.
     """
-    if not re.fullmatch(CHANNEL_PATTERN, channel):
+    if not is_channel(channel):
         raise UsageError(f'--send takes a channel such as "#cc-alerts", or its id, not {channel!r}')
     if not settings.slack.bot_token.get_secret_value():
         raise UsageError("--send needs slack.bot_token, which is not set")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from alertbot.commands.command import Line, Reply
-from alertbot.rulefiles.faults import Fault
+from alertbot.rulefiles.faults import Fault, Severity
 from alertbot.rules.plain import one_line
 from alertbot.rules.rule import Level
+from alertbot.rules.words import count, listed
 
 out = Console(highlight=False, emoji=False)
 err = Console(stderr=True, highlight=False, emoji=False)
@@ -33,17 +35,6 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def fault_json(fault: Fault) -> dict[str, Any]:
-    return {
-        "file": fault.file,
-        "line": fault.line,
-        "column": fault.column,
-        "rule": fault.rule,
-        "message": fault.message,
-        "hint": fault.hint,
-    }
-
-
 def show_faults(faults: Sequence[Fault], console: Console = out) -> None:
     """Print faults as a compiler would; on a terminal, each with its line and the offending text underlined."""
     lines: dict[str, list[str]] = {}
@@ -54,7 +45,10 @@ def show_faults(faults: Sequence[Fault], console: Console = out) -> None:
                 lines[fault.file] = _lines(fault.file)
             for text in _underlined(fault, lines[fault.file]):
                 console.print(text, soft_wrap=True)
-    console.print(f"{len(faults)} fault{'s' if len(faults) != 1 else ''}", style="bold")
+    words = {Severity.ERROR: "fault", Severity.WARNING: "warning", Severity.HINT: "hint"}
+    numbers = Counter(fault.severity for fault in faults)
+    counts = [count(numbers[severity], word) for severity, word in words.items() if numbers[severity]]
+    console.print(listed(counts), style="bold")
 
 
 def _lines(file: str) -> list[str]:

@@ -217,7 +217,7 @@ def _is_tests(path: Path) -> bool:
     """Whether it is a file of rule tests; one that cannot be read is reported where it is read."""
     try:
         return is_test_file(read_file(path))
-    except OSError:
+    except (OSError, MemoryError):
         return False
 
 

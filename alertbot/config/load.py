@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, overload
@@ -22,6 +22,7 @@ from alertbot.config.settings import (
     IgnoreSettings,
     MayChange,
     RecordSettings,
+    RefusedValue,
     Settings,
     SlackSettings,
     TenantSettings,
@@ -31,7 +32,8 @@ from alertbot.rulefiles import document
 from alertbot.rulefiles.calendar_keys import read_calendars
 from alertbot.rulefiles.document import KeyPath, Node, YamlMapping, YamlScalar, YamlSequence
 from alertbot.rulefiles.faults import Fault
-from alertbot.rulefiles.fields import Report
+from alertbot.rulefiles.fields import ANCHOR_PREFIX, Report, called
+from alertbot.rules.plain import one_line
 from alertbot.rules.words import nearest
 
 DEFAULT_PATH = "alertbot.yaml"
@@ -39,6 +41,8 @@ DEFAULT_PATH = "alertbot.yaml"
 PATH_VARIABLE = "ALERTBOT_CONFIG"
 
 _EXPECTED = "expected settings such as `tenants:` and `slack:`; `alertbot init` writes one"
+
+MAX_VALUES = 100_000  # far more than a configuration has: ten lines of aliases can stand for billions
 
 MAX_PROBLEMS = 14  # a report has at most 15 lines: these, and one that counts the rest
 
@@ -54,47 +58,121 @@ def load(path: Path, environ: Mapping[str, str] = os.environ, *, secrets: bool =
     With `secrets=False`, secrets may be missing and references may be unset: for commands that neither poll nor post.
     Raises ConfigError, with every problem, when the file cannot be read or is wrong.
     """
+    return _read(read_text(path), str(path), environ, secrets=secrets, on_disk=True)[0]
+
+
+def unset_secrets(path: Path, environ: Mapping[str, str] = os.environ) -> list[str]:
+    """What `run` needs and is not set here: names of variables, paths of files, and keys without a value.
+
+    Raises ConfigError as `load` does.
+    """
+    return _read(read_text(path), str(path), environ, secrets=False, on_disk=True)[1]
+
+
+def read_text(path: Path) -> str:
+    """The text of a configuration file. Raises ConfigError when it cannot be read."""
     try:
-        text = path.read_bytes().decode("utf-8")
+        return path.read_bytes().decode("utf-8")
     except FileNotFoundError:
         raise ConfigError([f"{path}: no such file (`alertbot init` writes one, --config FILE names another)"]) from None
     except UnicodeDecodeError:
         raise ConfigError([f"{path}: not UTF-8 text"]) from None
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from None
-    return parse(text, str(path), environ, secrets=secrets)
 
 
 def parse(text: str, name: str, environ: Mapping[str, str], *, secrets: bool = True) -> Settings:
-    """The settings in a text; `name` is the file it came from. Raises ConfigError as `load` does."""
+    """The settings in a text; `name` is the file it came from. Raises ConfigError as `load` does.
+
+    Whether the folders that it names exist is not checked.
+    """
+    return _read(text, name, environ, secrets=secrets, on_disk=False)[0]
+
+
+def is_configuration(data: bytes | str) -> bool:
+    """Whether a YAML file is an alertbot.yaml rather than a file of rules or tests."""
+    root, _ = document.read("", data)
+    if not isinstance(root, YamlMapping) or isinstance(root.get("rules"), YamlSequence):
+        return False
+    return root.key("tenants") is not None or root.key("slack") is not None
+
+
+def _read(
+    text: str, name: str, environ: Mapping[str, str], *, secrets: bool, on_disk: bool
+) -> tuple[Settings, list[str]]:
+    """The settings in a text, and what is unset of what `run` needs. `on_disk`: folders that it names must exist."""
     root, faults = document.read(name, text, if_empty=(_EXPECTED, ""))
     faults = [_without_secret(fault, text) for fault in faults]
     if not isinstance(root, YamlMapping):
         raise ConfigError([str(fault) for fault in faults] or [f"{name}:1:1: {_EXPECTED}"])
+    root = replace(root, entries=tuple(each for each in root.entries if not each[0].text.startswith(ANCHOR_PREFIX)))
     problems = _Problems(name, root)
     for fault in faults:
         problems.add_at(fault.line, fault.column, "", fault.message, fault.hint)
-    filled = _References(environ, problems, required=secrets).fill(root, ())
-    values = {**document.plain_value(filled), "folder": Path(name).parent}
+    references = _References(environ, problems, required=secrets)
+    try:
+        if _size(root, {}) > MAX_VALUES:
+            raise ConfigError([f"{name}:1:1: its aliases stand for more than {MAX_VALUES:,} values"])
+        filled = references.fill(root, ())
+        values = {**document.plain_value(filled), "folder": Path(name).parent}
+    except RecursionError:
+        raise ConfigError([f"{name}:1:1: lists and mappings are nested too deeply"]) from None
     hours_key, hours = filled.key("hours"), filled.get("hours")
     if hours_key is not None and hours is not None:
         report = Report(name)
         calendars = read_calendars(hours_key, hours, report)
         values["hours"] = {key: calendar for key, calendar in calendars.items() if calendar is not None}
         for fault in report.faults:
-            problems.add_at(fault.line, fault.column, "hours", fault.message, fault.hint)
+            reference = references.spelt.get((fault.line, fault.column))
+            message, hint = (
+                (f"{reference} has a value that is not valid here", "") if reference else (fault.message, fault.hint)
+            )
+            problems.add_at(fault.line, fault.column, "hours", message, hint)
     settings: Settings | None = None
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
-        for each in error.errors():
-            problems.add(each["loc"], _sentence(each, Settings))
-    if settings is not None and secrets:
+        errors = error.errors()
+        unknown = [each for each in errors if each["type"] == "extra_forbidden"]
+        meant = {(*each["loc"][:-1], near[0]) for each in unknown if (near := _near(each))}
+        for each in errors:
+            if each["type"] == "missing" and tuple(each["loc"]) in meant:
+                continue  # it is there, misspelt, and that is reported
+            problems.add(each["loc"], _sentence(each, document.value_at(root, each["loc"])))
+    unset = list(references.unset)
+    if settings is not None:
         for path, message in _missing_secrets(settings):
-            problems.add(path, message)
+            if secrets:
+                problems.add(path, message)
+            elif path not in references.unset.values():
+                unset.append(_dotted(path))
+        for path, folder in _rule_folders(settings, root) if on_disk else ():
+            if not settings.path(folder).exists():
+                problems.add(path, f"no such file or folder: {_spelt(document.value_at(root, path))}")
     if problems or settings is None:
         raise ConfigError(problems.report())
-    return settings
+    return settings, list(dict.fromkeys(unset))
+
+
+def _rule_folders(settings: Settings, root: YamlMapping) -> Iterator[tuple[KeyPath, str]]:
+    """The rule folders that the file names, with the path of the key. Unset references are left out."""
+    if root.key("rules") is not None and settings.rules:
+        yield ("rules",), settings.rules
+    for index, tenant in enumerate(settings.tenants):
+        if tenant.rules:
+            yield ("tenants", index, "rules"), tenant.rules
+
+
+def _size(node: Node, done: dict[int, int]) -> int:
+    """The number of values that a node stands for, with its aliases written out."""
+    if id(node) not in done:
+        children: Iterable[Node] = ()
+        if isinstance(node, YamlMapping):
+            children = (value for _, value in node.entries)
+        elif isinstance(node, YamlSequence):
+            children = node.items
+        done[id(node)] = 1 + sum(_size(child, done) for child in children)
+    return done[id(node)]
 
 
 def _without_secret(fault: Fault, text: str) -> Fault:
@@ -128,9 +206,8 @@ class _Problems:
     def add_at(self, line: int, column: int, key: str, message: str, hint: str = "") -> None:
         """Add a problem whose place is known; `key` may be "" where none is to be named."""
         text = f"{key}: {message}" if key else message
-        self._lines.setdefault(
-            (line, column, key), f"{self._name}:{line}:{column}: {text}{f' ({hint})' if hint else ''}"
-        )
+        sentence = one_line(f"{text}{f' ({hint})' if hint else ''}")
+        self._lines.setdefault((line, column, key), f"{self._name}:{line}:{column}: {sentence}")
 
     def report(self) -> list[str]:
         """One line for each problem, cut to MAX_PROBLEMS and one that counts the rest."""
@@ -157,15 +234,19 @@ _REFERENCE = re.compile(r"\$\{(?:file:(?P<file>[^}]+)|(?P<name>[A-Za-z_][A-Za-z0
 
 
 class _References:
-    """Replaces `${NAME}`, `${NAME:-default}` and `${file:PATH}` in nodes.
+    """Replaces `${NAME}`, `${NAME:-default}` and `${file:PATH}` in nodes; values are trimmed.
 
-    What cannot be filled in becomes "", and is a problem where it is `required`.
+    What cannot be filled in becomes "", and is a problem where it is `required`. `unset` has those, with the path of
+    their key; `spelt` has the references whose value came from outside the file, by the place of their node.
     """
 
     def __init__(self, environ: Mapping[str, str], problems: _Problems, *, required: bool) -> None:
         self._environ = environ
         self._problems = problems
         self._required = required
+        self._done: dict[int, Node] = {}  # an alias is its anchor's node
+        self.unset: dict[str, KeyPath] = {}
+        self.spelt: dict[tuple[int, int], str] = {}
 
     @overload
     def fill(self, node: YamlMapping, path: KeyPath) -> YamlMapping: ...
@@ -175,29 +256,51 @@ class _References:
 
     def fill(self, node: Node, path: KeyPath) -> Node:
         """The same node with every reference in its values replaced; positions stay."""
+        if id(node) not in self._done:
+            self._done[id(node)] = self._filled(node, path)
+        return self._done[id(node)]
+
+    def _filled(self, node: Node, path: KeyPath) -> Node:
         match node:
             case YamlMapping(entries=entries):
                 filled = tuple((key, self.fill(value, (*path, key.text))) for key, value in entries)
                 return replace(node, entries=filled)
             case YamlSequence(items=items):
                 return replace(node, items=tuple(self.fill(item, (*path, index)) for index, item in enumerate(items)))
-            case YamlScalar(text=text) if "${" in text:
-                return replace(node, text=_REFERENCE.sub(lambda match: self._value(match, path), text))
+            case YamlScalar(text=text, place=place) if "${" in text:
+
+                def value(match: re.Match[str]) -> str:
+                    found = self._value(match, path)
+                    if found is None:
+                        return (match["default"] or "").strip()
+                    self.spelt[place.line, place.column] = text
+                    return found
+
+                return replace(node, text=_REFERENCE.sub(value, text))
         return node
 
-    def _value(self, match: re.Match[str], path: KeyPath) -> str:
+    def _value(self, match: re.Match[str], path: KeyPath) -> str | None:
+        """The value from outside the file; None where there is none and the default counts."""
         if match["file"]:
+            what = match["file"]
             try:
-                return Path(match["file"]).read_text(encoding="utf-8").strip()
+                value = Path(what).read_text(encoding="utf-8").strip()
             except (OSError, UnicodeDecodeError) as error:
                 reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-                return self._missing(path, f"cannot read {match['file']}: {reason}")
-        value = self._environ.get(match["name"]) or match["default"]
-        if value is None:
-            return self._missing(path, f"the environment variable {match['name']} is not set")
+                return self._missing(what, path, f"cannot read {what}: {reason}")
+        else:
+            what = f"the environment variable {match['name']}"
+            value = self._environ.get(match["name"], "").strip()
+            if not value and match["default"] is None:
+                return self._missing(match["name"], path, f"{what} is not set")
+            if not value:
+                return None
+        if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+            self._problems.add(path, f"the value of {what} has quotes around it: remove them")
         return value
 
-    def _missing(self, path: KeyPath, message: str) -> str:
+    def _missing(self, what: str, path: KeyPath, message: str) -> str:
+        self.unset.setdefault(what, path)
         if self._required:
             self._problems.add(path, message)
         return ""
@@ -223,24 +326,79 @@ _SECRET_KEYS = [
 _SECRET_KEY = re.compile(rf"\b({'|'.join(_SECRET_KEYS)})\b['\"]?\s*:")
 
 
-def _sentence(error: Any, top: type[BaseModel]) -> str:
-    """One of pydantic's errors as a sentence, without the value, which may be a secret."""
-    kind = error["type"]
+# A password inside an address, and tokens of Slack.
+_PASSWORD = re.compile(r"(?<=://).*@")
+_TOKEN = re.compile(r"xox[a-z]-|xapp-")
+
+
+def _near(error: Any) -> list[str]:
+    """The known key that an unknown one most likely means, in a list; or an empty list."""
+    return nearest(str(error["loc"][-1]).replace("-", "_"), _known_keys(error), cutoff=0.6)
+
+
+def _known_keys(error: Any) -> list[str]:
+    parts = [part for part in error["loc"][:-1] if isinstance(part, str)]
+    return [key for key in (_SECTIONS.get(parts[-1], Settings) if parts else Settings).model_fields if key != "folder"]
+
+
+def _spelt(node: Node | None) -> str:
+    """A value as the file spells it, which is the reference where it has one; "" for what may be a secret."""
+    if not isinstance(node, YamlScalar):
+        return called(node) if node is not None else ""
+    if _TOKEN.search(node.text):
+        return ""
+    return called(replace(node, text=_PASSWORD.sub("***@", node.text)))
+
+
+def _sentence(error: Any, node: Node | None) -> str:
+    """One of pydantic's errors as a sentence, without the value, which may be a secret.
+
+    `node` is the value as the file has it.
+    """
+    kind, context = error["type"], error.get("ctx", {})
+    key = next((part for part in reversed(error["loc"]) if isinstance(part, str)), "")
     if kind == "extra_forbidden":
-        parts = [part for part in error["loc"][:-1] if isinstance(part, str)]
-        known = list((_SECTIONS.get(parts[-1], top) if parts else top).model_fields)
-        known = [key for key in known if key != "folder"]
-        near = nearest(str(error["loc"][-1]), known)
-        return "unknown key" + (f' (did you mean "{near[0]}"?)' if near else f" (known: {', '.join(known)})")
+        near = _near(error)
+        hint = f'did you mean "{near[0]}"?' if near else f"known: {', '.join(_known_keys(error))}"
+        return f"unknown key ({hint})"
     if kind == "missing":
         return "missing"
-    if kind in ("model_type", "dict_type"):
+    if kind in ("model_type", "dict_type", "model_attributes_type"):
         return "expected keys, indented below it"
     if kind == "tuple_type":
         return "expected a list: lines that start with `- `"
+    if isinstance(node, YamlScalar) and node.kind == "null":
+        empty = ': # begins a comment in YAML: write "#cc-alerts", in quotes' if key.endswith("channel") else ""
+        return f"empty{empty}"
+    hint = ""
     if kind == "value_error":
-        return str(error["ctx"]["error"])
-    if kind == "string_pattern_mismatch":
-        return f"invalid value: it must match {error['ctx']['pattern']}"
-    message = str(error["msg"])
-    return message[0].lower() + message[1:]
+        refused = context["error"]
+        message = str(refused)
+        if not isinstance(refused, RefusedValue):
+            return message  # about several keys
+        hint = refused.hint if isinstance(node, YamlScalar) and "${" not in node.text else ""
+    elif kind == "literal_error":
+        message = f"must be {str(context['expected']).replace(chr(39), '')}"
+    elif kind == "string_type":
+        message = "must be text"
+        if isinstance(node, YamlScalar) and node.kind in ("number", "bool"):
+            hint = "put it in quotes"
+    elif kind.startswith("int_"):
+        message = "must be a whole number"
+    elif kind == "greater_than_equal":
+        message = f"must be at least {context['ge']}"
+    elif kind == "less_than_equal":
+        message = f"must be at most {context['le']}"
+    elif kind == "string_pattern_mismatch":
+        message = f"must be {_FORMS[key]}" if key in _FORMS else f"must match {context['pattern']}"
+    else:
+        message = str(error["msg"])
+        return message[0].lower() + message[1:]
+    spelt = "" if key in _SECRET_KEYS else _spelt(node)
+    return f"{message}{f', not {spelt}' if spelt else ''}{f' ({hint})' if hint else ''}"
+
+
+_FORMS = {
+    "name": "a short name of letters, digits, dots, hyphens and underscores",
+    "command": "a slash command such as /alertbot, in lower case",
+}

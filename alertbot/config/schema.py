@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from alertbot.config.settings import _DURATION_PATTERN, Settings
+from alertbot.config.settings import Settings
+from alertbot.rulefiles.fields import DURATION_SCHEMA
 from alertbot.rules.units import write_duration
 
 
@@ -25,6 +26,6 @@ def _spelt(node: Any) -> Any:
     if not isinstance(node, dict):
         return node
     spelt = {key: _spelt(each) for key, each in node.items() if key != "title" or not isinstance(each, str)}
-    if spelt.get("pattern") == _DURATION_PATTERN and "default" in spelt:
+    if spelt.get("pattern") == DURATION_SCHEMA["pattern"] and "default" in spelt:
         spelt["default"] = write_duration(TypeAdapter(timedelta).validate_python(spelt["default"]))
     return spelt

@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from pydantic import (
     AfterValidator,
@@ -26,14 +26,25 @@ from pydantic import (
 )
 
 from alertbot.rulefiles.calendar_keys import calendars_schema
+from alertbot.rulefiles.fields import DURATION_SCHEMA
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.hours import Calendar
 from alertbot.rules.match import Match
-from alertbot.rules.slack_ids import is_channel
+from alertbot.rules.slack_ids import channel_hint, is_channel
 from alertbot.rules.units import TOO_LONG, parse_duration
-from alertbot.rules.words import nearest
+from alertbot.rules.zones import is_zone, zone_hint
 
-_DURATION_PATTERN = r"^(\d+(ms|[smhd]))+$"
+
+class RefusedValue(ValueError):
+    """A value is wrong. The texts never contain it: it may be a secret under the wrong key.
+
+    `load` adds how the file spells the value. `hint` may be near to the value, so it is left out where the value came
+    from a reference.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message, self.hint = message, hint
 
 
 def _duration(value: Any) -> Any:
@@ -44,30 +55,58 @@ def _duration(value: Any) -> Any:
         return parse_duration(str(value))
     except ValueError as error:
         if TOO_LONG in str(error):
-            raise
-        raise ValueError(f"a duration is written as 15s, 2m or 1m30s, not {value!r}") from None
+            raise RefusedValue(TOO_LONG) from None
+        raise RefusedValue("a duration is written as 15s, 2m or 1m30s") from None
 
 
 def _address(value: str) -> str:
     """Require https: plain http would send the credentials unencrypted, so it is allowed on loopback only."""
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"an address starts with https://, not {value!r}")
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        raise RefusedValue("an address starts with https://") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or not _is_sendable(value):
+        raise RefusedValue("an address starts with https://")
     if parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "localhost", "::1"):
         raise ValueError("plain http:// is allowed only on loopback (127.0.0.1, localhost): use https://")
     return value
 
 
 def _timezone(value: str) -> str:
-    if value not in available_timezones():
-        near = nearest(value, sorted(available_timezones()))
-        raise ValueError(f"no such time zone: {value!r}" + (f" (did you mean {near[0]}?)" if near else ""))
+    if not is_zone(value):
+        raise RefusedValue("must be a time zone", zone_hint(value))
     return value
 
 
 def _channel(value: str) -> str:
     if not is_channel(value):
-        raise ValueError(f'a channel is written "#name" (in quotes) or as its id, C0123ABCD, not {value!r}')
+        raise RefusedValue('a channel is written "#name" (in quotes) or as its id, C0123ABCD', channel_hint(value))
+    return value
+
+
+def _is_sendable(text: str) -> bool:
+    return all(" " <= character <= "~" for character in text)
+
+
+def _header_text(value: str) -> str:
+    """Require what an HTTP header can carry: printable ASCII. Anything else would be refused at every request."""
+    for position, character in enumerate(value, start=1):
+        if not _is_sendable(character):
+            raise RefusedValue(f"character {position} is U+{ord(character):04X}, which no HTTP header can carry")
+    return value
+
+
+def _header_secret(value: SecretStr) -> SecretStr:
+    _header_text(value.get_secret_value())
+    return value
+
+
+def _storage(value: str) -> str:
+    """Require the path of a file. A database in memory would forget which alerts were reported."""
+    if value == ":memory:" or value.startswith("file:") or "mode=memory" in value:
+        raise RefusedValue("must be the path of a file: a database in memory would report everything again")
+    if "://" in value:
+        raise RefusedValue("must be the path of a file")
     return value
 
 
@@ -75,9 +114,10 @@ Duration = Annotated[
     timedelta,
     BeforeValidator(_duration),
     PlainSerializer(lambda value: f"{value.total_seconds():g}s", return_type=str),
-    WithJsonSchema({"type": "string", "pattern": _DURATION_PATTERN}),
+    WithJsonSchema(DURATION_SCHEMA),
 ]
 Address = Annotated[str, AfterValidator(_address)]
+Secret = Annotated[SecretStr, AfterValidator(_header_secret)]
 Channel = Annotated[str, AfterValidator(_channel)]
 Timezone = Annotated[str, AfterValidator(_timezone)]
 
@@ -154,11 +194,11 @@ class TenantSettings(_Section):
     """A short name, shown in cards and answers."""
     region: Literal["us", "eu", "ap", "ca"] | None = None
     """The 8x8 region of the tenant."""
-    api_key: SecretStr = SecretStr("")
+    api_key: Secret = SecretStr("")
     """The API key of an app with the product "Analytics for Contact Center"."""
-    api_secret: SecretStr = SecretStr("")
+    api_secret: Secret = SecretStr("")
     """The secret of that key."""
-    tenant_id: str = ""
+    tenant_id: Annotated[str, AfterValidator(_header_text)] = ""
     """Sent as X-Tenant-Info; only for multitenant customers."""
     timezone: Timezone | None = None
     """The time zone of .today metrics; must be one of the tenant's zones in 8x8. Default: the tenant's own."""
@@ -212,11 +252,11 @@ class MayChange(_Section):
 class SlackSettings(_Section):
     """The Slack app, and the channels that alerts go to."""
 
-    bot_token: SecretStr = SecretStr("")
+    bot_token: Secret = SecretStr("")
     """The bot token of the Slack app, xoxb-…, from OAuth & Permissions."""
-    app_token: SecretStr = SecretStr("")
+    app_token: Secret = SecretStr("")
     """The app-level token, xapp-…, for commands and buttons over Socket Mode."""
-    signing_secret: SecretStr = SecretStr("")
+    signing_secret: Secret = SecretStr("")
     """Instead of app_token: for commands and buttons as signed HTTP requests to POST /slack/events."""
     default_channel: Channel
     """The channel for alerts whose rule has no channel."""
@@ -268,7 +308,7 @@ class Settings(_Section):
     """Calendars by name, for `during` and `outside` of all rules; written as in rule files."""
     ignore: IgnoreSettings = IgnoreSettings()
     """What no rule evaluates: `{queue: {name: ["*test*"]}, agent: {id: [7]}}`. Ignored agents are not counted."""
-    storage: str = "alertbot.db"
+    storage: Annotated[str, AfterValidator(_storage)] = "alertbot.db"
     """The file of the SQLite database."""
     timezone: Timezone = "UTC"
     """The time zone for times shown where the time zone of the reader is not known."""
@@ -314,4 +354,7 @@ class Settings(_Section):
         secrets = [self.slack.bot_token, self.slack.app_token, self.slack.signing_secret]
         for tenant in self.tenants:
             secrets += [tenant.api_key, tenant.api_secret]
-        return tuple(secret.get_secret_value() for secret in secrets if secret.get_secret_value())
+        addresses: list[str | None] = [self.storage, self.slack.api_url]
+        addresses += [address for tenant in self.tenants for address in (tenant.base_url, tenant.token_url)]
+        passwords = [urlsplit(address).password or "" for address in addresses if address]
+        return tuple(text for text in [*(secret.get_secret_value() for secret in secrets), *passwords] if text)

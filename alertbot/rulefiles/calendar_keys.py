@@ -6,7 +6,6 @@ import re
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
-from zoneinfo import available_timezones
 
 from alertbot.rulefiles.document import Node, YamlMapping, YamlScalar, YamlSequence
 from alertbot.rulefiles.faults import Place, short
@@ -14,6 +13,7 @@ from alertbot.rulefiles.fields import DURATION, ID, Field, Report, read_duration
 from alertbot.rules.hours import MAX_GRACE, MINUTES_OF_A_DAY, Calendar, Country, Hours, TimeRange
 from alertbot.rules.units import write_duration
 from alertbot.rules.words import nearest
+from alertbot.rules.zones import is_zone, zone_hint
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _LONG = dict(zip(("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"), DAYS, strict=True))
@@ -87,14 +87,9 @@ def _check_grace(
 
 def _read_timezone(key: YamlScalar, node: Node, report: Report) -> str | None:
     text = read_text(key, node, report)
-    if text is None or text in available_timezones():
+    if text is None or is_zone(text):
         return text
-    near = nearest(text, sorted(available_timezones()))
-    cities = {name.rpartition("/")[2].casefold(): name for name in sorted(available_timezones())}
-    hint = f"did you mean {near[0]}?" if near else "a name of the tz database, such as Europe/Helsinki"
-    if text.casefold() in cities:
-        hint = f"did you mean {cities[text.casefold()]}?"
-    report.add(node.place, f'"{text}" is not a time zone', hint, text)
+    report.add(node.place, f'"{text}" is not a time zone', zone_hint(text), text)
     return None
 
 

@@ -323,6 +323,19 @@ def place_of(node: Node, path: KeyPath) -> Place:
     return place
 
 
+def value_at(node: Node, path: KeyPath) -> Node | None:
+    """The value at `path`; None where there is none."""
+    value: Node | None = node
+    for part in path:
+        if isinstance(value, YamlMapping):
+            value = value.get(str(part))
+        elif isinstance(value, YamlSequence) and isinstance(part, int) and part < len(value.items):
+            value = value.items[part]
+        else:
+            return None
+    return value
+
+
 def plain_value(node: Node) -> Any:
     """The node as dict, list, str, int, float, bool or None. Dates are strings."""
     match node:

@@ -19,7 +19,17 @@ from alertbot.rules.units import WRITE_A_DURATION, parse_duration, parse_number
 from alertbot.rules.words import nearest
 
 ID = r"[a-z0-9]+(?:-[a-z0-9]+)*"
-DURATION = r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|[dhms]))+"
+# Each unit at most once, largest first, as `parse_number` reads it.
+DURATION = "(?=[0-9])" + "".join(rf"(?:[0-9]+(?:\.[0-9]+)?{unit})?" for unit in ("d", "h", "m", "s", "ms"))
+
+# The JSON Schema of what the readers below take. YAML numbers and booleans are texts to them, as they are written.
+TEXT_SCHEMA: dict[str, Any] = {"type": ["string", "number", "boolean"], "pattern": r"\S"}
+TEXTS_SCHEMA: dict[str, Any] = {"anyOf": [TEXT_SCHEMA, {"type": "array", "items": TEXT_SCHEMA}]}
+DURATION_SCHEMA: dict[str, Any] = {
+    "type": "string",
+    "pattern": rf"^\s*{DURATION}\s*$",
+    "examples": ["30s", "2m", "1m30s"],
+}
 
 Known = collections.abc.Mapping[str, Calendar | None]
 
@@ -53,16 +63,23 @@ class Field:
     per_level: bool = False  # may be a mapping from level to value
 
 
+ANCHOR_PREFIX = "x-"
+"""Top-level keys that begin with it are left alone: a place for anchors."""
+
+
 def read_fields(
-    node: YamlMapping, fields: Iterable[Field], report: Report, what: str, schema: str = "rules"
+    node: YamlMapping, fields: Iterable[Field], report: Report, what: str, schema: str = "rules", *, top: bool = False
 ) -> dict[str, Any]:
     """The values of a mapping by key, without those that were refused; a key that is not in the table is a fault.
 
-    `schema` is the name of the kind of file in `alertbot schema`, for tables that are too long for a hint.
+    `schema` is the name of the kind of file in `alertbot schema`, for tables that are too long for a hint. `top`: it is
+    the whole file, in which keys that begin with `x-` are left alone.
     """
     by_name = {each.name: each for each in fields}
     values: dict[str, Any] = {}
     for key, value in node.entries:
+        if top and key.text.startswith(ANCHOR_PREFIX):
+            continue
         known = by_name.get(key.text)
         if known is None:
             report.add(key.place, f'unknown key "{short(key.text)}"', _near(key.text, by_name, what, schema), key.text)

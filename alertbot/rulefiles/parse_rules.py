@@ -170,7 +170,7 @@ def _read_file(node: Node, report: Report) -> list[_Draft]:
         )
         report.add(node.place, f"a rule file is a mapping, not {called(node)}", hint)
         return []
-    values = read_fields(node, FILE_KEYS, report, "a rule file")
+    values = read_fields(node, FILE_KEYS, report, "a rule file", top=True)
     defaults: dict[str, Any] = {}
     defaults_node = None
     if "defaults" in values:

@@ -71,7 +71,7 @@ def _read_file(node: Node, rules: RuleSet, broken: frozenset[str], report: Repor
     if not isinstance(node, YamlMapping):
         report.add(node.place, f"a file of rule tests is a mapping, not {called(node)}", "write tests: above it")
         return []
-    values = read_fields(node, FILE_KEYS, report, "a file of rule tests")
+    values = read_fields(node, FILE_KEYS, report, "a file of rule tests", top=True)
     if node.key("tests") is None:
         report.add(node.place, "no tests in this file", "write tests: and a list below it")
     drafts = [_TestReader(item, rules, broken, report).read() for item in values.get("tests", ())]
@@ -89,6 +89,7 @@ class _TestReader:
         self.rule = self._rule()
         report.rule = self.rule.id if self.rule is not None else ""
         self.lengths: list[tuple[int, Place, str]] = []
+        self.series_keys: list[tuple[Place, str]] = []
 
     def read(self) -> RuleTest | None:
         name = self._required("name", "describe what it shows")
@@ -106,6 +107,7 @@ class _TestReader:
         notices = tuple(self._notices(entities, last)) if "notices" in self.values else None
         if not self.values.get("expect") and notices is None and len(self.report.faults) == self.faults_before:
             self.report.add(self.node.place, "a test without expectations", "write expect:, or notices: [] for none")
+        self._check_read()
         self.report.rule = ""
         if len(self.report.faults) > self.faults_before:
             return None
@@ -220,11 +222,31 @@ class _TestReader:
             kind = self._type(key, scope)
             if kind is None:
                 continue
+            self.series_keys.append((key.place, key.text))
             samples = self._samples(key, value, kind)
             if samples is not None:
                 found[key.text] = SampleSeries(key.text, kind, samples)
                 self.lengths.append((len(samples), key.place, key.text))
         return found
+
+    def _check_read(self) -> None:
+        """A series that no rule reads is a fault: the test would pass whatever its samples are.
+
+        The keys of the rules that suppress it are read too.
+        """
+        assert self.rule is not None
+        rules, waiting = {self.rule.id: self.rule}, [*self.rule.suppressed_by]
+        while waiting:
+            other = self.rules.by_id(waiting.pop())
+            if other is not None and other.id not in rules:
+                rules[other.id] = other
+                waiting += other.suppressed_by
+        reads = [each for rule in rules.values() for _, each in rule.reads()]
+        keys = {each.key if isinstance(each, Key) else each.key.key for each in reads}
+        for place, key in self.series_keys:
+            if key not in keys:
+                hint = did_you_mean(key, keys) or f"it reads {listed(sorted(keys))}"
+                self.report.add(place, f"the rule does not read {key}", hint, key)
 
     def _type(self, key: YamlScalar, scope: Scope) -> ValueType | None:
         metric = catalogue().lookup(scope, key.text)

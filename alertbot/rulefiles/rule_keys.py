@@ -30,14 +30,13 @@ from alertbot.rulefiles.fields import (
 from alertbot.rules.catalogue import RULE_SCOPES, Scope, ValueType
 from alertbot.rules.match import Match, Override
 from alertbot.rules.rule import Level, NoData
+from alertbot.rules.slack_ids import CHANNEL, MENTION, channel_hint
 from alertbot.rules.tree import Literal
 from alertbot.rules.units import MAX_DURATION, TOO_LONG, parse_number, too_long, write_duration
 from alertbot.rules.words import listed
 
 RESERVED = "feed-"  # ids of the built-in feed rules
 PARAM_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
-CHANNEL = r"#[^\s,#]{1,80}|[CGD][A-Z0-9]{6,}"
-MENTION = r"<@[UW][A-Z0-9]+>|<!subteam\^S[A-Z0-9]+>|<!(?:here|channel|everyone)>"
 TEMPLATE = r"[A-Za-z0-9][A-Za-z0-9_-]*"
 RUNBOOK = r"https?://\S+"
 
@@ -112,13 +111,6 @@ def pattern(expression: str, wanted: str, hint: Callable[[str], str]) -> Reader:
     return read
 
 
-def _channel_hint(text: str) -> str:
-    if not text:
-        return '# begins a comment in YAML: write "#cc-alerts", in quotes'
-    name = re.sub(r"[\s,#]+", "-", text.strip()).strip("-")
-    return f'write "#{name}"' if name else 'such as "#cc-alerts"'
-
-
 def _mention_hint(text: str) -> str:
     word = text.strip("@<>! ")
     if word in ("here", "channel", "everyone"):
@@ -130,7 +122,7 @@ def _mention_hint(text: str) -> str:
     return 'such as "<@U0123>", "<!subteam^S0123>" or "<!here>"'
 
 
-read_channel_name = pattern(CHANNEL, 'a channel such as "#cc-alerts", or a channel id', _channel_hint)
+read_channel_name = pattern(CHANNEL, 'a channel such as "#cc-alerts", or a channel id', channel_hint)
 read_mention = pattern(MENTION, "a mention in Slack's form", _mention_hint)
 read_template = pattern(
     TEMPLATE,

@@ -2,6 +2,8 @@
 
 Samples separated by spaces, one per poll: `_` is missing, `5x3` is 5 three times, `10s+5sx4` is 10 s and four steps of
 5 s (five samples), `OnBreak` or `"On Break"` is text, `85%` a ratio, `2026-03-02T09:00:00+02:00` a timestamp.
+A word that ends in x and digits is that word, since break codes are called `Aux1` and `Aux2`; `"Aux1"x3` repeats it.
+Only a known status is repeated without quotes: `OnBreakx3`.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import re
 from datetime import datetime
 
 from alertbot.errors import BadExpression
-from alertbot.rules.catalogue import ValueType
+from alertbot.rules.catalogue import STATUS_WORDS, ValueType
 from alertbot.rules.expression import Mistake
 from alertbot.rules.units import MAX_DURATION, TOO_LONG, parse_number, too_long, write_duration
 from alertbot.rules.value_types import named
@@ -75,6 +77,9 @@ class _RefusedError(Exception):
 def _samples(token: str, kind: ValueType) -> list[Sample]:
     value, times = token, 1
     repeated = _TIMES.fullmatch(token)
+    if repeated and kind is ValueType.TEXT and repeated["value"][-1].isalpha():
+        known = repeated["value"].casefold() in {word.casefold() for word in STATUS_WORDS}
+        repeated = repeated if known else None
     if repeated:
         value, times = repeated["value"], int(repeated["times"])
         if not 0 < times <= MAX_SAMPLES:

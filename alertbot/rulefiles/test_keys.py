@@ -19,9 +19,10 @@ from alertbot.rulefiles.fields import (
     read_text,
     refuse,
 )
-from alertbot.rulefiles.rule_keys import CHANNEL, LEVELS, read_channel_name, read_level
+from alertbot.rulefiles.rule_keys import LEVELS, read_channel_name, read_level
 from alertbot.rulefiles.rule_test import PollRange
 from alertbot.rulefiles.series import parse_timestamp
+from alertbot.rules.slack_ids import CHANNEL
 from alertbot.rules.words import listed
 
 FIRST_YEAR, LAST_YEAR = 1971, 2999

@@ -45,6 +45,11 @@ class ValueType(StrEnum):
     TIMESTAMP = "timestamp"  # milliseconds since 1970 UTC
 
 
+STATUS_KEY = "status.rt"
+STATUS_WORDS = ("Available", "Offering", "Handling", "WrapUp", "OnBreak", "WorkingOffline", "LoggedOut")
+"""Values of `status.rt` that are known. 8x8 lists none in full, so a condition may name others."""
+
+
 @dataclass(frozen=True, slots=True)
 class Metric:
     """One key of one scope. `is_list`: 8x8 sends a list of {id, name, count}; alertbot uses the sum of the counts."""

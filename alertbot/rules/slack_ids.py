@@ -30,6 +30,34 @@ def is_channel_id(text: str) -> bool:
     return _CHANNEL_ID.fullmatch(text) is not None
 
 
+_LINK = re.compile(rf"https?://\S*?/(?:archives|client/T[A-Z0-9]+)/({CHANNEL_ID})(?:[/?#]\S*)?")
+_QUOTES = "\"'`“”„«»‘’ \t"
+MAX_CHANNEL_NAME = 80
+
+
+def channel_hint(text: str) -> str:
+    """What to write in place of a text that is no channel."""
+    name = text.strip(_QUOTES)
+    if not name:
+        return 'such as "#cc-alerts"' if text else '# begins a comment in YAML: write "#cc-alerts", in quotes'
+    link = _LINK.fullmatch(name)
+    if link:
+        return f'write "{link[1]}", the id in that link'
+    if name.startswith(("@", "#@")) or re.fullmatch(rf"<?@?{USER_ID}>?", name):
+        return "alerts go to channels, not to a person: mention is for people"
+    if "://" in name:
+        return 'such as "#cc-alerts"'
+    name = re.sub(r"[\s,#]+", "-", name).strip("-").lower()
+    if len(name) > MAX_CHANNEL_NAME:
+        return f"the name of a channel has at most {MAX_CHANNEL_NAME} characters"
+    return f'write "#{name}"' if name else 'such as "#cc-alerts"'
+
+
+def channel_without_capitals(text: str) -> str:
+    """The name of a channel as Slack has it, where it was written with capitals; "" where there is nothing to say."""
+    return text.lower() if text.startswith("#") and text != text.lower() else ""
+
+
 def is_user_id(text: str) -> bool:
     """Whether this is a Slack user id, rather than the name of a local user."""
     return _USER_ID.fullmatch(text) is not None

@@ -132,7 +132,9 @@ def test_faults_of_rules_and_tests_are_reported(folder: Path, capsys: pytest.Cap
 
 def test_check_looks_at_rules_templates_and_tests(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Everything in one run: a fault of each kind, and where it is."""
-    assert ran(capsys, "check", "rules") == (0, "7 rules and 11 rule tests, no faults\n")
+    code, said = ran(capsys, "check", "rules")
+    assert (code, said.splitlines()[-1]) == (0, "7 rules and 11 rule tests, no faults")
+    assert '25:24: hint: rule on-break: "On Break" is not a known value of status.rt' in said
     (folder / "rules" / "more.yaml").write_text(
         "rules:\n"
         "  - {id: never, scope: queue, when: entered.today > 5 and entered.today < 3}\n"
@@ -155,20 +157,131 @@ def test_check_looks_at_rules_templates_and_tests(folder: Path, capsys: pytest.C
         "rules/more.yaml:2:37:",
         "rules/more.yaml:4:65:",
         "rules/more.yaml:5:37:",
+        "rules/queues.yaml:25:24:",
         "rules/templates/torn.j2:2:0:",
         "rules/tests/bad.yaml:2:56:",
-        "5",
+        "4",
     ]
+    assert said.splitlines()[-1] == "4 faults, 1 warning and 1 hint"
     code, said = ran(capsys, "check", "rules", "--json")
-    found = json.loads(said)
+    findings = json.loads(said)
     assert code == 1
-    assert [set(each) for each in found] == [{"file", "line", "column", "rule", "message", "hint"}] * 5
+    assert {key for each in findings for key in each} == {
+        "file",
+        "line",
+        "column",
+        "rule",
+        "message",
+        "hint",
+        "severity",
+    }
+    assert [each["severity"] for each in findings] == ["warning", "error", "error", "hint", "error", "error"]
+
+
+ONE_OF_EACH = """\
+rules:
+  - {id: a, scope: queue, when: enterd.today > 5}
+  - {id: b, scope: queue, when: entered.today > 5, channel: "#CC, 100%"}
+  - {id: c, scope: agent, when: status.rt == "Lunch"}
+"""
+
+
+def test_check_for_github(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An annotation per finding; what the format uses itself is escaped."""
+    (folder / "a,b.yaml").write_text(ONE_OF_EACH.replace('"#CC, 100%"', '"#CC"'))
+    code, said = ran(capsys, "check", "a,b.yaml", "--format", "github")
+    assert code == 1
+    assert said.splitlines() == [
+        '::error file=a%2Cb.yaml,line=2,col=33::rule a: unknown key "enterd.today" for scope queue '
+        '(did you mean "entered.today"?)',
+        '::warning file=a%2Cb.yaml,line=3,col=61::rule b: channel names have no capitals in Slack (write "#cc")',
+        '::notice file=a%2Cb.yaml,line=4,col=46::rule c: "Lunch" is not a known value of status.rt (known are '
+        "Available, Offering, Handling, WrapUp, OnBreak, WorkingOffline and LoggedOut)",
+    ]
+
+
+def test_check_as_sarif(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "a b.yaml").write_text(ONE_OF_EACH.replace('"#CC, 100%"', '"#CC"'))
+    code, said = ran(capsys, "check", "a b.yaml", "nowhere", "--format", "sarif")
+    document = json.loads(said)
+    assert (code, document["version"]) == (1, "2.1.0")
+    (run,) = document["runs"]
+    assert {each["ruleId"] for each in run["results"]} <= {each["id"] for each in run["tool"]["driver"]["rules"]}
+    assert [each["level"] for each in run["results"]] == ["error", "warning", "note", "error"]
+    places = [each["locations"][0]["physicalLocation"] for each in run["results"]]
+    assert places[0] == {"artifactLocation": {"uri": "a%20b.yaml"}, "region": {"startLine": 2, "startColumn": 33}}
+    assert places[-1] == {"artifactLocation": {"uri": "nowhere"}}
+
+
+def test_hints_alone_pass(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "c.yaml").write_text('rules: [{id: c, scope: agent, when: status.rt == "Lunch"}]')
+    code, said = ran(capsys, "check", "c.yaml")
+    assert code == 0
+    assert said.splitlines()[1:] == ["1 hint", "1 rule, no faults"]
+
+
+REFERENCES = """\
+tenants: [{name: acme, region: eu, api_key: "${A_KEY}", api_secret: "${file:/nowhere/secret}"}]
+slack: {default_channel: "#CC"}
+timezone: EST
+"""
+
+
+def test_check_of_a_configuration(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By name or as the default; it names the secrets that are not set, which does not change the exit status."""
+    monkeypatch.delenv("A_KEY", raising=False)
+    (folder / "alertbot.yaml").write_text(REFERENCES)
+    code, said = ran(capsys, "check", "alertbot.yaml")
+    assert code == 1
+    assert said.splitlines() == [
+        'alertbot.yaml:2:26: warning: channel names have no capitals in Slack (write "#cc")',
+        "alertbot.yaml:3:11: hint: EST has no summer time: it is the same offset from UTC all year "
+        "(write the place, such as America/New_York)",
+        "1 warning and 1 hint",
+        "Not set here, and `run` needs them: A_KEY, /nowhere/secret, slack.bot_token",
+    ]
+    assert ran(capsys, "check")[1].splitlines()[-1] == said.splitlines()[-1]
+    (folder / "alertbot.yaml").write_text(CONFIG)
+    assert ran(capsys, "check", "alertbot.yaml") == (0, "the configuration, no faults\n")
+    (folder / "alertbot.yaml").write_text(CONFIG + "storge: x\n")
+    assert ran(capsys, "check", "alertbot.yaml")[0] == 2
+
+
+def test_a_rules_folder_that_is_named_must_exist(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A wrong configuration, for every command."""
+    (folder / "alertbot.yaml").write_text(CONFIG + "rules: rulez/\n")
+    for command in (["check"], ["test"], ["ask", "status"]):
+        code, said = ran(capsys, *command)
+        assert code == 2
+        assert 'alertbot.yaml:5:1: rules: no such file or folder: "rulez/"' in said
+
+
+REPORTED = {
+    "break codes in a series": ("aux-codes-in-a-series", 0, "2 rule tests passed"),
+    "a series that no rule reads": (
+        "a-test-of-nothing",
+        1,
+        "t.yaml:5:14: rule a: the rule does not read interactionsLongestWaitInQueue.rt "
+        '(did you mean "interactionsWaitInQueue.rt"?)',
+    ),
+    "a file that the system refuses to read": ("/proc/self/mem", 1, "/proc/self/mem: cannot be read: "),
+}
+
+
+@pytest.mark.parametrize(("path", "status", "said"), REPORTED.values(), ids=REPORTED)
+def test_reported_rule_tests(capsys: pytest.CaptureFixture[str], path: str, status: int, said: str) -> None:
+    code, printed = ran(capsys, "check" if path.startswith("/proc") else "test", str(DATA / "reports" / path))
+    assert code == status
+    assert said in printed
 
 
 def test_check_of_tests_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Their rules are read, but their faults are not reported."""
-    assert ran(capsys, "check", "rules/tests") == (0, "11 rule tests, no faults\n")
-    assert ran(capsys, "check", "rules/tests/good.yaml") == (0, "11 rule tests, no faults\n")
+    for path in ("rules/tests", "rules/tests/good.yaml"):
+        code, said = ran(capsys, "check", path)
+        assert (code, said.splitlines()[-1]) == (0, "11 rule tests, no faults")
 
 
 UNDERLINED = """\

@@ -104,7 +104,10 @@ BAD = {
         GOOD.replace("    region: eu\n", ""),
         "set either region (us, eu, ap, ca), or base_url and token_url",
     ),
-    "wrong region": (GOOD.replace("eu", "mars"), "alertbot.yaml:3:5: tenants[0].region: input should be 'us', 'eu'"),
+    "wrong region": (
+        GOOD.replace("eu", "mars"),
+        'alertbot.yaml:3:5: tenants[0].region: must be us, eu, ap or ca, not "mars"',
+    ),
     "base_url alone": (
         GOOD.replace("region: eu", "base_url: https://example.com/x"),
         "base_url and token_url go together",
@@ -133,16 +136,19 @@ BAD = {
     "stale_after beyond ten years": (GOOD + "stale_after: 4000d\n", "stale_after: '4000d' is longer than ten years"),
     "percent scale": (
         GOOD.replace("region: eu", "region: eu\n    percent_scale: 100"),
-        "tenants[0].percent_scale: input should be 'auto', 'ratio' or 'percent'",
+        "tenants[0].percent_scale: must be auto, ratio or percent, not 100",
     ),
     "no requests at all": (
         GOOD.replace("region: eu", "region: eu\n    max_requests_per_minute: 0"),
-        "tenants[0].max_requests_per_minute: input should be greater than or equal to 1",
+        "tenants[0].max_requests_per_minute: must be at least 1, not 0",
     ),
-    "time zone": (GOOD + "timezone: Europe/Helsinky\n", "no such time zone: 'Europe/Helsinky' (did you mean Europe/"),
+    "time zone": (
+        GOOD + "timezone: Europe/Helsinky\n",
+        'timezone: must be a time zone, not "Europe/Helsinky" (did you mean Europe/Helsinki?)',
+    ),
     "channel": (GOOD.replace('"#cc-alerts"', "cc-alerts"), 'slack.default_channel: a channel is written "#name"'),
     "channel as a comment": (GOOD.replace('"#cc-alerts"', "#cc-alerts"), "slack.default_channel: "),
-    "port": (GOOD + "http: {port: 70000}\n", "alertbot.yaml:9:8: http.port: input should be less than or equal"),
+    "port": (GOOD + "http: {port: 70000}\n", "alertbot.yaml:9:8: http.port: must be at most 65535, not 70000"),
     "tenant twice": (
         GOOD.replace("slack:", "  - {name: acme, region: us, api_key: a, api_secret: b}\nslack:"),
         "duplicate tenant name: acme",

@@ -1,0 +1,28 @@
+"""What is valid in alertbot.yaml and worth a word: for `alertbot check` alone."""
+
+from __future__ import annotations
+
+from alertbot.rulefiles import document
+from alertbot.rulefiles.document import YamlMapping, YamlScalar, YamlSequence
+from alertbot.rulefiles.faults import Fault, Severity
+from alertbot.rulefiles.fields import Report
+from alertbot.rulefiles.review import review_channel, review_hours, review_zone
+
+
+def review_config(name: str, text: str) -> list[Fault]:
+    """Warnings and hints about a configuration; `name` is its file. What a reference stands for is not reviewed."""
+    root, _ = document.read(name, text)
+    if not isinstance(root, YamlMapping):
+        return []
+    hints, warnings = Report(name, severity=Severity.HINT), Report(name, severity=Severity.WARNING)
+    tenants = root.get("tenants")
+    holders = [root, root.get("slack"), *(tenants.items if isinstance(tenants, YamlSequence) else ())]
+    for holder in holders:
+        for key, value in holder.entries if isinstance(holder, YamlMapping) else ():
+            if not isinstance(value, YamlScalar) or "${" in value.text:
+                continue
+            if key.text == "timezone":
+                review_zone(value, hints)
+            elif key.text in ("default_channel", "ops_channel"):
+                review_channel(value, warnings)
+    return [*review_hours(name, root.get("hours")), *hints.faults, *warnings.faults]
