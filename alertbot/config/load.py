@@ -376,7 +376,7 @@ def _sentence(error: Any, node: Node | None) -> str:
         message = str(refused)
         if not isinstance(refused, RefusedValue):
             return message  # about several keys
-        hint = refused.hint if isinstance(node, YamlScalar) and "${" not in node.text else ""
+        hint = refused.hint if isinstance(node, YamlScalar) and "${" not in node.text and _spelt(node) else ""
     elif kind == "literal_error":
         message = f"must be {str(context['expected']).replace(chr(39), '')}"
     elif kind == "string_type":

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from alertbot.config.load import MAX_PROBLEMS, config_path, load, parse
+from alertbot.config.load import MAX_PROBLEMS, config_path, load, parse, unset_secrets
 from alertbot.config.schema import config_schema
 from alertbot.errors import ConfigError
 
@@ -261,3 +264,156 @@ def test_the_schema_names_every_setting() -> None:
         *("tenants", "slack", "rules", "hours", "storage", "record", "timezone", "stale_after", "frozen_after", "http"),
         "ignore",
     }
+
+
+SECRET = "Tr0ub4dor-and-more"
+WRONG_PLACES = (
+    "slack.default_channel",
+    "slack.api_url",
+    "slack.command",
+    "slack.refresh",
+    "tenants[0].region",
+    "tenants[0].timezone",
+    "tenants[0].poll_every",
+    "tenants[0].max_requests_per_minute",
+    "tenants[0].rules",
+    "rules",
+    "timezone",
+    "stale_after",
+    "hours",
+    "hours.office.timezone",
+    "hours.office.open",
+    "hours.office.holidays",
+    "http.port",
+    "record.keys",
+    "storge",
+)
+
+
+def put(dotted: str, value: str) -> str:
+    """A configuration with that value under one key."""
+    base: dict[str, Any] = {
+        "tenants": [{"name": "acme", "region": "eu", "api_key": "k", "api_secret": "s"}],
+        "slack": {"bot_token": "x", "default_channel": "#a"},
+        "hours": {"office": {"timezone": "UTC", "open": {"mon": "08:00-18:00"}}},
+        "http": {},
+        "record": {},
+    }
+    holder: Any = base
+    *above, last = dotted.replace("[0]", ".0").split(".")
+    for part in above:
+        holder = holder[0 if part == "0" else part]
+    holder[last] = value
+    return json.dumps(base)
+
+
+@pytest.mark.parametrize("key", WRONG_PLACES)
+@pytest.mark.parametrize("way", ["${KEY}", "${file:%s}", " ${KEY} and more"])
+def test_a_secret_under_the_wrong_key_is_never_printed(tmp_path: Path, key: str, way: str) -> None:
+    """The reference is quoted in its place."""
+    (tmp_path / "secret").write_text(SECRET)
+    value = way.replace("%s", str(tmp_path / "secret"))
+    path = tmp_path / "alertbot.yaml"
+    path.write_text(put(key, value))
+    with pytest.raises(ConfigError) as caught:
+        load(path, {"KEY": SECRET})
+    said = str(caught.value).casefold()
+    assert all(SECRET[start : start + 5].casefold() not in said for start in range(len(SECRET) - 5))
+
+
+NOT_PRINTED = {
+    "a token under the wrong key": put("slack.default_channel", "xoxb-1-Tr0ub4dor"),
+    "a password in an address": put("slack.api_url", "ftp://bot:Tr0ub4dor@proxy"),
+    "a database with a password": put("storage", "postgresql://bot:Tr0ub4dor@host/db"),
+    "a password with @ and /": put("storage", "postgresql://bot:Tr0ub4dor@/x@host/db"),
+}
+
+
+@pytest.mark.parametrize("text", NOT_PRINTED.values(), ids=NOT_PRINTED)
+def test_what_looks_like_a_secret_is_not_printed(text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(text, "alertbot.yaml", {})
+    assert "ub4dor" not in str(caught.value)
+
+
+def test_a_password_in_an_address_is_redacted() -> None:
+    assert "Tr0ub4dor" in parse(put("slack.api_url", "https://bot:Tr0ub4dor@proxy/"), "alertbot.yaml", {}).secrets()
+
+
+REFUSED = {
+    "a line break in a header": (put("tenants[0].tenant_id", "a\nb"), "character 2 is U+000A, which no HTTP header"),
+    "a control character in a key": (put("tenants[0].api_key", "a\u0007"), "character 2 is U+0007"),
+    "a no-break space in a token": (put("slack.bot_token", "xoxb\u00a01"), "slack.bot_token: character 5 is U+00A0"),
+    "a line break in an address": (put("slack.api_url", "https://a\n.b/"), "an address starts with https://"),
+    "a database in memory": (put("storage", ":memory:"), "storage: must be the path of a file: a database in memory"),
+    "a database in memory by URI": (put("storage", "file::memory:?cache=shared"), "must be the path of a file"),
+    "a number for a text": (
+        put("tenants[0].tenant_id", "X").replace('"X"', "12"),
+        "tenant_id: must be text, not 12 (put it in quotes)",
+    ),
+    "no number": (put("http.port", "http"), 'http.port: must be a whole number, not "http"'),
+    "a name with a blank": (put("tenants[0].name", "a b"), "name: must be a short name of letters, digits"),
+    "a channel as a comment": (
+        GOOD.replace('"#cc-alerts"', "#cc-alerts").replace("${", "x{"),
+        'slack.default_channel: empty: # begins a comment in YAML: write "#cc-alerts", in quotes',
+    ),
+    "a person for a channel": (put("slack.ops_channel", "@ann"), "alerts go to channels, not to a person"),
+    "an offset for a zone": (put("timezone", "GMT+2"), "(write the place, such as Europe/Helsinki)"),
+    "aliases of aliases": (
+        "a: &a [x]\n"
+        + "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in itertools.pairwise("abcdefghij")),
+        "its aliases stand for more than 100,000 values",
+    ),
+    "deep lists": ("a: " + "[" * 2000 + "]" * 2000, "nested too deeply"),
+}
+
+
+@pytest.mark.parametrize(("text", "said"), REFUSED.values(), ids=REFUSED)
+def test_a_value_is_refused(text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(text, "alertbot.yaml", {})
+    assert said in str(caught.value)
+    assert len(caught.value.problems) == 1
+
+
+def test_a_misspelt_key_is_one_problem() -> None:
+    """Not also the missing one that it stands for."""
+    with pytest.raises(ConfigError) as caught:
+        parse(GOOD.replace("default_channel", "defaultchannel"), "alertbot.yaml", ENV)
+    assert caught.value.problems == (
+        'alertbot.yaml:8:3: slack.defaultchannel: unknown key (did you mean "default_channel"?)',
+    )
+
+
+def test_values_of_variables_are_trimmed_like_those_of_files() -> None:
+    """As env files with the line ends of Windows have them; a variable of blanks counts as unset."""
+    settings = parse(GOOD, "alertbot.yaml", {**ENV, "SECRET": " secret-value\r\n"})
+    assert settings.tenants[0].api_secret.get_secret_value() == "secret-value"
+    with pytest.raises(ConfigError, match="KEY is not set"):
+        parse(GOOD, "alertbot.yaml", {**ENV, "KEY": " \r"})
+
+
+@pytest.mark.parametrize("quote", ["'", '"'])
+@pytest.mark.parametrize("secrets", [True, False])
+def test_quotes_around_a_value_are_reported(quote: str, secrets: bool) -> None:
+    """`docker --env-file` keeps them, and 8x8 would refuse the credentials."""
+    with pytest.raises(ConfigError) as caught:
+        parse(GOOD, "alertbot.yaml", {**ENV, "SECRET": f"{quote}secret-value{quote}"}, secrets=secrets)
+    assert caught.value.problems == (
+        "alertbot.yaml:5:5: tenants[0].api_secret: the value of the environment variable SECRET has quotes around it: "
+        "remove them",
+    )
+
+
+def test_a_place_for_anchors() -> None:
+    """Top-level keys that begin with x- are left alone; a reference below one is read where an alias uses it."""
+    text = "x-keys: &keys {api_key: '${KEY}', api_secret: '${SECRET}'}\nx-other: ${NOT_THERE}\n"
+    text += GOOD.replace("    api_key: ${KEY}\n    api_secret: ${SECRET}\n", "    <<: *keys\n")
+    assert "key-value" in parse(text, "alertbot.yaml", ENV).secrets()
+
+
+def test_what_is_not_set_here(tmp_path: Path) -> None:
+    path = tmp_path / "alertbot.yaml"
+    path.write_text(GOOD.replace("  bot_token: ${TOKEN}\n", ""))
+    assert unset_secrets(path, {"KEY": "x"}) == ["SECRET", "slack.bot_token"]
+    assert unset_secrets(path, ENV) == ["slack.bot_token"]
