@@ -9,7 +9,18 @@ from typing import Any
 
 from alertbot.rulefiles.document import Node, YamlMapping, YamlScalar, YamlSequence
 from alertbot.rulefiles.faults import Place, short
-from alertbot.rulefiles.fields import DURATION, ID, Field, Report, read_duration, read_fields, read_text, refuse
+from alertbot.rulefiles.fields import (
+    DURATION,
+    DURATION_SCHEMA,
+    ID,
+    TEXT_SCHEMA,
+    Field,
+    Report,
+    read_duration,
+    read_fields,
+    read_text,
+    refuse,
+)
 from alertbot.rules.hours import MAX_GRACE, MINUTES_OF_A_DAY, Calendar, Country, Hours, TimeRange
 from alertbot.rules.units import write_duration
 from alertbot.rules.words import nearest
@@ -17,8 +28,9 @@ from alertbot.rules.zones import is_zone, zone_hint
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _LONG = dict(zip(("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"), DAYS, strict=True))
-_ONE_DAY = rf"(?:{'|'.join([*_LONG, *DAYS])})"
-DAY_KEY = rf"{_ONE_DAY}(?:-{_ONE_DAY})?"
+# JSON Schema has no way to say "in any letter case".
+_ONE_DAY = "|".join("".join(f"[{letter.upper()}{letter}]" for letter in day) for day in [*_LONG, *DAYS])
+DAY_KEY = rf"\s*(?:{_ONE_DAY})\s*(?:-\s*(?:{_ONE_DAY})\s*)?"
 _TIME = r"(?:[01]?[0-9]|2[0-3]):[0-5][0-9]"
 TIME_RANGE = rf"{_TIME}\s*-\s*(?:{_TIME}|24:00)"
 DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
@@ -323,29 +335,30 @@ def _read_grace(key: YamlScalar, node: Node, report: Report) -> dict[str, timede
     return values
 
 
-_DURATION = {"type": "string", "pattern": f"^{DURATION}$", "examples": ["5m", "10m"]}
 _RANGE = {
     "type": "string",
-    "pattern": f"^(?:{TIME_RANGE}|{CLOSED})$",
-    "examples": ["08:00-18:00", "00:00-24:00", CLOSED],
+    "pattern": rf"^\s*{TIME_RANGE}\s*$",
+    "examples": ["08:00-18:00", "00:00-24:00"],
 }
-_RANGES: dict[str, Any] = {"anyOf": [_RANGE, {"type": "array", "items": _RANGE, "minItems": 1}]}
-_A_DATE = {"type": "string", "pattern": f"^{DATE}$"}
+_CLOSED = {"type": "string", "pattern": r"^\s*[Cc][Ll][Oo][Ss][Ee][Dd]\s*$", "examples": [CLOSED]}
+_RANGES: dict[str, Any] = {"anyOf": [_RANGE, _CLOSED, {"type": "array", "items": _RANGE, "minItems": 1}]}
+_A_DATE = {"type": "string", "pattern": rf"^\s*{DATE}\s*$"}
 _DATES: dict[str, Any] = {"anyOf": [_A_DATE, {"type": "array", "items": _A_DATE}]}
 
 HOLIDAY_KEYS = (
-    Field("country", read_text, {"type": "string"}, "The ISO 3166 code of a country whose public holidays apply."),
-    Field("subdivision", read_text, {"type": "string"}, "A part of that country, such as BY or CA."),
+    Field("country", read_text, TEXT_SCHEMA, "The ISO 3166 code of a country whose public holidays apply."),
+    Field("subdivision", read_text, TEXT_SCHEMA, "A part of that country, such as BY or CA."),
     Field("dates", _read_dates, _DATES, "More dates."),
 )
 _HOLIDAY_MAPPING: dict[str, Any] = {
     "type": "object",
+    "anyOf": [{"required": ["country"]}, {"required": ["dates"]}],
     "additionalProperties": False,
     "properties": {each.name: {**each.schema, "description": each.help} for each in HOLIDAY_KEYS},
 }
 GRACE_KEYS = (
-    Field("after_open", read_duration, _DURATION, "For how long after opening nothing is decided."),
-    Field("before_close", read_duration, _DURATION, "For how long before closing nothing is decided."),
+    Field("after_open", read_duration, DURATION_SCHEMA, "For how long after opening nothing is decided."),
+    Field("before_close", read_duration, DURATION_SCHEMA, "For how long before closing nothing is decided."),
 )
 CALENDAR_KEYS = (
     Field("timezone", _read_timezone, {"type": "string"}, "The time zone of the hours, such as Europe/Helsinki."),
@@ -355,7 +368,7 @@ CALENDAR_KEYS = (
         {
             "type": "object",
             "additionalProperties": False,
-            "patternProperties": {f"^{DAY_KEY}(?:\\s*,\\s*{DAY_KEY})*$": _RANGES},
+            "patternProperties": {f"^{DAY_KEY}(?:,{DAY_KEY})*$": _RANGES},
         },
         "The hours of a week: days or ranges of days, with their hours.",
     ),
@@ -368,7 +381,7 @@ CALENDAR_KEYS = (
     Field(
         "exceptions",
         _read_exceptions,
-        {"type": "object", "additionalProperties": False, "patternProperties": {f"^{DATE}$": _RANGES}},
+        {"type": "object", "additionalProperties": False, "patternProperties": {rf"^\s*{DATE}\s*$": _RANGES}},
         "Other hours on single dates, or closed; they override weekdays and holidays.",
     ),
     Field(
@@ -417,17 +430,17 @@ def _up_to_a_day(key: YamlScalar, node: Node, report: Report) -> timedelta | Non
     return found
 
 
-_CALENDAR = Field("calendar", lambda _, node, __: node, {"type": "string"}, "The name of a calendar of hours.")
+_CALENDAR = Field("calendar", lambda _, node, __: node, TEXT_SCHEMA, "The name of a calendar of hours.")
 _SHIFT = Field(
     "shift",
     read_shift,
-    {"type": "string", "pattern": f"^-?{DURATION}$", "examples": ["-10m", "15m"]},
+    {"type": "string", "pattern": rf"^\s*-?\s*{DURATION}\s*$", "examples": ["-10m", "15m"]},
     "Moves all its openings: -10m is ten minutes earlier.",
 )
 OUTSIDE_KEYS = (_CALENDAR, _SHIFT)
 DURING_KEYS = (
     *OUTSIDE_KEYS,
-    Field("before_open", _up_to_a_day, _DURATION, "Only for this long before each opening, until it opens."),
+    Field("before_open", _up_to_a_day, DURATION_SCHEMA, "Only for this long before each opening, until it opens."),
 )
 
 

@@ -13,8 +13,10 @@ from typing import Any, TypeVar
 from alertbot.rulefiles.calendar_keys import read_hours
 from alertbot.rulefiles.document import Node, YamlMapping, YamlScalar, YamlSequence
 from alertbot.rulefiles.fields import (
-    DURATION,
+    DURATION_SCHEMA,
     ID,
+    TEXT_SCHEMA,
+    TEXTS_SCHEMA,
     Field,
     Reader,
     Report,
@@ -302,10 +304,7 @@ def _as_it_is(key: YamlScalar, node: Node, report: Report) -> Node:
     return node
 
 
-_TEXT = {"type": "string"}
-_TEXTS: dict[str, Any] = {"anyOf": [_TEXT, {"type": "array", "items": {"type": ["string", "integer"]}}]}
 _CONDITION = {"$ref": "#/definitions/condition"}
-_DURATION = {"type": "string", "pattern": f"^{DURATION}$", "examples": ["30s", "2m", "1m30s"]}
 _LEVEL_BLOCK = {"$ref": "#/definitions/level"}
 _CHANNEL = {"type": "string", "pattern": f"^(?:{CHANNEL})$"}
 _MENTIONS: dict[str, Any] = {
@@ -322,8 +321,8 @@ def _any_level(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 NAME_AND_ID = (
-    Field("name", _text_list, _TEXTS, "Globs on the name, case-insensitive."),
-    Field("id", _text_list, _TEXTS, "Exact ids."),
+    Field("name", _text_list, TEXTS_SCHEMA, "Globs on the name, case-insensitive."),
+    Field("id", _text_list, TEXTS_SCHEMA, "Exact ids."),
 )
 MATCH_KEYS = (
     *NAME_AND_ID,
@@ -340,16 +339,21 @@ OVERRIDE_KEYS = (
 )
 LEVEL_KEYS = (
     Field("when", read_condition, _CONDITION, "The condition of this level."),
-    Field("for", read_duration, _DURATION, "How long it must hold before the alert fires; default: it fires at once."),
+    Field(
+        "for",
+        read_duration,
+        DURATION_SCHEMA,
+        "How long it must hold before the alert fires; default: it fires at once.",
+    ),
 )
 RULE_KEYS = (
     Field(
         "id",
         read_id,
-        {"type": "string", "pattern": f"^(?!{RESERVED}){ID}$"},
+        {"type": ["string", "integer", "boolean"], "minimum": 0, "pattern": rf"^\s*(?!{RESERVED}){ID}\s*$"},
         "The name of the rule, unique across all files.",
     ),
-    Field("title", read_text, _TEXT, "The heading of the card; default: the id in words."),
+    Field("title", read_text, TEXT_SCHEMA, "The heading of the card; default: the id in words."),
     Field(
         "message",
         read_written,
@@ -387,13 +391,17 @@ RULE_KEYS = (
     ),
     Field("when", read_condition, _CONDITION, "The condition, in the short form with one level."),
     Field("level", read_level, {"enum": list(LEVELS)}, "The level of the short form; default: warning."),
-    Field("for", read_duration, _DURATION, "How long the condition of the short form must hold."),
+    Field("for", read_duration, DURATION_SCHEMA, "How long the condition of the short form must hold."),
     Field("info", read_level_block, _LEVEL_BLOCK, "The level info."),
     Field("warning", read_level_block, _LEVEL_BLOCK, "The level warning."),
     Field("critical", read_level_block, _LEVEL_BLOCK, "The level critical."),
     Field("clear", read_condition, _CONDITION, "When the alert may end; default: when the condition does not hold."),
     Field(
-        "keep_firing_for", read_duration, _DURATION, "How long it must stay clear before the alert ends.", default=True
+        "keep_firing_for",
+        read_duration,
+        DURATION_SCHEMA,
+        "How long it must stay clear before the alert ends.",
+        default=True,
     ),
     Field(
         "no_data",
@@ -405,21 +413,21 @@ RULE_KEYS = (
     Field(
         "during",
         read_hours,
-        {"anyOf": [_TEXT, {"$ref": "#/definitions/during"}]},
+        {"anyOf": [TEXT_SCHEMA, {"$ref": "#/definitions/during"}]},
         "The rule is active while this calendar is open; when it closes, open alerts end.",
         default=True,
     ),
     Field(
         "outside",
         read_hours,
-        {"anyOf": [_TEXT, {"$ref": "#/definitions/outside"}]},
+        {"anyOf": [TEXT_SCHEMA, {"$ref": "#/definitions/outside"}]},
         "The rule is active while this calendar is closed.",
         default=True,
     ),
     Field(
         "suppressed_by",
         read_rule_ids,
-        {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}]},
+        TEXTS_SCHEMA,
         "Ids of rules: while one of them fires for the same entity, this rule is not reported.",
     ),
     Field(
@@ -448,7 +456,7 @@ RULE_KEYS = (
     Field(
         "template",
         read_template,
-        {"type": "string", "pattern": f"^{TEMPLATE}$"},
+        {"type": ["string", "integer", "boolean"], "minimum": 0, "pattern": f"^{TEMPLATE}$"},
         "The template of the card: a built-in one, or templates/NAME.j2 next to the rules.",
         default=True,
     ),
@@ -462,7 +470,7 @@ RULE_KEYS = (
     Field(
         "labels",
         read_labels,
-        {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}},
+        {"type": "object", "additionalProperties": TEXT_SCHEMA},
         "Your own labels, shown on the card.",
         default=True,
     ),

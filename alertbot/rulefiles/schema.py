@@ -11,7 +11,7 @@ from typing import Any
 
 from alertbot.rulefiles import test_keys
 from alertbot.rulefiles.calendar_keys import DURING_KEYS, OUTSIDE_KEYS, calendars_schema
-from alertbot.rulefiles.fields import Field
+from alertbot.rulefiles.fields import ANCHOR_PREFIX, Field
 from alertbot.rulefiles.rule_keys import (
     DEFAULT_KEYS,
     FILE_KEYS,
@@ -33,7 +33,7 @@ def rules_schema() -> dict[str, Any]:
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "alertbot rules",
-        **_object(FILE_KEYS),
+        **_file(FILE_KEYS),
         "anyOf": [{"required": ["rules"]}, {"required": ["hours"]}],  # a file may hold calendars only
         "definitions": {
             "defaults": _object(DEFAULT_KEYS),
@@ -51,7 +51,7 @@ def rules_schema() -> dict[str, Any]:
                 "additionalProperties": {"type": ["string", "number"]},
                 "examples": [{"warn": "60s", "crit": "120s"}],
             },
-            "condition": {"type": "string", "minLength": 1},
+            "condition": {"type": "string", "pattern": r"\S"},
             **{_name(scope): _condition(known, scope) for scope in RULE_SCOPES},
         },
     }
@@ -65,7 +65,7 @@ def tests_schema() -> dict[str, Any]:
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "alertbot rule tests",
-        **_object(test_keys.FILE_KEYS, ["tests"]),
+        **_file(test_keys.FILE_KEYS, ["tests"]),
         "definitions": {
             "test": _object(test_keys.TEST_KEYS, ["name", "rule"]),
             "entity": _object(test_keys.ENTITY_KEYS),
@@ -77,6 +77,11 @@ def tests_schema() -> dict[str, Any]:
             "series": {"type": "object", "additionalProperties": samples, "properties": dict.fromkeys(keys, samples)},
         },
     }
+
+
+def _file(fields: Iterable[Field], required: list[str] | None = None) -> dict[str, Any]:
+    """A whole file, in which keys that begin with `x-` are a place for anchors."""
+    return {**_object(fields, required), "patternProperties": {f"^{ANCHOR_PREFIX}": {}}}
 
 
 def _object(fields: Iterable[Field], required: list[str] | None = None) -> dict[str, Any]:

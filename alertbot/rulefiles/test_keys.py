@@ -7,8 +7,10 @@ from typing import Any
 
 from alertbot.rulefiles.document import Node, YamlMapping, YamlScalar, YamlSequence
 from alertbot.rulefiles.fields import (
-    DURATION,
+    DURATION_SCHEMA,
     ID,
+    TEXT_SCHEMA,
+    TEXTS_SCHEMA,
     Field,
     Reader,
     Report,
@@ -131,16 +133,13 @@ def _ranges(key: YamlScalar, node: Node, report: Report) -> tuple[PollRange, ...
     return tuple(found)
 
 
-_TEXT: dict[str, Any] = {"type": ["string", "number"]}
-_TEXTS: dict[str, Any] = {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}]}
-_DURATION = {"type": "string", "pattern": f"^{DURATION}$"}
 _LEVEL = {"enum": list(LEVELS)}
 _SERIES = {"$ref": "#/definitions/series"}
 _POLL_RANGES = {
     "anyOf": [
-        _DURATION,
+        DURATION_SCHEMA,
         {"$ref": "#/definitions/range"},
-        {"type": "array", "items": {"anyOf": [_DURATION, {"$ref": "#/definitions/range"}]}},
+        {"type": "array", "items": {"anyOf": [DURATION_SCHEMA, {"$ref": "#/definitions/range"}]}},
     ]
 }
 
@@ -150,38 +149,38 @@ def _list(name: str) -> dict[str, Any]:
 
 
 RANGE_KEYS = (
-    Field("from", read_duration, _DURATION, "The first poll, counted from the start."),
-    Field("until", read_duration, _DURATION, "The first poll after it; default: to the end."),
+    Field("from", read_duration, DURATION_SCHEMA, "The first poll, counted from the start."),
+    Field("until", read_duration, DURATION_SCHEMA, "The first poll after it; default: to the end."),
 )
 PARENT_KEYS = (
-    Field("id", read_text, _TEXT, "The id of the queue or group."),
-    Field("name", read_text, _TEXT, "Its name."),
+    Field("id", read_text, TEXT_SCHEMA, "The id of the queue or group."),
+    Field("name", read_text, TEXT_SCHEMA, "Its name."),
 )
 AGENT_KEYS = (
-    Field("id", read_text, _TEXT, "The agent's id."),
-    Field("name", read_text, _TEXT, "The agent's name."),
+    Field("id", read_text, TEXT_SCHEMA, "The agent's id."),
+    Field("name", read_text, TEXT_SCHEMA, "The agent's name."),
     Field("series", _mapping("keys with their samples"), _SERIES, "The agent's metric keys in this queue or group."),
 )
 ENTITY_KEYS = (
-    Field("id", read_text, _TEXT, "The id; default: its position in the list."),
-    Field("name", read_text, _TEXT, "The name; default: the id."),
+    Field("id", read_text, TEXT_SCHEMA, "The id; default: its position in the list."),
+    Field("name", read_text, TEXT_SCHEMA, "The name; default: the id."),
     Field("parent", _mapping("{id, name}"), {"$ref": "#/definitions/parent"}, "The queue of a queue_agent."),
     Field("series", _mapping("keys with their samples"), _SERIES, "Its own samples; they override those of the test."),
     Field("agents", _mappings("- {id, name, series}"), _list("agent"), "Its agents, for count(agents where …)."),
     Field("gone", _ranges, _POLL_RANGES, "When it is absent from complete polls."),
 )
 EXPECT_KEYS = (
-    Field("at", read_duration, _DURATION, "After which poll, counted from the start."),
-    Field("entity", read_text, _TEXT, "Which entity, by id or name; needed where there are several."),
+    Field("at", read_duration, DURATION_SCHEMA, "After which poll, counted from the start."),
+    Field("entity", read_text, TEXT_SCHEMA, "Which entity, by id or name; needed where there are several."),
     Field("state", _one_of(STATES), {"enum": list(STATES)}, "The state of its alert; inactive again after the end."),
     Field("level", read_level, _LEVEL, "The level that fires, or would fire."),
-    Field("why", _texts, _TEXTS, "Texts that the last decision contains."),
-    Field("card", _texts, _TEXTS, "Texts that the card would contain at that time; [] for no card."),
+    Field("why", _texts, TEXTS_SCHEMA, "Texts that the last decision contains."),
+    Field("card", _texts, TEXTS_SCHEMA, "Texts that the card would contain at that time; [] for no card."),
 )
 NOTICE_KEYS = (
-    Field("at", read_duration, _DURATION, "At which poll, counted from the start."),
+    Field("at", read_duration, DURATION_SCHEMA, "At which poll, counted from the start."),
     Field("reason", _one_of(REASONS), {"enum": list(REASONS)}, "Why it is reported."),
-    Field("entity", read_text, _TEXT, "Which entity, by id or name."),
+    Field("entity", read_text, TEXT_SCHEMA, "Which entity, by id or name."),
     Field("level", read_level, _LEVEL, "The level that is reported."),
     Field(
         "channel",
@@ -189,13 +188,18 @@ NOTICE_KEYS = (
         {"type": "string", "pattern": f"^(?:{CHANNEL})$"},
         "The channel it is reported to.",
     ),
-    Field("text", read_text, _TEXT, "A text that its reason contains."),
+    Field("text", read_text, TEXT_SCHEMA, "A text that its reason contains."),
 )
 TEST_KEYS = (
-    Field("name", read_text, _TEXT, "What it shows, in a sentence."),
-    Field("rule", read_text, {"type": "string", "pattern": f"^{ID}$"}, "The id of the rule."),
+    Field("name", read_text, TEXT_SCHEMA, "What it shows, in a sentence."),
+    Field(
+        "rule",
+        read_text,
+        {"type": ["string", "integer", "boolean"], "pattern": rf"^\s*{ID}\s*$"},
+        "The id of the rule.",
+    ),
     Field("start", _timestamp, {"type": "string"}, "The time of the first poll; default: a Monday morning."),
-    Field("every", _every, _DURATION, "The time between polls; default: 15s."),
+    Field("every", _every, DURATION_SCHEMA, "The time between polls; default: 15s."),
     Field("entity", _mapping("{id, name}"), {"$ref": "#/definitions/entity"}, "The entity, where there is one."),
     Field("entities", _mappings("- {id, name, series}"), _list("entity"), "The entities, where there are several."),
     Field("series", _mapping("keys with their samples"), _SERIES, "Samples of all entities, one per poll."),

@@ -8,11 +8,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
+from ruamel.yaml import YAML
 
 from alertbot.config.load import MAX_PROBLEMS, config_path, load, parse, unset_secrets
 from alertbot.config.schema import config_schema
 from alertbot.errors import ConfigError
+from tests.golden import DATA
 
 ENV = {"KEY": "key-value", "SECRET": "secret-value", "TOKEN": "xoxb-value"}
 GOOD = """\
@@ -290,7 +293,7 @@ WRONG_PLACES = (
 )
 
 
-def put(dotted: str, value: str) -> str:
+def put(dotted: str, value: Any) -> str:
     """A configuration with that value under one key."""
     base: dict[str, Any] = {
         "tenants": [{"name": "acme", "region": "eu", "api_key": "k", "api_secret": "s"}],
@@ -417,3 +420,37 @@ def test_what_is_not_set_here(tmp_path: Path) -> None:
     path.write_text(GOOD.replace("  bot_token: ${TOKEN}\n", ""))
     assert unset_secrets(path, {"KEY": "x"}) == ["SECRET", "slack.bot_token"]
     assert unset_secrets(path, ENV) == ["slack.bot_token"]
+
+
+TAKEN = {
+    "poll_every": ["5s", " 5s ", "1m30s", "1.5h", "30s1m", "5", 5, "${X:-15s}", None],
+    "region": ["us", "mars", "${X:-us}", 5],
+    "timezone": ["UTC", "${X:-UTC}", 5],
+    "percent_scale": ["auto", "half", "${X:-auto}"],
+    "max_requests_per_minute": [60, "60", " 60 ", 0, 1.5, "many", "${X:-60}", [60]],
+    "default_channel": ["#a", "${X:-#a}", 5, ["#a"]],
+    "tenant_id": ["a", "12", 12, "${X:-a}"],
+    "nonsense": ["x"],
+}
+
+
+@pytest.mark.parametrize("key", TAKEN)
+def test_the_schema_and_the_loader_agree(key: str) -> None:
+    validator = jsonschema.Draft202012Validator(config_schema())
+    for value in TAKEN[key]:
+        text = put(f"tenants[0].{key}", value)
+        try:
+            parse(text, "alertbot.yaml", {})
+            loader = True
+        except ConfigError:
+            loader = False
+        assert loader == validator.is_valid(json.loads(text)), value
+
+
+def test_a_reported_file_passes() -> None:
+    """References and numbers in quotes, which the schema once refused."""
+    path = DATA / "reports" / "config-schema.yaml"
+    settings = load(path, {})
+    assert (settings.frozen_after, settings.http.port) == (timedelta(hours=1.5), 8080)
+    document = YAML(typ="safe", pure=True).load(path.read_bytes())
+    assert jsonschema.Draft202012Validator(config_schema()).is_valid(document)
