@@ -37,6 +37,11 @@ DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 FIRST_YEAR, LAST_YEAR = 1970, 2199
 CLOSED = "closed"
 _HOURS_HINT = 'such as "08:00-18:00", or "22:00-06:00" into the next day, or "00:00-24:00"'
+_SEVERAL_DAYS = {
+    **dict.fromkeys(("weekdays", "weekday", "workdays", "working days", "workday", "business days"), "mon-fri"),
+    **dict.fromkeys(("weekend", "weekends"), "sat-sun"),
+    **dict.fromkeys(("daily", "everyday", "every day", "all", "always", "any", "*"), "mon-sun"),
+}
 _DAYS_HINT = "mon, tue, wed, thu, fri, sat, sun, or a range such as mon-fri"
 
 
@@ -138,6 +143,8 @@ def _days(name: YamlScalar, report: Report) -> list[int]:
             if each not in DAYS:
                 near = nearest(each, [*_LONG, *DAYS])
                 hint = f'did you mean "{near[0]}"?' if near else _DAYS_HINT
+                if each in _SEVERAL_DAYS:
+                    hint = f"write {_SEVERAL_DAYS[each]}"
                 report.add(name.place, f'"{each or name.text}" is not a day of the week', hint, name.text)
                 return []
         begin, end = DAYS.index(first), DAYS.index(last)
@@ -266,6 +273,8 @@ def _date(scalar: YamlScalar, report: Report) -> date | None:
             if found
             else "such as 2026-12-24"
         )
+        if re.fullmatch(r"[A-Z]{2}", text):
+            hint = f"write {{country: {text}}} for the public holidays of a country"
         report.add(scalar.place, f'"{text}" is not a date', hint, text)
         return None
     try:

@@ -18,7 +18,9 @@ from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
 from alertbot.rulefiles.faults import Fault, Place, make_fault, short
+from alertbot.rules.plain import invisible_name
 
+BYTE_ORDER_MARK = "\ufeff"
 _TAG = "tag:yaml.org,2002:"
 _KINDS = {"str": "text", "int": "number", "float": "number", "bool": "bool", "null": "null", "timestamp": "text"}
 
@@ -79,6 +81,8 @@ def read(file: str, data: bytes | str, *, if_empty: tuple[str, str] = _EMPTY) ->
     `if_empty`: message and hint for an empty file.
     """
     text, fault = _decoded(file, data)
+    if fault is None and BYTE_ORDER_MARK in text:
+        fault = _inner_mark(file, text)
     if fault is not None:
         return None, [fault]
     lines = _LINE_BREAK.split(text)
@@ -104,13 +108,18 @@ def read(file: str, data: bytes | str, *, if_empty: tuple[str, str] = _EMPTY) ->
 _LINE_BREAK = re.compile(r"\r\n|[\r\n\x85\u2028\u2029]")
 
 
+def lines_of(data: bytes | str) -> list[str]:
+    """The lines of a file, as places count them."""
+    return _LINE_BREAK.split(_decoded("", data)[0])
+
+
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or ["no reason given"])[0]
 
 
 def _decoded(file: str, data: bytes | str) -> tuple[str, Fault | None]:
     if isinstance(data, str):
-        return data.removeprefix("\ufeff"), None
+        return data.removeprefix(BYTE_ORDER_MARK), None
     try:
         return data.decode("utf-8-sig"), None
     except UnicodeDecodeError as error:
@@ -119,6 +128,13 @@ def _decoded(file: str, data: bytes | str) -> tuple[str, Fault | None]:
         column = len(data[start : error.start].decode("utf-8", "replace")) + 1
         message = f"byte 0x{data[error.start]:02x} is not UTF-8"
         return "", Fault(file, line, column, message, hint="save the file as UTF-8")
+
+
+def _inner_mark(file: str, text: str) -> Fault:
+    """A byte order mark that is not at the beginning; nothing after it would be read as it is shown."""
+    before = _LINE_BREAK.split(text[: text.index(BYTE_ORDER_MARK)])
+    message = f"{invisible_name(BYTE_ORDER_MARK)} inside the file"
+    return Fault(file, len(before), len(before[-1]) + 1, message, hint="two files were joined here: remove it")
 
 
 def _bad_character(file: str, text: str, error: ReaderError) -> Fault:
@@ -136,7 +152,12 @@ _MESSAGES = (
     (
         r"found undefined alias '(.*)'",
         "*{0} is an alias without an anchor",
-        "write &{0} before it, or quote the text",
+        'for a pattern, use quotes: "*{0}"; an alias needs &{0} before it',
+    ),
+    (
+        r"expected chomping or indentation indicators",
+        "a condition cannot begin with >",
+        "write the metric key before it, as in slaPercentage.today >= 80%",
     ),
     (r"found another document", "a second document", "a file has one document: remove the ---"),
     (r"unexpected end of stream", "a quote that is not closed", "write the closing quote"),

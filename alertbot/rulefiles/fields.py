@@ -15,6 +15,7 @@ from alertbot.rulefiles.document import Node, YamlMapping, YamlScalar, YamlSeque
 from alertbot.rulefiles.faults import Fault, Place, Severity, make_fault, short
 from alertbot.rules.catalogue import ValueType
 from alertbot.rules.hours import Calendar
+from alertbot.rules.plain import INVISIBLE, invisible_name
 from alertbot.rules.units import WRITE_A_DURATION, parse_duration, parse_number
 from alertbot.rules.words import nearest
 
@@ -111,9 +112,17 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f'did you mean "{others.get(near[0], near[0])}"?' if near else ""
 
 
+_WHERE_KEYS_ARE = {"rules": "Keys of a rule", "tests": "Testing rules"}
+
+
 def _near(word: str, known: Iterable[str], what: str, schema: str) -> str:
     words = list(known)
-    listed = f"{what} has {', '.join(words)}" if len(words) <= 6 else f"alertbot schema {schema} lists the keys"
+    hidden = INVISIBLE.search(word)
+    if hidden:
+        return f"it contains {invisible_name(hidden[0])}: remove it"
+    listed = (
+        f"{what} has {', '.join(words)}" if len(words) <= 6 else f'see "{_WHERE_KEYS_ARE[schema]}" in docs/rules.md'
+    )
     return did_you_mean(word, words) or listed
 
 

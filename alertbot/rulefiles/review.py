@@ -7,6 +7,7 @@ is worth knowing and may be right as it is: a status word that is not known, a c
 from __future__ import annotations
 
 import collections.abc
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass, replace
 from functools import cache
@@ -54,6 +55,7 @@ def review(rules: Sequence[Rule], files: Files) -> list[Fault]:
     for file, root in nodes.items():
         if isinstance(root, YamlMapping):
             faults += _review_channels(file, root)
+            faults += _review_comments(file, root, document.lines_of(files[file]))
             faults += review_hours(file, root.get("hours"))
     first: dict[object, Rule] = {}
     for rule in rules:
@@ -150,6 +152,25 @@ def _review_channels(file: str, root: YamlMapping) -> list[Fault]:
         for channel in _channels(item):
             review_channel(channel, report)
     return list(dict.fromkeys(report.faults))  # an alias repeats the channel of its anchor
+
+
+def _review_comments(file: str, root: YamlMapping, lines: Sequence[str]) -> list[Fault]:
+    """A warning for a title that is cut by what YAML reads as a comment: `Queue #1 waits`."""
+    report = Report(file, severity=Severity.WARNING)
+    rules = root.get("rules")
+    for item in rules.items if isinstance(rules, YamlSequence) else ():
+        title, rule_id = (item.get("title"), item.get("id")) if isinstance(item, YamlMapping) else (None, None)
+        report.rule = rule_id.text if isinstance(rule_id, YamlScalar) else ""
+        if not isinstance(title, YamlScalar) or title.quoted or "\n" in title.text:
+            continue
+        end = title.place_of(len(title.text))
+        rest = lines[end.line - 1][end.column - 1 :] if end.line <= len(lines) else ""
+        cut = re.match(r"\s+(#[^\s#]\S*)", rest)
+        if cut:
+            report.add(
+                title.place, f"the title ends before {cut[1]}: # begins a comment", "put it in quotes", title.text
+            )
+    return report.faults
 
 
 def _channels(node: Node, *, inside: bool = False) -> Iterator[YamlScalar]:

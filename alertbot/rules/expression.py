@@ -29,6 +29,7 @@ from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedTok
 from alertbot.errors import BadExpression
 from alertbot.rules.catalogue import Catalogue, Scope, ValueType, catalogue
 from alertbot.rules.functions import AGENTS_OF, ALSO_CALLED, FUNCTIONS, Function
+from alertbot.rules.plain import INVISIBLE, invisible_name
 from alertbot.rules.tree import (
     And,
     Arithmetic,
@@ -507,6 +508,17 @@ def _syntax_mistake(text: str, error: UnexpectedInput) -> Mistake:
         return Mistake(at, len(text.rstrip()), 'text without its closing "')
     if found.startswith("$"):
         return Mistake(at, end, f"{found} is not a parameter", "write $name: letters, digits and _")
+    if INVISIBLE.fullmatch(text[at : at + 1]):
+        return Mistake(at, at + 1, invisible_name(text[at]), "write a space, or nothing")
+    digits = re.search(r"[0-9]+$", text[:at])
+    more = re.compile(r"[:,]([0-9]+(?::[0-9]+)?)").match(text, at)
+    if digits and more:
+        start, end = digits.start(), more.end()
+        hint = f"write {int(digits[0])}m for minutes, or {int(digits[0])}h for hours"
+        if text[at] == ",":
+            thousands = len(more[1]) == 3 and digits[0] != "0"
+            hint = f"write {digits[0]}{more[1]}" if thousands else f"write {digits[0]}.{more[1]}, with a point"
+        return Mistake(start, end, f"{text[start:end]} is not a number", hint)
     for pattern, instead in _HABITS:
         for start in (at, max(0, at - 1)):
             habit = re.compile(pattern).match(text, start)

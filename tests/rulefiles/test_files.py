@@ -337,3 +337,106 @@ def test_nothing_but_faults_comes_of_any_text(content: str | bytes) -> None:
 def test_what_would_break_a_careless_reader_is_a_fault(text: str) -> None:
     """Depth, growth and circles are bounded: an answer at once, and no RecursionError."""
     assert faults(text)
+
+
+IN_A_RULE = "rules:\n  - id: a\n    scope: queue\n    "
+SAID: dict[str, tuple[str, str]] = {
+    "a condition that begins with >": (
+        IN_A_RULE + "when: >= 80%\n",
+        "4:12: a condition cannot begin with > (write the metric key before it, as in slaPercentage.today >= 80%)",
+    ),
+    "a time of day for a duration": (
+        IN_A_RULE + "when: interactionsLongestWaitInQueue.rt > 2:00\n",
+        "4:47: rule a: 2:00 is not a number (write 2m for minutes, or 2h for hours)",
+    ),
+    "a comma for a point": (
+        IN_A_RULE + "when: slaPercentage.today < 0,8\n",
+        "4:33: rule a: 0,8 is not a number (write 0.8, with a point)",
+    ),
+    "a comma between thousands": (
+        IN_A_RULE + "when: entered.today > 1,000\n",
+        "4:27: rule a: 1,000 is not a number (write 1000)",
+    ),
+    "a pattern without quotes": (
+        IN_A_RULE + "match: {name: *Sales}\n    when: entered.today > 5\n",
+        "4:19: *Sales is an alias without an anchor "
+        '(for a pattern, use quotes: "*Sales"; an alias needs &Sales before it)',
+    ),
+    "a no-break space in a condition": (
+        IN_A_RULE + "when: entered.today\u00a0> 5\n",
+        "4:24: rule a: a no-break space (U+00A0) (write a space, or nothing)",
+    ),
+    "a zero width space in a condition": (
+        IN_A_RULE + "when: entered.today > 5\u200b\n",
+        "4:28: rule a: a zero width space (U+200B) (write a space, or nothing)",
+    ),
+    "a no-break space in a key": (
+        IN_A_RULE + "\u00a0for: 5m\n    when: entered.today > 5\n",
+        '4:5: rule a: unknown key "\u00a0for" (it contains a no-break space (U+00A0): remove it)',
+    ),
+    "two files joined": (
+        "rules: []\n\ufeffrules: []\n",
+        "2:1: a byte order mark (U+FEFF) inside the file (two files were joined here: remove it)",
+    ),
+    "a key that no rule has": (
+        IN_A_RULE + "when: entered.today > 5\n    sound: loud\n",
+        '5:5: rule a: unknown key "sound" (see "Keys of a rule" in docs/rules.md)',
+    ),
+    "days in a word": (
+        "hours: {o: {timezone: UTC, open: {weekdays: '08:00-18:00'}}}\n",
+        '1:35: "weekdays" is not a day of the week (write mon-fri)',
+    ),
+    "a country alone": (
+        "hours: {o: {timezone: UTC, open: {mon: '08:00-18:00'}, holidays: FI}}\n",
+        '1:66: "FI" is not a date (write {country: FI} for the public holidays of a country)',
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "said"), SAID.values(), ids=SAID)
+def test_what_is_said(text: str, said: str) -> None:
+    """A sentence that leads to the right file: not what YAML or the grammar stumbled over."""
+    assert [str(fault) for fault in faults(text)] == [f"rules/test.yaml:{said}"]
+
+
+ZONES = {
+    "GMT+2": "write the place, such as Europe/Helsinki",
+    "UTC+2": "write the place, such as Europe/Helsinki",
+    "CEST": "write the place, such as Europe/Helsinki",
+    "PST": "write the place, such as Europe/Helsinki",
+    "Etc/GMT+20": "write the place, such as Europe/Helsinki",
+    "helsinki": "did you mean Europe/Helsinki?",
+    "Helsinky": "did you mean Europe/Helsinki?",
+    "Europe/Londno": "did you mean Europe/London?",
+    "New York": "did you mean America/New_York?",
+}
+
+
+@pytest.mark.parametrize(("zone", "hint"), ZONES.items(), ids=ZONES)
+def test_no_wrong_zone_is_proposed(zone: str, hint: str) -> None:
+    """The nearest name to an abbreviation or an offset is another zone: a proposal would be worse than none."""
+    (fault,) = faults(f"hours: {{o: {{timezone: {zone}, open: {{mon: '08:00-18:00'}}}}}}\n")
+    assert fault.hint == hint
+
+
+CHANNELS = {
+    "@ann": "alerts go to channels, not to a person: mention is for people",
+    "U012345678": "alerts go to channels, not to a person: mention is for people",
+    "https://acme.slack.com/archives/C0123ABCD/p17": 'write "C0123ABCD", the id in that link',
+    "#" + "x" * 85: "the name of a channel has at most 80 characters",
+    "“#cc”": 'write "#cc"',
+    "CC Alerts": 'write "#cc-alerts"',
+}
+
+
+@pytest.mark.parametrize(("channel", "hint"), CHANNELS.items(), ids=CHANNELS)
+def test_the_hint_for_what_is_no_channel(channel: str, hint: str) -> None:
+    (fault,) = faults(f"rules: [{{id: a, scope: queue, when: entered.today > 5, channel: '{channel}'}}]\n")
+    assert fault.hint == hint
+
+
+def test_a_place_for_anchors() -> None:
+    """Top-level keys that begin with x- are left alone."""
+    path = DATA / "reports" / "anchors-at-the-top.yaml"
+    rules = parse_files({path.name: path.read_bytes()})
+    assert [rule.labels for rule in rules.rules] == [{"team": "sales"}, {"team": "sales", "shift": "late"}]

@@ -74,6 +74,14 @@ SAYS: dict[str, tuple[str, str]] = {
         "Handling, WrapUp, OnBreak, WorkingOffline and LoggedOut)",
     ),
     "a known status with others beside it": (RULE % ("agent", 'status.rt in ["WrapUp", "Wrap Up"]'), ""),
+    "a title that is cut": (
+        "rules:\n  - id: a\n    title: Queue #1 waits\n    scope: queue\n    when: entered.today > 5\n",
+        "rules.yaml:3:12: warning: rule a: the title ends before #1: # begins a comment (put it in quotes)",
+    ),
+    "a title with a comment": (
+        "rules:\n  - id: a\n    title: Queue 1 waits  # of two\n    scope: queue\n    when: entered.today > 5\n",
+        "",
+    ),
     "a known status in capitals": (RULE % ("agent", 'status.rt == "ONBREAK"'), ""),
     "a percentage without its sign": (
         RULE % ("queue", "onBreak.rt / enabled.rt > 30"),

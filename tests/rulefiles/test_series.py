@@ -25,6 +25,7 @@ GOOD: dict[str, tuple[str, ValueType, list[Sample]]] = {
     "a ramp of ratios has no hair too much": ("80%-5%x2", RATIO, [0.8, 0.75, 0.7]),
     "bare words": ("OnBreak LoggedOutx2 _", TEXT, ["OnBreak", "LoggedOut", "LoggedOut", None]),
     "quoted words": ('"On Break"x2 "a \\"b\\""', TEXT, ["On Break", "On Break", 'a "b"']),
+    "words that end in x and digits": ('Aux1 Aux2 Lunchx3 "Aux1"x2', TEXT, ["Aux1", "Aux2", "Lunchx3", "Aux1", "Aux1"]),
     "a word with a plus": ("A+B", TEXT, ["A+B"]),
     "timestamps": ("2026-03-02T09:00:00+02:00 2026-03-02T07:00:00Zx2", TIMESTAMP, [NINE, NINE, NINE]),
     "a ramp of timestamps": ("2026-03-02T09:00:00+02:00+15sx2", TIMESTAMP, [NINE, NINE + 15_000, NINE + 30_000]),
