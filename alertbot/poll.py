@@ -26,10 +26,13 @@ from alertbot.feed.health import Feed, Limits
 from alertbot.feed.rules import is_feed
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.rule import RuleSet
+from alertbot.rules.words import listed
 from alertbot.store import open_alerts
 from alertbot.store.open_alerts import OpenAlerts
 from alertbot.store.records import PollRecord
 from alertbot.store.roles import Polls
+
+_NOT_READ = " could not be read: "  # between what was not read and why, in `Fetched.failures`
 
 
 @dataclass(frozen=True)
@@ -84,14 +87,17 @@ class Turn:
         """Why not everything came, in sentences; empty where it did."""
         if self.fetched is None:
             return (self.feed.error,) if self.feed.error else ()
-        scopes_by_reason: dict[str, list[str]] = {}
-        for scope, why in self.fetched.failures.items():
-            scopes_by_reason.setdefault(why, []).append(scope)
-        failed = tuple(f"{', '.join(scopes)}: {why}" for why, scopes in scopes_by_reason.items())
-        partial = tuple(
-            f"{scope}: {problem}" for scope, snapshot in self.snapshots.items() for problem in snapshot.problems
+        whys = list(self.fetched.failures.items())
+        whys += [(scope, problem) for scope, snapshot in self.snapshots.items() for problem in snapshot.problems]
+        by_reason: dict[str, dict[Scope, str]] = {}  # each reason once, however many scopes have it
+        for scope, why in whys:
+            noun, separator, reason = why.partition(_NOT_READ)
+            key, noun = (separator + reason, noun) if separator else (why, "")
+            by_reason.setdefault(key, {})[scope] = noun
+        return tuple(
+            f"{', '.join(nouns)}: {listed(list(dict.fromkeys(nouns.values())))}{reason}"
+            for reason, nouns in by_reason.items()
         )
-        return failed + partial
 
 
 def run(tenant: Tenant, store: Polls, now: datetime, fetched: Fetched | None, *, error: str = "") -> Turn:

@@ -1,20 +1,23 @@
-"""The files that `alertbot init` writes: a commented alertbot.yaml, a first rule file, the Slack app manifest."""
+"""The files that `alertbot init` writes: alertbot.yaml, first rules, editor schemas, the Slack app manifest."""
 
 from __future__ import annotations
 
 import json
 from importlib import resources
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from alertbot.cli.shell import cli
 from alertbot.cli.show import out
+from alertbot.config.schema import config_schema
 from alertbot.errors import UsageError
+from alertbot.rulefiles.schema import rules_schema, tests_schema
 from alertbot.slack.manifest import manifest
 
 CONFIG = """\
+# yaml-language-server: $schema=schemas/config.json
 # The configuration of alertbot. Run `alertbot check` after an edit: it reports every mistake.
 # ${NAME} is an environment variable, ${NAME:-default} one with a default, ${file:/run/secrets/x} a file.
 # This file is read at startup: restart alertbot after an edit. Rule files are reloaded automatically.
@@ -59,6 +62,23 @@ Next:
   3. alertbot check, then alertbot poll --dry-run, then alertbot run"""
 
 
+# Read by yaml-language-server, the language server of most editors; relative to the file that the line is in.
+MODELINE = "# yaml-language-server: $schema="
+SCHEMAS = {"config": config_schema, "rules": rules_schema, "tests": tests_schema}
+# For files without such a line in VS Code and its relatives. The patterns are relative to the folder that is opened.
+EDITOR_SETTINGS = {
+    "yaml.schemas": {
+        "./schemas/config.json": ["alertbot.yaml"],
+        "./schemas/rules.json": ["rules/**/*.yaml", "rules/**/*.yml", "!rules/**/tests/*"],
+        "./schemas/tests.json": ["rules/**/tests/*.yaml", "rules/**/tests/*.yml"],
+    }
+}
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
 def shipped_rules() -> Path:
     """The folder with the rules that ship with alertbot."""
     packed = Path(str(resources.files("alertbot"))) / "shipped_rules"
@@ -73,12 +93,16 @@ def write_files(folder: Path) -> list[tuple[Path, bool]]:
     """
     files = {
         folder / "alertbot.yaml": CONFIG,
-        folder / "slack-manifest.json": json.dumps(manifest("/alertbot", None), indent=2) + "\n",
+        folder / "slack-manifest.json": _json(manifest("/alertbot", None)),
+        folder / ".vscode" / "settings.json": _json(EDITOR_SETTINGS),
+        **{folder / "schemas" / f"{name}.json": _json(schema()) for name, schema in SCHEMAS.items()},
     }
     if not (folder / "rules").exists():
         # Without their tests: those are for the rules as shipped, and these rules are meant to be changed.
         for path in sorted([*shipped_rules().glob("*.yaml"), *shipped_rules().glob("optional/*.yaml")]):
-            files[folder / "rules" / path.relative_to(shipped_rules())] = path.read_text(encoding="utf-8")
+            name = path.relative_to(shipped_rules())
+            line = f"{MODELINE}{'../' * len(name.parts)}schemas/rules.json\n"
+            files[folder / "rules" / name] = line + path.read_text(encoding="utf-8")
     done = []
     for path, text in files.items():
         try:
@@ -97,7 +121,7 @@ def write_files(folder: Path) -> list[tuple[Path, bool]]:
 def init(
     folder: Annotated[Path, typer.Argument(help="The folder to write to.")] = Path(),
 ) -> None:
-    """Write a commented alertbot.yaml, the first rules and the Slack app manifest. Existing files are kept."""
+    """Write alertbot.yaml, first rules, editor settings and the Slack app manifest. Existing files are kept."""
     for path, written in write_files(folder):
         out.print(f"{'wrote' if written else 'kept '} {path}", soft_wrap=True)
     out.print(NEXT_STEPS, soft_wrap=True)

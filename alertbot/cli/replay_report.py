@@ -79,8 +79,18 @@ def describe_changes(
     differing = [each for each in changes if each.any or each.old is None or each.new is None]
     if not any(each.any for each in changes):
         yield "No alert would be added, removed or changed."
+    silent = [each for each in differing if not each.any]
     for each in differing:
-        yield from _change(each, old, new, zone)
+        if each.any:
+            yield from _change(each, old, new, zone)
+    added_ids = [each.rule_id for each in silent if each.old is None]
+    removed_ids = [each.rule_id for each in silent if each.new is None]
+    if silent:
+        yield ""
+    if added_ids:
+        yield f"new, and would never have fired: {', '.join(added_ids)}"
+    if removed_ids:
+        yield f"removed, and no alert would be lost: {', '.join(removed_ids)}"
     added, removed = (sum(len(getattr(each, name)) for each in changes) for name in ("added", "removed"))
     before, after = (sum(each.notice_count for each in history.rules) for history in (old, new))
     yield ""
@@ -93,7 +103,7 @@ def describe_changes(
 def _change(each: Difference, old: ReplayResult, new: ReplayResult, zone: tzinfo) -> Iterator[str]:
     yield ""
     if each.old is None:
-        yield f"{each.rule_id} is new: it fires {_times(len(each.added))}"
+        yield f"{each.rule_id} is new: {_fires(len(each.added))}"
     elif each.new is None:
         yield f"{each.rule_id} is removed: {count(len(each.removed), 'alert')} would not be reported"
     else:
@@ -105,8 +115,7 @@ def _change(each: Difference, old: ReplayResult, new: ReplayResult, zone: tzinfo
         ]
         after, before = len(each.new.episodes), len(each.old.episodes)
         yield (
-            f"{each.rule_id}: fires {_times(after)} instead of {_times(before)} "
-            f"({', '.join(part for part in parts if part)})"
+            f"{each.rule_id}: {_fires(after)} instead of {_times(before)} ({', '.join(part for part in parts if part)})"
         )
     yield from _named([f"  + {_episode(one, new, zone)}" for one in each.added])
     yield from _named([f"  - {_episode(one, old, zone)}" for one in each.removed])
@@ -177,6 +186,10 @@ def _bars(hours: Sequence[int]) -> str:
 def _time(at: datetime, zone: tzinfo) -> str:
     local = at.astimezone(zone)
     return f"{local:%a} {local.day} {local:%b %H:%M}"
+
+
+def _fires(count: int) -> str:
+    return f"fires {_times(count)}" if count else "never fires"
 
 
 def _times(count: int) -> str:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import jsonschema
 import pytest
+from ruamel.yaml import YAML
 
 from alertbot.cli import main
+from alertbot.cli.init import MODELINE, write_files
 from alertbot.simulator.server import SimulatorOptions, serve
 from tests.foreign import free_port
 
@@ -62,6 +65,21 @@ def test_init_writes_what_is_missing(folder: Path, capsys: pytest.CaptureFixture
     assert (folder / "rules" / "queues.yaml").read_text().startswith("# ours")
     assert json.loads((folder / "slack-manifest.json").read_text())["settings"]["socket_mode_enabled"] is True
     assert ran("check") == 0
+
+
+def test_init_attaches_the_schemas(tmp_path: Path) -> None:
+    """Each file names a schema that `init` wrote, by a path relative to itself, and that schema takes it."""
+    write_files(tmp_path)
+    files = [tmp_path / "alertbot.yaml", *sorted((tmp_path / "rules").rglob("*.yaml"))]
+    assert len(files) > 3
+    for path in files:
+        first, _, _ = path.read_text(encoding="utf-8").partition("\n")
+        assert first.startswith(MODELINE)
+        schema = json.loads((path.parent / first.removeprefix(MODELINE)).read_text(encoding="utf-8"))
+        document = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        jsonschema.validate(document, schema)
+    settings = json.loads((tmp_path / ".vscode" / "settings.json").read_text(encoding="utf-8"))
+    assert all((tmp_path / name).is_file() for name in settings["yaml.schemas"])
 
 
 def test_a_wrong_configuration_is_2_for_every_command(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -153,6 +171,16 @@ def test_poll_says_what_it_saw(folder: Path, capsys: pytest.CaptureFixture[str])
         assert {"endpoint", "page", "keys", "entities", "bytes", "took_ms", "scopes"} <= set(acme["requests"][0])
         assert {scope for each in acme["requests"] for scope in each["scopes"]} >= set(acme["entities"])
         assert centre.options.api_secret not in said
+
+
+def test_poll_says_one_sentence_once(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Refused credentials concern every scope; the sentence names what to check, and stands once."""
+    with serve(SimulatorOptions()) as centre:
+        configure(folder, centre.base_url, centre.token_url, "wrong-secret")
+        capsys.readouterr()
+        assert ran("poll", "--dry-run") == 1
+        said = capsys.readouterr().out
+    assert said.count("the API key and secret were refused; check them, and `region` or `token_url`") == 1
 
 
 def test_schemas_are_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -420,11 +420,20 @@ def test_replay_against_other_rules(recorded: Path, capsys: pytest.CaptureFixtur
     (recorded / "new" / "queues.yaml").write_text(changed.replace("nobody-there", "few-there"))
     code, said = ran(capsys, "replay", "--rules", "new", "--against", "rules")
     assert code == 0
-    assert "longest-wait: fires never instead of once (1 fewer, 0 unchanged)" in said
+    assert "longest-wait: never fires instead of once (1 fewer, 0 unchanged)" in said
     assert "  - Queue 0, " in said
-    assert "few-there is new: it fires 3 times" in said
+    assert "few-there is new: fires 3 times" in said
     assert "nobody-there is removed: 1 alert would not be reported" in said
     assert "In all: 3 alerts more, 2 fewer" in said
+    (recorded / "new" / "more.yaml").write_text(
+        "rules:\n"
+        "  - {id: quiet, scope: queue, when: enabled.rt > 900}\n"
+        "  - {id: still, scope: queue, when: enabled.rt > 901}\n"
+    )
+    _, said = ran(capsys, "replay", "--rules", "new", "--against", "rules")
+    assert "new, and would never have fired: quiet, still\n" in said
+    _, said = ran(capsys, "replay", "--rules", "rules", "--against", "new")
+    assert "removed, and no alert would be lost: quiet, still\n" in said
     code, said = ran(capsys, "replay", "--against", "rules")
     assert "No alert would be added, removed or changed." in said
 

@@ -112,7 +112,9 @@ class TokenKeeper:
         if error is not None:
             # As far as is documented, a wrong key or secret is a 400 or 401.
             if response.status in (400, 401, 403):
-                raise CredentialsRefused(f"the API key and secret were refused: {error}")
+                raise CredentialsRefused(
+                    f"the API key and secret were refused; check them, and `region` or `token_url`: {error}"
+                )
             raise error
         root = read_json(response.body)
         text = root.get("access_token") if isinstance(root, dict) else None
