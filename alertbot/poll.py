@@ -91,7 +91,8 @@ class Turn:
         whys += [(scope, problem) for scope, snapshot in self.snapshots.items() for problem in snapshot.problems]
         by_reason: dict[str, dict[Scope, str]] = {}  # each reason once, however many scopes have it
         for scope, why in whys:
-            noun, separator, reason = why.partition(_NOT_READ)
+            noun, separator, _ = why.partition(_NOT_READ)
+            reason = why.rpartition(_NOT_READ)[2]
             key, noun = (separator + reason, noun) if separator else (why, "")
             by_reason.setdefault(key, {})[scope] = noun
         return tuple(

@@ -55,7 +55,7 @@ def _duration(value: Any) -> Any:
         return parse_duration(str(value))
     except ValueError as error:
         if TOO_LONG in str(error):
-            raise RefusedValue(TOO_LONG) from None
+            raise RefusedValue(f"must not be {TOO_LONG}") from None
         raise RefusedValue("a duration is written as 15s, 2m or 1m30s") from None
 
 
