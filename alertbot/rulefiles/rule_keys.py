@@ -357,13 +357,13 @@ RULE_KEYS = (
     Field(
         "message",
         read_written,
-        _TEXT,
+        TEXT_SCHEMA,
         "The sentence on the card while the alert fires, with {{ value }} and {{ metric('KEY') }}; default: built-in.",
     ),
     Field(
         "show",
         read_scalars,
-        {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}]},
+        TEXTS_SCHEMA,
         "Metric keys of the entity whose values the card shows as well.",
         default=True,
     ),
