@@ -26,8 +26,8 @@ def run(
     app = build(settings)
     log.info(
         f"alertbot {__version__} starts",
-        configuration=str(path),
-        database=str(settings.path(settings.storage)),
+        configuration=str(path.absolute()),
+        database=str(settings.path(settings.storage).absolute()),
         tenants=[tenant.name for tenant in app.tenants],
         rules=sum(len(tenant.rules.rules) for tenant in app.tenants),
     )

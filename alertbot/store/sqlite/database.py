@@ -251,6 +251,8 @@ class Database:
                 copy = _unused(f"{self.path}.saved")
                 try:
                     self._conn.execute("VACUUM INTO ?", (copy,))
+                    # Emptied, since SQLite would apply what is left of this WAL to the file that is put in place.
+                    self._conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
                     self._saved = f"Its last state was saved as {copy}: move that back to {self.path} to keep it"
                 except sqlite3.Error as exc:
                     self._saved = f"Its last state could not be saved ({exc}): put a database in its place"
