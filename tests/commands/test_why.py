@@ -172,3 +172,23 @@ def test_an_alert_that_has_ended(ended: Alert, said: str) -> None:
 def test_a_rule_that_is_gone() -> None:
     seen = view(queues(130_000.0))
     assert "not in the rule files" in text_of(why(replace(seen, rules=RuleSet()), "why 1"))
+
+
+def test_a_count_that_is_a_range_is_shown_as_one() -> None:
+    """One agent is on break for certain, one may be."""
+    rules = parse_files(
+        {
+            "a.yaml": "rules: [{id: many, scope: queue, when: 'count(agents where status.rt == \"OnBreak\") >= 2'}]",
+        }
+    )
+    agents = snapshot(
+        Scope.QUEUE_AGENT,
+        {"a1": "Anna", "a2": "Ben"},
+        {"status.rt": column("OnBreak", Presence.NULL)},
+        parent_ids=("103", "103"),
+        parent_names=("Sales EU", "Sales EU"),
+    )
+    one = TenantView("acme", NOW, NOW, "", {Scope.QUEUE: queues(1.0), Scope.QUEUE_AGENT: agents})
+    shown = text_of(ask(View((one,), (), rules), "why many Sales EU"))
+    assert "warning: unknown" in shown
+    assert 'count(agents where status.rt == "OnBreak") is 1 to 2 (some agents have no data)' in shown
