@@ -104,11 +104,9 @@ READS = {
     "queue Sales EU": {"feeds": 1, "alerts": 1, "latest:queue": 2, "rules that run": 1},
     "group Nights": {"feeds": 1, "alerts": 1, "latest:group": 2, "rules that run": 1},
     "agent Anna": {"feeds": 1, "alerts": 1, "latest:agent": 2, "rules that run": 1},
-    "metrics wait": {},
     "rules": {"running_versions": 1, "alerts": 1, "rules that run": 1},
     "rules longest-wait": {"running_versions": 1, "alerts": 1, "rules that run": 1, "latest:queue": 2},
     "rules shadowed": {"running_versions": 1, "alerts": 1, "rules that run": 1, "latest:queue": 2, "fired": 1},
-    "metrics wait": {},
     "hours": {"rules that run": 1},
     "why longest-wait acme/Sales EU": {
         "alerts": 1,
