@@ -8,6 +8,6 @@ _MAX_EXPONENT = 30  # keeps the product within what a timedelta can hold, howeve
 
 
 def doubled(first: timedelta, times: int, at_most: timedelta) -> timedelta:
-    """`first`, doubled this many times, but not longer than `at_most`."""
+    """`first`, doubled this many times, but at most `at_most`."""
     wait: timedelta = first * 2 ** min(max(times, 0), _MAX_EXPONENT)
     return min(wait, at_most)

@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # types of values that two of them carry; their modules import this file
+if TYPE_CHECKING:  # types of values that two of the errors carry; their modules import this file
     from alertbot.rulefiles.faults import Fault
     from alertbot.rules.expression import Mistake
 

@@ -1,6 +1,6 @@
 """One turn of one tenant, from top to bottom. Read this file first.
 
-A turn is what happens to a tenant each time it is due: 8x8 was asked, or it was not (it asked for a pause, or alertbot
+A turn is what happens to a tenant each time it is due: 8x8 was polled, or it was not (it asked for a pause, or alertbot
 backs off), or it did not answer. It is the same turn each time, with a fetch or without one.
 
 Nothing below calls back up. A crash before `store.record` has decided nothing; after it, all that was decided is
@@ -41,17 +41,17 @@ class Memory:
 
     selector: Selector = field(default_factory=Selector)  # which entities the rules cover
     past: Past | None = None  # what windows look at; None: windows are unknown
-    open: OpenAlerts | None = None  # read again where anything but this tenant's turns has written since
+    open: OpenAlerts | None = None  # read again if anything but this tenant's turns has written since
 
 
 @dataclass(frozen=True)
 class Tenant:
-    """What a turn has to know about its tenant."""
+    """What a turn needs to know about its tenant."""
 
     name: str
     rules: RuleSet
     default_channel: str
-    ops_channel: str  # receives what is about the feed
+    ops_channel: str  # receives messages about the feed
     limits: Limits = field(default_factory=Limits)
     refresh: timedelta = timedelta(seconds=60)  # a changed value alone edits a card at most this often
     record_all: bool = False  # all keys of the scopes are fetched and recorded, not only those that rules read
@@ -65,7 +65,7 @@ class Tenant:
 
 @dataclass(frozen=True)
 class Turn:
-    """What one turn saw and decided. `changes` has those of feed alerts first; `feed` is the feed after it."""
+    """What one turn saw and decided. `changes` starts with those of feed alerts; `feed` is the feed after the turn."""
 
     tenant: str
     now: datetime
@@ -79,12 +79,12 @@ class Turn:
 
     @property
     def good(self) -> bool:
-        """Whether 8x8 was asked and everything came."""
+        """Whether 8x8 was polled and all data was received."""
         return self.fetched is not None and self.feed.health.good > 0
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """Why not everything came, in sentences; empty where it did."""
+        """Why data is missing, in sentences; empty if none is."""
         if self.fetched is None:
             return (self.feed.error,) if self.feed.error else ()
         whys = list(self.fetched.failures.items())
@@ -104,9 +104,9 @@ class Turn:
 def run(tenant: Tenant, store: Polls, now: datetime, fetched: Fetched | None, *, error: str = "") -> Turn:
     """One turn: decide what `fetched` and the time mean for the tenant, and record all of it in one transaction.
 
-    `fetched` is None where 8x8 was not asked; `error` says why, where that is because alertbot itself failed. A turn
-    without a fetch changes only what time changes: feed alerts, and alerts whose calendar closes. A turn of which
-    nothing is new is not recorded. The turn's `memory` is for the tenant's next turn.
+    `fetched` is None if 8x8 was not polled; `error` says why, if that is because alertbot itself failed. A turn
+    without a fetch changes only what time changes: feed alerts, and alerts whose calendar closes. A turn that changes
+    nothing is not recorded. The turn's `memory` is for the tenant's next turn.
 
     Raises StoreError when the database cannot be read or written: then nothing was decided.
     """
@@ -146,7 +146,7 @@ def _decide(tenant: Tenant, store: Polls, now: datetime, fetched: Fetched | None
         feed_alerts = [clock_step.moved_back(alert, step) for alert in feed_alerts]
         rule_alerts = [clock_step.moved_back(alert, step) for alert in rule_alerts]
 
-    # The feed first: while it is ill, nothing may say "missing".
+    # The feed first: while it is ill, nothing may count as missing.
     fed = feed_turn.begin(feed, feed_alerts, fetched, tenant.rules, tenant.limits, tenant.ops_channel, now, error=error)
     past = tenant.memory.past
     if past is not None and fetched is not None:

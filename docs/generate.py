@@ -49,7 +49,7 @@ def table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
 
 
 def rooms() -> str:
-    """One line a file, room by room: the first line of its docstring."""
+    """One line per file, room by room: the first line of its docstring."""
     lines: list[str] = []
     folders: dict[Path, list[Path]] = {}
     for path in sorted(PACKAGE.rglob("*.py")):
@@ -180,7 +180,7 @@ def functions() -> str:
         (f"`{each.name}({each.arguments})`", takes(each), gives(each), each.help, f"`{each.example}`")
         for each in FUNCTIONS.values()
     )
-    return table(("function", "of", "gives", "what", "such as"), rows)
+    return table(("function", "accepts", "returns", "what", "example"), rows)
 
 
 def metrics() -> str:

@@ -1,4 +1,4 @@
-"""Whole outputs kept as files. `UPDATE_GOLDEN=1 pytest …` writes them anew: read the difference before it is kept."""
+"""Whole outputs kept as files. `UPDATE_GOLDEN=1 pytest …` rewrites them: review the difference before you commit it."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("backtest", "commands", "sources", "store", "notify", "slack", "config", "web", "poll"),
     },
 }
-FREE = {"cli", "__main__", "__init__"}  # cli commands; nobody imports them
+FREE = {"cli", "__main__", "__init__"}  # cli commands; nothing imports them
 THIRD_PARTY: dict[str, set[str]] = {
     "rules": {"lark", "holidays"},
     "rulefiles": {"ruamel", "holidays"},
@@ -89,7 +89,7 @@ def imports(path: Path) -> list[tuple[int, str]]:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_follow_the_table(path: Path) -> None:
-    """A file imports of ours only what its room may, and of others only what its room needs."""
+    """A file imports only what its room may, from alertbot and from libraries."""
     room = room_of(path)
     if room in FREE:
         return

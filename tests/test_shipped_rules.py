@@ -216,7 +216,7 @@ def test_there_is_a_whole_set() -> None:
 
 @pytest.mark.parametrize("file", sorted((FOLDER / "optional").glob("*.yaml")), ids=lambda file: file.name)
 def test_an_optional_file_can_be_copied_by_itself(file: Path, tmp_path: Path) -> None:
-    """It parses alone, and beside the shipped ones: it needs no other file, and takes no id of theirs."""
+    """It parses alone, and alongside the shipped ones: it needs no other file, and reuses none of their ids."""
     alone = load_rules([file])
     together = load_rules([*sorted(FOLDER.glob("*.yaml")), file])
     assert len(together.rules) == len(RULES.rules) + len(alone.rules)

@@ -34,7 +34,7 @@ def advance(
 
     `alerts` are pending or open; those of other tenants are left alone. `verdicts` is empty on a turn without a fetch.
     Scopes in `failed_scopes` change nothing, except for alerts whose rule is gone, no longer covers them, or is outside
-    its hours. An alert begins only where some level is true (or unknown, where the rule says that this fires): the
+    its hours. An alert begins only where some level is true (or unknown, if the rule says that this fires): the
     other entities cost no Python at all. Which changes are reported is decided by `mute`.
 
     `failing` has the rules that could not be evaluated; their alerts stay as they are. A rule that raises an exception
@@ -106,7 +106,7 @@ def _beginnings(verdict: Verdicts, taken: set[Fingerprint], tenant: str, now: da
         row = int(verdict.rows[position])
         parent_id, _ = snapshot.parent(row)
         key = Fingerprint(tenant, rule.id, rule.scope, parent_id, snapshot.ids[row])
-        if key in taken or snapshot.rows[parent_id, key.entity_id] != row:  # an id that came twice is one entity
+        if key in taken or snapshot.rows[parent_id, key.entity_id] != row:  # an id that appears twice is one entity
             continue
         change = step(None, _seen(key, verdict, row, position), rule, now)
         if change is not None:

@@ -73,7 +73,7 @@ class Fingerprint(NamedTuple):
     tenant: str
     rule: str
     scope: Scope
-    parent_id: str  # "" where the scope has no parent
+    parent_id: str  # "" if the scope has no parent
     entity_id: str
 
 
@@ -91,15 +91,15 @@ class Mute:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What cards say about the rule; kept with the alert, so that it can be shown when the rule is gone."""
+    """What cards show about the rule; kept with the alert, so that it can be shown after the rule was removed."""
 
     title: str
-    condition: str  # the `when` of the present level, as written, with its parameters filled in
+    condition: str  # the `when` of the current level, as written, with its parameters filled in
     template: str = "alert"
     runbook: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     shadow: bool = False  # the rule is in shadow
-    detail: str = ""  # of feed alerts: the present state, in words
+    detail: str = ""  # of feed alerts: the current state, in words
     advice: str = ""  # of feed alerts: what to do
     message: str = ""  # the rule's own sentence, a template; "": the built-in one
     show: tuple[str, ...] = ()  # metric keys whose values the card shows
@@ -120,7 +120,7 @@ class Alert:
     level: Level
     since: Mapping[Level, datetime]
     parent_name: str = ""
-    id: int | None = None  # the short id, #17; None until the store has given one
+    id: int | None = None  # the short id, #17; None until the store has assigned one
     pending_since: datetime | None = None
     fired_at: datetime | None = None
     recovering_since: datetime | None = None
@@ -146,7 +146,7 @@ class Alert:
 
     @property
     def suppressor(self) -> Fingerprint | None:
-        """The alert that suppresses it now; None where none does."""
+        """The alert that suppresses it now; None if there is none."""
         return self.muted.ref if self.muted is not None and self.muted.kind is MuteKind.SUPPRESSED else None
 
     @property
@@ -181,7 +181,7 @@ class AckResult(StrEnum):
     """What became of an acknowledgement. Resolve beats acknowledge; the first acknowledge wins."""
 
     DONE = "done"
-    ALREADY = "already"  # somebody was first; the alert says who
+    ALREADY = "already"  # another user was first; the alert says who
     ENDED = "ended"
     UNKNOWN_ID = "unknown_id"
-    NOT_ACKNOWLEDGED = "not_acknowledged"  # for taking back what nobody gave
+    NOT_ACKNOWLEDGED = "not_acknowledged"  # there was no acknowledgement to take back

@@ -11,7 +11,7 @@ from alertbot.alerts.alert import Alert, State
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """Where a message stands: Slack's channel id and its `ts` (a string, never a float)."""
+    """Where a message is: Slack's channel id and its `ts` (a string, never a float)."""
 
     channel_id: str
     ts: str
@@ -42,7 +42,7 @@ def one_alert(alert_id: int) -> str:
 def leading(members: Sequence[Alert]) -> Alert:
     """The member that the headline of a card speaks of, and whose level is the card's.
 
-    It is the one with the highest level among those that have not ended, the earliest of several. Only where all have
+    It is the one with the highest level among those that have not ended, the earliest of several. Only if all have
     ended is it one that has: so a card is resolved with the last of its members.
     """
     return max(members, key=lambda member: (member.state is not State.INACTIVE, member.level))

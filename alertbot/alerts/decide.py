@@ -23,10 +23,10 @@ def decide(
 
     `open_cards`: the channels, as configured, that have a card of an alert (`Store.cards`). An alert that fires gets a
     card in the channel of its level; all that follows is a thread line in every channel that has the card. A rise gets
-    a card where the channel of its level has none yet. An alert without a card anywhere ends without a notice. The text
+    a card if the channel of its level has none yet. An alert without a card anywhere ends without a notice. The text
     of a notice is the change's `why` and no more: the renderer adds what happened (from reason and level) and when (in
     the reader's zone). Mentions go with cards and with rises; a line about a fall or an end mentions no one. When a
-    mute ends, an alert that was never reported is reported as one that fires, and one that has a card by its present
+    mute ends, an alert that was never reported is reported as one that fires, and one that has a card by its current
     level.
 
     A change is not reported when it has no `reason`, or when it is `withheld`.

@@ -12,7 +12,7 @@ from alertbot.alerts.notice import Notice
 
 
 class Tried(StrEnum):
-    """What had failed when an item was put off. An item that only had to wait for a 429 to pass was not tried."""
+    """What had failed when an item was put off. An item that only waited for a 429 to pass was not attempted."""
 
     POST = "post"
     LOOK = "look"
@@ -24,7 +24,7 @@ class Claimed(StrEnum):
 
     DONE = "done"  # send it now
     TAKEN = "taken"  # another claim of it is open
-    SETTLED = "settled"  # it is not waiting any more
+    SETTLED = "settled"  # it no longer waits
     NOT_DUE = "not_due"  # its channel has to wait, or its card is not posted
 
 
@@ -32,8 +32,8 @@ class Claimed(StrEnum):
 class PostCard:
     """Post a card. `notice` says why, and for which of its members.
 
-    `intent_at`: it was claimed then and the outcome is unknown, so look for its message first. `looks`: how
-    often looking has failed since. `attempts`: posts that failed; those that only had to wait are not counted.
+    `intent_at`: it was claimed then and the outcome is unknown, so search for its message first. `looks`: how
+    often that search has failed since. `attempts`: posts that failed; those that only had to wait are not counted.
     """
 
     notice: Notice

@@ -18,7 +18,7 @@ from alertbot.rules.rule import Rule
 def followups(
     alerts: Sequence[Alert], rules: Mapping[str, Rule], phases: Mapping[str, Phase], now: datetime
 ) -> Iterator[Change]:
-    """The changes that are due at `now` whatever was fetched, in the order of the alerts, at most one an alert.
+    """The changes that are due at `now` whatever was fetched, in the order of the alerts, at most one per alert.
 
     `alerts` are open or pending; `phases` says for each rule, by id, whether its calendar lets it be active.
     """

@@ -35,7 +35,7 @@ from alertbot.rules.suppression import KINSHIPS, Kinship
 
 
 class Muter(Protocol):
-    """One reason to mute. `kind` is what it writes down in the alert."""
+    """One reason to mute. `kind` is what it stores in the alert."""
 
     kind: MuteKind
 
@@ -43,7 +43,7 @@ class Muter(Protocol):
         """The open alerts of a tenant before a poll, what the poll changed, and the rules by id."""
 
     def may_mute_again(self, rule: Rule) -> bool:
-        """Whether it may mute an alert of this rule that was already reported. Asked once a rule, not once an alert."""
+        """Whether it may mute an already reported alert of this rule. Asked once per rule, not once per alert."""
 
     def mutes(self, alert: Alert, rule: Rule) -> tuple[bool, Fingerprint | None]:
         """Whether it mutes this open alert now, and what mutes it."""
@@ -115,7 +115,7 @@ _ENDED: Mapping[MuteKind, Reason] = {
     MuteKind.SHADOW: Reason.FIRED,
     MuteKind.SUPPRESSED: Reason.SUPPRESSION_ENDED,
 }
-"""The reason with which an alert is reported that fires on when its mute ends, and was never reported."""
+"""The reason with which an alert that was never reported is reported, if it still fires when its mute ends."""
 
 
 def mute(alerts: Sequence[Alert], changes: Sequence[Change], rules: RuleSet, now: datetime) -> list[Change]:
@@ -142,7 +142,7 @@ def mute(alerts: Sequence[Alert], changes: Sequence[Change], rules: RuleSet, now
 
 
 def _muted(alert: Alert, rule: Rule, muters: Sequence[Muter], now: datetime) -> Mute | None:
-    """What mutes an open alert now. A mute that goes on keeps the time at which it began."""
+    """What mutes an open alert now. A mute that continues keeps the time at which it began."""
     for muter in muters:
         applies, ref = muter.mutes(alert, rule)
         if applies:
@@ -152,7 +152,7 @@ def _muted(alert: Alert, rule: Rule, muters: Sequence[Muter], now: datetime) -> 
 
 
 def _decide(change: Change, rule: Rule | None, muters: Sequence[Muter], now: datetime) -> Change:
-    """One change with whether it is reported; `change.before` is the alert itself where nothing else changed."""
+    """One change with whether it is reported; `change.before` is the alert itself if nothing else changed."""
     before, after, reason = change.before, change.after, change.reason
     if not after.open:
         if after.muted is not None:
@@ -186,7 +186,7 @@ def _decide(change: Change, rule: Rule | None, muters: Sequence[Muter], now: dat
 
 
 def _is_overdue(change: Change, after: Alert, ended: Mute | None) -> bool:
-    """Whether it has to be reported now though it did not just fire: what was reported is not the present state."""
+    """Whether it must be reported now although it did not just fire: what was reported is not the current state."""
     if after.reported is None:
         return after.state is State.FIRING and change.reason is not Reason.FIRED
     return ended is not None and after.level is not after.reported and change.reason is None

@@ -17,7 +17,7 @@ class NoticeKind(StrEnum):
 
     CARD = "card"  # the card itself is posted
     LINE = "line"  # a line in the thread of the card
-    OPS = "ops"  # a message of its own in the ops channel; belongs to no alert
+    OPS = "ops"  # a separate message in the ops channel; belongs to no alert
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,10 @@ How the event is chosen, in this order; the first that applies wins:
    `since` of a level starts at its first true poll and survives unknown ones: an unknown poll neither restarts nor ends
    a hold.
 5. Pending or new: FIRES when the `for` of any level has passed (the highest such level), HOLDS while one holds, LAPSES
-   when none does any more.
+   when none holds any more.
 6. Open (firing or recovering), see `_choose_for_open`: RISES beats everything. Then, while the present level holds or
    `clear` is false: STAYS, or RETURNS from recovering. While `clear` is unknown: STAYS, and the clock of recovering
-   goes on. While `clear` is true: CLEARS (EASES where a lower level still holds) until `keep_firing_for` has passed,
+   continues. While `clear` is true: CLEARS (EASES where a lower level still holds) until `keep_firing_for` has passed,
    then FALLS to a lower level whose own `for` has passed, else RESOLVES.
 
 What is deliberately not in the table:
@@ -109,7 +109,7 @@ TRANSITIONS: Mapping[tuple[State, Event], State] = {
     (State.RECOVERING, Event.CLOSES): State.INACTIVE,
 }
 
-# Why an event is reported. An event that is not here, and any end of a pending alert, is not.
+# Why an event is reported. An event that is not here is not reported, nor is any end of a pending alert.
 REASONS: Mapping[Event, Reason] = {
     Event.FIRES: Reason.FIRED,
     Event.RISES: Reason.LEVEL_UP,
@@ -124,7 +124,7 @@ REASONS: Mapping[Event, Reason] = {
 
 
 def move(state: State, event: Event) -> State:
-    """The state that follows. Raises ImpossibleMove where the table has no such move."""
+    """The state that follows. Raises ImpossibleMove if the table has no such move."""
     try:
         return TRANSITIONS[state, event]
     except KeyError:
@@ -171,9 +171,9 @@ class _Move:
 
 
 def step(alert: Alert | None, seen: Observation, rule: Rule, now: datetime) -> Change | None:
-    """The next state of one alert, as a change; None where nothing changes that is worth storing.
+    """The next state of one alert, as a change; None if nothing changes that is worth storing.
 
-    `alert` is None where there is none yet; it is pending or open otherwise. The rule covers the entity.
+    `alert` is None if there is none yet; it is pending or open otherwise. The rule covers the entity.
     """
     if seen.hours is Phase.CLOSED:
         return None if alert is None else close(alert, rule, now)
@@ -326,7 +326,7 @@ def _condition(rule: Rule, found: LevelRule, seen: Observation) -> str:
 
 
 def _clear_text(rule: Rule, seen: Observation) -> str:
-    """`clear` as written, with the parameters of the entity filled in; "" where the rule has none."""
+    """`clear` as written, with the parameters of the entity filled in; "" if the rule has none."""
     if rule.clear is None:
         return ""
     return filled(rule, rule.clear, rule.clear_text, seen.key.entity_id, seen.entity_name)
@@ -346,7 +346,7 @@ def _about(rule: Rule, condition: str) -> About:
 
 
 def _peak(alert: Alert, measured: Measure | None, now: datetime) -> tuple[float | None, datetime | None]:
-    """The worst value so far. It starts over when something else is measured: the peak of another key means nothing."""
+    """The worst value so far. It starts over if something else is measured: the peak of another key means nothing."""
     if measured is None or isinstance(measured.value, str):
         return None, None
     old = alert.measure
@@ -418,7 +418,7 @@ def _why(
         case Event.CLEARS | Event.EASES:
             left = rule.keep_firing_for - (now - (taken.recovering_since or now))
             then = "resolved" if taken.event is Event.CLEARS else "back to a lower level"
-            return f"{wording.holds_no_more(measured)}; {then} if it stays so for {wording.lasting(left)}"
+            return f"{wording.holds_no_more(measured)}; {then} if this lasts for {wording.lasting(left)}"
         case Event.RETURNS:
             if levels[level] is Truth.TRUE:
                 return f"{wording.holds(measured)} again"

@@ -84,7 +84,7 @@ def unknown(measure: Measure | None) -> str:
     """Why there is no decision about a level."""
     if measure is not None and measure.value is None:
         return f"{measure.label} is missing"
-    return "not known at the moment"
+    return "unknown at the moment"
 
 
 def not_clear(clear: str, measure: Measure | None, words: str) -> str:
@@ -107,8 +107,8 @@ def cleared(clear: str, measure: Measure | None, ending: Measure | None = None) 
 
 
 def waits(level: Level, left: timedelta) -> str:
-    """What a pending alert will become: `warning if it stays so for 30s`."""
-    return f"{level.word} if it stays so for {lasting(left)}"
+    """What a pending alert will become: `warning if this lasts for 30s`."""
+    return f"{level.word} if this lasts for {lasting(left)}"
 
 
 def not_reported(missed: int, limit: int) -> str:

@@ -31,11 +31,11 @@ from alertbot.store.roles import Store
 def ask(
     words: Annotated[
         list[str] | None,
-        typer.Argument(metavar="TEXT", help='What would follow the slash command: "status".'),
+        typer.Argument(metavar="TEXT", help='What you would type after the slash command, such as "status".'),
     ] = None,
     config: Config = None,
 ) -> None:
-    """What the slash command would answer. A change is made in the name of the local user."""
+    """Print what the slash command would answer. Changes are made in the name of the local user."""
     settings = load(config_path(config), secrets=False)
     logs.configure()
     store = open_to_read(settings)

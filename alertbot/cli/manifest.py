@@ -15,10 +15,10 @@ from alertbot.slack.manifest import manifest
 
 @cli.command(name="manifest")
 def manifest_(
-    url: Annotated[str | None, typer.Option(metavar="URL", help="Public address for signed HTTP.")] = None,
+    url: Annotated[str | None, typer.Option(metavar="URL", help="Public URL, for signed HTTP requests.")] = None,
     config: Config = None,
 ) -> None:
-    """The Slack app manifest: Socket Mode, unless a URL is given."""
+    """Print the Slack app manifest: for Socket Mode, unless a URL is given."""
     if url is not None and not url.startswith("https://"):
         raise UsageError(f"--url takes the bot's public address, https://…, not {url!r}: Slack calls no other")
     path = config_path(config)

@@ -24,7 +24,7 @@ def poll(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Do not store or send anything.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Poll every tenant once, deliver what is due, report what was seen and decided. For cron, and to try things."""
+    """Poll every tenant once, deliver what is due, and report what was seen and decided. For cron and for testing."""
     settings = load(config_path(config))
     logs.configure(settings.secrets(), quiet=True)
     app = build(settings, dry_run=dry_run)

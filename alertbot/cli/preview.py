@@ -42,14 +42,16 @@ from alertbot.service.views import make_view
 def preview(
     rule: Annotated[str, typer.Argument(metavar="RULE", help="The id of the rule, or the beginning of it.")],
     entity: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Use the values of the last poll; default: sample values.")
+        str | None, typer.Option(metavar="NAME", help="Use its values from the last poll. Default: sample values.")
     ] = None,
-    level: Annotated[str | None, typer.Option(metavar="LEVEL", help="Default: the highest level that holds.")] = None,
+    level: Annotated[
+        str | None, typer.Option(metavar="LEVEL", help="The level to show. Default: the highest level that holds.")
+    ] = None,
     send: Annotated[
         str | None, typer.Option(metavar="CHANNEL", help="Also post it to Slack, marked as a drill.")
     ] = None,
     rules: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="The rules; default: those of alertbot.yaml.")
+        Path | None, typer.Option(metavar="PATH", help="The rules. Default: those of alertbot.yaml.")
     ] = None,
     config: Config = None,
 ) -> None:

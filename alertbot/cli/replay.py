@@ -37,17 +37,15 @@ from alertbot.store.roles import Store
 
 @cli.command(name="replay")
 def replay_(
-    since: Annotated[str, typer.Option(metavar="DURATION", help="How far back.")] = "7d",
+    since: Annotated[str, typer.Option(metavar="DURATION", help="How far back to start.")] = "7d",
     rules: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The rules; default: those of alertbot.yaml.")
+        Path | None, typer.Option(metavar="DIR", help="The rules. Default: those of alertbot.yaml.")
     ] = None,
-    against: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Other rules to compare with: what would change?")
-    ] = None,
+    against: Annotated[Path | None, typer.Option(metavar="DIR", help="Other rules to compare with.")] = None,
     plot: Annotated[
         str | None, typer.Option(metavar='"RULE [NAME]"', help="Also draw the longest alert of that rule.")
     ] = None,
-    tenant: Annotated[str | None, typer.Option(metavar="NAME", help="Only this tenant.")] = None,
+    tenant: Annotated[str | None, typer.Option(metavar="NAME", help="Replay only this tenant.")] = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:

@@ -1,6 +1,6 @@
 """The command line: options that commands share, exit statuses, and errors as one clear line.
 
-Exit status: 0 success, 1 a problem was found or met, 2 wrong usage or configuration.
+Exit status: 0 success, 1 a problem was found or occurred, 2 incorrect usage or configuration.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def run_tests(
     junit: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Also write JUnit XML, for CI.")] = None,
     config: Config = None,
 ) -> None:
-    """Run rule tests: series in, expected alerts and notices out, through the code that runs live."""
+    """Run rule tests: series in, expected alerts and notices out, through the same code as live polls."""
     settings = lent_settings(config, needed=not paths)
     suites, faults = find_suites(paths or rule_roots(settings), rule_roots(settings))
     outcomes: list[RuleTestResult] = []

@@ -103,10 +103,10 @@ def _said(*pieces: str | Person, level: Level | None) -> Reply:
 
 def _already(number: str, alert: Alert | None, asker: Asker, now: datetime | None, timezone: str) -> Reply:
     if alert is None or alert.acked_by is None:
-        return problem(f"{number} is acknowledged already.")
+        return problem(f"{number} is already acknowledged.")
     at = f" at {clock(alert.acked_at, timezone, now or alert.acked_at)}" if alert.acked_at else ""
     if alert.acked_by == asker.user:  # pressed twice, or delivered twice by Slack: no harm, no problem
-        return _said(f"{number} is acknowledged by you already{at}.", level=alert.level)
+        return _said(f"{number} is already acknowledged by you{at}.", level=alert.level)
     noted = f": {alert.ack_note}" if alert.ack_note else "."
     other = line(f"{number} is acknowledged already, by ", Person(alert.acked_by), f"{at}{noted}", level=Level.WARNING)
     return Reply((other, Line(f"unack {number} gives it back, so that another can take it.")), problem=True)

@@ -33,7 +33,7 @@ def hours(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
     if len(names) == 1:
         return Reply((_now(names[0], calendars[names[0]], now), *_rest(view, names[0], calendars[names[0]], now)))
     if names:
-        return problem(f"{echo(wanted)} may be any of {len(names)} calendars:", listed(names))
+        return problem(f"{echo(wanted)} matches {len(names)} calendars:", listed(names))
     near = similar(wanted, ((name, name) for name in calendars))
     hint = f"Did you mean {' or '.join(near)}?" if near else f"There are: {listed(sorted(calendars))}."
     return problem(f"There is no calendar {echo(wanted)}.", hint)

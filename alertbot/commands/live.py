@@ -35,7 +35,7 @@ MAX_VALUES = 40
 FEW_VALUES = 6
 _MISSING = {
     Presence.NULL: "no data (8x8 sent null)",
-    Presence.ABSENT: "not in 8x8's answer",
+    Presence.ABSENT: "not in 8x8's response",
     Presence.INVALID: "8x8 sent a value that cannot be read",
     Presence.NOT_FETCHED: "its request failed",
 }
@@ -89,7 +89,7 @@ def _candidates(view: View, scope: Scope, name: str, found: list[Entity]) -> Rep
     ]
     more = and_more(MAX_NAMES, len(lines))
     return problem(
-        f"{echo(name)} may be any of {len(found)} {scope}s:",
+        f"{echo(name)} matches {len(found)} {scope}s:",
         *lines[:MAX_NAMES],
         *([more] if more else []),
         "Use the whole name, or the id." if twice else "Use the whole name.",

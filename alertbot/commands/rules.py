@@ -35,7 +35,7 @@ def rules(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
                 *rules_lines(view, now),
                 Table(("Rule", "Scope", "Levels", "Open"), rows),
                 *([Line(more)] if more else []),
-                Line(f"{view.command} rules ID shows what one says."),
+                Line(f"{view.command} rules ID shows one in full."),
             )
         )
     wanted = " ".join(command.args)
@@ -44,7 +44,7 @@ def rules(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
         return Reply(tuple(_rule_text(view, matching[0], now)))
     if matching:
         ids = [rule.id for rule in matching]
-        return problem(f"{echo(wanted)} may be any of {len(matching)} rules:", listed(ids))
+        return problem(f"{echo(wanted)} matches {len(matching)} rules:", listed(ids))
     near = similar(wanted, [(name, rule.id) for rule in running for name in (rule.id, rule.title)])
     hint = f"Did you mean {' or '.join(dict.fromkeys(near))}?" if near else f"{view.command} rules lists them."
     return problem(f"There is no rule {echo(wanted)}.", hint)

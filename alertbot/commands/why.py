@@ -52,7 +52,7 @@ def why(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
         hint = f"Did you mean {' or '.join(near)}?" if near else f"{view.command} rules lists them."
         return problem(f"There is no rule {echo(command.args[0])}.", hint)
     if len(rules) > 1:
-        return problem(f"{echo(command.args[0])} may be any of:", listed([rule.id for rule in rules]))
+        return problem(f"{echo(command.args[0])} matches several rules:", listed([rule.id for rule in rules]))
     return _by_name(view, rules[0], " ".join(command.args[1:]), now)
 
 
@@ -110,7 +110,7 @@ def _ended(view: View, alert: Alert, now: datetime) -> Reply:
 def _by_name(view: View, rule: Rule, name: str, now: datetime) -> Reply:
     known = _of_rule(view, rule)
     if not known:
-        return problem(f"No {rule.scope} was seen so far, so {rule.id} has made no decision.")
+        return problem(f"No {rule.scope} has been seen yet, so {rule.id} has made no decision.")
     if not name and len(known) > 1:
         opened = [alert.entity_name for alert in view.alerts if alert.key.rule == rule.id]
         hint = f"It has alerts of {listed(opened)}." if opened else f"{len(known)} are known."
@@ -127,7 +127,7 @@ def _by_name(view: View, rule: Rule, name: str, now: datetime) -> Reply:
         names = [_with_parent(each, view) for each in found]
         more = and_more(MAX_NAMES, len(names))
         listing = [f"• {each}" for each in names[:MAX_NAMES]] + ([more] if more else [])
-        return problem(f"{echo(name)} may be any of {len(found)}:", *listing)
+        return problem(f"{echo(name)} matches {len(found)}:", *listing)
     alert = next((each for each in (*view.alerts, *view.shadows) if _is_rules(each, rule, found[0])), None)
     return Reply(tuple(_shown(view, rule, found[0], alert, now)))
 
@@ -161,7 +161,7 @@ def _shown(view: View, rule: Rule, found: Entity | None, alert: Alert | None, no
     snapshot = found.snapshot
     stale = is_stale(snapshot.at, view, now)
     partial = "" if snapshot.complete else "; that poll was partial"
-    yield Line(f"{'STALE: ' if stale else ''}By the values of {age(snapshot.at, now)} ago{partial}:")
+    yield Line(f"{'STALE: ' if stale else ''}Based on values from {age(snapshot.at, now)} ago{partial}:")
     agents = agents_of(snapshot, found.tenant.snapshots)
     explanation = explain(rule, snapshot, found.row, agents=agents, past=found.tenant.past)
     if not explanation.covered:
@@ -198,7 +198,7 @@ def _conditions(rule: Rule, explanation: Explanation, alert: Alert | None, view:
         yield from _terms(explanation.clear, zone)
     if alert is not None and alert.recovering_since is not None and rule.keep_firing_for:
         left = rule.keep_firing_for - (now - alert.recovering_since)
-        yield Line(f"It ends when it stays clear for {write_duration(rule.keep_firing_for)}: {_left(left)}.")
+        yield Line(f"It ends when it has been clear for {write_duration(rule.keep_firing_for)}: {_left(left)}.")
     if any(term.truth is Truth.UNKNOWN for term in explanation.levels.values()):
         does = {"keep": "nothing changes", "clear": "it counts as clear", "fire": "it fires"}[rule.no_data.value]
         yield Line(f"While a level is unknown, {does} (no_data: {rule.no_data.value}).")
@@ -289,8 +289,8 @@ def _muted(rule: Rule, alert: Alert | None) -> Iterator[Line]:
     if rule.shadow:
         yield Line("The rule is in shadow: it is not reported.")
     if alert is not None and alert.suppressor is not None:
-        yield Line(f"Suppressed by {alert.suppressor.rule}, which fires for it: tracked, not reported.")
+        yield Line(f"Suppressed by {alert.suppressor.rule}, which is firing for it: tracked, not reported.")
     elif rule.suppressed_by:
-        yield Line(f"Not suppressed: {listed(list(rule.suppressed_by))} would, while firing for it.")
+        yield Line(f"Not suppressed: {listed(list(rule.suppressed_by))} would suppress it while firing.")
     if alert is not None and alert.acked_by:
         yield line("Acknowledged by ", Person(alert.acked_by), f": {alert.ack_note}" if alert.ack_note else "")

@@ -213,7 +213,7 @@ def feed_line(tenant: TenantView, view: View, now: datetime) -> Line:
 
 
 def rules_lines(view: View, now: datetime) -> list[Line]:
-    """Which version of the rules runs since when, a line for each that differs; a warning where the disk differs."""
+    """Which version of the rules runs and since when, one line per version; a warning if the files on disk differ."""
     lines = []
     versions: dict[tuple[str, datetime | None, str], list[RulesView]] = {}
     for each in view.versions:
@@ -223,5 +223,6 @@ def rules_lines(view: View, now: datetime) -> list[Line]:
         runs = f"live since {clock(since, view.timezone, now)}" if since else "not live yet"
         lines.append(Line(f"{whose}{count(same[0].rules, 'rule')}, version {version}, {runs}.", strong=True))
         if on_disk:
-            lines.append(Line(f"{whose}The files on disk are not what runs: {on_disk}", level=Level.WARNING))
+            differ = f"{whose}The files on disk differ from the running rules: {on_disk}"
+            lines.append(Line(differ, level=Level.WARNING))
     return lines or [Line(f"{count(len(view.rules.rules), 'rule')}.", strong=True)]

@@ -1,4 +1,4 @@
-"""What the rules of a tenant may evaluate while its feed is ill: data that is missing then is no evidence."""
+"""What the rules of a tenant may evaluate while its feed is ill: missing data is then no evidence."""
 
 from __future__ import annotations
 

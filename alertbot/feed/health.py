@@ -3,10 +3,10 @@
 Theory of operation of this room. The feed is an entity like a queue: `rules.snapshot_of` makes a row of its health, and
 `rules.feed_rules` are rules like any other, so feed alerts have the same life, cards and notices. Only their texts
 differ (`wording.py`). `observe.py` says what a poll means for the health, `pace.py` when the next one is due, and
-`turn.py` puts it together: one call before the tenant's rules are evaluated, one after.
+`turn.py` combines them: one call before the tenant's rules are evaluated, one after.
 
 While a feed alert of EXPLAINING is open, or a poll was not good, no alert of that tenant may be about missing data
-(`blindness.py`): what was not fetched is no evidence.
+(`blindness.py`): data that was not fetched is no evidence.
 
 The names of the fields of Health are kept in databases (as JSON): a field that is renamed needs a migration.
 """
@@ -23,7 +23,7 @@ from alertbot.rules.catalogue import Scope
 
 
 class Activity(StrEnum):
-    """Who was there in the last complete poll: it decides how long values may stay the same."""
+    """Who was active in the last complete poll: it decides how long values may stay the same."""
 
     NOBODY = "nobody"
     AGENTS = "agents"  # logged in, but no callers
@@ -44,7 +44,7 @@ class Meanwhile:
 class Health:
     """What is remembered about a tenant's polls. Counts are of consecutive polls, up to the last one.
 
-    A poll is good when everything came, served when some of it came, silent when nothing did.
+    A poll is good if all data was received, served if some of it was, silent if none was.
     """
 
     good: int = 0
@@ -64,7 +64,7 @@ class Health:
     still: int = 0  # good polls since then
     figures: str = ""  # a digest of the values of the last good poll
     activity: Activity = Activity.NOBODY
-    opened: bool | None = None  # whether it was opening hours; None where no rule names any
+    opened: bool | None = None  # whether it was opening hours; None if no rule names any
     wait_until: datetime | None = None  # Retry-After: 8x8 asked for a pause until then
     next_try_at: datetime | None = None  # back-off after repeated failure
     meanwhile: Meanwhile = field(default_factory=Meanwhile)
@@ -82,7 +82,7 @@ class Limits:
 
     @property
     def stale_limit(self) -> timedelta:
-        """`stale_after`, or two and a half polls where that is longer: a poll that is not due yet is not late."""
+        """`stale_after`, or two and a half polls if that is longer: a poll that is not due yet is not late."""
         return max(self.stale_after, self.poll_every * 2.5)
 
 

@@ -59,7 +59,7 @@ def observe(
         after = replace(after, blind_since=health.blind_since or health.served_at or now)
     if good and snapshots:
         figures = digest(snapshots)
-        # Nothing has to change at night: when opening hours begin, frozen time starts from zero.
+        # Values need not change at night: when opening hours begin, frozen time starts from zero.
         moved = figures != health.figures or health.moved_at is None or (opened is True and not health.opened)
         after = replace(
             after,
@@ -123,7 +123,7 @@ _AWAY = frozenset({"", "loggedout", "logged out"})
 
 
 def activity(snapshots: Mapping[Scope, Snapshot]) -> Activity:
-    """Who is there, as far as the fetched keys tell."""
+    """Who is active, as far as the fetched keys show."""
     agents = False
     for snapshot in snapshots.values():
         for key, column in snapshot.columns.items():
@@ -138,7 +138,7 @@ def activity(snapshots: Mapping[Scope, Snapshot]) -> Activity:
 
 
 def opening(rules: RuleSet, now: datetime) -> bool | None:
-    """Whether a calendar that a rule's `during` names is open; None where no rule names one."""
+    """Whether a calendar that a rule's `during` names is open; None if no rule names one."""
     calendars = {rule.during.calendar for rule in rules.rules if rule.during is not None}
     return any(hours.state(each, now) is hours.Phase.OPEN for each in calendars) if calendars else None
 
@@ -184,7 +184,7 @@ def without_ended_trouble(health: Health, alerts: Sequence[Alert], feed_changes:
     return health
 
 
-EMPTY_LIMIT = 3  # consecutive empty answers that count as partial
+EMPTY_LIMIT = 3  # consecutive empty responses that count as partial
 
 
 def doubt_empty(snapshot: Snapshot, known_entities: int, empty_polls: int) -> Snapshot:
@@ -195,5 +195,5 @@ def doubt_empty(snapshot: Snapshot, known_entities: int, empty_polls: int) -> Sn
     """
     if len(snapshot) or not known_entities or empty_polls >= EMPTY_LIMIT or not snapshot.complete:
         return snapshot
-    problem = f"nothing was reported where there were {known_entities}"
+    problem = f"8x8 returned no entities where there were {known_entities}"
     return replace(snapshot, complete=False, problems=(*snapshot.problems, problem))

@@ -10,15 +10,15 @@ from alertbot.feed.health import SKEW, Health
 TRIES = 3  # consecutive failed polls at the usual pace before backing off
 MAX_PAUSE = timedelta(minutes=5)  # the longest back-off
 REFUSED_PAUSE = timedelta(minutes=1)  # refused credentials are not fixed within seconds
-MAX_RETRY_AFTER = timedelta(hours=1)  # a longer Retry-After is taken for a mistake, and cut to this
+MAX_RETRY_AFTER = timedelta(hours=1)  # a longer Retry-After is considered a mistake, and cut to this
 
 
 def next_try(health: Health, poll_every: timedelta, now: datetime) -> datetime | None:
     """When to poll again after the poll that left this health; None for the usual pace.
 
-    After TRIES silent polls the pause doubles with each further one, up to MAX_PAUSE; refused credentials pause at
-    once. A poll that brings any data ends it. The pause is slightly short, so that a turn at exactly that time is not
-    missed.
+    After TRIES silent polls the pause doubles with each further one, up to MAX_PAUSE; refused credentials cause a pause
+    at once. A poll that returns any data ends it. The pause is slightly short, so that a turn at exactly that time is
+    not missed.
     """
     if not health.silent:
         return None
@@ -46,5 +46,5 @@ def asked_to_wait(health: Health, now: datetime) -> datetime | None:
 
 
 def _ahead(until: datetime | None, now: datetime) -> bool:
-    """Whether a pause lasts. One longer than any we make was stored before the clock was set back: it has ended."""
+    """Whether a pause is in force. One longer than the maximum has ended: the clock was set back."""
     return until is not None and now < until <= now + MAX_RETRY_AFTER + SKEW

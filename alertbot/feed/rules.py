@@ -23,9 +23,9 @@ EXPLAINING = frozenset({STALE, REFUSED, PARTIAL})
 """The rules whose alerts explain why something is missing."""
 
 UNFIT = EXPLAINING | {FROZEN}
-"""The rules whose alerts mean that the present values cannot be relied on."""
+"""The rules whose alerts mean that the current values are not reliable."""
 
-PARTIAL_POLLS = 4  # consecutive; an empty answer counts as partial for three polls, and is then accepted
+PARTIAL_POLLS = 4  # consecutive; an empty response counts as partial for three polls, and is then accepted
 
 SLOW_POLLS = 4
 
@@ -40,7 +40,7 @@ QUIET_FACTOR = 4  # values may stay the same this many times longer while agents
 def snapshot_of(tenant: str, health: Health, limits: Limits, now: datetime, *, paused: bool = False) -> Snapshot:
     """One row, named after the tenant: its health at `now`, in column units. What is unknown is missing.
 
-    `paused`: this is a turn without a fetch, so there is no data now, whatever the last poll brought.
+    `paused`: this is a turn without a fetch, so there is no data now, whatever the last poll returned.
     """
     nothing_for = silence(health, now) if paused or health.silent > 1 else timedelta(0)  # one poll may fail
     still_for: timedelta | None = None
@@ -128,7 +128,7 @@ def feed_rules(limits: Limits, channel: str) -> RuleSet:
                 _time("feed.silence", Op.GT, limits.stale_limit),
                 f"no data from 8x8 for {stale}",
                 _count("feed.served", Op.GE, GOOD_AGAIN),
-                f"{GOOD_AGAIN} polls in a row brought data",
+                f"{GOOD_AGAIN} polls in a row returned data",
                 guard=accepted,
             ),
             rule(
@@ -172,7 +172,7 @@ def feed_rules(limits: Limits, channel: str) -> RuleSet:
             ),
             rule(
                 CLOCK,
-                "The clocks of 8x8 and of this machine differ",
+                "The clocks of 8x8 and this machine differ",
                 Level.WARNING,
                 _time("feed.skew", Op.GT, SKEW),
                 f"more than {write_duration(SKEW)} apart",

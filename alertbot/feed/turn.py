@@ -1,6 +1,6 @@
 """What one turn means for a tenant's feed: `begin` before its rules are evaluated, `finish` after.
 
-A turn on which 8x8 was not asked is a turn like any other: time passes, and a feed alert such as "no data for 2m" may
+A turn on which 8x8 was not polled is a turn like any other: time passes, and a feed alert such as "no data for 2m" may
 begin.
 """
 
@@ -25,13 +25,13 @@ from alertbot.rules.rule import RuleSet
 
 @dataclass(frozen=True)
 class FeedTurn:
-    """A feed after the fetch of a turn. `rules` and `visible` are what the tenant's rules may say, and about what."""
+    """A feed after the fetch of a turn. `rules` and `visible`: what the tenant's rules may report, and about what."""
 
     feed: Feed
     alerts: Sequence[Alert]  # feed alerts that were open before the turn
     changes: Sequence[Change]  # of feed alerts, not yet in words
     builtin: RuleSet
-    snapshots: Mapping[Scope, Snapshot]  # what was fetched; an empty answer where there were entities is incomplete
+    snapshots: Mapping[Scope, Snapshot]  # what was fetched; an empty response where there were entities is incomplete
     rules: RuleSet
     visible: Mapping[Scope, Snapshot]
 
@@ -49,7 +49,7 @@ def begin(
 ) -> FeedTurn:
     """The feed after a fetch. `alerts` are its open feed alerts, which are reported in `channel`.
 
-    `fetched` is None on a turn on which 8x8 was not asked; `error` says why, where alertbot itself failed.
+    `fetched` is None on a turn on which 8x8 was not polled; `error` says why, if alertbot itself failed.
     """
     builtin = feed_rules(limits, channel)
     if fetched is None:

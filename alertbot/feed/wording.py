@@ -1,4 +1,4 @@
-"""What feed alerts say to an administrator: what, since when, what to do, and at the end what changed meanwhile."""
+"""What feed alerts say to an administrator: what, since when, what to do, and when it ends, what changed meanwhile."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from alertbot.rules.words import listed
 
 _ADVICE: Mapping[str, str] = {
     STALE: (
-        "Until it ends, open alerts stay as they are and no new ones begin. Check whether this machine reaches 8x8 "
-        "(proxy, firewall, name lookup) and what 8x8's status page says."
+        "Until it ends, open alerts stay as they are and no new ones begin. Check whether this machine can reach 8x8 "
+        "(proxy, firewall, DNS) and what 8x8's status page says."
     ),
     REFUSED: (
         "There is no data until this is fixed. In 8x8 Admin Console > API Keys, check that the key still exists "
@@ -28,11 +28,11 @@ _ADVICE: Mapping[str, str] = {
         "it persists, open a case with 8x8 and quote the text above."
     ),
     FROZEN: (
-        "8x8 answers, but always with the same values. Compare with its own wallboard: if that is frozen too, report "
+        "8x8 answers, but always with the same values. Compare with 8x8's own wallboard: if that is frozen too, report "
         "it to 8x8; if it changes, look for a proxy that caches."
     ),
     SLOW: "Poll less often (poll_every), use fewer scopes in rules, or check the network between this machine and 8x8.",
-    CLOCK: "Synchronise this machine's clock by NTP (check with timedatectl status): alerts show times by it.",
+    CLOCK: "Synchronise this machine's clock by NTP (check with timedatectl status): alerts show times from it.",
 }
 
 
@@ -85,7 +85,7 @@ def _present(rule: str, health: Health, error: str, took_ms: float, limits: Limi
             there = _WHO[health.activity]
             return f"no value has changed for {wording.lasting(now - health.moved_at)}, although {there}"
         case "feed-frozen":
-            return "values change again" if health.good else f"not known at the moment{because}"
+            return "values change again" if health.good else f"unknown at the moment{because}"
         case "feed-slow":
             took = f"the last poll took {took_ms / 1000.0:.1f} s (slow: over {write_duration(limits.slow_after)})"
             return f"{health.slow} polls in a row were slow; {took}" if health.slow else took
@@ -97,7 +97,7 @@ def _skew(health: Health) -> str:
     if health.skew_s is None:
         return "8x8 does not report its time"
     apart = wording.lasting(timedelta(seconds=abs(health.skew_s)))
-    return f"the clock of 8x8 is {apart} {'ahead of' if health.skew_s > 0 else 'behind'} that of this machine"
+    return f"8x8's clock is {apart} {'ahead of' if health.skew_s > 0 else 'behind'} this machine's clock"
 
 
 def _ended(rule: str, health: Health) -> str:

@@ -35,7 +35,7 @@ class Pen(Protocol):
     """Writes for one kind of place. Everything that it returns is ready for that place."""
 
     def escape(self, text: str) -> str:
-        """Text from data on one line, shown as it is: it mentions nobody and formats nothing."""
+        """Text from data on one line, shown as it is: it mentions no one and formats nothing."""
 
     def strong(self, text: str) -> str:
         """Text from data that stands out."""

@@ -42,7 +42,7 @@ STOP_WITHIN = 4.0
 
 
 class App:
-    """All parts of a bot. Time comes from `clock`, which runs `speed` times as fast as the wall."""
+    """All parts of a bot. Time comes from `clock`, which runs `speed` times as fast as real time."""
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class App:
         self.reloader.begin()
 
     def listen(self) -> None:
-        """Answer HTTP and Slack. Raises ConfigError where the address cannot be listened on."""
+        """Answer HTTP and Slack. Raises ConfigError if the address cannot be listened on."""
         self.listener = Listener(
             self.settings,
             view=self.view,
@@ -116,7 +116,7 @@ class App:
         """Begin to poll and to deliver. `take_lease` comes before."""
         for index, tenant in enumerate(self.tenants):
             period = tenant.poll_every / self._speed
-            # Tenants begin spread over one period, so that a hundred of them do not call 8x8 in the same instant.
+            # Tenants start spread over one period, so that a hundred of them do not call 8x8 at the same moment.
             after = period * index / len(self.tenants)
             self._scheduler.every(period, partial(self.poller.tick, tenant), name=f"tenant:{tenant.name}", after=after)
         self._scheduler.every(RENEW_EVERY, self.lease.renew, name="lease", after=RENEW_EVERY)
@@ -150,7 +150,7 @@ class App:
         self._stopping.set()
 
     def stop(self) -> bool:
-        """Stop everything, in reverse order of starting. False when something of it still hangs.
+        """Stop everything, in reverse order of starting. False if a part still hangs.
 
         Nothing is lost either way: what was decided is stored, and a post whose outcome is unknown is looked for at
         the next start.
@@ -188,7 +188,7 @@ class App:
 
 
 def _close_tenant(tenant: LiveTenant, within: float) -> bool:
-    """Wait for its turn to end, then let go of its connections; those of a turn that hangs too."""
+    """Wait for its turn to end, then close its connections; also those of a turn that hangs."""
     idle = tenant.busy.acquire(timeout=within)
     if idle:
         tenant.busy.release()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from alertbot.logs import logger
 
 Close = Callable[[float], bool]
-"""Close a part within this many seconds; False when something of it still hangs."""
+"""Close a part within this many seconds; False if something in it still hangs."""
 
 log = logger("stop")
 
@@ -46,7 +46,7 @@ class Closers:
         self._closers.append(_Closer(name, close, at_least, if_clean))
 
     def close(self, within: float) -> bool:
-        """Close all, in `within` seconds as far as possible. False when something still hangs. Each is closed once."""
+        """Close all, in `within` seconds as far as possible. False if something still hangs. Each is closed once."""
         deadline = time.monotonic() + within
         clean = True
         while self._closers:

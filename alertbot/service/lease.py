@@ -13,7 +13,7 @@ from alertbot.service.process import is_gone, name_of_poller
 from alertbot.store.roles import Leases
 
 DURATION = timedelta(seconds=30)
-"""How long a poller that died keeps others out, where it cannot be seen that it died."""
+"""How long a poller that died blocks others, if it cannot be seen that it died."""
 
 RENEW_EVERY = DURATION / 3
 MIN_TO_RELEASE = 0.5
@@ -25,7 +25,7 @@ log = logger("lease")
 class Lease:
     """This process's leases: of the tenants that it polls, and of delivery. It holds all of them or none.
 
-    `on_loss` is called when another poller holds one of them, which `lost` then says.
+    `on_loss` is called when another poller holds one of them; `lost` then names it.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Lease:
                 return
 
     def renew(self) -> None:
-        """Hold them for another DURATION. Where another poller has taken one, this one has to stop."""
+        """Hold them for another DURATION. If another poller has taken one, this one must stop."""
         try:
             self._store.take_leases(self._names, self.owner, self._clock(), DURATION * self._speed)
         except LeaseHeld as held:
@@ -68,9 +68,9 @@ class Lease:
             log.error("lease not renewed", error=str(error))
 
     def release(self, within: float) -> bool:
-        """Give them back. False when the database was locked for `within` seconds.
+        """Give them back. False if the database was locked for `within` seconds.
 
-        Then they are taken over all the same when the next poller sees that this process has gone.
+        Then they are taken over all the same when the next poller sees that this process has ended.
         """
         thread = threading.Thread(target=self._release, name="release", daemon=True)
         thread.start()

@@ -31,7 +31,7 @@ log = logger("listener")
 
 
 class Listener:
-    """HTTP and Slack's requests. Raises ConfigError where the address cannot be listened on."""
+    """HTTP and Slack's requests. Raises ConfigError if the address cannot be listened on."""
 
     def __init__(
         self,
@@ -86,10 +86,10 @@ class Listener:
 
     @property
     def port(self) -> int:
-        """The port of HTTP, which is a free one where the setting is 0."""
+        """The port of HTTP, which is a free one if the setting is 0."""
         return self._http.port
 
     @property
     def problem(self) -> str:
-        """Why Slack cannot reach the bot by Socket Mode; "" where it can, or another way is used."""
+        """Why Slack cannot reach the bot by Socket Mode; "" if it can, or another way is used."""
         return self._socket_mode.problem if self._socket_mode else ""

@@ -29,7 +29,7 @@ from alertbot.store.roles import Rules, Running
 QUIET = 1.0
 """Seconds without a change before an edit is checked: a file is not read while it is being written."""
 QUIET_IF_DOUBTFUL = 2.5
-"""The same, where the edit is broken or removes rules: a file that is empty or absent for a moment is no edit."""
+"""The same, if the edit is broken or removes rules: a file that is empty or absent for a moment is no edit."""
 MAX_FAULTS = 5
 
 Read = Callable[[Mapping[str, bytes]], ParsedRules]
@@ -116,7 +116,7 @@ class RuleFolder:
 
 
 class LiveRules:
-    """The rules that run for each tenant. Raises FaultsFound with the faults of all files where any has one."""
+    """The rules that run for each tenant. Raises FaultsFound with the faults of all files if any has one."""
 
     def __init__(self, paths: Mapping[str, Path], read: Read = read_files) -> None:
         """`paths`: by tenant, the folder or file of its rules."""
@@ -150,7 +150,7 @@ class LiveRules:
         return tuple(dict.fromkeys([*(folder.path for folder in self.folders), *templates]))
 
     def begin(self, store: Rules, swap: Swap, now: datetime) -> None:
-        """Write down what runs, at the start. Raises StoreError."""
+        """Store which rules run, at startup. Raises StoreError."""
         store.set_running([each for folder in self.folders for each in _running(folder.tenants, folder.disk, now)])
         for folder in self.folders:
             self._take(folder, folder.disk, folder.rules, swap)

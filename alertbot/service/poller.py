@@ -93,14 +93,16 @@ class Poller:
         return turn
 
     def _failed(self, tenant: LiveTenant, why: str) -> None:
-        """A poll failed in alertbot itself: the same turn, without a fetch. Where the store failed, the log is all."""
+        """A poll failed in alertbot itself: the same turn without a fetch. If the store failed, only the log has it."""
         now = self._clock()
         try:
             turn = poll.run(tenant.for_turn(self._store, now), self._store, now, None, error=why)
         except AlertbotError as error:
-            log.error("a failed poll is not in the health of the feed", tenant=tenant.name, error=str(error))
+            log.error(
+                "a failed poll could not be recorded in the health of the feed", tenant=tenant.name, error=str(error)
+            )
         except Exception:
-            log.exception("a failed poll is not in the health of the feed", tenant=tenant.name)
+            log.exception("a failed poll could not be recorded in the health of the feed", tenant=tenant.name)
         else:
             _log_changes(tenant.name, turn.changes)
             if turn.changes:

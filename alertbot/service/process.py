@@ -34,7 +34,7 @@ def shown(name: str) -> str:
 
 
 def is_gone(name: str) -> bool:
-    """Whether the poller of this name has certainly ended. False where that cannot be known: then its lease expires.
+    """Whether the poller of this name has certainly ended. False if that cannot be known: then its lease expires.
 
     It cannot be known for another host, another boot (two machines may have the same name) or another pid namespace.
     """
@@ -55,7 +55,7 @@ def is_gone(name: str) -> bool:
 
 
 def _world() -> str:
-    """Boot and pid namespace; "" where there is no /proc, or it belongs to another namespace."""
+    """Boot and pid namespace; "" if there is no /proc, or it belongs to another namespace."""
     try:
         if os.readlink("/proc/self") != str(os.getpid()):
             return ""
@@ -66,7 +66,7 @@ def _world() -> str:
 
 
 def _start(pid: int) -> str:
-    """When a process started, in clock ticks since the boot; "" where that cannot be read."""
+    """When a process started, in clock ticks since the boot; "" if that cannot be read."""
     try:
         # The second field, the program's name in parentheses, may hold anything; the 22nd is the start.
         return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]

@@ -1,4 +1,4 @@
-"""Rule files that change while the bot runs: looked at when they change, swapped in between two turns."""
+"""Rule files that change while the bot runs: checked when they change, swapped in between two turns."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Reloader:
         self._thread = threading.Thread(target=self._run, name="reloader", daemon=True)
 
     def begin(self) -> None:
-        """Write down which rules run, at the start. Raises StoreError."""
+        """Store which rules run, at startup. Raises StoreError."""
         self._live.begin(self._store, self._swap, self._clock())
 
     def look(self, moment: float, *, at_once: bool = False) -> bool:
@@ -54,7 +54,7 @@ class Reloader:
         return True
 
     def look_at_once(self) -> None:
-        """Look at the rule files now, even if they are still being written. Safe to call from a signal handler."""
+        """Check the rule files now, even if they are still being written. Safe to call from a signal handler."""
         self._at_once.set()
 
     def start(self) -> None:
@@ -64,7 +64,7 @@ class Reloader:
     def _swap(
         self, tenants: Sequence[str], rules: RuleSet, folders: Sequence[Path], templates: Mapping[str, bytes]
     ) -> None:
-        # A turn reads its tenant's rules once, so it runs with the old ones or the new ones, never with some of each.
+        # A turn reads its tenant's rules once, so it runs with the old ones or the new ones, never with a mix.
         for tenant in self._tenants:
             if tenant.name in tenants:
                 tenant.rules = rules

@@ -55,7 +55,7 @@ class Scheduler:
         self._watch.start()
 
     def stop(self) -> None:
-        """Start no further job. Jobs that are running are not waited for."""
+        """Start no further job. Running jobs are not waited for."""
         self._stopping.set()
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)

@@ -84,7 +84,7 @@ class LiveTenant:
 
 
 def recall(store: Recording, tenant: str, rules: RuleSet, poll_every: timedelta, now: datetime) -> Past | None:
-    """What the windows of these rules look at, as it was recorded up to `now`; None where no rule looks back.
+    """What the windows of these rules look at, as it was recorded up to `now`; None if no rule looks back.
 
     Raises StoreError when the recording cannot be read.
     """

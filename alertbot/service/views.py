@@ -1,4 +1,4 @@
-"""The view that an answer reads, made by need, and what it wishes to change: for the slash command and `ask`."""
+"""The view that an answer reads, built by need, and the change that it asks for: for the slash command and `ask`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from alertbot.service.readiness import overdue
 from alertbot.store.roles import Questions
 
 RulesThatRun = Callable[[], tuple[Mapping[str, RuleSet], Mapping[str, str]]]
-"""By tenant: the rules that run, and what to say of rule files that are not what runs ("" or absent: nothing)."""
+"""By tenant: the rules that run, and how the files on disk differ from them ("" or absent: they do not)."""
 PastsOf = Callable[[RuleSet], Mapping[str, Past | None]]
 """By tenant, up to the last poll, the past that these rules look back at."""
 
@@ -176,7 +176,7 @@ def _calendars(rules: Mapping[str, RuleSet]) -> Mapping[str, Calendar]:
 
 
 def change(store: Questions, wish: Wish, asker: Asker, now: datetime) -> tuple[AckResult, Alert | None]:
-    """Carry out a wish. Raises StoreError."""
+    """Carry out a change. Raises StoreError."""
     if isinstance(wish, Acknowledge):
         return store.acknowledge(wish.alert_id, asker.user, wish.note, now)
     return store.unacknowledge(wish.alert_id, asker.user, now)

@@ -11,9 +11,9 @@ import watchfiles
 from alertbot.logs import logger
 
 CHECK_EVERY = 0.5
-"""Seconds between two checks of the files, where no event of the file system asks for one sooner."""
+"""Seconds between two checks of the files, unless a file system event asks for one sooner."""
 WATCH_AGAIN = 60.0
-"""Seconds until watching is retried where the system refused it (a limit of inotify, a folder that was removed)."""
+"""Seconds until watching is retried if the system refused it (a limit of inotify, a folder that was removed)."""
 
 log = logger("reloader")
 

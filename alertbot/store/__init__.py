@@ -1,1 +1,1 @@
-"""What is remembered: the roles of a store, and the values that go in and out."""
+"""What is stored: the roles of a store, and the values that go in and out."""

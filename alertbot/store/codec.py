@@ -1,7 +1,7 @@
 """Values to rows and back; the columns of a snapshot to compact blobs and back.
 
-Nothing here knows a database: a row to write is a dict by column name, a row that was read is anything that gives a
-column's value by its name. Statements are in the room of each database.
+Nothing here depends on a database: a row to write is a dict by column name, a row that was read is anything that
+returns a column's value by its name. Statements are in the room of each database.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ _unpack: Callable[[str], Any] = msgspec.json.decode
 
 
 def _readable(decode: Callable[Concatenate[Row, _P], _R]) -> Callable[Concatenate[Row, _P], _R]:
-    """Raise StoreError for a row that cannot be decoded: edited by hand, or with a word of a newer version."""
+    """Raise StoreError for a row that cannot be decoded: edited by hand, or with a word from a newer version."""
 
     @functools.wraps(decode)
     def guarded(row: Row, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
@@ -229,7 +229,7 @@ def card_of(row: Row, members: tuple[Alert, ...]) -> Card:
 
 
 def posted_of(row: Row) -> Posted | None:
-    """Where a card or a notice is in Slack; None while it is not."""
+    """Where a card or a notice is in Slack; None while it is not there."""
     return None if row["posted_ts"] is None else Posted(row["posted_channel_id"], row["posted_ts"])
 
 
@@ -244,7 +244,7 @@ def notice_values(
     error: str,
     now: str,
 ) -> Values:
-    """The row of a new notice: waiting, or given up at once where `error` says why."""
+    """The row of a new notice: waiting, or given up at once if `error` says why."""
     return {
         "id": notice.id,
         "tenant": tenant,
@@ -342,7 +342,7 @@ def snapshot_values(tenant: str, snapshot: Snapshot) -> Values:
     """The row of a snapshot. Numbers are one raw little-endian float64 matrix, key by key.
 
     Measured for 12 keys, packing and writing together: 1,000 entities 0.4 ms raw, 1.5 ms with zlib level 1; 10,000
-    entities 1.5 ms raw, 10 ms with zlib, for 960 against 385 kB. One snapshot a scope is kept, so time counts.
+    entities 1.5 ms raw, 10 ms with zlib, for 960 against 385 kB. One snapshot per scope is kept, so time counts.
     """
     numbers = {key: column for key, column in snapshot.columns.items() if not column.is_text}
     texts = {key: column for key, column in snapshot.columns.items() if column.is_text}
@@ -363,7 +363,7 @@ def snapshot_values(tenant: str, snapshot: Snapshot) -> Values:
 
 
 def digest(snapshot: Values) -> bytes:
-    """The same for the rows of two snapshots that differ in nothing but their time."""
+    """The same for the rows of two snapshots that differ only in their time."""
     digest = hashlib.blake2b(digest_size=16)
     for column, value in snapshot.items():
         if column != "at":
@@ -374,7 +374,7 @@ def digest(snapshot: Values) -> bytes:
 
 
 def _presence_bytes(columns: Iterable[Column]) -> bytes:
-    """One byte a value; empty where every value is present, which is the usual case."""
+    """One byte per value; empty if every value is present, which is the usual case."""
     packed = b"".join(column.presence.astype(np.uint8, copy=False).tobytes() for column in columns)
     return packed if packed.strip(b"\0") else b""
 

@@ -17,7 +17,7 @@ from alertbot.store.roles import Polls
 
 @dataclass(frozen=True)
 class OpenAlerts:
-    """What `alerts` and `cards` of a tenant gave at `revision`. `by_key` is in the order of ids."""
+    """What `alerts` and `cards` of a tenant returned at `revision`. `by_key` is in the order of ids."""
 
     revision: int
     by_key: Mapping[Fingerprint, Alert]
@@ -25,15 +25,15 @@ class OpenAlerts:
 
 
 def current(known: OpenAlerts | None, store: Polls, tenant: str) -> OpenAlerts:
-    """What is open now: what is known, where nothing else was written since. Raises StoreError."""
-    revision = store.revision(tenant)  # first: what is written while the rest is read makes it differ the next time
+    """What is open now: what is known, if nothing else was written since. Raises StoreError."""
+    revision = store.revision(tenant)  # first: a write while the rest is read makes it differ the next time
     if known is not None and known.revision == revision:
         return known
     return OpenAlerts(revision, {alert.key: alert for alert in store.alerts(tenant)}, store.cards(tenant))
 
 
 def after(known: OpenAlerts, record: PollRecord, recorded: Recorded) -> OpenAlerts | None:
-    """What is open after `record`, which was decided on `known`; None where something else was written meanwhile."""
+    """What is open after `record`, which was decided on `known`; None if something else was written meanwhile."""
     if recorded.revision != known.revision + 1:
         return None
     by_key = dict(known.by_key)
@@ -44,7 +44,7 @@ def after(known: OpenAlerts, record: PollRecord, recorded: Recorded) -> OpenAler
         if change.after.state is State.INACTIVE:
             by_key.pop(key, None)
             cards.pop(key, None)
-        elif before is None:  # without an id where it ends again in the same record
+        elif before is None:  # without an id if it ends again in the same record
             by_key[key] = replace(change.after, id=recorded.ids.get(key), acked_by=None, acked_at=None, ack_note="")
         else:  # what a poll never writes stays as it is
             by_key[key] = replace(

@@ -1,6 +1,6 @@
 """The columns of a snapshot in few bytes: each poll as its difference from the one before it.
 
-A column is whole numbers: counts and milliseconds as they are, ratios times a power of ten where that is exact, words
+A column is whole numbers: counts and milliseconds as they are, ratios times a power of ten if that is exact, words
 by their index in a list, and anything else as the bits of its float64. Most values that change between two polls change
 little, so the differences fit in one or two bytes; zlib compresses the zeros. Nothing is rounded: what is read is what
 was written. A row without `before` (a key frame) can be read alone, the others in order after it.
@@ -88,7 +88,7 @@ def pack(columns: Mapping[str, Column], before: Frame | None = None) -> tuple[by
         frame[key] = packed
     head = _ENCODER.encode(_Head(bytes(descriptors), missing, words))
     body = b"".join([len(head).to_bytes(4, "little"), head, *planes, *(presences if missing else ())])
-    # Run lengths are what there is to compress: this is smaller and faster than plain level 1. Level 6 saves another
+    # Run lengths are all there is to compress: this is smaller and faster than plain level 1. Level 6 saves another
     # fifteenth for nearly twice the time; 1,000 queues x 12 keys of a busy hour are 1.9 kB a poll, 0.3 ms.
     deflate = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_RLE)
     return deflate.compress(body) + deflate.flush(), frame
@@ -185,7 +185,7 @@ def _words(column: Column, old: _Packed | None) -> _Packed:
 
 
 def _known(old: _Packed | None, packed: _Packed) -> _Ints:
-    """The number kept for a missing value: the previous one, where it has the same scale, else 0."""
+    """The number kept for a missing value: the previous one, if it has the same scale, else 0."""
     if old is not None and old.scale == packed.scale:
         return old.numbers
     return np.zeros(len(packed.numbers), dtype=np.int64)

@@ -25,16 +25,16 @@ class PollRecord:
     changes: Sequence[Change] = ()
     notices: Sequence[Notice] = ()
     snapshots: Mapping[Scope, Snapshot] = field(default_factory=dict)  # become the latest of their scopes
-    refresh: timedelta = timedelta(seconds=60)  # a changed value alone edits a card at most this often
-    failures: Mapping[Scope, str] = field(default_factory=dict)  # scopes without an answer, and why
-    polled: bool = True  # False: 8x8 was not asked
+    refresh: timedelta = timedelta(seconds=60)  # a changed value alone edits a card at most once in this time
+    failures: Mapping[Scope, str] = field(default_factory=dict)  # scopes without a response, and why
+    polled: bool = True  # False: 8x8 was not polled
 
 
 @dataclass(frozen=True)
 class Recorded:
     """What `record` did that a reader of the poll cannot know: enough to keep open alerts in memory.
 
-    `revision` is one more than before. Where it is one more than the revision that the poll was decided on, nothing
+    `revision` is one more than before. If it is one more than the revision that the poll was decided on, nothing
     else was written meanwhile.
     """
 
@@ -67,7 +67,7 @@ class Service:
 class RecordedPoll:
     """What one poll saw, as it was recorded. Partial snapshots are not complete and have their problems.
 
-    A scope without an answer is in `failures`, with the reason.
+    A scope without a response is in `failures`, with the reason.
     """
 
     at: datetime
@@ -86,7 +86,7 @@ class Totals:
     lines_posted: int = 0
     edits: int = 0
     waiting: int = 0  # notices that are due or put off, not yet delivered; edits are not counted
-    waiting_for: str = ""  # why the last of them could not be delivered; "" where none was attempted
+    waiting_for: str = ""  # why the last of them could not be delivered; "" if none was attempted
     given_up: int = 0
 
 
@@ -107,7 +107,7 @@ class LedgerEntry:
     state: NoticeState
     attempts: int = 0  # posts that failed
     looks: int = 0  # searches for its message that failed, since the last attempt
-    intent_at: datetime | None = None  # while waiting: it was claimed then, and what became of the post is unknown
+    intent_at: datetime | None = None  # while waiting: it was claimed then, and the outcome of the post is unknown
     not_before: datetime | None = None
     settled_at: datetime | None = None  # when it stopped waiting
     error: str = ""

@@ -1,7 +1,7 @@
-"""What the parts of alertbot need of the database: one small protocol a role; `Store` is all of them.
+"""What the parts of alertbot need of the database: one small protocol per role; `Store` is all of them.
 
-A part asks for the smallest role that it needs. These protocols own the words: implementations do not repeat them.
-Each method is one transaction, and raises StoreError when the database cannot be read or written.
+A part asks for the smallest role that it needs. These protocols own the docstrings: implementations do not repeat
+them. Each method is one transaction, and raises StoreError when the database cannot be read or written.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class Polls(Feeds, Recording, Protocol):
         has a reason, else at most once in `record.refresh`; one that touched only `seen_at` or `missed`, which no card
         shows, makes none. A poll never overwrites who acknowledged. The same notice id twice is one notice.
 
-        A CARD notice where the alert already has its card becomes a line in its thread; where that card was given up,
+        A CARD notice for an alert that already has its card becomes a line in its thread; if that card was given up,
         the card is tried again. A LINE notice without a card to go to is kept as given up, with the reason.
         """
 
@@ -134,7 +134,7 @@ class Outbox(Notices, Protocol):
         """Who has claims that are open, and did not say that they gave up."""
 
     def claimant_ended(self, claimant: str, now: datetime) -> None:
-        """This claimant does not live any more: its open claims may be settled by looking 5 s from now."""
+        """This claimant has ended: its open claims may be settled by searching 5 s from now."""
 
     def delivered(self, notice_id: str, posted: Posted, version: int, now: datetime) -> None:
         """The post landed; for a card, it showed `version`. The channel rests for a second."""
@@ -192,9 +192,9 @@ class Outbox(Notices, Protocol):
         """Edit nothing before `until`, or nothing in the channel with this id: Slack counts edits per workspace."""
 
     def reroute(self, notice_id: str, channel: str, *, claimant: str) -> None:
-        """Deliver this notice in another channel; a card notice takes its card, and that card's lines, along.
+        """Deliver this notice in another channel; a card notice takes along its card and that card's lines.
 
-        A line is nothing without its card: rerouting one posts the card again in that channel, and the line follows.
+        A line cannot exist without its card: rerouting one posts the card again in that channel, and the line follows.
         Claims of these notices end, but for those that another claimant may still be sending.
         """
 
@@ -221,7 +221,7 @@ class Questions(Health, Recording, Running, Protocol):
         """The process that delivers, or was the last to do so; None where there never was one."""
 
     def alert(self, alert_id: int) -> Alert | None:
-        """One alert, ended or not; None for an id that was never given."""
+        """One alert, ended or not; None for an id that was never assigned."""
 
     def ended(self, since: datetime, limit: int = 100) -> list[Alert]:
         """Alerts that ended at or after `since`, the last one first."""
@@ -230,7 +230,7 @@ class Questions(Health, Recording, Running, Protocol):
         """How often these rules fired at or after `since`, reported or not: by rule and entity name, most first."""
 
     def notices_of(self, alert_id: int | None) -> list[LedgerEntry]:
-        """Every notice about one alert (None: about none, the ops notices), in the order of deciding."""
+        """Every notice about one alert (None: about none, the ops notices), in the order of the decisions."""
 
     def feeds(self) -> Mapping[str, Feed]:
         """How the polls go of every tenant that was ever polled, by tenant."""

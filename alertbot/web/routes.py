@@ -27,7 +27,7 @@ def http_app(*, reasons: Callable[[], Sequence[str]], routes: Sequence[BaseRoute
     async def readyz(_: Request) -> Response:
         try:
             why = list(await run_in_threadpool(reasons))
-        except Exception:  # a broken check is an answer as well: not ready
+        except Exception:  # a failed check means not ready
             _log.exception("the state of alertbot could not be read")
             why = ["the state of alertbot could not be read"]
         status = HTTPStatus.SERVICE_UNAVAILABLE if why else HTTPStatus.OK

@@ -131,7 +131,7 @@ def serve_http(
     A connection is closed when the head of a request has not arrived after `head_within` seconds, or the rest of its
     body `body_within` seconds later.
 
-    Raises ConfigError where the address cannot be listened on.
+    Raises ConfigError if the address cannot be listened on.
     """
     listening = _listen(host, port)
     config = uvicorn.Config(

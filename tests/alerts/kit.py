@@ -41,7 +41,7 @@ def level(which: Level, when: Condition, hold: float = 0) -> LevelRule:
 
 
 def rule(*levels: LevelRule, **more: Any) -> Rule:
-    """The rule `longest-wait` of scope queue, unless told otherwise; without levels: above 60 s and above 120 s."""
+    """The rule `longest-wait` of scope queue, with `more` changed; without levels: above 60 s and above 120 s."""
     levels = levels or (
         level(Level.WARNING, compare(WAIT, ">", 60_000)),
         level(Level.CRITICAL, compare(WAIT, ">", 120_000)),
@@ -92,7 +92,7 @@ def poll(
 
 
 def keep(alerts: Sequence[Alert], changes: Sequence[Change]) -> list[Alert]:
-    """What a store would give at the next poll: the alerts that are not over."""
+    """What a store would return at the next poll: the alerts that have not ended."""
     kept = {alert.key: alert for alert in alerts}
     kept.update({change.after.key: change.after for change in changes})
     return [alert for alert in kept.values() if alert.state != "inactive"]

@@ -1,4 +1,4 @@
-"""Any series of polls, edits of rules and restarts: what holds whatever happens."""
+"""Any series of polls, rule edits and restarts: the invariants that always hold."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ VALUES = st.sampled_from([None, 0, 30, 60, 61, 100, 130, 500])
 
 @st.composite
 def watched(draw: st.DrawFn, rule_id: str) -> Rule:
-    """A rule with one to three levels, holds and the rest as they come."""
+    """A rule with one to three levels, and random holds and other keys."""
     chosen = draw(st.sets(st.sampled_from(list(Level)), min_size=1))
     levels = [
         level(each, compare(WAIT, ">", draw(st.sampled_from([20, 60, 120]))), draw(st.sampled_from([0, 15, 40])))
@@ -48,7 +48,7 @@ def watched(draw: st.DrawFn, rule_id: str) -> Rule:
 
 
 def restart(alerts: Sequence[Alert]) -> list[Alert]:
-    """Alerts as they come back from outside this process: nothing but what was written down."""
+    """Alerts as they come back from outside this process: only what was stored."""
     return [_revive(msgspec.json.decode(msgspec.json.encode(_plain(each)), type=dict[str, Any])) for each in alerts]
 
 
@@ -80,7 +80,7 @@ class AnyLife(RuleBasedStateMachine):
 
     @rule(which=st.sampled_from(RULE_IDS), data=st.data())
     def edit(self, which: str, data: st.DataObject) -> None:
-        """A rule is written or rewritten."""
+        """A rule is added or edited."""
         others = tuple(each for each in self.rules if each.id != which)
         self.rules = (*others, data.draw(watched(which)))
 
@@ -99,7 +99,7 @@ class AnyLife(RuleBasedStateMachine):
         self,
         after: int,
         present: list[str],
-        complete: bool,  # hypothesis hands it in by name
+        complete: bool,  # hypothesis passes it by name
         waits: list[float | None],
         waiting: list[float | None],
     ) -> None:
@@ -116,7 +116,7 @@ class AnyLife(RuleBasedStateMachine):
 
     @rule(after=st.sampled_from([15, 600]))
     def fail(self, after: int) -> None:
-        """A poll that brought nothing ends what has no rule any more, and touches nothing else."""
+        """A poll without data ends alerts whose rule is gone, and changes nothing else."""
         self.now += timedelta(seconds=after)
         changes = self._poll([], frozenset({Scope.QUEUE}))
         for change in changes:
@@ -133,8 +133,8 @@ class AnyLife(RuleBasedStateMachine):
             self._check(change, before.get(change.after.key))
         notices = decide(changes, RuleSet(self.rules), self.cards, "#default", self.now)
         assert len({notice.id for notice in notices}) == len(notices)
-        told = {change.after.key for change in changes if change.reason is not None}
-        assert {notice.alert for notice in notices} == told  # everything that fired has a card, so all of it is told
+        reported = {change.after.key for change in changes if change.reason is not None}
+        assert {notice.alert for notice in notices} == reported  # whatever fired has a card
         for notice in notices:
             assert notice.alert is not None
             if notice.kind == "card":
@@ -171,7 +171,7 @@ class AnyLife(RuleBasedStateMachine):
             assert after.level is before.level
 
     def _check_values(self, seen: Snapshot, changes: list[Change]) -> None:
-        """What has no `for` fires at the very poll that sees it; what fires was seen true."""
+        """A level without `for` fires in the first poll that finds it true; a level that fires was found true."""
         kept = {alert.key: alert for alert in self.alerts}
         ended = {change.after.key for change in changes if change.reason in ENDS}
         for each in self.rules:
@@ -205,7 +205,7 @@ class AnyLife(RuleBasedStateMachine):
 
     @invariant()
     def one_alert_an_entity(self) -> None:
-        """Never two alerts of one fingerprint; each is whole."""
+        """Never two alerts with the same fingerprint; each alert is consistent."""
         assert len({alert.key for alert in self.alerts}) == len(self.alerts)
         for alert in self.alerts:
             assert alert.state is not State.INACTIVE

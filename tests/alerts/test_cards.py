@@ -1,4 +1,4 @@
-"""What a card's headline says of its members."""
+"""What the headline of a card shows about its members."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is told, where, and how loudly."""
+"""Who is notified, where, and with which mentions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _changes(values: list[float | None], watched: Rule) -> list[Change]:
 
 
 def _told(notices: list[Notice]) -> list[str]:
-    """Each notice in a line: kind, channel, level, mentions, and ! for a broadcast."""
+    """Each notice as one line: kind, channel, level, mentions, and ! for a broadcast."""
     return [" ".join([n.kind, n.channel, n.level.word, *n.mention]) + (" !" if n.broadcast else "") for n in notices]
 
 
@@ -77,21 +77,21 @@ SLOW = rule(level(Level.WARNING, compare(WAIT, ">", 60_000), 60))
             rule(**ROUTED),
             (SALES, FLOOR),
             ["line #cc-floor warning", "line #cc-sales warning"],
-            id="down: a quiet line wherever there is a card",
+            id="down: a line without mentions in every channel with a card",
         ),
         pytest.param(
             [130_000, 10],
             rule(**ROUTED),
             (FLOOR, SALES),
             ["line #cc-floor critical", "line #cc-sales critical"],
-            id="resolved: a quiet line wherever there is a card",
+            id="resolved: a line without mentions in every channel with a card",
         ),
-        pytest.param([130_000, 10], rule(), (), [], id="resolved without a card: nobody to tell"),
-        pytest.param([70_000, 80_000], rule(), (DEFAULT,), [], id="a value that moves tells nobody"),
-        pytest.param([70_000], SLOW, (), [], id="pending tells nobody"),
-        pytest.param([70_000, 10], SLOW, (), [], id="nor does its end"),
+        pytest.param([130_000, 10], rule(), (), [], id="resolved without a card: no notice"),
+        pytest.param([70_000, 80_000], rule(), (DEFAULT,), [], id="a changed value is not reported"),
+        pytest.param([70_000], SLOW, (), [], id="pending is not reported"),
+        pytest.param([70_000, 10], SLOW, (), [], id="nor is its end"),
         pytest.param(
-            [70_000, 10], rule(keep_firing_for=timedelta(minutes=1)), (DEFAULT,), [], id="recovering tells nobody"
+            [70_000, 10], rule(keep_firing_for=timedelta(minutes=1)), (DEFAULT,), [], id="recovering is not reported"
         ),
     ],
 )
@@ -102,8 +102,8 @@ def test_decide(values: list[float | None], watched: Rule, cards: tuple[str, ...
     assert _told(decide(_changes(values, watched), RuleSet((watched,)), open_cards, DEFAULT, last)) == expected
 
 
-def test_a_notice_says_what_was_true() -> None:
-    """A notice holds the reason, the sentence and the measure of the moment it was decided."""
+def test_a_notice_holds_what_was_true() -> None:
+    """A notice holds the reason, the sentence and the measure at the time of the decision."""
     (notice,) = decide(_changes([130_000], rule()), RuleSet((rule(),)), {}, DEFAULT, NOW)
     assert (notice.reason, notice.text, notice.at, notice.alert) == (
         Reason.FIRED,
@@ -116,7 +116,7 @@ def test_a_notice_says_what_was_true() -> None:
 
 
 def test_deciding_twice_gives_the_same_ids() -> None:
-    """The same change has the same notice ids; another channel, entity or time has others."""
+    """The same change always has the same notice ids; another channel, entity or time has different ones."""
     changes = poll([], [rule()], [snapshot({WAIT: [130_000, 70_000]})], NOW)
     rules = RuleSet((rule(),))
     first = decide(changes, rules, {}, DEFAULT, NOW)
@@ -125,8 +125,8 @@ def test_deciding_twice_gives_the_same_ids() -> None:
     assert len({notice.id for notice in first + others}) == 6
 
 
-def test_the_end_of_a_removed_rule_is_told() -> None:
-    """A rule that is gone cannot say where to tell it, but its cards can."""
+def test_the_end_of_a_removed_rule_is_reported() -> None:
+    """A rule that was removed no longer names a channel, but its cards do."""
     alerts = keep([], _changes([130_000], rule()))
     changes = poll(alerts, [], [], NOW + POLL)
     (notice,) = decide(changes, RuleSet(), {fingerprint(): frozenset({SALES})}, DEFAULT, NOW + POLL)

@@ -1,4 +1,4 @@
-"""What is tracked and not told: suppressed alerts, and those of rules in shadow."""
+"""What is tracked and not reported: suppressed alerts, and those of shadow rules."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LONGEST = rule(suppressed_by=("nobody",))
 
 
 class Bot:
-    """Polls one after the other as a bot that restarts before each: alerts as written down, and the cards."""
+    """Polls by a bot that restarts before each one: alerts as they were stored, and the cards."""
 
     def __init__(self, *rules: Rule) -> None:
         self.rules = rules
@@ -33,10 +33,10 @@ class Bot:
         self.cards: dict[Fingerprint, frozenset[str]] = {}
 
     def poll(self, *seen: Snapshot) -> list[Change]:
-        """The changes; `told` says what came of them."""
+        """The changes; `notices` holds what was reported about them."""
         changes = poll(restart(self.alerts), self.rules, list(seen), self.now)
-        self.told = decide(changes, RuleSet(self.rules), self.cards, "#cc", self.now)
-        for notice in self.told:
+        self.notices = decide(changes, RuleSet(self.rules), self.cards, "#cc", self.now)
+        for notice in self.notices:
             assert notice.alert is not None
             if notice.kind == "card":
                 self.cards[notice.alert] = self.cards.get(notice.alert, frozenset()) | {notice.channel}
@@ -54,13 +54,13 @@ def _word(notice: Notice) -> str:
     return f"{notice.kind}:{notice.reason}" + ("!" if notice.broadcast else "")
 
 
-def told(waits: Sequence[float | None], waiting: Sequence[float], *rules: Rule) -> str:
-    """What people hear of `longest-wait`, a word a poll: - for nothing. `nobody` fires while somebody is waiting."""
+def reported(waits: Sequence[float | None], waiting: Sequence[float], *rules: Rule) -> str:
+    """What is reported about `longest-wait`, one word per poll: - for nothing. `nobody` fires while callers wait."""
     bot = Bot(*(rules or (NOBODY, LONGEST)))
     words = []
     for wait, people in zip(waits, waiting, strict=True):
         bot.poll(snapshot({WAIT: [None if wait is None else wait * 1000.0], WAITING: [people]}))
-        heard = [_word(each) for each in bot.told if each.alert is not None and each.alert.rule == "longest-wait"]
+        heard = [_word(each) for each in bot.notices if each.alert is not None and each.alert.rule == "longest-wait"]
         words.append("+".join(heard) or "-")
     return " ".join(words)
 
@@ -68,72 +68,77 @@ def told(waits: Sequence[float | None], waiting: Sequence[float], *rules: Rule) 
 @pytest.mark.parametrize(
     ("waits", "waiting", "expected"),
     [
-        pytest.param([70, 70], [0, 0], "card:fired -", id="nothing suppresses: told as ever"),
-        pytest.param([70, 70, 10], [1, 1, 1], "- - -", id="suppressed from the same poll on, and over before it ends"),
+        pytest.param([70, 70], [0, 0], "card:fired -", id="nothing suppresses: reported as usual"),
         pytest.param(
-            [70, 70, 70, 70], [1, 0, 0, 0], "- - card:suppression_ended -", id="told when the suppressor ends: it holds"
+            [70, 70, 10], [1, 1, 1], "- - -", id="suppressed from the same poll on, and ended before the suppressor"
+        ),
+        pytest.param(
+            [70, 70, 70, 70],
+            [1, 0, 0, 0],
+            "- - card:suppression_ended -",
+            id="reported when the suppressor ends: it still holds",
         ),
         pytest.param(
             [10, 70, 70, 70, 70],
             [1, 1, 0, 0, 0],
             "- - - card:suppression_ended -",
-            id="a suppressor that recovers is not over yet",
+            id="a suppressor that recovers has not ended yet",
         ),
         pytest.param(
             [70, 70, 70, 10],
             [0, 1, 1, 1],
             "card:fired - - line:resolved",
-            id="told before: it keeps its card, and its end is told",
+            id="reported before: it keeps its card, and its end is reported",
         ),
         pytest.param(
             [70, 130, 130, 130, 130],
             [0, 1, 0, 0, 0],
             "card:fired - - line:suppression_ended! -",
-            id="a rise meanwhile is told when the suppressor ends, as loudly as a rise",
+            id="a rise meanwhile is reported when the suppressor ends, with the mentions of a rise",
         ),
         pytest.param(
             [130, 70, 70, 70],
             [0, 1, 0, 0],
             "card:fired - - line:suppression_ended",
-            id="a fall meanwhile is told quietly",
+            id="a fall meanwhile is reported without mentions",
         ),
         pytest.param(
             [70, 130, 70, 70, 70],
             [0, 1, 1, 0, 0],
             "card:fired - - - -",
-            id="up and down again meanwhile: nothing to tell",
+            id="up and down again meanwhile: nothing to report",
         ),
         pytest.param(
             [70, 70, 130, 10],
             [1, 0, 0, 0],
             "- - card:suppression_ended line:resolved",
-            id="told at the level it has when the suppressor ends",
+            id="reported at the level it has when the suppressor ends",
         ),
-        pytest.param([70, 70, 10, 10], [1, 0, 0, 0], "- - - -", id="both end in one poll: nobody ever hears of it"),
+        pytest.param([70, 70, 10, 10], [1, 0, 0, 0], "- - - -", id="both end in one poll: never reported"),
         pytest.param(
             [70, None, None, None, None],
             [1, 0, 0, 0, 0],
             "- - card:suppression_ended - -",
-            id="a value that is missing now: it was not resolved, so it is told",
+            id="a value that is missing now: not resolved, so it is reported",
         ),
         pytest.param(
-            [70] * 6, [1, 0, 0, 1, 0, 0], "- - card:suppression_ended - - -", id="suppressed again: told once only"
+            [70] * 6, [1, 0, 0, 1, 0, 0], "- - card:suppression_ended - - -", id="suppressed again: reported only once"
         ),
     ],
 )
 def test_suppressed(waits: list[float | None], waiting: list[float], expected: str) -> None:
-    """Tracked, not told, while the suppressor fires; told when it ends and the condition still holds."""
-    assert told(waits, waiting) == expected
+    """Tracked, not reported, while the suppressor fires; reported when it ends and the condition still holds."""
+    assert reported(waits, waiting) == expected
 
 
 def test_a_recovering_alert_waits_until_it_fires_again() -> None:
-    """When the suppressor ends it must still hold: what recovers is told when it comes back, or never."""
+    """The condition must still hold when the suppressor ends: a recovering alert is reported if it fires again."""
     slow = replace(LONGEST, keep_firing_for=timedelta(minutes=10))
-    assert told([70, 10, 10, 10, 70], [1, 0, 0, 0, 0], NOBODY, slow) == "- - - - card:suppression_ended"
+    assert reported([70, 10, 10, 10, 70], [1, 0, 0, 0, 0], NOBODY, slow) == "- - - - card:suppression_ended"
 
 
-def test_a_change_says_why_nobody_is_told() -> None:
-    """The reason it would have had, and why it is withheld; and the alert says who speaks for it."""
+def test_a_change_says_why_it_is_not_reported() -> None:
+    """The reason it would have had, and why it is withheld; the alert names its suppressor."""
     bot = Bot(NOBODY, LONGEST)
     changes = {each.after.key.rule: each for each in bot.poll(snapshot({WAIT: [70_000], WAITING: [1]}))}
     assert (changes["nobody"].reason, changes["nobody"].withheld) == (Reason.FIRED, None)
@@ -143,38 +148,38 @@ def test_a_change_says_why_nobody_is_told() -> None:
     assert (end.reason, end.withheld, end.after.suppressor) == (Reason.RESOLVED, Withheld.NEVER_REPORTED, None)
 
 
-def test_the_notice_says_that_the_suppressor_is_over() -> None:
+def test_the_notice_says_that_the_suppressor_has_ended() -> None:
     bot = Bot(NOBODY, LONGEST)
     for waiting in (1, 0, 0):
         bot.poll(snapshot({WAIT: [70_000], WAITING: [waiting]}))
-    texts = [each.text for each in bot.told if each.reason is Reason.SUPPRESSION_ENDED]
+    texts = [each.text for each in bot.notices if each.reason is Reason.SUPPRESSION_ENDED]
     assert texts == ["nobody has ended; 1m 10s is above 1m for 30s"]
 
 
 def test_only_the_same_entity_is_suppressed() -> None:
     bot = Bot(NOBODY, LONGEST)
     bot.poll(snapshot({WAIT: [70_000, 70_000], WAITING: [1, 0]}))
-    heard = {(each.alert.rule, each.alert.entity_id) for each in bot.told if each.alert is not None}
+    heard = {(each.alert.rule, each.alert.entity_id) for each in bot.notices if each.alert is not None}
     assert heard == {("nobody", "q1"), ("longest-wait", "q2")}
 
 
 def test_a_suppressed_suppressor_suppresses() -> None:
-    """In a chain only the last one is told."""
+    """In a chain only the last one is reported."""
     outage = rule(level(C, compare(WAITING, ">", 5)), id="outage")
     nobody = replace(NOBODY, suppressed_by=("outage",))
     bot = Bot(LONGEST, nobody, outage)
     bot.poll(snapshot({WAIT: [70_000], WAITING: [9]}))
-    assert [each.alert.rule for each in bot.told if each.alert is not None] == ["outage"]
+    assert [each.alert.rule for each in bot.notices if each.alert is not None] == ["outage"]
 
 
 def test_the_calendar_of_the_suppressor_counts() -> None:
-    """When the suppressor closes for the day, it is over, and what it spoke for is told."""
+    """When the calendar of the suppressor closes, it ends, and what it suppressed is reported."""
     hours = Calendar("office", "UTC", ((TimeRange(8 * 60, 9 * 60 + 1),),) * 7)
     bot = Bot(replace(NOBODY, during=Hours(hours)), LONGEST)
     heard = []
     for _ in range(6):
         bot.poll(snapshot({WAIT: [70_000], WAITING: [1]}))
-        heard += [(each.alert.rule, each.reason) for each in bot.told if each.alert is not None]
+        heard += [(each.alert.rule, each.reason) for each in bot.notices if each.alert is not None]
     assert heard == [
         ("nobody", Reason.FIRED),
         ("nobody", Reason.OUTSIDE_HOURS),
@@ -183,7 +188,7 @@ def test_the_calendar_of_the_suppressor_counts() -> None:
 
 
 def test_a_failed_poll_ends_no_suppression() -> None:
-    """What was not seen is not over."""
+    """An entity that was not in the data has not ended."""
     bot = Bot(NOBODY, LONGEST)
     bot.poll(snapshot({WAIT: [70_000], WAITING: [1]}))
     assert bot.poll() == []
@@ -192,18 +197,18 @@ def test_a_failed_poll_ends_no_suppression() -> None:
 @pytest.mark.parametrize(
     "edit",
     [
-        pytest.param((replace(LONGEST, suppressed_by=()), NOBODY), id="it is suppressed by nothing any more"),
+        pytest.param((replace(LONGEST, suppressed_by=()), NOBODY), id="it is no longer suppressed"),
         pytest.param((LONGEST,), id="the suppressor is gone"),
-        pytest.param((LONGEST, replace(NOBODY, shadow=True)), id="the suppressor only watches"),
+        pytest.param((LONGEST, replace(NOBODY, shadow=True)), id="the suppressor is in shadow"),
     ],
 )
 def test_an_edit_that_ends_the_suppression(edit: tuple[Rule, ...]) -> None:
-    """What is open is told at the next poll."""
+    """An open alert is reported at the next poll."""
     bot = Bot(NOBODY, LONGEST)
     bot.poll(snapshot({WAIT: [70_000], WAITING: [1]}))
     bot.rules = edit
     bot.poll(snapshot({WAIT: [70_000], WAITING: [1]}))
-    assert Reason.SUPPRESSION_ENDED in [each.reason for each in bot.told]
+    assert Reason.SUPPRESSION_ENDED in [each.reason for each in bot.notices]
 
 
 # Scopes.
@@ -226,7 +231,7 @@ def test_an_edit_that_ends_the_suppression(edit: tuple[Rule, ...]) -> None:
     ],
 )
 def test_scopes(scope: Scope, by: Scope, entities: list[tuple[str, str]], expected: set[tuple[str, str]]) -> None:
-    """Which entities of another scope speak for one."""
+    """Which entities of another scope suppress an alert."""
     watched = rule(level(W, compare(WAIT, ">", 1)), id="watched", scope=scope, suppressed_by=("other",))
     other = rule(level(W, compare(WAITING, ">", 1)), id="other", scope=by)
     both = snapshot(
@@ -252,15 +257,15 @@ def test_scopes(scope: Scope, by: Scope, entities: list[tuple[str, str]], expect
 # Shadow.
 
 
-def test_a_rule_in_shadow_tells_nobody() -> None:
-    """Fired, risen, fallen, ended: recorded with their reasons, and withheld."""
+def test_a_shadow_rule_is_not_reported() -> None:
+    """Fired, rose, fell, ended: recorded with the reasons, and withheld."""
     bot = Bot(rule(shadow=True))
     reasons = []
     for wait in (70_000, 130_000, 70_000, 10):
         for change in bot.poll(snapshot({WAIT: [wait]})):
             reasons.append((change.reason, change.withheld))
             assert change.after.shadow
-        assert bot.told == []
+        assert bot.notices == []
     assert reasons == [
         (Reason.FIRED, Withheld.SHADOW),
         (Reason.LEVEL_UP, Withheld.SHADOW),
@@ -270,25 +275,25 @@ def test_a_rule_in_shadow_tells_nobody() -> None:
 
 
 def test_out_of_the_shadow() -> None:
-    """What fires when the rule begins to tell is told as fired, once."""
+    """What fires when shadow mode ends is reported as fired, once."""
     bot = Bot(rule(shadow=True))
     bot.poll(snapshot({WAIT: [70_000]}))
     bot.rules = (rule(),)
     heard = []
     for _ in range(3):
         bot.poll(snapshot({WAIT: [70_000]}))
-        heard += [_word(each) for each in bot.told]
+        heard += [_word(each) for each in bot.notices]
     assert heard == ["card:fired"]
     assert not bot.alert().shadow
 
 
 def test_into_the_shadow() -> None:
-    """What people know of is told to its end; what begins after is not."""
+    """What was reported before is reported until it ends; what begins later is not."""
     bot = Bot(rule())
     bot.poll(snapshot({WAIT: [70_000, 10]}))
     bot.rules = (rule(shadow=True),)
     heard = []
     for first, second in ((130_000, 70_000), (10, 70_000)):
         bot.poll(snapshot({WAIT: [first, second]}))
-        heard += [(each.alert.entity_id, _word(each)) for each in bot.told if each.alert is not None]
+        heard += [(each.alert.entity_id, _word(each)) for each in bot.notices if each.alert is not None]
     assert heard == [("q1", "line:level_up!"), ("q1", "line:resolved")]

@@ -43,14 +43,14 @@ _SIGHT = {"s": Sight.SEEN, "u": Sight.UNSEEN, "g": Sight.GONE}
 
 @dataclass(frozen=True)
 class Series:
-    """One alert over polls of 15 s: a letter a poll. T, F, ? for truths; s seen, u not in a partial answer, g gone;
+    """One alert over polls of 15 s, one letter per poll. T, F, ? for truths; s seen, u not in a partial answer, g gone;
     o, g, c open, within grace, closed.
 
-    `holds` are in seconds. `clear` and `guard` are left out where the rule has none.
+    `holds` are in seconds. `clear` and `guard` are omitted if the rule has none.
     """
 
     levels: Mapping[Level, str]
-    expected: str  # a word a poll: - or P, F, R with the level's letter; ~ while the recovering clock runs; :reason
+    expected: str  # one word per poll: - or P, F, R with the level's letter; ~ while the recovering clock runs; :reason
     holds: Mapping[Level, int] = field(default_factory=dict)
     clear: str = ""
     guard: str = ""
@@ -114,7 +114,7 @@ def _word(alert: Alert | None, change: Change | None) -> str:
         pytest.param(Series({W: "??T?F"}, "- - Fw:fired Fw -:resolved"), id="unknown begins nothing and ends nothing"),
         pytest.param(
             Series({W: "TTTTT", C: "FFTTT"}, "Fw:fired Fw Fw Fw Fc:level_up", holds={C: 30}),
-            id="a higher level takes over when its own `for` is over",
+            id="a higher level takes over when its own `for` has passed",
         ),
         pytest.param(Series({W: "TT", C: "TT"}, "Fc:fired Fc"), id="both at once: the higher one fires"),
         pytest.param(
@@ -135,22 +135,22 @@ def _word(alert: Alert | None, change: Change | None) -> str:
         ),
         pytest.param(
             Series({W: "TTTT", C: "TFFF"}, "Fc:fired -:resolved Pw Pw", holds={W: 30}),
-            id="a lower level whose `for` is not over does not take over",
+            id="a lower level whose `for` has not passed does not take over",
         ),
         pytest.param(
             Series({W: "FTTT", C: "TFFT"}, "Fc:fired Fc~ Fc~ Fc", keep=60, holds={W: 60}),
-            id="true again: the clock is dropped without a word",
+            id="true again: the clock is reset, and nothing is reported",
         ),
         pytest.param(
             Series({W: "TFFTFFF"}, "Fw:fired Rw Rw Fw Rw Rw -:resolved", keep=30),
-            id="keep_firing_for counts anew after each return",
+            id="keep_firing_for starts again after each return",
         ),
         pytest.param(
             Series({W: "TTF", C: "TFF"}, "Fc:fired Fc~ Rc", keep=60), id="recovering when no lower level holds any more"
         ),
         pytest.param(
             Series({W: "FFTF", C: "TFFF"}, "Fc:fired Rc Fc~ Rc", keep=60),
-            id="a lower level that comes up while recovering",
+            id="a lower level that becomes true while recovering",
         ),
         pytest.param(
             Series({W: "FFFF", C: "TFTF"}, "Fc:fired Rc Fc Rc", keep=60), id="back to firing at the same level"
@@ -160,15 +160,15 @@ def _word(alert: Alert | None, change: Change | None) -> str:
         ),
         pytest.param(
             Series({W: "TFFFF"}, "Fw:fired Fw Fw -:resolved -", clear="FFFTT"),
-            id="hysteresis: between clear and when it goes on",
+            id="hysteresis: between clear and when it keeps firing",
         ),
         pytest.param(
             Series({W: "TFFFF"}, "Fw:fired Rw Fw Rw Rw", clear="FTFTT", keep=30),
-            id="not clear any more: the clock is dropped",
+            id="no longer clear: the clock is reset",
         ),
         pytest.param(
             Series({W: "TFFF"}, "Fw:fired Rw Rw -:resolved", clear="FT?T", keep=30),
-            id="an unknown clear leaves the clock alone, and resolves nothing",
+            id="an unknown clear does not reset the clock, and resolves nothing",
         ),
         pytest.param(Series({W: "TF??"}, "Fw:fired Rw Rw Rw", keep=15), id="unknown never resolves"),
         pytest.param(
@@ -177,7 +177,7 @@ def _word(alert: Alert | None, change: Change | None) -> str:
         ),
         pytest.param(
             Series({W: "TTFTT"}, "Pw Pw Pw Pw Fw:fired", guard="T?F?T", holds={W: 60}),
-            id="`for` goes on from what was stored while the guard was not true",
+            id="`for` continues from what was stored while the guard was not true",
         ),
         pytest.param(
             Series({W: "T?"}, "Fw:fired -:resolved", no_data=NoData.CLEAR), id="no_data clear: unknown resolves"
@@ -211,7 +211,7 @@ def _word(alert: Alert | None, change: Change | None) -> str:
         ),
         pytest.param(
             Series({W: "TTTTTTTT"}, "Fw:fired Fw Fw Fw Fw Fw Fw -:no_longer_reported", sight="sggsgugg"),
-            id="seeing it starts the count anew, a partial poll does not count",
+            id="a poll that has it restarts the count, a partial poll does not count",
         ),
         pytest.param(
             Series({W: "TTTT"}, "Pw Pw Pw -", sight="sggg", holds={W: 600}),
@@ -229,7 +229,7 @@ def _word(alert: Alert | None, change: Change | None) -> str:
             Series(
                 {W: "TTTT"}, "Pw Pw Fw:fired -:no_longer_reported", sight="sggg", no_data=NoData.FIRE, holds={W: 30}
             ),
-            id="no_data fire goes on for an entity that is gone, until it is over",
+            id="no_data fire keeps firing for an entity that is gone, until the alert ends",
         ),
         pytest.param(
             Series({INFO: "TTTTT", W: "FTTFF", C: "FFTFF"}, "Fi:fired Fw:level_up Fc:level_up Fi:level_down Fi"),
@@ -241,7 +241,7 @@ def _word(alert: Alert | None, change: Change | None) -> str:
         ),
         pytest.param(
             Series({W: "TTTTTTT"}, "Pw Pw - - Pw Pw Fw:fired", hours="ooccooo", holds={W: 30}),
-            id="closing drops a pending one, and `for` counts anew after opening",
+            id="closing drops a pending one, and `for` starts again after opening",
         ),
         pytest.param(
             Series({W: "TFFF"}, "Fw:fired Rw -:outside_hours -", hours="oocc", keep=60),
@@ -253,7 +253,7 @@ def _word(alert: Alert | None, change: Change | None) -> str:
         ),
         pytest.param(
             Series({W: "TTTTT"}, "Pw Pw Pw Pw Fw:fired", hours="oggoo", holds={W: 60}),
-            id="`for` goes on over grace",
+            id="`for` continues during grace",
         ),
         pytest.param(
             Series({W: "TTTT"}, "Fw:fired Fw Fw -:no_longer_reported", hours="oggg", sight="sggg"),
@@ -261,7 +261,7 @@ def _word(alert: Alert | None, change: Change | None) -> str:
         ),
         pytest.param(
             Series({W: "T???"}, "Fw:fired -:outside_hours - -", hours="occc", guard="T???"),
-            id="closing asks neither guard nor values",
+            id="closing ignores guard and values",
         ),
         pytest.param(
             Series({W: "????"}, "Fw:fired -:outside_hours - Fw:fired", hours="occo", no_data=NoData.FIRE),
@@ -273,18 +273,18 @@ def _word(alert: Alert | None, change: Change | None) -> str:
     ],
 )
 def test_life(series: Series) -> None:
-    """What each poll makes of the alert: state, level, and whether somebody is told."""
+    """What each poll makes of the alert: state, level, and what is reported."""
     assert series.play() == series.expected
 
 
 def test_an_impossible_move_raises() -> None:
-    """The table is all there is: a resolved alert does not resolve again."""
+    """The table is complete: a resolved alert cannot resolve again."""
     with pytest.raises(ImpossibleMove, match="inactive cannot take the event resolves"):
         move(State.INACTIVE, Event.RESOLVES)
 
 
-def test_the_table_is_whole() -> None:
-    """Each state but inactive can end, nothing is told about pending, and every event is of use."""
+def test_the_table_is_complete() -> None:
+    """Each state but inactive can end, pending is never reported, and every event is used."""
     assert {event for _, event in TRANSITIONS} == set(Event)
     ends = {(state, event) for (state, event), after in TRANSITIONS.items() if after is State.INACTIVE}
     assert {state for state, _ in ends} == {State.PENDING, State.FIRING, State.RECOVERING}
@@ -293,8 +293,8 @@ def test_the_table_is_whole() -> None:
     assert Event.RETURNS not in REASONS
 
 
-def test_clocks_of_an_alert_begin_anew_where_the_clock_was_set_back() -> None:
-    """`for` and `keep_firing_for` are not six hours longer for it."""
+def test_holds_start_again_after_the_clock_was_set_back() -> None:
+    """`for` and `keep_firing_for` do not become six hours longer."""
     watched = rule(level(W, compare(WAIT, ">", 60_000), 30), keep_firing_for=timedelta(seconds=30))
     alerts: list[Alert] = []
     words = []
@@ -322,22 +322,22 @@ def _watch(values: list[float | None], **more: object) -> list[Change]:
     return changes
 
 
-def test_a_change_only_where_something_stored_changes() -> None:
-    """The same value twice is no change; another value is one, which nobody is told about."""
+def test_a_change_only_if_something_stored_changes() -> None:
+    """The same value twice is no change; another value is a change that is not reported."""
     changes = _watch([70_000, 70_000, 70_000, 71_000])
     assert [(change.reason, change.moved) for change in changes] == [(Reason.FIRED, True), (None, False)]
     assert changes[-1].after.seen_at == NOW + 3 * POLL
 
 
 def test_the_peak_is_the_worst_value() -> None:
-    """The peak rises with the value, keeps its time, and outlives a value that is missing."""
+    """The peak rises with the value, keeps its time, and survives a missing value."""
     last = _watch([70_000, 90_000, 80_000, None, 65_000])[-1].after
     assert (last.peak, last.peak_at) == (90_000, NOW + POLL)
     assert last.measure == Measure(WAIT, ValueType.DURATION, ">", 65_000, 60_000)
 
 
 def test_the_peak_of_a_falling_measure_is_its_lowest() -> None:
-    """Where less is worse, the peak is the lowest value."""
+    """If lower is worse, the peak is the lowest value."""
     watched = rule(level(W, compare(SLA, "<", 0.8)))
     alerts: list[Alert] = []
     for index, value in enumerate([0.7, 0.5, 0.6]):
@@ -345,8 +345,8 @@ def test_the_peak_of_a_falling_measure_is_its_lowest() -> None:
     assert alerts[0].peak == 0.5
 
 
-def test_the_peak_begins_anew_where_another_key_is_measured() -> None:
-    """A level with a condition of its own has a peak of its own."""
+def test_the_peak_starts_over_when_another_key_is_measured() -> None:
+    """A level with its own condition has its own peak."""
     watched = rule(level(W, compare(WAIT, ">", 60_000)), level(C, compare(WAITING, ">", 5)))
     alerts: list[Alert] = []
     for index, waiting in enumerate([1, 9]):
@@ -364,8 +364,8 @@ def test_the_end_says_when_why_and_with_which_value() -> None:
     assert ended.measure.value == 20_000
 
 
-def test_acknowledgement_is_carried_through() -> None:
-    """A rise, a fall and the end leave who acknowledged as it was."""
+def test_an_acknowledgement_is_kept() -> None:
+    """A rise, a fall and the end keep who acknowledged."""
     fired = replace(_watch([70_000])[-1].after, acked_by="U1", acked_at=NOW, ack_note="mine", id=7)
     for value in (130_000, 70_000, 10):
         (change,) = poll([fired], [rule()], [snapshot({WAIT: [value]})], NOW + POLL)[:1] or [None]
@@ -376,13 +376,13 @@ def test_acknowledgement_is_carried_through() -> None:
 
 
 def test_a_renamed_entity_keeps_its_alert() -> None:
-    """The alert goes by id, and takes the new name over."""
+    """The alert is identified by id, and takes the new name."""
     (alert,) = keep([], poll([], [rule()], [snapshot({WAIT: [70_000]}, names=["Sales"])], NOW))
     (change,) = poll([alert], [rule()], [snapshot({WAIT: [70_000]}, names=["Sales EU"])], NOW + POLL)
     assert (change.after.entity_name, change.reason, change.after.key) == ("Sales EU", None, alert.key)
 
 
-# All at once: which alerts a poll looks at.
+# All at once: which alerts a poll evaluates.
 
 FIRING = [70_000.0]
 
@@ -398,14 +398,14 @@ def _only(changes: list[Change]) -> Change:
 
 
 def test_one_alert_an_entity_that_matches() -> None:
-    """Alerts begin for the entities whose condition holds and whose guard does, no others."""
+    """Alerts begin for the entities whose condition and guard are true, and for no others."""
     seen = snapshot({WAIT: [70_000, 10, None, 130_000, 70_000], WAITING: [1, 1, 1, 1, 0]})
     changes = poll([], [rule(guard=compare(WAITING, ">=", 1), match=Match(exclude_ids=("q4",)))], [seen], NOW)
     assert [(change.before, change.after.key) for change in changes] == [(None, fingerprint("q1"))]
 
 
 def test_a_failed_scope_changes_nothing() -> None:
-    """A poll that brought nothing of a scope leaves its alerts as they are, however often."""
+    """A poll without data of a scope leaves its alerts as they are, however often."""
     alert = _fire()
     assert poll([alert], [rule()], [], NOW + POLL, frozenset({Scope.QUEUE})) == []
     assert poll([alert], [rule()], [snapshot({WAIT: [10]})], NOW + POLL, frozenset({Scope.QUEUE})) == []
@@ -417,12 +417,12 @@ def test_a_failed_scope_changes_nothing() -> None:
     [
         pytest.param([], Reason.RULE_REMOVED, id="rule gone"),
         pytest.param([rule(scope=Scope.AGENT)], Reason.RULE_REMOVED, id="rule of another scope"),
-        pytest.param([rule(match=Match(names=("Support*",)))], Reason.NOT_COVERED, id="not matched any more"),
+        pytest.param([rule(match=Match(names=("Support*",)))], Reason.NOT_COVERED, id="no longer matched"),
         pytest.param([rule(match=Match(exclude_ids=("q1",)))], Reason.NOT_COVERED, id="excluded"),
     ],
 )
 def test_what_no_rule_covers_ends(rules: list[object], reason: Reason, failed: frozenset[Scope]) -> None:
-    """An alert whose rule is gone or does not cover its entity ends with the reason, even when the poll failed."""
+    """An alert whose rule was removed or does not cover its entity ends with that reason, even if the poll failed."""
     alert = _fire()
     seen = [] if failed else [snapshot({WAIT: FIRING}, names=["Sales"])]
     change = _only(poll([alert], rules, seen, NOW + POLL, failed))  # type: ignore[arg-type]
@@ -434,15 +434,15 @@ def test_what_no_rule_covers_ends(rules: list[object], reason: Reason, failed: f
 
 
 def test_a_pending_alert_without_a_rule_is_forgotten() -> None:
-    """Nobody was told of it, so nobody is told of its end."""
+    """Its beginning was not reported, so its end is not either."""
     slow = rule(level(W, compare(WAIT, ">", 60_000), 30))
     (alert,) = keep([], poll([], [slow], [snapshot({WAIT: FIRING})], NOW))
     change = _only(poll([alert], [], [], NOW + POLL))
     assert (change.reason, change.after.state, change.after.end_reason) == (None, State.INACTIVE, None)
 
 
-def test_a_partial_snapshot_hides_nobody() -> None:
-    """An entity that a partial answer does not have stays, poll after poll; in a complete one it ends after three."""
+def test_a_partial_snapshot_removes_no_entity() -> None:
+    """An entity that is absent from partial responses stays; absent from complete ones it ends after three."""
     alerts = [_fire()]
     other = snapshot({WAIT: [10]}, names=["Other"], ids=("q9",))
     for index in range(1, 6):
@@ -458,7 +458,7 @@ def test_a_partial_snapshot_hides_nobody() -> None:
 
 
 def test_other_tenants_are_left_alone() -> None:
-    """One tenant's poll neither changes another's alerts nor takes them for its own."""
+    """One tenant's poll neither changes another's alerts nor treats them as its own."""
     alert = _fire()
     foreign = replace(alert, key=alert.key._replace(tenant="other"))
     changes = poll([foreign], [rule()], [snapshot({WAIT: FIRING}, names=["Sales"])], NOW + POLL)
@@ -466,7 +466,7 @@ def test_other_tenants_are_left_alone() -> None:
 
 
 def test_an_id_that_comes_twice_is_one_alert() -> None:
-    """A source that reports an entity twice does not make two alerts of it."""
+    """A source that reports an entity twice does not create two alerts."""
     seen = snapshot({WAIT: [70_000, 80_000]}, ids=("q1", "q1"))
     assert len(poll([], [rule()], [seen], NOW)) == 1
 
@@ -494,7 +494,7 @@ EVERY_DAY = Calendar("office", "UTC", ((TimeRange(8 * 60, 9 * 60 + 1),),) * 7, a
 
 
 def test_closing_ends_the_alerts_of_the_rule() -> None:
-    """Whatever the poll brought, even nothing: the reason says that it is the hour, not the value."""
+    """Whatever the poll returned, even nothing: the reason is the hours, not the value."""
     watched = rule(during=Hours(EVERY_DAY))
     alert = _fire(during=Hours(EVERY_DAY))
     later = NOW + timedelta(minutes=1)
@@ -506,7 +506,7 @@ def test_closing_ends_the_alerts_of_the_rule() -> None:
 
 
 def test_the_inverse_begins_when_it_closes() -> None:
-    """`outside` looks when `during` would not; within grace neither decides."""
+    """`outside` is active when `during` is not; within grace neither decides."""
     inside, outside = (rule(**{word: Hours(EVERY_DAY)}) for word in ("during", "outside"))
     seen = snapshot({WAIT: FIRING})
     hours = [NOW.replace(hour=7), NOW.replace(hour=8, minute=1), NOW.replace(hour=8, minute=30), NOW.replace(hour=10)]
@@ -545,8 +545,8 @@ def test_the_inverse_begins_when_it_closes() -> None:
         pytest.param(rule(title="Waiting long", labels={"team": "sales"}), 70_000, "Fw", id="words only"),
     ],
 )
-def test_an_edited_rule_keeps_and_rejudges_its_alert(edited: object, value: float | None, expected: str) -> None:
-    """Same id, same alert: what it says now is what counts, and cards say it in the rule's new words."""
+def test_an_edited_rule_keeps_and_reevaluates_its_alert(edited: object, value: float | None, expected: str) -> None:
+    """Same id, same alert: the edited rule decides from now on, and cards use its new words."""
     seen = snapshot({WAIT: [value]}, names=["Sales"])
     change = _only(poll([_fire()], [edited], [seen], NOW + POLL))  # type: ignore[list-item]
     assert _word(change.after, change) == expected
@@ -554,7 +554,7 @@ def test_an_edited_rule_keeps_and_rejudges_its_alert(edited: object, value: floa
     assert change.after.about.labels == edited.labels  # type: ignore[attr-defined]
 
 
-# What is taken for partial.
+# What counts as partial.
 
 
 @pytest.mark.parametrize(
@@ -562,19 +562,19 @@ def test_an_edited_rule_keeps_and_rejudges_its_alert(edited: object, value: floa
     [
         pytest.param(0, 5, 0, False, id="first empty poll"),
         pytest.param(0, 5, 2, False, id="third empty poll"),
-        pytest.param(0, 5, 3, True, id="after three it is believed"),
-        pytest.param(0, 0, 0, True, id="there never was anything"),
+        pytest.param(0, 5, 3, True, id="after three it is accepted"),
+        pytest.param(0, 0, 0, True, id="there was never anything"),
         pytest.param(2, 5, 0, True, id="fewer are not none"),
     ],
 )
-def test_an_empty_answer(rows: int, known: int, empty_polls: int, *, complete: bool) -> None:
-    """An empty answer where there were entities counts as partial for the first three polls, and says so."""
+def test_an_empty_response(rows: int, known: int, empty_polls: int, *, complete: bool) -> None:
+    """An empty response where there were entities counts as partial for the first three polls, with the reason."""
     seen = snapshot({WAIT: [1] * rows})
     judged = doubt_empty(seen, known, empty_polls)
     assert judged.complete is complete
-    assert judged.problems == (() if complete else ("nothing was reported where there were 5",))
+    assert judged.problems == (() if complete else ("8x8 returned no entities where there were 5",))
 
 
-def test_columns_of_an_empty_answer_are_harmless() -> None:
+def test_columns_of_an_empty_response_are_harmless() -> None:
     """No rows, no verdicts, no changes."""
     assert poll([], [rule()], [replace(snapshot({}), columns={WAIT: column([])})], NOW) == []

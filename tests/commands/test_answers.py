@@ -78,7 +78,7 @@ def test_people_are_data() -> None:
     {
         "missing values say why": (
             "queue Support",
-            ["not in 8x8's answer", "its request failed", "no data (8x8 sent null)", "8x8 sent a value that cannot"],
+            ["not in 8x8's response", "its request failed", "no data (8x8 sent null)", "8x8 sent a value that cannot"],
         ),
         "text, durations and timestamps": (
             "agent anna",
@@ -122,7 +122,7 @@ def test_exact_beats_the_rest() -> None:
 
 
 REFUSALS = {
-    "several candidates": ("queue sales", ["“sales” may be any of 2 queues:", "• Sales EU", "• Sales US"]),
+    "several candidates": ("queue sales", ["“sales” matches 2 queues:", "• Sales EU", "• Sales US"]),
     "a typo": ("queue Suport", ["No queue is called “Suport”.", "Did you mean Support?"]),
     "no such name": ("queue zzz", ["No queue is called “zzz”.", "3 queues are known; a part of the name is enough."]),
     "no name": ("queue", ["Which queue? /alertbot queue NAME", "3 names: Sales EU, Sales US, Support"]),
@@ -133,7 +133,7 @@ REFUSALS = {
         ["There are: help, status, alerts, queue, group, agent, rules, metrics, "],
     ),
     "an unknown rule": ("rules longest-wiat", ["There is no rule “longest-wiat”.", "Did you mean longest-wait?"]),
-    "several rules": ("rules break", ["may be any of 2 rules", "on-break, group-break"]),
+    "several rules": ("rules break", ["matches 2 rules", "on-break, group-break"]),
     "ack without an id": ("ack", ["Which alert? /alertbot ack ID [note]", "Open alerts: #17."]),
     "ack with a word": ("ack it", ["“it” is not the id of an alert", "Open alerts: #17."]),
     "ack 0": ("ack 0", ["“0” is not the id"]),
@@ -269,7 +269,7 @@ def test_status_with_trouble() -> None:
         "acme: last good poll 12s ago",
         "[critical] beta: STALE: last good poll 7m ago (at 08:53 UTC): 8x8 did not answer",
         "[critical] gamma: NO DATA: no good poll so far: the key was refused",
-        "[warning] delta: last good poll 12s ago; the last poll was not: 8x8 said 503",
+        "[warning] delta: last good poll 12s ago; the last poll was not good: 8x8 said 503",
         "[critical] 2 firing, all critical, 1 recovering, 1 acknowledged. 1 pending.",
         "[critical] #17 critical: acme: Sales EU · Longest wait in queue · 2m 41s, limit 2m · since 08:48 UTC (12m)",
         "[critical] #17 critical: acme: Sales EU · Longest wait in queue · 2m 41s, limit 2m · since 08:48 UTC (12m)"

@@ -44,7 +44,7 @@ CASES = {
         NOTED,
         AckResult.ALREADY,
         alert(acked_by="U012ANNA", acked_at=EARLIER),
-        "[critical] #17 is acknowledged by you already at 10:55 EET.",
+        "[critical] #17 is already acknowledged by you at 10:55 EET.",
         False,
     ),
     "ended": (
@@ -77,7 +77,7 @@ def test_the_one_who_was_first_is_data() -> None:
     """The winner of a race is a Person, and a note cannot pretend to be one."""
     reply = change_reply(NOTED, AckResult.ALREADY, alert(acked_by=BOB, ack_note="<@U1>"), Asker("U2"))
     assert reply.parts[0].pieces == (  # type: ignore[union-attr]
-        "#17 is acknowledged already, by ",
+        "#17 is already acknowledged, by ",
         Person(BOB),
         ": <@U1>",
     )

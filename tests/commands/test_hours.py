@@ -80,7 +80,7 @@ def test_grace_is_said() -> None:
     [
         pytest.param("hours offcie", RULES, "Did you mean office?", id="misspelt"),
         pytest.param("hours zebra", RULES, "There are: abroad, always, office.", id="unknown"),
-        pytest.param("hours a", RULES, "“a” may be any of 2 calendars:", id="ambiguous"),
+        pytest.param("hours a", RULES, "“a” matches 2 calendars:", id="ambiguous"),
     ],
 )
 def test_what_cannot_be_answered(text: str, rules: RuleSet, says: str) -> None:
@@ -150,7 +150,7 @@ def test_a_rule_in_shadow_says_what_it_would_have_reported() -> None:
     assert "In shadow: not reported. It would have fired 15 times in 7 days." in shown
     assert "Most often: Sales EU (12), Sales US (3)" in shown
     assert any("#30 critical" in each for each in shown)
-    assert not [each for each in shown if each.startswith(("Told in", "Open now"))]
+    assert not [each for each in shown if each.startswith(("Reported in", "Open now"))]
     assert text_of(ask(seen, "alerts")).splitlines()[0] == "No open alert."
 
 

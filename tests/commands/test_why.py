@@ -127,7 +127,7 @@ def test_an_entity_that_is_gone_is_unknown() -> None:
 
 
 REFUSED = {
-    "nothing": ("why", "Why what? /alertbot why RULE NAME"),
+    "nothing": ("why", "Which rule? /alertbot why RULE NAME"),
     "no rule": ("why longest-wiat Sales", "Did you mean longest-wait?"),
     "no name": ("why longest-wait", "Which queue? /alertbot why longest-wait NAME"),
     "no entity": ("why longest-wait Sales UK", "Did you mean Sales EU?"),

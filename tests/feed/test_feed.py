@@ -1,4 +1,4 @@
-"""Feed health on plain values: what a series of polls says of a feed, what follows, and when to try again."""
+"""Feed health on plain values: what a series of polls means for a feed, what is reported, and when to retry."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def seconds(number: float) -> timedelta:
 
 
 def fetched(kind: str, now: datetime, number: int) -> Fetched:
-    """What one poll brought, by a word: good, same, part, none, refused, slow, late, ahead, wait, quiet, staffed."""
+    """What one poll returned, by a word: good, same, part, none, refused, slow, late, ahead, wait, quiet, staffed."""
     figures = float(number if kind not in ("same", "quiet", "staffed") else 1)
     live = {BUSY: [2.0]} if kind not in ("quiet", "staffed") else {"enabled.rt": [3.0 if kind == "staffed" else 0.0]}
     queues = snapshot({"entered.today": [figures], **live}, at=now)
@@ -61,7 +61,7 @@ class Life:
     now: datetime = NOW
     health: Health = field(default_factory=Health)
     alerts: list[Alert] = field(default_factory=list)
-    told: list[tuple[float, str, str]] = field(default_factory=list)
+    reported: list[tuple[float, str, str]] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     number: int = 0
     opened: bool | None = None
@@ -74,7 +74,7 @@ class Life:
         self.now += self.limits.poll_every
 
     def pause(self) -> None:
-        """A turn without a poll: only the time goes by."""
+        """A turn without a poll: only time passes."""
         self._judge("503", 0.0, (), paused=True)
         self.now += self.limits.poll_every
 
@@ -88,11 +88,11 @@ class Life:
         self.alerts = keep(self.alerts, changes)
         self.changes += changes
         at = (self.now - NOW).total_seconds()
-        self.told += [(at, change.after.key.rule, change.reason.value) for change in changes if change.reason]
+        self.reported += [(at, change.after.key.rule, change.reason.value) for change in changes if change.reason]
 
 
 def live(story: str) -> Life:
-    """`good*3 none*9`: three good polls, then nine that brought nothing."""
+    """`good*3 none*9`: three good polls, then nine without data."""
     life = Life()
     for part in story.split():
         kind, _, times = part.partition("*")
@@ -111,7 +111,7 @@ STORIES: dict[str, tuple[str, list[tuple[float, str, str]]]] = {
     "one poll gets through": ("good*3 none*12 good none*12 good*3", [
         (165, "feed-stale", "fired"), (450, "feed-stale", "resolved"),
     ]),
-    "never reached at all": ("none*10 good*3", [(135, "feed-stale", "fired"), (180, "feed-stale", "resolved")]),
+    "no data from the start": ("none*10 good*3", [(135, "feed-stale", "fired"), (180, "feed-stale", "resolved")]),
     "the credentials are refused": ("good refused*20 good*3", [
         (15, "feed-refused", "fired"), (345, "feed-refused", "resolved"),
     ]),
@@ -123,15 +123,15 @@ STORIES: dict[str, tuple[str, list[tuple[float, str, str]]]] = {
     ]),
     "three partial polls": ("good*2 part*3 good*2", []),
     "partial polls": ("good*2 part*20 good*3", [(75, "feed-partial", "fired"), (360, "feed-partial", "resolved")]),
-    "partial on and off: told once": ("good*2 part*4 " + "good*2 part " * 10 + "good*3", [
+    "partial on and off: reported once": ("good*2 part*4 " + "good*2 part " * 10 + "good*3", [
         (75, "feed-partial", "fired"), (570, "feed-partial", "resolved"),
     ]),
-    "figures stand still while somebody calls": ("good same*62 good*8", [
+    "data is frozen while there are callers": ("good same*62 good*8", [
         (915, "feed-frozen", "fired"), (1005, "feed-frozen", "resolved"),
     ]),
-    "figures stand still at night": ("good quiet*400", []),
-    "nobody calls, but agents are there": ("good staffed*241", []),
-    "nobody calls for more than an hour, but agents are there": ("good staffed*243", [(3630, "feed-frozen", "fired")]),
+    "data is frozen at night": ("good quiet*400", []),
+    "no callers, but agents are logged in": ("good staffed*241", []),
+    "no callers for over an hour, but agents are logged in": ("good staffed*243", [(3630, "feed-frozen", "fired")]),
     "slow three times": ("good slow*3 good slow*3", []),
     "slow": ("good slow*9 good*9", [(60, "feed-slow", "fired"), (210, "feed-slow", "resolved")]),
     "the clocks differ": ("good ahead*20 good*9", [(135, "feed-clock", "fired"), (375, "feed-clock", "resolved")]),
@@ -139,41 +139,41 @@ STORIES: dict[str, tuple[str, list[tuple[float, str, str]]]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("story", "told"), STORIES.values(), ids=STORIES)
-def test_what_is_told(story: str, told: list[tuple[float, str, str]]) -> None:
-    """Each trouble is told once, when it has lasted, and once when it is over for good."""
-    assert live(story).told == told
+@pytest.mark.parametrize(("story", "reported"), STORIES.values(), ids=STORIES)
+def test_what_is_reported(story: str, reported: list[tuple[float, str, str]]) -> None:
+    """Each problem is reported once, when it has lasted, and once when it has ended for good."""
+    assert live(story).reported == reported
 
 
-def test_time_goes_by_without_polls() -> None:
-    """A feed that is tried less often is told stale in time all the same, and its age goes on."""
+def test_time_passes_without_polls() -> None:
+    """A feed that is polled less often is still reported as stale in time, and its age keeps growing."""
     life = live("good*3 none*4")
     for _ in range(8):
         life.pause()
-    assert life.told == [(165, "feed-stale", "fired")]
+    assert life.reported == [(165, "feed-stale", "fired")]
     (alert,) = life.alerts
     assert alert.measure is not None
     assert alert.measure.value == 180_000.0
 
 
 @pytest.mark.parametrize("kind", ["none", "part"])
-def test_one_answer_that_sends_us_away_is_told_when_it_lasts(kind: str) -> None:
-    """Whatever the last poll brought: turns without a poll bring nothing either."""
+def test_one_response_that_asks_for_a_pause_is_reported_if_it_lasts(kind: str) -> None:
+    """Whatever the last poll returned: turns without a poll return nothing either."""
     life = live(f"good*3 {kind}")
     for _ in range(12):
         life.pause()
     latest_values = 30 if kind == "none" else 45
-    assert life.told == [(latest_values + 135, "feed-stale", "fired")]
+    assert life.reported == [(latest_values + 135, "feed-stale", "fired")]
     assert life.alerts[0].about.detail.startswith("no data for")
 
 
 def test_a_slow_pace_is_not_late() -> None:
-    """Polled every five minutes: two polls and a half without anything are stale, not two minutes."""
+    """Polled every five minutes: stale after two and a half polls without data, not after two minutes."""
     life = Life(limits=replace(LIMITS, poll_every=timedelta(minutes=5)))
     for kind in ("good", "good", "none", "none", "none"):
         life.poll(kind)
-    assert [(rule, reason) for _, rule, reason in life.told] == [("feed-stale", "fired")]
-    assert life.told[0][0] == 4 * 300.0
+    assert [(rule, reason) for _, rule, reason in life.reported] == [("feed-stale", "fired")]
+    assert life.reported[0][0] == 4 * 300.0
 
 
 LAST_WORDS: dict[str, tuple[str, str]] = {
@@ -183,13 +183,13 @@ LAST_WORDS: dict[str, tuple[str, str]] = {
     "partial": ("good*2 part*20 good*3", "complete again after 5m 45s; no alert changed meanwhile"),
     "frozen": ("good same*62 good*8", "values change again"),
     "slow": ("good slow*9 good*9", "polls are fast again"),
-    "the clock": ("good ahead*20 good*9", "the clock of 8x8 is 0s ahead of that of this machine"),
+    "the clock": ("good ahead*20 good*9", "8x8's clock is 0s ahead of this machine's clock"),
 }
 
 
 @pytest.mark.parametrize(("story", "words"), LAST_WORDS.values(), ids=LAST_WORDS)
 def test_the_end_is_one_line(story: str, words: str) -> None:
-    """How long the bot was blind, on the card and in its thread."""
+    """How long there was no data, on the card and in its thread."""
     (last,) = [change for change in live(story).changes if change.reason is Reason.RESOLVED]
     assert last.why == words
     assert last.after.about.detail == words
@@ -201,12 +201,12 @@ FIRST_WORDS: dict[str, tuple[str, str, str]] = {
     "partial": ("good part*4", "4 polls in a row were incomplete", "unknown"),
     "frozen": ("good same*62", "no value has changed for 15m 15s, although there are callers", "wallboard"),
     "slow": ("good slow*4", "4 polls in a row were slow; the last poll took 11.0 s (slow: over 10s)", "poll_every"),
-    "the clock": ("good ahead*9", "the clock of 8x8 is 45s ahead of that of this machine", "NTP"),
+    "the clock": ("good ahead*9", "8x8's clock is 45s ahead of this machine's clock", "NTP"),
 }
 
 
 @pytest.mark.parametrize(("story", "words", "advice"), FIRST_WORDS.values(), ids=FIRST_WORDS)
-def test_the_beginning_says_what_and_what_to_do(story: str, words: str, advice: str) -> None:
+def test_the_start_says_what_and_what_to_do(story: str, words: str, advice: str) -> None:
     (first,) = [change for change in live(story).changes if change.reason is Reason.FIRED]
     assert first.why == words
     assert advice in first.after.about.advice
@@ -220,7 +220,7 @@ def other(reason: Reason, name: str) -> Change:
 
 
 def test_the_end_says_what_changed_meanwhile() -> None:
-    """What the first good poll found out, by kind, the first few by name; and the next trouble starts from nothing."""
+    """What the first good poll found, by kind, the first few by name; the next problem starts from zero."""
     life = live("good*3 none*12")
     found = [
         other(Reason.FIRED, "Sales"),
@@ -244,28 +244,28 @@ def test_the_end_says_what_changed_meanwhile() -> None:
 
 
 STANDING: dict[str, tuple[str, bool, list[float]]] = {
-    "nobody is seen, in opening hours": ("quiet*70", True, [915.0]),
-    "agents alone, in opening hours": ("staffed*70", True, [915.0]),
-    "agents alone, when it is closed": ("staffed*300", False, []),
-    "callers, when it is closed": ("same*70", False, [915.0]),
+    "no agents or callers, in opening hours": ("quiet*70", True, [915.0]),
+    "only agents, in opening hours": ("staffed*70", True, [915.0]),
+    "only agents, when closed": ("staffed*300", False, []),
+    "callers, when closed": ("same*70", False, [915.0]),
 }
 
 
 @pytest.mark.parametrize(("story", "opened", "fired"), STANDING.values(), ids=STANDING)
-def test_figures_that_stand_still_by_the_calendar(story: str, opened: bool, fired: list[float]) -> None:
-    """Opening hours say that something has to move; closed ones that nothing has to, unless somebody calls."""
+def test_frozen_data_and_opening_hours(story: str, opened: bool, fired: list[float]) -> None:
+    """In opening hours values must change; outside them they need not, unless there are callers."""
     life = Life(opened=opened)
     kind, _, times = story.partition("*")
     life.poll("good")
     for _ in range(int(times)):
         life.poll(kind)
-    standing = [at for at, rule_id, reason in life.told if (rule_id, reason) == ("feed-frozen", "fired")]
-    moved = 15.0 if kind != "same" else 0.0  # the first of the quiet ones is unlike the poll before it
-    assert [at - moved for at in standing] == fired
+    frozen = [at for at, rule_id, reason in life.reported if (rule_id, reason) == ("feed-frozen", "fired")]
+    moved = 15.0 if kind != "same" else 0.0  # the first quiet poll differs from the one before
+    assert [at - moved for at in frozen] == fired
 
 
 def test_the_night_does_not_count() -> None:
-    """What stood still all night has moved_at counted from the opening, not from the evening before."""
+    """If values did not change all night, frozen time counts from the opening, not from the evening before."""
     life = Life(opened=False)
     for _ in range(200):
         life.poll("quiet")
@@ -273,11 +273,11 @@ def test_the_night_does_not_count() -> None:
     opened_at = (life.now - NOW).total_seconds()
     for _ in range(70):
         life.poll("quiet")
-    assert [(at - opened_at, rule_id) for at, rule_id, _ in life.told] == [(915.0, "feed-frozen")]
+    assert [(at - opened_at, rule_id) for at, rule_id, _ in life.reported] == [(915.0, "feed-frozen")]
 
 
 def test_opening_hours_are_those_of_the_rules() -> None:
-    """A calendar that some `during` names and that is open; none named is not known."""
+    """A calendar that some `during` names is open; without one, opening hours are not known."""
     office = Calendar("office", "UTC", ((TimeRange(8 * 60, 18 * 60),),) * 5 + ((), ()))
     looks = RuleSet((rule(during=Hours(office)), rule(id="always")), calendars={"office": office})
     assert opening(looks, NOW) is True
@@ -285,13 +285,13 @@ def test_opening_hours_are_those_of_the_rules() -> None:
     assert opening(RuleSet((rule(outside=Hours(office)),), calendars={"office": office}), NOW) is None
 
 
-# When to try again
+# When to retry
 
 
 PAUSES: dict[str, tuple[list[str], list[float | None]]] = {
     "failing": (["none"] * 10, [None, None, None, 30, 60, 120, 240, 300, 300, 300]),
     "refused": (["refused"] * 5, [60, 120, 240, 300, 300]),
-    "a part is enough": (["none"] * 4 + ["part"], [None, None, None, 30, None]),
+    "partial data is enough": (["none"] * 4 + ["part"], [None, None, None, 30, None]),
     "good ends it": (["none"] * 5 + ["good", "none"], [None, None, None, 30, 60, None, None]),
     "some of it refused": (["some_refused"] * 3, [None, None, None]),
 }
@@ -299,7 +299,7 @@ PAUSES: dict[str, tuple[list[str], list[float | None]]] = {
 
 @pytest.mark.parametrize(("kinds", "pauses"), PAUSES.values(), ids=PAUSES)
 def test_pauses_after_failure(kinds: list[str], pauses: list[float | None]) -> None:
-    """Doubling up to five minutes; anything that comes brings back the usual pace. (A tenth of a poll short.)"""
+    """Doubling up to five minutes; any data brings back the usual pace. (A tenth of a poll short.)"""
     life, found = Life(), []
     for kind in kinds:
         at = life.now
@@ -310,7 +310,7 @@ def test_pauses_after_failure(kinds: list[str], pauses: list[float | None]) -> N
 
 
 @given(st.lists(st.sampled_from(["good", "part", "none", "refused", "wait"]), max_size=40), st.integers(5, 900))
-def test_never_not_at_all(kinds: list[str], every: int) -> None:
+def test_polling_never_stops(kinds: list[str], every: int) -> None:
     """Whatever happens, a tenant is due again within five minutes (or its own pace, or what 8x8 asked for)."""
     limits = replace(LIMITS, poll_every=seconds(every))
     health = Health()
@@ -323,16 +323,16 @@ def test_never_not_at_all(kinds: list[str], every: int) -> None:
 
 
 DUE: dict[str, tuple[Health, bool, bool]] = {
-    "nothing stands against it": (Health(), False, True),
+    "nothing prevents it": (Health(), False, True),
     "paused": (Health(next_try_at=NOW + seconds(1)), False, False),
     "paused by the process before": (Health(next_try_at=NOW + seconds(1)), True, True),
-    "the pause is over": (Health(next_try_at=NOW), False, True),
+    "the pause has ended": (Health(next_try_at=NOW), False, True),
     "8x8 asked us to wait": (Health(wait_until=NOW + seconds(1)), False, False),
     "8x8 asked us to wait, before we started": (Health(wait_until=NOW + seconds(1)), True, False),
     "a wait from before the clock was set back": (Health(wait_until=NOW + seconds(3700)), False, True),
     "a pause from before the clock was set back": (Health(next_try_at=NOW + seconds(3700)), False, True),
     "the longest wait": (Health(wait_until=NOW + seconds(3600)), False, False),
-    "the wait is over": (Health(wait_until=NOW), False, True),
+    "the wait has ended": (Health(wait_until=NOW), False, True),
 }
 
 
@@ -341,30 +341,30 @@ def test_due(health: Health, first: bool, is_due: bool) -> None:
     assert due(health, NOW, first=first) is is_due
 
 
-def test_a_wait_is_kept_to_the_second_but_not_for_ever() -> None:
-    """Retry-After as told, at most an hour: a proxy's nonsense must not blind us for days."""
-    told = Fetched(NOW, failures={Scope.QUEUE: "429"}, retry_after=90.0)
-    assert observe(Health(), told, {}, LIMITS, NOW).wait_until == NOW + seconds(90)
-    nonsense = replace(told, retry_after=10.0**9)
+def test_a_wait_is_kept_to_the_second_but_is_limited() -> None:
+    """Retry-After as received, at most an hour: a wrong value from a proxy must not stop polling for days."""
+    asked = Fetched(NOW, failures={Scope.QUEUE: "429"}, retry_after=90.0)
+    assert observe(Health(), asked, {}, LIMITS, NOW).wait_until == NOW + seconds(90)
+    nonsense = replace(asked, retry_after=10.0**9)
     assert observe(Health(), nonsense, {}, LIMITS, NOW).wait_until == NOW + timedelta(hours=1)
 
 
 def test_a_clock_that_is_set_back_hides_no_outage() -> None:
-    """Spans that began in what is the future now begin at the next turn."""
+    """Durations that began at what is now a future time start at the next turn."""
     life = live("good*3")
     life.now -= timedelta(hours=1)
     began = (life.now - NOW).total_seconds()
     for _ in range(12):
         life.poll("none")
-    assert life.told == [(began + 135, "feed-stale", "fired")]
+    assert life.reported == [(began + 135, "feed-stale", "fired")]
 
 
 def test_silence_is_never_negative() -> None:
-    """The last values came at a time that has yet to be, since the clock was set back."""
+    """The last data has a time in the future, since the clock was set back."""
     assert feed.silence(Health(served_at=NOW + seconds(60)), NOW) == seconds(0)
 
 
-# Who is there
+# Who is active
 
 
 WHO: dict[str, tuple[Mapping[str, Sequence[float | str | None]], Activity]] = {
@@ -373,45 +373,45 @@ WHO: dict[str, tuple[Mapping[str, Sequence[float | str | None]], Activity]] = {
     "agents": ({"enabled.rt": [2.0], "interactionsHandling.rt": [0.0]}, Activity.AGENTS),
     "an agent, by status": ({"status.rt": ["LoggedOut", "OnBreak"]}, Activity.AGENTS),
     "all logged out": ({"status.rt": ["LoggedOut", None]}, Activity.NOBODY),
-    "what came in today says nothing of now": ({"entered.today": [120.0]}, Activity.NOBODY),
+    "what entered today says nothing about now": ({"entered.today": [120.0]}, Activity.NOBODY),
     "nothing known": ({"interactionsHandling.rt": [None]}, Activity.NOBODY),
 }
 
 
 @pytest.mark.parametrize(("columns", "who"), WHO.values(), ids=WHO)
-def test_who_is_there(columns: Mapping[str, Sequence[float | str | None]], who: Activity) -> None:
+def test_who_is_active(columns: Mapping[str, Sequence[float | str | None]], who: Activity) -> None:
     assert activity({Scope.QUEUE: snapshot(columns)}) is who
 
 
 MOVES: dict[str, tuple[Snapshot, bool]] = {
     "nothing": (snapshot({WAITING: [3.0, None]}), False),
     "a count": (snapshot({WAITING: [4.0, None]}), True),
-    "a value that went": (snapshot({WAITING: [None, None]}), True),
+    "a value that disappeared": (snapshot({WAITING: [None, None]}), True),
     "an entity": (snapshot({WAITING: [3.0, None]}, ids=("q1", "q9")), True),
-    "a name alone is no figure": (snapshot({WAITING: [3.0, None]}, names=["A", "B"]), False),
+    "a name is not a value": (snapshot({WAITING: [3.0, None]}, names=["A", "B"]), False),
 }
 
 
 @pytest.mark.parametrize(("after", "moved"), MOVES.values(), ids=MOVES)
-def test_what_moves(after: Snapshot, moved: bool) -> None:
+def test_what_counts_as_a_change(after: Snapshot, moved: bool) -> None:
     before = snapshot({WAITING: [3.0, None]})
     assert (digest({Scope.QUEUE: before}) != digest({Scope.QUEUE: after})) is moved
 
 
-# Nothing may say "missing"
+# Missing data raises and ends no alert while the feed is ill
 
 
-def test_blind_rules_keep() -> None:
+def test_rules_keep_while_the_feed_is_ill() -> None:
     """no_data: fire does not fire and no_data: clear does not end anything while the feed is ill; keep is as it was."""
     rules = RuleSet(tuple(rule(id=each.value, no_data=each) for each in NoData))
-    blind, _ = without_missing(rules, {})
-    assert [each.no_data for each in blind.rules] == [NoData.KEEP] * 3
-    assert [each.id for each in blind.rules] == [each.id for each in rules.rules]
-    assert blind.version == rules.version
+    kept, _ = without_missing(rules, {})
+    assert [each.no_data for each in kept.rules] == [NoData.KEEP] * 3
+    assert [each.id for each in kept.rules] == [each.id for each in rules.rules]
+    assert kept.version == rules.version
 
 
-def test_nobody_is_gone_meanwhile() -> None:
-    """An entity that is not in a complete answer is not gone while the feed is ill, however often."""
+def test_no_entity_is_gone_meanwhile() -> None:
+    """An entity that is absent from a complete response is not gone while the feed is ill, however often."""
     fires = [change.after for change in poll([], [rule()], [snapshot({WAIT: [90_000.0]})], NOW)]
     gone = snapshot({WAIT: [1.0]}, ids=("q9",))
     _, seen = without_missing(RuleSet(), {Scope.QUEUE: gone})
@@ -424,8 +424,8 @@ def test_nobody_is_gone_meanwhile() -> None:
 EXPLAINED: dict[str, tuple[str, bool]] = {
     "all is well": ("good*3", False),
     "this poll itself": ("good*3 part", True),
-    "stale, and not over yet": ("good*3 none*12 good", True),
-    "over": ("good*3 none*12 good*3", False),
+    "stale, and not ended yet": ("good*3 none*12 good", True),
+    "ended": ("good*3 none*12 good*3", False),
     "slow explains nothing": ("good slow*5", False),
     "frozen explains nothing": ("good same*70", False),
 }
@@ -437,6 +437,6 @@ def test_what_explains_that_something_is_missing(story: str, is_explained: bool)
     assert explained(life.alerts, [], life.health) is is_explained
 
 
-def test_other_alerts_are_none_of_the_feeds() -> None:
+def test_other_alerts_are_not_feed_alerts() -> None:
     fires = [change.after for change in poll([], [rule()], [snapshot({WAIT: [90_000.0]})], NOW)]
     assert not explained(fires, [], Health(good=1))

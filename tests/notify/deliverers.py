@@ -1,4 +1,4 @@
-"""Processes of their own that deliver from one database at once, each as the service does it."""
+"""Separate processes that deliver from one database at once, each as the service does it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ print(json.dumps([posted, elsewhere]))
 
 
 def fill(path: Path, channels: Sequence[str], size: int) -> set[str]:
-    """So many notices, cards and ops by turns, in these channels; their ids."""
+    """This many notices, cards and ops alternately, in these channels; returns their ids."""
     now = datetime.now(UTC)
     ids = set()
     with closing(SqliteStore(path)) as store:
@@ -53,17 +53,17 @@ def fill(path: Path, channels: Sequence[str], size: int) -> set[str]:
             channel = channels[number % len(channels)]
             if number % 3:
                 alert = firing(str(number))
-                told = notice(alert, channel=channel, now=now)
-                store.record(poll([begins(alert)], [told], now=now))
+                sent = notice(alert, channel=channel, now=now)
+                store.record(poll([begins(alert)], [sent], now=now))
             else:
-                told = ops(f"notice {number}", channel=channel, now=now)
-                store.add_notices([told])
-            ids.add(told.id)
+                sent = ops(f"notice {number}", channel=channel, now=now)
+                store.add_notices([sent])
+            ids.add(sent.id)
     return ids
 
 
 def deliver_at_once(path: Path, api_url: str, token: str, processes: int = 2) -> tuple[int, int]:
-    """Let so many processes deliver what waits, beginning together: how much they posted, and left to each other."""
+    """Let this many processes deliver what waits, starting together: how many each posted, and left to others."""
     command = [sys.executable, "-c", _DELIVERER, str(path), api_url, token]
     running = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment())

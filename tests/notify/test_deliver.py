@@ -1,4 +1,4 @@
-"""Delivery over the real store and a Slack that fails at the worst moments: told once, and never forgotten."""
+"""Delivery with the real store and a Slack that fails at the worst moments: posted once, and never lost."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_the_whole_life_of_an_alert_is_one_card(there: World) -> None:
 
 
 def test_a_restart_repeats_nothing(there: World) -> None:
-    """What was delivered stays delivered; what was not goes out."""
+    """What was delivered is not repeated; what was not is sent."""
     there.fire("1")
     there.settle()
     there.fire("2")
@@ -99,12 +99,12 @@ UNKNOWN = {
 
 @pytest.mark.parametrize("name", UNKNOWN)
 def test_an_unknown_outcome_is_looked_for(name: str, there: World) -> None:
-    """Whether the message was stored or not: in the end it stands there once."""
+    """Whether Slack stored the message or not: in the end it is there once."""
     there.slack.next("chat.postMessage", UNKNOWN[name])
     there.fire()
     report = there.deliver()
     assert (report.cards, report.put_off, report.credentials_ok) == (0, 1, True)
-    assert there.settle() >= 5  # the first try is left to settle before anybody looks
+    assert there.settle() >= 5  # the first attempt may still arrive before the search
     assert len(there.slack.top()) == 1
     assert len(there.slack.called("conversations.history")) == 1
     assert there.store.totals().cards_posted == 1
@@ -112,7 +112,7 @@ def test_an_unknown_outcome_is_looked_for(name: str, there: World) -> None:
 
 @pytest.mark.parametrize("name", UNKNOWN)
 def test_an_unknown_line_is_looked_for_in_its_thread(name: str, there: World) -> None:
-    """Thread lines are told once as well."""
+    """Thread lines are posted once as well."""
     there.fire()
     there.settle()
     there.slack.next("chat.postMessage", UNKNOWN[name])
@@ -121,8 +121,8 @@ def test_an_unknown_line_is_looked_for_in_its_thread(name: str, there: World) ->
     assert len(there.slack.thread(there.slack.top()[0]["ts"])) == 1
 
 
-def test_an_adopted_card_is_brought_to_the_present(there: World) -> None:
-    """Nobody knows which state an adopted message shows, so it is edited."""
+def test_an_adopted_card_is_edited(there: World) -> None:
+    """It is not known which state an adopted message shows, so it is edited."""
     there.slack.next("chat.postMessage", fake.DROP_AFTER)
     there.fire()
     there.deliver()
@@ -149,7 +149,7 @@ deliver(store.due(now), notifier, store, lambda: now, claimant=name_of_poller(),
 
 
 def test_kill_between_post_and_mark(there: World) -> None:
-    """`kill -9` after Slack has the message and before we know: the next start finds it, and posts no second card."""
+    """`kill -9` after Slack has the message and before it is stored: the next start finds it and does not repeat it."""
     there.fire()
     there.slack.next("chat.postMessage", fake.HANG_AFTER)
     there.store.close()
@@ -171,8 +171,8 @@ def test_kill_between_post_and_mark(there: World) -> None:
     assert len(there.slack.called("chat.postMessage")) == 1
 
 
-def test_where_nobody_can_look_a_card_is_repeated_and_a_line_is_not(there: World) -> None:
-    """A duplicate beats a lost alert; the card says what a line would have said."""
+def test_without_history_a_card_is_repeated_and_a_line_is_not(there: World) -> None:
+    """A duplicate card is better than a lost alert; and the card shows what the line would have said."""
     there.slack.unreadable.add("C0ALERTS")
     there.slack.next("chat.postMessage", fake.DROP_AFTER)
     there.fire()
@@ -185,18 +185,18 @@ def test_where_nobody_can_look_a_card_is_repeated_and_a_line_is_not(there: World
     assert there.store.totals().given_up == 1
 
 
-def test_an_ops_notice_is_repeated_where_nobody_can_look(there: World) -> None:
-    """What is wrong with the bot itself is worth saying twice."""
+def test_without_history_an_ops_notice_is_repeated(there: World) -> None:
+    """A duplicate is better than a lost operational message."""
     there.slack.unreadable.add("C0CCOPS")
     there.slack.next("chat.postMessage", fake.DROP_AFTER)
-    told = replace(notice(Reason.OPERATIONS, kind=NoticeKind.OPS, channel="#cc-ops"), alert=None, text="blind")
-    there.store.add_notices([told])
+    sent = replace(notice(Reason.OPERATIONS, kind=NoticeKind.OPS, channel="#cc-ops"), alert=None, text="no data")
+    there.store.add_notices([sent])
     there.settle()
-    assert texts(there, "cc-ops") == ["blind", "blind"]
+    assert texts(there, "cc-ops") == ["no data", "no data"]
 
 
-def test_429_holds_its_channel_alone(there: World) -> None:
-    """Retry-After is kept for the channel that said it; others go on."""
+def test_429_pauses_only_its_channel(there: World) -> None:
+    """Retry-After applies to the channel that it was received for; others continue."""
     there.slack.next("chat.postMessage", fake.limited("30"))
     there.fire("1", channel="#cc-alerts")
     there.fire("2", channel="#cc-sales", level=Level.WARNING)
@@ -211,8 +211,8 @@ def test_429_holds_its_channel_alone(there: World) -> None:
     assert len(there.slack.called("conversations.history")) == 0  # certainly not posted: nothing to look for
 
 
-def test_waiting_for_a_channel_is_no_failed_look(there: World) -> None:
-    """However often a post had to wait, one failed look is one: looked for again, found, and not told twice."""
+def test_waiting_for_a_channel_is_no_failed_search(there: World) -> None:
+    """However often a post had to wait, one failed search is one: searched again, found, and not posted twice."""
     there.slack.next("chat.postMessage", *[fake.limited("1")] * 6, fake.DROP_AFTER)
     there.slack.next("conversations.history", fake.SERVER_ERROR)
     there.fire()
@@ -221,8 +221,8 @@ def test_waiting_for_a_channel_is_no_failed_look(there: World) -> None:
     assert len(there.slack.top()) == 1
 
 
-def test_looks_are_counted_for_each_try_of_a_post(there: World) -> None:
-    """Five looks in vain and the card is repeated; the next try is looked for anew as patiently."""
+def test_searches_are_counted_for_each_attempt(there: World) -> None:
+    """After five failed searches the card is repeated; the next attempt is searched for as often again."""
     there.slack.next("chat.postMessage", fake.DROP_AFTER, fake.DROP_AFTER)
     there.slack.next("conversations.history", *[fake.SERVER_ERROR] * 6)
     there.fire()
@@ -231,8 +231,8 @@ def test_looks_are_counted_for_each_try_of_a_post(there: World) -> None:
     assert len(there.slack.top()) == 2
 
 
-def test_waiting_does_not_make_later_tries_rarer(there: World) -> None:
-    """After a row of 429 the first real failure is tried again after five seconds, a post and an edit alike."""
+def test_waiting_does_not_delay_later_retries(there: World) -> None:
+    """After a series of 429 the first real failure is retried after five seconds, a post and an edit alike."""
     there.slack.next("chat.postMessage", *[fake.limited("1")] * 8, fake.refused("service_unavailable"))
     there.fire()
     for _ in range(30):
@@ -248,7 +248,7 @@ def test_waiting_does_not_make_later_tries_rarer(there: World) -> None:
 
 
 def test_retries_are_spaced_and_do_not_end(there: World) -> None:
-    """What was certainly not posted is tried again after 5 s, 10 s, … at most 5 minutes, for as long as it takes."""
+    """What was certainly not posted is retried after 5 s, 10 s, … at most 5 minutes, without end."""
     there.slack.next("chat.postMessage", *[fake.refused("service_unavailable")] * 12)
     there.fire()
     tries = []
@@ -263,7 +263,7 @@ def test_retries_are_spaced_and_do_not_end(there: World) -> None:
 
 
 def test_a_card_is_not_given_up_while_it_fires(there: World) -> None:
-    """No channel works, and nobody mends that: the card of an alert that fires is tried for days."""
+    """No channel works, and that is not fixed: the card of a firing alert is retried for days."""
     there.slack.archived.update({"C0ALERTS", "C0CCOPS"})
     there.fire()
     for _ in range(60):
@@ -275,7 +275,7 @@ def test_a_card_is_not_given_up_while_it_fires(there: World) -> None:
 
 
 def test_refused_credentials_stop_everything(there: World) -> None:
-    """One refusal is enough: all is put off, health hears of it, and when the token is mended nothing is missing."""
+    """One refusal is enough: everything waits, and health reports it; with a fixed token nothing is missing."""
     for number in range(3):
         there.fire(str(number), channel=["#cc-alerts", "#cc-sales", "#cc-ops"][number])
     there.token = "xoxb-wrong"
@@ -292,16 +292,16 @@ def test_refused_credentials_stop_everything(there: World) -> None:
 
 
 def test_a_broken_channel_falls_back(there: World) -> None:
-    """The card goes to the fallback channel, the ops channel hears of it once, and the card's lines follow."""
+    """The card goes to the fallback channel, the ops channel gets one message, and the card's lines follow."""
     there.slack.archived.add("C0SALES")
     there.fire("1", channel="#cc-sales")
     there.fire("2", channel="#cc-sales")
     there.settle()
     assert len(there.slack.top("cc-alerts")) == 2
-    (told,) = texts(there, "cc-ops")
-    assert "#cc-sales does not work" in told
-    assert "is_archived" in told
-    assert "go to #cc-alerts" in told
+    (text,) = texts(there, "cc-ops")
+    assert "#cc-sales does not work" in text
+    assert "is_archived" in text
+    assert "go to #cc-alerts" in text
     there.later(10).resolve("1", channel="#cc-sales")
     there.settle()
     assert sorted(titles(there)) == [
@@ -311,7 +311,7 @@ def test_a_broken_channel_falls_back(there: World) -> None:
 
 
 def test_the_fallback_channel_is_broken_too(there: World) -> None:
-    """Then the ops channel is the last one to hear, and the card waits."""
+    """Then the ops channel is the last resort for the message, and the card waits."""
     there.slack.archived.update({"C0SALES", "C0ALERTS"})
     there.fire(channel="#cc-sales")
     for _ in range(20):
@@ -324,8 +324,8 @@ def test_the_fallback_channel_is_broken_too(there: World) -> None:
     assert len(there.slack.top("cc-alerts")) == 1
 
 
-def test_a_channel_that_is_archived_while_a_card_stands_in_it(there: World) -> None:
-    """The card is posted anew where it can be seen, and goes on living there."""
+def test_a_channel_that_is_archived_with_a_card_in_it(there: World) -> None:
+    """The card is posted again in the fallback channel, and continues there."""
     there.fire(channel="#cc-sales")
     there.settle()
     there.slack.archived.add("C0SALES")
@@ -339,8 +339,8 @@ def test_a_channel_that_is_archived_while_a_card_stands_in_it(there: World) -> N
     assert titles(there) == titles(there, "cc-sales") == ["🟢 Resolved: Longest wait in queue — Queue 103"]
 
 
-def test_a_refused_card_is_told_as_text_and_reported(there: World) -> None:
-    """A message that Slack does not take: its text alone is posted, and the ops channel hears why."""
+def test_a_refused_card_is_posted_as_text_and_reported(there: World) -> None:
+    """A message that Slack rejects: only its text is posted, and the ops channel gets the reason."""
     there.slack.next("chat.postMessage", fake.refused("invalid_blocks"))
     there.fire()
     there.settle()
@@ -352,7 +352,7 @@ def test_a_refused_card_is_told_as_text_and_reported(there: World) -> None:
 
 
 def test_what_slack_refuses_even_as_text(there: World) -> None:
-    """A card waits five minutes and is tried again; a line, which its card says too, is given up; both are reported."""
+    """A card waits five minutes and is retried; a line, which the card repeats, is given up; both are reported."""
     refusal = fake.refused("invalid_arguments")
     there.slack.next("chat.postMessage", refusal, refusal)
     there.fire()
@@ -370,7 +370,7 @@ def test_what_slack_refuses_even_as_text(there: World) -> None:
 
 
 def test_an_intent_of_a_clock_that_was_set_back(there: World) -> None:
-    """An intent that lies hours ahead is not waited for: the message is looked for, and found."""
+    """A claim that is hours ahead is not waited for: the message is searched for, and found."""
     alert = there.fire()
     (due,) = there.store.due(there.now)
     assert isinstance(due, PostCard)
@@ -383,7 +383,7 @@ def test_an_intent_of_a_clock_that_was_set_back(there: World) -> None:
 
 
 def test_a_broken_template_is_reported_once(there: World) -> None:
-    """The cards are told in the built-in form; two broken cards are one notice."""
+    """The cards are posted in the built-in form; two broken cards are one notice."""
     file = there.path.parent / "bad.j2"
     file.write_text('{% extends "alert.j2" %}\n{% block title %}{{ card.nothing }}{% endblock %}')
     about = replace(FIRING.about, template="bad")
@@ -391,13 +391,13 @@ def test_a_broken_template_is_reported_once(there: World) -> None:
     there.fire("2", about=about)
     there.settle()
     assert len(titles(there)) == 2
-    (told,) = texts(there, "cc-ops")
-    assert f"{file}:2" in told
-    assert "nothing" in told
+    (text,) = texts(there, "cc-ops")
+    assert f"{file}:2" in text
+    assert "nothing" in text
 
 
-def test_a_deleted_card_is_posted_anew_while_it_fires(there: World) -> None:
-    """Somebody deletes the card: a new one takes its place, its lines go there, and nobody is mentioned again."""
+def test_a_deleted_card_is_posted_again_while_it_fires(there: World) -> None:
+    """A user deletes the card: a new one takes its place, its lines go there, and no one is mentioned again."""
     there.fire()
     there.settle()
     first = there.slack.top()[0]["ts"]
@@ -409,7 +409,7 @@ def test_a_deleted_card_is_posted_anew_while_it_fires(there: World) -> None:
     there.slack.delete(message["ts"])
     there.later(10).resolve()
     there.settle()
-    assert there.slack.top() == []  # over and deleted: nobody is told again
+    assert there.slack.top() == []  # ended and deleted: not posted again
 
 
 def test_many_changes_are_one_edit_with_the_newest_content(there: World) -> None:
@@ -419,7 +419,7 @@ def test_many_changes_are_one_edit_with_the_newest_content(there: World) -> None
     for value in (140_000.0, 150_000.0, 160_000.0):
         before = there.later(61).alert()
         measure = Measure("interactionsLongestWaitInQueue.rt", ValueType.DURATION, ">", value, 120_000.0)
-        there.record(Change(before, replace(before, measure=measure, peak=value), None, "the value moved"))
+        there.record(Change(before, replace(before, measure=measure, peak=value), None, "the value changed"))
     report = there.deliver()
     assert (report.edits, report.delivered) == (1, 1)
     assert there.slack.top()[0]["blocks"][1]["text"]["text"].startswith("Queue 103: *longest wait 2m 40s*, limit 2m")
@@ -427,7 +427,7 @@ def test_many_changes_are_one_edit_with_the_newest_content(there: World) -> None
 
 
 def test_an_edit_that_was_limited_comes_later_with_the_newest_content(there: World) -> None:
-    """429 on an edit waits as told."""
+    """429 on an edit waits as long as Retry-After says."""
     there.fire()
     there.settle()
     there.slack.next("chat.update", fake.limited("20"))
@@ -440,7 +440,7 @@ def test_an_edit_that_was_limited_comes_later_with_the_newest_content(there: Wor
 
 
 def test_stop_leaves_the_rest_due(there: World) -> None:
-    """Asked to stop, it ends after the item in hand; the rest is due at the next start."""
+    """Asked to stop, it ends after the current item; the rest is due at the next start."""
     for number, channel in enumerate(["#cc-alerts", "#cc-sales", "#cc-ops"]):
         there.fire(str(number), channel=channel)
     report = there.deliver(stop=lambda: bool(there.slack.called("chat.postMessage")))
@@ -451,7 +451,7 @@ def test_stop_leaves_the_rest_due(there: World) -> None:
 
 
 def test_a_hostile_name_all_the_way(there: World) -> None:
-    """Through the store and out: the name is the name."""
+    """Through the store and out: the name is unchanged."""
     before = there.fire()
     there.record(Change(before, replace(before, entity_name=NASTY), None, "renamed"))
     there.settle()
@@ -476,7 +476,7 @@ class Watch:
 
 @pytest.mark.parametrize(("seconds", "sent"), [(2.0, True), (2.1, False), (3600.0, False)])
 def test_what_was_claimed_too_long_ago_is_not_sent(there: World, seconds: float, sent: bool) -> None:
-    """The machine was suspended, or the database locked: others may look by now, so it is claimed again first."""
+    """The machine was suspended, or the database locked: others may search by now, so it is claimed again first."""
     there.fire()
     report = there.deliver(monotonic=Watch(reading_2=seconds))
     assert (report.cards, report.put_off) == ((1, 0) if sent else (0, 1))
@@ -487,7 +487,7 @@ def test_what_was_claimed_too_long_ago_is_not_sent(there: World, seconds: float,
 
 
 def test_a_refusal_that_took_too_long(there: World) -> None:
-    """Slack refuses the card as drawn after 3 s: the plain text is not sent under that claim, but under the next."""
+    """Slack refuses the rendered card after 3 s: the plain text is not sent under that claim, but under the next."""
     there.slack.next("chat.postMessage", fake.refused("invalid_blocks"))
     there.fire()
     assert there.deliver(monotonic=Watch(reading_3=3.0)).put_off == 1
@@ -498,7 +498,7 @@ def test_a_refusal_that_took_too_long(there: World) -> None:
 
 
 def test_what_another_process_claimed_is_left_to_it(there: World) -> None:
-    """Nothing is sent and nothing is marked; once the other may be dead the message is looked for first."""
+    """Nothing is sent and nothing is marked; once the other may be dead, the message is searched for first."""
     there.fire()
     (due,) = items = there.store.due(there.now)
     assert isinstance(due, PostCard)
@@ -540,7 +540,7 @@ def test_exactly_once_whatever_fails(
     looks: list[fake.Fault | None],
     restarts: set[int],
 ) -> None:
-    """Any order of faults and restarts: every card and line stands once, and the card shows the end."""
+    """Any order of faults and restarts: every card and line is there once, and the card shows the end."""
     with tempfile.TemporaryDirectory() as folder, world(Path(folder)) as there:
         for method, faults in (("chat.postMessage", posts), ("chat.update", edits), ("conversations.history", looks)):
             there.slack.next(method, *[fault for fault in faults if fault])

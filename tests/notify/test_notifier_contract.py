@@ -52,11 +52,11 @@ def test_what_was_sent_can_be_found(subject: Subject) -> None:
     notifier = subject.notifier
     posted = notifier.post_card(card(), channel="#cc-alerts", notice_id="card")
     said = notifier.post_line(line(), posted, notice_id="line", broadcast=True)
-    told = notifier.post_text("hello", channel="#cc-alerts", notice_id="text")
-    assert len({posted, said, told}) == 3
+    text = notifier.post_text("hello", channel="#cc-alerts", notice_id="text")
+    assert len({posted, said, text}) == 3
     assert notifier.find(channel="#cc-alerts", notice_id="card", since=SENT, thread=None) == posted
     assert notifier.find(channel="#cc-alerts", notice_id="line", since=SENT, thread=posted) == said
-    assert notifier.find(channel="#cc-alerts", notice_id="text", since=SENT, thread=None) == told
+    assert notifier.find(channel="#cc-alerts", notice_id="text", since=SENT, thread=None) == text
     assert notifier.find(channel="#cc-alerts", notice_id="never", since=SENT, thread=None) is None
 
 
@@ -78,8 +78,8 @@ def test_no_content_is_refused(subject: Subject, alert: object) -> None:
     assert list(subject.notifier.take_faults()) == []
 
 
-def test_a_channel_that_is_none(subject: Subject) -> None:
-    """Without a channel there is an error that says so, of the right kind, and without the secret."""
+def test_an_invalid_channel(subject: Subject) -> None:
+    """An invalid channel is an error of the right kind that names it, without the secret."""
     with pytest.raises(NotifyError) as caught:
         subject.notifier.post_card(card(), channel="", notice_id="card")
     assert caught.value.failure is DeliveryFailure.CHANNEL
@@ -87,7 +87,7 @@ def test_a_channel_that_is_none(subject: Subject) -> None:
     assert subject.secret not in f"{caught.value} {caught.value!r} {subject.notifier!r}"
 
 
-def test_broken_templates_are_handed_on_once(subject: Subject, tmp_path: Path) -> None:
+def test_broken_templates_are_reported_once(subject: Subject, tmp_path: Path) -> None:
     """A card is sent in spite of a broken template, and each fault is reported once."""
     (tmp_path / "bad.j2").write_text('{% extends "alert.j2" %}{% block body %}{{ 1 / 0 }}{% endblock %}')
     broken = replace(FIRING, about=replace(FIRING.about, template="bad"))

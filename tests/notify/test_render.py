@@ -116,7 +116,7 @@ def test_buttons(alert: Alert, buttons: list[str]) -> None:
     assert all(each["value"] == "17" for each in elements)
 
 
-def test_a_hostile_name_mentions_nobody_and_shows_as_it_is() -> None:
+def test_a_hostile_name_mentions_no_one_and_shows_as_it_is() -> None:
     """A queue named like a mention is a queue with an odd name."""
     message = slack(replace(FIRING, entity_name=NASTY))
     assert message.blocks[0]["text"] == {
@@ -283,8 +283,8 @@ def test_a_custom_template_replaces_a_block(tmp_path: Path) -> None:
     assert body[2] == "*&lt;!here&gt; &amp; co*! &lt;!HERE&gt; &amp; CO"
 
 
-def test_a_template_may_take_the_place_of_the_built_in_one(tmp_path: Path) -> None:
-    """`alert.j2` next to the rules wins, and can extend the built-in one by its other name."""
+def test_a_template_may_replace_the_built_in_one(tmp_path: Path) -> None:
+    """`alert.j2` next to the rules takes precedence, and can extend the built-in one by its other name."""
     text = '{% extends "builtin/alert.j2" %}{% block title %}Ours: {{ super() }}{% endblock %}'
     assert drawn_by(own(tmp_path, "alert", text), "alert")[0].startswith("Ours: 🔴 Critical: ")
 
@@ -325,7 +325,7 @@ def test_check_names_file_and_line(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in BROKEN if name not in ("only-in-a-line", "extends-nothing")])
-def test_at_night_a_broken_template_gives_the_built_in_card(name: str, tmp_path: Path) -> None:
+def test_at_runtime_a_broken_template_gives_the_built_in_card(name: str, tmp_path: Path) -> None:
     """The alert is reported all the same, with the fault."""
     title, body, fault = drawn_by(own(tmp_path, "mine", BROKEN[name][0]), "mine")
     assert title == "🔴 Critical: Sales EU — Longest wait in queue"
@@ -348,13 +348,13 @@ def test_the_templates_that_ship_pass_their_check() -> None:
 
 
 def test_a_zone_that_is_not_known_is_utc() -> None:
-    """A card is sent even where its zone is misspelt."""
+    """A card is sent even if its zone is misspelt."""
     drawn = TEMPLATES.card(replace(card(FIRING), timezone="Europe/Nowhere"), PlainPen())
     assert "08:55 UTC" in drawn.body[1]
 
 
-def test_a_clock_that_went_back_gives_no_negative_duration() -> None:
-    """Duration is never below zero."""
+def test_a_clock_that_was_set_back_gives_no_negative_duration() -> None:
+    """A duration is never below zero."""
     drawn = TEMPLATES.card(card(replace(RESOLVED, ended_at=NOW - timedelta(hours=1))), PlainPen())
     assert drawn.body[0].startswith("Resolved after 0s")
 

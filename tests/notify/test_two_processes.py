@@ -1,4 +1,4 @@
-"""Several processes on one database deliver at once: each notice is posted once, whoever holds the lease."""
+"""Several processes on one database deliver at once: each notice is posted once, whichever holds the lease."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SIZE = 60
 
 
 def test_two_processes_post_each_notice_once(tmp_path: Path) -> None:
-    """Both begin with the same list of 60 cards and ops notices, each in a channel of its own."""
+    """Both start with the same list of 60 cards and ops notices, each in its own channel."""
     path = tmp_path / "alertbot.db"
     with slack_server() as slack:
         slack.channels = {f"c{number}": f"C{number:07}" for number in range(SIZE)}
@@ -27,6 +27,6 @@ def test_two_processes_post_each_notice_once(tmp_path: Path) -> None:
         )
     assert stored == Counter(ids)
     assert posted == SIZE
-    assert left > 0  # they did meet
+    assert left > 0  # they did compete
     with closing(SqliteStore(path)) as store:
         assert (store.totals().cards_posted, store.totals().waiting, store.totals().given_up) == (40, 0, 0)

@@ -72,8 +72,8 @@ class World:
         alert = replace(
             FIRING, id=None, key=FIRING.key._replace(entity_id=entity_id), entity_name=f"Queue {entity_id}", **more
         )
-        told = notice(alert=alert, channel=channel, at=self.now)
-        self.record(Change(None, alert, Reason.FIRED, "it holds"), told)
+        sent = notice(alert=alert, channel=channel, at=self.now)
+        self.record(Change(None, alert, Reason.FIRED, "it holds"), sent)
         return self.alert(entity_id)
 
     def alert(self, entity_id: str = "103") -> Alert:
@@ -83,8 +83,8 @@ class World:
         """An open alert changes, with a line in its thread."""
         before = self.alert(entity_id)
         after = replace(before, **more)
-        told = notice(reason, alert=after, channel=channel, at=self.now, kind=NoticeKind.LINE)
-        self.record(Change(before, after, reason, "because"), told)
+        sent = notice(reason, alert=after, channel=channel, at=self.now, kind=NoticeKind.LINE)
+        self.record(Change(before, after, reason, "because"), sent)
         return after
 
     def resolve(self, entity_id: str = "103", *, channel: str = "#cc-alerts") -> Alert:
@@ -94,7 +94,7 @@ class World:
     def rise(self, entity_id: str = "103") -> Alert:
         return self.change(Reason.LEVEL_UP, entity_id, level=Level.CRITICAL)
 
-    # What is told.
+    # What is delivered.
 
     def deliver(self, **more: Any) -> DeliveryReport:
         end_claims_of_gone(self.store, ME, is_gone, self.now)

@@ -1,4 +1,4 @@
-"""Whole polls of a big contact centre while 8x8 misbehaves: no alert ends for it, and the next poll goes on."""
+"""Whole polls of a large contact centre while 8x8 misbehaves: no alert ends because of it; the next poll continues."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class World:
     memory: poll.Memory = field(default_factory=poll.Memory)
 
     def poll(self) -> Turn:
-        """One turn with the memory of the one before; what it remembers is what a fresh read gives."""
+        """One turn with the memory of the one before; the memory equals a fresh read."""
         now = self.clock()
         tenant = replace(TENANT, memory=self.memory)
         turn = poll.run(tenant, self.store, now, self.source.fetch(TENANT.wanted, now, RULES.only()))
@@ -75,7 +75,7 @@ def world(sim: Simulator) -> Iterator[World]:
     clock = sim.clock
     assert isinstance(clock, HandClock)
     sim.faults.clear()
-    # Waits between tries are nothing but waiting; the tries themselves are real.
+    # Only the waits between retries are skipped; the retries themselves are real.
     source = EightByEight(
         "acme",
         sim.base_url,
@@ -83,7 +83,7 @@ def world(sim: Simulator) -> Iterator[World]:
         sim.tenants[0].api_key,
         sim.tenants[0].api_secret,
         sleep=lambda _: None,
-        max_requests_per_minute=10_000,  # the hours of the clock that is moved by hand are seconds to the client
+        max_requests_per_minute=10_000,  # hours on the manual clock are seconds for the client
     )
     store = SqliteStore(":memory:")
     yield World(clock, sim, store, source)
@@ -95,9 +95,9 @@ FAULTS = {
     "a 429 in the middle": (ApiFault(kind="status", status=429, retry_after=1, path="/agents", page=1, times=1), True),
     "a 503 in the middle": (ApiFault(kind="status", status=503, path="/agents", page=2, times=1), True),
     "the token is revoked in the middle": (ApiFault(kind="revoke", path="/agents", page=1, times=1), True),
-    "one page fails for good": (ApiFault(kind="status", status=503, path="/agents", page=3), False),
+    "one page keeps failing": (ApiFault(kind="status", status=503, path="/agents", page=3), False),
     "everything fails": (ApiFault(kind="status", status=503, path="*"), False),
-    "no page after the first, whatever that said": (ApiFault(kind="shrink", path="/agents"), False),
+    "no page after the first, although more were announced": (ApiFault(kind="shrink", path="/agents"), False),
     "an empty page at the end": (ApiFault(kind="empty", path="/agents", page=3), False),
     "an empty answer": (ApiFault(kind="empty", path="/agents"), False),
     "a body that is cut off": (ApiFault(kind="malformed", body="truncated", path="/agents"), False),
@@ -105,8 +105,8 @@ FAULTS = {
 
 
 @pytest.mark.parametrize(("fault", "good"), FAULTS.values(), ids=FAULTS.keys())
-def test_no_alert_ends_for_it(world: World, fault: ApiFault, good: bool) -> None:
-    """While a fault lasts, what fires goes on firing; when it is over the next poll is whole again."""
+def test_no_alert_ends_because_of_a_fault(world: World, fault: ApiFault, good: bool) -> None:
+    """While a fault lasts, what fires keeps firing; when it has ended, the next poll is complete again."""
     first = world.poll()
     assert first.good, first.problems
     assert len([each for each in first.fetched.requests if each.endpoint == "/agents"]) >= 4
@@ -123,7 +123,7 @@ def test_no_alert_ends_for_it(world: World, fault: ApiFault, good: bool) -> None
 
 
 def test_a_token_that_expires_during_the_run(world: World) -> None:
-    """Tokens of a minute over four minutes of polls: every poll is whole, and no poll asks for more than it needs."""
+    """Tokens of a minute over four minutes of polls: every poll is complete, without more requests than it needs."""
     asked = len(world.sim.requests)
     for _ in range(16):
         assert world.poll().good
@@ -132,7 +132,7 @@ def test_a_token_that_expires_during_the_run(world: World) -> None:
     assert 3 <= len(tokens) <= 16
 
 
-def test_a_failed_poll_is_told_in_words(world: World) -> None:
+def test_a_failed_poll_is_reported_in_words(world: World) -> None:
     world.poll()
     world.sim.faults.add(ApiFault(kind="status", status=503, path="*"))
     polled = world.poll()

@@ -1,4 +1,4 @@
-"""Whole polls over HTTP while a feed is ill: what the ops channel is told, how often 8x8 is asked, and that it ends."""
+"""Whole polls over HTTP while a feed is ill: what the ops channel gets, how often 8x8 is polled, and that it ends."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.simulator.kit import HandClock
 OPS = "#ops"
 RULES = """
 rules:
-  - id: somebody-calls
+  - id: has-callers
     scope: queue
     when: interactionsHandling.rt >= 1
   - id: entered
@@ -52,7 +52,7 @@ rules:
 
 @dataclass
 class World:
-    """One tenant whose turns come when a test says so."""
+    """One tenant whose turns are started by the test."""
 
     clock: HandClock
     sim: Simulator
@@ -66,7 +66,7 @@ class World:
         return self.app.tenants[0]
 
     def turns(self, number: int = 1) -> None:
-        """So many turns, 15 s after one another; all that is due is told before the next."""
+        """This many turns, 15 s apart; all that is due is delivered before the next one."""
         for _ in range(number):
             self.clock.now = self.next_turn
             self.next_turn += timedelta(seconds=15)
@@ -84,7 +84,7 @@ class World:
     def ended(self, rule: str) -> list[Alert]:
         return [alert for alert in self.app.store.ended(self.sim.started_at) if alert.key.rule == rule]
 
-    def told(self, alert: Alert) -> list[Reason]:
+    def reasons(self, alert: Alert) -> list[Reason]:
         return [entry.notice.reason for entry in self.app.store.notices_of(alert.id)]
 
     def asked(self, path: str) -> list[datetime]:
@@ -115,7 +115,7 @@ def world(tmp_path: Path) -> Iterator[World]:
                         "token_url": sim.token_url,
                         "api_key": sim.options.api_key,
                         "api_secret": sim.options.api_secret,
-                        "max_requests_per_minute": 6000,  # of the wall's minutes, which fly by here
+                        "max_requests_per_minute": 6000,  # in real time, which the manual clock outruns
                     }
                 ],
                 "slack": {"default_channel": "#floor", "ops_channel": OPS},
@@ -126,7 +126,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
         def make() -> App:
             app = build(settings, notifier=ConsoleNotifier(Console(file=screen, width=200)), clock=clock)
-            # Waits between tries are nothing but waiting; the tries themselves are real.
+            # Only the waits between retries are skipped; the retries themselves are real.
             source = app.tenants[0].source
             assert isinstance(source, EightByEight)
             source.close()
@@ -154,7 +154,7 @@ def gaps(times: list[datetime]) -> list[float]:
 
 
 def test_an_outage_of_ten_minutes(world: World) -> None:
-    """One card in the ops channel after two minutes; no alert ends; 8x8 is asked less and less; one line at the end."""
+    """One card in the ops channel after two minutes; no alert ends; 8x8 is polled less often; one line at the end."""
     before = world.others()
     began = world.clock()
     fault = world.sim.faults.add(ApiFault("status", status=503))
@@ -185,14 +185,14 @@ def test_an_outage_of_ten_minutes(world: World) -> None:
     assert over.id == alert.id
     assert over.about.detail.startswith("back after ")
     assert "meanwhile" in over.about.detail
-    assert world.told(over) == [Reason.FIRED, Reason.RESOLVED]
+    assert world.reasons(over) == [Reason.FIRED, Reason.RESOLVED]
     assert gaps(sorted(set(world.asked("/queues"))))[-1] == 15  # the usual pace again
     assert not world.app.unready()
     assert "No data since" in world.screen.getvalue()
 
 
 def test_a_restart_in_the_middle(world: World) -> None:
-    """The card that was told is not told again, and how long it lasted is still known."""
+    """A card that was posted is not posted again, and how long it lasted is still known."""
     fault = world.sim.faults.add(ApiFault("status", status=503))
     world.turns(12)
     (alert,) = world.feed()
@@ -204,11 +204,11 @@ def test_a_restart_in_the_middle(world: World) -> None:
     world.turns(3)
     (over,) = world.ended("feed-stale")
     assert over.about.detail.startswith("back after 4m")
-    assert world.told(over) == [Reason.FIRED, Reason.RESOLVED]
+    assert world.reported(over) == [Reason.FIRED, Reason.RESOLVED]
 
 
 def test_refused_credentials(world: World) -> None:
-    """One alert at once, and the token endpoint is left in peace; mended and started anew, all is well at once."""
+    """One alert at once, and the token endpoint is called rarely; once fixed and restarted, all is well at once."""
     before = world.others()
     world.sim.faults.add(ApiFault("revoke"))
     fault = world.sim.faults.add(ApiFault("refuse"))
@@ -218,7 +218,7 @@ def test_refused_credentials(world: World) -> None:
     assert (alert.key.rule, alert.level.word) == ("feed-refused", "critical")
     assert world.sim.options.api_secret not in alert.about.detail
     world.turns(47)
-    assert [each.id for each in world.feed()] == [alert.id]  # and no second one for being blind
+    assert [each.id for each in world.feed()] == [alert.id]  # and no second one for missing data
     assert len(world.asked(TOKEN_PATH)) - asked <= 6  # in twelve minutes
     assert world.others() == before
 
@@ -230,11 +230,11 @@ def test_refused_credentials(world: World) -> None:
     world.turns(2)
     (over,) = world.ended("feed-refused")
     assert over.about.detail.startswith("back after 12m")
-    assert world.told(over) == [Reason.FIRED, Reason.RESOLVED]
+    assert world.reported(over) == [Reason.FIRED, Reason.RESOLVED]
 
 
-def test_a_revoked_token_is_nothing(world: World) -> None:
-    """A new one is asked for within the same poll."""
+def test_a_revoked_token_is_renewed(world: World) -> None:
+    """A new one is requested within the same poll."""
     before = world.others()
     world.sim.faults.add(ApiFault("revoke"))
     world.turns(1)
@@ -245,8 +245,8 @@ def test_a_revoked_token_is_nothing(world: World) -> None:
     assert before
 
 
-def test_frozen_figures(world: World) -> None:
-    """A cache that gives the same answers for a quarter of an hour is noticed; it ends when figures move."""
+def test_frozen_data(world: World) -> None:
+    """A cache that returns the same responses for 15 minutes is noticed; the alert ends when values change."""
     world.turns(1)
     fault = world.sim.faults.add(ApiFault("frozen", path="/*"))
     world.turns(1)
@@ -261,11 +261,11 @@ def test_frozen_figures(world: World) -> None:
     world.sim.faults.remove(fault)
     world.turns(6)
     assert not world.feed()
-    assert world.told(world.ended("feed-frozen")[0]) == [Reason.FIRED, Reason.RESOLVED]
+    assert world.reasons(world.ended("feed-frozen")[0]) == [Reason.FIRED, Reason.RESOLVED]
 
 
 def test_partial_polls(world: World) -> None:
-    """One kind of thing fails for minutes: told once; what came is watched, and what is missing is not told."""
+    """One scope fails for minutes: reported once; the data that came is evaluated, missing data is not reported."""
     fault = world.sim.faults.add(ApiFault("status", path="/groups", status=500))
     world.turns(3)
     assert not world.feed()
@@ -287,8 +287,8 @@ def test_partial_polls(world: World) -> None:
     world.sim.faults.remove(nulls)
 
 
-def test_empty_answers(world: World) -> None:
-    """Three empty answers in a row end nothing and tell nobody."""
+def test_empty_responses(world: World) -> None:
+    """Three empty responses in a row end nothing, and nothing is reported."""
     before = world.others()
     fault = world.sim.faults.add(ApiFault("empty", path="/queues"))
     world.turns(3)
@@ -300,8 +300,8 @@ def test_empty_answers(world: World) -> None:
     assert not [each for each in world.app.store.ended(world.sim.started_at) if each.end_reason is not Reason.RESOLVED]
 
 
-def test_8x8_asks_to_be_left_in_peace(world: World) -> None:
-    """A Retry-After that is longer than a poll is kept to by the polls that follow, over a start anew too."""
+def test_8x8_asks_for_a_pause(world: World) -> None:
+    """A Retry-After that is longer than a poll is respected by the following polls, also after a restart."""
     world.sim.faults.add(ApiFault("status", status=429, retry_after=100, times=1))
     world.turns(1)
     at = world.clock()
@@ -333,15 +333,15 @@ def test_polls_from_cron_notice_that_nobody_sees_anything(world: World) -> None:
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_8x8_asks_for_an_hour_of_peace(world: World, status: int) -> None:
-    """It is given, and the ops channel is told within minutes that nobody sees anything."""
+def test_8x8_asks_for_a_pause_of_an_hour(world: World, status: int) -> None:
+    """It is respected, and the missing data is reported in the ops channel within minutes."""
     world.sim.faults.add(ApiFault("status", status=status, retry_after=3600, times=1))
     world.turns(12)
     (alert,) = world.feed()
     assert alert.key.rule == "feed-stale"
     assert OPS in world.screen.getvalue()
     world.turns(228)
-    world.restart()  # the client itself waits by the wall's hour
+    world.restart()  # the client itself waits an hour of real time
     world.turns(6)
     assert not world.feed()
     assert world.tenant.last is not None
@@ -350,7 +350,7 @@ def test_8x8_asks_for_an_hour_of_peace(world: World, status: int) -> None:
 
 @dataclass
 class Broken:
-    """A source with a fault that nobody foresaw."""
+    """A source with an unexpected error."""
 
     error: Exception
 
@@ -361,17 +361,17 @@ class Broken:
         """Nothing is open."""
 
 
-@pytest.mark.parametrize("error", [StoreError("the disk is odd"), ValueError("a secret")], ids=["known", "unforeseen"])
+@pytest.mark.parametrize("error", [StoreError("the disk is odd"), ValueError("a secret")], ids=["known", "unexpected"])
 @pytest.mark.parametrize("restarted", [False, True], ids=["running", "first start"])
-def test_polls_that_fail_in_ourselves(world: World, error: Exception, restarted: bool) -> None:
-    """Nothing comes then either, and the ops channel is told why; it is over as any other blindness is."""
-    if restarted:  # nothing is known of any poll before
+def test_polls_that_fail_in_alertbot_itself(world: World, error: Exception, restarted: bool) -> None:
+    """Then there is no data either, and the ops channel gets the reason; it ends like any other lack of data."""
+    if restarted:  # no earlier poll is known
         assert isinstance(world.app.store, SqliteStore)
         with world.app.store._db.write() as conn:
             conn.execute("DELETE FROM feeds")
     source = world.tenant.source
     world.tenant.source = Broken(error)
-    with structlog.testing.capture_logs():  # a traceback drawn with all its locals takes seconds
+    with structlog.testing.capture_logs():  # rendering a traceback with all its locals takes seconds
         world.turns(12)
     (alert,) = world.feed()
     assert alert.key.rule == "feed-stale"
@@ -385,14 +385,14 @@ def test_polls_that_fail_in_ourselves(world: World, error: Exception, restarted:
 
 
 def test_clocks_that_differ(world: World) -> None:
-    """8x8's clock by its own Date header: told when it is off for minutes, and when it is right again."""
+    """8x8's clock by its own Date header: reported when it is off for minutes, and when it is right again."""
     world.sim.api.clock_skew = timedelta(seconds=-70)
     world.turns(8)
     assert not world.feed()
     world.turns(2)
     (alert,) = world.feed()
     assert (alert.key.rule, alert.level.word) == ("feed-clock", "warning")
-    assert "behind that of this machine" in alert.about.detail
+    assert "behind this machine's clock" in alert.about.detail
     world.sim.api.clock_skew = timedelta(0)
     world.turns(5)
     assert not world.feed()

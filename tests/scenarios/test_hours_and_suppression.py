@@ -1,4 +1,4 @@
-"""Whole polls with a store on disk: what hours, suppressors and shadow make of them, over restarts."""
+"""Whole polls with a store on disk: the effect of hours, suppressors and shadow, across restarts."""
 
 from __future__ import annotations
 
@@ -46,18 +46,18 @@ class Centre:
         return Fetched(now, {Scope.QUEUE: seen})
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Closes nothing."""
 
 
 class Bot:
-    """A bot that is started anew for each poll."""
+    """A bot that restarts before each poll."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.centre = Centre()
 
     def poll(self, at: str, *, waiting: float = 0, enabled: float = 0, asked: bool = True) -> list[str]:
-        """What is notified on this turn: rule, by card or line, and reason. `asked`: whether 8x8 is."""
+        """What is notified on this turn: rule, card or line, and reason. `asked`: whether 8x8 is polled."""
         now = datetime.fromisoformat(f"2026-03-02T{at}+02:00").astimezone(UTC)
         self.centre.waiting, self.centre.enabled = waiting, enabled
         store = SqliteStore(self.path)
@@ -65,23 +65,23 @@ class Bot:
             tenant = poll.Tenant("acme", RULES, "#cc", "#cc")
             fetched = self.centre.fetch(tenant.wanted, now, RULES.only()) if asked else None
             poll.run(tenant, store, now, fetched)
-            told = []
+            sent = []
             for second in range(1, 10):  # a channel takes one message a second
                 for due in store.due(now + timedelta(seconds=second)):
                     if isinstance(due, PostCard | PostLine):
                         post(store, due, now + timedelta(seconds=second))
                         kind = "card" if isinstance(due, PostCard) else "line"
-                        told.append(f"{due.card.members[0].key.rule} {kind} {due.notice.reason}")
+                        sent.append(f"{due.card.members[0].key.rule} {kind} {due.notice.reason}")
             self.alerts = {alert.key.rule: alert for alert in store.alerts("acme")}
             self.fired = store.fired(["watched"], now - timedelta(days=1))
             self.ended = {alert.key.rule: alert.end_reason for alert in store.ended(now)}
         finally:
             store.close()
-        return told
+        return sent
 
 
 def test_a_day(tmp_path: Path) -> None:
-    """Before opening, within grace, suppressed, told when the suppressor ends, and over when it closes."""
+    """Before opening, within grace, suppressed, reported when the suppressor ends, and ended when it closes."""
     bot = Bot(tmp_path / "alertbot.db")
     assert bot.poll("07:59:00", waiting=9, enabled=0) == []
     assert set(bot.alerts) == {"watched"}

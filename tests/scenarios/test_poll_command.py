@@ -1,4 +1,4 @@
-"""`alertbot poll` says whether every tenant was polled whole, and why not."""
+"""`alertbot poll` says whether every tenant was fully polled, and why not."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def config(sim: Simulator, names: Sequence[str]) -> str:
 
 
 def test_exit_status_and_reasons(tmp_path: Path) -> None:
-    """0 where all of it came, else 1 with each tenant's reason, for people and for machines; and no secret."""
+    """0 if all data came, else 1 with each tenant's reason, as text and as JSON; no secret is shown."""
     (tmp_path / "rules.yaml").write_text(RULES)
     yaml = tmp_path / "alertbot.yaml"
     with serve(SimulatorOptions(tenants=4, queues=4, groups=1, agents=6)) as sim:
@@ -61,7 +61,7 @@ def test_exit_status_and_reasons(tmp_path: Path) -> None:
         assert bool(found[name]["problems"]) is (name != "whole"), name
         assert words in " ".join(found[name]["problems"]), name
         assert words in shown.stdout, name
-    assert "8x8 refuses the credentials" in shown.stdout  # the alert that it makes
+    assert "8x8 refuses the credentials" in shown.stdout  # the alert that this raises
     everything = shown.stdout + shown.stderr + read.stdout + read.stderr
     assert not [each.api_secret for each in sim.tenants if each.number and each.api_secret in everything]
     assert "wrong-secret" not in everything

@@ -72,7 +72,7 @@ FAR = Limits(stale_after=timedelta(days=9), frozen_after=timedelta(days=9))
 
 
 def fetched() -> Iterator[Fetched]:
-    """Busy queues with holes: values and entities that are missing, partial and failed polls, an empty one."""
+    """Busy queues with gaps: values and entities that are missing, partial and failed polls, an empty one."""
     random = np.random.default_rng(7)
     for index, seen in enumerate(polls(QUEUES, BEGIN + COUNT, seed=5)):
         if index < BEGIN:
@@ -141,7 +141,7 @@ def steps() -> list[Step]:
 
 
 def bare(changes: tuple[Change, ...]) -> list[Change]:
-    """Without the ids, which a database gives out more sparingly."""
+    """Without the ids, which a database assigns more sparingly."""
     return [
         replace(
             change,
@@ -160,13 +160,13 @@ def test_the_same_changes_as_live(live: list[tuple[Change, ...]], steps: list[St
 
 
 def test_the_same_notices_as_live(store: SqliteStore, live: list[tuple[Change, ...]], steps: list[Step]) -> None:
-    """What the store holds as told or to be told is what the replay says would be told."""
+    """What the store holds as reported or due is what the replay would report."""
     alerts = {alert.id for alert in [*store.alerts("acme"), *store.ended(START, limit=100_000)]}
     entries = [entry for alert_id in alerts for entry in store.notices_of(alert_id)]
-    told = {known(entry.notice) for entry in entries if entry.state is not NoticeState.GIVEN_UP}
+    kept = {known(entry.notice) for entry in entries if entry.state is not NoticeState.GIVEN_UP}
     would = {known(notice) for step in steps for notice in step.notices}
     assert len(would) > 100
-    assert would == {each for each in told if each[0] != Scope.FEED}
+    assert would == {each for each in kept if each[0] != Scope.FEED}
 
 
 def known(notice: Notice) -> tuple[object, ...]:
@@ -182,7 +182,7 @@ def test_stacked_polls_say_the_same(steps: list[Step]) -> None:
 
 
 def test_the_recording_is_the_polls(store: SqliteStore, live: list[tuple[Change, ...]], steps: list[Step]) -> None:
-    """What was recorded live comes to the same episodes as the polls themselves."""
+    """What was recorded live yields the same episodes as the polls themselves."""
     recorded = store.polls("acme", POLLS[0].at, POLLS[-1].at, RULES.metrics())
     history = replay(RULES, recorded, poll_every=EVERY, tenant="acme")
     fired = {

@@ -1,4 +1,4 @@
-"""Several tenants in one bot: each with what is its own, and none that waits for another."""
+"""Several tenants in one bot: each with its own settings, and none that waits for another."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ BOUND_S = 30.0
 
 
 def until(what: str, condition: Callable[[], Any]) -> None:
-    """Wait for a condition; fails when it is not true within a time that is far too long."""
+    """Wait for a condition; fails if it is not true within a generous time limit."""
     end, pause = time.monotonic() + BOUND_S, threading.Event()
     while not condition():
         assert time.monotonic() < end, what
@@ -58,7 +58,7 @@ def tenant(sim: Simulator, number: int, name: str, **more: Any) -> dict[str, Any
 
 @contextmanager
 def running(folder: Path, clock: Clock, tenants: list[dict[str, Any]]) -> Iterator[App]:
-    """The real bot, polling on its own at ten times the pace."""
+    """The real bot, polling by itself at ten times the usual pace."""
     (folder / "rules.yaml").write_text(RULE.format(id="entered", queue=QUEUE, more=""))
     settings = Settings.model_validate(
         {
@@ -78,7 +78,7 @@ def running(folder: Path, clock: Clock, tenants: list[dict[str, Any]]) -> Iterat
 
 
 def polls(sim: Simulator, number: int) -> list[float]:
-    """When a tenant's queues were asked for, in seconds of the wall."""
+    """When a tenant's queues were requested, in real seconds."""
     return [
         seen.time.timestamp() / SPEED
         for seen in sim.requests
@@ -87,7 +87,7 @@ def polls(sim: Simulator, number: int) -> list[float]:
 
 
 def test_one_that_hangs_delays_no_other(tmp_path: Path) -> None:
-    """While one tenant's requests are never answered, the others are polled as often as ever, and it is told."""
+    """While one tenant's requests are never answered, the others are polled as often as ever, and it is reported."""
     clock = ScaledClock(SPEED)
     with serve(SimulatorOptions(tenants=5, **SMALL, clock=clock)) as sim:
         for each in sim.tenants:
@@ -106,15 +106,15 @@ def test_one_that_hangs_delays_no_other(tmp_path: Path) -> None:
                 assert sorted(waits)[len(waits) // 2] < 1.0, waits
                 assert sum(waits) < 12 * 0.5 + 3, waits
             assert len(polls(sim, 0)) == len(polls(sim, 1)) == 0
-            until("the hanging ones are told", lambda: blind(app) == {"t0", "t1"})
+            until("the hanging ones are reported", lambda: without_data(app) == {"t0", "t1"})
 
 
-def blind(app: App) -> set[str]:
+def without_data(app: App) -> set[str]:
     return {alert.key.tenant for alert in app.store.alerts() if alert.open and alert.key.rule == "feed-stale"}
 
 
-def test_each_has_what_is_its_own(tmp_path: Path) -> None:
-    """Addresses, keys, rules, channels and pace: what one says or breaks is nothing to the other."""
+def test_each_has_its_own_settings(tmp_path: Path) -> None:
+    """URLs, keys, rules, channels and pace: what one says or breaks does not affect the other."""
     (tmp_path / "other").mkdir()
     more = '    channel: "#south-floor"\n'
     (tmp_path / "other" / "rules.yaml").write_text(RULE.format(id="entered-south", queue=QUEUE, more=more))
@@ -134,7 +134,7 @@ def test_each_has_what_is_its_own(tmp_path: Path) -> None:
     ):
         app.start()
         until("both are polled", lambda: len(polls(north, 0)) >= 4 and len(polls(south, 0)) >= 2)
-        until("the broken one is told", lambda: app.store.cards("broken"))
+        until("the broken one is reported", lambda: app.store.cards("broken"))
         cards = {
             (key.tenant, key.rule): set(channels)
             for name in ("north", "south", "broken")

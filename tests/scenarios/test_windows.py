@@ -23,7 +23,7 @@ RULES = """
 rules:
   - id: looks-back
     scope: queue
-    when: min(eligible.rt, 2m) >= 0      # eight samples, of which four have to be there
+    when: min(eligible.rt, 2m) >= 0      # eight samples, of which four must be known
   - id: counts
     scope: queue
     params: {least: 1}
@@ -90,7 +90,7 @@ def open_of(app: App, rule: str) -> int:
 
 
 def test_a_window_fills_and_survives_a_restart(make: Make, clock: HandClock) -> None:
-    """Unknown until half of it was seen; after a restart it goes on with what was recorded."""
+    """Unknown until half of the samples are there; after a restart it continues with what was recorded."""
     app = make()
     turns(app, clock, 3)
     assert open_of(app, "looks-back") == 0
@@ -101,7 +101,7 @@ def test_a_window_fills_and_survives_a_restart(make: Make, clock: HandClock) -> 
 
 
 def test_a_recorded_poll_that_cannot_be_read(make: Make, clock: HandClock) -> None:
-    """Windows begin empty then, and polls go on."""
+    """Windows then start empty, and polling continues."""
     app = make()
     turns(app, clock, 3)
     assert isinstance(app.store, SqliteStore)
@@ -115,7 +115,7 @@ def test_a_recorded_poll_that_cannot_be_read(make: Make, clock: HandClock) -> No
 
 
 def test_windows_are_filled_for_rules_that_were_edited(make: Make, clock: HandClock, tmp_path: Path) -> None:
-    """A window that is new looks back at what was recorded of its key before."""
+    """A new window is filled from what was recorded of its key before."""
     app = make()
     turns(app, clock, 6)
     (tmp_path / "rules.yaml").write_text(RULES.replace("min(eligible.rt, 2m)", "max(eligible.rt, 3m)"))
@@ -129,7 +129,7 @@ def test_windows_are_filled_for_rules_that_were_edited(make: Make, clock: HandCl
 
 
 def test_agents_are_counted_in_one_poll_with_their_queues(make: Make, clock: HandClock) -> None:
-    """Each queue with its own agents, and the card says what holds for it."""
+    """Each queue with its own agents, and the card shows what holds for it."""
     app = make()
     turns(app, clock, 1)
     counts = [alert for alert in app.store.alerts() if alert.key.rule == "counts"]
@@ -139,8 +139,8 @@ def test_agents_are_counted_in_one_poll_with_their_queues(make: Make, clock: Han
     assert max(each for each in values if isinstance(each, float)) >= 1
 
 
-def test_what_is_recorded_is_what_rules_use_or_all_there_is(make: Make, clock: HandClock) -> None:
-    """`record.keys: all` asks for every key of the scopes that rules read."""
+def test_what_is_recorded_is_what_rules_use_or_everything(make: Make, clock: HandClock) -> None:
+    """`record.keys: all` requests every key of the scopes that rules read."""
     app = make(record={"keep": "1h"})
     turns(app, clock, 1)
     (used,) = app.store.polls("acme", TEN, clock())

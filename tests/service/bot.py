@@ -1,4 +1,4 @@
-"""The whole bot as a process of its own, and a Slack that can be made to answer late."""
+"""The whole bot in its own process, and a Slack that can be made to answer late."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import requests
 
 from alertbot.simulator.server import Simulator
 
-WAIT_AT_MOST = 30.0  # seconds, for anything that a bot on a busy machine should have done
+MAX_WAIT = 30.0  # seconds, for anything that a bot on a busy machine should have done
 RULES = """\
 rules:
   - id: longest-wait
@@ -31,8 +31,8 @@ rules:
 """
 
 
-def until(what: str, condition: Callable[[], Any], *, within: float = WAIT_AT_MOST) -> Any:
-    """What `condition` gives as soon as it is true; fails when it is not within so many seconds."""
+def until(what: str, condition: Callable[[], Any], *, within: float = MAX_WAIT) -> Any:
+    """What `condition` returns as soon as it is true; fails if it is not true within this many seconds."""
     end = time.monotonic() + within
     pause = threading.Event()
     while time.monotonic() < end:
@@ -43,7 +43,7 @@ def until(what: str, condition: Callable[[], Any], *, within: float = WAIT_AT_MO
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Ours, but for proxies, which have nothing to do with loopback."""
+    """Our environment, except for proxies, which must not be used for loopback."""
     kept = {key: value for key, value in os.environ.items() if not key.lower().endswith("_proxy")}
     return {**kept, "PYTHONUNBUFFERED": "1", "COLUMNS": "120", **more}
 
@@ -74,7 +74,7 @@ http: {{port: {port}}}
 
 @dataclass
 class Bot:
-    """`alertbot run` in `folder`, begun and ended as often as a test likes. Everything it logs is in `log`."""
+    """`alertbot run` in `folder`, started and stopped as often as a test needs. Its log is in `log`."""
 
     folder: Path
     secrets: dict[str, str] = field(default_factory=dict)
@@ -92,7 +92,7 @@ class Bot:
             )
 
     def stop(self, number: int = signal.SIGTERM) -> tuple[int, float]:
-        """Send a signal; exit status and the seconds that the end took."""
+        """Send a signal; exit status and the seconds until it exited."""
         assert self.process is not None
         began = time.monotonic()
         self.process.send_signal(number)
@@ -106,7 +106,7 @@ class Bot:
 
 @contextmanager
 def bot(folder: Path, centre: Simulator, slack: dict[str, str], *, port: int, rules: str) -> Iterator[Bot]:
-    """A bot that is set up and not begun yet; whatever still runs at the end is killed."""
+    """A bot that is set up and not started yet; it is killed at the end if it still runs."""
     (folder / "rules").mkdir()
     (folder / "rules" / "queues.yaml").write_text(rules)
     (folder / "alertbot.yaml").write_text(config(centre, slack, port))
@@ -123,14 +123,14 @@ def bot(folder: Path, centre: Simulator, slack: dict[str, str], *, port: int, ru
 
 
 class Gate:
-    """A door before a Web API: passes every call on and on demand keeps an answer to itself.
+    """A gate in front of a Web API: forwards every call, and holds back a response on demand.
 
     `calls`: the methods that succeeded. (`emulate` does not know `#name`, which costs the bot one refused post.)
     """
 
     def __init__(self, api_url: str) -> None:
         self.calls: list[str] = []
-        self.keep = ""  # the method whose next answer is not passed on
+        self.keep = ""  # the method whose next response is held back
         self.kept = threading.Event()
         self._let_go = threading.Event()
         self._session = requests.Session()
@@ -150,7 +150,7 @@ class Gate:
                 if gate.keep == method and answer.json()["ok"]:
                     gate.keep = ""
                     gate.kept.set()
-                    gate._let_go.wait(WAIT_AT_MOST)
+                    gate._let_go.wait(MAX_WAIT)
                     self.close_connection = True
                     return
                 self.send_response(answer.status_code)
@@ -177,7 +177,7 @@ class Gate:
 
 
 def get(port: int, path: str) -> tuple[int, str]:
-    """Status and body of a GET; (0, "") while nobody listens."""
+    """Status and body of a GET; (0, "") while nothing listens."""
     try:
         with requests.Session() as session:
             session.trust_env = False

@@ -1,4 +1,4 @@
-"""The whole bot, from a simulated 8x8 over HTTP to a Slack that others wrote (`emulate`)."""
+"""The whole bot, from a simulated 8x8 over HTTP to a third-party Slack (`emulate`)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NASTY = "<!channel> @here & <http://x|y>"
 
 
 class World:
-    """A contact centre in which a rush comes and goes by hand, a Slack behind a gate, and a bot."""
+    """A contact centre in which a rush is started and ended by the test, a Slack behind a gate, and a bot."""
 
     def __init__(self, clock: HandClock, centre: Simulator, slack: Emulate, gate: Gate, bot: Bot, port: int) -> None:
         self.clock, self.centre, self.slack, self.gate, self.bot, self.port = clock, centre, slack, gate, bot, port
@@ -47,16 +47,16 @@ def world(folder: Path, *, queue_name: str = "") -> Iterator[World]:
         gate = Gate(slack.api_url)
         port = free_port()
         rules = RULES % centre.centre.find_queue("#1").id
-        told = {"bot_token": slack.token, "api_url": gate.api_url}
+        settings = {"bot_token": slack.token, "api_url": gate.api_url}
         try:
-            with bot(folder, centre, told, port=port, rules=rules) as made:
+            with bot(folder, centre, settings, port=port, rules=rules) as made:
                 yield World(clock, centre, slack, gate, made, port)
         finally:
             gate.close()
 
 
 def test_one_card_for_its_whole_life_over_restarts(tmp_path: Path) -> None:
-    """Posted once, edited as it rises, resolved in place, its story in the thread; a restart repeats nothing."""
+    """Posted once, edited as it rises, resolved in place, with its history in the thread; a restart repeats nothing."""
     with world(tmp_path) as w:
         w.bot.start()
         until("ready", lambda: get(w.port, "/readyz")[0] == 200)
@@ -75,7 +75,7 @@ def test_one_card_for_its_whole_life_over_restarts(tmp_path: Path) -> None:
         assert "Now critical" in line
         w.bot.stop(signal.SIGKILL)
         w.rush("over")
-        w.bot.start()  # the lease of a process that died here does not keep the next one out
+        w.bot.start()  # the lease of a process that died here does not block the next one
         until("the end", lambda: w.titles()[0].startswith("🟢 Resolved: Longest wait"))
         until("the line of the end", lambda: len(w.lines()) == 2)
         assert w.bot.stop()[0] == 0
@@ -89,7 +89,7 @@ def test_one_card_for_its_whole_life_over_restarts(tmp_path: Path) -> None:
 
 
 def test_killed_between_post_and_mark(tmp_path: Path) -> None:
-    """Slack has the card, the bot dies before it knows: the next start finds the card and posts no second one."""
+    """Slack has the card, and the bot dies before it stores that: the next start finds it and posts no second one."""
     with world(tmp_path) as w:
         w.gate.keep = "chat.postMessage"
         w.rush("above 1m")
@@ -106,7 +106,7 @@ def test_killed_between_post_and_mark(tmp_path: Path) -> None:
 
 
 def test_a_hostile_queue_name(tmp_path: Path) -> None:
-    """It mentions nobody, in no part of the message, and people read it as it is."""
+    """It mentions no one, in no part of the message, and is shown as it is."""
     with world(tmp_path, queue_name=NASTY) as w:
         w.rush("above 1m")
         w.bot.start()
@@ -120,7 +120,7 @@ def test_a_hostile_queue_name(tmp_path: Path) -> None:
 
 
 def test_one_poller_a_database(tmp_path: Path) -> None:
-    """A second poller says who holds the database and leaves with 2; `ask` works beside it."""
+    """A second poller reports who holds the database and exits with 2; `ask` works beside it."""
     with world(tmp_path) as w:
         w.bot.start()
         until("ready", lambda: get(w.port, "/readyz")[0] == 200)
@@ -134,7 +134,7 @@ def test_one_poller_a_database(tmp_path: Path) -> None:
 
 
 def test_stopped_while_another_process_writes(tmp_path: Path) -> None:
-    """A database that is locked neither makes the stop longer than five seconds nor a failure of it."""
+    """A locked database neither delays the stop beyond five seconds nor makes it fail."""
     with world(tmp_path) as w:
         w.bot.start()
         until("ready", lambda: get(w.port, "/readyz")[0] == 200)
@@ -150,7 +150,7 @@ def test_stopped_while_another_process_writes(tmp_path: Path) -> None:
         assert w.bot.stop()[0] == 0
 
 
-def test_poll_by_hand_tells_and_is_told_once(tmp_path: Path) -> None:
+def test_poll_by_hand_notifies_once(tmp_path: Path) -> None:
     """`alertbot poll` from cron does what `run` does: one card, then nothing more."""
     with world(tmp_path) as w:
         w.rush("above 1m")
@@ -164,21 +164,21 @@ def test_poll_by_hand_tells_and_is_told_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("what", ["Slack's token", "8x8's secret"])
 def test_refused_credentials(tmp_path: Path, what: str) -> None:
-    """`poll` says in one line who refuses us, without the secret, and leaves with 1; nothing is lost."""
+    """`poll` says in one line who refuses the credentials, without the secret, and exits with 1; nothing is lost."""
     with world(tmp_path) as w:
         w.rush("above 1m")
         secrets = dict(w.bot.secrets)
         if what == "Slack's token":
             file = tmp_path / "alertbot.yaml"
             good = file.read_text()
-            file.write_text(good.replace(w.slack.token, "xoxb-of-somebody-else"))
+            file.write_text(good.replace(w.slack.token, "xoxb-of-another-app"))
         else:
             secrets["EIGHT_BY_EIGHT_SECRET"] = "not-the-secret"
         wrong = alertbot("poll", cwd=tmp_path, **secrets)
         assert wrong.returncode == 1
         assert "Traceback" not in wrong.stdout + wrong.stderr
         assert "not-the-secret" not in wrong.stdout + wrong.stderr
-        assert "xoxb-of-somebody-else" not in wrong.stdout + wrong.stderr
+        assert "xoxb-of-another-app" not in wrong.stdout + wrong.stderr
         if what == "Slack's token":
             assert "1 held back" in wrong.stdout
             assert w.titles() == []

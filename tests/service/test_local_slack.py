@@ -1,4 +1,4 @@
-"""The whole bot asked and pressed from a Slack that others wrote (`local-slack`), over both transports."""
+"""The whole bot used from a third-party Slack (`local-slack`), with commands and buttons, over both transports."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ QUEUE = "Sales EU"
 
 @contextmanager
 def asked(folder: Path, transport: str) -> Iterator[tuple[LocalSlack, Bot, int]]:
-    """A running bot with one alert that fires; the port is where it answers HTTP."""
+    """A running bot with one firing alert; the port is where it listens for HTTP."""
     clock = HandClock(datetime.now(UTC))
     with lonely_network(), serve(SimulatorOptions(clock=clock, scenario="demo", queue_names={0: QUEUE})) as centre:
         port = free_port()
         url = f"http://127.0.0.1:{port}/slack/events"
         mode = {"Socket Mode": "socket", "signed HTTP": "events"}[transport]
         with local_slack(folder, mode=mode, request_url=url if mode == "events" else "") as slack:  # type: ignore[arg-type]
-            told = {"bot_token": slack.bot_token, "api_url": slack.api_url}
+            settings = {"bot_token": slack.bot_token, "api_url": slack.api_url}
             if mode == "socket":
-                told["app_token"] = slack.app_token
+                settings["app_token"] = slack.app_token
             else:
-                told["signing_secret"] = slack.signing_secret
+                settings["signing_secret"] = slack.signing_secret
             rules = RULES % centre.centre.find_queue("#1").id
-            with bot(folder, centre, told, port=port, rules=rules) as made:
+            with bot(folder, centre, settings, port=port, rules=rules) as made:
                 clock.forward(seconds=100)
                 made.start()
                 until("ready", lambda: get(port, "/readyz")[0] == 200)
@@ -59,8 +59,8 @@ def button(message: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("transport", ["Socket Mode", "signed HTTP"])
-def test_people_ask_and_acknowledge(tmp_path: Path, transport: str) -> None:
-    """status, queue NAME, a typo with its nearest subcommand, and the button: one owner, the card says who."""
+def test_users_ask_and_acknowledge(tmp_path: Path, transport: str) -> None:
+    """status, queue NAME, a typo with its nearest subcommand, and the button: one owner, and the card names them."""
     with asked(tmp_path, transport) as (slack, made, _):
         (card,) = until("a card", slack.messages)
         assert "Warning: Longest wait in queue" in card["text"]
@@ -77,12 +77,12 @@ def test_people_ask_and_acknowledge(tmp_path: Path, transport: str) -> None:
         slack.press(card, button(card), user="alice")
         until("the line in the thread", lambda: any("U01ALICE" in text for text in texts(slack)))
         slack.press(card, button(card), user="bob")
-        until("the loser told who won", lambda: sum("U01ALICE" in text for text in texts(slack)) >= 2)
+        until("the loser sees who won", lambda: sum("U01ALICE" in text for text in texts(slack)) >= 2)
         assert not made.logged("Traceback")
 
 
-def test_only_slack_is_heard(tmp_path: Path) -> None:
-    """A request that Slack did not sign, in any shape, is 401; one that it signed is answered."""
+def test_only_slack_is_answered(tmp_path: Path) -> None:
+    """A request that Slack did not sign, in any form, is 401; a signed one is answered."""
     with asked(tmp_path, "signed HTTP") as (slack, made, port):
         verifier = SignatureVerifier(slack.signing_secret)
         body = b"command=%2Falertbot&text=status&user_id=U01ALICE&channel_id=C01ALERTS&team_id=T0ACME&trigger_id=1.2"

@@ -1,4 +1,4 @@
-"""Whether a poller is gone: certain only of a process of this boot and this pid namespace."""
+"""Whether a poller is gone: certain only for a process of this boot and this pid namespace."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from alertbot.store.sqlite.store import SqliteStore
 from tests.store.build import T0, at
 
 NAME = "from alertbot.service.process import name_of_poller; print(name_of_poller(), flush=True); input()"
-linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only /proc tells")
+linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 
 
-def test_no_two_pollers_bear_one_name() -> None:
-    """Not even two of one process; people read the host and the process first."""
+def test_no_two_pollers_share_a_name() -> None:
+    """Not even two of one process; the host and the process come first in it."""
     names = {name_of_poller() for _ in range(50)}
     assert len(names) == 50
     assert all(f", process {os.getpid()} (" in name for name in names)
 
 
 def test_a_process_lives_until_it_ends() -> None:
-    """As long as it lives it is not taken over, and at once when it is gone."""
+    """While it lives its lease is not taken over, and at once when it has ended."""
     root = Path(__file__).parents[2]
     with subprocess.Popen([sys.executable, "-c", NAME], cwd=root, stdin=-1, stdout=-1, text=True) as other:
         assert other.stdout is not None
@@ -41,8 +41,8 @@ def test_a_process_lives_until_it_ends() -> None:
 
 
 @linux
-def test_a_number_that_went_to_another_process_is_not_the_poller() -> None:
-    """The process of that number began at another time: the poller is gone."""
+def test_a_reused_process_id_is_not_the_poller() -> None:
+    """The process of that number started at another time: the poller is gone."""
     mine = name_of_poller()
     assert not is_gone(mine)
     assert is_gone(re.sub(r"at (\d+)\)$", "at 1)", mine))
@@ -67,21 +67,21 @@ def elsewhere(what: str, instead: str) -> str:
     ],
     ids=["another namespace", "another boot", "another host", "no namespace known", "of an older version"],
 )
-def test_nobody_can_tell_of_another_world(what: str, instead: str) -> None:
-    """A number that is not there here may well live there."""
+def test_another_boot_or_namespace_is_unknown(what: str, instead: str) -> None:
+    """A process id that does not exist here may exist there."""
     assert is_gone(elsewhere("run ", "run 0"))
     assert not is_gone(elsewhere(what, instead))
 
 
 def test_a_name_of_any_other_shape_is_not_gone() -> None:
-    """What cannot be read is left to run out."""
-    for name in ("", "somebody", f"x, process {'9' * 400} (run a)"):
+    """A lease whose owner cannot be parsed is left to expire."""
+    for name in ("", "a name", f"x, process {'9' * 400} (run a)"):
         assert not is_gone(name)
 
 
 @linux
 def test_leases_of_pollers_that_are_gone_are_taken_over() -> None:
-    """All of them, whichever held which; a lease of a poller that may live keeps another from taking any."""
+    """All of them, whoever held which; a lease of a poller that may live blocks another from taking any."""
     gone = [re.sub("run .", f"run {number}", elsewhere("run ", "run 0")) for number in range(2)]
     store = SqliteStore(":memory:")
     for name, owner in zip(("tenant:acme", "tenant:other", "delivery"), [*gone, gone[0]], strict=True):

@@ -1,4 +1,4 @@
-"""Rule files edited while the bot runs: a good edit is live, a broken one is named once, and alerts go on."""
+"""Rule files edited while the bot runs: a good edit is live, a broken one is reported once, and alerts continue."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def polls() -> Recorded:
 
 @dataclass
 class World:
-    """A bot with one tenant, whose clock and whose looks at the files are moved by hand."""
+    """A bot with one tenant, whose clock and whose checks of the files are moved by hand."""
 
     folder: Path
     app: App
@@ -109,8 +109,8 @@ class World:
         return self.app.tenants[0].rules.version
 
     @property
-    def told(self) -> list[str]:
-        """What was said in the ops channel."""
+    def reports(self) -> list[str]:
+        """What was posted in the ops channel."""
         entries = self.app.store.notices_of(None)  # type: ignore[attr-defined]
         assert {entry.notice.channel for entry in entries} <= {"#ops"}
         return [entry.notice.text for entry in entries]
@@ -158,7 +158,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     made.app.stop()
 
 
-# Edits, one after the other, and what runs and what was said after each
+# Edits, one after the other, and what runs and what was reported after each
 
 Edit = Callable[[World], object]
 
@@ -183,13 +183,13 @@ EDITS: dict[str, list[tuple[Edit, list[str], list[str]]]] = {
     "a file is removed": [(remove("many.yaml"), ["long-wait"], [])],
     "a file becomes a note": [(rename("rules/many.yaml", "rules/many.txt"), ["long-wait"], [])],
     "saved without a change": [(write("many.yaml", MANY), BOTH, [])],
-    "broken, saved again, then mended": [
+    "broken, saved again, then fixed": [
         (write("waits.yaml", BROKEN), BOTH, ['waits.yaml:6:5: rule long-wait: unknown key "scoop"']),
         (write("waits.yaml", BROKEN), BOTH, []),
         (write("waits.yaml", LONG_WAIT + "# fixed\n"), BOTH, ["are valid again"]),
         (write("waits.yaml", LONG_WAIT), BOTH, []),
     ],
-    "broken, broken otherwise, and taken back": [
+    "broken, broken differently, and reverted": [
         (write("waits.yaml", BROKEN), BOTH, ['unknown key "scoop"']),
         (write("waits.yaml", BROKEN.replace("scoop", "skope")), BOTH, ['unknown key "skope"']),
         (write("waits.yaml", BROKEN), BOTH, []),
@@ -202,7 +202,7 @@ EDITS: dict[str, list[tuple[Edit, list[str], list[str]]]] = {
         (write("waits.yaml", LONG_WAIT), ["crowd", "long-wait"], ["added: crowd; removed: many"]),
     ],
     "the same id twice": [(write("new.yaml", MANY), BOTH, ["the id many is already used"])],
-    "a file that is no text": [
+    "a file that is not text": [
         (lambda world: (world.folder / "rules/many.yaml").write_bytes(b"\xff\xfe"), BOTH, ["many.yaml:1:1:"])
     ],
     "an empty file stays": [(write("many.yaml", ""), BOTH, ["many.yaml"])],
@@ -213,11 +213,11 @@ EDITS: dict[str, list[tuple[Edit, list[str], list[str]]]] = {
     "all files go": [
         (lambda world: (world.remove("many.yaml"), world.remove("waits.yaml")), BOTH, ["no rule files in this folder"])
     ],
-    "a template that is not there, then is": [
+    "a template that is missing, then added": [
         (write("many.yaml", WITH_TEMPLATE), BOTH, ["many.yaml:5:15: rule many: there is no template 'mine'"]),
         (write("templates/mine.j2", TEMPLATE), BOTH, ["are valid again"]),
     ],
-    "a template breaks and is mended": [
+    "a template breaks and is fixed": [
         (lambda world: (world.write("templates/mine.j2", TEMPLATE), world.write("many.yaml", WITH_TEMPLATE)), BOTH, []),
         (write("templates/mine.j2", TEMPLATE.replace("Mine", "{{ card.nothing }}")), BOTH, ["templates/mine.j2:2:0:"]),
         (write("templates/mine.j2", TEMPLATE), BOTH, ["are valid again"]),
@@ -228,7 +228,7 @@ EDITS: dict[str, list[tuple[Edit, list[str], list[str]]]] = {
         (write("templates/mine.j2", TEMPLATE.replace("Mine", "{{ 9**(9**9) }}")), BOTH, ["templates/mine.j2:2:0:"]),
         (write("templates/mine.j2", TEMPLATE), BOTH, ["are valid again"]),
     ],
-    "what is no rule": [(write("tests/cases.yaml", "nonsense: ["), BOTH, [])],
+    "files that are not rules": [(write("tests/cases.yaml", "nonsense: ["), BOTH, [])],
 }
 
 
@@ -236,13 +236,13 @@ EDITS: dict[str, list[tuple[Edit, list[str], list[str]]]] = {
 def test_an_edit_is_live_or_named_within_five_seconds(
     world: World, edits: list[tuple[Edit, list[str], list[str]]]
 ) -> None:
-    """What is good runs; what is broken is said once, with file and line, and once more when it is mended."""
+    """A good edit runs; a broken one is reported once, with file and line, and once more when it is fixed."""
     for number, (edit, ids, said) in enumerate(edits, start=1):
-        before, told = world.version, len(world.told)
+        before, count = world.version, len(world.reports)
         edit(world)
         world.settle()
         assert world.ids == ids, f"edit {number}"
-        new = world.told[told:]
+        new = world.reports[count:]
         assert len(new) == len(said), f"edit {number}: {new}"
         for text, part in zip(new, said, strict=True):
             assert part in text
@@ -252,16 +252,16 @@ def test_an_edit_is_live_or_named_within_five_seconds(
         running = world.app.store.running("acme")
         assert running is not None
         assert running.version == world.version
-    told = len(world.told)
+    count = len(world.reports)
     world.settle()
-    assert len(world.told) == told  # and nothing more
+    assert len(world.reports) == count  # and nothing more
 
 
 def test_many_faults_are_cut_short(world: World) -> None:
     rule = "  - {id: r%d, scope: queue, when: nothing.rt > 1}\n"
     world.write("many.yaml", "rules:\n" + "".join(rule % n for n in range(9)))
     world.settle()
-    (text,) = world.told
+    (text,) = world.reports
     assert text.count("nothing.rt") == 5
     assert text.endswith("and 4 more; `alertbot check` lists them all")
 
@@ -269,8 +269,8 @@ def test_many_faults_are_cut_short(world: World) -> None:
 # Files that are being written
 
 
-def test_an_edit_waits_until_the_files_stand_still(world: World) -> None:
-    """Every write begins the wait anew."""
+def test_an_edit_waits_until_the_files_stop_changing(world: World) -> None:
+    """Every write restarts the wait."""
     for size in (1, 2, 3, 4):
         world.write("more.yaml", "rules:\n" + "".join(MANY.splitlines(True)[1:]).replace("many", "crowd") + "#" * size)
         assert not world.look(0.5)
@@ -281,8 +281,8 @@ def test_an_edit_waits_until_the_files_stand_still(world: World) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "rules:\n  - id: lo", "rules: []\n"], ids=["empty", "cut off", "cut but valid"])
-def test_a_file_that_is_half_there_for_a_moment_is_no_edit(world: World, text: str) -> None:
-    """An editor that empties a file before it writes, or a slow copy: nobody hears of it, and no alert ends."""
+def test_a_half_written_file_is_no_edit(world: World, text: str) -> None:
+    """An editor that empties a file before it writes, or a slow copy: nothing is reported, and no alert ends."""
     world.poll()
     world.write("waits.yaml", text)
     for _ in range(int(QUIET_IF_DOUBTFUL / 0.5)):
@@ -290,13 +290,13 @@ def test_a_file_that_is_half_there_for_a_moment_is_no_edit(world: World, text: s
     world.write("waits.yaml", LONG_WAIT.replace("60s", "61s"))
     world.settle()
     world.poll()
-    assert world.told == []
+    assert world.reports == []
     assert world.open()["long-wait Sales"].state is State.FIRING
     assert world.ended() == {}
 
 
 def test_a_file_that_is_replaced_by_renaming(world: World) -> None:
-    """Gone for one look, as some editors do it; and the copy they keep meanwhile is none of ours."""
+    """Missing for one check, as with some editors; the copy they keep meanwhile is ignored."""
     (world.folder / "rules/waits.yaml").rename(world.folder / "rules/waits.yaml~")
     assert not world.look()
     world.write("waits.yaml.tmp", LONG_WAIT.replace("long-wait", "slow"))
@@ -304,22 +304,22 @@ def test_a_file_that_is_replaced_by_renaming(world: World) -> None:
     (world.folder / "rules/waits.yaml.tmp").rename(world.folder / "rules/waits.yaml")
     world.settle()
     assert world.ids == ["many", "slow"]
-    assert world.told == []
+    assert world.reports == []
 
 
-def test_whoever_asks_for_it_does_not_wait(world: World) -> None:
-    """SIGHUP: good or broken, the first look decides; what was said already is not said again."""
+def test_sighup_does_not_wait(world: World) -> None:
+    """Good or broken, the first check decides; what was reported already is not reported again."""
     world.write("many.yaml", MANY.replace("many", "crowd"))
     assert world.look(0, at_once=True)
     assert world.ids == ["crowd", "long-wait"]
     world.write("many.yaml", BROKEN_MANY)
     assert world.look(0, at_once=True)
     assert world.look(0, at_once=True)
-    assert len(world.told) == 1
+    assert len(world.reports) == 1
 
 
 def test_a_database_that_cannot_be_written_swaps_nothing(world: World) -> None:
-    """The swap comes last; when the database can be written again the edit goes live."""
+    """The swap comes last; when the database can be written again, the edit goes live."""
     other = sqlite3.connect(world.folder / "alertbot.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     world.write("many.yaml", MANY.replace("> 90", "> 80"))
@@ -338,7 +338,7 @@ def test_a_database_that_cannot_be_written_swaps_nothing(world: World) -> None:
 
 
 def test_editing_keeps_open_alerts(world: World) -> None:
-    """A new title and a lower threshold: the same alert, judged anew at the next poll."""
+    """A new title and a lower threshold: the same alert, evaluated again at the next poll."""
     world.poll()
     first = world.open()["long-wait Sales"]
     assert (first.state, first.level) == (State.FIRING, Level.WARNING)
@@ -385,7 +385,7 @@ def test_a_broken_file_ends_nothing(world: World) -> None:
     assert world.ended() == {}
 
 
-def test_cards_are_drawn_with_the_last_whole_template(world: World) -> None:
+def test_cards_are_drawn_with_the_last_good_template(world: World) -> None:
     """A broken template on disk is not used: the card stays as it was drawn before."""
     world.write("templates/mine.j2", TEMPLATE)
     world.write("waits.yaml", LONG_WAIT + "    template: mine\n")
@@ -402,7 +402,7 @@ def test_cards_are_drawn_with_the_last_whole_template(world: World) -> None:
 
 
 def test_a_version_keeps_its_since_over_a_restart(world: World) -> None:
-    """The same files, seen from wherever: the same version, live since the first start."""
+    """The same files, read from anywhere: the same version, live since the first start."""
     world.clock.forward(seconds=3600)
     world.app.live.begin(world.app.store, world.app.reloader._swap, world.clock())
     running = world.app.store.running("acme")
@@ -419,15 +419,15 @@ def test_a_version_keeps_its_since_over_a_restart(world: World) -> None:
 
 
 def ask(world: World, text: str, capsys: pytest.CaptureFixture[str]) -> str:
-    """What `alertbot ask` prints; it has to answer without a problem."""
+    """What `alertbot ask` prints; it must answer without a problem."""
     (world.folder / "alertbot.yaml").write_text(CONFIG)
-    with suppress(SystemExit):  # with a status other than 0 there is no answer to compare
+    with suppress(SystemExit):  # another status means no answer to compare
         main(["ask", text, "--config", str(world.folder / "alertbot.yaml")])
     return capsys.readouterr().out
 
 
-def test_ask_tells_what_runs_whatever_is_on_disk(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    """From another process: the running version and since when; edited or broken files are named, and not answered."""
+def test_ask_shows_what_runs_whatever_is_on_disk(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """From another process: the running version and since when; edited or broken files are named, but not used."""
     world.poll()
     answer = ask(world, "rules", capsys)
     assert f"2 rules, version {world.version}, live since 2026-03-02 09:00 UTC." in answer
@@ -435,11 +435,14 @@ def test_ask_tells_what_runs_whatever_is_on_disk(world: World, capsys: pytest.Ca
     world.write("many.yaml", MANY.replace("many", "crowd"))
     answer = ask(world, "rules", capsys)
     assert f"version {world.version}, live since" in answer
-    assert f"not what runs: version {read_disk(world.folder / 'rules').digest}, which is not running" in answer
+    assert (
+        f"differ from the running rules: version {read_disk(world.folder / 'rules').digest}, which is not running"
+        in answer
+    )
     assert "crowd" not in answer
     world.write("many.yaml", BROKEN_MANY)
     answer = ask(world, "rules", capsys)
-    assert "not what runs" in answer
+    assert "differ from the running rules" in answer
     assert "many.yaml:5:5:" in answer
     assert "Sales" in ask(world, "alerts", capsys)
 
@@ -485,7 +488,7 @@ def test_the_start_refuses_with_all_faults(
 
 
 def test_tenants_have_their_own_rules(tmp_path: Path) -> None:
-    """One tenant's broken file does not hold back another's edit; who shares a folder is swapped together."""
+    """One tenant's broken file does not delay another's edit; tenants that share a folder are swapped together."""
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "rules.yaml").write_text(MANY)
@@ -509,16 +512,16 @@ def test_tenants_have_their_own_rules(tmp_path: Path) -> None:
     store.close()
 
 
-def test_nothing_is_made_of_broken_files(tmp_path: Path) -> None:
+def test_broken_files_make_no_rules(tmp_path: Path) -> None:
     with pytest.raises(FaultsFound, match="no such file or folder"):
         LiveRules({"acme": tmp_path / "rules"})
 
 
-# Watching, on the wall clock
+# Watching, in real time
 
 
 def seen_by_watch(paths: list[Path], edit: Callable[[], object], folder: Path) -> float:
-    """Seconds until `watch` had somebody look who then saw the edit."""
+    """Seconds until `watch` called back with the edit visible."""
     stop, looked, seen = threading.Event(), threading.Event(), threading.Event()
     before = read_disk(folder).digest
 
@@ -541,14 +544,14 @@ def seen_by_watch(paths: list[Path], edit: Callable[[], object], folder: Path) -
         assert not thread.is_alive()
 
 
-def test_a_saved_file_is_looked_at(tmp_path: Path) -> None:
+def test_a_saved_file_is_noticed(tmp_path: Path) -> None:
     folder = tmp_path / "rules"
     folder.mkdir()
     assert seen_by_watch([folder], lambda: (folder / "a.yaml").write_text(MANY), folder) < 4
 
 
-def test_where_nothing_can_be_watched_the_files_are_looked_at_all_the_same(tmp_path: Path) -> None:
-    """A folder that comes only later: no event tells of it."""
+def test_without_events_the_files_are_checked_all_the_same(tmp_path: Path) -> None:
+    """A folder that is created only later: no event reports it."""
     folder = tmp_path / "rules"
 
     def edit() -> None:
@@ -559,7 +562,7 @@ def test_where_nothing_can_be_watched_the_files_are_looked_at_all_the_same(tmp_p
 
 
 def test_a_running_bot_takes_an_edit(tmp_path: Path) -> None:
-    """The thread of the bot, real time: live within the five seconds that were promised."""
+    """The thread of the bot, in real time: live within the promised five seconds."""
     (tmp_path / "rules").mkdir()
     (tmp_path / "rules" / "many.yaml").write_text(MANY)
     app = make(tmp_path, lambda: datetime.now(UTC), ConsoleNotifier(Console(width=100)))
@@ -580,7 +583,7 @@ def test_a_running_bot_takes_an_edit(tmp_path: Path) -> None:
         app.stop()
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="there is no SIGHUP here")
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="SIGHUP does not exist on this platform")
 def test_sighup_asks_to_reload() -> None:
     stopped, reloaded = threading.Event(), threading.Event()
     with signals(stopped.set, reloaded.set):

@@ -23,7 +23,7 @@ def scheduler() -> Iterator[Scheduler]:
 
 
 def test_a_clock_that_is_set_back_stops_no_job(scheduler: Scheduler) -> None:
-    """To the library, a clock set back by an hour is a next run that is an hour away; it must not wait for it."""
+    """For the library, after a clock is set back by an hour the next run is an hour away; it must not wait for it."""
     called = threading.Event()
     scheduler.every(timedelta(seconds=0.1), called.set, name="poll")
     scheduler.start()
@@ -32,7 +32,7 @@ def test_a_clock_that_is_set_back_stops_no_job(scheduler: Scheduler) -> None:
     called.clear()
     assert called.wait(5.0)
     called.clear()
-    assert called.wait(5.0), "and it goes on"
+    assert called.wait(5.0), "and it continues"
 
 
 def test_a_clock_that_goes_forward_by_years_costs_nothing(scheduler: Scheduler) -> None:
@@ -78,6 +78,6 @@ def test_the_next_time_lies_after_now(previous: timedelta | None, now: timedelta
     ids=["due soon", "a period away", "set back", "set back, another tenant: still spread", "late"],
 )
 def test_where_a_next_run_belongs(ahead: timedelta, near: timedelta) -> None:
-    """Within a period of now, at its own place in the period."""
+    """Within a period of now, keeping its offset within the period."""
     now = wall_clock()
     assert moved_closer(now + ahead, FIFTEEN, now) == now + near

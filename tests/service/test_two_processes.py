@@ -1,4 +1,4 @@
-"""Several processes on one database that deliver at once to a Slack that others wrote (`emulate`)."""
+"""Several processes on one database that deliver at once to a third-party Slack (`emulate`)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SIZE = 60
 
 
 def test_three_processes_post_each_notice_once(tmp_path: Path) -> None:
-    """60 cards and ops notices in 20 channels, where the rest of a second between two posts holds for all of them."""
+    """60 cards and ops notices in 20 channels; the pause of a second between two posts holds for all processes."""
     path = tmp_path / "alertbot.db"
     with emulate(tmp_path, channels=CHANNELS) as slack:
         ids = fill(path, [slack.channels[name] for name in CHANNELS], SIZE)
@@ -24,6 +24,6 @@ def test_three_processes_post_each_notice_once(tmp_path: Path) -> None:
     stored = [(message.get("metadata") or {}).get("event_payload", {}).get("notice_id") for message in messages]
     assert Counter(filter(None, stored)) == Counter(ids)
     assert posted == SIZE
-    assert left > 0  # they did meet
+    assert left > 0  # they did compete
     with closing(SqliteStore(path)) as store:
         assert (store.totals().cards_posted, store.totals().waiting, store.totals().given_up) == (40, 0, 0)

@@ -157,7 +157,7 @@ def test_every_subcommand_is_in_the_table() -> None:
 
 
 def test_an_incomplete_answer_is_reported_without_its_values(store: Store) -> None:
-    """`status` names what the last poll lacked, from the head of the snapshot."""
+    """`status` names what the last poll was missing, from the head of the snapshot."""
     partial = replace(QUEUES, complete=False, problems=("page 3 of 4 failed",))
     store.record(PollRecord("beta", NOW, Feed("beta", NOW, NOW), snapshots={QUEUES.scope: partial}))
     view = view_of("status", store)

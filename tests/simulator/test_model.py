@@ -77,7 +77,7 @@ def test_counts_of_agents_are_those_of_their_statuses(seed: int, size: Size, fac
             assert row["busy.rt"] == len(own) == row["offering.rt"] + row["handling.rt"] + row["wrapUp.rt"]
             assert row["busyOther.rt"] == busy - len(own)
             assert 0 <= row["busyExternal.rt"] <= row["interactionsHandling.rt"]
-            # Nobody waits unseen while somebody is idle.
+            # No caller waits while an agent is idle.
             ringing = row["offering.rt"]
             assert row["interactionsWaitInQueue.rt"] == ringing or row["availableIdle.rt"] == 0
             oldest = max([0, *(of.now - c.entered for c in [*queue.line, *queue.ringing] if not c.gone)])
@@ -225,7 +225,7 @@ def test_today_begins_at_midnight_of_the_asked_zone() -> None:
 def test_the_same_seed_and_time_give_the_same_bytes(steps: int) -> None:
     """However time is handed in, what the centre says at a moment is the same, byte for byte; another seed differs."""
 
-    def told(seed: int, steps: int) -> bytes:
+    def run(seed: int, steps: int) -> bytes:
         of = centre(seed)
         of.schedule(Demand("#2", 5, timedelta(minutes=2)), timedelta(minutes=1))
         for step in range(1, steps + 1):
@@ -233,8 +233,8 @@ def test_the_same_seed_and_time_give_the_same_bytes(steps: int) -> None:
         agents = read(of, "agents", *(("metrics", key) for key in known_keys(Scope.AGENT)))
         return msgspec.json.encode([read(of, "queues"), agents, read(of, "agents-in-queue-groups")])
 
-    assert told(3, steps) == told(3, 1)
-    assert told(4, 1) != told(3, 1)
+    assert run(3, steps) == run(3, 1)
+    assert run(4, 1) != run(3, 1)
 
 
 def test_waiting_falls_when_an_agent_becomes_free() -> None:

@@ -200,9 +200,9 @@ def test_a_wrong_file_names_line_key_and_fix(text: str, expected: list[str]) -> 
     """Every mistake has its line; what was probably meant stands beside it."""
     with pytest.raises(ConfigError) as refused:
         parse_scenario(text, "x.yaml")
-    told = str(refused.value)
+    shown = str(refused.value)
     for part in expected:
-        assert part in told, told
+        assert part in shown, shown
 
 
 def test_all_mistakes_come_at_once() -> None:

@@ -1,4 +1,4 @@
-"""A small Slack on loopback, for what the foreign ones cannot do: faults at the worst moment, limits, history by time.
+"""A small Slack on loopback, for what the third-party ones lack: faults at the worst moment, limits, history by time.
 
 Faults are scripted for a method and used up one call each: `server.next("chat.postMessage", Fault.DROP_AFTER)`.
 """
@@ -32,11 +32,11 @@ class Fault:
     body: str | None = None  # instead of Slack's JSON
     stored: bool = False
     drop: bool = False  # close the connection instead of answering
-    hang: bool = False  # do not answer before the server is told to go on
+    hang: bool = False  # do not answer until the server is released
     drip: bool = False  # a byte now and then, without an end
 
 
-DROP_AFTER = Fault(stored=True, drop=True)  # stored, but nobody is told
+DROP_AFTER = Fault(stored=True, drop=True)  # stored, but without a response
 DROP_BEFORE = Fault(drop=True)
 DRIP_AFTER = Fault(stored=True, drip=True)
 HANG_AFTER = Fault(stored=True, hang=True)
@@ -99,12 +99,12 @@ class SlackServer:
         return [message for message in self.messages[self.channels[channel]] if message.get("thread_ts") == ts]
 
     def delete(self, ts: str) -> None:
-        """As a person does it in Slack."""
+        """As a user does it in Slack."""
         for stored in self.messages.values():
             stored[:] = [message for message in stored if message["ts"] != ts]
 
     def say(self, text: str, channel: str = "cc-alerts", **more: Any) -> None:
-        """As a person, or another bot, says something."""
+        """As a user, or another bot, posts something."""
         with self.lock:
             self.messages[self.channels[channel]].append({"ts": self._ts(), "user": "U0ALICE", "text": text} | more)
 
@@ -212,7 +212,7 @@ class SlackServer:
 
 
 def problem_of(message: dict[str, Any]) -> str:
-    """The code with which Slack refuses a message, "" where it takes it: the limits of its Block Kit reference."""
+    """The code with which Slack refuses a message, "" if it accepts it: the limits in its Block Kit reference."""
     if not message.get("text") and not message.get("blocks"):
         return "no_text"
     if len(message.get("text", "")) > 4000:

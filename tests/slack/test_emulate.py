@@ -1,4 +1,4 @@
-"""The Slack client and delivery against `emulate`, a Slack that others wrote (`.ci/foreign` installs it)."""
+"""The Slack client and delivery against `emulate`, a third-party Slack (`.ci/foreign` installs it)."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_hostile_name(slack: Emulate, notifier: SlackNotifier) -> None:
 
 
 def test_channels_and_messages_that_are_not_there(slack: Emulate, notifier: SlackNotifier) -> None:
-    """Its answers mean what the table of errors says."""
+    """Its responses mean what the table of errors says."""
     with pytest.raises(NotifyError) as caught:
         notifier.post_card(card(), channel="#nowhere", notice_id="x")
     assert caught.value.failure is DeliveryFailure.CHANNEL
@@ -88,7 +88,7 @@ def test_channels_and_messages_that_are_not_there(slack: Emulate, notifier: Slac
 
 
 def test_an_alert_through_store_and_delivery(slack: Emulate, notifier: SlackNotifier, tmp_path: Path) -> None:
-    """One post an alert, edits in place, its thread, the resolved card; and a mark that was lost is no second card."""
+    """One post per alert, edits in place, its thread, the resolved card; a mark that was lost causes no second card."""
     store, at = SqliteStore(tmp_path / "alertbot.db"), now()
 
     def clock() -> datetime:
@@ -108,15 +108,15 @@ def test_an_alert_through_store_and_delivery(slack: Emulate, notifier: SlackNoti
         assert store.totals().waiting == 0
         return adopted
 
-    def record(change: Change, told: Notice) -> None:
-        store.record(PollRecord("acme", at, Feed("acme"), [change], [told]))
+    def record(change: Change, notice: Notice) -> None:
+        store.record(PollRecord("acme", at, Feed("acme"), [change], [notice]))
 
     alert = replace(FIRING, id=None, level=Level.WARNING)
-    told = notice(alert=alert, at=at)
-    record(Change(None, alert, Reason.FIRED, "it holds"), told)
+    sent = notice(alert=alert, at=at)
+    record(Change(None, alert, Reason.FIRED, "it holds"), sent)
     # As if the bot had been killed after Slack took the card and before that was stored.
-    store.claim(told.id, "a process that is gone", at)
-    lost = notifier.post_card(card(store.alerts()[0]), channel="#cc-alerts", notice_id=told.id)
+    store.claim(sent.id, "a process that has ended", at)
+    lost = notifier.post_card(card(store.alerts()[0]), channel="#cc-alerts", notice_id=sent.id)
     at += timedelta(seconds=6)
     assert settle() == 1
     steps = [

@@ -1,4 +1,4 @@
-"""A foreign Slack (local-slack 0.1.8) on both transports: the slash command, the button, and answers to them."""
+"""A third-party Slack (local-slack 0.1.8) on both transports: the slash command, the button, and answers to them."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def over_http(desk: Desk, folder: Path) -> Iterator[LocalSlack]:
 def test_questions_and_buttons(
     transport: Callable[[Desk, Path], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """status, queue NAME, a typo and the Acknowledge button, typed and pressed in a Slack that others wrote."""
+    """status, queue NAME, a typo and the Acknowledge button, typed and pressed in a third-party Slack."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     desk = Desk()
     with transport(desk, tmp_path) as slack:
@@ -96,7 +96,7 @@ def test_questions_and_buttons(
         assert desk.alert.acked_by == "U01ALICE"
         slack.press(card, button, user="bob")
         answers = _until(lambda: [m for m in slack.messages() if m.get("ephemeral_to") == "U02BOB"])
-        assert "acknowledged already, by <@U01ALICE>" in answers[0]["text"]
+        assert "already acknowledged, by <@U01ALICE>" in answers[0]["text"]
         assert desk.alert.acked_by == "U01ALICE"
         assert [m["text"] for m in slack.messages() if m["ts"] == card["ts"]] == ["card"]  # the card itself stays
 
@@ -107,12 +107,12 @@ def _until(found: Callable[[], list[Any]]) -> list[Any]:
         if result := found():
             return result
         pause.wait(0.02)
-    raise AssertionError("it did not come")
+    raise AssertionError("the message did not arrive")
 
 
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # slack_sdk leaves a socket whose handshake failed
-def test_a_connection_that_is_lost_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While Slack is gone the problem says so; when it is back, the bot reconnects."""
+def test_a_lost_connection_is_restored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While Slack is gone, the problem is reported; when it is back, the bot reconnects."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     desk = Desk()
     with lonely_network():
@@ -141,4 +141,4 @@ def test_a_connection_that_is_lost_comes_back(tmp_path: Path, monkeypatch: pytes
         finally:
             connection.stop()
             app.close()
-            gc.collect()  # while the filter above holds
+            gc.collect()  # while the filter above applies

@@ -8,7 +8,7 @@ from alertbot.slack.manifest import manifest
 
 
 def test_socket_mode() -> None:
-    """Without an address the app uses Socket Mode, and no address stands anywhere."""
+    """Without a URL the app uses Socket Mode, and the manifest has no URL."""
     made = manifest("/alertbot", None)
     assert made["settings"]["socket_mode_enabled"] is True
     assert made["settings"]["interactivity"] == {"is_enabled": True}
@@ -38,21 +38,21 @@ def test_socket_mode() -> None:
     ],
 )
 def test_http(url: str) -> None:
-    """With an address commands and buttons go to the endpoint below it."""
+    """With a URL, commands and buttons go to the endpoint below it."""
     made = manifest("/cc", url)
     assert made["settings"]["socket_mode_enabled"] is False
     assert made["settings"]["interactivity"]["request_url"] == "https://bot.example/slack/events"
     assert made["features"]["slash_commands"][0]["url"] == "https://bot.example/slack/events"
 
 
-def test_a_path_in_front_is_kept() -> None:
+def test_a_path_prefix_is_kept() -> None:
     """A bot behind a path of a proxy."""
     made = manifest("/cc", "https://x.example/bots/cc")
     assert made["features"]["slash_commands"][0]["url"] == "https://x.example/bots/cc/slack/events"
 
 
 def test_limits() -> None:
-    """Names and texts are within what Slack takes."""
+    """Names and texts are within Slack's limits."""
     made = manifest("/alertbot", None)
     assert len(made["display_information"]["name"]) <= 35
     assert len(made["display_information"]["description"]) <= 140

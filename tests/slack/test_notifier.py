@@ -1,4 +1,4 @@
-"""The Slack client on a small built-in Slack: what is sent, what each failure means, how messages are found."""
+"""The Slack client with a small built-in Slack: what is sent, what each failure means, how messages are found."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_a_card_lives_in_one_message(slack: SlackServer, notifier: SlackNotifier
     assert len(slack.top()) == 1
 
 
-def test_lines_stand_in_the_thread(slack: SlackServer, notifier: SlackNotifier) -> None:
+def test_lines_go_to_the_thread(slack: SlackServer, notifier: SlackNotifier) -> None:
     """A line goes below its card; a broadcast one is shown in the channel as well."""
     posted = post(notifier)
     notifier.post_line(line(), posted, notice_id="l1", broadcast=False)
@@ -97,7 +97,7 @@ def test_text_shows_as_it_is(slack: SlackServer, notifier: SlackNotifier) -> Non
     assert slack.top()[0]["text"] == "Queue &lt;!channel&gt; @here &amp; &lt;http://x|y&gt;\nbroke *it*"
 
 
-def test_the_longest_card_is_taken(slack: SlackServer, notifier: SlackNotifier) -> None:
+def test_the_longest_card_is_accepted(slack: SlackServer, notifier: SlackNotifier) -> None:
     """Long cards are cut to the limits before Slack can refuse them."""
     notifier.post_card(card(LONG_ALERT), channel="#cc-alerts", notice_id="n1")
     notifier.post_text("x" * 50_000, channel="#cc-alerts", notice_id="n2")
@@ -107,14 +107,14 @@ def test_the_longest_card_is_taken(slack: SlackServer, notifier: SlackNotifier) 
 
 
 def test_names_become_ids(slack: SlackServer, notifier: SlackNotifier) -> None:
-    """The id in an answer is remembered, so the name is sent only once."""
+    """The id in a response is remembered, so the name is sent only once."""
     post(notifier)
     post(notifier, notice_id="n2")
     assert [call["channel"] for call in slack.called("chat.postMessage")] == ["#cc-alerts", "C0ALERTS"]
 
 
-def test_a_name_that_is_not_taken_is_looked_up(slack: SlackServer, notifier: SlackNotifier) -> None:
-    """Where `#name` is refused, the id is found in the list of channels (all its pages), once."""
+def test_a_name_that_is_refused_is_looked_up(slack: SlackServer, notifier: SlackNotifier) -> None:
+    """If `#name` is refused, the id is found in the list of channels (all its pages), once."""
     slack.names_resolve = False
     assert post(notifier, "#cc-sales").channel_id == "C0SALES"
     post(notifier, "#cc-sales", "n2")
@@ -185,8 +185,8 @@ def test_what_a_failed_post_means(name: str, slack: SlackServer, notifier: Slack
     assert "<html>" not in str(caught.value)
 
 
-def test_nobody_listens() -> None:
-    """A refused connection was certainly not a post: try again, without looking."""
+def test_a_refused_connection() -> None:
+    """A refused connection was certainly not a post: retry, without a search."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -197,7 +197,7 @@ def test_nobody_listens() -> None:
 
 
 @pytest.mark.parametrize("code", ["invalid_blocks", "msg_blocks_too_long", "something_new"])
-def test_a_refused_card_is_told_as_text(code: str, slack: SlackServer, notifier: SlackNotifier) -> None:
+def test_a_refused_card_is_posted_as_text(code: str, slack: SlackServer, notifier: SlackNotifier) -> None:
     """Slack refuses a message for one bad block; then only its text is posted, and the reason is kept."""
     slack.next("chat.postMessage", fake.refused(code))
     post(notifier)
@@ -218,7 +218,7 @@ def test_refused_as_text_too(slack: SlackServer, notifier: SlackNotifier) -> Non
     assert (caught.value.failure, caught.value.code) == (DeliveryFailure.PAYLOAD, "no_text")
 
 
-def test_an_edit_as_text_takes_the_old_blocks_away(slack: SlackServer, notifier: SlackNotifier) -> None:
+def test_an_edit_as_text_removes_the_old_blocks(slack: SlackServer, notifier: SlackNotifier) -> None:
     """An update keeps the parts that are absent, so every part is sent."""
     posted = post(notifier)
     slack.next("chat.update", fake.refused("invalid_blocks"))
@@ -275,8 +275,8 @@ def test_find_by_notice_id(slack: SlackServer, notifier: SlackNotifier) -> None:
     assert all(call["include_all_metadata"] == "1" for call in slack.called("conversations.history"))
 
 
-def test_find_looks_no_further_back_than_the_intent(slack: SlackServer, notifier: SlackNotifier) -> None:
-    """`oldest` is a minute before the intent, for clocks that differ."""
+def test_find_searches_no_further_back_than_the_claim(slack: SlackServer, notifier: SlackNotifier) -> None:
+    """`oldest` is a minute before the claim, for clocks that differ."""
     post(notifier)
     late = SENT + timedelta(minutes=5)
     assert notifier.find(channel="#cc-alerts", notice_id="n1", since=late, thread=None) is None
@@ -295,7 +295,7 @@ def test_find_knows_the_clock_of_slack(ahead: float, from_s: float, slack: Slack
 
 
 def test_find_in_a_thread(slack: SlackServer, notifier: SlackNotifier) -> None:
-    """A line is searched in its thread; a deleted thread holds nothing."""
+    """A line is searched for in its thread; a deleted thread holds nothing."""
     posted = post(notifier)
     said = notifier.post_line(line(), posted, notice_id="l1", broadcast=False)
     assert notifier.find(channel="#cc-alerts", notice_id="l1", since=SENT, thread=posted) == said
@@ -315,7 +315,7 @@ def test_a_closed_history_is_not_refused_credentials(code: str, slack: SlackServ
     assert caught.value.failure is DeliveryFailure.CHANNEL
 
 
-def test_check_says_whose_token_it_is(slack: SlackServer, notifier: SlackNotifier) -> None:
+def test_check_names_the_owner_of_the_token(slack: SlackServer, notifier: SlackNotifier) -> None:
     """auth.test, for readiness: the bot's identity, or CREDENTIALS."""
     assert notifier.check().user_id == fake.BOT_USER_ID
     with pytest.raises(NotifyError) as caught:

@@ -1,4 +1,4 @@
-"""Who may change something, with user groups read beside the answer."""
+"""Who may change something; user groups are read in the background."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ def permissions(workspace: Workspace, may: MayChange = GROUPS, **times: float) -
 
 
 def test_members_of_any_group_may() -> None:
-    """A member of one of the groups may, others may not; the members are asked for once."""
+    """A member of one of the groups may, others may not; the members are requested once."""
     workspace = Workspace()
     with permissions(workspace) as may:
         assert [may.allows(user, "C1") for user in ("U1", "U2", "U3")] == [True, True, False]
     assert workspace.asked == ["S1", "S2"]
 
 
-def test_slack_is_not_asked_where_no_group_matters() -> None:
-    """Everybody, a named user and a named channel are decided without Slack."""
+def test_slack_is_not_asked_if_no_group_matters() -> None:
+    """Every user, a named user and a named channel are decided without Slack."""
     workspace = Workspace()
     with permissions(workspace, MayChange()) as may:
         assert may.allows("U9", "C9")
@@ -57,8 +57,8 @@ def test_slack_is_not_asked_where_no_group_matters() -> None:
     assert workspace.asked == []
 
 
-def test_slack_that_does_not_answer_delays_no_answer() -> None:
-    """The first read is waited for only briefly; until it is done no group permits anything."""
+def test_an_unresponsive_slack_delays_no_answer() -> None:
+    """The first read is waited for only briefly; until it is done, no group permits anything."""
     workspace = Workspace()
     workspace.gate.clear()
     with permissions(workspace, first_wait=0.05) as may:
@@ -67,8 +67,8 @@ def test_slack_that_does_not_answer_delays_no_answer() -> None:
         assert _becomes(lambda: may.allows("U1", "C1"))
 
 
-def test_old_members_beat_waiting() -> None:
-    """When it is time to look again, what was known serves until the new answer is there, and while Slack is down."""
+def test_old_members_are_used_meanwhile() -> None:
+    """When it is time to read again, the old members are used until the response arrives, and while Slack is down."""
     workspace = Workspace()
     with permissions(workspace, keep=0.0, retry_after=0.0) as may:
         assert may.allows("U1", "C1")
@@ -80,7 +80,7 @@ def test_old_members_beat_waiting() -> None:
         assert not may.allows("U1", "C1")
 
 
-def test_a_failed_look_is_repeated() -> None:
+def test_a_failed_read_is_retried() -> None:
     """Groups that cannot be read permit nothing, and are read again later."""
     workspace = Workspace()
     workspace.error = OSError("down")

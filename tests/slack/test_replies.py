@@ -1,4 +1,4 @@
-"""A Reply as a Slack message: within Slack's limits, and with data that stays data."""
+"""A Reply as a Slack message: within Slack's limits, and with data shown as it is."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def texts(message: dict[str, object]) -> list[str]:
 
 
 def check_limits(message: dict[str, object]) -> None:
-    """What Slack would refuse the message for (docs.slack.dev/reference/block-kit)."""
+    """Why Slack would refuse the message (docs.slack.dev/reference/block-kit)."""
     blocks = message["blocks"]
     assert isinstance(blocks, list)
     assert len(blocks) <= 50
@@ -109,7 +109,7 @@ def test_who_sees_it(public: bool, problem: bool, kind: str) -> None:
     ],
     ids=["plain", "strong", "code", "beside a person", "as a person", "table"],
 )
-def test_data_mentions_nobody(part: Line | Table) -> None:
+def test_data_mentions_no_one(part: Line | Table) -> None:
     """A name made of control sequences is shown as it is: no mention, no link, no format, in blocks and fallback."""
     message = slack_message(Reply((part,)))
     for text in [*texts(message), str(message["text"])]:
@@ -125,13 +125,13 @@ def test_data_mentions_nobody(part: Line | Table) -> None:
 
 
 def test_a_person_is_a_mention_only_with_a_slack_id() -> None:
-    """A local user's name is text, even where it resembles an id."""
+    """A local user's name is text, even if it looks like an id."""
     shown = slack_message(Reply((line("by ", Person("bob<@U1>")),)))["text"]
     assert shown == "by bob&lt;@U1&gt;"
 
 
-def test_names_cannot_turn_the_direction() -> None:
-    """In a line, in code, in a table and in the fallback nothing turns the text behind a name."""
+def test_names_cannot_change_the_direction() -> None:
+    """In a line, in code, in a table and in the fallback, nothing changes the direction of the text after a name."""
     evil = "".join(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x2028, 0x1B, 0x9B, 0xD800)))
     name = f"a{evil}b"
     message = slack_message(Reply((Line(name), Line(name, code=True), Table((name, "x"), ((name, name),)))))
@@ -140,7 +140,7 @@ def test_names_cannot_turn_the_direction() -> None:
 
 
 def test_names_cannot_draw_lines() -> None:
-    """A line break in a name does not begin a line of its own, nor end a table's text."""
+    """A line break in a name does not start another line, nor end a table's text."""
     message = slack_message(Reply((Line("a\nfake line\u2028b"), Table(("x",), (("q\n```\n<!here>",),)))))
     assert texts(message) == ["a fake line b", "```\nx\nq ˋˋˋ &lt;!here&gt;\n```"]
 
@@ -155,17 +155,17 @@ def test_an_answer_escapes_as_a_card_does() -> None:
 @pytest.mark.parametrize("code", [False, True], ids=["text", "code"])
 @pytest.mark.parametrize("char", ["&", "*", "`", "😀"])
 def test_a_line_that_grows_when_escaped_is_cut(char: str, code: bool) -> None:
-    """Every character may become several: the limit of a text object holds all the same."""
+    """Every character may become several: the limit of a text object is respected all the same."""
     check_limits(slack_message(Reply((Line(char * 5_000, strong=True, code=code),))))
 
 
 def test_words_keep_their_underscores() -> None:
-    """Nothing is put into a word: it can be copied."""
+    """Nothing is inserted into a word: it can be copied."""
     assert texts(slack_message(Reply((Line("Sales_EU_2 a*b"),)))) == ["Sales_EU_2 a*b"]
 
 
 def test_long_answers_are_cut_visibly() -> None:
-    """What does not fit is counted, not dropped in silence."""
+    """What does not fit is counted, not dropped silently."""
     reply = Reply(tuple(Line(f"line {i} " + "x" * 180) for i in range(300)))
     message = slack_message(reply)
     check_limits(message)
@@ -200,8 +200,8 @@ _part = st.one_of(
 
 
 @given(st.lists(_part, min_size=1, max_size=60))
-def test_any_reply_is_a_message_that_slack_takes(parts: list[Line | Table]) -> None:
-    """Whatever the data, the limits hold and nothing but our own mentions is a control sequence."""
+def test_any_reply_is_a_message_that_slack_accepts(parts: list[Line | Table]) -> None:
+    """For any data, the limits are respected and only alertbot's own mentions are control sequences."""
     good = [part for part in parts if isinstance(part, Line) or all(len(r) == len(part.head) for r in part.rows)]
     message = slack_message(Reply((*good, Line("end"))))
     check_limits(message)

@@ -1,4 +1,4 @@
-"""Socket Mode's life: a first connect that fails, one that succeeds later, and a clean stop."""
+"""Socket Mode: a first connect that fails, one that succeeds later, and a clean stop."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_a_first_connect_that_fails(slack: _Slack, caplog: pytest.LogCaptureFixt
 
 
 def test_slack_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No network is a problem in words, and `start` does not wait for it."""
+    """No network is reported in words, and `start` does not wait for it."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     app = Desk().app()
     connection = SocketMode(app.bolt, TOKEN, WebClient(base_url=NOWHERE), first_wait=0.01)
@@ -107,14 +107,14 @@ def test_slack_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
             break
         pause.wait(0.01)
     else:
-        pytest.fail(f"another problem: {connection.problem}")
+        pytest.fail(f"unexpected problem: {connection.problem}")
     assert not connection.wait_until_up(0)
     connection.stop()
     app.close()
 
 
 def test_stop_without_start() -> None:
-    """A bot that fails while it starts can stop everything it has."""
+    """A bot that fails during startup can stop all its parts."""
     app = Desk().app()
     SocketMode(app.bolt, TOKEN, WebClient(base_url=NOWHERE)).stop()
     app.close()

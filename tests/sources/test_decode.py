@@ -121,7 +121,7 @@ VALUES: dict[str, tuple[Scope, str, str, float | str | None, Presence]] = {
     "an integer of 350 digits": (Scope.QUEUE, "entered.today", "1" * 350, None, P.INVALID),
     "an integer of 9,000 digits": (Scope.QUEUE, "entered.today", "1" * 9000, None, P.INVALID),
     "status": (Scope.AGENT, "status.rt", '"OnBreak"', "OnBreak", P.PRESENT),
-    "a status nobody knows": (Scope.AGENT, "status.rt", '"Méditation"', "Méditation", P.PRESENT),
+    "an undocumented status": (Scope.AGENT, "status.rt", '"Méditation"', "Méditation", P.PRESENT),
     "status code null": (Scope.AGENT, "statusCode.rt", "null", None, P.NULL),
     "a number for a status": (Scope.AGENT, "status.rt", "3", None, P.INVALID),
     "half a character": (Scope.AGENT, "status.rt", '"\\ud800"', None, P.INVALID),

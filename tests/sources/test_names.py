@@ -25,7 +25,7 @@ def in_group(identity: str, group: object = "301", **metrics: object) -> dict[st
 def test_midnight(standin: StandIn, connect: Connect) -> None:
     """A queue is in the answer once something happened there today; until then its agents of yesterday stay in it.
 
-    Else whoever is on a break at midnight would be gone from the queue, and an alert about it closed.
+    Otherwise an agent who is on a break at midnight would be gone from the queue, and an alert about it closed.
     """
     before = sections([ANA, BO], [queue("201", ["ag1", "ag2"], person("ag1", **{OURS: 9}))])
     after = sections([ANA], [])

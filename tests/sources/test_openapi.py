@@ -5,7 +5,7 @@ and the client is right where it differs:
 
 - the list endpoints of queues and groups answer one bare object (the guide: an array), so only one entity comes;
 - every `value` is a number and each value of agents-in-queue-groups a text (the guide's samples have texts, null and
-  lists), under keys that nobody asked for: so all wanted values are missing here, and that is said;
+  lists), under keys that were not requested: so all wanted values are missing here, and this is reported;
 - no paging headers, no X-Tenant-Info, no `page` and `size` on agents-in-queue-groups, no `includeTotals` on groups;
 - `size` of the agents of a queue is 10 by default (the guide: 100), which the client always sends.
 """

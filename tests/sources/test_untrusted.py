@@ -83,7 +83,7 @@ LISTS: dict[str, Case] = {
     "duplicate ids": Case(
         raw([ONE, entity("1", **{WAIT: 9})]), GOOD, "queues: 1 elements repeat an id; the first of each is used",
     ),
-    "totals that nobody asked for": Case(raw([ONE, TOTALS]), GOOD),
+    "totals that were not requested": Case(raw([ONE, TOTALS]), GOOD),
     "totals beyond a float": Case(
         raw([
             entity("1", **{"entered.today": 9}),
@@ -114,12 +114,12 @@ LISTS: dict[str, Case] = {
         raw([ONE, {"id": None, "name": "Sales", "metrics": []}]), GOOD, "queues: 1 without an id ignored", whole=False
     ),
     "a missing key": Case(raw([ONE, entity("2")]), {"1": 5.0, "2": P.ABSENT}),
-    "a key that nobody has": Case(raw([entity("1")]), {"1": P.ABSENT}, f"queues: 8x8 sent no {WAIT}"),
+    "a key that no entity has": Case(raw([entity("1")]), {"1": P.ABSENT}, f"queues: 8x8 sent no {WAIT}"),
     "a repeated key": Case(
         raw([{"id": "1", "name": "A", "metrics": [{"key": WAIT, "value": 5}, {"key": WAIT, "value": 6}]}]),
         GOOD, f"queues: repeated keys, the first value is used: {WAIT}",
     ),
-    "keys that nobody asked for": Case(raw([entity("1", **{"else.rt": 1, WAIT: 5})]), GOOD),
+    "keys that were not requested": Case(raw([entity("1", **{"else.rt": 1, WAIT: 5})]), GOOD),
     "elements that are none": Case(raw([7, ONE, "x"]), GOOD, "queues: 2 elements that are not objects ignored"),
     "xml": Case(raw(b"<UnmodifiableRandomAccessList/>"), None, BAD + "XML or HTML, not JSON" + TRIED),
     "html": Case(raw(HTML), None, BAD + "an HTML page, not JSON: perhaps it came from a proxy" + TRIED),
@@ -221,7 +221,7 @@ SECTIONS: dict[str, Case] = {
         sections([ANA], [queue("201", ["ag1"])]), {"ag1": P.ABSENT}, OF + f"8x8 sent no {OURS}"
     ),
     "work without being assigned": Case(sections([ANA], [queue("201", [], WORK)]), {"ag1": 4.0}),
-    "work of somebody who is not among the agents": Case(
+    "work of an agent who is not listed": Case(
         sections([], [queue("201", [], WORK)]), {"ag1": 4.0}, OF + f"8x8 sent no {MINE}"
     ),
     "assigned, and nothing known of them": Case(sections([], [queue("201", ["ag1", "ag2"])]), {}),
@@ -242,7 +242,7 @@ SECTIONS: dict[str, Case] = {
         sections([ANA, person(None)], [queue("201", ["ag1"], WORK)]),
         {"ag1": 4.0}, OF + "1 without an id ignored", whole=False,
     ),
-    "work of nobody": Case(
+    "work without an agent": Case(
         sections([ANA], [queue("201", ["ag1"], WORK, person(None, **{OURS: 1}))]),
         {"ag1": 4.0}, OF + "work of an agent without an id in queue 201 ignored", whole=False,
     ),

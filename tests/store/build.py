@@ -36,7 +36,7 @@ def key(entity: str = "103", rule: str = "longest-wait", tenant: str = "acme") -
 
 
 def firing(entity: str = "103", *, level: Level = Level.WARNING, value: float = 72_000.0, **more: Any) -> Alert:
-    """An alert that fires since T0, without an id."""
+    """An alert that has been firing since T0, without an id."""
     values: dict[str, Any] = {
         "key": key(entity, more.pop("rule", "longest-wait"), more.pop("tenant", "acme")),
         "entity_name": f"Queue {entity}",
@@ -64,13 +64,13 @@ def begins(alert: Alert) -> Change:
 
 
 def new_value(alert: Alert, value: float, now: datetime) -> Change:
-    """Only the value moved."""
+    """Only the value changed."""
     assert alert.measure is not None
     return Change(
         alert,
         replace(alert, measure=replace(alert.measure, value=value), peak=value, seen_at=now),
         None,
-        "the value moved",
+        "the value changed",
     )
 
 
@@ -81,7 +81,7 @@ def rises(alert: Alert, now: datetime) -> Change:
 
 def ends(alert: Alert, now: datetime, reason: Reason = Reason.RESOLVED) -> Change:
     after = replace(alert, state=State.INACTIVE, ended_at=now, end_reason=reason, seen_at=now)
-    return Change(alert, after, reason, "it is over")
+    return Change(alert, after, reason, "it has ended")
 
 
 def notice(
@@ -134,7 +134,7 @@ def poll(
 
 
 def snapshot(now: datetime = T0, scope: Scope = Scope.QUEUE) -> Snapshot:
-    """Two entities with numbers, text, and something of each kind of missing."""
+    """Two entities with numbers, text, and a missing value of each kind."""
     return Snapshot(
         scope=scope,
         at=now,
@@ -157,7 +157,7 @@ def snapshot(now: datetime = T0, scope: Scope = Scope.QUEUE) -> Snapshot:
 
 
 def assert_same_snapshot(left: Snapshot, right: Snapshot) -> None:
-    """Equal in every part; arrays do not compare by ==."""
+    """Equal in every part; arrays cannot be compared with ==."""
     for name in ("scope", "at", "ids", "names", "parent_ids", "parent_names", "complete", "problems"):
         assert getattr(left, name) == getattr(right, name), name
     assert set(left.columns) == set(right.columns)
@@ -180,7 +180,7 @@ def edits(store: Store, now: datetime) -> list[EditCard]:
 
 
 def post(store: Store, due: PostCard | PostLine | PostOps, now: datetime, *, channel_id: str = "C1") -> Posted:
-    """Deliver one due post as a notifier would: intent, message, mark."""
+    """Deliver one due post as a notifier would: claim, message, mark."""
     posted = Posted(channel_id, f"{now.timestamp():.6f}")
     assert store.claim(due.notice.id, ME, now, due.intent_at) is Claimed.DONE
     store.delivered(due.notice.id, posted, due.card.version if isinstance(due, PostCard) else 0, now)
@@ -188,13 +188,13 @@ def post(store: Store, due: PostCard | PostLine | PostOps, now: datetime, *, cha
 
 
 def one(store: Store, alert: Alert | Fingerprint) -> Alert:
-    """The alert of that fingerprint that is not over."""
+    """The alert of that fingerprint that has not ended."""
     wanted = alert.key if isinstance(alert, Alert) else alert
     return next(each for each in store.alerts(wanted.tenant) if each.key == wanted)
 
 
 def begin(store: Store, alert: Alert, now: datetime = T0, channel: str = SALES, **more: Any) -> Alert:
-    """Let an alert fire with a card notice; the alert as stored."""
+    """Make an alert fire with a card notice; the alert as stored."""
     store.record(
         poll([begins(alert)], [notice(alert, channel=channel, now=now, **more)], now=now, tenant=alert.key.tenant)
     )
@@ -202,7 +202,7 @@ def begin(store: Store, alert: Alert, now: datetime = T0, channel: str = SALES, 
 
 
 def begin_posted(store: Store, alert: Alert, now: datetime = T0, channel: str = SALES) -> Alert:
-    """The same, and its card posted (with everything else that is due)."""
+    """The same, with its card posted (and everything else that is due)."""
     stored = begin(store, alert, now, channel)
     for each in posts(store, now):
         post(store, each, now)

@@ -24,5 +24,5 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqliteStor
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where a database may be made."""
+    """Where a database may be created."""
     return tmp_path / "alertbot.db"

@@ -1,4 +1,4 @@
-"""A card with two members on SQLite. Nothing puts several alerts on a card yet, so the tests add the second one."""
+"""A card with two members on SQLite. No code puts several alerts on a card yet, so the tests add the second one."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_an_acknowledgement_of_a_member_is_an_edit_and_a_line(pair: Pair) -> Non
 
 
 def test_both_members_have_their_card_in_the_channel(pair: Pair) -> None:
-    """So what follows about either is a line in that thread, and a second card notice too."""
+    """So what follows about either is a line in that thread, and so is a second card notice."""
     assert pair.store.cards("acme") == {key("101"): {"#cc-sales"}, key("102"): {"#cc-sales"}}
     pair.store.record(
         poll([rises(pair.second, at(3))], [line(pair.second, Reason.LEVEL_UP, now=at(3))], now=at(3)),
@@ -96,7 +96,7 @@ def test_both_members_have_their_card_in_the_channel(pair: Pair) -> None:
 
 
 def test_a_card_ends_with_its_last_member(pair: Pair) -> None:
-    """After the first end the card is still that of the other one, and can be posted again."""
+    """After the first end the card still belongs to the other alert, and can be posted again."""
     store = pair.store
     store.record(poll([ends(pair.first, at(3))], now=at(3)))
     assert store.cards("acme") == {key("102"): {"#cc-sales"}}
@@ -120,7 +120,7 @@ def test_members_that_end_in_one_poll_end_the_card(pair: Pair) -> None:
 
 
 def test_a_card_waits_with_the_level_of_its_worst_open_member(pair: Pair) -> None:
-    """An edit of a card with a critical member goes before one without; a member that has ended does not count."""
+    """An edit of a card with a critical member precedes one without; a member that has ended does not count."""
     store = pair.store
     other = begin(store, firing("103"), at(3), "#cc-floor")
     for due in posts(store, at(3)):

@@ -1,4 +1,4 @@
-"""The contract of Store: what it remembers of polls and of people. Run for each implementation (conftest.py)."""
+"""The contract of Store: what it keeps of polls and of users' changes. Run for each implementation (conftest.py)."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ from tests.store.build import (
 
 
 def test_a_new_database_knows_nothing(store: Store) -> None:
-    """Reading before the first poll gives empty answers, not errors."""
+    """Reading before the first poll returns empty results, not errors."""
     assert store.alerts() == []
     assert store.alert(1) is None
     assert store.feed("acme") == Feed("acme")
@@ -63,7 +63,7 @@ def test_a_new_database_knows_nothing(store: Store) -> None:
 
 
 def test_a_feed_comes_back_as_it_was(store: Store) -> None:
-    """The feed of the last poll replaces the one before; tenants have their own."""
+    """The feed of the last poll replaces the previous one; tenants have their own."""
     feed = Feed("acme", T0, at(-15), "queue: 503", 12.5, 3, {Scope.QUEUE: 40}, {Scope.QUEUE: 0, Scope.AGENT: 2})
     store.record(poll(feed=Feed("acme", at(-30), at(-30)), now=at(-30)))
     store.record(poll(feed=feed))
@@ -85,7 +85,7 @@ def test_snapshots_come_back_as_they_were(store: Store) -> None:
 
 
 def test_a_snapshot_is_read_by_scope_or_by_its_head(store: Store) -> None:
-    """`scopes` leaves the others out; heads have time, completeness and problems of every tenant's last snapshots."""
+    """`scopes` excludes the others; heads have time, completeness and problems of every tenant's last snapshots."""
     queues, agents = snapshot(T0), replace(snapshot(T0, Scope.AGENT), complete=True, problems=())
     store.record(poll(snapshots={Scope.QUEUE: queues, Scope.AGENT: agents}))
     assert set(store.latest("acme", [Scope.AGENT])) == {Scope.AGENT}
@@ -95,7 +95,7 @@ def test_a_snapshot_is_read_by_scope_or_by_its_head(store: Store) -> None:
 
 
 def test_a_snapshot_that_did_not_change_has_its_new_time(store: Store) -> None:
-    """The same values are not written again; anything else that is different is."""
+    """Identical values are not written again; any other difference is."""
     first = snapshot(T0)
     others = [
         replace(first, complete=True),
@@ -124,7 +124,7 @@ def test_an_empty_snapshot_comes_back_empty(store: Store, columns: dict[str, obj
 
 
 def test_what_runs_comes_back_with_its_files(store: Store) -> None:
-    """By tenant; the same version goes on and keeps its time, another one begins."""
+    """By tenant; the same version continues and keeps its time, another one begins."""
     first = RunningRules("acme", "1f0c2b3a4d5e", T0, {"rules/a.yaml": b"rules: []\n", "rules/\xe4.yaml": b"\xff\x00"})
     assert store.running("acme") is None
     store.set_running([first, replace(first, tenant="other", files={})])
@@ -138,7 +138,7 @@ def test_what_runs_comes_back_with_its_files(store: Store) -> None:
 
 
 def test_an_alert_comes_back_as_it_was(store: Store) -> None:
-    """Every field survives, to the microsecond, and the id is given by the store."""
+    """Every field is kept, to the microsecond, and the store assigns the id."""
     alert = firing(
         since={Level.WARNING: at(0.000001), Level.CRITICAL: at(30)},
         parent_name="North",
@@ -169,7 +169,7 @@ def test_an_alert_comes_back_as_it_was(store: Store) -> None:
     ids=["none", "whole numbers", "fractions", "missing"],
 )
 def test_measures_come_back_as_they_were(store: Store, measure: Measure | None) -> None:
-    """Numbers keep their every digit and their type."""
+    """Numbers keep every digit and their type."""
     store.record(poll([begins(firing(measure=measure))]))
     found = store.alerts()[0].measure
     assert found == measure
@@ -191,7 +191,7 @@ def test_an_alert_that_ends_is_history(store: Store) -> None:
 
 
 def test_history_is_the_last_end_first_and_no_more_than_asked_for(store: Store) -> None:
-    """`ended` gives the newest."""
+    """`ended` returns the newest."""
     alerts = [begin(store, firing(str(entity))) for entity in range(4)]
     for number, alert in enumerate(alerts):
         store.record(poll([ends(alert, at(number))], now=at(number)))
@@ -199,7 +199,7 @@ def test_history_is_the_last_end_first_and_no_more_than_asked_for(store: Store) 
 
 
 def test_an_end_without_a_time_ends_at_the_poll(store: Store) -> None:
-    """An inactive alert is over even where the decision forgot to say when."""
+    """An inactive alert has ended even if the decision did not say when."""
     alert = begin(store, firing())
     change = ends(alert, at(60))
     store.record(poll([replace(change, after=replace(change.after, ended_at=None))], now=at(60)))
@@ -207,8 +207,8 @@ def test_an_end_without_a_time_ends_at_the_poll(store: Store) -> None:
     assert store.ended(at(60))[0].ended_at == at(60)
 
 
-def test_a_pending_alert_that_comes_to_nothing_is_forgotten(store: Store) -> None:
-    """No history, and its id is not given again."""
+def test_a_pending_alert_that_did_not_fire_is_forgotten(store: Store) -> None:
+    """No history, and its id is not assigned again."""
     store.record(poll([begins(pending())]))
     alert = store.alerts()[0]
     assert alert.id is not None
@@ -221,8 +221,8 @@ def test_a_pending_alert_that_comes_to_nothing_is_forgotten(store: Store) -> Non
     assert again.id > alert.id
 
 
-def test_a_pending_alert_of_which_somebody_was_told_is_history(store: Store) -> None:
-    """What the ledger speaks of is not forgotten, and the poll goes on."""
+def test_a_pending_alert_with_a_notice_is_history(store: Store) -> None:
+    """An alert that the ledger refers to is kept, and the poll continues."""
     store.record(poll([begins(pending())]))
     alert = store.alerts()[0]
     store.add_notices([line(alert, Reason.OPERATIONS, now=at(1))])
@@ -233,7 +233,7 @@ def test_a_pending_alert_of_which_somebody_was_told_is_history(store: Store) -> 
 
 
 def test_an_alert_that_comes_back_has_a_new_id(store: Store) -> None:
-    """One row a life: the old one stays as it ended."""
+    """One row per life: the old one stays as it ended."""
     first = begin(store, firing())
     store.record(poll([ends(first, at(60))], now=at(60)))
     second = begin(store, firing(), at(120))
@@ -250,8 +250,8 @@ def test_an_alert_may_end_and_begin_again_in_one_poll(store: Store) -> None:
     assert one(store, first).fired_at == at(60)
 
 
-def test_a_fingerprint_has_one_alert_that_is_not_over(store: Store) -> None:
-    """A poll that does not know of the open alert goes on with it instead of making a second."""
+def test_a_fingerprint_has_one_alert_that_has_not_ended(store: Store) -> None:
+    """A poll that does not know of the open alert continues it instead of creating a second."""
     alert = begin(store, firing())
     store.record(poll([begins(firing(value=99_000.0))], now=at(15)))
     assert [each.id for each in store.alerts()] == [alert.id]
@@ -267,8 +267,8 @@ def test_tenants_do_not_mix(store: Store) -> None:
     assert set(store.cards("other")) == {key(tenant="other")}
 
 
-def test_cards_are_those_of_alerts_that_are_not_over(store: Store) -> None:
-    """Waiting and posted cards count, of open alerts, under the channel that the rule named."""
+def test_cards_are_those_of_alerts_that_have_not_ended(store: Store) -> None:
+    """Waiting and posted cards of open alerts count, under the channel that the rule named."""
     first, second = begin_posted(store, firing("1")), begin(store, firing("2"))
     both = notice(second, channel="#cc-floor", now=at(1))
     store.record(poll(notices=[both], now=at(1)))
@@ -280,7 +280,7 @@ def test_cards_are_those_of_alerts_that_are_not_over(store: Store) -> None:
 
 
 def test_a_poll_is_written_whole_or_not_at_all(store: Store) -> None:
-    """When one part cannot be written, nothing of the poll is there."""
+    """If one part cannot be written, no part of the poll is."""
     bad = replace(notice(firing()), level=None)  # type: ignore[arg-type]
     with pytest.raises(AttributeError):
         store.record(poll([begins(firing())], [bad], snapshots={Scope.QUEUE: snapshot()}))
@@ -307,11 +307,11 @@ def test_totals_count_what_happened(store: Store) -> None:
     assert (totals.waiting, totals.given_up) == (1, 0)
 
 
-# People
+# Users
 
 
-def test_acknowledge_says_who_has_it(store: Store) -> None:
-    """The alert has its owner, the card is due for an edit at once, and its thread is told."""
+def test_acknowledge_stores_who_has_it(store: Store) -> None:
+    """The alert has its owner, the card is due for an edit at once, and its thread gets a line."""
     alert = begin_posted(store, firing())
     assert alert.id is not None
     result, owned = store.acknowledge(alert.id, "U1", "on it", at(5))
@@ -320,13 +320,13 @@ def test_acknowledge_says_who_has_it(store: Store) -> None:
     assert owned is not None
     assert (owned.acked_by, owned.acked_at, owned.ack_note) == ("U1", at(5), "on it")
     assert [edit.card.version for edit in edits(store, at(5))] == [2]
-    (told,) = posts(store, at(5))
-    assert told.notice.kind is NoticeKind.LINE
-    assert (told.notice.reason, told.notice.by, told.notice.text) == (Reason.ACKNOWLEDGED, "U1", "on it")
+    (due,) = posts(store, at(5))
+    assert due.notice.kind is NoticeKind.LINE
+    assert (due.notice.reason, due.notice.by, due.notice.text) == (Reason.ACKNOWLEDGED, "U1", "on it")
 
 
 def test_the_first_acknowledge_wins(store: Store) -> None:
-    """The second is told who was first, and changes nothing."""
+    """The second gets the name of the first, and changes nothing."""
     alert = begin_posted(store, firing())
     assert alert.id is not None
     store.acknowledge(alert.id, "U1", "", at(5))
@@ -338,7 +338,7 @@ def test_the_first_acknowledge_wins(store: Store) -> None:
 
 
 def test_resolve_beats_acknowledge(store: Store) -> None:
-    """An alert that is over has no owner any more, and nobody is told."""
+    """An alert that has ended no longer has an owner, and nothing is reported."""
     alert = begin_posted(store, firing())
     assert alert.id is not None
     store.record(poll([ends(alert, at(5))], now=at(5)))
@@ -351,13 +351,13 @@ def test_resolve_beats_acknowledge(store: Store) -> None:
 
 
 def test_acknowledging_nothing(store: Store) -> None:
-    """An id that nobody gave out."""
+    """An id that was never assigned."""
     assert store.acknowledge(17, "U1", "", T0) == (AckResult.UNKNOWN_ID, None)
     assert store.unacknowledge(17, "U1", T0) == (AckResult.UNKNOWN_ID, None)
 
 
 def test_an_acknowledgement_can_be_taken_back(store: Store) -> None:
-    """Then it can be given again; every step is told."""
+    """Then it can be given again; every step is reported."""
     alert = begin_posted(store, firing())
     assert alert.id is not None
     assert store.unacknowledge(alert.id, "U2", at(1))[0] is AckResult.NOT_ACKNOWLEDGED
@@ -367,8 +367,8 @@ def test_an_acknowledgement_can_be_taken_back(store: Store) -> None:
     assert free is not None
     assert (free.acked_by, free.acked_at, free.ack_note) == (None, None, "")
     assert store.acknowledge(alert.id, "U1", "", at(4))[0] is AckResult.DONE
-    told = [(entry.notice.reason, entry.notice.by) for entry in store.notices_of(alert.id)[1:]]
-    assert told == [(Reason.ACKNOWLEDGED, "U1"), (Reason.UNACKNOWLEDGED, "U2"), (Reason.ACKNOWLEDGED, "U1")]
+    steps = [(entry.notice.reason, entry.notice.by) for entry in store.notices_of(alert.id)[1:]]
+    assert steps == [(Reason.ACKNOWLEDGED, "U1"), (Reason.UNACKNOWLEDGED, "U2"), (Reason.ACKNOWLEDGED, "U1")]
 
 
 def test_a_poll_never_overwrites_who_acknowledged(store: Store) -> None:
@@ -384,7 +384,7 @@ def test_a_poll_never_overwrites_who_acknowledged(store: Store) -> None:
     assert store.ended(T0)[0].acked_by == "U1"
 
 
-def test_an_acknowledgement_before_the_card_stands_is_told_after_it(store: Store) -> None:
+def test_an_acknowledgement_before_the_card_is_posted_after_it(store: Store) -> None:
     """The line waits for its card."""
     alert = begin(store, firing())
     assert alert.id is not None
@@ -393,12 +393,12 @@ def test_an_acknowledgement_before_the_card_stands_is_told_after_it(store: Store
     assert isinstance(card, PostCard)
     assert card.card.members[0].acked_by == "U1"
     post(store, card, at(1))
-    (told,) = posts(store, at(3))
-    assert told.notice.reason is Reason.ACKNOWLEDGED
+    (due,) = posts(store, at(3))
+    assert due.notice.reason is Reason.ACKNOWLEDGED
 
 
 def test_two_threads_acknowledge_and_one_wins(store: Store) -> None:
-    """However the threads meet, one is first and all others hear who."""
+    """In any order of the threads, one is first and all others get its name."""
     alert = begin_posted(store, firing())
     assert alert.id is not None
     alert_id = alert.id
@@ -427,19 +427,19 @@ def test_two_threads_acknowledge_and_one_wins(store: Store) -> None:
 
 
 def test_the_same_notice_twice_is_one(store: Store) -> None:
-    """A notice id is what is told: deciding it again tells nobody again."""
+    """A notice id stands for what is reported: deciding it again reports nothing again."""
     alert = begin_posted(store, firing())
     store.record(poll([], [notice(alert)], now=at(15)))
-    store.add_notices([ops("blind"), ops("blind")])
-    store.add_notices([ops("blind")])
+    store.add_notices([ops("no data"), ops("no data")])
+    store.add_notices([ops("no data")])
     assert [entry.state for entry in store.notices_of(alert.id)] == [NoticeState.DELIVERED]
     assert len(store.notices_of(None)) == 1
 
 
 def test_a_notice_comes_back_as_it_was(store: Store) -> None:
-    """All that a line is written from."""
+    """All the data that a line is rendered from."""
     alert = begin(store, firing())
-    told = line(
+    sent = line(
         alert,
         Reason.LEVEL_UP,
         now=at(1),
@@ -449,23 +449,23 @@ def test_a_notice_comes_back_as_it_was(store: Store) -> None:
         broadcast=True,
         by="U2",
     )
-    store.record(poll(notices=[told], now=at(1)))
-    store.add_notices([ops("blind", now=at(2))])
-    assert store.notices_of(alert.id)[1].notice == told
-    assert store.notices_of(None)[0].notice == ops("blind", now=at(2))
+    store.record(poll(notices=[sent], now=at(1)))
+    store.add_notices([ops("no data", now=at(2))])
+    assert store.notices_of(alert.id)[1].notice == sent
+    assert store.notices_of(None)[0].notice == ops("no data", now=at(2))
 
 
-def test_a_second_card_where_one_stands_is_a_line(store: Store) -> None:
-    """One card a channel an alert, however often it is decided."""
+def test_a_second_card_in_a_channel_is_a_line(store: Store) -> None:
+    """One card per channel and alert, however often it is decided."""
     alert = begin_posted(store, firing())
     store.record(poll(notices=[notice(alert, now=at(9))], now=at(9)))
-    (told,) = posts(store, at(9))
-    assert told.notice.kind is NoticeKind.LINE
+    (due,) = posts(store, at(9))
+    assert due.notice.kind is NoticeKind.LINE
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["no card in that channel", "no such alert"])
 def test_a_line_with_nowhere_to_go_is_kept_as_given_up(store: Store, known: bool) -> None:
-    """Nothing disappears without a reason, and the poll goes on."""
+    """Nothing disappears without a reason, and the poll continues."""
     alert = begin_posted(store, firing())
     lost = line(alert if known else firing("999"), Reason.LEVEL_UP, now=at(1), channel="#elsewhere")
     store.record(poll(notices=[lost], now=at(1)))
@@ -476,12 +476,12 @@ def test_a_line_with_nowhere_to_go_is_kept_as_given_up(store: Store, known: bool
         assert (entry.state, entry.error) == (NoticeState.GIVEN_UP, "there is no card of this alert in this channel")
 
 
-def test_a_line_told_for_an_alert_that_is_over_finds_its_card(store: Store) -> None:
+def test_a_line_for_an_alert_that_has_ended_finds_its_card(store: Store) -> None:
     """The latest alert of the fingerprint is meant."""
     alert = begin_posted(store, firing())
     store.record(poll([ends(alert, at(5))], [line(alert, Reason.RESOLVED, now=at(5))], now=at(5)))
-    told = line(alert, Reason.OPERATIONS, now=at(6))
-    store.add_notices([told])
+    late = line(alert, Reason.OPERATIONS, now=at(6))
+    store.add_notices([late])
     assert store.notices_of(alert.id)[-1].state is NoticeState.WAITING
 
 
@@ -517,7 +517,7 @@ def test_who_serves_remains_known(store: Store) -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_all_leases_or_none(store: Store, name: str) -> None:
-    """Another's lease of one of the names is enough; the refused one holds none of the others."""
+    """Another owner's lease of one of the names is enough; the refused owner gets none of the others."""
     store.take_leases([name], "a", T0, TTL)
     with pytest.raises(LeaseHeld, match=r"runs on this database .*: host a,"):
         store.take_leases(ALL, "b", at(1), TTL)
@@ -525,7 +525,7 @@ def test_all_leases_or_none(store: Store, name: str) -> None:
 
 
 def test_owners_hold_different_leases_side_by_side(store: Store) -> None:
-    """A name is what is held, not the database."""
+    """Leases are by name, not by database."""
     store.take_leases(["tenant:acme"], "a", T0, TTL)
     store.take_leases(["tenant:other"], "b", T0, TTL)
     store.release_leases("a")
@@ -534,8 +534,8 @@ def test_owners_hold_different_leases_side_by_side(store: Store) -> None:
     store.take_leases(["tenant:acme"], "c", at(1), TTL)
 
 
-def test_a_lease_that_ran_out_is_taken_over(store: Store) -> None:
-    """A poller that died keeps others out no longer than its lease."""
+def test_an_expired_lease_is_taken_over(store: Store) -> None:
+    """A poller that died blocks others no longer than its lease lasts."""
     store.take_leases(ALL, "a", T0, TTL)
     store.take_leases(ALL, "b", at(30), TTL)
     with pytest.raises(LeaseHeld, match="host b, since 09:00 UTC"):
@@ -546,7 +546,7 @@ def test_a_lease_that_ran_out_is_taken_over(store: Store) -> None:
     ("set_back", "void"), [(1, False), (3, True), (6 * 3600, True)], ids=["a second", "three", "six hours"]
 )
 def test_a_lease_from_before_the_clock_was_set_back(store: Store, set_back: float, void: bool) -> None:
-    """One that expires later than its duration allows keeps nobody out; an ordinary adjustment voids none."""
+    """One that expires later than its duration allows blocks no one; an ordinary adjustment voids none."""
     store.take_leases(ALL, "a", T0, TTL)
     if void:
         store.take_leases(ALL, "b", at(-set_back), TTL)
@@ -566,6 +566,6 @@ def test_a_lease_is_released_by_its_owner_only(store: Store) -> None:
 
 
 def test_a_working_database_is_writable(store: Store) -> None:
-    """`check_writable` says nothing where all is well, and is not counted as anything."""
+    """`check_writable` returns without an error, and is not counted."""
     store.check_writable()
     assert store.totals() == type(store.totals())()

@@ -37,8 +37,8 @@ from tests.store.build import (
 )
 
 
-def told(store: Store, now: float) -> list[str]:
-    """What is due, in words: entity (or text) and what to do."""
+def in_words(store: Store, now: float) -> list[str]:
+    """What is due, in words: the action, and the entity or text."""
     words = []
     for due in store.due(at(now)):
         if isinstance(due, PostOps):
@@ -57,27 +57,27 @@ def test_critical_first_then_the_oldest(store: Store) -> None:
     begin(store, firing("older"), at(-5), "#b")
     begin(store, firing("info", level=Level.INFO), at(-9), "#c")
     begin(store, firing("critical", level=Level.CRITICAL), at(3), "#d")
-    store.add_notices([replace(ops("blind", now=at(-3)), channel="#e")])
-    expected = ["PostCard critical", "PostCard older", "ops blind", "PostCard old", "PostCard info"]
-    assert told(store, 5) == expected
+    store.add_notices([replace(ops("no data", now=at(-3)), channel="#e")])
+    expected = ["PostCard critical", "PostCard older", "ops no data", "PostCard old", "PostCard info"]
+    assert in_words(store, 5) == expected
     assert [len(store.due(at(5), limit=limit)) for limit in (0, 1, 3)] == [0, 1, 3]
 
 
-def test_edits_and_posts_stand_in_one_order(store: Store) -> None:
-    """A critical card that is to be edited comes before a post of less weight."""
+def test_edits_and_posts_share_one_order(store: Store) -> None:
+    """A critical card that is due for an edit precedes a post of a lower level."""
     loud = begin_posted(store, firing("loud", level=Level.CRITICAL))
     begin(store, firing("new"), at(1), "#b")
     store.record(poll([ends(loud, at(9))], now=at(9)))
-    assert told(store, 9) == ["EditCard loud", "PostCard new"]
+    assert in_words(store, 9) == ["EditCard loud", "PostCard new"]
 
 
 def test_a_card_that_waits_moves_forward_when_its_alert_rises(store: Store) -> None:
-    """It waits with the level of now, not of when it was decided."""
+    """It waits with the present level, not with that of the decision."""
     begin(store, firing("first"), at(0))
     second = begin(store, firing("second"), at(1))
-    assert told(store, 2) == ["PostCard first"]
+    assert in_words(store, 2) == ["PostCard first"]
     store.record(poll([rises(second, at(3))], now=at(3)))
-    assert told(store, 4) == ["PostCard second"]
+    assert in_words(store, 4) == ["PostCard second"]
 
 
 def test_one_post_a_channel_a_second(store: Store) -> None:
@@ -87,51 +87,51 @@ def test_one_post_a_channel_a_second(store: Store) -> None:
     begin(store, firing("3"), at(2), "#other")
     first, other = posts(store, at(5))
     post(store, first, at(5))
-    assert told(store, 5.9) == ["PostCard 3"]
+    assert in_words(store, 5.9) == ["PostCard 3"]
     post(store, other, at(5), channel_id="C2")
-    assert told(store, 5.999) == []
-    assert told(store, 6) == ["PostCard 2"]
+    assert in_words(store, 5.999) == []
+    assert in_words(store, 6) == ["PostCard 2"]
 
 
 def test_two_spellings_of_a_channel_share_its_pace(store: Store) -> None:
-    """#name and id are one channel from the first post on, which told its id."""
+    """#name and id are one channel from the first post on, which returned its id."""
     begin_posted(store, firing("1"), channel=SALES)
     begin(store, firing("2"), at(10), SALES)
     begin(store, firing("3"), at(11), "C1")
-    assert told(store, 11) == ["PostCard 2"]
+    assert in_words(store, 11) == ["PostCard 2"]
     post(store, posts(store, at(11))[0], at(11))
-    assert told(store, 11.9) == []
+    assert in_words(store, 11.9) == []
     post(store, posts(store, at(12))[0], at(12))
     begin(store, firing("4"), at(12), SALES)
-    assert told(store, 12.9) == []
-    assert told(store, 13) == ["PostCard 4"]
+    assert in_words(store, 12.9) == []
+    assert in_words(store, 13) == ["PostCard 4"]
 
 
-def test_a_channel_that_said_wait_is_left_alone(store: Store) -> None:
-    """429: no post before the time that was told, not even when a shorter wait is told later; edits go on."""
+def test_a_throttled_channel_gets_no_post(store: Store) -> None:
+    """429: no post before the given time, not even if a shorter wait is received later; edits continue."""
     alert = begin_posted(store, firing("1"))
     begin(store, firing("2"), at(5))
     store.hold_channel(SALES, at(60))
     store.hold_channel(SALES, at(40))
     store.record(poll([rises(alert, at(6))], now=at(6)))
-    assert told(store, 59) == ["EditCard 1"]
-    assert told(store, 60) == ["EditCard 1", "PostCard 2"]
+    assert in_words(store, 59) == ["EditCard 1"]
+    assert in_words(store, 60) == ["EditCard 1", "PostCard 2"]
 
 
 def test_a_rest_from_before_the_clock_was_set_back_holds_nothing(store: Store) -> None:
-    """An hour too late is not a rest of an hour."""
+    """A pause must not last an hour because the clock was set back by one."""
     begin_posted(store, firing("1"), at(3600))
     begin(store, firing("2"), at(0))
-    assert told(store, 1) == ["PostCard 2"]
+    assert in_words(store, 1) == ["PostCard 2"]
 
 
-def test_what_is_put_off_comes_back_at_its_time(store: Store) -> None:
-    """With the number of tries that failed, and the reason in the ledger."""
+def test_what_is_put_off_is_due_at_its_time(store: Store) -> None:
+    """With the number of failed attempts, and the reason in the ledger."""
     alert = begin(store, firing())
     (due,) = posts(store, at(0))
     store.claim(due.notice.id, ME, at(0))
     store.put_off(due.notice.id, at(30), "503", claimant=ME, unknown=False)
-    assert told(store, 29) == []
+    assert in_words(store, 29) == []
     (again,) = posts(store, at(30))
     assert (again.attempts, again.intent_at) == (1, None)
     (entry,) = store.notices_of(alert.id)
@@ -139,11 +139,11 @@ def test_what_is_put_off_comes_back_at_its_time(store: Store) -> None:
 
 
 LONG_AHEAD = 6 * 3600
-"""A time that was written before the clock was set back by six hours."""
+"""A time that was stored before the clock was set back by six hours."""
 
 
-def test_no_wait_of_before_the_clock_was_set_back_holds_anything(store: Store) -> None:
-    """Neither a notice that was put off, nor a channel that said wait, nor an edit that was put off."""
+def test_no_wait_from_before_the_clock_was_set_back_holds(store: Store) -> None:
+    """Neither a notice that was put off, nor a throttled channel, nor an edit that was put off."""
     alert = begin_posted(store, firing("1"))
     store.record(poll([rises(alert, at(1))], now=at(1)))
     (edit,) = edits(store, at(1))
@@ -153,9 +153,9 @@ def test_no_wait_of_before_the_clock_was_set_back_holds_anything(store: Store) -
         store.put_off(due.notice.id, at(LONG_AHEAD), "503", claimant=ME, unknown=False)
     store.hold_channel(SALES, at(LONG_AHEAD))
     assert store.next_due(at(10)) == at(10)
-    assert {"EditCard 1", "PostCard 2"} & set(told(store, 10)) == {"EditCard 1", "PostCard 2"}
+    assert {"EditCard 1", "PostCard 2"} & set(in_words(store, 10)) == {"EditCard 1", "PostCard 2"}
     store.hold_channel(SALES, at(70))
-    assert "PostCard 2" not in told(store, 10)
+    assert "PostCard 2" not in in_words(store, 10)
 
 
 # Claims
@@ -163,8 +163,8 @@ def test_no_wait_of_before_the_clock_was_set_back_holds_anything(store: Store) -
 OTHER = "another process"
 
 
-def test_a_claim_keeps_every_other_one_out(store: Store) -> None:
-    """Another's, and a second one of the same claimant: each claim is one request."""
+def test_a_claim_excludes_every_other_one(store: Store) -> None:
+    """Another claimant's, and a second one of the same claimant: each claim is one request."""
     begin(store, firing())
     (due,) = posts(store, at(0))
     assert store.claim(due.notice.id, ME, at(0)) is Claimed.DONE
@@ -201,12 +201,12 @@ def test_a_claim_keeps_every_other_one_out(store: Store) -> None:
 def test_when_an_open_claim_is_looked_for(
     store: Store, what: Callable[[Store, str], None], looked_for_at: float
 ) -> None:
-    """20 s after it began while its claimant may be alive, 5 s after that one ended or gave up; not a moment before."""
+    """20 s after the claim while its claimant may be alive, 5 s after it ended or gave up; not a moment earlier."""
     begin(store, firing())
     (due,) = posts(store, at(0))
     store.claim(due.notice.id, ME, at(0))
     what(store, due.notice.id)
-    assert told(store, looked_for_at - 0.1) == []
+    assert in_words(store, looked_for_at - 0.1) == []
     assert store.next_due(at(1)) == at(looked_for_at)
     (again,) = posts(store, at(looked_for_at))
     assert again.intent_at == at(0)
@@ -223,8 +223,8 @@ def test_of_two_that_looked_in_vain_one_sends(store: Store) -> None:
     assert store.claim(due.notice.id, OTHER, at(20.1), due.intent_at) is Claimed.TAKEN
 
 
-def test_a_claimant_that_was_replaced_ends_no_claim_but_its_own(store: Store) -> None:
-    """It was paused for a while, and its failure is news of yesterday."""
+def test_a_replaced_claimant_ends_only_its_own_claim(store: Store) -> None:
+    """It was paused for a while, and reports its failure late."""
     begin(store, firing())
     (due,) = posts(store, at(0))
     store.claim(due.notice.id, ME, at(0))
@@ -236,7 +236,7 @@ def test_a_claimant_that_was_replaced_ends_no_claim_but_its_own(store: Store) ->
 
 
 def test_a_line_that_is_being_sent_keeps_its_claim_when_its_card_is_posted_again(store: Store) -> None:
-    """Another process found the card gone meanwhile: the line is looked for in the new thread before it is repeated."""
+    """Another process found the card gone: the line is looked for in the new thread before it is repeated."""
     alert = begin_posted(store, firing())
     store.record(poll([rises(alert, at(5))], [line(alert, Reason.LEVEL_UP, now=at(5))], now=at(5)))
     (sent,) = posts(store, at(5))
@@ -248,8 +248,8 @@ def test_a_line_that_is_being_sent_keeps_its_claim_when_its_card_is_posted_again
     assert posts(store, at(25))[0].intent_at == at(5)
 
 
-def test_a_message_that_is_not_the_cards_any_more_changes_nothing(store: Store) -> None:
-    """A second process hears late that the first message was gone, or that its edit landed there."""
+def test_a_message_that_is_no_longer_the_cards_changes_nothing(store: Store) -> None:
+    """A second process learns late that the first message was gone, or that its edit reached it."""
     alert = begin_posted(store, firing())
     store.record(poll([rises(alert, at(5))], now=at(5)))
     (edit,) = edits(store, at(5))
@@ -263,7 +263,7 @@ def test_a_message_that_is_not_the_cards_any_more_changes_nothing(store: Store) 
 
 
 def test_an_older_edit_that_lands_last_is_edited_again(store: Store) -> None:
-    """Two processes edit one card, and Slack has the older version in the end: the card is outdated."""
+    """Two processes edit one card, and Slack ends up with the older version: the card is outdated."""
     alert = begin_posted(store, firing())
     store.record(poll([rises(alert, at(1))], now=at(1)))
     (older,) = edits(store, at(1))
@@ -282,9 +282,9 @@ def test_a_channel_rests_after_a_claim_too(store: Store) -> None:
     begin(store, firing("2"), at(1))
     first, second = posts(store, at(2))[0].notice.id, notice(firing("2"), now=at(1)).id
     store.claim(first, ME, at(2))
-    assert told(store, 2.9) == []
+    assert in_words(store, 2.9) == []
     assert store.claim(second, OTHER, at(2.9)) is Claimed.NOT_DUE  # from a list that it read before
-    assert told(store, 3) == ["PostCard 2"]
+    assert in_words(store, 3) == ["PostCard 2"]
     assert store.claim(second, OTHER, at(3)) is Claimed.DONE
 
 
@@ -298,7 +298,7 @@ def test_a_line_cannot_be_claimed_before_its_card_is_posted(store: Store) -> Non
 
 
 def test_an_open_claim_outlives_a_later_try(store: Store) -> None:
-    """`unknown` keeps it open over the pause."""
+    """`unknown` keeps it open during the pause."""
     begin(store, firing())
     (due,) = posts(store, at(0))
     store.claim(due.notice.id, ME, at(0))
@@ -311,11 +311,11 @@ def test_a_claim_from_before_the_clock_was_set_back_is_looked_for_at_once(store:
     """A claim an hour ahead of now would hold the card back for an hour."""
     begin(store, firing())
     store.claim(posts(store, at(3600))[0].notice.id, ME, at(3600))
-    assert told(store, 10) == ["PostCard 103"]
-    assert told(store, 3599.9) == []  # two clocks a little apart: still on its way
+    assert in_words(store, 10) == ["PostCard 103"]
+    assert in_words(store, 3599.9) == []  # two clocks a little apart: still on its way
 
 
-def test_what_is_not_waiting_any_more_cannot_be_claimed(store: Store) -> None:
+def test_what_no_longer_waits_cannot_be_claimed(store: Store) -> None:
     """A second deliverer with an old list is stopped before it sends."""
     begin(store, firing())
     (due,) = posts(store, at(0))
@@ -340,7 +340,7 @@ def test_delivered_twice_is_delivered_once(store: Store) -> None:
 
 
 def test_a_line_waits_for_its_card(store: Store) -> None:
-    """And comes with where the card stands."""
+    """It then has the place of the card."""
     alert = begin(store, firing())
     store.record(poll([rises(alert, at(1))], [line(alert, Reason.LEVEL_UP, now=at(1))], now=at(1)))
     (card,) = posts(store, at(2))
@@ -437,11 +437,11 @@ def test_the_card_that_is_outdated_for_longest_is_edited_first(store: Store) -> 
     store.record(poll([replace(new_value(first, 1.0, at(1)), reason=Reason.LEVEL_DOWN)], now=at(1)))
     store.record(poll([replace(new_value(second, 1.0, at(2)), reason=Reason.LEVEL_DOWN)], now=at(2)))
     store.record(poll([replace(new_value(first, 2.0, at(3)), reason=Reason.LEVEL_DOWN)], now=at(3)))
-    assert told(store, 4) == ["EditCard first", "EditCard second"]
+    assert in_words(store, 4) == ["EditCard first", "EditCard second"]
 
 
 def test_a_value_after_an_edit_waits_again(store: Store) -> None:
-    """The minute begins at the last edit, whatever made it."""
+    """The minute starts at the last edit, whatever caused it."""
     alert = begin_posted(store, firing())
     store.record(poll([rises(alert, at(30))], now=at(30)))
     (edit,) = edits(store, at(30))
@@ -453,7 +453,7 @@ def test_a_value_after_an_edit_waits_again(store: Store) -> None:
 
 @pytest.mark.parametrize("change", [moved, only_the_value])
 def test_what_changes_during_an_edit_stays_due(store: Store, change: Callable[[Alert, float], Change]) -> None:
-    """At once when it matters; a value that moved meanwhile waits its minute."""
+    """At once if it matters; a value that changed meanwhile waits its minute."""
     alert = begin_posted(store, firing())
     store.record(poll([replace(new_value(alert, 1.0, at(5)), reason=Reason.LEVEL_DOWN)], now=at(5)))
     (edit,) = edits(store, at(5))
@@ -487,8 +487,8 @@ def test_a_card_found_again_is_edited_at_once(store: Store) -> None:
     assert len(edits(store, at(7))) == 1
 
 
-def test_an_edit_put_off_comes_back(store: Store) -> None:
-    """With its tries counted; success forgets them."""
+def test_an_edit_that_was_put_off_is_due_again(store: Store) -> None:
+    """With its attempts counted; success resets them."""
     alert = begin_posted(store, firing())
     store.record(poll([rises(alert, at(1))], now=at(1)))
     (edit,) = edits(store, at(1))
@@ -501,7 +501,7 @@ def test_an_edit_put_off_comes_back(store: Store) -> None:
     assert edits(store, at(32))[0].attempts == 0
 
 
-def test_the_edit_that_closes_a_card_comes_however_late(store: Store) -> None:
+def test_the_edit_that_closes_a_card_is_made_however_late(store: Store) -> None:
     """The bot was away for a month after the alert ended."""
     alert = begin_posted(store, firing())
     store.record(poll([ends(alert, at(5))], now=at(5)))
@@ -515,8 +515,8 @@ def test_the_edit_that_closes_a_card_comes_however_late(store: Store) -> None:
 # Ends before the card
 
 
-def test_a_card_whose_alert_ended_first_is_posted_closed_and_says_it_all(store: Store) -> None:
-    """Nothing is forgotten, and the lines that would repeat it are not told."""
+def test_a_card_whose_alert_ended_first_is_posted_closed(store: Store) -> None:
+    """Nothing is lost, and the lines that would repeat it are not posted."""
     alert = begin(store, firing())
     raised = rises(alert, at(1))
     store.record(poll([raised], [line(alert, Reason.LEVEL_UP, now=at(1), broadcast=True)], now=at(1)))
@@ -532,21 +532,21 @@ def test_a_card_whose_alert_ended_first_is_posted_closed_and_says_it_all(store: 
     assert store.totals().waiting == 0
 
 
-def test_an_end_during_the_post_of_the_card_is_told_as_usual(store: Store) -> None:
-    """The card went out open: it is closed by an edit, and the thread hears of it."""
+def test_an_end_during_the_post_of_the_card_is_reported_as_usual(store: Store) -> None:
+    """The card was posted open: it is closed by an edit, and its thread gets a line."""
     alert = begin(store, firing())
     (due,) = posts(store, at(1))
     store.claim(due.notice.id, ME, at(1))
     store.record(poll([ends(alert, at(2))], [line(alert, Reason.RESOLVED, now=at(2))], now=at(2)))
     store.delivered(due.notice.id, Posted("C1", "1.0"), due.card.version, at(3))  # type: ignore[union-attr]
-    assert sorted(told(store, 4)) == ["EditCard 103", "PostLine 103"]
+    assert sorted(in_words(store, 4)) == ["EditCard 103", "PostLine 103"]
 
 
 # What cannot be delivered
 
 
 def test_a_card_given_up_takes_its_lines_along(store: Store) -> None:
-    """With its reason; the next rise tries anew."""
+    """With its reason; the next rise tries again."""
     alert = begin(store, firing())
     store.record(poll([], [line(alert, Reason.LEVEL_UP, now=at(1))], now=at(1)))
     (due,) = posts(store, at(2))
@@ -569,8 +569,8 @@ def test_a_card_given_up_takes_its_lines_along(store: Store) -> None:
     assert edits(store, at(99)) == []
 
 
-def test_a_line_given_up_leaves_its_card_alone(store: Store) -> None:
-    """One lost line is one lost line."""
+def test_a_line_given_up_does_not_affect_its_card(store: Store) -> None:
+    """Only that line is lost."""
     alert = begin_posted(store, firing())
     store.record(poll([], [line(alert, Reason.LEVEL_UP, now=at(1))], now=at(1)))
     store.give_up(posts(store, at(2))[0].notice.id, "too long", at(2))
@@ -579,7 +579,7 @@ def test_a_line_given_up_leaves_its_card_alone(store: Store) -> None:
 
 
 def test_a_rerouted_card_takes_its_lines_along(store: Store) -> None:
-    """What comes later for the channel that the rule names goes there too."""
+    """Later posts for the channel that the rule names go there too."""
     alert = begin(store, firing())
     store.record(poll([], [line(alert, Reason.LEVEL_UP, now=at(1))], now=at(1)))
     (due,) = posts(store, at(2))
@@ -599,13 +599,13 @@ def test_a_rerouted_card_takes_its_lines_along(store: Store) -> None:
 
 def test_a_rerouted_ops_notice_goes_elsewhere(store: Store) -> None:
     """It belongs to no card."""
-    store.add_notices([ops("blind")])
+    store.add_notices([ops("no data")])
     store.reroute(posts(store, at(1))[0].notice.id, SALES, claimant=ME)
     assert [due.notice.channel for due in posts(store, at(1))] == [SALES]
 
 
-def test_rerouting_a_line_posts_its_card_anew(store: Store) -> None:
-    """A line is nothing without its card."""
+def test_rerouting_a_line_posts_its_card_again(store: Store) -> None:
+    """A line cannot be posted without its card."""
     alert = begin_posted(store, firing())
     store.record(poll([ends(alert, at(1))], [line(alert, Reason.RESOLVED, now=at(1))], now=at(1)))
     (due,) = posts(store, at(2))
@@ -617,8 +617,8 @@ def test_rerouting_a_line_posts_its_card_anew(store: Store) -> None:
     assert store.due(at(99)) == []  # it was posted closed, which is what the line would have said
 
 
-def test_a_card_whose_message_is_gone_is_posted_anew(store: Store) -> None:
-    """With everything as it is now, calling nobody a second time; its waiting lines follow into the new thread."""
+def test_a_card_whose_message_is_gone_is_posted_again(store: Store) -> None:
+    """In its present state, mentioning no one a second time; its waiting lines follow into the new thread."""
     alert = begin(store, firing(), mention=("<!here>",))
     (due,) = posts(store, at(0))
     assert due.notice.mention == ("<!here>",)
@@ -653,8 +653,8 @@ def test_a_card_may_be_gone_more_than_once(store: Store) -> None:
         assert store.due(at(round_ * 100 + 50)) == []
 
 
-def test_a_closed_card_whose_message_is_gone_is_let_go(store: Store) -> None:
-    """Its alert is over: there is nothing to show any more, and its lines are given up with the reason."""
+def test_a_closed_card_whose_message_is_gone_is_given_up(store: Store) -> None:
+    """Its alert has ended: there is nothing left to show, and its lines are given up with the reason."""
     alert = begin_posted(store, firing())
     store.record(poll([ends(alert, at(1))], [line(alert, Reason.RESOLVED, now=at(1))], now=at(1)))
     store.repost(edits(store, at(2))[0].card, at(2), claimant=ME)
@@ -664,7 +664,7 @@ def test_a_closed_card_whose_message_is_gone_is_let_go(store: Store) -> None:
 
 
 def test_an_edit_that_lands_after_the_message_was_given_up_does_nothing(store: Store) -> None:
-    """It was of the old message."""
+    """It belonged to the old message."""
     alert = begin_posted(store, firing())
     store.record(poll([rises(alert, at(1))], now=at(1)))
     (edit,) = edits(store, at(1))
@@ -692,13 +692,13 @@ NO_CARD = Card(99, (firing(),), SALES, Posted("C1", "1"), 1, 0)
     ids=["delivered", "put_off", "give_up", "reroute", "edited", "put_off_edit", "repost"],
 )
 def test_marking_what_is_not_there_says_so(store: Store, act: Callable[[Store], None]) -> None:
-    """A mistake of ours is heard of."""
+    """A bug in alertbot raises an error."""
     with pytest.raises(StoreError, match="there is no"):
         act(store)
 
 
-def test_a_storm_is_told_one_by_one(store: Store) -> None:
-    """A storm in one channel: every second one post, critical cards first, until all are told."""
+def test_a_storm_is_posted_one_by_one(store: Store) -> None:
+    """A storm in one channel: one post per second, critical cards first, until all are posted."""
     for entity in range(6):
         level = Level.CRITICAL if entity in (2, 4) else Level.WARNING
         begin(store, firing(str(entity), level=level), at(entity))

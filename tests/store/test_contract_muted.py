@@ -1,4 +1,4 @@
-"""The contract of Store: what people know of an alert, who speaks for it, and rules that only watch."""
+"""The contract of Store: what was reported about an alert, what suppresses it, and shadow rules."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ def in_shadow(entity: str) -> Alert:
     return replace(alert, about=replace(alert.about, shadow=True))
 
 
-def test_what_people_know_comes_back(store: Store) -> None:
-    """The level that was told and the alert that speaks for it, of each alert."""
+def test_what_was_reported_is_kept(store: Store) -> None:
+    """The level that was reported and the alert that suppresses it, for each alert."""
     speaker = key("7", rule="outage")._replace(scope=Scope.QUEUE_AGENT, parent_id="3")
     known = firing("1", reported=Level.CRITICAL)
-    untold = firing("2", muted=Mute(MuteKind.SUPPRESSED, speaker, at(0)))
-    store.record(poll([begins(known), begins(untold), begins(in_shadow("3"))]))
+    unreported = firing("2", muted=Mute(MuteKind.SUPPRESSED, speaker, at(0)))
+    store.record(poll([begins(known), begins(unreported), begins(in_shadow("3"))]))
     found = [(alert.reported, alert.suppressor, alert.shadow) for alert in store.alerts("acme")]
     assert found == [(Level.CRITICAL, None, False), (None, speaker, False), (None, None, True)]
 
 
-def test_a_suppressed_alert_gets_its_card_when_it_is_told(store: Store) -> None:
-    """Nothing is due while nobody is told; the card is posted once, later, and shows the alert as it is then."""
-    untold = firing("1", muted=Mute(MuteKind.SUPPRESSED, key("1", rule="outage"), at(0)))
-    store.record(poll([Change(None, untold, Reason.FIRED, "it began", Withheld.SUPPRESSED)]))
+def test_a_suppressed_alert_gets_its_card_when_it_is_reported(store: Store) -> None:
+    """Nothing is due while it is not reported; the card is posted once, later, and shows the alert as it is then."""
+    unreported = firing("1", muted=Mute(MuteKind.SUPPRESSED, key("1", rule="outage"), at(0)))
+    store.record(poll([Change(None, unreported, Reason.FIRED, "it began", Withheld.SUPPRESSED)]))
     assert (posts(store, at(0)), edits(store, at(0)), store.cards("acme")) == ([], [], {})
-    told = replace(one(store, untold), muted=None, reported=Level.WARNING)
-    change = Change(one(store, untold), told, Reason.SUPPRESSION_ENDED, "outage has ended")
-    card = notice(told, NoticeKind.CARD, Reason.SUPPRESSION_ENDED, now=at(60))
+    reported = replace(one(store, unreported), muted=None, reported=Level.WARNING)
+    change = Change(one(store, unreported), reported, Reason.SUPPRESSION_ENDED, "outage has ended")
+    card = notice(reported, NoticeKind.CARD, Reason.SUPPRESSION_ENDED, now=at(60))
     store.record(poll([change], [card], now=at(60)))
     (due,) = posts(store, at(60))
     assert (due.notice.reason, due.notice.kind) == (Reason.SUPPRESSION_ENDED, NoticeKind.CARD)
 
 
-def test_what_people_know_is_no_reason_to_edit_a_card(store: Store) -> None:
-    """A card shows neither who speaks for an alert nor what was told."""
+def test_what_was_reported_is_no_reason_to_edit_a_card(store: Store) -> None:
+    """A card shows neither what suppresses an alert nor what was reported."""
     alert = firing("1", reported=Level.WARNING)
     store.record(poll([begins(alert)], [notice(alert)]))
     before = one(store, alert)
@@ -61,7 +61,7 @@ def test_what_people_know_is_no_reason_to_edit_a_card(store: Store) -> None:
 
 
 def test_how_often_rules_fired(store: Store) -> None:
-    """By rule and name of the entity, the most often first; since a moment; of the rules that are asked for."""
+    """By rule and name of the entity, most often first; since a given time; for the given rules."""
     for entity, seconds in (("1", 0), ("2", 10), ("1", 20), ("1", 30)):
         alert = replace(in_shadow(entity), fired_at=at(seconds))
         store.record(poll([begins(alert)], now=at(seconds)))
@@ -72,8 +72,8 @@ def test_how_often_rules_fired(store: Store) -> None:
     assert store.fired([], at(0)) == {}
 
 
-def test_what_only_watches_is_not_counted_as_fired(store: Store) -> None:
-    """Totals are of what people were told of."""
+def test_shadow_alerts_are_not_counted_as_fired(store: Store) -> None:
+    """Totals count what was reported."""
     store.record(poll([begins(in_shadow("1")), begins(firing("2"))]))
     store.record(poll([ends(one(store, in_shadow("1")), at(5))], now=at(5)))
     assert (store.totals().fired, store.totals().resolved) == (1, 0)

@@ -1,4 +1,4 @@
-"""What is remembered of a tenant's polls comes back as it was."""
+"""What is stored about a tenant's polls is read back unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every database ever written can be opened: kept dumps, from the oldest on, still hold all that they held.
+"""Every database ever written can be opened: the kept dumps, from the oldest on, still hold everything they held.
 
 `store-v1.sql` is a dump of the first tables with one of everything in them. `store-v5.sql` is the same with recorded
 polls, as the first recording wrote them. `store-v6.sql` has the last cards that named their alert themselves, one of
@@ -59,7 +59,7 @@ def _tables(path: Path) -> set[tuple[str, str]]:
 
 @pytest.mark.parametrize("name", KEPT)
 def test_an_upgraded_database_is_made_like_a_new_one(name: str, tmp_path: Path) -> None:
-    """The same tables and indexes, so a step that was edited after the fact is found out."""
+    """The same tables and indexes, so a step that was edited later is detected."""
     _load(name, tmp_path / "old.db")
     SqliteStore(tmp_path / "old.db").close()
     SqliteStore(tmp_path / "new.db").close()
@@ -67,7 +67,7 @@ def test_an_upgraded_database_is_made_like_a_new_one(name: str, tmp_path: Path) 
 
 
 def test_opening_again_changes_nothing(path: Path) -> None:
-    """The steps are taken once."""
+    """The steps are run once."""
     SqliteStore(path).close()
     before = path.read_bytes()
     SqliteStore(path).close()
@@ -93,7 +93,7 @@ def test_feeds_and_snapshots_are_still_there(upgraded: SqliteStore) -> None:
 
 
 def test_alerts_are_still_there(upgraded: SqliteStore) -> None:
-    """Firing, pending and over, with their owners and ids, which go on where they were."""
+    """Firing, pending and ended, with their owners and ids; new ids continue from there."""
     assert [(alert.id, alert.key, alert.state) for alert in upgraded.alerts()] == [
         (2, key("102"), State.FIRING),
         (3, key("103"), State.PENDING),
@@ -117,7 +117,7 @@ def test_alerts_are_still_there(upgraded: SqliteStore) -> None:
 
 
 def test_a_suppressed_alert_is_muted(path: Path) -> None:
-    """Before mutes were kept, only the suppressing alert was: its mute counts from the poll that last decided."""
+    """Before mutes were stored, only the suppressing alert was: its mute counts from the poll that last decided."""
     _load("store-v5.sql", path)
     with closing(sqlite3.connect(path)) as conn, conn:
         by = '["outage", "queue", "", "103"]'
@@ -128,24 +128,24 @@ def test_a_suppressed_alert_is_muted(path: Path) -> None:
     assert alert.muted == Mute(MuteKind.SUPPRESSED, key("103", rule="outage"), at(60))
 
 
-def test_what_waits_is_still_told(upgraded: SqliteStore) -> None:
-    """An edit, a line, a card with an open intent and an ops notice whose channel has to wait."""
+def test_what_waits_is_still_due(upgraded: SqliteStore) -> None:
+    """An edit, a line, a card with an open claim and an ops notice whose channel is throttled."""
     assert [type(due) for due in upgraded.due(at(89))] == [PostLine, EditCard, PostCard]
-    told, edit, card, blind = upgraded.due(at(90))
-    assert isinstance(told, PostLine)
-    assert (told.notice.reason, told.notice.by, told.notice.text) == (Reason.ACKNOWLEDGED, "U1", "on it")
+    acked, edit, card, stale = upgraded.due(at(90))
+    assert isinstance(acked, PostLine)
+    assert (acked.notice.reason, acked.notice.by, acked.notice.text) == (Reason.ACKNOWLEDGED, "U1", "on it")
     assert isinstance(edit, EditCard)
     assert (edit.card.version, edit.card.sent_version, edit.card.edited_at) == (2, 1, at(40))
-    assert edit.card.posted == told.card.posted == Posted("C1", f"{at(40).timestamp():.6f}")
+    assert edit.card.posted == acked.card.posted == Posted("C1", f"{at(40).timestamp():.6f}")
     assert isinstance(card, PostCard)
     assert (card.card.members[0].id, card.intent_at, card.notice.mention) == (4, at(56), ("<!here>",))
     assert (card.notice.kind, card.notice.text, card.card.channel) == (NoticeKind.CARD, "it is 72s", "#cc-floor")
-    assert isinstance(blind, PostOps)
-    assert blind.notice == ops("blind for 2m", now=at(58))
+    assert isinstance(stale, PostOps)
+    assert stale.notice == ops("blind for 2m", now=at(58))
 
 
-def test_what_was_told_is_not_told_again(upgraded: SqliteStore) -> None:
-    """The ledger, the counts, and where cards stand."""
+def test_what_was_delivered_is_not_delivered_again(upgraded: SqliteStore) -> None:
+    """The ledger, the counts, and the places of cards."""
     assert [entry.state for entry in upgraded.notices_of(1)] == [NoticeState.DELIVERED, NoticeState.DELIVERED]
     (lost,) = upgraded.notices_of(5)
     assert (lost.state, lost.error, lost.settled_at) == (NoticeState.GIVEN_UP, "channel_not_found", at(59))
@@ -157,7 +157,7 @@ def test_what_was_told_is_not_told_again(upgraded: SqliteStore) -> None:
 
 
 def test_each_card_keeps_its_alert_as_its_member(upgraded: SqliteStore) -> None:
-    """Ids, versions and places of cards stay; a card has ended where its alert has; foreign keys are intact."""
+    """Ids, versions and places of cards are kept; a card has ended if its alert has; foreign keys are intact."""
     with upgraded._db.read() as conn:
         cards = conn.execute(
             "SELECT c.id, c.group_key, m.alert_id, c.wanted_channel, c.state, c.ended_at FROM cards c "
@@ -181,7 +181,7 @@ def test_each_card_keeps_its_alert_as_its_member(upgraded: SqliteStore) -> None:
 
 @pytest.mark.parametrize("name", WITH_A_CARD_THAT_IS_GONE)
 def test_a_rerouted_card_that_is_gone_is_still_known(name: str, path: Path) -> None:
-    """A new card notice for its channel brings it back there; failed look-ups of an open intent are still counted."""
+    """A new card notice for its channel brings it back there; failed searches for an open claim are still counted."""
     _load(name, path)
     with closing(SqliteStore(path)) as store:
         (intent,) = (due for due in store.due(at(90)) if isinstance(due, PostCard))
@@ -193,7 +193,7 @@ def test_a_rerouted_card_that_is_gone_is_still_known(name: str, path: Path) -> N
 
 
 def test_the_lease_still_holds(upgraded: SqliteStore) -> None:
-    """A new version does not poll beside an old one."""
+    """A new version does not poll alongside an old one."""
     for name in ("delivery", "tenant:acme"):
         with pytest.raises(LeaseHeld, match="host-a, process 7"):
             upgraded.take_leases([name, "tenant:new"], "me", at(89), timedelta(seconds=30))
@@ -201,7 +201,7 @@ def test_the_lease_still_holds(upgraded: SqliteStore) -> None:
 
 
 def test_what_the_first_recording_wrote_can_still_be_read(path: Path) -> None:
-    """A key frame, what differs from it, and a poll that failed."""
+    """A key frame, a difference to it, and a failed poll."""
     _load("store-v5.sql", path)
     with closing(SqliteStore(path)) as store:
         first, second, third = store.polls("acme", at(0), at(30))

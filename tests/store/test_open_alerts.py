@@ -72,7 +72,7 @@ def test_what_raises_the_revision(store: Store, write: Callable[[Store, Alert], 
 
 
 def test_a_card_that_was_given_up_while_it_was_sent(store: Store) -> None:
-    """By another process: it is posted all the same, and in the way of a second one."""
+    """By another process: it is posted all the same, and a second one becomes a line."""
     begin(store, firing())
     (due,) = posts(store, at(0))
     store.give_up(due.notice.id, "no", at(1))
@@ -101,7 +101,7 @@ def test_what_leaves_the_revision(store: Store, write: Callable[[Store, Alert], 
 
 
 def test_an_alert_that_begins_and_ends_in_one_record(store: Store) -> None:
-    """Pending, and then nothing: it never had a row."""
+    """Pending, and then inactive: it never had a row."""
     known = fresh(store)
     record = poll([begins(pending()), replace(ends(pending(), at(1)), reason=None)], now=at(1))
     assert after(known, record, store.record(record)) == fresh(store)

@@ -1,4 +1,4 @@
-"""Any order of polls, people, deliveries and failures: every notice is told once or still waits, and cards converge."""
+"""Any order of polls, changes by users, deliveries and failures: every notice is posted once or still waits."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PAUSES = st.sampled_from([1.0, 6.0, 0.2, 61.0])
 
 
 class Outbox(RuleBasedStateMachine):
-    """A deliverer that may fail in every way, and a Slack that remembers what it was sent."""
+    """A deliverer that may fail in every way, and a Slack that remembers what it received."""
 
     @initialize()
     def begin(self) -> None:
@@ -45,7 +45,7 @@ class Outbox(RuleBasedStateMachine):
             self.settle()
             self.store.close()
 
-    # Polls and people
+    # Polls and changes by users
 
     def _alert(self, entity: str) -> Alert | None:
         return next((alert for alert in self.store.alerts() if alert.key.entity_id == entity), None)
@@ -63,9 +63,9 @@ class Outbox(RuleBasedStateMachine):
         self.now += timedelta(seconds=0.3)
         alert = self._alert(entity)
         if what == "ops":
-            told = ops(f"problem {entity}", now=self.now, channel=min(channels))
-            self.decided.add(told.id)
-            self.store.add_notices([told, told])
+            sent = ops(f"problem {entity}", now=self.now, channel=min(channels))
+            self.decided.add(sent.id)
+            self.store.add_notices([sent, sent])
         elif alert is None:
             alert = firing(entity, level=level)
             self._record([begins(alert)], [notice(alert, channel=each, now=self.now) for each in sorted(channels)])
@@ -107,7 +107,7 @@ class Outbox(RuleBasedStateMachine):
             case "lands":
                 self.store.delivered(due.notice.id, self._send(due), _version(due), self.now)
             case "lost after":
-                self._send(due)  # and the process dies, or the answer does
+                self._send(due)  # and the process dies, or the response is lost
             case "lost before":
                 self.store.put_off(due.notice.id, soon, "timeout", claimant=ME, unknown=True)
             case "refused":
@@ -122,7 +122,7 @@ class Outbox(RuleBasedStateMachine):
                 self.store.give_up(due.notice.id, "no", self.now)
             case "rerouted":
                 if isinstance(due, PostLine):
-                    self._delete(due.card)  # the channel is no more
+                    self._delete(due.card)  # the channel no longer exists
                 self.store.reroute(due.notice.id, "#fallback", claimant=ME)
 
     def _send(self, due: PostCard | PostLine | PostOps) -> Posted:
@@ -155,13 +155,13 @@ class Outbox(RuleBasedStateMachine):
                 self.drawn[due.card.id] = due.card.members[0]
                 if outcome == "lands":
                     self.store.edited(due.card, self.now)
-            case "gone":  # somebody deleted the message, and its thread with it
+            case "gone":  # a user deleted the message, and its thread with it
                 self._delete(due.card)
                 self.store.repost(due.card, self.now, claimant=ME)
             case _:
                 self.store.put_off_edit(due.card.id, self.now + timedelta(seconds=2), "no")
 
-    # What holds always, and in the end
+    # Invariants, always and at the end
 
     @invariant()
     def nothing_is_lost(self) -> None:
@@ -185,7 +185,7 @@ class Outbox(RuleBasedStateMachine):
         return {entry.notice.id: entry for entry in found}
 
     def settle(self) -> None:
-        """With a Slack that works, all is told and every card shows its alert as it is."""
+        """With a Slack that works, everything is posted and every card shows the present state of its alert."""
         for _ in range(200):
             self.now += timedelta(seconds=61)
             due = self.store.due(self.now)

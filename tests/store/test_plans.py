@@ -1,4 +1,4 @@
-"""No statement of the hot path scans a table that grows: it takes time for what is open or waits, not for history."""
+"""No statement of the hot path scans a growing table: its time depends on what is open or waits, not on history."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tests.store.build import (
 )
 
 GROW = {"alerts", "cards", "notices", "recorded_polls", "recorded_layouts"}
-# Indexes of only what is open or waiting: to read one of them whole is to read that.
+# Indexes of only what is open or waiting: reading one of them fully reads only that.
 OF_WHAT_WAITS = {"alerts_open", "notices_waiting", "notices_claimed", "cards_outdated"}
 
 Parameters = Sequence[Any] | Mapping[str, Any]
@@ -61,7 +61,7 @@ class Listener:
 
 
 def _turns(store: SqliteStore) -> None:
-    """Everything that polls, delivery, and the buttons of Slack do again and again."""
+    """Everything that polls, delivery, and the buttons of Slack do repeatedly."""
     for entity in ("1", "2", "3"):
         begin(store, firing(entity), channel=f"#{entity}")
     known = [pending("4"), firing("5")]
@@ -121,7 +121,7 @@ def scans(conn: sqlite3.Connection, sql: str, parameters: Parameters) -> list[st
 
 
 def _table(sql: str, name: str) -> str:
-    """The table behind an alias."""
+    """The table that an alias stands for."""
     alias = re.search(rf"\b(?:FROM|JOIN)\s+(\w+)\s+{name}\b", sql)
     return alias[1] if alias else name
 
@@ -139,5 +139,5 @@ def test_no_statement_of_the_hot_path_scans_a_table_that_grows(listener: Listene
     ids=["alias", "name"],
 )
 def test_a_scan_is_noticed(listener: Listener, sql: str) -> None:
-    """The test would see one."""
+    """This check detects a scan."""
     assert scans(listener.conn, sql, ("acme",) if "?" in sql else ()) != []

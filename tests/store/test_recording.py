@@ -1,4 +1,4 @@
-"""The recording: what each poll saw comes back as it was, in the order of time, for as long as it is kept."""
+"""The recording: what each poll saw is read back unchanged, in the order of time, for as long as it is kept."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_poll_comes_back_as_it_was(store: Store) -> None:
         assert_same_snapshot(found.snapshots[scope], expected)
 
 
-def test_polls_come_in_the_order_of_time(store: Store) -> None:
+def test_polls_are_read_in_the_order_of_time(store: Store) -> None:
     """From and until are both included; tenants have their own."""
     for second in range(0, 150, 15):
         record(store, queues(second, second, 2, None))
@@ -83,7 +83,7 @@ def test_polls_come_in_the_order_of_time(store: Store) -> None:
 
 
 def test_a_poll_that_failed_is_remembered(store: Store) -> None:
-    """So that a replay goes the same way as what happened."""
+    """So that a replay takes the same course as the live polls."""
     record(store, queues(0, 1))
     store.record(poll(now=at(15), failures={QUEUE: "no answer"}))
     record(store, queues(30, 2))
@@ -102,8 +102,8 @@ def agents(second: int, *words: str | None) -> Snapshot:
     return Snapshot(AGENT, at(second), ids, ids, {"status.rt": column})
 
 
-def test_each_poll_is_of_a_process_of_its_own(tmp_path: Path) -> None:
-    """Polls from cron: each begins anew, with words in another order and other values missing; all come back."""
+def test_each_poll_is_made_by_another_process(tmp_path: Path) -> None:
+    """Polls from cron: each starts with words in another order and other values missing; all are read back."""
     words = [("Available", "OnBreak", None), ("OnBreak", None, "Available"), (None, "Handling", "OnBreak")]
     for number, each in enumerate(words * 3):
         with closing(SqliteStore(tmp_path / "alertbot.db")) as store:
@@ -119,18 +119,18 @@ def test_each_poll_is_of_a_process_of_its_own(tmp_path: Path) -> None:
 def test_a_bot_that_runs_for_long(store: Store) -> None:
     """Over many key frames, words and what is missing are what they were."""
     words = ["Available", "OnBreak", None, "Handling", "LoggedOut"]
-    told = [tuple(words[(number * place) % 5] for place in (1, 2, 3)) for number in range(3 * KEY_FRAME_EVERY)]
-    for number, each in enumerate(told):
+    said = [tuple(words[(number * place) % 5] for place in (1, 2, 3)) for number in range(3 * KEY_FRAME_EVERY)]
+    for number, each in enumerate(said):
         record(store, agents(number * 15, *each))
     found = [each.snapshots[AGENT].columns["status.rt"] for each in recorded(store)]
     assert [
         tuple(None if gone else word for word, gone in zip(column.values, column.presence, strict=True))
         for column in found
-    ] == told
+    ] == said
 
 
 def test_only_some_keys_are_read(store: Store) -> None:
-    """Of the scopes and keys that are asked for; one that was not recorded has no column."""
+    """Of the given scopes and keys; one that was not recorded has no column."""
     for second in (0, 15, 30):
         more = replace(snapshot(at(second)), scope=AGENT)
         record(store, snapshot(at(second)), more)
@@ -143,7 +143,7 @@ def test_only_some_keys_are_read(store: Store) -> None:
 
 
 def test_entities_and_keys_come_and_go(store: Store) -> None:
-    """What was renamed, added or asked for anew is as it was at each poll, and what comes back is found again."""
+    """What was renamed, added or requested again is as it was at each poll, and what returns is found again."""
     seen = [
         queues(0, 1, 2),
         queues(15, 1, 2, 3),
@@ -162,7 +162,7 @@ def test_entities_and_keys_come_and_go(store: Store) -> None:
 
 
 def test_reading_may_begin_anywhere(store: Store) -> None:
-    """Most polls are kept as what differs from the one before; reading finds where it has to begin."""
+    """Most polls are stored as a difference to the previous one; reading finds where it must start."""
     for index in range(3 * KEY_FRAME_EVERY):
         record(store, queues(15 * index, index, index % 7, None if index % 5 == 0 else 4))
     for first in (0, 1, KEY_FRAME_EVERY - 1, KEY_FRAME_EVERY, KEY_FRAME_EVERY + 1, 3 * KEY_FRAME_EVERY - 1):
@@ -171,7 +171,7 @@ def test_reading_may_begin_anywhere(store: Store) -> None:
 
 
 def test_more_polls_than_are_read_at_once(store: Store) -> None:
-    """Reading goes on where it stopped, and what is recorded meanwhile is no trouble."""
+    """Reading continues where it stopped, and what is recorded meanwhile does not disturb it."""
     for index in range(1100):
         record(store, queues(15 * index, index))
     reading = store.polls("acme", at(0), FOREVER)
@@ -181,7 +181,7 @@ def test_more_polls_than_are_read_at_once(store: Store) -> None:
 
 
 def test_a_clock_that_is_set_back(store: Store) -> None:
-    """What was recorded of a time that is still to come makes way for what is seen now."""
+    """What was recorded for a time in the future is replaced by what is seen now."""
     for second in (0, 15, 30, 45):
         record(store, queues(second, second))
     record(store, queues(20, 99))
@@ -205,8 +205,8 @@ def test_latest_is_there_beside_the_recording(store: Store) -> None:
 # SQLite.
 
 
-def test_a_restart_goes_on(path: Path) -> None:
-    """What another process wrote is read, and what comes after a start can be read by itself."""
+def test_a_restart_continues(path: Path) -> None:
+    """What another process wrote is read, and what follows a start can be read by itself."""
     for index in range(5):
         with closing(SqliteStore(path)) as store:
             record(store, queues(15 * index, index))
@@ -216,16 +216,16 @@ def test_a_restart_goes_on(path: Path) -> None:
         assert [row[0] for row in numbers(recorded(store, 20))] == [1, 2, 2, 3, 3, 4, 4]
 
 
-def test_nothing_is_kept_where_nothing_is_to_be_kept(path: Path) -> None:
-    """`record.keep: 0s`: no polls, but the latest."""
+def test_nothing_is_recorded_if_keep_is_zero(path: Path) -> None:
+    """`record.keep: 0s`: no polls, but the latest snapshot."""
     with closing(SqliteStore(path, keep_polls=timedelta(0))) as store:
         record(store, queues(0, 1))
         assert recorded(store) == []
         assert len(store.latest("acme")) == 1
 
 
-def test_a_transaction_that_fails_leaves_the_recording_whole(path: Path) -> None:
-    """The poll after one that could not be written differs from the last one that was."""
+def test_a_transaction_that_fails_leaves_the_recording_intact(path: Path) -> None:
+    """After a poll that could not be written, the next one is a difference to the last one that was."""
     with closing(SqliteStore(path, busy_timeout=0.05)) as store:
         record(store, queues(0, 1, 5, 9))
         record(store, queues(15, 2, 5, 9))
@@ -243,8 +243,8 @@ def _count(path: Path, table: str) -> int:
         return int(conn.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
 
 
-def test_what_is_too_old_is_let_go(path: Path) -> None:
-    """At most forty polls more than `keep` are there, all that is kept can be read, and layouts go with their polls."""
+def test_what_is_too_old_is_deleted(path: Path) -> None:
+    """At most forty polls beyond `keep` remain, all that is kept can be read, and layouts go with their polls."""
     keep = timedelta(hours=1)
     with closing(SqliteStore(path, keep_polls=keep, synchronous="NORMAL")) as store:
         for index in range(1000):
@@ -259,13 +259,13 @@ def test_what_is_too_old_is_let_go(path: Path) -> None:
         oldest = at(newest) - kept[0].at
         prune_and_key_frame = timedelta(minutes=10) + KEY_FRAME_EVERY * timedelta(seconds=15)
         assert keep <= oldest <= keep + prune_and_key_frame
-        assert {scope for each in kept for scope in each.snapshots} == {QUEUE}  # agents are not asked for any more
+        assert {scope for each in kept for scope in each.snapshots} == {QUEUE}  # agents are no longer fetched
     assert _count(path, "recorded_layouts") == 1
     assert _count(path, "recorded_polls") == len(kept)
 
 
 def test_a_long_pause_is_pruned_a_little_at_a_time(path: Path) -> None:
-    """After a month without polls none of them takes long, and in the end all that is too old is gone."""
+    """After a month without polls no single poll takes long, and in the end all that is too old is gone."""
     with closing(SqliteStore(path, keep_polls=timedelta(days=30), synchronous="NORMAL")) as store:
         for index in range(1200):
             record(store, queues(index, index))
@@ -279,8 +279,8 @@ def test_a_long_pause_is_pruned_a_little_at_a_time(path: Path) -> None:
         assert [row[0] for row in numbers(recorded(store, 86_400))] == [0, 1, 2, 3, 4]
 
 
-def test_a_damaged_recording_is_said_to_be_one(path: Path) -> None:
-    """A row that cannot be understood is a StoreError and names the poll; the rest of the store works."""
+def test_a_damaged_recording_is_reported(path: Path) -> None:
+    """A row that cannot be decoded is a StoreError that names the poll; the rest of the store works."""
     with closing(SqliteStore(path)) as store:
         record(store, queues(0, 1))
         with closing(sqlite3.connect(path)) as conn:
@@ -328,8 +328,8 @@ def series(draw: st.DrawFn) -> list[dict[str, Column]]:
 
 @SLOW_IS_FINE
 @given(polls=series(), data=st.data())
-def test_what_is_packed_comes_back_to_the_bit(polls: list[dict[str, Column]], data: st.DataObject) -> None:
-    """Any numbers, NaN and infinite ones too, any words, and why a value is missing."""
+def test_packed_values_are_read_back_bit_for_bit(polls: list[dict[str, Column]], data: st.DataObject) -> None:
+    """Any numbers, including NaN and infinity, any words, and why a value is missing."""
     layout = {name: column.is_text for name, column in polls[0].items()}
     size = len(next(iter(polls[0].values())).values) if layout else 3
     wanted = data.draw(st.none() | st.frozensets(st.sampled_from("abcd")))
@@ -348,8 +348,8 @@ def test_what_is_packed_comes_back_to_the_bit(polls: list[dict[str, Column]], da
                 assert column.values.tobytes() == _one_nan(columns[name]).tobytes()
 
 
-def test_a_number_too_great_to_be_scaled_is_packed_as_it_is() -> None:
-    """What overflows on the way to a whole number is kept to the bit, and says nothing of it."""
+def test_a_number_too_large_to_be_scaled_is_packed_as_it_is() -> None:
+    """A number that overflows when scaled is kept bit for bit, without a warning."""
     column = Column(np.array([0.0, 1.79769313e302]), np.zeros(2, dtype=np.uint8))
     packed, _ = pack({"a": column}, None)
     found = columns_of(unpack(packed, {"a": False}, 2, None, None))["a"]
@@ -357,12 +357,12 @@ def test_a_number_too_great_to_be_scaled_is_packed_as_it_is() -> None:
 
 
 def _one_nan(column: Column) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """A NaN for what is missing is any NaN; one that came is kept to the bit."""
+    """A missing value may be any NaN; a NaN that was received is kept bit for bit."""
     return np.where(column.presence == 0, column.values, np.nan)
 
 
 def _day(rows: int = 200, polls: int = 400) -> Iterator[dict[str, Column]]:
-    """Queues as they are: counts that move now and then, waits that grow, a share of calls."""
+    """Realistic queues: counts that change now and then, waits that grow, a share of calls."""
     random = np.random.default_rng(5)
     present = np.zeros(rows, dtype=np.uint8)
     waiting = random.integers(0, 9, rows)
@@ -380,7 +380,7 @@ def _day(rows: int = 200, polls: int = 400) -> Iterator[dict[str, Column]]:
 
 
 def test_a_poll_takes_few_bytes() -> None:
-    """Numbers that move little from poll to poll take about a bit or two each, and a tenth of what they are raw."""
+    """Numbers that change little from poll to poll take about a bit or two each, a tenth of their raw size."""
     written: Frame | None = None
     sizes = []
     for columns in _day():

@@ -1,4 +1,4 @@
-"""SqliteStore on a file: what goes wrong is said in one sentence, crashes forget nothing, processes share the file."""
+"""SqliteStore on a file: errors are one sentence, crashes lose nothing, processes share the file."""
 
 from __future__ import annotations
 
@@ -79,14 +79,14 @@ def _folder(path: Path) -> None:
     ("prepare", "message", "retryable"),
     [
         (_text_file, "is not a SQLite database", False),
-        (_other_database, "is a database of something else", False),
+        (_other_database, "is the database of another program", False),
         (_newer_database, r"written by a newer alertbot \(it has step_999_flying\)", False),
         (_folder, "it is a folder, not a file", True),
     ],
-    ids=["not a database", "somebody else's", "newer", "a folder"],
+    ids=["not a database", "another program's", "newer", "a folder"],
 )
 def test_a_wrong_file_is_refused(path: Path, prepare: Callable[[Path], None], message: str, retryable: bool) -> None:
-    """In one sentence that names the file; and the file is left as it was."""
+    """In one sentence that names the file, which is left unchanged."""
     prepare(path)
     before = path.read_bytes() if path.is_file() else b""
     with pytest.raises(StoreError, match=message) as error:
@@ -98,13 +98,13 @@ def test_a_wrong_file_is_refused(path: Path, prepare: Callable[[Path], None], me
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    """Rather than "unable to open database file"."""
+    """Instead of "unable to open database file"."""
     with pytest.raises(StoreError, match=r"there is no folder .*nowhere"):
         SqliteStore(tmp_path / "nowhere" / "alertbot.db")
 
 
 def test_settings_of_sqlite(path: Path) -> None:
-    """WAL, foreign keys, and FULL unless NORMAL is asked for; anything else is a mistake of ours."""
+    """WAL, foreign keys, and FULL unless NORMAL is given; anything else is a bug in alertbot."""
     for store, synchronous in ((SqliteStore(path), 2), (SqliteStore(path, synchronous="NORMAL"), 1)):
         with store._db.write() as conn:
             pragmas = {name: conn.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "foreign_keys")}
@@ -115,8 +115,8 @@ def test_settings_of_sqlite(path: Path) -> None:
         SqliteStore(path, synchronous="OFF")
 
 
-def test_columns_are_words_that_people_can_read(path: Path) -> None:
-    """Somebody with the sqlite3 command line sees what fires, since when, and what was told."""
+def test_columns_are_readable(path: Path) -> None:
+    """With the sqlite3 command line one can see what fires, since when, and what was reported."""
     store = SqliteStore(path)
     alert = begin_posted(store, firing("Sales"))
     assert alert.id is not None
@@ -139,8 +139,8 @@ def test_columns_are_words_that_people_can_read(path: Path) -> None:
 # Failing
 
 
-def test_a_full_disk_is_said_and_nothing_half_written_stays(path: Path) -> None:
-    """The poll fails whole; when there is room again the next one is written."""
+def test_a_full_disk_is_reported_and_nothing_is_half_written(path: Path) -> None:
+    """The whole poll fails; when there is space again, the next one is written."""
     store = SqliteStore(path)
     begin(store, firing("1"))
     conn = store._db._conn
@@ -158,7 +158,7 @@ def test_a_full_disk_is_said_and_nothing_half_written_stays(path: Path) -> None:
     store.close()
 
 
-def test_a_database_that_may_not_be_written_says_so(path: Path) -> None:
+def test_a_read_only_database_is_reported(path: Path) -> None:
     """Reading still works."""
     store = SqliteStore(path)
     begin(store, firing())
@@ -169,8 +169,8 @@ def test_a_database_that_may_not_be_written_says_so(path: Path) -> None:
     store.close()
 
 
-def test_a_lock_that_is_never_let_go_is_said(path: Path) -> None:
-    """After `busy_timeout`; reading goes on beside it, and writing does when the lock is gone."""
+def test_a_lock_that_is_never_released_is_reported(path: Path) -> None:
+    """After `busy_timeout`; reading continues meanwhile, and writing does when the lock is released."""
     store = SqliteStore(path, busy_timeout=0.05)
     begin(store, firing())
     other = sqlite3.connect(path, isolation_level=None)
@@ -364,8 +364,8 @@ def test_a_lock_that_is_let_go_is_waited_for(path: Path) -> None:
     store.close()
 
 
-def test_a_closed_store_says_so(path: Path) -> None:
-    """Closing twice is harmless, using it afterwards is a StoreError."""
+def test_a_closed_store_raises(path: Path) -> None:
+    """Closing twice is harmless, using it later is a StoreError."""
     store = SqliteStore(path)
     store.close()
     store.close()
@@ -373,8 +373,8 @@ def test_a_closed_store_says_so(path: Path) -> None:
         store.alerts()
 
 
-def test_a_damaged_file_is_said(path: Path) -> None:
-    """With what to do; it does not pass by itself."""
+def test_a_damaged_file_is_reported(path: Path) -> None:
+    """With the remedy; a retry does not help."""
     store = SqliteStore(path)
     for entity in range(300):
         begin(store, firing(str(entity)))
@@ -387,8 +387,8 @@ def test_a_damaged_file_is_said(path: Path) -> None:
     assert not error.value.retryable
 
 
-def test_a_row_that_cannot_be_read_is_said(path: Path) -> None:
-    """A word of a newer version, or an edit by hand: which table's row, and what is wrong."""
+def test_a_row_that_cannot_be_read_is_reported(path: Path) -> None:
+    """A word from a newer version, or an edit by hand: the kind of row, and what is wrong."""
     store = SqliteStore(path)
     begin(store, firing())
     with store._db.write() as conn:
@@ -420,7 +420,7 @@ def test_killed_between_claim_and_post_or_mark(path: Path) -> None:
 
 
 def test_killed_between_record_and_delivery(path: Path) -> None:
-    """What was decided is told by the next process, and the channel's rest holds over it."""
+    """What was decided is posted by the next process, and the pause of the channel lasts across the restart."""
     store = SqliteStore(path)
     begin_posted(store, firing("1"), at(0))
     alert = one(store, firing("1"))
@@ -469,7 +469,7 @@ def _python(script: str, *arguments: object) -> subprocess.Popen[str]:
 
 
 def test_two_processes_and_one_lease(path: Path) -> None:
-    """The second poller is refused while the first lives, and may poll when it let go."""
+    """The second poller is refused while the first lives, and may poll after the first released its leases."""
     script = """
 import sys
 from datetime import timedelta
@@ -628,7 +628,7 @@ def test_polls_deliveries_and_questions_at_once(path: Path) -> None:
     beside.close()
 
 
-# Speed: bounds are many times what was measured, and catch only what became of another order
+# Speed: the limits are many times what was measured, and catch only a change of magnitude
 
 
 def test_a_large_poll_is_written_quickly(path: Path) -> None:
@@ -660,7 +660,7 @@ def test_a_large_poll_is_written_quickly(path: Path) -> None:
 
 
 def test_an_end_frees_the_fingerprint_for_other_processes_too(path: Path) -> None:
-    """The index that keeps alerts single lives in the file."""
+    """The unique index on open alerts is in the file."""
     first, second = SqliteStore(path), SqliteStore(path)
     alert = begin(first, firing())
     second.record(poll([ends(alert, at(1))], now=at(1)))

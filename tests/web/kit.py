@@ -32,7 +32,7 @@ class Desk:
     asked: list[tuple[Wish, Asker]] = field(default_factory=list)
     woken: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
-    wait_for: threading.Event | None = None  # views come only when this is set
+    wait_for: threading.Event | None = None  # views are returned only when this is set
     error: Exception | None = None
 
     def view(self, command: Command) -> View:

@@ -1,4 +1,4 @@
-"""HTTP over loopback: who is answered, and what every malformed request gets."""
+"""HTTP over loopback: which requests are answered, and how every malformed one is refused."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def get(server: HttpServer, path: str) -> requests.Response:
 
 
 def test_a_signed_command_is_answered(server: HttpServer) -> None:
-    """A slash command gets its answer in the body of the 200, for the asker's eyes only."""
+    """A slash command gets its answer in the body of the 200, visible only to the asker."""
     body = slash("status")
     answer = post(server, body, signed(body))
     assert answer.status_code == 200
@@ -94,10 +94,10 @@ REFUSED: dict[str, tuple[bytes, dict[str, str]]] = {
     "another body": (BODY + b"&x=1", GOOD),
     "another timestamp": (BODY, GOOD | {"X-Slack-Request-Timestamp": str(int(time.time()) - 1)}),
     "an old timestamp": (BODY, signed(BODY, at=time.time() - 400)),
-    "a timestamp of the future": (BODY, signed(BODY, at=time.time() + 86_400)),
-    "a timestamp that is no number": (BODY, GOOD | {"X-Slack-Request-Timestamp": "soon"}),
-    "a timestamp with a point": (BODY, GOOD | {"X-Slack-Request-Timestamp": f"{time.time()}"}),
-    "a timestamp too great": (BODY, GOOD | {"X-Slack-Request-Timestamp": "9" * 5000}),
+    "a timestamp in the future": (BODY, signed(BODY, at=time.time() + 86_400)),
+    "a timestamp that is not a number": (BODY, GOOD | {"X-Slack-Request-Timestamp": "soon"}),
+    "a timestamp with a decimal point": (BODY, GOOD | {"X-Slack-Request-Timestamp": f"{time.time()}"}),
+    "a timestamp that is too large": (BODY, GOOD | {"X-Slack-Request-Timestamp": "9" * 5000}),
     "a negative timestamp": (BODY, GOOD | {"X-Slack-Request-Timestamp": "-1"}),
     "an empty timestamp": (BODY, GOOD | {"X-Slack-Request-Timestamp": ""}),
     "a body that is not UTF-8": (b"text=\xff\xfe", GOOD),
@@ -109,10 +109,10 @@ REFUSED: dict[str, tuple[bytes, dict[str, str]]] = {
 
 
 @pytest.mark.parametrize(("body", "headers"), REFUSED.values(), ids=REFUSED)
-def test_what_slack_has_not_signed_is_refused(
+def test_what_slack_did_not_sign_is_refused(
     server: HttpServer, desk: Desk, body: bytes, headers: dict[str, str]
 ) -> None:
-    """Every malformed or unsigned request is 401, whatever its shape, and nothing of it is acted on."""
+    """Every malformed or unsigned request is 401, whatever its form, and has no effect."""
     latin = {name: value.encode("latin-1") for name, value in headers.items()}  # requests would refuse to send it
     answer = post(server, body, latin)  # type: ignore[arg-type]
     assert answer.status_code == 401
@@ -145,7 +145,7 @@ def test_a_refusal_is_logged_once_a_minute(
 
 
 def test_signed_body_that_is_not_utf8_is_refused(server: HttpServer) -> None:
-    """The right signature over bytes that are no text is 401 too, not an internal error."""
+    """The right signature over bytes that are not text is 401 too, not an internal error."""
     body, timestamp = b"text=\xff\xfe", str(int(time.time()))
     digest = hmac.new(SECRET.encode(), b"v0:" + timestamp.encode() + b":" + body, hashlib.sha256).hexdigest()
     answer = post(server, body, {"X-Slack-Signature": f"v0={digest}", "X-Slack-Request-Timestamp": timestamp})
@@ -153,13 +153,13 @@ def test_signed_body_that_is_not_utf8_is_refused(server: HttpServer) -> None:
 
 
 SIGNED_NONSENSE = {
-    "payload that is no JSON": (b"payload=%7Bnot", 400),
+    "payload that is not JSON": (b"payload=%7Bnot", 400),
     "JSON that is a list": (b"payload=%5B1%5D", 400),
     "JSON that is a number": (b"payload=1", 400),
     "a form of something else": (b"hello=world", 404),
     "an unknown type": (b"payload=%7B%22type%22%3A%22surprise%22%7D", 404),
-    "a press of no button": (press(actions=[]), 400),
-    "a press of what is no button": (press(actions=[None]), 400),
+    "a press without a button": (press(actions=[]), 400),
+    "a press of something else": (press(actions=[None]), 400),
     "a press without a user": (press(user=None), 200),
     "a ssl_check": (b"ssl_check=1&token=x", 200),
 }
@@ -167,12 +167,12 @@ SIGNED_NONSENSE = {
 
 @pytest.mark.parametrize(("body", "status"), SIGNED_NONSENSE.values(), ids=SIGNED_NONSENSE)
 def test_signed_nonsense_is_no_internal_error(server: HttpServer, body: bytes, status: int) -> None:
-    """What Slack signed and we do not know is refused without an internal error."""
+    """A signed request that alertbot does not understand is refused without an internal error."""
     assert post(server, body, signed(body)).status_code == status
 
 
 def test_url_verification(server: HttpServer) -> None:
-    """Slack's challenge for a request URL is answered, when it is signed."""
+    """Slack's challenge for a request URL is answered if it is signed."""
     body = json.dumps({"type": "url_verification", "challenge": "abc", "token": "x"}).encode()
     answer = post(server, body, signed(body) | {"Content-Type": "application/json"})
     assert answer.status_code == 200
@@ -180,7 +180,7 @@ def test_url_verification(server: HttpServer) -> None:
 
 
 def test_a_huge_body_is_refused_before_it_is_read(server: HttpServer) -> None:
-    """A body that says it is too large is not waited for; one that does not say it is cut off."""
+    """A body that declares its size as too large is not read; one that does not is cut off."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=5) as raw:
         raw.sendall(f"POST /slack/events HTTP/1.1\r\nHost: x\r\nContent-Length: {MAX_BODY + 1}\r\n\r\n".encode())
         assert raw.recv(100).startswith(b"HTTP/1.1 413 ")
@@ -194,10 +194,10 @@ def test_a_huge_body_is_refused_before_it_is_read(server: HttpServer) -> None:
             url = f"http://127.0.0.1:{server.port}/slack/events"
             assert session.post(url, data=endless(), timeout=10).status_code == 413
         except requests.ConnectionError:
-            pass  # it was hung up on while it still sent: as good a refusal
+            pass  # the connection was closed while it was sending, which is a refusal too
 
 
-def test_a_body_that_does_not_come_is_not_waited_for_long(server: HttpServer) -> None:
+def test_a_body_that_does_not_arrive_times_out(server: HttpServer) -> None:
     """A request that never ends is dropped after a few seconds, and others are answered meanwhile."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=5) as raw:
         raw.sendall(b"POST /slack/events HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc")
@@ -205,7 +205,7 @@ def test_a_body_that_does_not_come_is_not_waited_for_long(server: HttpServer) ->
         assert raw.recv(100).startswith(b"HTTP/1.1 408 ")
 
 
-def test_a_head_that_does_not_come_is_not_waited_for_long() -> None:
+def test_a_head_that_does_not_arrive_times_out() -> None:
     """Nothing at all, half a head, and half a head after an answer: the connection is closed after a few seconds."""
     running = serve_http(http_app(reasons=list), "127.0.0.1", 0, head_within=0.4)
     try:
@@ -226,7 +226,7 @@ def test_a_head_that_does_not_come_is_not_waited_for_long() -> None:
 
 
 def ended(raw: socket.socket) -> bytes:
-    """All that comes until the other side hangs up."""
+    """All that is received until the other side closes the connection."""
     got = b""
     try:
         while piece := raw.recv(1000):
@@ -297,7 +297,7 @@ def test_held_connections_do_not_keep_others_out(desk: Desk, half: bytes) -> Non
     ],
 )
 def test_everything_else_is_404(server: HttpServer, method: str, path: str) -> None:
-    """There is nothing but the three endpoints."""
+    """There are only the three endpoints."""
     with _session() as session:
         answer = session.request(method, f"http://127.0.0.1:{server.port}{path}", timeout=5, allow_redirects=False)
     assert (answer.status_code, answer.text) == (404, "Not Found\n")
@@ -320,7 +320,7 @@ def test_health() -> None:
 
 
 def test_readiness_that_cannot_be_read(caplog: pytest.LogCaptureFixture) -> None:
-    """When the state cannot be read, the bot is not ready; no detail of the failure goes out."""
+    """If the state cannot be read, the bot is not ready; no detail of the failure is returned."""
 
     def broken() -> list[str]:
         raise StoreError("disk I/O error in /secret/path")
@@ -344,7 +344,7 @@ def test_a_request_changes_no_level_of_a_log(server: HttpServer, monkeypatch: py
 
 
 def test_a_failure_is_one_sentence(server: HttpServer, desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever breaks inside, the asker reads one sentence and the log has the rest."""
+    """Whatever fails inside, the asker gets one sentence and the log has the rest."""
     desk.error = StoreError("the database is locked")
     body = slash("status")
     answer = post(server, body, signed(body))
@@ -355,7 +355,7 @@ def test_a_failure_is_one_sentence(server: HttpServer, desk: Desk, caplog: pytes
 
 
 class _Hook(ThreadingHTTPServer):
-    """Stands where a response_url points."""
+    """The server behind a response_url."""
 
     def __init__(self) -> None:
         self.got: list[dict[str, Any]] = []
@@ -398,7 +398,7 @@ def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[_Hook]:
 
 
 def test_a_slow_answer_follows(server: HttpServer, desk: Desk, hook: _Hook) -> None:
-    """When the view does not come in time, Slack is acknowledged and the answer is sent after it."""
+    """If the view is not ready in time, Slack gets an acknowledgement, and the answer is sent later."""
     desk.wait_for = threading.Event()
     body = slash("status public", response_url=hook.url, trigger_id="1")
     answer = post(server, body, signed(body))
@@ -431,7 +431,7 @@ def test_closing_says_that_an_answer_hangs(desk: Desk, hook: _Hook) -> None:
 
 
 def test_the_button(server: HttpServer, desk: Desk, hook: _Hook) -> None:
-    """The first press wins and wakes the delivery; the other is answered who won, ephemerally."""
+    """The first press wins and wakes the delivery; the other press is answered with the winner, ephemerally."""
     body = press(user="U012ANNA", response_url=hook.url, trigger_id="1")
     answer = post(server, body, signed(body))
     assert (answer.status_code, answer.text) == (200, "")
@@ -441,7 +441,7 @@ def test_the_button(server: HttpServer, desk: Desk, hook: _Hook) -> None:
     late = hook.take()
     assert late["response_type"] == "ephemeral"
     assert late["replace_original"] is False
-    assert "acknowledged already, by <@U012ANNA>" in late["text"]
+    assert "already acknowledged, by <@U012ANNA>" in late["text"]
     assert hook.got == []
     assert [(wish, asker.user) for wish, asker in desk.asked] == [
         (Acknowledge(17), "U012ANNA"),
@@ -451,7 +451,7 @@ def test_the_button(server: HttpServer, desk: Desk, hook: _Hook) -> None:
 
 @pytest.mark.parametrize("value", ["", "abc", "17; drop", "-1", "1" * 2000, "18"])
 def test_the_value_of_a_button_is_not_trusted(server: HttpServer, desk: Desk, hook: _Hook, value: str) -> None:
-    """A value that is no id, or no alert's, changes nothing and says so."""
+    """A value that is not an id, or not of an alert, changes nothing and is reported."""
     body = press(value, response_url=hook.url)
     assert post(server, body, signed(body)).status_code == 200
     assert hook.take()["text"] in ("This button belongs to no alert.", "There is no alert #18.")
@@ -459,7 +459,7 @@ def test_the_value_of_a_button_is_not_trusted(server: HttpServer, desk: Desk, ho
 
 
 def test_the_same_request_twice_is_one(server: HttpServer, desk: Desk, hook: _Hook) -> None:
-    """A repeated delivery (same trigger_id) of a command or a press does nothing again and is not answered twice."""
+    """A repeated delivery (same trigger_id) of a command or a press has no effect and is not answered twice."""
     body = press(response_url=hook.url, trigger_id="7.1")
     for _ in range(3):
         assert post(server, body, signed(body)).status_code == 200
@@ -473,7 +473,7 @@ def test_the_same_request_twice_is_one(server: HttpServer, desk: Desk, hook: _Ho
 
 
 def test_many_press_at_once(server: HttpServer, desk: Desk, hook: _Hook) -> None:
-    """Of ten who press together one gets it, and each of the others is answered who."""
+    """Of ten who press together one wins, and each of the others gets the winner's name."""
     bodies = [press(user=f"U{number:03}X", response_url=hook.url, trigger_id=str(number)) for number in range(10)]
     threads = [threading.Thread(target=post, args=[server, body, signed(body)]) for body in bodies]
     for thread in threads:
@@ -493,7 +493,7 @@ def test_other_buttons_are_acknowledged(server: HttpServer, desk: Desk) -> None:
 
 
 def test_another_command_name_is_explained(server: HttpServer) -> None:
-    """A command that Slack has and the configuration does not names the setting."""
+    """A command that is in Slack but not in the configuration: the answer names the setting."""
     body = slash("status", command="/cc")
     assert "set to answer /alertbot, not /cc" in post(server, body, signed(body)).json()["text"]
 
@@ -516,7 +516,7 @@ def test_escaped_text_is_read_as_typed(server: HttpServer) -> None:
     ids=["everybody", "the user", "the channel", "neither"],
 )
 def test_who_may_change(desk: Desk, hook: _Hook, may: MayChange, allowed: bool) -> None:
-    """Only those whom the configuration names may change something; asking is free to all."""
+    """Only those named in the configuration may change something; anyone may ask."""
     app = desk.app(may_change=may)
     running = serve_http(http_app(reasons=list, routes=[slack_route(app.dispatch, SECRET)]), "127.0.0.1", 0)
     try:
@@ -537,7 +537,7 @@ def test_who_may_change(desk: Desk, hook: _Hook, may: MayChange, allowed: bool) 
 
 
 def test_a_port_in_use_is_one_clear_error() -> None:
-    """An address that is taken, or no address at all, is a configuration error in one line."""
+    """An address that is in use, or invalid, is a configuration error in one line."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(
@@ -576,7 +576,7 @@ def _swallow(server: HttpServer) -> None:
 
 
 def test_the_why_button(server: HttpServer, desk: Desk, hook: _Hook) -> None:
-    """The last decision about the alert, to the one who pressed it alone; nothing is changed."""
+    """The last decision about the alert, visible only to the user who pressed; nothing is changed."""
     body = press(action="why", response_url=hook.url)
     assert post(server, body, signed(body)).status_code == 200
     late = hook.take()

@@ -32,7 +32,7 @@ class Database:
     little: the longest write is about 15 ms, and two connections are closed in one place. Callers do what is slow
     (packing and unpacking columns) outside the locks.
 
-    `synchronous`: FULL makes each commit durable when the power fails; NORMAL can lose the last ones then, never the
+    `synchronous`: FULL makes each commit durable if the power fails; NORMAL can lose the last ones then, never the
     file. Measured on a virtual disk: a small commit 0.17 ms with FULL, 0.03 ms with NORMAL; a poll of 1,000 entities
     x 12 keys with 500 changes 9.4 against 8.6 ms. A lost "delivered" is a card posted twice, so the default is FULL.
 
@@ -143,7 +143,7 @@ class Database:
     def _refuse_foreign(self) -> None:
         tables = {name for (name,) in self._conn.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if tables and not migrations.applied(self._db):
-            raise _final(f"{self.path} is a database of something else, not of alertbot; name another file")
+            raise _final(f"{self.path} is the database of another program; name another file")
         if newer := ", ".join(unknown_steps(self._db)):
             raise _final(f"{self.path} was written by a newer alertbot (it has {newer}); use that version, or newer")
 

@@ -15,7 +15,7 @@ from alertbot.store.codec import stamp, unstamp
 from alertbot.store.records import Service
 
 CLOCK_STEP = timedelta(seconds=2)
-"""How far a clock may be set back before leases count as written in another time: less is an ordinary adjustment."""
+"""How far a clock may be set back before leases become void: less is an ordinary adjustment."""
 
 
 def take(conn: sqlite3.Connection, path: str, names: Sequence[str], owner: str, now: datetime, ttl: timedelta) -> None:

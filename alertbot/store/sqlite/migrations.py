@@ -1,6 +1,6 @@
 """The tables, as numbered steps: steps are added and never edited, so that every database ever written can be opened.
 
-Words in columns are plain, for people who look with `sqlite3 alertbot.db`:
+Words in columns are plain, for administrators who look with `sqlite3 alertbot.db`:
 
 - times are ISO text in UTC, all of one width (`2026-03-02T09:00:00.000000Z`): they sort and compare as text;
 - levels, states and reasons are the words of the documentation; what has parts (labels, measure) is JSON;
@@ -207,12 +207,12 @@ def step_004_told(db: Database) -> None:
     """The level that was last reported, and which alert suppresses this one (its key without the tenant, as JSON)."""
     db.execute("ALTER TABLE alerts ADD COLUMN told_level TEXT")
     db.execute("ALTER TABLE alerts ADD COLUMN suppressor TEXT")
-    db.execute("UPDATE alerts SET told_level = level WHERE fired_at IS NOT NULL")  # before this all of them were told
+    db.execute("UPDATE alerts SET told_level = level WHERE fired_at IS NOT NULL")  # until now all were reported
     db.execute("CREATE INDEX alerts_fired ON alerts (fired_at) WHERE fired_at IS NOT NULL")
 
 
-# A row a scope a poll, or, without layout, why nothing of it came. `packed` (see packing.py) is whole in a key frame,
-# and in the others what differs from the row before. Entities and keys are kept once a change.
+# One row per scope and poll, or, without layout, why none of it was received. `packed` (see packing.py) is complete in
+# a key frame, and in the others the difference to the row before. Entities and keys are stored once per change.
 _RECORDING = (
     """
     CREATE TABLE recorded_layouts (
@@ -256,8 +256,8 @@ def step_006_looks(db: Database) -> None:
     db.execute("ALTER TABLE notices ADD COLUMN looks INTEGER NOT NULL DEFAULT 0")
 
 
-# `group_key` says what a card collects: `alert:17` is the card of that one alert; a rule, a parent or a storm has a key
-# of its own. `ended_at` is when the last member ended; until then a group has at most one card in a channel.
+# `group_key` says what a card collects: `alert:17` is the card of that one alert; a rule, a parent or a storm has its
+# own key. `ended_at` is when the last member ended; until then a group has at most one card in a channel.
 _CARDS_WITH_MEMBERS = """
     CREATE TABLE cards_with_members (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -315,8 +315,8 @@ def step_007_card_members(db: Database) -> None:
         db.execute(dedent(statement).strip())
 
 
-# `ttl_seconds`: for how long it was taken. One that runs for longer than that from now was written before the clock was
-# set back.
+# `ttl_seconds`: for how long it was taken. A lease that lasts longer than that from now was written before the clock
+# was set back.
 _LEASES = """
     CREATE TABLE leases (
         name TEXT PRIMARY KEY,
@@ -327,14 +327,14 @@ _LEASES = """
     )
 """
 
-# `revision` is raised by everything that changes what is open of a tenant: what was read before it is read again.
+# `revision` is raised by every change of a tenant's open alerts: what was read before it is read again.
 _REVISIONS = """
     CREATE TABLE revisions (
         tenant TEXT PRIMARY KEY,
         revision INTEGER NOT NULL
     )
 """
-# When a snapshot was last seen, apart from its values: a poll that saw the same again writes this row alone.
+# When a snapshot was last seen, apart from its values: a poll that saw the same values again writes only this row.
 _SNAPSHOT_TIMES = """
     CREATE TABLE snapshot_times (
         tenant TEXT NOT NULL,

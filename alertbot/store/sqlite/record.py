@@ -105,7 +105,7 @@ def write_snapshots(conn: sqlite3.Connection, rows: Sequence[Values], digests: S
 
 
 def raise_revision(conn: sqlite3.Connection, tenant: str) -> int:
-    """Count a change of what is open of this tenant; returns the new revision."""
+    """Count a change of a tenant's open alerts; returns the new revision."""
     row = conn.execute(
         "INSERT INTO revisions (tenant, revision) VALUES (?, 1) "
         "ON CONFLICT (tenant) DO UPDATE SET revision = revision + 1 RETURNING revision",
@@ -218,7 +218,7 @@ def _last_id(conn: sqlite3.Connection) -> int:
 
 
 def _shows(change: Change) -> bool:
-    """Whether a card looks different now. It shows no counters of polls, and a poll changes no owner."""
+    """Whether a card looks different now. It shows no counters of polls, and a poll does not change the owner."""
     if change.before is None or change.moved or change.reason is not None:
         return True
     return _LOOK(change.before) != _LOOK(change.after)
@@ -299,7 +299,7 @@ def insert_notice(
     card: sqlite3.Row | None = None,
     error: str = "",
 ) -> None:
-    """Add one notice: waiting, or given up at once where `error` says why. With a card it goes where the card goes."""
+    """Add one notice: waiting, or given up at once if `error` says why. With a card it goes where the card goes."""
     values = codec.notice_values(
         notice,
         tenant=tenant,

@@ -104,7 +104,7 @@ class Recorder:
     def write(self, conn: sqlite3.Connection, rows: Sequence[_Row], now: datetime) -> dict[Scope, _Written]:
         """Write the rows of one poll. Pass the result to `written` when the transaction is committed."""
         at = stamp(now)
-        # The clock was set back: polls of a time that is still to come cannot precede this one.
+        # The clock was set back: polls with a time in the future cannot precede this one.
         conn.execute("DELETE FROM recorded_polls WHERE tenant = ? AND at >= ?", (self._tenant, at))
         written = {}
         for row in rows:
@@ -151,7 +151,7 @@ class Recorder:
             ).fetchone()[0]
             if frame is None:
                 continue
-            if self._newest(conn, scope) <= cutoff:  # nothing newer needs it: this scope is not fetched any more
+            if self._newest(conn, scope) <= cutoff:  # nothing newer needs it: this scope is no longer fetched
                 frame = cutoff + "~"
             done += conn.execute(
                 "DELETE FROM recorded_polls WHERE id IN "
@@ -239,7 +239,7 @@ def read(
                     row["packed"],
                     layout.keys,
                     len(layout.entities[0]),
-                    # A key frame is whole, even where the poll before it has the same layout.
+                    # A key frame is complete, even if the poll before it has the same layout.
                     before if before_id == row["layout_id"] and not row["key_frame"] else None,
                     wanted,
                 )

@@ -43,7 +43,7 @@ _HEADS = """
 
 
 class SqliteStore:
-    """The store in one SQLite file (":memory:": in none). It is created and migrated when it is opened.
+    """The store in one SQLite file (":memory:": no file). It is created and migrated when it is opened.
 
     Safe to use from several threads at once, and beside other processes on the same file. Raises StoreError, here
     and in every method: cannot be opened or written, not a database, not alertbot's, of a newer version, locked for
@@ -355,7 +355,7 @@ def _alert(conn: sqlite3.Connection, alert_id: int) -> Alert | None:
 
 
 def _ended_by(change: Change, now: datetime) -> Change:
-    """An inactive alert has an end, also where the decision did not name one."""
+    """An inactive alert has an end, even if the decision did not name one."""
     after = change.after
     if after.state is State.INACTIVE and after.ended_at is None:
         return replace(change, after=replace(after, ended_at=now))
