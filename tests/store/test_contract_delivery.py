@@ -710,3 +710,89 @@ def test_a_storm_is_posted_one_by_one(store: Store) -> None:
         post(store, due, at(second))
     assert order == ["2", "4", "0", "1", "3", "5"]
     assert store.due(at(99)) == []
+
+
+# Edits that Slack refuses, and messages that are left behind
+
+
+def test_all_edits_wait_or_those_of_one_channel(store: Store) -> None:
+    """A hold of edits keeps no post, and `next_due` knows of it."""
+    for entity, channel in (("1", "C1"), ("2", "C2")):
+        alert = begin_posted(store, firing(entity), channel=channel)
+        store.record(poll([rises(alert, at(10))], now=at(10)))
+    begin(store, firing("3"), at(10), "C3")
+    edit_1 = next(edit for edit in edits(store, at(10)) if edit.card.members[0].key.entity_id == "1")
+    assert edit_1.card.posted is not None
+    store.hold_edits(at(30), edit_1.card.posted.channel_id)
+    held = [word for word in told(store, 20) if word.startswith("Edit")]
+    store.hold_edits(at(40))
+    assert told(store, 39) == ["PostCard 3"]
+    assert len(held) <= 1
+    post(store, posts(store, at(39))[0], at(39))
+    assert store.next_due(at(39)) == at(40)
+    assert sorted(told(store, 41)) == ["EditCard 1", "EditCard 2"]
+
+
+def test_a_message_left_behind_is_due_until_it_shows_the_end(store: Store) -> None:
+    """Kept where the channel did not work; each version is an edit of both messages."""
+    alert = begin_posted(store, firing())
+    store.record(poll([rises(alert, at(5))], now=at(5)))
+    (edit,) = edits(store, at(5))
+    assert store.repost(edit.card, at(6), claimant=ME, keep=True)
+    post(store, posts(store, at(6))[0], at(6))
+    (left,) = edits(store, at(7))
+    assert (left.former, left.card.posted) == (True, edit.card.posted)
+    store.put_off_edit(left.card.id, at(20), "not_in_channel", former=left.card.posted)
+    assert edits(store, at(19)) == []
+    (left,) = edits(store, at(20))
+    assert left.attempts == 1
+    store.edited(left.card, at(20))
+    assert edits(store, at(21)) == []
+    store.record(poll([ends(one(store, firing()), at(30))], now=at(30)))
+    assert sorted(each.former for each in edits(store, at(30))) == [False, True]
+    for each in edits(store, at(30)):
+        store.edited(each.card, at(31))
+    assert edits(store, at(32)) == []
+
+
+def test_a_card_is_left_behind_once_in_a_channel(store: Store) -> None:
+    """Another one would be refused as well; and an ended card keeps its message."""
+    alert = begin_posted(store, firing())
+    store.record(poll([rises(alert, at(5))], now=at(5)))
+    (edit,) = edits(store, at(5))
+    assert store.repost(edit.card, at(6), claimant=ME, keep=True)
+    post(store, posts(store, at(6))[0], at(6))
+    store.record(poll([new_value(one(store, firing()), 1.0, at(70))], now=at(70)))
+    (main,) = [each for each in edits(store, at(200)) if not each.former]
+    assert not store.repost(main.card, at(200), claimant=ME, keep=True)
+    store.record(poll([ends(one(store, firing()), at(210))], now=at(210)))
+    (main,) = [each for each in edits(store, at(211)) if not each.former]
+    assert not store.repost(main.card, at(211), claimant=ME, keep=True)
+
+
+def test_an_ended_card_is_closed_in_its_thread_once(store: Store) -> None:
+    """A line is added where there is none; it counts once it is delivered."""
+    alert = begin_posted(store, firing())
+    store.record(poll([ends(alert, at(5))], now=at(5)))
+    (edit,) = edits(store, at(5))
+    assert not store.close_in_thread(edit.card, at(6))
+    assert not store.close_in_thread(edit.card, at(7))
+    (closing,) = posts(store, at(8))
+    assert isinstance(closing, PostLine)
+    assert closing.notice.reason is Reason.RESOLVED
+    post(store, closing, at(8))
+    assert store.close_in_thread(edit.card, at(9))
+
+
+def test_waiting_for_its_turn_is_not_overdue(store: Store) -> None:
+    """One message a second and channel: what was not tried counts from the last post in its channel."""
+    assert store.overdue_since(at(0)) is None
+    for entity in ("1", "2"):
+        begin(store, firing(entity), at(0))
+    assert store.overdue_since(at(200)) == at(0)
+    post(store, posts(store, at(200))[0], at(200))
+    assert store.overdue_since(at(210)) == at(200)
+    (second,) = posts(store, at(210))
+    store.claim(second.notice.id, ME, at(210))
+    store.put_off(second.notice.id, at(220), "timeout", claimant=ME, unknown=False)
+    assert store.overdue_since(at(211)) == at(0)
