@@ -180,7 +180,8 @@ def test_poll_says_one_sentence_once(folder: Path, capsys: pytest.CaptureFixture
         capsys.readouterr()
         assert ran("poll", "--dry-run") == 1
         said = capsys.readouterr().out
-    assert said.count("the API key and secret were refused; check them, and `region` or `token_url`") == 1
+    (problem,) = [line for line in said.splitlines() if line.startswith("  problem: ")]
+    assert "the API key and secret were refused; check them, and `region` or `token_url`" in problem
 
 
 def test_schemas_are_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
