@@ -9,6 +9,7 @@ reported later.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -32,6 +33,7 @@ from alertbot.store.open_alerts import OpenAlerts
 from alertbot.store.records import PollRecord
 from alertbot.store.roles import Polls
 
+_AND_MORE = re.compile(r" \(and [0-9]+ more\)$")  # requests that failed in the same way
 _NOT_READ = " could not be read: "  # between what was not read and why, in `Fetched.failures`
 
 
@@ -92,7 +94,7 @@ class Turn:
         by_reason: dict[str, dict[Scope, str]] = {}  # each reason once, however many scopes have it
         for scope, why in whys:
             noun, separator, _ = why.partition(_NOT_READ)
-            reason = why.rpartition(_NOT_READ)[2]
+            reason = _AND_MORE.sub("", why.rpartition(_NOT_READ)[2])
             key, noun = (separator + reason, noun) if separator else (why, "")
             by_reason.setdefault(key, {})[scope] = noun
         return tuple(

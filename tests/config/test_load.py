@@ -129,17 +129,17 @@ BAD = {
     ),
     "record.keep beyond ten years": (
         GOOD + "record: {keep: 3000000d}\n",
-        "alertbot.yaml:9:10: record.keep: '3000000d' is longer than ten years: write at most 3653d",
+        "alertbot.yaml:9:10: record.keep: must not be longer than ten years",
     ),
     "refresh beyond ten years": (
         GOOD.replace("slack:", "slack:\n  refresh: 999999999d"),
-        "slack.refresh: '999999999d' is longer than ten years",
+        "slack.refresh: must not be longer than ten years",
     ),
     "poll_every beyond ten years": (
         GOOD.replace("region: eu", "region: eu\n    poll_every: 999999999999d"),
-        "tenants[0].poll_every: '999999999999d' is longer than ten years",
+        "tenants[0].poll_every: must not be longer than ten years",
     ),
-    "stale_after beyond ten years": (GOOD + "stale_after: 4000d\n", "stale_after: '4000d' is longer than ten years"),
+    "stale_after beyond ten years": (GOOD + "stale_after: 4000d\n", "stale_after: must not be longer than ten years"),
     "percent scale": (
         GOOD.replace("region: eu", "region: eu\n    percent_scale: 100"),
         "tenants[0].percent_scale: must be auto, ratio or percent, not 100",
