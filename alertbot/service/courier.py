@@ -216,16 +216,20 @@ class Courier:
         if time.monotonic() < self._refused_until:
             return
         end_claims_of_gone(self._store, self._claimant, is_gone, self._clock())
+        begun: set[Lane] = set()  # a lane that became free meanwhile is not served from this list, which is old for it
         for item in self._store.due(self._clock()):
             if stop():
                 return
             lane, name = _lane(item), _name(item)
+            if lane in begun:
+                continue
             with self._changed:
                 alike = sum(other.edits is lane.edits for other in self._busy)
                 full = alike >= (MAX_EDITS if lane.edits else MAX_POSTS)
                 if full or lane in self._busy or name in self._busy.values():
                     continue
                 self._busy[lane] = name
+            begun.add(lane)
             if not isinstance(self._notifier, SlackNotifier):
                 self._carry(lane, item, stop)  # a terminal never hangs, and is written by one thread
                 continue
