@@ -170,7 +170,7 @@ class Courier:
                 log.warning("Slack does not answer", problem=str(error))
         else:
             if self._refusal or not self._identified:
-                log.info("Slack", bot=me.user_id)
+                log.info("Slack accepts the bot token", bot=me.user_id)
             self._identified, self._refusal, self._refused_until = True, "", 0.0
             self._wake.set()
         self._report_skew()
@@ -269,7 +269,7 @@ class Courier:
     def _note(self, lane: Lane, report: DeliveryReport) -> None:
         """Learn from one item. Raises StoreError."""
         for error in report.errors:
-            log.warning("delivery", problem=error)
+            log.warning("something could not be delivered", problem=error)
         if not report.credentials_ok:
             self._refuse("Slack refuses the credentials")
         elif report.delivered:  # with nothing due nothing is known: a refusal stays reported
@@ -291,7 +291,7 @@ class Courier:
 
     def _refuse(self, problem: str) -> None:
         if not self._refusal:
-            log.error("Slack", problem=problem)
+            log.error("there is a problem with Slack", problem=problem)
         self._refusal = problem
         self._refused_until = time.monotonic() + RETRY_CREDENTIALS
 
@@ -309,7 +309,7 @@ class Courier:
             f"The clock of this machine is {abs(offset).total_seconds():.0f} s {ahead} Slack's. "
             "Times on cards are wrong. Check that the machine synchronises its clock (NTP)."
         )
-        log.warning("clock", problem=text)
+        log.warning("the clock of this machine differs from that of Slack", problem=text)
         notice = Notice(
             id=notice_id(("delivery", "clock of Slack"), Reason.OPERATIONS, self._ops_channel, day),
             kind=NoticeKind.OPS,

@@ -87,7 +87,6 @@ def view_of(text: str, store: Store, called: Counter[str] | None = None) -> View
 READS = {
     "help": {},
     "nonsense": {},
-    "metrics wait": {},
     "status": {
         "feeds": 1,
         "heads": 1,
