@@ -724,13 +724,13 @@ def test_all_edits_wait_or_those_of_one_channel(store: Store) -> None:
     edit_1 = next(edit for edit in edits(store, at(10)) if edit.card.members[0].key.entity_id == "1")
     assert edit_1.card.posted is not None
     store.hold_edits(at(30), edit_1.card.posted.channel_id)
-    held = [word for word in told(store, 20) if word.startswith("Edit")]
+    held = [word for word in in_words(store, 20) if word.startswith("Edit")]
     store.hold_edits(at(40))
-    assert told(store, 39) == ["PostCard 3"]
+    assert in_words(store, 39) == ["PostCard 3"]
     assert len(held) <= 1
     post(store, posts(store, at(39))[0], at(39))
     assert store.next_due(at(39)) == at(40)
-    assert sorted(told(store, 41)) == ["EditCard 1", "EditCard 2"]
+    assert sorted(in_words(store, 41)) == ["EditCard 1", "EditCard 2"]
 
 
 def test_a_message_left_behind_is_due_until_it_shows_the_end(store: Store) -> None:
