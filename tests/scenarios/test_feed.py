@@ -204,7 +204,7 @@ def test_a_restart_in_the_middle(world: World) -> None:
     world.turns(3)
     (over,) = world.ended("feed-stale")
     assert over.about.detail.startswith("back after 4m")
-    assert world.reported(over) == [Reason.FIRED, Reason.RESOLVED]
+    assert world.reasons(over) == [Reason.FIRED, Reason.RESOLVED]
 
 
 def test_refused_credentials(world: World) -> None:
@@ -230,7 +230,7 @@ def test_refused_credentials(world: World) -> None:
     world.turns(2)
     (over,) = world.ended("feed-refused")
     assert over.about.detail.startswith("back after 12m")
-    assert world.reported(over) == [Reason.FIRED, Reason.RESOLVED]
+    assert world.reasons(over) == [Reason.FIRED, Reason.RESOLVED]
 
 
 def test_a_revoked_token_is_renewed(world: World) -> None:
