@@ -336,7 +336,7 @@ def test_a_channel_that_is_archived_with_a_card_in_it(there: World) -> None:
     there.slack.archived.discard("C0SALES")  # and the message that was left behind is closed as well
     there.later(10).resolve(channel="#cc-sales")
     there.settle()
-    assert titles(there) == titles(there, "cc-sales") == ["🟢 Resolved: Longest wait in queue — Queue 103"]
+    assert titles(there) == titles(there, "cc-sales") == ["🟢 Resolved: Queue 103 — Longest wait in queue"]
 
 
 def test_a_refused_card_is_posted_as_text_and_reported(there: World) -> None:
@@ -609,7 +609,7 @@ def test_a_last_edit_that_is_refused_is_made_later(code: str, there: World) -> N
     there.deliver()
     assert not there.idle()  # outstanding
     there.settle()
-    assert titles(there) == ["🟢 Resolved: Longest wait in queue — Queue 103"]
+    assert titles(there) == ["🟢 Resolved: Queue 103 — Longest wait in queue"]
     assert len(there.slack.top()) == 1
 
 
@@ -620,7 +620,7 @@ def test_a_channel_error_on_an_edit_makes_no_second_card(there: World) -> None:
     there.slack.next("chat.update", fake.refused("channel_not_found"))
     there.later(10).rise()
     there.settle()
-    assert titles(there) == ["🔴 Critical: Longest wait in queue — Queue 103"]
+    assert titles(there) == ["🔴 Critical: Queue 103 — Longest wait in queue"]
     assert texts(there, "cc-ops") == []  # it passed
     assert [entry.state for entry in there.store.notices_of(1)] == [NoticeState.DELIVERED] * 2
 
@@ -636,7 +636,7 @@ def test_a_channel_that_refuses_edits_for_long(there: World) -> None:
     there.slack.faults["chat.update"].clear()
     there.resolve(channel="#cc-sales")
     there.settle()
-    assert titles(there, "cc-sales") == ["🟢 Resolved: Longest wait in queue — Queue 103"] * 2
+    assert titles(there, "cc-sales") == ["🟢 Resolved: Queue 103 — Longest wait in queue"] * 2
 
 
 def test_a_former_message_that_is_deleted_is_forgotten(there: World) -> None:
@@ -650,7 +650,7 @@ def test_a_former_message_that_is_deleted_is_forgotten(there: World) -> None:
     there.slack.messages["C0SALES"].clear()
     there.resolve(channel="#cc-sales")
     there.settle()
-    assert titles(there) == ["🟢 Resolved: Longest wait in queue — Queue 103"]
+    assert titles(there) == ["🟢 Resolved: Queue 103 — Longest wait in queue"]
     assert titles(there, "cc-sales") == []
 
 
@@ -688,7 +688,7 @@ def test_a_refused_edit_stays_outstanding_over_a_restart(there: World) -> None:
     there.restart()
     assert not there.idle()
     there.settle()
-    assert titles(there) == ["🟢 Resolved: Longest wait in queue — Queue 103"]
+    assert titles(there) == ["🟢 Resolved: Queue 103 — Longest wait in queue"]
 
 
 def test_the_last_line_of_a_card_survives_a_channel_error(there: World) -> None:
@@ -701,7 +701,7 @@ def test_the_last_line_of_a_card_survives_a_channel_error(there: World) -> None:
     there.later(10).resolve()
     there.settle()
     (message,) = there.slack.top()
-    assert titles(there) == ["🟢 Resolved: Longest wait in queue — Queue 103"]
+    assert titles(there) == ["🟢 Resolved: Queue 103 — Longest wait in queue"]
     assert len(there.slack.thread(message["ts"])) == 1
 
 
