@@ -108,5 +108,5 @@ def _already(number: str, alert: Alert | None, asker: Asker, now: datetime | Non
     if alert.acked_by == asker.user:  # pressed twice, or delivered twice by Slack: no harm, no problem
         return _said(f"{number} is already acknowledged by you{at}.", level=alert.level)
     noted = f": {alert.ack_note}" if alert.ack_note else "."
-    other = line(f"{number} is acknowledged already, by ", Person(alert.acked_by), f"{at}{noted}", level=Level.WARNING)
+    other = line(f"{number} is already acknowledged, by ", Person(alert.acked_by), f"{at}{noted}", level=Level.WARNING)
     return Reply((other, Line(f"unack {number} gives it back, so that another can take it.")), problem=True)

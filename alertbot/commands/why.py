@@ -42,7 +42,7 @@ def why(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
     """The answer to `why RULE NAME`, or to `why ID` for an alert that has not ended."""
     usage = f"{view.command} why RULE NAME"
     if not command.args:
-        return problem(f"Why what? {usage}", f"{view.command} rules lists the rules.")
+        return problem(f"Which rule? {usage}", f"{view.command} rules lists the rules.")
     number = named_id(command)
     if number is not None:
         return _by_id(view, number, now)

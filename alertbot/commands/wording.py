@@ -208,7 +208,7 @@ def feed_line(tenant: TenantView, view: View, now: datetime) -> Line:
         return Line(of_tenant(text, tenant, view), level=Level.CRITICAL, strong=True)
     if tenant.error:
         level = troubles[0].level if troubles else Level.WARNING
-        return Line(of_tenant(f"{good}; the last poll was not{why}{also}", tenant, view), level=level)
+        return Line(of_tenant(f"{good}; the last poll was not good{why}{also}", tenant, view), level=level)
     return Line(of_tenant(f"{good}{also}", tenant, view), level=troubles[0].level if troubles else None)
 
 

@@ -36,7 +36,7 @@ CASES = {
         NOTED,
         AckResult.ALREADY,
         alert(acked_by=BOB, acked_at=EARLIER, ack_note="mine"),
-        "[warning] #17 is acknowledged already, by U034BOB at 10:55 EET: mine\n"
+        "[warning] #17 is already acknowledged, by U034BOB at 10:55 EET: mine\n"
         "unack #17 gives it back, so that another can take it.",
         True,
     ),

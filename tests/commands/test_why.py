@@ -131,7 +131,7 @@ REFUSED = {
     "no rule": ("why longest-wiat Sales", "Did you mean longest-wait?"),
     "no name": ("why longest-wait", "Which queue? /alertbot why longest-wait NAME"),
     "no entity": ("why longest-wait Sales UK", "Did you mean Sales EU?"),
-    "several": ("why longest-wait VIP", "may be any of 2"),
+    "several": ("why longest-wait VIP", "matches 2"),
     "no alert": ("why #99", "There is no alert #99."),
 }
 
