@@ -170,6 +170,7 @@ CANNOT_SAY = {
     "during": "which calendars there are",
     "outside": "which calendars there are",
     "suppressed_by": "which rules there are",
+    "show": "which metric keys there are",
     "params": "which parameters the conditions use",
     "channel": "which levels the rule has",
     "mention": "which levels the rule has",

@@ -462,6 +462,7 @@ def test_the_start_refuses_with_all_faults(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`run`: exit status 1, every fault of every tenant's files, and no database is made."""
+    (tmp_path / "rules").mkdir()
     crowd, theirs = "one/c.yaml", WITH_TEMPLATE.replace("many", "crowd")
     for name, text in (
         ("one/a.yaml", BROKEN),

@@ -106,6 +106,7 @@ READS = {
     "rules": {"running_versions": 1, "alerts": 1, "rules that run": 1},
     "rules longest-wait": {"running_versions": 1, "alerts": 1, "rules that run": 1, "latest:queue": 2},
     "rules shadowed": {"running_versions": 1, "alerts": 1, "rules that run": 1, "latest:queue": 2, "fired": 1},
+    "metrics wait": {},
     "hours": {"rules that run": 1},
     "why longest-wait acme/Sales EU": {
         "alerts": 1,
