@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import Path
 
 import numpy as np
@@ -133,9 +133,12 @@ def test_the_ones_that_were_promised_are_there() -> None:
 
 @pytest.mark.parametrize("rule", [*RULES.rules, *OPTIONAL.rules], ids=lambda rule: rule.id)
 def test_a_rule_says_why_and_goes_to_the_default_channel(rule: Rule) -> None:
-    """It has a comment and a `clear`, and names no channel."""
+    """Two lines of comment: what it is for, and why the threshold. It has a `clear`, and names no channel."""
     lines = Path(rule.origin.file).read_text(encoding="utf-8").splitlines()
-    assert lines[rule.origin.line - 2].lstrip().startswith("# "), rule.origin
+    above = lines[: rule.origin.line - 1]
+    comments = list(takewhile(lambda line: line.startswith("  # "), reversed(above)))
+    assert len(comments) == 2, rule.origin
+    assert all(len(line) <= 120 for line in comments)
     assert rule.clear is not None
     assert rule.channels == {}
     assert rule.title
