@@ -13,7 +13,7 @@ import pytest
 import structlog
 
 from alertbot import logs, poll
-from alertbot.alerts.alert import Change
+from alertbot.alerts.alert import Change, Reason, Withheld
 from alertbot.evaluation.snapshot import Fetched
 from alertbot.feed.health import Feed, Health
 from alertbot.rules.catalogue import Scope
@@ -80,16 +80,28 @@ def turn(*changes: Change, good: bool = True) -> poll.Turn:
     return poll.Turn("acme", NOW, fetched, fetched.snapshots, changes, (), feed, poll.Memory())
 
 
+def unmuted(reason: Reason | None, withheld: Withheld | None = None) -> Change:
+    """Only the mute of an alert changed."""
+    return Change(firing(), firing(), reason, "queue-down has ended", withheld)
+
+
 TURNS = {
     "nothing changed": (turn(), [("debug", "polled 8x8")]),
     "an alert fired": (turn(begins(firing())), [("info", "alert is firing"), ("info", "polled 8x8: alerts changed")]),
+    "a suppression ended": (
+        turn(unmuted(Reason.SUPPRESSION_ENDED)),
+        [("info", "alert is firing"), ("debug", "polled 8x8")],
+    ),
+    "its rule left shadow": (turn(unmuted(Reason.FIRED)), [("info", "alert is firing"), ("debug", "polled 8x8")]),
+    "it is suppressed now": (turn(unmuted(None)), [("debug", "polled 8x8")]),
+    "withheld": (turn(unmuted(Reason.FIRED, Withheld.SUPPRESSED)), [("debug", "polled 8x8")]),
     "it failed": (turn(good=False), [("warning", "polled 8x8, with problems: queue: 8x8 answered 503")]),
 }
 
 
 @pytest.mark.parametrize(("made", "lines"), TURNS.values(), ids=TURNS)
 def test_a_turn_is_logged_by_what_it_brought(made: poll.Turn, lines: list[tuple[str, str]]) -> None:
-    """At info when an alert changed, as a warning when something failed; an alert's level has a name of its own."""
+    """A change or report of an alert at info, a failure as a warning; an alert's level has a name of its own."""
     with structlog.testing.capture_logs() as captured:
         log_turn(made)
     assert [(line["log_level"], line["event"]) for line in captured] == lines

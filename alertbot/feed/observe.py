@@ -152,8 +152,11 @@ def with_meanwhile(health: Health, changes: Sequence[Change]) -> Health:
     for change in changes:
         if change.withheld is not None:
             continue  # not reported, so not here either
+        reported_before = change.before is not None and change.before.reported is not None
         match change.reason:
-            case Reason.FIRED:
+            case Reason.SUPPRESSION_ENDED if reported_before:
+                continue  # it began before
+            case Reason.FIRED | Reason.SUPPRESSION_ENDED:
                 word = f"began ({change.after.level.word})"
                 began += 1
             case Reason.LEVEL_UP:

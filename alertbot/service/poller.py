@@ -150,9 +150,14 @@ def log_turn(turn: Turn) -> None:
 
 
 def _log_changes(tenant: str, changes: Sequence[Change]) -> int:
-    """A line for each alert that moved; how many did."""
-    moved = [change for change in changes if change.moved]
-    for change in moved:
+    """A line for each alert that moved or is reported; how many moved.
+
+    The end of a mute is reported although nothing moved.
+    """
+    for change in changes:
+        reported = change.reason is not None and change.withheld is None
+        if not (change.moved or reported):
+            continue
         state = "has ended" if change.after.state is State.INACTIVE else f"is {change.after.state}"
         log.info(
             f"alert {state}",
@@ -164,7 +169,7 @@ def _log_changes(tenant: str, changes: Sequence[Change]) -> int:
             why=change.why,
             **({"withheld": str(change.withheld)} if change.withheld else {}),
         )
-    return len(moved)
+    return sum(change.moved for change in changes)
 
 
 class Summary:

@@ -23,7 +23,7 @@ from alertbot.feed.rules import feed_rules, snapshot_of
 from alertbot.feed.wording import in_words
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.hours import Calendar, Hours, TimeRange
-from alertbot.rules.rule import NoData, RuleSet
+from alertbot.rules.rule import Level, NoData, RuleSet
 from tests.alerts.kit import NOW, POLL, TENANT, WAIT, WAITING, keep, poll, rule, snapshot
 
 LIMITS = Limits()
@@ -241,6 +241,23 @@ def test_the_end_says_what_changed_meanwhile() -> None:
     for kind in ("none",) * 12 + ("good",) * 3:
         life.poll(kind)
     assert life.changes[-1].why == "back after 3m 15s without data; no alert changed meanwhile"
+
+
+@pytest.mark.parametrize(
+    ("reported", "began"),
+    [(None, 1), (Level.WARNING, 0)],
+    ids=["never reported before", "reported before it was suppressed"],
+)
+def test_an_alert_that_is_first_reported_when_its_suppression_ends_has_begun(
+    reported: Level | None, began: int
+) -> None:
+    """For the reader it begins with its first report."""
+    made = other(Reason.SUPPRESSION_ENDED, "Sales")
+    change = replace(made, before=replace(made.after, reported=reported))
+    life = live("good*3 none*12")
+    life.poll("good", [change])
+    assert life.health.meanwhile.began == began
+    assert life.health.meanwhile.names == ("Longest wait of Sales began (warning)",) * began
 
 
 STANDING: dict[str, tuple[str, bool, list[float]]] = {
