@@ -299,7 +299,7 @@ COMMANDS: tuple[Subcommand, ...] = (
         "rules [id]",
         "The rules that run; with an id, what that rule says.",
         rules,
-        needs=frozenset({Need.RULES, Need.VERSIONS, Need.ALERTS, Need.SHADOW_COUNTS, Need.COVERAGE}),
+        needs=frozenset({Need.RULES, Need.VERSIONS, Need.ALERTS, Need.SHADOW_COUNTS, Need.COVERAGE, Need.TEXT_VALUES}),
         named=named_by_rules,
     ),
     Subcommand("metrics", "metrics [WORD]", "Metric keys in words, with scope, unit and periods.", metrics),

@@ -19,6 +19,7 @@ from alertbot.rules.units import format_value, write_duration
 from alertbot.rules.words import count
 
 MAX_RULES = 40
+MAX_VALUES = 12
 
 
 def rules(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
@@ -90,6 +91,8 @@ def _rule_text(view: View, rule: Rule, now: datetime) -> Iterator[Line | Table]:
         yield Line(f"{each.level.word} when {each.text}{hold}", level=each.level, code=True)
     if rule.clear is not None:
         yield Line(f"clear when {rule.clear_text}", code=True)
+    for key, values in view.text_values.get(rule.id, {}).items():
+        yield Line(f"Values of {key} in the last poll: {listed(values, MAX_VALUES)}")
     if rule.params:
         zone = ZoneInfo(view.timezone)
         shown = [f"${name} = {format_value(each.value, each.type, zone)}" for name, each in rule.params.items()]

@@ -33,10 +33,14 @@ class Need(StrEnum):
     OUTBOX = "outbox"  # what waits for delivery: `View.waiting`, and in `View.problems` why it waits
     SHADOW_COUNTS = "shadow_counts"  # of the shadow rules that the command names: `View.shadow_fired`
     COVERAGE = "coverage"  # of the rules that the command names, the matches that cover nothing: `View.uncovered`
+    TEXT_VALUES = "text_values"  # of the rules that the command names, values of text keys: `View.text_values`
     EVALUATION = "evaluation"  # what the rules that the command names are evaluated on: snapshots and past
 
 
 Needs = frozenset[Need | Scope]
+
+TextValues = Mapping[str, Mapping[str, tuple[str, ...]]]
+"""By rule and text key, the different values in the last poll of any tenant that runs the rule, the commonest first."""
 
 
 @dataclass(frozen=True)
@@ -98,3 +102,4 @@ class View:
     service: ServiceView | None = None  # None: it never ran, or this was not read
     problems: tuple[str, ...] = ()  # operational problems, a sentence each; `status` shows them
     uncovered: Mapping[str, tuple[Match, ...]] = field(default_factory=dict)  # by rule: matches that cover no entity
+    text_values: TextValues = field(default_factory=dict)

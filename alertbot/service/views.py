@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from alertbot.alerts.alert import AckResult, Alert
 from alertbot.commands.answers import named_rules, needs_of
 from alertbot.commands.changes import named_id
 from alertbot.commands.command import Acknowledge, Asker, Command, Wish
-from alertbot.commands.view import SHADOW_DAYS, Need, Needs, RulesView, ServiceView, TenantView, View
+from alertbot.commands.view import SHADOW_DAYS, Need, Needs, RulesView, ServiceView, TenantView, TextValues, View
 from alertbot.config.settings import Settings
 from alertbot.evaluation.past import Past
+from alertbot.evaluation.snapshot import Presence, Snapshot
 from alertbot.feed.health import Feed
-from alertbot.rules.catalogue import Scope
+from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.coverage import uncovered
 from alertbot.rules.functions import AGENTS_OF
 from alertbot.rules.hours import Calendar
 from alertbot.rules.ignore import ignoring
 from alertbot.rules.match import EVERY_ENTITY, Match
 from alertbot.rules.rule import Rule, RuleSet
+from alertbot.rules.tree import Key
 from alertbot.service.process import is_gone, shown
 from alertbot.service.readiness import overdue
 from alertbot.store.roles import Questions
@@ -28,6 +31,8 @@ RulesThatRun = Callable[[], tuple[Mapping[str, RuleSet], Mapping[str, str]]]
 """By tenant: the rules that run, and how the files on disk differ from them ("" or absent: they do not)."""
 PastsOf = Callable[[RuleSet], Mapping[str, Past | None]]
 """By tenant, up to the last poll, the past that these rules look back at."""
+Polls = Mapping[str, Mapping[Scope, Snapshot]]
+"""By tenant, the snapshots of its last poll."""
 
 
 def make_view(
@@ -55,6 +60,10 @@ def make_view(
     every = {rule.id: rule for ruleset in sets.values() for rule in ruleset.rules}
     alerts = store.alerts() if Need.ALERTS in needs else []
     named = tuple(named_rules(command, tuple(every.values()), alerts))
+    matching = [rule for rule in named if rule.overrides or rule.match != EVERY_ENTITY]
+    covering = matching if Need.COVERAGE in needs else []
+    texts = {rule.id: keys for rule in named if (keys := _text_keys(rule))} if Need.TEXT_VALUES in needs else {}
+    polls = _last_polls(store, sets, {rule.scope for rule in covering}.union(*texts.values()))
     totals = store.totals() if Need.OUTBOX in needs else None
     if totals and totals.waiting_for and not any(totals.waiting_for in problem for problem in problems):
         problems = (*problems, f"Not delivered, will retry: {totals.waiting_for}")
@@ -74,7 +83,8 @@ def make_view(
         stale_after=settings.stale_after,
         service=_service(store, now) if Need.SERVICE in needs else None,
         problems=problems,
-        uncovered=_uncovered(store, sets, named) if Need.COVERAGE in needs else {},
+        uncovered=_uncovered(covering, polls, sets),
+        text_values=_text_values(texts, polls, sets),
     )
 
 
@@ -135,13 +145,13 @@ def _versions(
     return tuple(views)
 
 
-def _uncovered(
-    store: Questions, sets: Mapping[str, RuleSet], named: tuple[Rule, ...]
-) -> Mapping[str, tuple[Match, ...]]:
+def _last_polls(store: Questions, sets: Mapping[str, RuleSet], scopes: set[Scope]) -> Polls:
+    """One read a tenant, for all that asks about the last poll; no read where nothing does."""
+    return {tenant: store.latest(tenant, scopes) for tenant in sets} if scopes else {}
+
+
+def _uncovered(subjects: Sequence[Rule], polls: Polls, sets: Mapping[str, RuleSet]) -> Mapping[str, tuple[Match, ...]]:
     """By rule, the matches that cover no entity of the last poll of any tenant that runs it."""
-    subjects = [rule for rule in named if rule.overrides or rule.match != EVERY_ENTITY]
-    scopes = {rule.scope for rule in subjects}
-    polls = {tenant: store.latest(tenant, scopes) for tenant in sets} if scopes else {}
     uncovered_by_rule = {}
     for rule in subjects:
         snapshots = [
@@ -153,6 +163,40 @@ def _uncovered(
         if matches:
             uncovered_by_rule[rule.id] = matches
     return uncovered_by_rule
+
+
+def _text_keys(rule: Rule) -> Mapping[Scope, tuple[str, ...]]:
+    """The text keys that a rule reads, by scope, each once and in their order."""
+    keys: dict[Scope, tuple[str, ...]] = {}
+    for scope, node in rule.reads():
+        if isinstance(node, Key) and node.type is ValueType.TEXT and node.key not in keys.get(scope, ()):
+            keys[scope] = (*keys.get(scope, ()), node.key)
+    return keys
+
+
+def _text_values(
+    texts: Mapping[str, Mapping[Scope, tuple[str, ...]]], polls: Polls, sets: Mapping[str, RuleSet]
+) -> TextValues:
+    """The values of these text keys, by rule; a key without a value is left out."""
+    by_rule: dict[str, Mapping[str, tuple[str, ...]]] = {}
+    for rule, keys_by_scope in texts.items():
+        counts: dict[str, Counter[str]] = {}
+        for scope, keys in keys_by_scope.items():
+            for tenant, poll in polls.items():
+                if scope in poll and sets[tenant].by_id(rule) is not None:
+                    for key in keys:
+                        counts.setdefault(key, Counter()).update(_texts(poll[scope], key))
+        by_rule[rule] = {
+            key: tuple(sorted(count, key=lambda text: (-count[text], text))) for key, count in counts.items() if count
+        }
+    return by_rule
+
+
+def _texts(snapshot: Snapshot, key: str) -> Iterable[str]:
+    column = snapshot.columns.get(key)
+    if column is None or not column.is_text:
+        return []
+    return [str(text) for text in column.values[column.presence == Presence.PRESENT] if text]
 
 
 def _ended(store: Questions, command: Command) -> Alert | None:

@@ -180,6 +180,7 @@ def only(view: View, command: Command) -> View:
         else {},
         versions=view.versions if Need.VERSIONS in needs else (),
         uncovered=view.uncovered if Need.COVERAGE in needs else {},
+        text_values=view.text_values if Need.TEXT_VALUES in needs else {},
         waiting=view.waiting if Need.OUTBOX in needs else 0,
         service=view.service if Need.SERVICE in needs else None,
     )

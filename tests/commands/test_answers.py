@@ -510,6 +510,21 @@ def test_rules_id_says_what_a_rule_says() -> None:
     ]
 
 
+def test_rules_id_names_the_values_of_a_text_key() -> None:
+    """The commonest first, at most twelve; a rule that reads no text key has no such line."""
+    words = ("Available", "OnBreak", *(f"Status {number}" for number in range(12)))
+    seen = view(text_values={"on-break": {"status.rt": words}, "group-break": {"status.rt": words[:2]}})
+    assert (
+        "Values of status.rt in the last poll: Available, OnBreak, Status 0, Status 1, Status 2, Status 3, Status 4, "
+        "Status 5, Status 6, Status 7, Status 8, Status 9 and 2 more"
+    ) in text_of(ask(seen, "rules on-break")).splitlines()
+    assert (
+        "Values of status.rt in the last poll: Available, OnBreak"
+        in text_of(ask(seen, "rules group-break")).splitlines()
+    )
+    assert "Values of" not in text_of(ask(seen, "rules longest-wait"))
+
+
 def test_metrics_in_words() -> None:
     """`metrics WORD`: the keys that have all words in name or meaning, with scope, unit and periods."""
     assert text_of(ask(view(), "metrics longest wait")).splitlines() == [

@@ -16,7 +16,9 @@ from alertbot.commands.view import View
 from alertbot.config.settings import IgnoredEntities, IgnoreSettings, Settings
 from alertbot.evaluation.past import Past
 from alertbot.feed.health import Feed
-from alertbot.rules.catalogue import RULE_SCOPES
+from alertbot.rules.catalogue import RULE_SCOPES, ValueType
+from alertbot.rules.expression import Compare, Key, Literal, Op
+from alertbot.rules.match import Match
 from alertbot.rules.rule import RuleSet
 from alertbot.service.factories import make_tenants
 from alertbot.service.live_rules import LiveRules
@@ -24,11 +26,24 @@ from alertbot.service.views import make_view
 from alertbot.store.records import PollRecord, RunningRules
 from alertbot.store.roles import Store
 from alertbot.store.sqlite.store import SqliteStore
-from tests.commands.kit import AGENTS, ANNA, GROUPS, LONGEST_WAIT, NOW, QUEUES, RULES, alert, text_of
+from tests.commands.kit import AGENTS, ANNA, GROUPS, LONGEST_WAIT, NOW, ON_BREAK, QUEUES, RULES, alert, column, text_of
 from tests.store.build import begins
 
 SHADOW = replace(RULES.rules[0], id="shadowed", title="Only watched", shadow=True)
-SETS = dict.fromkeys(("acme", "beta"), RuleSet((*RULES.rules, SHADOW), "1f0c2b3a4d5e"))
+AWAY = replace(
+    ON_BREAK,
+    id="away",
+    title="Away",
+    levels=(
+        replace(
+            ON_BREAK.levels[0],
+            when=Compare(Op.EQ, Key("status.rt", ValueType.TEXT), Literal("OnBreak", ValueType.TEXT)),
+            text='status.rt == "OnBreak"',
+        ),
+    ),
+)
+AWAY_NIGHTS = replace(AWAY, id="nights-away", title="Nights", match=Match(names=("*",), exclude_names=("x",)))
+SETS = dict.fromkeys(("acme", "beta"), RuleSet((*RULES.rules, SHADOW, AWAY, AWAY_NIGHTS), "1f0c2b3a4d5e"))
 
 
 class Counted:
@@ -96,7 +111,7 @@ READS = {
         "rules that run": 1,
         "service": 1,
         "overdue_since": 1,
-        "latest:queue": 2,
+        "latest:agent,queue": 2,
     },
     "alerts": {"feeds": 1, "alerts": 1},
     "alerts sales": {"feeds": 1, "alerts": 1, f"latest:{','.join(sorted(RULE_SCOPES))}": 2, "rules that run": 1},
@@ -106,7 +121,9 @@ READS = {
     "rules": {"running_versions": 1, "alerts": 1, "rules that run": 1},
     "rules longest-wait": {"running_versions": 1, "alerts": 1, "rules that run": 1, "latest:queue": 2},
     "rules shadowed": {"running_versions": 1, "alerts": 1, "rules that run": 1, "latest:queue": 2, "fired": 1},
-    "metrics wait": {},
+    "rules away": {"running_versions": 1, "alerts": 1, "rules that run": 1, "latest:agent": 2},
+    "rules nights-away": {"running_versions": 1, "alerts": 1, "rules that run": 1, "latest:agent": 2},
+    "metrics": {},
     "hours": {"rules that run": 1},
     "why longest-wait acme/Sales EU": {
         "alerts": 1,
@@ -129,6 +146,16 @@ def test_a_question_reads_what_its_row_needs(text: str, store: Store) -> None:
     view = view_of(text, counted, counted.calls)
     assert counted.calls == READS[text]
     assert answer(view, parse(text), ANNA, NOW).parts or text.startswith(("ack", "unack"))
+
+
+def test_the_values_of_a_text_key_are_those_of_the_last_poll(store: Store) -> None:
+    """Of every tenant that runs the rule, the commonest first; what is missing or empty is no value."""
+    assert view_of("rules away", store).text_values == {"away": {"status.rt": ("Available", "OnBreak")}}
+    agents = replace(AGENTS, columns={"status.rt": column("Lunch", "Lunch", "")})
+    store.record(PollRecord("beta", NOW, Feed("beta", NOW, NOW), snapshots={AGENTS.scope: agents}))
+    assert view_of("rules away", store).text_values == {"away": {"status.rt": ("Lunch", "Available", "OnBreak")}}
+    assert view_of("rules longest-wait", store).text_values == {}
+    assert view_of("status", store).text_values == {}
 
 
 def test_what_is_ignored_is_covered_by_no_rule(store: Store) -> None:
