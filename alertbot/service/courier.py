@@ -216,7 +216,9 @@ class Courier:
         if time.monotonic() < self._refused_until:
             return
         end_claims_of_gone(self._store, self._claimant, is_gone, self._clock())
-        begun: set[Lane] = set()  # a lane that became free meanwhile is not served from this list, which is old for it
+        # A lane that becomes free from here on is not served from this list, which is old for it: its end asks again.
+        with self._changed:
+            begun = set(self._busy)
         for item in self._store.due(self._clock()):
             if stop():
                 return
