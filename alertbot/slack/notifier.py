@@ -123,7 +123,7 @@ class SlackNotifier:
         self._remember(drawn.fault)
 
         def edit(message: SlackMessage) -> None:
-            with self._sending("edit a card"):
+            with self._sending(f"edit a card in {self._called(posted.channel_id)}"):
                 self._writes.chat_update(
                     channel=posted.channel_id,
                     ts=posted.ts,
@@ -301,7 +301,7 @@ class SlackNotifier:
         if message.attachments:
             content["attachments"] = list(message.attachments)
         before_send()
-        with self._sending(f"post in {channel}"):
+        with self._sending(f"post in {self._called(channel)}"):
             answer = self._writes.chat_postMessage(
                 channel=target,
                 metadata={"event_type": EVENT_TYPE, "event_payload": {"notice_id": notice_id}},
@@ -314,6 +314,11 @@ class SlackNotifier:
         with self._lock:
             self._ids[channel] = posted.channel_id
         return posted
+
+    def _called(self, channel: str) -> str:
+        """A channel by the name that is configured, where that is known; else by its id."""
+        with self._lock:
+            return next((name for name, known in self._ids.items() if known == channel and name != channel), channel)
 
     def _channel_id(self, channel: str) -> str | None:
         """The id of a channel as configured, or None where this bot sees no such channel."""

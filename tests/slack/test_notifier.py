@@ -113,6 +113,17 @@ def test_names_become_ids(slack: SlackServer, notifier: SlackNotifier) -> None:
     assert [call["channel"] for call in slack.called("chat.postMessage")] == ["#cc-alerts", "C0ALERTS"]
 
 
+def test_problems_name_channels_as_they_are_configured(slack: SlackServer, notifier: SlackNotifier) -> None:
+    """Not by the id that Slack answers with, for edits and lines too."""
+    posted = post(notifier)
+    slack.next("chat.update", fake.refused("not_in_channel"))
+    with pytest.raises(NotifyError, match="Could not edit a card in #cc-alerts: "):
+        notifier.edit_card(card(ACKED), posted)
+    slack.next("chat.postMessage", fake.refused("not_in_channel"))
+    with pytest.raises(NotifyError, match="Could not post in #cc-alerts: "):
+        notifier.post_line(line(), posted, notice_id="l1", broadcast=False)
+
+
 def test_a_name_that_is_refused_is_looked_up(slack: SlackServer, notifier: SlackNotifier) -> None:
     """If `#name` is refused, the id is found in the list of channels (all its pages), once."""
     slack.names_resolve = False
