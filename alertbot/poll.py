@@ -158,13 +158,9 @@ def _decide(tenant: Tenant, store: Polls, now: datetime, fetched: Fetched | None
     verdicts = evaluate_all(fed.rules, fed.visible, tenant.memory.selector, past, failing)
     failed = frozenset(fetched.failures) if fetched is not None else frozenset()
     changes = advance(rule_alerts, verdicts, fed.rules, now, tenant=tenant.name, failed_scopes=failed, failing=failing)
-    after, feed_changes = feed_turn.finish(fed, changes, tenant.limits, now)
+    after, feed_changes = feed_turn.finish(fed, changes, failing, tenant.limits, now)
     changes = [*feed_changes, *changes]
-    known = feed.health.failing
-    unknown = {rule.id for rule in tenant.rules.rules if rule.scope not in fed.visible}  # not evaluated in this turn
-    failing = {**{rule: error for rule, error in known.items() if rule in unknown}, **failing}
-    after = replace(after, health=replace(after.health, failing=failing))
-    begun = {rule: error for rule, error in failing.items() if rule not in known}
+    begun = {rule: error for rule, error in after.health.failing.items() if rule not in feed.health.failing}
     if step:
         moved = {alert.key: alert for alert in (*feed_alerts, *rule_alerts)}
         changes += clock_step.moves(before, moved, changes)

@@ -72,12 +72,21 @@ def begin(
     return FeedTurn(feed, alerts, changes, builtin, snapshots, rules, visible)
 
 
-def finish(turn: FeedTurn, changes: Sequence[Change], limits: Limits, now: datetime) -> tuple[Feed, list[Change]]:
-    """The feed as it is stored, and the changes of its alerts in words. `changes` are those of the tenant's rules."""
+def finish(
+    turn: FeedTurn, changes: Sequence[Change], failing: Mapping[str, str], limits: Limits, now: datetime
+) -> tuple[Feed, list[Change]]:
+    """The feed as it is stored, and the changes of its alerts in words.
+
+    `changes` are those of the tenant's rules; `failing` has the rules that could not be evaluated, with the exception.
+    A rule whose scope was not fetched stays as it was.
+    """
     feed = turn.feed
     health = with_meanwhile(feed.health, changes)
     worded = in_words(turn.changes, health, feed.error, feed.took_ms, limits, now)
-    return replace(feed, health=without_ended_trouble(health, turn.alerts, turn.changes)), worded
+    unevaluated = {rule.id for rule in turn.rules.rules if rule.scope not in turn.visible}
+    still = {rule: error for rule, error in health.failing.items() if rule in unevaluated}
+    health = replace(without_ended_trouble(health, turn.alerts, turn.changes), failing={**still, **failing})
+    return replace(feed, health=health), worded
 
 
 def _after_fetch(

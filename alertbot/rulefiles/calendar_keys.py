@@ -307,7 +307,7 @@ def _country(node: YamlMapping, values: dict[str, Any], report: Report) -> Count
         return None
     try:
         country_holidays(code, subdiv=subdivision or None)
-    except NotImplementedError:
+    except NotImplementedError:  # what `holidays` raises for a subdivision that it does not know
         place = node.get("subdivision")
         assert isinstance(place, YamlScalar)
         listed = ", ".join(known[code][:20])
