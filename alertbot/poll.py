@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from alertbot.alerts import clock_step
 from alertbot.alerts.advance import advance
 from alertbot.alerts.alert import Change
+from alertbot.alerts.alerting import Alerting
 from alertbot.alerts.decide import decide, rule_failures
 from alertbot.alerts.notice import Notice
 from alertbot.evaluation.evaluate import Selector, evaluate_all
@@ -56,6 +57,7 @@ class Tenant:
     ops_channel: str  # receives messages about the feed
     limits: Limits = field(default_factory=Limits)
     refresh: timedelta = timedelta(seconds=60)  # a changed value alone edits a card at most this often
+    alerting: Alerting = field(default_factory=Alerting)
     record_all: bool = False  # all keys of the scopes are fetched and recorded, not only those that rules read
     memory: Memory = field(default_factory=Memory)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -34,7 +34,11 @@ class Reason(StrEnum):
     NOT_COVERED = "not_covered"  # its rule no longer covers the entity
     TENANT_REMOVED = "tenant_removed"  # its tenant is no longer in the configuration
     OUTSIDE_HOURS = "outside_hours"  # the calendar of its rule closed
+    CLOSED_BY_HAND = "closed_by_hand"  # a user resolved it
     SUPPRESSION_ENDED = "suppression_ended"  # it still fires, and the alert that suppressed it has ended
+    SILENCE_ENDED = "silence_ended"  # it still fires, and the silence that muted it has ended
+    REMINDER = "reminder"  # it still fires, and has no owner; or it still fires long after it was acknowledged
+    ESCALATED = "escalated"  # it still fires without an owner: a step of `escalate`
     ACKNOWLEDGED = "acknowledged"
     UNACKNOWLEDGED = "unacknowledged"
     OPERATIONS = "operations"  # operational, to the ops channel
@@ -48,6 +52,7 @@ ENDS = frozenset(
         Reason.NOT_COVERED,
         Reason.TENANT_REMOVED,
         Reason.OUTSIDE_HOURS,
+        Reason.CLOSED_BY_HAND,
     }
 )
 
@@ -57,6 +62,7 @@ class MuteKind(StrEnum):
 
     SHADOW = "shadow"  # its rule is in shadow
     SUPPRESSED = "suppressed"  # an alert of a rule in `suppressed_by` is open for the same entity
+    SILENCED = "silenced"  # a silence matches it
 
 
 class Withheld(StrEnum):
@@ -64,6 +70,7 @@ class Withheld(StrEnum):
 
     SHADOW = "shadow"
     SUPPRESSED = "suppressed"
+    SILENCED = "silenced"
     NEVER_REPORTED = "never_reported"  # the alert ends, and its beginning was not reported either
 
 
@@ -81,11 +88,12 @@ class Fingerprint(NamedTuple):
 class Mute:
     """Why an alert is tracked but not reported, and since when. `ref` says what mutes it, by kind:
 
-    SHADOW: None (its own rule); SUPPRESSED: the fingerprint of the alert that suppresses it.
+    SHADOW: None (its own rule); SUPPRESSED: the fingerprint of the alert that suppresses it; SILENCED: the id of the
+    silence.
     """
 
     kind: MuteKind
-    ref: Fingerprint | None
+    ref: Fingerprint | int | None
     since: datetime
 
 
@@ -138,6 +146,16 @@ class Alert:
     seen_at: datetime | None = None  # the poll that last decided about it
     reported: Level | None = None  # the level that was last reported; None: it was never reported
     muted: Mute | None = None  # why it is not reported now
+    reminded_at: datetime | None = None  # from when the next reminder counts; None: from `fired_at`
+    reminders: int = 0  # reminders so far
+    escalated: timedelta | None = None  # the `after` of the last step of `escalate` that was taken
+    nagged: bool = False  # its owner was reminded that it still fires
+    rises: tuple[datetime, ...] = ()  # when it rose to firing lately, earlier alerts of the same fingerprint included
+    unstable: bool = False  # it rose too often lately, and has to stay clear for longer
+    no_data_since: datetime | None = None  # its condition has been unknown since then; it stays as it was
+    unseen_since: datetime | None = None  # the last good poll before its condition held, where that was long before
+    closed_by: str = ""  # who resolved it by hand
+    close_note: str = ""
 
     @property
     def shadow(self) -> bool:
@@ -147,7 +165,14 @@ class Alert:
     @property
     def suppressor(self) -> Fingerprint | None:
         """The alert that suppresses it now; None if there is none."""
-        return self.muted.ref if self.muted is not None and self.muted.kind is MuteKind.SUPPRESSED else None
+        ref = self.muted.ref if self.muted is not None else None
+        return ref if isinstance(ref, Fingerprint) else None
+
+    @property
+    def silence(self) -> int | None:
+        """The id of the silence that mutes it now; None if there is none."""
+        ref = self.muted.ref if self.muted is not None else None
+        return ref if isinstance(ref, int) else None
 
     @property
     def open(self) -> bool:
@@ -177,8 +202,8 @@ class Change:
         return old is None or (old.state, old.level) != (self.after.state, self.after.level)
 
 
-class AckResult(StrEnum):
-    """What became of an acknowledgement. Resolve beats acknowledge; the first acknowledge wins."""
+class Outcome(StrEnum):
+    """What became of a change that a user asked for. Resolve beats acknowledge; the first acknowledge wins."""
 
     DONE = "done"
     ALREADY = "already"  # another user was first; the alert says who

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from alertbot.alerts.alert import Alert, State
 
@@ -37,6 +37,26 @@ class Card:
 def one_alert(alert_id: int) -> str:
     """The group key of a card that shows this one alert and nothing else."""
     return f"alert:{alert_id}"
+
+
+def of_rule(rule: str) -> str:
+    """The group key of a card for all alerts of a rule: `group_by: rule`."""
+    return f"rule:{rule}"
+
+
+def of_parent(rule: str, parent_id: str) -> str:
+    """The group key of a card for the alerts of a rule within one queue or group: `group_by: parent`."""
+    return f"parent:{rule}:{parent_id}"
+
+
+def roll_up(rule: str) -> str:
+    """The group key of the card for those alerts of a rule that have no card of their own: a storm."""
+    return f"storm:{rule}"
+
+
+def escalation(alert_id: int, after: timedelta) -> str:
+    """The group key of the message of one escalation step of one alert."""
+    return f"escalation:{alert_id}:{after.total_seconds():g}"
 
 
 def leading(members: Sequence[Alert]) -> Alert:

@@ -22,12 +22,12 @@ def decide(
     """The notices of one poll, in the order of the changes.
 
     `open_cards`: the channels, as configured, that have a card of an alert (`Store.cards`). An alert that fires gets a
-    card in the channel of its level; all that follows is a thread line in every channel that has the card. A rise gets
-    a card if the channel of its level has none yet. An alert without a card anywhere ends without a notice. The text
-    of a notice is the change's `why` and no more: the renderer adds what happened (from reason and level) and when (in
-    the reader's zone). Mentions go with cards and with rises; a line about a fall or an end mentions no one. When a
-    mute ends, an alert that was never reported is reported as one that fires, and one that has a card by its current
-    level.
+    card in each channel of its level; all that follows is a thread line in every channel that has a card. A rise gets
+    a card in those channels of its level that have none yet. An alert without a card anywhere ends without a notice.
+    The text of a notice is the change's `why` and no more: the renderer adds what happened (from reason and level) and
+    when (in the reader's zone). Mentions go with cards and with rises; a line about a fall or an end mentions no one.
+    When a mute ends, an alert that was never reported is reported as one that fires, and one that has a card by its
+    current level.
 
     A change is not reported when it has no `reason`, or when it is `withheld`.
     """
@@ -47,10 +47,12 @@ def _notices(
 ) -> Iterator[Notice]:
     alert = change.after
     mention = rule.mention.get(alert.level, ()) if rule is not None else ()
-    wanted = rule.channels.get(alert.level, default_channel) if rule is not None else default_channel
+    wanted = rule.channels.get(alert.level, ()) if rule is not None else ()
+    wanted = wanted or (default_channel,)
     known = change.before.reported if change.before is not None else None
     if reason is Reason.FIRED or (reason is Reason.SUPPRESSION_ENDED and known is None):
-        yield _notice(NoticeKind.CARD, alert, wanted, reason, change.why, now, mention=mention)
+        for channel in wanted:
+            yield _notice(NoticeKind.CARD, alert, channel, reason, change.why, now, mention=mention)
         return
     rises = reason is Reason.LEVEL_UP
     if reason is Reason.SUPPRESSION_ENDED and known is not None:
@@ -66,8 +68,9 @@ def _notices(
             mention=mention if rises else (),
             broadcast=rises and alert.level is Level.CRITICAL,
         )
-    if rises and wanted not in cards:
-        yield _notice(NoticeKind.CARD, alert, wanted, reason, change.why, now, mention=mention)
+    for channel in wanted:
+        if rises and channel not in cards:
+            yield _notice(NoticeKind.CARD, alert, channel, reason, change.why, now, mention=mention)
 
 
 def _notice(

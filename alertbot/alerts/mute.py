@@ -45,8 +45,8 @@ class Muter(Protocol):
     def may_mute_again(self, rule: Rule) -> bool:
         """Whether it may mute an already reported alert of this rule. Asked once per rule, not once per alert."""
 
-    def mutes(self, alert: Alert, rule: Rule) -> tuple[bool, Fingerprint | None]:
-        """Whether it mutes this open alert now, and what mutes it."""
+    def mutes(self, alert: Alert, rule: Rule) -> tuple[bool, Fingerprint | int | None]:
+        """Whether it mutes this open alert now, and what mutes it (`Mute.ref`)."""
 
 
 class Shadow:
@@ -166,7 +166,7 @@ def _decide(change: Change, rule: Rule | None, muters: Sequence[Muter], now: dat
         after = replace(after, muted=muted)
     if muted is not None:
         why = change.why
-        if muted.ref is not None:
+        if isinstance(muted.ref, Fingerprint):
             why = why or f"suppressed by {muted.ref.rule}"
         return Change(before, after, reason, why, Withheld(muted.kind.value) if reason is not None else None)
     ended = before.muted if before is not None else None
@@ -177,7 +177,7 @@ def _decide(change: Change, rule: Rule | None, muters: Sequence[Muter], now: dat
             reason = _ENDED[ended.kind]
         else:
             reason = Reason.SUPPRESSION_ENDED if known or rule.suppressed_by else Reason.FIRED
-        by = f"{ended.ref.rule} has ended; " if ended is not None and ended.ref is not None else ""
+        by = f"{ended.ref.rule} has ended; " if ended is not None and isinstance(ended.ref, Fingerprint) else ""
         held = max(now - after.since.get(after.level, now), timedelta(0))
         why = by + (change.why or wording.holds(after.measure, held))
     elif reason is None:

@@ -41,6 +41,7 @@ class Notice:
     mention: tuple[str, ...] = ()
     broadcast: bool = False  # a line that is also shown in the channel
     by: str = ""  # who did it, for acknowledgements and the like
+    group: str = ""  # the group key of the card (cards.py); "": the card of the alert alone
 
 
 def notice_id(alert: Fingerprint | tuple[str, ...], reason: Reason, channel: str, at: datetime) -> str:

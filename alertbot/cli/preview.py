@@ -67,7 +67,7 @@ def preview(
         alert = sample_alert(found, _level(found, level) or max(each.level for each in found.levels), now)
     folders = [template_folder(rules)] if rules is not None else list(template_folders(settings)) if settings else []
     default = settings.slack.default_channel if settings is not None else CHANNEL
-    channel = found.channels.get(alert.level, default)
+    channel = ", ".join(found.channels.get(alert.level, (default,)))
     timezone = settings.timezone if settings is not None else "UTC"
     view = CardContent((alert,), now, mention=found.mention.get(alert.level, ()), timezone=timezone)
     view = replace(view, show_tenant=settings is not None and len(settings.tenants) > 1)

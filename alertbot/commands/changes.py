@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
-from alertbot.alerts.alert import AckResult, Alert
+from alertbot.alerts.alert import Alert, Outcome
 from alertbot.commands.command import Acknowledge, Asker, Command, Line, Person, Reply, Unacknowledge, Wish, line
 from alertbot.commands.view import View
 from alertbot.commands.wording import clock, echo, listed, problem, worst_first
@@ -64,7 +64,7 @@ def _checked(view: View, command: Command, name: str, usage: str) -> int | Reply
 
 def change_reply(
     wish: Wish,
-    result: AckResult,
+    result: Outcome,
     alert: Alert | None,
     asker: Asker,
     *,
@@ -79,21 +79,21 @@ def change_reply(
     name = f"{number} ({alert.about.title}: {alert.entity_name or alert.key.entity_id})" if alert else number
     level = alert.level if alert else None
     match result:
-        case AckResult.DONE:
+        case Outcome.DONE:
             if isinstance(wish, Unacknowledge):
                 return _said(f"{name}: given back by ", Person(asker.user), level=level)
             noted = f": {wish.note}" if wish.note else ""
             return _said(f"{name}: acknowledged by ", Person(asker.user), noted, level=level)
-        case AckResult.ALREADY:
+        case Outcome.ALREADY:
             return _already(number, alert, asker, now, timezone)
-        case AckResult.ENDED:
+        case Outcome.ENDED:
             if alert is None or alert.ended_at is None:
                 return problem(f"{name} has already ended: there is nothing to acknowledge.")
             ended = clock(alert.ended_at, timezone, now or alert.ended_at)
             return problem(f"{name} has already ended, at {ended}.")
-        case AckResult.UNKNOWN_ID:
+        case Outcome.UNKNOWN_ID:
             return problem(f"There is no alert {number}.")
-        case AckResult.NOT_ACKNOWLEDGED:
+        case Outcome.NOT_ACKNOWLEDGED:
             return problem(f"{name} is not acknowledged.")
 
 

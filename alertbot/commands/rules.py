@@ -102,7 +102,9 @@ def _rule_text(view: View, rule: Rule, now: datetime) -> Iterator[Line | Table]:
         yield Line(f"It must stay clear for {write_duration(rule.keep_firing_for)} before it resolves.")
     yield Line(_NO_DATA[rule.no_data])
     yield from _when_reported(view, rule, now)
-    channels = ", ".join(f"{level.word}: {name}" for level, name in sorted(rule.channels.items(), reverse=True))
+    channels = "; ".join(
+        f"{level.word}: {', '.join(names)}" for level, names in sorted(rule.channels.items(), reverse=True)
+    )
     if not rule.shadow:
         yield Line(f"Reported in {channels or 'the default channel'}.")
     if rule.runbook:

@@ -114,7 +114,7 @@ def feed_rules(limits: Limits, channel: str) -> RuleSet:
             clear=clear,
             clear_text=clear_text,
             keep_firing_for=keep,
-            channels={level: channel},
+            channels={level: (channel,)},
             template="feed",
         )
 

@@ -134,14 +134,25 @@ read_template = pattern(
 read_runbook = pattern(RUNBOOK, "a URL that begins with https://", lambda text: "")
 
 
-def read_channels(key: YamlScalar, node: Node, report: Report) -> dict[Level, str] | None:
-    """One channel for all levels, or one for each level that is named."""
+def read_channels(key: YamlScalar, node: Node, report: Report) -> dict[Level, tuple[str, ...]] | None:
+    """One channel or a list of them for all levels, or for each level that is named."""
     if isinstance(node, YamlMapping):
-        return _by_level(key, node, report, read_channel_name)
-    name = read_channel_name(key, node, report)
-    if name is None:
+        return _by_level(key, node, report, read_channel_list)
+    names = read_channel_list(key, node, report)
+    return None if names is None else dict.fromkeys(Level, names)
+
+
+def read_channel_list(key: YamlScalar, node: Node, report: Report) -> tuple[str, ...] | None:
+    """One channel or a list of them. An empty list and a channel that is named twice are faults."""
+    names: tuple[str, ...] | None = _channel_names(key, node, report)
+    if isinstance(node, YamlSequence) and not node.items:
+        report.add(key.place, f"{key.text} is an empty list", "name a channel, or remove the key", key.text)
         return None
-    return dict.fromkeys(Level, str(name))
+    if names is not None and len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        report.add(key.place, f"{key.text} names {twice} twice", "name each channel once", key.text)
+        return None
+    return names
 
 
 def read_mentions(key: YamlScalar, node: Node, report: Report) -> dict[Level, tuple[str, ...]] | None:
@@ -179,6 +190,7 @@ def _list_of(read: Reader) -> Reader:
 
 
 _mention_list = _list_of(read_mention)
+_channel_names = _list_of(read_channel_name)
 _text_list = _list_of(read_text)
 
 
@@ -307,6 +319,9 @@ def _as_it_is(key: YamlScalar, node: Node, report: Report) -> Node:
 _CONDITION = {"$ref": "#/definitions/condition"}
 _LEVEL_BLOCK = {"$ref": "#/definitions/level"}
 _CHANNEL = {"type": "string", "pattern": f"^(?:{CHANNEL})$"}
+_CHANNELS: dict[str, Any] = {
+    "anyOf": [_CHANNEL, {"type": "array", "items": _CHANNEL, "minItems": 1, "uniqueItems": True}]
+}
 _MENTIONS: dict[str, Any] = {
     "anyOf": [
         {"type": "string", "pattern": f"^(?:{MENTION})$"},
@@ -440,8 +455,8 @@ RULE_KEYS = (
     Field(
         "channel",
         read_channels,
-        _any_level(_CHANNEL),
-        "The Slack channel, or one per level.",
+        _any_level(_CHANNELS),
+        "The Slack channel or a list of them, or one of these per level.",
         default=True,
         per_level=True,
     ),

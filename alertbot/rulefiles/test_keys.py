@@ -43,6 +43,7 @@ REASONS = (
     "rule_removed",
     "not_covered",
     "tenant_removed",
+    "closed_by_hand",
     "outside_hours",
     "silence_ended",
     "suppression_ended",

@@ -35,6 +35,31 @@ class NoData(StrEnum):
     FIRE = "fire"  # as if the condition of the lowest level were true
 
 
+class GroupBy(StrEnum):
+    """Which alerts of a rule share a card."""
+
+    ENTITY = "entity"  # a card for each alert
+    RULE = "rule"  # one for all alerts of the rule
+    PARENT = "parent"  # one for each queue or group; for rules about their agents
+
+
+@dataclass(frozen=True, slots=True)
+class Remind:
+    """`remind`: in the thread, while it fires without an owner. It doubles up to `most`, where that is set."""
+
+    every: timedelta
+    most: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Escalation:
+    """A step of `escalate`: `after` counts from when the alert fired."""
+
+    after: timedelta
+    channels: tuple[str, ...] = ()  # none: the channels of the rule
+    mention: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class LevelRule:
     """One level of a rule: its condition, its text as written, and how long it must hold."""
@@ -75,7 +100,8 @@ class Rule:
     clear_text: str = ""
     keep_firing_for: timedelta = timedelta(0)
     no_data: NoData = NoData.KEEP
-    channels: Mapping[Level, str] = field(default_factory=dict)  # a level that is not here: the default channel
+    # By level, in the order of the rule; a level that is not here: the default channel.
+    channels: Mapping[Level, tuple[str, ...]] = field(default_factory=dict)
     mention: Mapping[Level, tuple[str, ...]] = field(default_factory=dict)  # `<@U…>`, `<!subteam^S…>`, `<!here>`
     template: str = "alert"
     template_origin: Origin | None = None  # where the template is named; None: nowhere
@@ -83,6 +109,9 @@ class Rule:
     message_keys: tuple[str, ...] = ()  # the metric keys in it
     message_origin: Origin | None = None
     show: tuple[str, ...] = ()  # metric keys of the entity whose values the card shows
+    remind: Remind | None = None
+    escalate: tuple[Escalation, ...] = ()  # in the order of time
+    group_by: GroupBy = GroupBy.ENTITY
     runbook: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     during: Hours | None = None  # active only while this is open ...

@@ -8,7 +8,7 @@ from functools import partial
 
 from starlette.routing import BaseRoute
 
-from alertbot.alerts.alert import AckResult, Alert
+from alertbot.alerts.alert import Alert, Outcome
 from alertbot.clock import Clock
 from alertbot.commands.command import Asker, Command, Wish
 from alertbot.commands.view import View
@@ -38,7 +38,7 @@ class Listener:
         settings: Settings,
         *,
         view: Callable[[Command], View],
-        change: Callable[[Wish, Asker, datetime], tuple[AckResult, Alert | None]],
+        change: Callable[[Wish, Asker, datetime], tuple[Outcome, Alert | None]],
         unready: Callable[[], list[str]],
         wake: Signal,
         clock: Clock,

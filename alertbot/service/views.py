@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from alertbot.alerts.alert import AckResult, Alert
+from alertbot.alerts.alert import Alert, Outcome
 from alertbot.commands.answers import named_rules, needs_of
 from alertbot.commands.changes import named_id
 from alertbot.commands.command import Acknowledge, Asker, Command, Wish
@@ -219,7 +219,7 @@ def _calendars(rules: Mapping[str, RuleSet]) -> Mapping[str, Calendar]:
     return calendars
 
 
-def change(store: Questions, wish: Wish, asker: Asker, now: datetime) -> tuple[AckResult, Alert | None]:
+def change(store: Questions, wish: Wish, asker: Asker, now: datetime) -> tuple[Outcome, Alert | None]:
     """Carry out a change. Raises StoreError."""
     if isinstance(wish, Acknowledge):
         return store.acknowledge(wish.alert_id, asker.user, wish.note, now)

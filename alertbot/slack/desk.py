@@ -20,7 +20,7 @@ from slack_bolt import Ack, App, BoltRequest, BoltResponse, Respond
 from slack_bolt.authorization import AuthorizeResult
 from slack_sdk import WebClient
 
-from alertbot.alerts.alert import AckResult, Alert
+from alertbot.alerts.alert import Alert, Outcome
 from alertbot.commands.answers import BUTTONS, answer, needs_of, subcommand
 from alertbot.commands.changes import alert_id, change_reply
 from alertbot.commands.command import Asker, Command, Line, Reply, Wish
@@ -34,7 +34,7 @@ from alertbot.slack.zones import Zones
 _log = logging.getLogger(__name__)
 
 Message = dict[str, Any]
-Change = Callable[[Wish, Asker, datetime], tuple[AckResult, Alert | None]]
+Change = Callable[[Wish, Asker, datetime], tuple[Outcome, Alert | None]]
 
 _THREADS = 16
 _GIVE_UP_AFTER = 60.0  # seconds; a later answer is of no use
@@ -195,7 +195,7 @@ class SlackApp:
     def _changed(self, wish: Wish, asker: Asker, timezone: str) -> Reply:
         now = self._clock()
         result, alert = self._change(wish, asker, now)
-        if result is AckResult.DONE:
+        if result is Outcome.DONE:
             self._wake()
         return change_reply(wish, result, alert, asker, now=now, timezone=timezone)
 

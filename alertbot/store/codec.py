@@ -10,7 +10,7 @@ import functools
 import hashlib
 import zlib
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import msgspec
@@ -102,7 +102,7 @@ def _measure(text: str | None) -> Measure | None:
 
 
 def alert_values(alert: Alert) -> Values:
-    """What a poll writes of an alert: not its key, and never acked_*, which are not a poll's to write."""
+    """What a poll writes of an alert: not its key, and never acked_*, closed_by and close_note, which users write."""
     about = alert.about
     return {
         "parent_name": alert.parent_name,
@@ -138,6 +138,14 @@ def alert_values(alert: Alert) -> Values:
         ),
         "reported_level": alert.reported.word if alert.reported is not None else None,
         "muted": _muted_text(alert.muted),
+        "reminded_at": maybe_stamp(alert.reminded_at),
+        "reminders": alert.reminders,
+        "escalated_s": alert.escalated.total_seconds() if alert.escalated is not None else None,
+        "nagged": int(alert.nagged),
+        "rises": _pack([stamp(at) for at in alert.rises]) if alert.rises else "[]",
+        "unstable": int(alert.unstable),
+        "no_data_since": maybe_stamp(alert.no_data_since),
+        "unseen_since": maybe_stamp(alert.unseen_since),
     }
 
 
@@ -194,21 +202,33 @@ def alert_of(row: Row) -> Alert:
         seen_at=maybe_unstamp(row["seen_at"]),
         reported=_level(row["reported_level"]) if row["reported_level"] is not None else None,
         muted=_muted(row["tenant"], row["muted"]),
+        reminded_at=maybe_unstamp(row["reminded_at"]),
+        reminders=row["reminders"],
+        escalated=timedelta(seconds=row["escalated_s"]) if row["escalated_s"] is not None else None,
+        nagged=bool(row["nagged"]),
+        rises=tuple(unstamp(at) for at in _unpack(row["rises"])) if row["rises"] != "[]" else (),
+        unstable=bool(row["unstable"]),
+        no_data_since=maybe_unstamp(row["no_data_since"]),
+        unseen_since=maybe_unstamp(row["unseen_since"]),
+        closed_by=row["closed_by"],
+        close_note=row["close_note"],
     )
 
 
 def _muted_text(muted: Mute | None) -> str | None:
     if muted is None:
         return None
-    return _pack([muted.kind, None if muted.ref is None else muted.ref[1:], stamp(muted.since)])
+    ref = muted.ref[1:] if isinstance(muted.ref, Fingerprint) else muted.ref
+    return _pack([muted.kind, ref, stamp(muted.since)])
 
 
 def _muted(tenant: str, text: str | None) -> Mute | None:
     if text is None:
         return None
     kind, ref, since = _unpack(text)
-    fingerprint = None if ref is None else Fingerprint(tenant, ref[0], Scope(ref[1]), ref[2], ref[3])
-    return Mute(MuteKind(kind), fingerprint, unstamp(since))
+    if isinstance(ref, list):
+        ref = Fingerprint(tenant, ref[0], Scope(ref[1]), ref[2], ref[3])
+    return Mute(MuteKind(kind), ref, unstamp(since))
 
 
 # Cards and notices

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from alertbot.alerts.alert import AckResult, Alert, Fingerprint
+from alertbot.alerts.alert import Alert, Fingerprint, Outcome
 from alertbot.alerts.cards import Card, Posted
 from alertbot.alerts.delivery import Claimed, Due, Tried
 from alertbot.alerts.notice import Notice
@@ -244,10 +244,10 @@ class Questions(Health, Recording, Running, Protocol):
     def totals(self) -> Totals:
         """Counts since the database was made."""
 
-    def acknowledge(self, alert_id: int, by: str, note: str, now: datetime) -> tuple[AckResult, Alert | None]:
+    def acknowledge(self, alert_id: int, by: str, note: str, now: datetime) -> tuple[Outcome, Alert | None]:
         """Acknowledge an open alert; its cards become due for an edit and a thread line, in the same transaction."""
 
-    def unacknowledge(self, alert_id: int, by: str, now: datetime) -> tuple[AckResult, Alert | None]:
+    def unacknowledge(self, alert_id: int, by: str, now: datetime) -> tuple[Outcome, Alert | None]:
         """Take an acknowledgement back."""
 
 

@@ -32,7 +32,7 @@ def _told(notices: list[Notice]) -> list[str]:
 
 SALES, FLOOR = "#cc-sales", "#cc-floor"
 LOUD = {Level.WARNING: ("<@U1>",), Level.CRITICAL: ("<!subteam^S1>", "<@U2>")}
-ROUTED = {"channels": {Level.WARNING: SALES, Level.CRITICAL: FLOOR}, "mention": LOUD}
+ROUTED = {"channels": {Level.WARNING: (SALES,), Level.CRITICAL: (FLOOR,)}, "mention": LOUD}
 SLOW = rule(level(Level.WARNING, compare(WAIT, ">", 60_000), 60))
 
 

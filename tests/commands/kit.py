@@ -93,7 +93,7 @@ LONGEST_WAIT = Rule(
     params={"warn": Literal(60_000.0, ValueType.DURATION), "crit": Literal(120_000.0, ValueType.DURATION)},
     overrides=(Override(Match(names=("VIP*",)), {"warn": Literal(20_000.0, ValueType.DURATION)}),),
     keep_firing_for=timedelta(minutes=1),
-    channels={Level.CRITICAL: "#cc-floor"},
+    channels={Level.CRITICAL: ("#cc-floor",)},
     runbook="https://wiki.example/longest-wait",
     origin=Origin("rules/queues.yaml", 12),
 )

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from alertbot.alerts.alert import AckResult
+from alertbot.alerts.alert import Outcome
 from alertbot.commands.changes import change_reply
 from alertbot.commands.command import Acknowledge, Asker, Person, Unacknowledge, Wish
 from tests.commands.kit import ANNA, NOW, alert, text_of
@@ -17,24 +17,24 @@ NOTED = Acknowledge(17, "on it")
 OF = "#17 (Longest wait in queue: Sales EU)"
 
 CASES = {
-    "done": (NOTED, AckResult.DONE, alert(), f"[critical] {OF}: acknowledged by U012ANNA: on it", False),
+    "done": (NOTED, Outcome.DONE, alert(), f"[critical] {OF}: acknowledged by U012ANNA: on it", False),
     "done without a note": (
         Acknowledge(17),
-        AckResult.DONE,
+        Outcome.DONE,
         alert(),
         f"[critical] {OF}: acknowledged by U012ANNA",
         False,
     ),
     "taken back": (
         Unacknowledge(17),
-        AckResult.DONE,
+        Outcome.DONE,
         alert(),
         f"[critical] {OF}: given back by U012ANNA",
         False,
     ),
     "another was first": (
         NOTED,
-        AckResult.ALREADY,
+        Outcome.ALREADY,
         alert(acked_by=BOB, acked_at=EARLIER, ack_note="mine"),
         "[warning] #17 is already acknowledged, by U034BOB at 10:55 EET: mine\n"
         "unack #17 gives it back, so that another can take it.",
@@ -42,22 +42,22 @@ CASES = {
     ),
     "the same once more": (
         NOTED,
-        AckResult.ALREADY,
+        Outcome.ALREADY,
         alert(acked_by="U012ANNA", acked_at=EARLIER),
         "[critical] #17 is already acknowledged by you at 10:55 EET.",
         False,
     ),
     "ended": (
         NOTED,
-        AckResult.ENDED,
+        Outcome.ENDED,
         alert(ended_at=NOW - timedelta(days=1)),
         f"{OF} has already ended, at 2026-03-01 11:00 EET.",
         True,
     ),
-    "unknown": (NOTED, AckResult.UNKNOWN_ID, None, "There is no alert #17.", True),
+    "unknown": (NOTED, Outcome.UNKNOWN_ID, None, "There is no alert #17.", True),
     "nothing to take back": (
         Unacknowledge(17),
-        AckResult.NOT_ACKNOWLEDGED,
+        Outcome.NOT_ACKNOWLEDGED,
         alert(),
         f"{OF} is not acknowledged.",
         True,
@@ -66,7 +66,7 @@ CASES = {
 
 
 @pytest.mark.parametrize(("wish", "result", "found", "says", "problem"), CASES.values(), ids=CASES)
-def test_change_reply(wish: Wish, result: AckResult, found: object, says: str, problem: bool) -> None:
+def test_change_reply(wish: Wish, result: Outcome, found: object, says: str, problem: bool) -> None:
     """Each decision of the store has its sentence, with who and when."""
     reply = change_reply(wish, result, found, ANNA, now=NOW, timezone="Europe/Helsinki")  # type: ignore[arg-type]
     assert text_of(reply) == says
@@ -75,7 +75,7 @@ def test_change_reply(wish: Wish, result: AckResult, found: object, says: str, p
 
 def test_the_one_who_was_first_is_data() -> None:
     """The winner of a race is a Person, and a note cannot pretend to be one."""
-    reply = change_reply(NOTED, AckResult.ALREADY, alert(acked_by=BOB, ack_note="<@U1>"), Asker("U2"))
+    reply = change_reply(NOTED, Outcome.ALREADY, alert(acked_by=BOB, ack_note="<@U1>"), Asker("U2"))
     assert reply.parts[0].pieces == (  # type: ignore[union-attr]
         "#17 is already acknowledged, by ",
         Person(BOB),

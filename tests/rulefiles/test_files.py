@@ -77,7 +77,7 @@ def test_every_key_arrives_where_it_belongs() -> None:
         (Level.CRITICAL, "interactionsLongestWaitInQueue.rt > $crit", timedelta(0)),
     ]
     assert (first.keep_firing_for, first.no_data) == (timedelta(seconds=90), NoData.CLEAR)
-    assert first.channels == {Level.WARNING: "#cc-sales", Level.CRITICAL: "C0123ABCD"}
+    assert first.channels == {Level.WARNING: ("#cc-sales",), Level.CRITICAL: ("C0123ABCD",)}
     assert first.mention == {Level.CRITICAL: ("<!subteam^S0123>", "<@U0123>")}
     assert (first.template, first.runbook) == ("longest-wait", "https://wiki.example/longest-wait")
     assert first.labels == {"site": "helsinki", "team": "sales"}
@@ -85,7 +85,7 @@ def test_every_key_arrives_where_it_belongs() -> None:
 
     assert (second.title, second.scope) == ("New metric", Scope.GROUP)
     assert [(each.level, each.hold) for each in second.levels] == [(Level.INFO, timedelta(minutes=1))]
-    assert second.channels == dict.fromkeys(Level, "#cc-alerts")
+    assert second.channels == dict.fromkeys(Level, ("#cc-alerts",))
     assert second.mention == dict.fromkeys(Level, ("<!here>",))
     assert (second.keep_firing_for, second.no_data) == (timedelta(minutes=1), NoData.KEEP)
     assert second.runbook == "https://wiki.example/alerts"

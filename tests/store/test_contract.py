@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from alertbot.alerts.alert import About, AckResult, Reason, State
+from alertbot.alerts.alert import About, Outcome, Reason, State
 from alertbot.alerts.delivery import PostCard
 from alertbot.alerts.notice import NoticeKind
 from alertbot.errors import LeaseHeld
@@ -315,7 +315,7 @@ def test_acknowledge_stores_who_has_it(store: Store) -> None:
     alert = begin_posted(store, firing())
     assert alert.id is not None
     result, owned = store.acknowledge(alert.id, "U1", "on it", at(5))
-    assert result is AckResult.DONE
+    assert result is Outcome.DONE
     assert owned == store.alert(alert.id)
     assert owned is not None
     assert (owned.acked_by, owned.acked_at, owned.ack_note) == ("U1", at(5), "on it")
@@ -331,7 +331,7 @@ def test_the_first_acknowledge_wins(store: Store) -> None:
     assert alert.id is not None
     store.acknowledge(alert.id, "U1", "", at(5))
     result, owned = store.acknowledge(alert.id, "U2", "mine", at(6))
-    assert result is AckResult.ALREADY
+    assert result is Outcome.ALREADY
     assert owned is not None
     assert (owned.acked_by, owned.acked_at, owned.ack_note) == ("U1", at(5), "")
     assert len(store.notices_of(alert.id)) == 2
@@ -343,30 +343,30 @@ def test_resolve_beats_acknowledge(store: Store) -> None:
     assert alert.id is not None
     store.record(poll([ends(alert, at(5))], now=at(5)))
     result, over = store.acknowledge(alert.id, "U1", "", at(6))
-    assert result is AckResult.ENDED
+    assert result is Outcome.ENDED
     assert over is not None
     assert over.acked_by is None
-    assert store.unacknowledge(alert.id, "U1", at(6))[0] is AckResult.ENDED
+    assert store.unacknowledge(alert.id, "U1", at(6))[0] is Outcome.ENDED
     assert len(store.notices_of(alert.id)) == 1
 
 
 def test_acknowledging_nothing(store: Store) -> None:
     """An id that was never assigned."""
-    assert store.acknowledge(17, "U1", "", T0) == (AckResult.UNKNOWN_ID, None)
-    assert store.unacknowledge(17, "U1", T0) == (AckResult.UNKNOWN_ID, None)
+    assert store.acknowledge(17, "U1", "", T0) == (Outcome.UNKNOWN_ID, None)
+    assert store.unacknowledge(17, "U1", T0) == (Outcome.UNKNOWN_ID, None)
 
 
 def test_an_acknowledgement_can_be_taken_back(store: Store) -> None:
     """Then it can be given again; every step is reported."""
     alert = begin_posted(store, firing())
     assert alert.id is not None
-    assert store.unacknowledge(alert.id, "U2", at(1))[0] is AckResult.NOT_ACKNOWLEDGED
+    assert store.unacknowledge(alert.id, "U2", at(1))[0] is Outcome.NOT_ACKNOWLEDGED
     store.acknowledge(alert.id, "U1", "on it", at(2))
     result, free = store.unacknowledge(alert.id, "U2", at(3))
-    assert result is AckResult.DONE
+    assert result is Outcome.DONE
     assert free is not None
     assert (free.acked_by, free.acked_at, free.ack_note) == (None, None, "")
-    assert store.acknowledge(alert.id, "U1", "", at(4))[0] is AckResult.DONE
+    assert store.acknowledge(alert.id, "U1", "", at(4))[0] is Outcome.DONE
     steps = [(entry.notice.reason, entry.notice.by) for entry in store.notices_of(alert.id)[1:]]
     assert steps == [(Reason.ACKNOWLEDGED, "U1"), (Reason.UNACKNOWLEDGED, "U2"), (Reason.ACKNOWLEDGED, "U1")]
 
@@ -404,7 +404,7 @@ def test_two_threads_acknowledge_and_one_wins(store: Store) -> None:
     alert_id = alert.id
     people = [f"U{number}" for number in range(8)]
     barrier = threading.Barrier(len(people), timeout=10)
-    results: dict[str, tuple[AckResult, str | None]] = {}
+    results: dict[str, tuple[Outcome, str | None]] = {}
 
     def acknowledge(who: str) -> None:
         barrier.wait()
@@ -416,7 +416,7 @@ def test_two_threads_acknowledge_and_one_wins(store: Store) -> None:
         thread.start()
     for thread in threads:
         thread.join(10)
-    winners = [who for who, (result, _) in results.items() if result is AckResult.DONE]
+    winners = [who for who, (result, _) in results.items() if result is Outcome.DONE]
     assert len(results) == len(people)
     assert len(winners) == 1
     assert {owner for _, owner in results.values()} == set(winners)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from alertbot.alerts.alert import AckResult, Mute, MuteKind, Reason, State
+from alertbot.alerts.alert import Mute, MuteKind, Outcome, Reason, State
 from alertbot.alerts.cards import Posted
 from alertbot.alerts.delivery import EditCard, PostCard, PostLine, PostOps
 from alertbot.alerts.notice import NoticeKind
@@ -112,7 +112,7 @@ def test_alerts_are_still_there(upgraded: SqliteStore) -> None:
     assert waits.pending_since == pending().pending_since
     (over,) = upgraded.ended(at(0))
     assert (over.id, over.parent_name, over.ended_at, over.end_reason) == (1, "North", at(30), Reason.RESOLVED)
-    assert upgraded.acknowledge(2, "U2", "", at(61))[0] is AckResult.ALREADY
+    assert upgraded.acknowledge(2, "U2", "", at(61))[0] is Outcome.ALREADY
     assert begin(upgraded, firing("106"), at(61)).id == 6
 
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from alertbot.alerts.alert import AckResult, Alert, Change, Reason
+from alertbot.alerts.alert import Alert, Change, Outcome, Reason
 from alertbot.alerts.cards import Card, Posted
 from alertbot.alerts.delivery import Claimed, EditCard, PostCard, PostLine, PostOps
 from alertbot.alerts.notice import Notice
@@ -74,7 +74,7 @@ class Outbox(RuleBasedStateMachine):
         elif what == "end":
             self._record([ends(alert, self.now)], self._lines(alert, Reason.RESOLVED))
         elif what == "acknowledge" and alert.id is not None:
-            if self.store.acknowledge(alert.id, "U1", "", self.now)[0] is not AckResult.DONE:
+            if self.store.acknowledge(alert.id, "U1", "", self.now)[0] is not Outcome.DONE:
                 self.store.unacknowledge(alert.id, "U2", self.now)
         else:
             self._record([new_value(alert, float(level), self.now)], [])

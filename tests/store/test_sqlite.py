@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alertbot.alerts.alert import AckResult, Reason, State
+from alertbot.alerts.alert import Outcome, Reason, State
 from alertbot.alerts.cards import Posted
 from alertbot.alerts.delivery import PostCard, PostLine
 from alertbot.errors import LeaseHeld, StoreError
@@ -512,7 +512,7 @@ print(store.acknowledge(int(sys.argv[2]), "jane", "from a terminal", at(3))[0])
     store.record(poll([new_value(alert, 99_000.0, at(15))], now=at(15)))
     owned = one(store, alert)
     assert (owned.acked_by, owned.peak) == ("jane", 99_000.0)
-    assert store.acknowledge(alert.id or 0, "U1", "", at(16))[0] is AckResult.ALREADY
+    assert store.acknowledge(alert.id or 0, "U1", "", at(16))[0] is Outcome.ALREADY
     store.close()
 
 
@@ -540,7 +540,7 @@ def test_writers_of_two_connections_take_turns(path: Path) -> None:
     alerts = [begin_posted(store, firing(str(entity)), channel=f"#{entity}") for entity in range(2)]
     stores = [SqliteStore(path) for _ in alerts]
     barrier = threading.Barrier(len(stores), timeout=10)
-    results: list[AckResult] = []
+    results: list[Outcome] = []
 
     def change_hands(mine: SqliteStore, alert_id: int) -> None:
         barrier.wait()
@@ -555,7 +555,7 @@ def test_writers_of_two_connections_take_turns(path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join(60)
-    assert results == [AckResult.DONE] * 240
+    assert results == [Outcome.DONE] * 240
     for each in (store, *stores):
         each.close()
 

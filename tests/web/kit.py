@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from slack_sdk import WebClient
 from slack_sdk.signature import SignatureVerifier
 
-from alertbot.alerts.alert import AckResult, Alert
+from alertbot.alerts.alert import Alert, Outcome
 from alertbot.commands.command import Acknowledge, Asker, Command, Wish
 from alertbot.commands.view import View
 from alertbot.slack.desk import SlackApp
@@ -42,20 +42,20 @@ class Desk:
             raise self.error
         return only(view(alerts=[self.alert]), command)
 
-    def change(self, wish: Wish, asker: Asker, now: datetime) -> tuple[AckResult, Alert | None]:
+    def change(self, wish: Wish, asker: Asker, now: datetime) -> tuple[Outcome, Alert | None]:
         if self.error:
             raise self.error
         with self.lock:
             self.asked.append((wish, asker))
             if wish.alert_id != self.alert.id:
-                return AckResult.UNKNOWN_ID, None
+                return Outcome.UNKNOWN_ID, None
             taken = self.alert.acked_by is not None
             if isinstance(wish, Acknowledge):
                 if not taken:
                     self.alert = replace(self.alert, acked_by=asker.user, acked_at=now, ack_note=wish.note)
-                return (AckResult.ALREADY if taken else AckResult.DONE), self.alert
+                return (Outcome.ALREADY if taken else Outcome.DONE), self.alert
             self.alert = replace(self.alert, acked_by=None, acked_at=None)
-            return (AckResult.DONE if taken else AckResult.NOT_ACKNOWLEDGED), self.alert
+            return (Outcome.DONE if taken else Outcome.NOT_ACKNOWLEDGED), self.alert
 
     def app(self, client: WebClient | None = None, may_change: MayChange | None = None, **other: Any) -> SlackApp:
         return SlackApp(

@@ -419,3 +419,63 @@ def step_010_former_messages(db: Database) -> None:
 def step_012_shown(db: Database) -> None:
     """The values that the card of an alert shows beside what was measured, by metric key, as JSON."""
     db.execute("ALTER TABLE alerts ADD COLUMN shown TEXT NOT NULL DEFAULT '{}'")
+
+
+# `matcher` is a list of [term, pattern], as JSON. `started`, `warned` and `ended` say which announcements were made.
+# `ended_at` is when it was taken off by hand, or when its end was announced.
+_SILENCES = """
+    CREATE TABLE silences (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        matcher TEXT NOT NULL,
+        starts_at TEXT NOT NULL,
+        ends_at TEXT NOT NULL,
+        author TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        created_at TEXT NOT NULL,
+        ended_at TEXT,
+        ended_by TEXT NOT NULL DEFAULT '',
+        started INTEGER NOT NULL DEFAULT 0,
+        warned INTEGER NOT NULL DEFAULT 0
+    )
+"""
+_ALERT_LIFE = (
+    "ALTER TABLE alerts ADD COLUMN reminded_at TEXT",
+    "ALTER TABLE alerts ADD COLUMN reminders INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE alerts ADD COLUMN escalated_s REAL",
+    "ALTER TABLE alerts ADD COLUMN nagged INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE alerts ADD COLUMN rises TEXT NOT NULL DEFAULT '[]'",
+    "ALTER TABLE alerts ADD COLUMN unstable INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE alerts ADD COLUMN no_data_since TEXT",
+    "ALTER TABLE alerts ADD COLUMN unseen_since TEXT",
+    "ALTER TABLE alerts ADD COLUMN closed_by TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE alerts ADD COLUMN close_note TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE alerts ADD COLUMN latched INTEGER NOT NULL DEFAULT 0",
+    "CREATE INDEX alerts_latched ON alerts (tenant) WHERE latched",
+    "CREATE INDEX alerts_ended_by_tenant ON alerts (tenant, ended_at) WHERE ended_at IS NOT NULL",
+    _SILENCES,
+    "CREATE INDEX silences_open ON silences (id) WHERE ended_at IS NULL",
+    "ALTER TABLE notices ADD COLUMN lead TEXT REFERENCES notices (id)",
+    "CREATE INDEX notices_carried ON notices (lead) WHERE lead IS NOT NULL",
+    """
+    CREATE TABLE channel_posts (
+        channel TEXT NOT NULL,
+        at TEXT NOT NULL,
+        notice_id TEXT NOT NULL,
+        PRIMARY KEY (channel, at, notice_id)
+    ) WITHOUT ROWID
+    """,
+)
+
+
+@migrations()
+def step_013_alert_life(db: Database) -> None:
+    """Reminders, escalation, flapping, silences, cards with members, the budget of a channel.
+
+    - `alerts.rises`: when the alert rose to firing lately, with those of earlier alerts of the same fingerprint, as
+      JSON; `escalated_s`: the `after` of the last step of `escalate` that was taken. `latched`: it was closed by hand,
+      and its condition was not false since; it does not fire again before.
+    - `notices.lead`: the notice whose message carries this one as well; it has no message of its own.
+    - `channel_posts`: what was posted in the last minute, for `max_messages`; older rows are deleted.
+    """
+    for statement in _ALERT_LIFE:
+        db.execute(dedent(statement).strip())

@@ -31,7 +31,8 @@ _ALERT_COLUMNS = (
         "seen_at",
         "about",
     ),
-    *("reported_level", "muted"),
+    *("reported_level", "muted", "reminded_at", "reminders", "escalated_s", "nagged", "rises", "unstable"),
+    *("no_data_since", "unseen_since"),
 )
 _NOTICE_COLUMNS = (
     *("id", "tenant", "kind", "alert_id", "card_id", "channel", "reason", "level", "at", "text", "measure", "mention"),
@@ -78,7 +79,10 @@ _CARD_OF_ALERT = """
     WHERE m.alert_id = ? AND c.wanted_channel = ? ORDER BY c.id DESC LIMIT 1
 """
 
-_NOT_SHOWN = {"id", "missed", "seen_at", "acked_by", "acked_at", "ack_note", "reported", "muted"}
+_NOT_SHOWN = {
+    *("id", "missed", "seen_at", "acked_by", "acked_at", "ack_note", "reported", "muted"),
+    *("reminded_at", "reminders", "escalated", "nagged", "rises"),
+}
 _LOOK = attrgetter(*(each.name for each in fields(Alert) if each.name not in _NOT_SHOWN))
 
 
@@ -212,9 +216,12 @@ def _has_notices(conn: sqlite3.Connection, alert_id: int) -> bool:
 
 
 def _last_id(conn: sqlite3.Connection) -> int:
-    """The highest id ever given. No other id can be given before this transaction ends: it has the write lock."""
-    row = conn.execute("SELECT seq FROM sqlite_sequence WHERE name = 'alerts'").fetchone()
-    return 0 if row is None else int(row["seq"])
+    """The highest id ever given: alerts and silences share one sequence.
+
+    No other id can be given before this transaction ends: it has the write lock.
+    """
+    row = conn.execute("SELECT max(seq) AS last FROM sqlite_sequence WHERE name IN ('alerts', 'silences')").fetchone()
+    return int(row["last"] or 0)
 
 
 def _shows(change: Change) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from alertbot.alerts.alert import AckResult, Alert, Change, Fingerprint, Reason, State
+from alertbot.alerts.alert import Alert, Change, Fingerprint, Outcome, Reason, State
 from alertbot.alerts.cards import Card, Posted
 from alertbot.alerts.delivery import Claimed, Due, Tried
 from alertbot.alerts.notice import Notice, NoticeKind, notice_id
@@ -221,27 +221,27 @@ class SqliteStore:
 
     # Changes by users
 
-    def acknowledge(self, alert_id: int, by: str, note: str, now: datetime) -> tuple[AckResult, Alert | None]:
+    def acknowledge(self, alert_id: int, by: str, note: str, now: datetime) -> tuple[Outcome, Alert | None]:
         with self._db.write() as conn:
             alert = _alert(conn, alert_id)
             if alert is None:
-                return AckResult.UNKNOWN_ID, None
+                return Outcome.UNKNOWN_ID, None
             if alert.ended_at is not None:
-                return AckResult.ENDED, alert
+                return Outcome.ENDED, alert
             if alert.acked_by is not None:
-                return AckResult.ALREADY, alert
-            return AckResult.DONE, _set_owner(conn, alert, Reason.ACKNOWLEDGED, by, note, now)
+                return Outcome.ALREADY, alert
+            return Outcome.DONE, _set_owner(conn, alert, Reason.ACKNOWLEDGED, by, note, now)
 
-    def unacknowledge(self, alert_id: int, by: str, now: datetime) -> tuple[AckResult, Alert | None]:
+    def unacknowledge(self, alert_id: int, by: str, now: datetime) -> tuple[Outcome, Alert | None]:
         with self._db.write() as conn:
             alert = _alert(conn, alert_id)
             if alert is None:
-                return AckResult.UNKNOWN_ID, None
+                return Outcome.UNKNOWN_ID, None
             if alert.ended_at is not None:
-                return AckResult.ENDED, alert
+                return Outcome.ENDED, alert
             if alert.acked_by is None:
-                return AckResult.NOT_ACKNOWLEDGED, alert
-            return AckResult.DONE, _set_owner(conn, alert, Reason.UNACKNOWLEDGED, by, "", now)
+                return Outcome.NOT_ACKNOWLEDGED, alert
+            return Outcome.DONE, _set_owner(conn, alert, Reason.UNACKNOWLEDGED, by, "", now)
 
     # Delivery
 
