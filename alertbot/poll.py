@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from alertbot.alerts import clock_step
 from alertbot.alerts.advance import advance
 from alertbot.alerts.alert import Change
-from alertbot.alerts.alerting import Alerting
+from alertbot.alerts.alerting import Alerting, Situation
 from alertbot.alerts.decide import decide, rule_failures
 from alertbot.alerts.notice import Notice
 from alertbot.evaluation.evaluate import Selector, evaluate_all
@@ -159,7 +159,17 @@ def _decide(tenant: Tenant, store: Polls, now: datetime, fetched: Fetched | None
     failing: dict[str, str] = {}  # one rule that raises stops none of the others
     verdicts = evaluate_all(fed.rules, fed.visible, tenant.memory.selector, past, failing)
     failed = frozenset(fetched.failures) if fetched is not None else frozenset()
-    changes = advance(rule_alerts, verdicts, fed.rules, now, tenant=tenant.name, failed_scopes=failed, failing=failing)
+    situation = Situation(tenant.alerting, open_now.silences, open_now.latched, open_now.rises, feed.good_at)
+    changes = advance(
+        rule_alerts,
+        verdicts,
+        fed.rules,
+        now,
+        tenant=tenant.name,
+        failed_scopes=failed,
+        failing=failing,
+        situation=situation,
+    )
     after, feed_changes = feed_turn.finish(fed, changes, failing, tenant.limits, now)
     changes = [*feed_changes, *changes]
     begun = {rule: error for rule, error in after.health.failing.items() if rule not in feed.health.failing}

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from alertbot.alerts import wording
 from alertbot.alerts.alert import Alert, Change, Fingerprint, State
+from alertbot.alerts.alerting import ORDINARY, Situation
 from alertbot.alerts.followups import followups
 from alertbot.alerts.mute import mute
 from alertbot.alerts.transition import Event, Observation, Sight, end, step
@@ -29,6 +30,7 @@ def advance(
     tenant: str,
     failed_scopes: frozenset[Scope] = frozenset(),
     failing: MutableMapping[str, str] | None = None,
+    situation: Situation = ORDINARY,
 ) -> list[Change]:
     """What a turn changes for one tenant: its alerts first, in their order, then those that begin.
 
@@ -47,7 +49,7 @@ def advance(
         with _isolated(rule_id, failing):
             hours[rule_id] = watches(own.during, own.outside, now)
     active = {rule_id: by_id[rule_id] for rule_id in hours}
-    due = {change.after.key: change for change in followups(alerts, active, hours, now)}
+    due = {change.after.key: change for change in followups(alerts, active, hours, now, situation)}
     by_rule = {each.rule.id: each for each in verdicts if each.snapshot.scope not in failed_scopes}
     changes: list[Change] = []
     taken: set[Fingerprint] = set()
@@ -63,7 +65,7 @@ def advance(
             changes.append(due[key])
         elif rule.id not in broken:
             try:  # as `_isolated`, which would cost more than the step of an alert that does not change
-                change = _next(alert, rule, by_rule.get(rule.id), hours[rule.id], now)
+                change = _next(alert, rule, by_rule.get(rule.id), hours[rule.id], now, situation)
             except Exception as error:
                 if failing is None:
                     raise
@@ -74,12 +76,14 @@ def advance(
     for verdict in by_rule.values():
         if hours.get(verdict.rule.id) is Phase.OPEN and verdict.rule.id not in broken:
             with _isolated(verdict.rule.id, failing):
-                changes.extend(list(_beginnings(verdict, taken, tenant, now)))
+                changes.extend(list(_beginnings(verdict, taken, tenant, now, situation)))
     before = [alert for alert in alerts if alert.key in taken]
-    return mute(before, changes, rules, now)
+    return mute(before, changes, rules, now, situation)
 
 
-def _next(alert: Alert, rule: Rule, verdict: Verdicts | None, phase: Phase, now: datetime) -> Change | None:
+def _next(
+    alert: Alert, rule: Rule, verdict: Verdicts | None, phase: Phase, now: datetime, situation: Situation
+) -> Change | None:
     """The next step of one alert, whose rule still exists; `verdict` is None where its scope was not fetched."""
     key = alert.key
     row = verdict.snapshot.rows.get((key.parent_id, key.entity_id)) if verdict is not None else None
@@ -91,7 +95,7 @@ def _next(alert: Alert, rule: Rule, verdict: Verdicts | None, phase: Phase, now:
     seen = _unseen(alert, verdict) if row is None or position is None else _seen(key, verdict, row, position)
     if phase is not Phase.OPEN:
         seen = replace(seen, hours=phase)
-    return step(alert, seen, rule, now)
+    return step(alert, seen, rule, now, situation)
 
 
 @contextmanager
@@ -105,7 +109,9 @@ def _isolated(rule_id: str, failed: MutableMapping[str, str] | None) -> Iterator
         failed[rule_id] = in_words(error)
 
 
-def _beginnings(verdict: Verdicts, taken: set[Fingerprint], tenant: str, now: datetime) -> Iterator[Change]:
+def _beginnings(
+    verdict: Verdicts, taken: set[Fingerprint], tenant: str, now: datetime, situation: Situation
+) -> Iterator[Change]:
     rule, snapshot = verdict.rule, verdict.snapshot
     for position in verdict.begins().tolist():
         row = int(verdict.rows[position])
@@ -113,7 +119,7 @@ def _beginnings(verdict: Verdicts, taken: set[Fingerprint], tenant: str, now: da
         key = Fingerprint(tenant, rule.id, rule.scope, parent_id, snapshot.ids[row])
         if key in taken or snapshot.rows[parent_id, key.entity_id] != row:  # an id that appears twice is one entity
             continue
-        change = step(None, _seen(key, verdict, row, position), rule, now)
+        change = step(None, _seen(key, verdict, row, position), rule, now, situation)
         if change is not None:
             yield change
 

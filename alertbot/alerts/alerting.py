@@ -1,9 +1,13 @@
-"""The settings that the life of alerts depends on, as plain values."""
+"""What the life of alerts depends on beside the alerts and the poll: settings, silences, and what is remembered."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from alertbot.alerts.alert import Fingerprint
+from alertbot.alerts.silence import Silence
 
 
 @dataclass(frozen=True)
@@ -16,3 +20,18 @@ class Alerting:
     flap_rises: int = 4  # more rises than this within `flap_window`: unstable
     flap_window: timedelta = timedelta(minutes=30)
     nag_after: timedelta = timedelta(hours=2)
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What a turn knows beside its alerts and verdicts."""
+
+    alerting: Alerting = field(default_factory=Alerting)
+    silences: tuple[Silence, ...] = ()  # those that have not ended, by id; some may not have begun
+    latched: Set[Fingerprint] = frozenset()  # closed by hand, and their condition was not false since
+    rises: Mapping[Fingerprint, tuple[datetime, ...]] = field(default_factory=dict)  # of alerts that ended lately
+    good_at: datetime | None = None  # the last good poll before this turn; None: there was none
+
+
+ORDINARY = Situation()
+"""Default settings, and nothing to remember."""

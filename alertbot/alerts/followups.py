@@ -10,13 +10,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from alertbot.alerts.alert import Alert, Change
+from alertbot.alerts.alerting import ORDINARY, Situation
 from alertbot.alerts.transition import close
 from alertbot.rules.hours import Phase
 from alertbot.rules.rule import Rule
 
 
 def followups(
-    alerts: Sequence[Alert], rules: Mapping[str, Rule], phases: Mapping[str, Phase], now: datetime
+    alerts: Sequence[Alert],
+    rules: Mapping[str, Rule],
+    phases: Mapping[str, Phase],
+    now: datetime,
+    situation: Situation = ORDINARY,
 ) -> Iterator[Change]:
     """The changes that are due at `now` whatever was fetched, in the order of the alerts, at most one per alert.
 

@@ -24,14 +24,26 @@ alerts by anything but themselves.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from alertbot.alerts import wording
 from alertbot.alerts.alert import Alert, Change, Fingerprint, Mute, MuteKind, Reason, State, Withheld
+from alertbot.alerts.alerting import ORDINARY, Situation
 from alertbot.rules.rule import Rule, RuleSet
 from alertbot.rules.suppression import KINSHIPS, Kinship
+
+
+@dataclass(frozen=True)
+class Poll:
+    """The open alerts of a tenant before a poll, what the poll changed, the rules by id, and what else is known."""
+
+    alerts: Sequence[Alert]
+    changes: Sequence[Change]
+    rules: Mapping[str, Rule]
+    now: datetime
+    situation: Situation = ORDINARY
 
 
 class Muter(Protocol):
@@ -39,8 +51,8 @@ class Muter(Protocol):
 
     kind: MuteKind
 
-    def __init__(self, alerts: Sequence[Alert], changes: Sequence[Change], rules: Mapping[str, Rule]) -> None:
-        """The open alerts of a tenant before a poll, what the poll changed, and the rules by id."""
+    def __init__(self, poll: Poll) -> None:
+        """What the muter needs of the poll is prepared once."""
 
     def may_mute_again(self, rule: Rule) -> bool:
         """Whether it may mute an already reported alert of this rule. Asked once per rule, not once per alert."""
@@ -54,7 +66,7 @@ class Shadow:
 
     kind = MuteKind.SHADOW
 
-    def __init__(self, alerts: Sequence[Alert], changes: Sequence[Change], rules: Mapping[str, Rule]) -> None:
+    def __init__(self, poll: Poll) -> None:
         pass
 
     def may_mute_again(self, rule: Rule) -> bool:
@@ -69,12 +81,12 @@ class Suppression:
 
     kind = MuteKind.SUPPRESSED
 
-    def __init__(self, alerts: Sequence[Alert], changes: Sequence[Change], rules: Mapping[str, Rule]) -> None:
-        self._rules = rules
+    def __init__(self, poll: Poll) -> None:
+        self._rules = rules = poll.rules
         named = {by for rule in rules.values() for by in rule.suppressed_by}
         wanted = {by for by in named if by in rules and not rules[by].shadow}
-        after = {alert.key: alert for alert in alerts if alert.key.rule in wanted}
-        after.update({change.after.key: change.after for change in changes if change.after.key.rule in wanted})
+        after = {alert.key: alert for alert in poll.alerts if alert.key.rule in wanted}
+        after.update({change.after.key: change.after for change in poll.changes if change.after.key.rule in wanted})
         self._same: dict[tuple[str, str, str], Fingerprint] = {}
         self._any: dict[tuple[str, str], Fingerprint] = {}
         self._totals: dict[str, Fingerprint] = {}
@@ -118,14 +130,17 @@ _ENDED: Mapping[MuteKind, Reason] = {
 """The reason with which an alert that was never reported is reported, if it still fires when its mute ends."""
 
 
-def mute(alerts: Sequence[Alert], changes: Sequence[Change], rules: RuleSet, now: datetime) -> list[Change]:
+def mute(
+    alerts: Sequence[Alert], changes: Sequence[Change], rules: RuleSet, now: datetime, situation: Situation = ORDINARY
+) -> list[Change]:
     """The changes of a poll with what mutes each alert, then changes for alerts whose mute is all that changed.
 
     `alerts` are one tenant's open alerts before the poll; `changes` are of this tenant. A change that is not to be
     reported says why in `withheld`.
     """
     by_id = {rule.id: rule for rule in rules.rules}
-    muters = tuple(make(alerts, changes, by_id) for make in MUTERS)
+    poll = Poll(alerts, changes, by_id, now, situation)
+    muters = tuple(make(poll) for make in MUTERS)
     decided = [_decide(change, by_id.get(change.after.key.rule), muters, now) for change in changes]
     changed = {change.after.key for change in changes}
     asked = {rule.id for rule in rules.rules if any(muter.may_mute_again(rule) for muter in muters)}

@@ -42,6 +42,7 @@ from typing import Any
 
 from alertbot.alerts import wording
 from alertbot.alerts.alert import About, Alert, Change, Fingerprint, Reason, State
+from alertbot.alerts.alerting import ORDINARY, Situation
 from alertbot.errors import ImpossibleMove
 from alertbot.evaluation.evaluate import Truth
 from alertbot.evaluation.explain import filled
@@ -170,7 +171,9 @@ class _Move:
     recovering_since: datetime | None = None
 
 
-def step(alert: Alert | None, seen: Observation, rule: Rule, now: datetime) -> Change | None:
+def step(
+    alert: Alert | None, seen: Observation, rule: Rule, now: datetime, situation: Situation = ORDINARY
+) -> Change | None:
     """The next state of one alert, as a change; None if nothing changes that is worth storing.
 
     `alert` is None if there is none yet; it is pending or open otherwise. The rule covers the entity.

@@ -7,21 +7,29 @@ the memory follows its own writes, and any other write makes the revision differ
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from alertbot.alerts.alert import Alert, Fingerprint, State
+from alertbot.alerts.silence import Silence
 from alertbot.store.records import PollRecord, Recorded
 from alertbot.store.roles import Polls
 
 
 @dataclass(frozen=True)
 class OpenAlerts:
-    """What `alerts` and `cards` of a tenant returned at `revision`. `by_key` is in the order of ids."""
+    """What `alerts` and `cards` of a tenant returned at `revision`. `by_key` is in the order of ids.
+
+    The rest is as in `alerts.alerting.Situation`.
+    """
 
     revision: int
     by_key: Mapping[Fingerprint, Alert]
     cards: Mapping[Fingerprint, frozenset[str]]
+    silences: tuple[Silence, ...] = ()
+    latched: Set[Fingerprint] = frozenset()
+    rises: Mapping[Fingerprint, tuple[datetime, ...]] = field(default_factory=dict)
 
 
 def current(known: OpenAlerts | None, store: Polls, tenant: str) -> OpenAlerts:
@@ -54,4 +62,4 @@ def after(known: OpenAlerts, record: PollRecord, recorded: Recorded) -> OpenAler
                 acked_at=before.acked_at,
                 ack_note=before.ack_note,
             )
-    return OpenAlerts(recorded.revision, by_key, {**cards, **recorded.cards})
+    return replace(known, revision=recorded.revision, by_key=by_key, cards={**cards, **recorded.cards})
