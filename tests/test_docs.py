@@ -52,6 +52,14 @@ def test_the_picture_is_the_card(generate: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_tests_that_a_document_names_exist(path: Path) -> None:
+    """`tests/room/test_file.py::test_name`, as docs/security.md names the test of each of its lines."""
+    for file, name in re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", path.read_text(encoding="utf-8")):
+        assert (ROOT / file).exists(), f"{path.name}: {file} does not exist"
+        assert f"def {name}(" in (ROOT / file).read_text(encoding="utf-8") or not name, f"{path.name}: {file}::{name}"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_links_lead_somewhere(path: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text(encoding="utf-8")):
         if not target.startswith("https://"):
