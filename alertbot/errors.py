@@ -14,6 +14,7 @@ AlertbotError
 │   └── SourceRejected    the request was rejected (400, 404)              not with the same request
 ├── NotifyError           a message was not, or may not have been, delivered; see `DeliveryFailure`
 ├── StoreError            the database could not be read or written
+│   └── Conflict          something else was written since the poll was decided  retryable: decide again
 └── ImpossibleMove        a transition that the state table does not have: a bug in alertbot
 """
 
@@ -144,6 +145,10 @@ class StoreError(AlertbotError):
     """The database could not be read or written."""
 
     retryable = True
+
+
+class Conflict(StoreError):
+    """Something else was written to the tenant since the poll was decided: nothing was recorded, decide again."""
 
 
 class ImpossibleMove(AlertbotError):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -20,6 +21,7 @@ from alertbot.alerts.alert import Change
 from alertbot.alerts.alerting import Alerting, Situation
 from alertbot.alerts.decide import decide, rule_failures
 from alertbot.alerts.notice import Notice
+from alertbot.errors import Conflict
 from alertbot.evaluation.evaluate import Selector, evaluate_all
 from alertbot.evaluation.past import Past
 from alertbot.evaluation.snapshot import Fetched, Snapshot
@@ -34,6 +36,7 @@ from alertbot.store.open_alerts import OpenAlerts
 from alertbot.store.records import PollRecord
 from alertbot.store.roles import Polls
 
+_OPTIMISTIC = 2  # decisions of one turn beside other writers; after that, the others wait
 _AND_MORE = re.compile(r" \(and [0-9]+ more\)$")  # requests that failed in the same way
 _NOT_READ = " could not be read: "  # between what was not read and why, in `Fetched.failures`
 
@@ -80,6 +83,7 @@ class Turn:
     feed: Feed
     memory: Memory
     failing: Mapping[str, str] = field(default_factory=dict)  # rules that failed now and not before: the exceptions
+    overtaken: int = 0  # how often it had to be decided again, since something else was written meanwhile
 
     @property
     def good(self) -> bool:
@@ -112,11 +116,24 @@ def run(tenant: Tenant, store: Polls, now: datetime, fetched: Fetched | None, *,
     without a fetch changes only what time changes: feed alerts, and alerts whose calendar closes. A turn that changes
     nothing is not recorded. The turn's `memory` is for the tenant's next turn.
 
+    What a user changes while the turn is decided wins: the turn is decided again on that, with the same data. One
+    that was overtaken every time is decided while nothing else can be written.
+
     Raises StoreError when the database cannot be read or written: then nothing was decided.
     """
+    for tries in range(_OPTIMISTIC):
+        with suppress(Conflict):
+            return _run(tenant, store, now, fetched, error, tries)
+    with store.alone(tenant.name):
+        return _run(tenant, store, now, fetched, error, _OPTIMISTIC)
+
+
+def _run(tenant: Tenant, store: Polls, now: datetime, fetched: Fetched | None, error: str, overtaken: int) -> Turn:
     turn, before = _decide(tenant, store, now, fetched, error)
-    if fetched is None and not turn.changes and turn.feed == before:
+    turn = replace(turn, overtaken=overtaken)
+    if fetched is None and not turn.changes and not turn.notices and turn.feed == before:
         return turn
+    assert turn.memory.open is not None, "what the turn was decided on"
     record = PollRecord(
         tenant=tenant.name,
         now=now,
@@ -127,9 +144,9 @@ def run(tenant: Tenant, store: Polls, now: datetime, fetched: Fetched | None, *,
         refresh=tenant.refresh,
         failures=fetched.failures if fetched is not None else {},
         polled=fetched is not None,
+        revision=turn.memory.open.revision,
     )
     recorded = store.record(record)
-    assert turn.memory.open is not None, "what the turn was decided on"
     return replace(turn, memory=replace(turn.memory, open=open_alerts.after(turn.memory.open, record, recorded)))
 
 
@@ -139,8 +156,8 @@ def plan(tenant: Tenant, store: Polls, now: datetime, fetched: Fetched | None) -
 
 
 def _decide(tenant: Tenant, store: Polls, now: datetime, fetched: Fetched | None, error: str) -> tuple[Turn, Feed]:
-    feed = store.feed(tenant.name)
     open_now = open_alerts.current(tenant.memory.open, store, tenant.name)
+    feed = store.feed(tenant.name)  # after the revision: if another turn writes it meanwhile, `record` refuses
     feed_alerts = [alert for alert in open_now.by_key.values() if is_feed(alert)]
     rule_alerts = [alert for alert in open_now.by_key.values() if not is_feed(alert)]
     before = [*feed_alerts, *rule_alerts]

@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": {"errors", "rules", "rulefiles"},
     "web": {"errors"},
     "simulator": {"errors", "clock", "rules", "rulefiles"},
-    "poll": {"rules", "evaluation", "alerts", "feed", "store"},
+    "poll": {"errors", "rules", "evaluation", "alerts", "feed", "store"},
     "service": {
         *("errors", "clock", "logs", "backoff", "rules", "rulefiles", "evaluation", "alerts", "feed"),
         *("backtest", "commands", "sources", "store", "notify", "slack", "config", "web", "poll"),

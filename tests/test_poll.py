@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 import pytest
@@ -12,6 +13,7 @@ from alertbot.alerts.alert import State
 from alertbot.evaluation.snapshot import Fetched
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.rule import RuleSet
+from alertbot.store.records import PollRecord, Recorded
 from alertbot.store.sqlite.store import SqliteStore
 from tests.alerts.kit import NOW, POLL, WAIT, rule, snapshot
 
@@ -23,6 +25,51 @@ def store() -> Iterator[SqliteStore]:
     made = SqliteStore(":memory:")
     yield made
     made.close()
+
+
+class Meddling(SqliteStore):
+    """Before each `record` outside `alone`, something else is written, at most `times` times."""
+
+    def __init__(self, path: str, times: int) -> None:
+        super().__init__(path)
+        self.times, self.waits = times, 0
+
+    def meddle(self) -> None:
+        alerts = self.alerts("acme")
+        if self.times and alerts and not self.waits:
+            self.times -= 1
+            alert = alerts[0]
+            assert alert.id is not None
+            if alert.acked_by is None:
+                self.acknowledge(alert.id, "U1", "", NOW)
+            else:
+                self.unacknowledge(alert.id, "U1", NOW)
+
+    def record(self, record: PollRecord) -> Recorded:
+        self.meddle()
+        return super().record(record)
+
+    @contextmanager
+    def alone(self, tenant: str) -> Iterator[None]:
+        with super().alone(tenant):
+            self.waits += 1
+            yield
+
+
+@pytest.mark.parametrize(("times", "overtaken"), [(0, 0), (1, 1), (2, 2), (9, 2)])
+def test_a_turn_that_is_overtaken_is_decided_again(times: int, overtaken: int) -> None:
+    """On the same data, and at last while the others wait: it does not fail, however often they write."""
+    store = Meddling(":memory:", times)
+    turn(store, NOW, 70)
+    done = turn(store, NOW + POLL, 130)
+    assert done.overtaken == overtaken
+    (alert,) = store.alerts("acme")
+    assert alert.seen_at == NOW + POLL
+    assert (alert.acked_by is None) == (overtaken % 2 == 0)
+    assert done.memory.open is not None
+    assert list(done.memory.open.by_key.values()) == [alert]
+    assert len(list(store.polls("acme", NOW, NOW + POLL))) == 2
+    store.close()
 
 
 def turn(store: SqliteStore, now: datetime, *waits: float) -> poll.Turn:

@@ -26,9 +26,10 @@ def end_departed(store: Polls, tenants: Collection[str], default_channel: str, n
     departed = sorted({alert.key.tenant for alert in store.alerts()} - set(tenants))
     ended = 0
     for tenant in departed:
-        changes = [depart(alert, now) for alert in store.alerts(tenant)]
-        notices = decide(changes, RuleSet(), store.cards(tenant), default_channel, now)
-        store.record(PollRecord(tenant, now, store.feed(tenant), changes, notices, polled=False))
+        with store.alone(tenant):  # a user of another process may acknowledge meanwhile
+            changes = [depart(alert, now) for alert in store.alerts(tenant)]
+            notices = decide(changes, RuleSet(), store.cards(tenant), default_channel, now)
+            store.record(PollRecord(tenant, now, store.feed(tenant), changes, notices, polled=False))
         log.info(
             "the tenant is no longer in the configuration: its alerts have ended", tenant=tenant, alerts=len(changes)
         )

@@ -40,10 +40,8 @@ def current(known: OpenAlerts | None, store: Polls, tenant: str) -> OpenAlerts:
     return OpenAlerts(revision, {alert.key: alert for alert in store.alerts(tenant)}, store.cards(tenant))
 
 
-def after(known: OpenAlerts, record: PollRecord, recorded: Recorded) -> OpenAlerts | None:
-    """What is open after `record`, which was decided on `known`; None if something else was written meanwhile."""
-    if recorded.revision != known.revision + 1:
-        return None
+def after(known: OpenAlerts, record: PollRecord, recorded: Recorded) -> OpenAlerts:
+    """What is open after `record`, which was decided on `known`: it has the revision of `known`."""
     by_key = dict(known.by_key)
     cards = dict(known.cards)
     for change in record.changes:

@@ -28,14 +28,14 @@ class PollRecord:
     refresh: timedelta = timedelta(seconds=60)  # a changed value alone edits a card at most once in this time
     failures: Mapping[Scope, str] = field(default_factory=dict)  # scopes without a response, and why
     polled: bool = True  # False: 8x8 was not polled
+    revision: int | None = None  # that it was decided on; None: whatever was written meanwhile, it is recorded
 
 
 @dataclass(frozen=True)
 class Recorded:
     """What `record` did that a reader of the poll cannot know: enough to keep open alerts in memory.
 
-    `revision` is one more than before. If it is one more than the revision that the poll was decided on, nothing
-    else was written meanwhile.
+    `revision` is one more than before.
     """
 
     revision: int

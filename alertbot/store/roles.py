@@ -7,6 +7,7 @@ them. Each method is one transaction, and raises StoreError when the database ca
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -84,13 +85,17 @@ class Polls(Feeds, Recording, Protocol):
         """The channels, as configured, that have a card (posted, or to be posted) of an alert that has not ended."""
 
     def revision(self, tenant: str) -> int:
-        """A number that is raised whenever something is written that changes `alerts` or `cards` of this tenant.
+        """A number that is raised by every write that a poll of this tenant has to know of.
 
-        What was read at one revision is as good as read now while the revision is the same: see open_alerts.py.
+        Those are the writes that change `alerts` or `cards`: another poll, a user's change, a card that is given up or
+        goes elsewhere. A delivery that succeeds is none. What was read at one revision is as good as read now while
+        the revision is the same: see open_alerts.py.
         """
 
     def record(self, record: PollRecord) -> Recorded:
         """Write one poll's feed, changes, notices and snapshots in one transaction, before anything is sent.
+
+        Raises Conflict, and writes nothing, if the tenant's revision is not the one that the poll was decided on.
 
         New alerts get their ids. A pending alert that becomes inactive is deleted; an ended one is kept as history.
         A CARD notice makes its card row; each change makes the alert's cards due for an edit: at once when it moved or
@@ -99,6 +104,12 @@ class Polls(Feeds, Recording, Protocol):
 
         A CARD notice for an alert that already has its card becomes a line in its thread; if that card was given up,
         the card is tried again. A LINE notice without a card to go to is kept as given up, with the reason.
+        """
+
+    def alone(self, tenant: str) -> AbstractContextManager[None]:
+        """Keep all other writers waiting while this lasts; what is recorded in it is one transaction.
+
+        For a poll that was overtaken again and again: decided in here, it cannot be. It should be short.
         """
 
 

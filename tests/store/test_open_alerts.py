@@ -17,6 +17,9 @@ from alertbot.alerts.alert import Alert, Change, Reason
 from alertbot.alerts.cards import Posted
 from alertbot.alerts.delivery import Claimed, EditCard, PostCard
 from alertbot.alerts.notice import Notice
+from alertbot.errors import Conflict, StoreError
+from alertbot.feed.health import Feed
+from alertbot.rules.catalogue import Scope
 from alertbot.rules.rule import Level
 from alertbot.store.open_alerts import OpenAlerts, after, current
 from alertbot.store.roles import Store
@@ -34,11 +37,13 @@ from tests.store.build import (
     line,
     new_value,
     notice,
+    one,
     ops,
     pending,
     poll,
     posts,
     rises,
+    snapshot,
 )
 
 _POSTED = Posted("C1", "1")
@@ -69,6 +74,44 @@ def test_what_raises_the_revision(store: Store, write: Callable[[Store, Alert], 
     assert store.revision("acme") == known.revision + 1
     assert store.revision("other") == other
     assert current(known, store, "acme") == fresh(store)
+
+
+def test_a_poll_that_was_overtaken_writes_nothing(store: Store) -> None:
+    """A user was first: what it decided is not what is there now. Decided on that, it is written."""
+    alert = begin(store, firing())
+    known = fresh(store)
+    store.acknowledge(1, "U1", "", at(5))
+    overtaken = poll([rises(alert, at(6))], now=at(6), revision=known.revision, feed=Feed("acme", at(6), at(6)))
+    with pytest.raises(Conflict, match="acme: something else was written") as error:
+        store.record(overtaken)
+    assert error.value.retryable
+    assert one(store, alert).level is Level.WARNING
+    assert store.feed("acme").good_at == T0
+    store.record(replace(overtaken, revision=fresh(store).revision))
+    assert (one(store, alert).level, one(store, alert).acked_by) == (Level.CRITICAL, "U1")
+
+
+def test_nothing_overtakes_a_poll_that_is_alone(path: Path) -> None:
+    """Others wait; what is read in it is current; an exception undoes all of it, what was recorded included."""
+    store, other = (SqliteStore(path, busy_timeout=wait) for wait in (5, 0.01))
+    with store.alone("acme"):
+        begin(store, firing("1"))
+        with pytest.raises(StoreError, match="locked"):
+            begin(other, firing("2"))
+    begin(other, firing("2"))
+
+    def fail_alone() -> None:
+        with store.alone("acme"):
+            store.record(poll([begins(firing("3"))], snapshots={Scope.QUEUE: snapshot(at(5))}, now=at(5)))
+            raise StoreError("no")
+
+    with pytest.raises(StoreError, match="no"):
+        fail_alone()
+    assert {alert.key.entity_id for alert in store.alerts()} == {"1", "2"}
+    store.record(poll([begins(firing("3"))], snapshots={Scope.QUEUE: snapshot(at(10))}, now=at(10)))
+    assert [each.at for each in store.polls("acme", T0, at(10))] == [at(10)]
+    store.close()
+    other.close()
 
 
 def test_a_card_that_was_given_up_while_it_was_sent(store: Store) -> None:
@@ -140,9 +183,12 @@ class Memory(RuleBasedStateMachine):
             self._decide(entity, what, alert, known, changes, notices)
         if meanwhile and known.by_key:
             self._owner(1 - who, next(iter(known.by_key.values())))
-        record = poll(changes, notices, now=self.now)
-        self.known[who] = after(known, record, self.stores[who].record(record))
-        assert (self.known[who] is None) == bool(meanwhile and known.by_key)
+        record = poll(changes, notices, now=self.now, revision=known.revision)
+        if meanwhile and known.by_key:
+            with pytest.raises(Conflict):
+                self.stores[who].record(record)
+        else:
+            self.known[who] = after(known, record, self.stores[who].record(record))
 
     def _decide(
         self,

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import get_ident
 
 from sqlite_utils import Database as SqliteUtilsDatabase
 from sqlite_utils.db import TransactionError
@@ -60,6 +61,7 @@ class Database:
         self.path = path
         self._busy_timeout = busy_timeout
         self._lock = threading.Lock()
+        self._writer: int | None = None  # the thread that writes
         self._identity: _Identity | None = None  # None: not compared
         self._wal_identity: _Identity | None = None  # None: not known yet
         self._saved = ""  # where the contents of a deleted or replaced file were saved, or why not
@@ -163,6 +165,10 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
         """A transaction that reads: one consistent view, whatever is written meanwhile. It waits for no writer."""
+        if self._writer == get_ident():
+            with self._door():
+                yield self._conn
+            return
         self._check_file()
         with self._reader_lock, self._door(), self._reader_db.atomic():
             yield self._reader
@@ -172,7 +178,12 @@ class Database:
         """A transaction that writes: all of it or nothing. `within`: seconds to wait for other writers, of any process.
 
         Without it those of this process are waited for without a limit, and other processes for `busy_timeout`.
+        In a transaction that this thread has begun it is a part of that one, and so is what this thread reads.
         """
+        if self._writer == get_ident():
+            with self._door(within), self._db.atomic():
+                yield self._conn
+            return
         self._check_file()
         if not self._lock.acquire(timeout=-1 if within is None else within):
             raise StoreError(f"{self.path} is busy: nothing else could be written to it for {within:g} s")
@@ -181,8 +192,10 @@ class Database:
                 # atomic() begins deferred. Reading first and writing then fails at once, without waiting, when another
                 # process wrote in between; this takes the write lock now, and waits for it.
                 self._conn.execute("UPDATE leases SET owner = owner WHERE 0")
+                self._writer = get_ident()
                 yield self._conn
         finally:
+            self._writer = None
             self._lock.release()
 
     @contextmanager

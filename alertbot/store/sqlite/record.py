@@ -12,6 +12,7 @@ from typing import Any
 from alertbot.alerts.alert import Alert, Change, Fingerprint, State
 from alertbot.alerts.cards import one_alert
 from alertbot.alerts.notice import Notice, NoticeKind
+from alertbot.errors import Conflict
 from alertbot.store import codec
 from alertbot.store.codec import Values, stamp
 
@@ -116,6 +117,13 @@ def raise_revision(conn: sqlite3.Connection, tenant: str) -> int:
         (tenant,),
     ).fetchone()
     return int(row["revision"])
+
+
+def check_revision(conn: sqlite3.Connection, tenant: str, expected: int) -> None:
+    """Raise Conflict if the tenant's revision is not the expected one."""
+    row = conn.execute("SELECT revision FROM revisions WHERE tenant = ?", (tenant,)).fetchone()
+    if (0 if row is None else row["revision"]) != expected:
+        raise Conflict(f"{tenant}: something else was written since this poll was decided")
 
 
 def count(conn: sqlite3.Connection, tenant: str, name: str, by: int = 1) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -196,6 +197,8 @@ class SqliteStore:
         recorder = self._recorders.setdefault(record.tenant, polls.Recorder(record.tenant, self._keep_polls))
         kept = recorder.pack(record.snapshots, record.failures, record.now) if self._keep_polls else []
         with self._db.write() as conn:
+            if record.revision is not None:
+                recording.check_revision(conn, record.tenant, record.revision)
             recording.write_feed(conn, feed)
             recording.count(conn, record.tenant, "polls", int(record.polled))
             ids = recording.write_changes(conn, record.tenant, changes, values, record.now, record.refresh)
@@ -211,6 +214,15 @@ class SqliteStore:
             )
         recorder.written(written)
         return recorded
+
+    @contextmanager
+    def alone(self, tenant: str) -> Iterator[None]:
+        try:
+            with self._db.write():
+                yield
+        except BaseException:
+            self._recorders.pop(tenant, None)  # it may remember what was not committed
+            raise
 
     def add_notices(self, notices: Sequence[Notice]) -> None:
         with self._db.write() as conn:
