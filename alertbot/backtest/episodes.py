@@ -9,6 +9,7 @@ from datetime import datetime, timedelta, tzinfo
 from typing import Protocol
 
 from alertbot.alerts.alert import Alert, Change, Fingerprint, Reason, State
+from alertbot.alerts.alerting import Alerting
 from alertbot.backtest.replay import Replay, Step
 from alertbot.evaluation.measure import Measure
 from alertbot.evaluation.snapshot import Snapshot
@@ -138,10 +139,14 @@ def replay(
     since: datetime | None = None,
     tenant: str = "replay",
     default_channel: str = "#cc-alerts",
+    alerting: Alerting | None = None,
     on_poll: Callable[[datetime], None] | None = None,
 ) -> ReplayResult:
-    """Replay these polls, oldest first. Polls before `since` only fill windows and are not evaluated."""
-    bot = Replay(rules, poll_every=poll_every, tenant=tenant, default_channel=default_channel)
+    """Replay these polls, oldest first. Polls before `since` only fill windows and are not evaluated.
+
+    `alerting` as for `Replay`.
+    """
+    bot = Replay(rules, poll_every=poll_every, tenant=tenant, default_channel=default_channel, alerting=alerting)
     collector = _Collector()
     count = failed = 0
     first = last = None

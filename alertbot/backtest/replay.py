@@ -13,6 +13,7 @@ from itertools import islice
 
 from alertbot.alerts.advance import advance
 from alertbot.alerts.alert import Alert, Change, Fingerprint, State
+from alertbot.alerts.alerting import Alerting, Situation
 from alertbot.alerts.decide import decide
 from alertbot.alerts.notice import Notice, NoticeKind
 from alertbot.evaluation.batch import Batch, Snapshots
@@ -46,11 +47,14 @@ class Replay:
         poll_every: timedelta,
         tenant: str = "replay",
         default_channel: str = "#cc-alerts",
+        alerting: Alerting | None = None,
     ) -> None:
+        """`alerting`: what alertbot.yaml says about alerts; its `poll_every` is replaced. None: the defaults."""
         self.rules = rules
         self.past: Past | None = Past(poll_every, rules.windows()) if rules.windows() else None
         self.tenant = tenant
         self._default_channel = default_channel
+        self._alerting = replace(alerting or Alerting(), poll_every=poll_every)
         self._selector = Selector()
         self._alerts: dict[Fingerprint, Alert] = {}  # open ones, in the order of their ids
         self._cards: dict[Fingerprint, frozenset[str]] = {}
@@ -86,7 +90,15 @@ class Replay:
 
     def _step(self, now: datetime, verdicts: Sequence[Verdicts], failed: frozenset[Scope]) -> Step:
         alerts = tuple(self._alerts.values())
-        changes = advance(alerts, verdicts, self.rules, now, tenant=self.tenant, failed_scopes=failed)
+        changes = advance(
+            alerts,
+            verdicts,
+            self.rules,
+            now,
+            tenant=self.tenant,
+            failed_scopes=failed,
+            situation=Situation(self._alerting),
+        )
         if not changes:
             return Step(now, (), ())
         notices = decide(changes, self.rules, self._cards, self._default_channel, now)

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from alertbot.alerts.alert import Alert, Change, Fingerprint
+from alertbot.alerts.alerting import Alerting
 from alertbot.alerts.notice import Notice, NoticeKind
 from alertbot.backtest.replay import Replay
 from alertbot.evaluation.evaluate import Truth, agents_of
@@ -83,13 +84,21 @@ class RuleTestResult:
 
 
 def run_rule_test(
-    test: RuleTest, rules: RuleSet, *, default_channel: str = "#cc-alerts", draw: Draw | None = None
+    test: RuleTest,
+    rules: RuleSet,
+    *,
+    default_channel: str = "#cc-alerts",
+    alerting: Alerting | None = None,
+    draw: Draw | None = None,
 ) -> RuleTestResult:
-    """Run a test on its rule and on those that suppress it. `draw` is needed for expectations about cards."""
+    """Run a test on its rule and on those that suppress it.
+
+    `alerting` as for `Replay`. `draw` is needed for expectations about cards.
+    """
     rule = rules.by_id(test.rule)
     assert rule is not None  # parse_tests refuses a test of an unknown rule
     together = replace(rules, rules=tuple(_with_suppressors(rule, rules)))
-    replay = Replay(together, poll_every=test.every, tenant="test", default_channel=default_channel)
+    replay = Replay(together, poll_every=test.every, tenant="test", default_channel=default_channel, alerting=alerting)
     whys: dict[EntitySeries, str] = {}
     with_card: set[Fingerprint] = set()
     timeline: list[TimelinePoint] = []

@@ -20,6 +20,7 @@ from alertbot.errors import AlertbotError, FaultsFound
 from alertbot.evaluation.snapshot import Snapshot
 from alertbot.notify.render import Templates
 from alertbot.rulefiles.faults import Fault, Severity
+from alertbot.rulefiles.fields import POLL_EVERY
 from alertbot.rulefiles.on_disk import read_all, read_templates, skipped_files, template_folder
 from alertbot.rulefiles.parse_rules import ParsedRules, read_files
 from alertbot.rulefiles.parse_tests import parse_tests
@@ -138,10 +139,11 @@ def check_group(paths: Sequence[Path], templates: Sequence[Path], settings: Sett
     """The rules below these paths, all faults in them, their templates and tests, and the number of tests."""
     suites, _ = find_suites(paths, rule_roots(settings))
     files, faults = read_all([path for path in paths if not holds_tests(path)])
-    found = read_files(files, settings.hours if settings else None)
+    hours = settings.hours if settings else None
+    poll_every = settings.longest_poll(paths) if settings is not None else POLL_EVERY
+    found = read_files(files, hours, poll_every)
     faults += [*found.faults, *review(found.rules.rules, files)]
     if settings is not None:
-        poll_every = max(tenant.poll_every for tenant in settings.tenants)
         faults += review_look_back(found.rules.rules, files, settings.record.keep, poll_every)
     faults += skipped_files(paths)
     template_files, template_faults = read_templates(templates)
@@ -151,7 +153,7 @@ def check_group(paths: Sequence[Path], templates: Sequence[Path], settings: Sett
     for suite in suites:
         known = found
         if not set(suite.rules) <= set(paths):  # tests named directly, or tests of optional rules
-            known = read_files(read_all(suite.rules)[0], settings.hours if settings else None)
+            known = read_files(read_all(suite.rules)[0], hours, poll_every)
         try:
             parsed = parse_tests(read_tests(suite.files, faults), known.rules, broken=known.broken)
             faults += review_tests(parsed, known.rules)

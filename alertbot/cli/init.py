@@ -49,6 +49,10 @@ storage: alertbot.db
 # timezone: UTC                     # for times shown where the reader's time zone is not known
 # stale_after: 2m                   # no successful poll for this long: alert in ops_channel, /readyz returns 503
 # frozen_after: 15m                 # no value changed for this long while there are callers: alert in ops_channel
+# storm: {cards: 5}                 # new cards per channel and poll; further alerts of a rule share one card
+# max_messages: 60                  # per channel and minute; critical ones first
+# flap: {rises: 4, window: 30m}     # begins more often than this in the window: must stay clear twice as long
+# nag_after: 2h                     # still firing this long after it was acknowledged: its owner is mentioned once
 # http: {host: 127.0.0.1, port: 8080}   # /healthz, /readyz, /slack/events
 """
 

@@ -16,7 +16,7 @@ from alertbot.backtest.sample import drawn_from, sample_alert
 from alertbot.cli.ask import pasts_of
 from alertbot.cli.shell import PROBLEM, Config, cli
 from alertbot.cli.show import out, show_faults
-from alertbot.cli.test import CHANNEL, lent_settings, rule_roots
+from alertbot.cli.test import CHANNEL, lent_settings, load_lent, rule_roots
 from alertbot.clock import wall_clock
 from alertbot.commands.command import Command
 from alertbot.commands.find import entities, find, find_rules, similar
@@ -30,7 +30,7 @@ from alertbot.notify.console import card_panel
 from alertbot.notify.notifier import CardContent
 from alertbot.notify.pens import PlainPen
 from alertbot.notify.render import Templates
-from alertbot.rulefiles.on_disk import load_rules, template_folder
+from alertbot.rulefiles.on_disk import template_folder
 from alertbot.rulefiles.rule_keys import LEVELS
 from alertbot.rules.rule import Level, Rule, RuleSet
 from alertbot.rules.slack_ids import is_channel
@@ -58,7 +58,7 @@ def preview(
     """Draw the card of a rule as it would look. --send posts it, marked as a drill and without mentions."""
     settings = lent_settings(config, needed=rules is None or entity is not None or send is not None)
     roots = [rules] if rules is not None else rule_roots(settings)
-    found = _rule(rule, [load_rules([root], settings.hours if settings else None) for root in roots])
+    found = _rule(rule, [load_lent([root], settings) for root in roots])
     now = wall_clock()
     if entity is not None:
         assert settings is not None  # required above

@@ -30,7 +30,7 @@ from alertbot.rulefiles.on_disk import load_rules
 from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.ignore import ignoring
 from alertbot.rules.rule import RuleSet
-from alertbot.service.factories import open_to_read
+from alertbot.service.factories import alerting_of, open_to_read
 from alertbot.store.records import RecordedPoll
 from alertbot.store.roles import Store
 
@@ -80,7 +80,7 @@ def _rule_sets(
 ) -> tuple[RuleSet, RuleSet | None]:
     """The rules to replay and those to compare with. Raises FaultsFound when rules have faults."""
     own = rules or settings.path(tenant.rules or settings.rules)
-    sets = [load_rules([path], settings.hours) for path in (own, against) if path is not None]
+    sets = [load_rules([path], settings.hours, tenant.poll_every) for path in (own, against) if path is not None]
     ignored = settings.ignored(tenant)
     rule_sets = [ignoring(each, ignored) for each in sets]
     return rule_sets[0], rule_sets[1] if len(rule_sets) > 1 else None
@@ -105,7 +105,8 @@ class _Recording:
                 poll_every=self.tenant.poll_every,
                 since=self.since,
                 tenant=self.tenant.name,
-                default_channel=self.settings.slack.default_channel,
+                default_channel=self.tenant.default_channel or self.settings.slack.default_channel,
+                alerting=alerting_of(self.settings, self.tenant),
                 on_poll=tick,
             )
 

@@ -28,8 +28,9 @@ from alertbot.rulefiles.faults import Fault
 from alertbot.rulefiles.on_disk import NOT_RULES, SUFFIXES, files_below, load_rules, read_file
 from alertbot.rulefiles.parse_tests import is_test_file, parse_tests
 from alertbot.rulefiles.rule_test import RuleTest
-from alertbot.rules.rule import Rule
+from alertbot.rules.rule import Rule, RuleSet
 from alertbot.rules.words import count
+from alertbot.service.factories import alerting_of
 
 FOLDER = "tests"
 CHANNEL = "#cc-alerts"  # where no alertbot.yaml sets the default channel
@@ -93,6 +94,13 @@ def lent_settings(config: Path | None, *, needed: bool) -> Settings | None:
     return None
 
 
+def load_lent(paths: Sequence[Path], settings: Settings | None) -> RuleSet:
+    """The rules below these paths, with what alertbot.yaml lends them. Raises FaultsFound as `load_rules` does."""
+    if settings is None:
+        return load_rules(paths)
+    return load_rules(paths, settings.hours, settings.longest_poll(paths))
+
+
 def rule_roots(settings: Settings | None) -> list[Path]:
     """The folders (or files) of rules that alertbot.yaml names."""
     if settings is None:
@@ -102,7 +110,7 @@ def rule_roots(settings: Settings | None) -> list[Path]:
 
 def run_suite(suite: Suite, settings: Settings | None) -> list[RuleTestResult]:
     """Run all tests of a suite. Raises FaultsFound when there are faults in the rules or the tests."""
-    rules = load_rules(suite.rules, settings.hours if settings else None)
+    rules = load_lent(suite.rules, settings)
     faults: list[Fault] = []
     files = read_tests(suite.files, faults)
     tests: tuple[RuleTest, ...] = ()
@@ -117,7 +125,8 @@ def run_suite(suite: Suite, settings: Settings | None) -> list[RuleTestResult]:
         tests = tuple(test for test in tests if test.rule in wanted)
     channel = settings.slack.default_channel if settings is not None else CHANNEL
     draw = partial(draw_card, Templates(suite.templates), settings.timezone if settings is not None else "UTC")
-    return [run_rule_test(test, rules, default_channel=channel, draw=draw) for test in tests]
+    alerting = alerting_of(settings, settings.tenants[0]) if settings is not None else None
+    return [run_rule_test(test, rules, default_channel=channel, alerting=alerting, draw=draw) for test in tests]
 
 
 def draw_card(templates: Templates, timezone: str, rule: Rule, alert: Alert, now: datetime) -> str:

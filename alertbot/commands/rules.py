@@ -7,14 +7,14 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from alertbot.alerts.alert import Alert
-from alertbot.commands.command import Asker, Command, Line, Reply, Table
+from alertbot.commands.command import Asker, Command, Line, Person, Reply, Table, line
 from alertbot.commands.find import find_rules, similar
 from alertbot.commands.hours import moved
 from alertbot.commands.view import SHADOW_DAYS, View
 from alertbot.commands.wording import MAX_NAMES, alert_line, and_more, echo, listed, problem, rules_lines, worst_first
 from alertbot.rules.coverage import advice, match_in_words
 from alertbot.rules.hours import Phase, watches
-from alertbot.rules.rule import Level, NoData, Rule
+from alertbot.rules.rule import GroupBy, Level, NoData, Rule
 from alertbot.rules.units import format_value, write_duration
 from alertbot.rules.words import count
 
@@ -80,6 +80,39 @@ _NO_DATA = {
 }
 
 
+_GROUP_BY = {
+    GroupBy.ENTITY: "",
+    GroupBy.RULE: " All alerts of the rule share one card.",
+    GroupBy.PARENT: " Alerts of the same queue or group share one card.",
+}
+
+
+def _while_unowned(rule: Rule) -> Iterator[Line]:
+    """`remind` and `escalate` in words."""
+    if rule.remind is not None:
+        every, most = write_duration(rule.remind.every), rule.remind.most
+        more = f", then after twice as long each time, up to every {write_duration(most)}" if most is not None else ""
+        yield Line(f"Reminder {'after' if more else 'every'} {every}{more}, while it fires and is not acknowledged.")
+    for step in rule.escalate:
+        channels = f"in {listed(step.channels)}" if step.channels else "in the channels of the rule"
+        pieces: list[str | Person] = [f"Escalated {channels}", *_mentioned(step.mention)]
+        pieces.append(f" if it is not acknowledged {write_duration(step.after)} after it fired.")
+        yield line(*pieces)
+
+
+def _mentioned(mentions: Sequence[str]) -> Iterator[str | Person]:
+    """`, mentioning @ann and @here`: users as people, whom only the shell draws, and other mentions in words."""
+    for index, mention in enumerate(mentions):
+        yield ", mentioning " if not index else " and " if index == len(mentions) - 1 else ", "
+        inside = mention.strip("<>")
+        if inside.startswith("@"):
+            yield Person(inside[1:])
+        elif inside.startswith("!subteam^"):
+            yield f"user group {inside.removeprefix('!subteam^')}"
+        else:
+            yield f"@{inside[1:]}"
+
+
 def _rule_text(view: View, rule: Rule, now: datetime) -> Iterator[Line | Table]:
     yield Line(f"{rule.title} ({rule.id})", strong=True)
     yield Line(f"Covers: {rule.scope}: {match_in_words(rule.match)}")
@@ -106,7 +139,8 @@ def _rule_text(view: View, rule: Rule, now: datetime) -> Iterator[Line | Table]:
         f"{level.word}: {', '.join(names)}" for level, names in sorted(rule.channels.items(), reverse=True)
     )
     if not rule.shadow:
-        yield Line(f"Reported in {channels or 'the default channel'}.")
+        yield Line(f"Reported in {channels or 'the default channel'}.{_GROUP_BY[rule.group_by]}")
+        yield from _while_unowned(rule)
     if rule.runbook:
         yield Line(f"Runbook: {rule.runbook}")
     if rule.origin.file:

@@ -17,6 +17,7 @@ from typing import Any, overload
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from alertbot.config.settings import (
+    FlapSettings,
     HttpSettings,
     IgnoredEntities,
     IgnoreSettings,
@@ -25,6 +26,7 @@ from alertbot.config.settings import (
     RefusedValue,
     Settings,
     SlackSettings,
+    StormSettings,
     TenantSettings,
 )
 from alertbot.errors import ConfigError
@@ -311,6 +313,8 @@ _SECTIONS: Mapping[str, type[BaseModel]] = {
     "slack": SlackSettings,
     "may_change": MayChange,
     "record": RecordSettings,
+    "storm": StormSettings,
+    "flap": FlapSettings,
     "http": HttpSettings,
     "ignore": IgnoreSettings,
     **dict.fromkeys(IgnoreSettings.model_fields, IgnoredEntities),

@@ -5,7 +5,7 @@ The docstring below each field is its description: in the JSON Schema, in editor
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -31,7 +31,7 @@ from alertbot.rules.catalogue import Scope
 from alertbot.rules.hours import Calendar
 from alertbot.rules.match import Match
 from alertbot.rules.slack_ids import channel_hint, is_channel
-from alertbot.rules.units import TOO_LONG, parse_duration
+from alertbot.rules.units import TOO_LONG, parse_duration, write_duration
 from alertbot.rules.zones import is_zone, zone_hint
 
 
@@ -116,6 +116,19 @@ Duration = Annotated[
     PlainSerializer(lambda value: f"{value.total_seconds():g}s", return_type=str),
     WithJsonSchema(DURATION_SCHEMA),
 ]
+
+
+def _within(low: timedelta, high: timedelta) -> Callable[[timedelta], timedelta]:
+    """A validator of durations."""
+
+    def check(value: timedelta) -> timedelta:
+        if not low <= value <= high:
+            raise RefusedValue(f"must be from {write_duration(low)} to {write_duration(high)}")
+        return value
+
+    return check
+
+
 Address = Annotated[str, AfterValidator(_address)]
 Secret = Annotated[SecretStr, AfterValidator(_header_secret)]
 Channel = Annotated[str, AfterValidator(_channel)]
@@ -286,6 +299,24 @@ class RecordSettings(_Section):
     """used: the metric keys that rules read. all: every key of the scopes that rules read, in larger requests."""
 
 
+class StormSettings(_Section):
+    """How many new cards one poll may post."""
+
+    cards: Annotated[int, Field(ge=1, le=1000)] = 5
+    """The maximum number of new cards per channel and poll. Further alerts of a rule share one card."""
+
+
+class FlapSettings(_Section):
+    """When an alert that begins and ends again and again counts as unstable."""
+
+    rises: Annotated[int, Field(ge=1, le=100)] = 4
+    """An alert that began to fire more often than this within the window has to stay clear twice as long to end."""
+    window: Annotated[Duration, AfterValidator(_within(timedelta(minutes=1), timedelta(days=1)))] = timedelta(
+        minutes=30
+    )
+    """The window in which it is counted how often an alert began to fire; from 1m to 1d."""
+
+
 class HttpSettings(_Section):
     """The HTTP server for health checks and for Slack's requests."""
 
@@ -318,6 +349,16 @@ class Settings(_Section):
     """Data that does not change for this long while there are callers is frozen: ops_channel gets an alert."""
     record: RecordSettings = RecordSettings()
     """What is stored of each poll."""
+    storm: StormSettings = StormSettings()
+    """How many new cards one poll may post."""
+    max_messages: Annotated[int, Field(ge=1, le=60)] = 60
+    """The maximum number of messages per channel and minute; the others are sent later, critical ones first."""
+    flap: FlapSettings = FlapSettings()
+    """When an alert that begins and ends again and again counts as unstable."""
+    nag_after: Annotated[Duration, AfterValidator(_within(timedelta(minutes=1), timedelta(days=30)))] = timedelta(
+        hours=2
+    )
+    """An alert that still fires this long after it was acknowledged: its owner is mentioned once. From 1m to 30d."""
     http: HttpSettings = HttpSettings()
     """The HTTP server for health checks and for Slack's requests."""
     folder: Annotated[Path, Field(exclude=True)] = Path()
@@ -333,6 +374,17 @@ class Settings(_Section):
     def path(self, relative: str) -> Path:
         """A path in the settings, relative to the folder of alertbot.yaml."""
         return self.folder / Path(relative).expanduser()
+
+    def longest_poll(self, paths: Sequence[Path]) -> timedelta:
+        """The longest `poll_every` of the tenants that use the rules in these folders or files; of all if none does."""
+        named = [path.resolve() for path in paths]
+        roots = [(tenant, self.path(tenant.rules or self.rules).resolve()) for tenant in self.tenants]
+        own = [
+            tenant
+            for tenant, root in roots
+            if any(path.is_relative_to(root) or root.is_relative_to(path) for path in named)
+        ]
+        return max(tenant.poll_every for tenant in own or self.tenants)
 
     def ignored(self, tenant: TenantSettings) -> Mapping[Scope, Match]:
         """By scope, what no rule evaluates for a tenant: a match of nothing but exclusions."""

@@ -34,6 +34,9 @@ DURATION_SCHEMA: dict[str, Any] = {
 
 Known = collections.abc.Mapping[str, Calendar | None]
 
+POLL_EVERY = timedelta(seconds=15)
+"""The time between polls where no configuration is at hand; the default of `poll_every`."""
+
 
 @dataclass
 class Report:
@@ -43,6 +46,7 @@ class Report:
     rule: str = ""
     faults: list[Fault] = field(default_factory=list)
     calendars: Known = field(default_factory=dict)  # by name; None for one that has faults
+    poll_every: timedelta = POLL_EVERY  # the longest of the tenants that use the rules
     severity: Severity = Severity.ERROR  # of what is added
 
     def add(self, place: Place, message: str, hint: str = "", excerpt: str = "") -> None:

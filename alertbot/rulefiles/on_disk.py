@@ -14,10 +14,12 @@ import re
 import stat
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from alertbot.errors import FaultsFound
 from alertbot.rulefiles.faults import Fault, Severity
+from alertbot.rulefiles.fields import POLL_EVERY
 from alertbot.rulefiles.parse_rules import Calendars, parse_files
 from alertbot.rules.rule import RuleSet
 
@@ -80,14 +82,16 @@ def read_templates(folders: Sequence[Path]) -> tuple[dict[str, bytes], list[Faul
     return templates, faults
 
 
-def load_rules(paths: Sequence[Path], calendars: Calendars | None = None) -> RuleSet:
-    """The rules below these folders; `calendars` are those of alertbot.yaml.
+def load_rules(
+    paths: Sequence[Path], calendars: Calendars | None = None, poll_every: timedelta = POLL_EVERY
+) -> RuleSet:
+    """The rules below these folders; `calendars` and `poll_every` as for `parse_files`.
 
     Raises FaultsFound, with every fault of the disk and of the files, when there is one.
     """
     files, faults = read_all(paths)
     try:
-        rules = parse_files(files, calendars)
+        rules = parse_files(files, calendars, poll_every)
     except FaultsFound as error:
         raise FaultsFound([*faults, *error.faults]) from None
     if faults:

@@ -18,33 +18,35 @@ from alertbot.rulefiles import document
 from alertbot.rulefiles.calendar_keys import read_calendars
 from alertbot.rulefiles.document import Node, YamlMapping, YamlScalar, YamlSequence
 from alertbot.rulefiles.faults import Fault, Place
-from alertbot.rulefiles.fields import Report, called, did_you_mean, place_of, read_fields, refuse
+from alertbot.rulefiles.fields import POLL_EVERY, Report, called, did_you_mean, place_of, read_fields, refuse
 from alertbot.rulefiles.rule_keys import DEFAULT_KEYS, FILE_KEYS, LEVELS, RULE_KEYS, read_literal
 from alertbot.rules.catalogue import Scope, catalogue
 from alertbot.rules.expression import parse, unknown_key
 from alertbot.rules.hours import Calendar
 from alertbot.rules.match import Match
-from alertbot.rules.rule import Level, LevelRule, NoData, Origin, Rule, RuleSet
+from alertbot.rules.rule import GroupBy, Level, LevelRule, NoData, Origin, Rule, RuleSet
 from alertbot.rules.suppression import KINSHIPS, cycles, may_suppress
 from alertbot.rules.tree import Condition, Literal, show
 from alertbot.rules.value_types import named
-from alertbot.rules.words import nearest
+from alertbot.rules.words import listed, nearest
 
 Files = collections.abc.Mapping[str, bytes | str]
+_WITH_PARENTS = (Scope.QUEUE_AGENT, Scope.GROUP_AGENT)
 _METRIC = re.compile(r"\bmetric\(\s*(?P<quote>['\"])(?P<key>[^'\"]*)(?P=quote)\s*\)")
 
 
 Calendars = collections.abc.Mapping[str, Calendar]
 
 
-def parse_files(files: Files, calendars: Calendars | None = None) -> RuleSet:
+def parse_files(files: Files, calendars: Calendars | None = None, poll_every: timedelta = POLL_EVERY) -> RuleSet:
     """The rules of all files, in the order of their names.
 
-    `calendars` are those of alertbot.yaml. They and the `hours` of each file are known in all files. The `version` of
-    the rule set is a digest of names and contents. Raises FaultsFound, with every fault of every file, when there is
-    one: a file that cannot be read does not hide the faults of the others.
+    `calendars` are those of alertbot.yaml. They and the `hours` of each file are known in all files. `poll_every` is
+    the longest of the tenants that use these rules: no reminder may be more frequent. The `version` of the rule set is
+    a digest of names and contents. Raises FaultsFound, with every fault of every file, when there is one: a file that
+    cannot be read does not hide the faults of the others.
     """
-    parsed = read_files(files, calendars)
+    parsed = read_files(files, calendars, poll_every)
     if parsed.faults:
         raise FaultsFound(parsed.faults)
     return parsed.rules
@@ -59,7 +61,7 @@ class ParsedRules:
     faults: tuple[Fault, ...]
 
 
-def read_files(files: Files, calendars: Calendars | None = None) -> ParsedRules:
+def read_files(files: Files, calendars: Calendars | None = None, poll_every: timedelta = POLL_EVERY) -> ParsedRules:
     """Like `parse_files`, but with the valid rules beside the faults instead of an exception."""
     faults: list[Fault] = []
     rules: list[Rule] = []
@@ -77,7 +79,7 @@ def read_files(files: Files, calendars: Calendars | None = None) -> ParsedRules:
         _read_hours(node, known, report)
         faults += report.faults
     for file, node in nodes.items():
-        report = Report(file, calendars=known)
+        report = Report(file, calendars=known, poll_every=poll_every)
         for draft in _read_file(node, report):
             first = taken.setdefault(draft.id, Origin(file, draft.place.line)) if draft.id else None
             if first is not None and first != Origin(file, draft.place.line):
@@ -234,6 +236,7 @@ class _RuleReader:
         self.check_params()
         self.check_overrides()
         self.check_levels_of_settings({level for level, _ in blocks})
+        self.check_group_by(scope)
         id_node = self.node.get("id")
         place = self.node.place if id_node is None else id_node.place
         if len(self.report.faults) > self.faults_before:
@@ -262,6 +265,9 @@ class _RuleReader:
             message_keys=message_keys,
             message_origin=self.origin_of("message"),
             show=show,
+            remind=settings.get("remind"),
+            escalate=settings.get("escalate", ()),
+            group_by=settings.get("group_by", GroupBy.ENTITY),
             runbook=settings.get("runbook", ""),
             labels=settings["labels"],
             during=settings.get("during"),
@@ -388,6 +394,25 @@ class _RuleReader:
                     words = " and ".join(level.word for level in sorted(levels))
                     message = f"{each.name} for {key.text}, a level this rule does not have"
                     self.report.add(key.place, message, f"the rule has {words}", key.text)
+
+    def check_group_by(self, scope: Any) -> None:
+        """Only the scopes of agents within a queue or group have a parent."""
+        if (
+            self.settings.get("group_by") is not GroupBy.PARENT
+            or not isinstance(scope, Scope)
+            or scope in _WITH_PARENTS
+        ):
+            return
+        own = self.node.key("group_by") is not None
+        if own and "group_by" not in self.values:
+            return  # it was refused and reported
+        holder = self.node if own else self.defaults_node
+        written = holder.get("group_by") if holder is not None else None
+        assert written is not None
+        inherited = "" if own else " (from defaults)"
+        message = f"group_by: parent{inherited}, but scope {scope} has no parent"
+        hint = f"write entity or rule; {listed([each.value for each in _WITH_PARENTS])} have one"
+        self.report.add(written.place, message, hint, GroupBy.PARENT.value)
 
 
 def _both_forms(name: str, block: str) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from alertbot.rulefiles.calendar_keys import read_hours
@@ -31,7 +32,7 @@ from alertbot.rulefiles.fields import (
 )
 from alertbot.rules.catalogue import RULE_SCOPES, Scope, ValueType
 from alertbot.rules.match import Match, Override
-from alertbot.rules.rule import Level, NoData
+from alertbot.rules.rule import Escalation, GroupBy, Level, NoData, Remind
 from alertbot.rules.slack_ids import CHANNEL, MENTION, channel_hint
 from alertbot.rules.tree import Literal
 from alertbot.rules.units import MAX_DURATION, TOO_LONG, parse_number, too_long, write_duration
@@ -59,7 +60,7 @@ def read_written(key: YamlScalar, node: Node, report: Report) -> YamlScalar | No
     return None
 
 
-E_ = TypeVar("E_", Scope, NoData)
+E_ = TypeVar("E_", Scope, NoData, GroupBy)
 
 
 def _enum(choices: Iterable[E_]) -> Reader:
@@ -249,6 +250,80 @@ def read_overrides(key: YamlScalar, node: Node, report: Report) -> tuple[Overrid
     return tuple(found)
 
 
+def _excerpt(node: Node) -> str:
+    return node.text if isinstance(node, YamlScalar) else ""
+
+
+def read_remind(key: YamlScalar, node: Node, report: Report) -> Remind | None:
+    """A duration, or `every` and `most`. Reminders more frequent than polls are a fault."""
+    values: dict[str, timedelta] = {}
+    written: Node = node
+    if not isinstance(node, YamlMapping):
+        every, name = read_duration(key, node, report), key.text
+    else:
+        values = read_fields(node, REMIND_KEYS, report, key.text)
+        if node.key("every") is None:
+            report.add(key.place, f"{key.text} without every", "such as {every: 15m, most: 2h}", key.text)
+        every, written, name = values.get("every"), node.get("every") or node, f"{key.text}.every"
+    if every is None:
+        return None
+    if every < report.poll_every:
+        polls = write_duration(report.poll_every)
+        message = f"{name} is {write_duration(every)}, shorter than the time between two polls (poll_every: {polls})"
+        report.add(written.place, message, f"write {polls} or more", _excerpt(written))
+        return None
+    most = values.get("most")
+    if isinstance(node, YamlMapping) and node.key("most") is not None and (most is None or most < every):
+        limit = node.get("most")
+        if most is not None and limit is not None:
+            message = f"{key.text}.most is {write_duration(most)}, shorter than every ({write_duration(every)})"
+            hint = f"write {write_duration(every)} or more: the time between two reminders doubles up to it"
+            report.add(limit.place, message, hint, _excerpt(limit))
+        return None
+    return Remind(every, most)
+
+
+def read_escalate(key: YamlScalar, node: Node, report: Report) -> tuple[Escalation, ...] | None:
+    """A list of steps, each later than the one before."""
+    if not isinstance(node, YamlSequence):
+        refuse(key, node, report, "a list of steps", 'such as [{after: 10m, channel: "#cc-managers"}]')
+        return None
+    if not node.items:
+        report.add(key.place, f"{key.text} is an empty list", "write a step, or remove the key", key.text)
+        return None
+    faults_before = len(report.faults)
+    steps: list[Escalation] = []
+    latest: timedelta | None = None
+    for item in node.items:
+        if not isinstance(item, YamlMapping):
+            message = f"a step of {key.text} is a mapping, not {called(item)}"
+            report.add(place_of(key, item), message, 'such as {after: 10m, channel: "#cc-managers"}')
+            continue
+        values = read_fields(item, ESCALATION_KEYS, report, f"a step of {key.text}")
+        written, after = item.get("after"), values.get("after")
+        if written is None:
+            hint = "such as after: 10m, counted from when the alert fired"
+            report.add(item.place, f"a step of {key.text} without after", hint)
+        elif after is not None and not after:
+            hint = "write how long the alert fires before it, such as 10m; channel may list several channels"
+            report.add(written.place, "after is 0s: the alert itself is reported then", hint, _excerpt(written))
+        elif after is not None and latest is not None and after <= latest:
+            message = f"after is {write_duration(after)}, not later than the step before ({write_duration(latest)})"
+            report.add(written.place, message, "write the steps in the order of time", _excerpt(written))
+        if after is not None:
+            latest = after if latest is None else max(latest, after)
+            steps.append(Escalation(after, values.get("channel", ()), values.get("mention", ())))
+    return tuple(steps) if len(report.faults) == faults_before else None
+
+
+def _step_mentions(key: YamlScalar, node: Node, report: Report) -> tuple[str, ...] | None:
+    if isinstance(node, YamlSequence) and not node.items:
+        report.add(key.place, f"{key.text} is an empty list", "name someone, or remove the key", key.text)
+        return None
+    names: tuple[str, ...] | None = _mention_list(key, node, report)
+    return names
+
+
 def read_rule_ids(key: YamlScalar, node: Node, report: Report) -> tuple[YamlScalar, ...] | None:
     """A list of ids, each with its place: whether such rules exist is checked when all files are read."""
     items = node.items if isinstance(node, YamlSequence) else (node,)
@@ -328,6 +403,7 @@ _MENTIONS: dict[str, Any] = {
         {"type": "array", "items": {"type": "string", "pattern": f"^(?:{MENTION})$"}},
     ]
 }
+_STEP_MENTIONS: dict[str, Any] = {"anyOf": [_MENTIONS["anyOf"][0], {**_MENTIONS["anyOf"][1], "minItems": 1}]}
 
 
 def _any_level(schema: dict[str, Any]) -> dict[str, Any]:
@@ -360,6 +436,20 @@ LEVEL_KEYS = (
         DURATION_SCHEMA,
         "How long it must hold before the alert fires; default: it fires at once.",
     ),
+)
+REMIND_KEYS = (
+    Field("every", read_duration, DURATION_SCHEMA, "The time until the first reminder, and between two of them."),
+    Field(
+        "most",
+        read_duration,
+        DURATION_SCHEMA,
+        "With each reminder the time until the next one doubles, up to this; default: it stays the same.",
+    ),
+)
+ESCALATION_KEYS = (
+    Field("after", read_duration, DURATION_SCHEMA, "How long after the alert fired, if it has no owner by then."),
+    Field("channel", read_channel_list, _CHANNELS, "The channel or channels; default: those of the rule."),
+    Field("mention", _step_mentions, _STEP_MENTIONS, "Who is mentioned; default: no one."),
 )
 RULE_KEYS = (
     Field(
@@ -467,6 +557,27 @@ RULE_KEYS = (
         "Who is mentioned, or who at each level.",
         default=True,
         per_level=True,
+    ),
+    Field(
+        "remind",
+        read_remind,
+        {"anyOf": [DURATION_SCHEMA, {"$ref": "#/definitions/remind"}]},
+        "A line in the thread this often while the alert fires and has no owner; or {every: 15m, most: 2h}.",
+        default=True,
+    ),
+    Field(
+        "escalate",
+        read_escalate,
+        {"type": "array", "items": {"$ref": "#/definitions/escalation"}, "minItems": 1},
+        "Messages to others while the alert fires and has no owner: a list of {after, channel, mention}.",
+        default=True,
+    ),
+    Field(
+        "group_by",
+        _enum(GroupBy),
+        {"enum": [each.value for each in GroupBy]},
+        "One card per alert (entity, the default), for all alerts of the rule (rule), or per queue or group (parent).",
+        default=True,
     ),
     Field(
         "template",

@@ -14,6 +14,7 @@ from alertbot.rulefiles.calendar_keys import DURING_KEYS, OUTSIDE_KEYS, calendar
 from alertbot.rulefiles.fields import ANCHOR_PREFIX, Field
 from alertbot.rulefiles.rule_keys import (
     DEFAULT_KEYS,
+    ESCALATION_KEYS,
     FILE_KEYS,
     LEVEL_KEYS,
     LEVELS,
@@ -21,6 +22,7 @@ from alertbot.rulefiles.rule_keys import (
     NAME_AND_ID,
     OVERRIDE_KEYS,
     PARAM_NAME,
+    REMIND_KEYS,
     RULE_KEYS,
 )
 from alertbot.rules.catalogue import RULE_SCOPES, Catalogue, Metric, Scope, catalogue
@@ -44,6 +46,8 @@ def rules_schema() -> dict[str, Any]:
             "during": _object(DURING_KEYS, ["calendar"]),
             "outside": _object(OUTSIDE_KEYS, ["calendar"]),
             "hours": calendars_schema(),
+            "remind": _object(REMIND_KEYS, ["every"]),
+            "escalation": _object(ESCALATION_KEYS, ["after"]),
             "override": _object(OVERRIDE_KEYS, ["match", "params"]),
             "params": {
                 "type": "object",

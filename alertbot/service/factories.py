@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 
+from alertbot.alerts.alerting import Alerting
 from alertbot.config.settings import Settings, TenantSettings
 from alertbot.feed.health import Limits
 from alertbot.rulefiles.on_disk import template_folder
 from alertbot.rulefiles.parse_rules import ParsedRules, read_files
-from alertbot.service.live_rules import LiveRules
+from alertbot.service.live_rules import LiveRules, Read
 from alertbot.service.tenant import LiveTenant
 from alertbot.slack.notifier import SlackNotifier
 from alertbot.sources.eight_by_eight import REGIONS, TOKEN_URL, EightByEight
@@ -79,6 +79,18 @@ def limits_of(settings: Settings, tenant: TenantSettings, *, speed: float = 1.0)
     )
 
 
+def alerting_of(settings: Settings, tenant: TenantSettings) -> Alerting:
+    """What the settings say about the life of a tenant's alerts."""
+    return Alerting(
+        poll_every=tenant.poll_every,
+        stale_after=settings.stale_after,
+        storm_cards=settings.storm.cards,
+        flap_rises=settings.flap.rises,
+        flap_window=settings.flap.window,
+        nag_after=settings.nag_after,
+    )
+
+
 def make_tenants(settings: Settings, live: LiveRules, *, speed: float = 1.0) -> list[LiveTenant]:
     """The tenants that are polled, with the rules that run for each."""
     return [
@@ -91,6 +103,7 @@ def make_tenants(settings: Settings, live: LiveRules, *, speed: float = 1.0) -> 
             ops_channel=tenant.ops_channel or settings.slack.ops,
             limits=limits_of(settings, tenant, speed=speed),
             refresh=settings.slack.refresh,
+            alerting=alerting_of(settings, tenant),
             record_all=settings.record.keys == "all",
             keep=settings.record.keep,
             ignore=settings.ignored(tenant),
@@ -104,9 +117,13 @@ def rule_paths(settings: Settings) -> Mapping[str, Path]:
     return {tenant.name: settings.path(tenant.rules or settings.rules) for tenant in settings.tenants}
 
 
-def parser(settings: Settings) -> Callable[[Mapping[str, bytes]], ParsedRules]:
-    """A parser of rule files that knows the calendars of alertbot.yaml."""
-    return partial(read_files, calendars=settings.hours)
+def parser(settings: Settings) -> Read:
+    """A parser of rule files that knows alertbot.yaml: its calendars, and how often tenants are polled."""
+
+    def read(path: Path, files: Mapping[str, bytes]) -> ParsedRules:
+        return read_files(files, settings.hours, settings.longest_poll([path]))
+
+    return read
 
 
 def template_folders(settings: Settings) -> tuple[Path, ...]:

@@ -32,7 +32,8 @@ QUIET_IF_DOUBTFUL = 2.5
 """The same, if the edit is broken or removes rules: a file that is empty or absent for a moment is no edit."""
 MAX_FAULTS = 5
 
-Read = Callable[[Mapping[str, bytes]], ParsedRules]
+Read = Callable[[Path, Mapping[str, bytes]], ParsedRules]
+"""A parser of rule files: the folder (or file) that they are from, and contents by name."""
 Swap = Callable[[Sequence[str], RuleSet, Sequence[Path], Mapping[str, bytes]], None]
 """Take these rules for these tenants, and these templates (folders, contents by path). Must not fail."""
 
@@ -41,13 +42,18 @@ _NOWHERE = Origin("", 0)
 _NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)  # when the sample alerts fire
 
 
-def prepare(disk: OnDisk, others: Mapping[Path, Mapping[str, bytes]], read: Read = read_files) -> RuleSet:
+def _read_alone(path: Path, files: Mapping[str, bytes]) -> ParsedRules:
+    """For rules that no alertbot.yaml is needed for."""
+    return read_files(files)
+
+
+def prepare(disk: OnDisk, others: Mapping[Path, Mapping[str, bytes]], read: Read = _read_alone) -> RuleSet:
     """The rules of a folder, with all their templates checked. Their `version` is the digest of the disk.
 
     `others`: template folders of other tenants, whose templates may be used too. Raises FaultsFound with every fault of
     rules and templates.
     """
-    parsed = read(disk.rules)
+    parsed = read(disk.path, disk.rules)
     own = template_folder(disk.path)
     kept = {name: data for files in (disk.templates, *others.values()) for name, data in files.items()}
     templates = Templates([own, *(folder for folder in others if folder != own)], kept)
@@ -118,7 +124,7 @@ class RuleFolder:
 class LiveRules:
     """The rules that run for each tenant. Raises FaultsFound with the faults of all files if any has one."""
 
-    def __init__(self, paths: Mapping[str, Path], read: Read = read_files) -> None:
+    def __init__(self, paths: Mapping[str, Path], read: Read = _read_alone) -> None:
         """`paths`: by tenant, the folder or file of its rules."""
         self._read = read
         disks = {path: read_disk(path) for path in dict.fromkeys(paths.values())}
@@ -223,7 +229,7 @@ class LiveRules:
 
 
 def rules_that_run(
-    paths: Mapping[str, Path], store: Running, read: Read = read_files
+    paths: Mapping[str, Path], store: Running, read: Read = _read_alone
 ) -> tuple[Mapping[str, RuleSet], Mapping[str, str]]:
     """Each tenant's rules as the poller runs (or last ran) them, and how the files on disk differ; "" where they do
     not.
@@ -241,7 +247,7 @@ def rules_that_run(
     for tenant, path in paths.items():
         version = versions[tenant][0] if tenant in versions else ""
         if (path, version) not in ran:
-            ran[path, version] = _that_ran(store, tenant, read) if version else None
+            ran[path, version] = _that_ran(store, tenant, path, read) if version else None
         running = ran[path, version]
         if running is not None:
             rules[tenant] = running
@@ -262,9 +268,9 @@ def rules_that_run(
     return rules, on_disk
 
 
-def _that_ran(store: Running, tenant: str, read: Read) -> RuleSet | None:
+def _that_ran(store: Running, tenant: str, path: Path, read: Read) -> RuleSet | None:
     running = store.running(tenant)
-    parsed = read(running.files) if running is not None else None
+    parsed = read(path, running.files) if running is not None else None
     if running is None or parsed is None or parsed.faults:
         return None
     return replace(parsed.rules, version=running.version)

@@ -6,6 +6,7 @@ import threading
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from alertbot.alerts.alerting import Alerting
 from alertbot.errors import StoreError
 from alertbot.evaluation.past import Past, remember
 from alertbot.feed.health import Limits
@@ -32,6 +33,7 @@ class LiveTenant:
     ops_channel: str
     limits: Limits = field(default_factory=Limits)
     refresh: timedelta = timedelta(seconds=60)
+    alerting: Alerting = field(default_factory=Alerting)
     record_all: bool = False
     keep: timedelta = timedelta(days=8)  # how long polls are recorded
     memory: Memory = field(default_factory=Memory)
@@ -57,6 +59,7 @@ class LiveTenant:
             ops_channel=self.ops_channel,
             limits=self.limits,
             refresh=self.refresh,
+            alerting=self.alerting,
             record_all=self.record_all,
             memory=replace(self.memory, past=past),
         )

@@ -16,7 +16,7 @@ from alertbot.commands.view import ServiceView
 from alertbot.evaluation.measure import Measure
 from alertbot.evaluation.snapshot import Presence
 from alertbot.rules.catalogue import Scope, ValueType
-from alertbot.rules.rule import Level, RuleSet
+from alertbot.rules.rule import Escalation, GroupBy, Level, Remind, RuleSet
 from alertbot.slack.cards import ACKNOWLEDGE, WHY
 from tests.commands.kit import (
     AGENTS,
@@ -508,6 +508,34 @@ def test_rules_id_says_what_a_rule_says() -> None:
         "Open now: 1",
         "[critical] #17 critical: Sales EU · Longest wait in queue · 2m 41s, limit 2m · since 08:48 UTC (12m)",
     ]
+
+
+def test_rules_id_says_who_hears_of_it_later() -> None:
+    """`rules ID`: shared cards, reminders and escalation in words, in the order of time."""
+    rule = replace(
+        LONGEST_WAIT,
+        remind=Remind(timedelta(minutes=15), timedelta(hours=2)),
+        escalate=(
+            Escalation(timedelta(minutes=10), ("#cc-managers", "#cc-floor"), ("<@U0123>", "<!subteam^S0123>")),
+            Escalation(timedelta(hours=1), (), ("<!here>",)),
+            Escalation(timedelta(hours=2), ("#cc-directors",)),
+        ),
+        group_by=GroupBy.RULE,
+    )
+    said = text_of(ask(view(rules=RuleSet((rule,))), "rules longest")).splitlines()
+    assert said[8:13] == [
+        "Reported in critical: #cc-floor. All alerts of the rule share one card.",
+        "Reminder after 15m, then after twice as long each time, up to every 2h, while it fires and is not "
+        "acknowledged.",
+        "Escalated in #cc-managers, #cc-floor, mentioning U0123 and user group S0123 if it is not acknowledged 10m "
+        "after it fired.",
+        "Escalated in the channels of the rule, mentioning @here if it is not acknowledged 1h after it fired.",
+        "Escalated in #cc-directors if it is not acknowledged 2h after it fired.",
+    ]
+    plain = replace(rule, remind=Remind(timedelta(minutes=30)), escalate=(), group_by=GroupBy.PARENT)
+    said = text_of(ask(view(rules=RuleSet((plain,))), "rules longest")).splitlines()
+    assert "Reminder every 30m, while it fires and is not acknowledged." in said
+    assert "Reported in critical: #cc-floor. Alerts of the same queue or group share one card." in said
 
 
 def test_rules_id_names_the_values_of_a_text_key() -> None:

@@ -139,6 +139,16 @@ BAD = {
         GOOD.replace("region: eu", "region: eu\n    poll_every: 999999999999d"),
         "tenants[0].poll_every: must not be longer than ten years",
     ),
+    "no card at all": (GOOD + "storm: {cards: 0}\n", "storm.cards: must be at least 1, not 0"),
+    "storm is a number": (GOOD + "storm: 5\n", "storm: expected keys, indented below it"),
+    "more messages than Slack takes": (GOOD + "max_messages: 100\n", "max_messages: must be at most 60, not 100"),
+    "no messages": (GOOD + "max_messages: 0\n", "max_messages: must be at least 1, not 0"),
+    "never unstable": (GOOD + "flap: {rises: 0}\n", "flap.rises: must be at least 1, not 0"),
+    "a short window": (GOOD + "flap: {window: 30s}\n", 'flap.window: must be from 1m to 1d, not "30s"'),
+    "a long window": (GOOD + "flap: {window: 2d}\n", 'flap.window: must be from 1m to 1d, not "2d"'),
+    "a window without unit": (GOOD + "flap: {window: 30}\n", "flap.window: a duration is written as 15s, 2m or 1m30s"),
+    "a misspelt key of flap": (GOOD + "flap: {raises: 4}\n", 'flap.raises: unknown key (did you mean "rises"?)'),
+    "nag at once": (GOOD + "nag_after: 0s\n", 'nag_after: must be from 1m to 30d, not "0s"'),
     "stale_after beyond ten years": (GOOD + "stale_after: 4000d\n", "stale_after: must not be longer than ten years"),
     "percent scale": (
         GOOD.replace("region: eu", "region: eu\n    percent_scale: 100"),
@@ -265,7 +275,7 @@ def test_the_schema_names_every_setting() -> None:
     schema = config_schema()
     assert set(schema["properties"]) == {
         *("tenants", "slack", "rules", "hours", "storage", "record", "timezone", "stale_after", "frozen_after", "http"),
-        "ignore",
+        *("ignore", "storm", "max_messages", "flap", "nag_after"),
     }
 
 
@@ -454,3 +464,27 @@ def test_a_reported_file_passes() -> None:
     assert (settings.frozen_after, settings.http.port) == (timedelta(hours=1.5), 8080)
     document = YAML(typ="safe", pure=True).load(path.read_bytes())
     assert jsonschema.Draft202012Validator(config_schema()).is_valid(document)
+
+
+LONGEST_POLLS = {
+    "the top-level rules": (["rules"], 30),
+    "a file in them": (["rules/queues.yaml"], 30),
+    "a tenant's own": (["slow"], 60),
+    "a folder above both": (["."], 60),
+    "rules of no tenant": (["elsewhere"], 60),
+}
+
+
+@pytest.mark.parametrize(("paths", "longest"), LONGEST_POLLS.values(), ids=LONGEST_POLLS)
+def test_the_longest_poll_of_those_who_use_rules(paths: list[str], longest: int) -> None:
+    """Reminders are bounded by it; where no tenant uses the rules, all tenants count."""
+    text = """
+tenants:
+  - {name: a, region: eu, api_key: k, api_secret: s, poll_every: 10s}
+  - {name: b, region: eu, api_key: k, api_secret: s, poll_every: 30s}
+  - {name: c, region: eu, api_key: k, api_secret: s, poll_every: 60s, rules: slow/}
+slack: {bot_token: x, default_channel: "#a"}
+"""
+    settings = parse(text, "/opt/alertbot/alertbot.yaml", {})
+    found = settings.longest_poll([Path("/opt/alertbot") / path for path in paths])
+    assert found == timedelta(seconds=longest)

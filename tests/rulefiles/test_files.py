@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from alertbot.errors import FaultsFound
 from alertbot.rulefiles.faults import Fault
-from alertbot.rulefiles.parse_rules import parse_files
+from alertbot.rulefiles.parse_rules import parse_files, read_files
 from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.hours import Country, Hours, TimeRange
 from alertbot.rules.match import Match
-from alertbot.rules.rule import Level, NoData, Rule, RuleSet
+from alertbot.rules.rule import Escalation, GroupBy, Level, NoData, Remind, Rule, RuleSet
 from alertbot.rules.tree import Literal, show
 from tests.golden import DATA, check_golden
 
@@ -81,7 +81,13 @@ def test_every_key_arrives_where_it_belongs() -> None:
     assert first.mention == {Level.CRITICAL: ("<!subteam^S0123>", "<@U0123>")}
     assert (first.template, first.runbook) == ("longest-wait", "https://wiki.example/longest-wait")
     assert first.labels == {"site": "helsinki", "team": "sales"}
-    assert (first.origin.file, first.origin.line) == ("full.good.yaml", 12)
+    assert first.remind == Remind(timedelta(minutes=15), timedelta(hours=2))
+    assert first.escalate == (
+        Escalation(timedelta(minutes=10), ("#cc-managers", "C0123ABCD"), ("<@U0123>", "<!subteam^S0123>")),
+        Escalation(timedelta(minutes=90)),
+    )
+    assert first.group_by is GroupBy.ENTITY
+    assert (first.origin.file, first.origin.line) == ("full.good.yaml", 15)
 
     assert (second.title, second.scope) == ("New metric", Scope.GROUP)
     assert [(each.level, each.hold) for each in second.levels] == [(Level.INFO, timedelta(minutes=1))]
@@ -90,6 +96,31 @@ def test_every_key_arrives_where_it_belongs() -> None:
     assert (second.keep_firing_for, second.no_data) == (timedelta(minutes=1), NoData.KEEP)
     assert second.runbook == "https://wiki.example/alerts"
     assert second.keys() == {"brandNew.rt"}
+    assert second.remind == Remind(timedelta(minutes=30))
+    assert second.escalate == (Escalation(timedelta(hours=1), ("#cc-managers",)),)
+    assert second.group_by is GroupBy.RULE
+
+
+@pytest.mark.parametrize(
+    ("remind", "poll_every", "fault"),
+    [
+        ("20s", 15, None),
+        ("15s", 15, None),
+        ("59s", 60, "remind is 59s, shorter than the time between two polls (poll_every: 1m) (write 1m or more)"),
+        (
+            "{every: 20s, most: 2m}",
+            30,
+            "remind.every is 20s, shorter than the time between two polls (poll_every: 30s)",
+        ),
+        ("5s", 5, None),
+    ],
+    ids=["more", "the same", "fewer", "in a mapping", "short polls"],
+)
+def test_a_reminder_is_not_more_frequent_than_polls(remind: str, poll_every: int, fault: str | None) -> None:
+    text = f"rules: [{{id: a, scope: queue, when: entered.today > 5, remind: {remind}}}]"
+    parsed = read_files({"a.yaml": text}, poll_every=timedelta(seconds=poll_every))
+    assert len(parsed.faults) == (fault is not None)
+    assert fault is None or fault in str(parsed.faults[0])
 
 
 def test_what_is_merged_in_counts_where_nothing_else_is_said() -> None:

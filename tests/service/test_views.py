@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from alertbot.alerts.alerting import Alerting
 from alertbot.commands.answers import COMMANDS, answer
 from alertbot.commands.parse import parse
 from alertbot.commands.view import View
-from alertbot.config.settings import IgnoredEntities, IgnoreSettings, Settings
+from alertbot.config.settings import FlapSettings, IgnoredEntities, IgnoreSettings, Settings, StormSettings
+from alertbot.errors import FaultsFound
 from alertbot.evaluation.past import Past
 from alertbot.feed.health import Feed
 from alertbot.rules.catalogue import RULE_SCOPES, ValueType
 from alertbot.rules.expression import Compare, Key, Literal, Op
 from alertbot.rules.match import Match
 from alertbot.rules.rule import RuleSet
-from alertbot.service.factories import make_tenants
+from alertbot.service.factories import make_tenants, parser, rule_paths
 from alertbot.service.live_rules import LiveRules
 from alertbot.service.views import make_view
 from alertbot.store.records import PollRecord, RunningRules
@@ -177,6 +180,53 @@ def test_a_turn_evaluates_nothing_that_is_ignored(store: Store, tmp_path: Path) 
     assert tenants[0].for_turn(store, NOW).rules is first
     tenants[0].rules = RuleSet((LONGEST_WAIT,))
     assert "*test*" in tenants[0].for_turn(store, NOW).rules.rules[0].match.exclude_names
+
+
+def test_a_turn_knows_what_the_settings_say_about_alerts(store: Store, tmp_path: Path) -> None:
+    """General settings, and the pace of the tenant."""
+    slow = SETTINGS.tenants[0].model_copy(update={"poll_every": timedelta(seconds=20)})
+    settings = SETTINGS.model_copy(
+        update={
+            "tenants": (slow, *SETTINGS.tenants[1:]),
+            "stale_after": timedelta(minutes=3),
+            "storm": StormSettings(cards=7),
+            "flap": FlapSettings(rises=3, window=timedelta(minutes=10)),
+            "nag_after": timedelta(hours=1),
+        }
+    )
+    (tmp_path / "a.yaml").write_text("rules: [{id: a, scope: queue, when: entered.today > 3}]")
+    first, second = (
+        tenant.for_turn(store, NOW).alerting
+        for tenant in make_tenants(settings, LiveRules(dict.fromkeys(SETS, tmp_path)))
+    )
+    assert first == Alerting(
+        poll_every=timedelta(seconds=20),
+        stale_after=timedelta(minutes=3),
+        storm_cards=7,
+        flap_rises=3,
+        flap_window=timedelta(minutes=10),
+        nag_after=timedelta(hours=1),
+    )
+    assert second == replace(first, poll_every=SETTINGS.tenants[1].poll_every)
+
+
+def test_rules_are_read_with_the_pace_of_their_tenants(tmp_path: Path) -> None:
+    """A reminder more frequent than the polls of the slowest tenant of the folder is refused; elsewhere it is not."""
+    text = "rules: [{id: a, scope: queue, when: entered.today > 3, remind: 30s}]"
+    for name in SETS:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.yaml").write_text(text)
+    paces = [timedelta(seconds=10), timedelta(minutes=1)]
+    tenants = [
+        tenant.model_copy(update={"rules": str(tmp_path / tenant.name), "poll_every": pace})
+        for tenant, pace in zip(SETTINGS.tenants, paces, strict=True)
+    ]
+    settings = SETTINGS.model_copy(update={"tenants": tuple(tenants)})
+    with pytest.raises(FaultsFound) as caught:
+        LiveRules(rule_paths(settings), parser(settings))
+    (fault,) = caught.value.faults
+    assert fault.file.endswith(f"{tenants[1].name}/a.yaml")
+    assert fault.message == "remind is 30s, shorter than the time between two polls (poll_every: 1m)"
 
 
 def test_every_subcommand_is_in_the_table() -> None:
