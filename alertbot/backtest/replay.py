@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from alertbot.alerts.advance import advance
-from alertbot.alerts.alert import Alert, Change, Fingerprint, State
+from alertbot.alerts.alert import Alert, Change, Fingerprint, Outcome, State
 from alertbot.alerts.alerting import Alerting, Situation
 from alertbot.alerts.decide import decide
 from alertbot.alerts.notice import Notice, NoticeKind
@@ -109,6 +109,26 @@ class Replay:
                 self._alerts.pop(change.after.key, None)
                 self._cards.pop(change.after.key, None)
         return Step(now, tuple(kept), tuple(delivered))
+
+    def acknowledge(self, key: Fingerprint, by: str, now: datetime) -> tuple[Outcome, Alert | None]:
+        """As `Store.acknowledge`, for the open alert of that fingerprint; without the notice of it."""
+        alert = self._alerts.get(key)
+        if alert is None or not alert.open:
+            return Outcome.UNKNOWN_ID, alert
+        if alert.acked_by is not None:
+            return Outcome.ALREADY, alert
+        self._alerts[key] = replace(alert, acked_by=by, acked_at=now)
+        return Outcome.DONE, self._alerts[key]
+
+    def unacknowledge(self, key: Fingerprint, now: datetime) -> tuple[Outcome, Alert | None]:
+        """As `Store.unacknowledge`, likewise."""
+        alert = self._alerts.get(key)
+        if alert is None or not alert.open:
+            return Outcome.UNKNOWN_ID, alert
+        if alert.acked_by is None:
+            return Outcome.NOT_ACKNOWLEDGED, alert
+        self._alerts[key] = replace(alert, acked_by=None, acked_at=None, ack_note="")
+        return Outcome.DONE, self._alerts[key]
 
     def remember(self, snapshots: Mapping[Scope, Snapshot]) -> None:
         """Add a poll to the past that windows read, without evaluating it."""

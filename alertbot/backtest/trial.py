@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from alertbot.alerts.alert import Alert, Change, Fingerprint
+from alertbot.alerts.alert import Alert, Change, Fingerprint, Outcome
 from alertbot.alerts.alerting import Alerting
 from alertbot.alerts.notice import Notice, NoticeKind
 from alertbot.backtest.replay import Replay
@@ -31,6 +31,7 @@ from alertbot.rules.functions import AGENTS_OF
 from alertbot.rules.hours import Phase, watches
 from alertbot.rules.match import covers
 from alertbot.rules.rule import Level, Rule, RuleSet
+from alertbot.rules.units import write_duration
 
 Draw = Callable[[Rule, Alert, datetime], str]
 """Draws the card of an alert as plain text, at an instant."""
@@ -57,6 +58,7 @@ class TimelinePoint:
     alert: Alert | None = None  # as it is, or as it was when it ended at this poll
     has_card: bool = False
     suppressors: tuple[str, ...] = ()  # the other rules that fire for the entity
+    done: tuple[str, ...] = ()  # what users did since the poll before, or at the time of this one
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +105,13 @@ def run_rule_test(
     with_card: set[Fingerprint] = set()
     timeline: list[TimelinePoint] = []
     scopes = frozenset(each.scope for each in together.rules)
+    owners = _Owners(test, rule.id)
     for index, (at, now) in enumerate(test.times().items()):
+        owners.change(replay, until=at)
         failed = _within(test.failed, at)
         snapshots = {} if failed else _snapshots(test, index, at, now)
         step = replay.poll(now, snapshots, scopes if failed else frozenset())
+        owners.change(replay, until=at, also=True)
         with_card |= {each.alert for each in step.notices if each.alert and each.kind is NoticeKind.CARD}
         for entity in test.entities:
             key = _key(test, entity, rule.id)
@@ -130,12 +135,41 @@ def run_rule_test(
                     alert=alert or (change.after if change is not None else None),
                     has_card=key in with_card,
                     suppressors=tuple(_others_that_fire(replay, key)),
+                    done=tuple(owners.done.pop(entity, ())),
                 )
             )
             if alert is None:
                 with_card.discard(key)
-    misses = [*_state_misses(test, timeline, rule, draw), *_notice_misses(test, timeline)]
+    misses = [*_state_misses(test, timeline, rule, draw), *_notice_misses(test, timeline), *owners.misses]
     return RuleTestResult(test, tuple(timeline), tuple(sorted(misses, key=lambda miss: miss.at)))
+
+
+class _Owners:
+    """The acknowledgements of a test and their ends, in the order of time; each at its own time."""
+
+    def __init__(self, test: RuleTest, rule_id: str) -> None:
+        self._test, self._rule_id = test, rule_id
+        both = [*((each, True) for each in test.acks), *((each, False) for each in test.unacks)]
+        self._left = sorted(both, key=lambda pair: pair[0].at)
+        self.misses: list[Miss] = []
+        self.done: dict[EntitySeries, list[str]] = {}
+
+    def change(self, replay: Replay, *, until: timedelta, also: bool = False) -> None:
+        """Make the changes before `until`; `also`: those at that time as well."""
+        while self._left and (self._left[0][0].at < until or (also and self._left[0][0].at == until)):
+            wish, takes = self._left.pop(0)
+            key, now = _key(self._test, wish.entity, self._rule_id), self._test.start + wish.at
+            outcome, alert = replay.acknowledge(key, wish.by, now) if takes else replay.unacknowledge(key, now)
+            if outcome is Outcome.DONE:
+                by = f" by {wish.by}" if wish.by else ""
+                words = f"{'acknowledged' if takes else 'given back'}{by} at {write_duration(wish.at)}"
+                self.done.setdefault(wish.entity, []).append(words)
+                continue
+            wanted = "an alert to acknowledge" if takes else "an acknowledged alert to give back"
+            actual = "no open alert"
+            if alert is not None and alert.open:
+                actual = f"it is acknowledged by {alert.acked_by}" if alert.acked_by else "it is not acknowledged"
+            self.misses.append(Miss(wish.at, wish.entity, wish.place, wanted, actual))
 
 
 def _with_suppressors(rule: Rule, rules: RuleSet) -> Iterator[Rule]:

@@ -56,7 +56,7 @@ def _called(entity: EntitySeries) -> str:
 def _table(entity: EntitySeries, points: Sequence[TimelinePoint], misses: Sequence[Miss]) -> list[str]:
     """The columns `at`, one per key, `state`, and `decision` with the notices; empty where nothing happened."""
     kinds = {series.key: series.type for series in entity.series}
-    flagged = {miss.at for miss in misses}
+    flagged = {max(point.at for point in points if point.at <= miss.at) for miss in misses}  # some are between polls
     rows: list[list[str]] = []
     last: TimelinePoint | None = None
     skipped = 0
@@ -91,7 +91,7 @@ def _row(
         cells = [_value(point.samples.get(key), kind) for key, kind in kinds.items()]
     state = f"{point.state} {point.level.word}" if point.level is not None else point.state
     notices = [f"notified: {each.reason} {each.level.word}, {each.kind} in {each.channel}" for each in point.notices]
-    reasons = [point.why] if point.why else []
+    reasons = [*point.done, *([point.why] if point.why else [])]
     if point.idle and (last is None or last.idle != point.idle):
         reasons.append(point.idle)
     if point.suppressors and (last is None or last.suppressors != point.suppressors):
@@ -104,7 +104,9 @@ def _row(
 
 def _matters(points: Sequence[TimelinePoint], index: int, flagged: set[timedelta]) -> bool:
     near = points[max(0, index - 1) : index + 2]
-    return index in (0, len(points) - 1) or any(each.why or each.notices or each.at in flagged for each in near)
+    return index in (0, len(points) - 1) or any(
+        each.why or each.done or each.notices or each.at in flagged for each in near
+    )
 
 
 def _value(sample: float | str | None, kind: ValueType) -> str:

@@ -12,9 +12,18 @@ from alertbot.rulefiles import document
 from alertbot.rulefiles.document import Node, YamlMapping, YamlScalar, YamlSequence
 from alertbot.rulefiles.faults import Fault, Place
 from alertbot.rulefiles.fields import Report, called, did_you_mean, read_fields, refuse
-from alertbot.rulefiles.rule_test import AgentSeries, EntitySeries, Expectation, ExpectedNotice, RuleTest, SampleSeries
+from alertbot.rulefiles.rule_test import (
+    AgentSeries,
+    EntitySeries,
+    Expectation,
+    ExpectedNotice,
+    OwnerChange,
+    RuleTest,
+    SampleSeries,
+)
 from alertbot.rulefiles.series import parse_series
 from alertbot.rulefiles.test_keys import (
+    ACK_KEYS,
     AGENT_KEYS,
     ENTITY_KEYS,
     EXPECT_KEYS,
@@ -23,6 +32,7 @@ from alertbot.rulefiles.test_keys import (
     NOTICE_KEYS,
     PARENT_KEYS,
     TEST_KEYS,
+    UNACK_KEYS,
 )
 from alertbot.rules.catalogue import Scope, ValueType, catalogue
 from alertbot.rules.functions import AGENTS_OF
@@ -105,6 +115,8 @@ class _TestReader:
         self._check_end(start, every, polls)
         expect = tuple(self._expectations(entities, last))
         notices = tuple(self._notices(entities, last)) if "notices" in self.values else None
+        acks = tuple(self._owner_changes("acks", entities, last))
+        unacks = tuple(self._owner_changes("unacks", entities, last))
         if not self.values.get("expect") and notices is None and len(self.report.faults) == self.faults_before:
             self.report.add(self.node.place, "a test without expectations", "write expect:, or notices: [] for none")
         self._check_read()
@@ -123,6 +135,8 @@ class _TestReader:
             expect=expect,
             notices=notices,
             failed=self.values.get("failed", ()),
+            acks=acks,
+            unacks=unacks,
             file=self.report.file,
             line=self.node.place.line,
             unread=tuple(sorted(rule.keys() - given)),
@@ -328,9 +342,27 @@ class _TestReader:
                 text=values.get("text", ""),
             )
 
-    def _at(self, node: YamlMapping, values: dict[str, Any], last: timedelta) -> timedelta | None:
+    # What users do.
+
+    def _owner_changes(self, name: str, entities: tuple[EntitySeries, ...], last: timedelta) -> Iterable[OwnerChange]:
+        """Those of `acks` or of `unacks`."""
+        what, keys = ("an acknowledgement", ACK_KEYS) if name == "acks" else ("an item of unacks", UNACK_KEYS)
+        for node in self.values.get(name, ()):
+            values = read_fields(node, keys, self.report, what)
+            at = self._at(node, values, last, what)
+            entity = self._whose(node, values, entities, needed=True, name="id_of")
+            if name == "acks" and node.key("by") is None:
+                self.report.add(node.place, f"{what} without by", "write who acknowledges it, such as by: ann")
+            if at is not None and entity is not None:
+                yield OwnerChange(at, entity, node.place, values.get("by", ""))
+
+    # What they have in common.
+
+    def _at(
+        self, node: YamlMapping, values: dict[str, Any], last: timedelta, what: str = "an expectation"
+    ) -> timedelta | None:
         if node.key("at") is None:
-            self.report.add(node.place, "an expectation without at", "such as at: 45s, counted from the start")
+            self.report.add(node.place, f"{what} without at", "such as at: 45s, counted from the start")
         at: timedelta | None = values.get("at")
         if at is not None and at > last and self.lengths:
             value = node.get("at")
@@ -340,19 +372,25 @@ class _TestReader:
         return at
 
     def _whose(
-        self, node: YamlMapping, values: dict[str, Any], entities: tuple[EntitySeries, ...], *, needed: bool
+        self,
+        node: YamlMapping,
+        values: dict[str, Any],
+        entities: tuple[EntitySeries, ...],
+        *,
+        needed: bool,
+        name: str = "entity",
     ) -> EntitySeries | None:
-        wanted = values.get("entity")
+        wanted = values.get(name)
         if wanted is None:
             if needed and len(entities) > 1:
-                hint = f"write entity: with {listed([each.name for each in entities], 'or')}"
+                hint = f"write {name}: with {listed([each.name for each in entities], 'or')}"
                 self.report.add(node.place, f"the test has {len(entities)} entities", hint)
                 return None
             return entities[0] if len(entities) == 1 else None
         for each in entities:
             if wanted == each.id or same_name(wanted, each.name):
                 return each
-        value = node.get("entity")
+        value = node.get(name)
         assert value is not None
         names = [each.name for each in entities]
         hint = did_you_mean(wanted, names) or f"its entities: {listed(names)}"

@@ -85,6 +85,16 @@ class ExpectedNotice:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnerChange:
+    """The alert of an entity is acknowledged at `at`, or given back; after the poll of that time, if there is one."""
+
+    at: timedelta
+    entity: EntitySeries
+    place: Place
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RuleTest:
     """One rule test. It has `polls` polls, the first at `start` (aware), one every `every`."""
 
@@ -98,6 +108,8 @@ class RuleTest:
     expect: tuple[Expectation, ...] = ()
     notices: tuple[ExpectedNotice, ...] | None = None  # the complete list, where given
     failed: tuple[PollRange, ...] = ()  # polls without any data
+    acks: tuple[OwnerChange, ...] = ()
+    unacks: tuple[OwnerChange, ...] = ()
     file: str = ""
     line: int = 0
     unread: tuple[str, ...] = field(

@@ -75,6 +75,8 @@ def tests_schema() -> dict[str, Any]:
             "entity": _object(test_keys.ENTITY_KEYS),
             "parent": _object(test_keys.PARENT_KEYS),
             "agent": _object(test_keys.AGENT_KEYS),
+            "ack": _object(test_keys.ACK_KEYS, ["at", "by"]),
+            "unack": _object(test_keys.UNACK_KEYS, ["at"]),
             "expect": _object(test_keys.EXPECT_KEYS, ["at"]),
             "notice": _object(test_keys.NOTICE_KEYS, ["at", "reason"]),
             "range": _object(test_keys.RANGE_KEYS, ["from"]),

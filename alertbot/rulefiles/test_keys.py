@@ -191,6 +191,16 @@ NOTICE_KEYS = (
     ),
     Field("text", read_text, TEXT_SCHEMA, "A text that its reason contains."),
 )
+ACK_KEYS = (
+    Field("at", read_duration, DURATION_SCHEMA, "When, counted from the start; after the poll of that time."),
+    Field("by", read_text, TEXT_SCHEMA, "Who has it then, as the card names the owner: a name or a Slack user id."),
+    Field("id_of", read_text, TEXT_SCHEMA, "Whose alert, by id or name of the entity; needed where there are several."),
+)
+UNACK_KEYS = (
+    Field("at", read_duration, DURATION_SCHEMA, "When, counted from the start; after the poll of that time."),
+    Field("by", read_text, TEXT_SCHEMA, "Who gives it back."),
+    Field("id_of", read_text, TEXT_SCHEMA, "Whose alert, by id or name of the entity; needed where there are several."),
+)
 TEST_KEYS = (
     Field("name", read_text, TEXT_SCHEMA, "What it shows, in a sentence."),
     Field(
@@ -206,6 +216,8 @@ TEST_KEYS = (
     Field("series", _mapping("keys with their samples"), _SERIES, "Samples of all entities, one per poll."),
     Field("agents", _mappings("- {id, name, series}"), _list("agent"), "The agents of the entity."),
     Field("failed", _ranges, _POLL_RANGES, "Polls without any data."),
+    Field("acks", _mappings("- {at: 2m, by: ann}"), _list("ack"), "When alerts are acknowledged, and by whom."),
+    Field("unacks", _mappings("- {at: 5m}"), _list("unack"), "When alerts that were acknowledged are given back."),
     Field(
         "expect", _mappings("- {at: 45s, state: firing}"), _list("expect"), "The expected state of the alert, and when."
     ),

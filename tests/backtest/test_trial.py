@@ -11,18 +11,21 @@ from alertbot.notify.render import Templates
 from alertbot.rulefiles.parse_rules import parse_files
 from alertbot.rulefiles.parse_tests import parse_tests
 from alertbot.rulefiles.rule_test import RuleTest
+from alertbot.rules.rule import RuleSet
 from tests.golden import check_golden
 from tests.rulefiles.test_rule_tests import CASES, RULES
 
-
-def cases(name: str) -> tuple[RuleTest, ...]:
-    return parse_tests({name: (CASES / name).read_bytes()}, RULES)
+LIFE = parse_files({"life-rules.yaml": (CASES / "life-rules.yaml").read_bytes()})
 
 
-def drawn(name: str) -> str:
+def cases(name: str, rules: RuleSet = RULES) -> tuple[RuleTest, ...]:
+    return parse_tests({name: (CASES / name).read_bytes()}, rules)
+
+
+def drawn(name: str, rules: RuleSet = RULES) -> str:
     outcomes = [
-        run_rule_test(test, RULES, draw=lambda rule, alert, now: draw_card(Templates(), "UTC", rule, alert, now))
-        for test in cases(name)
+        run_rule_test(test, rules, draw=lambda rule, alert, now: draw_card(Templates(), "UTC", rule, alert, now))
+        for test in cases(name, rules)
     ]
     return "\n\n".join("\n".join(draw_failure(outcome)) for outcome in outcomes if not outcome.passed)
 
@@ -51,6 +54,16 @@ def test_an_agent_with_a_missing_value_makes_a_range() -> None:
 def test_a_failing_one_shows_a_timeline() -> None:
     """What was expected and what was found, then every poll with its values, states, decisions and notices."""
     check_golden("cases/failing.txt", drawn("failing.yaml") + "\n")
+
+
+def test_the_life_of_alerts_can_be_tested() -> None:
+    """Acknowledgements on the clock of the test, each entity its own."""
+    assert drawn("life-tests.yaml", LIFE) == ""
+
+
+def test_a_change_that_is_not_possible_fails_the_test() -> None:
+    """An acknowledgement without an open alert, a second one, and one that is given back without being there."""
+    check_golden("cases/life-failing.txt", drawn("life-failing.yaml", LIFE) + "\n")
 
 
 CHANGED: dict[str, tuple[str, str]] = {

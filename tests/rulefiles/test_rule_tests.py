@@ -81,7 +81,7 @@ def test_a_test_file_is_distinguished_from_a_rule_file() -> None:
     found = {
         path.name: is_test_file(path.read_bytes())
         for path in CASES.glob("*.yaml")
-        if not path.name.startswith(("agents-", "names-"))
+        if not path.name.startswith(("agents-", "names-", "life-"))
     }
     assert found == {"rules.yaml": False, "good.yaml": True, "failing.yaml": True, "bad.yaml": True}
 
@@ -94,6 +94,6 @@ def test_the_schema_takes_what_the_parser_takes() -> None:
     schema = schema_of_tests()
     jsonschema.Draft7Validator.check_schema(schema)
     validator = jsonschema.Draft7Validator(schema)
-    for name in ("good.yaml", "failing.yaml"):
+    for name in ("good.yaml", "failing.yaml", "life-tests.yaml", "life-failing.yaml"):
         assert list(validator.iter_errors(document(CASES / name))) == []
     assert list(validator.iter_errors(document(CASES / "bad.yaml")))
