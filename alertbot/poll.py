@@ -195,7 +195,16 @@ def _decide(tenant: Tenant, store: Polls, now: datetime, fetched: Fetched | None
         changes += clock_step.moves(before, moved, changes)
 
     rules = replace(tenant.rules, rules=(*fed.builtin.rules, *tenant.rules.rules))
-    notices = decide(changes, rules, open_now.cards, tenant.default_channel, now)
+    notices = decide(
+        changes,
+        rules,
+        open_now.cards,
+        tenant.default_channel,
+        now,
+        alerts=open_now.by_key,
+        groups=open_now.groups,
+        storm_cards=tenant.alerting.storm_cards,
+    )
     notices += rule_failures(begun, tenant.name, tenant.rules.version, tenant.ops_channel, now)
     memory = replace(tenant.memory, past=past, open=open_now)
     turn = Turn(tenant.name, now, fetched, fed.snapshots, tuple(changes), tuple(notices), after, memory, begun)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from alertbot.alerts.alert import Alert, State
+from alertbot.rules.rule import Level
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,12 @@ class Card:
     version: int
     sent_version: int
     edited_at: datetime | None = None
+    group: str = ""  # the group key
+
+    @property
+    def shared(self) -> bool:
+        """Whether alerts may join it, so that a line in its thread has to name the alert."""
+        return is_shared(self.group)
 
 
 def one_alert(alert_id: int) -> str:
@@ -59,13 +66,30 @@ def escalation(alert_id: int, after: timedelta) -> str:
     return f"escalation:{alert_id}:{after.total_seconds():g}"
 
 
-def leading(members: Sequence[Alert]) -> Alert:
-    """The member that the headline of a card speaks of, and whose level is the card's.
+def is_shared(group: str) -> bool:
+    """Whether this is the key of a card that alerts join: `group_by`, or the roll-up of a storm."""
+    return group.startswith(("rule:", "parent:", "storm:"))
 
-    It is the one with the highest level among those that have not ended, the earliest of several. Only if all have
-    ended is it one that has: so a card is resolved with the last of its members.
+
+def worst_first(members: Iterable[Alert]) -> list[Alert]:
+    """Members as a card lists them: those that have not ended first, by level, then by how far beyond the limit.
+
+    Of several that are equal, the one that came first.
     """
-    return max(members, key=lambda member: (member.state is not State.INACTIVE, member.level))
+    return sorted(members, key=_rank, reverse=True)
+
+
+def _rank(member: Alert) -> tuple[bool, Level, bool, float]:
+    excess = member.measure.excess if member.measure is not None else 0.0
+    return member.state is not State.INACTIVE, member.level, member.state is State.FIRING, excess
+
+
+def leading(members: Sequence[Alert]) -> Alert:
+    """The member that the headline of a card speaks of, and whose level is the card's: the worst.
+
+    Only if all have ended is it one that has: so a card is resolved with the last of its members.
+    """
+    return max(members, key=_rank)
 
 
 def has_ended(members: Sequence[Alert]) -> bool:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
 
+from alertbot.alerts import grouping
 from alertbot.alerts.alert import Alert, Change, Fingerprint, Reason
+from alertbot.alerts.alerting import Alerting
+from alertbot.alerts.grouping import Groups
 from alertbot.alerts.notice import Notice, NoticeKind, notice_id
 from alertbot.rules.rule import Level, Rule, RuleSet
 
+NO_GROUPS: Groups = MappingProxyType({})
+NOTHING_OPEN: Mapping[Fingerprint, Alert] = MappingProxyType({})
 _ANY_TIME = datetime(1970, 1, 1, tzinfo=UTC)  # in ids of what is reported once, whenever it is
 
 
@@ -18,8 +24,12 @@ def decide(
     open_cards: Mapping[Fingerprint, frozenset[str]],
     default_channel: str,
     now: datetime,
+    *,
+    alerts: Mapping[Fingerprint, Alert] = NOTHING_OPEN,
+    groups: Groups = NO_GROUPS,
+    storm_cards: int = Alerting.storm_cards,
 ) -> list[Notice]:
-    """The notices of one poll, in the order of the changes.
+    """The notices of one poll, in the order of the changes; those that share a card or a line stand together.
 
     `open_cards`: the channels, as configured, that have a card of an alert (`Store.cards`). An alert that fires gets a
     card in each channel of its level; all that follows is a thread line in every channel that has a card. A rise gets
@@ -30,6 +40,9 @@ def decide(
     current level.
 
     A change is not reported when it has no `reason`, or when it is `withheld`.
+
+    `groups` are the open cards that alerts may join, `alerts` those that had not ended before the poll, and
+    `storm_cards` how many cards one poll may begin in a channel: see grouping.py.
     """
     by_id = {rule.id: rule for rule in rules.rules}
     notices: list[Notice] = []
@@ -39,7 +52,7 @@ def decide(
             notices.extend(
                 _notices(change, change.reason, by_id.get(change.after.key.rule), cards, default_channel, now)
             )
-    return notices
+    return grouping.shared(notices, by_id, alerts, groups, storm_cards)
 
 
 def _notices(

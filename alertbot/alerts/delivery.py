@@ -45,11 +45,15 @@ class PostCard:
 
 @dataclass(frozen=True, slots=True)
 class PostLine:
-    """Add a line about `alert`, a member of the card, to the thread of a posted card. The rest as for `PostCard`."""
+    """Add a line about `alert`, a member of the card, to the thread of a posted card. The rest as for `PostCard`.
+
+    `others`: the other members that it names, as they were when it was decided.
+    """
 
     notice: Notice
     card: Card
     alert: Alert
+    others: tuple[Alert, ...] = ()
     intent_at: datetime | None = None
     attempts: int = 0
     looks: int = 0

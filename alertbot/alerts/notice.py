@@ -42,6 +42,8 @@ class Notice:
     broadcast: bool = False  # a line that is also shown in the channel
     by: str = ""  # who did it, for acknowledgements and the like
     group: str = ""  # the group key of the card (cards.py); "": the card of the alert alone
+    lead: str = ""  # the id of the notice whose message carries this one as well; "": it has a message of its own
+    also: tuple[Fingerprint, ...] = ()  # of a line: other alerts that it names, which were reported before
 
 
 def notice_id(alert: Fingerprint | tuple[str, ...], reason: Reason, channel: str, at: datetime) -> str:

@@ -14,6 +14,7 @@ from itertools import islice
 from alertbot.alerts.advance import advance
 from alertbot.alerts.alert import Alert, Change, Fingerprint, Outcome, State
 from alertbot.alerts.alerting import Alerting, Situation
+from alertbot.alerts.cards import is_shared
 from alertbot.alerts.decide import decide
 from alertbot.alerts.notice import Notice, NoticeKind
 from alertbot.evaluation.batch import Batch, Snapshots
@@ -58,6 +59,7 @@ class Replay:
         self._selector = Selector()
         self._alerts: dict[Fingerprint, Alert] = {}  # open ones, in the order of their ids
         self._cards: dict[Fingerprint, frozenset[str]] = {}
+        self._groups: dict[tuple[str, str], frozenset[Fingerprint]] = {}
         self._entities: dict[Scope, int] = {}
         self._empty_polls: dict[Scope, int] = {}
         self._next_id = 1
@@ -101,13 +103,22 @@ class Replay:
         )
         if not changes:
             return Step(now, (), ())
-        notices = decide(changes, self.rules, self._cards, self._default_channel, now)
+        notices = decide(
+            changes,
+            self.rules,
+            self._cards,
+            self._default_channel,
+            now,
+            alerts=self._alerts,
+            groups=self._groups,
+            storm_cards=self._alerting.storm_cards,
+        )
         kept = self._keep(changes)
         delivered = self._delivered(notices)
         for change in kept:
             if change.after.state is State.INACTIVE:
                 self._alerts.pop(change.after.key, None)
-                self._cards.pop(change.after.key, None)
+                self._leave(change.after.key)
         return Step(now, tuple(kept), tuple(delivered))
 
     def acknowledge(self, key: Fingerprint, by: str, now: datetime) -> tuple[Outcome, Alert | None]:
@@ -159,6 +170,14 @@ class Replay:
             kept.append(replace(change, after=after))
         return kept
 
+    def _leave(self, key: Fingerprint) -> None:
+        """Take an alert that has ended off its cards; one that alerts share ends with the last of them."""
+        channels = self._cards.pop(key, frozenset())
+        for place in [place for place, members in self._groups.items() if place[0] in channels and key in members]:
+            self._groups[place] -= {key}
+            if not self._groups[place]:
+                del self._groups[place]
+
     def _delivered(self, notices: Sequence[Notice]) -> list[Notice]:
         """The notices as delivered: a second card in a channel becomes a line; a line without a card is dropped."""
         delivered = []
@@ -169,7 +188,10 @@ class Replay:
             cards = self._cards.get(notice.alert, frozenset())
             if notice.channel in cards:
                 delivered.append(replace(notice, kind=NoticeKind.LINE) if notice.kind is NoticeKind.CARD else notice)
-            elif notice.kind is NoticeKind.CARD:
+            elif notice.kind is NoticeKind.CARD or is_shared(notice.group):
                 self._cards[notice.alert] = cards | {notice.channel}
+                if is_shared(notice.group):
+                    place = notice.channel, notice.group
+                    self._groups[place] = self._groups.get(place, frozenset()) | {notice.alert}
                 delivered.append(notice)
         return delivered

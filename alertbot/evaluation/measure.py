@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from alertbot.rules.catalogue import ValueType
@@ -27,3 +28,17 @@ class Measure:
     def holds(self) -> bool:
         """Whether the comparison is true; False while a side is missing."""
         return compare(self.op, self.value, self.threshold) is True
+
+    @property
+    def excess(self) -> float:
+        """How far the value is beyond the limit, as a share of the limit; of a limit of 0, and of times, the distance.
+
+        Negative on the other side of the limit; 0 for words; minus infinity while the value is missing.
+        """
+        if self.value is None:
+            return -math.inf
+        if not isinstance(self.value, float | int) or not isinstance(self.threshold, float | int):
+            return 0.0
+        distance = (self.value - self.threshold) * (1 if self.rises else -1)
+        relative = self.type is not ValueType.TIMESTAMP and self.threshold != 0
+        return distance / abs(self.threshold) if relative else distance

@@ -28,7 +28,8 @@ def end_departed(store: Polls, tenants: Collection[str], default_channel: str, n
     for tenant in departed:
         with store.alone(tenant):  # a user of another process may acknowledge meanwhile
             changes = [depart(alert, now) for alert in store.alerts(tenant)]
-            notices = decide(changes, RuleSet(), store.cards(tenant), default_channel, now)
+            cards, groups = store.cards(tenant), store.groups(tenant)
+            notices = decide(changes, RuleSet(), cards, default_channel, now, groups=groups)
             store.record(PollRecord(tenant, now, store.feed(tenant), changes, notices, polled=False))
         log.info(
             "the tenant is no longer in the configuration: its alerts have ended", tenant=tenant, alerts=len(changes)

@@ -10,6 +10,7 @@ import functools
 import hashlib
 import zlib
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
@@ -245,6 +246,7 @@ def card_of(row: Row, members: tuple[Alert, ...]) -> Card:
         version=row["version"],
         sent_version=row["sent_version"],
         edited_at=maybe_unstamp(row["edited_at"]),
+        group=row["group_key"],
     )
 
 
@@ -263,8 +265,9 @@ def notice_values(
     channel: str,
     error: str,
     now: str,
+    also: Iterable[int] = (),
 ) -> Values:
-    """The row of a new notice: waiting, or given up at once if `error` says why."""
+    """The row of a new notice: waiting, or given up at once if `error` says why. `also`: ids for `notice.also`."""
     return {
         "id": notice.id,
         "tenant": tenant,
@@ -280,6 +283,8 @@ def notice_values(
         "mention": _pack(notice.mention),
         "broadcast": int(notice.broadcast),
         "done_by": notice.by,
+        "lead": notice.lead or None,
+        "also": _pack(list(also)),
         "state": NoticeState.GIVEN_UP if error else NoticeState.WAITING,
         "error": error,
         "settled_at": now if error else None,
@@ -303,6 +308,7 @@ def ledger_entry_of(row: Row) -> LedgerEntry:
         mention=tuple(_unpack(row["mention"])),
         broadcast=bool(row["broadcast"]),
         by=row["done_by"],
+        lead=row["lead"] or "",
     )
     return LedgerEntry(
         notice=notice,
@@ -315,6 +321,19 @@ def ledger_entry_of(row: Row) -> LedgerEntry:
         error=row["error"],
         posted=posted_of(row),
     )
+
+
+@_readable
+def carried_of(row: Row, alert: Alert) -> Alert:
+    """The alert as it was when the notice of this row was decided."""
+    return replace(alert, level=_level(row["level"]), measure=_measure(row["measure"]) or alert.measure)
+
+
+@_readable
+def also_of(row: Row) -> list[int]:
+    """The ids of the other alerts that a line names."""
+    ids: list[int] = _unpack(row["also"])
+    return ids
 
 
 # Feeds

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from alertbot.alerts.alert import Alert, Fingerprint, State
+from alertbot.alerts.grouping import Groups
 from alertbot.alerts.silence import Silence
 from alertbot.store.records import PollRecord, Recorded
 from alertbot.store.roles import Polls
@@ -19,7 +20,7 @@ from alertbot.store.roles import Polls
 
 @dataclass(frozen=True)
 class OpenAlerts:
-    """What `alerts` and `cards` of a tenant returned at `revision`. `by_key` is in the order of ids.
+    """What `alerts`, `cards` and `groups` of a tenant returned at `revision`. `by_key` is in the order of ids.
 
     The rest is as in `alerts.alerting.Situation`.
     """
@@ -27,6 +28,7 @@ class OpenAlerts:
     revision: int
     by_key: Mapping[Fingerprint, Alert]
     cards: Mapping[Fingerprint, frozenset[str]]
+    groups: Groups = field(default_factory=dict)
     silences: tuple[Silence, ...] = ()
     latched: Set[Fingerprint] = frozenset()
     rises: Mapping[Fingerprint, tuple[datetime, ...]] = field(default_factory=dict)
@@ -37,7 +39,8 @@ def current(known: OpenAlerts | None, store: Polls, tenant: str) -> OpenAlerts:
     revision = store.revision(tenant)  # first: a write while the rest is read makes it differ the next time
     if known is not None and known.revision == revision:
         return known
-    return OpenAlerts(revision, {alert.key: alert for alert in store.alerts(tenant)}, store.cards(tenant))
+    by_key = {alert.key: alert for alert in store.alerts(tenant)}
+    return OpenAlerts(revision, by_key, store.cards(tenant), store.groups(tenant))
 
 
 def after(known: OpenAlerts, record: PollRecord, recorded: Recorded) -> OpenAlerts:
@@ -60,4 +63,5 @@ def after(known: OpenAlerts, record: PollRecord, recorded: Recorded) -> OpenAler
                 acked_at=before.acked_at,
                 ack_note=before.ack_note,
             )
-    return replace(known, revision=recorded.revision, by_key=by_key, cards={**cards, **recorded.cards})
+    cards |= recorded.cards
+    return replace(known, revision=recorded.revision, by_key=by_key, cards=cards, groups=recorded.groups)

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from alertbot.alerts.alert import Change, Fingerprint
 from alertbot.alerts.cards import Posted
+from alertbot.alerts.grouping import Groups
 from alertbot.alerts.notice import Notice
 from alertbot.evaluation.snapshot import Snapshot
 from alertbot.feed.health import Feed
@@ -41,6 +42,7 @@ class Recorded:
     revision: int
     ids: Mapping[Fingerprint, int] = field(default_factory=dict)  # of every alert that the poll changed
     cards: Mapping[Fingerprint, frozenset[str]] = field(default_factory=dict)  # as `cards`, of alerts with a notice
+    groups: Groups = field(default_factory=dict)  # as `groups`
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import Protocol
 from alertbot.alerts.alert import Alert, Fingerprint, Outcome
 from alertbot.alerts.cards import Card, Posted
 from alertbot.alerts.delivery import Claimed, Due, Tried
+from alertbot.alerts.grouping import Groups
 from alertbot.alerts.notice import Notice
 from alertbot.evaluation.snapshot import Snapshot, SnapshotHead
 from alertbot.feed.health import Feed
@@ -84,12 +85,15 @@ class Polls(Feeds, Recording, Protocol):
     def cards(self, tenant: str) -> Mapping[Fingerprint, frozenset[str]]:
         """The channels, as configured, that have a card (posted, or to be posted) of an alert that has not ended."""
 
+    def groups(self, tenant: str) -> Groups:
+        """The open cards that alerts may join (posted, or to be posted), with their members that have not ended."""
+
     def revision(self, tenant: str) -> int:
         """A number that is raised by every write that a poll of this tenant has to know of.
 
-        Those are the writes that change `alerts` or `cards`: another poll, a user's change, a card that is given up or
-        goes elsewhere. A delivery that succeeds is none. What was read at one revision is as good as read now while
-        the revision is the same: see open_alerts.py.
+        Those are the writes that change `alerts`, `cards` or `groups`: another poll, a user's change, a card that is
+        given up or goes elsewhere. A delivery that succeeds is none. What was read at one revision is as good as read
+        now while the revision is the same: see open_alerts.py.
         """
 
     def record(self, record: PollRecord) -> Recorded:
@@ -104,6 +108,11 @@ class Polls(Feeds, Recording, Protocol):
 
         A CARD notice for an alert that already has its card becomes a line in its thread; if that card was given up,
         the card is tried again. A LINE notice without a card to go to is kept as given up, with the reason.
+
+        A notice with a `group` goes to the open card with that key in its channel, which its alert joins, as a line;
+        where there is none it makes that card. One with a `lead` that waits has no message of its own: it goes where
+        the lead goes and has its fate. Members that change make a card that alerts join due for an edit at once only
+        where its level rises or it ends, else once in `record.refresh`.
         """
 
     def alone(self, tenant: str) -> AbstractContextManager[None]:

@@ -455,6 +455,7 @@ _ALERT_LIFE = (
     _SILENCES,
     "CREATE INDEX silences_open ON silences (id) WHERE ended_at IS NULL",
     "ALTER TABLE notices ADD COLUMN lead TEXT REFERENCES notices (id)",
+    "ALTER TABLE notices ADD COLUMN also TEXT NOT NULL DEFAULT '[]'",
     "CREATE INDEX notices_carried ON notices (lead) WHERE lead IS NOT NULL",
     """
     CREATE TABLE channel_posts (
@@ -474,7 +475,8 @@ def step_013_alert_life(db: Database) -> None:
     - `alerts.rises`: when the alert rose to firing lately, with those of earlier alerts of the same fingerprint, as
       JSON; `escalated_s`: the `after` of the last step of `escalate` that was taken. `latched`: it was closed by hand,
       and its condition was not false since; it does not fire again before.
-    - `notices.lead`: the notice whose message carries this one as well; it has no message of its own.
+    - `notices.lead`: the notice whose message carries this one as well; it has no message of its own. `also`: the
+      ids of other alerts that the line names, as JSON.
     - `channel_posts`: what was posted in the last minute, for `max_messages`; older rows are deleted.
     """
     for statement in _ALERT_LIFE:

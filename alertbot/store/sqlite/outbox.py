@@ -3,6 +3,9 @@
 Theory. A notice waits until it is delivered, given up, or shown by its card. A card knows which version Slack should
 show (`version`) and which it shows (`sent_version`); any number of versions in between are one edit.
 
+Notices that share a message have a lead (`lead` names it). The lead alone is due, claimed and sent; the others wait
+with it and take over its state when it is settled (`_settle_carried`). So the ledger says what became of each alert.
+
 Slack has no idempotency key, so a post is sent by at most one process, and found again by looking. Before it sends,
 a deliverer claims the notice: a compare-and-set in one transaction (`claim`), which fails while another claim is
 open. `intent_at` is when it was claimed, `claimant` by whom. The claim, and not the lease, keeps two processes from
@@ -38,9 +41,10 @@ import sqlite3
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from alertbot.alerts.alert import ENDS, Reason
-from alertbot.alerts.cards import Card, Posted, leading
+from alertbot.alerts.alert import ENDS, Reason, State
+from alertbot.alerts.cards import Card, Posted, leading, worst_first
 from alertbot.alerts.delivery import Claimed, Due, EditCard, PostCard, PostLine, PostOps, Tried
+from alertbot.alerts.grouping import NAMED, NAMES
 from alertbot.alerts.notice import Notice, NoticeKind, notice_id
 from alertbot.errors import StoreError
 from alertbot.store import codec
@@ -71,6 +75,8 @@ _WAITS = "(held_until > :now AND held_until <= :longest) OR (rest_until > :now A
 #
 # In a storm thousands of notices wait in few channels, and most of the time those rest. So the channels come first,
 # hopping from one to the next in the index, and only the notices of those that may be posted in are read.
+#
+# A line that only names members of a card (they fired, and it is not broadcast) comes after the cards of all levels.
 _DUE_POSTS = f"""
     WITH RECURSIVE waiting (channel) AS (
         SELECT min(channel) FROM notices WHERE state = 'waiting'
@@ -88,13 +94,14 @@ _DUE_POSTS = f"""
     ),
     ready AS (
         SELECT n.id, n.at, n.rowid AS arrived, free.place,
-            CASE WHEN n.kind <> 'card' OR n.level = 'critical' THEN {_RANK.format("n.level")}
+            CASE WHEN n.kind = 'line' AND n.reason = 'fired' AND NOT n.broadcast THEN 0
+            WHEN n.kind <> 'card' OR n.level = 'critical' THEN {_RANK.format("n.level")}
             ELSE MAX({_RANK.format("n.level")}, COALESCE((
                 SELECT MAX({_RANK.format("a.level")}) FROM card_alerts m JOIN alerts a ON a.id = m.alert_id
                 WHERE m.card_id = n.card_id AND a.ended_at IS NULL
             ), 0)) END AS rank
         FROM free CROSS JOIN notices n ON n.channel = free.channel
-        WHERE n.state = 'waiting'
+        WHERE n.state = 'waiting' AND n.lead IS NULL
             AND (n.not_before IS NULL OR n.not_before <= :now OR n.not_before > :longest)
             AND (n.look_at IS NULL OR n.look_at <= :now OR n.look_at > :held)
             AND (n.kind <> 'line' OR (SELECT c.state FROM cards c WHERE c.id = n.card_id) = 'posted')
@@ -180,7 +187,7 @@ _WAITING_POSTS = """
     SELECT n.not_before, n.look_at, p.held_until, p.rest_until FROM notices n
         LEFT JOIN cards c ON c.id = n.card_id
         LEFT JOIN channels p ON p.channel = n.channel
-    WHERE n.state = 'waiting' AND (n.kind <> 'line' OR c.state = 'posted')
+    WHERE n.state = 'waiting' AND n.lead IS NULL AND (n.kind <> 'line' OR c.state = 'posted')
 """
 # `version > sent_version` follows from the rest; it is what the index of outdated cards is made of.
 _URGENT_EDITS = f"""
@@ -214,7 +221,7 @@ _WAITING_SINCE = """
     SELECT n.at, p.rest_until,
         n.attempts > 0 OR n.looks > 0 OR n.error <> '' OR n.intent_at IS NOT NULL AS tried
     FROM notices n LEFT JOIN cards c ON c.id = n.card_id LEFT JOIN channels p ON p.channel = n.channel
-    WHERE n.state = 'waiting' AND (n.kind <> 'line' OR c.state = 'posted')
+    WHERE n.state = 'waiting' AND n.lead IS NULL AND (n.kind <> 'line' OR c.state = 'posted')
 """
 
 
@@ -250,8 +257,13 @@ def _post(conn: sqlite3.Connection, notice_id: str) -> Due:
     card = _with_members(conn, _card(conn, row["card_id"]))
     if entry.notice.kind is NoticeKind.CARD:
         return PostCard(entry.notice, card, entry.intent_at, entry.attempts, entry.looks)
-    alert = next(member for member in card.members if member.id == row["alert_id"])
-    return PostLine(entry.notice, card, alert, entry.intent_at, entry.attempts, entry.looks)
+    by_id = {member.id: member for member in card.members}
+    carried = conn.execute("SELECT alert_id, level, measure FROM notices WHERE lead = ?", (notice_id,)).fetchall()
+    named = [codec.carried_of(other, by_id[other["alert_id"]]) for other in carried]
+    named += [by_id[alert_id] for alert_id in codec.also_of(row)]
+    return PostLine(
+        entry.notice, card, by_id[row["alert_id"]], tuple(named), entry.intent_at, entry.attempts, entry.looks
+    )
 
 
 def _with_members(conn: sqlite3.Connection, card: sqlite3.Row) -> Card:
@@ -342,12 +354,27 @@ def delivered(conn: sqlite3.Connection, notice_id: str, posted: Posted, version:
         "WHERE id = ?",
         (stamp(now), posted.channel_id, posted.ts, notice_id),
     )
+    _settle_carried(conn, notice_id)
     _rest(conn, row["channel"], posted.channel_id, now)
     if row["kind"] == NoticeKind.LINE:
         count(conn, row["tenant"], "lines_posted")
     elif row["kind"] == NoticeKind.CARD:
         count(conn, row["tenant"], "cards_posted")
         _card_posted(conn, row["card_id"], posted, version, now)
+
+
+_SETTLE_CARRIED = """
+    UPDATE notices SET (state, settled_at, error, channel, posted_channel_id, posted_ts) = (
+        SELECT l.state, l.settled_at, l.error, l.channel, l.posted_channel_id, l.posted_ts
+        FROM notices l WHERE l.id = notices.lead
+    )
+    WHERE lead = ? AND state = 'waiting'
+"""
+
+
+def _settle_carried(conn: sqlite3.Connection, lead: str) -> int:
+    """The notices that this one's message carries have its fate; the number of those that waited."""
+    return conn.execute(_SETTLE_CARRIED, (lead,)).rowcount
 
 
 def _card_posted(conn: sqlite3.Connection, card_id: int, posted: Posted, version: int, now: datetime) -> None:
@@ -359,12 +386,14 @@ def _card_posted(conn: sqlite3.Connection, card_id: int, posted: Posted, version
         (posted.channel_id, posted.ts, card_id),
     )
     _shows_version(conn, card_id, version, now)
-    # Posted after the end, it is closed and shows what its lines would have said one by one, perhaps hours late.
+    # Posted after the end, it is closed and shows what its lines would have said one by one, perhaps hours late. It
+    # does not name all of many members: the lines that do are still posted.
     if version >= card["version"] and card["ended_at"] is not None:
+        (members,) = conn.execute("SELECT count(*) FROM card_alerts WHERE card_id = ?", (card_id,)).fetchone()
         conn.execute(
-            "UPDATE notices SET state = 'told_by_card', settled_at = ? "
-            "WHERE card_id = ? AND kind = 'line' AND state = 'waiting'",
-            (stamp(now), card_id),
+            "UPDATE notices SET state = 'told_by_card', settled_at = :now "
+            "WHERE card_id = :card AND kind = 'line' AND state = 'waiting' AND (:named OR reason <> 'fired')",
+            {"now": stamp(now), "card": card_id, "named": members <= NAMED},
         )
 
 
@@ -433,7 +462,11 @@ def close_in_thread(conn: sqlite3.Connection, card: Card, now: datetime) -> bool
         at=codec.unstamp(row["ended_at"]),
         measure=alert.measure,
     )
-    recording.insert_notice(conn, closing, row["tenant"], NoticeKind.LINE, now=now, alert_id=alert.id, card=row)
+    others = [member.id for member in worst_first(card.members) if member.id not in (None, alert.id)]
+    also = [member for member in others[: NAMES - 1] if member is not None]
+    recording.insert_notice(
+        conn, closing, row["tenant"], NoticeKind.LINE, now=now, alert_id=alert.id, card=row, also=also
+    )
     return False
 
 
@@ -502,7 +535,9 @@ def give_up(conn: sqlite3.Connection, notice_id: str, error: str, now: datetime)
 
 
 def _give_up_lines(conn: sqlite3.Connection, card_id: int, error: str, now: datetime) -> None:
-    waiting = conn.execute("SELECT * FROM notices WHERE card_id = ? AND state = 'waiting'", (card_id,)).fetchall()
+    waiting = conn.execute(
+        "SELECT * FROM notices WHERE card_id = ? AND state = 'waiting' AND lead IS NULL", (card_id,)
+    ).fetchall()
     for line in waiting:
         _settle_given_up(conn, line, error, now)
 
@@ -511,7 +546,7 @@ def _settle_given_up(conn: sqlite3.Connection, row: sqlite3.Row, error: str, now
     conn.execute(
         "UPDATE notices SET state = 'given_up', settled_at = ?, error = ? WHERE id = ?", (stamp(now), error, row["id"])
     )
-    count(conn, row["tenant"], "given_up")
+    count(conn, row["tenant"], "given_up", 1 + _settle_carried(conn, row["id"]))
 
 
 def reroute(conn: sqlite3.Connection, notice_id: str, channel: str, claimant: str) -> None:
@@ -578,3 +613,35 @@ def _post_again(conn: sqlite3.Connection, card: sqlite3.Row, now: datetime, clai
         measure=first.measure,
     )
     recording.insert_notice(conn, again, card["tenant"], NoticeKind.CARD, now=now, alert_id=row["alert_id"], card=card)
+    _name_again(conn, card, now)
+
+
+_SAID_LATER = (
+    "SELECT alert_id FROM notices WHERE card_id = ? AND kind = 'line' AND reason = 'fired' AND state = 'waiting'"
+)
+
+
+def _name_again(conn: sqlite3.Connection, card: sqlite3.Row, now: datetime) -> None:
+    """The new thread of a card with more members than it names gets their names, but for those of waiting lines."""
+    members = [member for member in _with_members(conn, card).members if member.state is not State.INACTIVE]
+    if len(members) <= NAMED:
+        return
+    later = {row["alert_id"] for row in conn.execute(_SAID_LATER, (card["id"],)).fetchall()}
+    left = [member for member in worst_first(members) if member.id not in later]
+    for step in range(0, len(left), NAMES):
+        first, *others = left[step : step + NAMES]
+        words = ("named again", str(card["id"]), card["posted_ts"] or "", str(step))
+        names = Notice(
+            id=notice_id(words, Reason.FIRED, card["channel"], now),
+            kind=NoticeKind.LINE,
+            alert=first.key,
+            channel=card["channel"],
+            reason=Reason.FIRED,
+            level=first.level,
+            at=now,
+            measure=first.measure,
+        )
+        also = [other.id for other in others if other.id is not None]
+        recording.insert_notice(
+            conn, names, card["tenant"], NoticeKind.LINE, now=now, alert_id=first.id, card=card, also=also
+        )

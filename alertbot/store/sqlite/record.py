@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from operator import attrgetter
-from typing import Any
 
 from alertbot.alerts.alert import Alert, Change, Fingerprint, State
-from alertbot.alerts.cards import one_alert
+from alertbot.alerts.cards import is_shared, one_alert
+from alertbot.alerts.grouping import Groups
 from alertbot.alerts.notice import Notice, NoticeKind
 from alertbot.errors import Conflict
+from alertbot.rules.rule import Level
 from alertbot.store import codec
 from alertbot.store.codec import Values, stamp
 
@@ -37,7 +39,7 @@ _ALERT_COLUMNS = (
 )
 _NOTICE_COLUMNS = (
     *("id", "tenant", "kind", "alert_id", "card_id", "channel", "reason", "level", "at", "text", "measure", "mention"),
-    *("broadcast", "done_by", "state", "error", "settled_at"),
+    *("broadcast", "done_by", "lead", "also", "state", "error", "settled_at"),
 )
 _FEED_COLUMNS = ("tenant", "tried_at", "good_at", "error", "took_ms", "requests", "entities", "empty_polls", "health")
 _SNAPSHOT_COLUMNS = (
@@ -59,25 +61,37 @@ _INSERT_NOTICE = f"INSERT {_into('notices', _NOTICE_COLUMNS)}"
 _REPLACE_FEED = f"INSERT OR REPLACE {_into('feeds', _FEED_COLUMNS)}"
 _REPLACE_SNAPSHOT = f"INSERT OR REPLACE {_into('snapshots', _SNAPSHOT_COLUMNS)}"
 # An edit is due while version > sent_version: at once for an urgent version, else when the last edit is old enough.
-_BUMP_CARDS = """
+_BUMP_CARD = """
     UPDATE cards SET
         version = version + 1,
         urgent_version = CASE WHEN :urgent THEN version + 1 ELSE urgent_version END,
         outdated_since = COALESCE(outdated_since, :now),
         refresh_seconds = COALESCE(:refresh, refresh_seconds)
-    WHERE id IN (SELECT card_id FROM card_alerts WHERE alert_id = :alert_id)
+    WHERE id = :card
 """
-# A card ends with the last of its members.
-_END_CARDS = """
-    UPDATE cards SET ended_at = :now
-    WHERE ended_at IS NULL AND id IN (SELECT card_id FROM card_alerts WHERE alert_id = :alert_id) AND NOT EXISTS (
+# A card ends with the last of its members, and shows it at once.
+_END_CARD = """
+    UPDATE cards SET ended_at = :now, urgent_version = version
+    WHERE ended_at IS NULL AND id = :card AND NOT EXISTS (
         SELECT 1 FROM card_alerts m JOIN alerts a ON a.id = m.alert_id
         WHERE m.card_id = cards.id AND a.ended_at IS NULL
     )
 """
+_CARDS_OF_ALERTS = """
+    SELECT m.alert_id, m.card_id, c.group_key FROM json_each(?) changed
+    CROSS JOIN card_alerts m ON m.alert_id = changed.value JOIN cards c ON c.id = m.card_id
+"""
+_OPEN_MEMBERS = """
+    SELECT a.id, a.level FROM card_alerts m JOIN alerts a ON a.id = m.alert_id
+    WHERE m.card_id = ? AND a.ended_at IS NULL
+"""
+# The message of an escalation step is not the card of its alert: what is reported of the alert does not go there.
 _CARD_OF_ALERT = """
     SELECT c.* FROM card_alerts m JOIN cards c ON c.id = m.card_id
-    WHERE m.alert_id = ? AND c.wanted_channel = ? ORDER BY c.id DESC LIMIT 1
+    WHERE m.alert_id = ? AND c.wanted_channel = ? AND c.group_key NOT LIKE 'escalation:%' ORDER BY c.id DESC LIMIT 1
+"""
+_CARD_OF_GROUP = """
+    SELECT * FROM cards WHERE tenant = ? AND group_key = ? AND wanted_channel = ? AND ended_at IS NULL
 """
 
 _NOT_SHOWN = {
@@ -152,9 +166,9 @@ def write_changes(
     next_id = _last_id(conn) + 1 if changes else 0
     inserts: dict[int, Values] = {}
     updates: dict[int, Values] = {}
-    ended: list[dict[str, Any]] = []
+    ended: list[int] = []
     deleted: list[tuple[int]] = []
-    bumps: dict[int, dict[str, Any]] = {}
+    shown: dict[int, _Moved] = {}
     fired = resolved = 0
     known = dict(ids)
     for change, row in zip(changes, values, strict=True):
@@ -183,24 +197,60 @@ def write_changes(
         )
         if over:
             del ids[key]
-            ended.append({"alert_id": alert_id, "now": stamp(now)})
+            ended.append(alert_id)
             resolved += after.fired_at is not None and not after.shadow
         if _shows(change):
-            urgent = change.moved or change.reason is not None
-            bump = bumps.setdefault(
-                alert_id,
-                {"alert_id": alert_id, "urgent": False, "now": stamp(now), "refresh": refresh.total_seconds()},
-            )
-            bump["urgent"] = bump["urgent"] or urgent
+            moved = change.moved or change.reason is not None
+            shown[alert_id] = _Moved(after.level, moved or (alert_id in shown and shown[alert_id].moved), over)
     # Ends before inserts: an alert that ends and begins again in one poll must not meet itself in the unique index.
     conn.executemany(_UPDATE_ALERT, list(updates.values()))
     conn.executemany("DELETE FROM alerts WHERE id = ?", deleted)
     conn.executemany(_INSERT_ALERT, list(inserts.values()))
-    conn.executemany(_BUMP_CARDS, list(bumps.values()))
-    conn.executemany(_END_CARDS, ended)
+    _bump(conn, shown, now, refresh)
+    _end_cards(conn, ended, now)
     count(conn, tenant, "fired", fired)
     count(conn, tenant, "resolved", resolved)
     return known
+
+
+@dataclass(frozen=True, slots=True)
+class _Moved:
+    """What a poll changed about an alert that cards show."""
+
+    level: Level
+    moved: bool  # not only its value
+    over: bool
+
+
+def _bump(conn: sqlite3.Connection, changed: Mapping[int, _Moved], now: datetime, refresh: timedelta) -> None:
+    """Make the cards of alerts due for an edit.
+
+    The card of one alert is edited at once where the alert moved. One that alerts share is edited at once where those
+    that moved are worse than all that did not: its level is theirs. Else it waits out its refresh, since in a storm
+    members come and go with every poll.
+    """
+    if not changed:
+        return
+    by_card: dict[int, tuple[str, list[int]]] = {}
+    for row in conn.execute(_CARDS_OF_ALERTS, (json.dumps(list(changed)),)).fetchall():
+        by_card.setdefault(row["card_id"], (row["group_key"], []))[1].append(row["alert_id"])
+    bumps = []
+    for card, (group, members) in by_card.items():
+        if group.startswith("escalation:") and not any(changed[member].over for member in members):
+            continue
+        moved = {member: changed[member].level for member in members if changed[member].moved}
+        urgent = bool(moved)
+        if moved and is_shared(group):
+            rest = [row for row in conn.execute(_OPEN_MEMBERS, (card,)).fetchall() if row["id"] not in moved]
+            urgent = max(moved.values()) > max((Level[row["level"].upper()] for row in rest), default=0)
+        bumps.append({"card": card, "urgent": urgent, "now": stamp(now), "refresh": refresh.total_seconds()})
+    conn.executemany(_BUMP_CARD, bumps)
+
+
+def _end_cards(conn: sqlite3.Connection, ended: Sequence[int], now: datetime) -> None:
+    """End the cards whose last member has ended."""
+    rows = conn.execute(_CARDS_OF_ALERTS, (json.dumps(ended),)).fetchall() if ended else []
+    conn.executemany(_END_CARD, [{"card": card, "now": stamp(now)} for card in {row["card_id"] for row in rows}])
 
 
 _OPEN_ID = """
@@ -243,12 +293,20 @@ _CARDS = """
     SELECT a.rule, a.scope, a.parent_id, a.entity_id, c.wanted_channel FROM cards c
         JOIN card_alerts m ON m.card_id = c.id JOIN alerts a ON a.id = m.alert_id
     WHERE c.tenant = ? AND c.ended_at IS NULL AND c.state IN ('waiting', 'posted') AND a.ended_at IS NULL
+        AND c.group_key NOT LIKE 'escalation:%'
 """
 _CARDS_OF_ALERT = """
     SELECT a.rule, a.scope, a.parent_id, a.entity_id, c.wanted_channel FROM alerts a
         JOIN card_alerts m ON m.alert_id = a.id JOIN cards c ON c.id = m.card_id
     WHERE a.tenant = ? AND a.rule = ? AND a.scope = ? AND a.parent_id = ? AND a.entity_id = ? AND a.ended_at IS NULL
-        AND c.ended_at IS NULL AND c.state IN ('waiting', 'posted')
+        AND c.ended_at IS NULL AND c.state IN ('waiting', 'posted') AND c.group_key NOT LIKE 'escalation:%'
+"""
+# The keys of cards that alerts share come after those of the others (`cards.is_shared`), so the index finds them.
+_GROUPS = """
+    SELECT c.wanted_channel, c.group_key, a.rule, a.scope, a.parent_id, a.entity_id FROM cards c
+        JOIN card_alerts m ON m.card_id = c.id JOIN alerts a ON a.id = m.alert_id
+    WHERE c.tenant = ? AND c.group_key >= 'parent:' AND c.ended_at IS NULL AND c.state IN ('waiting', 'posted')
+        AND a.ended_at IS NULL
 """
 
 
@@ -266,9 +324,20 @@ def channels(
     return {key: frozenset(names) for key, names in found.items()}
 
 
+def groups(conn: sqlite3.Connection, tenant: str) -> Groups:
+    """The open cards that alerts may join, with their members that have not ended."""
+    found: dict[tuple[str, str], set[Fingerprint]] = {}
+    for row in conn.execute(_GROUPS, (tenant,)).fetchall():
+        place = row["wanted_channel"], row["group_key"]
+        found.setdefault(place, set()).add(codec.fingerprint(tenant, row))
+    return {place: frozenset(members) for place, members in found.items()}
+
+
 def bump_cards(conn: sqlite3.Connection, alert_id: int, now: datetime) -> None:
     """Make the cards of an alert due for an edit at once."""
-    conn.execute(_BUMP_CARDS, {"alert_id": alert_id, "urgent": True, "now": stamp(now), "refresh": None})
+    rows = conn.execute(_CARDS_OF_ALERTS, (json.dumps([alert_id]),)).fetchall()
+    bumps = [{"card": row["card_id"], "urgent": True, "now": stamp(now), "refresh": None} for row in rows]
+    conn.executemany(_BUMP_CARD, bumps)
 
 
 def add_notices(
@@ -280,6 +349,7 @@ def add_notices(
     refresh: timedelta = timedelta(seconds=60),
 ) -> None:
     """Add notices. `ids` has the alerts of this poll; for others the latest alert of the fingerprint is meant."""
+    joined: dict[int, _Moved] = {}
     for notice in notices:
         if conn.execute("SELECT 1 FROM notices WHERE id = ?", (notice.id,)).fetchone():
             continue
@@ -289,18 +359,61 @@ def add_notices(
         alert_id = ids.get(notice.alert) or _latest(conn, notice.alert)
         of = notice.alert.tenant
         if alert_id is None:
-            insert_notice(conn, notice, of, notice.kind, now=now, error="there is no such alert")
+            lone = replace(notice, lead="")
+            insert_notice(conn, lone, of, notice.kind, now=now, error="there is no such alert")
             continue
-        card = conn.execute(_CARD_OF_ALERT, (alert_id, notice.channel)).fetchone()
+        lead = _lead(conn, notice)
+        if lead is not None:
+            if _join(conn, lead["card_id"], alert_id):
+                joined[alert_id] = _Moved(notice.level, True, False)
+            shared = _card(conn, lead["card_id"])
+            insert_notice(conn, notice, of, notice.kind, now=now, alert_id=alert_id, card=shared)
+            continue
+        also = [each for each in (ids.get(key) or _latest(conn, key) for key in notice.also) if each is not None]
+        lone = replace(notice, lead="")
+        card = _place(conn, notice, of, alert_id)
         if card is not None and card["state"] in ("waiting", "posted"):
             # A line, and a second card too: where a card is, what is new goes into its thread.
-            insert_notice(conn, notice, of, NoticeKind.LINE, now=now, alert_id=alert_id, card=card)
-        elif notice.kind is NoticeKind.CARD:
-            card = _new_card(conn, of, alert_id, notice.channel, refresh) if card is None else _revive(conn, card)
-            insert_notice(conn, notice, of, NoticeKind.CARD, now=now, alert_id=alert_id, card=card)
+            if _join(conn, card["id"], alert_id):
+                joined[alert_id] = _Moved(notice.level, True, False)
+            insert_notice(conn, lone, of, NoticeKind.LINE, now=now, alert_id=alert_id, card=card, also=also)
+        elif notice.kind is NoticeKind.CARD or notice.group:
+            if card is None:
+                card = _new_card(conn, of, alert_id, notice, refresh)
+            else:
+                card = _revive(conn, card)
+                _join(conn, card["id"], alert_id)
+            insert_notice(conn, lone, of, NoticeKind.CARD, now=now, alert_id=alert_id, card=card)
         else:
             error = "there is no card of this alert in this channel" if card is None else "its card was given up"
-            insert_notice(conn, notice, of, notice.kind, now=now, alert_id=alert_id, card=card, error=error)
+            insert_notice(conn, lone, of, notice.kind, now=now, alert_id=alert_id, card=card, error=error)
+    if joined:
+        _bump(conn, joined, now, refresh)
+
+
+_LEAD = "SELECT card_id FROM notices WHERE id = ? AND state = 'waiting' AND lead IS NULL AND card_id IS NOT NULL"
+
+
+def _lead(conn: sqlite3.Connection, notice: Notice) -> sqlite3.Row | None:
+    """The notice whose message carries this one, while that message is still to be posted."""
+    row: sqlite3.Row | None = conn.execute(_LEAD, (notice.lead,)).fetchone() if notice.lead else None
+    return row
+
+
+def _place(conn: sqlite3.Connection, notice: Notice, tenant: str, alert_id: int) -> sqlite3.Row | None:
+    """The card to which a notice about this alert goes: the one that it has in that channel, else that of its group."""
+    card: sqlite3.Row | None = None
+    if not notice.group or is_shared(notice.group):
+        card = conn.execute(_CARD_OF_ALERT, (alert_id, notice.channel)).fetchone()
+    if notice.group and (card is None or card["state"] not in ("waiting", "posted")):
+        card = conn.execute(_CARD_OF_GROUP, (tenant, notice.group, notice.channel)).fetchone()
+    return card
+
+
+def _join(conn: sqlite3.Connection, card_id: int, alert_id: int) -> bool:
+    """Make an alert a member of a card; False where it is one."""
+    done = conn.execute("INSERT OR IGNORE INTO card_alerts (card_id, alert_id) VALUES (?, ?)", (card_id, alert_id))
+    return done.rowcount > 0
 
 
 def insert_notice(
@@ -313,8 +426,12 @@ def insert_notice(
     alert_id: int | None = None,
     card: sqlite3.Row | None = None,
     error: str = "",
+    also: Sequence[int] = (),
 ) -> None:
-    """Add one notice: waiting, or given up at once if `error` says why. With a card it goes where the card goes."""
+    """Add one notice: waiting, or given up at once if `error` says why. With a card it goes where the card goes.
+
+    `also`: the ids of the other alerts that a line names.
+    """
     values = codec.notice_values(
         notice,
         tenant=tenant,
@@ -324,6 +441,7 @@ def insert_notice(
         channel=notice.channel if card is None else card["channel"],
         error=error,
         now=stamp(now),
+        also=also,
     )
     conn.execute(_INSERT_NOTICE, values)
     if error:
@@ -335,13 +453,14 @@ def _latest(conn: sqlite3.Connection, key: Fingerprint) -> int | None:
     return None if row is None else int(row["id"])
 
 
-def _new_card(conn: sqlite3.Connection, tenant: str, alert_id: int, channel: str, refresh: timedelta) -> sqlite3.Row:
-    """The card of one alert in one channel."""
+def _new_card(conn: sqlite3.Connection, tenant: str, alert_id: int, notice: Notice, refresh: timedelta) -> sqlite3.Row:
+    """A card that begins with this alert, in the channel of the notice."""
+    group, channel = notice.group or one_alert(alert_id), notice.channel
     done = conn.execute(
         "INSERT INTO cards (tenant, group_key, channel, wanted_channel, state, version, urgent_version, sent_version, "
         "refresh_seconds, ended_at) "
         "VALUES (?, ?, ?, ?, 'waiting', 1, 1, 0, ?, (SELECT ended_at FROM alerts WHERE id = ?))",
-        (tenant, one_alert(alert_id), channel, channel, refresh.total_seconds(), alert_id),
+        (tenant, group, channel, channel, refresh.total_seconds(), alert_id),
     )
     conn.execute("INSERT INTO card_alerts (card_id, alert_id) VALUES (?, ?)", (done.lastrowid, alert_id))
     return _card(conn, done.lastrowid)

@@ -13,6 +13,7 @@ from pathlib import Path
 from alertbot.alerts.alert import Alert, Change, Fingerprint, Outcome, Reason, State
 from alertbot.alerts.cards import Card, Posted
 from alertbot.alerts.delivery import Claimed, Due, Tried
+from alertbot.alerts.grouping import Groups
 from alertbot.alerts.notice import Notice, NoticeKind, notice_id
 from alertbot.evaluation.snapshot import Snapshot, SnapshotHead
 from alertbot.feed.health import Feed
@@ -107,6 +108,10 @@ class SqliteStore:
         with self._db.read() as conn:
             return recording.channels(conn, tenant)
 
+    def groups(self, tenant: str) -> Groups:
+        with self._db.read() as conn:
+            return recording.groups(conn, tenant)
+
     def notices_of(self, alert_id: int | None) -> list[LedgerEntry]:
         with self._db.read() as conn:
             rows = conn.execute(
@@ -170,7 +175,9 @@ class SqliteStore:
     def totals(self) -> Totals:
         with self._db.read() as conn:
             counts = dict(conn.execute("SELECT name, sum(value) FROM counters GROUP BY name").fetchall())
-            waiting = conn.execute("SELECT count(*) FROM notices WHERE state = 'waiting'").fetchone()[0]
+            (waiting,) = conn.execute(
+                "SELECT count(*) FROM notices WHERE state = 'waiting' AND lead IS NULL"
+            ).fetchone()
             failed = conn.execute(
                 "SELECT error FROM notices WHERE state = 'waiting' AND error <> '' ORDER BY not_before DESC LIMIT 1"
             ).fetchone()
@@ -211,6 +218,7 @@ class SqliteStore:
                 revision=recording.raise_revision(conn, record.tenant),
                 ids=ids,
                 cards=recording.channels(conn, record.tenant, noticed),
+                groups=recording.groups(conn, record.tenant),
             )
         recorder.written(written)
         return recorded
