@@ -13,6 +13,7 @@ AlertbotError
 │   ├── SourceRefused     the credentials were refused                     not until they are fixed
 │   └── SourceRejected    the request was rejected (400, 404)              not with the same request
 ├── NotifyError           a message was not, or may not have been, delivered; see `DeliveryFailure`
+├── ChartFailed           a chart could not be drawn, or its picture not be given to Slack: the text is shown instead
 ├── StoreError            the database could not be read or written
 │   └── Conflict          something else was written since the poll was decided  retryable: decide again
 └── ImpossibleMove        a transition that the state table does not have: a bug in alertbot
@@ -139,6 +140,10 @@ class NotifyError(AlertbotError):
             DeliveryFailure.LATE,
             DeliveryFailure.REFUSED,
         )
+
+
+class ChartFailed(AlertbotError):
+    """A chart could not be drawn, or its picture could not be given to Slack. The chart as text says the same."""
 
 
 class StoreError(AlertbotError):

@@ -14,7 +14,8 @@ import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from alertbot.backtest.episodes import Episode, ReplayResult, RuleResult, compare, replay
-from alertbot.cli.plot import Curve, draw
+from alertbot.charts.series import Samples, Series, Span
+from alertbot.charts.text import plot as plotted
 from alertbot.cli.replay_report import changes_json, describe, describe_changes, result_json
 from alertbot.cli.shell import PROBLEM, AsJson, Config, cli, seconds
 from alertbot.cli.show import err, out, print_json, say
@@ -29,6 +30,7 @@ from alertbot.evaluation.past import Past
 from alertbot.rulefiles.on_disk import load_rules
 from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.ignore import ignoring
+from alertbot.rules.nouns import Worse
 from alertbot.rules.rule import RuleSet
 from alertbot.service.factories import alerting_of, open_to_read
 from alertbot.store.records import RecordedPoll
@@ -194,34 +196,43 @@ def _plot(recording: _Recording, rules: RuleSet, history: ReplayResult, wanted: 
         return ["", f"{rule_id} did not fire{f' for {name.strip()}' if name.strip() else ''}: nothing to draw"]
     last = history.last
     episode = max(episodes, key=lambda each: each.lasted(last))
-    curve = _curve(recording, rules, result, episode, last)
+    series = _series(recording, rules, result, episode, last)
     until = f"{episode.ended.astimezone(zone):%H:%M}" if episode.ended is not None else "now"
-    label = episode.measure.label if episode.measure is not None else rule_id
-    title = f"{label}, {episode.entity_name}: fired {episode.fired.astimezone(zone):%a %d %b %H:%M} to {until}"
-    return ["", title, *draw(curve, zone)]
+    title = f"{series.label}, {series.name}: fired {episode.fired.astimezone(zone):%a %d %b %H:%M} to {until}"
+    return ["", title, *plotted(series, zone)]
 
 
-def _curve(recording: _Recording, rules: RuleSet, result: RuleResult, episode: Episode, last: datetime) -> Curve:
-    """The measured value and its threshold, from shortly before the alert until shortly after it."""
+def _series(recording: _Recording, rules: RuleSet, result: RuleResult, episode: Episode, last: datetime) -> Series:
+    """The measured value and its limit, from shortly before the alert until shortly after it."""
     only = RuleSet((result.rule,), calendars=rules.calendars)
     margin = max(episode.lasted(last) / 3, 8 * recording.tenant.poll_every)
     begin, end = episode.fired - margin, (episode.ended or last) + margin
     past = Past(recording.tenant.poll_every, only.windows()) if only.windows() else None
     times: list[datetime] = []
     values: list[float | None] = []
-    thresholds: list[float | None] = []
+    limits: list[float | None] = []
     for poll in recording.polls(only, begin, end):
         past = past.add(poll.snapshots) if past is not None else None
         snapshot = poll.snapshots.get(result.rule.scope)
         row = snapshot.rows.get((episode.key.parent_id, episode.key.entity_id)) if snapshot is not None else None
         if poll.at < begin:
             continue
-        shown = None
+        measured = None
         if snapshot is not None and row is not None:
             agents = agents_of(snapshot, poll.snapshots)
-            shown = measure(result.rule, episode.level, snapshot, row, agents=agents, past=past)
+            measured = measure(result.rule, episode.level, snapshot, row, agents=agents, past=past)
         times.append(poll.at)
-        values.append(shown.value if shown is not None and isinstance(shown.value, float) else None)
-        thresholds.append(shown.threshold if shown is not None and isinstance(shown.threshold, float) else None)
-    kind, rises = (episode.measure.type, episode.measure.rises) if episode.measure is not None else (None, True)
-    return Curve(times, values, thresholds, kind or ValueType.NUMBER, rises)
+        values.append(measured.value if measured is not None and isinstance(measured.value, float) else None)
+        limits.append(measured.threshold if measured is not None and isinstance(measured.threshold, float) else None)
+    seen = episode.measure
+    return Series(
+        name=episode.entity_name,
+        label=seen.label if seen is not None else result.rule.id,
+        type=seen.type if seen is not None else ValueType.NUMBER,
+        begin=begin,
+        end=min(end, times[-1]) if times else end,
+        samples=Samples(tuple(times), tuple(values)),
+        spans=(Span(episode.fired, episode.ended, episode.level, result.rule.id),),
+        worse=Worse.HIGH if seen is None or seen.rises else Worse.LOW,
+        moving=limits,
+    )

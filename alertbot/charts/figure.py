@@ -1,0 +1,156 @@
+"""Draws one chart with matplotlib: JSON of `png.drawing` on stdin, a PNG on stdout. Run as a process by `png.py`.
+
+The only file that imports matplotlib. Fonts are those that matplotlib brings along, so the picture is the same on every
+machine; names are plain text (no `$math$`), and no locale is read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import math
+import os
+import sys
+import warnings
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from alertbot.rules.catalogue import ValueType
+from alertbot.rules.plain import one_line
+from alertbot.rules.units import format_duration, format_value
+
+_SIZE, _DPI = (7.0, 4.2), 160  # inches: 1120 by 672 pixels, with letters that can be read on a phone
+_LINE, _GRID, _INK = "#1264a3", "#e4e4e4", "#1d1c1d"
+_LEVELS = {"critical": "#c9184a", "warning": "#c26a00", "info": "#3a6ea5"}
+_SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 21_600, 43_200, 86_400)
+_MAX_TICKS = 6
+_MAX_TITLE = 50
+_MINUTES = (1, 2, 5, 10, 15, 30, 60, 120, 180, 240, 360, 720, 1440, 2880, 10_080)
+
+
+def picture(wanted: dict[str, Any]) -> bytes:
+    """The PNG of one drawing."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    mpl.rcParams.update(
+        {
+            "font.family": ["DejaVu Sans"],  # comes with matplotlib
+            "font.size": 11,
+            "text.parse_math": False,  # a queue called "$$$" is no formula
+            "text.usetex": False,
+            "axes.formatter.use_locale": False,
+            "figure.facecolor": "white",
+            "axes.facecolor": "white",
+            "savefig.facecolor": "white",
+        }
+    )
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=_SIZE, dpi=_DPI, layout="constrained")
+    axes = figure.add_subplot()
+    kind, zone = ValueType(wanted["type"]), ZoneInfo(wanted["zone"])
+    values = [math.nan if value is None else float(value) for _, value in wanted["points"]]
+    times = [float(at) for at, _ in wanted["points"]]
+    begin, end = float(wanted["begin"]), float(wanted["end"])
+    end = end if end > begin else begin + 1.0
+    for span in wanted["spans"]:
+        colour = _LEVELS[span["level"]]
+        axes.axvspan(span["begin"], max(span["end"], span["begin"] + (end - begin) / 300), color=colour, alpha=0.15)
+    # A marker as well: a value between two gaps has no line.
+    lonely = "o" if len(times) < 200 else ""
+    axes.plot(times, values, color=_LINE, linewidth=1.8, marker=lonely, markersize=2.5, solid_joinstyle="round")
+    for limit in wanted["limits"]:
+        colour = _LEVELS[limit["level"]]
+        axes.axhline(limit["value"], color=colour, linewidth=1.3, linestyle="--")
+        word = "above" if limit["above"] else "below"
+        label = f"{limit['level']} {word} {_value(limit['value'], kind)}"
+        axes.annotate(
+            label, (0.0, limit["value"]), (4, 3), xycoords=("axes fraction", "data"), textcoords="offset points",
+            color=colour, fontsize=9,
+        )  # fmt: skip
+    limits = [float(limit["value"]) for limit in wanted["limits"]]
+    known = [value for value in (*values, *limits) if not math.isnan(value)]
+    low, high = min([0.0, *known]), max([0.0, *known])
+    high = high if high > low else low + _least(kind)
+    ticks = value_ticks(low, high, kind)
+    axes.set_ylim(low if low < 0 else 0.0, max(high * 1.08, ticks[-1]))
+    axes.set_yticks(ticks, [_value(tick, kind) for tick in ticks])
+    axes.set_xlim(begin, end)
+    moments = time_ticks(begin, end, zone)
+    axes.set_xticks([at for at, _ in moments], [text for _, text in moments])
+    axes.set_xlabel(f"{datetime.fromtimestamp(end, UTC).astimezone(zone):%Z}", color=_INK)
+    axes.set_title(_short(wanted["title"]), loc="left", fontsize=12, fontweight="bold", color=_INK)
+    axes.grid(color=_GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    if not any(not math.isnan(value) for value in values):
+        axes.text(0.5, 0.5, "no values were recorded", transform=axes.transAxes, ha="center", color=_INK)
+    target = io.BytesIO()
+    figure.savefig(target, format="png", metadata={"Description": wanted["about"], "Software": "alertbot"})
+    return target.getvalue()
+
+
+def value_ticks(low: float, high: float, kind: ValueType) -> list[float]:
+    """Round values from `low` to at least `high`, at most seven: whole minutes for lengths of time, whole counts."""
+    span = (high - low) or _least(kind)
+    if kind is ValueType.DURATION:
+        steps = [seconds * 1000.0 for seconds in _SECONDS]
+        step = next((each for each in steps if span / each <= _MAX_TICKS), steps[-1] * math.ceil(span / steps[-1] / 6))
+    else:
+        step = 10.0 ** math.floor(math.log10(span / _MAX_TICKS))
+        step = next(step * factor for factor in (1, 2, 5, 10) if span / (step * factor) <= _MAX_TICKS)
+        step = max(step, 1.0) if kind is ValueType.COUNT else step
+    first = math.floor(low / step)
+    return [round((first + place) * step, 9) for place in range(math.ceil(high / step - 1e-9) - first + 1)]
+
+
+def time_ticks(begin: float, end: float, zone: ZoneInfo) -> list[tuple[float, str]]:
+    """Round local times of day between two times (in seconds since 1970), with their labels; at most seven."""
+    minutes = next((each for each in _MINUTES if (end - begin) / 60 / each <= _MAX_TICKS), _MINUTES[-1])
+    local = datetime.fromtimestamp(begin, UTC).astimezone(zone)
+    wall = local.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+    last = datetime.fromtimestamp(end, UTC).astimezone(zone)
+    found: list[tuple[float, str]] = []
+    # Steps of the clock on the wall, so that ticks are at full hours on the days on which clocks change, too.
+    while wall <= last.replace(tzinfo=None) + timedelta(hours=2):
+        at = wall.replace(tzinfo=zone).timestamp()
+        if begin <= at <= end and (not found or at > found[-1][0]):
+            midnight = wall.hour == wall.minute == 0 and end - begin > 6 * 3600
+            found.append((at, wall.strftime("%d %b" if minutes >= 1440 or midnight else "%H:%M")))
+        wall += timedelta(minutes=minutes)
+    return found
+
+
+def _value(value: float, kind: ValueType) -> str:
+    if kind is ValueType.DURATION:
+        return format_duration(timedelta(milliseconds=round(value)))
+    return format_value(value, kind)
+
+
+def _least(kind: ValueType) -> float:
+    return 1000.0 if kind is ValueType.DURATION else 0.01 if kind is ValueType.RATIO else 1.0
+
+
+def _short(title: str) -> str:
+    text = one_line(title)
+    return text if len(text) <= _MAX_TITLE else text[: _MAX_TITLE - 1] + "…"
+
+
+def main() -> None:
+    """Read a drawing, write its picture."""
+    warnings.filterwarnings("ignore")  # a letter that the font lacks is drawn as a box
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+    with contextlib.suppress(OSError, AttributeError):
+        os.nice(10)  # polls come first
+    wanted = json.load(sys.stdin.buffer)
+    sys.stdout.buffer.write(picture(wanted))
+    sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,263 @@
+"""One metric key of one entity over time: what a chart shows, before it is text or a picture. PURE."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import pairwise
+from operator import add, mul, sub, truediv
+from statistics import median
+
+from alertbot.alerts.alert import Alert, Fingerprint
+from alertbot.evaluation.evaluate import parameter
+from alertbot.evaluation.snapshot import Snapshot
+from alertbot.rules.catalogue import Scope, ValueType
+from alertbot.rules.compare import MIRRORED, OPPOSITE, high_is_bad
+from alertbot.rules.match import covers
+from alertbot.rules.nouns import Worse
+from alertbot.rules.rule import Level, Rule
+from alertbot.rules.tree import (
+    And,
+    Arithmetic,
+    Compare,
+    Condition,
+    Key,
+    Literal,
+    Not,
+    Op,
+    Or,
+    Param,
+    Value,
+    Window,
+    is_fixed,
+    keys_of,
+)
+
+_GAP = 3.0
+"""Polls that are further apart than this many usual intervals have a gap between them."""
+_SAME_SCALE = frozenset({"avg", "min", "max"})  # functions whose limit can be drawn beside the samples themselves
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Values in column units (ms, 0 to 1, epoch ms) at their times, in the order of time; None where there is none."""
+
+    times: tuple[datetime, ...] = ()
+    values: tuple[float | None, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A limit of one level of a rule, in column units. `high_is_bad`: the level holds above it."""
+
+    value: float
+    level: Level
+    rule: str
+    high_is_bad: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """When an alert fired: from `begin` until `end`, or until now (None). `level` is the highest that it reached."""
+
+    begin: datetime
+    end: datetime | None
+    level: Level
+    rule: str
+
+
+@dataclass(frozen=True)
+class Series:
+    """What a chart shows, from `begin` to `end`. `label` says what is measured, `name` of which entity.
+
+    `limits` are constant. `moving` is a limit that is not, sample by sample; () where there is none.
+    """
+
+    name: str
+    label: str
+    type: ValueType
+    begin: datetime
+    end: datetime
+    samples: Samples
+    limits: tuple[Limit, ...] = ()
+    spans: tuple[Span, ...] = ()
+    worse: Worse = Worse.NEITHER
+    moving: Sequence[float | None] = field(default=())
+
+    @property
+    def low_is_bad(self) -> bool:
+        """Whether the lower of two values is the worse one: as the limits say, or else the catalogue."""
+        if self.limits:
+            return not any(limit.high_is_bad for limit in self.limits)
+        return self.worse is Worse.LOW
+
+    @property
+    def known(self) -> tuple[tuple[datetime, float], ...]:
+        """The samples that have a value."""
+        pairs = zip(self.samples.times, self.samples.values, strict=True)
+        return tuple((at, value) for at, value in pairs if value is not None)
+
+    def worst(self, values: Iterable[float]) -> float:
+        """The worst of these values."""
+        return min(values) if self.low_is_bad else max(values)
+
+    def is_beyond(self, value: float) -> bool:
+        """Whether a value is beyond one of the constant limits."""
+        return any(value > each.value if each.high_is_bad else value < each.value for each in self.limits)
+
+    def columns(self, number: int) -> list[float | None]:
+        """The worst value in each of this many equal intervals of time; None where an interval has no value."""
+        return [None if not pairs else self.worst(value for _, value in pairs) for pairs in self.intervals(number)]
+
+    def intervals(self, number: int) -> list[list[tuple[datetime, float]]]:
+        """The samples that have a value, in equal intervals of time."""
+        found: list[list[tuple[datetime, float]]] = [[] for _ in range(number)]
+        length = (self.end - self.begin).total_seconds() or 1.0
+        for at, value in self.known:
+            place = int((at - self.begin).total_seconds() / length * number)
+            if 0 <= place <= number:
+                found[min(place, number - 1)].append((at, value))
+        return found
+
+
+def samples(
+    polls: Iterable[tuple[datetime, Snapshot | None]], key: str, entity_id: str, parent_id: str = ""
+) -> Samples:
+    """The samples of one key of one entity, from polls in the order of time (None: a poll without data).
+
+    Where no poll was made for a while, a sample without a value stands in between, so that no line is drawn across.
+    """
+    times: list[datetime] = []
+    values: list[float | None] = []
+    for at, snapshot in polls:
+        times.append(at)
+        values.append(None if snapshot is None else _value(snapshot, key, (parent_id, entity_id)))
+    return _with_gaps(times, values)
+
+
+def _value(snapshot: Snapshot, key: str, entity: tuple[str, str]) -> float | None:
+    row = snapshot.rows.get(entity)
+    value = snapshot.reading(key, row)[0] if row is not None else None
+    return value if isinstance(value, float) else None
+
+
+def _with_gaps(times: Sequence[datetime], values: Sequence[float | None]) -> Samples:
+    steps = [after - before for before, after in pairwise(times)]
+    if not steps:
+        return Samples(tuple(times), tuple(values))
+    longest = _GAP * median(step.total_seconds() for step in steps)
+    filled_times, filled = [times[0]], [values[0]]
+    for step, at, value in zip(steps, times[1:], values[1:], strict=True):
+        if step.total_seconds() > longest:
+            filled_times.append(at - step / 2)
+            filled.append(None)
+        filled_times.append(at)
+        filled.append(value)
+    return Samples(tuple(filled_times), tuple(filled))
+
+
+# Limits
+
+
+def limits_of(rules: Iterable[Rule], scope: Scope, key: str, entity_id: str, entity_name: str) -> tuple[Limit, ...]:
+    """The constant limits with which these rules compare this key of this entity, each once, the lowest level first.
+
+    A limit of `avg`, `min` or `max` of the key counts too: it is on the same scale. Rules in shadow and rules that do
+    not cover the entity have none.
+    """
+    found: dict[tuple[float, Level], Limit] = {}
+    for rule in rules:
+        if rule.scope is not scope or rule.shadow or not covers(rule.match, entity_id, entity_name):
+            continue
+        for level in rule.levels:
+            for op, value in _compared(level.when, key, rule, (entity_id, entity_name), negated=False):
+                limit = Limit(value, level.level, rule.id, high_is_bad(op))
+                found.setdefault((value, level.level), limit)
+    return tuple(sorted(found.values(), key=lambda limit: (limit.level, limit.value)))
+
+
+def _compared(
+    node: Condition, key: str, rule: Rule, entity: tuple[str, str], *, negated: bool
+) -> Iterator[tuple[str, float]]:
+    """The operator and the constant of every comparison of this key that has an order."""
+    match node:
+        case Compare(op=op, left=left, right=right):
+            if is_fixed(left):
+                op, left, right = MIRRORED[op], right, left
+            if negated:
+                op = OPPOSITE[op]
+            if op in (Op.EQ, Op.NE) or not _is_of(left, key) or not is_fixed(right):
+                return
+            value = _constant(right, rule, entity)
+            if value is not None:
+                yield op.value, value
+        case Not(operand=operand):
+            yield from _compared(operand, key, rule, entity, negated=not negated)
+        case And(parts=parts) | Or(parts=parts):
+            for part in parts:
+                yield from _compared(part, key, rule, entity, negated=negated)
+        case _:
+            return
+
+
+def _is_of(node: Value, key: str) -> bool:
+    if isinstance(node, Window):
+        return node.key.key == key and node.function in _SAME_SCALE
+    return isinstance(node, Key) and node.key == key
+
+
+_ARITHMETIC: Mapping[Op, Callable[[float, float], float]] = {Op.ADD: add, Op.SUB: sub, Op.MUL: mul, Op.DIV: truediv}
+
+
+def _constant(node: Value, rule: Rule, entity: tuple[str, str]) -> float | None:
+    """The number that a value without keys has for this entity; None for text and for x / 0."""
+    match node:
+        case Literal(value=value):
+            return value if isinstance(value, float) else None
+        case Param(name=name):
+            return _constant(parameter(rule, name, *entity), rule, entity)
+        case Arithmetic(op=op, left=left, right=right):
+            a, b = _constant(left, rule, entity), _constant(right, rule, entity)
+            return None if a is None or b is None or (op is Op.DIV and not b) else _ARITHMETIC[op](a, b)
+        case _:
+            return None
+
+
+# Alerts
+
+
+def watching(rules: Iterable[Rule], scope: Scope, key: str) -> frozenset[str]:
+    """The ids of the rules of this scope with a level whose condition reads this key."""
+    return frozenset(
+        rule.id
+        for rule in rules
+        if rule.scope is scope and not rule.shadow and any(key in keys_of(level.when) for level in rule.levels)
+    )
+
+
+def spans_of(
+    alerts: Iterable[Alert],
+    entity: Fingerprint,
+    key: str,
+    rules: Collection[str],
+    begin: datetime,
+    end: datetime,
+) -> tuple[Span, ...]:
+    """When alerts of this entity about this key fired between `begin` and `end`, the first one first.
+
+    `entity` is a fingerprint whose rule does not matter. An alert is about the key if its rule is one of `rules`, or
+    if it measured the key, which a rule that was removed since has done too. Times outside the chart are cut off.
+    """
+    found = []
+    for alert in alerts:
+        if alert.key._replace(rule=entity.rule) != entity or alert.fired_at is None or alert.shadow:
+            continue
+        if alert.key.rule not in rules and (alert.measure is None or alert.measure.label != key):
+            continue
+        if alert.fired_at > end or (alert.ended_at is not None and alert.ended_at < begin):
+            continue
+        ended = alert.ended_at if alert.ended_at is not None and alert.ended_at <= end else None
+        found.append(Span(max(alert.fired_at, begin), ended, alert.highest or alert.level, alert.key.rule))
+    return tuple(sorted(found, key=lambda span: (span.begin, span.level)))
+
