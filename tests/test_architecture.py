@@ -10,8 +10,9 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "alertbot"
 
-PURE = {"rules", "rulefiles", "evaluation", "alerts", "feed", "backtest", "commands"}
-SHELL_FILES = {"rulefiles/on_disk.py"}  # files of a pure room that read the disk
+PURE = {"rules", "rulefiles", "evaluation", "alerts", "feed", "backtest", "commands", "charts"}
+# Files of a pure room that read the disk, or run and are a process of its own.
+SHELL_FILES = {"rulefiles/on_disk.py", "charts/png.py", "charts/figure.py"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "clock": set(),
@@ -23,18 +24,19 @@ MAY_IMPORT: dict[str, set[str]] = {
     "alerts": {"errors", "rules", "evaluation"},
     "feed": {"backoff", "rules", "evaluation", "alerts"},
     "backtest": {"rules", "rulefiles", "evaluation", "alerts", "feed"},
-    "commands": {"rules", "evaluation", "alerts"},
+    "charts": {"errors", "rules", "evaluation", "alerts"},
+    "commands": {"rules", "evaluation", "alerts", "charts"},
     "sources": {"errors", "rules", "evaluation"},
     "store": {"errors", "rules", "evaluation", "alerts", "feed"},
     "notify": {"errors", "backoff", "rules", "rulefiles", "evaluation", "alerts", "store"},
-    "slack": {"errors", "clock", "rules", "rulefiles", "alerts", "commands", "notify"},
+    "slack": {"errors", "clock", "rules", "rulefiles", "alerts", "charts", "commands", "notify"},
     "config": {"errors", "rules", "rulefiles"},
     "web": {"errors"},
     "simulator": {"errors", "clock", "rules", "rulefiles"},
     "poll": {"errors", "rules", "evaluation", "alerts", "feed", "store"},
     "service": {
         *("errors", "clock", "logs", "backoff", "rules", "rulefiles", "evaluation", "alerts", "feed"),
-        *("backtest", "commands", "sources", "store", "notify", "slack", "config", "web", "poll"),
+        *("backtest", "charts", "commands", "sources", "store", "notify", "slack", "config", "web", "poll"),
     },
 }
 FREE = {"cli", "__main__", "__init__"}  # cli commands; nothing imports them
@@ -45,6 +47,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "alerts": set(),
     "feed": {"numpy"},
     "backtest": {"numpy"},
+    "charts": {"matplotlib"},
     "commands": set(),
     "poll": set(),
     "store": {"numpy", "sqlite_utils", "msgspec"},

@@ -19,12 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from alertbot.charts.series import Series
-from alertbot.charts.text import described
+from alertbot.charts.text import MAX_LIMITS, described
 from alertbot.errors import ChartFailed
 
 MAX_POINTS = 1_000
 """More samples than this are drawn as the worst value of each interval: a picture is about a thousand pixels wide."""
-MAX_LIMITS = 6
 DEADLINE = 20.0
 """Seconds for one picture. The first one of a process may take this long: matplotlib looks at every font then."""
 NOT_INSTALLED = "pictures need the extra `charts`: pip install 'alertbot[charts]'"

@@ -126,20 +126,31 @@ def samples(
 ) -> Samples:
     """The samples of one key of one entity, from polls in the order of time (None: a poll without data).
 
-    Where no poll was made for a while, a sample without a value stands in between, so that no line is drawn across.
+    `parent_id` is needed where the same id is there once a parent, as an agent in several queues. Where no poll was
+    made for a while, a sample without a value stands in between, so that no line is drawn across.
     """
     times: list[datetime] = []
     values: list[float | None] = []
+    row: int | None = None
     for at, snapshot in polls:
+        value: float | str | None = None
+        if snapshot is not None:
+            row = _row(snapshot, entity_id, parent_id, row)
+            value = snapshot.reading(key, row)[0] if row is not None else None
         times.append(at)
-        values.append(None if snapshot is None else _value(snapshot, key, (parent_id, entity_id)))
+        values.append(value if isinstance(value, float) else None)
     return _with_gaps(times, values)
 
 
-def _value(snapshot: Snapshot, key: str, entity: tuple[str, str]) -> float | None:
-    row = snapshot.rows.get(entity)
-    value = snapshot.reading(key, row)[0] if row is not None else None
-    return value if isinstance(value, float) else None
+def _row(snapshot: Snapshot, entity_id: str, parent_id: str, last: int | None) -> int | None:
+    """The row of the entity; it is mostly the one of the poll before, and then nothing is searched."""
+
+    def is_here(row: int) -> bool:
+        return snapshot.ids[row] == entity_id and parent_id in ("", snapshot.parent(row)[0])
+
+    if last is not None and last < len(snapshot) and is_here(last):
+        return last
+    return next((row for row, each in enumerate(snapshot.ids) if each == entity_id and is_here(row)), None)
 
 
 def _with_gaps(times: Sequence[datetime], values: Sequence[float | None]) -> Samples:
@@ -246,12 +257,16 @@ def spans_of(
 ) -> tuple[Span, ...]:
     """When alerts of this entity about this key fired between `begin` and `end`, the first one first.
 
-    `entity` is a fingerprint whose rule does not matter. An alert is about the key if its rule is one of `rules`, or
-    if it measured the key, which a rule that was removed since has done too. Times outside the chart are cut off.
+    `entity` is a fingerprint whose rule does not matter, and whose parent does not matter if it is "". An alert is
+    about the key if its rule is one of `rules`, or if it measured the key, as those of a removed rule did. Times
+    outside the chart are cut off.
     """
     found = []
     for alert in alerts:
-        if alert.key._replace(rule=entity.rule) != entity or alert.fired_at is None or alert.shadow:
+        parent_id = alert.key.parent_id if entity.parent_id else ""
+        if alert.key._replace(rule=entity.rule, parent_id=parent_id) != entity:
+            continue
+        if alert.fired_at is None or alert.shadow:
             continue
         if alert.key.rule not in rules and (alert.measure is None or alert.measure.label != key):
             continue
@@ -260,4 +275,3 @@ def spans_of(
         ended = alert.ended_at if alert.ended_at is not None and alert.ended_at <= end else None
         found.append(Span(max(alert.fired_at, begin), ended, alert.highest or alert.level, alert.key.rule))
     return tuple(sorted(found, key=lambda span: (span.begin, span.level)))
-

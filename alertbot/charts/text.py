@@ -22,6 +22,8 @@ _BLOCKS = "▁▂▃▄▅▆▇█"
 _NO_DATA = "·"
 _MIN_RATIOS = 0.1  # a sparkline of percentages spans at least ten points: 82.1% beside 82.3% is no cliff
 _MAX_SPANS = 3  # that a description lists
+MAX_LIMITS = 6
+"""Limits that a chart names; the most severe ones of more."""
 
 
 def sparkline(series: Series, *, width: int = 15) -> str:
@@ -57,7 +59,7 @@ def plot(series: Series, zone: tzinfo, *, width: int = WIDTH, height: int = HEIG
     limits = [limit.value for limit in series.limits]
     moving = [value for value in series.moving if value is not None]
     known = [value for _, value in series.known]
-    low, high = min(0.0, *known, *limits, *moving), max(*known, *limits, *moving)
+    low, high = min([0.0, *known, *limits, *moving]), max([*known, *limits, *moving])
     high = high if high > low else low + 1.0
 
     def row(value: float) -> int:
@@ -116,12 +118,10 @@ def _ruler(series: Series, zone: tzinfo, columns: int) -> str:
     return left + right.rjust(max(len(right) + 1, columns - len(left)))
 
 
-def legend(series: Series) -> str:
-    """What the lines and marks of a plot mean: `─ critical above 2m; = an alert fired`; "" where there are none."""
-    limits = ", ".join(limit_words(each, series.type) for each in series.limits)
-    parts = [f"{_LINE} {limits}"] if limits else []
-    parts += [f"{_FIRING} an alert fired"] if series.spans else []
-    return "; ".join(parts)
+def legend(series: Series) -> list[str]:
+    """What the marks of a plot mean, a line each: `─ critical above 2m`, `= an alert fired`."""
+    limits = [f"{_LINE} {limit_words(each, series.type)}" for each in series.limits[-MAX_LIMITS:]]
+    return [*limits, f"{_FIRING} an alert fired"] if series.spans else limits
 
 
 def limit_words(limit: Limit, kind: ValueType) -> str:
@@ -130,34 +130,38 @@ def limit_words(limit: Limit, kind: ValueType) -> str:
 
 
 def described(series: Series, zone: tzinfo) -> str:
-    """The chart in sentences: what, when, the last, lowest and highest value, the limits, and when alerts fired."""
-    return " ".join(_sentences(series, zone))
-
-
-def _sentences(series: Series, zone: tzinfo) -> Iterator[str]:
+    """The chart in sentences, for those who do not see it: what, when, its values, its limits, and its alerts."""
     begin, end = (_moment(at, series, zone) for at in (series.begin, series.end))
-    yield f"{series.label}, {series.name}, from {begin} to {end} {series.end.astimezone(zone):%Z}:"
+    what = f"{series.label}, {series.name}, from {begin} to {end} {series.end.astimezone(zone):%Z}."
+    limits = ", ".join(limit_words(each, series.type) for each in series.limits[-MAX_LIMITS:])
+    parts = [what, values_words(series, zone), f"Limits: {limits}." if limits else "", alerts_words(series, zone)]
+    return " ".join(part for part in parts if part)
+
+
+def values_words(series: Series, zone: tzinfo) -> str:
+    """The last, the lowest and the highest value, with their times."""
     known = series.known
     if not known:
-        yield "no values were recorded."
-        return
+        return "No values were recorded."
     last_at, last = known[-1]
     low_at, low = min(known, key=lambda pair: pair[1])
     high_at, high = max(known, key=lambda pair: pair[1])
     if low == high:
-        yield f"always {shown(last, series.type)}."
-    else:
-        yield (
-            f"last {shown(last, series.type)} at {_moment(last_at, series, zone)}, "
-            f"lowest {shown(low, series.type)} at {_moment(low_at, series, zone)}, "
-            f"highest {shown(high, series.type)} at {_moment(high_at, series, zone)}."
-        )
-    if series.limits:
-        yield f"Limits: {', '.join(limit_words(each, series.type) for each in series.limits)}."
-    if series.spans:
-        more = len(series.spans) - _MAX_SPANS
-        earlier = f", and {more} before" if more > 0 else ""
-        yield f"Alerts: {', '.join(_spans(series, zone))}{earlier}."
+        return f"Always {shown(last, series.type)}."
+    return (
+        f"Last {shown(last, series.type)} at {_moment(last_at, series, zone)}, "
+        f"lowest {shown(low, series.type)} at {_moment(low_at, series, zone)}, "
+        f"highest {shown(high, series.type)} at {_moment(high_at, series, zone)}."
+    )
+
+
+def alerts_words(series: Series, zone: tzinfo) -> str:
+    """When alerts fired, the last ones of many; "" where none did."""
+    if not series.spans:
+        return ""
+    more = len(series.spans) - _MAX_SPANS
+    earlier = f", and {more} before" if more > 0 else ""
+    return f"Alerts: {', '.join(_spans(series, zone))}{earlier}."
 
 
 def _spans(series: Series, zone: tzinfo) -> Iterator[str]:

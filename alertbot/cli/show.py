@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from alertbot.commands.command import Line, Reply
+from alertbot.commands.command import Drawing, Line, Reply
 from alertbot.rulefiles.faults import Fault, Severity
 from alertbot.rules.plain import one_line
 from alertbot.rules.rule import Level
@@ -100,6 +100,9 @@ def show_reply(reply: Reply) -> None:
         if isinstance(part, Line):
             style = STYLES[part.level] if part.level and not part.recovering else "bold" if part.strong else ""
             say(part.text, style=style)
+        elif isinstance(part, Drawing):
+            for text in part.lines:
+                out.print(text, markup=False, soft_wrap=True)
         else:
             table = RichTable(*part.head, box=None, pad_edge=False, header_style="bold")
             for row in part.rows:

@@ -10,18 +10,22 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 from alertbot.alerts.alert import Alert, State
+from alertbot.commands import chart as charts
+from alertbot.commands import history as ended
 from alertbot.commands.changes import acknowledge, alert_id, refused, unacknowledge
 from alertbot.commands.command import Asker, Command, Line, Reply, Table
 from alertbot.commands.find import entities, find, find_rules, loose, similar
 from alertbot.commands.hours import hours
 from alertbot.commands.live import entity
+from alertbot.commands.meant import meant
 from alertbot.commands.metrics import metrics
 from alertbot.commands.rules import named_by_rules, rules
-from alertbot.commands.view import Need, Needs, ServiceView, View
+from alertbot.commands.top import top
+from alertbot.commands.view import Need, Needs, Recorded, ServiceView, View
 from alertbot.commands.why import named_by_why, why
 from alertbot.commands.wording import (
     MAX_ALERTS,
@@ -60,6 +64,9 @@ class Subcommand:
     needs: Needs = frozenset()  # what the answer reads
     needs_named: Needs = frozenset()  # what it reads besides where the command has arguments
     named: NamedRules | None = None  # which rules the command names; for Need.EVALUATION and Need.SHADOW_COUNTS
+    looks_back: Callable[[Command], timedelta] | None = None  # how far; for Need.HISTORY
+    recorded: Callable[[View, Command, datetime], Recorded | None] | None = None  # what of it; for Need.RECORDING
+    late: bool = False  # reading or drawing may take long: it is answered after the acknowledgement
     changes: bool = False  # it changes something: refused for those who may not
     hint: str = ""  # what the usage hint of the Slack manifest shows of it; "": nothing
     button: str = ""  # the action id of the button on a card that asks it about the alert of the card
@@ -87,6 +94,18 @@ def named_rules(command: Command, rules: Sequence[Rule], alerts: Sequence[Alert]
     return row.named(command, rules, alerts) if row is not None and row.named is not None else ()
 
 
+def history_since(command: Command, now: datetime) -> datetime:
+    """From when on the command asks for ended alerts."""
+    row = _BY_NAME.get(command.name)
+    return now - row.looks_back(command) if row is not None and row.looks_back is not None else now
+
+
+def recorded_of(view: View, command: Command, now: datetime) -> Recorded | None:
+    """What the answer reads of the recording, or None. `view` holds everything else that it reads."""
+    row = _BY_NAME.get(command.name)
+    return row.recorded(view, command, now) if row is not None and row.recorded is not None else None
+
+
 def usage_hint() -> str:
     """What the Slack manifest shows beside the slash command."""
     return " | ".join(row.hint for row in COMMANDS if row.hint)
@@ -108,6 +127,8 @@ def answer(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
 
 
 def _nearest(name: str) -> Subcommand | None:
+    if (known := meant(name, _BY_NAME)) is not None:
+        return _BY_NAME[known]
     completed = [row for row in COMMANDS if len(name) > 1 and row.name.startswith(name)]
     return next(iter([*completed, *(_BY_NAME[near] for near in nearest(name, _BY_NAME, cutoff=0.5))]), None)
 
@@ -221,12 +242,19 @@ def _is_known(view: View, wanted: str) -> bool:
     return any(loose(wanted) in loose(each.snapshot.parent(each.row)[1]) for each in known)
 
 
-def _unknown_name(view: View, wanted: str) -> Reply:
+def _unknown_name(view: View, wanted: str, otherwise: str = "") -> Reply:
     rules = [(name, rule.id) for rule in view.rules.rules for name in (rule.id, rule.title)]
     names = [(each.name, each.name) for scope in RULE_SCOPES for each in entities(view.tenants, scope)]
     near = dict.fromkeys(similar(wanted, [*rules, *names]))
-    hint = f"Did you mean {' or '.join(near)}?" if near else f"{view.command} alerts lists all open alerts."
+    hint = (
+        f"Did you mean {' or '.join(near)}?" if near else otherwise or f"{view.command} alerts lists all open alerts."
+    )
     return problem(f"No rule, queue, group or agent is called {echo(wanted)}.", hint)
+
+
+def _unknown_in_history(view: View, wanted: str) -> Reply | None:
+    hint = f"{view.command} history lists all that ended."
+    return None if _is_known(view, wanted) else _unknown_name(view, wanted, hint)
 
 
 def _is_about(alert: Alert, wanted: str) -> bool:
@@ -273,6 +301,16 @@ COMMANDS: tuple[Subcommand, ...] = (
         hint="alerts",
     ),
     Subcommand(
+        "history",
+        "history [rule or name] [window]",
+        "Alerts that ended: when, how long, the worst value, who had them. The window is 1d unless given.",
+        partial(ended.history, _is_about, _unknown_in_history),
+        needs=frozenset({Need.HISTORY}),
+        needs_named=frozenset({Need.RULES, *RULE_SCOPES}),
+        looks_back=ended.looks_back,
+        hint="history",
+    ),
+    Subcommand(
         "queue",
         "queue NAME",
         "A queue's values now, and its alerts.",
@@ -293,6 +331,25 @@ COMMANDS: tuple[Subcommand, ...] = (
         "An agent's values now, and their alerts.",
         partial(entity, Scope.AGENT),
         needs=_LIVE | {Scope.AGENT},
+    ),
+    Subcommand(
+        "top",
+        "top KEY [n]",
+        "The worst values of a metric now, and whose they are: 5 unless another number is given.",
+        top,
+        needs=frozenset({Need.FEEDS, *RULE_SCOPES}),
+        hint="top KEY",
+    ),
+    Subcommand(
+        "chart",
+        "chart KEY NAME [window]",
+        "A metric over time, with its limits and alerts: as a picture in Slack. The window is 6h unless given.",
+        charts.chart,
+        needs=frozenset({Need.FEEDS, Need.ALERTS, Need.RULES, Need.HISTORY, Need.RECORDING, *RULE_SCOPES}),
+        looks_back=charts.looks_back,
+        recorded=charts.recorded_of,
+        late=True,
+        hint="chart KEY NAME",
     ),
     Subcommand(
         "rules",

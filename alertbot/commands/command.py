@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from alertbot.charts.series import Series
 from alertbot.rules.rule import Level
 
 
@@ -31,6 +32,18 @@ class Table:
 
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A chart. Where pictures cannot be shown, `lines` are: a plot of monospaced text.
+
+    `timezone` is that of the time axis.
+    """
+
+    series: Series
+    timezone: str
+    lines: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -85,6 +98,11 @@ Wish = Acknowledge | Unacknowledge
 class Reply:
     """An answer: what to show, and what to change, if anything. Plain text everywhere; nothing is escaped yet."""
 
-    parts: tuple[Line | Table, ...] = ()
+    parts: tuple[Line | Table | Drawing, ...] = ()
     wish: Wish | None = None
     problem: bool = False  # the question could not be answered as asked: `alertbot ask` exits with 1
+
+    @property
+    def drawing(self) -> Drawing | None:
+        """The chart of the answer; None where it has none."""
+        return next((part for part in self.parts if isinstance(part, Drawing)), None)

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from alertbot.alerts.alert import Alert
+from alertbot.charts.series import Samples
 from alertbot.evaluation.past import Past
 from alertbot.evaluation.snapshot import Snapshot, SnapshotHead
 from alertbot.rules.catalogue import Scope
@@ -15,6 +16,8 @@ from alertbot.rules.match import Match
 from alertbot.rules.rule import RuleSet
 
 SHADOW_DAYS = 7
+MAX_HISTORY = 2_000
+"""Ended alerts that are read for one answer."""
 
 
 class Need(StrEnum):
@@ -34,6 +37,8 @@ class Need(StrEnum):
     SHADOW_COUNTS = "shadow_counts"  # of the shadow rules that the command names: `View.shadow_fired`
     COVERAGE = "coverage"  # of the rules that the command names, the matches that cover nothing: `View.uncovered`
     TEXT_VALUES = "text_values"  # of the rules that the command names, values of text keys: `View.text_values`
+    HISTORY = "history"  # the alerts that ended within the window of the command: `View.history`
+    RECORDING = "recording"  # the metric of the entity that the command names, as it was recorded: `View.recorded`
     EVALUATION = "evaluation"  # what the rules that the command names are evaluated on: snapshots and past
 
 
@@ -56,6 +61,22 @@ class TenantView:
     past: Past | None = None  # up to the last poll, for windows; None: they are unknown
     heads: Mapping[Scope, SnapshotHead] = field(default_factory=dict)  # of the last snapshots, without their values
     failing: Mapping[str, str] = field(default_factory=dict)  # rules that could not be evaluated: the exceptions
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One metric of one entity since some time: first what has to be read of the recording, then with its samples.
+
+    `parent_id` is the queue of a queue_agent or the group of a group_agent, else "".
+    """
+
+    tenant: str
+    scope: Scope
+    key: str
+    entity_id: str
+    parent_id: str
+    since: datetime
+    samples: Samples = field(default_factory=Samples)
 
 
 @dataclass(frozen=True)
@@ -103,3 +124,5 @@ class View:
     problems: tuple[str, ...] = ()  # operational problems, a sentence each; `status` shows them
     uncovered: Mapping[str, tuple[Match, ...]] = field(default_factory=dict)  # by rule: matches that cover no entity
     text_values: TextValues = field(default_factory=dict)
+    history: tuple[Alert, ...] = ()  # ended alerts, the last one first; at most MAX_HISTORY
+    recorded: Recorded | None = None

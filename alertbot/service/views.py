@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from alertbot.alerts.alert import Alert, Outcome
-from alertbot.commands.answers import named_rules, needs_of
+from alertbot.charts.series import samples
+from alertbot.commands.answers import history_since, named_rules, needs_of, recorded_of
 from alertbot.commands.changes import named_id
 from alertbot.commands.command import Acknowledge, Asker, Command, Wish
-from alertbot.commands.view import SHADOW_DAYS, Need, Needs, RulesView, ServiceView, TenantView, TextValues, View
+from alertbot.commands.view import (
+    MAX_HISTORY,
+    SHADOW_DAYS,
+    Need,
+    Needs,
+    Recorded,
+    RulesView,
+    ServiceView,
+    TenantView,
+    TextValues,
+    View,
+)
 from alertbot.config.settings import Settings
 from alertbot.evaluation.past import Past
 from alertbot.evaluation.snapshot import Presence, Snapshot
@@ -69,7 +82,7 @@ def make_view(
         problems = (*problems, f"Not delivered, will retry: {totals.waiting_for}")
     if Need.OUTBOX in needs and (late := overdue(store, now)):
         problems = (*problems, f"{late[0].upper()}{late[1:]}.")
-    return View(
+    view = View(
         tenants=_tenants(settings, store, needs, named, pasts),
         alerts=tuple(alert for alert in alerts if not alert.shadow),
         shadows=tuple(alert for alert in alerts if alert.shadow),
@@ -85,7 +98,16 @@ def make_view(
         problems=problems,
         uncovered=_uncovered(covering, polls, sets),
         text_values=_text_values(texts, polls, sets),
+        history=tuple(store.ended(history_since(command, now), MAX_HISTORY)) if Need.HISTORY in needs else (),
     )
+    wanted = recorded_of(view, command, now) if Need.RECORDING in needs else None
+    return view if wanted is None else replace(view, recorded=_recorded(store, wanted, now))
+
+
+def _recorded(store: Questions, wanted: Recorded, now: datetime) -> Recorded:
+    polls = store.polls(wanted.tenant, wanted.since, now, {wanted.scope: frozenset({wanted.key})})
+    seen = ((poll.at, poll.snapshots.get(wanted.scope)) for poll in polls)
+    return replace(wanted, samples=samples(seen, wanted.key, wanted.entity_id, wanted.parent_id))
 
 
 def _tenants(

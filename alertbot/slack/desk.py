@@ -1,7 +1,9 @@
 """What comes from Slack: the slash command and the buttons of cards, answered alike over both transports.
 
 Slack waits 3 s for the acknowledgement of either (docs.slack.dev/interactivity/handling-user-interaction). An answer
-that takes longer is sent afterwards, through the `response_url` of the request.
+that takes longer is sent afterwards, through the `response_url` of the request. A command whose row is `late` (a chart:
+the recording is read, a picture drawn and uploaded) is acknowledged at once, and always answered so; its work has
+threads of its own, so that it delays no other answer.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import logging
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
@@ -21,6 +23,7 @@ from slack_bolt.authorization import AuthorizeResult
 from slack_sdk import WebClient
 
 from alertbot.alerts.alert import Alert, Outcome
+from alertbot.charts.png import Painter
 from alertbot.commands.answers import BUTTONS, answer, needs_of, subcommand
 from alertbot.commands.changes import alert_id, change_reply
 from alertbot.commands.command import Asker, Command, Line, Reply, Wish
@@ -28,6 +31,7 @@ from alertbot.commands.parse import parse
 from alertbot.commands.view import View
 from alertbot.slack.client import SlackClient
 from alertbot.slack.permissions import MayChange, Permissions
+from alertbot.slack.pictures import Pictures
 from alertbot.slack.replies import slack_message, text_message
 from alertbot.slack.zones import Zones
 
@@ -37,6 +41,8 @@ Message = dict[str, Any]
 Change = Callable[[Wish, Asker, datetime], tuple[Outcome, Alert | None]]
 
 _THREADS = 16
+_LATE_THREADS = 2
+_MAX_LATE = 8  # late answers that are in progress or wait for a thread
 _GIVE_UP_AFTER = 60.0  # seconds; a later answer is of no use
 _MAX_REMEMBERED = 500  # requests
 ENDS_WITHIN = 0.5
@@ -64,8 +70,14 @@ class SlackApp:
         clock: Callable[[], datetime],
         may_change: MayChange | None = None,
         answer_within: float = 2.0,
+        painter: Painter | None = None,
+        picture_waits: Sequence[float] = (1.0, 3.0),
     ) -> None:
-        """`command` has its slash. `answer_within` is in seconds: an answer that takes longer is sent late."""
+        """`command` has its slash. `answer_within` is in seconds: an answer that takes longer is sent late.
+
+        Slack may not have processed a picture yet when the answer shows it: that is tried again after each of
+        `picture_waits` (s), and then the answer has the chart as text.
+        """
         self._command = command
         self._view, self._change, self._wake, self._clock = view, change, wake, clock
         self._answer_within = answer_within
@@ -73,6 +85,11 @@ class SlackApp:
         self._permissions = Permissions(may_change or MayChange(), self._members)
         self._zones = Zones(self._zone_of)
         self._answers = ThreadPoolExecutor(_THREADS, thread_name_prefix="alertbot-answer")
+        self._late = ThreadPoolExecutor(_LATE_THREADS, thread_name_prefix="alertbot-chart")
+        self._late_free = threading.BoundedSemaphore(_MAX_LATE)
+        self._pictures = Pictures(_short_client(client, timeout=15), painter or Painter())
+        self._picture_waits = tuple(picture_waits)
+        self._closing = threading.Event()
         self._listeners = ThreadPoolExecutor(_THREADS, thread_name_prefix="alertbot-slack")
         self._seen: OrderedDict[str, Future[Message | None]] = OrderedDict()
         self._seen_lock = threading.Lock()
@@ -83,7 +100,12 @@ class SlackApp:
         return self.bolt.dispatch(request)
 
     def close(self, within: float = 0.0) -> bool:
-        """Accept no more requests. False where an answer is still in progress after ENDS_WITHIN, or `within`."""
+        """Accept no more requests; a chart in progress becomes text.
+
+        False where an answer is still in progress after ENDS_WITHIN, or `within`.
+        """
+        self._closing.set()
+        self._pictures.close()
         self._shut_down(wait=False)
         ends = threading.Thread(target=self._shut_down, kwargs={"wait": True}, name="alertbot-answers-end", daemon=True)
         ends.start()
@@ -95,6 +117,7 @@ class SlackApp:
         self._zones.close(wait=wait)
         self._listeners.shutdown(wait=wait, cancel_futures=True)
         self._answers.shutdown(wait=wait, cancel_futures=True)
+        self._late.shutdown(wait=wait, cancel_futures=True)
 
     def _bolt(self, client: WebClient) -> App:
         # Bolt repeats whole request bodies in its warnings: only its errors are logged.
@@ -121,6 +144,10 @@ class SlackApp:
         return app
 
     def _on_command(self, ack: Ack, body: dict[str, Any], respond: Respond) -> None:
+        row = subcommand(_command_of(body).name)
+        if row is not None and row.late:
+            self._on_late_command(ack, body, respond)
+            return
         work, first = self._once(body, lambda: self._answered(body))
         try:
             ack(work.result(self._answer_within) or "")
@@ -128,6 +155,40 @@ class SlackApp:
             ack(text_message("This takes longer than usual; the answer follows."))
             if first:
                 _send(respond, _result(work))
+
+    def _on_late_command(self, ack: Ack, body: dict[str, Any], respond: Respond) -> None:
+        if not self._late_free.acquire(blocking=False):
+            ack(text_message("Many charts are being drawn: ask again in a minute."))
+            return
+        ack()
+        work, first = self._once(body, lambda: self._answer_late(body, respond), self._late)
+        if not first:
+            self._late_free.release()
+            return
+
+        def ended(work: Future[Message | None]) -> None:
+            self._late_free.release()
+            if not work.cancelled():
+                _send(respond, work.result())
+
+        work.add_done_callback(ended)
+
+    def _answer_late(self, body: Mapping[str, Any], respond: Respond) -> Message | None:
+        """The answer as text; None where it was shown with its picture."""
+        command, reply = self._asked(body)
+        picture = self._pictures.of(reply.drawing) if reply.drawing is not None else ""
+        if picture and self._shown(respond, slack_message(reply, public=command.public, picture=picture)):
+            return None
+        return slack_message(reply, public=command.public)
+
+    def _shown(self, respond: Respond, message: Message) -> bool:
+        """Whether Slack took a message with a picture. A response_url may be used five times: this leaves one."""
+        for wait in (0.0, *self._picture_waits[:3]):
+            if wait and self._closing.wait(wait):
+                return False
+            if _send(respond, message):
+                return True
+        return False
 
     def _on_other_command(self, ack: Ack, body: dict[str, Any]) -> None:
         other = str(body.get("command", ""))
@@ -140,7 +201,9 @@ class SlackApp:
         if first:
             _send(respond, message)
 
-    def _once(self, body: Mapping[str, Any], work: Callable[[], Message | None]) -> tuple[Future[Any], bool]:
+    def _once(
+        self, body: Mapping[str, Any], work: Callable[[], Message | None], workers: ThreadPoolExecutor | None = None
+    ) -> tuple[Future[Any], bool]:
         """Begin the work, unless the request was seen before: the same envelope may come twice, by two sockets.
 
         Returns the work, and whether it was begun here.
@@ -150,7 +213,7 @@ class SlackApp:
             known = self._seen.get(key) if key else None
             if known is not None:
                 return known, False
-            begun = self._answers.submit(_guarded, work)
+            begun = (workers or self._answers).submit(_guarded, work)
             if key:
                 self._seen[key] = begun
                 while len(self._seen) > _MAX_REMEMBERED:
@@ -158,9 +221,12 @@ class SlackApp:
             return begun, True
 
     def _answered(self, body: Mapping[str, Any]) -> Message:
-        command = parse(_unescaped(str(body.get("text") or "")))
-        reply = self._reply(command, str(body["user_id"]), str(body.get("channel_id") or ""))
+        command, reply = self._asked(body)
         return slack_message(reply, public=command.public)
+
+    def _asked(self, body: Mapping[str, Any]) -> tuple[Command, Reply]:
+        command = _command_of(body)
+        return command, self._reply(command, str(body["user_id"]), str(body.get("channel_id") or ""))
 
     def _pressed(self, body: Mapping[str, Any], action: Mapping[str, Any]) -> Message | None:
         """The answer to a button, for the one who pressed it; None where the card itself shows what was changed."""
@@ -189,8 +255,8 @@ class SlackApp:
         if command.public or not needs_of(command):
             return view
         zone = self._zones.of(user) or view.timezone
-        problems = (*view.problems, self._zones.problem) if self._zones.problem else view.problems
-        return replace(view, timezone=zone, problems=problems)
+        own = tuple(problem for problem in (self._zones.problem, self._pictures.problem) if problem)
+        return replace(view, timezone=zone, problems=(*view.problems, *own))
 
     def _changed(self, wish: Wish, asker: Asker, timezone: str) -> Reply:
         now = self._clock()
@@ -206,10 +272,19 @@ class SlackApp:
         return [str(user) for user in self._asking.usergroups_users_list(usergroup=usergroup)["users"]]
 
 
-def _short_client(client: WebClient) -> WebClient:
+def _command_of(body: Mapping[str, Any]) -> Command:
+    return parse(_unescaped(str(body.get("text") or "")))
+
+
+def _short_client(client: WebClient, timeout: int = 5) -> SlackClient:
     """The same workspace with a short timeout and without retries: an answer waits for it."""
     return SlackClient(
-        token=client.token, base_url=client.base_url, timeout=5, ssl=client.ssl, proxy=client.proxy, retry_handlers=[]
+        token=client.token,
+        base_url=client.base_url,
+        timeout=timeout,
+        ssl=client.ssl,
+        proxy=client.proxy,
+        retry_handlers=[],
     )
 
 
@@ -240,10 +315,10 @@ def _result(work: Future[Any]) -> Message | None:
     return message
 
 
-def _send(respond: Respond, message: Message | None) -> None:
-    """Answer after the acknowledgement; the message with the button stays as it is."""
+def _send(respond: Respond, message: Message | None) -> bool:
+    """Answer after the acknowledgement; the message with the button stays as it is. Whether Slack took it."""
     if message is None:
-        return
+        return True
     try:
         sent = respond(**message, replace_original=False)
     except (OSError, ValueError) as error:
@@ -251,6 +326,8 @@ def _send(respond: Respond, message: Message | None) -> None:
     else:
         if sent.status_code != 200:
             _log.warning("Slack refused a late answer: HTTP %s", sent.status_code)
+        return bool(sent.status_code == 200)
+    return False
 
 
 def _unescaped(text: str) -> str:

@@ -18,6 +18,7 @@ _SCOPES = (
     "groups:read",
     "usergroups:read",  # slack.may_change.usergroups
     "users:read",  # the time zone of those who ask
+    "files:write",  # pictures of charts
 )
 
 

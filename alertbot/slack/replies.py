@@ -9,8 +9,10 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from alertbot.commands.command import Line, Person, Reply, Table
+from alertbot.charts.text import described
+from alertbot.commands.command import Drawing, Line, Person, Reply, Table
 from alertbot.notify.pens import size
 from alertbot.rules.plain import one_line
 from alertbot.rules.rule import Level
@@ -24,18 +26,20 @@ MAX_FALLBACK = 3_000
 MAX_LINE = 1_000
 MAX_ESCAPED = 2_800  # of a line: escaping can make it five times as long
 MAX_CELL = 80
+MAX_ALT = 1_900
 MAX_WIDTH = 44  # columns of monospaced text that a phone shows without wrapping
 
 _EMOJI = {Level.CRITICAL: "🔴 ", Level.WARNING: "🟠 ", Level.INFO: "🔵 "}
 _RECOVERING = "🟡 "
 
 
-def slack_message(reply: Reply, *, public: bool = False) -> dict[str, Any]:
+def slack_message(reply: Reply, *, public: bool = False, picture: str = "") -> dict[str, Any]:
     """The message (`response_type`, `text`, `blocks`) for an answer to a slash command or a button.
 
-    Ephemeral unless `public`; a reply to what could not be answered is always ephemeral.
+    Ephemeral unless `public`; a reply to what could not be answered is always ephemeral. `picture` is the id of a file
+    with the picture of the reply's chart; "": the chart is a text plot.
     """
-    blocks, cut = _within_limits(list(_sections(reply)))
+    blocks, cut = _within_limits(list(_sections(reply, picture)))
     if cut:
         blocks.append(_section(f"and {cut} more lines"))
     return {
@@ -87,7 +91,12 @@ def _section(text: str) -> dict[str, Any]:
     return {"type": "section", "text": {"type": "mrkdwn", "text": text, "verbatim": True}}
 
 
-def _sections(reply: Reply) -> Iterator[tuple[dict[str, Any], int]]:
+def _image(drawing: Drawing, picture: str) -> dict[str, Any]:
+    alt = _cut(one_line(described(drawing.series, ZoneInfo(drawing.timezone))), MAX_ALT)
+    return {"type": "image", "slack_file": {"id": picture}, "alt_text": alt}
+
+
+def _sections(reply: Reply, picture: str) -> Iterator[tuple[dict[str, Any], int]]:
     """Blocks, each with the number of lines in it."""
     gathered: list[str] = []
     for part in reply.parts:
@@ -96,6 +105,12 @@ def _sections(reply: Reply) -> Iterator[tuple[dict[str, Any], int]]:
             continue
         yield from _packed(gathered, "", "")
         gathered = []
+        if isinstance(part, Drawing) and picture:
+            yield _image(part, picture), 1
+            continue
+        if isinstance(part, Drawing):
+            yield from _packed([in_code(text) for text in part.lines], "```\n", "\n```")
+            continue
         rows = _table(part)
         if max(map(_width, rows)) <= MAX_WIDTH:
             yield from _packed([in_code(row) for row in rows], "```\n", "\n```")
@@ -123,7 +138,7 @@ def _within_limits(sections: list[tuple[dict[str, Any], int]]) -> tuple[list[dic
     kept: list[dict[str, Any]] = []
     total = 0
     for place, (block, _) in enumerate(sections):
-        total += size(block["text"]["text"])
+        total += size(block["text"]["text"]) if "text" in block else 0
         if place >= MAX_BLOCKS or total > MAX_CHARACTERS:
             return kept, sum(lines for _, lines in sections[place:])
         kept.append(block)
@@ -174,6 +189,8 @@ def _fallback_lines(reply: Reply) -> Iterator[str]:
     for part in reply.parts:
         if isinstance(part, Line):
             yield "".join(_piece(piece) for piece in _cut_pieces(part.pieces or (part.text,)))
+        elif isinstance(part, Drawing):
+            continue  # the lines beside it say what it shows
         else:
             for row in part.rows:
                 yield escape(": ".join(_cut(one_line(cell), MAX_CELL) for cell in row[:2]))

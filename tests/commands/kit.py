@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from alertbot.alerts.alert import About, Alert, Fingerprint, State
-from alertbot.commands.answers import answer, named_rules, needs_of
+from alertbot.commands.answers import answer, history_since, named_rules, needs_of, recorded_of
 from alertbot.commands.changes import named_id
-from alertbot.commands.command import Asker, Command, Line, Reply, Table
+from alertbot.commands.command import Asker, Command, Drawing, Line, Reply, Table
 from alertbot.commands.parse import parse
 from alertbot.commands.view import Need, Needs, RulesView, TenantView, View
 from alertbot.evaluation.measure import Measure
@@ -168,7 +168,7 @@ def only(view: View, command: Command) -> View:
     if Need.EVALUATION in needs:
         scopes |= {scope for rule in named for scope in (rule.scope, AGENTS_OF.get(rule.scope, rule.scope))}
     tenants = tuple(_only(each, needs, scopes) for each in view.tenants)
-    return replace(
+    read = replace(
         view,
         tenants=tenants,
         alerts=view.alerts if Need.ALERTS in needs else (),
@@ -183,7 +183,18 @@ def only(view: View, command: Command) -> View:
         text_values=view.text_values if Need.TEXT_VALUES in needs else {},
         waiting=view.waiting if Need.OUTBOX in needs else 0,
         service=view.service if Need.SERVICE in needs else None,
+        history=_history(view, command) if Need.HISTORY in needs else (),
+        recorded=None,
     )
+    wanted = recorded_of(read, command, NOW) if Need.RECORDING in needs else None
+    if wanted is not None and view.recorded is not None:
+        read = replace(read, recorded=replace(wanted, samples=view.recorded.samples))
+    return read
+
+
+def _history(view: View, command: Command) -> tuple[Alert, ...]:
+    since = history_since(command, NOW)
+    return tuple(alert for alert in view.history if alert.ended_at is not None and alert.ended_at >= since)
 
 
 def _only(tenant: TenantView, needs: Needs, scopes: set[Scope]) -> TenantView:
@@ -214,6 +225,8 @@ def text_of(reply: Reply) -> str:
         if isinstance(part, Line):
             colour = "recovering" if part.recovering else part.level.word if part.level else ""
             shown.append(f"[{colour}] {part.text}" if colour else part.text)
+        elif isinstance(part, Drawing):
+            shown += part.lines
         else:
             assert isinstance(part, Table)
             assert all(len(row) == len(part.head) for row in part.rows)

@@ -86,7 +86,7 @@ def test_what_is_most_urgent_comes_first() -> None:
         ("interactionsLongestWaitInQueue.rt", Worse.HIGH),
         ("slaPercentage.today", Worse.LOW),
         ("eligible.rt", Worse.LOW),
-        ("entered.today", Worse.NEITHER),
+        ("entered.today", Worse.HIGH),
         ("status.rt", Worse.NEITHER),
         ("total.abandonedPercentage.today", Worse.HIGH),
         ("unknown.rt", Worse.NEITHER),
@@ -94,6 +94,14 @@ def test_what_is_most_urgent_comes_first() -> None:
 )
 def test_which_values_are_bad(key: str, expected: Worse) -> None:
     assert worse(key) is expected
+
+
+def test_every_figure_has_a_bad_end() -> None:
+    """Texts and times have none, and neither have the two settings that 8x8 sends along."""
+    without = {key for key, metric in METRICS.items() if worse(key) is Worse.NEITHER}
+    figures = {key for key in without if METRICS[key].type not in (ValueType.TEXT, ValueType.TIMESTAMP)}
+    assert {parts_of(key).base for key in figures} == {"slaPercentageTarget", "slaTimeThreshold"}
+    assert not {key for key in METRICS if METRICS[key].type is ValueType.TEXT} - without
 
 
 GUESSES = {

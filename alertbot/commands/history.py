@@ -1,0 +1,108 @@
+"""`history [rule or name] [window]`: ended alerts: when, how long, the worst value, and who had them. PURE."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from alertbot.alerts.alert import Alert, Reason
+from alertbot.commands.command import Asker, Command, Line, Person, Reply, line
+from alertbot.commands.view import MAX_HISTORY, View
+from alertbot.commands.window import split_window
+from alertbot.commands.wording import age, and_more, clock, echo, figure, problem, where
+from alertbot.rules.rule import Level
+from alertbot.rules.units import write_duration
+from alertbot.rules.words import count
+
+DEFAULT = timedelta(days=1)
+LONGEST = timedelta(days=366)
+MAX_SHOWN = 15
+
+_ENDINGS = {
+    Reason.NO_LONGER_REPORTED: "ended: no longer reported by 8x8",
+    Reason.RULE_REMOVED: "ended: its rule was removed",
+    Reason.NOT_COVERED: "ended: no longer covered by its rule",
+    Reason.TENANT_REMOVED: "ended: its tenant is no longer polled",
+    Reason.OUTSIDE_HOURS: "ended: outside the hours of its rule",
+}
+
+
+def looks_back(command: Command) -> timedelta:
+    """How far back the command asks."""
+    split = split_window(command.args, DEFAULT, LONGEST)
+    return timedelta(0) if isinstance(split, str) else split[1]
+
+
+def history(
+    is_about: Callable[[Alert, str], bool],
+    unknown: Callable[[View, str], Reply | None],
+    view: View,
+    command: Command,
+    asker: Asker,
+    now: datetime,
+) -> Reply:
+    """The ended alerts, the last one first.
+
+    `is_about` says whether an alert is about a rule or name, `unknown` is the answer for a name that nothing has.
+    """
+    split = split_window(command.args, DEFAULT, LONGEST)
+    if isinstance(split, str):
+        return problem(split, f"{view.command} history [rule or name] [window]")
+    words, window = split
+    wanted = " ".join(words)
+    ended = [alert for alert in view.history if alert.fired_at is not None and not alert.shadow]
+    matching = [alert for alert in ended if not wanted or is_about(alert, wanted)]
+    if wanted and not matching and (refused := unknown(view, wanted)) is not None:
+        return refused
+    return Reply(tuple(_shown(view, matching, wanted, window, now)))
+
+
+def _shown(view: View, alerts: Sequence[Alert], wanted: str, window: timedelta, now: datetime) -> Iterator[Line]:
+    about = f" of {echo(wanted)}" if wanted else ""
+    length = write_duration(window)
+    if not alerts:
+        yield Line(f"No alert{about} ended in the last {length}.", strong=True)
+    else:
+        yield Line(f"{count(len(alerts), 'alert')}{about} ended in the last {length}{_levels(alerts)}.", strong=True)
+    for alert in alerts[:MAX_SHOWN]:
+        yield _line(alert, view, now)
+    if more := and_more(MAX_SHOWN, len(alerts)):
+        yield Line(f"{more}; {view.command} history RULE or NAME narrows it down")
+    if len(view.history) >= MAX_HISTORY:
+        yield Line(f"Only the last {MAX_HISTORY:,} that ended were searched.")
+
+
+def _levels(alerts: Sequence[Alert]) -> str:
+    numbers = [(level, sum((alert.highest or alert.level) is level for alert in alerts)) for level in reversed(Level)]
+    present = [f"{number:,} {level.word}" for level, number in numbers if number]
+    return f": {', '.join(present)}"
+
+
+def _line(alert: Alert, view: View, now: datetime) -> Line:
+    """`#17 critical: Sales EU · Longest wait · 09:12 to 09:31 EET (19m) · worst 4m 10s · Anna had it`."""
+    assert alert.fired_at is not None
+    assert alert.ended_at is not None
+    parts = [
+        f"#{alert.id} {(alert.highest or alert.level).word}: {where(alert, view)} · {alert.about.title}",
+        _when(alert, view, now),
+    ]
+    if alert.peak is not None and alert.measure is not None and alert.measure.op:
+        parts.append(f"worst {figure(alert.peak, alert.measure.type, ZoneInfo(view.timezone))}")
+    if alert.end_reason in _ENDINGS:
+        parts.append(_ENDINGS[alert.end_reason])
+    pieces: list[str | Person] = [" · ".join(parts)]
+    pieces += [" · ", Person(alert.acked_by), " had it"] if alert.acked_by else [" · not acknowledged"]
+    return line(*pieces)  # without the colour of its level, which says that it fires
+
+
+def _when(alert: Alert, view: View, now: datetime) -> str:
+    assert alert.fired_at is not None
+    assert alert.ended_at is not None
+    begin, end = (clock(at, view.timezone, now) for at in (alert.fired_at, alert.ended_at))
+    zone = ZoneInfo(view.timezone)
+    same_day = alert.fired_at.astimezone(zone).date() == alert.ended_at.astimezone(zone).date()
+    if same_day:  # the date and the zone stand once
+        begin = begin.rpartition(" ")[0]
+        end = end.split(" ", 1)[1] if end.count(" ") > 1 else end
+    return f"{begin} to {end} ({age(alert.fired_at, alert.ended_at)})"

@@ -1,0 +1,79 @@
+"""Pictures of charts in Slack: drawn, and uploaded in three steps (docs.slack.dev/messaging/working-with-files).
+
+A file is uploaded without a channel: it belongs to the bot alone, until a message shows it by an image block with
+`slack_file`. Nothing else depends on pictures: without the extra, the scope or an answer of Slack the chart is text.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from zoneinfo import ZoneInfo
+
+from slack_sdk.errors import SlackApiError
+
+from alertbot.charts.png import Painter
+from alertbot.charts.text import described
+from alertbot.commands.command import Drawing
+from alertbot.errors import ChartFailed
+from alertbot.notify.pens import clip
+from alertbot.slack.client import SlackClient
+from alertbot.slack.errors import notify_error
+
+_log = logging.getLogger(__name__)
+
+NO_SCOPE = "charts are shown as text, not as pictures: the Slack app lacks the scope files:write"
+MAX_ALT = 1_000
+"""Characters of `alt_txt` (docs.slack.dev/reference/methods/files.getUploadURLExternal)."""
+
+
+class Pictures:
+    """Charts as files in Slack. An app without the scope files:write is not asked with for `keep` seconds."""
+
+    def __init__(self, client: SlackClient, painter: Painter, *, keep: float = 6 * 3600.0) -> None:
+        self._client = client
+        self._painter = painter
+        self._keep = keep
+        self._refused_until = 0.0
+
+    @property
+    def problem(self) -> str:
+        """Why Slack takes no pictures; "" where it does, or was not asked yet."""
+        return NO_SCOPE if time.monotonic() < self._refused_until else ""
+
+    def of(self, drawing: Drawing) -> str:
+        """The id of a file with the picture of this chart; "" where there can be none: the log says why."""
+        if self.problem:
+            return ""
+        zone = ZoneInfo(drawing.timezone)
+        try:
+            return self.upload(self._painter.draw(drawing.series, zone), described(drawing.series, zone))
+        except ChartFailed as error:
+            _log.warning("a chart is shown as text: %s", error)
+            return ""
+
+    def upload(self, png: bytes, alt: str) -> str:
+        """Upload a picture; the id of its file. Raises ChartFailed with the reason.
+
+        `alt` is what screen readers say instead.
+        """
+        try:
+            place = self._client.files_getUploadURLExternal(
+                filename="chart.png", length=len(png), alt_txt=clip(alt, MAX_ALT)
+            )
+            file_id, url = str(place["file_id"]), str(place["upload_url"])
+            self._client.upload(url, png)
+            self._client.files_completeUploadExternal(files=[{"id": file_id, "title": "Chart"}])
+        except SlackApiError as error:
+            if error.response.get("error") == "missing_scope":
+                self._refused_until = time.monotonic() + self._keep
+                _log.warning("%s", NO_SCOPE)
+                raise ChartFailed(NO_SCOPE) from None
+            raise ChartFailed(str(notify_error(error, "upload a picture"))) from error
+        except Exception as error:  # whatever the network does, or an answer of another shape: the chart is text then
+            raise ChartFailed(str(notify_error(error, "upload a picture"))) from error
+        return file_id
+
+    def close(self) -> None:
+        """Draw no more."""
+        self._painter.close()
