@@ -18,9 +18,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from alertbot.charts.text import shown
 from alertbot.rules.catalogue import ValueType
 from alertbot.rules.plain import one_line
-from alertbot.rules.units import format_duration, format_value
 
 _SIZE, _DPI = (7.0, 4.2), 160  # inches: 1120 by 672 pixels, with letters that can be read on a phone
 _LINE, _GRID, _INK = "#1264a3", "#e4e4e4", "#1d1c1d"
@@ -67,7 +67,7 @@ def picture(wanted: dict[str, Any]) -> bytes:
         colour = _LEVELS[limit["level"]]
         axes.axhline(limit["value"], color=colour, linewidth=1.3, linestyle="--")
         word = "above" if limit["above"] else "below"
-        label = f"{limit['level']} {word} {_value(limit['value'], kind)}"
+        label = f"{limit['level']} {word} {shown(limit['value'], kind)}"
         axes.annotate(
             label, (0.0, limit["value"]), (4, 3), xycoords=("axes fraction", "data"), textcoords="offset points",
             color=colour, fontsize=9,
@@ -78,7 +78,7 @@ def picture(wanted: dict[str, Any]) -> bytes:
     high = high if high > low else low + _least(kind)
     ticks = value_ticks(low, high, kind)
     axes.set_ylim(low if low < 0 else 0.0, max(high * 1.08, ticks[-1]))
-    axes.set_yticks(ticks, [_value(tick, kind) for tick in ticks])
+    axes.set_yticks(ticks, [shown(tick, kind) for tick in ticks])
     axes.set_xlim(begin, end)
     moments = time_ticks(begin, end, zone)
     axes.set_xticks([at for at, _ in moments], [text for _, text in moments])
@@ -91,7 +91,9 @@ def picture(wanted: dict[str, Any]) -> bytes:
     if not any(not math.isnan(value) for value in values):
         axes.text(0.5, 0.5, "no values were recorded", transform=axes.transAxes, ha="center", color=_INK)
     target = io.BytesIO()
-    figure.savefig(target, format="png", metadata={"Description": wanted["about"], "Software": "alertbot"})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a letter that no font has is drawn as a box
+        figure.savefig(target, format="png", metadata={"Description": wanted["about"], "Software": "alertbot"})
     return target.getvalue()
 
 
@@ -119,17 +121,12 @@ def time_ticks(begin: float, end: float, zone: ZoneInfo) -> list[tuple[float, st
     # Steps of the clock on the wall, so that ticks are at full hours on the days on which clocks change, too.
     while wall <= last.replace(tzinfo=None) + timedelta(hours=2):
         at = wall.replace(tzinfo=zone).timestamp()
-        if begin <= at <= end and (not found or at > found[-1][0]):
+        is_there = datetime.fromtimestamp(at, UTC).astimezone(zone).replace(tzinfo=None) == wall
+        if begin <= at <= end and is_there:
             midnight = wall.hour == wall.minute == 0 and end - begin > 6 * 3600
             found.append((at, wall.strftime("%d %b" if minutes >= 1440 or midnight else "%H:%M")))
         wall += timedelta(minutes=minutes)
     return found
-
-
-def _value(value: float, kind: ValueType) -> str:
-    if kind is ValueType.DURATION:
-        return format_duration(timedelta(milliseconds=round(value)))
-    return format_value(value, kind)
 
 
 def _least(kind: ValueType) -> float:
@@ -143,7 +140,7 @@ def _short(title: str) -> str:
 
 def main() -> None:
     """Read a drawing, write its picture."""
-    warnings.filterwarnings("ignore")  # a letter that the font lacks is drawn as a box
+    warnings.simplefilter("ignore")
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     with contextlib.suppress(OSError, AttributeError):
         os.nice(10)  # polls come first

@@ -21,6 +21,7 @@ from typing import Any
 from alertbot.charts.series import Series
 from alertbot.charts.text import MAX_LIMITS, described
 from alertbot.errors import ChartFailed
+from alertbot.rules.plain import one_line
 
 MAX_POINTS = 1_000
 """More samples than this are drawn as the worst value of each interval: a picture is about a thousand pixels wide."""
@@ -115,7 +116,7 @@ def drawing(series: Series, zone: tzinfo) -> dict[str, Any]:
     """What `figure.py` draws, as JSON has it: times in seconds since 1970, values in column units."""
     return {
         "title": f"{series.label}: {series.name}",
-        "about": described(series, zone),
+        "about": one_line(described(series, zone)),
         "type": series.type.value,
         "zone": getattr(zone, "key", None) or "UTC",
         "begin": series.begin.timestamp(),

@@ -21,6 +21,7 @@ _AXIS, _FIRING = "-", "="
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _NO_DATA = "·"
 _MIN_RATIOS = 0.1  # a sparkline of percentages spans at least ten points: 82.1% beside 82.3% is no cliff
+_HUGE = 1e15
 _MAX_SPANS = 3  # that a description lists
 MAX_LIMITS = 6
 """Limits that a chart names; the most severe ones of more."""
@@ -177,7 +178,12 @@ def _moment(at: datetime, series: Series, zone: tzinfo) -> str:
 
 
 def shown(value: float, kind: ValueType) -> str:
-    """A value as charts show it: a duration in whole seconds, everything else as cards do."""
-    if kind is ValueType.DURATION:
+    """A value as charts show it: a duration from 10 s on in whole seconds, everything else as cards do.
+
+    A number of more than 15 digits is rounded to three of them: it has to fit beside the axis.
+    """
+    if abs(value) >= _HUGE:
+        return f"{value:.3g}"
+    if kind is ValueType.DURATION and abs(value) >= 10_000:
         return format_duration(timedelta(seconds=round(value / 1000)))
     return format_value(value, kind)

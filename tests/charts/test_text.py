@@ -97,8 +97,8 @@ def test_the_legend_says_what_the_marks_mean() -> None:
 DESCRIBED = {
     "everything": (
         RUSH,
-        "Longest wait, Sales EU, from 10:45 to 11:00 EET. Last 0s at 10:59, lowest 0s at 10:45, highest 2m 30s at 10:50. "
-        "Limits: warning above 1m, critical above 2m. Alerts: critical from 10:48 until 10:53.",
+        "Longest wait, Sales EU, from 10:45 to 11:00 EET. Last 0s at 10:59, lowest 0s at 10:45, highest 2m 30s at "
+        "10:50. Limits: warning above 1m, critical above 2m. Alerts: critical from 10:48 until 10:53.",
     ),
     "always the same": (series(5_000.0, 5_000.0), "Longest wait, Sales EU, from 10:58 to 11:00 EET. Always 5s."),
     "nothing": (series(None), "Longest wait, Sales EU, from 10:59 to 11:00 EET. No values were recorded."),
@@ -108,7 +108,8 @@ DESCRIBED = {
             spans=tuple(Span(at(-2), None, Level.WARNING, f"r{number}") for number in range(5)),
         ),
         "Longest wait, Sales EU, from 10:58 to 11:00 EET. Always 1s. "
-        "Alerts: warning from 10:58 until now, warning from 10:58 until now, warning from 10:58 until now, and 2 before.",
+        "Alerts: warning from 10:58 until now, warning from 10:58 until now, warning from 10:58 until now, "
+        "and 2 before.",
     ),
 }
 
