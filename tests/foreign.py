@@ -38,7 +38,7 @@ import pytest
 import requests
 
 FOLDER = Path(os.environ.get("ALERTBOT_FOREIGN") or Path(__file__).parent.parent / ".foreign")
-BOT_SCOPES = ("chat:write", "channels:history", "channels:read", "groups:history", "groups:read")
+BOT_SCOPES = ("chat:write", "channels:history", "channels:read", "groups:history", "groups:read", "files:write")
 
 _CLONE_NEWNET = 0x40000000
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 0x1
@@ -137,12 +137,19 @@ class Emulate:
     channels: dict[str, str]  # name (without #) to id
     process: subprocess.Popen[bytes]
     token: str = "xoxb-foreign-emulate-token"  # of the emulator
+    narrow_token: str = "xoxb-foreign-narrow-token"  # of an app that was installed before files:write was asked for
+    reading_token: str = "xoxb-foreign-reading-token"  # for tests: it may list files, which the bot may not
     bot_id: str = "B0ALERTBOT"
     bot_user_id: str = "U0ALERTBOT"
 
     def call(self, method: str, **args: Any) -> dict[str, Any]:
         """A Web API call as the bot; the whole answer."""
         return _call(self.api_url, self.token, method, args)
+
+    def files(self) -> list[dict[str, Any]]:
+        """Every file that was uploaded."""
+        answer = _call(self.api_url, self.reading_token, "files.list", {})
+        return list(answer["files"])
 
     def history(self, channel: str) -> list[dict[str, Any]]:
         """The messages of a channel (by name, without #), oldest first, without threads."""
@@ -189,7 +196,12 @@ def emulate(
             ],
             "channels": [{"name": name} for name in channels],
             "tokens": [
-                app | {"token": Emulate.token, "type": "bot", "user_id": Emulate.bot_user_id, "scopes": BOT_SCOPES}
+                app | {"token": token, "type": "bot", "user_id": Emulate.bot_user_id, "scopes": scopes}
+                for token, scopes in (
+                    (Emulate.token, BOT_SCOPES),
+                    (Emulate.narrow_token, BOT_SCOPES[:-1]),
+                    (Emulate.reading_token, (*BOT_SCOPES, "files:read")),
+                )
             ],
             "strict_scopes": True,
         }

@@ -56,6 +56,18 @@ def refused(code: str) -> Fault:
 
 
 @dataclass
+class File:
+    """An upload. It can be shown once it is complete."""
+
+    name: str
+    length: int
+    alt: str
+    data: bytes = b""
+    complete: bool = False
+    channel: str = ""
+
+
+@dataclass
 class SlackServer:
     """The server's memory. Messages by channel id, in the order of their ts."""
 
@@ -63,6 +75,9 @@ class SlackServer:
     channels: dict[str, str] = field(
         default_factory=lambda: {"cc-alerts": "C0ALERTS", "cc-sales": "C0SALES", "cc-ops": "C0CCOPS"}
     )
+    files: dict[str, File] = field(default_factory=dict)  # by id
+    unprocessed: int = 0  # so many messages that show a file come too early
+    answers: list[dict[str, Any]] = field(default_factory=list)  # what was sent to `response_url`
     zones: dict[str, str | None] = field(default_factory=dict)  # by user id
     names_resolve: bool = True  # `#name` is understood by chat.postMessage
     archived: set[str] = field(default_factory=set)
@@ -73,6 +88,7 @@ class SlackServer:
     always: dict[tuple[str, str], Fault] = field(default_factory=dict)  # by method and channel id, where none is next
     pause: Callable[[], float] = lambda: 0.0  # seconds before an answer, once the call took effect
     go_on: threading.Event = field(default_factory=threading.Event)
+    answered: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     lock: threading.RLock = field(default_factory=threading.RLock)
     clock: Callable[[], float] = lambda: FIRST_TS
     date: Callable[[], float] = time.time  # for the header `Date`
@@ -81,6 +97,11 @@ class SlackServer:
     @property
     def api_url(self) -> str:
         return self.url + "/api/"
+
+    @property
+    def response_url(self) -> str:
+        """What a slash command is answered through, after its acknowledgement."""
+        return self.url + "/response/1"
 
     def next(self, method: str, *faults: Fault) -> None:
         """These faults, in this order, for the next calls of a method."""
@@ -121,6 +142,8 @@ class SlackServer:
             "conversations.history": self._history,
             "conversations.replies": self._replies,
             "users.info": self._user,
+            "files.getUploadURLExternal": self._upload_url,
+            "files.completeUploadExternal": self._complete,
         }.get(method)
         with self.lock:
             return handler(args) if handler else {"ok": False, "error": "unknown_method"}
@@ -202,6 +225,51 @@ class SlackServer:
             return {"ok": False, "error": "user_not_found"}
         return _ok(user={"id": args["user"], "tz": self.zones[args["user"]]})
 
+    def _upload_url(self, args: dict[str, Any]) -> dict[str, Any]:
+        if not args.get("filename") or len(args.get("alt_txt", "")) > 1000:
+            return {"ok": False, "error": "invalid_arguments"}
+        file_id = f"F{len(self.files):04}"
+        self.files[file_id] = File(args["filename"], int(args["length"]), args.get("alt_txt", ""))
+        return _ok(upload_url=f"{self.url}/upload/{file_id}", file_id=file_id)
+
+    def take_upload(self, path: str, data: bytes) -> int:
+        """The second step, which needs no token: the status of the answer."""
+        file = self.files.get(path.removeprefix("/upload/"))
+        if file is None or file.data or len(data) != file.length:
+            return 400
+        file.data = data
+        return 200
+
+    def _complete(self, args: dict[str, Any]) -> dict[str, Any]:
+        for each in json.loads(args["files"]):
+            file = self.files.get(each["id"])
+            if file is None or not file.data:
+                return {"ok": False, "error": "file_not_found"}
+            file.complete, file.channel = True, args.get("channel_id") or ""
+        return _ok(files=json.loads(args["files"]))
+
+    def take_answer(self, message: dict[str, Any]) -> int:
+        """An answer through `response_url`; 400 for one that shows a file too early, or is over the limits."""
+        with self.lock:
+            for block in message.get("blocks") or []:
+                if block["type"] == "image":
+                    file = self.files.get(block["slack_file"]["id"])
+                    if file is None or not file.complete or not 0 < len(block["alt_text"]) <= 2000:
+                        return 400
+                    if self.unprocessed:
+                        self.unprocessed -= 1
+                        return 400
+            if problem_of(message):
+                return 400
+            self.answers.append(message)
+            self.answered.release()
+        return 200
+
+    def answer_sent(self) -> dict[str, Any]:
+        """The next answer through `response_url`, waited for."""
+        assert self.answered.acquire(timeout=30)
+        return self.answers.pop(0)
+
     def _paged(
         self, found: list[dict[str, Any]], key: str, args: dict[str, Any], at_most: int = 1000
     ) -> dict[str, Any]:
@@ -233,6 +301,8 @@ def _block_problem(block: dict[str, Any]) -> bool:
             fields = [each["text"] for each in block.get("fields", [])]
             wrong = any(not 1 <= len(text) <= 3000 for text in texts) or any(not 1 <= len(f) <= 2000 for f in fields)
             return wrong or len(fields) > 10 or not (texts or fields)
+        case "image":
+            return not 0 < len(block.get("alt_text", "")) <= 2000 or ("slack_file" in block) is ("image_url" in block)
         case "context":
             return not 1 <= len(block["elements"]) <= 10 or any(not each["text"] for each in block["elements"])
         case "actions":
@@ -273,6 +343,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.path.startswith(("/upload/", "/response/")):
+            self._answer_plain(raw)
+            return
         if self.headers.get("Content-Type", "").startswith("application/json"):
             args = json.loads(raw or b"{}")
         else:
@@ -305,6 +378,24 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.close()
             return
         self._send(fault.status, fault.body if fault.body is not None else json.dumps(answer), fault.headers)
+
+    def _answer_plain(self, raw: bytes) -> None:
+        """What is no method of the Web API; faults are scripted for "upload" and "response"."""
+        slack, what = self.slack, self.path.split("/")[1]
+        with slack.lock:
+            slack.calls.append((what, {"authorization": self.headers.get("Authorization", ""), "size": len(raw)}))
+            fault = slack.faults[what].popleft() if slack.faults[what] else None
+        if fault is not None and fault.hang:
+            slack.go_on.wait(20)
+        if fault is not None and (fault.drop or fault.hang):
+            self.close_connection = True
+            self.connection.close()
+            return
+        if fault is not None:
+            self._send(fault.status, fault.body or fault.error, fault.headers)
+            return
+        status = slack.take_upload(self.path, raw) if what == "upload" else slack.take_answer(json.loads(raw))
+        self._send(status, "ok" if status == 200 else "invalid_blocks", ())
 
     def _send(self, status: int, body: str, headers: tuple[tuple[str, str], ...]) -> None:
         data = body.encode()

@@ -12,15 +12,19 @@ import pytest
 
 from alertbot.alerts.alert import Change, Reason, State
 from alertbot.alerts.notice import Notice, NoticeKind
-from alertbot.errors import DeliveryFailure, NotifyError
+from alertbot.charts.png import Painter
+from alertbot.errors import ChartFailed, DeliveryFailure, NotifyError
 from alertbot.feed.health import Feed
 from alertbot.notify.deliver import deliver
 from alertbot.rules.rule import Level
+from alertbot.slack.client import SlackClient
 from alertbot.slack.notifier import SlackNotifier
+from alertbot.slack.pictures import NO_SCOPE, Pictures
 from alertbot.store.records import PollRecord
 from alertbot.store.sqlite.store import SqliteStore
 from tests.foreign import Emulate, emulate
 from tests.notify.cases import ACKED, FIRING, NASTY, RESOLVED, card, line, notice
+from tests.slack.test_pictures import PNG
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +89,18 @@ def test_channels_and_messages_that_are_not_there(slack: Emulate, notifier: Slac
     with pytest.raises(NotifyError) as caught:
         notifier.edit_card(card(), posted)
     assert caught.value.failure is DeliveryFailure.GONE
+
+
+def test_a_picture_is_uploaded_without_a_channel(slack: Emulate) -> None:
+    """In three steps; the file is then known to Slack, in no channel. Without the scope, pictures alone are off."""
+    client = SlackClient(slack.token, base_url=slack.api_url, retry_handlers=[])
+    file_id = Pictures(client, Painter()).upload(PNG, "Longest wait, Sales EU")
+    assert [(file["id"], file["size"], file["channels"]) for file in slack.files()] == [(file_id, len(PNG), [])]
+    narrow = Pictures(SlackClient(slack.narrow_token, base_url=slack.api_url, retry_handlers=[]), Painter())
+    with pytest.raises(ChartFailed, match="files:write"):
+        narrow.upload(PNG, "Longest wait, Sales EU")
+    assert narrow.problem == NO_SCOPE
+    SlackNotifier(slack.narrow_token, api_url=slack.api_url).check()  # raises where the token is refused
 
 
 def test_an_alert_through_store_and_delivery(slack: Emulate, notifier: SlackNotifier, tmp_path: Path) -> None:

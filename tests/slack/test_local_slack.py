@@ -16,6 +16,7 @@ from alertbot.slack.signed import slack_route
 from alertbot.slack.socket_mode import SocketMode
 from alertbot.web.routes import http_app
 from alertbot.web.server import serve_http
+from tests.commands.test_charts import RUSH
 from tests.foreign import LocalSlack, free_port, local_slack, lonely_network
 from tests.web.kit import Desk
 
@@ -99,6 +100,28 @@ def test_questions_and_buttons(
         assert "already acknowledged, by <@U01ALICE>" in answers[0]["text"]
         assert desk.alert.acked_by == "U01ALICE"
         assert [m["text"] for m in slack.messages() if m["ts"] == card["ts"]] == ["card"]  # the card itself stays
+
+
+@pytest.mark.parametrize("transport", [over_socket_mode, over_http], ids=["Socket Mode", "signed HTTP"])
+def test_a_chart(transport: Callable[[Desk, Path], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Typed in a third-party Slack: it has the file, and the answer shows it; `public` shows it to the channel."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    desk = Desk(recorded=RUSH.recorded)
+    with transport(desk, tmp_path) as slack:
+        slack.command("chart longest wait Sales EU")
+        slack.command("chart longest wait Sales EU public")
+
+        def images() -> list[dict[str, Any]]:
+            shown = [m for m in slack.messages() if any(b["type"] == "image" for b in m.get("blocks") or [])]
+            return shown if len(shown) == 2 else []
+
+        answers = _until(images)
+        assert sorted(str(message.get("ephemeral_to")) for message in answers) == ["None", "U01ALICE"]
+        blocks = [block for message in answers for block in message["blocks"] if block["type"] == "image"]
+        assert all(block["alt_text"].startswith("Longest wait, Sales EU, from ") for block in blocks)
+        assert len({block["slack_file"]["id"] for block in blocks}) == 2
+        uploaded = [path.read_bytes() for path in (tmp_path / "local-slack-files").rglob("*") if path.is_file()]
+        assert sum(data.startswith(b"\x89PNG") for data in uploaded) == 2
 
 
 def _until(found: Callable[[], list[Any]]) -> list[Any]:

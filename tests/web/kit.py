@@ -15,7 +15,7 @@ from slack_sdk.signature import SignatureVerifier
 
 from alertbot.alerts.alert import Alert, Outcome
 from alertbot.commands.command import Acknowledge, Asker, Command, Wish
-from alertbot.commands.view import View
+from alertbot.commands.view import Recorded, View
 from alertbot.slack.desk import SlackApp
 from alertbot.slack.permissions import MayChange
 from tests.commands.kit import NOW, alert, only, view
@@ -34,13 +34,14 @@ class Desk:
     lock: threading.Lock = field(default_factory=threading.Lock)
     wait_for: threading.Event | None = None  # views are returned only when this is set
     error: Exception | None = None
+    recorded: Recorded | None = None
 
     def view(self, command: Command) -> View:
         if self.wait_for is not None:
             self.wait_for.wait(10)
         if self.error:
             raise self.error
-        return only(view(alerts=[self.alert]), command)
+        return only(view(alerts=[self.alert], recorded=self.recorded), command)
 
     def change(self, wish: Wish, asker: Asker, now: datetime) -> tuple[Outcome, Alert | None]:
         if self.error:
