@@ -26,7 +26,7 @@ from alertbot.notify.pens import PlainPen
 from alertbot.notify.render import Templates
 from alertbot.rulefiles.faults import Fault
 from alertbot.rulefiles.on_disk import NOT_RULES, SUFFIXES, files_below, load_rules, read_file
-from alertbot.rulefiles.parse_tests import is_test_file, parse_tests
+from alertbot.rulefiles.parse_tests import is_test_file, may_hold_rules, parse_tests
 from alertbot.rulefiles.rule_test import RuleTest
 from alertbot.rules.rule import Rule, RuleSet
 from alertbot.rules.words import count
@@ -188,7 +188,7 @@ def _suites(path: Path, roots: Sequence[Path]) -> Iterator[Suite]:
 def _tests_above(path: Path) -> Path | None:
     """The tests folder that contains this path: the nearest one with rules beside it."""
     for folder in path.absolute().parents:
-        if folder.name == FOLDER and any(_yaml_files(folder.parent)):
+        if folder.name == FOLDER and any(_may_hold_rules(each) for each in _yaml_files(folder.parent)):
             return Path(os.path.relpath(folder)) if not path.is_absolute() else folder
     return None
 
@@ -220,6 +220,14 @@ def _yaml_files(folder: Path) -> Iterator[Path]:
 
 def _below(folder: Path) -> tuple[Path, ...]:
     return tuple(sorted(files_below(folder, [], skip=()))) if folder.is_dir() else ()
+
+
+def _may_hold_rules(path: Path) -> bool:
+    """Whether it can be a rule file: a `compose.yaml` beside a folder called tests is none."""
+    try:
+        return may_hold_rules(read_file(path))
+    except (OSError, MemoryError):
+        return True
 
 
 def _is_tests(path: Path) -> bool:

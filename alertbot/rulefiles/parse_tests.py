@@ -12,6 +12,7 @@ from alertbot.rulefiles import document
 from alertbot.rulefiles.document import Node, YamlMapping, YamlScalar, YamlSequence
 from alertbot.rulefiles.faults import Fault, Place
 from alertbot.rulefiles.fields import Report, called, did_you_mean, read_fields, refuse
+from alertbot.rulefiles.rule_keys import FILE_KEYS as RULE_FILE_KEYS
 from alertbot.rulefiles.rule_test import (
     AgentSeries,
     EntitySeries,
@@ -75,6 +76,14 @@ def is_test_file(data: bytes | str) -> bool:
     """Whether a YAML file holds rule tests rather than rules."""
     node, _ = document.read("", data)
     return isinstance(node, YamlMapping) and node.key("tests") is not None and node.key("rules") is None
+
+
+def may_hold_rules(data: bytes | str) -> bool:
+    """Whether a YAML file can be meant as a rule file: it has a key of one, or cannot be read at all."""
+    node, _ = document.read("", data)
+    if not isinstance(node, YamlMapping):
+        return node is None
+    return any(node.key(each.name) is not None for each in RULE_FILE_KEYS)
 
 
 def _read_file(node: Node, rules: RuleSet, broken: frozenset[str], report: Report) -> list[RuleTest]:
