@@ -13,6 +13,7 @@ from alertbot.commands.live import named
 from alertbot.commands.view import View
 from alertbot.commands.wording import age, clock, figure, is_stale, problem
 from alertbot.rules.catalogue import RULE_SCOPES, Scope, ValueType
+from alertbot.rules.ignore import is_ignored
 from alertbot.rules.nouns import Worse, label, worse
 from alertbot.rules.rule import Level
 from alertbot.rules.words import count
@@ -67,7 +68,11 @@ def _shown(
 ) -> Iterator[Line | Table]:
     which = worse(found.key)
     valued: list[tuple[float, Entity]] = []
-    every = [each for each in entities(view.tenants, scope) if found.key in each.snapshot.columns]
+    every = [
+        each
+        for each in entities(view.tenants, scope)
+        if found.key in each.snapshot.columns and not is_ignored(each.tenant.ignore, scope, each.id, each.name)
+    ]
     for each in every:
         value, _ = each.snapshot.reading(found.key, each.row)
         if isinstance(value, float):

@@ -12,6 +12,7 @@ from alertbot.charts.series import Samples
 from alertbot.evaluation.past import Past
 from alertbot.evaluation.snapshot import Snapshot, SnapshotHead
 from alertbot.rules.catalogue import Scope
+from alertbot.rules.ignore import Ignore
 from alertbot.rules.match import Match
 from alertbot.rules.rule import RuleSet
 
@@ -61,6 +62,7 @@ class TenantView:
     past: Past | None = None  # up to the last poll, for windows; None: they are unknown
     heads: Mapping[Scope, SnapshotHead] = field(default_factory=dict)  # of the last snapshots, without their values
     failing: Mapping[str, str] = field(default_factory=dict)  # rules that could not be evaluated: the exceptions
+    ignore: Ignore = field(default_factory=dict)  # entities that no rule evaluates
 
 
 @dataclass(frozen=True)

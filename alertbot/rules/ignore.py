@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.functions import AGENTS_OF
-from alertbot.rules.match import EVERY_ENTITY, Match
+from alertbot.rules.match import EVERY_ENTITY, Match, covers
 from alertbot.rules.rule import Rule, RuleSet
 
 Ignore = Mapping[Scope, Match]
@@ -21,6 +21,11 @@ def ignoring(rules: RuleSet, ignore: Ignore) -> RuleSet:
     if not any(match != EVERY_ENTITY for match in ignore.values()):
         return rules
     return replace(rules, rules=tuple(_ignoring(rule, ignore) for rule in rules.rules))
+
+
+def is_ignored(ignore: Ignore, scope: Scope, entity_id: str, name: str) -> bool:
+    """Whether this entity is one that no rule evaluates."""
+    return not covers(_without(EVERY_ENTITY, scope, ignore), entity_id, name)
 
 
 def _ignoring(rule: Rule, ignore: Ignore) -> Rule:

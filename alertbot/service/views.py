@@ -122,7 +122,8 @@ def _tenants(
         scopes |= evaluated | {AGENTS_OF[scope] for scope in evaluated if scope in AGENTS_OF}
         remembered = pasts(RuleSet(named))
     tenants = []
-    for name in (tenant.name for tenant in settings.tenants):
+    for tenant in settings.tenants:
+        name = tenant.name
         feed = feeds.get(name) or Feed(name)
         tenants.append(
             TenantView(
@@ -135,6 +136,7 @@ def _tenants(
                 past=remembered.get(name),
                 heads=heads.get(name, {}),
                 failing=feed.health.failing,
+                ignore=settings.ignored(tenant),
             )
         )
     return tuple(tenants)

@@ -50,6 +50,7 @@ class Contact:
         self._failed_at: float | None = None
         self._answered_at: float | None = None
         self._offset: timedelta | None = None
+        self._granted: frozenset[str] | None = None
 
     @property
     def unreachable_for(self) -> float | None:
@@ -69,10 +70,17 @@ class Contact:
         with self._lock:
             return self._offset or timedelta()
 
-    def answered(self, date: str | None) -> None:
-        """Slack answered, with this `Date` header."""
+    def lacks(self, scope: str) -> bool:
+        """Whether the last answer that named the scopes of the token was without this one."""
+        with self._lock:
+            return self._granted is not None and scope not in self._granted
+
+    def answered(self, date: str | None, scopes: str | None = None) -> None:
+        """Slack answered, with these headers: `Date`, and `X-OAuth-Scopes`, which names the scopes of the token."""
         sent = _date(date)
         with self._lock:
+            if scopes:
+                self._granted = frozenset(scope.strip() for scope in scopes.split(","))
             self._failed_at, self._answered_at = None, self._monotonic()
             if sent is not None:
                 self._offset = sent - self._clock()
@@ -89,7 +97,7 @@ class SlackClient(WebClient):
 
     def __init__(self, token: str | None = None, *, contact: Contact | None = None, **options: Any) -> None:
         super().__init__(token, **options)
-        self._contact = contact or Contact()
+        self.contact = contact or Contact()
 
     def upload(self, url: str, data: bytes) -> None:
         """Send the bytes of a file to the address that files.getUploadURLExternal gave; no token goes there.
@@ -121,14 +129,14 @@ class SlackClient(WebClient):
                 status, headers = answer.status, answer.headers
         except HTTPError as error:
             if error.code < 500:
-                self._contact.answered(error.headers.get("Date"))
+                self.contact.answered(error.headers.get("Date"))
             else:
-                self._contact.failed()
+                self.contact.failed()
             raise
         except Exception:
-            self._contact.failed()
+            self.contact.failed()
             raise
-        self._contact.answered(headers.get("Date"))
+        self.contact.answered(headers.get("Date"), headers.get("X-OAuth-Scopes"))
         return {"status": status, "headers": headers, "body": body.decode(charset)}
 
 

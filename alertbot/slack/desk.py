@@ -29,7 +29,7 @@ from alertbot.commands.changes import alert_id, change_reply
 from alertbot.commands.command import Asker, Command, Line, Reply, Wish
 from alertbot.commands.parse import parse
 from alertbot.commands.view import View
-from alertbot.slack.client import SlackClient
+from alertbot.slack.client import Contact, SlackClient
 from alertbot.slack.permissions import MayChange, Permissions
 from alertbot.slack.pictures import Pictures
 from alertbot.slack.replies import slack_message, text_message
@@ -81,13 +81,14 @@ class SlackApp:
         self._command = command
         self._view, self._change, self._wake, self._clock = view, change, wake, clock
         self._answer_within = answer_within
-        self._asking = _short_client(client)
+        contact = Contact()
+        self._asking = _short_client(client, contact)
         self._permissions = Permissions(may_change or MayChange(), self._members)
         self._zones = Zones(self._zone_of)
         self._answers = ThreadPoolExecutor(_THREADS, thread_name_prefix="alertbot-answer")
         self._late = ThreadPoolExecutor(_LATE_THREADS, thread_name_prefix="alertbot-chart")
         self._late_free = threading.BoundedSemaphore(_MAX_LATE)
-        self._pictures = Pictures(_short_client(client, timeout=15), painter or Painter())
+        self._pictures = Pictures(_short_client(client, contact, timeout=15), painter or Painter())
         self._picture_waits = tuple(picture_waits)
         self._closing = threading.Event()
         self._listeners = ThreadPoolExecutor(_THREADS, thread_name_prefix="alertbot-slack")
@@ -276,7 +277,7 @@ def _command_of(body: Mapping[str, Any]) -> Command:
     return parse(_unescaped(str(body.get("text") or "")))
 
 
-def _short_client(client: WebClient, timeout: int = 5) -> SlackClient:
+def _short_client(client: WebClient, contact: Contact, timeout: int = 5) -> SlackClient:
     """The same workspace with a short timeout and without retries: an answer waits for it."""
     return SlackClient(
         token=client.token,
@@ -285,6 +286,7 @@ def _short_client(client: WebClient, timeout: int = 5) -> SlackClient:
         ssl=client.ssl,
         proxy=client.proxy,
         retry_handlers=[],
+        contact=contact,
     )
 
 

@@ -23,6 +23,7 @@ from alertbot.slack.errors import notify_error
 _log = logging.getLogger(__name__)
 
 NO_SCOPE = "charts are shown as text, not as pictures: the Slack app lacks the scope files:write"
+_SCOPE = "files:write"
 MAX_ALT = 1_000
 """Characters of `alt_txt` (docs.slack.dev/reference/methods/files.getUploadURLExternal)."""
 
@@ -38,12 +39,18 @@ class Pictures:
 
     @property
     def problem(self) -> str:
-        """Why Slack takes no pictures; "" where it does, or was not asked yet."""
-        return NO_SCOPE if time.monotonic() < self._refused_until else ""
+        """Why Slack takes no pictures; "" where it does, has not said yet, or none can be drawn here anyway."""
+        if self._painter.problem:
+            return ""
+        return NO_SCOPE if self._refused or self._client.contact.lacks(_SCOPE) else ""
+
+    @property
+    def _refused(self) -> bool:
+        return time.monotonic() < self._refused_until
 
     def of(self, drawing: Drawing) -> str:
         """The id of a file with the picture of this chart; "" where there can be none: the log says why."""
-        if self.problem:
+        if self._refused:
             return ""
         zone = ZoneInfo(drawing.timezone)
         try:

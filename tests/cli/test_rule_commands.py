@@ -352,6 +352,27 @@ def test_replay_says_what_fired(recorded: Path, capsys: pytest.CaptureFixture[st
     assert "not recorded, so conditions on these keys are unknown: status.rt (agent)" in said
 
 
+def test_a_chart_in_a_terminal(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A text plot of what was recorded, with the limits of the rules; no other key is read for it."""
+    code, said = ran(capsys, "ask", "chart “longest wait” Queue 0 1h")
+    assert code == 0, said
+    assert said.startswith("Longest wait: Queue 0, last 1h\n")
+    assert "●" in said
+    assert "─ critical above 2m" in said
+    assert "highest 2m 10s at" in said
+    code, said = ran(capsys, "ask", "chart longest wait Queue 99")
+    assert code == 1
+    assert "Did you mean Queue" in said
+
+
+def test_rankings_and_history_in_a_terminal(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, said = ran(capsys, "ask", "top agents logged in 2")
+    assert code == 0, said
+    assert "Agents logged in: the lowest of 3 queues" in said
+    assert said.splitlines()[3].split() == ["Queue", "1", "0"]
+    assert ran(capsys, "ask", "history 2d")[1].strip() == "No alert ended in the last 2d."
+
+
 def test_check_hints_at_a_match_that_covers_nothing(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """From the last poll in the database; a hint does not change the exit status."""
     text = (recorded / "rules" / "queues.yaml").read_text()

@@ -209,6 +209,7 @@ def _only(tenant: TenantView, needs: Needs, scopes: set[Scope]) -> TenantView:
         past=tenant.past if Need.EVALUATION in needs else None,
         heads=tenant.heads if Need.HEADS in needs else {},
         failing=tenant.failing if feeds else {},
+        ignore=tenant.ignore,
     )
 
 

@@ -15,6 +15,7 @@ from alertbot.commands.meant import MEANT, meant
 from alertbot.commands.parse import parse
 from alertbot.commands.view import MAX_HISTORY, Recorded, View
 from alertbot.rules.catalogue import Scope
+from alertbot.rules.match import Match
 from alertbot.rules.rule import Level
 from tests.commands.kit import (
     ANNA,
@@ -94,6 +95,14 @@ def test_top_over_tenants_queues_of_agents_and_stale_values() -> None:
     assert "Interactions answered, today: the lowest of 1 queue agent" in shown
     assert "acme/Anna (Sales EU) | 3" in shown
     assert "[critical] STALE: values are 9m old (of 08:51 UTC)." in shown
+
+
+def test_top_leaves_out_what_is_ignored() -> None:
+    """Entities that `ignore` of alertbot.yaml names are no part of the ranking, nor of its numbers."""
+    ignoring = replace(tenant(), ignore={Scope.QUEUE: Match(exclude_names=("*eu",))})
+    shown = text_of(ask(view(ignoring), "top longest wait"))
+    assert "Longest wait: the highest of 2 queues" in shown
+    assert "Sales EU" not in shown
 
 
 TOP_REFUSALS = {

@@ -76,6 +76,7 @@ class SlackServer:
         default_factory=lambda: {"cc-alerts": "C0ALERTS", "cc-sales": "C0SALES", "cc-ops": "C0CCOPS"}
     )
     files: dict[str, File] = field(default_factory=dict)  # by id
+    scopes: str = ""  # those of the token, as the header `X-OAuth-Scopes` names them; "": no such header
     unprocessed: int = 0  # so many messages that show a file come too early
     answers: list[dict[str, Any]] = field(default_factory=list)  # what was sent to `response_url`
     zones: dict[str, str | None] = field(default_factory=dict)  # by user id
@@ -404,6 +405,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(data)))
         for name, value in headers:
             self.send_header(name, value)
+        if self.slack.scopes:
+            self.send_header("X-OAuth-Scopes", self.slack.scopes)
         self.end_headers()
         self.wfile.write(data)
 

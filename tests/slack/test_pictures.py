@@ -182,6 +182,15 @@ def test_a_missing_scope_disables_pictures_alone(bot: Asking, painter: Quick) ->
     assert "acknowledged by" in json.loads(bot.ask("ack 17").body)["text"]
 
 
+def test_status_names_a_missing_scope_before_a_chart_is_asked_for(bot: Asking) -> None:
+    """Slack names the scopes of the token in a header of each answer; it is asked all the same, in case that is old."""
+    bot.slack.scopes = "chat:write,users:read"
+    assert f"Problem: {NO_SCOPE}" in json.loads(bot.ask("status").body)["text"]
+    bot.slack.scopes = "chat:write,users:read,files:write"
+    assert "image" in kinds(bot.answer(CHART))
+    assert NO_SCOPE not in json.loads(bot.ask("status").body)["text"]
+
+
 def test_a_scope_that_was_added_is_noticed(slack: SlackServer) -> None:
     """After `keep`, Slack is asked again."""
     slack.next("files.getUploadURLExternal", refused("missing_scope"))
@@ -209,6 +218,14 @@ def test_a_picture_that_cannot_be_drawn(slack: SlackServer, why: str) -> None:
     for bot in asking(slack, Quick(fails=why)):
         assert PLOT in bot.answer(CHART)["blocks"][1]["text"]["text"]
     assert slack.called("files.getUploadURLExternal") == []
+
+
+def test_without_the_extra_a_missing_scope_is_no_problem(slack: SlackServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody who shows charts as text has to add a scope for pictures."""
+    monkeypatch.setattr(Quick, "problem", "not installed")
+    slack.scopes = "chat:write"
+    for bot in asking(slack, Quick(fails="not installed")):
+        assert "files:write" not in json.loads(bot.ask("status").body)["text"]
 
 
 def test_what_cannot_be_charted_is_answered_alike(bot: Asking, painter: Quick) -> None:
