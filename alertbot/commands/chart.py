@@ -32,6 +32,7 @@ DEFAULT = timedelta(hours=6)
 LONGEST = timedelta(days=8)
 PLOT_HEIGHT = 8
 _OF_PARENT = re.compile(r"(?P<name>.+?)\s*\((?P<parent>.+)\)\s*", re.DOTALL)
+_JOINING = re.compile(r"^(of|in|for|at|by) +", re.IGNORECASE)  # as in: chart callers waiting in Sales
 _PARENTED = (Scope.QUEUE_AGENT, Scope.GROUP_AGENT)
 
 
@@ -134,7 +135,7 @@ def _entity(view: View, key: NamedKey, words: Sequence[str], usage: str) -> Enti
             return known[0]
         names = sorted({named(each, view) for each in known}, key=str.casefold)
         return problem(f"{label(key.key)} of what? {usage}", f"{count(len(names), 'name')}: {listed(names)}")
-    found = find(known, name) or _of_parent(known, name)
+    found = find(known, name) or _of_parent(known, name) or find(known, _JOINING.sub("", name))
     if not found:
         near = dict.fromkeys(named(each, view) for each in similar(name, ((each.name, each) for each in known)))
         hint = f"Did you mean {' or '.join(near)}?" if near else f"{count(len(known), 'name')} have {key.key}."

@@ -40,8 +40,9 @@ def keys_of(view: View) -> Keys:
 def named_key(words: Sequence[str], view: View, usage: str) -> NamedKey | Reply:
     """The key that these words begin with, as many of them as name one; or why there is none, and what to ask.
 
-    Exact names first: the key as 8x8 spells it, without its period (`entered` is the shortest period that was polled),
-    its noun or its label. Otherwise all words, or the first one, may be a part of a name that only one key has.
+    Exact names first: the key as 8x8 spells it, its noun or its label; each of them without its period too (`entered`
+    is the shortest one that was polled). Otherwise all words, or the first one, may be a part of a name that only one
+    key has.
     """
     keys = keys_of(view)
     names = _names(keys)
@@ -74,7 +75,8 @@ def _names(keys: Keys) -> Mapping[str, str]:
     every = sorted({key for known in keys.values() for key in known}, key=order)
     names: dict[str, str] = {loose(key): key for key in every}
     for key in every:  # shortest period first, so that `entered` is the one of now
-        for name in (parts_of(key).base, noun(key), label(key)):
+        base = parts_of(key).base
+        for name in (base, noun(f"{base}.rt"), noun(key), label(key)):
             names.setdefault(loose(name), key)
     return names
 

@@ -54,6 +54,7 @@ TOPS = {
     "in another case": (f"top {WAIT.upper()}", ["Longest wait: the highest of 3 queues"]),
     "without its period": ("top interactionsLongestWaitInQueue", ["Longest wait: the highest of 3 queues"]),
     "in quotes": ("top “callers waiting” 1", ["Callers waiting: the highest of 3 queues", "Sales EU | 7"]),
+    "its words without the period": ("top SERVICE LEVEL", ["Service level, last 30 min: the lowest of 3 queues"]),
     "a part that only one has": ("top callers", ["Callers waiting: the highest of 3 queues"]),
     "where low is bad": ("top service level", ["the lowest of 3 queues", "Sales EU | 82.3%", "Sales US | 100%"]),
     "of a scope": ("top time in this status agent", ["the highest of 3 agents", "Anna Smith | 25m"]),
@@ -183,6 +184,7 @@ ASKED = {
     "quotes": ("chart 'longest wait' “Sales EU” 2h", "103", 2),
     "the key as 8x8 spells it, and the id": (f"chart {WAIT} 103 30m", "103", 0.5),
     "the tenant before the name": ("chart longest wait acme/support", "105", 6),
+    "a sentence": ("chart longest wait in Support 2h", "105", 2),
     "days": ("chart longest wait Support 2d", "105", 48),
     "a name alone is all of a scope": ("chart onBreak", "1", 6),
 }
@@ -360,3 +362,13 @@ def test_nothing_of_an_answer_is_wider_than_a_phone() -> None:
     assert reply.drawing is not None
     assert max(map(len, reply.drawing.lines)) <= 40
     assert isinstance(reply.parts[0], Line)
+
+
+def test_a_name_without_its_period_is_not_the_longer_name_of_another_metric() -> None:
+    """`abandon rate` is that of the shortest period, not one of the three whose names begin so."""
+    keys = ("abandonedPercentage.today", "abandonedPercentage.int-15m", "shortAbandonedPercentage.today")
+    queues = snapshot(Scope.QUEUE, {"103": "Sales EU"}, {key: column(0.1) for key in keys})
+    several = view(tenant("acme", queues))
+    assert "Abandon rate, last 15 min: the highest" in text_of(ask(several, "top abandon rate"))
+    assert "Abandon rate, today: the highest" in text_of(ask(several, "top abandon rate today"))
+    assert "Abandon rate within 5 s, today" in text_of(ask(several, "top abandon rate within 5 s"))

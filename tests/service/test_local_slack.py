@@ -82,6 +82,27 @@ def test_users_ask_and_acknowledge(tmp_path: Path, transport: str) -> None:
         assert not made.logged("Traceback")
 
 
+@pytest.mark.parametrize("transport", ["Socket Mode", "signed HTTP"])
+def test_a_chart_of_what_was_polled(tmp_path: Path, transport: str) -> None:
+    """From the recording to a picture in Slack: acknowledged at once, drawn, uploaded, shown with its alert."""
+    with asked(tmp_path, transport) as (slack, made, _):
+        until("a card", slack.messages)
+        began = time.monotonic()
+        slack.command(f"chart longest wait {QUEUE} 30m")
+        acknowledged = time.monotonic() - began
+        shown = until("the chart", lambda: [m for m in slack.messages() if m["text"].startswith("Longest wait")])[0]
+        assert acknowledged < 3  # seconds, of Slack
+        (image,) = [block for block in shown["blocks"] if block["type"] == "image"]
+        assert image["alt_text"].startswith(f"Longest wait, {QUEUE}, from ")
+        assert "Limits: warning above 1m, critical above 2m. Alerts: warning from " in image["alt_text"]
+        files = (tmp_path / "local-slack-files").rglob("*")
+        assert [path for path in files if path.is_file() and path.read_bytes().startswith(b"\x89PNG")]
+        assert shown["ephemeral_to"] == slack.USERS["alice"]
+        slack.command("top longest wait")
+        assert f"{QUEUE}: " in texts(slack)[-1]
+        assert not made.logged("Traceback")
+
+
 def test_only_slack_is_answered(tmp_path: Path) -> None:
     """A request that Slack did not sign, in any form, is 401; a signed one is answered."""
     with asked(tmp_path, "signed HTTP") as (slack, made, port):
