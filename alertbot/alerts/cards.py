@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from alertbot.alerts.alert import Alert, State
+from alertbot.alerts.silence import Silence
 from alertbot.rules.rule import Level
 
 
@@ -34,11 +35,22 @@ class Card:
     sent_version: int
     edited_at: datetime | None = None
     group: str = ""  # the group key
+    silences: tuple[Silence, ...] = ()  # those that mute a member and have not ended
 
     @property
     def shared(self) -> bool:
         """Whether alerts may join it, so that a line in its thread has to name the alert."""
         return is_shared(self.group)
+
+    @property
+    def silence(self) -> Silence | None:
+        """The silence that mutes every open member, of several the one that ends first; None where one is reported."""
+        by_id = {silence.id: silence for silence in self.silences}
+        found = [by_id.get(member.silence or 0) for member in self.members if member.state is not State.INACTIVE]
+        muting = [silence for silence in found if silence is not None]
+        if not muting or len(muting) < len(found):
+            return None
+        return min(muting, key=lambda silence: silence.ends_at)
 
 
 def one_alert(alert_id: int) -> str:

@@ -15,6 +15,7 @@ from alertbot.rules.rule import Level, Rule, RuleSet
 
 NO_GROUPS: Groups = MappingProxyType({})
 NOTHING_OPEN: Mapping[Fingerprint, Alert] = MappingProxyType({})
+_MUTE_ENDED = (Reason.SUPPRESSION_ENDED, Reason.SILENCE_ENDED)
 _ANY_TIME = datetime(1970, 1, 1, tzinfo=UTC)  # in ids of what is reported once, whenever it is
 
 
@@ -63,12 +64,12 @@ def _notices(
     wanted = rule.channels.get(alert.level, ()) if rule is not None else ()
     wanted = wanted or (default_channel,)
     known = change.before.reported if change.before is not None else None
-    if reason is Reason.FIRED or (reason is Reason.SUPPRESSION_ENDED and known is None):
+    if reason is Reason.FIRED or (reason in _MUTE_ENDED and known is None):
         for channel in wanted:
             yield _notice(NoticeKind.CARD, alert, channel, reason, change.why, now, mention=mention)
         return
     rises = reason is Reason.LEVEL_UP
-    if reason is Reason.SUPPRESSION_ENDED and known is not None:
+    if reason in _MUTE_ENDED and known is not None:
         rises = alert.level > known
     for channel in sorted(cards):
         yield _notice(

@@ -12,6 +12,9 @@ decides only whether a change is reported, and it can make a report out of no ch
 - When the mute ends, what is different from what was reported is reported once: an alert that fires and was never
   reported (reason by kind of mute, see _ENDED), or a level other than the one reported.
 - The end of an alert that was reported is always reported, muted or not; the end of one that never was, never.
+- A silence mutes what it matches at the level that the alert has now: one for `level=warning` does not hide a rise to
+  critical. Where several match, the first by id is written down; another that still matches when that ends takes over,
+  and nothing is reported.
 - A rule in shadow mutes its own alerts, and suppresses nothing. An alert that had been reported before its rule went
   into shadow is reported to its end.
 
@@ -31,6 +34,7 @@ from typing import Protocol
 from alertbot.alerts import wording
 from alertbot.alerts.alert import Alert, Change, Fingerprint, Mute, MuteKind, Reason, State, Withheld
 from alertbot.alerts.alerting import ORDINARY, Situation
+from alertbot.alerts.silence import Silence
 from alertbot.rules.rule import Rule, RuleSet
 from alertbot.rules.suppression import KINSHIPS, Kinship
 
@@ -120,12 +124,41 @@ class Suppression:
         return False, None
 
 
-MUTERS: tuple[type[Muter], ...] = (Shadow, Suppression)
+class Silencing:
+    """A silence that is active matches the alert, as it is after this poll: at the level that it has now."""
+
+    kind = MuteKind.SILENCED
+
+    def __init__(self, poll: Poll) -> None:
+        self._active = [silence for silence in poll.situation.silences if silence.active(poll.now)]
+        self._of_rule: dict[str, list[Silence]] = {}
+
+    def may_mute_again(self, rule: Rule) -> bool:
+        return bool(self._for(rule))
+
+    def mutes(self, alert: Alert, rule: Rule) -> tuple[bool, int | None]:
+        """The first silence that matches, by id: one that is made meanwhile changes nothing for what is silenced."""
+        for silence in self._for(rule):
+            if silence.matcher.matches(alert):
+                return True, silence.id
+        return False, None
+
+    def _for(self, rule: Rule) -> list[Silence]:
+        """Those that can match alerts of this rule: the other rules cost nothing."""
+        if not self._active:
+            return self._active
+        if rule.id not in self._of_rule:
+            self._of_rule[rule.id] = [each for each in self._active if each.matcher.may_match_rule(rule)]
+        return self._of_rule[rule.id]
+
+
+MUTERS: tuple[type[Muter], ...] = (Shadow, Suppression, Silencing)
 """The kinds of mute, in the order in which they are asked."""
 
 _ENDED: Mapping[MuteKind, Reason] = {
     MuteKind.SHADOW: Reason.FIRED,
     MuteKind.SUPPRESSED: Reason.SUPPRESSION_ENDED,
+    MuteKind.SILENCED: Reason.SILENCE_ENDED,
 }
 """The reason with which an alert that was never reported is reported, if it still fires when its mute ends."""
 
@@ -183,16 +216,22 @@ def _decide(change: Change, rule: Rule | None, muters: Sequence[Muter], now: dat
         why = change.why
         if isinstance(muted.ref, Fingerprint):
             why = why or f"suppressed by {muted.ref.rule}"
+        elif isinstance(muted.ref, int):
+            why = why or f"silenced by #{muted.ref}"
         return Change(before, after, reason, why, Withheld(muted.kind.value) if reason is not None else None)
     ended = before.muted if before is not None else None
     why = change.why
     if _is_overdue(change, after, ended):
         known = after.reported is not None
-        if ended is not None and ended.kind in _ENDED and not known:
+        if ended is not None and ended.kind in _ENDED and (not known or ended.kind is MuteKind.SILENCED):
             reason = _ENDED[ended.kind]
         else:
             reason = Reason.SUPPRESSION_ENDED if known or rule.suppressed_by else Reason.FIRED
-        by = f"{ended.ref.rule} has ended; " if ended is not None and isinstance(ended.ref, Fingerprint) else ""
+        by = ""
+        if ended is not None and isinstance(ended.ref, Fingerprint):
+            by = f"{ended.ref.rule} has ended; "
+        elif ended is not None and isinstance(ended.ref, int):  # ended, taken off, or its level is another one
+            by = f"silence #{ended.ref} no longer applies; "
         held = max(now - after.since.get(after.level, now), timedelta(0))
         why = by + (change.why or wording.holds(after.measure, held))
     elif reason is None:

@@ -11,6 +11,9 @@ from alertbot.alerts.alert import Fingerprint, Reason
 from alertbot.evaluation.measure import Measure
 from alertbot.rules.rule import Level
 
+PERSON = "\ufffc"
+"""Where the text of an OPS notice names the one in `by`: a notifier writes them as it writes people."""
+
 
 class NoticeKind(StrEnum):
     """How a notice is delivered."""
@@ -40,7 +43,7 @@ class Notice:
     measure: Measure | None = None
     mention: tuple[str, ...] = ()
     broadcast: bool = False  # a line that is also shown in the channel
-    by: str = ""  # who did it, for acknowledgements and the like
+    by: str = ""  # who did it, for acknowledgements and the like; of OPS, who stands at PERSON in the text
     group: str = ""  # the group key of the card (cards.py); "": the card of the alert alone
     lead: str = ""  # the id of the notice whose message carries this one as well; "": it has a message of its own
     also: tuple[Fingerprint, ...] = ()  # of a line: other alerts that it names, which were reported before

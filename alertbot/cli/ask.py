@@ -12,8 +12,7 @@ from alertbot import logs
 from alertbot.cli.shell import PROBLEM, Config, cli
 from alertbot.cli.show import show_reply
 from alertbot.clock import wall_clock
-from alertbot.commands.answers import answer
-from alertbot.commands.changes import change_reply
+from alertbot.commands.answers import answer, changed
 from alertbot.commands.command import Asker
 from alertbot.commands.parse import parse
 from alertbot.config.load import config_path, load
@@ -53,8 +52,8 @@ def ask(
         )
         reply = answer(view, command, asker, now)
         if reply.wish:
-            result, alert = change(store, reply.wish, asker, now)
-            reply = change_reply(reply.wish, result, alert, asker, now=now, timezone=settings.timezone)
+            result, subject = change(store, reply.wish, asker, now)
+            reply = changed(reply.wish, result, subject, asker, now, settings.timezone)
     finally:
         store.close()
     show_reply(reply)

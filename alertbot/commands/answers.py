@@ -13,17 +13,27 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
-from alertbot.alerts.alert import Alert, State
+from alertbot.alerts.alert import Alert, Outcome, State
+from alertbot.alerts.silence import Silence
 from alertbot.commands import chart as charts
 from alertbot.commands import history as ended
-from alertbot.commands.changes import acknowledge, alert_id, refused, unacknowledge
-from alertbot.commands.command import Asker, Command, Line, Reply, Table
+from alertbot.commands.changes import acknowledge, alert_id, change_reply, refused, unacknowledge
+from alertbot.commands.command import Acknowledge, Asker, Command, Line, Reply, Table, Unacknowledge, Wish
 from alertbot.commands.find import entities, find, find_rules, loose, similar
 from alertbot.commands.hours import hours
 from alertbot.commands.live import entity
 from alertbot.commands.meant import meant
 from alertbot.commands.metrics import metrics
 from alertbot.commands.rules import named_by_rules, rules
+from alertbot.commands.silences import (
+    SILENCE_HELP,
+    USAGE,
+    silence,
+    silence_reply,
+    silences,
+    silences_line,
+    unsilence,
+)
 from alertbot.commands.top import top
 from alertbot.commands.view import Need, Needs, Recorded, ServiceView, View
 from alertbot.commands.why import named_by_why, why
@@ -69,6 +79,8 @@ class Subcommand:
     late: bool = False  # reading or drawing may take long: it is answered after the acknowledgement
     changes: bool = False  # it changes something: refused for those who may not
     hint: str = ""  # what the usage hint of the Slack manifest shows of it; "": nothing
+    reads_times: bool = False  # it reads times of day that the asker typed
+    details: tuple[str, ...] = ()  # more lines of its help
     button: str = ""  # the action id of the button on a card that asks it about the alert of the card
 
 
@@ -126,6 +138,16 @@ def answer(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
     return row.answer(view, command, asker, now)
 
 
+def changed(
+    wish: Wish, result: Outcome, subject: Alert | Silence | None, asker: Asker, now: datetime, timezone: str
+) -> Reply:
+    """The answer to a wish: what the store decided about it, and the alert or the silence as it is now."""
+    if isinstance(wish, Acknowledge | Unacknowledge):
+        alert = subject if isinstance(subject, Alert) else None
+        return change_reply(wish, result, alert, asker, now=now, timezone=timezone)
+    return silence_reply(wish, result, subject if isinstance(subject, Silence) else None, asker, now, timezone)
+
+
 def _nearest(name: str) -> Subcommand | None:
     if (known := meant(name, _BY_NAME)) is not None:
         return _BY_NAME[known]
@@ -139,7 +161,9 @@ def _help(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
         row = _BY_NAME.get(name) or _nearest(name)
         if row is None:
             return problem(f"There is no subcommand {echo(name)}.", f"There are: {', '.join(_BY_NAME)}.")
-        return Reply((Line(f"{view.command} {row.usage}", code=True), Line(row.help)))
+        return Reply(
+            (Line(f"{view.command} {row.usage}", code=True), *(Line(text) for text in (row.help, *row.details)))
+        )
     rows = tuple((row.usage, row.help) for row in COMMANDS)
     return Reply(
         (
@@ -156,6 +180,7 @@ def _status(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
     if view.service is not None and not view.service.running:
         lines.insert(0, _not_running(view.service, view, now))
     lines += _firing(view, now)
+    lines += silences_line(view, now)
     if view.waiting:
         waiting = count(view.waiting, "message or edit waits", "messages and edits wait")
         lines.append(Line(f"To be delivered: {waiting}.", level=Level.WARNING))
@@ -229,6 +254,7 @@ def _alerts(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
         lines.append(Line(f"{more}; {view.command} alerts RULE or NAME narrows it down"))
     if pending:
         lines.append(Line(f"{count(pending, 'alert is', 'alerts are')} pending: reported if the condition lasts."))
+    lines += silences_line(view, now)
     feeds = [feed_line(tenant, view, now) for tenant in view.tenants]
     lines += [line for line in feeds if line.level is not None]  # "no alert" from a bot without data is no good news
     return Reply(tuple(lines))
@@ -274,7 +300,9 @@ def _has_labels(alert: Alert, terms: list[str]) -> bool:
     return all(name in labels and matches(value, labels[name]) for name, value in pairs)
 
 
-_LIVE: Needs = frozenset({Need.FEEDS, Need.ALERTS, Need.RULES})  # with the snapshot of the scope asked about
+_LIVE: Needs = frozenset(
+    {Need.FEEDS, Need.ALERTS, Need.RULES, Need.SILENCES}
+)  # with the snapshot of the scope asked about
 
 COMMANDS: tuple[Subcommand, ...] = (
     Subcommand("help", "help [subcommand]", "The subcommands; with a name, how that one is used.", _help, hint="help"),
@@ -286,6 +314,7 @@ COMMANDS: tuple[Subcommand, ...] = (
         needs=frozenset(
             {
                 *(Need.FEEDS, Need.HEADS, Need.VERSIONS, Need.ALERTS, Need.OUTBOX, Need.SERVICE, Need.COVERAGE),
+                Need.SILENCES,
             }
         ),
         hint="status",
@@ -296,7 +325,7 @@ COMMANDS: tuple[Subcommand, ...] = (
         "alerts [rule or name] [label.NAME=VALUE]",
         "Open alerts with value, since when, and who has them.",
         _alerts,
-        needs=frozenset({Need.FEEDS, Need.ALERTS}),
+        needs=frozenset({Need.FEEDS, Need.ALERTS, Need.SILENCES}),
         needs_named=frozenset({Need.RULES, *RULE_SCOPES}),
         hint="alerts",
     ),
@@ -356,7 +385,12 @@ COMMANDS: tuple[Subcommand, ...] = (
         "rules [id]",
         "The rules that run; with an id, what that rule says.",
         rules,
-        needs=frozenset({Need.RULES, Need.VERSIONS, Need.ALERTS, Need.SHADOW_COUNTS, Need.COVERAGE, Need.TEXT_VALUES}),
+        needs=frozenset(
+            {
+                *(Need.RULES, Need.VERSIONS, Need.ALERTS, Need.SHADOW_COUNTS, Need.COVERAGE, Need.TEXT_VALUES),
+                Need.SILENCES,
+            }
+        ),
         named=named_by_rules,
     ),
     Subcommand("metrics", "metrics [WORD]", "Metric keys in words, with scope, unit and periods.", metrics),
@@ -372,7 +406,7 @@ COMMANDS: tuple[Subcommand, ...] = (
         "why RULE NAME",
         "The last decision about that entity, term by term, with values.",
         why,
-        needs=frozenset({Need.RULES, Need.ALERTS, Need.EVALUATION, Need.ENDED}),
+        needs=frozenset({Need.RULES, Need.ALERTS, Need.EVALUATION, Need.ENDED, Need.SILENCES}),
         named=named_by_why,
         button="why",
     ),
@@ -392,6 +426,32 @@ COMMANDS: tuple[Subcommand, ...] = (
         "Give back an alert, so that another can take it.",
         unacknowledge,
         needs=frozenset({Need.ALERTS}),
+        changes=True,
+    ),
+    Subcommand(
+        "silence",
+        f"silence {USAGE}",
+        "Silence what matches, so that it is tracked but not reported; silence ID FOR extends a silence.",
+        silence,
+        needs=frozenset({Need.ALERTS, Need.RULES, Need.SILENCES, *RULE_SCOPES}),
+        changes=True,
+        hint="silence MATCH FOR",
+        reads_times=True,
+        details=SILENCE_HELP,
+    ),
+    Subcommand(
+        "silences",
+        "silences",
+        "Silences with the time left, their author, and what they match now.",
+        silences,
+        needs=frozenset({Need.ALERTS, Need.SILENCES}),
+    ),
+    Subcommand(
+        "unsilence",
+        "unsilence ID",
+        "End a silence now.",
+        unsilence,
+        needs=frozenset({Need.ALERTS, Need.SILENCES}),
         changes=True,
     ),
 )

@@ -6,7 +6,7 @@ import re
 from datetime import datetime
 
 from alertbot.alerts.alert import Alert, Outcome
-from alertbot.commands.command import Acknowledge, Asker, Command, Line, Person, Reply, Unacknowledge, Wish, line
+from alertbot.commands.command import Acknowledge, Asker, Command, Line, Person, Reply, Unacknowledge, line
 from alertbot.commands.view import View
 from alertbot.commands.wording import clock, echo, listed, problem, worst_first
 from alertbot.rules.rule import Level
@@ -63,7 +63,7 @@ def _checked(view: View, command: Command, name: str, usage: str) -> int | Reply
 
 
 def change_reply(
-    wish: Wish,
+    wish: Acknowledge | Unacknowledge,
     result: Outcome,
     alert: Alert | None,
     asker: Asker,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
+from alertbot.alerts.silence import Matcher
 from alertbot.charts.series import Series
 from alertbot.rules.rule import Level
 
@@ -91,7 +93,34 @@ class Unacknowledge:
     alert_id: int
 
 
-Wish = Acknowledge | Unacknowledge
+@dataclass(frozen=True)
+class CreateSilence:
+    """A wish to silence what `matcher` matches, from `starts_at` until `ends_at`. `remarks` are for the answer."""
+
+    matcher: Matcher
+    starts_at: datetime
+    ends_at: datetime
+    reason: str = ""
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ExtendSilence:
+    """A wish that a silence ends later."""
+
+    silence_id: int
+    ends_at: datetime
+
+
+@dataclass(frozen=True)
+class EndSilence:
+    """A wish to end a silence now."""
+
+    silence_id: int
+
+
+SilenceWish = CreateSilence | ExtendSilence | EndSilence
+Wish = Acknowledge | Unacknowledge | SilenceWish
 
 
 @dataclass(frozen=True)

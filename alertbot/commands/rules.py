@@ -10,6 +10,7 @@ from alertbot.alerts.alert import Alert
 from alertbot.commands.command import Asker, Command, Line, Person, Reply, Table, line
 from alertbot.commands.find import find_rules, similar
 from alertbot.commands.hours import moved
+from alertbot.commands.silences import muting
 from alertbot.commands.view import SHADOW_DAYS, View
 from alertbot.commands.wording import MAX_NAMES, alert_line, and_more, echo, listed, problem, rules_lines, worst_first
 from alertbot.rules.coverage import advice, match_in_words
@@ -170,6 +171,7 @@ def _when_reported(view: View, rule: Rule, now: datetime) -> Iterator[Line]:
         yield Line(_ACTIVE[watches(rule.during, rule.outside, now)])
     if rule.suppressed_by:
         yield Line(f"Not reported while {' or '.join(rule.suppressed_by)} fires for the same {rule.scope}.")
+    yield from muting(view, rule, now)
     if rule.labels:
         yield Line("Labels: " + ", ".join(f"{name}={value}" for name, value in sorted(rule.labels.items())))
     if rule.shadow:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from alertbot.alerts.alert import Alert
+from alertbot.alerts.silence import Silence
 from alertbot.charts.series import Samples
 from alertbot.evaluation.past import Past
 from alertbot.evaluation.snapshot import Snapshot, SnapshotHead
@@ -40,6 +41,7 @@ class Need(StrEnum):
     TEXT_VALUES = "text_values"  # of the rules that the command names, values of text keys: `View.text_values`
     HISTORY = "history"  # the alerts that ended within the window of the command: `View.history`
     RECORDING = "recording"  # the metric of the entity that the command names, as it was recorded: `View.recorded`
+    SILENCES = "silences"  # silences that have not ended: `View.silences`
     EVALUATION = "evaluation"  # what the rules that the command names are evaluated on: snapshots and past
 
 
@@ -128,3 +130,4 @@ class View:
     text_values: TextValues = field(default_factory=dict)
     history: tuple[Alert, ...] = ()  # ended alerts, the last one first; at most MAX_HISTORY
     recorded: Recorded | None = None
+    silences: tuple[Silence, ...] = ()  # those that have not ended, by id

@@ -13,6 +13,7 @@ from alertbot.commands.changes import named_id
 from alertbot.commands.command import Asker, Command, Line, Person, Reply, line
 from alertbot.commands.find import Entity, entities, find, find_rules, loose, similar
 from alertbot.commands.live import missing, named
+from alertbot.commands.silences import silencing
 from alertbot.commands.view import View
 from alertbot.commands.wording import (
     MAX_NAMES,
@@ -157,6 +158,8 @@ def _shown(view: View, rule: Rule, found: Entity | None, alert: Alert | None, no
     if found is None:
         missed = f" ({alert.missed} of {MISSED_LIMIT} polls that end it)" if alert is not None and alert.missed else ""
         yield Line(f"It was not in the last poll{missed}, so all of it is unknown.")
+        if alert is not None:
+            yield from silencing(view, rule, alert, alert.key.tenant, alert.entity_name, now)
         return
     snapshot = found.snapshot
     stale = is_stale(snapshot.at, view, now)
@@ -170,6 +173,7 @@ def _shown(view: View, rule: Rule, found: Entity | None, alert: Alert | None, no
     yield from _hours(rule, view, snapshot.at, now)
     yield from _conditions(rule, explanation, alert, view, now)
     yield from _muted(rule, alert)
+    yield from silencing(view, rule, alert, found.tenant.name, found.name, now)
 
 
 def _standing(rule: Rule, alert: Alert | None, view: View, now: datetime) -> Line:

@@ -139,12 +139,20 @@ def alert_line(alert: Alert, view: View, now: datetime, *, with_entity: bool = T
         other = next((each for each in view.alerts if each.key == alert.suppressor), None)
         number = f"#{other.id}" if other is not None and other.id is not None else alert.suppressor.rule
         parts.append(f"{'not reported: ' if alert.reported is None else ''}suppressed by {number}")
+    if alert.silence is not None:
+        unreported = "not reported: " if alert.reported is None else ""
+        parts.append(f"{unreported}silenced by #{alert.silence}{_until(alert, view, now)}")
     pieces: list[str | Person] = [" · ".join(parts)]
     if alert.acked_by:
         pieces += [" · acknowledged by ", Person(alert.acked_by)]
         if alert.ack_note:
             pieces.append(f": {alert.ack_note}")
     return line(*pieces, level=alert.level, recovering=recovering)
+
+
+def _until(alert: Alert, view: View, now: datetime) -> str:
+    silence = next((each for each in view.silences if each.id == alert.silence), None)
+    return f" until {clock(silence.ends_at, view.timezone, now)}" if silence is not None else ""
 
 
 def worst_first(alerts: Sequence[Alert]) -> list[Alert]:

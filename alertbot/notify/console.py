@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from alertbot.alerts.cards import Posted
+from alertbot.alerts.notice import PERSON
 from alertbot.errors import DeliveryFailure, NotifyError
 from alertbot.notify.facts import Look
 from alertbot.notify.notifier import CardContent, LineContent, TemplateFault, no_check
@@ -83,10 +84,10 @@ class ConsoleNotifier:
         return self._new(posted.channel_id, notice_id)
 
     def post_text(
-        self, text: str, *, channel: str, notice_id: str, before_send: Callable[[], None] = no_check
+        self, text: str, *, channel: str, notice_id: str, by: str = "", before_send: Callable[[], None] = no_check
     ) -> Posted:
         before_send()
-        body = Text("\n".join(cleaned(line) for line in text.splitlines()))
+        body = Text("\n".join(cleaned(line.replace(PERSON, by)) for line in text.splitlines()))
         title = Text(cleaned(channel), style="bold")
         self._console.print(Panel(body, title=title, title_align="left", border_style="cyan"))
         return self._new(channel, notice_id)

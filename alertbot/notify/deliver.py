@@ -189,7 +189,13 @@ class _Delivery:
         if item.card.posted is None:
             return  # it is due again when its post is delivered
         try:
-            content = CardContent(item.card.members, self.clock(), timezone=self.timezone, show_tenant=self.show_tenant)
+            content = CardContent(
+                item.card.members,
+                self.clock(),
+                timezone=self.timezone,
+                show_tenant=self.show_tenant,
+                silence=item.card.silence,
+            )
             self.notifier.edit_card(content, item.card.posted)
         except NotifyError as error:
             self._edit_failed(item, error)
@@ -288,6 +294,7 @@ class _Delivery:
                     mention=notice.mention,
                     timezone=self.timezone,
                     show_tenant=self.show_tenant,
+                    silence=item.card.silence,
                 )
                 return self.notifier.post_card(card, channel=item.card.channel, notice_id=notice.id, before_send=check)
             case PostLine():
@@ -298,7 +305,7 @@ class _Delivery:
                 )
             case PostOps():
                 return self.notifier.post_text(
-                    notice.text, channel=notice.channel, notice_id=notice.id, before_send=check
+                    notice.text, channel=notice.channel, notice_id=notice.id, by=notice.by, before_send=check
                 )
 
     def _delivered(self, item: PostCard | PostLine | PostOps, posted: Posted, version: int) -> None:

@@ -95,6 +95,8 @@ class CardFacts:
     sentence while the alert fires, or ""; shown: the figures that the rule wants shown, "3 callers waiting"; worst: the
     worst value with its noun, or "", as for peak; data_until: of an alert about missing or frozen data, when the last
     (new) data came, else None; one_day: whether it began and ended, or is, on the same day;
+    silenced_until, silenced_by, silenced_why: while a silence mutes every open alert of the card, its end, its author
+    and its reason, else None and "";
     highest: the highest level it reached, as a word, where that is above the present one, else ""; since, until,
     peak_at: times or None; peak_label: "Peak", or "Lowest" where less is worse; labels: "team=sales", the first eight
     and the number of the others; detail, advice: for operational alerts the present state and what to do, else "".
@@ -139,6 +141,9 @@ class CardFacts:
     worst: str
     one_day: bool
     data_until: datetime | None
+    silenced_until: datetime | None
+    silenced_by: str
+    silenced_why: str
 
 
 @dataclass(frozen=True)
@@ -175,7 +180,7 @@ def card_facts(content: CardContent, message: str = "") -> CardFacts:
 
     `message` is the rule's own sentence, as rendered.
     """
-    alert, zone = content.alert, zone_of(content.timezone)
+    alert, zone, silence = content.alert, zone_of(content.timezone), content.silence
     look = Look.of(content.members)
     is_open = look is not Look.RESOLVED
     level = Look.of_level(alert.level).word
@@ -226,6 +231,9 @@ def card_facts(content: CardContent, message: str = "") -> CardFacts:
         shown=_shown(alert, zone),
         worst=_worst(alert, zone),
         data_until=_data_until(alert),
+        silenced_until=silence.ends_at if silence else None,
+        silenced_by=clip(silence.author, _LABEL) if silence else "",
+        silenced_why=clip(cleaned(silence.reason), _NOTE) if silence else "",
         one_day=since.astimezone(zone).date() == (alert.ended_at or content.now).astimezone(zone).date(),
     )
 

@@ -11,6 +11,7 @@ from typing import Protocol
 from alertbot.alerts.alert import Alert
 from alertbot.alerts.cards import Posted, leading
 from alertbot.alerts.notice import Notice
+from alertbot.alerts.silence import Silence
 from alertbot.rulefiles.faults import Fault
 
 START_WITHIN = 2.0
@@ -36,6 +37,7 @@ class CardContent:
     mention: tuple[str, ...] = ()
     timezone: str = "UTC"
     show_tenant: bool = True
+    silence: Silence | None = None  # it mutes every open member
 
     @property
     def alert(self) -> Alert:
@@ -93,9 +95,12 @@ class Notifier(Protocol):
         """Add a line to a card's thread once. `broadcast` shows it in the channel as well."""
 
     def post_text(
-        self, text: str, *, channel: str, notice_id: str, before_send: Callable[[], None] = no_check
+        self, text: str, *, channel: str, notice_id: str, by: str = "", before_send: Callable[[], None] = no_check
     ) -> Posted:
-        """Post plain text in a channel once. The notifier escapes it."""
+        """Post plain text in a channel once. The notifier escapes it. `by` is the person who stands at PERSON in it.
+
+        The channel may be a user id: then only that user gets it.
+        """
 
     def find(self, *, channel: str, notice_id: str, since: datetime, thread: Posted | None) -> Posted | None:
         """The message with this notice id sent at or after `since`, or None where there is none.

@@ -31,6 +31,7 @@ from markupsafe import Markup
 
 from alertbot.alerts.alert import About, Alert, Fingerprint, Reason, State
 from alertbot.alerts.notice import Notice, NoticeKind
+from alertbot.alerts.silence import Matcher, Silence
 from alertbot.errors import FaultsFound
 from alertbot.evaluation.measure import Measure
 from alertbot.notify.facts import Look, card_facts, line_facts, message_facts, zone_of
@@ -414,7 +415,7 @@ def sample_cards(
 
 
 def sample_states(firing: Alert, now: datetime) -> Iterator[CardContent]:
-    """A firing alert, then acknowledged, recovering, resolved, and without the parts that may be missing."""
+    """A firing alert, then acknowledged, recovering, resolved, without the parts that may be missing, and silenced."""
     acked = replace(firing, acked_by="U0123456", acked_at=now - timedelta(minutes=1), ack_note="calling in Sam")
     about = replace(firing.about, runbook="", labels={})
     states = (
@@ -426,6 +427,9 @@ def sample_states(firing: Alert, now: datetime) -> Iterator[CardContent]:
     )
     for alert in states:
         yield CardContent((alert,), now)
+    matcher = Matcher((("rule", firing.key.rule),))
+    ends = now + timedelta(hours=2)
+    yield CardContent((firing,), now, silence=Silence(17, matcher, now, ends, "U0123456", "maintenance", now))
 
 
 def sample_lines(content: CardContent) -> Iterator[LineContent]:

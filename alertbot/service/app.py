@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from alertbot.alerts.alert import Alert, Outcome
+from alertbot.alerts.silence import Silence
 from alertbot.clock import Clock, wall_clock
 from alertbot.commands.command import Asker, Command, Wish
 from alertbot.commands.view import View
@@ -173,7 +174,7 @@ class App:
             problems=tuple(problem for problem in (*self._problems(), self.database.note) if problem),
         )
 
-    def change(self, wish: Wish, asker: Asker, now: datetime) -> tuple[Outcome, Alert | None]:
+    def change(self, wish: Wish, asker: Asker, now: datetime) -> tuple[Outcome, Alert | Silence | None]:
         """Make the change that was asked for; the store decides races. Raises StoreError."""
         result = change(self.store, wish, asker, now)
         self._wake.set()

@@ -20,12 +20,14 @@ from alertbot.store.sqlite.store import SqliteStore
 
 def open_store(settings: Settings) -> SqliteStore:
     """The database that the settings name, made where there is none. Raises StoreError."""
-    return SqliteStore(settings.path(settings.storage), keep_polls=settings.record.keep)
+    return SqliteStore(settings.path(settings.storage), keep_polls=settings.record.keep, timezone=settings.timezone)
 
 
 def open_to_read(settings: Settings) -> SqliteStore:
     """The same for commands that read: it need not be writable. Raises StoreError where there is none."""
-    return SqliteStore(settings.path(settings.storage), reading=True, keep_polls=settings.record.keep)
+    return SqliteStore(
+        settings.path(settings.storage), reading=True, keep_polls=settings.record.keep, timezone=settings.timezone
+    )
 
 
 def open_for_dry_run(settings: Settings) -> SqliteStore:

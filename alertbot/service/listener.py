@@ -9,6 +9,7 @@ from functools import partial
 from starlette.routing import BaseRoute
 
 from alertbot.alerts.alert import Alert, Outcome
+from alertbot.alerts.silence import Silence
 from alertbot.clock import Clock
 from alertbot.commands.command import Asker, Command, Wish
 from alertbot.commands.view import View
@@ -38,7 +39,7 @@ class Listener:
         settings: Settings,
         *,
         view: Callable[[Command], View],
-        change: Callable[[Wish, Asker, datetime], tuple[Outcome, Alert | None]],
+        change: Callable[[Wish, Asker, datetime], tuple[Outcome, Alert | Silence | None]],
         unready: Callable[[], list[str]],
         wake: Signal,
         clock: Clock,

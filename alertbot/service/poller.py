@@ -58,6 +58,7 @@ class Poller:
             return None
         finally:
             tenant.busy.release()
+            self.announce_silences()
         if turn.fetched is not None:  # it was stored
             self.store_problem = ""
         log_turn(turn)
@@ -77,8 +78,18 @@ class Poller:
         `dry_run` records nothing.
         """
         with ThreadPoolExecutor(min(MAX_SIDE_BY_SIDE, len(tenants))) as pool:
-            outcomes = pool.map(lambda tenant: self._once(tenant, dry_run=dry_run), tenants)
-            return {tenant.name: outcome for tenant, outcome in zip(tenants, outcomes, strict=True)}
+            outcomes = list(pool.map(lambda tenant: self._once(tenant, dry_run=dry_run), tenants))
+        if not dry_run:
+            self.announce_silences()
+        return {tenant.name: outcome for tenant, outcome in zip(tenants, outcomes, strict=True)}
+
+    def announce_silences(self) -> None:
+        """Announce silences that start, end soon or have ended: after a turn, so that its cards are known."""
+        try:
+            if self._store.announce_silences(self._clock()):
+                self._wake.set()
+        except AlertbotError as error:
+            log.error("silences could not be announced; will retry", error=str(error))
 
     def _turn(self, tenant: LiveTenant) -> Turn:
         now = self._clock()

@@ -8,10 +8,20 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from alertbot.alerts.alert import Alert, Outcome
+from alertbot.alerts.silence import Silence
 from alertbot.charts.series import samples
 from alertbot.commands.answers import history_since, named_rules, needs_of, recorded_of
 from alertbot.commands.changes import named_id
-from alertbot.commands.command import Acknowledge, Asker, Command, Wish
+from alertbot.commands.command import (
+    Acknowledge,
+    Asker,
+    Command,
+    CreateSilence,
+    EndSilence,
+    ExtendSilence,
+    Unacknowledge,
+    Wish,
+)
 from alertbot.commands.view import (
     MAX_HISTORY,
     SHADOW_DAYS,
@@ -99,6 +109,7 @@ def make_view(
         uncovered=_uncovered(covering, polls, sets),
         text_values=_text_values(texts, polls, sets),
         history=tuple(store.ended(history_since(command, now), MAX_HISTORY)) if Need.HISTORY in needs else (),
+        silences=store.silences() if Need.SILENCES in needs else (),
     )
     wanted = recorded_of(view, command, now) if Need.RECORDING in needs else None
     return view if wanted is None else replace(view, recorded=_recorded(store, wanted, now))
@@ -243,8 +254,18 @@ def _calendars(rules: Mapping[str, RuleSet]) -> Mapping[str, Calendar]:
     return calendars
 
 
-def change(store: Questions, wish: Wish, asker: Asker, now: datetime) -> tuple[Outcome, Alert | None]:
-    """Carry out a change. Raises StoreError."""
-    if isinstance(wish, Acknowledge):
-        return store.acknowledge(wish.alert_id, asker.user, wish.note, now)
-    return store.unacknowledge(wish.alert_id, asker.user, now)
+def change(store: Questions, wish: Wish, asker: Asker, now: datetime) -> tuple[Outcome, Alert | Silence | None]:
+    """Carry out a change; the alert or the silence as it is then. Raises StoreError."""
+    match wish:
+        case Acknowledge():
+            return store.acknowledge(wish.alert_id, asker.user, wish.note, now)
+        case Unacknowledge():
+            return store.unacknowledge(wish.alert_id, asker.user, now)
+        case CreateSilence():
+            starts_at = max(wish.starts_at, now)
+            made = store.silence(wish.matcher, starts_at, wish.ends_at, asker.user, wish.reason, now)
+            return Outcome.DONE, made
+        case ExtendSilence():
+            return store.extend(wish.silence_id, wish.ends_at, asker.user, now)
+        case EndSilence():
+            return store.unsilence(wish.silence_id, asker.user, now)

@@ -11,10 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from alertbot.alerts.notice import PERSON
 from alertbot.notify.pens import cleaned, clip
 from alertbot.notify.render import DrawnCard, DrawnLine
+from alertbot.rules.plain import one_line
 from alertbot.rules.slack_ids import is_mention
-from alertbot.slack.text import clip_mrkdwn, entities
+from alertbot.slack.text import MrkdwnPen, clip_mrkdwn, entities, escape
 
 ACKNOWLEDGE, WHY = "acknowledge", "why"  # the action_id of a button; its value is the alert's id
 
@@ -82,6 +84,17 @@ def text_message(text: str) -> SlackMessage:
     """Plain text, shown as it is, line by line. Post it with `mrkdwn` off."""
     escaped = "\n".join(entities(cleaned(line)) for line in text.splitlines())
     return SlackMessage(clip_mrkdwn(escaped, _MAX_TEXT).strip() or "…")
+
+
+def text_about(text: str, person: str) -> SlackMessage:
+    """Text in which this person stands at PERSON, for mrkdwn: the rest of it is shown as it is."""
+    pen = MrkdwnPen()
+    lines = (_written(line.split(PERSON), pen.person(person)) for line in text.splitlines())
+    return SlackMessage(clip_mrkdwn("\n".join(lines), _MAX_TEXT).strip() or "…")
+
+
+def _written(pieces: Sequence[str], person: str) -> str:
+    return person.join(escape(one_line(piece)) for piece in pieces)
 
 
 def _buttons(card: DrawnCard) -> list[Block]:

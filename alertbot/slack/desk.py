@@ -23,9 +23,10 @@ from slack_bolt.authorization import AuthorizeResult
 from slack_sdk import WebClient
 
 from alertbot.alerts.alert import Alert, Outcome
+from alertbot.alerts.silence import Silence
 from alertbot.charts.png import Painter
-from alertbot.commands.answers import BUTTONS, answer, needs_of, subcommand
-from alertbot.commands.changes import alert_id, change_reply
+from alertbot.commands.answers import BUTTONS, answer, changed, needs_of, subcommand
+from alertbot.commands.changes import alert_id
 from alertbot.commands.command import Asker, Command, Line, Reply, Wish
 from alertbot.commands.parse import parse
 from alertbot.commands.view import View
@@ -38,11 +39,12 @@ from alertbot.slack.zones import Zones
 _log = logging.getLogger(__name__)
 
 Message = dict[str, Any]
-Change = Callable[[Wish, Asker, datetime], tuple[Outcome, Alert | None]]
+Change = Callable[[Wish, Asker, datetime], tuple[Outcome, Alert | Silence | None]]
 
 _THREADS = 16
 _LATE_THREADS = 2
 _MAX_LATE = 8  # late answers that are in progress or wait for a thread
+_ZONE_WITHIN = 5.0  # seconds that an answer may wait for the zone of times that were typed
 _GIVE_UP_AFTER = 60.0  # seconds; a later answer is of no use
 _MAX_REMEMBERED = 500  # requests
 ENDS_WITHIN = 0.5
@@ -252,19 +254,24 @@ class SlackApp:
         return reply if reply.wish is None else self._changed(reply.wish, asker, view.timezone)
 
     def _in_the_zone_of(self, user: str, command: Command, view: View) -> View:
-        """The view with the times of the reader; a public answer has many readers, and keeps the configured zone."""
-        if command.public or not needs_of(command):
+        """The view with the times of the reader; a public answer has many readers, and keeps the configured zone.
+
+        But times that the reader typed are always of their own zone, which is worth a longer wait.
+        """
+        row = subcommand(command.name)
+        typed = row is not None and row.reads_times
+        if (command.public and not typed) or not needs_of(command):
             return view
-        zone = self._zones.of(user) or view.timezone
+        zone = (self._zones.of(user, _ZONE_WITHIN) if typed else self._zones.of(user)) or view.timezone
         own = tuple(problem for problem in (self._zones.problem, self._pictures.problem) if problem)
         return replace(view, timezone=zone, problems=(*view.problems, *own))
 
     def _changed(self, wish: Wish, asker: Asker, timezone: str) -> Reply:
         now = self._clock()
-        result, alert = self._change(wish, asker, now)
+        result, subject = self._change(wish, asker, now)
         if result is Outcome.DONE:
             self._wake()
-        return change_reply(wish, result, alert, asker, now=now, timezone=timezone)
+        return changed(wish, result, subject, asker, now, timezone)
 
     def _zone_of(self, user: str) -> str:
         return str(self._asking.users_info(user=user)["user"].get("tz") or "")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from alertbot.alerts.cards import Posted
+from alertbot.alerts.notice import PERSON
 from alertbot.errors import DeliveryFailure, NotifyError
 from alertbot.notify.notifier import GIVE_UP_AFTER, START_WITHIN, CardContent, LineContent, TemplateFault, no_check
 from alertbot.notify.render import Templates
@@ -25,6 +26,7 @@ from alertbot.slack.cards import (
     line_message,
     plain_card_message,
     plain_line_message,
+    text_about,
     text_message,
 )
 from alertbot.slack.client import Contact, SlackClient
@@ -156,8 +158,10 @@ class SlackNotifier:
         return self._plainer(post, line_message(drawn), plain, template, notice_id)
 
     def post_text(
-        self, text: str, *, channel: str, notice_id: str, before_send: Callable[[], None] = no_check
+        self, text: str, *, channel: str, notice_id: str, by: str = "", before_send: Callable[[], None] = no_check
     ) -> Posted:
+        if PERSON in text:
+            return self._post(text_about(text, by), before_send, channel=channel, notice_id=notice_id)
         # mrkdwn off: the text may quote templates, conditions and names, and nothing in them is formatting.
         return self._post(text_message(text), before_send, channel=channel, notice_id=notice_id, mrkdwn=False)
 

@@ -57,8 +57,11 @@ class Zones:
         """Why zones cannot be read at all; "" where they can."""
         return NO_SCOPE if time.monotonic() < self._refused_until else ""
 
-    def of(self, user: str) -> str:
-        """The zone of this user. A zone that is known is better than a wait: only the first read is waited for."""
+    def of(self, user: str, within: float | None = None) -> str:
+        """The zone of this user. A zone that is known is better than a wait: only the first read is waited for.
+
+        `within`: how many seconds, in place of `first_wait`.
+        """
         with self._lock:
             kept = self._kept.get(user)
             now = time.monotonic()
@@ -66,7 +69,7 @@ class Zones:
                 self._reading[user] = self._workers.submit(self._read, user)
             reading = self._reading.get(user)
         if kept is None and reading is not None:
-            wait([reading], self._first_wait)
+            wait([reading], self._first_wait if within is None else within)
         with self._lock:
             kept = self._kept.get(user)
         return kept.zone if kept is not None else ""

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from alertbot.alerts.alert import About, Alert, Fingerprint, Mute, MuteKind, Reason, State
 from alertbot.alerts.cards import Card, Posted
 from alertbot.alerts.notice import Notice, NoticeKind
+from alertbot.alerts.silence import Matcher, Silence
 from alertbot.errors import StoreError
 from alertbot.evaluation.measure import Measure
 from alertbot.evaluation.snapshot import Column, Presence, Snapshot, SnapshotHead
@@ -232,11 +233,49 @@ def _muted(tenant: str, text: str | None) -> Mute | None:
     return Mute(MuteKind(kind), ref, unstamp(since))
 
 
+# Silences
+
+
+def silence_values(silence: Silence) -> Values:
+    """The row of a silence."""
+    return {
+        "id": silence.id,
+        "matcher": _pack(silence.matcher.terms),
+        "starts_at": stamp(silence.starts_at),
+        "ends_at": stamp(silence.ends_at),
+        "author": silence.author,
+        "reason": silence.reason,
+        "created_at": stamp(silence.created_at),
+        "ended_at": maybe_stamp(silence.ended_at),
+        "ended_by": silence.ended_by,
+        "started": int(silence.started),
+        "warned": int(silence.warned),
+    }
+
+
+@_readable
+def silence_of(row: Row) -> Silence:
+    """The silence of a row of `silences`."""
+    return Silence(
+        id=row["id"],
+        matcher=Matcher(tuple((name, pattern) for name, pattern in _unpack(row["matcher"]))),
+        starts_at=unstamp(row["starts_at"]),
+        ends_at=unstamp(row["ends_at"]),
+        author=row["author"],
+        reason=row["reason"],
+        created_at=unstamp(row["created_at"]),
+        ended_at=maybe_unstamp(row["ended_at"]),
+        ended_by=row["ended_by"],
+        started=bool(row["started"]),
+        warned=bool(row["warned"]),
+    )
+
+
 # Cards and notices
 
 
 @_readable
-def card_of(row: Row, members: tuple[Alert, ...]) -> Card:
+def card_of(row: Row, members: tuple[Alert, ...], silences: tuple[Silence, ...] = ()) -> Card:
     """The card of a row of `cards`. Its channel is where it goes, which is not always the one that the rule names."""
     return Card(
         id=row["id"],
@@ -247,6 +286,7 @@ def card_of(row: Row, members: tuple[Alert, ...]) -> Card:
         sent_version=row["sent_version"],
         edited_at=maybe_unstamp(row["edited_at"]),
         group=row["group_key"],
+        silences=silences,
     )
 
 

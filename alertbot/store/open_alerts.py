@@ -40,7 +40,7 @@ def current(known: OpenAlerts | None, store: Polls, tenant: str) -> OpenAlerts:
     if known is not None and known.revision == revision:
         return known
     by_key = {alert.key: alert for alert in store.alerts(tenant)}
-    return OpenAlerts(revision, by_key, store.cards(tenant), store.groups(tenant))
+    return OpenAlerts(revision, by_key, store.cards(tenant), store.groups(tenant), store.silences())
 
 
 def after(known: OpenAlerts, record: PollRecord, recorded: Recorded) -> OpenAlerts:

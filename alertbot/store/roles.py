@@ -16,6 +16,7 @@ from alertbot.alerts.cards import Card, Posted
 from alertbot.alerts.delivery import Claimed, Due, Tried
 from alertbot.alerts.grouping import Groups
 from alertbot.alerts.notice import Notice
+from alertbot.alerts.silence import Matcher, Silence
 from alertbot.evaluation.snapshot import Snapshot, SnapshotHead
 from alertbot.feed.health import Feed
 from alertbot.rules.catalogue import Scope
@@ -58,6 +59,20 @@ class Running(Protocol):
         """Which version of the rules runs (or last ran) and since when, by tenant: `running` without the files."""
 
 
+class Silences(Protocol):
+    """What is silenced, and what time changes of it."""
+
+    def silences(self) -> tuple[Silence, ...]:
+        """Those that have not ended, by id; some may not have begun."""
+
+    def announce_silences(self, now: datetime) -> int:
+        """Announce what time brought about: a silence starts, ends soon, or has ended. The number of such events.
+
+        Each is announced once, whatever process asks: its notices and what was announced are one transaction. A
+        silence that has ended is not read again.
+        """
+
+
 class Notices(Protocol):
     """What alertbot reports about itself."""
 
@@ -79,7 +94,7 @@ class Health(Feeds, Protocol):
         """Write something. Raises StoreError that says why nothing could be written in `within` seconds."""
 
 
-class Polls(Feeds, Recording, Protocol):
+class Polls(Feeds, Recording, Silences, Protocol):
     """What one turn of one tenant reads and writes."""
 
     def cards(self, tenant: str) -> Mapping[Fingerprint, frozenset[str]]:
@@ -91,7 +106,7 @@ class Polls(Feeds, Recording, Protocol):
     def revision(self, tenant: str) -> int:
         """A number that is raised by every write that a poll of this tenant has to know of.
 
-        Those are the writes that change `alerts`, `cards` or `groups`: another poll, a user's change, a card that is
+        Those are the writes that change `alerts`, `cards`, `groups` or `silences`: another poll, a user's change, a card that is
         given up or goes elsewhere. A delivery that succeeds is none. What was read at one revision is as good as read
         now while the revision is the same: see open_alerts.py.
         """
@@ -234,7 +249,7 @@ class Rules(Running, Notices, Protocol):
         """Store what runs from now on. A version that runs already continues, and keeps its `since`."""
 
 
-class Questions(Health, Recording, Running, Protocol):
+class Questions(Health, Recording, Running, Silences, Protocol):
     """What answers read, and the changes that users make."""
 
     def service(self, now: datetime) -> Service | None:
@@ -269,6 +284,20 @@ class Questions(Health, Recording, Running, Protocol):
 
     def unacknowledge(self, alert_id: int, by: str, now: datetime) -> tuple[Outcome, Alert | None]:
         """Take an acknowledgement back."""
+
+    def silence(
+        self, matcher: Matcher, starts_at: datetime, ends_at: datetime, author: str, reason: str, now: datetime
+    ) -> Silence:
+        """Make a silence, with an id of the sequence of alerts. One that starts now is announced in the transaction."""
+
+    def extend(self, silence_id: int, ends_at: datetime, by: str, now: datetime) -> tuple[Outcome, Silence | None]:
+        """Let a silence end later. ALREADY: it ends then or later anyway.
+
+        The cards of what it mutes become due for an edit, and it is announced, in the same transaction.
+        """
+
+    def unsilence(self, silence_id: int, by: str, now: datetime) -> tuple[Outcome, Silence | None]:
+        """End a silence now, and announce that in the same transaction."""
 
 
 class Leases(Protocol):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from alertbot.alerts.alert import About, Alert, Fingerprint, State
+from alertbot.alerts.silence import Matcher, Silence
 from alertbot.commands.answers import answer, history_since, named_rules, needs_of, recorded_of
 from alertbot.commands.changes import named_id
 from alertbot.commands.command import Asker, Command, Drawing, Line, Reply, Table
@@ -138,6 +139,19 @@ def alert(
     )
 
 
+def silence(
+    id: int = 18,
+    terms: tuple[tuple[str, str], ...] = (("rule", "longest-wait"),),
+    *,
+    starts: timedelta = -timedelta(minutes=30),
+    lasts: timedelta = timedelta(hours=2),
+    author: str = "U034BOB",
+    reason: str = "",
+) -> Silence:
+    begins = NOW + starts
+    return Silence(id, Matcher(terms), begins, begins + lasts, author, reason, begins, started=starts <= timedelta(0))
+
+
 def tenant(
     name: str = "acme",
     *snapshots: Snapshot,
@@ -181,6 +195,7 @@ def only(view: View, command: Command) -> View:
         versions=view.versions if Need.VERSIONS in needs else (),
         uncovered=view.uncovered if Need.COVERAGE in needs else {},
         text_values=view.text_values if Need.TEXT_VALUES in needs else {},
+        silences=view.silences if Need.SILENCES in needs else (),
         waiting=view.waiting if Need.OUTBOX in needs else 0,
         service=view.service if Need.SERVICE in needs else None,
         history=_history(view, command) if Need.HISTORY in needs else (),

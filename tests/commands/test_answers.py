@@ -30,6 +30,7 @@ from tests.commands.kit import (
     alert,
     ask,
     column,
+    silence,
     snapshot,
     tenant,
     text_of,
@@ -589,8 +590,10 @@ def test_each_subcommand_answers_without_arguments(row: object) -> None:
 
 def test_what_changes_is_refused_by_its_row() -> None:
     """A subcommand that wishes for a change says so in its row: the row is what permissions go by."""
-    wishing = {row.name for row in COMMANDS if ask(view(alerts=[alert()]), f"{row.name} 17").wish is not None}
-    assert wishing == {row.name for row in COMMANDS if row.changes} == {"ack", "unack"}
+    known = view(alerts=[alert()], silences=(silence(18),))
+    about = {"silence": "18 1h", "unsilence": "18"}
+    wishing = {row.name for row in COMMANDS if ask(known, f"{row.name} {about.get(row.name, '17')}").wish is not None}
+    assert wishing == {row.name for row in COMMANDS if row.changes} == {"ack", "unack", "silence", "unsilence"}
 
 
 def test_each_button_of_a_card_is_in_a_row() -> None:

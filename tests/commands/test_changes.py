@@ -8,7 +8,7 @@ import pytest
 
 from alertbot.alerts.alert import Outcome
 from alertbot.commands.changes import change_reply
-from alertbot.commands.command import Acknowledge, Asker, Person, Unacknowledge, Wish
+from alertbot.commands.command import Acknowledge, Asker, Person, Unacknowledge
 from tests.commands.kit import ANNA, NOW, alert, text_of
 
 BOB = "U034BOB"
@@ -66,7 +66,9 @@ CASES = {
 
 
 @pytest.mark.parametrize(("wish", "result", "found", "says", "problem"), CASES.values(), ids=CASES)
-def test_change_reply(wish: Wish, result: Outcome, found: object, says: str, problem: bool) -> None:
+def test_change_reply(
+    wish: Acknowledge | Unacknowledge, result: Outcome, found: object, says: str, problem: bool
+) -> None:
     """Each decision of the store has its sentence, with who and when."""
     reply = change_reply(wish, result, found, ANNA, now=NOW, timezone="Europe/Helsinki")  # type: ignore[arg-type]
     assert text_of(reply) == says

@@ -14,7 +14,9 @@ def test_socket_mode() -> None:
     assert made["settings"]["interactivity"] == {"is_enabled": True}
     (command,) = made["features"]["slash_commands"]
     assert command["command"] == "/alertbot"
-    assert command["usage_hint"] == "help | status | alerts | history | queue NAME | top KEY | chart KEY NAME | ack ID"
+    assert command["usage_hint"] == (
+        "help | status | alerts | history | queue NAME | top KEY | chart KEY NAME | ack ID | silence MATCH FOR"
+    )
     assert "url" not in command
     assert set(made["oauth_config"]["scopes"]["bot"]) >= {
         "chat:write",

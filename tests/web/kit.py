@@ -14,7 +14,7 @@ from slack_sdk import WebClient
 from slack_sdk.signature import SignatureVerifier
 
 from alertbot.alerts.alert import Alert, Outcome
-from alertbot.commands.command import Acknowledge, Asker, Command, Wish
+from alertbot.commands.command import Acknowledge, Asker, Command, Unacknowledge, Wish
 from alertbot.commands.view import Recorded, View
 from alertbot.slack.desk import SlackApp
 from alertbot.slack.permissions import MayChange
@@ -48,6 +48,7 @@ class Desk:
             raise self.error
         with self.lock:
             self.asked.append((wish, asker))
+            assert isinstance(wish, Acknowledge | Unacknowledge)
             if wish.alert_id != self.alert.id:
                 return Outcome.UNKNOWN_ID, None
             taken = self.alert.acked_by is not None

@@ -50,6 +50,7 @@ from alertbot.errors import StoreError
 from alertbot.store import codec
 from alertbot.store.codec import stamp
 from alertbot.store.sqlite import record as recording
+from alertbot.store.sqlite import silences
 from alertbot.store.sqlite.record import count, raise_revision
 
 CHANNEL_REST = timedelta(seconds=1)
@@ -271,7 +272,8 @@ def _with_members(conn: sqlite3.Connection, card: sqlite3.Row) -> Card:
         "SELECT a.* FROM card_alerts m JOIN alerts a ON a.id = m.alert_id WHERE m.card_id = ? ORDER BY a.id",
         (card["id"],),
     ).fetchall()
-    return codec.card_of(card, tuple(codec.alert_of(row) for row in rows))
+    members = tuple(codec.alert_of(row) for row in rows)
+    return codec.card_of(card, members, silences.of(conn, members))
 
 
 def _card(conn: sqlite3.Connection, card_id: int) -> sqlite3.Row:

@@ -123,21 +123,36 @@ def write_snapshots(conn: sqlite3.Connection, rows: Sequence[Values], digests: S
         )
 
 
-def raise_revision(conn: sqlite3.Connection, tenant: str) -> int:
-    """Count a change of a tenant's open alerts; returns the new revision."""
+_EVERY_TENANT = ""  # whose revision counts for every tenant
+
+
+def revision(conn: sqlite3.Connection, tenant: str) -> int:
+    """The revision of a tenant: how often its open alerts were changed, and what concerns all tenants."""
     row = conn.execute(
-        "INSERT INTO revisions (tenant, revision) VALUES (?, 1) "
-        "ON CONFLICT (tenant) DO UPDATE SET revision = revision + 1 RETURNING revision",
-        (tenant,),
+        "SELECT COALESCE(sum(revision), 0) AS revision FROM revisions WHERE tenant IN (?, ?)", (tenant, _EVERY_TENANT)
     ).fetchone()
     return int(row["revision"])
 
 
 def check_revision(conn: sqlite3.Connection, tenant: str, expected: int) -> None:
     """Raise Conflict if the tenant's revision is not the expected one."""
-    row = conn.execute("SELECT revision FROM revisions WHERE tenant = ?", (tenant,)).fetchone()
-    if (0 if row is None else row["revision"]) != expected:
+    if revision(conn, tenant) != expected:
         raise Conflict(f"{tenant}: something else was written since this poll was decided")
+
+
+def raise_revision(conn: sqlite3.Connection, tenant: str) -> int:
+    """Count a change of a tenant's open alerts; returns the new revision."""
+    conn.execute(
+        "INSERT INTO revisions (tenant, revision) VALUES (?, 1) "
+        "ON CONFLICT (tenant) DO UPDATE SET revision = revision + 1",
+        (tenant,),
+    )
+    return revision(conn, tenant)
+
+
+def raise_every_revision(conn: sqlite3.Connection) -> None:
+    """Count a change that concerns all tenants, such as one of silences."""
+    raise_revision(conn, _EVERY_TENANT)
 
 
 def count(conn: sqlite3.Connection, tenant: str, name: str, by: int = 1) -> None:
@@ -163,7 +178,7 @@ def write_changes(
     Returns the id of each alert that was changed, the last one where an alert ended and began again.
     """
     ids = _open_ids(conn, {change.after.key for change in changes})
-    next_id = _last_id(conn) + 1 if changes else 0
+    next_id = last_id(conn) + 1 if changes else 0
     inserts: dict[int, Values] = {}
     updates: dict[int, Values] = {}
     ended: list[int] = []
@@ -200,7 +215,7 @@ def write_changes(
             ended.append(alert_id)
             resolved += after.fired_at is not None and not after.shadow
         if _shows(change):
-            moved = change.moved or change.reason is not None
+            moved = change.moved or change.reason is not None or _is_silenced_otherwise(change)
             shown[alert_id] = _Moved(after.level, moved or (alert_id in shown and shown[alert_id].moved), over)
     # Ends before inserts: an alert that ends and begins again in one poll must not meet itself in the unique index.
     conn.executemany(_UPDATE_ALERT, list(updates.values()))
@@ -273,7 +288,7 @@ def _has_notices(conn: sqlite3.Connection, alert_id: int) -> bool:
     return conn.execute("SELECT 1 FROM notices WHERE alert_id = ?", (alert_id,)).fetchone() is not None
 
 
-def _last_id(conn: sqlite3.Connection) -> int:
+def last_id(conn: sqlite3.Connection) -> int:
     """The highest id ever given: alerts and silences share one sequence.
 
     No other id can be given before this transaction ends: it has the write lock.
@@ -284,9 +299,14 @@ def _last_id(conn: sqlite3.Connection) -> int:
 
 def _shows(change: Change) -> bool:
     """Whether a card looks different now. It shows no counters of polls, and a poll does not change the owner."""
-    if change.before is None or change.moved or change.reason is not None:
+    if change.before is None or change.moved or change.reason is not None or _is_silenced_otherwise(change):
         return True
     return _LOOK(change.before) != _LOOK(change.after)
+
+
+def _is_silenced_otherwise(change: Change) -> bool:
+    """Whether its card now shows a silence, another one, or none any more."""
+    return change.before is not None and change.before.silence != change.after.silence
 
 
 _CARDS = """

@@ -15,13 +15,14 @@ from alertbot.alerts.cards import Card, Posted
 from alertbot.alerts.delivery import Claimed, Due, Tried
 from alertbot.alerts.grouping import Groups
 from alertbot.alerts.notice import Notice, NoticeKind, notice_id
+from alertbot.alerts.silence import Matcher, Silence
 from alertbot.evaluation.snapshot import Snapshot, SnapshotHead
 from alertbot.feed.health import Feed
 from alertbot.rules.catalogue import Scope
 from alertbot.store import codec
 from alertbot.store.codec import stamp, unstamp
 from alertbot.store.records import LedgerEntry, PollRecord, Recorded, RecordedPoll, RunningRules, Service, Totals
-from alertbot.store.sqlite import leases, outbox
+from alertbot.store.sqlite import leases, outbox, silences
 from alertbot.store.sqlite import record as recording
 from alertbot.store.sqlite import recording as polls
 from alertbot.store.sqlite.database import Database
@@ -61,12 +62,15 @@ class SqliteStore:
         create: bool = True,
         reading: bool = False,
         keep_polls: timedelta = timedelta(days=8),
+        timezone: str = "UTC",
     ) -> None:
         """`create` False: a file that does not exist is a StoreError. `keep_polls`: how long polls are recorded.
 
+        `timezone`: in which messages that the store adds write times.
+
         `reading`: opened to be read, which a user who may not write the file can do too; it is not created.
         """
-        self._keep_polls = keep_polls
+        self._keep_polls, self._timezone = keep_polls, timezone
         self._recorders: dict[str, polls.Recorder] = {}
         self._db = Database(
             str(path), synchronous=synchronous, busy_timeout=busy_timeout, create=create, reading=reading
@@ -191,8 +195,7 @@ class SqliteStore:
 
     def revision(self, tenant: str) -> int:
         with self._db.read() as conn:
-            row = conn.execute("SELECT revision FROM revisions WHERE tenant = ?", (tenant,)).fetchone()
-        return 0 if row is None else int(row["revision"])
+            return recording.revision(conn, tenant)
 
     def record(self, record: PollRecord) -> Recorded:
         changes = [_ended_by(change, record.now) for change in record.changes]
@@ -262,6 +265,33 @@ class SqliteStore:
             if alert.acked_by is None:
                 return Outcome.NOT_ACKNOWLEDGED, alert
             return Outcome.DONE, _set_owner(conn, alert, Reason.UNACKNOWLEDGED, by, "", now)
+
+    # Silences
+
+    def silences(self) -> tuple[Silence, ...]:
+        with self._db.read() as conn:
+            return silences.to_come(conn)
+
+    def silence(
+        self, matcher: Matcher, starts_at: datetime, ends_at: datetime, author: str, reason: str, now: datetime
+    ) -> Silence:
+        with self._db.write() as conn:
+            return silences.create(conn, matcher, starts_at, ends_at, author, reason, now, self._timezone)
+
+    def extend(self, silence_id: int, ends_at: datetime, by: str, now: datetime) -> tuple[Outcome, Silence | None]:
+        with self._db.write() as conn:
+            return silences.extend(conn, silence_id, ends_at, by, now, self._timezone)
+
+    def unsilence(self, silence_id: int, by: str, now: datetime) -> tuple[Outcome, Silence | None]:
+        with self._db.write() as conn:
+            return silences.end(conn, silence_id, by, now, self._timezone)
+
+    def announce_silences(self, now: datetime) -> int:
+        with self._db.read() as conn:
+            if not silences.is_due(conn, now):
+                return 0
+        with self._db.write() as conn:
+            return silences.announce(conn, now, self._timezone)
 
     # Delivery
 

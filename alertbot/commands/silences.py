@@ -1,0 +1,278 @@
+"""`silence`, `silences`, `unsilence`: what is silenced, the wish to change that, and the answer once it is decided."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from alertbot.alerts.alert import Alert, Outcome
+from alertbot.alerts.silence import Matcher, Silence
+from alertbot.commands.changes import MAX_NOTE, alert_id
+from alertbot.commands.command import (
+    Asker,
+    Command,
+    CreateSilence,
+    EndSilence,
+    ExtendSilence,
+    Line,
+    Person,
+    Reply,
+    SilenceWish,
+    line,
+)
+from alertbot.commands.find import entities, find_rules, similar
+from alertbot.commands.spans import Span, parse_later, parse_span, span_in_words
+from alertbot.commands.view import View
+from alertbot.commands.wording import and_more, clock, echo, listed, problem, where, worst_first
+from alertbot.rules.catalogue import RULE_SCOPES, Scope
+from alertbot.rules.match import fold, matches
+from alertbot.rules.rule import Level, Rule
+from alertbot.rules.terms import EXAMPLE, LABEL, is_term, parse_terms, write_terms
+from alertbot.rules.words import count, nearest
+
+MAX_SILENCES = 20
+MAX_MATCHING = 5  # alerts that are named
+
+USAGE = "MATCH FOR [why]"
+SILENCE_HELP = (
+    "MATCH: tenant=, rule=, name=, level=, scope= and label.KEY=, all of which must match; * and ? are wildcards, and "
+    'names with spaces need quotes: name="Sales EU".',
+    "FOR: 2h, until 18:00, until tomorrow 8:00, from 22:00 until 06:00 or from tomorrow 8:00 for 2h, in your zone; "
+    "over 30 days: append long.",
+    "level=warning does not silence what rises to critical. What still fires at the end is reported then.",
+)
+
+
+def silence(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
+    """`silence MATCH FOR [why]`, or `silence ID FOR` for one that is to last longer."""
+    args = command.args
+    number = alert_id(args[0]) if args else None
+    if number is not None:
+        return _extend(view, number, args[1:], now)
+    typed = next((at for at, word in enumerate(args) if not is_term(word)), len(args))
+    try:
+        matcher = Matcher(parse_terms(args[:typed]))
+        if not matcher.terms:
+            return _without_terms(view, args)
+        if wrong := next(_unknown(matcher, view), ""):
+            return problem(wrong, _NOTHING)
+        span, reason = parse_span(args[typed:], now, view.timezone)
+    except ValueError as error:
+        return problem(str(error), _NOTHING)
+    why = " ".join(reason)
+    if len(why) > MAX_NOTE:
+        return problem(f"The reason is too long: {MAX_NOTE} characters at most.", _NOTHING)
+    return Reply(wish=CreateSilence(matcher, span.starts_at, span.ends_at, why, tuple(_remarks(matcher, view, span))))
+
+
+_NOTHING = "Nothing was changed."
+
+
+def _without_terms(view: View, args: Sequence[str]) -> Reply:
+    usage = f"Which alerts? {view.command} silence {USAGE}, for example: {view.command} silence {EXAMPLE} 2h"
+    if args and (rules := find_rules(view.rules.rules, args[0])):
+        return problem(f"{echo(args[0])} is not a term: write rule={rules[0].id}.", usage)
+    return problem(usage, "Terms: tenant=, rule=, name=, level=, scope=, label.KEY=. All of them must match.")
+
+
+def _extend(view: View, number: int, words: Sequence[str], now: datetime) -> Reply:
+    known = next((each for each in view.silences if each.id == number), None)
+    if known is None:
+        return _no_silence(view, number)
+    try:
+        ends_at, rest = parse_later(words, known.starts_at, known.ends_at, now, view.timezone)
+    except ValueError as error:
+        return problem(str(error), _NOTHING)
+    if rest:
+        return problem(f"A silence keeps its reason: leave out {echo(' '.join(rest))}.", _NOTHING)
+    return Reply(wish=ExtendSilence(number, ends_at))
+
+
+def _no_silence(view: View, number: int) -> Reply:
+    alert = next((each for each in view.alerts if each.id == number), None)
+    if alert is not None:
+        terms = (("tenant", alert.key.tenant), ("rule", alert.key.rule), ("name", alert.entity_name))
+        hint = f"To silence what it is about: {view.command} silence {write_terms(terms)} 2h"
+        return problem(f"#{number} is an alert, not a silence.", hint)
+    return problem(f"There is no silence #{number}, or it has ended.", f"{view.command} silences lists them.")
+
+
+def unsilence(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
+    """`unsilence ID`."""
+    ids = [f"#{each.id}" for each in view.silences]
+    choices = f"Silences: {listed(ids)}." if ids else "There are no silences."
+    if not command.args:
+        return problem(f"Which silence? {view.command} unsilence ID", choices)
+    number = alert_id(command.args[0])
+    if number is None:
+        return problem(f"{echo(command.args[0])} is not the id of a silence: write it as 17 or #17.", choices)
+    if len(command.args) > 1:
+        return problem(f"One silence at a time: {view.command} unsilence {number}", choices)
+    if any(alert.id == number for alert in view.alerts):
+        return _no_silence(view, number)
+    return Reply(wish=EndSilence(number))
+
+
+def silences(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
+    """`silences`: those that are active or to come, with the time left, the author, and what they match now."""
+    if command.args:
+        return problem(f"{view.command} silences has no arguments.", f"{view.command} silence {USAGE} makes one.")
+    if not view.silences:
+        return Reply((Line("No silences."), Line(f"To make one: {view.command} silence {EXAMPLE} 2h")))
+    known = sorted(view.silences, key=lambda each: (not each.active(now), each.ends_at, each.id))
+    lines = [each for one in known[:MAX_SILENCES] for each in _shown(one, view, now)]
+    if more := and_more(MAX_SILENCES, len(known)):
+        lines.append(Line(more))
+    return Reply(tuple(lines))
+
+
+def _shown(silence: Silence, view: View, now: datetime) -> Iterator[Line]:
+    yield line(*described(silence, view.timezone, now), strong=True)
+    why = f"{silence.reason}. " if silence.reason else ""
+    yield Line(f"    {why}{_matching(silence.matcher, view)}")
+
+
+def described(silence: Silence, timezone: str, now: datetime) -> list[str | Person]:
+    """One silence with its time, its author and its matcher, as pieces of a line."""
+    until = clock(silence.ends_at, timezone, now)
+    if silence.starts_at > now:
+        starts = clock(silence.starts_at, timezone, now)
+        when = f"from {starts} until {until} (starts in {span_in_words(silence.starts_at - now)})"
+    elif silence.ends_at > now:
+        when = f"until {until} ({span_in_words(silence.ends_at - now)} left)"
+    else:
+        when = f"until {until}"
+    return [f"#{silence.id} {when}, by ", Person(silence.author), f": {silence.matcher}"]
+
+
+def _matching(matcher: Matcher, view: View) -> str:
+    found = worst_first([alert for alert in view.alerts if alert.open and matcher.matches(alert)])
+    if not found:
+        return "It matches no open alert now."
+    named = listed([f"#{alert.id} {where(alert, view)}" for alert in found], MAX_MATCHING)
+    return f"It matches {count(len(found), 'open alert')}: {named}."
+
+
+def silences_line(view: View, now: datetime) -> Iterator[Line]:
+    """How many silences there are, and how many open alerts they mute; no line where there are none."""
+    if not view.silences:
+        return
+    active = sum(each.active(now) for each in view.silences)
+    later = len(view.silences) - active
+    muted = sum(alert.open and alert.silence is not None for alert in view.alerts)
+    words = [f"{active} active"] if active else []
+    words += [f"{later} to come"] if later else []
+    muting = f"; {count(muted, 'open alert is', 'open alerts are')} silenced" if muted else ""
+    yield Line(f"Silences: {', '.join(words)}{muting}. {view.command} silences lists them.")
+
+
+def muting(view: View, rule: Rule, now: datetime) -> Iterator[Line]:
+    """For `rules ID`: the silences that can mute alerts of this rule, one line each."""
+    for each in view.silences:
+        if each.matcher.may_match_rule(rule):
+            yield line("Silence ", *described(each, view.timezone, now))
+
+
+# What is wrong with a matcher, and what is worth a word.
+
+
+def _unknown(matcher: Matcher, view: View) -> Iterator[str]:
+    """Sentences about terms that match nothing that exists."""
+    rules = view.rules.rules
+    labels = sorted({key for rule in rules for key in rule.labels})
+    known: dict[str, tuple[str, Sequence[str]]] = {
+        "tenant": ("tenant", [tenant.name for tenant in view.tenants]),
+        "rule": ("rule", [rule.id for rule in rules]),
+        "level": ("level", [level.word for level in Level]),
+        "scope": ("scope", [str(scope) for scope in RULE_SCOPES]),
+    }
+    for term, pattern in matcher.terms:
+        if term in known:
+            noun, names = known[term]
+            if not any(matches(pattern, name) for name in names):
+                yield _no_such(view, noun, pattern, names)
+        elif term.startswith(LABEL):
+            key = term.removeprefix(LABEL)
+            values = sorted({rule.labels[name] for rule in rules for name in rule.labels if fold(name) == fold(key)})
+            if not values:
+                near = nearest(key, labels, cutoff=0.5)
+                also = f"did you mean label.{near[0]}=?" if near else f"there are {listed(labels)}." if labels else ""
+                yield f"No rule has the label {echo(key)}" + (f": {also}" if also else ", or any other label.")
+            elif not any(matches(pattern, value) for value in values):
+                yield f"No rule has the label {key} with the value {echo(pattern)}: there are {listed(values)}."
+    if rules and not any(matcher.may_match_rule(rule) for rule in rules):
+        yield f"No rule agrees with all of {matcher}: it would match nothing."
+
+
+def _no_such(view: View, noun: str, pattern: str, names: Sequence[str]) -> str:
+    if noun == "rule" and (titled := find_rules(view.rules.rules, pattern)):
+        return f"There is no rule {echo(pattern)}: did you mean rule={titled[0].id}?"
+    near = nearest(pattern, names, cutoff=0.5)
+    if near:
+        return f"There is no {noun} {echo(pattern)}: did you mean {noun}={near[0]}?"
+    if noun == "rule":
+        return f"There is no rule {echo(pattern)}: {view.command} rules lists them."
+    return f"There is no {noun} {echo(pattern)}: there {'is' if len(names) == 1 else 'are'} {listed(names)}."
+
+
+def _remarks(matcher: Matcher, view: View, span: Span) -> Iterator[str]:
+    yield _matching(matcher, view)
+    patterns = [pattern for term, pattern in matcher.terms if term == "name"]
+    scopes = {rule.scope for rule in view.rules.rules if matcher.may_match_rule(rule)} or set(RULE_SCOPES)
+    known = [each.name for scope in RULE_SCOPES if scope in scopes for each in entities(view.tenants, scope)]
+    for pattern in patterns:
+        if known and not any(matches(pattern, name) for name in known):
+            near = similar(pattern, [(name, name) for name in known], limit=1)
+            hint = f" Did you mean {echo(near[0])}?" if near else ""
+            yield f"{_nouns(scopes)} with a name like {echo(pattern)} is known.{hint}"
+
+
+def _nouns(scopes: set[Scope]) -> str:
+    kinds = [scope for scope in (Scope.QUEUE, Scope.GROUP, Scope.AGENT) if scope in scopes]
+    if any(scope in scopes for scope in (Scope.QUEUE_AGENT, Scope.GROUP_AGENT)) and Scope.AGENT not in kinds:
+        kinds.append(Scope.AGENT)
+    return f"No {' or '.join(kinds)}" if kinds else "Nothing"
+
+
+# What the store decided.
+
+
+def silence_reply(
+    wish: SilenceWish, result: Outcome, silence: Silence | None, asker: Asker, now: datetime, timezone: str
+) -> Reply:
+    """The answer to a wish about a silence: what the store decided, and the silence as it is now."""
+    number = wish.silence_id if not isinstance(wish, CreateSilence) else 0
+    if silence is None:
+        return problem(f"There is no silence #{number}.")
+    if result is Outcome.ENDED:
+        ended = silence.ended_at or silence.ends_at
+        by: list[str | Person] = [", by ", Person(silence.ended_by)] if silence.ended_by else []
+        text = line(f"Silence #{number} has already ended, at {clock(ended, timezone, now)}", *by, ".", strong=True)
+        return Reply((text,), problem=True)
+    if result is Outcome.ALREADY:
+        until = clock(silence.ends_at, timezone, now)
+        return problem(f"Silence #{number} lasts until {until} already: it may just have been extended.")
+    if isinstance(wish, EndSilence):
+        ends = line(f"Silence #{silence.id} ended by ", Person(asker.user), f": {silence.matcher}", strong=True)
+        return Reply((ends, Line("What still fires is reported with the next poll.")))
+    made = line("Silence ", *described(silence, timezone, now), strong=True)
+    if isinstance(wish, ExtendSilence):
+        return Reply((made, line("Extended by ", Person(asker.user), ".")))
+    return Reply((made, *(Line(text) for text in wish.remarks), Line(_how_to_change(silence))))
+
+
+def _how_to_change(silence: Silence) -> str:
+    return f"silence {silence.id} 1h extends it, unsilence {silence.id} ends it."
+
+
+def silencing(view: View, rule: Rule, alert: Alert | None, tenant: str, name: str, now: datetime) -> Iterator[Line]:
+    """For `why`: the silence that mutes the alert, and those that match the entity and may mute it."""
+    muting_it = alert.silence if alert is not None else None
+    for each in view.silences:
+        if each.id == muting_it:
+            why = f" ({each.reason})" if each.reason else ""
+            yield line("Silenced: ", *described(each, view.timezone, now), f"{why}. It is tracked, not reported.")
+        elif each.matcher.may_match(tenant, rule, name):
+            yield line("A silence matches it: ", *described(each, view.timezone, now))
+    if muting_it is not None and all(each.id != muting_it for each in view.silences):
+        yield Line(f"Silenced by #{muting_it}, which has ended: it is reported again with the next poll.")
