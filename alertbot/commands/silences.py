@@ -29,6 +29,7 @@ from alertbot.rules.match import fold, matches
 from alertbot.rules.rule import Level, Rule
 from alertbot.rules.terms import EXAMPLE, LABEL, is_term, parse_terms, write_terms
 from alertbot.rules.words import count, nearest
+from alertbot.rules.words import listed as either
 
 MAX_SILENCES = 20
 MAX_MATCHING = 5  # alerts that are named
@@ -231,7 +232,7 @@ def _nouns(scopes: set[Scope]) -> str:
     kinds = [scope for scope in (Scope.QUEUE, Scope.GROUP, Scope.AGENT) if scope in scopes]
     if any(scope in scopes for scope in (Scope.QUEUE_AGENT, Scope.GROUP_AGENT)) and Scope.AGENT not in kinds:
         kinds.append(Scope.AGENT)
-    return f"No {' or '.join(kinds)}" if kinds else "Nothing"
+    return f"No {either(kinds, 'or')}" if kinds else "Nothing"
 
 
 # What the store decided.
