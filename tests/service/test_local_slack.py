@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -100,6 +101,34 @@ def test_a_chart_of_what_was_polled(tmp_path: Path, transport: str) -> None:
         assert shown["ephemeral_to"] == slack.USERS["alice"]
         slack.command("top longest wait")
         assert f"{QUEUE}: " in texts(slack)[-1]
+        assert not made.logged("Traceback")
+
+
+@pytest.mark.parametrize("transport", ["Socket Mode", "signed HTTP"])
+def test_users_silence(tmp_path: Path, transport: str) -> None:
+    """A silence is announced, and shown by the card; another user ends it, and both are named."""
+    with asked(tmp_path, transport) as (slack, made, _):
+        (card,) = until("a card", slack.messages)
+        slack.command("silence nmae=Sales 2h")
+        until("what is wrong with it", lambda: any("did you mean name=?" in text for text in texts(slack)))
+        slack.command("silence rule=longest-wait 2h new phones")
+        silenced = until(
+            "the answer", lambda: re.findall(r"Silence #([0-9]+) until .*by <@U01ALICE>", str(texts(slack)))
+        )
+        number = silenced[0]
+        start = f"Silence #{number} by <@U01ALICE> until "
+        until("the announcement", lambda: any(text.startswith(start) for text in texts(slack)))
+
+        def shown() -> str:
+            return str(next(message for message in slack.messages() if message["ts"] == card["ts"]))
+
+        until("the card says so", lambda: "Silenced until " in shown() and "by <@U01ALICE>: new phones" in shown())
+        slack.command("silences", user="bob")
+        until("the list", lambda: any(text.startswith(f"#{number} until ") for text in texts(slack)))
+        slack.command(f"unsilence {number}", user="bob")
+        end = f"Silence #{number} was ended by <@U02BOB>: rule=longest-wait (new phones)."
+        until("the announcement of the end", lambda: any(text.startswith(end) for text in texts(slack)))
+        until("the card no longer says so", lambda: "Silenced until" not in shown())
         assert not made.logged("Traceback")
 
 

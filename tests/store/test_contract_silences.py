@@ -76,11 +76,11 @@ def test_each_change_is_seen_by_every_tenant(store: Store) -> None:
 
     made = silenced(store, starts=HOUR)
     assert rose()
-    assert store.announce_silences(at(0)) == 0 and not rose()
-    assert store.announce_silences(at(HOUR)) == 1 and rose()
-    assert store.extend(made.id, at(9 * HOUR), BOB, at(HOUR))[0] is Outcome.DONE and rose()
-    assert store.extend(made.id, at(9 * HOUR), BOB, at(HOUR))[0] is Outcome.ALREADY and not rose()
-    assert store.unsilence(made.id, BOB, at(HOUR))[0] is Outcome.DONE and rose()
+    assert (store.announce_silences(at(0)), rose()) == (0, False)
+    assert (store.announce_silences(at(HOUR)), rose()) == (1, True)
+    assert (store.extend(made.id, at(9 * HOUR), BOB, at(HOUR))[0], rose()) == (Outcome.DONE, True)
+    assert (store.extend(made.id, at(9 * HOUR), BOB, at(HOUR))[0], rose()) == (Outcome.ALREADY, False)
+    assert (store.unsilence(made.id, BOB, at(HOUR))[0], rose()) == (Outcome.DONE, True)
     before = store.revision("acme")
     assert store.record(poll(tenant="acme", now=at(HOUR))).revision == before + 1
 
@@ -153,7 +153,8 @@ def test_a_longer_silence_ends_later_and_is_announced_again(store: Store) -> Non
     ]
     result, longer = store.extend(made.id, at(3 * HOUR), BOB, at(2 * HOUR - 300))
     assert result is Outcome.DONE
-    assert longer is not None and longer.ends_at == at(3 * HOUR)
+    assert longer is not None
+    assert longer.ends_at == at(3 * HOUR)
     assert [text for _, text in messages(store, at(2 * HOUR - 300))] == [
         f"Silence #{made.id} was extended by {BOB} until 12:00 UTC"
     ]
