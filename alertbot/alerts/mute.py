@@ -227,11 +227,7 @@ def _decide(change: Change, rule: Rule | None, muters: Sequence[Muter], now: dat
             reason = _ENDED[ended.kind]
         else:
             reason = Reason.SUPPRESSION_ENDED if known or rule.suppressed_by else Reason.FIRED
-        by = ""
-        if ended is not None and isinstance(ended.ref, Fingerprint):
-            by = f"{ended.ref.rule} has ended; "
-        elif ended is not None and isinstance(ended.ref, int):  # ended, taken off, or its level is another one
-            by = f"silence #{ended.ref} no longer applies; "
+        by = f"{ended.ref.rule} has ended; " if ended is not None and isinstance(ended.ref, Fingerprint) else ""
         held = max(now - after.since.get(after.level, now), timedelta(0))
         why = by + (change.why or wording.holds(after.measure, held))
     elif reason is None:

@@ -106,9 +106,9 @@ class Polls(Feeds, Recording, Silences, Protocol):
     def revision(self, tenant: str) -> int:
         """A number that is raised by every write that a poll of this tenant has to know of.
 
-        Those are the writes that change `alerts`, `cards`, `groups` or `silences`: another poll, a user's change, a card
-        that is given up or goes elsewhere. A delivery that succeeds is none. What was read at one revision is as good as read
-        now while the revision is the same: see open_alerts.py.
+        Those are the writes that change `alerts`, `cards`, `groups` or `silences`: another poll, a change by a user, a
+        card that is given up or goes elsewhere. A delivery that succeeds is none. What was read at one revision is as
+        good as read now while the revision is the same: see open_alerts.py.
         """
 
     def record(self, record: PollRecord) -> Recorded:

@@ -8,6 +8,7 @@ from typing import Any
 
 from alertbot.alerts.alert import About, Alert, Fingerprint, Reason, State
 from alertbot.alerts.notice import Notice, NoticeKind, notice_id
+from alertbot.alerts.silence import Matcher, Silence
 from alertbot.evaluation.measure import Measure
 from alertbot.notify.notifier import CardContent, LineContent
 from alertbot.rules.catalogue import Scope, ValueType
@@ -136,7 +137,10 @@ def line(reason: Reason = Reason.LEVEL_UP, *, alert: Alert = FIRING, **more: Any
     return LineContent(notice(reason, alert=alert, **more), alert, timezone=ZONE)
 
 
+SILENCE = Silence(18, Matcher((("name", "Sales EU"),)), NOW, NOW + timedelta(hours=2), "U0BOB0000", "new phones", NOW)
+
 LINES = {
+    "silence-ended": line(Reason.SILENCE_ENDED),
     "rising": line(Reason.LEVEL_UP, mention=("<!subteam^S0123>",), broadcast=True),
     "falling": line(Reason.LEVEL_DOWN, alert=FALLEN, text="1m 10s is no longer above 2m, but above 1m"),
     "acknowledged": line(Reason.ACKNOWLEDGED, alert=ACKED, text="calling in Sam", by="U0ALICE00"),

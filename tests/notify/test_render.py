@@ -17,6 +17,7 @@ from rich.console import Console
 
 from alertbot.alerts.alert import About, Alert, Reason, State
 from alertbot.alerts.cards import Posted
+from alertbot.alerts.notice import PERSON
 from alertbot.errors import FaultsFound
 from alertbot.evaluation.measure import Measure
 from alertbot.notify.console import ConsoleNotifier
@@ -24,10 +25,30 @@ from alertbot.notify.pens import PlainPen, clip, size
 from alertbot.notify.render import Templates, check_template, sample_cards
 from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.rule import Level
-from alertbot.slack.cards import SlackMessage, card_message, line_message, plain_card_message, plain_line_message
+from alertbot.slack.cards import (
+    SlackMessage,
+    card_message,
+    line_message,
+    plain_card_message,
+    plain_line_message,
+    text_about,
+)
 from alertbot.slack.text import FallbackPen, MrkdwnPen, clip_mrkdwn
 from tests.golden import check_golden
-from tests.notify.cases import ACKED, CARDS, FIRING, LINES, LONG_ALERT, NASTY, NASTY_ALERT, NOW, RESOLVED, card, line
+from tests.notify.cases import (
+    ACKED,
+    CARDS,
+    FIRING,
+    LINES,
+    LONG_ALERT,
+    NASTY,
+    NASTY_ALERT,
+    NOW,
+    RESOLVED,
+    SILENCE,
+    card,
+    line,
+)
 from tests.slack.slack_server import problem_of
 
 TEMPLATES = Templates()
@@ -60,6 +81,24 @@ def test_card_in_slack(name: str) -> None:
     check_golden(f"slack/card-{name}.json", written(slack(CARDS[name], mention=("<!subteam^S0123>",))))
 
 
+def test_a_silenced_card() -> None:
+    """It says until when, by whom and why, until the silence or the alert has ended."""
+    check_golden("slack/card-silenced.json", written(slack(FIRING, silence=SILENCE)))
+    assert "Silenced" not in written(slack(RESOLVED, silence=SILENCE))
+
+
+PEOPLE = {
+    "a Slack user": ("U012ANNA", "Silence #7 by <@U012ANNA>: name=&lt;!channel&gt; \u200b*\u200bx\u200b*\u200b"),
+    "a local user": ("anna <b>", "Silence #7 by anna &lt;b&gt;: name=&lt;!channel&gt; \u200b*\u200bx\u200b*\u200b"),
+}
+
+
+@pytest.mark.parametrize(("person", "text"), PEOPLE.values(), ids=PEOPLE)
+def test_a_message_that_names_a_person(person: str, text: str) -> None:
+    """The person is mentioned as Slack does it; all the rest is shown as it is."""
+    assert text_about(f"Silence #7 by {PERSON}: name=<!channel> *x*", person).text == text
+
+
 @pytest.mark.parametrize("name", LINES)
 def test_line_in_slack(name: str) -> None:
     """The whole message of each kind of thread line."""
@@ -80,6 +119,7 @@ def test_cards_in_a_terminal() -> None:
         notifier.post_line(view, posted, notice_id=f"line-{name}", broadcast=view.notice.broadcast)
     notifier.edit_card(card(replace(FIRING, measure=replace(FIRING.measure or Any, value=150_000.0))), posted)
     notifier.edit_card(card(RESOLVED), posted)
+    notifier.post_text(f"Silence #7 by {PERSON} has ended", channel="#cc-alerts", notice_id="silence", by="anna")
     notifier.post_text(f"Template x: broke {NASTY}\nand more", channel="#cc-alerts-ops", notice_id="ops")
     shown = output.getvalue()
     assert "\x1b" not in shown
