@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from alertbot.simulator.faults import ApiFault
 from alertbot.simulator.server import Simulator, SimulatorOptions, serve
+from alertbot.store.sqlite.store import SqliteStore
 from tests.service.bot import alertbot
 
 RULES = """
@@ -65,3 +67,57 @@ def test_exit_status_and_reasons(tmp_path: Path) -> None:
     everything = shown.stdout + shown.stderr + read.stdout + read.stderr
     assert not [each.api_secret for each in sim.tenants if each.number and each.api_secret in everything]
     assert "wrong-secret" not in everything
+
+
+def test_silences_from_cron(tmp_path: Path) -> None:
+    """Each command is a process of its own: what is made, what starts and what ends is announced once."""
+    (tmp_path / "rules.yaml").write_text(
+        "rules: [{id: waiting, title: Waiting, scope: queue, when: interactionsWaitInQueue.rt >= 0}]"
+    )
+    with serve(SimulatorOptions(tenants=1, queues=1, groups=1, agents=2)) as sim:
+        (tmp_path / "alertbot.yaml").write_text(
+            json.dumps(
+                {
+                    "tenants": [
+                        {
+                            "name": "acme",
+                            "base_url": sim.base_url,
+                            "token_url": sim.token_url,
+                            "api_key": sim.tenants[0].api_key,
+                            "api_secret": sim.tenants[0].api_secret,
+                        }
+                    ],
+                    "slack": {
+                        "bot_token": "xoxb-nobody",
+                        "default_channel": "#cc-alerts",
+                        "api_url": "http://127.0.0.1:9/api/",
+                    },
+                    "rules": "rules.yaml",
+                    "timezone": "Europe/Helsinki",
+                }
+            )
+        )
+        alertbot("poll", cwd=tmp_path)
+        refused = alertbot("ask", "silence rule=wating 1s", cwd=tmp_path)
+        made = alertbot("ask", "silence rule=waiting 1ms", "test", cwd=tmp_path)
+        assert (refused.returncode, made.returncode) == (1, 0), refused.stderr + made.stderr
+        assert "There is no rule “wating”: did you mean rule=waiting?" in refused.stdout
+        alertbot("poll", "--dry-run", cwd=tmp_path)
+        assert len(announced(tmp_path)) == 1, "a dry run announces nothing"
+        for _ in range(2):
+            alertbot("poll", cwd=tmp_path)
+    start, end = announced(tmp_path)
+    assert re.fullmatch(r"Silence #2 by \ufffc until .* EET: rule=waiting \(test\)\. Alerts that it matches.*", start)
+    assert re.fullmatch(
+        r"Silence #2 by \ufffc has ended, at .* EET: rule=waiting \(test\)\. 1 alert is still open: #1 .* · Waiting\.",
+        end,
+    )
+
+
+def announced(folder: Path) -> list[str]:
+    """The texts of the announcements, in their order."""
+    store = SqliteStore(folder / "alertbot.db")
+    try:
+        return [entry.notice.text for entry in store.notices_of(None) if entry.notice.text.startswith("Silence")]
+    finally:
+        store.close()

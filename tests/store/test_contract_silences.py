@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -35,10 +36,10 @@ def with_a_card(store: Store, entity: str = "1", *, channel: str = SALES, tenant
     return one(store, alert)
 
 
-def messages(store: Store, now: datetime) -> list[tuple[str, str]]:
+def messages(store: Store, now: datetime, seconds: int = 5) -> list[tuple[str, str]]:
     """The announcements that are due, which are then posted: channel, and the text up to its first colon."""
     found = []
-    for second in range(5):  # a channel takes one a second
+    for second in range(seconds):  # a channel takes one a second
         for due in posts(store, now + timedelta(seconds=second)):
             assert isinstance(due, PostOps)
             post(store, due, now + timedelta(seconds=second))
@@ -140,6 +141,22 @@ def test_several_processes_announce_it_once(path: Path) -> None:
         f"Silence #{made.id} by {ANNA} until 11:01 UTC",
         f"Silence #{made.id} by {ANNA} has ended, at 13:01 EET",
     ]
+
+
+def test_threads_and_processes_that_ask_at_the_same_moment(path: Path) -> None:
+    """Each event is counted by exactly one of them, and its message is one."""
+    stores = [SqliteStore(path) for _ in range(4)]
+    with_a_card(stores[0])
+    made = [silenced(stores[0], starts=60) for _ in range(5)]
+    with ThreadPoolExecutor(8) as pool:
+        for seconds, event in ((60, "until"), (9999, "has ended")):
+            counted = list(pool.map(lambda store, at: store.announce_silences(at), stores * 4, [at(seconds)] * 16))
+            assert sum(counted) == len(made)
+            said = [text for _, text in messages(stores[0], at(seconds), seconds=10)]
+            assert sorted(said) == [text for text in sorted(said) if event in text]
+            assert len(said) == len(made)
+    for store in stores:
+        store.close()
 
 
 def test_a_longer_silence_ends_later_and_is_announced_again(store: Store) -> None:
