@@ -26,7 +26,7 @@ alerts by anything but themselves.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -34,7 +34,6 @@ from typing import Protocol
 from alertbot.alerts import wording
 from alertbot.alerts.alert import Alert, Change, Fingerprint, Mute, MuteKind, Reason, State, Withheld
 from alertbot.alerts.alerting import ORDINARY, Situation
-from alertbot.alerts.silence import Silence
 from alertbot.rules.rule import Rule, RuleSet
 from alertbot.rules.suppression import KINSHIPS, Kinship
 
@@ -131,25 +130,28 @@ class Silencing:
 
     def __init__(self, poll: Poll) -> None:
         self._active = [silence for silence in poll.situation.silences if silence.active(poll.now)]
-        self._of_rule: dict[str, list[Silence]] = {}
+        keys = (*(alert.key for alert in poll.alerts[:1]), *(change.after.key for change in poll.changes[:1]))
+        self._tenant = keys[0].tenant if keys else ""  # of all of them
+        self._of_rule: dict[str, list[tuple[int, Callable[[Alert], bool]]]] = {}
 
     def may_mute_again(self, rule: Rule) -> bool:
-        return bool(self._for(rule))
+        return bool(self._active) and bool(self._for(rule))
 
     def mutes(self, alert: Alert, rule: Rule) -> tuple[bool, int | None]:
         """The first silence that matches, by id: one that is made meanwhile changes nothing for what is silenced."""
-        for silence in self._for(rule):
-            if silence.matcher.matches(alert):
-                return True, silence.id
+        if self._active:
+            for silence_id, matches in self._for(rule):
+                if matches(alert):
+                    return True, silence_id
         return False, None
 
-    def _for(self, rule: Rule) -> list[Silence]:
-        """Those that can match alerts of this rule: the other rules cost nothing."""
-        if not self._active:
-            return self._active
-        if rule.id not in self._of_rule:
-            self._of_rule[rule.id] = [each for each in self._active if each.matcher.may_match_rule(rule)]
-        return self._of_rule[rule.id]
+    def _for(self, rule: Rule) -> list[tuple[int, Callable[[Alert], bool]]]:
+        """Those that can match alerts of this rule: the alerts of other rules cost nothing."""
+        found = self._of_rule.get(rule.id)
+        if found is None:
+            tests = ((silence.id, silence.matcher.for_rule(self._tenant, rule)) for silence in self._active)
+            found = self._of_rule[rule.id] = [(silence_id, test) for silence_id, test in tests if test is not None]
+        return found
 
 
 MUTERS: tuple[type[Muter], ...] = (Shadow, Suppression, Silencing)
@@ -183,6 +185,9 @@ def mute(
             continue
         if alert.reported is not None and alert.muted is None and rule.id not in asked:
             continue
+        muted = _muted(alert, rule, muters, now)
+        if muted == alert.muted and (muted is not None or alert.reported is not None):
+            continue  # as the most of them: nothing has to be made for what stays as it is
         change = _decide(Change(alert, alert, None, ""), rule, muters, now)
         if change.after != alert:
             decided.append(change)

@@ -10,7 +10,7 @@ from functools import lru_cache
 from alertbot.alerts.alert import Alert
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.match import fold, globs
-from alertbot.rules.rule import Rule
+from alertbot.rules.rule import Level, Rule
 from alertbot.rules.terms import LABEL, Terms, write_terms
 
 WARN_BEFORE = timedelta(minutes=10)
@@ -46,6 +46,23 @@ class Matcher:
             (value := _value_of_rule(term, rule)) is not None and test(value)
             for term, test in _tests(self)
             if term not in _OF_ALERTS
+        )
+
+    def for_rule(self, tenant: str, rule: Rule) -> Callable[[Alert], bool] | None:
+        """`matches` for alerts of this rule and tenant alone, which asks no more than it must; None: it matches none.
+
+        Labels are those of the rule as it is now.
+        """
+        tests = _tests(self)
+        tenants = [test for term, test in tests if term == "tenant"]
+        if rule.scope is Scope.FEED or not self.may_match_rule(rule) or not all(test(tenant) for test in tenants):
+            return None
+        levels = {each for each in Level if all(test(each.word) for term, test in tests if term == "level")}
+        names = [test for term, test in tests if term == "name"]
+        if not names:
+            return lambda alert: alert.level in levels
+        return lambda alert: (
+            alert.level in levels and all(test(alert.entity_name or alert.key.entity_id) for test in names)
         )
 
     def may_match(self, tenant: str, rule: Rule, name: str) -> bool:

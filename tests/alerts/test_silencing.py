@@ -62,9 +62,11 @@ MATCHING: dict[str, tuple[Terms, bool]] = {
 
 @pytest.mark.parametrize(("terms", "expected"), MATCHING.values(), ids=MATCHING)
 def test_matching(terms: Terms, expected: bool) -> None:
-    """All terms must match; names, labels and their values are compared as everywhere."""
+    """All terms must match; names, labels and their values are compared as everywhere, for one alert and for a rule."""
     alert = firing(entity_name="Sales EU")
     assert Matcher(terms).matches(alert) is expected
+    of_rule = Matcher(terms).for_rule("acme", rule(labels={"team": "sales"}))
+    assert (of_rule is not None and of_rule(alert)) is expected
     feed = replace(alert, key=alert.key._replace(scope=Scope.FEED))
     assert not Matcher(terms).matches(feed)
 
