@@ -10,7 +10,7 @@ reported later.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -109,12 +109,25 @@ class Turn:
         )
 
 
-def run(tenant: Tenant, store: Polls, now: datetime, fetched: Fetched | None, *, error: str = "") -> Turn:
+def no_lap(_: str) -> None:
+    """Takes no notice of the phases of a turn."""
+
+
+def run(
+    tenant: Tenant,
+    store: Polls,
+    now: datetime,
+    fetched: Fetched | None,
+    *,
+    error: str = "",
+    lap: Callable[[str], None] = no_lap,
+) -> Turn:
     """One turn: decide what `fetched` and the time mean for the tenant, and record all of it in one transaction.
 
     `fetched` is None if 8x8 was not polled; `error` says why, if that is because alertbot itself failed. A turn
     without a fetch changes only what time changes: feed alerts, and alerts whose calendar closes. A turn that changes
-    nothing is not recorded. The turn's `memory` is for the tenant's next turn.
+    nothing is not recorded. The turn's `memory` is for the tenant's next turn. `lap` is called after each phase, with
+    its name; a phase may come again.
 
     What a user changes while the turn is decided wins: the turn is decided again on that, with the same data. One
     that was overtaken every time is decided while nothing else can be written.
@@ -123,13 +136,22 @@ def run(tenant: Tenant, store: Polls, now: datetime, fetched: Fetched | None, *,
     """
     for tries in range(_OPTIMISTIC):
         with suppress(Conflict):
-            return _run(tenant, store, now, fetched, error, tries)
+            return _run(tenant, store, now, fetched, error, tries, lap)
     with store.alone(tenant.name):
-        return _run(tenant, store, now, fetched, error, _OPTIMISTIC)
+        return _run(tenant, store, now, fetched, error, _OPTIMISTIC, lap)
 
 
-def _run(tenant: Tenant, store: Polls, now: datetime, fetched: Fetched | None, error: str, overtaken: int) -> Turn:
+def _run(
+    tenant: Tenant,
+    store: Polls,
+    now: datetime,
+    fetched: Fetched | None,
+    error: str,
+    overtaken: int,
+    lap: Callable[[str], None],
+) -> Turn:
     turn, before = _decide(tenant, store, now, fetched, error)
+    lap("decide")
     turn = replace(turn, overtaken=overtaken)
     if fetched is None and not turn.changes and not turn.notices and turn.feed == before:
         return turn
@@ -147,6 +169,7 @@ def _run(tenant: Tenant, store: Polls, now: datetime, fetched: Fetched | None, e
         revision=turn.memory.open.revision,
     )
     recorded = store.record(record)
+    lap("record")
     return replace(turn, memory=replace(turn.memory, open=open_alerts.after(turn.memory.open, record, recorded)))
 
 

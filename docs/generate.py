@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import typer.main
+from prometheus_client.parser import text_string_to_metric_families
 
 from alertbot.alerts.alert import Reason
 from alertbot.alerts.notice import Notice, NoticeKind
@@ -35,6 +36,7 @@ from alertbot.rules.rule import Level
 from alertbot.simulator.scenario import load_scenario, shipped_scenarios
 from alertbot.slack.cards import card_message
 from alertbot.slack.text import FallbackPen, MrkdwnPen
+from alertbot.web.metrics import Figures, Metrics, StoreFigures, TenantFigures
 
 ROOT = Path(__file__).parent.parent
 PICTURE = ROOT / "docs" / "card.svg"
@@ -209,6 +211,40 @@ def periods() -> str:
     return table(("period", "what"), ((f"`{name}`", words or "now") for name, (words, _) in PERIODS.items()))
 
 
+def sample_metrics() -> Metrics:
+    """Every metric of `/metrics`, with a value of each."""
+    metrics = Metrics(["acme"])
+    metrics.polled("acme", "complete", {"fetch": 0.1})
+    metrics.requested("acme", "/queues", "ok", 0.1, 2)
+    metrics.noticed("card", "delivered", 1.0)
+    metrics.edited("delivered")
+    metrics.called_slack("chat.postMessage", "ok", 0.1, None)
+    tenant = TenantFigures("acme", alerts={}, entities={"queue": 1}, good_at=1.0, took_s=0.1, rules=1, version="1f0c")
+    figures = Figures(
+        tenants=[tenant],
+        store=StoreFigures(since={"acme": 1.0}),
+        problems={"slack": False},
+        sizes={"main": 1},
+        reloads={"loaded": 1},
+    )
+    metrics.read_from(lambda: figures)
+    return metrics
+
+
+def prometheus() -> str:
+    """Every metric of `/metrics`, without those of the process."""
+
+    def rows() -> Iterator[tuple[str, ...]]:
+        families = text_string_to_metric_families(sample_metrics().render("")[0].decode())
+        for family in sorted(families, key=lambda each: each.name):
+            if family.name.startswith("alertbot_"):
+                name = family.name + ("_total" if family.type == "counter" else "")
+                labels = dict.fromkeys(label for sample in family.samples for label in sample.labels if label != "le")
+                yield f"`{name}`", family.type, ", ".join(f"`{label}`" for label in labels), family.documentation
+
+    return table(("metric", "type", "labels", "what"), rows())
+
+
 BLOCKS: Mapping[str, Callable[[], str]] = {
     "commands": commands,
     "subcommands": subcommands,
@@ -220,6 +256,7 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "metrics": metrics,
     "metric_types": metric_types,
     "periods": periods,
+    "prometheus": prometheus,
     "rooms": rooms,
     "imports": imports,
 }

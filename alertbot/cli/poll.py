@@ -83,6 +83,7 @@ def _poll_json(polled: Turn | str, firing: int | None, notified: int | None, hel
                 "took_ms": round(each.took_ms, 1),
                 "tries": each.tries,
                 "scopes": each.scopes,
+                "outcome": each.outcome,
             }
             for each in fetched.requests
         ],

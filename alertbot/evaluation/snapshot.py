@@ -104,7 +104,8 @@ class Snapshot:
 class RequestStats:
     """One HTTP request of a poll, for `poll --json`.
 
-    `endpoint` has `{id}` for ids. `scopes` are those that it serves; none for the token and for names.
+    `endpoint` has `{id}` for ids. `scopes` are those that it serves; none for the token and for names. `outcome`
+    is ok, or one word for why there is no answer.
     """
 
     endpoint: str
@@ -115,6 +116,7 @@ class RequestStats:
     took_ms: float
     tries: int = 1
     scopes: tuple[Scope, ...] = ()
+    outcome: str = "ok"
 
 
 @dataclass(frozen=True)

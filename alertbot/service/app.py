@@ -20,6 +20,7 @@ from alertbot.service.courier import Courier
 from alertbot.service.database_check import CHECK_EVERY, DatabaseCheck
 from alertbot.service.departed import end_departed
 from alertbot.service.factories import make_notifier, make_tenants, open_for_dry_run, open_store, parser, rule_paths
+from alertbot.service.figures import FiguresReader
 from alertbot.service.lease import MIN_TO_RELEASE, RENEW_EVERY, Lease
 from alertbot.service.listener import Listener
 from alertbot.service.live_rules import LiveRules
@@ -31,6 +32,7 @@ from alertbot.service.signal import ThreadSignal
 from alertbot.service.tenant import LiveTenant
 from alertbot.service.views import change, make_view
 from alertbot.store.roles import Store
+from alertbot.web.metrics import Metrics
 
 MAX_THREADS = 512
 """Tenants that may hang at the same moment without keeping any other waiting; a thread is made when it is needed."""
@@ -54,9 +56,11 @@ class App:
         live: LiveRules,
         clock: Clock = wall_clock,
         speed: float = 1.0,
+        metrics: Metrics | None = None,
     ) -> None:
         self.settings, self.tenants, self.store, self.live = settings, tenants, store, live
         self.clock, self._speed = clock, speed
+        self.metrics = metrics or Metrics(tenant.name for tenant in tenants)
         self._stopping = threading.Event()
         self._wake = ThreadSignal()
         self._closers = Closers()
@@ -65,7 +69,7 @@ class App:
         self._closers.push("lease", self.lease.release, at_least=MIN_TO_RELEASE)
         for tenant in tenants:
             self._closers.push(f"tenant {tenant.name}", partial(_close_tenant, tenant))
-        self.poller = Poller(store, clock, self._wake, self._stopping)
+        self.poller = Poller(store, clock, self._wake, self._stopping, self.metrics)
         self.courier = Courier(
             store,
             notifier,
@@ -78,6 +82,7 @@ class App:
             timezone=settings.timezone,
             show_tenant=len(settings.tenants) > 1,
             speed=speed,
+            metrics=self.metrics,
         )
         self._closers.push("delivery", self.courier.stop)
         self.database = DatabaseCheck(
@@ -87,6 +92,11 @@ class App:
             live, store, tenants, notifier, clock, self._wake, self._stopping, ops_channel=settings.slack.ops
         )
         self.listener: Listener | None = None
+        self.metrics.read_from(
+            FiguresReader(
+                tenants, live, store, self.courier, clock, self._problems_by_part, settings.path(settings.storage)
+            )
+        )
         self._scheduler = Scheduler(workers=min(len(tenants), MAX_THREADS) + SPARE_THREADS)
 
     # Life
@@ -108,6 +118,7 @@ class App:
             view=self.view,
             change=self.change,
             unready=self.unready,
+            metrics=self.metrics,
             wake=self._wake,
             clock=self.clock,
             closers=self._closers,
@@ -185,7 +196,14 @@ class App:
         return unready(self.store, self.tenants, self._problems(), self.clock())
 
     def _problems(self) -> tuple[str, ...]:
-        return self.courier.problem, self.listener.problem if self.listener else "", self.database.problem
+        return tuple(self._problems_by_part().values())
+
+    def _problems_by_part(self) -> dict[str, str]:
+        return {
+            "slack": self.courier.problem,
+            "socket_mode": self.listener.problem if self.listener else "",
+            "database": self.database.problem,
+        }
 
 
 def _close_tenant(tenant: LiveTenant, within: float) -> bool:
@@ -212,4 +230,6 @@ def build(
     live = LiveRules(rule_paths(settings), parser(settings))
     store = open_for_dry_run(settings) if dry_run else open_store(settings)
     tenants = make_tenants(settings, live, speed=speed)
-    return App(settings, tenants, store, notifier or make_notifier(settings), live, clock, speed)
+    metrics = Metrics(tenant.name for tenant in tenants)
+    notifier = notifier or make_notifier(settings, observe=metrics.called_slack)
+    return App(settings, tenants, store, notifier, live, clock, speed, metrics)

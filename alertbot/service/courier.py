@@ -28,6 +28,7 @@ from alertbot.service.process import is_gone
 from alertbot.service.signal import Signal
 from alertbot.slack.notifier import SlackNotifier
 from alertbot.store.roles import Outbox
+from alertbot.web.metrics import Metrics
 
 MAX_PAUSE = 0.5
 """Seconds between two looks at what is due, where no signal asks for one sooner."""
@@ -41,6 +42,9 @@ ASK_AFTER = 15.0
 """Seconds without an answer from Slack after which it is asked whether it is there."""
 UNREACHABLE_AFTER = timedelta(seconds=30)
 REPORT_SKEW = timedelta(seconds=30)
+
+_OUTCOMES = ("adopted", "put_off", "claimed_elsewhere", "rerouted", "reposted", "given_up")
+"""The counts of a DeliveryReport that say what became of one item, if it was not delivered now."""
 
 log = logger("delivery")
 
@@ -69,11 +73,13 @@ class Courier:
         timezone: str,
         show_tenant: bool = True,
         speed: float = 1.0,
+        metrics: Metrics | None = None,
     ) -> None:
         self._store, self._notifier, self._clock, self._wake, self._stopping = store, notifier, clock, wake, stopping
         self._fallback_channel, self._ops_channel, self._timezone = fallback_channel, ops_channel, timezone
         self._show_tenant = show_tenant
         self._claimant, self._speed = claimant, speed
+        self._metrics = metrics or Metrics()
         self.notified = 0  # posts and thread lines that were delivered since the start
         self._refusal = ""  # why Slack refuses the credentials
         self._identified = False  # Slack accepted the token
@@ -253,6 +259,7 @@ class Courier:
                 show_tenant=self._show_tenant,
                 stop=stop,
             )
+            self._measure(item, report)
             self._note(lane, report)
         except StoreError as error:
             problem = error
@@ -267,6 +274,19 @@ class Courier:
                 self._changed.notify_all()
             if _progress(report):
                 self._wake.set()
+
+    def _measure(self, item: Due, report: DeliveryReport) -> None:
+        """Count what became of one item. (A report may hold more: faults of templates that were reported.)"""
+        outcomes = [name for name in _OUTCOMES if getattr(report, name)]
+        if isinstance(item, EditCard):
+            for outcome in ["delivered"] * bool(report.edits) + outcomes:
+                self._metrics.edited(outcome)
+            return
+        kind = item.notice.kind.value
+        if report.cards or report.lines or report.ops:
+            self._metrics.noticed(kind, "delivered", (self._clock() - item.notice.at).total_seconds())
+        for outcome in outcomes:
+            self._metrics.noticed(kind, outcome)
 
     def _note(self, lane: Lane, report: DeliveryReport) -> None:
         """Learn from one item. Raises StoreError."""

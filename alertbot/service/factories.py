@@ -13,6 +13,7 @@ from alertbot.rulefiles.on_disk import template_folder
 from alertbot.rulefiles.parse_rules import ParsedRules, read_files
 from alertbot.service.live_rules import LiveRules, Read
 from alertbot.service.tenant import LiveTenant
+from alertbot.slack.client import Contact, Observe, not_observed
 from alertbot.slack.notifier import SlackNotifier
 from alertbot.sources.eight_by_eight import REGIONS, TOKEN_URL, EightByEight
 from alertbot.store.sqlite.store import SqliteStore
@@ -37,12 +38,13 @@ def open_for_dry_run(settings: Settings) -> SqliteStore:
     return open_to_read(settings)
 
 
-def make_notifier(settings: Settings) -> SlackNotifier:
-    """The notifier for the Slack of the settings."""
+def make_notifier(settings: Settings, *, observe: Observe = not_observed) -> SlackNotifier:
+    """The notifier for the Slack of the settings. `observe` is called after each request."""
     return SlackNotifier(
         settings.slack.bot_token.get_secret_value(),
         api_url=settings.slack.api_url,
         template_folders=template_folders(settings),
+        contact=Contact(observe=observe),
     )
 
 

@@ -17,11 +17,12 @@ from alertbot.config.settings import Settings
 from alertbot.logs import logger
 from alertbot.service.closers import Closers, at_once
 from alertbot.service.signal import Signal
-from alertbot.slack.client import SlackClient
+from alertbot.slack.client import Contact, SlackClient
 from alertbot.slack.desk import SlackApp
 from alertbot.slack.permissions import MayChange
 from alertbot.slack.signed import slack_route
 from alertbot.slack.socket_mode import SocketMode
+from alertbot.web.metrics import Metrics
 from alertbot.web.routes import http_app
 from alertbot.web.server import HttpServer, serve_http
 
@@ -41,6 +42,7 @@ class Listener:
         view: Callable[[Command], View],
         change: Callable[[Wish, Asker, datetime], tuple[Outcome, Alert | Silence | None]],
         unready: Callable[[], list[str]],
+        metrics: Metrics,
         wake: Signal,
         clock: Clock,
         closers: Closers,
@@ -51,7 +53,12 @@ class Listener:
         app_token = slack.app_token.get_secret_value()
         self._socket_mode: SocketMode | None = None
         if app_token or secret:
-            client = SlackClient(slack.bot_token.get_secret_value(), base_url=slack.api_url, timeout=10)
+            client = SlackClient(
+                slack.bot_token.get_secret_value(),
+                base_url=slack.api_url,
+                timeout=10,
+                contact=Contact(observe=metrics.called_slack),
+            )
             desk = SlackApp(
                 client=client,
                 command=slack.command,
@@ -78,7 +85,7 @@ class Listener:
                 "(HTTP)"
             )
         self._http: HttpServer = serve_http(
-            http_app(reasons=unready, routes=routes),
+            http_app(reasons=unready, metrics=metrics, routes=routes),
             settings.http.host,
             settings.http.port,
         )

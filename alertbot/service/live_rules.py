@@ -129,6 +129,7 @@ class LiveRules:
         self._read = read
         disks = {path: read_disk(path) for path in dict.fromkeys(paths.values())}
         self.folders: list[RuleFolder] = []
+        self.loaded = self.refused = 0  # edits since the start
         faults: list[Fault] = []
         for path, disk in disks.items():
             others = {template_folder(other.path): other.templates for other in disks.values() if other is not disk}
@@ -199,6 +200,7 @@ class LiveRules:
             store.add_notices([_notice(folder, disk, ops_channel, Level.WARNING, _broken(folder, faults), now)])
         folder.reported.add(disk.digest)
         folder.checked, folder.unchecked, folder.faults = disk.digest, "", faults
+        self.refused += 1
         shown = [str(fault) for fault in faults[:MAX_FAULTS]]
         log.error("rule files are broken; the last good rules keep running", faults=len(faults), first=shown)
 
@@ -218,6 +220,7 @@ class LiveRules:
             text = f"The rule files in {folder.path} are valid again: {describe(before, rules)}."
             store.add_notices([_notice(folder, disk, ops_channel, Level.INFO, text, now)])
         self._take(folder, disk, rules, swap)
+        self.loaded += 1
         log.info("rules are live", version=rules.version, rules=len(rules.rules), change=describe(before, rules))
 
     def _take(self, folder: RuleFolder, disk: OnDisk, rules: RuleSet, swap: Swap) -> None:

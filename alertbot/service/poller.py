@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
@@ -19,6 +20,7 @@ from alertbot.rules.words import count
 from alertbot.service.signal import Signal
 from alertbot.service.tenant import LiveTenant
 from alertbot.store.roles import Polls
+from alertbot.web.metrics import Metrics
 
 MAX_SIDE_BY_SIDE = 32
 SUMMARY_EVERY = timedelta(minutes=10)
@@ -29,8 +31,16 @@ log = logger("poll")
 class Poller:
     """Runs turns of tenants. `wake` is set when something may have to be delivered."""
 
-    def __init__(self, store: Polls, clock: Clock, wake: Signal, stopping: threading.Event) -> None:
+    def __init__(
+        self,
+        store: Polls,
+        clock: Clock,
+        wake: Signal,
+        stopping: threading.Event,
+        metrics: Metrics | None = None,
+    ) -> None:
         self._store, self._clock, self._wake, self._stopping = store, clock, wake, stopping
+        self._metrics = metrics or Metrics()
         self._summaries: dict[str, Summary] = {}
         self.store_problem = ""  # why the last turn of a tenant could not be stored; "" where it was
 
@@ -40,21 +50,27 @@ class Poller:
         8x8 is not asked while a pause that it asked for (Retry-After) or our back-off after failures lasts: the turn
         is then one without a fetch. An unexpected error is logged and counts as a failed poll; the next turn retries.
         """
-        if self._stopping.is_set() or not tenant.busy.acquire(blocking=False):
+        if self._stopping.is_set():
             return None
+        if not tenant.busy.acquire(blocking=False):
+            self._metrics.polled(tenant.name, "skipped", {})
+            return None
+        watch = Stopwatch()
         try:
-            turn = self._turn(tenant)
+            turn = self._turn(tenant, watch)
         except AlertbotError as error:
             if isinstance(error, StoreError):
                 self.store_problem = str(error)
             log.error("poll failed", tenant=tenant.name, error=str(error))
             self._failed(tenant, str(error))
             self._count(tenant, None)
+            self._metrics.polled(tenant.name, "error", {})
             return None
         except Exception as error:
             log.exception("poll failed with an unexpected error; the next one will retry", tenant=tenant.name)
             self._failed(tenant, f"alertbot itself failed ({type(error).__name__}), see its log")
             self._count(tenant, None)
+            self._metrics.polled(tenant.name, "error", {})
             return None
         finally:
             tenant.busy.release()
@@ -63,6 +79,7 @@ class Poller:
             self.store_problem = ""
         log_turn(turn)
         self._count(tenant, turn)
+        self._measure(turn, watch)
         if turn.fetched is not None:
             tenant.last = turn
         if turn.fetched is not None or turn.changes:
@@ -91,15 +108,26 @@ class Poller:
         except AlertbotError as error:
             log.error("silences could not be announced; will retry", error=str(error))
 
-    def _turn(self, tenant: LiveTenant) -> Turn:
+    def _measure(self, turn: Turn, watch: Stopwatch) -> None:
+        fetched = turn.fetched
+        if fetched is None:
+            self._metrics.polled(turn.tenant, "backed_off", {})
+            return
+        self._metrics.polled(turn.tenant, outcome(turn), watch.laps)
+        for each in fetched.requests:
+            self._metrics.requested(turn.tenant, each.endpoint, each.outcome, each.took_ms / 1000.0, each.tries)
+
+    def _turn(self, tenant: LiveTenant, watch: Stopwatch) -> Turn:
         now = self._clock()
         due = pace.due(self._store.feed(tenant.name).health, now, first=not tenant.tried)
         subject = tenant.for_turn(self._store, now)
         fetched = None
+        watch.lap("prepare")
         if due:
             tenant.tried = True
             fetched = tenant.source.fetch(subject.wanted, now, subject.rules.only())
-        turn = poll.run(subject, self._store, now, fetched)
+            watch.lap("fetch")
+        turn = poll.run(subject, self._store, now, fetched, lap=watch.lap)
         tenant.memory = turn.memory
         return turn
 
@@ -131,6 +159,30 @@ class Poller:
         if not dry_run:
             tenant.memory = turn.memory
         return turn if until is None else f"8x8 asked for a pause until {until:%H:%M:%S} UTC (Retry-After)"
+
+
+class Stopwatch:
+    """How long the phases of a turn take, in seconds."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._last = monotonic()
+        self.laps: dict[str, float] = {}
+
+    def lap(self, phase: str) -> None:
+        """This phase has ended, and the next one begins."""
+        now = self._monotonic()
+        self.laps[phase] = self.laps.get(phase, 0.0) + now - self._last
+        self._last = now
+
+
+def outcome(turn: Turn) -> str:
+    """One word for what a poll returned: complete, partial, refused or failed."""
+    if turn.good:
+        return "complete"
+    if turn.fetched is not None and turn.fetched.refused:
+        return "refused"
+    return "partial" if turn.snapshots else "failed"
 
 
 def log_turn(turn: Turn) -> None:

@@ -8,6 +8,7 @@ after it, and a redirect is an answer like any other that is not Slack's.
 from __future__ import annotations
 
 import io
+import re
 import socket
 import threading
 import time
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import partial
+from http import HTTPStatus
 from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
 from ssl import SSLContext
 from typing import Any
@@ -38,14 +40,28 @@ MAX_BYTES = 16 * 1024 * 1024
 """Of one answer: a page of a thousand channels is about one megabyte."""
 
 
+Observe = Callable[[str, str, float, float | None], None]
+"""Called with the method of a request, its outcome in a word, its seconds, and the Retry-After (s) of a 429."""
+
+
+def not_observed(*_: object) -> None:
+    """Takes no notice of a request."""
+
+
 class Contact:
     """When Slack last answered, and how its clock differs from ours. Shared by the clients of a process.
 
-    `monotonic` gives seconds of a clock that is never set.
+    `monotonic` gives seconds of a clock that is never set. `observe` is called after each request.
     """
 
-    def __init__(self, clock: Clock = wall_clock, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        clock: Clock = wall_clock,
+        monotonic: Callable[[], float] = time.monotonic,
+        observe: Observe = not_observed,
+    ) -> None:
         self._clock, self._monotonic = clock, monotonic
+        self.observe = observe
         self._lock = threading.Lock()
         self._failed_at: float | None = None
         self._answered_at: float | None = None
@@ -120,6 +136,20 @@ class SlackClient(WebClient):
 
     def _perform_urllib_http_request_internal(self, url: str, req: Request) -> dict[str, Any]:
         # The method of slack_sdk that opens the connection; tests/slack/test_client.py fails where it has another name.
+        began = time.monotonic()
+        outcome, wait = "unreachable", None
+        try:
+            answer = self._request(req)
+            outcome = _outcome(answer["body"])
+            return answer
+        except HTTPError as error:
+            outcome = "rate_limited" if error.code == HTTPStatus.TOO_MANY_REQUESTS else "failed"
+            wait = _seconds(error.headers.get("Retry-After")) if error.code == HTTPStatus.TOO_MANY_REQUESTS else None
+            raise
+        finally:
+            self.contact.observe(_method(url), outcome, time.monotonic() - began, wait)
+
+    def _request(self, req: Request) -> dict[str, Any]:
         try:
             with self._opener().open(req, timeout=self.timeout) as answer:
                 body = answer.read(MAX_BYTES + 1)
@@ -241,6 +271,26 @@ class _Reader(io.RawIOBase):
         if not self.closed:
             self._file.close()
         super().close()
+
+
+def _method(url: str) -> str:
+    """The method that a URL calls; `other` for one that is no method, such as the address of an upload."""
+    last = url.partition("?")[0].rpartition("/")[2]
+    return last if _METHOD.fullmatch(last) else "other"
+
+
+_METHOD = re.compile(r"[a-zA-Z]+(\.[a-zA-Z]+)+")
+_OK = re.compile(r'"ok"\s*:\s*(true|false)')
+
+
+def _outcome(body: str) -> str:
+    """Whether Slack did what was asked. A quote inside a text has a backslash, so this finds the key alone."""
+    found = _OK.search(body)
+    return "failed" if found is None else "ok" if found[1] == "true" else "refused"
+
+
+def _seconds(text: str | None) -> float | None:
+    return float(text) if text and text.isascii() and text.isdigit() and len(text) < 7 else None
 
 
 def _remaining(deadline: float) -> float:

@@ -1,4 +1,4 @@
-"""The HTTP application: health, and the routes of other parts."""
+"""The HTTP application: health, metrics, and the routes of other parts."""
 
 from __future__ import annotations
 
@@ -12,11 +12,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from alertbot.web.metrics import Metrics
+
 _log = logging.getLogger(__name__)
 
 
-def http_app(*, reasons: Callable[[], Sequence[str]], routes: Sequence[BaseRoute] = ()) -> Starlette:
-    """The ASGI application: health and `routes`; every other path, and every other method, is 404.
+def http_app(
+    *, reasons: Callable[[], Sequence[str]], metrics: Metrics | None = None, routes: Sequence[BaseRoute] = ()
+) -> Starlette:
+    """The ASGI application: health, metrics and `routes`; every other path, and every other method, is 404.
 
     `reasons()` says why the bot is not ready, a sentence each, or an empty list.
     """
@@ -33,7 +37,13 @@ def http_app(*, reasons: Callable[[], Sequence[str]], routes: Sequence[BaseRoute
         status = HTTPStatus.SERVICE_UNAVAILABLE if why else HTTPStatus.OK
         return JSONResponse({"ready": not why, "reasons": why}, status_code=status)
 
-    health = [Route("/healthz", healthz), Route("/readyz", readyz)]
+    shown = metrics or Metrics()
+
+    async def metrics_text(request: Request) -> Response:
+        body, content_type = await run_in_threadpool(shown.render, request.headers.get("accept", ""))
+        return Response(body, headers={"Content-Type": content_type})
+
+    health = [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics_text)]
     app = Starlette(routes=[*health, *routes], exception_handlers={404: _not_found, 405: _not_found})
     app.router.redirect_slashes = False
     return app

@@ -11,7 +11,14 @@ from datetime import datetime, timedelta
 from statistics import median
 from typing import Final
 
-from alertbot.errors import SourceBroken, SourceError, SourceRefused
+from alertbot.errors import (
+    SourceBroken,
+    SourceError,
+    SourceLimited,
+    SourceRefused,
+    SourceRejected,
+    SourceUnreachable,
+)
 from alertbot.evaluation.snapshot import Fetched, RequestStats, Snapshot
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.match import Only
@@ -279,6 +286,7 @@ class EightByEight:
             took_ms=(self._monotonic() - began) * 1000.0,
             tries=received.tries,
             scopes=call.listing.scopes if call else (),
+            outcome=_outcome(error),
         )
         return RequestOutcome(call, stats, received.answer, received.total_pages, received.total_elements, error)
 
@@ -328,6 +336,23 @@ class EightByEight:
             made = current.wall_time() - timedelta(seconds=answer.took_s / 2)
             current.skews.append((date - made).total_seconds() + 0.5)
         return answer
+
+
+def _outcome(error: SourceError | None) -> str:
+    """One word for what became of a request."""
+    if error is None:
+        return "ok"
+    return next((word for kind, word in _OUTCOMES.items() if isinstance(error, kind)), "failed")
+
+
+_OUTCOMES: Final[Mapping[type[SourceError], str]] = {
+    RequestNotMade: "not_made",
+    SourceLimited: "rate_limited",
+    SourceRefused: "refused",
+    SourceRejected: "rejected",
+    SourceBroken: "broken",
+    SourceUnreachable: "unreachable",
+}
 
 
 def _with_tries(error: SourceError, tries: int) -> SourceError:

@@ -1,0 +1,120 @@
+"""docs/prometheus: alert rules that hold what they say, and a dashboard that only uses metrics which exist."""
+
+from __future__ import annotations
+
+import json
+import re
+import runpy
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+FOLDER = Path(__file__).parent.parent / "docs" / "prometheus"
+RULES, DASHBOARD = FOLDER / "alertbot.rules.yaml", FOLDER / "alertbot-dashboard.json"
+PROMTOOL = shutil.which("promtool")
+needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed (Debian: prometheus)")
+
+
+@pytest.fixture(scope="module")
+def labels() -> dict[str, set[str]]:
+    """Every metric of `/metrics`, with its labels; `instance` and `job` are added by Prometheus."""
+    generate = runpy.run_path(str(FOLDER.parent / "generate.py"))
+    text = generate["sample_metrics"]().render("")[0].decode()
+    found: dict[str, set[str]] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            found.setdefault(sample.name, {"instance", "job"}).update(sample.labels)
+    return found
+
+
+def used(expression: str) -> list[tuple[str, set[str]]]:
+    """The metrics of an expression, each with the labels that it selects by."""
+    found = []
+    for name, selector in re.findall(r"\b((?:alertbot|process)_\w+)(?:\{([^}]*)\})?", expression):
+        found.append((name, set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", selector))))
+    return found
+
+
+def expressions(node: Any) -> list[str]:
+    if isinstance(node, dict):
+        own = [node[key] for key in ("expr", "query") if isinstance(node.get(key), str)]
+        return own + [each for value in node.values() for each in expressions(value)]
+    if isinstance(node, list):
+        return [each for value in node for each in expressions(value)]
+    return []
+
+
+def test_the_dashboard_uses_metrics_that_exist(labels: dict[str, set[str]]) -> None:
+    """Every metric of every panel and variable exists and has the labels that it is selected by."""
+    found = expressions(json.loads(DASHBOARD.read_text(encoding="utf-8")))
+    names = set()
+    for expression in found:
+        for name, selected in used(expression):
+            assert name in labels, f"{expression}: there is no metric {name}"
+            assert selected <= labels[name], f"{expression}: {name} has no {selected - labels[name]}"
+            names.add(name)
+    assert len(names) > 15
+
+
+def test_legends_name_labels_that_are_left(labels: dict[str, set[str]]) -> None:
+    """A legend shows a label that the sum above it has kept."""
+    for panel in json.loads(DASHBOARD.read_text(encoding="utf-8"))["panels"]:
+        for target in panel["targets"]:
+            legend = set(re.findall(r"{{(\w+)}}", target["legendFormat"]))
+            kept = re.search(r"\bby \(([^)]*)\)", target["expr"])
+            of_metric = set.union(*(labels[name] for name, _ in used(target["expr"])))
+            assert legend <= (set(re.findall(r"\w+", kept[1])) if kept else of_metric), panel["title"]
+
+
+def test_panels_do_not_overlap() -> None:
+    """Each panel has its own place on the grid, and its own id."""
+    panels = json.loads(DASHBOARD.read_text(encoding="utf-8"))["panels"]
+    taken: set[tuple[int, int]] = set()
+    for panel in panels:
+        at = panel["gridPos"]
+        cells = {(at["x"] + x, at["y"] + y) for x in range(at["w"]) for y in range(at["h"])}
+        assert not cells & taken, panel["title"]
+        assert at["x"] + at["w"] <= 24
+        taken |= cells
+    assert len({panel["id"] for panel in panels}) == len(panels)
+
+
+def test_alert_rules_use_metrics_that_exist(labels: dict[str, set[str]]) -> None:
+    """Every metric of the alert rules and their tests exists with those labels."""
+    for path in (RULES, FOLDER / "alertbot.rules.test.yaml"):
+        found = used(path.read_text(encoding="utf-8"))
+        assert found
+        for name, selected in found:
+            assert name in labels, f"{path.name}: there is no metric {name}"
+            assert selected <= labels[name] | {"le"}, f"{path.name}: {name} has no {selected - labels[name]}"
+
+
+def test_every_alert_rule_has_a_test() -> None:
+    """Each alert is expected to fire in one test, and not to fire in the test of a bot that works."""
+    alerts = re.findall(r"- alert: (\w+)", RULES.read_text(encoding="utf-8"))
+    tests = (FOLDER / "alertbot.rules.test.yaml").read_text(encoding="utf-8")
+    healthy, _, broken = tests.partition("  - name: the process is gone")
+    for alert in alerts:
+        assert f"alertname: {alert}}}" in healthy, alert
+        assert re.search(rf"alertname: {alert}\n\s+exp_alerts:", broken), alert
+
+
+@needs_promtool
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["test", "rules", "alertbot.rules.test.yaml"],
+        ["check", "rules", "alertbot.rules.yaml"],
+        ["check", "config", "prometheus.yaml"],
+    ],
+    ids=" ".join,
+)
+def test_promtool_accepts(command: list[str]) -> None:
+    """The alert rules hold their tests, and the files are valid."""
+    checked = subprocess.run([PROMTOOL, *command], cwd=FOLDER, capture_output=True, text=True, timeout=60)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "SUCCESS" in checked.stdout
