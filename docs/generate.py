@@ -218,6 +218,7 @@ def sample_metrics() -> Metrics:
     metrics.requested("acme", "/queues", "ok", 0.1, 2)
     metrics.noticed("card", "delivered", 1.0)
     metrics.edited("delivered")
+    metrics.beat("sent")
     metrics.called_slack("chat.postMessage", "ok", 0.1, None)
     tenant = TenantFigures("acme", alerts={}, entities={"queue": 1}, good_at=1.0, took_s=0.1, rules=1, version="1f0c")
     figures = Figures(

@@ -18,6 +18,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 
 from alertbot.config.settings import (
     FlapSettings,
+    HeartbeatSettings,
     HttpSettings,
     IgnoredEntities,
     IgnoreSettings,
@@ -316,6 +317,7 @@ _SECTIONS: Mapping[str, type[BaseModel]] = {
     "storm": StormSettings,
     "flap": FlapSettings,
     "http": HttpSettings,
+    "heartbeat": HeartbeatSettings,
     "ignore": IgnoreSettings,
     **dict.fromkeys(IgnoreSettings.model_fields, IgnoredEntities),
 }

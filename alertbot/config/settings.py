@@ -101,6 +101,13 @@ def _header_secret(value: SecretStr) -> SecretStr:
     return value
 
 
+def _secret_address(value: SecretStr) -> SecretStr:
+    """Require an address, or nothing: `${NAME:-}` is how a reference says that it may be unset."""
+    if value.get_secret_value():
+        _address(value.get_secret_value())
+    return value
+
+
 def _storage(value: str) -> str:
     """Require the path of a file. A database in memory would forget which alerts were reported."""
     if value == ":memory:" or value.startswith("file:") or "mode=memory" in value:
@@ -131,6 +138,7 @@ def _within(low: timedelta, high: timedelta) -> Callable[[timedelta], timedelta]
 
 Address = Annotated[str, AfterValidator(_address)]
 Secret = Annotated[SecretStr, AfterValidator(_header_secret)]
+SecretAddress = Annotated[SecretStr, AfterValidator(_secret_address)]
 Channel = Annotated[str, AfterValidator(_channel)]
 Timezone = Annotated[str, AfterValidator(_timezone)]
 
@@ -326,6 +334,23 @@ class HttpSettings(_Section):
     """The port to listen on. 0: any free port."""
 
 
+class HeartbeatSettings(_Section):
+    """A dead man's switch: a service outside that raises the alarm when it is no longer pinged."""
+
+    url: SecretAddress = SecretStr("")
+    """The address to GET while alertbot works, such as one of healthchecks.io. Treated as a secret. Empty: none."""
+    every: Duration = timedelta(seconds=60)
+    """The time between pings, at least 10s. The service should raise the alarm after a few missed ones."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> HeartbeatSettings:
+        if self.every < timedelta(seconds=10):
+            raise ValueError("every is at least 10s")
+        if self.model_fields_set and "url" not in self.model_fields_set:
+            raise ValueError("url is missing: the address to ping")
+        return self
+
+
 class Settings(_Section):
     """All of alertbot.yaml. `folder` is the folder it is in: relative paths start there."""
 
@@ -361,6 +386,8 @@ class Settings(_Section):
     """An alert that still fires this long after it was acknowledged: its owner is mentioned once. From 1m to 30d."""
     http: HttpSettings = HttpSettings()
     """The HTTP server for health checks and for Slack's requests."""
+    heartbeat: HeartbeatSettings = HeartbeatSettings()
+    """A dead man's switch: an address that is pinged while polls succeed and messages are delivered."""
     folder: Annotated[Path, Field(exclude=True)] = Path()
 
     @model_validator(mode="after")
@@ -403,10 +430,10 @@ class Settings(_Section):
 
     def secrets(self) -> tuple[str, ...]:
         """Every secret value, for redaction."""
-        secrets = [self.slack.bot_token, self.slack.app_token, self.slack.signing_secret]
+        secrets = [self.slack.bot_token, self.slack.app_token, self.slack.signing_secret, self.heartbeat.url]
         for tenant in self.tenants:
             secrets += [tenant.api_key, tenant.api_secret]
-        addresses: list[str | None] = [self.storage, self.slack.api_url]
+        addresses: list[str | None] = [self.storage, self.slack.api_url, self.heartbeat.url.get_secret_value()]
         addresses += [address for tenant in self.tenants for address in (tenant.base_url, tenant.token_url)]
         passwords = [urlsplit(address).password or "" for address in addresses if address]
         return tuple(text for text in [*(secret.get_secret_value() for secret in secrets), *passwords] if text)

@@ -21,6 +21,7 @@ from alertbot.service.database_check import CHECK_EVERY, DatabaseCheck
 from alertbot.service.departed import end_departed
 from alertbot.service.factories import make_notifier, make_tenants, open_for_dry_run, open_store, parser, rule_paths
 from alertbot.service.figures import FiguresReader
+from alertbot.service.heartbeat import Heartbeat
 from alertbot.service.lease import MIN_TO_RELEASE, RENEW_EVERY, Lease
 from alertbot.service.listener import Listener
 from alertbot.service.live_rules import LiveRules
@@ -36,7 +37,7 @@ from alertbot.web.metrics import Metrics
 
 MAX_THREADS = 512
 """Tenants that may hang at the same moment without keeping any other waiting; a thread is made when it is needed."""
-SPARE_THREADS = 4
+SPARE_THREADS = 5
 """For jobs that are no polls: the lease must be renewed whatever the polls do."""
 CHECK_SLACK_EVERY = timedelta(seconds=15)
 """How often the courier may ask whether Slack answers and accepts the token."""
@@ -88,6 +89,10 @@ class App:
         self.database = DatabaseCheck(
             store, notifier, clock, lambda: self.poller.store_problem, ops_channel=settings.slack.ops
         )
+        self.heartbeat: Heartbeat | None = None
+        if url := settings.heartbeat.url.get_secret_value():
+            self.heartbeat = Heartbeat(url, store, tenants, clock, self.metrics)
+            self._closers.push("heartbeat", at_once(self.heartbeat.close))
         self.reloader = Reloader(
             live, store, tenants, notifier, clock, self._wake, self._stopping, ops_channel=settings.slack.ops
         )
@@ -134,6 +139,9 @@ class App:
         self._scheduler.every(RENEW_EVERY, self.lease.renew, name="lease", after=RENEW_EVERY)
         self._scheduler.every(CHECK_EVERY, self.database.check, name="database", after=CHECK_EVERY)
         self._scheduler.every(CHECK_SLACK_EVERY, self.courier.check_slack, name="slack")
+        if self.heartbeat is not None:
+            every = self.settings.heartbeat.every
+            self._scheduler.every(every, self.heartbeat.beat, name="heartbeat", after=every)
         self._scheduler.start()
         self._closers.push("schedule", at_once(self._scheduler.stop))
         self.courier.start()

@@ -159,6 +159,9 @@ class Metrics:
             "Time for which Slack asked to wait (Retry-After of 429), added up.",
             registry=registry,
         )
+        self._heartbeats = Counter(
+            "alertbot_heartbeats", "Heartbeats by outcome: sent, failed, withheld.", ["outcome"], registry=registry
+        )
         build = Gauge(
             "alertbot_build_info",
             "Always 1; the labels say which version runs.",
@@ -209,6 +212,10 @@ class Metrics:
         self._slack_seconds.labels(method).observe(seconds)
         if retry_after:
             self._slack_wait.inc(retry_after)
+
+    def beat(self, outcome: str) -> None:
+        """A heartbeat was sent, failed, or was withheld."""
+        self._heartbeats.labels(outcome).inc()
 
     # What is the case.
 

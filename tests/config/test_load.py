@@ -275,7 +275,7 @@ def test_the_schema_names_every_setting() -> None:
     schema = config_schema()
     assert set(schema["properties"]) == {
         *("tenants", "slack", "rules", "hours", "storage", "record", "timezone", "stale_after", "frozen_after", "http"),
-        *("ignore", "storm", "max_messages", "flap", "nag_after"),
+        *("ignore", "storm", "max_messages", "flap", "nag_after", "heartbeat"),
     }
 
 
@@ -335,6 +335,7 @@ def test_a_secret_under_the_wrong_key_is_never_printed(tmp_path: Path, key: str,
 
 
 NOT_PRINTED = {
+    "the address of the heartbeat": put("heartbeat", {"url": "ftp://hc.example/Tr0ub4dor"}),
     "a token under the wrong key": put("slack.default_channel", "xoxb-1-Tr0ub4dor"),
     "a password in an address": put("slack.api_url", "ftp://bot:Tr0ub4dor@proxy"),
     "a database with a password": put("storage", "postgresql://bot:Tr0ub4dor@host/db"),
@@ -347,6 +348,15 @@ def test_what_looks_like_a_secret_is_not_printed(text: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse(text, "alertbot.yaml", {})
     assert "ub4dor" not in str(caught.value)
+
+
+def test_the_address_of_the_heartbeat_is_a_secret() -> None:
+    """Whoever has it can silence the alarm. A reference that is not set means that there is none."""
+    settings = parse(put("heartbeat", {"url": "https://hc.example/Tr0ub4dor", "every": "2m"}), "alertbot.yaml", {})
+    assert "https://hc.example/Tr0ub4dor" in settings.secrets()
+    assert "Tr0ub4dor" not in f"{settings!r} {settings.model_dump_json()}"
+    unset = parse(put("heartbeat", {"url": "${HEARTBEAT:-}"}), "alertbot.yaml", {})
+    assert unset.heartbeat.url.get_secret_value() == ""
 
 
 def test_a_password_in_an_address_is_redacted() -> None:
@@ -369,6 +379,18 @@ REFUSED = {
     "a channel as a comment": (
         GOOD.replace('"#cc-alerts"', "#cc-alerts").replace("${", "x{"),
         'slack.default_channel: empty: # begins a comment in YAML: write "#cc-alerts", in quotes',
+    ),
+    "a heartbeat without an address": (
+        put("heartbeat", {"every": "1m"}),
+        "heartbeat: url is missing: the address to ping",
+    ),
+    "a heartbeat too often": (
+        put("heartbeat", {"url": "https://hc.example/x", "every": "5s"}),
+        "heartbeat: every is at least 10s",
+    ),
+    "a heartbeat in the clear": (
+        put("heartbeat", {"url": "http://hc.example/x"}),
+        "heartbeat.url: plain http:// is allowed only on loopback",
     ),
     "a person for a channel": (put("slack.ops_channel", "@ann"), "alerts go to channels, not to a person"),
     "an offset for a zone": (put("timezone", "GMT+2"), "(write the place, such as Europe/Helsinki)"),
