@@ -7,7 +7,22 @@ import sys
 from collections.abc import Sequence
 
 # Importing a module of commands is what makes them known.
-from alertbot.cli import ask, check, demo, init, manifest, metrics, poll, preview, replay, run, schema, simulate, test
+from alertbot.cli import (
+    ask,
+    check,
+    demo,
+    doctor,
+    init,
+    manifest,
+    metrics,
+    poll,
+    preview,
+    replay,
+    run,
+    schema,
+    simulate,
+    test,
+)
 from alertbot.cli.shell import PROBLEM, WRONG_USE, cli
 from alertbot.cli.show import err, show_faults
 from alertbot.errors import AlertbotError, FaultsFound, UsageError
@@ -15,7 +30,7 @@ from alertbot.errors import AlertbotError, FaultsFound, UsageError
 __all__ = ["cli", "main"]
 
 ORDER = (
-    *("demo", "init", "run", "poll", "check", "test", "replay", "preview"),
+    *("demo", "init", "run", "poll", "doctor", "check", "test", "replay", "preview"),
     *("metrics", "ask", "simulate", "schema", "manifest"),
 )
 """The order of `--help` and of the README."""

@@ -72,6 +72,29 @@ def unset_secrets(path: Path, environ: Mapping[str, str] = os.environ) -> list[s
     return _read(read_text(path), str(path), environ, secrets=False, on_disk=True)[1]
 
 
+def literal_secrets(text: str) -> list[str]:
+    """The keys of secrets whose value is written in the file itself, not as a reference; dotted, in its order."""
+    root, _ = document.read("", text)
+    found: list[str] = []
+
+    def walk(node: Node | None, path: KeyPath) -> None:
+        if isinstance(node, YamlMapping):
+            for key, value in node.entries:
+                walk(value, (*path, key.text))
+        elif isinstance(node, YamlSequence):
+            for index, item in enumerate(node.items):
+                walk(item, (*path, index))
+        elif isinstance(node, YamlScalar) and path and path[-1] in _SECRET_KEYS and _is_literal(node):
+            found.append(_dotted(path))
+
+    walk(root, ())
+    return found
+
+
+def _is_literal(node: YamlScalar) -> bool:
+    return node.kind != "null" and bool(node.text) and "${" not in node.text
+
+
 def read_text(path: Path) -> str:
     """The text of a configuration file. Raises ConfigError when it cannot be read."""
     try:

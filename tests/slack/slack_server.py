@@ -82,6 +82,12 @@ class SlackServer:
     zones: dict[str, str | None] = field(default_factory=dict)  # by user id
     names_resolve: bool = True  # `#name` is understood by chat.postMessage
     archived: set[str] = field(default_factory=set)
+    private: set[str] = field(default_factory=set)
+    without_bot: set[str] = field(default_factory=set)  # channels that the bot is not a member of
+    scopes: str = ""  # the header x-oauth-scopes; "": not sent
+    app_token: str = "xapp-1-very-secret-token"
+    socket_url: str = ""
+    user_groups: dict[str, list[str]] = field(default_factory=dict)
     unreadable: set[str] = field(default_factory=set)  # channels whose history the bot may not read
     messages: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
@@ -133,6 +139,8 @@ class SlackServer:
     # What the Web API does.
 
     def answer(self, method: str, args: dict[str, Any], token: str) -> dict[str, Any]:
+        if method == "apps.connections.open" and token == self.app_token:
+            return _ok(url=self.socket_url)
         if token != TOKEN:
             return {"ok": False, "error": "invalid_auth"}
         handler: Callable[[dict[str, Any]], dict[str, Any]] | None = {
@@ -140,6 +148,8 @@ class SlackServer:
             "chat.postMessage": self._post,
             "chat.update": self._update,
             "conversations.list": self._list,
+            "conversations.info": self._info,
+            "usergroups.users.list": self._user_group,
             "conversations.history": self._history,
             "conversations.replies": self._replies,
             "users.info": self._user,
@@ -195,14 +205,28 @@ class SlackServer:
         return {"ok": False, "error": "message_not_found"}
 
     def _list(self, args: dict[str, Any]) -> dict[str, Any]:
-        listed = [{"id": id, "name": name} for name, id in self.channels.items()]
+        listed = [self._described(name, id) for name, id in self.channels.items()]
+        if str(args.get("exclude_archived")).lower() in ("1", "true"):
+            listed = [channel for channel in listed if not channel["is_archived"]]
         return self._paged(listed, "channels", args, at_most=1)  # one a page: cursors have to be followed
+
+    def _described(self, name: str, id: str) -> dict[str, Any]:
+        kinds = {"is_archived": id in self.archived, "is_private": id in self.private}
+        return {"id": id, "name": name, "is_member": id not in self.without_bot, **kinds}
+
+    def _info(self, args: dict[str, Any]) -> dict[str, Any]:
+        named = [(name, id) for name, id in self.channels.items() if id == args["channel"]]
+        return _ok(channel=self._described(*named[0])) if named else {"ok": False, "error": "channel_not_found"}
+
+    def _user_group(self, args: dict[str, Any]) -> dict[str, Any]:
+        users = self.user_groups.get(args["usergroup"])
+        return {"ok": False, "error": "no_such_subteam"} if users is None else _ok(users=users)
 
     def _history(self, args: dict[str, Any]) -> dict[str, Any]:
         channel = self._channel(str(args.get("channel")))
         if channel is None:
             return {"ok": False, "error": "channel_not_found"}
-        if channel in self.unreadable:
+        if channel in self.unreadable or channel in self.without_bot:
             return {"ok": False, "error": "not_in_channel"}
         oldest = float(args.get("oldest") or 0)
         found = [m for m in self.messages[channel] if not m.get("thread_ts") and float(m["ts"]) > oldest]
@@ -403,6 +427,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", "application/json; charset=utf-8")
         self.send_header("Content-Length", str(len(data)))
+        if self.slack.scopes:
+            self.send_header("X-OAuth-Scopes", self.slack.scopes)
         for name, value in headers:
             self.send_header(name, value)
         if self.slack.scopes:

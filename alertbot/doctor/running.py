@@ -1,0 +1,86 @@
+"""The service as it runs: its HTTP port, whether it is ready, and the host of the heartbeat."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from alertbot.config.settings import Settings
+from alertbot.doctor.finding import Finding, fine, problem
+from alertbot.doctor.network import connection_problem, through_proxy
+from alertbot.store.records import Service
+
+TIMEOUT_S = 4.0
+_ANY = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104  # read, not listened on
+
+
+def check_http(settings: Settings, service: Service | None) -> Iterator[Finding]:
+    """Whether the port is free for `run`, or the bot answers there, and what it says of itself."""
+    host, port = _ANY.get(settings.http.host, settings.http.host), settings.http.port
+    what, place = "http", f"{settings.http.host}:{port}"
+    if port == 0:
+        yield fine(what, "any free port")
+        return
+    running = service is not None and service.running
+    ready = _readiness(host, port)
+    if ready is None:
+        if not connection_problem(host, port, tls=False):
+            yield problem(what, f"another program listens on {place}", "end it, or set http.port to another port")
+        elif running:
+            yield problem(
+                what,
+                f"the service runs, and nothing answers on {place}",
+                "check http in the alertbot.yaml of the service; in a container, run doctor inside it",
+            )
+        else:
+            yield fine(what, f"{place} is free")
+        return
+    yield fine(what, f"alertbot answers on {place}")
+    for reason in ready:
+        yield problem(
+            "service: readiness", reason, "the other findings say more; the log of the service has the history"
+        )
+    if not ready:
+        yield fine("service: readiness", "it is ready")
+
+
+def _readiness(host: str, port: int) -> list[str] | None:
+    """What /readyz says, or None where no alertbot answers."""
+    address = f"[{host}]" if ":" in host else host
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with direct.open(f"http://{address}:{port}/readyz", timeout=TIMEOUT_S) as answer:
+            body = answer.read(65_536)
+    except urllib.error.HTTPError as error:
+        body = error.read(65_536)
+    except (OSError, ValueError):
+        return None
+    except Exception:  # http.client raises what a program that does not speak HTTP causes
+        return None
+    try:
+        found = json.loads(body)
+        return [str(each) for each in found["reasons"]]
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def check_heartbeat(settings: Settings) -> Iterator[Finding]:
+    """Whether the host of the heartbeat can be reached. It is not pinged: that would say that all is well."""
+    url = settings.heartbeat.url.get_secret_value()
+    if not url:
+        return
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    if through_proxy(host, parts.scheme):
+        yield fine("heartbeat", f"{host} is reached through a proxy")
+    elif failed := connection_problem(host, port, tls=parts.scheme == "https"):
+        yield problem(
+            "heartbeat",
+            f"{host} cannot be reached: {failed}",
+            f"correct heartbeat.url, or allow connections to {host}, port {port}, in the firewall",
+        )
+    else:
+        yield fine("heartbeat", f"{host} can be reached")
