@@ -9,6 +9,7 @@ from collections.abc import Sequence
 # Importing a module of commands is what makes them known.
 from alertbot.cli import (
     ask,
+    backup,
     check,
     demo,
     doctor,
@@ -31,7 +32,7 @@ __all__ = ["cli", "main"]
 
 ORDER = (
     *("demo", "init", "run", "poll", "doctor", "check", "test", "replay", "preview"),
-    *("metrics", "ask", "simulate", "schema", "manifest"),
+    *("metrics", "ask", "backup", "simulate", "schema", "manifest"),
 )
 """The order of `--help` and of the README."""
 

@@ -53,6 +53,12 @@ class Operated:
             self.app.courier.deliver_due()
             self.clock.forward(seconds=1.1)
 
+    def restart(self) -> None:
+        """The same bot again, after `app.stop()`, on the database that is there now."""
+        self.app = build(self.app.settings, clock=self.clock)
+        self.app.take_lease()
+        self.app.listen()
+
     def get(self, path: str, **headers: str) -> requests.Response:
         assert self.app.listener is not None
         with requests.Session() as session:
@@ -94,10 +100,10 @@ def operated(folder: Path, *, rules: str = RULES, queues: int = 2, agents: int =
                 **more,
             }
         )
-        app = build(settings, clock=clock)
+        bot = Operated(build(settings, clock=clock), centre, slack, clock, folder)
         try:
-            app.take_lease()
-            app.listen()
-            yield Operated(app, centre, slack, clock, folder)
+            bot.app.take_lease()
+            bot.app.listen()
+            yield bot
         finally:
-            app.stop()
+            bot.app.stop()
