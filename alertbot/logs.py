@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import re
 import sys
 import time
 from collections.abc import Callable, MutableMapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
+from urllib.parse import quote
 
 import structlog
 
@@ -20,17 +23,47 @@ _DIGITS = re.compile(r"\d+")
 _NAMESPACE = "alertbot"
 
 
+_CONTEXT = frozenset({"poll", "notice", "timestamp"})  # they differ from line to line
+_MIN_IN_TEXT = 8
+"""Characters that a secret must have to be looked for in a whole line: a shorter one may be part of any word."""
+
+
 def redact(value: Any, secrets: Sequence[str]) -> Any:
     """The value with every secret in it replaced, also inside strings, lists and dicts."""
+    return _redact(value, _forms(secrets))
+
+
+def _forms(secrets: Sequence[str]) -> tuple[str, ...]:
+    """Each secret as it is, percent-encoded, and as JSON writes it. The longest first: one may be part of another."""
+    found = {
+        form
+        for secret in secrets
+        if secret
+        for form in (
+            secret,
+            quote(secret, safe=""),
+            json.dumps(secret)[1:-1],
+            json.dumps(secret, ensure_ascii=False)[1:-1],
+        )
+    }
+    return tuple(sorted(found, key=lambda form: (-len(form), form)))
+
+
+def _redact(value: Any, forms: Sequence[str]) -> Any:
     if isinstance(value, str):
-        for secret in secrets:
-            value = value.replace(secret, REDACTED)
+        for form in forms:
+            value = value.replace(form, REDACTED)
         return value
     if isinstance(value, dict):
-        return {key: redact(each, secrets) for key, each in value.items()}
+        return {key: _redact(each, forms) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
-        return [redact(each, secrets) for each in value]
+        return [_redact(each, forms) for each in value]
     return value
+
+
+def context(**values: object) -> AbstractContextManager[None]:
+    """Inside it, every line of this thread has these keys; a line's own keys come first."""
+    return structlog.contextvars.bound_contextvars(**values)
 
 
 class Repeats(logging.Filter):
@@ -48,7 +81,10 @@ class Repeats(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno < logging.WARNING or record.exc_info or _has_traceback(record):
             return True
-        same = _DIGITS.sub("#", f"{record.name} {record.levelno} {record.getMessage()}")
+        said: object = record.getMessage()
+        if isinstance(record.msg, dict):
+            said = {key: value for key, value in record.msg.items() if key not in _CONTEXT}
+        same = _DIGITS.sub("#", f"{record.name} {record.levelno} {said}")
         now = self._monotonic()
         logged, since = self._known.get(same, (-math.inf, 0))
         if now - logged < REPEAT_AFTER:
@@ -71,8 +107,15 @@ def _has_traceback(record: logging.LogRecord) -> bool:
 def configure(secrets: Sequence[str] = (), *, verbose: bool = False, quiet: bool = False) -> None:
     """Send the logs of alertbot and the warnings of libraries to stderr; `quiet`: errors only."""
 
+    forms = _forms(secrets)
+    in_text = [form for form in forms if len(form) >= _MIN_IN_TEXT]
+
     def remove_secrets(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        return {key: redact(value, secrets) for key, value in event.items()}
+        return {key: _redact(value, forms) for key, value in event.items()}
+
+    def remove_from_text(_: Any, __: str, line: Any) -> str:
+        """What no value had: the names of keys, and objects that became text only now."""
+        return str(_redact(line, in_text))
 
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -96,6 +139,7 @@ def configure(secrets: Sequence[str] = (), *, verbose: bool = False, quiet: bool
                 structlog.processors.format_exc_info,
                 remove_secrets,
                 last,
+                remove_from_text,
             ],
         )
     )

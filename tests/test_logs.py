@@ -119,3 +119,79 @@ def test_one_summary_every_ten_minutes() -> None:
         ("polled 8x8 41 times in 10m", 2),
         ("polled 8x8 40 times in 10m", 0),
     ]
+
+
+def test_a_pause_is_in_the_summary() -> None:
+    """During a long Retry-After nothing is polled, and the log still says so every ten minutes."""
+    summary = Summary()
+    paused = replace(turn(), fetched=None)
+    with structlog.testing.capture_logs() as captured:
+        for index in range(42):
+            summary.add("acme", paused, NOW + index * timedelta(seconds=15))
+    assert [(line["event"], line["paused"]) for line in captured] == [("polled 8x8 0 times in 10m", 41)]
+
+
+SECRETS = {
+    "as it is": ("the key abcdefgh was refused", "the key [secret] was refused"),
+    "the longest first": ("abcdefgh-and-more", "[secret]"),
+    "percent-encoded": ("at /p%2Fq%2Br%3Fs", "at /[secret]"),
+    "in a list in a dict": ({"a": ["x", {"b": "p/q+r?s"}]}, {"a": ["x", {"b": "[secret]"}]}),
+    "no string": (17, 17),
+}
+
+
+@pytest.mark.parametrize(("value", "redacted"), SECRETS.values(), ids=SECRETS)
+def test_redaction(value: Any, redacted: Any) -> None:
+    """A secret that is part of another leaves nothing of the longer one."""
+    assert logs.redact(value, ["abcdefgh", "abcdefgh-and-more", "p/q+r?s"]) == redacted
+
+
+class Holder:
+    """Becomes text only when the line is written."""
+
+    def __repr__(self) -> str:
+        return "Holder({!r})".format('with "quotes" and more')
+
+
+@pytest.mark.parametrize("foreign", [False, True])
+def test_no_line_has_a_secret(capsys: pytest.CaptureFixture[str], foreign: bool) -> None:
+    """Whatever way it came: an object, a key, a traceback, or a library's own log."""
+    secrets = ['with "quotes" and more', "key-of-everything"]
+    logs.configure(secrets)
+    try:
+        raise ValueError(f"refused: {secrets[0]}")
+    except ValueError:
+        if foreign:
+            logging.getLogger("urllib3").exception("GET /%s", secrets[1])
+        else:
+            logs.logger("x").exception("failed", holder=Holder(), **{"key-of-everything": 1})
+    printed = capsys.readouterr().err
+    assert "[secret]" in printed
+    assert "quotes" not in printed
+    assert "key-of-everything" not in printed
+
+
+def test_the_context_of_a_poll(capsys: pytest.CaptureFixture[str]) -> None:
+    """Lines of a poll have its tenant and id, those of libraries too; other lines do not."""
+    logs.configure()
+    with logs.context(tenant="acme", poll="20260302T090000Z"):
+        logs.logger("poll").info("polled")
+        logging.getLogger("alertbot.sources").warning("slow")
+        logs.logger("poll").info("other", tenant="bolt")
+    logs.logger("poll").info("after")
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(line.get("tenant"), line.get("poll")) for line in lines] == [
+        ("acme", "20260302T090000Z"),
+        ("acme", "20260302T090000Z"),
+        ("bolt", "20260302T090000Z"),
+        (None, None),
+    ]
+
+
+def test_a_failure_that_repeats_in_every_poll_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """The id of the poll makes no new line of it."""
+    logs.configure()
+    for poll_id in ("20260302T090000Z", "20260302T090015Z", "20260302T090030Z"):
+        with logs.context(tenant="acme", poll=poll_id, notice=f"n{poll_id}x"):
+            logs.logger("poll").warning("8x8 is away")
+    assert len(capsys.readouterr().err.splitlines()) == 1

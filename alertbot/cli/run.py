@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from typing import Annotated
 
 import typer
@@ -30,6 +31,8 @@ def run(
         database=str(settings.path(settings.storage).absolute()),
         tenants=[tenant.name for tenant in app.tenants],
         rules=sum(len(tenant.rules.rules) for tenant in app.tenants),
+        python=platform.python_version(),
+        settings=settings.model_dump(mode="json", exclude_defaults=True),  # secrets are asterisks in it
     )
     with signals(app.ask_to_stop, app.reload_at_once):
         try:

@@ -20,7 +20,7 @@ from alertbot.alerts.notice import Notice, NoticeKind, notice_id
 from alertbot.backoff import doubled
 from alertbot.clock import Clock
 from alertbot.errors import AlertbotError, DeliveryFailure, NotifyError, StoreError
-from alertbot.logs import logger
+from alertbot.logs import context, logger
 from alertbot.notify.deliver import DeliveryReport, deliver, end_claims_of_gone
 from alertbot.notify.notifier import Notifier
 from alertbot.rules.rule import Level
@@ -245,6 +245,11 @@ class Courier:
             threading.Thread(target=self._carry, args=[lane, item, stop], name="delivery-lane", daemon=True).start()
 
     def _carry(self, lane: Lane, item: Due, stop: Callable[[], bool]) -> None:
+        about = {"card": item.card.id} if isinstance(item, EditCard) else {"notice": item.notice.id}
+        with context(**about):
+            self._carried(lane, item, stop)
+
+    def _carried(self, lane: Lane, item: Due, stop: Callable[[], bool]) -> None:
         report, problem = DeliveryReport(), None
         try:
             report = deliver(

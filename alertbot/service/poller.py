@@ -13,7 +13,7 @@ from alertbot.alerts.alert import Change, State
 from alertbot.clock import Clock
 from alertbot.errors import AlertbotError, StoreError
 from alertbot.feed import pace
-from alertbot.logs import logger
+from alertbot.logs import context, logger
 from alertbot.poll import Turn
 from alertbot.rules.units import format_duration
 from alertbot.rules.words import count
@@ -55,6 +55,11 @@ class Poller:
         if not tenant.busy.acquire(blocking=False):
             self._metrics.polled(tenant.name, "skipped", {})
             return None
+        with context(tenant=tenant.name, poll=f"{self._clock():%Y%m%dT%H%M%SZ}"):
+            return self._tick(tenant)
+
+    def _tick(self, tenant: LiveTenant) -> Turn | None:
+        """A turn of a tenant whose `busy` is held; it is released."""
         watch = Stopwatch()
         try:
             turn = self._turn(tenant, watch)
@@ -243,15 +248,16 @@ class Summary:
 
     def _begin(self, since: datetime | None) -> None:
         self._since = since
-        self._polls = self._failed = self._changes = self._notices = 0
+        self._polls = self._failed = self._paused = self._changes = self._notices = 0
         self._took_ms = 0.0
 
     def add(self, tenant: str, turn: Turn | None, now: datetime) -> None:
         """Count a turn; None is one that failed."""
         if turn is not None and turn.fetched is None:
-            return
-        self._polls += 1
-        self._failed += turn is None or not turn.good
+            self._paused += 1
+        else:
+            self._polls += 1
+            self._failed += turn is None or not turn.good
         if turn is not None and turn.fetched is not None:
             self._changes += sum(change.moved for change in turn.changes)
             self._notices += len(turn.notices)
@@ -265,6 +271,7 @@ class Summary:
                 failed=self._failed,
                 changes=self._changes,
                 notices=self._notices,
-                mean_took_ms=round(self._took_ms / self._polls),
+                mean_took_ms=round(self._took_ms / max(1, self._polls)),
+                **({"paused": self._paused} if self._paused else {}),  # turns of a back-off, without a poll
             )
             self._begin(now)
