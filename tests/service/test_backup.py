@@ -34,7 +34,7 @@ def test_a_backup_taken_in_a_storm_is_restored_and_run(tmp_path: Path) -> None:
     """
     copy, folder = tmp_path / "copy.db", tmp_path / "site"
     folder.mkdir()
-    with operated(folder, queues=40, agents=3) as bot:
+    with operated(folder, queues=40, agents=3, storm={"cards": 50}) as bot:
         bot.poll()
         bot.deliver(20)
         before = set(entities(bot.slack))

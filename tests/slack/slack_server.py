@@ -84,7 +84,6 @@ class SlackServer:
     archived: set[str] = field(default_factory=set)
     private: set[str] = field(default_factory=set)
     without_bot: set[str] = field(default_factory=set)  # channels that the bot is not a member of
-    scopes: str = ""  # the header x-oauth-scopes; "": not sent
     app_token: str = "xapp-1-very-secret-token"
     socket_url: str = ""
     user_groups: dict[str, list[str]] = field(default_factory=dict)
@@ -431,8 +430,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("X-OAuth-Scopes", self.slack.scopes)
         for name, value in headers:
             self.send_header(name, value)
-        if self.slack.scopes:
-            self.send_header("X-OAuth-Scopes", self.slack.scopes)
         self.end_headers()
         self.wfile.write(data)
 
