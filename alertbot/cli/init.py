@@ -64,7 +64,7 @@ Next:
      export EIGHT_BY_EIGHT_KEY=… EIGHT_BY_EIGHT_SECRET=…
   2. https://api.slack.com/apps > Create New App > From a manifest: paste slack-manifest.json; install the app;
      export SLACK_BOT_TOKEN=xoxb-… SLACK_APP_TOKEN=xapp-…; invite the bot to your channel
-  3. alertbot check, then alertbot poll --dry-run, then alertbot run"""
+  3. alertbot check, then alertbot doctor, then alertbot run"""
 
 
 # Read by yaml-language-server, the language server of most editors; relative to the file that the line is in.

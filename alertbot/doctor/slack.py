@@ -254,14 +254,16 @@ class SlackCheck:
         try:
             answer = self._ask("ask for a socket", client, "apps.connections.open")
         except NotifyError as error:
+            said = str(error)
             if error.failure is DeliveryFailure.CREDENTIALS:
+                said = f"Slack refuses slack.app_token ({error.code})"
                 remedy = (
                     "create a token in the Slack app > Basic Information > App-Level Tokens with the scope "
                     "connections:write, and switch Socket Mode on"
                 )
             else:
                 remedy = self._remedy(error)
-            yield problem(what, str(error), remedy)
+            yield problem(what, said, remedy)
             return
         parts = urlsplit(str(answer.get("url") or ""))
         yield _reachable(what, parts.hostname or "", parts.port or (80 if parts.scheme == "ws" else 443), parts.scheme)

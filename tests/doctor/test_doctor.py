@@ -342,7 +342,11 @@ TABLE: dict[str, tuple[Spoil, str, str, str]] = {
     ),
     "a wrong app token": (
         _set(APP_TOKEN="xapp-other"),
-        *("Slack: Socket Mode", "invalid_auth", "connections:write, and switch Socket Mode on"),
+        *(
+            "Slack: Socket Mode",
+            "Slack refuses slack.app_token (invalid_auth)",
+            "connections:write, and switch Socket Mode on",
+        ),
     ),
     "a socket behind a firewall": (
         _attribute("socket_url", "wss://127.0.0.1:9/link"),
