@@ -405,6 +405,30 @@ def test_check_warns_of_a_rule_that_looks_back_further_than_polls_are_kept(
     ), said
 
 
+@pytest.mark.parametrize("command", ["check", "test"])
+def test_reminders_are_compared_with_the_polls_of_the_tenant(
+    command: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With `poll_every` of alertbot.yaml where there is one, and with 15s where there is none."""
+    rules = folder / "rules" / "more.yaml"
+    rules.write_text("rules: [{id: more, scope: queue, when: entered.today > 5, remind: 20s}]\n")
+    assert ran(capsys, command, "rules")[0] == 0
+    (folder / "alertbot.yaml").write_text(CONFIG.replace("region: eu", "region: eu, poll_every: 30s"))
+    code, said = ran(capsys, command, "rules")
+    assert code == 1
+    assert "rules/more.yaml:1:67: rule more: remind is 20s, shorter than the time between two polls" in said
+    assert "(poll_every: 30s) (write 30s or more)" in said
+
+
+def test_check_knows_the_channels_of_an_escalation(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is said about any channel is said about these."""
+    text = "rules: [{id: more, scope: queue, when: entered.today > 5, escalate: [{after: 10m, channel: '#CC-Boss'}]}]\n"
+    (folder / "rules" / "more.yaml").write_text(text)
+    code, said = ran(capsys, "check", "rules")
+    assert code == 1
+    assert "rules/more.yaml:1:92: warning: rule more: channel names have no capitals in Slack" in said
+
+
 def test_tests_in_linked_folders_are_run_and_strange_files_are_faults(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
