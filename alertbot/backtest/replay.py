@@ -17,6 +17,7 @@ from alertbot.alerts.alerting import Alerting, Situation
 from alertbot.alerts.cards import is_shared
 from alertbot.alerts.decide import decide
 from alertbot.alerts.notice import Notice, NoticeKind
+from alertbot.alerts.silence import Matcher, Silence
 from alertbot.evaluation.batch import Batch, Snapshots
 from alertbot.evaluation.evaluate import Selector, Verdicts, evaluate_all
 from alertbot.evaluation.past import Past
@@ -63,6 +64,7 @@ class Replay:
         self._entities: dict[Scope, int] = {}
         self._empty_polls: dict[Scope, int] = {}
         self._next_id = 1
+        self.silences: tuple[Silence, ...] = ()
 
     @property
     def alerts(self) -> Mapping[Fingerprint, Alert]:
@@ -99,7 +101,7 @@ class Replay:
             now,
             tenant=self.tenant,
             failed_scopes=failed,
-            situation=Situation(self._alerting),
+            situation=Situation(self._alerting, self.silences),
         )
         if not changes:
             return Step(now, (), ())
@@ -121,6 +123,13 @@ class Replay:
                 self._leave(change.after.key)
         return Step(now, tuple(kept), tuple(delivered))
 
+    def silence(self, matcher: Matcher, starts_at: datetime, ends_at: datetime) -> Silence:
+        """Silence what matches, from the next poll on. Silences share their ids with alerts."""
+        silence = Silence(self._next_id, matcher, starts_at, ends_at, author="", reason="", created_at=starts_at)
+        self._next_id += 1
+        self.silences = (*self.silences, silence)
+        return silence
+
     def acknowledge(self, key: Fingerprint, by: str, now: datetime) -> tuple[Outcome, Alert | None]:
         """As `Store.acknowledge`, for the open alert of that fingerprint; without the notice of it."""
         alert = self._alerts.get(key)
@@ -128,7 +137,7 @@ class Replay:
             return Outcome.UNKNOWN_ID, alert
         if alert.acked_by is not None:
             return Outcome.ALREADY, alert
-        self._alerts[key] = replace(alert, acked_by=by, acked_at=now)
+        self._alerts[key] = replace(alert, acked_by=by, acked_at=now, nagged=False)
         return Outcome.DONE, self._alerts[key]
 
     def unacknowledge(self, key: Fingerprint, now: datetime) -> tuple[Outcome, Alert | None]:
@@ -138,7 +147,7 @@ class Replay:
             return Outcome.UNKNOWN_ID, alert
         if alert.acked_by is None:
             return Outcome.NOT_ACKNOWLEDGED, alert
-        self._alerts[key] = replace(alert, acked_by=None, acked_at=None, ack_note="")
+        self._alerts[key] = replace(alert, acked_by=None, acked_at=None, ack_note="", nagged=False)
         return Outcome.DONE, self._alerts[key]
 
     def remember(self, snapshots: Mapping[Scope, Snapshot]) -> None:

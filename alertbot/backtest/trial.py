@@ -8,19 +8,23 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from alertbot.alerts.alert import Alert, Change, Fingerprint, Outcome
+from alertbot.alerts.alert import Alert, Change, Fingerprint, Outcome, Reason
 from alertbot.alerts.alerting import Alerting
+from alertbot.alerts.cards import Card, is_shared
 from alertbot.alerts.notice import Notice, NoticeKind
-from alertbot.backtest.replay import Replay
+from alertbot.alerts.silence import Matcher, Silence
+from alertbot.backtest.replay import Replay, Step
 from alertbot.evaluation.evaluate import Truth, agents_of
 from alertbot.evaluation.explain import truth
 from alertbot.evaluation.snapshot import Column, Presence, Snapshot
 from alertbot.rulefiles.faults import Place
 from alertbot.rulefiles.rule_test import (
+    TENANT,
     AgentSeries,
     EntitySeries,
     Expectation,
     ExpectedNotice,
+    OwnerChange,
     PollRange,
     RuleTest,
     SampleSeries,
@@ -33,8 +37,8 @@ from alertbot.rules.match import covers
 from alertbot.rules.rule import Level, Rule, RuleSet
 from alertbot.rules.units import write_duration
 
-Draw = Callable[[Rule, Alert, datetime], str]
-"""Draws the card of an alert as plain text, at an instant."""
+Draw = Callable[[Rule, Card, datetime], str]
+"""Draws a card as plain text, at an instant."""
 
 INACTIVE = "inactive"
 _BYSTANDER = EntitySeries("bystander", "Bystander")
@@ -55,8 +59,7 @@ class TimelinePoint:
     notices: tuple[Notice, ...]
     failed: bool = False  # the poll has no data
     gone: bool = False  # the entity is absent from the poll
-    alert: Alert | None = None  # as it is, or as it was when it ended at this poll
-    has_card: bool = False
+    card: Card | None = None  # the one that shows it, also when it ended at this poll; None: it has none
     suppressors: tuple[str, ...] = ()  # the other rules that fire for the entity
     done: tuple[str, ...] = ()  # what users did since the poll before, or at the time of this one
 
@@ -100,22 +103,22 @@ def run_rule_test(
     rule = rules.by_id(test.rule)
     assert rule is not None  # parse_tests refuses a test of an unknown rule
     together = replace(rules, rules=tuple(_with_suppressors(rule, rules)))
-    replay = Replay(together, poll_every=test.every, tenant="test", default_channel=default_channel, alerting=alerting)
+    replay = Replay(together, poll_every=test.every, tenant=TENANT, default_channel=default_channel, alerting=alerting)
     whys: dict[EntitySeries, str] = {}
-    with_card: set[Fingerprint] = set()
+    cards = _Cards(replay)
     timeline: list[TimelinePoint] = []
     scopes = frozenset(each.scope for each in together.rules)
-    owners = _Owners(test, rule.id)
+    users = _Users(test, rule, replay)
     for index, (at, now) in enumerate(test.times().items()):
-        owners.change(replay, until=at)
+        users.before_poll(at)
         failed = _within(test.failed, at)
         snapshots = {} if failed else _snapshots(test, index, at, now)
         step = replay.poll(now, snapshots, scopes if failed else frozenset())
-        owners.change(replay, until=at, also=True)
-        with_card |= {each.alert for each in step.notices if each.alert and each.kind is NoticeKind.CARD}
+        users.after_poll(at)
+        cards.take(step)
         for entity in test.entities:
             key = _key(test, entity, rule.id)
-            change = next((each for each in step.changes if each.after.key == key), None)
+            change = _decision(step, key)
             if change is not None:
                 whys[entity] = change.why
             alert = replay.alerts.get(key)
@@ -132,44 +135,118 @@ def run_rule_test(
                     notices=tuple(each for each in step.notices if each.alert == key),
                     failed=failed,
                     gone=_within(entity.gone, at),
-                    alert=alert or (change.after if change is not None else None),
-                    has_card=key in with_card,
+                    card=cards.of(key),
                     suppressors=tuple(_others_that_fire(replay, key)),
-                    done=tuple(owners.done.pop(entity, ())),
+                    done=users.done(entity),
                 )
             )
-            if alert is None:
-                with_card.discard(key)
-    misses = [*_state_misses(test, timeline, rule, draw), *_notice_misses(test, timeline), *owners.misses]
+        cards.end()
+    misses = [*_state_misses(test, timeline, rule, draw), *_notice_misses(test, timeline), *users.misses]
     return RuleTestResult(test, tuple(timeline), tuple(sorted(misses, key=lambda miss: miss.at)))
 
 
-class _Owners:
-    """The acknowledgements of a test and their ends, in the order of time; each at its own time."""
+def _decision(step: Step, key: Fingerprint) -> Change | None:
+    """What the poll decided about an alert; a reminder or an escalation only where there is nothing else."""
+    changes = [each for each in step.changes if each.after.key == key]
+    decided = [each for each in changes if each.reason not in (Reason.REMINDER, Reason.ESCALATED)]
+    return (decided or changes)[-1] if changes else None
 
-    def __init__(self, test: RuleTest, rule_id: str) -> None:
-        self._test, self._rule_id = test, rule_id
-        both = [*((each, True) for each in test.acks), *((each, False) for each in test.unacks)]
-        self._left = sorted(both, key=lambda pair: pair[0].at)
-        self.misses: list[Miss] = []
-        self.done: dict[EntitySeries, list[str]] = {}
 
-    def change(self, replay: Replay, *, until: timedelta, also: bool = False) -> None:
-        """Make the changes before `until`; `also`: those at that time as well."""
-        while self._left and (self._left[0][0].at < until or (also and self._left[0][0].at == until)):
-            wish, takes = self._left.pop(0)
-            key, now = _key(self._test, wish.entity, self._rule_id), self._test.start + wish.at
-            outcome, alert = replay.acknowledge(key, wish.by, now) if takes else replay.unacknowledge(key, now)
-            if outcome is Outcome.DONE:
-                by = f" by {wish.by}" if wish.by else ""
-                words = f"{'acknowledged' if takes else 'given back'}{by} at {write_duration(wish.at)}"
-                self.done.setdefault(wish.entity, []).append(words)
+class _Cards:
+    """The open cards of a test, with their members."""
+
+    def __init__(self, replay: Replay) -> None:
+        self._replay = replay
+        self._of: dict[Fingerprint, tuple[str, object]] = {}  # the card that shows an alert: channel and group
+        self._members: dict[tuple[str, object], dict[Fingerprint, Alert]] = {}
+
+    def take(self, step: Step) -> None:
+        """What one poll changed."""
+        for notice in step.notices:
+            key = notice.alert
+            if key is None or key in self._of:
                 continue
-            wanted = "an alert to acknowledge" if takes else "an acknowledged alert to give back"
-            actual = "no open alert"
-            if alert is not None and alert.open:
-                actual = f"it is acknowledged by {alert.acked_by}" if alert.acked_by else "it is not acknowledged"
-            self.misses.append(Miss(wish.at, wish.entity, wish.place, wanted, actual))
+            if notice.kind is NoticeKind.CARD or is_shared(notice.group):  # one that joins a shared card may be a line
+                self._of[key] = card = (notice.channel, notice.group or key)
+                self._members.setdefault(card, {})
+        for change in step.changes:
+            key = change.after.key
+            if key in self._of:
+                self._members[self._of[key]][key] = change.after
+
+    def of(self, key: Fingerprint) -> Card | None:
+        """The card that shows this alert, as it is now; None where there is none."""
+        if key not in self._of:
+            return None
+        channel, group = place = self._of[key]
+        members = tuple(self._replay.alerts.get(each, last) for each, last in self._members[place].items())
+        silences = tuple(silence for silence in self._replay.silences if silence.ended_at is None)
+        group = group if isinstance(group, str) else ""
+        return Card(0, members, channel, None, version=1, sent_version=0, silences=silences, group=group)
+
+    def end(self) -> None:
+        """After a poll: an alert that has ended is shown until the last on its card has."""
+        for key in [key for key in self._of if key not in self._replay.alerts]:
+            card = self._of.pop(key)
+            if not any(member in self._replay.alerts for member in self._members.get(card, ())):
+                self._members.pop(card, None)
+
+
+class _Users:
+    """What users do in a test, in the order of time, each at its own time; and what of it was not possible."""
+
+    def __init__(self, test: RuleTest, rule: Rule, replay: Replay) -> None:
+        self._test, self._rule, self._replay = test, rule, replay
+        both = [*((each, True) for each in test.acks), *((each, False) for each in test.unacks)]
+        self._owners = sorted(both, key=lambda pair: pair[0].at)
+        self._silences = sorted(test.silences, key=lambda each: each.at)
+        self._active: list[Silence] = []
+        self.misses: list[Miss] = []
+        self._done: dict[EntitySeries, list[str]] = {}
+
+    def before_poll(self, at: timedelta) -> None:
+        """All until before this poll, and the silences that begin with it."""
+        while self._owners and self._owners[0][0].at < at:
+            self._change_owner(*self._owners.pop(0))
+        now = self._test.start + at
+        for ended in [silence for silence in self._active if not silence.active(now)]:
+            self._active.remove(ended)
+            self._say(ended, f"silence #{ended.id} has ended")
+        while self._silences and self._silences[0].at <= at:
+            wanted = self._silences.pop(0)
+            begins = self._test.start + wanted.at
+            silence = self._replay.silence(Matcher(wanted.terms), begins, begins + wanted.lasts)
+            if silence.active(now):
+                self._active.append(silence)
+                self._say(silence, f"silence #{silence.id}: {silence.matcher} for {write_duration(wanted.lasts)}")
+
+    def after_poll(self, at: timedelta) -> None:
+        """The changes of owners at the time of this poll."""
+        while self._owners and self._owners[0][0].at == at:
+            self._change_owner(*self._owners.pop(0))
+
+    def done(self, entity: EntitySeries) -> tuple[str, ...]:
+        """What was done about an entity since this was last asked."""
+        return tuple(self._done.pop(entity, ()))
+
+    def _change_owner(self, wish: OwnerChange, takes: bool) -> None:
+        key, now = _key(self._test, wish.entity, self._rule.id), self._test.start + wish.at
+        outcome, alert = self._replay.acknowledge(key, wish.by, now) if takes else self._replay.unacknowledge(key, now)
+        if outcome is Outcome.DONE:
+            by = f" by {wish.by}" if wish.by else ""
+            words = f"{'acknowledged' if takes else 'given back'}{by} at {write_duration(wish.at)}"
+            self._done.setdefault(wish.entity, []).append(words)
+            return
+        wanted = "an alert to acknowledge" if takes else "an acknowledged alert to give back"
+        actual = "no open alert"
+        if alert is not None and alert.open:
+            actual = f"it is acknowledged by {alert.acked_by}" if alert.acked_by else "it is not acknowledged"
+        self.misses.append(Miss(wish.at, wish.entity, wish.place, wanted, actual))
+
+    def _say(self, silence: Silence, words: str) -> None:
+        for entity in self._test.entities:
+            if silence.matcher.may_match(TENANT, self._rule, entity.name):
+                self._done.setdefault(entity, []).append(words)
 
 
 def _with_suppressors(rule: Rule, rules: RuleSet) -> Iterator[Rule]:
@@ -182,7 +259,7 @@ def _with_suppressors(rule: Rule, rules: RuleSet) -> Iterator[Rule]:
 
 
 def _key(test: RuleTest, entity: EntitySeries, rule_id: str) -> Fingerprint:
-    return Fingerprint("test", rule_id, test.scope, entity.parent_id, entity.id)
+    return Fingerprint(TENANT, rule_id, test.scope, entity.parent_id, entity.id)
 
 
 def _is_decision(change: Change) -> bool:
@@ -290,15 +367,14 @@ def _differences(
             yield f"why with {text!r}", point.last_why or "no decision so far"
     if want.card is None:
         return
-    has_card = point.has_card and point.alert is not None
     if not want.card:
-        if has_card:
+        if point.card is not None:
             yield "no card", "a card"
         return
-    if not has_card or point.alert is None or draw is None:
+    if point.card is None or draw is None:
         yield f"a card with {' and '.join(map(repr, want.card))}", "no card"
         return
-    card = draw(rule, point.alert, start + point.at)
+    card = draw(rule, point.card, start + point.at)
     for text in want.card:
         if text.casefold() not in card.casefold():
             yield f"a card with {text!r}", card

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from alertbot.alerts.alert import Alert
+from alertbot.alerts.cards import Card
 from alertbot.backtest.trial import RuleTestResult, run_rule_test
 from alertbot.cli.junit import write_junit
 from alertbot.cli.shell import PROBLEM, Config, cli
@@ -129,14 +129,15 @@ def run_suite(suite: Suite, settings: Settings | None) -> list[RuleTestResult]:
     return [run_rule_test(test, rules, default_channel=channel, alerting=alerting, draw=draw) for test in tests]
 
 
-def draw_card(templates: Templates, timezone: str, rule: Rule, alert: Alert, now: datetime) -> str:
+def draw_card(templates: Templates, timezone: str, rule: Rule, card: Card, now: datetime) -> str:
     """A card as plain text, in which rule tests search for words."""
-    view = CardContent((alert,), now, mention=rule.mention.get(alert.level, ()), timezone=timezone)
-    card = templates.card(view, PlainPen())
-    if card.fault is not None:
-        return f"a template that cannot be rendered: {card.fault}"
-    fields = [f"{label}: {value}" if label else value for label, value in card.fields]
-    return "\n".join([card.title, *card.body, *card.mention, *fields, *card.context])
+    view = CardContent(card.members, now, timezone=timezone, silence=card.silence)
+    view = replace(view, mention=rule.mention.get(view.alert.level, ()))
+    drawn = templates.card(view, PlainPen())
+    if drawn.fault is not None:
+        return f"a template that cannot be rendered: {drawn.fault}"
+    fields = [f"{label}: {value}" if label else value for label, value in drawn.fields]
+    return "\n".join([drawn.title, *drawn.body, *drawn.mention, *fields, *drawn.context])
 
 
 # Finding tests.

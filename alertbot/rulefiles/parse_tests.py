@@ -13,12 +13,15 @@ from alertbot.rulefiles.document import Node, YamlMapping, YamlScalar, YamlSeque
 from alertbot.rulefiles.faults import Fault, Place
 from alertbot.rulefiles.fields import Report, called, did_you_mean, read_fields, refuse
 from alertbot.rulefiles.rule_keys import FILE_KEYS as RULE_FILE_KEYS
+from alertbot.rulefiles.rule_keys import LEVELS
 from alertbot.rulefiles.rule_test import (
+    TENANT,
     AgentSeries,
     EntitySeries,
     Expectation,
     ExpectedNotice,
     OwnerChange,
+    PlannedSilence,
     RuleTest,
     SampleSeries,
 )
@@ -32,13 +35,15 @@ from alertbot.rulefiles.test_keys import (
     LAST_YEAR,
     NOTICE_KEYS,
     PARENT_KEYS,
+    SILENCE_KEYS,
     TEST_KEYS,
     UNACK_KEYS,
 )
-from alertbot.rules.catalogue import Scope, ValueType, catalogue
+from alertbot.rules.catalogue import RULE_SCOPES, Scope, ValueType, catalogue
 from alertbot.rules.functions import AGENTS_OF
-from alertbot.rules.match import same_name
+from alertbot.rules.match import fold, matches, same_name
 from alertbot.rules.rule import Rule, RuleSet
+from alertbot.rules.terms import EXAMPLE, LABEL, Terms
 from alertbot.rules.tree import Key
 from alertbot.rules.units import write_duration
 from alertbot.rules.words import count, listed
@@ -124,6 +129,7 @@ class _TestReader:
         self._check_end(start, every, polls)
         expect = tuple(self._expectations(entities, last))
         notices = tuple(self._notices(entities, last)) if "notices" in self.values else None
+        silences = tuple(self._silences(entities, last))
         acks = tuple(self._owner_changes("acks", entities, last))
         unacks = tuple(self._owner_changes("unacks", entities, last))
         if not self.values.get("expect") and notices is None and len(self.report.faults) == self.faults_before:
@@ -144,6 +150,7 @@ class _TestReader:
             expect=expect,
             notices=notices,
             failed=self.values.get("failed", ()),
+            silences=silences,
             acks=acks,
             unacks=unacks,
             file=self.report.file,
@@ -352,6 +359,45 @@ class _TestReader:
             )
 
     # What users do.
+
+    def _silences(self, entities: tuple[EntitySeries, ...], last: timedelta) -> Iterable[PlannedSilence]:
+        for node in self.values.get("silences", ()):
+            values = read_fields(node, SILENCE_KEYS, self.report, "a silence")
+            at = self._at(node, values, last, "a silence")
+            for name, hint in (("match", f"such as match: {EXAMPLE}"), ("for", "such as for: 30m")):
+                if node.key(name) is None:
+                    self.report.add(node.place, f"a silence without {name}", hint)
+            written = node.get("match")
+            terms: Terms = values.get("match", ())
+            for term, pattern in terms:
+                fault = self._of_nothing(term, pattern, entities)
+                if fault is not None and written is not None:
+                    self.report.add(written.place, *fault, f"{term}=")
+            if at is not None and terms and "for" in values:
+                yield PlannedSilence(at, values["for"], terms)
+
+    def _of_nothing(self, term: str, pattern: str, entities: tuple[EntitySeries, ...]) -> tuple[str, str] | None:
+        """Message and hint where a term matches nothing that there is."""
+        if term.startswith(LABEL):
+            label = term.removeprefix(LABEL)
+            labels = {fold(each): each for rule in self.rules.rules for each in rule.labels}
+            hint = did_you_mean(label, labels) or f"the labels are: {listed(sorted(labels)) or 'none'}"
+            return None if fold(label) in labels else (f'no rule has the label "{label}"', hint)
+        known = {
+            "tenant": [TENANT],
+            "rule": [rule.id for rule in self.rules.rules],
+            "name": [each.name for each in entities],
+            "level": list(LEVELS),
+            "scope": [each.value for each in RULE_SCOPES],
+        }[term]
+        if any(matches(pattern, each) for each in known):
+            return None
+        if term == "tenant":
+            message = f'the tenant of a rule test is called {TENANT}, not "{pattern}"'
+            return message, f"write tenant={TENANT}, or remove it"
+        what = "this test has no entity" if term == "name" else f"there is no {term}"
+        near = did_you_mean(pattern, known) or f"there are: {', '.join(known[:8])}"
+        return f"{what} {pattern}", near
 
     def _owner_changes(self, name: str, entities: tuple[EntitySeries, ...], last: timedelta) -> Iterable[OwnerChange]:
         """Those of `acks` or of `unacks`."""

@@ -10,6 +10,10 @@ from alertbot.rulefiles.faults import Place
 from alertbot.rulefiles.series import Sample
 from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.rule import Level
+from alertbot.rules.terms import Terms
+
+TENANT = "test"
+"""The tenant of rule tests, as silences see it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,15 @@ class OwnerChange:
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedSilence:
+    """A silence from `at` on, the poll of that time included, until before `at` + `lasts`."""
+
+    at: timedelta
+    lasts: timedelta
+    terms: Terms
+
+
+@dataclass(frozen=True, slots=True)
 class RuleTest:
     """One rule test. It has `polls` polls, the first at `start` (aware), one every `every`."""
 
@@ -108,6 +121,7 @@ class RuleTest:
     expect: tuple[Expectation, ...] = ()
     notices: tuple[ExpectedNotice, ...] | None = None  # the complete list, where given
     failed: tuple[PollRange, ...] = ()  # polls without any data
+    silences: tuple[PlannedSilence, ...] = ()
     acks: tuple[OwnerChange, ...] = ()
     unacks: tuple[OwnerChange, ...] = ()
     file: str = ""

@@ -75,6 +75,7 @@ def tests_schema() -> dict[str, Any]:
             "entity": _object(test_keys.ENTITY_KEYS),
             "parent": _object(test_keys.PARENT_KEYS),
             "agent": _object(test_keys.AGENT_KEYS),
+            "silence": _object(test_keys.SILENCE_KEYS, ["at", "match", "for"]),
             "ack": _object(test_keys.ACK_KEYS, ["at", "by"]),
             "unack": _object(test_keys.UNACK_KEYS, ["at"]),
             "expect": _object(test_keys.EXPECT_KEYS, ["at"]),

@@ -25,6 +25,7 @@ from alertbot.rulefiles.rule_keys import LEVELS, read_channel_name, read_level
 from alertbot.rulefiles.rule_test import PollRange
 from alertbot.rulefiles.series import parse_timestamp
 from alertbot.rules.slack_ids import CHANNEL
+from alertbot.rules.terms import EXAMPLE, Terms, parse_terms, words
 from alertbot.rules.words import listed
 
 FIRST_YEAR, LAST_YEAR = 1971, 2999
@@ -134,6 +135,27 @@ def _ranges(key: YamlScalar, node: Node, report: Report) -> tuple[PollRange, ...
     return tuple(found)
 
 
+def _longer_than_nothing(key: YamlScalar, node: Node, report: Report) -> timedelta | None:
+    found = read_duration(key, node, report)
+    if found == timedelta(0):
+        report.add(node.place, f"{key.text} is 0s", "write how long it lasts: 30m", "0s")
+        return None
+    return found
+
+
+def _terms(key: YamlScalar, node: Node, report: Report) -> Terms | None:
+    """The matcher of a silence, as it is typed after the command `silence`."""
+    if not isinstance(node, YamlScalar) or node.kind != "text" or not node.text.strip():
+        refuse(key, node, report, "terms as for the command silence", f"such as match: {EXAMPLE}")
+        return None
+    try:
+        return parse_terms(word for word, _ in words(node.text))
+    except ValueError as error:
+        message, _, hint = str(error).rstrip(".").partition(": ")
+        report.add(node.place, message[:1].lower() + message[1:], hint, node.text)
+        return None
+
+
 _LEVEL = {"enum": list(LEVELS)}
 _SERIES = {"$ref": "#/definitions/series"}
 _POLL_RANGES = {
@@ -191,6 +213,21 @@ NOTICE_KEYS = (
     ),
     Field("text", read_text, TEXT_SCHEMA, "A text that its reason contains."),
 )
+SILENCE_KEYS = (
+    Field(
+        "at",
+        read_duration,
+        DURATION_SCHEMA,
+        "When it begins, counted from the start; the poll of that time is silenced.",
+    ),
+    Field(
+        "match",
+        _terms,
+        {"type": "string", "pattern": "=", "examples": [EXAMPLE, "level=warning label.team=sales"]},
+        "Which alerts it silences: terms as after the command silence; all of them must match.",
+    ),
+    Field("for", _longer_than_nothing, DURATION_SCHEMA, "How long it lasts."),
+)
 ACK_KEYS = (
     Field("at", read_duration, DURATION_SCHEMA, "When, counted from the start; after the poll of that time."),
     Field("by", read_text, TEXT_SCHEMA, "Who has it then, as the card names the owner: a name or a Slack user id."),
@@ -216,6 +253,7 @@ TEST_KEYS = (
     Field("series", _mapping("keys with their samples"), _SERIES, "Samples of all entities, one per poll."),
     Field("agents", _mappings("- {id, name, series}"), _list("agent"), "The agents of the entity."),
     Field("failed", _ranges, _POLL_RANGES, "Polls without any data."),
+    Field("silences", _mappings("- {at: 0s, match: name=Sales, for: 30m}"), _list("silence"), "Silences, and when."),
     Field("acks", _mappings("- {at: 2m, by: ann}"), _list("ack"), "When alerts are acknowledged, and by whom."),
     Field("unacks", _mappings("- {at: 5m}"), _list("unack"), "When alerts that were acknowledged are given back."),
     Field(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from alertbot.backtest.trial import run_rule_test
@@ -23,10 +25,7 @@ def cases(name: str, rules: RuleSet = RULES) -> tuple[RuleTest, ...]:
 
 
 def drawn(name: str, rules: RuleSet = RULES) -> str:
-    outcomes = [
-        run_rule_test(test, rules, draw=lambda rule, alert, now: draw_card(Templates(), "UTC", rule, alert, now))
-        for test in cases(name, rules)
-    ]
+    outcomes = [run_rule_test(test, rules, draw=partial(draw_card, Templates(), "UTC")) for test in cases(name, rules)]
     return "\n\n".join("\n".join(draw_failure(outcome)) for outcome in outcomes if not outcome.passed)
 
 
@@ -86,5 +85,7 @@ def test_an_expectation_that_is_wrong_fails(old: str, new: str) -> None:
     text = (CASES / "good.yaml").read_text(encoding="utf-8")
     assert old in text
     (test, *_) = parse_tests({"good.yaml": text.replace(old, new, 1)}, RULES)
-    outcome = run_rule_test(test, RULES, draw=lambda rule, alert, now: f"{alert.level.word} {alert.entity_name}")
+    outcome = run_rule_test(
+        test, RULES, draw=lambda rule, card, now: f"{card.members[0].level.word} {card.members[0].entity_name}"
+    )
     assert not outcome.passed
