@@ -11,7 +11,7 @@ import pytest
 
 from alertbot.simulator.server import SimulatorOptions, serve
 from alertbot.store.sqlite.store import SqliteStore
-from benchmarks import pages, questions, recording, replay, tenants, turns, whole_poll
+from benchmarks import pages, questions, recording, replay, storm, tenants, turns, whole_poll
 from benchmarks.poll_cycle import KEYS, NUMBERS, PHASES, RULES, measure, rules
 
 
@@ -46,6 +46,15 @@ def test_the_polled_centre_has_one_percent_over_their_limits() -> None:
     for poll, following in pairwise(polls):
         changed = sum(agent[key] != after[key] for agent, after in zip(poll, following, strict=True) for key in KEYS)
         assert 0.04 < changed / (2000 * len(KEYS)) < 0.06
+
+
+def test_a_storm_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    """A small storm and a few rule groups: few messages, nothing refused, critical first."""
+    assert storm.main(["--queues", "95", "--groups", "6", "--members", "22", "--show"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("95 queues of one rule: 6 cards, 1 lines, 0 edits, 0 refused; last card after 5 s, all")
+    assert "*90 queues*: 25 critical, 65 warning" in shown
+    assert "6 rule groups of 22 queues: 6 cards, 6 lines, 0 edits, 0 refused; last card after 5 s" in shown
 
 
 def test_whole_poll_measures_turns_of_two_packages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -36,6 +36,10 @@ class Card:
     edited_at: datetime | None = None
     group: str = ""  # the group key
     silences: tuple[Silence, ...] = ()  # those that mute a member and have not ended
+    # Of a card that has had so many members that not all of those that ended are in `members`: how many entities it
+    # was about in all, and when the first of them fired.
+    entities: int | None = None
+    began: datetime | None = None
 
     @property
     def shared(self) -> bool:

@@ -15,7 +15,11 @@ An open card. New alerts of its group join it, and each poll's joiners are one l
 of a rule is open in a channel, every new alert of the rule joins it that has no other open card to join. The line with
 which a card passes NAMED members names those that it had as well: from then on the card does not show all of them.
 
-All that is reported of the members of one card by one poll for one reason is one line, in steps of NAMES.
+All that is reported of the members of one card by one poll for one reason is one line, in steps of NAMES. (Reminders to
+several owners are a line for each, and so are steps of escalation that go to different channels.)
+
+Steps of escalation have messages of their own, which no alert joins later. Where one poll has more of them for a
+channel than `storm_cards`, those that are left share one message for each rule and step.
 """
 
 from __future__ import annotations
@@ -61,14 +65,18 @@ def shared(
         if notice.kind is NoticeKind.LINE and not group and notice.alert is not None:
             group = member_of.get((notice.channel, notice.alert), "")
             notice = _quiet(notice, groups[notice.channel, group], alerts) if group else notice
-        same = (notice.channel, group, notice.kind, notice.reason, bool(notice.group))
-        together = same if cards.is_shared(group) else (index,)
+        where = notice.text if notice.reason is Reason.ESCALATED else ""
+        same = (notice.channel, group, notice.kind, notice.reason, bool(notice.group), notice.by, where)
+        escalated = notice.kind is NoticeKind.CARD and group != ""
+        together = same if cards.is_shared(group) or escalated else (index,)
         messages.setdefault(together, []).append(notice)
     found: list[Notice] = []
     for sharing in messages.values():
         first = sharing[0]
         if len(sharing) == 1 and not cards.is_shared(first.group):
             found += sharing
+        elif first.kind is NoticeKind.CARD and not cards.is_shared(first.group):
+            found += _led(sorted(sharing, key=_rank, reverse=True))
         elif first.kind is NoticeKind.CARD:
             found += new_card(sharing)
         else:
@@ -140,9 +148,13 @@ def _group(key: Fingerprint, rule: Rule | None) -> str:
 def _placed(notices: Sequence[Notice], rules: Mapping[str, Rule], groups: Groups, storm_cards: int) -> list[Notice]:
     """The notices with the group keys of their cards; one that joins an open card is a line."""
     placed = list(notices)
+    steps: dict[str, list[int]] = {}  # by channel: the messages of escalation
     new: dict[str, dict[tuple[str, object], list[int]]] = {}  # by channel: the new cards, with what they begin with
     for index, notice in enumerate(notices):
-        if notice.kind is not NoticeKind.CARD or notice.group or notice.alert is None:
+        if notice.kind is not NoticeKind.CARD or notice.alert is None:
+            continue
+        if notice.group:
+            steps.setdefault(notice.channel, []).append(index)
             continue
         key, channel = notice.alert, notice.channel
         own = _group(key, rules.get(key.rule))
@@ -165,6 +177,14 @@ def _placed(notices: Sequence[Notice], rules: Mapping[str, Rule], groups: Groups
             if len(left) > 1:
                 for index in (index for indexes in left for index in indexes):
                     placed[index] = replace(placed[index], group=cards.roll_up(rule))
+    for indexes in steps.values():
+        rest = sorted(indexes, key=lambda index: -notices[index].level)[storm_cards:]
+        groups_of_steps: dict[tuple[str, str], str] = {}
+        for index in rest if len(rest) > 1 else ():
+            notice = notices[index]
+            assert notice.alert is not None, "a step is about an alert"
+            step = notice.alert.rule, notice.group.rpartition(":")[2]
+            placed[index] = replace(notice, group=groups_of_steps.setdefault(step, notice.group))
     return placed
 
 

@@ -18,7 +18,17 @@ from alertbot.alerts.silence import Silence
 from alertbot.commands import chart as charts
 from alertbot.commands import history as ended
 from alertbot.commands.changes import acknowledge, alert_id, change_reply, refused, unacknowledge
-from alertbot.commands.command import Acknowledge, Asker, Command, Line, Reply, Table, Unacknowledge, Wish
+from alertbot.commands.command import (
+    Acknowledge,
+    AcknowledgeCard,
+    Asker,
+    Command,
+    Line,
+    Reply,
+    Table,
+    Unacknowledge,
+    Wish,
+)
 from alertbot.commands.find import entities, find, find_rules, loose, similar
 from alertbot.commands.hours import hours
 from alertbot.commands.live import entity
@@ -142,7 +152,7 @@ def changed(
     wish: Wish, result: Outcome, subject: Alert | Silence | None, asker: Asker, now: datetime, timezone: str
 ) -> Reply:
     """The answer to a wish: what the store decided about it, and the alert or the silence as it is now."""
-    if isinstance(wish, Acknowledge | Unacknowledge):
+    if isinstance(wish, Acknowledge | AcknowledgeCard | Unacknowledge):
         alert = subject if isinstance(subject, Alert) else None
         return change_reply(wish, result, alert, asker, now=now, timezone=timezone)
     return silence_reply(wish, result, subject if isinstance(subject, Silence) else None, asker, now, timezone)

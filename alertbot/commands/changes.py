@@ -6,18 +6,40 @@ import re
 from datetime import datetime
 
 from alertbot.alerts.alert import Alert, Outcome
-from alertbot.commands.command import Acknowledge, Asker, Command, Line, Person, Reply, Unacknowledge, line
+from alertbot.commands.command import (
+    Acknowledge,
+    AcknowledgeCard,
+    Asker,
+    Command,
+    Line,
+    Person,
+    Reply,
+    Unacknowledge,
+    line,
+)
 from alertbot.commands.view import View
 from alertbot.commands.wording import clock, echo, listed, problem, worst_first
 from alertbot.rules.rule import Level
 
 MAX_NOTE = 500
+_CARD = re.compile(r"card:([1-9][0-9]{0,14})")
 _ID = re.compile(r"#?0*([1-9][0-9]{0,14})[,:;.]?")
 
 
 def alert_id(text: str) -> int | None:
     """The id in `#17` or `17`; None where the text is not an id."""
     match = _ID.fullmatch(text)
+    return int(match[1]) if match else None
+
+
+def whole_card(card_id: int) -> str:
+    """What a button that is about every alert of a card says in place of the id of one."""
+    return f"card:{card_id}"
+
+
+def card_id(text: str) -> int | None:
+    """The id in `whole_card`; None where the text is something else."""
+    match = _CARD.fullmatch(text)
     return int(match[1]) if match else None
 
 
@@ -32,7 +54,10 @@ def refused() -> Reply:
 
 
 def acknowledge(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
-    """`ack ID [note]`."""
+    """`ack ID [note]`, and the button for all alerts of a card."""
+    number = card_id(command.args[0]) if command.args else None
+    if number is not None:
+        return Reply(wish=AcknowledgeCard(number))
     checked = _checked(view, command, "ack", "ID [note]")
     if isinstance(checked, Reply):
         return checked
@@ -63,7 +88,7 @@ def _checked(view: View, command: Command, name: str, usage: str) -> int | Reply
 
 
 def change_reply(
-    wish: Acknowledge | Unacknowledge,
+    wish: Acknowledge | AcknowledgeCard | Unacknowledge,
     result: Outcome,
     alert: Alert | None,
     asker: Asker,
@@ -75,6 +100,8 @@ def change_reply(
 
     Without `now`, times are shown without their date.
     """
+    if isinstance(wish, AcknowledgeCard):
+        return _card_reply(result, asker, alert)
     number = f"#{wish.alert_id}"
     name = f"{number} ({alert.about.title}: {alert.entity_name or alert.key.entity_id})" if alert else number
     level = alert.level if alert else None
@@ -95,6 +122,19 @@ def change_reply(
             return problem(f"There is no alert {number}.")
         case Outcome.NOT_ACKNOWLEDGED:
             return problem(f"{name} is not acknowledged.")
+
+
+def _card_reply(result: Outcome, asker: Asker, alert: Alert | None) -> Reply:
+    match result:
+        case Outcome.DONE:
+            level = alert.level if alert else None
+            return _said("All alerts of the card are acknowledged by ", Person(asker.user), level=level)
+        case Outcome.ALREADY:
+            return _said("All alerts of the card are already acknowledged.", level=None)
+        case Outcome.ENDED:
+            return problem("All alerts of the card have already ended.")
+        case _:
+            return problem("There is no such card.")
 
 
 def _said(*pieces: str | Person, level: Level | None) -> Reply:

@@ -87,6 +87,13 @@ class Acknowledge:
 
 
 @dataclass(frozen=True)
+class AcknowledgeCard:
+    """A wish to acknowledge every alert of a card that has not ended and has no owner."""
+
+    card_id: int
+
+
+@dataclass(frozen=True)
 class Unacknowledge:
     """A wish to take an acknowledgement back."""
 
@@ -120,7 +127,7 @@ class EndSilence:
 
 
 SilenceWish = CreateSilence | ExtendSilence | EndSilence
-Wish = Acknowledge | Unacknowledge | SilenceWish
+Wish = Acknowledge | AcknowledgeCard | Unacknowledge | SilenceWish
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,8 @@ class ConsoleNotifier:
         before_send()
         line = Text("    └ ", style="dim")
         line.append(f"#{content.alert.id} ", style="dim")
-        line.append(" ".join((*drawn.text.splitlines(), *drawn.mention)))
+        names = (", ".join(drawn.names),) if drawn.names else ()
+        line.append(" ".join((*drawn.text.splitlines(), *names, *drawn.mention)))
         if broadcast:
             line.append(f"  → {cleaned(posted.channel_id)}", style="dim")
         self._console.print(line)
@@ -130,6 +131,8 @@ def card_panel(card: DrawnCard, channel: str) -> Panel:
     outer.add_column(overflow="fold")
     for index, line in enumerate(card.body):
         outer.add_row(Text(line, style="bold" if index == 0 else ""))
+    for row in card.rows:
+        outer.add_row(Text(row))
     if card.mention:
         outer.add_row(Text(" ".join(card.mention), style="cyan"))
     if card.fields:
@@ -142,4 +145,6 @@ def card_panel(card: DrawnCard, channel: str) -> Panel:
 
 
 def _short_id(card: DrawnCard) -> str:
-    return " ".join(f"#{alert_id}" for alert_id in card.members) or "#–"
+    ids = card.open_members or card.members
+    more = f" and {len(ids) - 1} more" if len(ids) > 1 else ""
+    return f"#{ids[0]}{more}" if ids else "#–"

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 
 from alertbot.alerts.alert import Reason
-from alertbot.alerts.cards import Posted, has_ended
+from alertbot.alerts.cards import Card, Posted, has_ended
 from alertbot.alerts.delivery import Claimed, Due, EditCard, PostCard, PostLine, PostOps, Tried
 from alertbot.alerts.notice import Notice, NoticeKind, notice_id
 from alertbot.backoff import doubled
@@ -189,13 +189,7 @@ class _Delivery:
         if item.card.posted is None:
             return  # it is due again when its post is delivered
         try:
-            content = CardContent(
-                item.card.members,
-                self.clock(),
-                timezone=self.timezone,
-                show_tenant=self.show_tenant,
-                silence=item.card.silence,
-            )
+            content = self._content(item.card)
             self.notifier.edit_card(content, item.card.posted)
         except NotifyError as error:
             self._edit_failed(item, error)
@@ -288,18 +282,13 @@ class _Delivery:
         notice = item.notice
         match item:
             case PostCard():
-                card = CardContent(
-                    item.card.members,
-                    self.clock(),
-                    mention=notice.mention,
-                    timezone=self.timezone,
-                    show_tenant=self.show_tenant,
-                    silence=item.card.silence,
-                )
+                card = self._content(item.card, notice.mention)
                 return self.notifier.post_card(card, channel=item.card.channel, notice_id=notice.id, before_send=check)
             case PostLine():
                 assert item.card.posted is not None, "a line is due when its card is posted"
-                line = LineContent(notice, item.alert, self.timezone, self.show_tenant)
+                line = LineContent(
+                    notice, item.alert, self.timezone, self.show_tenant, item.others, shared=item.card.shared
+                )
                 return self.notifier.post_line(
                     line, item.card.posted, notice_id=notice.id, broadcast=notice.broadcast, before_send=check
                 )
@@ -307,6 +296,19 @@ class _Delivery:
                 return self.notifier.post_text(
                     notice.text, channel=notice.channel, notice_id=notice.id, by=notice.by, before_send=check
                 )
+
+    def _content(self, card: Card, mention: tuple[str, ...] = ()) -> CardContent:
+        return CardContent(
+            card.members,
+            self.clock(),
+            mention=mention,
+            timezone=self.timezone,
+            show_tenant=self.show_tenant,
+            silence=card.silence,
+            card_id=card.id,
+            entities=card.entities,
+            began=card.began,
+        )
 
     def _delivered(self, item: PostCard | PostLine | PostOps, posted: Posted, version: int) -> None:
         self.outbox.delivered(item.notice.id, posted, version, self.clock())

@@ -11,19 +11,32 @@ from zoneinfo import ZoneInfo
 
 from alertbot.alerts import wording
 from alertbot.alerts.alert import Alert, Reason, State
-from alertbot.alerts.cards import has_ended, leading
+from alertbot.alerts.cards import has_ended, leading, worst_first
+from alertbot.alerts.grouping import NAMED
 from alertbot.alerts.notice import NoticeKind
 from alertbot.evaluation.measure import Measure
 from alertbot.notify.notifier import CardContent, LineContent
 from alertbot.notify.pens import PlainPen, cleaned, clip
+from alertbot.rules import words
 from alertbot.rules.catalogue import Scope, ValueType, catalogue
 from alertbot.rules.rule import Level
 from alertbot.rules.units import format_duration, format_value
 
 # Slack's header holds 150 characters, for the emoji and words, the title, a dash and the name together.
 _TITLE, _NAME = 72, 46
+_MEMBER = 100
 _LONG_NAME, _NOTE, _CONDITION, _LABEL, _LABELS = 300, 500, 500, 80, 8
 
+_NOUNS = {
+    Scope.QUEUE: "queue",
+    Scope.GROUP: "group",
+    Scope.AGENT: "agent",
+    Scope.QUEUE_AGENT: "agent",
+    Scope.GROUP_AGENT: "agent",
+    Scope.QUEUE_TOTALS: "alert",
+    Scope.AGENT_TOTALS: "alert",
+    Scope.FEED: "feed",
+}
 _COMPARISONS = {
     ">": "above",
     ">=": "at or above",
@@ -85,6 +98,26 @@ class Look(Enum):
 
 
 @dataclass(frozen=True)
+class MemberFacts:
+    """One entry of `card.members` in a template: an alert on a card with several. Texts are not escaped yet.
+
+    level, figure, limit, owner, since: as for `card`; text: its value, or how long it lasted, or "".
+    """
+
+    id: str
+    emoji: str
+    name: str
+    level: str
+    figure: str
+    limit: str
+    since: datetime
+    one_day: bool
+    owner: str
+    recovering: bool
+    text: str
+
+
+@dataclass(frozen=True)
 class CardFacts:
     """`card` in a template. Texts are not escaped yet; a template's `{{ … }}` does that.
 
@@ -100,6 +133,12 @@ class CardFacts:
     highest: the highest level it reached, as a word, where that is above the present one, else ""; since, until,
     peak_at: times or None; peak_label: "Peak", or "Lowest" where less is worse; labels: "team=sales", the first eight
     and the number of the others; detail, advice: for operational alerts the present state and what to do, else "".
+
+    A card may have several alerts. Then where is their number, "12 queues"; since is when the first of them began;
+    value, figure, limit and worst are about the worst of them, and worst begins with its name; owner is the one that
+    all of them have, or "". count: how many there are, ended ones left out until all have ended; members: the worst of
+    them, () on a card of one; more: how many are not in members; levels: "3 critical, 9 warning"; mixed: whether that
+    is more than one; owned: how many have an owner; closed: how many have ended on an open card.
     """
 
     id: str
@@ -144,6 +183,13 @@ class CardFacts:
     silenced_until: datetime | None
     silenced_by: str
     silenced_why: str
+    count: int = 1
+    members: tuple[MemberFacts, ...] = ()
+    more: int = 0
+    levels: str = ""
+    mixed: bool = False
+    owned: int = 0
+    closed: int = 0
 
 
 @dataclass(frozen=True)
@@ -152,6 +198,9 @@ class LineFacts:
 
     reason: "fired", "level_up", …; text: the reason as a sentence, or the note of an acknowledgement; by: the user who
     acted; figure, limit: as for `card`; news: the reason in the words of a card, without condition text.
+
+    In the block `thread_members`, for lines on a card that alerts share: count: how many alerts the line is about;
+    where: the name of the one, or their number, "12 queues"; levels: as for `card`.
     """
 
     reason: str
@@ -165,6 +214,9 @@ class LineFacts:
     figure: str
     limit: str
     news: str
+    count: int = 1
+    where: str = ""
+    levels: str = ""
 
 
 def zone_of(name: str) -> ZoneInfo:
@@ -178,8 +230,138 @@ def zone_of(name: str) -> ZoneInfo:
 def card_facts(content: CardContent, message: str = "") -> CardFacts:
     """The facts of a card at `content.now`: its level is that of all its members, the rest is about `content.alert`.
 
-    `message` is the rule's own sentence, as rendered.
+    `message` is the rule's own sentence, as rendered. It is about one alert, so a card of several does not have it.
     """
+    shown = shown_members(content.members)
+    facts = _card_facts(content, message if len(shown) == 1 else "")
+    if len(content.members) == 1:
+        return facts
+    zone, now = zone_of(content.timezone), content.now
+    began = [_since(member, now) for member in (shown if facts.open else content.members)]
+    ends = [member.ended_at for member in content.members if member.ended_at is not None]
+    if content.began is not None and not facts.open:
+        began.append(content.began)
+    since, until = min(began), None if facts.open else max(ends, default=None)
+    entities = content.entities or len({member.key for member in content.members})
+    number = len(shown) if facts.open else entities
+    closed = entities - len(shown) if facts.open else 0
+    facts = replace(
+        facts,
+        since=since,
+        until=until,
+        duration=format_duration(max((until or now) - since, timedelta(0))),
+        one_day=since.astimezone(zone).date() == (until or now).astimezone(zone).date(),
+        closed=closed,
+    )
+    if len(shown) == 1:
+        return facts
+    owners = {member.acked_by for member in shown}
+    same_owner = len(owners) == 1 and None not in owners
+    reasons = {member.end_reason for member in shown}
+    worst = facts.worst if facts.open else _worst_of(shown, zone)
+    name = _name_of(content.alert if facts.open else _worst_member(shown))
+    return replace(
+        facts,
+        id=words.count(number, "alert"),
+        where=_where(shown, number),
+        full_name="",
+        count=number,
+        members=tuple(_member_facts(member, now, zone, parent=not _parent_of(shown)) for member in shown[:NAMED]),
+        more=max(0, len(shown) - NAMED),
+        levels=_levels(shown),
+        mixed=len({(member.level, member.state) for member in shown}) > 1,
+        owned=sum(member.acked_by is not None for member in shown),
+        owner=facts.owner if same_owner else "",
+        ended=facts.ended if len(reasons) == 1 else "all of them have ended",
+        worst=f"{name}, {worst}" if worst else "",
+        highest="",
+        shown=(),
+    )
+
+
+def shown_members(members: Sequence[Alert]) -> list[Alert]:
+    """Whom a card is about, the worst first: its members that have not ended, or once all have, all that it had.
+
+    An entity whose alert ended and fired again is counted once.
+    """
+    ordered = worst_first(members)
+    if not has_ended(members):
+        return [member for member in ordered if member.state is not State.INACTIVE]
+    return list({member.key: member for member in reversed(ordered)}.values())[::-1]
+
+
+def _since(alert: Alert, now: datetime) -> datetime:
+    return alert.fired_at or alert.pending_since or alert.seen_at or now
+
+
+def _name_of(alert: Alert, *, parent: bool = True) -> str:
+    name = cleaned(alert.entity_name) or alert.key.entity_id
+    return clip(f"{name} ({cleaned(alert.parent_name)})" if parent and alert.parent_name else name, _MEMBER)
+
+
+def _parent_of(members: Sequence[Alert]) -> str:
+    """The name of the queue or group that all of several agents are of; "" where they are of different ones."""
+    parents = {member.parent_name for member in members}
+    return cleaned(parents.pop()) if len(parents) == 1 else ""
+
+
+def _where(members: Sequence[Alert], number: int = 0) -> str:
+    """The name of one, or the number of several: `12 queues`, `5 agents (Sales EU)` where all are of one queue.
+
+    `number`: of more than these.
+    """
+    if len(members) == 1:
+        return clip(_name_of(members[0]), _NAME)
+    counted = words.count(number or len(members), _NOUNS[members[0].key.scope])
+    parent = _parent_of(members)
+    return clip(f"{counted} ({parent})" if parent else counted, _NAME)
+
+
+def _levels(members: Sequence[Alert]) -> str:
+    """`critical`, or `3 critical, 8 warning, 1 recovering`."""
+    counts: dict[str, int] = {}
+    for member in sorted(worst_first(members), key=lambda member: member.state is State.RECOVERING):
+        word = "recovering" if member.state is State.RECOVERING else member.level.word
+        counts[word] = counts.get(word, 0) + 1
+    if len(counts) == 1:
+        return next(iter(counts))
+    return ", ".join(f"{number} {word}" for word, number in counts.items())
+
+
+def _member_facts(alert: Alert, now: datetime, zone: ZoneInfo, *, parent: bool) -> MemberFacts:
+    """`parent`: whether the name needs that of its queue or group, since the members are of several."""
+    measure, since = alert.measure, _since(alert, now)
+    lasted = format_duration(max(alert.ended_at - since, timedelta(0))) if alert.ended_at is not None else ""
+    return MemberFacts(
+        id=f"#{alert.id}" if alert.id is not None else "#–",
+        emoji=Look.of((alert,)).emoji if not alert.acked_by else Look.of_level(alert.level).emoji,
+        name=_name_of(alert, parent=parent),
+        level=Look.of_level(alert.level).word,
+        figure=_figure(measure, zone),
+        limit=wording.limit(measure, _formatted(measure, zone)),
+        since=since,
+        one_day=since.astimezone(zone).date() == now.astimezone(zone).date(),
+        owner=clip(alert.acked_by or "", _LABEL),
+        recovering=alert.state is State.RECOVERING,
+        text=f"after {lasted}" if lasted else _value(measure, zone),
+    )
+
+
+def _worst_member(members: Sequence[Alert]) -> Alert:
+    """The one that was worst while it lasted: the highest level it reached, then the worst value."""
+
+    def rank(member: Alert) -> tuple[Level, float]:
+        measure = replace(member.measure, value=member.peak) if member.measure is not None else None
+        return member.highest or member.level, measure.excess if measure is not None else 0.0
+
+    return max(members, key=rank)
+
+
+def _worst_of(members: Sequence[Alert], zone: ZoneInfo) -> str:
+    return _worst(_worst_member(members), zone)
+
+
+def _card_facts(content: CardContent, message: str) -> CardFacts:
     alert, zone, silence = content.alert, zone_of(content.timezone), content.silence
     look = Look.of(content.members)
     is_open = look is not Look.RESOLVED
@@ -238,8 +420,17 @@ def card_facts(content: CardContent, message: str = "") -> CardFacts:
     )
 
 
+def line_members(content: LineContent) -> tuple[MemberFacts, ...]:
+    """The alerts that a line is about, the worst first."""
+    zone = zone_of(content.timezone)
+    members = worst_first((content.alert, *content.others))
+    parent = not _parent_of(members)
+    return tuple(_member_facts(member, content.notice.at, zone, parent=parent) for member in members)
+
+
 def line_facts(content: LineContent) -> LineFacts:
     """The facts of one line of the timeline."""
+    members = (content.alert, *content.others)
     notice, zone = content.notice, zone_of(content.timezone)
     look = {
         Reason.RESOLVED: Look.RESOLVED,
@@ -262,6 +453,9 @@ def line_facts(content: LineContent) -> LineFacts:
         news=_news(content, zone),
         by=clip(notice.by, _LABEL),
         at=notice.at,
+        count=len(members),
+        where=_where(members),
+        levels=_levels(members) if len(members) > 1 else notice.level.word,
     )
 
 
@@ -366,8 +560,8 @@ def _news(content: LineContent, zone: ZoneInfo) -> str:
     begins = (f"{wording.shown(measure, measure.value)} is ", f"{wording.noun(measure.label)} is ", f"{measure.label} ")
     if not text.startswith(begins) or (measure.type is ValueType.TEXT and not text.startswith(begins[2])):
         return clip(text, _NOTE)
-    words = (_figure(measure, zone), wording.limit(measure, _formatted(measure, zone)))
-    return clip(", ".join(part for part in words if part), _NOTE)
+    parts = (_figure(measure, zone), wording.limit(measure, _formatted(measure, zone)))
+    return clip(", ".join(part for part in parts if part), _NOTE)
 
 
 def _comparison(measure: Measure | None, zone: ZoneInfo) -> str:
@@ -376,8 +570,8 @@ def _comparison(measure: Measure | None, zone: ZoneInfo) -> str:
     threshold = _formatted(measure, zone)(measure.threshold)
     if measure.value is None:
         return ""
-    words = f"{_COMPARISONS[measure.op]} {threshold}"
-    return words if measure.holds else f"no longer {words}"
+    text = f"{_COMPARISONS[measure.op]} {threshold}"
+    return text if measure.holds else f"no longer {text}"
 
 
 def _peak(alert: Alert, zone: ZoneInfo) -> str:

@@ -38,6 +38,9 @@ class CardContent:
     timezone: str = "UTC"
     show_tenant: bool = True
     silence: Silence | None = None  # it mutes every open member
+    card_id: int | None = None  # in the store; None: it is not stored
+    entities: int | None = None  # as in `Card`
+    began: datetime | None = None
 
     @property
     def alert(self) -> Alert:
@@ -47,12 +50,17 @@ class CardContent:
 
 @dataclass(frozen=True)
 class LineContent:
-    """What a thread line is written from: what was true when it was decided, and its alert as it is now."""
+    """What a thread line is written from: what was true when it was decided, and its alert as it is now.
+
+    `others`: the other alerts that it is about. `shared`: alerts share the card, so the line names its alerts.
+    """
 
     notice: Notice
     alert: Alert
     timezone: str = "UTC"
     show_tenant: bool = True
+    others: tuple[Alert, ...] = ()
+    shared: bool = False
 
 
 @dataclass(frozen=True)

@@ -30,11 +30,20 @@ from jinja2.runtime import Context
 from markupsafe import Markup
 
 from alertbot.alerts.alert import About, Alert, Fingerprint, Reason, State
+from alertbot.alerts.grouping import NAMED
 from alertbot.alerts.notice import Notice, NoticeKind
 from alertbot.alerts.silence import Matcher, Silence
 from alertbot.errors import FaultsFound
 from alertbot.evaluation.measure import Measure
-from alertbot.notify.facts import Look, card_facts, line_facts, message_facts, zone_of
+from alertbot.notify.facts import (
+    Look,
+    card_facts,
+    line_facts,
+    line_members,
+    message_facts,
+    shown_members,
+    zone_of,
+)
 from alertbot.notify.notifier import CardContent, LineContent, TemplateFault
 from alertbot.notify.pens import Pen, PlainPen, cleaned, clip
 from alertbot.notify.sandbox import BoundedEnvironment, TemplateTooLarge, bounded, spend, within_time
@@ -48,6 +57,7 @@ BUILT_IN = "alert"
 SUFFIX = ".j2"
 _MAX_FIELDS = 10  # what a section of Slack holds
 _CHECK_SECONDS = 3.0  # of processor time, for all the drawings of a template that is checked
+_PUSHED = 10  # names in the notification of a line about several alerts
 _MAX_PART = 20_000  # characters; a notifier cuts further, to what its side accepts
 
 
@@ -65,17 +75,24 @@ class DrawnCard:
     members: tuple[int, ...]  # the short ids of its alerts; an alert that was never stored has none
     open: bool  # at least one member has not ended
     acknowledgeable: bool  # at least one member has no owner yet
+    rows: tuple[str, ...] = ()  # one for each alert that is named; () on a card of one
+    open_members: tuple[int, ...] = ()  # the short ids of those that have not ended, the worst first
+    card_id: int | None = None  # in the store
     fault: TemplateFault | None = None
 
 
 @dataclass(frozen=True)
 class DrawnLine:
-    """A line of a card's thread, written by a pen; `summary` is written by the fallback pen."""
+    """A line of a card's thread, written by a pen; `summary` is written by the fallback pen.
+
+    `names`: of the alerts that it is about, if they are several; they follow the text.
+    """
 
     look: Look
     text: str
     summary: str
     mention: tuple[str, ...]
+    names: tuple[str, ...] = ()
     fault: TemplateFault | None = None
 
 
@@ -124,7 +141,7 @@ class Templates:
             fault = _message_fault(content.alert.key.rule, error)
         try:
             drawn = _draw_card(self._all, name, content, pen, fallback or pen, message)
-            if not drawn.title or not drawn.summary:
+            if not drawn.title or not drawn.summary or (len(drawn.open_members) > 1 and not drawn.rows):
                 drawn = self._with_words(drawn, content, pen, fallback or pen, message)
         except Exception as error:  # as above
             drawn = _draw_card(self._built_in, BUILT_IN, content, pen, fallback or pen, message)
@@ -132,15 +149,23 @@ class Templates:
         return replace(drawn, fault=fault)
 
     def _with_words(self, drawn: DrawnCard, content: CardContent, pen: Pen, fallback: Pen, message: str) -> DrawnCard:
-        """A card whose template left title or summary empty: that part is the built-in one's."""
+        """A card whose template left title, summary or members empty: that part is the built-in one's."""
         built_in = _draw_card(self._built_in, BUILT_IN, content, pen, fallback, message)
-        return replace(drawn, title=drawn.title or built_in.title, summary=drawn.summary or built_in.summary)
+        return replace(
+            drawn,
+            title=drawn.title or built_in.title,
+            summary=drawn.summary or built_in.summary,
+            rows=drawn.rows or built_in.rows,
+        )
 
     def line(self, content: LineContent, pen: Pen, fallback: Pen | None = None) -> DrawnLine:
         """Draw a line of a thread; faults as for `card`."""
         name = content.alert.about.template
         try:
-            return _draw_line(self._all, name, content, pen, fallback or pen)
+            drawn = _draw_line(self._all, name, content, pen, fallback or pen)
+            if content.shared and not drawn.text:  # a template from before cards had several alerts
+                drawn = _draw_line(self._built_in, BUILT_IN, content, pen, fallback or pen)
+            return drawn
         except Exception as error:  # as above
             fault = self._fault(name, error)
             return replace(_draw_line(self._built_in, BUILT_IN, content, pen, fallback or pen), fault=fault)
@@ -362,6 +387,9 @@ def _draw_card(
         mention=tuple(each for each in content.mention if is_mention(each)) if is_open else (),
         members=tuple(alert.id for alert in content.members if alert.id is not None),
         open=is_open,
+        rows=tuple(draw("members", pen)) if facts["card"].members and is_open else (),
+        open_members=tuple(alert.id for alert in shown_members(content.members) if alert.open and alert.id is not None),
+        card_id=content.card_id,
         acknowledgeable=any(alert.open and alert.id is not None and not alert.acked_by for alert in content.members),
     )
 
@@ -370,12 +398,18 @@ def _draw_line(environment: BoundedEnvironment, name: str, content: LineContent,
     notice = content.notice
     card = CardContent((content.alert,), notice.at, timezone=content.timezone, show_tenant=content.show_tenant)
     facts = {"card": card_facts(card), "line": line_facts(content)}
-    draw = partial(_render, environment, name, "thread", timezone=content.timezone, facts=facts)
+    part = "thread_members" if content.shared else "thread"
+    draw = partial(_render, environment, name, part, timezone=content.timezone, facts=facts)
+    members = line_members(content) if content.others else ()
+    texts = [f"{each.name} ({each.text})" if each.text and len(members) <= NAMED else each.name for each in members]
+    more = f" and {len(texts) - _PUSHED} more." if len(texts) > _PUSHED else "." if texts else ""
+    summary = " ".join((*draw(fallback, push=True), ", ".join(fallback.escape(text) for text in texts[:_PUSHED])))
     return DrawnLine(
         look=Look.of_level(notice.level),
         text="\n".join(draw(pen)),
-        summary=" ".join(draw(fallback, push=True)),
+        summary=f"{summary.strip()}{more}",
         mention=tuple(each for each in notice.mention if is_mention(each)),
+        names=tuple(pen.escape(text) for text in texts),
     )
 
 
@@ -415,7 +449,7 @@ def sample_cards(
 
 
 def sample_states(firing: Alert, now: datetime) -> Iterator[CardContent]:
-    """A firing alert, then acknowledged, recovering, resolved, without the parts that may be missing, and silenced."""
+    """A firing alert, then acknowledged, recovering, resolved, plain, silenced, and on a card of two."""
     acked = replace(firing, acked_by="U0123456", acked_at=now - timedelta(minutes=1), ack_note="calling in Sam")
     about = replace(firing.about, runbook="", labels={})
     states = (
@@ -430,10 +464,12 @@ def sample_states(firing: Alert, now: datetime) -> Iterator[CardContent]:
     matcher = Matcher((("rule", firing.key.rule),))
     ends = now + timedelta(hours=2)
     yield CardContent((firing,), now, silence=Silence(17, matcher, now, ends, "U0123456", "maintenance", now))
+    several = (firing, replace(acked, key=firing.key._replace(entity_id="104"), entity_name="Support"))
+    yield CardContent(several, now)
 
 
 def sample_lines(content: CardContent) -> Iterator[LineContent]:
-    """One line for each reason, about the alert of a card."""
+    """One line for each reason, about the alerts of a card."""
     alert = content.alert
     for reason in Reason:
         notice = Notice(
@@ -448,4 +484,5 @@ def sample_lines(content: CardContent) -> Iterator[LineContent]:
             measure=alert.measure,
             by="U0123456",
         )
-        yield LineContent(notice, alert, content.timezone)
+        others = tuple(member for member in content.members if member is not alert)
+        yield LineContent(notice, alert, content.timezone, others=others, shared=bool(others))

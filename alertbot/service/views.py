@@ -14,6 +14,7 @@ from alertbot.commands.answers import history_since, named_rules, needs_of, reco
 from alertbot.commands.changes import named_id
 from alertbot.commands.command import (
     Acknowledge,
+    AcknowledgeCard,
     Asker,
     Command,
     CreateSilence,
@@ -259,6 +260,8 @@ def change(store: Questions, wish: Wish, asker: Asker, now: datetime) -> tuple[O
     match wish:
         case Acknowledge():
             return store.acknowledge(wish.alert_id, asker.user, wish.note, now)
+        case AcknowledgeCard():
+            return store.acknowledge_card(wish.card_id, asker.user, now)
         case Unacknowledge():
             return store.unacknowledge(wish.alert_id, asker.user, now)
         case CreateSilence():

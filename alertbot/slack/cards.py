@@ -12,15 +12,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from alertbot.alerts.notice import PERSON
-from alertbot.notify.pens import cleaned, clip
+from alertbot.commands.changes import whole_card
+from alertbot.notify.pens import cleaned, clip, size
 from alertbot.notify.render import DrawnCard, DrawnLine
 from alertbot.rules.plain import one_line
 from alertbot.rules.slack_ids import is_mention
 from alertbot.slack.text import MrkdwnPen, clip_mrkdwn, entities, escape
 
-ACKNOWLEDGE, WHY = "acknowledge", "why"  # the action_id of a button; its value is the alert's id
+ACKNOWLEDGE, WHY = "acknowledge", "why"  # the action_id of a button; its value is the id of an alert, or `whole_card`
 
 _MAX_HEADER, _MAX_SECTION, _MAX_FIELD, _MAX_CONTEXT, _MAX_TEXT = 150, 3000, 700, 1000, 3500
+_MAX_ALL = 12_000  # characters of all blocks; see above
+_MIN_CUT = 24
 _MAX_MENTIONS = 20
 
 Block = dict[str, Any]
@@ -41,6 +44,8 @@ def card_message(card: DrawnCard) -> SlackMessage:
     body = "\n".join(card.body)
     if body:
         blocks.append({"type": "section", "text": _mrkdwn(clip_mrkdwn(body, _MAX_SECTION))})
+    room = _MAX_ALL - sum(map(size, (card.title, body, *map(" ".join, card.fields), *card.context)))
+    blocks += [_section(text) for text in _packed(card.rows, "\n", room)]
     if card.mention:
         blocks.append({"type": "section", "text": _mrkdwn(_mentions(card.mention))})
     buttons = _buttons(card)
@@ -59,16 +64,19 @@ def card_message(card: DrawnCard) -> SlackMessage:
 
 def plain_card_message(card: DrawnCard) -> SlackMessage:
     """A card as text only, for when Slack refuses the blocks."""
-    lines = [f"{card.look.emoji} {card.summary}", *card.body]
+    lines = [f"{card.look.emoji} {card.summary}", *card.body, *card.rows]
     lines += [f"{label}: {value}" if label else value for label, value in card.fields]
     lines += [" · ".join(card.context), _mentions(card.mention)]
     return SlackMessage(clip_mrkdwn("\n".join(line for line in lines if line), _MAX_TEXT))
 
 
 def line_message(line: DrawnLine) -> SlackMessage:
-    """A line of a card's thread."""
+    """A line of a card's thread. The names of several alerts follow in sections of their own, unless they are few."""
     text = clip_mrkdwn(line.text, _MAX_SECTION - 500) or "…"
-    blocks: list[Block] = [{"type": "section", "text": _mrkdwn(text)}]
+    names = _packed(line.names, ", ", _MAX_ALL - _MAX_SECTION)
+    if len(names) == 1 and size(text) + size(names[0]) < _MAX_SECTION - 500:
+        text, names = f"{text} {names[0]}", []
+    blocks: list[Block] = [_section(each) for each in (text, *names)]
     if line.mention:
         blocks.append({"type": "section", "text": _mrkdwn(_mentions(line.mention))})
     return SlackMessage(clip_mrkdwn(line.summary, _MAX_TEXT) or "…", blocks)
@@ -76,7 +84,8 @@ def line_message(line: DrawnLine) -> SlackMessage:
 
 def plain_line_message(line: DrawnLine) -> SlackMessage:
     """A line as text only."""
-    text = "\n".join(part for part in (line.summary or "…", _mentions(line.mention)) if part)
+    names = ", ".join(line.names)
+    text = "\n".join(part for part in (line.summary or "…", names, _mentions(line.mention)) if part)
     return SlackMessage(clip_mrkdwn(text, _MAX_TEXT))
 
 
@@ -98,19 +107,42 @@ def _written(pieces: Sequence[str], person: str) -> str:
 
 
 def _buttons(card: DrawnCard) -> list[Block]:
-    """What can be done about the alert of an open card. A button acts on one alert, so only a card of one has any."""
-    if not card.open or len(card.members) != 1:
+    """What can be done about the alerts of an open card.
+
+    Where several have not ended, the first acknowledges all of them, and the second is about the worst.
+    """
+    if not card.open or not card.open_members:
         return []
-    (alert_id,) = card.members
+    alert_id, *others = card.open_members
     buttons: list[Block] = []
-    if card.acknowledgeable:
-        buttons.append({**_button(ACKNOWLEDGE, "Acknowledge", alert_id), "style": "primary"})
-    buttons.append(_button(WHY, "Why", alert_id))
+    if card.acknowledgeable and not others:
+        buttons.append({**_button(ACKNOWLEDGE, "Acknowledge", str(alert_id)), "style": "primary"})
+    elif card.acknowledgeable and card.card_id is not None:
+        buttons.append({**_button(ACKNOWLEDGE, "Acknowledge all", whole_card(card.card_id)), "style": "primary"})
+    buttons.append(_button(WHY, "Why the worst" if others else "Why", str(alert_id)))
     return buttons
 
 
-def _button(action: str, label: str, alert_id: int) -> Block:
-    return {"type": "button", "action_id": action, "text": _plain(label), "value": str(alert_id)}
+def _button(action: str, label: str, value: str) -> Block:
+    return {"type": "button", "action_id": action, "text": _plain(label), "value": value}
+
+
+def _section(text: str) -> Block:
+    return {"type": "section", "text": _mrkdwn(text)}
+
+
+def _packed(texts: Sequence[str], separator: str, room: int) -> list[str]:
+    """Texts joined, in as few pieces as sections hold, cut evenly so that all of them together fit in `room`."""
+    longest = _MAX_SECTION // 3
+    while texts and longest > _MIN_CUT and sum(min(size(text), longest) + len(separator) for text in texts) > room:
+        longest = longest * 9 // 10
+    pieces: list[str] = []
+    for text in (clip_mrkdwn(each, longest) for each in texts):
+        if pieces and size(pieces[-1]) + len(separator) + size(text) < _MAX_SECTION - 100:
+            pieces[-1] += separator + text
+        else:
+            pieces.append(text)
+    return pieces
 
 
 def _plain(text: str) -> dict[str, Any]:

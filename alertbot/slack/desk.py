@@ -26,7 +26,7 @@ from alertbot.alerts.alert import Alert, Outcome
 from alertbot.alerts.silence import Silence
 from alertbot.charts.png import Painter
 from alertbot.commands.answers import BUTTONS, answer, changed, needs_of, subcommand
-from alertbot.commands.changes import alert_id
+from alertbot.commands.changes import alert_id, card_id
 from alertbot.commands.command import Asker, Command, Line, Reply, Wish
 from alertbot.commands.parse import parse
 from alertbot.commands.view import View
@@ -233,13 +233,13 @@ class SlackApp:
 
     def _pressed(self, body: Mapping[str, Any], action: Mapping[str, Any]) -> Message | None:
         """The answer to a button, for the one who pressed it; None where the card itself shows what was changed."""
-        number = alert_id(str(action.get("value") or ""))
-        if number is None:
+        value = str(action.get("value") or "")
+        if alert_id(value) is None and card_id(value) is None:
             return slack_message(Reply((Line("This button belongs to no alert."),), problem=True))
         row = BUTTONS[str(action["action_id"])]
         channel = body.get("channel") or body.get("container") or {}
         reply = self._reply(
-            Command(row.name, (f"#{number}",)),
+            Command(row.name, (value,)),
             str(body["user"]["id"]),
             str(channel.get("id") or channel.get("channel_id") or ""),
         )

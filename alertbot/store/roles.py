@@ -282,6 +282,12 @@ class Questions(Health, Recording, Running, Silences, Protocol):
     def acknowledge(self, alert_id: int, by: str, note: str, now: datetime) -> tuple[Outcome, Alert | None]:
         """Acknowledge an open alert; its cards become due for an edit and a thread line, in the same transaction."""
 
+    def acknowledge_card(self, card_id: int, by: str, now: datetime) -> tuple[Outcome, Alert | None]:
+        """Acknowledge every alert of a card that has not ended and has no owner, with one line in its thread.
+
+        Returns the first of them; ALREADY where each has an owner.
+        """
+
     def unacknowledge(self, alert_id: int, by: str, now: datetime) -> tuple[Outcome, Alert | None]:
         """Take an acknowledgement back."""
 

@@ -8,7 +8,7 @@ import pytest
 
 from alertbot.alerts.alert import Outcome
 from alertbot.commands.changes import change_reply
-from alertbot.commands.command import Acknowledge, Asker, Person, Unacknowledge
+from alertbot.commands.command import Acknowledge, AcknowledgeCard, Asker, Person, Unacknowledge
 from tests.commands.kit import ANNA, NOW, alert, text_of
 
 BOB = "U034BOB"
@@ -55,6 +55,28 @@ CASES = {
         True,
     ),
     "unknown": (NOTED, Outcome.UNKNOWN_ID, None, "There is no alert #17.", True),
+    "a whole card": (
+        AcknowledgeCard(4),
+        Outcome.DONE,
+        alert(),
+        "[critical] All alerts of the card are acknowledged by U012ANNA",
+        False,
+    ),
+    "a whole card, already": (
+        AcknowledgeCard(4),
+        Outcome.ALREADY,
+        alert(),
+        "All alerts of the card are already acknowledged.",
+        False,
+    ),
+    "a whole card that has ended": (
+        AcknowledgeCard(4),
+        Outcome.ENDED,
+        alert(),
+        "All alerts of the card have already ended.",
+        True,
+    ),
+    "no such card": (AcknowledgeCard(4), Outcome.UNKNOWN_ID, None, "There is no such card.", True),
     "nothing to take back": (
         Unacknowledge(17),
         Outcome.NOT_ACKNOWLEDGED,

@@ -88,6 +88,9 @@ class SlackServer:
     socket_url: str = ""
     user_groups: dict[str, list[str]] = field(default_factory=dict)
     unreadable: set[str] = field(default_factory=set)  # channels whose history the bot may not read
+    one_a_second: bool = False  # a second post in a channel within a second of `clock` is a 429
+    refused: int = 0  # posts that were one too many
+    posted_at: dict[str, float] = field(default_factory=dict)  # by channel id
     messages: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     faults: dict[str, deque[Fault]] = field(default_factory=lambda: defaultdict(deque))
@@ -180,6 +183,10 @@ class SlackServer:
         problem = problem_of(args)
         if problem:
             return {"ok": False, "error": problem}
+        if self.one_a_second and self.clock() - self.posted_at.get(channel, 0.0) < 1:
+            self.refused += 1
+            return {"ok": False, "error": "ratelimited"}
+        self.posted_at[channel] = self.clock()
         kept = ("text", "blocks", "attachments", "metadata", "thread_ts", "reply_broadcast")
         message = {key: args[key] for key in kept if key in args}
         message |= {"ts": self._ts(), "bot_id": BOT_ID, "user": BOT_USER_ID}
@@ -390,7 +397,8 @@ class _Handler(BaseHTTPRequestHandler):
             answer = {"ok": False, "error": fault.error} if fault.error else {"ok": True}
         slack.go_on.wait(slack.pause())
         if fault is None:
-            self._send(200, json.dumps(answer), ())
+            limit = limited("1") if answer.get("error") == "ratelimited" else Fault()
+            self._send(limit.status, json.dumps(answer), limit.headers)
             return
         if fault.hang:
             slack.go_on.wait(20)

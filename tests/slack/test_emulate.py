@@ -24,6 +24,8 @@ from alertbot.store.records import PollRecord
 from alertbot.store.sqlite.store import SqliteStore
 from tests.foreign import Emulate, emulate
 from tests.notify.cases import ACKED, FIRING, NASTY, RESOLVED, card, line, notice
+from tests.notify.test_shared_cards import content, ended, storm
+from tests.notify.test_shared_cards import line as shared_line
 from tests.slack.test_pictures import PNG
 
 
@@ -77,6 +79,19 @@ def test_a_hostile_name(slack: Emulate, notifier: SlackNotifier) -> None:
     message = slack.history("cc-alerts-ops")[-1]
     assert message["blocks"][0]["text"]["text"].endswith(f"{NASTY} — Longest wait in queue")
     assert "<!channel>" not in json.dumps([message["text"], message["blocks"][1:], message["attachments"]])
+
+
+def test_a_card_of_500_and_a_line_of_165(slack: Emulate, notifier: SlackNotifier) -> None:
+    """Both are accepted, found again, and edited in place: from 500 alerts to resolved."""
+    began, alerts = now(), storm(500, "<&*_`@here>" * 9 + "{}")
+    posted = notifier.post_card(content(alerts), channel="#cc-sales", notice_id="storm")
+    said = notifier.post_line(shared_line(alerts[:165]), posted, notice_id="names", broadcast=True)
+    assert notifier.find(channel="#cc-sales", notice_id="names", since=began, thread=posted) == said
+    (reply,) = slack.replies("cc-sales", posted.ts)
+    assert reply["text"].startswith("165 queues — Longest wait in queue: 115 critical, 50 warning: ")
+    notifier.edit_card(content(ended(alerts)), posted)
+    (message,) = [each for each in slack.history("cc-sales") if each["ts"] == posted.ts]
+    assert message["blocks"][0]["text"]["text"] == "🟢 Resolved: 500 queues — Longest wait in queue"
 
 
 def test_channels_and_messages_that_are_not_there(slack: Emulate, notifier: SlackNotifier) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -24,6 +25,7 @@ from tests.store.build import (
     firing,
     line,
     new_value,
+    notice,
     one,
     ops,
     pending,
@@ -87,10 +89,19 @@ def _turns(store: SqliteStore) -> None:
         if isinstance(due, EditCard):
             store.edited(due.card, at(30))
     store.record(poll([ends(one(store, firing("1")), at(40)), ends(one(store, pending("4")), at(40))], now=at(40)))
+    shared = [notice(firing(str(entity)), channel="#x", group="rule:x", now=at(45)) for entity in (6, 7, 8)]
+    shared = [shared[0], *(replace(each, lead=shared[0].id) for each in shared[1:])]
+    store.record(poll([begins(firing(str(entity))) for entity in (6, 7, 8)], shared, now=at(45)))
+    store.acknowledge_card(one(store, firing("6")).id or 0, "U1", at(46))
+    (card,) = [due for due in store.due(at(47)) if isinstance(due, PostCard) and len(due.card.members) == 3]
+    store.acknowledge_card(card.card.id, "U1", at(47))
+    store.claim(card.notice.id, ME, at(47))
+    store.delivered(card.notice.id, Posted("C1", "2.0"), card.card.version, at(47))
+    store.record(poll([ends(one(store, firing(str(entity))), at(50)) for entity in (6, 7, 8)], now=at(50)))
     store.hold_channel("#1", at(60))
     for tenant in ("acme", None):
         store.alerts(tenant)
-    for read in (store.revision, store.feed, store.cards, store.latest):
+    for read in (store.revision, store.feed, store.cards, store.groups, store.latest):
         read("acme")
     store.totals()
     list(store.polls("acme", at(-60), at(60)))

@@ -14,7 +14,7 @@ from slack_sdk import WebClient
 from slack_sdk.signature import SignatureVerifier
 
 from alertbot.alerts.alert import Alert, Outcome
-from alertbot.commands.command import Acknowledge, Asker, Command, Unacknowledge, Wish
+from alertbot.commands.command import Acknowledge, AcknowledgeCard, Asker, Command, Unacknowledge, Wish
 from alertbot.commands.view import Recorded, View
 from alertbot.slack.desk import SlackApp
 from alertbot.slack.permissions import MayChange
@@ -48,6 +48,11 @@ class Desk:
             raise self.error
         with self.lock:
             self.asked.append((wish, asker))
+            if isinstance(wish, AcknowledgeCard):
+                if wish.card_id != 4:
+                    return Outcome.UNKNOWN_ID, None
+                self.alert = replace(self.alert, acked_by=asker.user, acked_at=now)
+                return Outcome.DONE, self.alert
             assert isinstance(wish, Acknowledge | Unacknowledge)
             if wish.alert_id != self.alert.id:
                 return Outcome.UNKNOWN_ID, None

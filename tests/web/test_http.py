@@ -19,7 +19,7 @@ import pytest
 import requests
 from slack_bolt import BoltResponse
 
-from alertbot.commands.command import Acknowledge
+from alertbot.commands.command import Acknowledge, AcknowledgeCard
 from alertbot.errors import ConfigError, StoreError
 from alertbot.slack.permissions import MayChange
 from alertbot.slack.signed import MAX_BODY, slack_route
@@ -449,7 +449,18 @@ def test_the_button(server: HttpServer, desk: Desk, hook: _Hook) -> None:
     ]
 
 
-@pytest.mark.parametrize("value", ["", "abc", "17; drop", "-1", "1" * 2000, "18"])
+def test_the_button_of_a_card_of_several(server: HttpServer, desk: Desk, hook: _Hook) -> None:
+    """It asks for all alerts of that card; one that does not exist is reported."""
+    body = press("card:4", response_url=hook.url, trigger_id="1")
+    assert post(server, body, signed(body)).status_code == 200
+    assert desk.woken.wait(5)
+    body = press("card:5", response_url=hook.url, trigger_id="2")
+    assert post(server, body, signed(body)).status_code == 200
+    assert hook.take()["text"] == "There is no such card."
+    assert [wish for wish, _ in desk.asked] == [AcknowledgeCard(4), AcknowledgeCard(5)]
+
+
+@pytest.mark.parametrize("value", ["", "abc", "17; drop", "-1", "1" * 2000, "18", "card:", "card:0", "card:4 x"])
 def test_the_value_of_a_button_is_not_trusted(server: HttpServer, desk: Desk, hook: _Hook, value: str) -> None:
     """A value that is not an id, or not of an alert, changes nothing and is reported."""
     body = press(value, response_url=hook.url)

@@ -37,12 +37,13 @@ nothing.
 
 from __future__ import annotations
 
+import functools
 import sqlite3
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from alertbot.alerts.alert import ENDS, Reason, State
-from alertbot.alerts.cards import Card, Posted, leading, worst_first
+from alertbot.alerts.alert import ENDS, Alert, Reason, State
+from alertbot.alerts.cards import Card, Posted, is_shared, leading, worst_first
 from alertbot.alerts.delivery import Claimed, Due, EditCard, PostCard, PostLine, PostOps, Tried
 from alertbot.alerts.grouping import NAMED, NAMES
 from alertbot.alerts.notice import Notice, NoticeKind, notice_id
@@ -63,6 +64,10 @@ MESSAGE_APPEARS = timedelta(seconds=5)
 _CLOCK_WAS_SET_BACK = timedelta(seconds=60)
 # The longest wait that is ever written is Slack's Retry-After, at most an hour.
 _MAX_WAIT = timedelta(hours=1, minutes=1)
+
+# Members of cards to edit that are read at once: beyond that, one card for each channel.
+_MAX_MEMBERS = 2000
+_MAX_ENDED = 1000  # members of one card that have ended and are read with it
 
 _RANK = "CASE {} WHEN 'critical' THEN 3 WHEN 'warning' THEN 2 ELSE 1 END"
 # The level of a card `c`: the highest of its members that have not ended, or of all where all have (`cards.leading`).
@@ -156,7 +161,15 @@ def due(conn: sqlite3.Connection, now: datetime, limit: int) -> list[Due]:
         if not _is_held(row["held"], now)
     ]
     outdated.sort(key=lambda each: each[:4])
-    found += [(rank, True, since, _edit(conn, row, in_former)) for rank, since, _, in_former, row in outdated[:limit]]
+    members, channels = 0, set()
+    for rank, since, _, in_former, row in outdated[:limit]:
+        channel = row["former_channel_id"] if in_former else row["posted_channel_id"]
+        if members > _MAX_MEMBERS and channel in channels:
+            continue  # still due after the one before it in that channel
+        edit = _edit(conn, row, in_former)
+        found.append((rank, True, since, edit))
+        members += len(edit.card.members)
+        channels.add(channel)
     found.sort(key=lambda each: each[:3])
     return [each for *_, each in found[:limit]]
 
@@ -250,6 +263,15 @@ def _edit_is_due(card: sqlite3.Row, now: datetime) -> bool:
     return now >= edited_at + timedelta(seconds=card["refresh_seconds"]) or edited_at > now + _CLOCK_WAS_SET_BACK
 
 
+# The alerts that a line is about: of a card with very many members, some may not be loaded with it.
+_NAMED_MEMBERS = """
+    SELECT * FROM alerts WHERE id IN (
+        SELECT alert_id FROM notices WHERE id = :notice OR lead = :notice
+        UNION SELECT value FROM json_each((SELECT also FROM notices WHERE id = :notice))
+    )
+"""
+
+
 def _post(conn: sqlite3.Connection, notice_id: str) -> Due:
     row = conn.execute(f"{NOTICES_WITH_ALERTS} WHERE n.id = ?", (notice_id,)).fetchone()
     entry = codec.ledger_entry_of(row)
@@ -259,6 +281,8 @@ def _post(conn: sqlite3.Connection, notice_id: str) -> Due:
     if entry.notice.kind is NoticeKind.CARD:
         return PostCard(entry.notice, card, entry.intent_at, entry.attempts, entry.looks)
     by_id = {member.id: member for member in card.members}
+    for member in conn.execute(_NAMED_MEMBERS, {"notice": notice_id}).fetchall():
+        by_id.setdefault(member["id"], _member(member))
     carried = conn.execute("SELECT alert_id, level, measure FROM notices WHERE lead = ?", (notice_id,)).fetchall()
     named = [codec.carried_of(other, by_id[other["alert_id"]]) for other in carried]
     named += [by_id[alert_id] for alert_id in codec.also_of(row)]
@@ -267,13 +291,35 @@ def _post(conn: sqlite3.Connection, notice_id: str) -> Due:
     )
 
 
+_MEMBERS = "SELECT a.* FROM card_alerts m JOIN alerts a ON a.id = m.alert_id WHERE m.card_id = :card"
+_OPEN_MEMBERS = f"{_MEMBERS} AND a.ended_at IS NULL"
+# A card that stays open for weeks has had very many: of those that have ended, the worst are read.
+_ENDED_MEMBERS = f"""
+    {_MEMBERS} AND a.ended_at IS NOT NULL ORDER BY {_RANK.format("a.highest_level")} DESC, a.id DESC LIMIT :limit
+"""
+_ALL_MEMBERS = """
+    SELECT count(*) AS entities, min(fired_at) AS began FROM (
+        SELECT min(a.fired_at) AS fired_at FROM card_alerts m JOIN alerts a ON a.id = m.alert_id
+        WHERE m.card_id = ? GROUP BY a.rule, a.scope, a.parent_id, a.entity_id
+    )
+"""
+
+
 def _with_members(conn: sqlite3.Connection, card: sqlite3.Row) -> Card:
-    rows = conn.execute(
-        "SELECT a.* FROM card_alerts m JOIN alerts a ON a.id = m.alert_id WHERE m.card_id = ? ORDER BY a.id",
-        (card["id"],),
-    ).fetchall()
-    members = tuple(codec.alert_of(row) for row in rows)
-    return codec.card_of(card, members, silences.of(conn, members))
+    left = conn.execute(_OPEN_MEMBERS, {"card": card["id"]}).fetchall()
+    ended = conn.execute(_ENDED_MEMBERS, {"card": card["id"], "limit": _MAX_ENDED + 1}).fetchall()
+    members = tuple(sorted(map(_member, (*left, *ended[:_MAX_ENDED])), key=lambda member: member.id or 0))
+    loaded = codec.card_of(card, members, silences.of(conn, members))
+    if len(ended) <= _MAX_ENDED:
+        return loaded
+    all_of_them = conn.execute(_ALL_MEMBERS, (card["id"],)).fetchone()
+    return replace(loaded, entities=all_of_them["entities"], began=codec.maybe_unstamp(all_of_them["began"]))
+
+
+# What is due is asked after every message, and decoding 500 members takes longer than reading them.
+@functools.lru_cache(maxsize=4096)
+def _member(row: sqlite3.Row) -> Alert:
+    return codec.alert_of(row)
 
 
 def _card(conn: sqlite3.Connection, card_id: int) -> sqlite3.Row:
@@ -602,7 +648,11 @@ def _post_again(conn: sqlite3.Connection, card: sqlite3.Row, now: datetime, clai
     row = conn.execute(
         f"{NOTICES_WITH_ALERTS} WHERE n.card_id = ? AND n.kind = 'card' ORDER BY n.rowid LIMIT 1", (card["id"],)
     ).fetchone()
-    first = codec.ledger_entry_of(row).notice
+    first, alert_id = codec.ledger_entry_of(row).notice, row["alert_id"]
+    if is_shared(card["group_key"]):  # the alert with which the card began may have ended
+        worst = leading(_with_members(conn, card).members)
+        first = replace(first, alert=worst.key, level=worst.level, measure=worst.measure, text="")
+        alert_id = worst.id
     again = Notice(
         id=notice_id(("posted anew", str(card["id"]), card["posted_ts"] or ""), first.reason, card["channel"], now),
         kind=NoticeKind.CARD,
@@ -614,7 +664,7 @@ def _post_again(conn: sqlite3.Connection, card: sqlite3.Row, now: datetime, clai
         text=first.text,
         measure=first.measure,
     )
-    recording.insert_notice(conn, again, card["tenant"], NoticeKind.CARD, now=now, alert_id=row["alert_id"], card=card)
+    recording.insert_notice(conn, again, card["tenant"], NoticeKind.CARD, now=now, alert_id=alert_id, card=card)
     _name_again(conn, card, now)
 
 

@@ -240,7 +240,7 @@ class _Moved:
 def _bump(conn: sqlite3.Connection, changed: Mapping[int, _Moved], now: datetime, refresh: timedelta) -> None:
     """Make the cards of alerts due for an edit.
 
-    The card of one alert is edited at once where the alert moved. One that alerts share is edited at once where those
+    The card of one alert is edited at once where the alert moved. One of several is edited at once where those
     that moved are worse than all that did not: its level is theirs. Else it waits out its refresh, since in a storm
     members come and go with every poll.
     """
@@ -255,7 +255,7 @@ def _bump(conn: sqlite3.Connection, changed: Mapping[int, _Moved], now: datetime
             continue
         moved = {member: changed[member].level for member in members if changed[member].moved}
         urgent = bool(moved)
-        if moved and is_shared(group):
+        if moved and group != one_alert(members[0]):
             rest = [row for row in conn.execute(_OPEN_MEMBERS, (card,)).fetchall() if row["id"] not in moved]
             urgent = max(moved.values()) > max((Level[row["level"].upper()] for row in rest), default=0)
         bumps.append({"card": card, "urgent": urgent, "now": stamp(now), "refresh": refresh.total_seconds()})
@@ -322,11 +322,13 @@ _CARDS_OF_ALERT = """
         AND c.ended_at IS NULL AND c.state IN ('waiting', 'posted') AND c.group_key NOT LIKE 'escalation:%'
 """
 # The keys of cards that alerts share come after those of the others (`cards.is_shared`), so the index finds them.
+_ANY_GROUP = "SELECT 1 FROM cards WHERE tenant = ? AND group_key >= 'parent:' AND ended_at IS NULL LIMIT 1"
+# From the open alerts to their cards: a card that is open for weeks has many members that have ended.
 _GROUPS = """
-    SELECT c.wanted_channel, c.group_key, a.rule, a.scope, a.parent_id, a.entity_id FROM cards c
-        JOIN card_alerts m ON m.card_id = c.id JOIN alerts a ON a.id = m.alert_id
-    WHERE c.tenant = ? AND c.group_key >= 'parent:' AND c.ended_at IS NULL AND c.state IN ('waiting', 'posted')
-        AND a.ended_at IS NULL
+    SELECT c.wanted_channel, c.group_key, a.rule, a.scope, a.parent_id, a.entity_id FROM alerts a
+        CROSS JOIN card_alerts m ON m.alert_id = a.id CROSS JOIN cards c ON c.id = m.card_id
+    WHERE a.tenant = ? AND a.ended_at IS NULL
+        AND c.group_key >= 'parent:' AND c.ended_at IS NULL AND c.state IN ('waiting', 'posted')
 """
 
 
@@ -346,6 +348,8 @@ def channels(
 
 def groups(conn: sqlite3.Connection, tenant: str) -> Groups:
     """The open cards that alerts may join, with their members that have not ended."""
+    if conn.execute(_ANY_GROUP, (tenant,)).fetchone() is None:
+        return {}
     found: dict[tuple[str, str], set[Fingerprint]] = {}
     for row in conn.execute(_GROUPS, (tenant,)).fetchall():
         place = row["wanted_channel"], row["group_key"]
@@ -353,10 +357,13 @@ def groups(conn: sqlite3.Connection, tenant: str) -> Groups:
     return {place: frozenset(members) for place, members in found.items()}
 
 
-def bump_cards(conn: sqlite3.Connection, alert_id: int, now: datetime) -> None:
-    """Make the cards of an alert due for an edit at once."""
-    rows = conn.execute(_CARDS_OF_ALERTS, (json.dumps([alert_id]),)).fetchall()
-    bumps = [{"card": row["card_id"], "urgent": True, "now": stamp(now), "refresh": None} for row in rows]
+def bump_cards(conn: sqlite3.Connection, alert_ids: Sequence[int], now: datetime) -> None:
+    """Make the cards of alerts due for an edit at once."""
+    rows = conn.execute(_CARDS_OF_ALERTS, (json.dumps(alert_ids),)).fetchall()
+    bumps = [
+        {"card": card, "urgent": True, "now": stamp(now), "refresh": None}
+        for card in sorted({row["card_id"] for row in rows})
+    ]
     conn.executemany(_BUMP_CARD, bumps)
 
 

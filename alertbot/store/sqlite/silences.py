@@ -73,7 +73,7 @@ def extend(
     longer = _announce(conn, replace(silence, ends_at=ends_at), Event.EXTENDED, now, timezone, by)
     for alert in _open_alerts(conn):
         if alert.silence == silence_id and alert.id is not None:
-            record.bump_cards(conn, alert.id, now)  # they show until when
+            record.bump_cards(conn, [alert.id], now)  # they show until when
     return Outcome.DONE, longer
 
 

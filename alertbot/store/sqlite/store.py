@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from alertbot.alerts import grouping
 from alertbot.alerts.alert import Alert, Change, Fingerprint, Outcome, Reason, State
 from alertbot.alerts.cards import Card, Posted
 from alertbot.alerts.delivery import Claimed, Due, Tried
@@ -27,6 +28,11 @@ from alertbot.store.sqlite import record as recording
 from alertbot.store.sqlite import recording as polls
 from alertbot.store.sqlite.database import Database
 
+_MEMBERS = "SELECT a.* FROM card_alerts m JOIN alerts a ON a.id = m.alert_id WHERE m.card_id = ? ORDER BY a.id"
+_CARDS_OF = (
+    "SELECT c.wanted_channel, c.group_key FROM card_alerts m JOIN cards c ON c.id = m.card_id "
+    "WHERE m.alert_id = ? AND c.state IN ('waiting', 'posted') AND c.group_key NOT LIKE 'escalation:%' ORDER BY c.id"
+)
 _COUNTERS = ("polls", "fired", "resolved", "cards_posted", "lines_posted", "edits", "given_up")
 
 # Two statements, since one with `? IS NULL OR` would read every alert that ever ended. Without the plus SQLite would
@@ -253,7 +259,20 @@ class SqliteStore:
                 return Outcome.ENDED, alert
             if alert.acked_by is not None:
                 return Outcome.ALREADY, alert
-            return Outcome.DONE, _set_owner(conn, alert, Reason.ACKNOWLEDGED, by, note, now)
+            return Outcome.DONE, _set_owner(conn, [alert], Reason.ACKNOWLEDGED, by, note, now)
+
+    def acknowledge_card(self, card_id: int, by: str, now: datetime) -> tuple[Outcome, Alert | None]:
+        with self._db.write() as conn:
+            members = [codec.alert_of(row) for row in conn.execute(_MEMBERS, (card_id,)).fetchall()]
+            left = [member for member in members if member.ended_at is None]
+            without = [member for member in left if member.acked_by is None]
+            if not members:
+                return Outcome.UNKNOWN_ID, None
+            if not left:
+                return Outcome.ENDED, members[0]
+            if not without:
+                return Outcome.ALREADY, left[0]
+            return Outcome.DONE, _set_owner(conn, without, Reason.ACKNOWLEDGED, by, "", now)
 
     def unacknowledge(self, alert_id: int, by: str, now: datetime) -> tuple[Outcome, Alert | None]:
         with self._db.write() as conn:
@@ -264,7 +283,7 @@ class SqliteStore:
                 return Outcome.ENDED, alert
             if alert.acked_by is None:
                 return Outcome.NOT_ACKNOWLEDGED, alert
-            return Outcome.DONE, _set_owner(conn, alert, Reason.UNACKNOWLEDGED, by, "", now)
+            return Outcome.DONE, _set_owner(conn, [alert], Reason.UNACKNOWLEDGED, by, "", now)
 
     # Silences
 
@@ -412,34 +431,36 @@ def _ended_by(change: Change, now: datetime) -> Change:
     return change
 
 
-def _set_owner(conn: sqlite3.Connection, alert: Alert, reason: Reason, by: str, note: str, now: datetime) -> Alert:
-    assert alert.id is not None
+def _set_owner(
+    conn: sqlite3.Connection, alerts: Sequence[Alert], reason: Reason, by: str, note: str, now: datetime
+) -> Alert:
+    """Set or take away the owner of alerts of one tenant, with a line in the thread of each card; the first alert."""
     owner, at = (by, now) if reason is Reason.ACKNOWLEDGED else (None, None)
-    conn.execute(
-        "UPDATE alerts SET acked_by = ?, acked_at = ?, ack_note = ? WHERE id = ?",
-        (owner, codec.maybe_stamp(at), note, alert.id),
-    )
-    recording.bump_cards(conn, alert.id, now)
-    recording.raise_revision(conn, alert.key.tenant)
-    cards = conn.execute(
-        "SELECT c.wanted_channel FROM card_alerts m JOIN cards c ON c.id = m.card_id "
-        "WHERE m.alert_id = ? AND c.state IN ('waiting', 'posted') ORDER BY c.id",
-        (alert.id,),
-    ).fetchall()
-    lines = [
-        Notice(
-            id=notice_id((*alert.key, by), reason, card["wanted_channel"], now),
-            kind=NoticeKind.LINE,
-            alert=alert.key,
-            channel=card["wanted_channel"],
-            reason=reason,
-            level=alert.level,
-            at=now,
-            text=note,
-            measure=alert.measure,
-            by=by,
+    messages: dict[tuple[object, ...], list[Notice]] = {}
+    for alert in alerts:
+        assert alert.id is not None
+        conn.execute(
+            "UPDATE alerts SET acked_by = ?, acked_at = ?, ack_note = ? WHERE id = ?",
+            (owner, codec.maybe_stamp(at), note, alert.id),
         )
-        for card in cards
-    ]
-    recording.add_notices(conn, alert.key.tenant, lines, {alert.key: alert.id}, now)
-    return replace(alert, acked_by=owner, acked_at=at, ack_note=note)
+        for card in conn.execute(_CARDS_OF, (alert.id,)).fetchall():
+            channel, group = card["wanted_channel"], card["group_key"]
+            line = Notice(
+                id=notice_id((*alert.key, by), reason, channel, now),
+                kind=NoticeKind.LINE,
+                alert=alert.key,
+                channel=channel,
+                reason=reason,
+                level=alert.level,
+                at=now,
+                text=note,
+                measure=alert.measure,
+                by=by,
+            )
+            messages.setdefault((channel, group), []).append(line)
+    lines = [line for about in messages.values() for line in grouping.lines(about)]
+    ids = {alert.key: alert.id for alert in alerts if alert.id is not None}
+    recording.bump_cards(conn, list(ids.values()), now)
+    recording.raise_revision(conn, alerts[0].key.tenant)
+    recording.add_notices(conn, alerts[0].key.tenant, lines, ids, now)
+    return replace(alerts[0], acked_by=owner, acked_at=at, ack_note=note)
