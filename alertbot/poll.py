@@ -20,13 +20,14 @@ from alertbot.alerts.advance import advance
 from alertbot.alerts.alert import Change
 from alertbot.alerts.alerting import Alerting, Situation
 from alertbot.alerts.decide import decide, rule_failures
+from alertbot.alerts.followups import Agenda, followups
 from alertbot.alerts.notice import Notice
 from alertbot.errors import Conflict
 from alertbot.evaluation.evaluate import Selector, evaluate_all
 from alertbot.evaluation.past import Past
 from alertbot.evaluation.snapshot import Fetched, Snapshot
 from alertbot.feed import turn as feed_turn
-from alertbot.feed.health import Feed, Limits
+from alertbot.feed.health import Feed, Limits, not_in_the_future
 from alertbot.feed.rules import is_feed
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.rule import RuleSet
@@ -125,9 +126,9 @@ def run(
     """One turn: decide what `fetched` and the time mean for the tenant, and record all of it in one transaction.
 
     `fetched` is None if 8x8 was not polled; `error` says why, if that is because alertbot itself failed. A turn
-    without a fetch changes only what time changes: feed alerts, and alerts whose calendar closes. A turn that changes
-    nothing is not recorded. The turn's `memory` is for the tenant's next turn. `lap` is called after each phase, with
-    its name; a phase may come again.
+    without a fetch changes only what time changes: feed alerts, alerts whose calendar closes, and what followups.py
+    has. A turn that changes nothing is not recorded. The turn's `memory` is for the tenant's next turn. `lap` is called
+    after each phase, with its name; a phase may come again.
 
     What a user changes while the turn is decided wins: the turn is decided again on that, with the same data. One
     that was overtaken every time is decided while nothing else can be written.
@@ -170,7 +171,8 @@ def _run(
     )
     recorded = store.record(record)
     lap("record")
-    return replace(turn, memory=replace(turn.memory, open=open_alerts.after(turn.memory.open, record, recorded)))
+    after = open_alerts.after(turn.memory.open, record, recorded, now - tenant.alerting.flap_window)
+    return replace(turn, memory=replace(turn.memory, open=after))
 
 
 def plan(tenant: Tenant, store: Polls, now: datetime, fetched: Fetched | None) -> Turn:
@@ -179,7 +181,7 @@ def plan(tenant: Tenant, store: Polls, now: datetime, fetched: Fetched | None) -
 
 
 def _decide(tenant: Tenant, store: Polls, now: datetime, fetched: Fetched | None, error: str) -> tuple[Turn, Feed]:
-    open_now = open_alerts.current(tenant.memory.open, store, tenant.name)
+    open_now = open_alerts.current(tenant.memory.open, store, tenant.name, now - tenant.alerting.flap_window)
     feed = store.feed(tenant.name)  # after the revision: if another turn writes it meanwhile, `record` refuses
     feed_alerts = [alert for alert in open_now.by_key.values() if is_feed(alert)]
     rule_alerts = [alert for alert in open_now.by_key.values() if not is_feed(alert)]
@@ -199,7 +201,8 @@ def _decide(tenant: Tenant, store: Polls, now: datetime, fetched: Fetched | None
     failing: dict[str, str] = {}  # one rule that raises stops none of the others
     verdicts = evaluate_all(fed.rules, fed.visible, tenant.memory.selector, past, failing)
     failed = frozenset(fetched.failures) if fetched is not None else frozenset()
-    situation = Situation(tenant.alerting, open_now.silences, open_now.latched, open_now.rises, feed.good_at)
+    received = not_in_the_future(feed.health, now).received
+    situation = Situation(tenant.alerting, open_now.silences, open_now.latched, open_now.rises, feed.good_at, received)
     changes = advance(
         rule_alerts,
         verdicts,
@@ -217,6 +220,13 @@ def _decide(tenant: Tenant, store: Polls, now: datetime, fetched: Fetched | None
         moved = {alert.key: alert for alert in (*feed_alerts, *rule_alerts)}
         changes += clock_step.moves(before, moved, changes)
 
+    # What only time changes, last: on the alerts as the poll and the mutes leave them.
+    agenda = Agenda() if step else open_now.agenda
+    due, agenda = followups(
+        [*feed_alerts, *rule_alerts], changes, tenant.rules, now, fed.visible.keys() - failed, situation, agenda
+    )
+    changes += due
+
     rules = replace(tenant.rules, rules=(*fed.builtin.rules, *tenant.rules.rules))
     notices = decide(
         changes,
@@ -229,6 +239,6 @@ def _decide(tenant: Tenant, store: Polls, now: datetime, fetched: Fetched | None
         storm_cards=tenant.alerting.storm_cards,
     )
     notices += rule_failures(begun, tenant.name, tenant.rules.version, tenant.ops_channel, now)
-    memory = replace(tenant.memory, past=past, open=open_now)
+    memory = replace(tenant.memory, past=past, open=replace(open_now, agenda=agenda))
     turn = Turn(tenant.name, now, fetched, fed.snapshots, tuple(changes), tuple(notices), after, memory, begun)
     return turn, feed

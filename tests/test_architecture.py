@@ -21,7 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "rules": {"errors"},
     "rulefiles": {"errors", "rules"},
     "evaluation": {"rules"},
-    "alerts": {"errors", "rules", "evaluation"},
+    "alerts": {"backoff", "errors", "rules", "evaluation"},
     "feed": {"backoff", "rules", "evaluation", "alerts"},
     "backtest": {"rules", "rulefiles", "evaluation", "alerts", "feed"},
     "charts": {"errors", "rules", "evaluation", "alerts"},

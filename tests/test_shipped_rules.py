@@ -331,7 +331,7 @@ def test_the_demo_is_telling_and_calm(scenario: str, seed: int, minutes: int, mo
             now = clock()
             polled = poll.run(tenant, store, now, source.fetch(tenant.wanted, now, RULES.only()))
             assert polled.good, polled.problems
-            assert polled.memory.open == open_alerts.current(None, store, "demo")
+            assert polled.memory.open == open_alerts.current(None, store, "demo", now - tenant.alerting.flap_window)
             tenant = replace(tenant, memory=polled.memory)
             cards += sum(notice.kind is NoticeKind.CARD for notice in polled.notices)
             clock.forward(seconds=30)

@@ -10,7 +10,7 @@ from datetime import datetime
 from alertbot.alerts import wording
 from alertbot.alerts.alert import Alert, Change, Fingerprint, State
 from alertbot.alerts.alerting import ORDINARY, Situation
-from alertbot.alerts.followups import followups
+from alertbot.alerts.followups import closings
 from alertbot.alerts.mute import mute
 from alertbot.alerts.transition import Event, Observation, Sight, end, step
 from alertbot.evaluation.evaluate import Truth, Verdicts, in_words
@@ -49,7 +49,7 @@ def advance(
         with _isolated(rule_id, failing):
             hours[rule_id] = watches(own.during, own.outside, now)
     active = {rule_id: by_id[rule_id] for rule_id in hours}
-    due = {change.after.key: change for change in followups(alerts, active, hours, now, situation)}
+    closed = {change.after.key: change for change in closings(alerts, active, hours, now)}
     by_rule = {each.rule.id: each for each in verdicts if each.snapshot.scope not in failed_scopes}
     changes: list[Change] = []
     taken: set[Fingerprint] = set()
@@ -61,8 +61,8 @@ def advance(
         rule = by_id.get(key.rule)
         if rule is None or rule.scope is not key.scope:
             changes.append(end(alert, alert, Event.REMOVED, now, f"the rule {key.rule} is gone"))
-        elif key in due:
-            changes.append(due[key])
+        elif key in closed:
+            changes.append(closed[key])
         elif rule.id not in broken:
             try:  # as `_isolated`, which would cost more than the step of an alert that does not change
                 change = _next(alert, rule, by_rule.get(rule.id), hours[rule.id], now, situation)

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from alertbot.alerts.alert import Fingerprint
 from alertbot.alerts.silence import Silence
+from alertbot.rules.catalogue import Scope
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,11 @@ class Alerting:
     flap_window: timedelta = timedelta(minutes=30)
     nag_after: timedelta = timedelta(hours=2)
 
+    @property
+    def gap(self) -> timedelta:
+        """A longer time without data is a gap: `stale_after`, or two and a half polls if that is longer."""
+        return max(self.stale_after, self.poll_every * 2.5)
+
 
 @dataclass(frozen=True)
 class Situation:
@@ -31,6 +37,11 @@ class Situation:
     latched: Set[Fingerprint] = frozenset()  # closed by hand, and their condition was not false since
     rises: Mapping[Fingerprint, tuple[datetime, ...]] = field(default_factory=dict)  # of alerts that ended lately
     good_at: datetime | None = None  # the last good poll before this turn; None: there was none
+    received: Mapping[Scope, datetime] = field(default_factory=dict)  # when each scope last had data, before this turn
+
+    def last_data(self, scope: Scope) -> datetime | None:
+        """When this scope last had data, before this turn; None if it never had, as far as is known."""
+        return self.received.get(scope, self.good_at)
 
 
 ORDINARY = Situation()

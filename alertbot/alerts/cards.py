@@ -77,9 +77,18 @@ def roll_up(rule: str) -> str:
     return f"storm:{rule}"
 
 
+ESCALATIONS = "escalation:"
+"""How the group keys of escalation messages begin."""
+
+
 def escalation(alert_id: int, after: timedelta) -> str:
     """The group key of the message of one escalation step of one alert."""
-    return f"escalation:{alert_id}:{after.total_seconds():g}"
+    return f"{ESCALATIONS}{alert_id}:{after.total_seconds():g}"
+
+
+def escalated_after(group: str) -> timedelta | None:
+    """The `after` of the step that this group key of a message belongs to; None for any other card."""
+    return timedelta(seconds=float(group.rpartition(":")[2])) if group.startswith(ESCALATIONS) else None
 
 
 def is_shared(group: str) -> bool:

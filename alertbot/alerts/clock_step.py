@@ -39,6 +39,10 @@ def moved_back(alert: Alert, by: timedelta) -> Alert:
         peak_at=earlier(alert.peak_at),
         seen_at=earlier(alert.seen_at),
         muted=None if alert.muted is None else replace(alert.muted, since=alert.muted.since - by),
+        reminded_at=earlier(alert.reminded_at),
+        rises=tuple(moment - by for moment in alert.rises),
+        no_data_since=earlier(alert.no_data_since),
+        unseen_since=earlier(alert.unseen_since),
     )
 
 

@@ -9,9 +9,12 @@ from types import MappingProxyType
 from alertbot.alerts import grouping
 from alertbot.alerts.alert import Alert, Change, Fingerprint, Reason
 from alertbot.alerts.alerting import Alerting
+from alertbot.alerts.cards import escalation
 from alertbot.alerts.grouping import Groups
 from alertbot.alerts.notice import Notice, NoticeKind, notice_id
 from alertbot.rules.rule import Level, Rule, RuleSet
+from alertbot.rules.slack_ids import is_mention
+from alertbot.rules.words import listed
 
 NO_GROUPS: Groups = MappingProxyType({})
 NOTHING_OPEN: Mapping[Fingerprint, Alert] = MappingProxyType({})
@@ -39,6 +42,10 @@ def decide(
     when (in the reader's zone). Mentions go with cards and with rises; a line about a fall or an end mentions no one.
     When a mute ends, an alert that was never reported is reported as one that fires, and one that has a card by its
     current level.
+
+    A reminder is a line too, with the mentions of the level, broadcast if critical; where the alert has an owner, it
+    mentions that owner alone. A step of `escalate` is a line that names its channels, and a message of its own in each
+    of them (`cards.escalation`), also where the alert has its card.
 
     A change is not reported when it has no `reason`, or when it is `withheld`.
 
@@ -68,6 +75,12 @@ def _notices(
         for channel in wanted:
             yield _notice(NoticeKind.CARD, alert, channel, reason, change.why, now, mention=mention)
         return
+    if reason is Reason.REMINDER:
+        yield from _reminders(change, cards, mention, now)
+        return
+    if reason is Reason.ESCALATED:
+        yield from _escalations(change, rule, cards, wanted, now)
+        return
     rises = reason is Reason.LEVEL_UP
     if reason in _MUTE_ENDED and known is not None:
         rises = alert.level > known
@@ -87,6 +100,45 @@ def _notices(
             yield _notice(NoticeKind.CARD, alert, channel, reason, change.why, now, mention=mention)
 
 
+def _reminders(change: Change, cards: frozenset[str], mention: tuple[str, ...], now: datetime) -> Iterator[Notice]:
+    alert = change.after
+    owner = alert.acked_by or ""
+    if owner:
+        mention = tuple(each for each in (f"<@{owner}>",) if is_mention(each))  # not a local user's name
+    for channel in sorted(cards):
+        yield _notice(
+            NoticeKind.LINE,
+            alert,
+            channel,
+            Reason.REMINDER,
+            change.why,
+            now,
+            mention=mention,
+            broadcast=not owner and alert.level is Level.CRITICAL,
+            by=owner,
+        )
+
+
+def _escalations(
+    change: Change, rule: Rule | None, cards: frozenset[str], own: tuple[str, ...], now: datetime
+) -> Iterator[Notice]:
+    """The notices of one step. `own`: the channels of the rule, for a step that names none."""
+    alert = change.after
+    if rule is None or alert.escalated is None or alert.id is None:
+        return
+    group = escalation(alert.id, alert.escalated)
+    mentions: dict[str, tuple[str, ...]] = {}  # by channel
+    for step in rule.escalate:
+        if step.after == alert.escalated:
+            for channel in step.channels or own:
+                mentions[channel] = tuple(dict.fromkeys((*mentions.get(channel, ()), *step.mention)))
+    where = listed(list(mentions))
+    for channel in sorted(cards) if mentions else ():
+        yield _notice(NoticeKind.LINE, alert, channel, Reason.ESCALATED, where, now, also=group)
+    for channel, mention in mentions.items():
+        yield _notice(NoticeKind.CARD, alert, channel, Reason.ESCALATED, change.why, now, mention=mention, group=group)
+
+
 def _notice(
     kind: NoticeKind,
     alert: Alert,
@@ -97,9 +149,14 @@ def _notice(
     *,
     mention: tuple[str, ...] = (),
     broadcast: bool = False,
+    by: str = "",
+    group: str = "",
+    also: str = "",
 ) -> Notice:
+    """`also`: what tells it from another notice with the same reason in the same channel at the same time."""
+    words = tuple(word for word in (kind if group else "", group or also) if word)
     return Notice(
-        id=notice_id(alert.key, reason, channel, now),
+        id=notice_id((*alert.key, *words), reason, channel, now),
         kind=kind,
         alert=alert.key,
         channel=channel,
@@ -110,6 +167,8 @@ def _notice(
         measure=alert.measure,
         mention=mention,
         broadcast=broadcast,
+        by=by,
+        group=group,
     )
 
 

@@ -22,6 +22,15 @@ How the event is chosen, in this order; the first that applies wins:
    continues. While `clear` is true: CLEARS (EASES where a lower level still holds) until `keep_firing_for` has passed,
    then FALLS to a lower level whose own `for` has passed, else RESOLVES.
 
+Beside the move, a step keeps three things of the alert:
+
+- `rises`: a change to firing from another state is one. Too many of them make the alert unstable, and `keep_firing_for`
+  longer (flapping.py).
+- `no_data_since`: it is as it was because nothing is known. The time is that of the last poll that had data. Where a
+  whole scope has no data there is no step, and `followups.py` sets it.
+- `unseen_since`: the alert was first seen after a gap without data, so it may have begun at any time in that gap. It is
+  the last time that its scope had data before, and stays for the life of the alert; the gap ends at `pending_since`.
+
 What is deliberately not in the table:
 
 - (INACTIVE, anything but HOLDS or FIRES): an alert that does not exist cannot end. `advance` asks only about entities
@@ -40,7 +49,7 @@ from datetime import datetime, timedelta
 from enum import Enum, StrEnum
 from typing import Any
 
-from alertbot.alerts import wording
+from alertbot.alerts import flapping, wording
 from alertbot.alerts.alert import About, Alert, Change, Fingerprint, Reason, State
 from alertbot.alerts.alerting import ORDINARY, Situation
 from alertbot.errors import ImpossibleMove
@@ -187,10 +196,7 @@ def step(
             vanished = replace(alert, missed=missed, measure=seen.measure(alert.level))
             return end(alert, vanished, Event.VANISHES, now, wording.not_reported(missed, MISSED_LIMIT))
     if seen.guard is not Truth.TRUE or seen.hours is Phase.GRACE:
-        if alert is None or alert.missed == missed:
-            return None
-        why = wording.not_reported(missed, MISSED_LIMIT) if missed else "reported again"
-        return Change(alert, replace(alert, missed=missed), None, why)
+        return None if alert is None else _undecided(alert, seen, missed, now, situation)
 
     levels, clear = apply_no_data(seen.levels, seen.clear, rule.no_data)
     since: dict[Level, datetime] = {}
@@ -214,13 +220,18 @@ def step(
         else:
             taken = _Move(Event.LAPSES, alert.level)
     else:
-        taken = _choose_for_open(alert, rule, levels, clear, satisfied, now)
+        unstable = flapping.is_unstable(alert.rises, now, situation.alerting)
+        keep = rule.keep_firing_for
+        if unstable:
+            keep = flapping.stays_clear_for(keep, situation.alerting)
+        taken = _choose_for_open(alert, rule, keep, levels, clear, satisfied, now)
 
-    start = _fresh(seen, rule, taken.level, now) if alert is None else alert
-    after, fresh = _follow(start, taken, seen, rule, since, missed, now)
+    start = _fresh(seen, rule, taken.level, now, situation) if alert is None else alert
+    unknown = start.open and _is_unknown(start.level, levels, clear)
+    after, fresh = _follow(start, taken, seen, rule, since, missed, unknown, now, situation)
     if alert is not None and not fresh:
         return None
-    why = _why(alert, after, taken, seen, rule, levels, clear, now)
+    why = _why(alert, after, taken, seen, rule, levels, clear, now, situation)
     if after.state is State.INACTIVE:
         assert alert is not None
         return end(alert, after, taken.event, now, why)
@@ -244,9 +255,36 @@ def apply_no_data(
     return {**levels, lowest: Truth.TRUE}, burning
 
 
+def _undecided(alert: Alert, seen: Observation, missed: int, now: datetime, situation: Situation) -> Change | None:
+    """The alert after a poll that decides nothing, as a change; None if it is as it was."""
+    unknown = alert.open and (seen.guard is Truth.UNKNOWN or _is_unknown(alert.level, seen.levels, seen.clear))
+    no_data_since = _no_data_since(alert, unknown, now, situation)
+    if (missed, no_data_since) == (alert.missed, alert.no_data_since):
+        return None
+    if missed:
+        why = wording.not_reported(missed, MISSED_LIMIT)
+    elif alert.missed:
+        why = "reported again"
+    else:
+        why = "no data" if unknown else "there is data again"
+    return Change(alert, replace(alert, missed=missed, no_data_since=no_data_since), None, why)
+
+
+def _is_unknown(level: Level, levels: Mapping[Level, Truth], clear: Mapping[Level, Truth]) -> bool:
+    """Whether an open alert of this level stays as it is because nothing is known."""
+    return level in levels and levels[level] is not Truth.TRUE and clear[level] is Truth.UNKNOWN
+
+
+def _no_data_since(alert: Alert, unknown: bool, now: datetime, situation: Situation) -> datetime | None:
+    if not unknown:
+        return None
+    return alert.no_data_since or min(situation.last_data(alert.key.scope) or now, now)
+
+
 def _choose_for_open(
     alert: Alert,
     rule: Rule,
+    keep: timedelta,
     levels: Mapping[Level, Truth],
     clear: Mapping[Level, Truth],
     satisfied: Sequence[Level],
@@ -267,13 +305,14 @@ def _choose_for_open(
     if clear[level] is Truth.UNKNOWN:
         return _Move(Event.STAYS, level, clock)
     clock = min(clock or now, now)
-    if now - clock < rule.keep_firing_for:
+    if now - clock < keep:
         return _Move(Event.EASES if lower else Event.CLEARS, level, clock)
     ready = [each for each in satisfied if each < level]
     return _Move(Event.FALLS, max(ready)) if ready else _Move(Event.RESOLVES, level, clock)
 
 
-def _fresh(seen: Observation, rule: Rule, level: Level, now: datetime) -> Alert:
+def _fresh(seen: Observation, rule: Rule, level: Level, now: datetime, situation: Situation) -> Alert:
+    last = situation.last_data(seen.key.scope)
     return Alert(
         key=seen.key,
         entity_name=seen.entity_name,
@@ -283,6 +322,8 @@ def _fresh(seen: Observation, rule: Rule, level: Level, now: datetime) -> Alert:
         level=level,
         since={},
         pending_since=now,
+        rises=flapping.not_before(situation.rises.get(seen.key, ()), now, situation.alerting),
+        unseen_since=last if last is not None and now - last > situation.alerting.gap else None,
     )
 
 
@@ -293,7 +334,9 @@ def _follow(
     rule: Rule,
     since: Mapping[Level, datetime],
     missed: int,
+    unknown: bool,
     now: datetime,
+    situation: Situation,
 ) -> tuple[Alert, bool]:
     """The alert after the move, and whether anything about it changed. `seen_at` does not count: every poll sets it."""
     level = taken.level
@@ -301,6 +344,9 @@ def _follow(
     found = rule.level(level)
     measured = seen.measure(level) if found is not None else alert.measure
     peak, peak_at = _peak(alert, measured, now)
+    rises = alert.rises
+    if state is State.FIRING and alert.state is not State.FIRING:
+        rises = flapping.risen(rises, now, situation.alerting)
     changes: dict[str, Any] = {  # what changes most often comes first: the search for a change ends at the first
         "measure": measured,
         "shown": alert.shown if seen.shown is None else seen.shown,
@@ -314,6 +360,9 @@ def _follow(
         "peak": peak,
         "peak_at": peak_at,
         "missed": missed,
+        "rises": rises,
+        "unstable": flapping.is_unstable(rises, now, situation.alerting),
+        "no_data_since": _no_data_since(alert, unknown, now, situation),
     }
     if taken.event is Event.FIRES:
         changes["fired_at"] = now
@@ -392,6 +441,7 @@ def _why(
     levels: Mapping[Level, Truth],
     clear: Mapping[Level, Truth],
     now: datetime,
+    situation: Situation,
 ) -> str:
     level, measured = taken.level, after.measure
     held = now - after.since.get(level, now)
@@ -419,7 +469,10 @@ def _why(
                 return wording.not_clear(_clear_text(rule, seen), measured, "not clear yet")
             return wording.unknown(measured)
         case Event.CLEARS | Event.EASES:
-            left = rule.keep_firing_for - (now - (taken.recovering_since or now))
+            keep = rule.keep_firing_for
+            if after.unstable:
+                keep = flapping.stays_clear_for(keep, situation.alerting)
+            left = keep - (now - (taken.recovering_since or now))
             then = "resolved" if taken.event is Event.CLEARS else "back to a lower level"
             return f"{wording.holds_no_more(measured)}; {then} if this lasts for {wording.lasting(left)}"
         case Event.RETURNS:

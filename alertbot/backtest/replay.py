@@ -6,7 +6,7 @@ store would do with the result. A test compares the two. Used by `alertbot test`
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
@@ -14,8 +14,9 @@ from itertools import islice
 from alertbot.alerts.advance import advance
 from alertbot.alerts.alert import Alert, Change, Fingerprint, Outcome, State
 from alertbot.alerts.alerting import Alerting, Situation
-from alertbot.alerts.cards import is_shared
+from alertbot.alerts.cards import ESCALATIONS, is_shared
 from alertbot.alerts.decide import decide
+from alertbot.alerts.followups import Agenda, followups
 from alertbot.alerts.notice import Notice, NoticeKind
 from alertbot.alerts.silence import Matcher, Silence
 from alertbot.evaluation.batch import Batch, Snapshots
@@ -65,6 +66,9 @@ class Replay:
         self._empty_polls: dict[Scope, int] = {}
         self._next_id = 1
         self.silences: tuple[Silence, ...] = ()
+        self._rises: dict[Fingerprint, tuple[datetime, ...]] = {}  # of alerts that ended lately
+        self._received: dict[Scope, datetime] = {}
+        self._agenda = Agenda()
 
     @property
     def alerts(self) -> Mapping[Fingerprint, Alert]:
@@ -76,7 +80,8 @@ class Replay:
         checked = self._checked(snapshots)
         if self.past is not None:
             self.past = self.past.add(checked)
-        return self._step(now, evaluate_all(self.rules, checked, self._selector, self.past), failed)
+        verdicts = evaluate_all(self.rules, checked, self._selector, self.past)
+        return self._step(now, verdicts, checked.keys() - failed, failed)
 
     def run(self, polls: Iterable[tuple[datetime, Snapshots, frozenset[Scope]]]) -> Iterator[Step]:
         """The same for many polls, oldest first, and many times faster: see `evaluation/batch.py`."""
@@ -90,19 +95,19 @@ class Replay:
             batch = Batch(self.rules, checked, pasts, self._selector)
             for index, (now, _, failed) in enumerate(polls_of_batch):
                 verdicts = batch.verdicts(index, {key.rule for key in self._alerts})
-                yield self._step(now, verdicts, failed) if verdicts or self._alerts else Step(now, (), ())
+                yield self._step(now, verdicts, checked[index].keys() - failed, failed)
 
-    def _step(self, now: datetime, verdicts: Sequence[Verdicts], failed: frozenset[Scope]) -> Step:
+    def _step(
+        self, now: datetime, verdicts: Sequence[Verdicts], received: Set[Scope], failed: frozenset[Scope]
+    ) -> Step:
+        before = Situation(self._alerting, self.silences, rises=self._rises, received=dict(self._received))
+        self._received.update(dict.fromkeys(received, now))
+        if not verdicts and not self._alerts:
+            return Step(now, (), ())
         alerts = tuple(self._alerts.values())
-        changes = advance(
-            alerts,
-            verdicts,
-            self.rules,
-            now,
-            tenant=self.tenant,
-            failed_scopes=failed,
-            situation=Situation(self._alerting, self.silences),
-        )
+        changes = advance(alerts, verdicts, self.rules, now, tenant=self.tenant, failed_scopes=failed, situation=before)
+        due, self._agenda = followups(alerts, changes, self.rules, now, received, before, self._agenda)
+        changes += due
         if not changes:
             return Step(now, (), ())
         notices = decide(
@@ -121,6 +126,8 @@ class Replay:
             if change.after.state is State.INACTIVE:
                 self._alerts.pop(change.after.key, None)
                 self._leave(change.after.key)
+                if change.after.fired_at is not None:
+                    self._rises[change.after.key] = change.after.rises
         return Step(now, tuple(kept), tuple(delivered))
 
     def silence(self, matcher: Matcher, starts_at: datetime, ends_at: datetime) -> Silence:
@@ -138,6 +145,7 @@ class Replay:
         if alert.acked_by is not None:
             return Outcome.ALREADY, alert
         self._alerts[key] = replace(alert, acked_by=by, acked_at=now, nagged=False)
+        self._agenda = Agenda()
         return Outcome.DONE, self._alerts[key]
 
     def unacknowledge(self, key: Fingerprint, now: datetime) -> tuple[Outcome, Alert | None]:
@@ -148,6 +156,7 @@ class Replay:
         if alert.acked_by is None:
             return Outcome.NOT_ACKNOWLEDGED, alert
         self._alerts[key] = replace(alert, acked_by=None, acked_at=None, ack_note="", nagged=False)
+        self._agenda = Agenda()
         return Outcome.DONE, self._alerts[key]
 
     def remember(self, snapshots: Mapping[Scope, Snapshot]) -> None:
@@ -191,7 +200,7 @@ class Replay:
         """The notices as delivered: a second card in a channel becomes a line; a line without a card is dropped."""
         delivered = []
         for notice in notices:
-            if notice.alert is None or notice.kind is NoticeKind.OPS:
+            if notice.alert is None or notice.kind is NoticeKind.OPS or notice.group.startswith(ESCALATIONS):
                 delivered.append(notice)
                 continue
             cards = self._cards.get(notice.alert, frozenset())

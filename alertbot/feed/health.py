@@ -69,6 +69,7 @@ class Health:
     next_try_at: datetime | None = None  # back-off after repeated failure
     meanwhile: Meanwhile = field(default_factory=Meanwhile)
     failing: Mapping[str, str] = field(default_factory=dict)  # rules that cannot be evaluated, by id: the exception
+    received: Mapping[Scope, datetime] = field(default_factory=dict)  # when each scope last had data
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,8 @@ def not_in_the_future(health: Health, now: datetime) -> Health:
     names = ("served_since", "served_at", "blind_since", "bad_since", "good_at", "moved_at")
     times: dict[str, Any] = {name: getattr(health, name) for name in names}
     late: dict[str, Any] = {name: now for name, at in times.items() if at is not None and at > now}
+    if any(at > now for at in health.received.values()):
+        late["received"] = {scope: min(at, now) for scope, at in health.received.items()}
     return replace(health, **late) if late else health
 
 

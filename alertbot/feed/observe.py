@@ -51,6 +51,7 @@ def observe(
         skew_s=fetched.clock_skew_s,
         good_at=now if good else health.good_at,
         bad_since=health.bad_since if good else health.bad_since or health.good_at or now,
+        received={**health.received, **{scope: now for scope in snapshots if scope not in fetched.failures}},
     )
     if served:
         began = health.served_since if health.served else now

@@ -208,13 +208,19 @@ def alert_of(row: Row) -> Alert:
         reminders=row["reminders"],
         escalated=timedelta(seconds=row["escalated_s"]) if row["escalated_s"] is not None else None,
         nagged=bool(row["nagged"]),
-        rises=tuple(unstamp(at) for at in _unpack(row["rises"])) if row["rises"] != "[]" else (),
+        rises=rises_of(row),
         unstable=bool(row["unstable"]),
         no_data_since=maybe_unstamp(row["no_data_since"]),
         unseen_since=maybe_unstamp(row["unseen_since"]),
         closed_by=row["closed_by"],
         close_note=row["close_note"],
     )
+
+
+@_readable
+def rises_of(row: Row) -> tuple[datetime, ...]:
+    """When the alert of a row of `alerts` rose to firing."""
+    return tuple(unstamp(at) for at in _unpack(row["rises"])) if row["rises"] != "[]" else ()
 
 
 def _muted_text(muted: Mute | None) -> str | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from alertbot.alerts.alert import Alert, Fingerprint, State
+from alertbot.alerts.followups import Agenda
 from alertbot.alerts.grouping import Groups
 from alertbot.alerts.silence import Silence
 from alertbot.store.records import PollRecord, Recorded
@@ -32,27 +33,35 @@ class OpenAlerts:
     silences: tuple[Silence, ...] = ()
     latched: Set[Fingerprint] = frozenset()
     rises: Mapping[Fingerprint, tuple[datetime, ...]] = field(default_factory=dict)
+    agenda: Agenda = field(default=Agenda(), compare=False)  # of these alerts, after the last turn
 
 
-def current(known: OpenAlerts | None, store: Polls, tenant: str) -> OpenAlerts:
-    """What is open now: what is known, if nothing else was written since. Raises StoreError."""
+def current(known: OpenAlerts | None, store: Polls, tenant: str, since: datetime) -> OpenAlerts:
+    """What is open now: what is known, if nothing else was written since. Raises StoreError.
+
+    `since`: rises before that do not matter any more.
+    """
     revision = store.revision(tenant)  # first: a write while the rest is read makes it differ the next time
     if known is not None and known.revision == revision:
         return known
     by_key = {alert.key: alert for alert in store.alerts(tenant)}
-    return OpenAlerts(revision, by_key, store.cards(tenant), store.groups(tenant), store.silences())
+    rises = _lately(store.rises(tenant, since), since)
+    return OpenAlerts(revision, by_key, store.cards(tenant), store.groups(tenant), store.silences(), rises=rises)
 
 
-def after(known: OpenAlerts, record: PollRecord, recorded: Recorded) -> OpenAlerts:
-    """What is open after `record`, which was decided on `known`: it has the revision of `known`."""
+def after(known: OpenAlerts, record: PollRecord, recorded: Recorded, since: datetime) -> OpenAlerts:
+    """What is open after `record`, which was decided on `known`: it has the revision of `known`. `since`: as above."""
     by_key = dict(known.by_key)
     cards = dict(known.cards)
+    rises = dict(known.rises)
     for change in record.changes:
         key = change.after.key
         before = by_key.get(key)
         if change.after.state is State.INACTIVE:
             by_key.pop(key, None)
             cards.pop(key, None)
+            if change.after.fired_at is not None and change.after.rises:
+                rises[key] = change.after.rises
         elif before is None:  # without an id if it ends again in the same record
             by_key[key] = replace(change.after, id=recorded.ids.get(key), acked_by=None, acked_at=None, ack_note="")
         else:  # what a poll never writes stays as it is
@@ -63,5 +72,18 @@ def after(known: OpenAlerts, record: PollRecord, recorded: Recorded) -> OpenAler
                 acked_at=before.acked_at,
                 ack_note=before.ack_note,
             )
-    cards |= recorded.cards
-    return replace(known, revision=recorded.revision, by_key=by_key, cards=cards, groups=recorded.groups)
+    return replace(
+        known,
+        revision=recorded.revision,
+        by_key=by_key,
+        cards={**cards, **recorded.cards},
+        groups=recorded.groups,
+        rises=_lately(rises, since),
+    )
+
+
+def _lately(
+    rises: Mapping[Fingerprint, tuple[datetime, ...]], since: datetime
+) -> Mapping[Fingerprint, tuple[datetime, ...]]:
+    """Without those of which the last one was before `since`."""
+    return {key: times for key, times in rises.items() if times[-1] >= since} if rises else rises

@@ -98,7 +98,13 @@ class Polls(Feeds, Recording, Silences, Protocol):
     """What one turn of one tenant reads and writes."""
 
     def cards(self, tenant: str) -> Mapping[Fingerprint, frozenset[str]]:
-        """The channels, as configured, that have a card (posted, or to be posted) of an alert that has not ended."""
+        """The channels, as configured, that have a card (posted, or to be posted) of an alert that has not ended.
+
+        The message of an escalation is none.
+        """
+
+    def rises(self, tenant: str, since: datetime) -> Mapping[Fingerprint, tuple[datetime, ...]]:
+        """When alerts that ended at or after `since` rose to firing; of one fingerprint, those of the last one."""
 
     def groups(self, tenant: str) -> Groups:
         """The open cards that alerts may join (posted, or to be posted), with their members that have not ended."""
@@ -120,6 +126,9 @@ class Polls(Feeds, Recording, Silences, Protocol):
         A CARD notice makes its card row; each change makes the alert's cards due for an edit: at once when it moved or
         has a reason, else at most once in `record.refresh`; one that touched only `seen_at` or `missed`, which no card
         shows, makes none. A poll never overwrites who acknowledged. The same notice id twice is one notice.
+
+        A CARD notice with the group of an escalation always makes a card of its own, which is edited only when its
+        alert moves or ends, or when its owner changes; no line goes to its thread.
 
         A CARD notice for an alert that already has its card becomes a line in its thread; if that card was given up,
         the card is tried again. A LINE notice without a card to go to is kept as given up, with the reason.

@@ -10,6 +10,7 @@ import numpy as np
 
 from alertbot.alerts.advance import advance
 from alertbot.alerts.alert import Alert, Change, Fingerprint
+from alertbot.alerts.alerting import ORDINARY, Situation
 from alertbot.evaluation.evaluate import evaluate_all
 from alertbot.evaluation.snapshot import Column, Presence, Snapshot
 from alertbot.rules.catalogue import Scope, ValueType
@@ -84,11 +85,12 @@ def poll(
     snapshots: Sequence[Snapshot],
     now: datetime,
     failed: frozenset[Scope] = frozenset(),
+    situation: Situation = ORDINARY,
 ) -> list[Change]:
-    """Evaluate and advance, as a poll does."""
+    """Evaluate and advance, as a poll does; `followups` come after that."""
     together = RuleSet(tuple(rules))
     verdicts = evaluate_all(together, {seen.scope: seen for seen in snapshots})
-    return advance(alerts, verdicts, together, now, tenant=TENANT, failed_scopes=failed)
+    return advance(alerts, verdicts, together, now, tenant=TENANT, failed_scopes=failed, situation=situation)
 
 
 def keep(alerts: Sequence[Alert], changes: Sequence[Change]) -> list[Alert]:

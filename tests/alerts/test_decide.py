@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -9,10 +10,11 @@ import pytest
 from alertbot.alerts.alert import Alert, Change, Reason
 from alertbot.alerts.decide import decide
 from alertbot.alerts.notice import Notice
-from alertbot.rules.rule import Level, Rule, RuleSet
+from alertbot.rules.rule import Escalation, Level, Rule, RuleSet
 from tests.alerts.kit import NOW, POLL, WAIT, compare, fingerprint, keep, level, poll, rule, snapshot
 
 DEFAULT = "#cc-alerts"
+MINUTE = timedelta(minutes=1)
 
 
 def _changes(values: list[float | None], watched: Rule) -> list[Change]:
@@ -136,3 +138,126 @@ def test_the_end_of_a_removed_rule_is_reported() -> None:
         Reason.RULE_REMOVED,
         "the rule longest-wait is gone",
     )
+
+
+# Follow-ups.
+
+LEADS, MANAGERS = "#team-leads", "#managers"
+CHAIN = (
+    Escalation(10 * MINUTE, (LEADS,)),
+    Escalation(20 * MINUTE, (MANAGERS,), ("<@U9>",)),
+    Escalation(30 * MINUTE, (), ("<!here>",)),
+    Escalation(40 * MINUTE, (LEADS, MANAGERS), ("<@U9>",)),
+    Escalation(40 * MINUTE, (MANAGERS,), ("<@U8>",)),
+)
+
+
+def _followup(reason: Reason, watched: Rule, cards: tuple[str, ...], value: float, **more: object) -> list[Notice]:
+    """The notices of one follow-up of an alert that fires with this value, and has these cards."""
+    alert = replace(_changes([value], watched)[0].after, id=17)
+    change = Change(alert, replace(alert, **more), reason, "still critical after 10m, no owner")
+    return decide([change], RuleSet((watched,)), {alert.key: frozenset(cards)}, DEFAULT, NOW)
+
+
+@pytest.mark.parametrize(
+    ("reason", "more", "cards", "value", "expected"),
+    [
+        pytest.param(
+            Reason.REMINDER,
+            {},
+            (SALES, FLOOR),
+            70_000,
+            ["line #cc-floor warning <@U1>", "line #cc-sales warning <@U1>"],
+            id="a reminder: with the mentions of its level",
+        ),
+        pytest.param(
+            Reason.REMINDER,
+            {},
+            (FLOOR,),
+            130_000,
+            ["line #cc-floor critical <!subteam^S1> <@U2> !"],
+            id="of a critical alert: broadcast",
+        ),
+        pytest.param(
+            Reason.REMINDER,
+            {"acked_by": "U0ALICE00"},
+            (FLOOR,),
+            130_000,
+            ["line #cc-floor critical <@U0ALICE00>"],
+            id="a nag: the owner alone",
+        ),
+        pytest.param(
+            Reason.REMINDER,
+            {"acked_by": "sam"},
+            (FLOOR,),
+            130_000,
+            ["line #cc-floor critical"],
+            id="a local user cannot be mentioned",
+        ),
+        pytest.param(Reason.REMINDER, {}, (), 130_000, [], id="no card, no reminder"),
+        pytest.param(
+            Reason.ESCALATED,
+            {"escalated": 10 * MINUTE},
+            (FLOOR,),
+            130_000,
+            ["line #cc-floor critical", "card #team-leads critical"],
+            id="a step: a line, and a message in its channel",
+        ),
+        pytest.param(
+            Reason.ESCALATED,
+            {"escalated": 20 * MINUTE},
+            (MANAGERS, FLOOR),
+            130_000,
+            ["line #cc-floor critical", "line #managers critical", "card #managers critical <@U9>"],
+            id="also where the alert has its card",
+        ),
+        pytest.param(
+            Reason.ESCALATED,
+            {"escalated": 30 * MINUTE},
+            (),
+            70_000,
+            ["card #cc-sales warning <!here>"],
+            id="without a channel: those of the rule",
+        ),
+        pytest.param(
+            Reason.ESCALATED,
+            {"escalated": 40 * MINUTE},
+            (),
+            70_000,
+            ["card #team-leads warning <@U9>", "card #managers warning <@U9> <@U8>"],
+            id="two steps of one time: one message in each channel",
+        ),
+        pytest.param(
+            Reason.ESCALATED, {"escalated": 50 * MINUTE}, (FLOOR,), 70_000, [], id="a step that the rule lost"
+        ),
+    ],
+)
+def test_followups(
+    reason: Reason, more: dict[str, object], cards: tuple[str, ...], value: float, expected: list[str]
+) -> None:
+    """Lines in the threads of the cards, and the messages of an escalation."""
+    assert _told(_followup(reason, rule(**ROUTED, escalate=CHAIN), cards, value, **more)) == expected
+
+
+def test_what_an_escalation_says_and_is_called() -> None:
+    """The line names the channels; each notice has an id of its own, and each message the key of its step."""
+    watched = rule(**ROUTED, escalate=CHAIN)
+    cards = (LEADS, FLOOR)
+    notices = [
+        notice
+        for after in (10, 20, 40)
+        for notice in _followup(Reason.ESCALATED, watched, cards, 130_000, escalated=after * MINUTE)
+    ]
+    assert len({notice.id for notice in notices}) == len(notices) == 6 + 4
+    assert [notice.text for notice in notices if notice.channel == FLOOR] == [
+        LEADS,
+        MANAGERS,
+        f"{LEADS} and {MANAGERS}",
+    ]
+    assert [notice.group for notice in notices if notice.group] == [
+        "escalation:17:600",
+        "escalation:17:1200",
+        "escalation:17:2400",
+        "escalation:17:2400",
+    ]
+    assert _followup(Reason.ESCALATED, rule(), cards, 130_000, escalated=10 * MINUTE) == []

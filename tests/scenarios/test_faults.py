@@ -55,7 +55,7 @@ class World:
         tenant = replace(TENANT, memory=self.memory)
         turn = poll.run(tenant, self.store, now, self.source.fetch(TENANT.wanted, now, RULES.only()))
         self.memory = turn.memory
-        assert turn.memory.open == open_alerts.current(None, self.store, "acme")
+        assert turn.memory.open == open_alerts.current(None, self.store, "acme", now - TENANT.alerting.flap_window)
         return turn
 
     def open(self) -> list[Alert]:

@@ -50,7 +50,7 @@ _POSTED = Posted("C1", "1")
 
 
 def fresh(store: Store) -> OpenAlerts:
-    return current(None, store, "acme")
+    return current(None, store, "acme", at(-3600))
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_what_raises_the_revision(store: Store, write: Callable[[Store, Alert], 
     write(store, alert)
     assert store.revision("acme") == known.revision + 1
     assert store.revision("other") == other
-    assert current(known, store, "acme") == fresh(store)
+    assert current(known, store, "acme", at(-3600)) == fresh(store)
 
 
 def test_a_poll_that_was_overtaken_writes_nothing(store: Store) -> None:
@@ -121,7 +121,7 @@ def test_a_card_that_was_given_up_while_it_was_sent(store: Store) -> None:
     store.give_up(due.notice.id, "no", at(1))
     known = fresh(store)
     store.delivered(due.notice.id, _POSTED, 1, at(2))
-    assert current(known, store, "acme").cards == {firing().key: {SALES}}
+    assert current(known, store, "acme", at(-3600)).cards == {firing().key: {SALES}}
 
 
 @pytest.mark.parametrize(
@@ -140,14 +140,14 @@ def test_what_leaves_the_revision(store: Store, write: Callable[[Store, Alert], 
     alert = begin_posted(store, firing())
     known = fresh(store)
     write(store, alert)
-    assert current(known, store, "acme") is known
+    assert current(known, store, "acme", at(-3600)) is known
 
 
 def test_an_alert_that_begins_and_ends_in_one_record(store: Store) -> None:
     """Pending, and then inactive: it never had a row."""
     known = fresh(store)
     record = poll([begins(pending()), replace(ends(pending(), at(1)), reason=None)], now=at(1))
-    assert after(known, record, store.record(record)) == fresh(store)
+    assert after(known, record, store.record(record), at(-3600)) == fresh(store)
 
 
 ENTITIES = st.sampled_from(["1", "2", "3"])
@@ -175,7 +175,7 @@ class Memory(RuleBasedStateMachine):
     @rule(who=st.integers(0, 1), turns=TURNS, meanwhile=st.sampled_from([*[False] * 5, True]))
     def poll(self, who: int, turns: list[tuple[str, str]], meanwhile: bool) -> None:
         self.now += timedelta(seconds=15)
-        known = current(self.known[who], self.stores[who], "acme")
+        known = current(self.known[who], self.stores[who], "acme", at(-3600))
         changes: list[Change] = []
         notices: list[Notice] = []
         for entity, what in turns:
@@ -188,7 +188,7 @@ class Memory(RuleBasedStateMachine):
             with pytest.raises(Conflict):
                 self.stores[who].record(record)
         else:
-            self.known[who] = after(known, record, self.stores[who].record(record))
+            self.known[who] = after(known, record, self.stores[who].record(record), at(-3600))
 
     def _decide(
         self,
@@ -260,7 +260,7 @@ class Memory(RuleBasedStateMachine):
         if not hasattr(self, "stores"):
             return
         for store, known in zip(self.stores, self.known, strict=True):
-            now, read = current(known, store, "acme"), fresh(store)
+            now, read = current(known, store, "acme", at(-3600)), fresh(store)
             assert now.revision == read.revision
             assert list(now.by_key.items()) == list(read.by_key.items())
             assert now.cards == read.cards

@@ -9,8 +9,8 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from operator import attrgetter
 
-from alertbot.alerts.alert import Alert, Change, Fingerprint, State
-from alertbot.alerts.cards import is_shared, one_alert
+from alertbot.alerts.alert import Alert, Change, Fingerprint, Reason, State
+from alertbot.alerts.cards import ESCALATIONS, is_shared, one_alert
 from alertbot.alerts.grouping import Groups
 from alertbot.alerts.notice import Notice, NoticeKind
 from alertbot.errors import Conflict
@@ -85,7 +85,8 @@ _OPEN_MEMBERS = """
     SELECT a.id, a.level FROM card_alerts m JOIN alerts a ON a.id = m.alert_id
     WHERE m.card_id = ? AND a.ended_at IS NULL
 """
-# The message of an escalation step is not the card of its alert: what is reported of the alert does not go there.
+# The message of an escalation step (`cards.ESCALATIONS`) is not the card of its alert: what is reported of the alert
+# does not go there. It does not show the value, so it is edited when its alert moves or ends, or changes its owner.
 _CARD_OF_ALERT = """
     SELECT c.* FROM card_alerts m JOIN cards c ON c.id = m.card_id
     WHERE m.alert_id = ? AND c.wanted_channel = ? AND c.group_key NOT LIKE 'escalation:%' ORDER BY c.id DESC LIMIT 1
@@ -251,7 +252,7 @@ def _bump(conn: sqlite3.Connection, changed: Mapping[int, _Moved], now: datetime
         by_card.setdefault(row["card_id"], (row["group_key"], []))[1].append(row["alert_id"])
     bumps = []
     for card, (group, members) in by_card.items():
-        if group.startswith("escalation:") and not any(changed[member].over for member in members):
+        if group.startswith(ESCALATIONS) and not any(changed[m].moved or changed[m].over for m in members):
             continue
         moved = {member: changed[member].level for member in members if changed[member].moved}
         urgent = bool(moved)
@@ -299,7 +300,8 @@ def last_id(conn: sqlite3.Connection) -> int:
 
 def _shows(change: Change) -> bool:
     """Whether a card looks different now. It shows no counters of polls, and a poll does not change the owner."""
-    if change.before is None or change.moved or change.reason is not None or _is_silenced_otherwise(change):
+    in_thread = (None, Reason.REMINDER, Reason.ESCALATED)
+    if change.before is None or change.moved or change.reason not in in_thread or _is_silenced_otherwise(change):
         return True
     return _LOOK(change.before) != _LOOK(change.after)
 

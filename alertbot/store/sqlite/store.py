@@ -39,6 +39,10 @@ _COUNTERS = ("polls", "fired", "resolved", "cards_posted", "lines_posted", "edit
 # walk the whole table in the order of ids.
 _OPEN = "SELECT * FROM alerts WHERE tenant = ? AND ended_at IS NULL ORDER BY id"
 _ALL_OPEN = "SELECT * FROM alerts WHERE ended_at IS NULL ORDER BY +id"
+_RISES = """
+    SELECT rule, scope, parent_id, entity_id, rises FROM alerts
+    WHERE tenant = ? AND ended_at >= ? AND rises <> '[]' ORDER BY ended_at, id
+"""
 _LATEST = """
     SELECT s.scope, t.at, s.complete, s.problems, s.entities, s.number_keys, s.numbers, s.number_presence, s.text_keys,
         s.texts, s.text_presence
@@ -121,6 +125,11 @@ class SqliteStore:
     def groups(self, tenant: str) -> Groups:
         with self._db.read() as conn:
             return recording.groups(conn, tenant)
+
+    def rises(self, tenant: str, since: datetime) -> Mapping[Fingerprint, tuple[datetime, ...]]:
+        with self._db.read() as conn:
+            rows = conn.execute(_RISES, (tenant, stamp(since))).fetchall()
+        return {codec.fingerprint(tenant, row): codec.rises_of(row) for row in rows}
 
     def notices_of(self, alert_id: int | None) -> list[LedgerEntry]:
         with self._db.read() as conn:
@@ -440,7 +449,7 @@ def _set_owner(
     for alert in alerts:
         assert alert.id is not None
         conn.execute(
-            "UPDATE alerts SET acked_by = ?, acked_at = ?, ack_note = ? WHERE id = ?",
+            "UPDATE alerts SET acked_by = ?, acked_at = ?, ack_note = ?, nagged = 0 WHERE id = ?",
             (owner, codec.maybe_stamp(at), note, alert.id),
         )
         for card in conn.execute(_CARDS_OF, (alert.id,)).fetchall():
@@ -463,4 +472,4 @@ def _set_owner(
     recording.bump_cards(conn, list(ids.values()), now)
     recording.raise_revision(conn, alerts[0].key.tenant)
     recording.add_notices(conn, alerts[0].key.tenant, lines, ids, now)
-    return replace(alerts[0], acked_by=owner, acked_at=at, ack_note=note)
+    return replace(alerts[0], acked_by=owner, acked_at=at, ack_note=note, nagged=False)
