@@ -26,7 +26,7 @@ from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 
 from alertbot.alerts.alert import Reason
-from alertbot.alerts.cards import Card, Posted, has_ended
+from alertbot.alerts.cards import Card, Posted, escalated_after, has_ended
 from alertbot.alerts.delivery import Claimed, Due, EditCard, PostCard, PostLine, PostOps, Tried
 from alertbot.alerts.notice import Notice, NoticeKind, notice_id
 from alertbot.backoff import doubled
@@ -308,6 +308,7 @@ class _Delivery:
             card_id=card.id,
             entities=card.entities,
             began=card.began,
+            escalated=escalated_after(card.group),
         )
 
     def _delivered(self, item: PostCard | PostLine | PostOps, posted: Posted, version: int) -> None:

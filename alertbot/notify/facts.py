@@ -130,6 +130,10 @@ class CardFacts:
     (new) data came, else None; one_day: whether it began and ended, or is, on the same day;
     silenced_until, silenced_by, silenced_why: while a silence mutes every open alert of the card, its end, its author
     and its reason, else None and "";
+    began: since when, as far as is known: as `since`, or later where it was first seen after a time without data, which
+    began at unseen_since (else None; gap_in_a_day: on the same day); no_data_since: its condition is unknown since
+    then, else None; unstable: it rose too often lately; escalated: of the message of an escalation, its `after`, else
+    ""; value_at: when the value was last read, or None;
     highest: the highest level it reached, as a word, where that is above the present one, else ""; since, until,
     peak_at: times or None; peak_label: "Peak", or "Lowest" where less is worse; labels: "team=sales", the first eight
     and the number of the others; detail, advice: for operational alerts the present state and what to do, else "".
@@ -183,6 +187,13 @@ class CardFacts:
     silenced_until: datetime | None
     silenced_by: str
     silenced_why: str
+    began: datetime
+    unseen_since: datetime | None
+    gap_in_a_day: bool
+    no_data_since: datetime | None
+    unstable: bool
+    escalated: str
+    value_at: datetime | None
     count: int = 1
     members: tuple[MemberFacts, ...] = ()
     more: int = 0
@@ -197,7 +208,8 @@ class LineFacts:
     """`line` in a template: one entry of the timeline, with the values of the moment when it was decided.
 
     reason: "fired", "level_up", …; text: the reason as a sentence, or the note of an acknowledgement; by: the user who
-    acted; figure, limit: as for `card`; news: the reason in the words of a card, without condition text.
+    acted; figure, limit: as for `card`; news: the reason in the words of a card, without condition text; lasted: how
+    long it had been firing then, or where `by` acknowledged it, how long since.
 
     In the block `thread_members`, for lines on a card that alerts share: count: how many alerts the line is about;
     where: the name of the one, or their number, "12 queues"; levels: as for `card`.
@@ -214,6 +226,7 @@ class LineFacts:
     figure: str
     limit: str
     news: str
+    lasted: str
     count: int = 1
     where: str = ""
     levels: str = ""
@@ -260,8 +273,13 @@ def card_facts(content: CardContent, message: str = "") -> CardFacts:
     reasons = {member.end_reason for member in shown}
     worst = facts.worst if facts.open else _worst_of(shown, zone)
     name = _name_of(content.alert if facts.open else _worst_member(shown))
+    unknown = [member.no_data_since for member in shown if member.no_data_since is not None]
     return replace(
         facts,
+        began=since,
+        unseen_since=None,
+        no_data_since=min(unknown) if facts.open and len(unknown) == len(shown) else None,
+        unstable=all(member.unstable for member in shown),
         id=words.count(number, "alert"),
         where=_where(shown, number),
         full_name="",
@@ -370,6 +388,7 @@ def _card_facts(content: CardContent, message: str) -> CardFacts:
     if look is Look.ACKNOWLEDGED:
         headline = f"{level}, acknowledged"
     since = alert.fired_at or alert.pending_since or alert.seen_at or content.now
+    began = (alert.pending_since or since) if alert.unseen_since is not None else since
     name = cleaned(alert.entity_name) or alert.key.entity_id
     where = f"{name} ({cleaned(alert.parent_name)})" if alert.parent_name else name
     highest = alert.highest if is_open and alert.highest and alert.highest > alert.level else None
@@ -416,6 +435,14 @@ def _card_facts(content: CardContent, message: str) -> CardFacts:
         silenced_until=silence.ends_at if silence else None,
         silenced_by=clip(silence.author, _LABEL) if silence else "",
         silenced_why=clip(cleaned(silence.reason), _NOTE) if silence else "",
+        began=began,
+        unseen_since=alert.unseen_since,
+        gap_in_a_day=alert.unseen_since is None
+        or alert.unseen_since.astimezone(zone).date() == began.astimezone(zone).date(),
+        no_data_since=alert.no_data_since if alert.open else None,
+        unstable=alert.unstable and alert.open,
+        escalated=format_duration(content.escalated) if content.escalated is not None else "",
+        value_at=alert.seen_at,
         one_day=since.astimezone(zone).date() == (alert.ended_at or content.now).astimezone(zone).date(),
     )
 
@@ -453,10 +480,22 @@ def line_facts(content: LineContent) -> LineFacts:
         news=_news(content, zone),
         by=clip(notice.by, _LABEL),
         at=notice.at,
+        lasted=_lasted(content),
         count=len(members),
         where=_where(members),
         levels=_levels(members) if len(members) > 1 else notice.level.word,
     )
+
+
+def _lasted(content: LineContent) -> str:
+    """How long an alert had been firing, or had had its owner, at the time of a line: to the minute, if that is exact
+    enough.
+    """
+    alert, at = content.alert, content.notice.at
+    since = (alert.acked_at if content.notice.by else None) or alert.fired_at or at
+    span = max(at - since, timedelta(0))
+    minutes = timedelta(minutes=span // timedelta(minutes=1))
+    return format_duration(minutes if minutes >= timedelta(minutes=5) else span)
 
 
 def _formatted(measure: Measure | None, zone: ZoneInfo) -> Callable[[float | str | None], str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -41,6 +41,7 @@ class CardContent:
     card_id: int | None = None  # in the store; None: it is not stored
     entities: int | None = None  # as in `Card`
     began: datetime | None = None
+    escalated: timedelta | None = None  # the `after` of a step of `escalate`, whose message this is
 
     @property
     def alert(self) -> Alert:

@@ -54,6 +54,7 @@ from alertbot.rules.slack_ids import is_mention
 from alertbot.rules.words import nearest
 
 BUILT_IN = "alert"
+ESCALATION = "escalation"
 SUFFIX = ".j2"
 _MAX_FIELDS = 10  # what a section of Slack holds
 _CHECK_SECONDS = 3.0  # of processor time, for all the drawings of a template that is checked
@@ -133,7 +134,8 @@ class Templates:
 
         `fallback` writes the summary; without it `pen` does.
         """
-        name = content.alert.about.template
+        built_in = BUILT_IN if content.escalated is None else ESCALATION
+        name = content.alert.about.template if content.escalated is None else ESCALATION
         message, fault = "", None
         try:
             message = message_of(content)
@@ -144,7 +146,7 @@ class Templates:
             if not drawn.title or not drawn.summary or (len(drawn.open_members) > 1 and not drawn.rows):
                 drawn = self._with_words(drawn, content, pen, fallback or pen, message)
         except Exception as error:  # as above
-            drawn = _draw_card(self._built_in, BUILT_IN, content, pen, fallback or pen, message)
+            drawn = _draw_card(self._built_in, built_in, content, pen, fallback or pen, message)
             fault = self._fault(name, error)
         return replace(drawn, fault=fault)
 

@@ -457,3 +457,164 @@ def test_a_line_in_a_notification_says_what_it_is_about() -> None:
     """The push text of a line names entity and alert, since no card is around it."""
     drawn = TEMPLATES.line(LINES["acknowledged"], PlainPen())
     assert drawn.summary == "Sales EU — Longest wait in queue: Acknowledged by U0ALICE00: calling in Sam."
+
+
+# Follow-ups, and what is known.
+
+LONG = replace(FIRING, fired_at=NOW - timedelta(minutes=45, seconds=12))
+OWNED = replace(LONG, acked_by="U0ALICE00", acked_at=NOW - timedelta(hours=2))
+UNSEEN = replace(FIRING, unseen_since=NOW - timedelta(hours=1), pending_since=NOW - timedelta(minutes=5))
+NO_DATA = replace(LONG, no_data_since=NOW - timedelta(minutes=5))
+
+
+@pytest.mark.parametrize(
+    ("alert", "reason", "more", "expected"),
+    [
+        pytest.param(
+            LONG,
+            Reason.REMINDER,
+            {},
+            "Still critical after 45m, no owner: longest wait 2m 10s, limit 2m.",
+            id="a reminder",
+        ),
+        pytest.param(
+            replace(LONG, fired_at=NOW - timedelta(seconds=90)),
+            Reason.REMINDER,
+            {},
+            "Still critical after 1m 30s, no owner: longest wait 2m 10s, limit 2m.",
+            id="a short while is given to the second",
+        ),
+        pytest.param(
+            NO_DATA,
+            Reason.REMINDER,
+            {},
+            "Still critical after 45m, no owner: no data since 10:55 EET.",
+            id="a reminder without data",
+        ),
+        pytest.param(
+            replace(NO_DATA, no_data_since=NOW + timedelta(minutes=1)),
+            Reason.REMINDER,
+            {},
+            "Still critical after 45m, no owner: longest wait 2m 10s, limit 2m.",
+            id="data that was lost later is not of this line",
+        ),
+        pytest.param(
+            replace(LONG, measure=None),
+            Reason.REMINDER,
+            {},
+            "Still critical after 45m, no owner.",
+            id="nothing that can be shown",
+        ),
+        pytest.param(
+            OWNED,
+            Reason.REMINDER,
+            {"by": "U0ALICE00"},
+            "Still critical 2h after U0ALICE00 acknowledged it: longest wait 2m 10s, limit 2m.",
+            id="a nag",
+        ),
+        pytest.param(
+            LONG,
+            Reason.ESCALATED,
+            {"text": "#managers and <!channel>"},
+            "Escalated to #managers and <!channel>: critical for 45m, no owner; longest wait 2m 10s, limit 2m.",
+            id="a step",
+        ),
+        pytest.param(
+            UNSEEN,
+            Reason.FIRED,
+            {"text": "2m 10s is above 2m"},
+            "Critical: longest wait 2m 10s, limit 2m, since at least 10:55 EET (no data from 10:00 EET to 10:55 EET).",
+            id="it began unseen",
+        ),
+    ],
+)
+def test_what_a_line_says(alert: Alert, reason: Reason, more: dict[str, Any], expected: str) -> None:
+    """With the values of the moment at which it was decided."""
+    drawn = TEMPLATES.line(line(reason, **{"alert": alert, "text": "", **more}), PlainPen())
+    assert drawn.fault is None
+    assert drawn.text == f"🔴 11:00:00 EET {expected}"
+    assert drawn.summary == f"Sales EU — Longest wait in queue: {expected}"
+
+
+@pytest.mark.parametrize(
+    ("alert", "expected"),
+    [
+        pytest.param(
+            UNSEEN,
+            "Since at least 2026-03-02 10:55 EET (no data from 10:00 EET to 10:55 EET).",
+            id="it began unseen",
+        ),
+        pytest.param(
+            replace(UNSEEN, unseen_since=NOW - timedelta(days=2)),
+            "Since at least 2026-03-02 10:55 EET (no data from 2026-02-28 11:00 EET to 10:55 EET).",
+            id="two days ago",
+        ),
+        pytest.param(NO_DATA, "No data since 2026-03-02 10:55 EET: it stays as it was.", id="no data"),
+        pytest.param(
+            replace(FIRING, unstable=True),
+            "Unstable: it keeps coming back, so it has to stay clear for longer before it ends.",
+            id="unstable",
+        ),
+    ],
+)
+def test_what_a_card_says_of_its_data(alert: Alert, expected: str) -> None:
+    """While it is open; a closed card has nothing of it."""
+    drawn = TEMPLATES.card(card(alert), PlainPen())
+    assert drawn.fault is None
+    assert expected in drawn.body
+    ended = replace(alert, state=State.INACTIVE, ended_at=NOW, end_reason=Reason.RESOLVED)
+    closed = TEMPLATES.card(card(ended), PlainPen()).body
+    assert len(closed) == 1
+    assert closed[0].startswith("Resolved after ")
+    assert "No data" not in closed[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "title", "body"),
+    [
+        pytest.param(
+            "firing",
+            "🔴 Critical, escalated: Sales EU — Longest wait in queue",
+            (
+                "Sales EU — Longest wait in queue: critical.",
+                "Since 2026-03-02 10:55 EET, escalated after 10m.",
+                "No owner.",
+                "2026-03-02 11:00 EET: longest wait 2m 10s, limit 2m",
+            ),
+            id="firing",
+        ),
+        pytest.param(
+            "acknowledged",
+            "👀 Critical, acknowledged, escalated: Sales EU — Longest wait in queue",
+            (
+                "Sales EU — Longest wait in queue: critical.",
+                "Since 2026-03-02 10:55 EET, escalated after 10m.",
+                "Acknowledged by U0ALICE00, 2026-03-02 10:59 EET: calling in Sam.",
+                "2026-03-02 11:00 EET: longest wait 2m 10s, limit 2m",
+            ),
+            id="acknowledged",
+        ),
+        pytest.param(
+            "resolved",
+            "🟢 Resolved: Sales EU — Longest wait in queue",
+            ("Resolved after 5m (10:55 EET to 11:00 EET); worst: longest wait 2m 20s.",),
+            id="resolved",
+        ),
+    ],
+)
+def test_the_message_of_an_escalation(name: str, title: str, body: tuple[str, ...], tmp_path: Path) -> None:
+    """Which alert, how bad, and who has it; with the built-in words, whatever the template of the rule."""
+    alert = replace(CARDS[name], about=replace(CARDS[name].about, template="mine", message="never shown"))
+    own(tmp_path, "mine", "{% extends 'alert.j2' %}{% block body %}mine{% endblock %}")
+    drawn = Templates([tmp_path]).card(card(alert, escalated=timedelta(minutes=10)), PlainPen())
+    assert drawn.fault is None
+    assert (drawn.title, drawn.body) == (title, body)
+    assert drawn.summary
+
+
+def test_a_broken_template_of_escalations(tmp_path: Path) -> None:
+    """The built-in one takes its place, not that of an alert."""
+    templates = own(tmp_path, "escalation", "{% extends 'alert.j2' %}{% block title %}{{ card.nothing }}{% endblock %}")
+    drawn = templates.card(card(FIRING, escalated=timedelta(minutes=10)), PlainPen())
+    assert drawn.title == "🔴 Critical, escalated: Sales EU — Longest wait in queue"
+    assert drawn.fault is not None
