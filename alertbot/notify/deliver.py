@@ -306,9 +306,9 @@ class _Delivery:
             show_tenant=self.show_tenant,
             silence=card.silence,
             card_id=card.id,
+            escalated=escalated_after(card.group),
             entities=card.entities,
             began=card.began,
-            escalated=escalated_after(card.group),
         )
 
     def _delivered(self, item: PostCard | PostLine | PostOps, posted: Posted, version: int) -> None:

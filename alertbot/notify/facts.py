@@ -139,7 +139,8 @@ class CardFacts:
     and the number of the others; detail, advice: for operational alerts the present state and what to do, else "".
 
     A card may have several alerts. Then where is their number, "12 queues"; since is when the first of them began;
-    value, figure, limit and worst are about the worst of them, and worst begins with its name; owner is the one that
+    value, figure, limit and worst are about the worst of them, and worst begins with its name; no_data_since is set if
+    none of them has data, and unstable if one of them is; owner is the one that
     all of them have, or "". count: how many there are, ended ones left out until all have ended; members: the worst of
     them, () on a card of one; more: how many are not in members; levels: "3 critical, 9 warning"; mixed: whether that
     is more than one; owned: how many have an owner; closed: how many have ended on an open card.
@@ -265,25 +266,27 @@ def card_facts(content: CardContent, message: str = "") -> CardFacts:
         duration=format_duration(max((until or now) - since, timedelta(0))),
         one_day=since.astimezone(zone).date() == (until or now).astimezone(zone).date(),
         closed=closed,
+        began=facts.began if len(shown) == 1 and facts.unseen_since is not None else since,
     )
     if len(shown) == 1:
         return facts
     owners = {member.acked_by for member in shown}
     same_owner = len(owners) == 1 and None not in owners
     reasons = {member.end_reason for member in shown}
+    no_data = [member.no_data_since for member in shown if member.no_data_since is not None]
     worst = facts.worst if facts.open else _worst_of(shown, zone)
     name = _name_of(content.alert if facts.open else _worst_member(shown))
-    unknown = [member.no_data_since for member in shown if member.no_data_since is not None]
     return replace(
         facts,
-        began=since,
-        unseen_since=None,
-        no_data_since=min(unknown) if facts.open and len(unknown) == len(shown) else None,
-        unstable=all(member.unstable for member in shown),
         id=words.count(number, "alert"),
         where=_where(shown, number),
         full_name="",
         count=number,
+        began=since,
+        unseen_since=None,
+        gap_in_a_day=True,
+        no_data_since=max(no_data) if facts.open and len(no_data) == len(shown) else None,
+        unstable=facts.open and any(member.unstable for member in shown),
         members=tuple(_member_facts(member, now, zone, parent=not _parent_of(shown)) for member in shown[:NAMED]),
         more=max(0, len(shown) - NAMED),
         levels=_levels(shown),

@@ -38,10 +38,10 @@ class CardContent:
     timezone: str = "UTC"
     show_tenant: bool = True
     silence: Silence | None = None  # it mutes every open member
+    escalated: timedelta | None = None  # the `after` of a step of `escalate`, whose message this is
     card_id: int | None = None  # in the store; None: it is not stored
     entities: int | None = None  # as in `Card`
     began: datetime | None = None
-    escalated: timedelta | None = None  # the `after` of a step of `escalate`, whose message this is
 
     @property
     def alert(self) -> Alert:
