@@ -17,10 +17,11 @@ from datetime import datetime, timedelta
 
 from alertbot.alerts import clock_step
 from alertbot.alerts.advance import advance
-from alertbot.alerts.alert import Change
+from alertbot.alerts.alert import Change, Fingerprint
 from alertbot.alerts.alerting import Alerting, Situation
 from alertbot.alerts.decide import decide, rule_failures
 from alertbot.alerts.followups import Agenda, followups
+from alertbot.alerts.latch import next_latches
 from alertbot.alerts.notice import Notice
 from alertbot.errors import Conflict
 from alertbot.evaluation.evaluate import Selector, evaluate_all
@@ -151,12 +152,11 @@ def _run(
     overtaken: int,
     lap: Callable[[str], None],
 ) -> Turn:
-    turn, before = _decide(tenant, store, now, fetched, error)
+    decided = _decide(tenant, store, now, fetched, error)
     lap("decide")
-    turn = replace(turn, overtaken=overtaken)
-    if fetched is None and not turn.changes and not turn.notices and turn.feed == before:
+    turn = replace(decided.turn, overtaken=overtaken)
+    if fetched is None and not turn.changes and not turn.notices and turn.feed == decided.before:
         return turn
-    assert turn.memory.open is not None, "what the turn was decided on"
     record = PollRecord(
         tenant=tenant.name,
         now=now,
@@ -167,20 +167,32 @@ def _run(
         refresh=tenant.refresh,
         failures=fetched.failures if fetched is not None else {},
         polled=fetched is not None,
-        revision=turn.memory.open.revision,
+        latches=decided.latches,
+        revision=decided.revision,
     )
     recorded = store.record(record)
     lap("record")
+    assert turn.memory.open is not None, "what the turn was decided on"
     after = open_alerts.after(turn.memory.open, record, recorded, now - tenant.alerting.flap_window)
     return replace(turn, memory=replace(turn.memory, open=after))
 
 
 def plan(tenant: Tenant, store: Polls, now: datetime, fetched: Fetched | None) -> Turn:
     """What `run` would decide; nothing is recorded. Raises StoreError when the database cannot be read."""
-    return _decide(tenant, store, now, fetched, "")[0]
+    return _decide(tenant, store, now, fetched, "").turn
 
 
-def _decide(tenant: Tenant, store: Polls, now: datetime, fetched: Fetched | None, error: str) -> tuple[Turn, Feed]:
+@dataclass(frozen=True)
+class _Decided:
+    """A turn that is not recorded yet, and what it was decided on."""
+
+    turn: Turn
+    before: Feed
+    revision: int
+    latches: Mapping[Fingerprint, int | None]
+
+
+def _decide(tenant: Tenant, store: Polls, now: datetime, fetched: Fetched | None, error: str) -> _Decided:
     open_now = open_alerts.current(tenant.memory.open, store, tenant.name, now - tenant.alerting.flap_window)
     feed = store.feed(tenant.name)  # after the revision: if another turn writes it meanwhile, `record` refuses
     feed_alerts = [alert for alert in open_now.by_key.values() if is_feed(alert)]
@@ -201,6 +213,8 @@ def _decide(tenant: Tenant, store: Polls, now: datetime, fetched: Fetched | None
     failing: dict[str, str] = {}  # one rule that raises stops none of the others
     verdicts = evaluate_all(fed.rules, fed.visible, tenant.memory.selector, past, failing)
     failed = frozenset(fetched.failures) if fetched is not None else frozenset()
+    read = [verdict for verdict in verdicts if verdict.snapshot.scope not in failed]
+    latches = next_latches(open_now.latched, read, tenant.rules) if fetched is not None and open_now.latched else {}
     received = not_in_the_future(feed.health, now).received
     situation = Situation(tenant.alerting, open_now.silences, open_now.latched, open_now.rises, feed.good_at, received)
     changes = advance(
@@ -240,5 +254,9 @@ def _decide(tenant: Tenant, store: Polls, now: datetime, fetched: Fetched | None
     )
     notices += rule_failures(begun, tenant.name, tenant.rules.version, tenant.ops_channel, now)
     memory = replace(tenant.memory, past=past, open=replace(open_now, agenda=agenda))
-    turn = Turn(tenant.name, now, fetched, fed.snapshots, tuple(changes), tuple(notices), after, memory, begun)
-    return turn, feed
+    return _Decided(
+        Turn(tenant.name, now, fetched, fed.snapshots, tuple(changes), tuple(notices), after, memory, begun),
+        feed,
+        open_now.revision,
+        latches,
+    )

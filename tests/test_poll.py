@@ -27,6 +27,21 @@ def store() -> Iterator[SqliteStore]:
     made.close()
 
 
+def test_what_was_closed_by_hand_fires_again_after_its_condition_was_false(store: SqliteStore) -> None:
+    """Not at the next poll, however often it holds, and not after a poll without the figure."""
+    turn(store, NOW, 70, 10)
+    (alert,) = store.alerts("acme")
+    assert alert.id is not None
+    store.resolve(alert.id, "U1", "a call is stuck", NOW)
+    for index, waits in enumerate([(70, 10), (130, 10), (float("nan"), 10), (130, 70)], start=1):
+        turn(store, NOW + index * POLL, *waits)
+    assert [each.key.entity_id for each in store.alerts("acme")] == ["q2"]
+    turn(store, NOW + 5 * POLL, 10, 70)
+    assert store.latched("acme") == {}
+    turn(store, NOW + 6 * POLL, 70, 70)
+    assert [each.key.entity_id for each in store.alerts("acme")] == ["q2", "q1"]
+
+
 class Meddling(SqliteStore):
     """Before each `record` outside `alone`, something else is written, at most `times` times."""
 

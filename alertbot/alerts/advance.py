@@ -39,6 +39,8 @@ def advance(
     its hours. An alert begins only where some level is true (or unknown, if the rule says that this fires): the
     other entities cost no Python at all. Which changes are reported is decided by `mute`.
 
+    Nothing begins for a fingerprint that is latched (`latch.py`).
+
     `failing` has the rules that could not be evaluated; their alerts stay as they are. A rule that raises an exception
     here is added, with the exception; without `failing` the exception is raised.
     """
@@ -117,7 +119,9 @@ def _beginnings(
         row = int(verdict.rows[position])
         parent_id, _ = snapshot.parent(row)
         key = Fingerprint(tenant, rule.id, rule.scope, parent_id, snapshot.ids[row])
-        if key in taken or snapshot.rows[parent_id, key.entity_id] != row:  # an id that appears twice is one entity
+        if (
+            key in taken or key in situation.latched or snapshot.rows[parent_id, key.entity_id] != row
+        ):  # an id that appears twice is one entity
             continue
         change = step(None, _seen(key, verdict, row, position), rule, now, situation)
         if change is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -34,7 +34,7 @@ class Situation:
 
     alerting: Alerting = field(default_factory=Alerting)
     silences: tuple[Silence, ...] = ()  # those that have not ended, by id; some may not have begun
-    latched: Set[Fingerprint] = frozenset()  # closed by hand, and their condition was not false since
+    latched: Mapping[Fingerprint, int] = field(default_factory=dict)  # closed by hand, see latch.py
     rises: Mapping[Fingerprint, tuple[datetime, ...]] = field(default_factory=dict)  # of alerts that ended lately
     good_at: datetime | None = None  # the last good poll before this turn; None: there was none
     received: Mapping[Scope, datetime] = field(default_factory=dict)  # when each scope last had data, before this turn

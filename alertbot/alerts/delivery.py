@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta, tzinfo
 from enum import StrEnum
 
 from alertbot.alerts.alert import Alert
 from alertbot.alerts.cards import Card
 from alertbot.alerts.notice import Notice
+from alertbot.rules.plain import one_line
+from alertbot.rules.words import count, listed
 
 
 class Tried(StrEnum):
@@ -19,12 +22,51 @@ class Tried(StrEnum):
     NOTHING = "nothing"
 
 
+MINUTE = timedelta(minutes=1)
+"""The time in which a channel gets at most `max_messages`."""
+_SECOND = timedelta(seconds=1)
+_MAX_NAMES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBack:
+    """Messages that wait because their channel got `limit` messages within the last minute."""
+
+    channel: str  # as configured
+    messages: int
+    names: tuple[str, ...]  # of the entities that they are about, worst first; operational messages have none
+    until: datetime  # when the last of them can be sent
+    limit: int
+
+
+def last_turn(posts: Sequence[datetime], waiting: int, limit: int) -> datetime:
+    """When the last of so many waiting messages can be sent in a channel that got `posts` (at least one), in order.
+
+    At most `limit` a minute, and one a second.
+    """
+    sent = list(posts[-limit:])
+    for _ in range(waiting):
+        sent.append(max(sent[-1] + _SECOND, sent[-limit] + MINUTE) if len(sent) >= limit else sent[-1] + _SECOND)
+    return sent[-1]
+
+
+def in_one_line(held: HeldBack, zone: tzinfo) -> str:
+    """What is held back, until when, and why, as one line without an end."""
+    until = (held.until + MINUTE - timedelta(microseconds=1)).astimezone(zone)  # the minute in which it is over
+    what = count(held.messages, "message is", "messages are")
+    shown = [one_line(name) for name in held.names[:_MAX_NAMES]]
+    more = len(held.names) - len(shown)
+    names = f"{', '.join(shown)} and {more:,} more" if more else listed(shown)
+    return f"{what} held back until {until:%H:%M %Z} (limit {held.limit} a minute){': ' if names else ''}{names}"
+
+
 class Claimed(StrEnum):
     """What became of a claim to post a notice."""
 
     DONE = "done"  # send it now
     TAKEN = "taken"  # another claim of it is open
     SETTLED = "settled"  # it no longer waits
+    HOLD = "hold"  # more wait than its channel may get: report that first (`hold_back`)
     NOT_DUE = "not_due"  # its channel has to wait, or its card is not posted
 
 

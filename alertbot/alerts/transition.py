@@ -39,6 +39,9 @@ What is deliberately not in the table:
 - (RECOVERING, HOLDS): an alert that recovers and breaches again RETURNS to firing at once. A new `for` would hide it.
 - a state "resolved": an alert that ended is inactive, and its row is history with `ended_at` and a reason.
 - acknowledge: who has an alert is not its state. The store writes it, and a poll never does.
+
+CLOSED_BY_HAND is no event of a step: a user closes an alert between two polls, and the store writes it
+(`close_by_hand`). Until its condition was false nothing begins for its fingerprint (`latch.py`).
 """
 
 from __future__ import annotations
@@ -80,6 +83,7 @@ class Event(StrEnum):
     UNCOVERED = "uncovered"  # the rule no longer covers the entity
     DEPARTS = "departs"  # the tenant is no longer in the configuration
     CLOSES = "closes"  # the calendar of the rule closed
+    CLOSED_BY_HAND = "closed_by_hand"  # a user closed it: at any time, between two polls
 
 
 TRANSITIONS: Mapping[tuple[State, Event], State] = {
@@ -93,6 +97,7 @@ TRANSITIONS: Mapping[tuple[State, Event], State] = {
     (State.PENDING, Event.UNCOVERED): State.INACTIVE,
     (State.PENDING, Event.DEPARTS): State.INACTIVE,
     (State.PENDING, Event.CLOSES): State.INACTIVE,
+    (State.PENDING, Event.CLOSED_BY_HAND): State.INACTIVE,
     (State.FIRING, Event.STAYS): State.FIRING,
     (State.FIRING, Event.RISES): State.FIRING,
     (State.FIRING, Event.CLEARS): State.RECOVERING,
@@ -105,6 +110,7 @@ TRANSITIONS: Mapping[tuple[State, Event], State] = {
     (State.FIRING, Event.UNCOVERED): State.INACTIVE,
     (State.FIRING, Event.DEPARTS): State.INACTIVE,
     (State.FIRING, Event.CLOSES): State.INACTIVE,
+    (State.FIRING, Event.CLOSED_BY_HAND): State.INACTIVE,
     (State.RECOVERING, Event.STAYS): State.RECOVERING,
     (State.RECOVERING, Event.RISES): State.FIRING,
     (State.RECOVERING, Event.CLEARS): State.RECOVERING,
@@ -117,6 +123,7 @@ TRANSITIONS: Mapping[tuple[State, Event], State] = {
     (State.RECOVERING, Event.UNCOVERED): State.INACTIVE,
     (State.RECOVERING, Event.DEPARTS): State.INACTIVE,
     (State.RECOVERING, Event.CLOSES): State.INACTIVE,
+    (State.RECOVERING, Event.CLOSED_BY_HAND): State.INACTIVE,
 }
 
 # Why an event is reported. An event that is not here is not reported, nor is any end of a pending alert.
@@ -130,6 +137,7 @@ REASONS: Mapping[Event, Reason] = {
     Event.UNCOVERED: Reason.NOT_COVERED,
     Event.DEPARTS: Reason.TENANT_REMOVED,
     Event.CLOSES: Reason.OUTSIDE_HOURS,
+    Event.CLOSED_BY_HAND: Reason.CLOSED_BY_HAND,
 }
 
 
@@ -432,6 +440,20 @@ def depart(alert: Alert, now: datetime) -> Change:
     return end(alert, alert, Event.DEPARTS, now, wording.TENANT_REMOVED)
 
 
+def close_by_hand(alert: Alert, by: str, note: str, now: datetime) -> Alert:
+    """The alert, closed by a user. A pending one is kept as well: it is latched, and its id answers who closed it."""
+    return replace(
+        alert,
+        state=move(alert.state, Event.CLOSED_BY_HAND),
+        since={},
+        ended_at=now,
+        end_reason=REASONS[Event.CLOSED_BY_HAND],
+        closed_by=by,
+        close_note=note,
+        missed=0,
+    )
+
+
 def _why(
     before: Alert | None,
     after: Alert,
@@ -488,7 +510,7 @@ def _why(
             if level not in levels:
                 return f"the rule no longer has level {level.word}, and no other level holds"
             return wording.cleared(_clear_text(rule, seen), measured, seen.ending(level))
-        case Event.VANISHES | Event.REMOVED | Event.UNCOVERED | Event.DEPARTS | Event.CLOSES:
+        case Event.VANISHES | Event.REMOVED | Event.UNCOVERED | Event.DEPARTS | Event.CLOSES | Event.CLOSED_BY_HAND:
             raise AssertionError("these end the alert before a reason is asked for")
 
 

@@ -41,7 +41,7 @@ slack:
   default_channel: "#cc-alerts"     # invite the bot there
   # ops_channel: "#cc-alerts-ops"   # for operational messages; default: default_channel
   # command: /alertbot
-  # may_change: {users: [], usergroups: [], channels: []}   # who may acknowledge and silence; all empty: every user
+  # may_change: {users: [], usergroups: [], channels: []}   # who may change alerts; all empty: every user
 
 rules: rules/
 storage: alertbot.db

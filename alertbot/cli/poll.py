@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 
 from alertbot import logs
 from alertbot.alerts.alert import State
+from alertbot.alerts.delivery import HeldBack, in_one_line
 from alertbot.cli.shell import PROBLEM, AsJson, Config, cli, leave
 from alertbot.cli.show import STYLES, print_json, say
 from alertbot.config.load import config_path, load
+from alertbot.notify.facts import zone_of
 from alertbot.poll import Turn
 from alertbot.service.app import App, build
 
@@ -35,21 +38,25 @@ def poll(
         if not dry_run:
             app.courier.deliver_all(MAX_WAIT_S)
         totals = app.store.totals()
+        held_in = [] if dry_run else app.store.held_back(app.clock())
         notified, held_back = (None, None) if dry_run else (app.courier.notified, totals.waiting)
         pending = {name: _pending(app, name) for name in outcomes}
         firing = {} if dry_run else {name: firing_now(app, name) for name in outcomes}
     finally:
         clean = app.stop()
     if as_json:
-        print_json({name: _poll_json(each, firing.get(name), notified, held_back) for name, each in outcomes.items()})
+        print_json(
+            {name: _poll_json(each, firing.get(name), notified, held_back, held_in) for name, each in outcomes.items()}
+        )
     else:
         for name, each in outcomes.items():
             _show_polled(name, each)
             if not dry_run:
                 say(f"  {firing[name]} firing, {pending[name]} pending")
         if not dry_run:
-            because = f": {totals.waiting_for or app.courier.problem or 'not due yet'}" if held_back else ""
-            say(f"{notified} notified, {held_back} held back{because}")
+            limited = "; ".join(f"{each.channel}: {in_one_line(each, zone_of(settings.timezone))}" for each in held_in)
+            why = totals.waiting_for or app.courier.problem or limited or "not due yet"
+            say(f"{notified} notified, {held_back} held back{f': {why}' if held_back else ''}")
     good = all(isinstance(each, Turn) and each.good for each in outcomes.values())
     if not good or held_back:
         raise typer.Exit(PROBLEM)
@@ -65,7 +72,9 @@ def _pending(app: App, tenant: str) -> int:
     return sum(alert.state is State.PENDING and not alert.shadow for alert in app.store.alerts(tenant))
 
 
-def _poll_json(polled: Turn | str, firing: int | None, notified: int | None, held_back: int | None) -> dict[str, Any]:
+def _poll_json(
+    polled: Turn | str, firing: int | None, notified: int | None, held_back: int | None, held_in: Sequence[HeldBack]
+) -> dict[str, Any]:
     if isinstance(polled, str):
         return {"problems": [polled]}
     fetched = polled.fetched
@@ -105,6 +114,16 @@ def _poll_json(polled: Turn | str, firing: int | None, notified: int | None, hel
         ],
         "told": notified,
         "held_back": held_back,
+        "held_back_in": [  # channels that got `max_messages` within the last minute, of all tenants
+            {
+                "channel": each.channel,
+                "messages": each.messages,
+                "until": each.until.isoformat(),
+                "limit": each.limit,
+                "names": each.names,
+            }
+            for each in held_in
+        ],
         "problems": [*polled.problems, *fetched.problems],
         "notes": fetched.notes,
     }

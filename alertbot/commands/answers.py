@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from zoneinfo import ZoneInfo
 
 from alertbot.alerts.alert import Alert, Outcome, State
+from alertbot.alerts.delivery import in_one_line
 from alertbot.alerts.silence import Silence
 from alertbot.commands import chart as charts
 from alertbot.commands import history as ended
-from alertbot.commands.changes import acknowledge, alert_id, change_reply, refused, unacknowledge
+from alertbot.commands.changes import acknowledge, alert_id, change_reply, refused, resolve, unacknowledge
 from alertbot.commands.command import (
     Acknowledge,
     AcknowledgeCard,
@@ -25,6 +27,7 @@ from alertbot.commands.command import (
     Command,
     Line,
     Reply,
+    Resolve,
     Table,
     Unacknowledge,
     Wish,
@@ -152,7 +155,7 @@ def changed(
     wish: Wish, result: Outcome, subject: Alert | Silence | None, asker: Asker, now: datetime, timezone: str
 ) -> Reply:
     """The answer to a wish: what the store decided about it, and the alert or the silence as it is now."""
-    if isinstance(wish, Acknowledge | AcknowledgeCard | Unacknowledge):
+    if isinstance(wish, Acknowledge | AcknowledgeCard | Unacknowledge | Resolve):
         alert = subject if isinstance(subject, Alert) else None
         return change_reply(wish, result, alert, asker, now=now, timezone=timezone)
     return silence_reply(wish, result, subject if isinstance(subject, Silence) else None, asker, now, timezone)
@@ -194,6 +197,9 @@ def _status(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
     if view.waiting:
         waiting = count(view.waiting, "message or edit waits", "messages and edits wait")
         lines.append(Line(f"To be delivered: {waiting}.", level=Level.WARNING))
+    for held in view.held_back:
+        said = in_one_line(held, ZoneInfo(view.timezone))
+        lines.append(Line(f"{held.channel}: {said}.", level=Level.WARNING))
     lines += [line for line in rules_lines(view, now) if line.level is not None]
     if view.uncovered:
         idle = sorted(view.uncovered)
@@ -416,7 +422,7 @@ COMMANDS: tuple[Subcommand, ...] = (
         "why RULE NAME",
         "The last decision about that entity, term by term, with values.",
         why,
-        needs=frozenset({Need.RULES, Need.ALERTS, Need.EVALUATION, Need.ENDED, Need.SILENCES}),
+        needs=frozenset({Need.RULES, Need.ALERTS, Need.EVALUATION, Need.ENDED, Need.LATCHED, Need.SILENCES}),
         named=named_by_why,
         button="why",
     ),
@@ -435,6 +441,14 @@ COMMANDS: tuple[Subcommand, ...] = (
         "unack ID",
         "Give back an alert, so that another can take it.",
         unacknowledge,
+        needs=frozenset({Need.ALERTS}),
+        changes=True,
+    ),
+    Subcommand(
+        "resolve",
+        "resolve ID [why]",
+        "Close a stuck alert by hand; it fires again only after its condition was false.",
+        resolve,
         needs=frozenset({Need.ALERTS}),
         changes=True,
     ),

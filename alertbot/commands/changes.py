@@ -1,4 +1,4 @@
-"""`ack`, `unack`: the wish to change an alert, and the answer once the store has decided."""
+"""`ack`, `unack`, `resolve`: the wish to change an alert, and the answer once the store has decided."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from alertbot.commands.command import (
     Line,
     Person,
     Reply,
+    Resolve,
     Unacknowledge,
     line,
 )
 from alertbot.commands.view import View
 from alertbot.commands.wording import clock, echo, listed, problem, worst_first
+from alertbot.rules.catalogue import Scope
 from alertbot.rules.rule import Level
 
 MAX_NOTE = 500
@@ -61,10 +63,8 @@ def acknowledge(view: View, command: Command, asker: Asker, now: datetime) -> Re
     checked = _checked(view, command, "ack", "ID [note]")
     if isinstance(checked, Reply):
         return checked
-    note = " ".join(command.args[1:])
-    if len(note) > MAX_NOTE:
-        return problem(f"The note is too long: {MAX_NOTE} characters at most.")
-    return Reply(wish=Acknowledge(checked, note))
+    note = _note(command)
+    return note if isinstance(note, Reply) else Reply(wish=Acknowledge(checked, note))
 
 
 def unacknowledge(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
@@ -73,8 +73,28 @@ def unacknowledge(view: View, command: Command, asker: Asker, now: datetime) -> 
     return checked if isinstance(checked, Reply) else Reply(wish=Unacknowledge(checked))
 
 
-def _checked(view: View, command: Command, name: str, usage: str) -> int | Reply:
-    """The id of an alert that may be changed, or what is wrong with the command."""
+def resolve(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
+    """`resolve ID [why]`."""
+    checked = _checked(view, command, "resolve", "ID [why]", pending=True)
+    if isinstance(checked, Reply):
+        return checked
+    if any(alert.id == checked and alert.key.scope is Scope.FEED for alert in view.alerts):
+        return problem(
+            f"#{checked} is about the data from 8x8 itself: it cannot be closed by hand. It ends when the data is "
+            "complete again."
+        )
+    why = _note(command)
+    return why if isinstance(why, Reply) else Reply(wish=Resolve(checked, why))
+
+
+def _note(command: Command) -> str | Reply:
+    """What follows the id, or a problem where it is too long."""
+    note = " ".join(command.args[1:])
+    return note if len(note) <= MAX_NOTE else problem(f"The note is too long: {MAX_NOTE} characters at most.")
+
+
+def _checked(view: View, command: Command, name: str, usage: str, *, pending: bool = False) -> int | Reply:
+    """The id of an alert that may be changed (`pending`: one that has not fired too), or what is wrong."""
     open_ids = [f"#{alert.id}" for alert in worst_first(view.alerts) if alert.open and alert.id is not None]
     choices = f"Open alerts: {listed(open_ids)}." if open_ids else "No alert is open."
     if not command.args:
@@ -82,13 +102,13 @@ def _checked(view: View, command: Command, name: str, usage: str) -> int | Reply
     number = alert_id(command.args[0])
     if number is None:
         return problem(f"{echo(command.args[0])} is not the id of an alert: write it as 17 or #17.", choices)
-    if any(alert.id == number and not alert.open for alert in view.alerts):
+    if not pending and any(alert.id == number and not alert.open for alert in view.alerts):
         return problem(f"#{number} has not fired: its condition holds, but not for long enough yet.", choices)
     return number
 
 
 def change_reply(
-    wish: Acknowledge | AcknowledgeCard | Unacknowledge,
+    wish: Acknowledge | AcknowledgeCard | Unacknowledge | Resolve,
     result: Outcome,
     alert: Alert | None,
     asker: Asker,
@@ -109,6 +129,10 @@ def change_reply(
         case Outcome.DONE:
             if isinstance(wish, Unacknowledge):
                 return _said(f"{name}: given back by ", Person(asker.user), level=level)
+            if isinstance(wish, Resolve):
+                why = f": {wish.why}" if wish.why else ""
+                closed = line(f"{name}: closed by hand by ", Person(asker.user), why)
+                return Reply((closed, Line("It fires again only after its condition was false.")))
             noted = f": {wish.note}" if wish.note else ""
             return _said(f"{name}: acknowledged by ", Person(asker.user), noted, level=level)
         case Outcome.ALREADY:
@@ -117,6 +141,8 @@ def change_reply(
             if alert is None or alert.ended_at is None:
                 return problem(f"{name} has already ended: there is nothing to acknowledge.")
             ended = clock(alert.ended_at, timezone, now or alert.ended_at)
+            if alert.closed_by:
+                return _closed(name, alert, asker, ended, wish)
             return problem(f"{name} has already ended, at {ended}.")
         case Outcome.UNKNOWN_ID:
             return problem(f"There is no alert {number}.")
@@ -139,6 +165,15 @@ def _card_reply(result: Outcome, asker: Asker, alert: Alert | None) -> Reply:
 
 def _said(*pieces: str | Person, level: Level | None) -> Reply:
     return Reply((line(*pieces, level=level),))
+
+
+def _closed(name: str, alert: Alert, asker: Asker, ended: str, wish: object) -> Reply:
+    """It was closed by hand before."""
+    if isinstance(wish, Resolve) and alert.closed_by == asker.user:  # typed twice, or delivered twice by Slack
+        return _said(f"{name} is already closed, by you at {ended}.", level=None)
+    why = f": {alert.close_note}" if alert.close_note else "."
+    said = line(f"{name} was closed by hand at {ended}, by ", Person(alert.closed_by), why, level=Level.WARNING)
+    return Reply((said,), problem=True)
 
 
 def _already(number: str, alert: Alert | None, asker: Asker, now: datetime | None, timezone: str) -> Reply:

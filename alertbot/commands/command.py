@@ -101,6 +101,14 @@ class Unacknowledge:
 
 
 @dataclass(frozen=True)
+class Resolve:
+    """A wish to close an alert by hand."""
+
+    alert_id: int
+    why: str = ""
+
+
+@dataclass(frozen=True)
 class CreateSilence:
     """A wish to silence what `matcher` matches, from `starts_at` until `ends_at`. `remarks` are for the answer."""
 
@@ -127,7 +135,7 @@ class EndSilence:
 
 
 SilenceWish = CreateSilence | ExtendSilence | EndSilence
-Wish = Acknowledge | AcknowledgeCard | Unacknowledge | SilenceWish
+Wish = Acknowledge | AcknowledgeCard | Unacknowledge | Resolve | SilenceWish
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,8 @@ def _line(alert: Alert, view: View, now: datetime) -> Line:
     if alert.end_reason in _ENDINGS:
         parts.append(_ENDINGS[alert.end_reason])
     pieces: list[str | Person] = [" · ".join(parts)]
+    if alert.closed_by:
+        pieces += [" · ended: closed by hand by ", Person(alert.closed_by)]
     pieces += [" · ", Person(alert.acked_by), " had it"] if alert.acked_by else [" · not acknowledged"]
     return line(*pieces)  # without the colour of its level, which says that it fires
 

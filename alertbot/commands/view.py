@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from alertbot.alerts.alert import Alert
+from alertbot.alerts.delivery import HeldBack
 from alertbot.alerts.silence import Silence
 from alertbot.charts.series import Samples
 from alertbot.evaluation.past import Past
@@ -34,6 +35,7 @@ class Need(StrEnum):
     HEADS = "heads"  # whether the last snapshots are complete: `TenantView.heads`
     ALERTS = "alerts"  # alerts that have not ended: `View.alerts` and `View.shadows`
     SERVICE = "service"  # whether a process polls: `View.service`
+    LATCHED = "latched"  # alerts that were closed by hand and may not fire again yet: `View.latched`
     ENDED = "ended"  # the alert whose id the command names, where it has ended: `View.ended`
     OUTBOX = "outbox"  # what waits for delivery: `View.waiting`, and in `View.problems` why it waits
     SHADOW_COUNTS = "shadow_counts"  # of the shadow rules that the command names: `View.shadow_fired`
@@ -120,7 +122,9 @@ class View:
     ended: Alert | None = None
     shadow_fired: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     versions: tuple[RulesView, ...] = ()  # of each tenant
+    latched: tuple[Alert, ...] = ()  # closed by hand, and their condition was not false since
     waiting: int = 0  # notices that are not delivered yet
+    held_back: tuple[HeldBack, ...] = ()  # what waits because its channel got too many messages, by channel
     command: str = "/alertbot"
     timezone: str = "UTC"  # in which times are shown
     stale_after: timedelta = timedelta(minutes=2)  # values older than this are shown as stale

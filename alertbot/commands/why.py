@@ -32,7 +32,7 @@ from alertbot.evaluation.evaluate import Truth, agents_of
 from alertbot.evaluation.explain import Explanation, Term, explain
 from alertbot.rules.catalogue import ValueType
 from alertbot.rules.hours import Hours, Phase, next_change, watches
-from alertbot.rules.rule import LevelRule, Rule
+from alertbot.rules.rule import Level, LevelRule, Rule
 from alertbot.rules.units import format_duration, format_value, write_duration
 
 _WORDS = {Truth.TRUE: "true", Truth.FALSE: "false", Truth.UNKNOWN: "unknown"}
@@ -87,6 +87,7 @@ _ENDINGS = {
     Reason.NO_LONGER_REPORTED: "8x8 no longer reported it",
     Reason.RULE_REMOVED: "its rule was removed",
     Reason.OUTSIDE_HOURS: "the hours of its rule had ended",
+    Reason.CLOSED_BY_HAND: "it was closed by hand",
 }
 
 
@@ -105,6 +106,10 @@ def _ended(view: View, alert: Alert, now: datetime) -> Reply:
         lines.append(Line(f"{(alert.highest or alert.level).word.capitalize()}; worst value {worst}."))
     if alert.acked_by:
         lines.append(line("It was acknowledged by ", Person(alert.acked_by), "."))
+    if alert.closed_by:
+        lines.append(
+            line("It was closed by ", Person(alert.closed_by), f": {alert.close_note}" if alert.close_note else ".")
+        )
     return Reply(tuple(lines))
 
 
@@ -155,6 +160,9 @@ def _shown(view: View, rule: Rule, found: Entity | None, alert: Alert | None, no
     name = _with_parent(found, view) if found is not None else alert.entity_name if alert is not None else ""
     yield Line(f"{rule.title} ({rule.id}): {name}", strong=True)
     yield _standing(rule, alert, view, now)
+    latched = [each for each in view.latched if found is not None and _is_rules(each, rule, found)]
+    if alert is None and latched:
+        yield _latched(latched[-1], view, now)
     if found is None:
         missed = f" ({alert.missed} of {MISSED_LIMIT} polls that end it)" if alert is not None and alert.missed else ""
         yield Line(f"It was not in the last poll{missed}, so all of it is unknown.")
@@ -185,6 +193,18 @@ def _standing(rule: Rule, alert: Alert | None, view: View, now: datetime) -> Lin
     )
     text = f"{number}{alert.state} {alert.level.word}" + (f" since {since(began, view, now)}" if began else "")
     return Line(text, level=alert.level, recovering=alert.state is State.RECOVERING)
+
+
+def _latched(alert: Alert, view: View, now: datetime) -> Line:
+    """Why nothing fires although the condition holds."""
+    at = f" at {clock(alert.ended_at, view.timezone, now)}" if alert.ended_at is not None else ""
+    note = f": {alert.close_note}." if alert.close_note else "."
+    return line(
+        f"#{alert.id} was closed by hand{at} by ",
+        Person(alert.closed_by),
+        f"{note} It fires again only after its condition was false.",
+        level=Level.WARNING,
+    )
 
 
 def _conditions(rule: Rule, explanation: Explanation, alert: Alert | None, view: View, now: datetime) -> Iterator[Line]:

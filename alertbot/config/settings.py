@@ -260,14 +260,14 @@ def _some(tenants: tuple[TenantSettings, ...]) -> tuple[TenantSettings, ...]:
 
 
 class MayChange(_Section):
-    """Who may acknowledge and silence alerts. With all of them empty, every user may."""
+    """Who may acknowledge, silence and close alerts. With all of them empty, every user may."""
 
     users: tuple[str, ...] = ()
-    """IDs of Slack users who may acknowledge and silence, U0123ABCD."""
+    """IDs of Slack users who may change alerts, U0123ABCD."""
     usergroups: tuple[str, ...] = ()
-    """IDs of Slack user groups whose members may acknowledge and silence, S0123ABCD."""
+    """IDs of Slack user groups whose members may change alerts, S0123ABCD."""
     channels: tuple[str, ...] = ()
-    """IDs of Slack channels in which every user may acknowledge and silence, C0123ABCD. All empty: every user may."""
+    """IDs of Slack channels in which every user may change alerts, C0123ABCD. All empty: every user may."""
 
 
 class SlackSettings(_Section):
@@ -288,7 +288,7 @@ class SlackSettings(_Section):
     command: Annotated[str, Field(pattern=r"^/[a-z0-9_-]{1,31}$")] = "/alertbot"
     """The name of the slash command."""
     may_change: MayChange = MayChange()
-    """Who may acknowledge and silence alerts."""
+    """Who may acknowledge, silence and close alerts."""
     refresh: Duration = timedelta(seconds=60)
     """The minimum time between edits of a card when only its value changed."""
 

@@ -27,10 +27,11 @@ from datetime import UTC, datetime, timedelta
 
 from alertbot.alerts.alert import Reason
 from alertbot.alerts.cards import Card, Posted, escalated_after, has_ended
-from alertbot.alerts.delivery import Claimed, Due, EditCard, PostCard, PostLine, PostOps, Tried
+from alertbot.alerts.delivery import Claimed, Due, EditCard, HeldBack, PostCard, PostLine, PostOps, Tried, in_one_line
 from alertbot.alerts.notice import Notice, NoticeKind, notice_id
 from alertbot.backoff import doubled
 from alertbot.errors import DeliveryFailure, NotifyError, StoreError
+from alertbot.notify.facts import zone_of
 from alertbot.notify.notifier import START_WITHIN, CardContent, LineContent, Notifier
 from alertbot.rules.rule import Level
 from alertbot.store.roles import Outbox
@@ -60,6 +61,7 @@ class DeliveryReport:
     adopted: int = 0  # found in the channel after an unknown outcome, and not posted again
     put_off: int = 0
     claimed_elsewhere: int = 0  # left to another process
+    held_back: int = 0  # left until it was reported that messages are held back
     rerouted: int = 0
     reposted: int = 0
     given_up: int = 0
@@ -256,6 +258,10 @@ class _Delivery:
             return
         began = self.monotonic()  # before the claim, which may have to wait for the database
         claimed = self.outbox.claim(notice.id, self.claimant, self.clock(), item.intent_at)
+        if claimed is Claimed.HOLD:
+            self.outbox.hold_back(notice.channel, self._held_back, self.clock())
+            self.report.held_back += 1
+            return
         if claimed is not Claimed.DONE:
             self.report.claimed_elsewhere += 1
             return
@@ -473,6 +479,19 @@ class _Delivery:
     def _report_broken_channel(self, channel: str, error: NotifyError) -> None:
         where = f"Alerts for it go to {self.fallback_channel}." if channel != self.fallback_channel else ""
         self._report(f"Channel {channel} does not work. {error}. {where}".strip(), ("channel", channel), channel)
+
+    def _held_back(self, held: HeldBack) -> Notice:
+        now = self.clock()
+        return Notice(
+            id=notice_id(("held back", held.channel), Reason.OPERATIONS, held.channel, now),
+            kind=NoticeKind.OPS,
+            alert=None,
+            channel=held.channel,
+            reason=Reason.OPERATIONS,
+            level=Level.INFO,
+            at=now,
+            text=f"{in_one_line(held, zone_of(self.timezone))}.",
+        )
 
     def report_faults(self) -> None:
         """Report every template that had to be replaced by the built-in one."""

@@ -52,6 +52,7 @@ _ENDINGS = {
     Reason.NOT_COVERED: "the rule no longer covers it",
     Reason.TENANT_REMOVED: "its tenant is no longer polled",
     Reason.OUTSIDE_HOURS: "it is outside of opening hours",
+    Reason.CLOSED_BY_HAND: "it was closed by hand",
 }
 
 
@@ -136,14 +137,15 @@ class CardFacts:
     ""; value_at: when the value was last read, or None;
     highest: the highest level it reached, as a word, where that is above the present one, else ""; since, until,
     peak_at: times or None; peak_label: "Peak", or "Lowest" where less is worse; labels: "team=sales", the first eight
-    and the number of the others; detail, advice: for operational alerts the present state and what to do, else "".
+    and the number of the others; detail, advice: for operational alerts the present state and what to do, else "";
+    closed_by, close_note: who closed it by hand, and why, else "".
 
     A card may have several alerts. Then where is their number, "12 queues"; since is when the first of them began;
     value, figure, limit and worst are about the worst of them, and worst begins with its name; no_data_since is set if
-    none of them has data, and unstable if one of them is; owner is the one that
-    all of them have, or "". count: how many there are, ended ones left out until all have ended; members: the worst of
-    them, () on a card of one; more: how many are not in members; levels: "3 critical, 9 warning"; mixed: whether that
-    is more than one; owned: how many have an owner; closed: how many have ended on an open card.
+    none of them has data, and unstable if one of them is; owner is the one that all of them have, or "".
+    count: how many there are, ended ones left out until all have ended; members: the worst of them, () on a card of
+    one; more: how many are not in members; levels: "3 critical, 9 warning"; mixed: whether that is more than one;
+    owned: how many have an owner; closed: how many have ended on an open card.
     """
 
     id: str
@@ -185,6 +187,8 @@ class CardFacts:
     worst: str
     one_day: bool
     data_until: datetime | None
+    closed_by: str
+    close_note: str
     silenced_until: datetime | None
     silenced_by: str
     silenced_why: str
@@ -208,7 +212,7 @@ class CardFacts:
 class LineFacts:
     """`line` in a template: one entry of the timeline, with the values of the moment when it was decided.
 
-    reason: "fired", "level_up", …; text: the reason as a sentence, or the note of an acknowledgement; by: the user who
+    reason: "fired", "level_up", …; text: the reason as a sentence, or what the user wrote; by: the user who
     acted; figure, limit: as for `card`; news: the reason in the words of a card, without condition text; lasted: how
     long it had been firing then, or where `by` acknowledged it, how long since.
 
@@ -435,6 +439,8 @@ def _card_facts(content: CardContent, message: str) -> CardFacts:
         shown=_shown(alert, zone),
         worst=_worst(alert, zone),
         data_until=_data_until(alert),
+        closed_by=clip(alert.closed_by, _LABEL),
+        close_note=clip(cleaned(alert.close_note), _NOTE),
         silenced_until=silence.ends_at if silence else None,
         silenced_by=clip(silence.author, _LABEL) if silence else "",
         silenced_why=clip(cleaned(silence.reason), _NOTE) if silence else "",
@@ -469,6 +475,7 @@ def line_facts(content: LineContent) -> LineFacts:
         Reason.NOT_COVERED: Look.RESOLVED,
         Reason.TENANT_REMOVED: Look.RESOLVED,
         Reason.OUTSIDE_HOURS: Look.RESOLVED,
+        Reason.CLOSED_BY_HAND: Look.RESOLVED,
         Reason.ACKNOWLEDGED: Look.ACKNOWLEDGED,
     }.get(notice.reason, Look.of_level(notice.level))
     return LineFacts(

@@ -33,6 +33,7 @@ from alertbot.alerts.alert import About, Alert, Fingerprint, Reason, State
 from alertbot.alerts.grouping import NAMED
 from alertbot.alerts.notice import Notice, NoticeKind
 from alertbot.alerts.silence import Matcher, Silence
+from alertbot.alerts.transition import close_by_hand
 from alertbot.errors import FaultsFound
 from alertbot.evaluation.measure import Measure
 from alertbot.notify.facts import (
@@ -459,6 +460,7 @@ def sample_states(firing: Alert, now: datetime) -> Iterator[CardContent]:
         acked,
         replace(firing, state=State.RECOVERING, recovering_since=now - timedelta(seconds=30)),
         replace(acked, state=State.INACTIVE, ended_at=now, end_reason=Reason.RESOLVED),
+        close_by_hand(firing, "U0123456", "a call is stuck", now),
         replace(firing, about=about, measure=None, peak=None, peak_at=None),
     )
     for alert in states:

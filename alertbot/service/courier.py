@@ -352,7 +352,7 @@ class Courier:
 
 def _progress(report: DeliveryReport) -> bool:
     """Whether something changed, so that the next item of its lane may follow at once."""
-    return bool(report.delivered or report.rerouted or report.reposted)
+    return bool(report.delivered or report.rerouted or report.reposted or report.held_back)
 
 
 def _lane(item: Due) -> Lane:

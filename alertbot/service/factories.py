@@ -21,13 +21,22 @@ from alertbot.store.sqlite.store import SqliteStore
 
 def open_store(settings: Settings) -> SqliteStore:
     """The database that the settings name, made where there is none. Raises StoreError."""
-    return SqliteStore(settings.path(settings.storage), keep_polls=settings.record.keep, timezone=settings.timezone)
+    return SqliteStore(
+        settings.path(settings.storage),
+        keep_polls=settings.record.keep,
+        max_messages=settings.max_messages,
+        timezone=settings.timezone,
+    )
 
 
 def open_to_read(settings: Settings) -> SqliteStore:
     """The same for commands that read: it need not be writable. Raises StoreError where there is none."""
     return SqliteStore(
-        settings.path(settings.storage), reading=True, keep_polls=settings.record.keep, timezone=settings.timezone
+        settings.path(settings.storage),
+        reading=True,
+        keep_polls=settings.record.keep,
+        max_messages=settings.max_messages,
+        timezone=settings.timezone,
     )
 
 

@@ -214,6 +214,7 @@ def log_turn(turn: Turn) -> None:
         took_ms=round(turn.fetched.took_ms),
         changes=moved,
         notices=len(turn.notices),
+        **({"overtaken": turn.overtaken} if turn.overtaken else {}),  # decided again: something else was written
     )
 
 

@@ -20,6 +20,7 @@ from alertbot.commands.command import (
     CreateSilence,
     EndSilence,
     ExtendSilence,
+    Resolve,
     Unacknowledge,
     Wish,
 )
@@ -102,6 +103,8 @@ def make_view(
         rules=RuleSet(tuple(every.values()), next((each.version for each in sets.values()), ""), _calendars(sets)),
         versions=_versions(settings, store, sets, on_disk) if Need.VERSIONS in needs else (),
         waiting=totals.waiting if totals else 0,
+        latched=tuple(store.latched_alerts()) if Need.LATCHED in needs else (),
+        held_back=tuple(store.held_back(now)) if Need.OUTBOX in needs else (),
         command=settings.slack.command,
         timezone=settings.timezone,
         stale_after=settings.stale_after,
@@ -264,6 +267,8 @@ def change(store: Questions, wish: Wish, asker: Asker, now: datetime) -> tuple[O
             return store.acknowledge_card(wish.card_id, asker.user, now)
         case Unacknowledge():
             return store.unacknowledge(wish.alert_id, asker.user, now)
+        case Resolve():
+            return store.resolve(wish.alert_id, asker.user, wish.why, now)
         case CreateSilence():
             starts_at = max(wish.starts_at, now)
             made = store.silence(wish.matcher, starts_at, wish.ends_at, asker.user, wish.reason, now)

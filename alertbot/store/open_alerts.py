@@ -7,7 +7,7 @@ the memory follows its own writes, and any other write makes the revision differ
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -31,7 +31,7 @@ class OpenAlerts:
     cards: Mapping[Fingerprint, frozenset[str]]
     groups: Groups = field(default_factory=dict)
     silences: tuple[Silence, ...] = ()
-    latched: Set[Fingerprint] = frozenset()
+    latched: Mapping[Fingerprint, int] = field(default_factory=dict)
     rises: Mapping[Fingerprint, tuple[datetime, ...]] = field(default_factory=dict)
     agenda: Agenda = field(default=Agenda(), compare=False)  # of these alerts, after the last turn
 
@@ -45,8 +45,15 @@ def current(known: OpenAlerts | None, store: Polls, tenant: str, since: datetime
     if known is not None and known.revision == revision:
         return known
     by_key = {alert.key: alert for alert in store.alerts(tenant)}
-    rises = _lately(store.rises(tenant, since), since)
-    return OpenAlerts(revision, by_key, store.cards(tenant), store.groups(tenant), store.silences(), rises=rises)
+    return OpenAlerts(
+        revision,
+        by_key,
+        store.cards(tenant),
+        store.groups(tenant),
+        store.silences(),
+        store.latched(tenant),
+        _lately(store.rises(tenant, since), since),
+    )
 
 
 def after(known: OpenAlerts, record: PollRecord, recorded: Recorded, since: datetime) -> OpenAlerts:
@@ -72,12 +79,17 @@ def after(known: OpenAlerts, record: PollRecord, recorded: Recorded, since: date
                 acked_at=before.acked_at,
                 ack_note=before.ack_note,
             )
+    latched: Mapping[Fingerprint, int] = known.latched
+    if record.latches:
+        latches = {**latched, **record.latches}
+        latched = {key: missed for key, missed in latches.items() if missed is not None}
     return replace(
         known,
         revision=recorded.revision,
         by_key=by_key,
         cards={**cards, **recorded.cards},
         groups=recorded.groups,
+        latched=latched,
         rises=_lately(rises, since),
     )
 

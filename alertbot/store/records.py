@@ -29,6 +29,7 @@ class PollRecord:
     refresh: timedelta = timedelta(seconds=60)  # a changed value alone edits a card at most once in this time
     failures: Mapping[Scope, str] = field(default_factory=dict)  # scopes without a response, and why
     polled: bool = True  # False: 8x8 was not polled
+    latches: Mapping[Fingerprint, int | None] = field(default_factory=dict)  # what it changes, as `next_latches` says
     revision: int | None = None  # that it was decided on; None: whatever was written meanwhile, it is recorded
 
 

@@ -6,14 +6,14 @@ them. Each method is one transaction, and raises StoreError when the database ca
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from alertbot.alerts.alert import Alert, Fingerprint, Outcome
 from alertbot.alerts.cards import Card, Posted
-from alertbot.alerts.delivery import Claimed, Due, Tried
+from alertbot.alerts.delivery import Claimed, Due, HeldBack, Tried
 from alertbot.alerts.grouping import Groups
 from alertbot.alerts.notice import Notice
 from alertbot.alerts.silence import Matcher, Silence
@@ -86,9 +86,12 @@ class Health(Feeds, Protocol):
     def overdue_since(self, now: datetime) -> datetime | None:
         """Since when the message that is due for the longest time waits; None when none waits.
 
-        Time in which a message only waited for its turn in a channel (one a second) is not counted. Edits are not
-        messages, and a line waits only once its card is posted.
+        Time in which a message only waited for its turn in a channel (one a second, and `max_messages` a minute) is not
+        counted. Edits are not messages, and a line waits only once its card is posted.
         """
+
+    def held_back(self, now: datetime) -> Sequence[HeldBack]:
+        """What waits because its channel got `max_messages` within the last minute, by channel."""
 
     def check_writable(self, within: float = 0.5) -> None:
         """Write something. Raises StoreError that says why nothing could be written in `within` seconds."""
@@ -109,12 +112,18 @@ class Polls(Feeds, Recording, Silences, Protocol):
     def groups(self, tenant: str) -> Groups:
         """The open cards that alerts may join (posted, or to be posted), with their members that have not ended."""
 
+    def latched(self, tenant: str) -> Mapping[Fingerprint, int]:
+        """What was closed by hand and is latched since (alerts/latch.py).
+
+        By fingerprint, the complete polls in a row that did not have the entity.
+        """
+
     def revision(self, tenant: str) -> int:
         """A number that is raised by every write that a poll of this tenant has to know of.
 
-        Those are the writes that change `alerts`, `cards`, `groups` or `silences`: another poll, a change by a user, a
-        card that is given up or goes elsewhere. A delivery that succeeds is none. What was read at one revision is as
-        good as read now while the revision is the same: see open_alerts.py.
+        Those are the writes that change `alerts`, `cards`, `groups`, `silences` or `latched`: another poll, a user's
+        change, a card that is given up or goes elsewhere. A delivery that succeeds is none. What was read at one
+        revision is as good as read now while the revision is the same: see open_alerts.py.
         """
 
     def record(self, record: PollRecord) -> Recorded:
@@ -170,8 +179,16 @@ class Outbox(Notices, Protocol):
         """Claim a notice to post it; send only after DONE. Until `delivered` or `put_off` its outcome is unknown.
 
         `settled` is the `intent_at` of the earlier claim that was looked for in vain, which this one replaces; any
-        other open claim keeps it. A claim holds whatever becomes of leases. The channel rests for a second from here
-        on: the claimant may die right after sending.
+        other open claim keeps it. HOLD: nothing is claimed; its channel may get one more message for now, and more
+        wait, so `hold_back` has to report that first. A claim holds whatever becomes of leases. The channel rests for a
+        second from here on, and the message counts: the claimant may die right after sending.
+        """
+
+    def hold_back(self, channel: str, report: Callable[[HeldBack], Notice], now: datetime) -> None:
+        """Add the report of what is held back in a channel, an OPS notice: it is the next message there.
+
+        Does nothing where it was reported, until nothing waits in the channel any more. `report` is called in the
+        transaction, and is pure.
         """
 
     def claimants(self) -> list[str]:
@@ -267,8 +284,11 @@ class Questions(Health, Recording, Running, Silences, Protocol):
     def alert(self, alert_id: int) -> Alert | None:
         """One alert, ended or not; None for an id that was never assigned."""
 
+    def latched_alerts(self) -> list[Alert]:
+        """The alerts that were closed by hand and are latched since, of every tenant, by id."""
+
     def ended(self, since: datetime, limit: int = 100) -> list[Alert]:
-        """Alerts that ended at or after `since`, the last one first."""
+        """Alerts that ended at or after `since`, the last one first; not pending ones that a user closed."""
 
     def fired(self, rules: Collection[str], since: datetime) -> Mapping[str, Mapping[str, int]]:
         """How often these rules fired at or after `since`, reported or not: by rule and entity name, most first."""
@@ -299,6 +319,12 @@ class Questions(Health, Recording, Running, Silences, Protocol):
 
     def unacknowledge(self, alert_id: int, by: str, now: datetime) -> tuple[Outcome, Alert | None]:
         """Take an acknowledgement back."""
+
+    def resolve(self, alert_id: int, by: str, why: str, now: datetime) -> tuple[Outcome, Alert | None]:
+        """Close an alert by hand, pending or open; its cards become due for an edit and a thread line.
+
+        It is latched: a poll begins nothing for its fingerprint until the latch is taken off by `record`.
+        """
 
     def silence(
         self, matcher: Matcher, starts_at: datetime, ends_at: datetime, author: str, reason: str, now: datetime

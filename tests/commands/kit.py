@@ -197,6 +197,8 @@ def only(view: View, command: Command) -> View:
         text_values=view.text_values if Need.TEXT_VALUES in needs else {},
         silences=view.silences if Need.SILENCES in needs else (),
         waiting=view.waiting if Need.OUTBOX in needs else 0,
+        latched=view.latched if Need.LATCHED in needs else (),
+        held_back=view.held_back if Need.OUTBOX in needs else (),
         service=view.service if Need.SERVICE in needs else None,
         history=_history(view, command) if Need.HISTORY in needs else (),
         recorded=None,

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from alertbot.alerts.alert import Alert, State
+from alertbot.alerts.delivery import HeldBack
 from alertbot.commands.answers import BUTTONS, COMMANDS, answer
-from alertbot.commands.command import Acknowledge, Asker, Command, Person, Table, Unacknowledge
+from alertbot.commands.command import Acknowledge, Asker, Command, Person, Resolve, Table, Unacknowledge
 from alertbot.commands.parse import parse
 from alertbot.commands.view import ServiceView
 from alertbot.evaluation.measure import Measure
@@ -588,12 +589,26 @@ def test_each_subcommand_answers_without_arguments(row: object) -> None:
     assert answer(empty, Command(row.name), ANNA, NOW).parts  # type: ignore[attr-defined]
 
 
+def test_status_names_what_is_held_back() -> None:
+    """In which channel, how much, until when, and what it is about."""
+    held = HeldBack("#cc-sales", 2, ("Sales EU", "Support"), NOW + timedelta(seconds=61), 20)
+    said = text_of(ask(view(waiting=2, held_back=(held,)), "status")).splitlines()
+    assert said[-2:] == [
+        "[warning] To be delivered: 2 messages and edits wait.",
+        "[warning] #cc-sales: 2 messages are held back until 09:02 UTC (limit 20 a minute): Sales EU and Support.",
+    ]
+
+
 def test_what_changes_is_refused_by_its_row() -> None:
     """A subcommand that wishes for a change says so in its row: the row is what permissions go by."""
     known = view(alerts=[alert()], silences=(silence(18),))
     about = {"silence": "18 1h", "unsilence": "18"}
     wishing = {row.name for row in COMMANDS if ask(known, f"{row.name} {about.get(row.name, '17')}").wish is not None}
-    assert wishing == {row.name for row in COMMANDS if row.changes} == {"ack", "unack", "silence", "unsilence"}
+    assert (
+        wishing
+        == {row.name for row in COMMANDS if row.changes}
+        == {*("ack", "unack", "resolve", "silence", "unsilence")}
+    )
 
 
 def test_each_button_of_a_card_is_in_a_row() -> None:
@@ -608,17 +623,30 @@ WISHES = {
     "with a comma": ("ack 17, on it", Acknowledge(17, "on it")),
     "one that the view does not know": ("ack 99", Acknowledge(99)),  # the store knows those that are over
     "unack": ("unack #17", Unacknowledge(17)),
+    "resolve": ("resolve #17", Resolve(17)),
+    "resolve with a reason": ("resolve 17, a call is stuck", Resolve(17, "a call is stuck")),
+    "resolve a pending one": ("resolve 18", Resolve(18)),
 }
 
 
 @pytest.mark.parametrize(("text", "wish"), WISHES.values(), ids=WISHES)
 def test_a_change_is_a_wish(text: str, wish: object) -> None:
     """What is to be changed is data in the Reply; nothing is changed here."""
-    reply = ask(view(alerts=[alert()]), text)
+    reply = ask(view(alerts=[alert(), alert(18, state=State.PENDING)]), text)
     assert (reply.wish, reply.parts, reply.problem) == (wish, (), False)
 
 
-@pytest.mark.parametrize("text", ["ack 17", "unack 17", "ack"])
+def test_an_alert_about_the_data_is_not_closed_by_hand() -> None:
+    """While there is no data, missing figures are no evidence: closing it would not bring the data back."""
+    data = alert()
+    data = replace(data, key=data.key._replace(scope=Scope.FEED))
+    reply = ask(view(alerts=[data]), "resolve 17 enough")
+    assert (reply.wish, reply.problem) == (None, True)
+    assert "#17 is about the data from 8x8 itself: it cannot be closed by hand." in text_of(reply)
+    assert "500 characters" in text_of(ask(view(alerts=[alert()]), "resolve 17 " + "x" * 501))
+
+
+@pytest.mark.parametrize("text", ["ack 17", "unack 17", "resolve 17", "ack"])
 def test_who_may_not_change_gets_an_explanation(text: str) -> None:
     """Without permission to change anything the answer says why, and wishes for nothing."""
     reply = ask(view(alerts=[alert()]), text, Asker("U9", may_change=False))

@@ -8,7 +8,7 @@ import pytest
 
 from alertbot.alerts.alert import Outcome
 from alertbot.commands.changes import change_reply
-from alertbot.commands.command import Acknowledge, AcknowledgeCard, Asker, Person, Unacknowledge
+from alertbot.commands.command import Acknowledge, AcknowledgeCard, Asker, Person, Resolve, Unacknowledge
 from tests.commands.kit import ANNA, NOW, alert, text_of
 
 BOB = "U034BOB"
@@ -31,6 +31,41 @@ CASES = {
         alert(),
         f"[critical] {OF}: given back by U012ANNA",
         False,
+    ),
+    "closed by hand": (
+        Resolve(17, "a call is stuck"),
+        Outcome.DONE,
+        alert(),
+        f"{OF}: closed by hand by U012ANNA: a call is stuck\nIt fires again only after its condition was false.",
+        False,
+    ),
+    "closed by another": (
+        NOTED,
+        Outcome.ENDED,
+        alert(ended_at=EARLIER, closed_by=BOB, close_note="a call is stuck"),
+        f"[warning] {OF} was closed by hand at 10:55 EET, by U034BOB: a call is stuck",
+        True,
+    ),
+    "closed by another without a reason": (
+        Resolve(17),
+        Outcome.ENDED,
+        alert(ended_at=EARLIER, closed_by=BOB),
+        f"[warning] {OF} was closed by hand at 10:55 EET, by U034BOB.",
+        True,
+    ),
+    "closed twice": (
+        Resolve(17),
+        Outcome.ENDED,
+        alert(ended_at=EARLIER, closed_by="U012ANNA"),
+        f"{OF} is already closed, by you at 10:55 EET.",
+        False,
+    ),
+    "acknowledged after closing it": (
+        NOTED,
+        Outcome.ENDED,
+        alert(ended_at=EARLIER, closed_by="U012ANNA"),
+        f"[warning] {OF} was closed by hand at 10:55 EET, by U012ANNA.",
+        True,
     ),
     "another was first": (
         NOTED,

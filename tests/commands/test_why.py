@@ -157,6 +157,10 @@ ENDINGS = {
     "another day": (replace(ENDED, ended_at=NOW - timedelta(days=1)), "It ended at 2026-03-01 11:00 EET"),
     "never acknowledged, no value": (replace(ENDED, peak=None, measure=None), "its condition had cleared."),
     "acknowledged": (replace(ENDED, acked_by="U034BOB"), "It was acknowledged by U034BOB."),
+    "closed by hand": (
+        replace(ENDED, end_reason=Reason.CLOSED_BY_HAND, closed_by="U034BOB", close_note="a call is stuck"),
+        "after 12m: it was closed by hand.\nCritical; worst value 6m 45s.\nIt was closed by U034BOB: a call is stuck",
+    ),
 }
 
 
@@ -167,6 +171,20 @@ def test_an_alert_that_has_ended(ended: Alert, said: str) -> None:
     assert text_of(reply).splitlines()[0] == "#10 Sales EU · Longest wait in queue"
     assert said in text_of(reply)
     assert not reply.problem
+
+
+def test_what_was_closed_by_hand_says_why_it_does_not_fire() -> None:
+    """The condition holds, and nothing fires: who closed the alert, when, and until when it stays so."""
+    closed = replace(ENDED, end_reason=Reason.CLOSED_BY_HAND, closed_by="U034BOB", close_note="a call is stuck")
+    seen = replace(view(queues(130_000.0)), alerts=(), latched=(closed,))
+    said = text_of(why(seen, "why longest-wait Sales EU"))
+    assert said.splitlines()[1:3] == [
+        "inactive",
+        "[warning] #10 was closed by hand at 10:42 EET by U034BOB: a call is stuck. "
+        "It fires again only after its condition was false.",
+    ]
+    other = replace(closed, key=closed.key._replace(entity_id="999"))
+    assert "closed" not in text_of(why(replace(seen, latched=(other,)), "why longest-wait Sales EU"))
 
 
 def test_a_rule_that_is_gone() -> None:

@@ -100,6 +100,9 @@ CARDS = {
     "acknowledged": ACKED,
     "resolved": RESOLVED,
     "no-longer-reported": replace(RESOLVED, end_reason=Reason.NO_LONGER_REPORTED),
+    "closed-by-hand": replace(
+        RESOLVED, end_reason=Reason.CLOSED_BY_HAND, closed_by="U0ALICE00", close_note="a call is *stuck*"
+    ),
     "low-service": LOW_SERVICE,
     "nasty-names": NASTY_ALERT,
     "very-long": LONG_ALERT,
@@ -145,6 +148,7 @@ LINES = {
     "falling": line(Reason.LEVEL_DOWN, alert=FALLEN, text="1m 10s is no longer above 2m, but above 1m"),
     "acknowledged": line(Reason.ACKNOWLEDGED, alert=ACKED, text="calling in Sam", by="U0ALICE00"),
     "given-back": line(Reason.UNACKNOWLEDGED, text="", by="alice"),
+    "closed-by-hand": line(Reason.CLOSED_BY_HAND, alert=RESOLVED, text="a call is *stuck*", by="U0ALICE00"),
     "resolved": line(Reason.RESOLVED, alert=RESOLVED, text="20s is no longer above 2m"),
     "no-longer-reported": line(Reason.NO_LONGER_REPORTED, alert=RESOLVED, text="not reported any more for 3 polls"),
     "nasty": line(Reason.LEVEL_UP, alert=NASTY_ALERT, text=f"{NASTY} is *above* it", mention=("<!everyone|x>",)),

@@ -384,7 +384,7 @@ def test_the_templates_that_ship_pass_their_check() -> None:
     """Every built-in template draws every sample, strictly."""
     for name in TEMPLATES.names():
         check_template(name)
-    assert len({(view.alert.level, view.alert.state, bool(view.alert.acked_by)) for view in sample_cards()}) == 12
+    assert len({(view.alert.level, view.alert.state, bool(view.alert.acked_by)) for view in sample_cards()}) == 15
 
 
 def test_a_zone_that_is_not_known_is_utc() -> None:

@@ -34,6 +34,7 @@ class World:
     token: str = TOKEN
     now: datetime = NOW
     slack_is_ahead: timedelta = timedelta()
+    max_messages: int = 60
     store: SqliteStore = field(init=False)
     notifier: SlackNotifier = field(init=False)
 
@@ -43,7 +44,7 @@ class World:
 
     def start(self) -> None:
         """The bot starts: all it knows is in the database."""
-        self.store = SqliteStore(self.path, synchronous="NORMAL")
+        self.store = SqliteStore(self.path, synchronous="NORMAL", max_messages=self.max_messages)
         folder = self.path.parent
         self.notifier = SlackNotifier(
             self.token,

@@ -11,6 +11,7 @@ from alertbot.simulator.faults import ApiFault
 from alertbot.simulator.server import Simulator, SimulatorOptions, serve
 from alertbot.store.sqlite.store import SqliteStore
 from tests.service.bot import alertbot
+from tests.slack.slack_server import TOKEN, slack_server
 
 RULES = """
 rules:
@@ -41,6 +42,28 @@ def config(sim: Simulator, names: Sequence[str]) -> str:
     ]
     slack = {"bot_token": "xoxb-nobody", "default_channel": "#cc-alerts"}
     return json.dumps({"tenants": tenants, "slack": slack, "rules": "rules.yaml"})  # JSON is YAML too
+
+
+def test_the_limit_of_a_channel_holds_over_runs(tmp_path: Path) -> None:
+    """Four cards at two messages a minute: one, and the report; the next run, in the same minute, posts nothing."""
+    (tmp_path / "rules.yaml").write_text("rules:\n  - {id: open, scope: queue, when: entered.today >= 0}\n")
+    options = SimulatorOptions(queues=4, groups=1, agents=6)
+    with serve(options) as sim, slack_server() as slack:
+        settings = json.loads(config(sim, ["whole"]))
+        settings["slack"] |= {"bot_token": TOKEN, "api_url": slack.api_url}
+        (tmp_path / "alertbot.yaml").write_text(json.dumps(settings | {"max_messages": 2}))
+        first = alertbot("poll", "--json", cwd=tmp_path)
+        posted = [message["text"] for message in slack.top()]
+        second = alertbot("poll", cwd=tmp_path)
+        assert [message["text"] for message in slack.top()] == posted
+    assert (first.returncode, second.returncode) == (1, 1), first.stderr + second.stderr
+    assert len(posted) == 2
+    assert posted[1].startswith("3 messages are held back until ")
+    read = json.loads(first.stdout)["whole"]
+    assert (read["told"], read["held_back"]) == (2, 3)
+    (held,) = read["held_back_in"]
+    assert (held["channel"], held["messages"], held["limit"], len(held["names"])) == ("#cc-alerts", 3, 2, 3)
+    assert "3 held back: #cc-alerts: 3 messages are held back until " in second.stdout
 
 
 def test_exit_status_and_reasons(tmp_path: Path) -> None:

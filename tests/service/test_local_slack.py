@@ -59,6 +59,11 @@ def button(message: dict[str, Any]) -> dict[str, Any]:
     )
 
 
+def _saying(slack: LocalSlack, *words: str) -> int:
+    """How many messages have all of these words."""
+    return sum(all(word in text for word in words) for text in texts(slack))
+
+
 @pytest.mark.parametrize("transport", ["Socket Mode", "signed HTTP"])
 def test_users_ask_and_acknowledge(tmp_path: Path, transport: str) -> None:
     """status, queue NAME, a typo with its nearest subcommand, and the button: one owner, and the card names them."""
@@ -80,6 +85,11 @@ def test_users_ask_and_acknowledge(tmp_path: Path, transport: str) -> None:
         until("the line in the thread", lambda: any("U01ALICE" in text for text in texts(slack)))
         slack.press(card, button(card), user="bob")
         until("the loser sees who won", lambda: sum("U01ALICE" in text for text in texts(slack)) >= 2)
+        slack.command("resolve 2 a call is stuck")
+        until("the answer and the thread say who and why", lambda: _saying(slack, "by hand by", "a call is stuck") >= 2)
+        until("the card is closed", lambda: _saying(slack, "Resolved: ", "because it was closed by hand") == 1)
+        slack.command("ack 2")
+        until("the answer says who was first", lambda: _saying(slack, "#2 ", "was closed by hand at"))
         assert not made.logged("Traceback")
 
 

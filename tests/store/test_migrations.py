@@ -3,7 +3,8 @@
 `store-v1.sql` is a dump of the first tables with one of everything in them. `store-v5.sql` is the same with recorded
 polls, as the first recording wrote them. `store-v6.sql` has the last cards that named their alert themselves, one of
 them gone from Slack; in `store-v7.sql` cards have members; in `store-v9.sql` leases have names, an open intent has a
-claimant, and alerts say what mutes them. To add a step, add a dump of the tables before it, and a row
+claimant, and alerts say what mutes them; in `store-v12.sql` alerts have shown values, and a card was posted elsewhere
+before. To add a step, add a dump of the tables before it, and a row
 in KEPT. Old dumps stay.
 """
 
@@ -31,8 +32,8 @@ from alertbot.store.records import NoticeState
 from alertbot.store.sqlite.store import SqliteStore
 from tests.store.build import assert_same_snapshot, at, begin, firing, key, notice, ops, pending, snapshot
 
-KEPT = ["store-v1.sql", "store-v5.sql", "store-v6.sql", "store-v7.sql", "store-v9.sql"]
-WITH_A_CARD_THAT_IS_GONE = ["store-v6.sql", "store-v7.sql", "store-v9.sql"]
+KEPT = ["store-v1.sql", "store-v5.sql", "store-v6.sql", "store-v7.sql", "store-v9.sql", "store-v12.sql"]
+WITH_A_CARD_THAT_IS_GONE = ["store-v6.sql", "store-v7.sql", "store-v9.sql", "store-v12.sql"]
 
 
 @pytest.fixture(params=KEPT)
@@ -126,6 +127,36 @@ def test_a_suppressed_alert_is_muted(path: Path) -> None:
         alert = store.alert(2)
     assert alert is not None
     assert alert.muted == Mute(MuteKind.SUPPRESSED, key("103", rule="outage"), at(60))
+
+
+def test_before_silences_and_latches_there_were_none(upgraded: SqliteStore) -> None:
+    """No alert of an older version was closed by hand, and what a poll counts begins at its start."""
+    assert upgraded.latched("acme") == {}
+    assert upgraded.held_back(at(90)) == []
+    for alert in upgraded.alerts():
+        assert (alert.reminders, alert.escalated, alert.rises, alert.unstable, alert.closed_by) == (
+            0,
+            None,
+            (),
+            False,
+            "",
+        )
+    outcome, closed = upgraded.resolve(2, "U1", "stuck", at(91))
+    assert outcome is Outcome.DONE
+    assert closed == upgraded.alert(2)
+    assert upgraded.latched("acme") == {key("102"): 0}
+
+
+def test_shown_values_and_former_messages_are_kept(path: Path) -> None:
+    """What the card shows beside its value, and the message that the card left behind: it is closed with the card."""
+    _load("store-v12.sql", path)
+    with closing(SqliteStore(path)) as store:
+        alert = store.alert(2)
+        assert alert is not None
+        assert alert.shown == {"interactionsWaitInQueue.rt": 3.0, "status.rt": None}
+        store.resolve(2, "U1", "", at(91))
+        former = [due.card.posted for due in store.due(at(92)) if isinstance(due, EditCard) and due.former]
+        assert former == [Posted("C9", "1772442000.000000")]
 
 
 def test_what_waits_is_still_due(upgraded: SqliteStore) -> None:

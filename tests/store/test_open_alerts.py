@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from alertbot.alerts.alert import Alert, Change, Reason
+from alertbot.alerts.alert import Alert, Change, Fingerprint, Reason
 from alertbot.alerts.cards import Posted
 from alertbot.alerts.delivery import Claimed, EditCard, PostCard
 from alertbot.alerts.notice import Notice
@@ -57,13 +57,14 @@ def fresh(store: Store) -> OpenAlerts:
     "write",
     [
         lambda store, alert: store.acknowledge(alert.id, "U1", "", at(5)),
+        lambda store, alert: store.resolve(alert.id, "U1", "", at(5)),
         lambda store, alert: store.record(poll([new_value(alert, 1.0, at(5))], now=at(5))),
         lambda store, alert: store.record(poll(now=at(5))),
         lambda store, alert: store.give_up(posts(store, at(5))[0].notice.id, "no", at(5)),
         lambda store, alert: store.reroute(posts(store, at(5))[0].notice.id, "#elsewhere", claimant=ME),
         lambda store, alert: store.add_notices([notice(alert, channel="#second", now=at(5))]),
     ],
-    ids=["acknowledged", "changed", "polled", "card given up", "rerouted", "a second card"],
+    ids=["acknowledged", "closed by hand", "changed", "polled", "card given up", "rerouted", "a second card"],
 )
 def test_what_raises_the_revision(store: Store, write: Callable[[Store, Alert], object]) -> None:
     """All that changes open alerts or their cards; of that tenant alone."""
@@ -183,7 +184,11 @@ class Memory(RuleBasedStateMachine):
             self._decide(entity, what, alert, known, changes, notices)
         if meanwhile and known.by_key:
             self._owner(1 - who, next(iter(known.by_key.values())))
-        record = poll(changes, notices, now=self.now, revision=known.revision)
+        latches: dict[Fingerprint, int | None] = {}
+        for key, missed in known.latched.items():
+            if key.entity_id in [entity for entity, _ in turns]:
+                latches[key] = missed + 1 if missed < 2 else None
+        record = poll(changes, notices, now=self.now, revision=known.revision, latches=latches)
         if meanwhile and known.by_key:
             with pytest.raises(Conflict):
                 self.stores[who].record(record)
@@ -199,6 +204,8 @@ class Memory(RuleBasedStateMachine):
         changes: list[Change],
         notices: list[Notice],
     ) -> None:
+        if alert is None and any(key.entity_id == entity for key in known.latched):
+            return
         if alert is None:
             alert = pending(entity) if what == "forget" else firing(entity)
             changes.append(begins(alert))
@@ -235,6 +242,12 @@ class Memory(RuleBasedStateMachine):
             if alert.key.entity_id == entity:
                 self._owner(who, alert)
 
+    @rule(who=st.integers(0, 1), entity=ENTITIES)
+    def close_by_hand(self, who: int, entity: str) -> None:
+        for alert in self.stores[who].alerts("acme"):
+            if alert.key.entity_id == entity and alert.id is not None:
+                self.stores[who].resolve(alert.id, "U1", "stuck", self.now)
+
     @rule(who=st.integers(0, 1), outcome=st.sampled_from(["lands", "given up", "rerouted", "gone"]))
     def deliver(self, who: int, outcome: str) -> None:
         store = self.stores[who]
@@ -264,6 +277,7 @@ class Memory(RuleBasedStateMachine):
             assert now.revision == read.revision
             assert list(now.by_key.items()) == list(read.by_key.items())
             assert now.cards == read.cards
+            assert now.latched == read.latched
 
 
 Memory.TestCase.settings = settings(

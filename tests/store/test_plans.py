@@ -104,6 +104,7 @@ def _turns(store: SqliteStore) -> None:
     for read in (store.revision, store.feed, store.cards, store.groups, store.latest):
         read("acme")
     store.totals()
+    assert "#1" in [each.channel for each in store.held_back(at(1))]
     list(store.polls("acme", at(-60), at(60)))
     store.take_leases(["tenant:acme", "delivery"], "me", at(0), timedelta(seconds=30))
     store.release_leases("me")
@@ -112,7 +113,7 @@ def _turns(store: SqliteStore) -> None:
 
 @pytest.fixture(scope="module")
 def listener() -> Iterator[Listener]:
-    store = SqliteStore(":memory:")
+    store = SqliteStore(":memory:", max_messages=2)
     listener = Listener(store._db._conn)
     store._db._conn = store._db._reader = listener  # type: ignore[assignment]
     _turns(store)

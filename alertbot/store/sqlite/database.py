@@ -22,6 +22,8 @@ SYNCHRONOUS = ("FULL", "NORMAL")
 _KEEP_WAL_BYTES = 8 * 1024 * 1024
 _LARGE_WAL_BYTES = 16 * 1024 * 1024
 
+_SMALLEST_FILE = 64 * 1024  # bytes that SQLite needs beside the database at least: the index of the WAL, and a page
+
 _Identity = tuple[int, int]  # of a file: device and inode
 
 
@@ -291,7 +293,8 @@ class Database:
         path = self.path
         if _is_busy(exc):
             return StoreError(f"{path} is locked: another process has been writing to it for {waited:g} s")
-        if name.startswith("SQLITE_FULL"):
+        # Where there is no space for its files beside the database, SQLite calls it an error of the disk.
+        if name.startswith("SQLITE_FULL") or (name.startswith("SQLITE_IOERR") and _on_full_system(Path(path).parent)):
             return StoreError(f"{path} cannot be written: the disk is full")
         if name.startswith("SQLITE_READONLY"):
             return StoreError(f"{path} cannot be written: {_why_read_only(path)}")
@@ -343,6 +346,14 @@ def _on_read_only_system(folder: Path) -> bool:
         return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
     except (OSError, AttributeError):  # Windows has no statvfs
         return False
+
+
+def _on_full_system(folder: Path) -> bool:
+    try:
+        system = os.statvfs(folder)
+    except (OSError, AttributeError):  # Windows has no statvfs
+        return False
+    return system.f_bavail * system.f_frsize < _SMALLEST_FILE
 
 
 def _identity(path: str) -> _Identity:

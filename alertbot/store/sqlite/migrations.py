@@ -452,6 +452,7 @@ _ALERT_LIFE = (
     "ALTER TABLE alerts ADD COLUMN latched INTEGER NOT NULL DEFAULT 0",
     "CREATE INDEX alerts_latched ON alerts (tenant) WHERE latched",
     "CREATE INDEX alerts_ended_by_tenant ON alerts (tenant, ended_at) WHERE ended_at IS NOT NULL",
+    "ALTER TABLE channels ADD COLUMN hold_notice TEXT",
     _SILENCES,
     "CREATE INDEX silences_open ON silences (id) WHERE ended_at IS NULL",
     "ALTER TABLE notices ADD COLUMN lead TEXT REFERENCES notices (id)",
@@ -478,6 +479,7 @@ def step_013_alert_life(db: Database) -> None:
     - `notices.lead`: the notice whose message carries this one as well; it has no message of its own. `also`: the
       ids of other alerts that the line names, as JSON.
     - `channel_posts`: what was posted in the last minute, for `max_messages`; older rows are deleted.
+      `channels.hold_notice`: the notice that reports what is held back there, as long as something is.
     """
     for statement in _ALERT_LIFE:
         db.execute(dedent(statement).strip())

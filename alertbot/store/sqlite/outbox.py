@@ -21,6 +21,8 @@ another one holds. A claim ends
 A process that looks in vain replaces exactly the claim that it looked for (`settled`), so of two that looked only one
 sends. A mark that comes late, from a claimant that was replaced, ends no claim but its own.
 
+How many messages a channel may get in a minute is decided when one is claimed, see budget.py.
+
 Edits are not claimed: to repeat one is harmless, and a retry must not wait for 20 s. Two processes that edit one card
 can only harm by sending the older version last. So `edited` stores what the last answer said: if that is older than
 what another process had sent, the card is outdated again, and the next edit shows the present. An older edit whose
@@ -38,20 +40,22 @@ nothing.
 from __future__ import annotations
 
 import functools
+import json
 import sqlite3
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from alertbot.alerts.alert import ENDS, Alert, Reason, State
 from alertbot.alerts.cards import Card, Posted, is_shared, leading, worst_first
-from alertbot.alerts.delivery import Claimed, Due, EditCard, PostCard, PostLine, PostOps, Tried
+from alertbot.alerts.delivery import Claimed, Due, EditCard, HeldBack, PostCard, PostLine, PostOps, Tried
 from alertbot.alerts.grouping import NAMED, NAMES
 from alertbot.alerts.notice import Notice, NoticeKind, notice_id
 from alertbot.errors import StoreError
 from alertbot.store import codec
 from alertbot.store.codec import stamp
+from alertbot.store.sqlite import budget, silences
 from alertbot.store.sqlite import record as recording
-from alertbot.store.sqlite import silences
 from alertbot.store.sqlite.record import count, raise_revision
 
 CHANNEL_REST = timedelta(seconds=1)
@@ -97,10 +101,12 @@ _DUE_POSTS = f"""
             AND COALESCE(h.channel_id, w.channel) NOT IN (
                 SELECT COALESCE(channel_id, channel) FROM channels WHERE {_WAITS}
             )
+            AND COALESCE(h.channel_id, w.channel) NOT IN (SELECT value FROM json_each(:full))
     ),
     ready AS (
         SELECT n.id, n.at, n.rowid AS arrived, free.place,
-            CASE WHEN n.kind = 'line' AND n.reason = 'fired' AND NOT n.broadcast THEN 0
+            CASE WHEN n.id IN (SELECT hold_notice FROM channels WHERE hold_notice IS NOT NULL) THEN 4
+            WHEN n.kind = 'line' AND n.reason = 'fired' AND NOT n.broadcast THEN 0
             WHEN n.kind <> 'card' OR n.level = 'critical' THEN {_RANK.format("n.level")}
             ELSE MAX({_RANK.format("n.level")}, COALESCE((
                 SELECT MAX({_RANK.format("a.level")}) FROM card_alerts m JOIN alerts a ON a.id = m.alert_id
@@ -146,8 +152,9 @@ NOTICES_WITH_ALERTS = (
 )
 
 
-def due(conn: sqlite3.Connection, now: datetime, limit: int) -> list[Due]:
-    times = {**_times(now), "limit": limit}
+def due(conn: sqlite3.Connection, now: datetime, limit: int, max_messages: int) -> list[Due]:
+    full = json.dumps(list(budget.full(conn, now, max_messages)))
+    times = {**_times(now), "limit": limit, "full": full}
     # Of one level, what was never reported comes before a card that is out of date.
     found: list[tuple[int, bool, str, Due]] = [
         (-row["rank"], False, row["at"], _post(conn, row["id"])) for row in conn.execute(_DUE_POSTS, times).fetchall()
@@ -198,7 +205,8 @@ def _times(now: datetime) -> dict[str, object]:
 
 
 _WAITING_POSTS = """
-    SELECT n.not_before, n.look_at, p.held_until, p.rest_until FROM notices n
+    SELECT n.not_before, n.look_at, p.held_until, p.rest_until, COALESCE(p.channel_id, n.channel) AS place
+    FROM notices n
         LEFT JOIN cards c ON c.id = n.card_id
         LEFT JOIN channels p ON p.channel = n.channel
     WHERE n.state = 'waiting' AND n.lead IS NULL AND (n.kind <> 'line' OR c.state = 'posted')
@@ -213,14 +221,15 @@ _URGENT_EDITS = f"""
 """  # noqa: S608
 
 
-def next_due(conn: sqlite3.Connection, now: datetime) -> datetime | None:
-    ready = []
+def next_due(conn: sqlite3.Connection, now: datetime, max_messages: int) -> datetime | None:
+    ready, full = [], budget.full(conn, now, max_messages)
     for row in conn.execute(_WAITING_POSTS).fetchall():
         waits = [
             _wait(row["not_before"], now, _MAX_WAIT),
             _wait(row["held_until"], now, _MAX_WAIT),
             _wait(row["look_at"], now, CLAIM_HOLDS + _CLOCK_WAS_SET_BACK),
             _wait(row["rest_until"], now, _CLOCK_WAS_SET_BACK),
+            full.get(row["place"]),
         ]
         ready.append(max([now, *(each for each in waits if each is not None)]))
     edits = conn.execute(_URGENT_EDITS).fetchall()
@@ -232,20 +241,22 @@ def next_due(conn: sqlite3.Connection, now: datetime) -> datetime | None:
 
 
 _WAITING_SINCE = """
-    SELECT n.at, p.rest_until,
+    SELECT n.at, p.rest_until, COALESCE(p.channel_id, n.channel) AS place,
         n.attempts > 0 OR n.looks > 0 OR n.error <> '' OR n.intent_at IS NOT NULL AS tried
     FROM notices n LEFT JOIN cards c ON c.id = n.card_id LEFT JOIN channels p ON p.channel = n.channel
     WHERE n.state = 'waiting' AND n.lead IS NULL AND (n.kind <> 'line' OR c.state = 'posted')
 """
 
 
-def overdue_since(conn: sqlite3.Connection, now: datetime) -> datetime | None:
-    since = []
+def overdue_since(conn: sqlite3.Connection, now: datetime, max_messages: int) -> datetime | None:
+    since, full = [], budget.full(conn, now, max_messages)
     for row in conn.execute(_WAITING_SINCE).fetchall():
         waits = codec.unstamp(row["at"])
         posted = codec.maybe_unstamp(row["rest_until"])
         if not row["tried"] and posted is not None:
             waits = max(waits, posted - CHANNEL_REST)  # until then others had their turn
+        if row["place"] in full:
+            waits = now
         since.append(min(waits, now))
     return min(since, default=None)
 
@@ -343,7 +354,14 @@ _CHANNEL_WAITS = f"""
 """  # noqa: S608
 
 
-def claim(conn: sqlite3.Connection, notice_id: str, claimant: str, now: datetime, settled: datetime | None) -> Claimed:
+def claim(
+    conn: sqlite3.Connection,
+    notice_id: str,
+    claimant: str,
+    now: datetime,
+    settled: datetime | None,
+    max_messages: int,
+) -> Claimed:
     """Claim a notice for a post that begins now, or say why not. Its channel rests from here on."""
     row = _notice(conn, notice_id)
     times = _times(now)
@@ -356,12 +374,25 @@ def claim(conn: sqlite3.Connection, notice_id: str, claimant: str, now: datetime
         return Claimed.NOT_DUE
     if conn.execute(_CHANNEL_WAITS, {**times, "channel": row["channel"]}).fetchone():
         return Claimed.NOT_DUE
+    if why := budget.refused(conn, notice_id, row["channel"], now, max_messages):
+        return Claimed.HOLD if why == "hold" else Claimed.NOT_DUE
+    budget.count_post(conn, notice_id, row["channel"], now, max_messages)
     conn.execute(
         "UPDATE notices SET intent_at = ?, claimant = ?, look_at = ?, looks = 0 WHERE id = ?",
         (stamp(now), claimant, stamp(now + CLAIM_HOLDS), notice_id),
     )
     _rest(conn, row["channel"], None, now)
     return Claimed.DONE
+
+
+def hold_back(
+    conn: sqlite3.Connection, channel: str, report: Callable[[HeldBack], Notice], now: datetime, max_messages: int
+) -> None:
+    held = budget.about_to_hold(conn, channel, now, max_messages)
+    if held is not None:
+        notice = report(held)
+        recording.add_notices(conn, "", [notice], {}, now)
+        budget.hold(conn, channel, notice.id)
 
 
 def claimants(conn: sqlite3.Connection) -> list[str]:
@@ -540,6 +571,8 @@ def put_off(
     unknown: bool,
     tried: Tried,
 ) -> None:
+    if not unknown:
+        budget.forget_post(conn, notice_id)
     conn.execute(
         "UPDATE notices SET not_before = :until, error = :error, attempts = attempts + :attempts, "
         "looks = looks + :looks, "
@@ -576,6 +609,7 @@ def give_up(conn: sqlite3.Connection, notice_id: str, error: str, now: datetime)
     if row["state"] != "waiting":
         return
     _settle_given_up(conn, row, error, now)
+    budget.forget_post(conn, notice_id)
     if row["kind"] == NoticeKind.CARD:
         conn.execute("UPDATE cards SET state = 'given_up' WHERE id = ?", (row["card_id"],))
         raise_revision(conn, row["tenant"])
@@ -601,6 +635,7 @@ def reroute(conn: sqlite3.Connection, notice_id: str, channel: str, claimant: st
     row = _notice(conn, notice_id)
     if row["state"] != "waiting":
         return
+    budget.forget_post(conn, notice_id)
     if row["kind"] == NoticeKind.OPS:
         conn.execute(_MOVE_NOTICE, {"channel": channel, "claimant": claimant, "id": notice_id})
         return

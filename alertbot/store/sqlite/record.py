@@ -269,6 +269,27 @@ def _end_cards(conn: sqlite3.Connection, ended: Sequence[int], now: datetime) ->
     conn.executemany(_END_CARD, [{"card": card, "now": stamp(now)} for card in {row["card_id"] for row in rows}])
 
 
+_LATCHED = """
+    SELECT rule, scope, parent_id, entity_id, missed_polls FROM alerts WHERE tenant = ? AND latched ORDER BY id
+"""
+_LATCH = """
+    UPDATE alerts SET latched = :latched, missed_polls = COALESCE(:missed, missed_polls)
+    WHERE tenant = :tenant AND latched
+        AND rule = :rule AND scope = :scope AND parent_id = :parent_id AND entity_id = :entity_id
+"""
+
+
+def latched(conn: sqlite3.Connection, tenant: str) -> Mapping[Fingerprint, int]:
+    """What was closed by hand and is latched, with the complete polls in a row that did not have the entity."""
+    rows = conn.execute(_LATCHED, (tenant,)).fetchall()
+    return {codec.fingerprint(tenant, row): row["missed_polls"] for row in rows}
+
+
+def write_latches(conn: sqlite3.Connection, latches: Mapping[Fingerprint, int | None]) -> None:
+    for key, missed in latches.items():
+        conn.execute(_LATCH, {**codec.key_values(key), "latched": missed is not None, "missed": missed})
+
+
 _OPEN_ID = """
     SELECT id FROM alerts
     WHERE tenant = ? AND rule = ? AND scope = ? AND parent_id = ? AND entity_id = ? AND ended_at IS NULL
@@ -367,6 +388,11 @@ def bump_cards(conn: sqlite3.Connection, alert_ids: Sequence[int], now: datetime
         for card in sorted({row["card_id"] for row in rows})
     ]
     conn.executemany(_BUMP_CARD, bumps)
+
+
+def end_cards(conn: sqlite3.Connection, alert_id: int, now: datetime) -> None:
+    """End those cards of an alert that ended whose members have all ended."""
+    _end_cards(conn, [alert_id], now)
 
 
 def add_notices(

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from alertbot.alerts import grouping
-from alertbot.alerts.alert import Alert, Change, Fingerprint, Outcome, Reason, State
+from alertbot.alerts.alert import Alert, Change, Fingerprint, Outcome, State
 from alertbot.alerts.cards import Card, Posted
-from alertbot.alerts.delivery import Claimed, Due, Tried
+from alertbot.alerts.delivery import Claimed, Due, HeldBack, Tried
 from alertbot.alerts.grouping import Groups
-from alertbot.alerts.notice import Notice, NoticeKind, notice_id
+from alertbot.alerts.notice import Notice
 from alertbot.alerts.silence import Matcher, Silence
 from alertbot.evaluation.snapshot import Snapshot, SnapshotHead
 from alertbot.feed.health import Feed
@@ -23,16 +21,11 @@ from alertbot.rules.catalogue import Scope
 from alertbot.store import codec
 from alertbot.store.codec import stamp, unstamp
 from alertbot.store.records import LedgerEntry, PollRecord, Recorded, RecordedPoll, RunningRules, Service, Totals
-from alertbot.store.sqlite import leases, outbox, silences
+from alertbot.store.sqlite import budget, changes, leases, outbox, silences
 from alertbot.store.sqlite import record as recording
 from alertbot.store.sqlite import recording as polls
 from alertbot.store.sqlite.database import Database
 
-_MEMBERS = "SELECT a.* FROM card_alerts m JOIN alerts a ON a.id = m.alert_id WHERE m.card_id = ? ORDER BY a.id"
-_CARDS_OF = (
-    "SELECT c.wanted_channel, c.group_key FROM card_alerts m JOIN cards c ON c.id = m.card_id "
-    "WHERE m.alert_id = ? AND c.state IN ('waiting', 'posted') AND c.group_key NOT LIKE 'escalation:%' ORDER BY c.id"
-)
 _COUNTERS = ("polls", "fired", "resolved", "cards_posted", "lines_posted", "edits", "given_up")
 
 # Two statements, since one with `? IS NULL OR` would read every alert that ever ended. Without the plus SQLite would
@@ -72,15 +65,17 @@ class SqliteStore:
         create: bool = True,
         reading: bool = False,
         keep_polls: timedelta = timedelta(days=8),
+        max_messages: int = budget.UNLIMITED,
         timezone: str = "UTC",
     ) -> None:
         """`create` False: a file that does not exist is a StoreError. `keep_polls`: how long polls are recorded.
 
-        `timezone`: in which messages that the store adds write times.
+        `max_messages`: how many messages a channel gets in a minute at most. `timezone`: in which messages that the
+        store adds write times.
 
         `reading`: opened to be read, which a user who may not write the file can do too; it is not created.
         """
-        self._keep_polls, self._timezone = keep_polls, timezone
+        self._keep_polls, self._max_messages, self._timezone = keep_polls, max_messages, timezone
         self._recorders: dict[str, polls.Recorder] = {}
         self._db = Database(
             str(path), synchronous=synchronous, busy_timeout=busy_timeout, create=create, reading=reading
@@ -95,12 +90,18 @@ class SqliteStore:
 
     def alert(self, alert_id: int) -> Alert | None:
         with self._db.read() as conn:
-            return _alert(conn, alert_id)
+            return changes.alert(conn, alert_id)
+
+    def latched_alerts(self) -> list[Alert]:
+        with self._db.read() as conn:
+            rows = conn.execute("SELECT * FROM alerts INDEXED BY alerts_latched WHERE latched ORDER BY id").fetchall()
+        return [codec.alert_of(row) for row in rows]
 
     def ended(self, since: datetime, limit: int = 100) -> list[Alert]:
         with self._db.read() as conn:
             rows = conn.execute(
-                "SELECT * FROM alerts WHERE ended_at >= ? ORDER BY ended_at DESC, id DESC LIMIT ?",
+                "SELECT * FROM alerts WHERE ended_at >= ? AND (fired_at IS NOT NULL OR end_reason <> 'closed_by_hand') "
+                "ORDER BY ended_at DESC, id DESC LIMIT ?",
                 (stamp(since), limit),
             ).fetchall()
         return [codec.alert_of(row) for row in rows]
@@ -208,14 +209,18 @@ class SqliteStore:
 
     # One poll
 
+    def latched(self, tenant: str) -> Mapping[Fingerprint, int]:
+        with self._db.read() as conn:
+            return recording.latched(conn, tenant)
+
     def revision(self, tenant: str) -> int:
         with self._db.read() as conn:
             return recording.revision(conn, tenant)
 
     def record(self, record: PollRecord) -> Recorded:
-        changes = [_ended_by(change, record.now) for change in record.changes]
+        ended = [_ended_by(change, record.now) for change in record.changes]
         # Packing takes longer than writing: done before the lock is taken.
-        values = [codec.alert_values(change.after) for change in changes]
+        values = [codec.alert_values(change.after) for change in ended]
         snapshots = [codec.snapshot_values(record.tenant, snapshot) for snapshot in record.snapshots.values()]
         digests = [codec.digest(snapshot) for snapshot in snapshots]
         feed = codec.feed_values(record.feed)
@@ -226,8 +231,9 @@ class SqliteStore:
                 recording.check_revision(conn, record.tenant, record.revision)
             recording.write_feed(conn, feed)
             recording.count(conn, record.tenant, "polls", int(record.polled))
-            ids = recording.write_changes(conn, record.tenant, changes, values, record.now, record.refresh)
+            ids = recording.write_changes(conn, record.tenant, ended, values, record.now, record.refresh)
             recording.add_notices(conn, record.tenant, record.notices, ids, record.now, record.refresh)
+            recording.write_latches(conn, record.latches)
             recording.write_snapshots(conn, snapshots, digests)
             written = recorder.write(conn, kept, record.now)
             recorder.prune(conn, record.now)
@@ -261,38 +267,19 @@ class SqliteStore:
 
     def acknowledge(self, alert_id: int, by: str, note: str, now: datetime) -> tuple[Outcome, Alert | None]:
         with self._db.write() as conn:
-            alert = _alert(conn, alert_id)
-            if alert is None:
-                return Outcome.UNKNOWN_ID, None
-            if alert.ended_at is not None:
-                return Outcome.ENDED, alert
-            if alert.acked_by is not None:
-                return Outcome.ALREADY, alert
-            return Outcome.DONE, _set_owner(conn, [alert], Reason.ACKNOWLEDGED, by, note, now)
+            return changes.acknowledge(conn, alert_id, by, note, now)
 
     def acknowledge_card(self, card_id: int, by: str, now: datetime) -> tuple[Outcome, Alert | None]:
         with self._db.write() as conn:
-            members = [codec.alert_of(row) for row in conn.execute(_MEMBERS, (card_id,)).fetchall()]
-            left = [member for member in members if member.ended_at is None]
-            without = [member for member in left if member.acked_by is None]
-            if not members:
-                return Outcome.UNKNOWN_ID, None
-            if not left:
-                return Outcome.ENDED, members[0]
-            if not without:
-                return Outcome.ALREADY, left[0]
-            return Outcome.DONE, _set_owner(conn, without, Reason.ACKNOWLEDGED, by, "", now)
+            return changes.acknowledge_card(conn, card_id, by, now)
 
     def unacknowledge(self, alert_id: int, by: str, now: datetime) -> tuple[Outcome, Alert | None]:
         with self._db.write() as conn:
-            alert = _alert(conn, alert_id)
-            if alert is None:
-                return Outcome.UNKNOWN_ID, None
-            if alert.ended_at is not None:
-                return Outcome.ENDED, alert
-            if alert.acked_by is None:
-                return Outcome.NOT_ACKNOWLEDGED, alert
-            return Outcome.DONE, _set_owner(conn, [alert], Reason.UNACKNOWLEDGED, by, "", now)
+            return changes.unacknowledge(conn, alert_id, by, now)
+
+    def resolve(self, alert_id: int, by: str, why: str, now: datetime) -> tuple[Outcome, Alert | None]:
+        with self._db.write() as conn:
+            return changes.resolve(conn, alert_id, by, why, now)
 
     # Silences
 
@@ -325,19 +312,27 @@ class SqliteStore:
 
     def due(self, now: datetime, limit: int = 50) -> list[Due]:
         with self._db.read() as conn:
-            return outbox.due(conn, now, limit)
+            return outbox.due(conn, now, limit, self._max_messages)
 
     def next_due(self, now: datetime) -> datetime | None:
         with self._db.read() as conn:
-            return outbox.next_due(conn, now)
+            return outbox.next_due(conn, now, self._max_messages)
 
     def overdue_since(self, now: datetime) -> datetime | None:
         with self._db.read() as conn:
-            return outbox.overdue_since(conn, now)
+            return outbox.overdue_since(conn, now, self._max_messages)
+
+    def held_back(self, now: datetime) -> list[HeldBack]:
+        with self._db.read() as conn:
+            return budget.held_back(conn, now, self._max_messages)
 
     def claim(self, notice_id: str, claimant: str, now: datetime, settled: datetime | None = None) -> Claimed:
         with self._db.write() as conn:
-            return outbox.claim(conn, notice_id, claimant, now, settled)
+            return outbox.claim(conn, notice_id, claimant, now, settled, self._max_messages)
+
+    def hold_back(self, channel: str, report: Callable[[HeldBack], Notice], now: datetime) -> None:
+        with self._db.write() as conn:
+            outbox.hold_back(conn, channel, report, now, self._max_messages)
 
     def claimants(self) -> list[str]:
         with self._db.read() as conn:
@@ -427,49 +422,9 @@ class SqliteStore:
         self._db.close()
 
 
-def _alert(conn: sqlite3.Connection, alert_id: int) -> Alert | None:
-    row = conn.execute("SELECT * FROM alerts WHERE id = ?", (alert_id,)).fetchone()
-    return None if row is None else codec.alert_of(row)
-
-
 def _ended_by(change: Change, now: datetime) -> Change:
     """An inactive alert has an end, even if the decision did not name one."""
     after = change.after
     if after.state is State.INACTIVE and after.ended_at is None:
         return replace(change, after=replace(after, ended_at=now))
     return change
-
-
-def _set_owner(
-    conn: sqlite3.Connection, alerts: Sequence[Alert], reason: Reason, by: str, note: str, now: datetime
-) -> Alert:
-    """Set or take away the owner of alerts of one tenant, with a line in the thread of each card; the first alert."""
-    owner, at = (by, now) if reason is Reason.ACKNOWLEDGED else (None, None)
-    messages: dict[tuple[object, ...], list[Notice]] = {}
-    for alert in alerts:
-        assert alert.id is not None
-        conn.execute(
-            "UPDATE alerts SET acked_by = ?, acked_at = ?, ack_note = ?, nagged = 0 WHERE id = ?",
-            (owner, codec.maybe_stamp(at), note, alert.id),
-        )
-        for card in conn.execute(_CARDS_OF, (alert.id,)).fetchall():
-            channel, group = card["wanted_channel"], card["group_key"]
-            line = Notice(
-                id=notice_id((*alert.key, by), reason, channel, now),
-                kind=NoticeKind.LINE,
-                alert=alert.key,
-                channel=channel,
-                reason=reason,
-                level=alert.level,
-                at=now,
-                text=note,
-                measure=alert.measure,
-                by=by,
-            )
-            messages.setdefault((channel, group), []).append(line)
-    lines = [line for about in messages.values() for line in grouping.lines(about)]
-    ids = {alert.key: alert.id for alert in alerts if alert.id is not None}
-    recording.bump_cards(conn, list(ids.values()), now)
-    recording.raise_revision(conn, alerts[0].key.tenant)
-    recording.add_notices(conn, alerts[0].key.tenant, lines, ids, now)
-    return replace(alerts[0], acked_by=owner, acked_at=at, ack_note=note, nagged=False)
