@@ -280,8 +280,11 @@ def card_facts(content: CardContent, message: str = "") -> CardFacts:
     no_data = [member.no_data_since for member in shown if member.no_data_since is not None]
     worst = facts.worst if facts.open else _worst_of(shown, zone)
     name = _name_of(content.alert if facts.open else _worst_member(shown))
+    recovering = [member.recovering_since for member in shown if member.recovering_since is not None]
     return replace(
         facts,
+        recovering=facts.recovering and len(recovering) == len(shown),
+        recovering_since=max(recovering) if len(recovering) == len(shown) else None,
         id=words.count(number, "alert"),
         where=_where(shown, number),
         full_name="",

@@ -261,3 +261,33 @@ def test_a_card_that_had_more_alerts_than_are_loaded() -> None:
     over = TEMPLATES.card(replace(content(ended(storm(12))), entities=2000, began=began), PlainPen())
     assert "2,000 queues" in over.title
     assert over.body[0].startswith("Resolved after 1d 6h (")
+
+
+def test_the_message_of_an_escalation_for_several() -> None:
+    """It names them without values, which it would not follow, and says who has them."""
+    alerts = storm(22)
+    alerts[2] = replace(alerts[2], acked_by="U0ALICE00", acked_at=NOW)
+    card = TEMPLATES.card(replace(content(alerts), escalated=timedelta(minutes=10)), PlainPen())
+    assert card.fault is None
+    assert card.title == "🔴 Critical, escalated: 22 queues — Longest wait in queue"
+    assert card.body == (
+        "22 queues — Longest wait in queue: 15 critical, 7 warning.",
+        "Since 2026-03-02 10:53 EET, escalated after 10m.",
+        "1 of 22 acknowledged.",
+    )
+    assert (card.rows[0], card.rows[-1]) == ("🔴 #33 Queue 16, critical, since 10:54 EET", "and 2 more")
+
+
+def test_recovering_is_said_of_all_or_of_none() -> None:
+    """While one still fires the card is not recovering, whatever its level; with the last one it is, since then."""
+    alerts = [
+        replace(alert, state=State.RECOVERING, recovering_since=NOW - timedelta(minutes=number))
+        for number, alert in enumerate(storm(3))
+    ]
+    some = TEMPLATES.card(
+        content([replace(alerts[0], state=State.FIRING, recovering_since=None), *alerts[1:]]), PlainPen()
+    )
+    assert "recovering since" not in " ".join(some.body)
+    every = TEMPLATES.card(content(alerts), PlainPen())
+    assert every.title.startswith("🟡 Recovering: 3 queues")
+    assert "recovering since 2026-03-02 11:00 EET" in every.body[1]

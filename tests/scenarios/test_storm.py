@@ -12,7 +12,7 @@ import pytest
 from alertbot.alerts.alert import Reason
 from alertbot.backtest.replay import Replay
 from alertbot.rules.catalogue import Scope
-from alertbot.rules.rule import GroupBy, RuleSet
+from alertbot.rules.rule import Escalation, GroupBy, RuleSet
 from alertbot.store.records import NoticeState
 from tests.alerts.kit import POLL, snapshot
 from tests.scenarios.storm import CHANNEL, ONE_RULE, WAIT, Floor, body_of, floor, named_in, rule_groups
@@ -278,6 +278,34 @@ def test_a_rise_above_the_level_of_the_card_is_loud(tmp_path: Path) -> None:
         assert (loud.get("reply_broadcast"), "<!subteam^S0123>" in body_of(loud)) == (True, True)
         assert "*Queue 001*: Now critical" in body_of(quiet)
         assert (quiet.get("reply_broadcast"), "<!subteam^S0123>" in body_of(quiet)) == (None, False)
+
+
+def test_a_storm_that_escalates(tmp_path: Path) -> None:
+    """Five steps have messages of their own, the others share one; it is closed with the last of its alerts."""
+    (rule,) = ONE_RULE.rules
+    step = Escalation(timedelta(minutes=1), ("#cc-sales",), ("<@U0BOSS000>",))
+    with floor(tmp_path, replace(ONE_RULE, rules=(replace(rule, escalate=(step,)),))) as bot:
+        bot.poll(waits(names(12)))
+        for _ in range(5):
+            next_poll(bot, {})
+        bot.settle()
+        managers = bot.slack.top("cc-sales")
+        headlines = [message["blocks"][0]["text"]["text"] for message in managers]
+        assert headlines == [
+            *(f"🟠 Warning, escalated: {name} — Longest wait in queue" for name in names(5)),
+            "🟠 Warning, escalated: 7 queues — Longest wait in queue",
+        ]
+        assert named_in(managers, names(12)) == set(names(12))
+        assert all("<@U0BOSS000>" in body_of(message) for message in managers)
+        (line,) = bot.lines(bot.roll_up())
+        assert "*7 queues*: Escalated to #cc-sales, warning, no owner: Queue 005 (1m 30s)" in body_of(line)
+        assert {entry.state for entry in bot.ledger()} == {NoticeState.DELIVERED}
+        bot.poll(waits(names(12), 10.0))
+        bot.settle()
+        bot.run(60)
+        assert [message["blocks"][0]["text"]["text"].split()[1] for message in bot.slack.top("cc-sales")] == [
+            "Resolved:"
+        ] * 6
 
 
 @pytest.mark.parametrize("rules", [ONE_RULE, TOGETHER], ids=["storm", "group_by"])

@@ -48,7 +48,8 @@ def acknowledge(conn: sqlite3.Connection, alert_id: int, by: str, note: str, now
 def acknowledge_card(conn: sqlite3.Connection, card_id: int, by: str, now: datetime) -> Result:
     members = [codec.alert_of(row) for row in conn.execute(_MEMBERS, (card_id,)).fetchall()]
     left = [member for member in members if member.ended_at is None]
-    after = [replace(each, acked_by=by, acked_at=now, ack_note="", nagged=False) for each in left if each.acked_by is None]
+    free = [member for member in left if member.acked_by is None]
+    after = [replace(member, acked_by=by, acked_at=now, ack_note="", nagged=False) for member in free]
     if not members:
         return Outcome.UNKNOWN_ID, None
     if not left:
