@@ -121,7 +121,7 @@ class Replay:
             storm_cards=self._alerting.storm_cards,
         )
         kept = self._keep(changes)
-        delivered = self._delivered(notices)
+        delivered = self._delivered(notices, {each.after.key for each in kept if each.after.state is State.INACTIVE})
         for change in kept:
             if change.after.state is State.INACTIVE:
                 self._alerts.pop(change.after.key, None)
@@ -196,20 +196,28 @@ class Replay:
             if not self._groups[place]:
                 del self._groups[place]
 
-    def _delivered(self, notices: Sequence[Notice]) -> list[Notice]:
-        """The notices as delivered: a second card in a channel becomes a line; a line without a card is dropped."""
+    def _delivered(self, notices: Sequence[Notice], ended: Set[Fingerprint]) -> list[Notice]:
+        """The notices as delivered: a second card in a channel becomes a line; a line without a card is dropped.
+
+        `ended`: the alerts that end with this poll. A card whose last members are among them can no longer be joined:
+        what was to join it begins a new card of that group.
+        """
         delivered = []
         for notice in notices:
             if notice.alert is None or notice.kind is NoticeKind.OPS or notice.group.startswith(ESCALATIONS):
                 delivered.append(notice)
                 continue
-            cards = self._cards.get(notice.alert, frozenset())
+            key = notice.alert
+            cards = self._cards.get(key, frozenset())
             if notice.channel in cards:
                 delivered.append(replace(notice, kind=NoticeKind.LINE) if notice.kind is NoticeKind.CARD else notice)
             elif notice.kind is NoticeKind.CARD or is_shared(notice.group):
-                self._cards[notice.alert] = cards | {notice.channel}
+                self._cards[key] = cards | {notice.channel}
                 if is_shared(notice.group):
                     place = notice.channel, notice.group
-                    self._groups[place] = self._groups.get(place, frozenset()) | {notice.alert}
+                    members = self._groups.get(place, frozenset())
+                    if not notice.lead and not members - ended:
+                        notice = replace(notice, kind=NoticeKind.CARD)
+                    self._groups[place] = members | {key}
                 delivered.append(notice)
         return delivered

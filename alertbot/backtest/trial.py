@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from alertbot.alerts.alert import Alert, Change, Fingerprint, Outcome, Reason
 from alertbot.alerts.alerting import Alerting
-from alertbot.alerts.cards import Card, is_shared
+from alertbot.alerts.cards import Card, escalated_after
 from alertbot.alerts.notice import Notice, NoticeKind
 from alertbot.alerts.silence import Matcher, Silence
 from alertbot.backtest.replay import Replay, Step
@@ -132,7 +132,7 @@ def run_rule_test(
                     why=change.why if change is not None and _is_decision(change) else "",
                     last_why=whys.get(entity, ""),
                     idle=_idle(rule, snapshots, replay, entity, now),
-                    notices=tuple(each for each in step.notices if each.alert == key),
+                    notices=tuple(_one_per_channel(each for each in step.notices if each.alert == key)),
                     failed=failed,
                     gone=_within(entity.gone, at),
                     card=cards.of(key),
@@ -152,8 +152,17 @@ def _decision(step: Step, key: Fingerprint) -> Change | None:
     return (decided or changes)[-1] if changes else None
 
 
+def _one_per_channel(notices: Iterable[Notice]) -> Iterator[Notice]:
+    """Without the lines that say about an escalation what its message in the same channel says."""
+    kept = list(notices)
+    escalated = {(each.reason, each.channel) for each in kept if escalated_after(each.group) is not None}
+    for each in kept:
+        if each.kind is not NoticeKind.LINE or (each.reason, each.channel) not in escalated:
+            yield each
+
+
 class _Cards:
-    """The open cards of a test, with their members."""
+    """The open cards of a test, with their members. Messages of escalation steps are not cards."""
 
     def __init__(self, replay: Replay) -> None:
         self._replay = replay
@@ -164,9 +173,9 @@ class _Cards:
         """What one poll changed."""
         for notice in step.notices:
             key = notice.alert
-            if key is None or key in self._of:
+            if key is None or key in self._of or escalated_after(notice.group) is not None:
                 continue
-            if notice.kind is NoticeKind.CARD or is_shared(notice.group):  # one that joins a shared card may be a line
+            if notice.kind is NoticeKind.CARD or notice.group:  # one that joins a shared card may be a line
                 self._of[key] = card = (notice.channel, notice.group or key)
                 self._members.setdefault(card, {})
         for change in step.changes:

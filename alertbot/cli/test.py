@@ -137,7 +137,7 @@ def draw_card(templates: Templates, timezone: str, rule: Rule, card: Card, now: 
     if drawn.fault is not None:
         return f"a template that cannot be rendered: {drawn.fault}"
     fields = [f"{label}: {value}" if label else value for label, value in drawn.fields]
-    return "\n".join([drawn.title, *drawn.body, *drawn.mention, *fields, *drawn.context])
+    return "\n".join([drawn.title, *drawn.body, *drawn.rows, *drawn.mention, *fields, *drawn.context])
 
 
 # Finding tests.

@@ -86,13 +86,18 @@ def test_the_default_is_what_alertbot_yaml_names(folder: Path, capsys: pytest.Ca
     assert "expected fired in #cc-alerts, got fired warning in #elsewhere" in said
 
 
-def test_the_example_of_the_documents_passes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_examples_of_the_documents_pass(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each on the first example of rules that has its rule."""
     text = (Path(__file__).parent.parent.parent / "docs" / "rules.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)
-    (example,) = [block for block in blocks if block.startswith("tests:")]
-    (folder / "rules" / "queues.yaml").write_text(blocks[0])
-    (folder / "rules" / "tests" / "good.yaml").write_text(example)
-    assert ran(capsys, "test", "rules") == (0, "1 rule test passed\n")
+    examples = [block for block in blocks if block.startswith("tests:")]
+    assert len(examples) == 2
+    for example in examples:
+        (wanted,) = re.findall(r"rule: (.*)", example)
+        rules = next(block for block in blocks if f"- id: {wanted}\n" in block)
+        (folder / "rules" / "queues.yaml").write_text(rules)
+        (folder / "rules" / "tests" / "good.yaml").write_text(example)
+        assert ran(capsys, "test", "rules") == (0, "1 rule test passed\n")
 
 
 def test_a_test_file_beside_the_rules(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
