@@ -223,7 +223,10 @@ RACES: dict[tuple[str, str], tuple[Sequence[Act], str, Callable[[Race], bool]]] 
     ("a rule is edited", "a poll that began before"): (
         [polls(FIRES), polls(FIRES, EDITED)],
         "the poll uses the rules that it began with, the next one the edited ones; the alert stays the same",
-        lambda race: race.alert.about.title == "Edited" and race.said() == [Reason.FIRED],
+        lambda race: (
+            race.alert.about.title == "Edited"
+            and race.said() == [Reason.FIRED, Reason.REMINDER, Reason.ESCALATED, Reason.REMINDER, Reason.ESCALATED]
+        ),
     ),
     ("resolve", "a poll after the rule was edited"): (
         [close("U1"), polls(FIRES, EDITED)],
