@@ -40,6 +40,8 @@ MESSAGE_APPEARS = timedelta(seconds=5)  # after an unknown outcome: how long the
 FIRST_RETRY = timedelta(seconds=5)
 MAX_RETRY = timedelta(minutes=5)
 MAX_AGE = timedelta(days=1)  # an older notice that cannot be delivered is given up, except the card of an open alert
+# A clock that was wrong by this much when a message was sent, and was set since, must not hide the message.
+_CLOCK_STEP = timedelta(hours=2)
 _MAX_FAILED_LOOKS = 5  # for one message; after that, looking counts as impossible
 
 _REPORT_AFTER = 2  # refusals of one edit: most pass
@@ -326,7 +328,10 @@ class _Delivery:
         thread = item.card.posted if isinstance(item, PostLine) else None
         try:
             found = self.notifier.find(
-                channel=_channel(item), notice_id=item.notice.id, since=min(intent_at, now), thread=thread
+                channel=_channel(item),
+                notice_id=item.notice.id,
+                since=min(intent_at, now) - _CLOCK_STEP,
+                thread=thread,
             )
         except NotifyError as error:
             self.report.errors.append(str(error))

@@ -382,6 +382,20 @@ def test_an_intent_of_a_clock_that_was_set_back(there: World) -> None:
     assert len(there.slack.called("chat.postMessage")) == 1
 
 
+@pytest.mark.parametrize("wrong", [-3600, 300, 3600], ids=lambda wrong: f"{wrong} s ahead")
+def test_a_clock_that_was_set_right_after_the_message_was_sent(wrong: int, there: World) -> None:
+    """The claim has a time of the wrong clock, and the search one of the right clock: it still finds the message."""
+    there.slack_is_ahead = timedelta(seconds=-wrong)
+    there.slack.next("chat.postMessage", fake.DROP_AFTER)
+    there.fire()
+    there.deliver()
+    there.slack_is_ahead = timedelta()
+    there.later(600 - wrong).restart()
+    there.settle(timedelta(hours=2), step=30)
+    assert len(there.slack.top()) == 1
+    assert len(there.slack.called("chat.postMessage")) == 1
+
+
 def test_a_broken_template_is_reported_once(there: World) -> None:
     """The cards are posted in the built-in form; two broken cards are one notice."""
     file = there.path.parent / "bad.j2"
