@@ -40,7 +40,14 @@ from alertbot.web.metrics import Figures, Metrics, StoreFigures, TenantFigures
 
 ROOT = Path(__file__).parent.parent
 PICTURE = ROOT / "docs" / "card.svg"
-DOCUMENTS = ("README.md", "docs/architecture.md", "docs/metrics.md", "docs/operations.md", "docs/rules.md")
+DOCUMENTS = (
+    "README.md",
+    "docs/architecture.md",
+    "docs/metrics.md",
+    "docs/operations.md",
+    "docs/reliability.md",
+    "docs/rules.md",
+)
 PACKAGE = ROOT / "alertbot"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from alertbot.simulator.server import SimulatorOptions, serve
 from alertbot.store.sqlite.store import SqliteStore
-from benchmarks import pages, questions, recording, replay, storm, tenants, turns, whole_poll
+from benchmarks import day, pages, questions, random_days, recording, replay, storm, tenants, turns, whole_poll
 from benchmarks.poll_cycle import KEYS, NUMBERS, PHASES, RULES, measure, rules
 
 
@@ -128,3 +129,15 @@ def test_questions_measures_what_is_read(tmp_path: Path) -> None:
     store.close()
     assert (asked["help"].calls, asked["status"].snapshots, asked["queue"].snapshots) == (0, 0, 3)
     assert all(each.bot_ms > 0 and each.ask_ms > 0 for each in asked.values())
+
+
+def test_random_days_count_their_steps(capsys: pytest.CaptureFixture[str]) -> None:
+    """A few days: each step is counted, and none goes wrong."""
+    assert random_days.main(["--steps", "150", "--seed", "7"]) == 0
+    assert re.search(r"seed 7: 1\d\d steps in \d+ s, 0 days went wrong", capsys.readouterr().out)
+
+
+def test_a_day_is_the_same_wherever_its_process_is_killed(capsys: pytest.CaptureFixture[str]) -> None:
+    """A few of the points at which a day can be interrupted: nothing is lost and nothing is doubled."""
+    assert day.main(["--first", "25", "--every", "150"]) == 0
+    assert re.search(r"(\d+) kills, \1 of \d+ points covered .*, 0 problems", capsys.readouterr().out)

@@ -91,16 +91,21 @@ class AnyDay(RuleBasedStateMachine):
         faults=FAULTS_OF_CALLS,
     )
     def poll(self, after: int, values: tuple[int | None, ...], kind: str, then: int, faults: list[str]) -> None:
-        self._pass(after)
+        self._pass(0)
+        self._poll(after, values, kind)
+        self.world.deliver(then, faults)
+
+    def _poll(self, after: int, values: tuple[int | None, ...], kind: str) -> None:
+        self.world.slack.now += after
         seen = {each: value for each, value in zip(ENTITIES, values, strict=True) if value != _ABSENT}
         self.last = Poll(seen, kind == "complete", kind == "failed")
         self.world.turn(self.last)
-        self.world.deliver(then, faults)
 
-    @rule(after=st.sampled_from([15, 15, 30]), times=st.integers(1, 3))
+    @rule(after=st.sampled_from([15, 15, 30, 60]), times=st.integers(1, 6))
     def poll_the_same(self, after: int, times: int) -> None:
+        self._pass(0)
         for _ in range(times):
-            self._pass(after)
+            self.world.slack.now += after
             self.world.turn(self.last)
             self.world.deliver(2)
 
@@ -149,11 +154,22 @@ class AnyDay(RuleBasedStateMachine):
         of=st.sampled_from([(None, None), ("wait", None), (None, "q1"), ("wait", "q2")]),
         level=st.sampled_from([None, None, 2, 3]),
         after=st.sampled_from([0, 0, 300]),
-        lasts=st.sampled_from([100, 1000, 5000]),
+        lasts=st.sampled_from([40, 100, 1000, 5000]),
+        values=VALUES,
     )
-    def silence(self, of: tuple[str | None, str | None], level: int | None, after: float, lasts: float) -> None:
+    def silence(
+        self,
+        of: tuple[str | None, str | None],
+        level: int | None,
+        after: float,
+        lasts: float,
+        values: tuple[int | None, ...],
+    ) -> None:
+        """A silence, and what happens in it."""
         self._pass(1)
         self.world.silence(*of, level, after, lasts)
+        self._poll(15, values, "complete")
+        self.poll_the_same(15, 3)
 
     @rule(which=st.integers(0, 5))
     def unsilence(self, which: int) -> None:
@@ -162,9 +178,10 @@ class AnyDay(RuleBasedStateMachine):
 
     @rule(ahead=st.sampled_from([-3600.0, -300.0, -60.0, -2.0, 0.0, 1.0, 30.0, 3600.0]))
     def set_the_clock(self, ahead: float) -> None:
-        self._pass(1)
-        if not self.clock_is_right:
-            self.world.set_clock(ahead)
+        if self.clock_is_right:
+            return
+        self.world.set_clock(ahead)
+        self.poll_the_same(15, 2)
 
     @rule(which=st.integers(0, 5))
     def delete_a_message(self, which: int) -> None:
@@ -178,7 +195,7 @@ class AnyDay(RuleBasedStateMachine):
 
 
 AnyDay.TestCase.settings = settings(
-    max_examples=100,
+    max_examples=60,
     stateful_step_count=STEPS_A_DAY,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],

@@ -225,7 +225,7 @@ RACES: dict[tuple[str, str], tuple[Sequence[Act], str, Callable[[Race], bool]]] 
         "the poll uses the rules that it began with, the next one the edited ones; the alert stays the same",
         lambda race: (
             race.alert.about.title == "Edited"
-            and race.said() == [Reason.FIRED, Reason.REMINDER, Reason.ESCALATED, Reason.REMINDER, Reason.ESCALATED]
+            and race.said() == [Reason.FIRED, Reason.ESCALATED, Reason.REMINDER, Reason.ESCALATED, Reason.REMINDER]
         ),
     ),
     ("resolve", "a poll after the rule was edited"): (
