@@ -6,8 +6,8 @@ transaction that adds the notices: so each is announced once, by whichever proce
 What users do (making it, extending it, taking it off) is announced in the transaction of the change.
 
 An announcement goes to each channel that has an open card of an alert that the silence matches, of any tenant. Where
-there is none, or its start was never announced, it goes to the author alone. Those who have just read the answer to
-their own command get no message besides.
+there is none, or its start was never announced, it goes to the author alone. The user whose command
+made the change has the answer to it, and gets no other message.
 What came late is not repeated in order: a silence that ended while alertbot was down is announced as ended, no more.
 """
 
@@ -84,7 +84,7 @@ def announcements(
     """
     matching = [alert for alert in alerts if alert.open and alert.key in cards and silence.matcher.matches(alert)]
     if event is not Event.STARTED and not silence.started:
-        matching = []  # no channel has heard of it
+        matching = []  # its start was announced in no channel
     channels = sorted({channel for alert in matching for channel in cards[alert.key]})
     person = by or silence.author
     zone = ZoneInfo(timezone)
@@ -119,8 +119,8 @@ def _text(
     match event:
         case Event.STARTED:
             return (
-                f"Silence #{silence.id} by {PERSON} until {until}: {what}. Alerts that it matches are tracked, "
-                f"not reported; their cards stay accurate."
+                f"Silence #{silence.id} by {PERSON} until {until}: {what}. Matching alerts are tracked but "
+                f"not reported; cards already posted stay up to date."
             )
         case Event.EXTENDED:
             return f"Silence #{silence.id} was extended by {PERSON} until {until}: {what}."

@@ -57,7 +57,7 @@ def in_one_line(held: HeldBack, zone: tzinfo) -> str:
     shown = [one_line(name) for name in held.names[:_MAX_NAMES]]
     more = len(held.names) - len(shown)
     names = f"{', '.join(shown)} and {more:,} more" if more else listed(shown)
-    return f"{what} held back until {until:%H:%M %Z} (limit {held.limit} a minute){': ' if names else ''}{names}"
+    return f"{what} held back until {until:%H:%M %Z} (limit {held.limit} per minute){': ' if names else ''}{names}"
 
 
 class Claimed(StrEnum):

@@ -163,7 +163,7 @@ def _taken(alert: Alert, rule: Rule | None, now: datetime, alerting: Alerting) -
     if rule is None:
         return
     fired_at = alert.fired_at
-    lasts = f"still {alert.level.word} after {wording.lasting(now - fired_at)}, no owner"
+    lasts = f"still {alert.level.word} after {wording.lasting(now - fired_at)}, not acknowledged"
     while (step := _next_step(alert, rule)) is not None and fired_at + step.after <= now:
         if alert.id is None:
             break  # it begins in this turn: the message of a step is named by its alert's id

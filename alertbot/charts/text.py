@@ -1,4 +1,4 @@
-"""A series as text: a sparkline for cards, a plot for terminals and phones, and a description for those who listen.
+"""A series as text: a sparkline for cards, a plot for terminals and phones, and a description for screen readers.
 
 PURE. Every character is one column wide in a monospaced font.
 """
@@ -52,7 +52,7 @@ def _block(share: float) -> str:
 def plot(series: Series, zone: tzinfo, *, width: int = WIDTH, height: int = HEIGHT) -> list[str]:
     """The lines of a chart, at most `width` wide: each column is an interval with its worst value, empty without one.
 
-    Values beyond a limit are full dots, limits are lines, and the axis is double where an alert fired. One line of
+    Values beyond a limit are full dots, limits are lines, and the axis is double where an alert was firing. One line of
     text where there are no values at all.
     """
     if not series.known:
@@ -120,9 +120,9 @@ def _ruler(series: Series, zone: tzinfo, columns: int) -> str:
 
 
 def legend(series: Series) -> list[str]:
-    """What the marks of a plot mean, a line each: `─ critical above 2m`, `= an alert fired`."""
+    """What the marks of a plot mean, a line each: `─ critical above 2m`, `= an alert was firing`."""
     limits = [f"{_LINE} {limit_words(each, series.type)}" for each in series.limits[-MAX_LIMITS:]]
-    return [*limits, f"{_FIRING} an alert fired"] if series.spans else limits
+    return [*limits, f"{_FIRING} an alert was firing"] if series.spans else limits
 
 
 def limit_words(limit: Limit, kind: ValueType) -> str:
@@ -131,7 +131,7 @@ def limit_words(limit: Limit, kind: ValueType) -> str:
 
 
 def described(series: Series, zone: tzinfo) -> str:
-    """The chart in sentences, for those who do not see it: what, when, its values, its limits, and its alerts."""
+    """The chart in sentences, for screen readers: what, when, its values, its limits, and its alerts."""
     begin, end = (_moment(at, series, zone) for at in (series.begin, series.end))
     what = f"{series.label}, {series.name}, from {begin} to {end} {series.end.astimezone(zone):%Z}."
     limits = ", ".join(limit_words(each, series.type) for each in series.limits[-MAX_LIMITS:])

@@ -21,7 +21,7 @@ def backup(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write; it must not exist.")],
     config: Config = None,
 ) -> None:
-    """Write a consistent copy of the database, while the bot runs or not. Restoring is putting it in place."""
+    """Write a consistent copy of the database, whether or not the bot is running."""
     settings = load(config_path(config), secrets=False)
     began = time.monotonic()
     shown = Progress(console=err, transient=True) if err.is_terminal else None

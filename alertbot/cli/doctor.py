@@ -28,10 +28,10 @@ def doctor(
     config: Config = None,
     as_json: AsJson = False,
     regions: Annotated[
-        bool, typer.Option("--regions", help="Try the other regions of 8x8 with the same key, too.")
+        bool, typer.Option("--regions", help="Also try the other regions of 8x8 with the same key.")
     ] = False,
 ) -> None:
-    """Try everything that the configuration names, without posting anything: each finding with its remedy."""
+    """Test everything that the configuration names, without posting anything; each problem comes with a remedy."""
     path = config_path(config)
     settings = load(path, secrets=False)
     logs.configure(settings.secrets(), quiet=True)

@@ -228,7 +228,7 @@ def _firing(view: View, now: datetime) -> Iterator[Line]:
     pending = len(view.alerts) - len(opened)
     also = f" {pending:,} pending." if pending else ""
     if not opened:
-        yield Line(f"Nothing fires.{also}")
+        yield Line(f"Nothing is firing.{also}")
         return
     acknowledged = sum(alert.acked_by is not None for alert in opened)
     taken = f", {acknowledged:,} acknowledged" if acknowledged else ""
@@ -262,7 +262,7 @@ def _alerts(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
     pending = len(alerts) - len(opened)
     if words and not alerts and not terms and not _is_known(view, words):
         return _unknown_name(view, words)
-    about = f" of {echo(wanted)}" if wanted else ""
+    about = f" for {echo(wanted)}" if wanted else ""
     total = counted(opened) if opened else "No open alert"
     lines = [Line(f"{total[:1].upper()}{total[1:]}{about}.", strong=True)]
     lines += [alert_line(alert, view, now) for alert in opened[:MAX_ALERTS]]
@@ -295,7 +295,7 @@ def _unknown_name(view: View, wanted: str, otherwise: str = "") -> Reply:
 
 
 def _unknown_in_history(view: View, wanted: str) -> Reply | None:
-    hint = f"{view.command} history lists all that ended."
+    hint = f"{view.command} history lists all ended alerts."
     return None if _is_known(view, wanted) else _unknown_name(view, wanted, hint)
 
 
@@ -348,7 +348,7 @@ COMMANDS: tuple[Subcommand, ...] = (
     Subcommand(
         "history",
         "history [rule or name] [window]",
-        "Alerts that ended: when, how long, the worst value, who had them. The window is 1d unless given.",
+        "Ended alerts: when, how long, the worst value, and who acknowledged them. Default window: 1d.",
         partial(ended.history, _is_about, _unknown_in_history),
         needs=frozenset({Need.HISTORY}),
         needs_named=frozenset({Need.RULES, *RULE_SCOPES}),
@@ -380,7 +380,7 @@ COMMANDS: tuple[Subcommand, ...] = (
     Subcommand(
         "top",
         "top KEY [n]",
-        "The worst values of a metric now, and whose they are: 5 unless another number is given.",
+        "The n entities with the worst values of a metric now; 5 by default.",
         top,
         needs=frozenset({Need.FEEDS, *RULE_SCOPES}),
         hint="top KEY",
@@ -388,7 +388,7 @@ COMMANDS: tuple[Subcommand, ...] = (
     Subcommand(
         "chart",
         "chart KEY NAME [window]",
-        "A metric over time, with its limits and alerts: as a picture in Slack. The window is 6h unless given.",
+        "A metric over time, with its limits and alerts; a picture in Slack. Default window: 6h.",
         charts.chart,
         needs=frozenset({Need.FEEDS, Need.ALERTS, Need.RULES, Need.HISTORY, Need.RECORDING, *RULE_SCOPES}),
         looks_back=charts.looks_back,
@@ -439,7 +439,7 @@ COMMANDS: tuple[Subcommand, ...] = (
     Subcommand(
         "unack",
         "unack ID",
-        "Give back an alert, so that another can take it.",
+        "Give back an alert, so that another user can take it.",
         unacknowledge,
         needs=frozenset({Need.ALERTS}),
         changes=True,
@@ -447,7 +447,7 @@ COMMANDS: tuple[Subcommand, ...] = (
     Subcommand(
         "resolve",
         "resolve ID [why]",
-        "Close a stuck alert by hand; it fires again only after its condition was false.",
+        "Close a stuck alert by hand; it fires again only after its condition has been false.",
         resolve,
         needs=frozenset({Need.ALERTS}),
         changes=True,
@@ -455,7 +455,7 @@ COMMANDS: tuple[Subcommand, ...] = (
     Subcommand(
         "silence",
         f"silence {USAGE}",
-        "Silence what matches, so that it is tracked but not reported; silence ID FOR extends a silence.",
+        "Silence matching alerts: they are tracked but not reported. silence ID FOR extends a silence.",
         silence,
         needs=frozenset({Need.ALERTS, Need.RULES, Need.SILENCES, *RULE_SCOPES}),
         changes=True,
@@ -466,7 +466,7 @@ COMMANDS: tuple[Subcommand, ...] = (
     Subcommand(
         "silences",
         "silences",
-        "Silences with the time left, their author, and what they match now.",
+        "Silences, with the time left, the author, and the alerts that they match now.",
         silences,
         needs=frozenset({Need.ALERTS, Need.SILENCES}),
     ),

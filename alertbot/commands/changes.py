@@ -35,7 +35,7 @@ def alert_id(text: str) -> int | None:
 
 
 def whole_card(card_id: int) -> str:
-    """What a button that is about every alert of a card says in place of the id of one."""
+    """The value of a button about every alert of a card, in place of the id of one alert."""
     return f"card:{card_id}"
 
 
@@ -131,8 +131,8 @@ def change_reply(
                 return _said(f"{name}: given back by ", Person(asker.user), level=level)
             if isinstance(wish, Resolve):
                 why = f": {wish.why}" if wish.why else ""
-                closed = line(f"{name}: closed by hand by ", Person(asker.user), why)
-                return Reply((closed, Line("It fires again only after its condition was false.")))
+                closed = line(f"{name}: closed by ", Person(asker.user), why)
+                return Reply((closed, Line("It fires again only after its condition has been false.")))
             noted = f": {wish.note}" if wish.note else ""
             return _said(f"{name}: acknowledged by ", Person(asker.user), noted, level=level)
         case Outcome.ALREADY:
@@ -170,9 +170,9 @@ def _said(*pieces: str | Person, level: Level | None) -> Reply:
 def _closed(name: str, alert: Alert, asker: Asker, ended: str, wish: object) -> Reply:
     """It was closed by hand before."""
     if isinstance(wish, Resolve) and alert.closed_by == asker.user:  # typed twice, or delivered twice by Slack
-        return _said(f"{name} is already closed, by you at {ended}.", level=None)
+        return _said(f"{name} is already closed: you closed it at {ended}.", level=None)
     why = f": {alert.close_note}" if alert.close_note else "."
-    said = line(f"{name} was closed by hand at {ended}, by ", Person(alert.closed_by), why, level=Level.WARNING)
+    said = line(f"{name} was closed at {ended} by ", Person(alert.closed_by), why, level=Level.WARNING)
     return Reply((said,), problem=True)
 
 
@@ -184,4 +184,4 @@ def _already(number: str, alert: Alert | None, asker: Asker, now: datetime | Non
         return _said(f"{number} is already acknowledged by you{at}.", level=alert.level)
     noted = f": {alert.ack_note}" if alert.ack_note else "."
     other = line(f"{number} is already acknowledged, by ", Person(alert.acked_by), f"{at}{noted}", level=Level.WARNING)
-    return Reply((other, Line(f"unack {number} gives it back, so that another can take it.")), problem=True)
+    return Reply((other, Line(f"unack {number} gives it back, so that another user can take it.")), problem=True)

@@ -58,7 +58,7 @@ def chart(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
     if recorded is None or not any(value is not None for value in recorded.samples.values):
         return problem(
             f"No value of {label(key)} was recorded for {name} in the last {write_duration(asked.window)}.",
-            "A longer window may have some: add 1d." if asked.window < timedelta(days=1) else "",
+            "Try a longer window: add 1d." if asked.window < timedelta(days=1) else "",
         )
     fingerprint = Fingerprint(entity.tenant.name, "", asked.scope, recorded.parent_id, entity.id)
     begin = now - asked.window
@@ -77,7 +77,7 @@ def chart(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
     zone = ZoneInfo(view.timezone)
     lines = [Line(f"{label(key)}: {name}, last {write_duration(asked.window)}", strong=True)]
     if is_stale(entity.snapshot.at, view, now):
-        stale = f"STALE: the last values came at {since(entity.snapshot.at, view, now)}."
+        stale = f"STALE: the last values are from {since(entity.snapshot.at, view, now)}."
         lines.append(Line(stale, level=Level.CRITICAL, strong=True))
     text = [*plot(series, zone, width=PHONE_WIDTH, height=PLOT_HEIGHT), *legend(series)]
     below = [Line(words) for words in (values_words(series, zone), alerts_words(series, zone)) if words]
@@ -110,17 +110,17 @@ def _asked(view: View, command: Command) -> _Asked | Reply:
     usage = f"{view.command} chart KEY NAME [window]"
     example = f"For example: {view.command} chart longest wait Sales 6h"
     if not command.args:
-        return problem(f"Which metric, of what? {usage}", example)
+        return problem(f"Which metric, of which entity? {usage}", example)
     split = split_window(command.args, DEFAULT, LONGEST)
     if isinstance(split, str):
         return problem(split, usage)
     words, window = split
-    key = named_key(words, view, usage) if words else problem(f"Which metric, of what? {usage}", example)
+    key = named_key(words, view, usage) if words else problem(f"Which metric, of which entity? {usage}", example)
     if isinstance(key, Reply):
         return key
     kind = kind_of(key.key, key.scopes)
     if kind in (ValueType.TEXT, ValueType.TIMESTAMP):
-        return problem(f"{key.key} cannot be drawn: its values are {'texts' if kind is ValueType.TEXT else 'times'}.")
+        return problem(f"{key.key} cannot be drawn: its values are {'text' if kind is ValueType.TEXT else 'times'}.")
     entity = _entity(view, key, words[key.used :], usage)
     return entity if isinstance(entity, Reply) else _Asked(key, entity, window)
 
@@ -134,12 +134,16 @@ def _entity(view: View, key: NamedKey, words: Sequence[str], usage: str) -> Enti
         if len(known) == 1:
             return known[0]
         names = sorted({named(each, view) for each in known}, key=str.casefold)
-        return problem(f"{label(key.key)} of what? {usage}", f"{count(len(names), 'name')}: {listed(names)}")
+        return problem(f"{label(key.key)} of which entity? {usage}", f"{count(len(names), 'name')}: {listed(names)}")
     found = find(known, name) or _of_parent(known, name) or find(known, _JOINING.sub("", name))
     if not found:
         near = dict.fromkeys(named(each, view) for each in similar(name, ((each.name, each) for each in known)))
-        hint = f"Did you mean {' or '.join(near)}?" if near else f"{count(len(known), 'name')} have {key.key}."
-        return problem(f"Nothing with {label(key.key)} is called {echo(name)}.", hint)
+        hint = (
+            f"Did you mean {' or '.join(near)}?"
+            if near
+            else f"{count(len(known), 'entity has', 'entities have')} {key.key}."
+        )
+        return problem(f"No entity with {label(key.key)} is called {echo(name)}.", hint)
     first = min((each.snapshot.scope for each in found), key=key.scopes.index)
     found = [each for each in found if each.snapshot.scope is first]
     if len(found) > 1:

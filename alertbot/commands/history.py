@@ -59,7 +59,7 @@ def history(
 
 
 def _shown(view: View, alerts: Sequence[Alert], wanted: str, window: timedelta, now: datetime) -> Iterator[Line]:
-    about = f" of {echo(wanted)}" if wanted else ""
+    about = f" for {echo(wanted)}" if wanted else ""
     length = write_duration(window)
     if not alerts:
         yield Line(f"No alert{about} ended in the last {length}.", strong=True)
@@ -70,7 +70,7 @@ def _shown(view: View, alerts: Sequence[Alert], wanted: str, window: timedelta, 
     if more := and_more(MAX_SHOWN, len(alerts)):
         yield Line(f"{more}; {view.command} history RULE or NAME narrows it down")
     if len(view.history) >= MAX_HISTORY:
-        yield Line(f"Only the last {MAX_HISTORY:,} that ended were searched.")
+        yield Line(f"Only the {MAX_HISTORY:,} alerts that ended last were searched.")
 
 
 def _levels(alerts: Sequence[Alert]) -> str:
@@ -80,7 +80,7 @@ def _levels(alerts: Sequence[Alert]) -> str:
 
 
 def _line(alert: Alert, view: View, now: datetime) -> Line:
-    """`#17 critical: Sales EU · Longest wait · 09:12 to 09:31 EET (19m) · worst 4m 10s · Anna had it`."""
+    """`#17 critical: Sales EU · Longest wait · 09:12 to 09:31 EET (19m) · worst 4m 10s · acknowledged by Anna`."""
     assert alert.fired_at is not None
     assert alert.ended_at is not None
     parts = [
@@ -93,8 +93,8 @@ def _line(alert: Alert, view: View, now: datetime) -> Line:
         parts.append(_ENDINGS[alert.end_reason])
     pieces: list[str | Person] = [" · ".join(parts)]
     if alert.closed_by:
-        pieces += [" · ended: closed by hand by ", Person(alert.closed_by)]
-    pieces += [" · ", Person(alert.acked_by), " had it"] if alert.acked_by else [" · not acknowledged"]
+        pieces += [" · closed by ", Person(alert.closed_by)]
+    pieces += [" · acknowledged by ", Person(alert.acked_by)] if alert.acked_by else [" · not acknowledged"]
     return line(*pieces)  # without the colour of its level, which says that it fires
 
 

@@ -92,7 +92,7 @@ def _while_unowned(rule: Rule) -> Iterator[Line]:
     """`remind` and `escalate` in words."""
     if rule.remind is not None:
         every, most = write_duration(rule.remind.every), rule.remind.most
-        more = f", then after twice as long each time, up to every {write_duration(most)}" if most is not None else ""
+        more = f", then at intervals that double up to {write_duration(most)}" if most is not None else ""
         yield Line(f"Reminder {'after' if more else 'every'} {every}{more}, while it fires and is not acknowledged.")
     for step in rule.escalate:
         channels = f"in {listed(step.channels)}" if step.channels else "in the channels of the rule"

@@ -40,7 +40,7 @@ SILENCE_HELP = (
     'names with spaces need quotes: name="Sales EU".',
     "FOR: 2h, until 18:00, until tomorrow 8:00, from 22:00 until 06:00 or from tomorrow 8:00 for 2h, in your zone; "
     "over 30 days: append long.",
-    "level=warning does not silence what rises to critical. What still fires at the end is reported then.",
+    "level=warning does not silence a rise to critical. Alerts that still fire when it ends are reported then.",
 )
 
 
@@ -85,7 +85,7 @@ def _extend(view: View, number: int, words: Sequence[str], now: datetime) -> Rep
     except ValueError as error:
         return problem(str(error), _NOTHING)
     if rest:
-        return problem(f"A silence keeps its reason: leave out {echo(' '.join(rest))}.", _NOTHING)
+        return problem(f"The reason of a silence cannot be changed: leave out {echo(' '.join(rest))}.", _NOTHING)
     return Reply(wish=ExtendSilence(number, ends_at))
 
 
@@ -93,7 +93,7 @@ def _no_silence(view: View, number: int) -> Reply:
     alert = next((each for each in view.alerts if each.id == number), None)
     if alert is not None:
         terms = (("tenant", alert.key.tenant), ("rule", alert.key.rule), ("name", alert.entity_name))
-        hint = f"To silence what it is about: {view.command} silence {write_terms(terms)} 2h"
+        hint = f"To silence such alerts: {view.command} silence {write_terms(terms)} 2h"
         return problem(f"#{number} is an alert, not a silence.", hint)
     return problem(f"There is no silence #{number}, or it has ended.", f"{view.command} silences lists them.")
 
@@ -115,11 +115,11 @@ def unsilence(view: View, command: Command, asker: Asker, now: datetime) -> Repl
 
 
 def silences(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
-    """`silences`: those that are active or to come, with the time left, the author, and what they match now."""
+    """`silences`: active and scheduled ones, with the time left, the author, and what they match now."""
     if command.args:
-        return problem(f"{view.command} silences has no arguments.", f"{view.command} silence {USAGE} makes one.")
+        return problem(f"{view.command} silences takes no arguments.", f"{view.command} silence {USAGE} creates one.")
     if not view.silences:
-        return Reply((Line("No silences."), Line(f"To make one: {view.command} silence {EXAMPLE} 2h")))
+        return Reply((Line("No silences."), Line(f"To create one: {view.command} silence {EXAMPLE} 2h")))
     known = sorted(view.silences, key=lambda each: (not each.active(now), each.ends_at, each.id))
     lines = [each for one in known[:MAX_SILENCES] for each in _shown(one, view, now)]
     if more := and_more(MAX_SILENCES, len(known)):
@@ -162,7 +162,7 @@ def silences_line(view: View, now: datetime) -> Iterator[Line]:
     later = len(view.silences) - active
     muted = sum(alert.open and alert.silence is not None for alert in view.alerts)
     words = [f"{active} active"] if active else []
-    words += [f"{later} to come"] if later else []
+    words += [f"{later} scheduled"] if later else []
     muting = f"; {count(muted, 'open alert is', 'open alerts are')} silenced" if muted else ""
     yield Line(f"Silences: {', '.join(words)}{muting}. {view.command} silences lists them.")
 
@@ -174,7 +174,7 @@ def muting(view: View, rule: Rule, now: datetime) -> Iterator[Line]:
             yield line("Silence ", *described(each, view.timezone, now))
 
 
-# What is wrong with a matcher, and what is worth a word.
+# What is wrong with a matcher, and what to point out.
 
 
 def _unknown(matcher: Matcher, view: View) -> Iterator[str]:
@@ -197,12 +197,12 @@ def _unknown(matcher: Matcher, view: View) -> Iterator[str]:
             values = sorted({rule.labels[name] for rule in rules for name in rule.labels if fold(name) == fold(key)})
             if not values:
                 near = nearest(key, labels, cutoff=0.5)
-                also = f"did you mean label.{near[0]}=?" if near else f"there are {listed(labels)}." if labels else ""
+                also = f"did you mean label.{near[0]}=?" if near else f"labels: {listed(labels)}." if labels else ""
                 yield f"No rule has the label {echo(key)}" + (f": {also}" if also else ", or any other label.")
             elif not any(matches(pattern, value) for value in values):
-                yield f"No rule has the label {key} with the value {echo(pattern)}: there are {listed(values)}."
+                yield f"No rule has the label {key} with the value {echo(pattern)}: its values are {listed(values)}."
     if rules and not any(matcher.may_match_rule(rule) for rule in rules):
-        yield f"No rule agrees with all of {matcher}: it would match nothing."
+        yield f"No rule matches all of {matcher}: the silence would match nothing."
 
 
 def _no_such(view: View, noun: str, pattern: str, names: Sequence[str]) -> str:
@@ -213,7 +213,8 @@ def _no_such(view: View, noun: str, pattern: str, names: Sequence[str]) -> str:
         return f"There is no {noun} {echo(pattern)}: did you mean {noun}={near[0]}?"
     if noun == "rule":
         return f"There is no rule {echo(pattern)}: {view.command} rules lists them."
-    return f"There is no {noun} {echo(pattern)}: there {'is' if len(names) == 1 else 'are'} {listed(names)}."
+    there = "the only one is" if len(names) == 1 else f"the {noun}s are"
+    return f"There is no {noun} {echo(pattern)}: {there} {listed(names)}."
 
 
 def _remarks(matcher: Matcher, view: View, span: Span) -> Iterator[str]:
@@ -247,15 +248,16 @@ def silence_reply(
         return problem(f"There is no silence #{number}.")
     if result is Outcome.ENDED:
         ended = silence.ended_at or silence.ends_at
-        by: list[str | Person] = [", by ", Person(silence.ended_by)] if silence.ended_by else []
-        text = line(f"Silence #{number} has already ended, at {clock(ended, timezone, now)}", *by, ".", strong=True)
+        by: list[str | Person] = [" by ", Person(silence.ended_by)] if silence.ended_by else []
+        was = " was" if silence.ended_by else ""
+        text = line(f"Silence #{number}{was} already ended at {clock(ended, timezone, now)}", *by, ".", strong=True)
         return Reply((text,), problem=True)
     if result is Outcome.ALREADY:
         until = clock(silence.ends_at, timezone, now)
-        return problem(f"Silence #{number} lasts until {until} already: it may just have been extended.")
+        return problem(f"Silence #{number} already lasts until {until}: it may have just been extended.")
     if isinstance(wish, EndSilence):
         ends = line(f"Silence #{silence.id} ended by ", Person(asker.user), f": {silence.matcher}", strong=True)
-        return Reply((ends, Line("What still fires is reported with the next poll.")))
+        return Reply((ends, Line("Alerts that still fire are reported with the next poll.")))
     made = line("Silence ", *described(silence, timezone, now), strong=True)
     if isinstance(wish, ExtendSilence):
         return Reply((made, line("Extended by ", Person(asker.user), ".")))
@@ -263,7 +265,7 @@ def silence_reply(
 
 
 def _how_to_change(silence: Silence) -> str:
-    return f"silence {silence.id} 1h extends it, unsilence {silence.id} ends it."
+    return f"silence {silence.id} 1h extends it by an hour, unsilence {silence.id} ends it."
 
 
 def silencing(view: View, rule: Rule, alert: Alert | None, tenant: str, name: str, now: datetime) -> Iterator[Line]:
@@ -276,4 +278,4 @@ def silencing(view: View, rule: Rule, alert: Alert | None, tenant: str, name: st
         elif each.matcher.may_match(tenant, rule, name):
             yield line("A silence matches it: ", *described(each, view.timezone, now))
     if muting_it is not None and all(each.id != muting_it for each in view.silences):
-        yield Line(f"Silenced by #{muting_it}, which has ended: it is reported again with the next poll.")
+        yield Line(f"Silenced by #{muting_it}, which has ended: it will be reported with the next poll.")

@@ -18,8 +18,8 @@ from alertbot.rules.units import MAX_DURATION, parse_duration, write_duration
 from alertbot.rules.words import nearest
 
 MAX_SPAN = timedelta(days=30)
-"""A longer one has to say `long`: most of them are typing errors."""
-WRITE = "write for example 2h, until 18:00, until tomorrow 8:00, from 22:00 until 06:00 or from tomorrow 8:00 for 2h"
+"""A longer one needs the word `long`, since most of them are typing errors."""
+WRITE = "write something like 2h, until 18:00, until tomorrow 8:00, from 22:00 until 06:00 or from tomorrow 8:00 for 2h"
 
 _DAY = timedelta(days=1)
 _TIME = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
@@ -55,7 +55,7 @@ def parse_span(words: Sequence[str], now: datetime, timezone: str) -> tuple[Span
         elif reader.takes("for"):
             ends_at = starts_at + reader.duration()
         else:
-            raise ValueError("From when until when? Write for example from 22:00 until 06:00, or from 22:00 for 8h.")
+            raise ValueError("From when until when? Write something like from 22:00 until 06:00, or from 22:00 for 8h.")
         span = Span(starts_at, ends_at, later=starts_at > now)
     else:
         span = Span(now, reader.end(now))
@@ -73,13 +73,13 @@ def parse_later(
     """
     reader = _Reader(words, now, timezone)
     if not words:
-        raise ValueError("For how much longer? Write for example 2h, or until 18:00.")
+        raise ValueError("For how much longer? Write something like 2h, or until 18:00.")
     if words[0].casefold() == "from":
-        raise ValueError("Only its end can be changed: write for example 2h, or until 18:00.")
+        raise ValueError("Only its end can be changed: write something like 2h, or until 18:00.")
     later = reader.end(now, ends_at)
     if later <= ends_at:
         until = clock(ends_at, timezone, now)
-        raise ValueError(f"It lasts until {until} already: write a later time. unsilence ends it now.")
+        raise ValueError(f"It already lasts until {until}: write a later time. unsilence ends it now.")
     return later, _long(later - starts_at, reader.rest())
 
 
@@ -91,7 +91,7 @@ def _long(lasts: timedelta, rest: list[str]) -> list[str]:
             del rest[at]
             return rest
     days = f"{lasts / _DAY:.0f} days"
-    raise ValueError(f"That is {days}, more than {MAX_SPAN.days}: if it is meant, append long.")
+    raise ValueError(f"That is {days}, more than {MAX_SPAN.days}: if you mean it, append long.")
 
 
 class _Reader:
@@ -131,7 +131,7 @@ class _Reader:
         except ValueError as error:
             raise ValueError(self._no_duration(word, str(error))) from None
         if length <= timedelta(0):
-            raise ValueError(f"“{word}” is no time at all: {WRITE}.")
+            raise ValueError(f"“{word}” is a duration of zero: {WRITE}.")
         self._at += 1
         return length
 
@@ -174,7 +174,7 @@ class _Reader:
         if days is not None and (len(days) > 1 or days[0] != today):
             raise ValueError(f"{shown} is in the past: {WRITE}.")
         is_now = clock(self._now, self._timezone, self._now)
-        raise ValueError(f"{shown} is already past (it is {is_now}): write {keyword} tomorrow {at:%H:%M}.")
+        raise ValueError(f"{shown} has already passed (it is {is_now}): write {keyword} tomorrow {at:%H:%M}.")
 
     def _clock_time(self, keyword: str, day: str) -> time:
         word = self._next()
@@ -210,7 +210,7 @@ def _day(word: str, today: date) -> tuple[date, ...] | None:
     try:
         day = date.fromisoformat(word)
     except ValueError:
-        raise ValueError(f"There is no day {word}: write it as 2026-12-24.") from None
+        raise ValueError(f"{word} is not a date: write one such as 2026-12-24.") from None
     if abs(day.year - today.year) > MAX_DURATION.days // 365 and today != date.min:
         raise ValueError(f"{word} is more than ten years away.")
     return (day,)

@@ -16,9 +16,9 @@ from alertbot.rules.catalogue import RULE_SCOPES, Scope, ValueType
 from alertbot.rules.ignore import is_ignored
 from alertbot.rules.nouns import Worse, label, worse
 from alertbot.rules.rule import Level
-from alertbot.rules.words import count
+from alertbot.rules.words import count, listed
 
-DEFAULT, MOST = 5, 20
+DEFAULT, MAX_SHOWN = 5, 20
 
 
 def top(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
@@ -27,8 +27,8 @@ def top(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
     words, scope, number = _taken_apart(command.args)
     if not words:
         return problem(f"Which metric? {usage}", f"{view.command} metrics WORD finds keys, such as longest wait.")
-    if not 1 <= number <= MOST:
-        return problem(f"{number} is not a number of entities: 1 to {MOST}.", usage)
+    if not 1 <= number <= MAX_SHOWN:
+        return problem(f"The number of entities is {number}: write 1 to {MAX_SHOWN}.", usage)
     found = named_key(words, view, usage)
     if isinstance(found, Reply):
         return found
@@ -37,11 +37,11 @@ def top(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
         if isinstance(found, Reply):
             return found
     if scope is not None and scope not in found.scopes:
-        return problem(f"{scope} has no {found.key}: {', '.join(found.scopes)} has it.")
+        return problem(f"The scope {scope} does not have {found.key}: use {listed(found.scopes, 'or')}.")
     chosen = scope or found.scopes[0]
     kind = kind_of(found.key, found.scopes)
     if kind is ValueType.TEXT or (kind is None and _is_text(view, chosen, found.key)):
-        return problem(f"{found.key} is text: nothing is worse than anything else.", f"{view.command} metrics WORD")
+        return problem(f"{found.key} is text: its values cannot be ranked.", f"{view.command} metrics WORD")
     return Reply(tuple(_shown(view, found, chosen, kind or ValueType.NUMBER, number, now)))
 
 

@@ -200,9 +200,9 @@ def _latched(alert: Alert, view: View, now: datetime) -> Line:
     at = f" at {clock(alert.ended_at, view.timezone, now)}" if alert.ended_at is not None else ""
     note = f": {alert.close_note}." if alert.close_note else "."
     return line(
-        f"#{alert.id} was closed by hand{at} by ",
+        f"#{alert.id} was closed{at} by ",
         Person(alert.closed_by),
-        f"{note} It fires again only after its condition was false.",
+        f"{note} It fires again only after its condition has been false.",
         level=Level.WARNING,
     )
 

@@ -17,5 +17,5 @@ def split_window(words: Sequence[str], default: timedelta, longest: timedelta) -
     except ValueError:
         return list(words), default
     if not timedelta(0) < window <= longest:
-        return f"{words[-1]} is too long or too short: up to {write_duration(longest)} can be shown."
+        return f"{words[-1]} is not a valid window: write {write_duration(longest)} or less."
     return list(words[:-1]), window

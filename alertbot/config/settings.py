@@ -315,14 +315,14 @@ class StormSettings(_Section):
 
 
 class FlapSettings(_Section):
-    """When an alert that begins and ends again and again counts as unstable."""
+    """When an alert that keeps firing and clearing counts as unstable."""
 
     rises: Annotated[int, Field(ge=1, le=100)] = 4
-    """An alert that began to fire more often than this within the window has to stay clear twice as long to end."""
+    """An alert that fires more often than this within the window must stay clear twice as long to resolve."""
     window: Annotated[Duration, AfterValidator(_within(timedelta(minutes=1), timedelta(days=1)))] = timedelta(
         minutes=30
     )
-    """The window in which it is counted how often an alert began to fire; from 1m to 1d."""
+    """The window in which the times that an alert fired are counted; from 1m to 1d."""
 
 
 class HttpSettings(_Section):
@@ -335,17 +335,17 @@ class HttpSettings(_Section):
 
 
 class HeartbeatSettings(_Section):
-    """A dead man's switch: a service outside that raises the alarm when it is no longer pinged."""
+    """A dead man's switch: an external service that raises an alarm when it is no longer pinged."""
 
     url: SecretAddress = SecretStr("")
-    """The address to GET while alertbot works, such as one of healthchecks.io. Treated as a secret. Empty: none."""
+    """The URL to GET while alertbot works, such as a check at healthchecks.io. Treated as a secret. Empty: none."""
     every: Duration = timedelta(seconds=60)
-    """The time between pings, at least 10s. The service should raise the alarm after a few missed ones."""
+    """The time between pings, at least 10s. Set the service to raise an alarm after a few missed ones."""
 
     @model_validator(mode="after")
     def _complete(self) -> HeartbeatSettings:
         if self.every < timedelta(seconds=10):
-            raise ValueError("every is at least 10s")
+            raise ValueError("every must be at least 10s")
         if self.model_fields_set and "url" not in self.model_fields_set:
             raise ValueError("url is missing: the address to ping")
         return self
@@ -377,13 +377,13 @@ class Settings(_Section):
     storm: StormSettings = StormSettings()
     """How many new cards one poll may post."""
     max_messages: Annotated[int, Field(ge=1, le=60)] = 60
-    """The maximum number of messages per channel and minute; the others are sent later, critical ones first."""
+    """The maximum number of messages per channel and minute; further ones are sent later, critical ones first."""
     flap: FlapSettings = FlapSettings()
-    """When an alert that begins and ends again and again counts as unstable."""
+    """When an alert that keeps firing and clearing counts as unstable."""
     nag_after: Annotated[Duration, AfterValidator(_within(timedelta(minutes=1), timedelta(days=30)))] = timedelta(
         hours=2
     )
-    """An alert that still fires this long after it was acknowledged: its owner is mentioned once. From 1m to 30d."""
+    """The owner of an alert that still fires this long after it was acknowledged is mentioned once. 1m to 30d."""
     http: HttpSettings = HttpSettings()
     """The HTTP server for health checks and for Slack's requests."""
     heartbeat: HeartbeatSettings = HeartbeatSettings()

@@ -1,4 +1,4 @@
-"""alertbot.yaml and the rules: permissions of the file, secrets that are not set, faults, calendars that end."""
+"""alertbot.yaml and the rules: permissions of the file, secrets that are not set, faults, calendars that run out."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ENDS_SOON = timedelta(days=30)
 
 _WHERE = {
     "api_key": "create the pair in the 8x8 Admin Console > API Keys, for the product Analytics for Contact Center",
-    "api_secret": "8x8 shows it once, when the key is created: create another pair if it is lost",
+    "api_secret": "8x8 shows it once, when the key is created: if it is lost, create another pair",
     "bot_token": "it is on the Slack app's page OAuth & Permissions, xoxb-…",
 }
 
@@ -39,20 +39,20 @@ class Rules:
 
 
 def check_file(path: Path) -> Iterator[Finding]:
-    """Who may read and change the configuration file, and which secrets are not set."""
+    """Who can read and change the configuration file, and which secrets are not set."""
     what = "configuration file"
     literal = literal_secrets(read_text(path))
     mode = stat.S_IMODE(os.stat(path).st_mode)
     if os.name == "posix" and mode & stat.S_IWOTH:
-        yield problem(what, f"{path}: every user of this machine may change it", f"run: chmod o-w {path}")
+        yield problem(what, f"{path}: every user of this machine can change it", f"run: chmod o-w {path}")
     elif os.name == "posix" and literal and mode & (stat.S_IRGRP | stat.S_IROTH):
         yield problem(
             what,
-            f"{path} holds secrets ({listed(literal)}) and other users may read it (mode {mode:o})",
+            f"{path} holds secrets ({listed(literal)}) and other users can read it (mode {mode:o})",
             f"run: chmod 600 {path}; or write ${{NAME}} in it and set the secrets in the environment",
         )
     else:
-        yield fine(what, f"{path} is valid" + (", and only its owner may read its secrets" if literal else ""))
+        yield fine(what, f"{path} is valid" + (", and only its owner can read the secrets in it" if literal else ""))
     for name in unset_secrets(path):
         key = name.rpartition(".")[2]
         if "." in name and key in _WHERE:
@@ -77,7 +77,7 @@ def check_rules(settings: Settings) -> tuple[Rules, list[Finding]]:
         first = found.faults[0]
         more = f" (and {len(found.faults) - 1} more)" if len(found.faults) > 1 else ""
         finding = problem(
-            "rules", f"{first}{more}", "`alertbot check` lists every fault; `run` starts without any only"
+            "rules", f"{first}{more}", "`alertbot check` lists every fault; `run` does not start until they are fixed"
         )
         return Rules(rules, sound=False), [finding]
     rules = {tenant: live.rules(tenant) for tenant in paths}
@@ -87,12 +87,12 @@ def check_rules(settings: Settings) -> tuple[Rules, list[Finding]]:
         if each.rules:
             findings.append(fine(what, f"{count(len(each.rules), 'rule')}, version {each.version}"))
         else:
-            findings.append(problem(what, f"{paths[tenant]} has no rules", "write some; `alertbot init` has examples"))
+            findings.append(problem(what, f"{paths[tenant]} has no rules", "add rules; `alertbot init` writes some"))
     return Rules(rules, sound=True), findings
 
 
 def check_calendars(settings: Settings, rules: Mapping[str, RuleSet], now: datetime) -> Iterator[Finding]:
-    """Calendars whose holidays are listed as dates, and end."""
+    """Calendars whose holidays are listed as dates, and run out."""
     calendars: dict[str, Calendar] = dict(settings.hours)
     for each in rules.values():
         for rule in each.rules:
@@ -107,10 +107,10 @@ def _of_calendar(what: str, calendar: Calendar, now: datetime) -> Finding:
     today = now.astimezone(calendar.zone).date()
     last = max(calendar.dates, default=None)
     if last is None or calendar.countries:
-        return fine(what, "it does not end")
-    remedy = f"add the dates that follow, or `{{country: …}}`, which does not end{_place(calendar)}"
+        return fine(what, "its holidays do not run out")
+    remedy = f"add later dates, or use `{{country: …}}`, which does not run out{_place(calendar)}"
     if last < today:
-        return problem(what, f"its last holiday was {last.isoformat()}: it opens on every holiday since", remedy)
+        return problem(what, f"its last holiday was {last.isoformat()}: it opens on every later holiday", remedy)
     if last - today < ENDS_SOON:
         return problem(what, f"its last holiday is {last.isoformat()}, in {count((last - today).days, 'day')}", remedy)
     return fine(what, f"its last holiday is {last.isoformat()}")

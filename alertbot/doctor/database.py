@@ -63,16 +63,16 @@ def _of_file(path: Path, store: SqliteStore, service: Service | None, now: datet
     if wal > LARGE_WAL:
         yield problem(
             "database: write-ahead log",
-            f"{path}-wal has grown to {_megabytes(wal)}: a program reads the database in one transaction for long",
-            f"find the program with `fuser -v {path}` and end it; the log shrinks by itself then",
+            f"{path}-wal has grown to {_megabytes(wal)}: a program has kept one read transaction open for long",
+            f"find the program with `fuser -v {path}` and stop it; the log then shrinks by itself",
         )
     if service is None:
         yield note("service", "no service has used this database yet", "start `alertbot run`")
     elif service.running:
-        yield fine("service", f"it runs as {service.owner}, for {format_duration(now - service.since)}")
+        yield fine("service", f"running as {service.owner}, for {format_duration(now - service.since)}")
     else:
         ago = format_duration(max(now - service.seen_at, timedelta()))
-        yield note("service", f"none runs: the last one, {service.owner}, was seen {ago} ago", "start `alertbot run`")
+        yield note("service", f"not running: {service.owner} was last seen {ago} ago", "start `alertbot run`")
 
 
 def _of_folder(path: Path) -> Finding:
@@ -84,7 +84,7 @@ def _of_folder(path: Path) -> Finding:
     if not os.access(folder, os.W_OK):
         return problem(
             "database",
-            f"this user may not create {path}",
+            f"this user cannot create {path}",
             f"give the folder to the user of the service: chown USER {folder}; or name another file in `storage`",
         )
     return fine("database", f"there is none yet; `alertbot run` creates {path}")
@@ -112,7 +112,7 @@ def _of_disk(path: Path) -> Iterator[Finding]:
             "name a file in a volume in `storage`, such as /data/alertbot.db",
         )
     else:
-        yield fine("database: file system", kind or "not known here")
+        yield fine("database: file system", kind or "unknown")
     if not hasattr(os, "statvfs"):
         return
     status = os.statvfs(folder)
@@ -121,10 +121,10 @@ def _of_disk(path: Path) -> Iterator[Finding]:
         yield problem("disk", f"{folder} is on a read-only file system", "mount it writable, or name another `storage`")
     elif free < MIN_FREE:
         yield problem(
-            "disk", f"only {_megabytes(free)} are free in {folder}", f"free some space: at least {_megabytes(MIN_FREE)}"
+            "disk", f"only {_megabytes(free)} free in {folder}", f"free some space: at least {_megabytes(MIN_FREE)}"
         )
     elif status.f_files > 0 and status.f_favail < MIN_FREE_INODES:
-        yield problem("disk", f"only {status.f_favail} files can be created in {folder}", "delete files on that disk")
+        yield problem("disk", f"only {status.f_favail} more files can be created in {folder}", "delete some files")
     else:
         yield fine("disk", f"{_megabytes(free)} free in {folder}")
 
@@ -149,13 +149,13 @@ def file_system(folder: Path, mounts: Path = Path("/proc/self/mounts")) -> str:
 def _remedy(why: str, path: Path) -> str:
     """What to do about a database that cannot be used, from the sentence that says why."""
     if "newer alertbot" in why:
-        return "install that version again, or restore a backup that the present version wrote"
+        return "install that version again, or restore a backup that the installed version wrote"
     if "older alertbot" in why:
         return "start `alertbot run` as the user of the service: it brings the database up to date"
     if "another program" in why or "not a SQLite database" in why:
         return "name another file in `storage`"
     if "is locked" in why or "is busy" in why:
-        return f"find the program that holds it with `fuser -v {path}`, and end it"
+        return f"find the program that holds it with `fuser -v {path}`, and stop it"
     if "damaged" in why:
         return "stop alertbot and restore a backup (docs/operations.md, Backup)"
     if "disk is full" in why:
@@ -164,7 +164,7 @@ def _remedy(why: str, path: Path) -> str:
         return f"give the file and its folder to the user of the service: chown USER {path.parent} {path}*"
     if "deleted" in why or "replaced" in why:
         return "restart alertbot"
-    return "check the disk, and the kernel's log for its errors"
+    return "check the disk, and the kernel log for disk errors"
 
 
 def _megabytes(number: int) -> str:

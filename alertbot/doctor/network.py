@@ -18,7 +18,7 @@ def through_proxy(host: str, scheme: str = "https") -> bool:
 def let_through(host: str) -> str:
     """What to do so that this host can be reached."""
     if through_proxy(host):
-        return f"check HTTPS_PROXY: that proxy must let HTTPS to {host} through"
+        return f"check HTTPS_PROXY: the proxy must let HTTPS to {host} through"
     return f"allow HTTPS to {host} in the firewall and in DNS; behind a proxy, set HTTPS_PROXY"
 
 
@@ -36,13 +36,13 @@ def connection_problem(host: str, port: int, *, tls: bool) -> str:
 def why(error: BaseException) -> str:
     """Why a connection failed, in a few words that name no address; "" for an exception of another kind."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return "its certificate is not valid, or of an authority that is not known here"
+        return "its certificate is not valid, or its authority is not trusted here"
     if isinstance(error, ssl.SSLError):
-        return "what answers there does not speak TLS"
+        return "the server does not speak TLS"
     if isinstance(error, socket.gaierror):
         return "the host name was not found"
     if isinstance(error, ConnectionRefusedError):
         return "the connection was refused"
     if isinstance(error, TimeoutError):
-        return "there was no answer in time"
+        return "the connection timed out"
     return "the connection failed" if isinstance(error, OSError) else ""

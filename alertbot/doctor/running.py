@@ -18,7 +18,7 @@ _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104  # r
 
 
 def check_http(settings: Settings, service: Service | None) -> Iterator[Finding]:
-    """Whether the port is free for `run`, or the bot answers there, and what it says of itself."""
+    """Whether the port is free for `run`, or the bot answers there, and what its `/readyz` says."""
     host, port = _ANY.get(settings.http.host, settings.http.host), settings.http.port
     what, place = "http", f"{settings.http.host}:{port}"
     if port == 0:
@@ -28,11 +28,11 @@ def check_http(settings: Settings, service: Service | None) -> Iterator[Finding]
     ready = _readiness(host, port)
     if ready is None:
         if not connection_problem(host, port, tls=False):
-            yield problem(what, f"another program listens on {place}", "end it, or set http.port to another port")
+            yield problem(what, f"another program listens on {place}", "stop it, or set http.port to another port")
         elif running:
             yield problem(
                 what,
-                f"the service runs, and nothing answers on {place}",
+                f"the service is running, but nothing answers on {place}",
                 "check http in the alertbot.yaml of the service; in a container, run doctor inside it",
             )
         else:
@@ -40,11 +40,9 @@ def check_http(settings: Settings, service: Service | None) -> Iterator[Finding]
         return
     yield fine(what, f"alertbot answers on {place}")
     for reason in ready:
-        yield problem(
-            "service: readiness", reason, "the other findings say more; the log of the service has the history"
-        )
+        yield problem("service: readiness", reason, "see the other findings, and the log of the service")
     if not ready:
-        yield fine("service: readiness", "it is ready")
+        yield fine("service: readiness", "ready")
 
 
 def _readiness(host: str, port: int) -> list[str] | None:
@@ -68,7 +66,7 @@ def _readiness(host: str, port: int) -> list[str] | None:
 
 
 def check_heartbeat(settings: Settings) -> Iterator[Finding]:
-    """Whether the host of the heartbeat can be reached. It is not pinged: that would say that all is well."""
+    """Whether the host of the heartbeat can be reached. It is not pinged: a ping would report that alertbot works."""
     url = settings.heartbeat.url.get_secret_value()
     if not url:
         return

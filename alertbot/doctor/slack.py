@@ -1,4 +1,4 @@
-"""Slack: the token, its scopes, each channel that is named, and the way in. Nothing is ever posted."""
+"""Slack: the token, its scopes, every channel in the configuration, and how commands arrive. Nothing is ever posted."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ MAX_WAIT_S = 30.0
 _SCOPES = {
     "chat:write": "without it nothing can be posted",
     "commands": "without it there is no slash command",
-    "channels:history": "without it a message with an unknown outcome cannot be looked for in public channels",
-    "groups:history": "without it a message with an unknown outcome cannot be looked for in private channels",
+    "channels:history": "without it a message whose delivery is uncertain cannot be searched for in public channels",
+    "groups:history": "without it a message whose delivery is uncertain cannot be searched for in private channels",
     "channels:read": "without it public channels cannot be found by name",
     "groups:read": "without it private channels cannot be found by name",
-    "usergroups:read": "without it slack.may_change.usergroups allows nobody",
-    "users:read": "without it times are in the configured zone, not in the reader's",
-    "files:write": "without it charts cannot be shown",
+    "usergroups:read": "without it slack.may_change.usergroups has no effect",
+    "users:read": "without it times are in the configured time zone, not in the reader's",
+    "files:write": "without it charts are shown as text, not as pictures",
 }
 _ADD_SCOPE = "add it in the Slack app > OAuth & Permissions > Bot Token Scopes, then reinstall the app"
 _NOT_SLACK = (
-    "something answers in place of Slack, such as a proxy or the login page of a network: set HTTPS_PROXY to a proxy "
+    "something other than Slack answers, such as a proxy or a captive portal: set HTTPS_PROXY to a proxy "
     "that lets {host} through, or correct slack.api_url"
 )
 _TOKENS = {
     "invalid_auth": "copy the Bot User OAuth Token (xoxb-…) again from the Slack app > OAuth & Permissions",
     "not_authed": "copy the Bot User OAuth Token (xoxb-…) again from the Slack app > OAuth & Permissions",
     "token_revoked": "reinstall the app in OAuth & Permissions, and copy the new token",
-    "token_expired": "switch token rotation off for the app, reinstall it, and copy the new token",
-    "account_inactive": "the app was removed, or the workspace is gone: install it again, and copy the new token",
+    "token_expired": "turn off token rotation for the app, reinstall it, and copy the new token",
+    "account_inactive": "the app or the workspace was deleted: install the app again, and copy the new token",
     "not_allowed_token_type": "use the Bot User OAuth Token (xoxb-…), not a user or app-level token",
 }
 
@@ -177,36 +177,34 @@ class SlackCheck:
                     raise
         if entry is None:
             near = nearest(channel, [name for name in known if name.startswith("#")])
-            maybe = f"did you mean {near[0]}? Else " if near else ""
+            maybe = f"did you mean {near[0]}? Otherwise " if near else ""
             yield problem(
                 what,
-                f"the bot sees no such channel, which {users} names",
+                f"the bot cannot find this channel ({users})",
                 f"{maybe}create it; if it is private, write `/invite @{self._bot}` in it",
             )
             return
         if entry.get("is_archived"):
-            yield problem(
-                what, f"it is archived, and {users} names it", "unarchive it in Slack, or name another channel"
-            )
+            yield problem(what, f"it is archived ({users})", "unarchive it in Slack, or name another channel")
             return
         invite = f"write `/invite @{self._bot}` in {channel}"
         if entry.get("is_member") is False:
             public = self._scopes is not None and "chat:write.public" in self._scopes and not entry.get("is_private")
-            can = "posts are possible, but not reading what was posted" if public else "it cannot post there"
-            yield problem(what, f"the bot is not a member: {can}; {users} names it", invite)
+            can = "it can post, but cannot read what it posted" if public else "it cannot post there"
+            yield problem(what, f"the bot is not a member: {can} ({users})", invite)
             return
         try:
             self._ask(f"read {channel}", self._client, "conversations.history", channel=entry["id"], limit="1")
         except NotifyError as error:
             if error.code in ("not_in_channel", "channel_not_found"):
-                yield problem(what, f"the bot is not a member, and {users} names it", invite)
+                yield problem(what, f"the bot is not a member ({users})", invite)
             elif error.code == "missing_scope":
                 scope = "groups:history" if entry.get("is_private") else "channels:history"
                 yield problem(what, f"its history cannot be read: the scope {scope} is missing", _ADD_SCOPE)
             else:
                 raise
             return
-        yield fine(what, f"the bot is a member and can read its history; {users} names it")
+        yield fine(what, f"the bot is a member and can read its history ({users})")
 
     def _user_groups(self) -> Iterator[Finding]:
         for group in self._settings.slack.may_change.usergroups:
@@ -223,7 +221,7 @@ class SlackCheck:
             else:
                 yield fine(what, f"it has {count(len(found.get('users') or []), 'member')}")
 
-    # The way in
+    # How commands arrive
 
     def _ways_in(self) -> Iterator[Finding]:
         slack = self._settings.slack
@@ -244,7 +242,7 @@ class SlackCheck:
         if not app_token.startswith("xapp-"):
             yield problem(
                 what,
-                "slack.app_token is no app-level token",
+                "slack.app_token is not an app-level token",
                 "create one in the Slack app > Basic Information > App-Level Tokens with the scope connections:write; "
                 "it begins with xapp-",
             )
@@ -259,7 +257,7 @@ class SlackCheck:
                 said = f"Slack refuses slack.app_token ({error.code})"
                 remedy = (
                     "create a token in the Slack app > Basic Information > App-Level Tokens with the scope "
-                    "connections:write, and switch Socket Mode on"
+                    "connections:write, and enable Socket Mode"
                 )
             else:
                 remedy = self._remedy(error)
@@ -301,7 +299,7 @@ class SlackCheck:
         if error.code == "missing_scope":
             return _ADD_SCOPE
         if error.failure is DeliveryFailure.WAIT:
-            return "wait a few minutes: another program may use the same token"
+            return "wait a few minutes: another program may be using the same token"
         if "certificate" in str(error):
             return "set SSL_CERT_FILE to the file with the certificate of the proxy or authority"
         if "no usable answer" in str(error) or "does not speak TLS" in str(error):
@@ -352,13 +350,13 @@ def _of_signing_secret(secret: str) -> Finding:
     if not re.fullmatch(r"[0-9a-f]{32}", secret):
         return problem(
             "Slack: signing secret",
-            "it does not look like one: Slack's have 32 characters, 0 to 9 and a to f",
+            "it does not look like one: a signing secret has 32 characters, 0 to 9 and a to f",
             "copy it from the Slack app > Basic Information > App Credentials > Signing Secret",
         )
     return note(
         "Slack: signing secret",
-        "it has the right form; whether it is the right one shows with the first command",
-        "the request URL of the app must lead to POST /slack/events of this bot, over https",
+        "it has the right form; only a command from Slack can show that it is correct",
+        "the request URL of the app must point to POST /slack/events of this bot, over https",
     )
 
 
@@ -369,7 +367,7 @@ def _reachable(what: str, host: str, port: int, scheme: str) -> Finding:
     if failed := connection_problem(host, port, tls=scheme == "wss"):
         return problem(
             what,
-            f"Slack accepts the token, and the socket at {host} cannot be reached: {failed}",
+            f"Slack accepts the token, but the socket at {host} cannot be reached: {failed}",
             f"allow HTTPS and WebSockets to {host} (port {port}) in the firewall, or set HTTPS_PROXY",
         )
     return fine(what, f"Slack accepts the token, and {host} can be reached")

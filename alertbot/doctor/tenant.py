@@ -31,8 +31,8 @@ TODAY_KEY: Mapping[Scope, frozenset[str]] = {Scope.QUEUE: frozenset({"entered.to
 ONE_KEY: Mapping[Scope, frozenset[str]] = {Scope.QUEUE: frozenset({"interactionsWaitInQueue.rt"})}
 
 _HTML = (
-    "something between alertbot and 8x8 answers in its place, such as a proxy or the login page of a network: set "
-    "HTTPS_PROXY to a proxy that lets {host} through, or let it pass"
+    "something other than 8x8 answers, such as a proxy or a captive portal: set "
+    "HTTPS_PROXY to a proxy that lets {host} through, or exempt {host} from it"
 )
 _KEYS = (
     "copy key and secret again from the 8x8 Admin Console > API Keys; the app needs the product Analytics for Contact "
@@ -111,14 +111,14 @@ def _of_data(what: str, tenant: TenantSettings, fetched: Fetched, host: str) -> 
     if not any(len(snapshot) for snapshot in fetched.snapshots.values()):
         yield problem(
             f"{what}: {where}",
-            f"8x8 answers, and there is nothing: {seen}",
+            f"8x8 answers, but has no entities: {seen}",
             "the key may belong to another region or tenant: `alertbot doctor --regions` tries the other regions; "
             "a multitenant customer needs tenant_id",
         )
         return
     for snapshot in fetched.snapshots.values():
         for each in snapshot.problems:
-            yield problem(f"{what}: data", each, "run doctor again in a minute; if it lasts, ask 8x8")
+            yield problem(f"{what}: data", each, "run doctor again in a minute; if it persists, contact 8x8 support")
     yield fine(f"{what}: {where}", f"{seen}, in {count(len(fetched.requests), 'request')}, {fetched.took_ms:.0f} ms")
     if tenant.tenant_id:
         yield fine(f"{what}: tenant id", "8x8 accepts it")
@@ -151,18 +151,18 @@ def _of_keys(what: str, fetched: Fetched) -> Iterator[Finding]:
     if absent:
         yield problem(
             f"{what}: metric keys",
-            f"8x8 sends no value of {listed(absent)} for any entity: conditions with it stay unknown",
-            "correct the key in the rules (`alertbot metrics WORD` finds it), or ask 8x8 whether the product covers it",
+            f"8x8 sends no value of {listed(absent)} for any entity: conditions on it stay unknown",
+            "correct the key in the rules (`alertbot metrics WORD` finds it), or ask 8x8 support about it",
         )
     elif not fetched.problems:
-        yield fine(f"{what}: metric keys", f"8x8 knows the {count(read, 'key')} that rules use")
+        yield fine(f"{what}: metric keys", f"8x8 knows all metric keys that rules use ({read})")
 
 
 def _of_budget(what: str, tenant: TenantSettings, fetched: Fetched) -> Finding:
     needed = sum(_is_data(each) for each in fetched.requests)
     period, most = tenant.poll_every.total_seconds(), tenant.max_requests_per_minute
     per_minute = needed * 60 / period
-    finding = f"{count(needed, 'request')} every {period:g} s, which is {per_minute:.0f} a minute of {most}"
+    finding = f"{count(needed, 'request')} every {period:g} s, {per_minute:.0f} of the {most} allowed per minute"
     if per_minute > most or any(each.outcome == "not_made" for each in fetched.requests):
         slower = max(ceil(needed * 60 / most), 5)
         return problem(
@@ -178,7 +178,7 @@ def _of_pace(what: str, settings: Settings, tenant: TenantSettings, fetched: Fet
     took = fetched.took_ms / 1000
     period = tenant.poll_every.total_seconds()
     if took <= slow:
-        return fine(f"{what}: duration", f"a poll takes {took:.1f} s of {period:g} s")
+        return fine(f"{what}: duration", f"a poll takes {took:.1f} s, every {period:g} s")
     return problem(
         f"{what}: duration",
         f"a poll takes {took:.1f} s, and the next one is due after {period:g} s",
@@ -189,7 +189,7 @@ def _of_pace(what: str, settings: Settings, tenant: TenantSettings, fetched: Fet
 def of_clock(what: str, whose: str, skew_s: float) -> Finding:
     """How far the clock of 8x8 or Slack is ahead of that of this machine."""
     if abs(skew_s) < SKEW.total_seconds():
-        return fine(what, f"it agrees with that of {whose} within {max(1, ceil(abs(skew_s)))} s")
+        return fine(what, f"within {max(1, ceil(abs(skew_s)))} s of that of {whose}")
     side = "behind" if skew_s > 0 else "ahead of"
     return problem(
         what,
@@ -208,7 +208,7 @@ def check_coverage(polled: Sequence[Polled]) -> Iterator[Finding]:
     for (file, id_), runs in holders.items():
         seen = [fetched.snapshots.get(rule.scope) for rule, fetched in runs]
         if not all(snapshot is not None and snapshot.complete for snapshot in seen):
-            continue  # what is missing may be what the rule is about
+            continue  # the missing entities may be those of the rule
         rule = runs[0][0]
         checked += 1
         for match in uncovered(rule, [(each.ids, each.names) for each in seen if each is not None]):
@@ -217,7 +217,7 @@ def check_coverage(polled: Sequence[Polled]) -> Iterator[Finding]:
             words = match_in_words(match)
             yield problem(f"rule {id_}", f"{place} covers nothing: {words}", f"correct it in {file}: {advice(match)}")
     if checked and not failed:
-        yield fine("matches", f"every match of {count(checked, 'rule')} covers something")
+        yield fine("matches", f"every match covers something, in {count(checked, 'rule')}")
 
 
 def check_regions(
@@ -289,7 +289,7 @@ def _remedy(why: str, tenant: TenantSettings, host: str) -> str:
     """What to do about a request that failed, from the sentence that says why."""
     lower = why.lower()
     if "x-tenant-info" in lower:
-        return "set tenant_id to the id of the tenant, as 8x8 gave it to this multitenant customer"
+        return "set tenant_id to the id of the tenant, that 8x8 assigned to it; only multitenant customers have one"
     if "timezone" in lower:
         return "set timezone to one of the tenant's time zones in 8x8, or remove it: the default is the tenant's own"
     if "html" in lower or "tls with" in lower:
@@ -301,7 +301,7 @@ def _remedy(why: str, tenant: TenantSettings, host: str) -> str:
     if "answered 404" in lower or "redirect" in lower:
         return "check region (`alertbot doctor --regions` tries the others), or base_url and token_url"
     if any(word in lower for word in ("answered 429", "backing off", "back-off", "max_requests_per_minute")):
-        return "wait a few minutes: another program may use the same key; raise poll_every if it happens again"
+        return "wait a few minutes: another program may be using the same key; raise poll_every if it happens again"
     if any(word in lower for word in ("answered 5", "truncated", "malformed", "empty response", "compression")):
         return "8x8 has a problem at the moment: run doctor again in a few minutes, and see status.8x8.com"
     if any(word in lower for word in ("not found", "the connection", "timed out", "ran out of time", "proxy")):

@@ -51,7 +51,7 @@ _ENDINGS = {
     Reason.RULE_REMOVED: "the rule was removed",
     Reason.NOT_COVERED: "the rule no longer covers it",
     Reason.TENANT_REMOVED: "its tenant is no longer polled",
-    Reason.OUTSIDE_HOURS: "it is outside of opening hours",
+    Reason.OUTSIDE_HOURS: "it is outside the hours of the rule",
     Reason.CLOSED_BY_HAND: "it was closed by hand",
 }
 
@@ -308,7 +308,7 @@ def card_facts(content: CardContent, message: str = "") -> CardFacts:
 
 
 def shown_members(members: Sequence[Alert]) -> list[Alert]:
-    """Whom a card is about, the worst first: its members that have not ended, or once all have, all that it had.
+    """The members that a card shows, the worst first: those that have not ended, or all of them once all have.
 
     An entity whose alert ended and fired again is counted once.
     """

@@ -309,7 +309,7 @@ def read_escalate(key: YamlScalar, node: Node, report: Report) -> tuple[Escalati
             report.add(written.place, "after is 0s: the alert itself is reported then", hint, _excerpt(written))
         elif after is not None and latest is not None and after <= latest:
             message = f"after is {write_duration(after)}, not later than the step before ({write_duration(latest)})"
-            report.add(written.place, message, "write the steps in the order of time", _excerpt(written))
+            report.add(written.place, message, "write the steps in order of time", _excerpt(written))
         if after is not None:
             latest = after if latest is None else max(latest, after)
             steps.append(Escalation(after, values.get("channel", ()), values.get("mention", ())))
@@ -318,7 +318,7 @@ def read_escalate(key: YamlScalar, node: Node, report: Report) -> tuple[Escalati
 
 def _step_mentions(key: YamlScalar, node: Node, report: Report) -> tuple[str, ...] | None:
     if isinstance(node, YamlSequence) and not node.items:
-        report.add(key.place, f"{key.text} is an empty list", "name someone, or remove the key", key.text)
+        report.add(key.place, f"{key.text} is an empty list", "write a mention, or remove the key", key.text)
         return None
     names: tuple[str, ...] | None = _mention_list(key, node, report)
     return names
@@ -447,7 +447,9 @@ REMIND_KEYS = (
     ),
 )
 ESCALATION_KEYS = (
-    Field("after", read_duration, DURATION_SCHEMA, "How long after the alert fired, if it has no owner by then."),
+    Field(
+        "after", read_duration, DURATION_SCHEMA, "How long after the alert fired, unless it is acknowledged by then."
+    ),
     Field("channel", read_channel_list, _CHANNELS, "The channel or channels; default: those of the rule."),
     Field("mention", _step_mentions, _STEP_MENTIONS, "Who is mentioned; default: no one."),
 )
@@ -562,14 +564,14 @@ RULE_KEYS = (
         "remind",
         read_remind,
         {"anyOf": [DURATION_SCHEMA, {"$ref": "#/definitions/remind"}]},
-        "A line in the thread this often while the alert fires and has no owner; or {every: 15m, most: 2h}.",
+        "A line in the thread this often while the alert fires unacknowledged; or {every: 15m, most: 2h}.",
         default=True,
     ),
     Field(
         "escalate",
         read_escalate,
         {"type": "array", "items": {"$ref": "#/definitions/escalation"}, "minItems": 1},
-        "Messages to others while the alert fires and has no owner: a list of {after, channel, mention}.",
+        "Further messages while the alert fires unacknowledged: a list of {after, channel, mention}.",
         default=True,
     ),
     Field(

@@ -230,13 +230,13 @@ SILENCE_KEYS = (
 )
 ACK_KEYS = (
     Field("at", read_duration, DURATION_SCHEMA, "When, counted from the start; after the poll of that time."),
-    Field("by", read_text, TEXT_SCHEMA, "Who has it then, as the card names the owner: a name or a Slack user id."),
-    Field("id_of", read_text, TEXT_SCHEMA, "Whose alert, by id or name of the entity; needed where there are several."),
+    Field("by", read_text, TEXT_SCHEMA, "The new owner, as the card shows it: a name or a Slack user id."),
+    Field("id_of", read_text, TEXT_SCHEMA, "The entity of the alert, by id or name; needed if there are several."),
 )
 UNACK_KEYS = (
     Field("at", read_duration, DURATION_SCHEMA, "When, counted from the start; after the poll of that time."),
-    Field("by", read_text, TEXT_SCHEMA, "Who gives it back."),
-    Field("id_of", read_text, TEXT_SCHEMA, "Whose alert, by id or name of the entity; needed where there are several."),
+    Field("by", read_text, TEXT_SCHEMA, "The user who gives it back."),
+    Field("id_of", read_text, TEXT_SCHEMA, "The entity of the alert, by id or name; needed if there are several."),
 )
 TEST_KEYS = (
     Field("name", read_text, TEXT_SCHEMA, "What it shows, in a sentence."),
@@ -253,7 +253,12 @@ TEST_KEYS = (
     Field("series", _mapping("keys with their samples"), _SERIES, "Samples of all entities, one per poll."),
     Field("agents", _mappings("- {id, name, series}"), _list("agent"), "The agents of the entity."),
     Field("failed", _ranges, _POLL_RANGES, "Polls without any data."),
-    Field("silences", _mappings("- {at: 0s, match: name=Sales, for: 30m}"), _list("silence"), "Silences, and when."),
+    Field(
+        "silences",
+        _mappings("- {at: 0s, match: name=Sales, for: 30m}"),
+        _list("silence"),
+        "Silences of alerts.",
+    ),
     Field("acks", _mappings("- {at: 2m, by: ann}"), _list("ack"), "When alerts are acknowledged, and by whom."),
     Field("unacks", _mappings("- {at: 5m}"), _list("unack"), "When alerts that were acknowledged are given back."),
     Field(

@@ -90,7 +90,7 @@ def _term(word: str) -> tuple[str, str]:
         raise ValueError(f"“{word}” has nothing before the =: write it without spaces, such as {EXAMPLE}.")
     if name not in TERMS and not (name.startswith(LABEL) and len(name) > len(LABEL)):
         near = nearest(name, [*TERMS, "label.KEY"], cutoff=0.5)
-        hint = f"did you mean {near[0]}=?" if near else f"there are {listed([*TERMS, 'label.KEY'])}."
+        hint = f"did you mean {near[0]}=?" if near else f"the terms are {listed([*TERMS, 'label.KEY'])}."
         raise ValueError(f"There is no term “{parts[1]}”: {hint}")
     if not pattern:
         raise ValueError(f"{name}= has no value: write it without spaces, such as {EXAMPLE}.")

@@ -1,7 +1,7 @@
-"""The heartbeat: a dead man's switch. A service outside is pinged while alertbot works, and raises the alarm when not.
+"""The heartbeat, a dead man's switch: an external service is pinged, and raises an alarm when the pings stop.
 
 It is not pinged while no tenant had a good poll for as long as makes a feed stale, or a message has been waiting to be
-delivered for as long as makes `/readyz` return 503: a bot that runs and does nothing is as bad as one that does not.
+delivered for as long as makes `/readyz` return 503: a bot that runs but does nothing is as bad as one that is down.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Heartbeat:
         try:
             good = [(tenant, self._store.feed(tenant.name).good_at) for tenant in self._tenants]
             if not any(at is not None and now - at <= tenant.limits.stale_limit for tenant, at in good):
-                return "no tenant had a good poll lately"
+                return "no tenant has had a good poll recently"
             return overdue(self._store, now)
         except AlertbotError as error:
             return str(error)

@@ -161,7 +161,7 @@ class SlackApp:
 
     def _on_late_command(self, ack: Ack, body: dict[str, Any], respond: Respond) -> None:
         if not self._late_free.acquire(blocking=False):
-            ack(text_message("Many charts are being drawn: ask again in a minute."))
+            ack(text_message("Too many charts are being drawn: try again in a minute."))
             return
         ack()
         work, first = self._once(body, lambda: self._answer_late(body, respond), self._late)

@@ -42,7 +42,7 @@ _MAX_METHODS = 40
 
 @dataclass(frozen=True)
 class TenantFigures:
-    """What is the case for one tenant. Times are seconds since 1970; None: not known yet.
+    """The present state of one tenant. Times are seconds since 1970; None: not known yet.
 
     `alerts`: open alerts, without those of shadow rules, by state and level. `problems`: of the feed, FEED_PROBLEMS.
     """
@@ -72,7 +72,7 @@ class StoreFigures:
 
 @dataclass(frozen=True)
 class Figures:
-    """What is the case now. `store` is None where the database did not answer in time.
+    """The present state of the bot. `store` is None where the database did not answer in time.
 
     `problems`: by part (slack, socket_mode, database), whether it has one. `sizes`: of the database's files, in bytes.
     """
@@ -120,7 +120,7 @@ class Metrics:
         )
         self._request_seconds = Histogram(
             "alertbot_source_request_duration_seconds",
-            "Duration of requests to 8x8, with their retries.",
+            "Duration of requests to 8x8, including retries.",
             ["endpoint"],
             buckets=_SECONDS,
             registry=registry,
@@ -156,7 +156,7 @@ class Metrics:
         )
         self._slack_wait = Counter(
             "alertbot_slack_retry_after_seconds",
-            "Time for which Slack asked to wait (Retry-After of 429), added up.",
+            "Total time that Slack asked to wait (Retry-After of a 429).",
             registry=registry,
         )
         self._heartbeats = Counter(
@@ -235,7 +235,7 @@ class Metrics:
         yield from _of_store(figures.store)
         problem = GaugeMetricFamily(
             "alertbot_problem",
-            "Whether a part cannot do its work: slack (delivery), socket_mode (commands), database.",
+            "Whether a part is not working: slack (delivery), socket_mode (commands), database.",
             labels=["part"],
         )
         for part, bad in figures.problems.items():
@@ -243,7 +243,7 @@ class Metrics:
         yield problem
         yield GaugeMetricFamily(
             "alertbot_slack_unreachable_seconds",
-            "For how long Slack has not been reached; 0 while it answers.",
+            "How long Slack has been unreachable; 0 while it answers.",
             value=figures.slack_unreachable_s,
         )
         size = GaugeMetricFamily("alertbot_database_size_bytes", "Size of the database's files.", labels=["file"])
@@ -286,7 +286,7 @@ def _of_tenants(tenants: Sequence[TenantFigures]) -> Iterator[Metric]:
     took = GaugeMetricFamily(
         "alertbot_last_poll_duration_seconds", "Duration of the requests of the last poll.", labels=["tenant"]
     )
-    rules = GaugeMetricFamily("alertbot_rules", "Rules that run.", labels=["tenant"])
+    rules = GaugeMetricFamily("alertbot_rules", "Rules that are live.", labels=["tenant"])
     failing = GaugeMetricFamily("alertbot_rules_failing", "Rules that cannot be evaluated.", labels=["tenant"])
     info = GaugeMetricFamily(
         "alertbot_rules_info", "Always 1; the labels say which version of the rules runs.", labels=["tenant", "version"]
@@ -319,23 +319,23 @@ def _of_tenants(tenants: Sequence[TenantFigures]) -> Iterator[Metric]:
 def _of_store(store: StoreFigures | None) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "alertbot_database_readable",
-        "Whether the database answered within the time that a scrape allows it.",
+        "Whether the database answered in time for the scrape.",
         value=float(store is not None),
     )
     if store is None:
         return
-    yield GaugeMetricFamily("alertbot_notices_waiting", "Notices that wait to be delivered.", value=store.waiting)
+    yield GaugeMetricFamily("alertbot_notices_waiting", "Notices waiting to be delivered.", value=store.waiting)
     yield GaugeMetricFamily(
         "alertbot_notices_oldest_waiting_seconds",
-        "For how long the oldest notice has been due, without the time that it waited for its turn in its channel.",
+        "How long the oldest notice has been due, not counting the time held back by limits of its channel.",
         value=store.oldest_s,
     )
-    fired = "Alerts that began to fire since the database was made, without those of shadow rules."
+    fired = "Alerts that have fired since the database was created, without those of shadow rules."
     yield CounterMetricFamily("alertbot_alerts_fired", fired, value=store.fired)
-    resolved = "Alerts that ended since the database was made, without those of shadow rules."
+    resolved = "Alerts that have ended since the database was created, without those of shadow rules."
     yield CounterMetricFamily("alertbot_alerts_resolved", resolved, value=store.resolved)
     since = GaugeMetricFamily(
-        "alertbot_rules_since_timestamp_seconds", "Since when this version of the rules runs.", labels=["tenant"]
+        "alertbot_rules_since_timestamp_seconds", "When this version of the rules went live.", labels=["tenant"]
     )
     for tenant, at in store.since.items():
         since.add_metric([tenant], at)

@@ -155,7 +155,7 @@ CHAIN = (
 def _followup(reason: Reason, watched: Rule, cards: tuple[str, ...], value: float, **more: object) -> list[Notice]:
     """The notices of one follow-up of an alert that fires with this value, and has these cards."""
     alert = replace(_changes([value], watched)[0].after, id=17)
-    change = Change(alert, replace(alert, **more), reason, "still critical after 10m, no owner")
+    change = Change(alert, replace(alert, **more), reason, "still critical after 10m, not acknowledged")
     return decide([change], RuleSet((watched,)), {alert.key: frozenset(cards)}, DEFAULT, NOW)
 
 

@@ -49,7 +49,7 @@ def test_a_sparkline_shows_the_worst_of_each_interval() -> None:
 
 
 def test_a_plot_fits_a_phone() -> None:
-    """Values, limits, gaps, and on the axis when an alert fired."""
+    """Values, limits, gaps, and on the axis when an alert was firing."""
     lines = plot(RUSH, ZoneInfo("Europe/Helsinki"), width=PHONE_WIDTH, height=8)
     assert lines == [
         "2m 30s |          ● ●",
@@ -90,7 +90,7 @@ def test_times_of_several_days_have_their_date() -> None:
 
 
 def test_the_legend_says_what_the_marks_mean() -> None:
-    assert legend(RUSH) == ["─ warning above 1m", "─ critical above 2m", "= an alert fired"]
+    assert legend(RUSH) == ["─ warning above 1m", "─ critical above 2m", "= an alert was firing"]
     assert legend(series(1.0)) == []
 
 

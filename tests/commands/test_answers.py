@@ -242,7 +242,7 @@ def test_status_all_well() -> None:
     """`status` with nothing going on is short."""
     assert text_of(ask(view(), "status")).splitlines() == [
         "Last good poll 12s ago",
-        "Nothing fires.",
+        "Nothing is firing.",
     ]
 
 
@@ -438,15 +438,15 @@ def test_alerts_narrowed_down(wanted: str, ids: set[int]) -> None:
     """`alerts X` keeps those whose rule or entity is X."""
     shown = text_of(ask(view(alerts=ALERTS), f"alerts {wanted}"))
     assert {each.id for each in ALERTS if each.open and f"#{each.id} " in shown} == ids
-    assert ("No open alert of “group-break”." in shown) == (wanted == "group-break")
+    assert ("No open alert for “group-break”." in shown) == (wanted == "group-break")
 
 
 NAMES_OF_NO_ALERT = {
-    "a queue": ("alerts support", "No open alert of “support”.", False),
-    "the group of an agent": ("alerts nights", "No open alert of “nights”.", False),
-    "a rule": ("alerts longest", "No open alert of “longest”.", False),
-    "an id": ("alerts #99", "No open alert of “#99”.", False),
-    "labels only": ("alerts label.team=sales", "No open alert of “label.team=sales”.", False),
+    "a queue": ("alerts support", "No open alert for “support”.", False),
+    "the group of an agent": ("alerts nights", "No open alert for “nights”.", False),
+    "a rule": ("alerts longest", "No open alert for “longest”.", False),
+    "an id": ("alerts #99", "No open alert for “#99”.", False),
+    "labels only": ("alerts label.team=sales", "No open alert for “label.team=sales”.", False),
     "unknown": ("alerts zzz", "No rule, queue, group or agent is called “zzz”.\n/alertbot alerts lists all", True),
     "a misspelt queue": ("alerts Suport", "is called “Suport”.\nDid you mean Support?", True),
     "a misspelt rule": ("alerts longest-wiat", "Did you mean longest-wait?", True),
@@ -463,7 +463,7 @@ def test_no_alert_of_a_name_and_no_such_name_differ(text: str, said: str, proble
 
 def test_before_the_first_poll_no_name_is_unknown() -> None:
     nothing = view(replace(tenant(), snapshots={}))
-    assert "No open alert of “zzz”." in text_of(ask(nothing, "alerts zzz"))
+    assert "No open alert for “zzz”." in text_of(ask(nothing, "alerts zzz"))
 
 
 def test_a_long_list_of_alerts_is_cut() -> None:
@@ -527,8 +527,7 @@ def test_rules_id_says_who_hears_of_it_later() -> None:
     said = text_of(ask(view(rules=RuleSet((rule,))), "rules longest")).splitlines()
     assert said[8:13] == [
         "Reported in critical: #cc-floor. All alerts of the rule share one card.",
-        "Reminder after 15m, then after twice as long each time, up to every 2h, while it fires and is not "
-        "acknowledged.",
+        "Reminder after 15m, then at intervals that double up to 2h, while it fires and is not acknowledged.",
         "Escalated in #cc-managers, #cc-floor, mentioning U0123 and user group S0123 if it is not acknowledged 10m "
         "after it fired.",
         "Escalated in the channels of the rule, mentioning @here if it is not acknowledged 1h after it fired.",
@@ -595,7 +594,7 @@ def test_status_names_what_is_held_back() -> None:
     said = text_of(ask(view(waiting=2, held_back=(held,)), "status")).splitlines()
     assert said[-2:] == [
         "[warning] To be delivered: 2 messages and edits wait.",
-        "[warning] #cc-sales: 2 messages are held back until 09:02 UTC (limit 20 a minute): Sales EU and Support.",
+        "[warning] #cc-sales: 2 messages are held back until 09:02 UTC (limit 20 per minute): Sales EU and Support.",
     ]
 
 

@@ -113,10 +113,13 @@ TOP_REFUSALS = {
     "no such metric": ("top xyzzy", ["No metric is called “xyzzy”.", "/alertbot metrics WORD finds keys."]),
     "not polled": ("top abandonedPercentage.today", ["is not polled: no rule reads it.", "record: {keys: all}"]),
     "several": ("top wait", ["“wait” may mean several metrics:", "• interactionsWaitInQueue.rt (callers waiting)"]),
-    "text": ("top status", ["status.rt is text: nothing is worse than anything else."]),
-    "of a scope that has none": ("top timeOnStatus queue", ["queue has no timeOnStatus.rt: agent has it."]),
-    "too many": ("top longest wait 21", ["21 is not a number of entities: 1 to 20."]),
-    "none": ("top longest wait 0", ["0 is not a number of entities: 1 to 20."]),
+    "text": ("top status", ["status.rt is text: its values cannot be ranked."]),
+    "of a scope that has none": (
+        "top timeOnStatus queue",
+        ["The scope queue does not have timeOnStatus.rt: use agent."],
+    ),
+    "too many": ("top longest wait 21", ["The number of entities is 21: write 1 to 20."]),
+    "none": ("top longest wait 0", ["The number of entities is 0: write 1 to 20."]),
 }
 
 
@@ -131,7 +134,7 @@ def test_top_of_what_cannot_be_ranked(text: str, says: list[str]) -> None:
 def test_top_before_the_first_poll() -> None:
     """The reason of the last failed poll is the answer."""
     empty = replace(tenant(error="8x8 did not answer"), snapshots={})
-    assert text_of(ask(view(empty), "top longest wait")) == "No values were polled so far.\n8x8 did not answer"
+    assert text_of(ask(view(empty), "top longest wait")) == "No values have been polled yet.\n8x8 did not answer"
 
 
 # chart
@@ -163,7 +166,7 @@ def test_chart() -> None:
         "        03:00                      09:00",
         "─ warning above 1m",
         "─ critical above 2m",
-        "= an alert fired",
+        "= an alert was firing",
         "Last 2m 5s at 09:00, lowest 0s at 03:30, highest 2m 30s at 05:00.",
         "Alerts: critical from 06:30 until 07:00, critical from 08:40 until now.",
     ]
@@ -201,18 +204,18 @@ def test_what_a_chart_reads(text: str, entity: str, hours: float) -> None:
 
 
 CHART_REFUSALS = {
-    "nothing": ("chart", ["Which metric, of what? /alertbot chart KEY NAME [window]", "For example:"]),
-    "no name": ("chart longest wait", ["Longest wait of what?", "3 names: Sales EU, Sales US, Support"]),
+    "nothing": ("chart", ["Which metric, of which entity? /alertbot chart KEY NAME [window]", "For example:"]),
+    "no name": ("chart longest wait", ["Longest wait of which entity?", "3 names: Sales EU, Sales US, Support"]),
     "several": ("chart longest wait sales", ["“sales” matches 2:", "• Sales EU", "• Sales US"]),
     "a typo in the name": ("chart longest wait Suport", ["Did you mean Support?"]),
     "a typo in the key": (f"chart {WAIT.replace('Wait', 'Wiat')} Support", [f"Did you mean {WAIT}"]),
-    "no such name": ("chart longest wait zzz", ["Nothing with Longest wait is called “zzz”.", "3 names have"]),
-    "text": ("chart status.rt Anna", ["status.rt cannot be drawn: its values are texts."]),
+    "no such name": ("chart longest wait zzz", ["No entity with Longest wait is called “zzz”.", "3 entities have"]),
+    "text": ("chart status.rt Anna", ["status.rt cannot be drawn: its values are text."]),
     "times": ("chart lastLogin Anna", ["lastLogin.rt cannot be drawn: its values are times."]),
-    "too long": ("chart longest wait Support 9d", ["9d is too long or too short: up to 8d can be shown."]),
+    "too long": ("chart longest wait Support 9d", ["9d is not a valid window: write 8d or less."]),
     "nothing recorded": (
         "chart longest wait Support 1h",
-        ["No value of Longest wait was recorded for Support in the last 1h.", "A longer window may have some: add 1d."],
+        ["No value of Longest wait was recorded for Support in the last 1h.", "Try a longer window: add 1d."],
     ),
 }
 
@@ -246,7 +249,7 @@ def test_an_agent_of_several_queues() -> None:
 
 def test_values_that_are_old_are_marked() -> None:
     old = replace(RUSH, tenants=(tenant("acme", replace(QUEUES, at=NOW - 9 * MINUTE)),))
-    assert "[critical] STALE: the last values came at 08:51 UTC (9m)." in text_of(ask(old, "chart longest wait eu"))
+    assert "[critical] STALE: the last values are from 08:51 UTC (9m)." in text_of(ask(old, "chart longest wait eu"))
 
 
 # history
@@ -268,7 +271,8 @@ def test_history() -> None:
     """When, how long, the worst value, and who had it; the last one first."""
     assert text_of(ask(view(history=PAST), "history")).splitlines() == [
         "3 alerts ended in the last 1d: 2 critical, 1 warning.",
-        "#3 critical: Sales EU · Longest wait in queue · 08:30 to 08:49 UTC (19m) · worst 4m 10s · U034BOB had it",
+        "#3 critical: Sales EU · Longest wait in queue · 08:30 to 08:49 UTC (19m) · worst 4m 10s"
+        " · acknowledged by U034BOB",
         "#2 warning: Sales EU · Longest wait in queue · 04:00 to 04:12 UTC (12m) · worst 4m 10s · not acknowledged",
         "#1 critical: Anna Smith · On break too long · 2026-03-01 23:00 to 23:30 UTC (30m) · worst 4m 10s"
         " · ended: no longer reported by 8x8 · not acknowledged",
@@ -278,12 +282,12 @@ def test_history() -> None:
 HISTORIES = {
     "a window": ("history 1h", "1 alert ended in the last 1h: 1 critical."),
     "a longer one": ("history 2d", "4 alerts ended in the last 2d: 3 critical, 1 warning."),
-    "a name": ("history anna", "1 alert of “anna” ended in the last 1d: 1 critical."),
-    "a name with a space": ("history Sales EU", "2 alerts of “Sales EU” ended in the last 1d: 1 critical, 1 warning."),
-    "smart quotes and a window": ("history “sales eu” 1h", "1 alert of “sales eu” ended in the last 1h: 1 critical."),
-    "a rule": ("history on-break", "1 alert of “on-break” ended in the last 1d: 1 critical."),
-    "an id": ("history #2", "1 alert of “#2” ended in the last 1d: 1 warning."),
-    "without any": ("history Support", "No alert of “Support” ended in the last 1d."),
+    "a name": ("history anna", "1 alert for “anna” ended in the last 1d: 1 critical."),
+    "a name with a space": ("history Sales EU", "2 alerts for “Sales EU” ended in the last 1d: 1 critical, 1 warning."),
+    "smart quotes and a window": ("history “sales eu” 1h", "1 alert for “sales eu” ended in the last 1h: 1 critical."),
+    "a rule": ("history on-break", "1 alert for “on-break” ended in the last 1d: 1 critical."),
+    "an id": ("history #2", "1 alert for “#2” ended in the last 1d: 1 warning."),
+    "without any": ("history Support", "No alert for “Support” ended in the last 1d."),
 }
 
 
@@ -300,7 +304,7 @@ def test_history_refuses_what_it_does_not_know() -> None:
     reply = ask(view(history=PAST), "history Suport")
     assert reply.problem
     assert text_of(reply) == "No rule, queue, group or agent is called “Suport”.\nDid you mean Support?"
-    assert "up to 366d can be shown" in text_of(ask(view(), "history 900d"))
+    assert "write 366d or less" in text_of(ask(view(), "history 900d"))
 
 
 def test_history_leaves_out_what_never_fired_or_was_in_shadow() -> None:
@@ -315,7 +319,7 @@ def test_a_long_history_is_cut() -> None:
     lines = text_of(ask(view(history=many), "history")).splitlines()
     assert len(lines) == 18
     assert lines[16] == f"and {MAX_HISTORY - 15:,} more; /alertbot history RULE or NAME narrows it down"
-    assert lines[17] == "Only the last 2,000 that ended were searched."
+    assert lines[17] == "Only the 2,000 alerts that ended last were searched."
 
 
 # What people type

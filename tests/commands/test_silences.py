@@ -102,45 +102,45 @@ PROBLEMS = {
     "a title": ('silence rule="Longest wait in queue" 2h', "did you mean rule=longest-wait?"),
     "a rule like nothing": ("silence rule=zzz 2h", "There is no rule “zzz”: /alertbot rules lists them."),
     "an unknown tenant": ("silence tenant=acne 2h", "There is no tenant “acne”: did you mean tenant=acme?"),
-    "a tenant like nothing": ("silence tenant=zzz 2h", "There is no tenant “zzz”: there is acme."),
+    "a tenant like nothing": ("silence tenant=zzz 2h", "There is no tenant “zzz”: the only one is acme."),
     "an unknown level": ("silence level=waning 2h", "There is no level “waning”: did you mean level=warning?"),
     "an unknown scope": ("silence scope=queues 2h", "There is no scope “queues”: did you mean scope=queue?"),
     "the feed": ("silence scope=feed 2h", "There is no scope “feed”"),
     "an unknown label": ("silence label.tean=sales 2h", "No rule has the label “tean”: did you mean label.team=?"),
     "an unknown value": (
         "silence label.team=zzz 2h",
-        "No rule has the label team with the value “zzz”: there are sales.",
+        "No rule has the label team with the value “zzz”: its values are sales.",
     ),
     "terms that exclude each other": (
         "silence rule=longest-wait scope=agent 2h",
-        "No rule agrees with all of rule=longest-wait scope=agent",
+        "No rule matches all of rule=longest-wait scope=agent",
     ),
-    "no time": ("silence rule=longest-wait", "For how long? Write for example 2h"),
+    "no time": ("silence rule=longest-wait", "For how long? Write something like 2h"),
     "no unit": ("silence rule=longest-wait 2", "“2” has no unit: write 2h for hours, or 2m for minutes."),
     "a name without quotes": ("silence name=Sales EU 2h", "Names with spaces need quotes."),
     "past": (
         "silence rule=longest-wait until 8:00",
-        "08:00 is already past (it is 09:00 UTC): write until tomorrow 08:00.",
+        "08:00 has already passed (it is 09:00 UTC): write until tomorrow 08:00.",
     ),
-    "too long": ("silence rule=longest-wait 60d", "That is 60 days, more than 30: if it is meant, append long."),
+    "too long": ("silence rule=longest-wait 60d", "That is 60 days, more than 30: if you mean it, append long."),
     "a reason too long": (
         f"silence rule=longest-wait 1h {'x' * 501}",
         "The reason is too long: 500 characters at most.",
     ),
     "an alert": (
         "silence 17 2h",
-        "#17 is an alert, not a silence.\nTo silence what it is about: "
+        "#17 is an alert, not a silence.\nTo silence such alerts: "
         '/alertbot silence tenant=acme rule=longest-wait name="Sales EU" 2h',
     ),
     "no such silence": ("silence 99 2h", "There is no silence #99, or it has ended."),
     "a silence, without a time": ("silence 18", "For how much longer?"),
-    "a silence, earlier": ("silence 18 until 10:00", "It lasts until 10:30 UTC already"),
-    "a silence, with a reason": ("silence 18 1h more", "A silence keeps its reason: leave out “more”."),
+    "a silence, earlier": ("silence 18 until 10:00", "It already lasts until 10:30 UTC"),
+    "a silence, with a reason": ("silence 18 1h more", "The reason of a silence cannot be changed: leave out “more”."),
     "which one": ("unsilence", "Which silence? /alertbot unsilence ID\nSilences: #18."),
     "no id": ("unsilence all", "“all” is not the id of a silence: write it as 17 or #17."),
     "two ids": ("unsilence 18 19", "One silence at a time: /alertbot unsilence 18"),
     "an alert's id": ("unsilence 17", "#17 is an alert, not a silence."),
-    "an argument": ("silences all", "/alertbot silences has no arguments."),
+    "an argument": ("silences all", "/alertbot silences takes no arguments."),
 }
 
 
@@ -182,7 +182,7 @@ REPLIES: dict[str, tuple[SilenceWish, Outcome, Silence | None, str, bool]] = {
         MINE,
         "Silence #18 until 11:00 UTC (2h left), by U012ANNA: rule=longest-wait\n"
         "It matches no open alert now.\n"
-        "silence 18 1h extends it, unsilence 18 ends it.",
+        "silence 18 1h extends it by an hour, unsilence 18 ends it.",
         False,
     ),
     "extended": (
@@ -196,28 +196,28 @@ REPLIES: dict[str, tuple[SilenceWish, Outcome, Silence | None, str, bool]] = {
         ExtendSilence(18, MINE.ends_at),
         Outcome.ALREADY,
         MINE,
-        "Silence #18 lasts until 11:00 UTC already: it may just have been extended.",
+        "Silence #18 already lasts until 11:00 UTC: it may have just been extended.",
         True,
     ),
     "ended": (
         EndSilence(18),
         Outcome.DONE,
         MINE,
-        "Silence #18 ended by U012ANNA: rule=longest-wait\nWhat still fires is reported with the next poll.",
+        "Silence #18 ended by U012ANNA: rule=longest-wait\nAlerts that still fire are reported with the next poll.",
         False,
     ),
     "another was first": (
         EndSilence(18),
         Outcome.ENDED,
         replace(MINE, ended_at=NOW - timedelta(minutes=5), ended_by="U034BOB"),
-        "Silence #18 has already ended, at 08:55 UTC, by U034BOB.",
+        "Silence #18 was already ended at 08:55 UTC by U034BOB.",
         True,
     ),
     "time was first": (
         ExtendSilence(18, NOW + HOUR),
         Outcome.ENDED,
         replace(MINE, ended_at=NOW),
-        "Silence #18 has already ended, at 09:00 UTC.",
+        "Silence #18 already ended at 09:00 UTC.",
         True,
     ),
     "unknown": (EndSilence(18), Outcome.UNKNOWN_ID, None, "There is no silence #18.", True),
@@ -235,7 +235,7 @@ def test_other_answers_show_silences() -> None:
     """`status` and `alerts` count them, lines of alerts name theirs, and so do `why` and `rules ID`."""
     muted = alert(muted=Mute(MuteKind.SILENCED, 18, NOW))
     seen = known(alerts=[muted], silences=(silence(reason="move"), silence(19, starts=HOUR)))
-    total = "Silences: 1 active, 1 to come; 1 open alert is silenced. /alertbot silences lists them."
+    total = "Silences: 1 active, 1 scheduled; 1 open alert is silenced. /alertbot silences lists them."
     of_alert = "not reported: silenced by #18 until 10:30 UTC"
     for text in ("status", "alerts"):
         assert total in text_of(ask(seen, text))

@@ -84,31 +84,31 @@ def test_spans(text: str, now: str, zone: str, starts: str | None, ends: str) ->
     assert rest == ["a", "reason"]
 
 
-WRITE = "write for example 2h, until 18:00"
+WRITE = "write something like 2h, until 18:00"
 WRONG = {
-    "nothing": ("", "For how long? Write for example 2h, until 18:00"),
+    "nothing": ("", "For how long? Write something like 2h, until 18:00"),
     "no unit": ("2", "“2” has no unit: write 2h for hours, or 2m for minutes."),
     "the unit apart": ("2 hours", "“2 hours”: write 2h, in one word."),
     "minutes apart": ("30 min", "“30 min”: write 30m, in one word."),
     "a longer unit": ("2hours", "“2hours” is not a duration: write 2h."),
-    "no time": ("0h", f"“0h” is no time at all: {WRITE}"),
+    "no time": ("0h", f"“0h” is a duration of zero: {WRITE}"),
     "longer than ten years": ("99999d", "“99999d” is longer than ten years."),
     "a time without until": ("18:00", "“18:00” is a time of day: write until 18:00."),
     "a day without until": ("tomorrow", "“tomorrow”: write until tomorrow and a time of day"),
     "misspelt until": ("untill 18:00", "“untill” is not a duration (did you mean until?)"),
     "a name without quotes": ("EU 2h", "Names with spaces need quotes."),
-    "already past": ("until 10:00", "10:00 is already past (it is 11:00 EET): write until tomorrow 10:00."),
+    "already past": ("until 10:00", "10:00 has already passed (it is 11:00 EET): write until tomorrow 10:00."),
     "already past, today": (
         "until today 10:00",
-        "today 10:00 is already past (it is 11:00 EET): write until tomorrow 10:00.",
+        "today 10:00 has already passed (it is 11:00 EET): write until tomorrow 10:00.",
     ),
-    "this very minute": ("until 11:00", "11:00 is already past (it is 11:00 EET): write until tomorrow 11:00."),
+    "this very minute": ("until 11:00", "11:00 has already passed (it is 11:00 EET): write until tomorrow 11:00."),
     "a start that is past": (
         "from 10:00 until 12:00",
-        "10:00 is already past (it is 11:00 EET): write from tomorrow 10:00.",
+        "10:00 has already passed (it is 11:00 EET): write from tomorrow 10:00.",
     ),
     "a date that is past": ("until 2026-03-01 8:00", "2026-03-01 08:00 is in the past"),
-    "no such day": ("until 2026-02-30 8:00", "There is no day 2026-02-30"),
+    "no such day": ("until 2026-02-30 8:00", "2026-02-30 is not a date"),
     "far away": ("until 9999-12-31 23:00", "9999-12-31 is more than ten years away."),
     "ends before it starts": ("from tomorrow 8:00 until today 18:00", "today 18:00 is before the start"),
     "until when": ("until", "Until when? Write a time of day, such as until 18:00."),
@@ -122,11 +122,11 @@ WRONG = {
     ),
     "from without an end": (
         "from 22:00",
-        "From when until when? Write for example from 22:00 until 06:00, or from 22:00 for 8h.",
+        "From when until when? Write something like from 22:00 until 06:00, or from 22:00 for 8h.",
     ),
     "from for nothing": ("from 22:00 for", "For how long?"),
-    "longer than 30 days": ("31d", "That is 31 days, more than 30: if it is meant, append long."),
-    "a date in two months": ("until 2026-05-01 8:00", "That is 60 days, more than 30: if it is meant, append long."),
+    "longer than 30 days": ("31d", "That is 31 days, more than 30: if you mean it, append long."),
+    "a date in two months": ("until 2026-05-01 8:00", "That is 60 days, more than 30: if you mean it, append long."),
 }
 
 
@@ -166,11 +166,11 @@ def test_a_later_end(text: str, ends: str) -> None:
 
 
 NOT_LATER = {
-    "earlier": ("until 11:30", "It lasts until 12:00 EET already: write a later time."),
+    "earlier": ("until 11:30", "It already lasts until 12:00 EET: write a later time."),
     "a start": ("from 12:00 until 13:00", "Only its end can be changed"),
     "nothing": ("", "For how much longer?"),
     "no unit": ("1", "“1” has no unit"),
-    "too long in all": ("30d", "That is 30 days, more than 30: if it is meant, append long."),
+    "too long in all": ("30d", "That is 30 days, more than 30: if you mean it, append long."),
 }
 
 

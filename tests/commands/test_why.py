@@ -180,8 +180,8 @@ def test_what_was_closed_by_hand_says_why_it_does_not_fire() -> None:
     said = text_of(why(seen, "why longest-wait Sales EU"))
     assert said.splitlines()[1:3] == [
         "inactive",
-        "[warning] #10 was closed by hand at 10:42 EET by U034BOB: a call is stuck. "
-        "It fires again only after its condition was false.",
+        "[warning] #10 was closed at 10:42 EET by U034BOB: a call is stuck. "
+        "It fires again only after its condition has been false.",
     ]
     other = replace(closed, key=closed.key._replace(entity_id="999"))
     assert "closed" not in text_of(why(replace(seen, latched=(other,)), "why longest-wait Sales EU"))

@@ -386,7 +386,7 @@ REFUSED = {
     ),
     "a heartbeat too often": (
         put("heartbeat", {"url": "https://hc.example/x", "every": "5s"}),
-        "heartbeat: every is at least 10s",
+        "heartbeat: every must be at least 10s",
     ),
     "a heartbeat in the clear": (
         put("heartbeat", {"url": "http://hc.example/x"}),

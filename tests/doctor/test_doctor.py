@@ -210,14 +210,14 @@ TABLE: dict[str, tuple[Spoil, str, str, str]] = {
         _config(rules=RULE.format("when: interactionsLongestWaitInQueue.rt > 120")),
         *("rules", "write 120s", "`alertbot check` lists every fault"),
     ),
-    "no rules": (_config(rules="rules: []\n"), "rules", "has no rules", "`alertbot init` has examples"),
+    "no rules": (_config(rules="rules: []\n"), "rules", "has no rules", "`alertbot init` writes some"),
     "a calendar that has ended": (
         _config(holiday="2020-12-24"),
-        *("calendar office", "its last holiday was 2020-12-24", "add the dates that follow, or `{country: …}`"),
+        *("calendar office", "its last holiday was 2020-12-24", "add later dates, or use `{country: …}`"),
     ),
     "a calendar that ends soon": (
         lambda world: setattr(world, "holiday", (datetime.now(UTC) + timedelta(days=9)).date().isoformat()),
-        *("calendar office", "in 9 days", "add the dates that follow"),
+        *("calendar office", "in 9 days", "add later dates"),
     ),
     "half of the secrets": (
         _unset("SECRET"),
@@ -242,7 +242,7 @@ TABLE: dict[str, tuple[Spoil, str, str, str]] = {
     ),
     "8x8 limits": (
         _8x8("status", path="/queues", status=429, retry_after=300),
-        *("8x8 acme: data", "429", "another program may use the same key"),
+        *("8x8 acme: data", "429", "another program may be using the same key"),
     ),
     "a tenant id that is not needed and wrong": (
         _8x8("status", path="/queues", status=400, body="message"),
@@ -254,7 +254,7 @@ TABLE: dict[str, tuple[Spoil, str, str, str]] = {
     ),
     "nothing to see": (
         _8x8("empty"),
-        *("8x8 acme: base_url", "there is nothing: 0 queues", "`alertbot doctor --regions` tries the other regions"),
+        *("8x8 acme: base_url", "has no entities: 0 queues", "`alertbot doctor --regions` tries the other regions"),
     ),
     "a metric key that 8x8 does not know": (
         _config(rules=RULE.format("known: false\n    when: noSuchKey.rt > 3 and interactionsWaitInQueue.rt > 3")),
@@ -279,7 +279,7 @@ TABLE: dict[str, tuple[Spoil, str, str, str]] = {
     ),
     "more requests than are allowed": (
         _config(tenant="    poll_every: 5s\n    max_requests_per_minute: 10"),
-        *("8x8 acme: request budget", "24 a minute of 10", "set poll_every to 12s or more"),
+        *("8x8 acme: request budget", "24 of the 10 allowed per minute", "set poll_every to 12s or more"),
     ),
     "a clock that is wrong": (
         lambda world: setattr(world.slack, "date", lambda: datetime.now(UTC).timestamp() + 90),
@@ -294,7 +294,7 @@ TABLE: dict[str, tuple[Spoil, str, str, str]] = {
     ),
     "a proxy that answers HTML in place of Slack": (
         _slack("auth.test", HTML),
-        *("Slack: token", "no usable answer from Slack", "such as a proxy or the login page of a network"),
+        *("Slack: token", "no usable answer from Slack", "such as a proxy or a captive portal"),
     ),
     "Slack is away": (
         lambda world: setattr(world.slack, "url", "http://127.0.0.1:9"),
@@ -302,19 +302,19 @@ TABLE: dict[str, tuple[Spoil, str, str, str]] = {
     ),
     "a scope is missing": (
         _attribute("scopes", SCOPES.replace("channels:history,", "")),
-        *("Slack: scope channels:history", "cannot be looked for", "then reinstall the app"),
+        *("Slack: scope channels:history", "cannot be searched for", "then reinstall the app"),
     ),
     "a channel that is not there": (
         lambda world: world.slack.channels.pop("cc-sales"),
-        *("Slack: #cc-sales", "no such channel, which rule long-wait names", "/invite @alertbot"),
+        *("Slack: #cc-sales", "the bot cannot find this channel (rule long-wait)", "/invite @alertbot"),
     ),
     "a channel that is misspelt": (
         _config(slack_settings='  ops_channel: "#cc-alert"'),
-        *("Slack: #cc-alert", "which slack.ops_channel names", "did you mean #cc-alerts?"),
+        *("Slack: #cc-alert", "(slack.ops_channel)", "did you mean #cc-alerts?"),
     ),
     "an archived channel": (
         _attribute("archived", {_SALES}),
-        *("Slack: #cc-sales", "it is archived, and rule long-wait names it", "unarchive it"),
+        *("Slack: #cc-sales", "it is archived (rule long-wait)", "unarchive it"),
     ),
     "a channel without the bot": (
         _attribute("without_bot", {_SALES}),
@@ -322,7 +322,7 @@ TABLE: dict[str, tuple[Spoil, str, str, str]] = {
     ),
     "a channel id that is not there": (
         _config(slack_settings='  ops_channel: "C0NOWHERE"'),
-        *("Slack: C0NOWHERE", "the bot sees no such channel", "if it is private"),
+        *("Slack: C0NOWHERE", "the bot cannot find this channel", "if it is private"),
     ),
     "a history that cannot be read": (
         lambda world: world.slack.always.update({("conversations.history", _SALES): refused("missing_scope")}),
@@ -338,14 +338,14 @@ TABLE: dict[str, tuple[Spoil, str, str, str]] = {
     ),
     "a bot token as app token": (
         _set(APP_TOKEN="xoxb-1"),
-        *("Slack: Socket Mode", "no app-level token", "Basic Information > App-Level Tokens"),
+        *("Slack: Socket Mode", "not an app-level token", "Basic Information > App-Level Tokens"),
     ),
     "a wrong app token": (
         _set(APP_TOKEN="xapp-other"),
         *(
             "Slack: Socket Mode",
             "Slack refuses slack.app_token (invalid_auth)",
-            "connections:write, and switch Socket Mode on",
+            "connections:write, and enable Socket Mode",
         ),
     ),
     "a socket behind a firewall": (
@@ -410,7 +410,7 @@ def test_secrets_in_a_file_that_others_may_read(world: World) -> None:
     assert problems(world.findings(written=True)) == []
     world.path.write_text(world.path.read_text().replace("${SECRET}", SECRET))
     (found,) = problems(world.findings(written=True))
-    assert found.finding.endswith("holds secrets (tenants[0].api_secret) and other users may read it (mode 644)")
+    assert found.finding.endswith("holds secrets (tenants[0].api_secret) and other users can read it (mode 644)")
     assert found.remedy.startswith(f"run: chmod 600 {world.path}")
     world.path.chmod(0o600)
     assert problems(world.findings(written=True)) == []
@@ -425,7 +425,7 @@ def test_a_database_in_use(world: World) -> None:
     try:
         store.take_leases(["delivery"], "host:1", wall_clock(), timedelta(seconds=30))
         found = {each.what: each for each in world.findings()}
-        assert found["service"].finding.startswith("it runs as host:1")
+        assert found["service"].finding.startswith("running as host:1")
         assert found["database"].ok
         with closing(sqlite3.connect(world.database)) as other:
             other.execute("BEGIN IMMEDIATE")
@@ -461,7 +461,7 @@ def test_a_port_that_another_program_has(world: World) -> None:
         world.write()
         world.path.write_text(world.path.read_text().replace("http: {port: 0}", f"http: {{port: {port}}}"))
         (found,) = problems(world.findings(written=True))
-        assert (found.what, found.remedy) == ("http", "end it, or set http.port to another port")
+        assert (found.what, found.remedy) == ("http", "stop it, or set http.port to another port")
     with _http(b'{"ready": false, "reasons": ["acme: no good poll yet"]}') as port:
         world.write()
         world.path.write_text(world.path.read_text().replace("http: {port: 0}", f"http: {{port: {port}}}"))
@@ -500,7 +500,7 @@ def test_slack_that_asks_to_wait(world: World) -> None:
     assert "Slack: waiting 7 s, as Slack asked" in world.steps
     world.slack.next("conversations.list", limited("90"))
     (found,) = problems(world.findings())
-    assert found.remedy == "wait a few minutes: another program may use the same token"
+    assert found.remedy == "wait a few minutes: another program may be using the same token"
 
 
 def test_regions(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -604,7 +604,7 @@ def test_the_command(world: World) -> None:
     )
     assert offline.returncode == 1
     assert "PROBLEM  8x8 acme: token: " in offline.stdout
-    assert "-> check HTTPS_PROXY: that proxy must let HTTPS to api.8x8.com through" in offline.stdout
+    assert "-> check HTTPS_PROXY: the proxy must let HTTPS to api.8x8.com through" in offline.stdout
     assert "ok       Slack: token: " in offline.stdout
     assert offline.stdout.splitlines()[-1].endswith("1 problem, 1 not checked")
     assert "pass-of-proxy" not in offline.stdout + offline.stderr
@@ -666,5 +666,5 @@ def test_a_folder_that_may_not_be_written(world: World) -> None:
     (world.folder / "data").mkdir(mode=0o555)
     world.more = "storage: data/alertbot.db"
     (found,) = problems(world.findings())
-    assert "this user may not create" in found.finding
+    assert "this user cannot create" in found.finding
     assert "chown USER" in found.remedy

@@ -60,7 +60,7 @@ def test_what_is_held_back_is_named_once_and_sent_later(there: World) -> None:
     assert worst_minute(there) == 20
     assert reports(there) == [times[19][1]]
     names = ", ".join(f"Queue {number}" for number in range(18, 28))
-    assert times[19][1] == (f"14 messages are held back until 11:02 EET (limit 20 a minute): {names} and 4 more.")
+    assert times[19][1] == (f"14 messages are held back until 11:02 EET (limit 20 per minute): {names} and 4 more.")
     assert [round(at) for at, _ in times[:19]] == list(range(19))
     assert [round(at) for at, _ in times[20:]] == list(range(60, 74))
     assert Counter(text for _, text in times).most_common(1)[0][1] == 1
@@ -225,14 +225,14 @@ def test_when_the_last_one_has_its_turn(posts: Sequence[int], waiting: int, limi
     [
         (
             HeldBack("#a", 12, tuple(f"Queue {each}" for each in range(12)), at(299), 20),
-            "12 messages are held back until 12:05 EET (limit 20 a minute): Queue 0, Queue 1, Queue 2, Queue 3, "
+            "12 messages are held back until 12:05 EET (limit 20 per minute): Queue 0, Queue 1, Queue 2, Queue 3, "
             "Queue 4, Queue 5, Queue 6, Queue 7, Queue 8, Queue 9 and 2 more",
         ),
         (
             HeldBack("#a", 2, ("Sales\nEU", "Support"), at(300), 20),
-            "2 messages are held back until 12:05 EET (limit 20 a minute): Sales EU and Support",
+            "2 messages are held back until 12:05 EET (limit 20 per minute): Sales EU and Support",
         ),
-        (HeldBack("#a", 1, (), at(301), 5), "1 message is held back until 12:06 EET (limit 5 a minute)"),
+        (HeldBack("#a", 1, (), at(301), 5), "1 message is held back until 12:06 EET (limit 5 per minute)"),
     ],
     ids=["many", "two", "an operational one"],
 )

@@ -144,10 +144,10 @@ def test_reminders(tmp_path: Path, restarts: bool, fetch: str) -> None:
         assert card.startswith("#cc-sales 🟠 Warning: Sales — Longest wait / Sales: longest wait 1m 10s, limit 1m")
         now = "longest wait 1m 10s, limit 1m" if fetch == "good" else "no data since 10:00"
         assert day(bot, range(1, 110), fetch) == {
-            15: [f"#cc-sales > 🟠 10:15:00 Still warning after 15m, no owner: {now}. / <@U1>"],
-            45: [f"#cc-sales > 🟠 10:45:00 Still warning after 45m, no owner: {now}. / <@U1>"],
-            75: [f"#cc-sales > 🟠 11:15:00 Still warning after 1h 15m, no owner: {now}. / <@U1>"],
-            105: [f"#cc-sales > 🟠 11:45:00 Still warning after 1h 45m, no owner: {now}. / <@U1>"],
+            15: [f"#cc-sales > 🟠 10:15:00 Still warning after 15m, not acknowledged: {now}. / <@U1>"],
+            45: [f"#cc-sales > 🟠 10:45:00 Still warning after 45m, not acknowledged: {now}. / <@U1>"],
+            75: [f"#cc-sales > 🟠 11:15:00 Still warning after 1h 15m, not acknowledged: {now}. / <@U1>"],
+            105: [f"#cc-sales > 🟠 11:45:00 Still warning after 1h 45m, not acknowledged: {now}. / <@U1>"],
         }
 
 
@@ -161,7 +161,7 @@ def test_a_critical_reminder_is_broadcast(tmp_path: Path, restarts: bool) -> Non
         assert said.endswith("limit 2m. / <!subteam^S1> (broadcast)")
         assert day(bot, range(11, 25), wait=10) == {}
         (back,) = bot.turn(25, 130)
-        assert "Still critical after 25m, no owner: longest wait 2m 10s, limit 2m." in back
+        assert "Still critical after 25m, not acknowledged: longest wait 2m 10s, limit 2m." in back
         assert day(bot, range(26, 36), wait=130).keys() == {35}, "it counts from then"
 
 
@@ -172,16 +172,16 @@ def test_escalation(tmp_path: Path, restarts: bool) -> None:
         bot.turn(0, 150)
         assert day(bot, range(1, 31), wait=150) == {
             10: [
-                "#cc-sales > 🔴 10:10:00 Escalated to #cc-leads: critical for 10m, no owner; longest wait 2m 30s, "
-                "limit 2m.",
+                "#cc-sales > 🔴 10:10:00 Escalated to #cc-leads: critical for 10m, not acknowledged; longest wait "
+                "2m 30s, limit 2m.",
                 "#cc-leads 🔴 Critical, escalated: Sales — Longest wait / Sales — Longest wait: critical. / Since "
-                "10:00, escalated after 10m. / No owner. / 10:00: longest wait 2m 30s, limit 2m / <@U0LEAD>",
+                "10:00, escalated after 10m. / Not acknowledged. / 10:00: longest wait 2m 30s, limit 2m / <@U0LEAD>",
             ],
             30: [
-                "#cc-sales > 🔴 10:30:00 Escalated to #cc-sales: critical for 30m, no owner; longest wait 2m 30s, "
-                "limit 2m.",
+                "#cc-sales > 🔴 10:30:00 Escalated to #cc-sales: critical for 30m, not acknowledged; longest wait "
+                "2m 30s, limit 2m.",
                 "#cc-sales 🔴 Critical, escalated: Sales — Longest wait / Sales — Longest wait: critical. / Since "
-                "10:00, escalated after 30m. / No owner. / 10:00: longest wait 2m 30s, limit 2m",
+                "10:00, escalated after 30m. / Not acknowledged. / 10:00: longest wait 2m 30s, limit 2m",
             ],
         }
         edits = bot.edits()
@@ -232,7 +232,7 @@ def test_an_acknowledgement_stops_both(tmp_path: Path, restarts: bool) -> None:
             "#cc-sales > 🟠 11:00:00 Escalated to #cc-leads",
             "#cc-sales > 🟠 11:00:00 Escalated to #cc-sales",
             "#cc-sales 🟠 Warning, escalated",
-            "#cc-sales > 🟠 11:00:00 Still warning after 1h, no owner",
+            "#cc-sales > 🟠 11:00:00 Still warning after 1h, not acknowledged",
             "#cc-leads 🟠 Warning, escalated",
         ]
         assert day(bot, range(61, 76)).keys() == {75}
@@ -328,7 +328,7 @@ def test_a_clock_that_is_set_back(tmp_path: Path, restarts: bool, back: int) -> 
         said = {minute: bot.turn(minute - back) for minute in range(21, 46)}
         # To within the time between two polls: what passed between them by the old clock is not known.
         assert {minute: len(messages) for minute, messages in said.items() if messages} == {31: 3}
-        assert any("Still warning after 30m, no owner" in message for message in said[31])
+        assert any("Still warning after 30m, not acknowledged" in message for message in said[31])
 
 
 @BOTH
@@ -355,7 +355,9 @@ def test_a_calendar_that_closes(tmp_path: Path, restarts: bool) -> None:
 def test_flapping(tmp_path: Path, restarts: bool) -> None:
     """The fifth rise in half an hour makes it unstable; it is marked, stays clear for longer, and settles by itself."""
     with made(tmp_path, WATCHED, restarts) as bot:
-        unstable = "Unstable: it keeps coming back, so it has to stay clear for longer before it ends."
+        unstable = (
+            "Unstable: this alert keeps firing and clearing, so it must stay clear for longer before it resolves."
+        )
         for minute in range(9):
             bot.turn(minute, 0 if minute % 2 else 70)
         assert unstable in bot.card(index=4)
@@ -383,7 +385,7 @@ def test_an_outage(tmp_path: Path, restarts: bool, fetch: str) -> None:
         edits = bot.edits()
         for minute in range(1, 40):
             bot.turn(minute, fetch=fetch)
-        assert "No data since 10:00: it stays as it was." in bot.card()
+        assert "No data since 10:00; showing the last known state." in bot.card()
         assert bot.edits() == edits + 1
         bot.turn(40)
         assert "No data" not in bot.card()

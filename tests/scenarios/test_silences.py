@@ -189,7 +189,7 @@ def test_extended_and_taken_off(tmp_path: Path) -> None:
     assert bot.ask("09:20", "silence 2 2h", BOB) == (
         "Silence #2 until 11:30 EET (2h10m left), by U012ANNA: rule=long-wait"
     )
-    assert bot.ask("09:20", "silence 2 until 11:30") == "It lasts until 11:30 EET already: write a later time. " + (
+    assert bot.ask("09:20", "silence 2 until 11:30") == "It already lasts until 11:30 EET: write a later time. " + (
         "unsilence ends it now."
     )
     assert bot.poll("09:20:15", 130) == ["#cc: Silence #2 was extended by U034BOB until 11:30 EET"]

@@ -44,7 +44,7 @@ def test_five_hundred_queues_in_one_poll(tmp_path: Path) -> None:
         assert card["blocks"][0]["text"]["text"] == "🔴 Critical: 495 queues — Longest wait in queue"
         assert "*495 queues*: 35 critical, 460 warning" in body_of(card)
         assert body_of(card).count("longest wait 2m 10s, limit 2m") == 20
-        assert body_of(card).endswith("and 475 more, all of them in the thread\n<!subteam^S0123>")
+        assert body_of(card).endswith("and 475 more, all listed in the thread\n<!subteam^S0123>")
         lines = bot.lines(card)
         assert [len(named_in([line], names(500))) for line in lines] == [165, 165, 165]
         own = {
@@ -105,7 +105,7 @@ def test_the_line_that_passes_twenty_names_all(tmp_path: Path) -> None:
         few, all_of_them = bot.lines(card)
         assert named_in([few], names(300)) == set(names(5, 100))
         assert named_in([all_of_them], names(300)) == {*names(12), *names(5, 100), *names(10, 200)}
-        assert "and 7 more, all of them in the thread" in body_of(bot.cards()[0])
+        assert "and 7 more, all listed in the thread" in body_of(bot.cards()[0])
 
 
 def test_from_the_first_end_to_the_last(tmp_path: Path) -> None:
@@ -298,7 +298,7 @@ def test_a_storm_that_escalates(tmp_path: Path) -> None:
         assert named_in(managers, names(12)) == set(names(12))
         assert all("<@U0BOSS000>" in body_of(message) for message in managers)
         (line,) = bot.lines(bot.roll_up())
-        assert "*7 queues*: Escalated to #cc-sales, warning, no owner: Queue 005 (1m 30s)" in body_of(line)
+        assert "*7 queues*: Escalated to #cc-sales, warning, not acknowledged: Queue 005 (1m 30s)" in body_of(line)
         assert {entry.state for entry in bot.ledger()} == {NoticeState.DELIVERED}
         bot.poll(waits(names(12), 10.0))
         bot.settle()

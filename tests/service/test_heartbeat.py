@@ -109,8 +109,11 @@ def test_it_is_sent_while_all_is_well(world: World) -> None:
 
 
 WITHHELD = {
-    "no poll yet": (lambda w: None, "no tenant had a good poll lately"),
-    "the last good poll is too long ago": (lambda w: w.good_poll("acme", -121), "no tenant had a good poll lately"),
+    "no poll yet": (lambda w: None, "no tenant has had a good poll recently"),
+    "the last good poll is too long ago": (
+        lambda w: w.good_poll("acme", -121),
+        "no tenant has had a good poll recently",
+    ),
     "a message is overdue": (
         lambda w: (w.good_poll("acme", 0), w.store.add_notices([ops("hello", now=at(-130))])),
         "a message has been waiting to be delivered to Slack for 2m 10s",

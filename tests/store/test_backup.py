@@ -154,7 +154,7 @@ BAD: dict[str, tuple[Spoil, str, type[AlertbotError], str]] = {
     "into a missing folder": (lambda *_: None, "nowhere/copy.db", UsageError, "there is no folder"),
     "of no database": (lambda path, _: path.unlink(), "", StoreError, "there is no database yet"),
     "of a database of a newer version": (_newer, "", StoreError, "make the backup with that version"),
-    "of another program's database": (_foreign, "", StoreError, "is not a database of alertbot"),
+    "of another program's database": (_foreign, "", StoreError, "is not an alertbot database"),
     "of what is no database": (lambda path, _: path.write_text("x" * 5000), "", StoreError, "is not a SQLite database"),
 }
 
@@ -253,4 +253,4 @@ def test_the_command(tmp_path: Path) -> None:
     assert done.stdout.startswith("wrote copy.db: ")
     again = alertbot("backup", "copy.db", cwd=tmp_path)
     assert (again.returncode, again.stdout) == (2, "")
-    assert again.stderr.strip().endswith("copy.db exists: name another file, or remove it first")
+    assert again.stderr.strip().endswith("copy.db already exists: name another file, or remove it first")

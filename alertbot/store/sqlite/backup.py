@@ -55,11 +55,11 @@ def _check_target(target: Path) -> None:
     if target.is_dir():
         raise UsageError(f"{target} is a folder: name a file in it")
     if os.path.lexists(target):
-        raise UsageError(f"{target} exists: name another file, or remove it first")
+        raise UsageError(f"{target} already exists: name another file, or remove it first")
     if not target.parent.is_dir():
         raise UsageError(f"{target}: there is no folder {target.parent}")
     if not os.access(target.parent, os.W_OK):
-        raise UsageError(f"{target}: this user may not write in the folder {target.parent}")
+        raise UsageError(f"{target}: this user cannot write to the folder {target.parent}")
 
 
 @contextlib.contextmanager
@@ -78,20 +78,20 @@ def _reading(database: Path) -> Iterator[sqlite3.Connection]:
 def _unreadable(error: sqlite3.Error, database: Path) -> str:
     name = getattr(error, "sqlite_errorname", "")
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return f"{database} is locked: another process has kept it to itself for {BUSY_TIMEOUT_S:g} s"
+        return f"{database} is locked: another process has held the lock for {BUSY_TIMEOUT_S:g} s"
     if name.startswith("SQLITE_NOTADB"):
         return f"{database} is not a SQLite database"
     if name.startswith("SQLITE_CORRUPT"):
-        return f"{database} is damaged ({error}): there is no consistent copy of it"
+        return f"{database} is damaged ({error}): no consistent copy can be made"
     if name.startswith("SQLITE_CANTOPEN"):
-        return f"{database} cannot be opened: this user may not read it, or not write beside it"
+        return f"{database} cannot be opened: this user cannot read it, or cannot write next to it"
     return f"{database} could not be read: {error}"
 
 
 def _refuse(source: sqlite3.Connection, database: Path) -> None:
     known = SqliteUtilsDatabase(source, recursive_triggers=False, execute_plugins=False)
     if not migrations.applied(known):
-        raise StoreError(f"{database} is not a database of alertbot: `storage` names another program's file")
+        raise StoreError(f"{database} is not an alertbot database: `storage` names a file of another program")
     if newer := ", ".join(unknown_steps(known)):
         raise StoreError(
             f"{database} was written by a newer alertbot (it has {newer}): make the backup with that version, since "
@@ -153,8 +153,8 @@ def _name(part: Path, target: Path) -> None:
         try:
             os.link(part, target)
         except FileExistsError:
-            raise UsageError(f"{target} exists: name another file, or remove it first") from None
-        except OSError:  # a file system without links
+            raise UsageError(f"{target} already exists: name another file, or remove it first") from None
+        except OSError:  # a file system without hard links
             part.rename(target)
         folder = os.open(target.parent, os.O_RDONLY)
         try:
