@@ -149,22 +149,22 @@ def learns(outcome: Outcome, **alert: Any) -> Callable[[Race], bool]:
 RACES: dict[tuple[str, str], tuple[Sequence[Act], str, Callable[[Race], bool]]] = {
     ("acknowledge", "acknowledge by another user"): (
         [ack("U1"), ack("U2")],
-        "the first has it; the second is shown who has it, and since when",
+        "the first user is the owner; the second is shown who that is, and since when",
         learns(Outcome.ALREADY, acked_by="U1", acked_at=NOW + POLL),
     ),
     ("acknowledge", "unacknowledge by another user"): (
         [ack("U1"), unack("U2")],
-        "nobody has it; the thread says who gave it back",
+        "it has no owner; the thread says who gave it back",
         learns(Outcome.DONE, acked_by=None),
     ),
     ("unacknowledge", "unacknowledge"): (
         [ack("U1"), unack("U1"), unack("U2")],
-        "the second is answered that it is not acknowledged",
+        "the second user is shown that it is not acknowledged",
         learns(Outcome.NOT_ACKNOWLEDGED, acked_by=None),
     ),
     ("acknowledge", "resolve by another user"): (
         [ack("U1"), close("U2")],
-        "it is closed; the card keeps who had it",
+        "it is closed; the card keeps its owner",
         learns(Outcome.DONE, acked_by="U1", closed_by="U2"),
     ),
     ("resolve", "acknowledge"): (
@@ -174,7 +174,7 @@ RACES: dict[tuple[str, str], tuple[Sequence[Act], str, Callable[[Race], bool]]] 
     ),
     ("resolve", "unacknowledge"): (
         [ack("U2"), close("U1"), unack("U2")],
-        "it stays closed, and the card keeps who had it; the second is shown who closed it, and when",
+        "it stays closed, and the card keeps its owner; the second is shown who closed it, and when",
         learns(Outcome.ENDED, acked_by="U2", closed_by="U1", ended_at=NOW + 2 * POLL),
     ),
     ("resolve", "resolve by another user"): (
@@ -207,7 +207,7 @@ RACES: dict[tuple[str, str], tuple[Sequence[Act], str, Callable[[Race], bool]]] 
     ),
     ("resolve", "a poll that would have ended it"): (
         [during_a_poll(ENDED, close("U1"))],
-        "closed by the user, once; the poll takes off the latch, since the condition was false",
+        "closed by the user, once; the poll removes the latch, because the condition was false",
         lambda race: race.said() == [Reason.FIRED, Reason.CLOSED_BY_HAND] and race.store.latched("acme") == {},
     ),
     ("silence", "a poll that was decided before"): (
@@ -230,7 +230,7 @@ RACES: dict[tuple[str, str], tuple[Sequence[Act], str, Callable[[Race], bool]]] 
     ),
     ("resolve", "a poll after the rule was edited"): (
         [close("U1"), polls(FIRES, EDITED)],
-        "it stays closed until its condition was false",
+        "it stays closed until its condition has been false",
         lambda race: race.store.alerts("acme") == [] and race.store.latched("acme") == {KEY: 0},
     ),
     ("resolve", "a poll after the rule was removed"): (

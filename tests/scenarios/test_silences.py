@@ -196,7 +196,7 @@ def test_extended_and_taken_off(tmp_path: Path) -> None:
     assert bot.card == "U012ANNA until 09:30"
     assert bot.poll("09:31:00", 130) == []
     assert bot.ask("10:00", "unsilence #2", BOB) == "Silence #2 ended by U034BOB: rule=long-wait"
-    assert bot.ask("10:00", "unsilence #2") == "Silence #2 has already ended, at 10:00 EET, by U034BOB."
+    assert bot.ask("10:00", "unsilence #2") == "Silence #2 was already ended at 10:00 EET by U034BOB."
     assert bot.poll("10:00:15", 130) == ["#cc: line silence_ended critical", "#cc: Silence #2 was ended by U034BOB"]
 
 
