@@ -111,8 +111,19 @@ def fold(name: str) -> str:
 
 
 def _expression(pattern: str) -> str:
-    wild = {"*": ".*", "?": "."}
-    return "".join(wild.get(character) or re.escape(character) for character in fold(pattern))
+    """A regular expression that never tries again where a `*` ends: the first place that fits is as good as any.
+
+    Otherwise a dozen `*` in a pattern would take hours for one name, and anyone may write a silence.
+    """
+    first, *rest = re.sub(r"\*+", "*", fold(pattern)).split("*")
+    if not rest:
+        return _literally(first)
+    *middle, last = rest
+    return _literally(first) + "".join(f"(?>.*?{_literally(part)})" for part in middle) + f".*{_literally(last)}"
+
+
+def _literally(part: str) -> str:
+    return "".join("." if character == "?" else re.escape(character) for character in part)
 
 
 # Before NFKC, which would take some of them apart: U+00B4 into a space and an accent, U+2033 into two primes.

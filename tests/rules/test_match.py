@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import time
 import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alertbot.rules.match import Match, covers, fold, matches, same_name
+from alertbot.rules.match import Match, covers, fold, globs, matches, same_name
 
 SAME = {
     "letter case": ("Sales EU", "sALES eu"),
@@ -77,3 +79,24 @@ def test_a_name_is_the_same_however_it_is_encoded(name: str) -> None:
         assert same_name(unicodedata.normalize(form, name), name)
     assert matches(name.replace("*", "?"), name)
     assert fold(f"  {name} ") == fold(name)
+
+
+@pytest.mark.parametrize("part", ["a", "?", "?a"])
+def test_many_stars_take_no_time(part: str) -> None:
+    pattern, name = f"*{part}" * 30 + "*b", "a" * 200
+    begun = time.process_time()
+
+    assert not matches(pattern, name)
+    assert matches(pattern, name + "b")
+    assert (test := globs((pattern, "none*"))) is not None
+    assert not test(name)
+    assert time.process_time() - begun < 1
+
+
+@given(st.text("ab?*", max_size=12), st.text("ab", max_size=12))
+def test_a_pattern_matches_as_one_that_tries_every_place(pattern: str, name: str) -> None:
+    slow = "".join({"*": ".*", "?": "."}.get(character, character) for character in re.sub(r"\*+", "*", pattern))
+    if slow.count(".*") > 4:
+        return
+
+    assert matches(pattern, name) == (re.fullmatch(slow, name, re.DOTALL) is not None)
