@@ -5,7 +5,9 @@ from __future__ import annotations
 from alertbot.commands.command import Command
 from alertbot.rules.terms import words
 
-_UNSEEN = frozenset("\u200b\u2060\ufeff")  # pasted along with text, and invisible
+_UNSEEN = dict.fromkeys(map(ord, "\u200b\u2060\ufeff"), " ")  # pasted along with text, and invisible
+_MARKS = dict.fromkeys([0xAD, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)])  # inside words, as well
+_CLEAN = _UNSEEN | _MARKS
 
 
 def parse(text: str) -> Command:
@@ -13,7 +15,7 @@ def parse(text: str) -> Command:
 
     Words and quotes are as in `rules/terms.py`. A bare `public` at the end is a flag.
     """
-    typed = words("".join(" " if char in _UNSEEN else char for char in text))
+    typed = words(text.translate(_CLEAN))
     if not typed:
         return Command("help")
     (name, _), *rest = typed

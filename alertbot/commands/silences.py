@@ -33,6 +33,7 @@ from alertbot.rules.words import listed as either
 
 MAX_SILENCES = 20
 MAX_MATCHING = 5  # alerts that are named
+MAX_MATCHER = 500  # characters: it is part of every announcement, and Slack refuses long ones
 
 USAGE = "MATCH FOR [why]"
 SILENCE_HELP = (
@@ -55,6 +56,8 @@ def silence(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
         matcher = Matcher(parse_terms(args[:typed]))
         if not matcher.terms:
             return _without_terms(view, args)
+        if len(str(matcher)) > MAX_MATCHER:
+            return problem(f"The terms are too long: {MAX_MATCHER} characters at most.", _NOTHING)
         if wrong := next(_unknown(matcher, view), ""):
             return problem(wrong, _NOTHING)
         span, reason = parse_span(args[typed:], now, view.timezone)
@@ -71,6 +74,8 @@ _NOTHING = "Nothing was changed."
 
 def _without_terms(view: View, args: Sequence[str]) -> Reply:
     usage = f"Which alerts? {view.command} silence {USAGE}, for example: {view.command} silence {EXAMPLE} 2h"
+    if args and fold(args[0]) in ("*", "all", "everything"):
+        return problem(f"{echo(args[0])} is not a term: write name=* for every alert.", usage)
     if args and (rules := find_rules(view.rules.rules, args[0])):
         return problem(f"{echo(args[0])} is not a term: write rule={rules[0].id}.", usage)
     return problem(usage, "Terms: tenant=, rule=, name=, level=, scope=, label.KEY=. All of them must match.")
@@ -201,6 +206,10 @@ def _unknown(matcher: Matcher, view: View) -> Iterator[str]:
                 yield f"No rule has the label {echo(key)}" + (f": {also}" if also else ", or any other label.")
             elif not any(matches(pattern, value) for value in values):
                 yield f"No rule has the label {key} with the value {echo(pattern)}: its values are {listed(values)}."
+    for term in ("tenant", "level"):
+        given = tuple(each for each in matcher.terms if each[0] == term)
+        if not any(all(matches(pattern, name) for _, pattern in given) for name in known[term][1]):
+            yield f"No alert has {' and '.join(write_terms((each,)) for each in given)}: write one of them."
     if rules and not any(matcher.may_match_rule(rule) for rule in rules):
         yield f"No rule matches all of {matcher}: the silence would match nothing."
 

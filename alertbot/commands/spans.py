@@ -27,6 +27,7 @@ _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday",
 _KEYWORDS = ("until", "from", "for")
 _NUMBER = re.compile(r"[0-9]+(?:[.,][0-9]+)?")
 _LOOKS_LIKE_A_DURATION = re.compile(r"[0-9]+(?:[.,][0-9]+)? *([A-Za-z]+)")
+_HALF_DAY = re.compile(r"(0?[1-9]|1[0-2])(?:[:.]([0-5][0-9]))?(am|pm)", re.IGNORECASE)
 _UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 
 
@@ -42,8 +43,9 @@ class Span:
 def parse_span(words: Sequence[str], now: datetime, timezone: str) -> tuple[Span, list[str]]:
     """The time that the first of the words name, and the words after it, which are the reason.
 
-    `long` as the first or last of these is taken away where the time is longer than MAX_SPAN. Raises ValueError with a
-    sentence that says what to write: not a time, in the past, or longer than MAX_SPAN without `long`.
+    `long` as the first or last of these is taken away where the time is longer than MAX_SPAN, or it is the only one.
+    Raises ValueError with a sentence that says what to write: not a time, two of them, in the past, or longer than
+    MAX_SPAN without `long`.
     """
     reader = _Reader(words, now, timezone)
     if not words:
@@ -61,7 +63,9 @@ def parse_span(words: Sequence[str], now: datetime, timezone: str) -> tuple[Span
         span = Span(now, reader.end(now))
     if span.ends_at <= span.starts_at:
         raise ValueError(f"It would end before it starts: {WRITE}.")
-    return span, _long(span.ends_at - span.starts_at, reader.rest())
+    rest = _long(span.ends_at - span.starts_at, reader.rest())
+    reader.refuse_another(rest)
+    return span, rest
 
 
 def parse_later(
@@ -85,7 +89,7 @@ def parse_later(
 
 def _long(lasts: timedelta, rest: list[str]) -> list[str]:
     if lasts <= MAX_SPAN:
-        return rest
+        return rest if [word.casefold() for word in rest] != ["long"] else []
     for at in (0, -1):
         if rest and rest[at].casefold() == "long":
             del rest[at]
@@ -103,6 +107,19 @@ class _Reader:
 
     def rest(self) -> list[str]:
         return self._words[self._at :]
+
+    def refuse_another(self, rest: Sequence[str]) -> None:
+        """Raise ValueError if what is left begins with a time too: `2h 15m`, `2h until 18:00`. Only one is meant."""
+        first, second = (*rest, "", "")[:2]
+        taken = self._words[self._at - 1]
+        if _is_duration(first):
+            both = f"{taken}{first}"
+            hint = f"write {both}, in one word" if _is_duration(taken) and _is_duration(both) else "write one of them"
+            raise ValueError(f"“{taken} {first}” is two times: {hint}.")
+        if first.casefold() in _KEYWORDS and (
+            _is_duration(second) or _TIME.fullmatch(second) or _day(second, date.min) is not None
+        ):
+            raise ValueError(f"“{taken} {first} {second}” is two times: write one of them.")
 
     def takes(self, keyword: str) -> bool:
         """Whether this word is next; it is taken then."""
@@ -141,7 +158,7 @@ class _Reader:
         if _TIME.fullmatch(word):
             return f"“{word}” is a time of day: write until {word}."
         if (parts := _LOOKS_LIKE_A_DURATION.fullmatch(word)) and (unit := parts[1][0].casefold()) in _UNITS:
-            number = word[: -len(parts[1])].strip()
+            number = word[: -len(parts[1])].strip().replace(",", ".")
             return f"“{word}” is not a duration: write {number}{unit}."
         if _day(word, date.min) is not None:
             return f"“{word}”: write until {word} and a time of day, such as until {word} 8:00."
@@ -181,6 +198,11 @@ class _Reader:
         parts = _TIME.fullmatch(word)
         if parts is None:
             before = f"{keyword} {day} " if day else f"{keyword} "
+            if word.casefold() == "yesterday":
+                raise ValueError(f"yesterday is in the past: {WRITE}.")
+            if half := _HALF_DAY.fullmatch(word):
+                hour = int(half[1]) % 12 + 12 * (half[3].casefold() == "pm")
+                raise ValueError(f"“{word}” is not a time of day: write {before}{hour}:{half[2] or '00'}.")
             if not word:
                 raise ValueError(f"{_capital(keyword)} when? Write a time of day, such as {before}18:00.")
             if not day and (near := nearest(word, ("today", "tomorrow", *_WEEKDAYS), cutoff=0.7)):
@@ -192,6 +214,13 @@ class _Reader:
 
     def _next(self) -> str:
         return self._words[self._at] if self._at < len(self._words) else ""
+
+
+def _is_duration(word: str) -> bool:
+    try:
+        return not _NUMBER.fullmatch(word) and parse_duration(word.casefold()) > timedelta(0)
+    except ValueError:
+        return False
 
 
 def _day(word: str, today: date) -> tuple[date, ...] | None:

@@ -34,6 +34,7 @@ CASES = {
     "public only at the end": ("queue public Sales", Command("queue", ("public", "Sales"))),
     "quoted public is a name": ('queue "public"', Command("queue", ("public",))),
     "public alone is no flag": ("public", Command("public")),
+    "marks of direction, pasted": ('ack\u200e "\u202aSa\u00adles EU\u202c"', Command("ack", ("Sales EU",))),
     "an id with #": ("ack #17 on it", Command("ack", ("#17", "on", "it"))),
 }
 
@@ -51,7 +52,13 @@ def test_parse_never_fails(text: str) -> None:
     assert command.name or '"' in text or any(q in text for q in "'‘’‚‛“”„‟«»＂")
 
 
-@given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters='"“”„‟«»＂\u200b\u2060\ufeff'), max_size=8)))
+_ANY = st.characters(
+    codec="utf-8",
+    exclude_characters='"“”„‟«»＂\u200b\u2060\ufeff\u00ad\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069',
+)
+
+
+@given(st.lists(st.text(_ANY, max_size=8)))
 def test_quoted_words_survive(words: list[str]) -> None:
     """Words in double quotes come out as they went in."""
     command = parse("x " + " ".join(f'"{word}"' for word in words))

@@ -125,6 +125,14 @@ WRONG = {
         "From when until when? Write something like from 22:00 until 06:00, or from 22:00 for 8h.",
     ),
     "from for nothing": ("from 22:00 for", "For how long?"),
+    "two durations": ("2h 15m", "“2h 15m” is two times: write 2h15m, in one word."),
+    "a duration and a time": ("2h until 18:00 upgrade", "“2h until 18:00” is two times: write one of them."),
+    "a duration and a day": ("2h until tomorrow 8:00", "“2h until tomorrow” is two times: write one of them."),
+    "two ends": ("until 18:00 2h", "“18:00 2h” is two times: write one of them."),
+    "a comma": ("1,5h", "“1,5h” is not a duration: write 1.5h."),
+    "yesterday": ("from yesterday 8:00 until 9:00", "yesterday is in the past: write something like 2h"),
+    "in the morning": ("until 8am", "“8am” is not a time of day: write until 8:00."),
+    "in the evening": ("until tomorrow 6:30PM", "“6:30PM” is not a time of day: write until tomorrow 18:30."),
     "longer than 30 days": ("31d", "That is 31 days, more than 30: if you mean it, append long."),
     "a date in two months": ("until 2026-05-01 8:00", "That is 60 days, more than 30: if you mean it, append long."),
 }
@@ -143,6 +151,10 @@ REASONS = {
     "long first": ("60d long maintenance", ["maintenance"]),
     "long last": ("60d maintenance long", ["maintenance"]),
     "alone": ("60d LONG", []),
+    "alone and not needed": ("2h long", []),
+    "no second time": ("2h until Bob is back", ["until", "Bob", "is", "back"]),
+    "a number": ("2h 2 phones", ["2", "phones"]),
+    "for": ("2h for tests", ["for", "tests"]),
 }
 
 
