@@ -251,7 +251,7 @@ def test_a_chart_delays_no_other_answer(slack: SlackServer) -> None:
     for bot in asking(slack, Slow()):
         for _ in range(8):
             assert bot.ask(CHART).body == ""
-        assert "ask again in a minute" in json.loads(bot.ask(CHART).body)["text"]
+        assert "try again in a minute" in json.loads(bot.ask(CHART).body)["text"]
         assert "Longest wait: the highest" in json.loads(bot.ask("top longest wait").body)["text"]
         assert slack.answers == []
         hold.set()
