@@ -115,11 +115,11 @@ class _Reader:
         if _is_duration(first):
             both = f"{taken}{first}"
             hint = f"write {both}, in one word" if _is_duration(taken) and _is_duration(both) else "write one of them"
-            raise ValueError(f"“{taken} {first}” is two times: {hint}.")
+            raise ValueError(f"“{taken} {first}” names two times: {hint}.")
         if first.casefold() in _KEYWORDS and (
             _is_duration(second) or _TIME.fullmatch(second) or _day(second, date.min) is not None
         ):
-            raise ValueError(f"“{taken} {first} {second}” is two times: write one of them.")
+            raise ValueError(f"“{taken} {first} {second}” names two times: write one of them.")
 
     def takes(self, keyword: str) -> bool:
         """Whether this word is next; it is taken then."""

@@ -212,7 +212,7 @@ class _Delivery:
             case DeliveryFailure.CHANNEL | DeliveryFailure.PAYLOAD | DeliveryFailure.REFUSED:
                 self._edit_refused(item, error)
             case DeliveryFailure.WAIT:
-                # Edits are counted for the whole workspace: every other card would only be told the same.
+                # Edits are counted for the whole workspace: every other card would only get the same answer.
                 self._held[""] = now + self._delay(item.attempts, error)
                 self.outbox.hold_edits(self._held[""])
                 self._put_off(item, self._held[""], str(error), False, Tried.NOTHING)

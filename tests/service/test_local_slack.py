@@ -86,10 +86,10 @@ def test_users_ask_and_acknowledge(tmp_path: Path, transport: str) -> None:
         slack.press(card, button(card), user="bob")
         until("the loser sees who won", lambda: sum("U01ALICE" in text for text in texts(slack)) >= 2)
         slack.command("resolve 2 a call is stuck")
-        until("the answer and the thread say who and why", lambda: _saying(slack, "by hand by", "a call is stuck") >= 2)
+        until("the answer and the thread say who and why", lambda: _saying(slack, "closed by ", "a call is stuck") >= 2)
         until("the card is closed", lambda: _saying(slack, "Resolved: ", "because it was closed by hand") == 1)
         slack.command("ack 2")
-        until("the answer says who was first", lambda: _saying(slack, "#2 ", "was closed by hand at"))
+        until("the answer says who was first", lambda: _saying(slack, "#2 ", "was closed at"))
         assert not made.logged("Traceback")
 
 

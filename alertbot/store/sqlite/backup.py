@@ -2,7 +2,7 @@
 
 With SQLite's backup API, in one read transaction: in WAL mode that sees one state and keeps no writer waiting, and the
 copy does not begin again when something is written, as it would between two transactions. VACUUM INTO would do as well;
-it numbers rows anew where a table has no key of its own, and cannot say how far it is.
+it renumbers rows where a table has no key of its own, and cannot say how far it is.
 
 The copy gets its name when it is complete and checked: a backup that was interrupted leaves nothing under that name.
 """
