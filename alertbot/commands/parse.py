@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from alertbot.commands.command import Command
 from alertbot.rules.terms import words
 
 _UNSEEN = dict.fromkeys(map(ord, "\u200b\u2060\ufeff"), " ")  # pasted along with text, and invisible
 _MARKS = dict.fromkeys([0xAD, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)])  # inside words, as well
 _CLEAN = _UNSEEN | _MARKS
+_ESCAPED = re.compile("\u200b?([*_~`])\u200b?")  # as `slack/text.py` shows it; it is copied along with the character
 
 
 def parse(text: str) -> Command:
@@ -15,7 +18,7 @@ def parse(text: str) -> Command:
 
     Words and quotes are as in `rules/terms.py`. A bare `public` at the end is a flag.
     """
-    typed = words(text.translate(_CLEAN))
+    typed = words(_ESCAPED.sub(r"\1", text).translate(_CLEAN))
     if not typed:
         return Command("help")
     (name, _), *rest = typed

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from alertbot.commands.command import Command
 from alertbot.commands.parse import parse
+from alertbot.slack.text import escape
 
 CASES = {
     "nothing": ("", Command("help")),
@@ -35,6 +36,10 @@ CASES = {
     "quoted public is a name": ('queue "public"', Command("queue", ("public",))),
     "public alone is no flag": ("public", Command("public")),
     "marks of direction, pasted": ('ack\u200e "\u202aSa\u00adles EU\u202c"', Command("ack", ("Sales EU",))),
+    "copied from a message": (
+        f"silence {escape('name=Sales* rule=* label._a=`x`')} 1h",
+        Command("silence", ("name=Sales*", "rule=*", "label._a=`x`", "1h")),
+    ),
     "an id with #": ("ack #17 on it", Command("ack", ("#17", "on", "it"))),
 }
 
