@@ -43,10 +43,8 @@ def due(silence: Silence, now: datetime) -> Event | None:
     """What is to be announced of a silence that has not ended; None where there is nothing."""
     if silence.ends_at <= now:
         return Event.ENDED
-    if silence.starts_at > now:
-        return None
     if not silence.started:
-        return Event.STARTED
+        return Event.STARTED if silence.starts_at <= now else None
     return Event.ENDS_SOON if not silence.warned and _ends_soon(silence, now) else None
 
 

@@ -113,7 +113,10 @@ def _label(labels: Mapping[str, str], term: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """One silence. Times are aware UTC; it is active from `starts_at` until before `ends_at`."""
+    """One silence. Times are aware UTC; it is active from `starts_at` until before `ends_at`.
+
+    What has started stays so if the clock is set back to before its start.
+    """
 
     id: int
     matcher: Matcher
@@ -129,7 +132,7 @@ class Silence:
 
     def active(self, now: datetime) -> bool:
         """Whether it mutes what it matches."""
-        return self.ended_at is None and self.starts_at <= now < self.ends_at
+        return self.ended_at is None and (self.started or self.starts_at <= now) and now < self.ends_at
 
     @property
     def lasts(self) -> timedelta:

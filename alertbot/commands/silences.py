@@ -141,7 +141,7 @@ def _shown(silence: Silence, view: View, now: datetime) -> Iterator[Line]:
 def described(silence: Silence, timezone: str, now: datetime) -> list[str | Person]:
     """One silence with its time, its author and its matcher, as pieces of a line."""
     until = clock(silence.ends_at, timezone, now)
-    if silence.starts_at > now:
+    if silence.starts_at > now and not silence.started:
         starts = clock(silence.starts_at, timezone, now)
         when = f"from {starts} until {until} (starts in {span_in_words(silence.starts_at - now)})"
     elif silence.ends_at > now:

@@ -254,3 +254,15 @@ def test_an_alert_that_does_not_match_or_has_no_card_gets_no_announcement() -> N
     assert [where for where, _, _ in told(one, Event.ENDED, SALES)] == ["U012ANNA"]
     unreported = firing("9", level=Level.CRITICAL)
     assert [where for where, _, _ in told(one, Event.ENDED, unreported)] == ["U012ANNA"]
+
+
+def test_one_that_has_started_stays_active_when_the_clock_is_set_back() -> None:
+    """Otherwise what it matches would be reported until the clock reaches its start once more."""
+    begun = announced(silence(lasts=60), Event.STARTED, NOW)
+    back = NOW - HOUR
+
+    assert begun.active(back)
+    assert due(begun, back) is None
+    assert not silence(lasts=60).active(back)
+    assert due(silence(lasts=60), back) is None
+    assert not begun.active(begun.ends_at)
