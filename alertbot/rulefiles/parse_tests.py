@@ -382,7 +382,15 @@ class _TestReader:
             label = term.removeprefix(LABEL)
             labels = {fold(each): each for rule in self.rules.rules for each in rule.labels}
             hint = did_you_mean(label, labels) or f"the labels are: {listed(sorted(labels)) or 'none'}"
-            return None if fold(label) in labels else (f'no rule has the label "{label}"', hint)
+            if fold(label) not in labels:
+                return f'no rule has the label "{label}"', hint
+            found = {
+                rule.labels[each] for rule in self.rules.rules for each in rule.labels if fold(each) == fold(label)
+            }
+            if any(matches(pattern, each) for each in found):
+                return None
+            hint = did_you_mean(pattern, found) or f"its values are: {listed(sorted(found))}"
+            return f'no rule has the label {label} with the value "{pattern}"', hint
         known = {
             "tenant": [TENANT],
             "rule": [rule.id for rule in self.rules.rules],

@@ -50,6 +50,20 @@ def test_what_is_not_a_file_of_tests(text: str, said: str) -> None:
     assert said in str(caught.value)
 
 
+def test_a_silence_of_a_label_value_that_no_rule_has() -> None:
+    rules = parse_files({"r.yaml": "rules: [{id: r, scope: queue, when: entered.today > 1, labels: {team: sales}}]"})
+
+    def parse(match: str) -> None:
+        silences = f"silences: [{{at: 0s, match: {match}, for: 1m}}]"
+        test = f"{{name: x, rule: r, series: {{entered.today: 5}}, notices: [], {silences}}}"
+        parse_tests({"a.yaml": f"tests: [{test}]"}, rules)
+
+    parse("label.Team=s*")
+    with pytest.raises(FaultsFound) as caught:
+        parse("label.team=support")
+    assert 'no rule has the label team with the value "support" (its values are: sales)' in str(caught.value)
+
+
 BEYOND_THE_CALENDAR = {
     "every": ("every: 999999d, series: {entered.today: 5}", "'999999d' is longer than ten years"),
     "start": ("start: 9999-12-31T23:59:59Z, series: {entered.today: 5}", "between the years 1971 and 2999"),
