@@ -33,6 +33,7 @@ from alertbot.rules.words import listed as either
 
 MAX_SILENCES = 20
 MAX_MATCHING = 5  # alerts that are named
+MAX_NAMED = 5  # silences that an answer about something else names
 MAX_MATCHER = 500  # characters: it is part of every announcement, and Slack refuses long ones
 
 USAGE = "MATCH FOR [why]"
@@ -174,9 +175,15 @@ def silences_line(view: View, now: datetime) -> Iterator[Line]:
 
 def muting(view: View, rule: Rule, now: datetime) -> Iterator[Line]:
     """For `rules ID`: the silences that can mute alerts of this rule, one line each."""
-    for each in view.silences:
-        if each.matcher.may_match_rule(rule):
-            yield line("Silence ", *described(each, view.timezone, now))
+    found = [each for each in view.silences if each.matcher.may_match_rule(rule)]
+    yield from _listed("Silence ", found, view, now)
+
+
+def _listed(begins: str, found: Sequence[Silence], view: View, now: datetime) -> Iterator[Line]:
+    for each in found[:MAX_NAMED]:
+        yield line(begins, *described(each, view.timezone, now))
+    if len(found) > MAX_NAMED:
+        yield Line(f"And {count(len(found) - MAX_NAMED, 'more silence')}: {view.command} silences lists them.")
 
 
 # What is wrong with a matcher, and what to point out.
@@ -256,7 +263,7 @@ def silence_reply(
     if silence is None:
         return problem(f"There is no silence #{number}.")
     if result is Outcome.ENDED:
-        ended = silence.ended_at or silence.ends_at
+        ended = min(silence.ended_at or silence.ends_at, silence.ends_at)  # `ended_at` may be when it was announced
         by: list[str | Person] = [" by ", Person(silence.ended_by)] if silence.ended_by else []
         was = " was" if silence.ended_by else ""
         text = line(f"Silence #{number}{was} already ended at {clock(ended, timezone, now)}", *by, ".", strong=True)
@@ -284,7 +291,7 @@ def silencing(view: View, rule: Rule, alert: Alert | None, tenant: str, name: st
         if each.id == muting_it:
             why = f" ({each.reason})" if each.reason else ""
             yield line("Silenced: ", *described(each, view.timezone, now), f"{why}. It is tracked, not reported.")
-        elif each.matcher.may_match(tenant, rule, name):
-            yield line("A silence matches it: ", *described(each, view.timezone, now))
+    others = [each for each in view.silences if each.id != muting_it and each.matcher.may_match(tenant, rule, name)]
+    yield from _listed("A silence matches it: ", others, view, now)
     if muting_it is not None and all(each.id != muting_it for each in view.silences):
         yield Line(f"Silenced by #{muting_it}, which has ended: it will be reported with the next poll.")

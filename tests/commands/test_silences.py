@@ -228,6 +228,13 @@ REPLIES: dict[str, tuple[SilenceWish, Outcome, Silence | None, str, bool]] = {
         "Silence #18 already ended at 09:00 UTC.",
         True,
     ),
+    "time was first, announced later": (
+        EndSilence(18),
+        Outcome.ENDED,
+        replace(MINE, ends_at=NOW - timedelta(minutes=5), ended_at=NOW),
+        "Silence #18 has already ended, at 08:55 UTC.",
+        True,
+    ),
     "unknown": (EndSilence(18), Outcome.UNKNOWN_ID, None, "There is no silence #18.", True),
 }
 
@@ -273,3 +280,12 @@ def test_the_help_has_the_terms_and_the_times() -> None:
     assert shown.splitlines()[0] == "/alertbot silence MATCH FOR [why]"
     for words in ("label.KEY=", "from 22:00 until 06:00", "append long"):
         assert words in shown
+
+
+def test_an_answer_about_a_rule_names_few_of_many_silences() -> None:
+    seen = known(silences=tuple(silence(id) for id in range(18, 30)))
+    for text in ("rules longest-wait", 'why longest-wait "Sales EU"'):
+        answer = text_of(ask(seen, text))
+        assert "#22 until" in answer
+        assert "#23" not in answer
+        assert "And 7 more silences: /alertbot silences lists them." in answer
