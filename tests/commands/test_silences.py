@@ -232,7 +232,7 @@ REPLIES: dict[str, tuple[SilenceWish, Outcome, Silence | None, str, bool]] = {
         EndSilence(18),
         Outcome.ENDED,
         replace(MINE, ends_at=NOW - timedelta(minutes=5), ended_at=NOW),
-        "Silence #18 has already ended, at 08:55 UTC.",
+        "Silence #18 already ended at 08:55 UTC.",
         True,
     ),
     "unknown": (EndSilence(18), Outcome.UNKNOWN_ID, None, "There is no silence #18.", True),

@@ -148,7 +148,12 @@ def _foreign(path: Path, _: Path) -> None:
 
 BAD: dict[str, tuple[Spoil, str, type[AlertbotError], str]] = {
     "onto an existing file": (lambda _, target: target.write_text("mine"), "", UsageError, "copy.db already exists"),
-    "onto a link that leads nowhere": (lambda _, target: target.symlink_to("gone"), "", UsageError, "copy.db already exists"),
+    "onto a link that leads nowhere": (
+        lambda _, target: target.symlink_to("gone"),
+        "",
+        UsageError,
+        "copy.db already exists",
+    ),
     "onto the database itself": (lambda *_: None, "../alertbot.db", UsageError, "alertbot.db already exists"),
     "onto a folder": (lambda _, target: target.mkdir(), "", UsageError, "is a folder: name a file in it"),
     "into a missing folder": (lambda *_: None, "nowhere/copy.db", UsageError, "there is no folder"),
