@@ -431,7 +431,7 @@ COMMANDS: tuple[Subcommand, ...] = (
         "ack ID [note]",
         "Acknowledge an alert; its card shows who has it.",
         acknowledge,
-        needs=frozenset({Need.ALERTS}),
+        needs=frozenset({Need.ALERTS, Need.SILENCES}),
         changes=True,
         hint="ack ID",
         button="acknowledge",
@@ -441,7 +441,7 @@ COMMANDS: tuple[Subcommand, ...] = (
         "unack ID",
         "Give back an alert, so that another user can take it.",
         unacknowledge,
-        needs=frozenset({Need.ALERTS}),
+        needs=frozenset({Need.ALERTS, Need.SILENCES}),
         changes=True,
     ),
     Subcommand(
@@ -449,7 +449,7 @@ COMMANDS: tuple[Subcommand, ...] = (
         "resolve ID [why]",
         "Close a stuck alert by hand; it fires again only after its condition has been false.",
         resolve,
-        needs=frozenset({Need.ALERTS}),
+        needs=frozenset({Need.ALERTS, Need.SILENCES}),
         changes=True,
     ),
     Subcommand(

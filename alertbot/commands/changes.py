@@ -102,6 +102,10 @@ def _checked(view: View, command: Command, name: str, usage: str, *, pending: bo
     number = alert_id(command.args[0])
     if number is None:
         return problem(f"{echo(command.args[0])} is not the id of an alert: write it as 17 or #17.", choices)
+    if any(silence.id == number for silence in view.silences):
+        return problem(f"#{number} is a silence: {view.command} unsilence {number} ends it.", choices)
+    if len(command.args) > 1 and all(alert_id(word) is not None for word in command.args):
+        return problem(f"One id at a time: {view.command} {name} {number}", choices)
     if not pending and any(alert.id == number and not alert.open for alert in view.alerts):
         return problem(f"#{number} has not fired: its condition holds, but not for long enough yet.", choices)
     return number

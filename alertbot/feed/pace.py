@@ -7,10 +7,22 @@ from datetime import datetime, timedelta
 from alertbot.backoff import doubled
 from alertbot.feed.health import SKEW, Health
 
+JITTER = timedelta(milliseconds=250)
+"""How much earlier than one interval after the last turn a turn may come because timers are not exact."""
 TRIES = 3  # consecutive failed polls at the usual pace before backing off
 MAX_PAUSE = timedelta(minutes=5)  # the longest back-off
 REFUSED_PAUSE = timedelta(minutes=1)  # refused credentials are not fixed within seconds
 MAX_RETRY_AFTER = timedelta(hours=1)  # a longer Retry-After is considered a mistake, and cut to this
+
+
+def on_time(now: datetime, last: datetime | None, poll_every: timedelta) -> datetime:
+    """The time of a turn: `now`, or one interval after the `last` turn if `now` is only just before that.
+
+    A timer that was 5 ms late for one turn and on time for the next makes the interval 5 ms short. Whatever falls due
+    after a whole number of intervals (`for: 30s`, `remind: 15m`) would then wait for one turn more.
+    """
+    expected = last + poll_every if last is not None else now
+    return expected if timedelta(0) < expected - now <= JITTER else now
 
 
 def next_try(health: Health, poll_every: timedelta, now: datetime) -> datetime | None:

@@ -123,7 +123,7 @@ class Poller:
             self._metrics.requested(turn.tenant, each.endpoint, each.outcome, each.took_ms / 1000.0, each.tries)
 
     def _turn(self, tenant: LiveTenant, watch: Stopwatch) -> Turn:
-        now = self._clock()
+        now = tenant.turn_at = pace.on_time(self._clock(), tenant.turn_at, tenant.poll_every)
         due = pace.due(self._store.feed(tenant.name).health, now, first=not tenant.tried)
         subject = tenant.for_turn(self._store, now)
         fetched = None

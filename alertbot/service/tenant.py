@@ -40,6 +40,7 @@ class LiveTenant:
     busy: threading.Lock = field(default_factory=threading.Lock)  # held during a turn
     last: Turn | None = None  # the last one with a fetch
     tried: bool = False  # by this process
+    turn_at: datetime | None = None  # the time of the last turn of this process
     ignore: Ignore = field(default_factory=dict)  # what no rule evaluates
     _evaluated: tuple[RuleSet, RuleSet] | None = None  # the rules, and the same without what is ignored
 

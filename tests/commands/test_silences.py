@@ -289,3 +289,19 @@ def test_an_answer_about_a_rule_names_few_of_many_silences() -> None:
         assert "#22 until" in answer
         assert "#23" not in answer
         assert "And 7 more silences: /alertbot silences lists them." in answer
+
+
+@pytest.mark.parametrize("text", ["ack 18", "unack #18", "resolve 18 done"])
+def test_the_id_of_a_silence_is_not_one_of_an_alert(text: str) -> None:
+    """Alerts and silences share their ids: the answer says which of them it is."""
+    answer = ask(known(silences=(silence(18),)), text)
+    assert text_of(answer).startswith("#18 is a silence: /alertbot unsilence 18 ends it.")
+    assert answer.wish is None
+
+
+@pytest.mark.parametrize("text", ["ack 17 18", "resolve 17 #18"])
+def test_one_alert_at_a_time(text: str) -> None:
+    """A second id would become the note, and that alert would not be changed."""
+    answer = ask(known(alerts=[alert()], silences=()), text)
+    assert text_of(answer).startswith(f"One id at a time: /alertbot {text.split()[0]} 17")
+    assert answer.wish is None

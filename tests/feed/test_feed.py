@@ -18,7 +18,7 @@ from alertbot.feed import health as feed
 from alertbot.feed.blindness import explained, without_missing
 from alertbot.feed.health import Activity, Health, Limits
 from alertbot.feed.observe import activity, digest, observe, opening, with_meanwhile, without_ended_trouble
-from alertbot.feed.pace import due
+from alertbot.feed.pace import JITTER, due, on_time
 from alertbot.feed.rules import feed_rules, snapshot_of
 from alertbot.feed.wording import in_words
 from alertbot.rules.catalogue import Scope
@@ -457,3 +457,23 @@ def test_what_explains_that_something_is_missing(story: str, is_explained: bool)
 def test_other_alerts_are_not_feed_alerts() -> None:
     fires = [change.after for change in poll([], [rule()], [snapshot({WAIT: [90_000.0]})], NOW)]
     assert not explained(fires, [], Health(good=1))
+
+
+MS = timedelta(milliseconds=1)
+
+
+@pytest.mark.parametrize(
+    ("now", "last", "at"),
+    [
+        pytest.param(NOW, None, NOW, id="the first turn"),
+        pytest.param(NOW + POLL, NOW, NOW + POLL, id="on time"),
+        pytest.param(NOW + POLL - 5 * MS, NOW, NOW + POLL, id="the last one was 5 ms late"),
+        pytest.param(NOW + POLL - JITTER, NOW, NOW + POLL, id="as much as timers may differ"),
+        pytest.param(NOW + POLL - JITTER - MS, NOW, NOW + POLL - JITTER - MS, id="more than that: another turn"),
+        pytest.param(NOW + POLL + 900 * MS, NOW, NOW + POLL + 900 * MS, id="late"),
+        pytest.param(NOW - timedelta(hours=1), NOW, NOW - timedelta(hours=1), id="the clock was set back"),
+    ],
+)
+def test_the_time_of_a_turn(now: datetime, last: datetime | None, at: datetime) -> None:
+    """What is due after a whole number of intervals does not wait for one more because a timer was not exact."""
+    assert on_time(now, last, POLL) == at

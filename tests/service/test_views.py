@@ -180,9 +180,9 @@ READS = {
     },
     "why #99": {"latched_alerts": 1, "alerts": 1, "silences": 1, "alert": 1, "rules that run": 1},
     "why": {"latched_alerts": 1, "alerts": 1, "silences": 1, "rules that run": 1},
-    "ack 1": {"alerts": 1},
-    "unack 1": {"alerts": 1},
-    "resolve 1 stuck": {"alerts": 1},
+    "ack 1": {"alerts": 1, "silences": 1},
+    "unack 1": {"alerts": 1, "silences": 1},
+    "resolve 1 stuck": {"alerts": 1, "silences": 1},
     "silence rule=longest-wait 2h": {
         "alerts": 1,
         "silences": 1,
