@@ -165,7 +165,7 @@ class Day:
         self.kills = 0
         self.silences, self.expected = SilenceModel(), Counter[Report]()
         self.announced = Counter[Announcement]()
-        self.model = Model(self.silences.silences)
+        self.model = Model(self.silences.silences, self.silences.started)
         self.model.watches = {watch.id: watch for watch in WATCHES}
         self.process: Any = None
         (folder / "rules").mkdir()

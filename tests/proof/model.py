@@ -15,10 +15,11 @@ NAG_AFTER, FLAP_RISES, FLAP_WINDOW, POLL_EVERY = 7200, 4, 1800, 15
 class Model:
     """The pending and open alerts of one tenant."""
 
-    def __init__(self, silences: dict[int, Silence] | None = None) -> None:
+    def __init__(self, silences: dict[int, Silence] | None = None, begun: set[int] | None = None) -> None:
         self.watches: dict[str, Watch] = {}
         self.alerts: dict[Key, Alert] = {}
         self.silences = {} if silences is None else silences  # those that have not ended, by id
+        self.begun = set() if begun is None else begun  # of these: setting the clock back does not undo that one began
         self.latched: dict[Key, int] = {}  # closed by hand: polls in a row without the entity
         self.rises: dict[Key, tuple[float, ...]] = {}  # of alerts that have ended
         self.reports: Counter[Report] = Counter()
@@ -163,7 +164,8 @@ class Model:
             self._lines(key, "reminder", cards)
 
     def _silenced(self, key: Key, alert: Alert, now: float) -> bool:
-        return any(each.begins <= now < each.ends and each.matches(key, alert.level) for each in self.silences.values())
+        begun = [each for number, each in self.silences.items() if number in self.begun or each.begins <= now]
+        return any(now < each.ends and each.matches(key, alert.level) for each in begun)
 
     def _lines(self, key: Key, reason: str, cards: tuple[str, ...]) -> None:
         self.reports.update((*key, reason, channel) for channel in cards)

@@ -51,7 +51,7 @@ class World:
         self.path = folder / "alertbot.db"
         self.slack = Workspace(max_messages=max_messages)
         self.silences, self.feed = SilenceModel(), FeedModel()
-        self.model = Model(self.silences.silences)
+        self.model = Model(self.silences.silences, self.silences.started)
         self.tenant = poll.Tenant(
             TENANT,
             RuleSet(),
