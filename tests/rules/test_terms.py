@@ -38,7 +38,7 @@ def test_terms(text: str, terms: Terms) -> None:
 WRONG = {
     "no =": ("sales", "“sales” is not a term: write a name, = and a pattern"),
     "misspelt": ("nmae=x", "There is no term “nmae”: did you mean name=?"),
-    "unknown": ("zzz=x", "There is no term “zzz”: there are tenant, rule, name, level, scope and label.KEY."),
+    "unknown": ("zzz=x", "There is no term “zzz”: the terms are tenant, rule, name, level, scope and label.KEY."),
     "a label without a key": ("label.=x", "There is no term “label.”: did you mean label.KEY=?"),
     "no value": ("rule=", "rule= has no value"),
     "no name": ("=x", "“=x” has nothing before the ="),

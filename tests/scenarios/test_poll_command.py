@@ -130,7 +130,9 @@ def test_silences_from_cron(tmp_path: Path) -> None:
         for _ in range(2):
             alertbot("poll", cwd=tmp_path)
     start, end = announced(tmp_path)
-    assert re.fullmatch(r"Silence #2 by \ufffc until .* EET: rule=waiting \(test\)\. Alerts that it matches.*", start)
+    assert re.fullmatch(
+        r"Silence #2 by \ufffc until .* EET: rule=waiting \(test\)\. Matching alerts are tracked.*", start
+    )
     assert re.fullmatch(
         r"Silence #2 by \ufffc has ended, at .* EET: rule=waiting \(test\)\. 1 alert is still open: #1 .* · Waiting\.",
         end,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from alertbot.feed.health import Feed
 from alertbot.rules.rule import RuleSet
@@ -95,6 +96,13 @@ def world(tmp_path: Path) -> Iterator[World]:
     store.close()
 
 
+@pytest.fixture
+def lines() -> Iterator[list[Any]]:
+    """What is logged, before secrets are removed: whatever an earlier test has set up."""
+    with structlog.testing.capture_logs() as captured:
+        yield captured
+
+
 def test_it_is_sent_while_all_is_well(world: World) -> None:
     """One GET of the address for each beat; one tenant with good polls is enough."""
     with watchman() as other:
@@ -123,7 +131,7 @@ WITHHELD = {
 
 
 @pytest.mark.parametrize(("spoil", "why"), WITHHELD.values(), ids=WITHHELD)
-def test_it_is_withheld(world: World, spoil: Any, why: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_is_withheld(world: World, spoil: Any, why: str, lines: list[Any]) -> None:
     """What would make the bot useless withholds the ping; the log says why once, and when it is sent again."""
     with watchman() as other:
         spoil(world)
@@ -134,10 +142,10 @@ def test_it_is_withheld(world: World, spoil: Any, why: str, capsys: pytest.Captu
     assert other.pings == []
     assert world.beats() == {"withheld": 2}
     assert why in heart.reason_against()
-    assert capsys.readouterr().out.count("the heartbeat is withheld") == 1
+    assert str(lines).count("the heartbeat is withheld") == 1
 
 
-def test_it_resumes(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_resumes(world: World, lines: list[Any]) -> None:
     with watchman() as other:
         heart = world.heart(other.url)
         heart.beat()
@@ -145,11 +153,11 @@ def test_it_resumes(world: World, capsys: pytest.CaptureFixture[str]) -> None:
         heart.beat()
         heart.close()
     assert len(other.pings) == 1
-    assert "the heartbeat is sent again" in capsys.readouterr().out
+    assert "the heartbeat is sent again" in str(lines)
 
 
 @pytest.mark.parametrize(("status", "said"), [(500, "answered 500"), (404, "answered 404"), (302, "answered 302")])
-def test_a_ping_that_fails(world: World, status: int, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_ping_that_fails(world: World, status: int, said: str, lines: list[Any]) -> None:
     """It is logged without the address, which is a secret; a redirect is not followed; the next beat tries again."""
     world.good_poll("acme", 0)
     with watchman() as other:
@@ -161,12 +169,12 @@ def test_a_ping_that_fails(world: World, status: int, said: str, capsys: pytest.
         heart.close()
     assert len(other.pings) == 2
     assert world.beats() == {"failed": 1, "sent": 1}
-    logged = capsys.readouterr().out
+    logged = str(lines)
     assert said in logged
     assert CODE not in logged
 
 
-def test_nobody_listens(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nobody_listens(world: World, lines: list[Any]) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
@@ -174,7 +182,7 @@ def test_nobody_listens(world: World, capsys: pytest.CaptureFixture[str]) -> Non
     heart = world.heart(f"http://127.0.0.1:{port}/{CODE}")
     heart.beat()
     heart.close()
-    logged = capsys.readouterr().out
+    logged = str(lines)
     assert f"127.0.0.1:{port} refused the connection" in logged
     assert CODE not in logged
 
