@@ -36,8 +36,8 @@ class Card:
     edited_at: datetime | None = None
     group: str = ""  # the group key
     silences: tuple[Silence, ...] = ()  # those that mute a member and have not ended
-    # Of a card that has had so many members that not all of those that ended are in `members`: how many entities it
-    # was about in all, and when the first of them fired.
+    # Where `members` does not have all that ended, because there were too many: how many entities the card was about
+    # in all, and when the first of them fired.
     entities: int | None = None
     began: datetime | None = None
 

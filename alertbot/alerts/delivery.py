@@ -40,7 +40,7 @@ class HeldBack:
 
 
 def last_turn(posts: Sequence[datetime], waiting: int, limit: int) -> datetime:
-    """When the last of so many waiting messages can be sent in a channel that got `posts` (at least one), in order.
+    """When the last of `waiting` messages can be sent in a channel that got `posts` (at least one), in order.
 
     At most `limit` a minute, and one a second.
     """

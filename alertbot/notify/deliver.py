@@ -8,7 +8,7 @@ lost alert; a line of a thread is not, since the card says the same.
 A claim has three time limits. A request begins within START_WITHIN of its claim: the notifier checks that
 immediately before it sends, on the monotonic clock, since rendering, a lock or a suspended machine may have taken
 longer. It gives up GIVE_UP_AFTER at most after the claim. Other processes leave a claim alone for 20 s (the store), so
-when they look, nothing is on its way any more. A claimant that is known to be gone is not waited for so long: its
+when they look, nothing is on its way any more. For a claimant that is known to be gone the wait is shorter: its
 message gets 5 s to appear. The theory of claims is in store/sqlite/outbox.py.
 
 Edits are repeated freely, so one that Slack refuses is never dropped: it is retried, and stays due with its error until

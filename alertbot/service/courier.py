@@ -186,7 +186,7 @@ class Courier:
         self._thread.start()
 
     def stop(self, within: float) -> bool:
-        """Stop delivering in the background, within so many seconds. False when a call of Slack still hangs."""
+        """Stop delivering in the background, within this many seconds. False when a call of Slack still hangs."""
         deadline = time.monotonic() + within
         self._resting.set()
         self._wake.set()

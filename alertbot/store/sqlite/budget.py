@@ -175,7 +175,7 @@ def hold(conn: sqlite3.Connection, channel: str, notice_id: str) -> None:
 
 
 def held_back(conn: sqlite3.Connection, now: datetime, limit: int) -> list[HeldBack]:
-    """What waits because its channel got so many messages within the last minute, by channel.
+    """What waits because its channel got `limit` messages within the last minute, by channel.
 
     Between two messages of a hold there may be room for one more: what waits is held back all the same.
     """

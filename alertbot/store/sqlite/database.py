@@ -215,7 +215,7 @@ class Database:
     def shrink_wal(self) -> str:
         """Shorten the write-ahead log where it has grown; why it cannot be, in a sentence, or "".
 
-        SQLite begins it again at its start when no transaction still reads from it. One that goes on for hours, in any
+        SQLite begins it again at its start when no transaction still reads from it. One that lasts for hours, in any
         process, lets it grow without a limit.
         """
         wal = f"{self.path}-wal"
