@@ -97,7 +97,7 @@ def test_silences_from_cron(tmp_path: Path) -> None:
     (tmp_path / "rules.yaml").write_text(
         "rules: [{id: waiting, title: Waiting, scope: queue, when: interactionsWaitInQueue.rt >= 0}]"
     )
-    with serve(SimulatorOptions(tenants=1, queues=1, groups=1, agents=2)) as sim:
+    with serve(SimulatorOptions(tenants=1, queues=1, groups=1, agents=2)) as sim, slack_server() as slack:
         (tmp_path / "alertbot.yaml").write_text(
             json.dumps(
                 {
@@ -111,9 +111,9 @@ def test_silences_from_cron(tmp_path: Path) -> None:
                         }
                     ],
                     "slack": {
-                        "bot_token": "xoxb-nobody",
+                        "bot_token": TOKEN,
                         "default_channel": "#cc-alerts",
-                        "api_url": "http://127.0.0.1:9/api/",
+                        "api_url": slack.api_url,
                     },
                     "rules": "rules.yaml",
                     "timezone": "Europe/Helsinki",
