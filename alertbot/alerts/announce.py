@@ -19,8 +19,9 @@ from datetime import datetime
 from enum import StrEnum
 from zoneinfo import ZoneInfo
 
-from alertbot.alerts.alert import Alert, Fingerprint, Reason
-from alertbot.alerts.notice import PERSON, Notice, NoticeKind, notice_id
+from alertbot.alerts import wording
+from alertbot.alerts.alert import Alert, Fingerprint
+from alertbot.alerts.notice import PERSON, Notice, operational
 from alertbot.alerts.silence import WARN_BEFORE, WARN_IF_LONGER, Silence
 from alertbot.rules.rule import Level
 from alertbot.rules.slack_ids import is_user_id
@@ -96,24 +97,15 @@ def announcements(
 
 def _notice(silence: Silence, event: Event, channel: str, text: str, person: str, now: datetime) -> Notice:
     once = silence.ends_at if event in (Event.ENDS_SOON, Event.EXTENDED) else silence.starts_at  # not at which poll
-    return Notice(
-        id=notice_id((event, str(silence.id)), Reason.OPERATIONS, channel, once),
-        kind=NoticeKind.OPS,
-        alert=None,
-        channel=channel,
-        reason=Reason.OPERATIONS,
-        level=Level.INFO,
-        at=now,
-        text=text,
-        by=person,
-    )
+    about = (event, str(silence.id))
+    return operational(about, channel, text, now, once=once, level=Level.INFO, by=person)
 
 
 def _text(
     silence: Silence, event: Event, alerts: Sequence[Alert], now: datetime, zone: ZoneInfo, *, by_hand: bool
 ) -> str:
     what = f"{silence.matcher}{f' ({silence.reason})' if silence.reason else ''}"
-    until = moment(silence.ends_at, zone, now)
+    until = wording.clock(silence.ends_at, zone, now)
     match event:
         case Event.STARTED:
             return (
@@ -142,10 +134,3 @@ def _still(alerts: Sequence[Alert]) -> str:
     more = len(alerts) - len(named)
     tail = f"; and {more:,} more" if more else ""
     return f" {count(len(alerts), 'alert is', 'alerts are')} still open: {'; '.join(named)}{tail}."
-
-
-def moment(at: datetime, zone: ZoneInfo, now: datetime) -> str:
-    """`14:05 EET`, with the date in front when it is another day."""
-    local = at.astimezone(zone)
-    day = "" if local.date() == now.astimezone(zone).date() else f"{local:%Y-%m-%d} "
-    return f"{day}{local:%H:%M %Z}"

@@ -11,7 +11,7 @@ from alertbot.alerts.alert import Alert, Change, Fingerprint, Reason
 from alertbot.alerts.alerting import Alerting
 from alertbot.alerts.cards import escalation
 from alertbot.alerts.grouping import Groups
-from alertbot.alerts.notice import Notice, NoticeKind, notice_id
+from alertbot.alerts.notice import Notice, NoticeKind, notice_id, operational
 from alertbot.rules.rule import Level, Rule, RuleSet
 from alertbot.rules.slack_ids import is_mention
 from alertbot.rules.words import listed
@@ -178,16 +178,13 @@ def rule_failures(failures: Mapping[str, str], tenant: str, version: str, channe
     `failures`: by rule, the exception.
     """
     return [
-        Notice(
-            id=notice_id(("rule failed", tenant, rule_id, version), Reason.OPERATIONS, channel, _ANY_TIME),
-            kind=NoticeKind.OPS,
-            alert=None,
-            channel=channel,
-            reason=Reason.OPERATIONS,
-            level=Level.WARNING,
-            at=now,
-            text=f"{tenant}: the rule {rule_id} failed with an unexpected error and makes no decision: {error}. Its "
+        operational(
+            ("rule failed", tenant, rule_id, version),
+            channel,
+            f"{tenant}: the rule {rule_id} failed with an unexpected error and makes no decision: {error}. Its "
             "open alerts stay as they are; the other rules are evaluated. Change the rule, and report the error.",
+            now,
+            once=_ANY_TIME,
         )
         for rule_id, error in failures.items()
     ]

@@ -118,16 +118,23 @@ def due_at(alert: Alert, rule: Rule | None, alerting: Alerting) -> datetime | No
     The time may have passed. `rule` is None where it has no follow-ups of its own.
     """
     settles = flapping.settles_at(alert.rises, alerting) if alert.unstable and alert.open else None
-    if alert.state is not State.FIRING or alert.reported is None or alert.muted is not None or alert.fired_at is None:
+    fired_at = _follows(alert)
+    if fired_at is None:
         return settles
     times = [settles]
     if alert.acked_by is not None:
         times.append(alert.acked_at + alerting.nag_after if alert.acked_at is not None and not alert.nagged else None)
     elif rule is not None:
         step = _next_step(alert, rule)
-        times.append(_reminder_at(alert, rule.remind, alert.fired_at) if rule.remind is not None else None)
-        times.append(alert.fired_at + step.after if step is not None else None)
+        times.append(_reminder_at(alert, rule.remind, fired_at) if rule.remind is not None else None)
+        times.append(fired_at + step.after if step is not None else None)
     return min((each for each in times if each is not None), default=None)
+
+
+def _follows(alert: Alert) -> datetime | None:
+    """When it fired, if it can have reminders and steps now; else None."""
+    reported = alert.state is State.FIRING and alert.reported is not None and alert.muted is None
+    return alert.fired_at if reported else None
 
 
 def _all(alerts: Sequence[Alert], changed: Mapping[Fingerprint, Alert]) -> Iterator[Alert]:
@@ -153,7 +160,8 @@ def _taken(alert: Alert, rule: Rule | None, now: datetime, alerting: Alerting) -
         settled = replace(alert, unstable=False)
         yield Change(alert, settled, None, "no longer unstable")
         alert = settled
-    if alert.state is not State.FIRING or alert.reported is None or alert.muted is not None or alert.fired_at is None:
+    fired_at = _follows(alert)
+    if fired_at is None:
         return
     if alert.acked_by is not None:
         if not alert.nagged and alert.acked_at is not None and alert.acked_at + alerting.nag_after <= now:
@@ -162,7 +170,6 @@ def _taken(alert: Alert, rule: Rule | None, now: datetime, alerting: Alerting) -
         return
     if rule is None:
         return
-    fired_at = alert.fired_at
     lasts = f"still {alert.level.word} after {wording.lasting(now - fired_at)}, not acknowledged"
     while (step := _next_step(alert, rule)) is not None and fired_at + step.after <= now:
         if alert.id is None:

@@ -56,3 +56,27 @@ def notice_id(alert: Fingerprint | tuple[str, ...], reason: Reason, channel: str
     """
     text = "\x1f".join([*alert, reason, channel, at.isoformat()])
     return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def operational(
+    about: tuple[str, ...],
+    channel: str,
+    text: str,
+    now: datetime,
+    *,
+    once: datetime,
+    level: Level = Level.WARNING,
+    by: str = "",
+) -> Notice:
+    """A separate message in a channel, which belongs to no alert: one for the same `about`, `channel` and `once`."""
+    return Notice(
+        id=notice_id(about, Reason.OPERATIONS, channel, once),
+        kind=NoticeKind.OPS,
+        alert=None,
+        channel=channel,
+        reason=Reason.OPERATIONS,
+        level=level,
+        at=now,
+        text=text,
+        by=by,
+    )

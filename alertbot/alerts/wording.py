@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
+from zoneinfo import ZoneInfo
 
 from alertbot.evaluation.measure import Measure
 from alertbot.rules import nouns
@@ -197,3 +198,10 @@ def limit(measure: Measure | None, formatted: Formatted | None = None) -> str:
     if measure.value == measure.threshold or isinstance(measure.value, str):
         return "at the limit"
     return "just above the limit" if measure.value > measure.threshold else "just below the limit"
+
+
+def clock(at: datetime, zone: ZoneInfo, now: datetime) -> str:
+    """`14:05 EET`, with the date in front when it is another day."""
+    local = at.astimezone(zone)
+    day = "" if local.date() == now.astimezone(zone).date() else f"{local:%Y-%m-%d} "
+    return f"{day}{local:%H:%M %Z}"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
+from alertbot.alerts import wording
 from alertbot.alerts.alert import Alert, State
 from alertbot.commands.command import Line, Person, Reply, line
 from alertbot.commands.view import RulesView, TenantView, View
@@ -51,10 +52,7 @@ def age(since: datetime, now: datetime) -> str:
 
 def clock(moment: datetime, timezone: str, now: datetime) -> str:
     """`14:05 EET`, with the date in front when it was another day."""
-    zone = ZoneInfo(timezone)
-    local = moment.astimezone(zone)
-    day = "" if local.date() == now.astimezone(zone).date() else f"{local:%Y-%m-%d} "
-    return f"{day}{local:%H:%M %Z}"
+    return wording.clock(moment, ZoneInfo(timezone), now)
 
 
 def since(moment: datetime, view: View, now: datetime) -> str:

@@ -25,10 +25,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 
-from alertbot.alerts.alert import Reason
 from alertbot.alerts.cards import Card, Posted, escalated_after, has_ended
 from alertbot.alerts.delivery import Claimed, Due, EditCard, HeldBack, PostCard, PostLine, PostOps, Tried, in_one_line
-from alertbot.alerts.notice import Notice, NoticeKind, notice_id
+from alertbot.alerts.notice import Notice, operational
 from alertbot.backoff import doubled
 from alertbot.errors import DeliveryFailure, NotifyError, StoreError
 from alertbot.notify.facts import zone_of
@@ -487,16 +486,8 @@ class _Delivery:
 
     def _held_back(self, held: HeldBack) -> Notice:
         now = self.clock()
-        return Notice(
-            id=notice_id(("held back", held.channel), Reason.OPERATIONS, held.channel, now),
-            kind=NoticeKind.OPS,
-            alert=None,
-            channel=held.channel,
-            reason=Reason.OPERATIONS,
-            level=Level.INFO,
-            at=now,
-            text=f"{in_one_line(held, zone_of(self.timezone))}.",
-        )
+        text = f"{in_one_line(held, zone_of(self.timezone))}."
+        return operational(("held back", held.channel), held.channel, text, now, once=now, level=Level.INFO)
 
     def report_faults(self) -> None:
         """Report every template that had to be replaced by the built-in one."""
@@ -512,17 +503,7 @@ class _Delivery:
             return  # no channel is left; the error is logged
         now = self.clock()
         day = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-        notice = Notice(
-            id=notice_id(("delivery", *words), Reason.OPERATIONS, channel, day),
-            kind=NoticeKind.OPS,
-            alert=None,
-            channel=channel,
-            reason=Reason.OPERATIONS,
-            level=Level.WARNING,
-            at=now,
-            text=text,
-        )
-        self.outbox.add_notices([notice])
+        self.outbox.add_notices([operational(("delivery", *words), channel, text, now, once=day)])
 
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)

@@ -14,16 +14,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from alertbot.alerts.alert import Reason
 from alertbot.alerts.delivery import Due, EditCard, PostOps
-from alertbot.alerts.notice import Notice, NoticeKind, notice_id
+from alertbot.alerts.notice import operational
 from alertbot.backoff import doubled
 from alertbot.clock import Clock
 from alertbot.errors import AlertbotError, DeliveryFailure, NotifyError, StoreError
 from alertbot.logs import context, logger
 from alertbot.notify.deliver import DeliveryReport, deliver, end_claims_of_gone
 from alertbot.notify.notifier import Notifier
-from alertbot.rules.rule import Level
 from alertbot.service.process import is_gone
 from alertbot.service.signal import Signal
 from alertbot.slack.notifier import SlackNotifier
@@ -337,16 +335,7 @@ class Courier:
             "Times on cards are wrong. Check that the machine synchronises its clock (NTP)."
         )
         log.warning("the clock of this machine differs from that of Slack", problem=text)
-        notice = Notice(
-            id=notice_id(("delivery", "clock of Slack"), Reason.OPERATIONS, self._ops_channel, day),
-            kind=NoticeKind.OPS,
-            alert=None,
-            channel=self._ops_channel,
-            reason=Reason.OPERATIONS,
-            level=Level.WARNING,
-            at=now,
-            text=text,
-        )
+        notice = operational(("delivery", "clock of Slack"), self._ops_channel, text, now, once=day)
         self._store.add_notices([notice])
 
 

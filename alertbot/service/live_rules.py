@@ -12,8 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from alertbot.alerts.alert import Reason
-from alertbot.alerts.notice import Notice, NoticeKind, notice_id
+from alertbot.alerts.notice import Notice, operational
 from alertbot.backtest.sample import sample_alert
 from alertbot.errors import FaultsFound
 from alertbot.logs import logger
@@ -329,13 +328,4 @@ def _broken(folder: RuleFolder, faults: Sequence[Fault]) -> str:
 
 def _notice(folder: RuleFolder, disk: OnDisk, channel: str, level: Level, text: str, now: datetime) -> Notice:
     about = ("rule files", str(folder.path), disk.digest)
-    return Notice(
-        id=notice_id(about, Reason.OPERATIONS, channel, now),
-        kind=NoticeKind.OPS,
-        alert=None,
-        channel=channel,
-        reason=Reason.OPERATIONS,
-        level=level,
-        at=now,
-        text=text,
-    )
+    return operational(about, channel, text, now, once=now, level=level)

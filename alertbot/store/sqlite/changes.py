@@ -23,8 +23,8 @@ Result = tuple[Outcome, Alert | None]
 
 _MEMBERS = "SELECT a.* FROM card_alerts m JOIN alerts a ON a.id = m.alert_id WHERE m.card_id = ? ORDER BY a.id"
 _CARDS_OF = (
-    "SELECT c.wanted_channel, c.group_key FROM card_alerts m JOIN cards c ON c.id = m.card_id "
-    "WHERE m.alert_id = ? AND c.state IN ('waiting', 'posted') AND c.group_key NOT LIKE 'escalation:%' ORDER BY c.id"
+    "SELECT c.wanted_channel, c.group_key FROM card_alerts m JOIN cards c ON c.id = m.card_id "  # noqa: S608  # built-in names only
+    f"WHERE m.alert_id = ? AND c.state IN ('waiting', 'posted') AND {recording.NO_ESCALATION} ORDER BY c.id"
 )
 
 

@@ -87,10 +87,11 @@ _OPEN_MEMBERS = """
 """
 # The message of an escalation step (`cards.ESCALATIONS`) is not the card of its alert: what is reported of the alert
 # does not go there. It does not show the value, so it is edited when its alert moves or ends, or changes its owner.
-_CARD_OF_ALERT = """
+NO_ESCALATION = f"c.group_key NOT LIKE '{ESCALATIONS}%'"
+_CARD_OF_ALERT = f"""
     SELECT c.* FROM card_alerts m JOIN cards c ON c.id = m.card_id
-    WHERE m.alert_id = ? AND c.wanted_channel = ? AND c.group_key NOT LIKE 'escalation:%' ORDER BY c.id DESC LIMIT 1
-"""
+    WHERE m.alert_id = ? AND c.wanted_channel = ? AND {NO_ESCALATION} ORDER BY c.id DESC LIMIT 1
+"""  # noqa: S608  # built-in names only
 _CARD_OF_GROUP = """
     SELECT * FROM cards WHERE tenant = ? AND group_key = ? AND wanted_channel = ? AND ended_at IS NULL
 """
@@ -332,18 +333,18 @@ def _is_silenced_otherwise(change: Change) -> bool:
     return change.before is not None and change.before.silence != change.after.silence
 
 
-_CARDS = """
+_CARDS = f"""
     SELECT a.rule, a.scope, a.parent_id, a.entity_id, c.wanted_channel FROM cards c
         JOIN card_alerts m ON m.card_id = c.id JOIN alerts a ON a.id = m.alert_id
     WHERE c.tenant = ? AND c.ended_at IS NULL AND c.state IN ('waiting', 'posted') AND a.ended_at IS NULL
-        AND c.group_key NOT LIKE 'escalation:%'
-"""
-_CARDS_OF_ALERT = """
+        AND {NO_ESCALATION}
+"""  # noqa: S608  # built-in names only
+_CARDS_OF_ALERT = f"""
     SELECT a.rule, a.scope, a.parent_id, a.entity_id, c.wanted_channel FROM alerts a
         JOIN card_alerts m ON m.alert_id = a.id JOIN cards c ON c.id = m.card_id
     WHERE a.tenant = ? AND a.rule = ? AND a.scope = ? AND a.parent_id = ? AND a.entity_id = ? AND a.ended_at IS NULL
-        AND c.ended_at IS NULL AND c.state IN ('waiting', 'posted') AND c.group_key NOT LIKE 'escalation:%'
-"""
+        AND c.ended_at IS NULL AND c.state IN ('waiting', 'posted') AND {NO_ESCALATION}
+"""  # noqa: S608  # built-in names only
 # The keys of cards that alerts share come after those of the others (`cards.is_shared`), so the index finds them.
 _ANY_GROUP = "SELECT 1 FROM cards WHERE tenant = ? AND group_key >= 'parent:' AND ended_at IS NULL LIMIT 1"
 # From the open alerts to their cards: a card that is open for weeks has many members that have ended.

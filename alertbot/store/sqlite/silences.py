@@ -71,9 +71,8 @@ def extend(
     if ends_at <= silence.ends_at:
         return Outcome.ALREADY, silence
     longer = _announce(conn, replace(silence, ends_at=ends_at), Event.EXTENDED, now, timezone, by)
-    for alert in _open_alerts(conn):
-        if alert.silence == silence_id and alert.id is not None:
-            record.bump_cards(conn, [alert.id], now)  # they show until when
+    muted = [alert.id for alert in _open_alerts(conn) if alert.silence == silence_id and alert.id is not None]
+    record.bump_cards(conn, muted, now)  # they show until when
     return Outcome.DONE, longer
 
 
