@@ -37,6 +37,7 @@ def poll(
         outcomes = app.poller.once(app.tenants, dry_run=dry_run)
         if not dry_run:
             app.courier.deliver_all(MAX_WAIT_S)
+            app.retention.run()
         totals = app.store.totals()
         held_in = [] if dry_run else app.store.held_back(app.clock())
         notified, held_back = (None, None) if dry_run else (app.courier.notified, totals.waiting)

@@ -368,6 +368,8 @@ class Settings(_Section):
     """The file of the SQLite database."""
     timezone: Timezone = "UTC"
     """The time zone for times shown where the time zone of the reader is not known."""
+    history: Annotated[Duration, AfterValidator(_within(timedelta(days=1), timedelta(days=3650)))] = timedelta(days=90)
+    """How long ended alerts are kept, with everything that was sent about them; from 1d to 3650d."""
     stale_after: Duration = timedelta(minutes=2)
     """A feed without a successful poll for this long is stale: ops_channel gets an alert, /readyz returns 503."""
     frozen_after: Duration = timedelta(minutes=15)

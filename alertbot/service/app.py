@@ -28,6 +28,7 @@ from alertbot.service.live_rules import LiveRules
 from alertbot.service.poller import Poller
 from alertbot.service.readiness import unready
 from alertbot.service.reload import Reloader
+from alertbot.service.retention import DELETE_EVERY, HistoryRetention
 from alertbot.service.scheduler import Scheduler
 from alertbot.service.signal import ThreadSignal
 from alertbot.service.tenant import LiveTenant
@@ -89,6 +90,7 @@ class App:
         self.database = DatabaseCheck(
             store, notifier, clock, lambda: self.poller.store_problem, ops_channel=settings.slack.ops
         )
+        self.retention = HistoryRetention(store, settings.history, clock, self._stopping.is_set)
         self.heartbeat: Heartbeat | None = None
         if url := settings.heartbeat.url.get_secret_value():
             self.heartbeat = Heartbeat(url, store, tenants, clock, self.metrics)
@@ -139,6 +141,7 @@ class App:
         self._scheduler.every(RENEW_EVERY, self.lease.renew, name="lease", after=RENEW_EVERY)
         self._scheduler.every(CHECK_EVERY, self.database.check, name="database", after=CHECK_EVERY)
         self._scheduler.every(CHECK_SLACK_EVERY, self.courier.check_slack, name="slack")
+        self._scheduler.every(DELETE_EVERY, self.retention.run, name="history", after=DELETE_EVERY)
         if self.heartbeat is not None:
             every = self.settings.heartbeat.every
             self._scheduler.every(every, self.heartbeat.beat, name="heartbeat", after=every)

@@ -356,7 +356,22 @@ class Leases(Protocol):
         """Give up every lease of this owner; those of others stay. When it was last seen remains known."""
 
 
-class Store(Polls, Outbox, Rules, Questions, Leases, Health, Protocol):
+class Retention(Protocol):
+    """What is deleted once it is old enough: ended alerts, and everything that was sent about them."""
+
+    def old_alerts(self, before: datetime) -> int:
+        """How many alerts `delete_old` would delete in all. It reads each of them."""
+
+    def delete_old(self, before: datetime, limit: int) -> int:
+        """Delete alerts that ended at or before `before`, with their cards and notices; the number of deleted things.
+
+        So too operational messages and silences. At most `limit` of each kind, the oldest first; 0: there are no more.
+        What still waits to be delivered stays, with its alert, and so does a member of a card that is open or ended
+        later, and an alert that was closed by hand while its condition has not been false since.
+        """
+
+
+class Store(Polls, Outbox, Rules, Questions, Leases, Health, Retention, Protocol):
     """All of the database. Only the parts that open and close it, and the tests, need all roles."""
 
     def tidy(self) -> str:

@@ -108,6 +108,7 @@ def _turns(store: SqliteStore) -> None:
     list(store.polls("acme", at(-60), at(60)))
     store.take_leases(["tenant:acme", "delivery"], "me", at(0), timedelta(seconds=30))
     store.release_leases("me")
+    assert store.delete_old(at(60), 2) > 0
     store.check_writable()
 
 

@@ -21,7 +21,7 @@ from alertbot.rules.catalogue import Scope
 from alertbot.store import codec
 from alertbot.store.codec import stamp, unstamp
 from alertbot.store.records import LedgerEntry, PollRecord, Recorded, RecordedPoll, RunningRules, Service, Totals
-from alertbot.store.sqlite import budget, changes, leases, outbox, silences
+from alertbot.store.sqlite import budget, changes, leases, outbox, retention, silences
 from alertbot.store.sqlite import record as recording
 from alertbot.store.sqlite import recording as polls
 from alertbot.store.sqlite.database import Database
@@ -396,6 +396,16 @@ class SqliteStore:
     def repost(self, card: Card, now: datetime, *, claimant: str, keep: bool = False) -> bool:
         with self._db.write() as conn:
             return outbox.repost(conn, card, now, claimant, keep)
+
+    # Retention
+
+    def old_alerts(self, before: datetime) -> int:
+        with self._db.read() as conn:
+            return retention.old_alerts(conn, before)
+
+    def delete_old(self, before: datetime, limit: int) -> int:
+        with self._db.write() as conn:
+            return retention.delete(conn, before, limit)
 
     # Leases
 
