@@ -24,9 +24,11 @@ import ctypes
 import fcntl
 import json
 import os
+import random
 import socket
 import struct
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,6 +41,8 @@ import requests
 
 FOLDER = Path(os.environ.get("ALERTBOT_FOREIGN") or Path(__file__).parent.parent / ".foreign")
 BOT_SCOPES = ("chat:write", "channels:history", "channels:read", "groups:history", "groups:read", "files:write")
+
+PORTS = range(20_000, 30_000)  # Linux gives connections ports from 32768 on
 
 _CLONE_NEWNET = 0x40000000
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 0x1
@@ -53,11 +57,25 @@ def program(name: str) -> str:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that is free at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    """A TCP port of 127.0.0.1 that is free, and that no other test of this machine gets while this process runs.
+
+    A port that the system chose for a moment could be given away again before the program that is to listen there has
+    started: to another test, or to an outgoing connection. So these ports are below those that the system gives to
+    connections, and each is reserved by a lock on a file, which is left open until the process ends.
+    """
+    folder = Path(tempfile.gettempdir()) / f"alertbot-ports-{os.getuid()}"
+    folder.mkdir(exist_ok=True)
+    for port in random.sample(PORTS, len(PORTS)):
+        reservation = os.open(folder / str(port), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(reservation, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", port))
+        except OSError:
+            os.close(reservation)
+            continue
         return port
+    raise AssertionError("no port is free")
 
 
 @contextmanager

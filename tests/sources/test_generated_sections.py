@@ -117,7 +117,7 @@ def test_nobody_is_invented(root: Any) -> None:
 def _numeric(value: object) -> bool:
     try:
         return math.isfinite(float(value))  # type: ignore[arg-type]
-    except (ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError):
         return False
 
 
