@@ -12,14 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from alertbot.alerts.notice import PERSON
-from alertbot.commands.changes import whole_card
 from alertbot.notify.pens import cleaned, clip, size
 from alertbot.notify.render import DrawnCard, DrawnLine
 from alertbot.rules.plain import one_line
 from alertbot.rules.slack_ids import is_mention
+from alertbot.slack.buttons import ACKNOWLEDGE, WHY, buttons
 from alertbot.slack.text import MrkdwnPen, clip_mrkdwn, entities, escape
-
-ACKNOWLEDGE, WHY = "acknowledge", "why"  # the action_id of a button; its value is the id of an alert, or `whole_card`
 
 _MAX_HEADER, _MAX_SECTION, _MAX_FIELD, _MAX_CONTEXT, _MAX_TEXT = 150, 3000, 700, 1000, 3500
 _MAX_ALL = 12_000  # characters of all blocks; see above
@@ -48,9 +46,9 @@ def card_message(card: DrawnCard) -> SlackMessage:
     blocks += [_section(text) for text in _packed(card.rows, "\n", room)]
     if card.mention:
         blocks.append({"type": "section", "text": _mrkdwn(_mentions(card.mention))})
-    buttons = _buttons(card)
-    if buttons:
-        blocks.append({"type": "actions", "block_id": f"alert-{card.members[0]}", "elements": buttons})
+    elements = _buttons(card)
+    if elements:
+        blocks.append({"type": "actions", "block_id": f"alert-{card.members[0]}", "elements": elements})
     details: list[Block] = []
     if card.fields:
         fields = [_mrkdwn(_field(label, value)) for label, value in card.fields]
@@ -107,24 +105,11 @@ def _written(pieces: Sequence[str], person: str) -> str:
 
 
 def _buttons(card: DrawnCard) -> list[Block]:
-    """What can be done about the alerts of an open card.
-
-    Where several have not ended, the first acknowledges all of them, and the second is about the worst.
-    """
-    if not card.open or not card.open_members:
+    """What can be done about the alerts of an open card."""
+    if not card.open:
         return []
-    alert_id, *others = card.open_members
-    buttons: list[Block] = []
-    if card.acknowledgeable and not others:
-        buttons.append({**_button(ACKNOWLEDGE, "Acknowledge", str(alert_id)), "style": "primary"})
-    elif card.acknowledgeable and card.card_id is not None:
-        buttons.append({**_button(ACKNOWLEDGE, "Acknowledge all", whole_card(card.card_id)), "style": "primary"})
-    buttons.append(_button(WHY, "Why the worst" if others else "Why", str(alert_id)))
-    return buttons
-
-
-def _button(action: str, label: str, value: str) -> Block:
-    return {"type": "button", "action_id": action, "text": _plain(label), "value": value}
+    drawn = buttons(card.open_members, owned=not card.acknowledgeable, card_id=card.card_id)
+    return [each for each in drawn if each["action_id"] in (ACKNOWLEDGE, WHY)]
 
 
 def _section(text: str) -> Block:

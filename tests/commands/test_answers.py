@@ -18,7 +18,7 @@ from alertbot.evaluation.measure import Measure
 from alertbot.evaluation.snapshot import Presence
 from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.rule import Escalation, GroupBy, Level, Remind, RuleSet
-from alertbot.slack.cards import ACKNOWLEDGE, WHY
+from alertbot.slack.buttons import ACKNOWLEDGE, WHY
 from tests.commands.kit import (
     AGENTS,
     ANNA,
