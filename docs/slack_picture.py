@@ -118,7 +118,8 @@ class _Canvas:
     def _buttons(self, buttons: Sequence[Mapping[str, Any]], left: float) -> None:
         self.y += 6
         for button in buttons:
-            label = str(button["text"]["text"])
+            menu = button["type"] == "static_select"
+            label = f"{button['placeholder']['text']} ▾" if menu else str(button["text"]["text"])
             width = _width(label, 14) + 28
             primary = button.get("style") == "primary"
             fill, ink, edge = ("#007a5a", "#ffffff", "#007a5a") if primary else ("#ffffff", "#1d1c1d", "#bbbbbb")

@@ -210,3 +210,4 @@ class Outcome(StrEnum):
     ENDED = "ended"
     UNKNOWN_ID = "unknown_id"
     NOT_ACKNOWLEDGED = "not_acknowledged"  # there was no acknowledgement to take back
+    OTHER_OWNER = "other_owner"  # only its owner may do this; the alert says who that is

@@ -19,17 +19,24 @@ from alertbot.alerts.delivery import in_one_line
 from alertbot.alerts.silence import Silence
 from alertbot.commands import chart as charts
 from alertbot.commands import history as ended
-from alertbot.commands.changes import acknowledge, alert_id, change_reply, refused, resolve, unacknowledge
+from alertbot.commands.changes import (
+    acknowledge,
+    alert_id,
+    change_reply,
+    give_back,
+    no_target,
+    refused,
+    resolve,
+    target,
+    unacknowledge,
+)
 from alertbot.commands.command import (
-    Acknowledge,
-    AcknowledgeCard,
+    AlertWish,
     Asker,
     Command,
     Line,
     Reply,
-    Resolve,
     Table,
-    Unacknowledge,
     Wish,
 )
 from alertbot.commands.find import entities, find, find_rules, loose, similar
@@ -38,6 +45,7 @@ from alertbot.commands.live import entity
 from alertbot.commands.meant import meant
 from alertbot.commands.metrics import metrics
 from alertbot.commands.rules import named_by_rules, rules
+from alertbot.commands.silence_menu import chosen, no_option, silence_chosen
 from alertbot.commands.silences import (
     SILENCE_HELP,
     USAGE,
@@ -77,6 +85,18 @@ NamedRules = Callable[[Command, Sequence[Rule], Sequence[Alert]], Sequence[Rule]
 
 
 @dataclass(frozen=True)
+class Button:
+    """What a button or menu of a card asks of the row that it belongs to."""
+
+    action: str  # the action id
+    args: Callable[[str], tuple[str, ...]] = target  # the arguments that a value stands for; (): it is no such value
+    wrong: Callable[[str], Reply] = no_target  # the answer to such a value, by the slash command
+    answer: Answer | None = None  # None: as if it had been typed
+    needs: Needs | None = None  # what that reads; None: what the row needs
+    shown: bool = False  # the card shows what was changed, so that there is no other answer
+
+
+@dataclass(frozen=True)
 class Subcommand:
     """One row of COMMANDS."""
 
@@ -94,7 +114,7 @@ class Subcommand:
     hint: str = ""  # what the usage hint of the Slack manifest shows of it; "": nothing
     reads_times: bool = False  # it reads times of day that the asker typed
     details: tuple[str, ...] = ()  # more lines of its help
-    button: str = ""  # the action id of the button on a card that asks it about the alert of the card
+    button: Button | None = None  # on cards
 
 
 def subcommand(name: str) -> Subcommand | None:
@@ -107,6 +127,8 @@ def needs_of(command: Command) -> Needs:
     row = _BY_NAME.get(command.name)
     if row is None:
         return frozenset()
+    if command.pressed and row.button is not None and row.button.needs is not None:
+        return row.button.needs
     return row.needs | row.needs_named if command.args else row.needs
 
 
@@ -148,14 +170,23 @@ def answer(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
         return problem(f"There is no subcommand {echo(command.name)}.", hint, f"{view.command} help says more.")
     if row.changes and not asker.may_change:
         return refused()
+    if command.pressed and row.button is not None and row.button.answer is not None:
+        return row.button.answer(view, command, asker, now)
     return row.answer(view, command, asker, now)
+
+
+def press(action_id: str, value: str) -> Command | None:
+    """What a button of BUTTONS asks; None where its value names nothing: then `Button.wrong` is the answer."""
+    row = BUTTONS[action_id]
+    args = row.button.args(value) if row.button is not None else ()
+    return Command(row.name, args, pressed=True) if args else None
 
 
 def changed(
     wish: Wish, result: Outcome, subject: Alert | Silence | None, asker: Asker, now: datetime, timezone: str
 ) -> Reply:
     """The answer to a wish: what the store decided about it, and the alert or the silence as it is now."""
-    if isinstance(wish, Acknowledge | AcknowledgeCard | Unacknowledge | Resolve):
+    if isinstance(wish, AlertWish):
         alert = subject if isinstance(subject, Alert) else None
         return change_reply(wish, result, alert, asker, now=now, timezone=timezone)
     return silence_reply(wish, result, subject if isinstance(subject, Silence) else None, asker, now, timezone)
@@ -424,7 +455,7 @@ COMMANDS: tuple[Subcommand, ...] = (
         why,
         needs=frozenset({Need.RULES, Need.ALERTS, Need.EVALUATION, Need.ENDED, Need.LATCHED, Need.SILENCES}),
         named=named_by_why,
-        button="why",
+        button=Button("why"),
     ),
     Subcommand(
         "ack",
@@ -434,7 +465,7 @@ COMMANDS: tuple[Subcommand, ...] = (
         needs=frozenset({Need.ALERTS, Need.SILENCES}),
         changes=True,
         hint="ack ID",
-        button="acknowledge",
+        button=Button("acknowledge", shown=True),
     ),
     Subcommand(
         "unack",
@@ -443,6 +474,7 @@ COMMANDS: tuple[Subcommand, ...] = (
         unacknowledge,
         needs=frozenset({Need.ALERTS, Need.SILENCES}),
         changes=True,
+        button=Button("give_back", answer=give_back, shown=True),
     ),
     Subcommand(
         "resolve",
@@ -462,6 +494,13 @@ COMMANDS: tuple[Subcommand, ...] = (
         hint="silence MATCH FOR",
         reads_times=True,
         details=SILENCE_HELP,
+        button=Button(
+            "silence",
+            args=chosen,
+            wrong=no_option,
+            answer=silence_chosen,
+            needs=frozenset({Need.ALERTS, Need.CARD, Need.ENDED, Need.RULES, Need.SILENCES}),
+        ),
     ),
     Subcommand(
         "silences",
@@ -479,5 +518,6 @@ COMMANDS: tuple[Subcommand, ...] = (
         changes=True,
     ),
 )
-BUTTONS = {row.button: row for row in COMMANDS if row.button}
+BUTTONS = {row.button.action: row for row in COMMANDS if row.button is not None}
+"""By action id, the rows that cards ask."""
 _BY_NAME = {row.name: row for row in COMMANDS}

@@ -9,6 +9,7 @@ from alertbot.alerts.alert import Alert, Outcome
 from alertbot.commands.command import (
     Acknowledge,
     AcknowledgeCard,
+    AlertWish,
     Asker,
     Command,
     Line,
@@ -16,6 +17,7 @@ from alertbot.commands.command import (
     Reply,
     Resolve,
     Unacknowledge,
+    UnacknowledgeCard,
     line,
 )
 from alertbot.commands.view import View
@@ -46,8 +48,13 @@ def card_id(text: str) -> int | None:
 
 
 def named_id(command: Command) -> int | None:
-    """The id of the alert that a command names with its only argument; None where it names none."""
-    return alert_id(command.args[0]) if len(command.args) == 1 else None
+    """The id of the alert that a command names with its only argument, or a button; None where it names none."""
+    return alert_id(command.args[0]) if len(command.args) == 1 or command.pressed else None
+
+
+def named_card(command: Command) -> int | None:
+    """The id of the card whose button asks this; None where it is about one alert, or was typed."""
+    return card_id(command.args[0]) if command.pressed else None
 
 
 def refused() -> Reply:
@@ -71,6 +78,25 @@ def unacknowledge(view: View, command: Command, asker: Asker, now: datetime) -> 
     """`unack ID`."""
     checked = _checked(view, command, "unack", "ID")
     return checked if isinstance(checked, Reply) else Reply(wish=Unacknowledge(checked))
+
+
+def give_back(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
+    """The button Give back: as `unack`, but only for the owner; for a whole card, what the asker has of it."""
+    number = card_id(command.args[0])
+    if number is not None:
+        return Reply(wish=UnacknowledgeCard(number))
+    number = alert_id(command.args[0])
+    return no_target() if number is None else Reply(wish=Unacknowledge(number, own=True))
+
+
+def target(value: str) -> tuple[str, ...]:
+    """The argument that the value of a button stands for: an alert or a card. () where it names neither."""
+    return (value,) if alert_id(value) is not None or card_id(value) is not None else ()
+
+
+def no_target(slash_command: str = "") -> Reply:
+    """The answer to a button whose value names nothing."""
+    return problem("This button belongs to no alert.")
 
 
 def resolve(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
@@ -112,7 +138,7 @@ def _checked(view: View, command: Command, name: str, usage: str, *, pending: bo
 
 
 def change_reply(
-    wish: Acknowledge | AcknowledgeCard | Unacknowledge | Resolve,
+    wish: AlertWish,
     result: Outcome,
     alert: Alert | None,
     asker: Asker,
@@ -124,8 +150,8 @@ def change_reply(
 
     Without `now`, times are shown without their date.
     """
-    if isinstance(wish, AcknowledgeCard):
-        return _card_reply(result, asker, alert)
+    if isinstance(wish, AcknowledgeCard | UnacknowledgeCard):
+        return _card_reply(wish, result, asker, alert)
     number = f"#{wish.alert_id}"
     name = f"{number} ({alert.about.title}: {alert.entity_name or alert.key.entity_id})" if alert else number
     level = alert.level if alert else None
@@ -152,17 +178,32 @@ def change_reply(
             return problem(f"There is no alert {number}.")
         case Outcome.NOT_ACKNOWLEDGED:
             return problem(f"{name} is not acknowledged.")
+        case Outcome.OTHER_OWNER:
+            since = (
+                f" since {clock(alert.acked_at, timezone, now or alert.acked_at)}" if alert and alert.acked_at else ""
+            )
+            owner = Person(alert.acked_by or "") if alert else ""
+            text = line(f"{name} is acknowledged by ", owner, f"{since}: only they can give it back here.", level=level)
+            return Reply((text, Line(f"To take it over: unack {number}, then ack {number}.")), problem=True)
 
 
-def _card_reply(result: Outcome, asker: Asker, alert: Alert | None) -> Reply:
+def _card_reply(wish: AcknowledgeCard | UnacknowledgeCard, result: Outcome, asker: Asker, alert: Alert | None) -> Reply:
+    level = alert.level if alert else None
     match result:
+        case Outcome.DONE if isinstance(wish, UnacknowledgeCard):
+            return _said("Given back by ", Person(asker.user), level=level)
         case Outcome.DONE:
-            level = alert.level if alert else None
             return _said("All alerts of the card are acknowledged by ", Person(asker.user), level=level)
         case Outcome.ALREADY:
             return _said("All alerts of the card are already acknowledged.", level=None)
         case Outcome.ENDED:
             return problem("All alerts of the card have already ended.")
+        case Outcome.NOT_ACKNOWLEDGED:
+            return problem("No alert of the card is acknowledged.")
+        case Outcome.OTHER_OWNER if alert is not None:
+            owner = Person(alert.acked_by or "")
+            text = line("You have none of the alerts of the card: ", owner, f" has #{alert.id}.", level=level)
+            return Reply((text, Line(f"To take it over: unack #{alert.id}, then ack #{alert.id}.")), problem=True)
         case _:
             return problem("There is no such card.")
 

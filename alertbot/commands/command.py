@@ -21,11 +21,15 @@ class Asker:
 
 @dataclass(frozen=True)
 class Command:
-    """The text after the slash command, parsed. `public`: it ended in `public`."""
+    """The text after the slash command, parsed. `public`: it ended in `public`.
+
+    `pressed`: it was not typed. A button asks it, and the first argument is the target of the button.
+    """
 
     name: str
     args: tuple[str, ...] = ()
     public: bool = False
+    pressed: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,9 +99,17 @@ class AcknowledgeCard:
 
 @dataclass(frozen=True)
 class Unacknowledge:
-    """A wish to take an acknowledgement back."""
+    """A wish to take an acknowledgement back. `own`: only that of the asker."""
 
     alert_id: int
+    own: bool = False
+
+
+@dataclass(frozen=True)
+class UnacknowledgeCard:
+    """A wish to take the asker's acknowledgements on a card back."""
+
+    card_id: int
 
 
 @dataclass(frozen=True)
@@ -135,7 +147,8 @@ class EndSilence:
 
 
 SilenceWish = CreateSilence | ExtendSilence | EndSilence
-Wish = Acknowledge | AcknowledgeCard | Unacknowledge | Resolve | SilenceWish
+AlertWish = Acknowledge | AcknowledgeCard | Unacknowledge | UnacknowledgeCard | Resolve
+Wish = AlertWish | SilenceWish
 
 
 @dataclass(frozen=True)

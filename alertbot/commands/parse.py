@@ -18,11 +18,16 @@ def parse(text: str) -> Command:
 
     Words and quotes are as in `rules/terms.py`. A bare `public` at the end is a flag.
     """
-    typed = words(_ESCAPED.sub(r"\1", text).translate(_CLEAN))
-    if not typed:
+    found = typed(text)
+    if not found:
         return Command("help")
-    (name, _), *rest = typed
+    (name, _), *rest = found
     public = bool(rest) and not rest[-1][1] and rest[-1][0].casefold() == "public"
     if public:
         rest.pop()
     return Command(name.casefold(), tuple(word for word, _ in rest), public)
+
+
+def typed(text: str) -> list[tuple[str, bool]]:
+    """The words that were typed or pasted, without what cannot be seen, and whether a quote was in them."""
+    return words(_ESCAPED.sub(r"\1", text).translate(_CLEAN))

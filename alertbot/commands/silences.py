@@ -25,9 +25,9 @@ from alertbot.commands.spans import Span, parse_later, parse_span, span_in_words
 from alertbot.commands.view import View
 from alertbot.commands.wording import and_more, clock, echo, listed, problem, where, worst_first
 from alertbot.rules.catalogue import RULE_SCOPES, Scope
-from alertbot.rules.match import fold, matches
+from alertbot.rules.match import exactly, fold, matches
 from alertbot.rules.rule import Level, Rule
-from alertbot.rules.terms import EXAMPLE, LABEL, is_term, parse_terms, write_terms
+from alertbot.rules.terms import EXAMPLE, LABEL, Terms, is_term, parse_terms, write_terms
 from alertbot.rules.words import count, nearest
 from alertbot.rules.words import listed as either
 
@@ -98,10 +98,23 @@ def _extend(view: View, number: int, words: Sequence[str], now: datetime) -> Rep
 def _no_silence(view: View, number: int) -> Reply:
     alert = next((each for each in view.alerts if each.id == number), None)
     if alert is not None:
-        terms = (("tenant", alert.key.tenant), ("rule", alert.key.rule), ("name", alert.entity_name))
-        hint = f"To silence such alerts: {view.command} silence {write_terms(terms)} 2h"
-        return problem(f"#{number} is an alert, not a silence.", hint)
+        return problem(f"#{number} is an alert, not a silence.", how_to_silence(alert, view))
     return problem(f"There is no silence #{number}, or it has ended.", f"{view.command} silences lists them.")
+
+
+def terms_of(alert: Alert) -> Terms:
+    """The terms that match the alerts of one rule about one entity: `tenant= rule= name=`."""
+    return (*terms_of_rule(alert), ("name", exactly(alert.entity_name or alert.key.entity_id)))
+
+
+def terms_of_rule(alert: Alert) -> Terms:
+    """The terms that match every alert of the rule of this one, of its tenant."""
+    return ("tenant", exactly(alert.key.tenant)), ("rule", alert.key.rule)
+
+
+def how_to_silence(alert: Alert, view: View) -> str:
+    """What to type to silence alerts like this one."""
+    return f"To silence such alerts: {view.command} silence {write_terms(terms_of(alert))} 2h"
 
 
 def unsilence(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
@@ -136,7 +149,7 @@ def silences(view: View, command: Command, asker: Asker, now: datetime) -> Reply
 def _shown(silence: Silence, view: View, now: datetime) -> Iterator[Line]:
     yield line(*described(silence, view.timezone, now), strong=True)
     why = f"{silence.reason}. " if silence.reason else ""
-    yield Line(f"    {why}{_matching(silence.matcher, view)}")
+    yield Line(f"    {why}{matching(silence.matcher, view)}")
 
 
 def described(silence: Silence, timezone: str, now: datetime) -> list[str | Person]:
@@ -152,7 +165,8 @@ def described(silence: Silence, timezone: str, now: datetime) -> list[str | Pers
     return [f"#{silence.id} {when}, by ", Person(silence.author), f": {silence.matcher}"]
 
 
-def _matching(matcher: Matcher, view: View) -> str:
+def matching(matcher: Matcher, view: View) -> str:
+    """Which open alerts it matches now, as a sentence."""
     found = worst_first([alert for alert in view.alerts if alert.open and matcher.matches(alert)])
     if not found:
         return "It matches no open alert now."
@@ -234,7 +248,7 @@ def _no_such(view: View, noun: str, pattern: str, names: Sequence[str]) -> str:
 
 
 def _remarks(matcher: Matcher, view: View, span: Span) -> Iterator[str]:
-    yield _matching(matcher, view)
+    yield matching(matcher, view)
     patterns = [pattern for term, pattern in matcher.terms if term == "name"]
     scopes = {rule.scope for rule in view.rules.rules if matcher.may_match_rule(rule)} or set(RULE_SCOPES)
     known = [each.name for scope in RULE_SCOPES if scope in scopes for each in entities(view.tenants, scope)]
@@ -277,10 +291,11 @@ def silence_reply(
     made = line("Silence ", *described(silence, timezone, now), strong=True)
     if isinstance(wish, ExtendSilence):
         return Reply((made, line("Extended by ", Person(asker.user), ".")))
-    return Reply((made, *(Line(text) for text in wish.remarks), Line(_how_to_change(silence))))
+    return Reply((made, *(Line(text) for text in wish.remarks), Line(how_to_change(silence))))
 
 
-def _how_to_change(silence: Silence) -> str:
+def how_to_change(silence: Silence) -> str:
+    """What to type to change a silence."""
     return f"silence {silence.id} 1h extends it by an hour, unsilence {silence.id} ends it."
 
 

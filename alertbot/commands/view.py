@@ -43,6 +43,7 @@ class Need(StrEnum):
     TEXT_VALUES = "text_values"  # of the rules that the command names, values of text keys: `View.text_values`
     HISTORY = "history"  # the alerts that ended within the window of the command: `View.history`
     RECORDING = "recording"  # the metric of the entity that the command names, as it was recorded: `View.recorded`
+    CARD = "card"  # the alerts of the card whose button asks, that have not ended: `View.card`
     SILENCES = "silences"  # silences that have not ended: `View.silences`
     EVALUATION = "evaluation"  # what the rules that the command names are evaluated on: snapshots and past
 
@@ -121,6 +122,8 @@ class View:
     shadows: tuple[Alert, ...] = ()
     ended: Alert | None = None
     shadow_fired: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    rules_of: Mapping[str, RuleSet] = field(default_factory=dict)  # by tenant, where `rules` is filled
+    card: tuple[Alert, ...] = ()  # by id
     versions: tuple[RulesView, ...] = ()  # of each tenant
     latched: tuple[Alert, ...] = ()  # closed by hand, and their condition was not false since
     waiting: int = 0  # notices that are not delivered yet

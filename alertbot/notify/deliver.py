@@ -51,6 +51,14 @@ _THREAD_ONLY_PROBLEM = ("cannot_reply_to_message", "restricted_action_non_thread
 _log = logging.getLogger(__name__)
 
 
+ClosesAt = Callable[[str, str, datetime], datetime | None]
+"""Close of business today, by tenant and rule: see `RuleSet.closes_at`."""
+
+
+def not_known(tenant: str, rule: str, at: datetime) -> None:
+    """No calendar is known."""
+
+
 @dataclass
 class DeliveryReport:
     """What one call delivered, and what it could not. `credentials_ok` is False when Slack refused them."""
@@ -99,6 +107,7 @@ def deliver(
     ops_channel: str,
     timezone: str = "UTC",
     show_tenant: bool = True,
+    closes_at: ClosesAt = not_known,
     stop: Callable[[], bool] = lambda: False,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> DeliveryReport:
@@ -109,11 +118,13 @@ def deliver(
 
     `fallback_channel` takes what another channel refuses; that, and broken templates, are reported in `ops_channel`,
     once a day each. `timezone` names the zone in which times are written where the reader's own is not known.
-    `show_tenant`: cards name their tenant, since there are several. `stop` is called before each item; what is left
-    stays due. A failure of one item does not stop the others, an unexpected error included, except refused credentials:
-    then everything left stays due. Raises StoreError only.
+    `show_tenant`: cards name their tenant, since there are several. `closes_at`: until then, open cards offer a
+    silence. `stop` is called before each item; what is left stays due. A failure of one item does not stop the others,
+    an unexpected error included, except refused credentials: then everything left stays due. Raises StoreError only.
     """
-    work = _Delivery(notifier, outbox, clock, claimant, fallback_channel, ops_channel, timezone, show_tenant, monotonic)
+    work = _Delivery(
+        notifier, outbox, clock, claimant, fallback_channel, ops_channel, timezone, show_tenant, monotonic, closes_at
+    )
     for item in due:
         if stop():
             break
@@ -146,6 +157,7 @@ class _Delivery:
         timezone: str,
         show_tenant: bool,
         monotonic: Callable[[], float],
+        closes_at: ClosesAt,
     ) -> None:
         self.notifier = notifier
         self.outbox = outbox
@@ -156,6 +168,7 @@ class _Delivery:
         self.ops_channel = ops_channel
         self.timezone = timezone
         self.show_tenant = show_tenant
+        self.closes_at = closes_at
         self.report = DeliveryReport()
         self._held: dict[str, datetime] = {}  # channels that answered 429 during this call; "" holds all edits
 
@@ -305,15 +318,18 @@ class _Delivery:
                 )
 
     def _content(self, card: Card, mention: tuple[str, ...] = ()) -> CardContent:
+        now, alert = self.clock(), card.members[0]
+        ended = has_ended(card.members)
         return CardContent(
             card.members,
-            self.clock(),
+            now,
             mention=mention,
             timezone=self.timezone,
             show_tenant=self.show_tenant,
             silence=card.silence,
             card_id=card.id,
             escalated=escalated_after(card.group),
+            closes_at=None if ended else self.closes_at(alert.key.tenant, alert.key.rule, now),
             entities=card.entities,
             began=card.began,
         )

@@ -40,6 +40,7 @@ class CardContent:
     silence: Silence | None = None  # it mutes every open member
     escalated: timedelta | None = None  # the `after` of a step of `escalate`, whose message this is
     card_id: int | None = None  # in the store; None: it is not stored
+    closes_at: datetime | None = None  # close of business today, for the rule of the card; None: not offered
     entities: int | None = None  # as in `Card`
     began: datetime | None = None
 

@@ -77,9 +77,12 @@ class DrawnCard:
     members: tuple[int, ...]  # the short ids of its alerts; an alert that was never stored has none
     open: bool  # at least one member has not ended
     acknowledgeable: bool  # at least one member has no owner yet
+    drawn_at: datetime
     rows: tuple[str, ...] = ()  # one for each alert that is named; () on a card of one
     open_members: tuple[int, ...] = ()  # the short ids of those that have not ended, the worst first
     card_id: int | None = None  # in the store
+    closes_at: datetime | None = None  # as in `CardContent`
+    silenceable: bool = True  # False: it is about a feed, which no silence matches
     fault: TemplateFault | None = None
 
 
@@ -393,6 +396,9 @@ def _draw_card(
         rows=tuple(draw("members", pen)) if facts["card"].members and is_open else (),
         open_members=tuple(alert.id for alert in shown_members(content.members) if alert.open and alert.id is not None),
         card_id=content.card_id,
+        closes_at=content.closes_at,
+        silenceable=content.alert.key.scope is not Scope.FEED,
+        drawn_at=content.now,
         acknowledgeable=any(alert.open and alert.id is not None and not alert.acked_by for alert in content.members),
     )
 

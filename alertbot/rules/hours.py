@@ -256,6 +256,21 @@ def next_change(calendar: Calendar, at: datetime) -> datetime | None:
     return None
 
 
+def close_of_business(calendar: Calendar, at: datetime) -> datetime | None:
+    """The end of today's opening, which is in progress at `at`; of several openings today, the end of the last one.
+
+    Today is the day on which the opening in progress began. None: it is closed, or does not close within a day.
+    """
+    openings = _around(calendar, at)
+    for begin, end in openings:
+        if begin <= at < end:
+            today = begin.astimezone(calendar.zone).date()
+            ends = (last for first, last in openings if first.astimezone(calendar.zone).date() == today)
+            closes_at = max(ends)
+            return closes_at if closes_at - at <= _DAY else None
+    return None
+
+
 def next_holiday(calendar: Calendar, at: datetime) -> tuple[date, str] | None:
     """The first holiday after today, in the calendar's zone, on which it would have opened; with its name or ""."""
     today = at.astimezone(calendar.zone).date()

@@ -91,6 +91,11 @@ def matches(pattern: str, name: str) -> bool:
     return re.fullmatch(_expression(pattern), fold(name), re.DOTALL) is not None
 
 
+def exactly(name: str) -> str:
+    """The pattern for this one name. It has no `*`; those of the name itself are `?`, since none can be escaped."""
+    return name.translate(_STARS)
+
+
 def same_name(one: str, other: str) -> bool:
     """Whether two texts are the same name."""
     return fold(one) == fold(other)
@@ -126,5 +131,7 @@ def _literally(part: str) -> str:
     return "".join("." if character == "?" else re.escape(character) for character in part)
 
 
+# NFKC makes a star of each of these.
+_STARS = str.maketrans(dict.fromkeys("*\N{SMALL ASTERISK}\N{FULLWIDTH ASTERISK}", "?"))
 # Before NFKC, which would take some of them apart: U+00B4 into a space and an accent, U+2033 into two primes.
 _QUOTES = str.maketrans(dict.fromkeys('"`´‘’‚‛“”„‟‹›«»′″‴‵‶ʹʺʻʼʽˈˊˋ＂＇｀「」『』❛❜❝❞', "'"))

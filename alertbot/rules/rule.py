@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
 from functools import cached_property
 
 from alertbot.rules.catalogue import Scope, ValueType, catalogue
-from alertbot.rules.hours import Calendar, Hours
+from alertbot.rules.hours import Calendar, Hours, close_of_business
 from alertbot.rules.match import EVERY_ENTITY, Match, Only, Override
 from alertbot.rules.tree import Condition, Key, Literal, Window, reads
 
@@ -166,6 +166,18 @@ class RuleSet:
     def by_id(self, rule_id: str) -> Rule | None:
         """The rule of that id, or None."""
         return next((rule for rule in self.rules if rule.id == rule_id), None)
+
+    def closes_at(self, rule_id: str, at: datetime) -> datetime | None:
+        """Close of business today, by `business_hours`; None where it is closed at `at`, or no calendar is meant."""
+        calendar = self.business_hours(rule_id)
+        return close_of_business(calendar, at) if calendar is not None else None
+
+    def business_hours(self, rule_id: str) -> Calendar | None:
+        """The calendar of the business that this rule watches: its `during`, else the only calendar, else None."""
+        rule = self.by_id(rule_id)
+        if rule is not None and rule.during is not None:
+            return rule.during.calendar
+        return next(iter(self.calendars.values())) if len(self.calendars) == 1 else None
 
     def scopes(self) -> tuple[Scope, ...]:
         """The scopes that the rules evaluate, in the order of `Scope`."""

@@ -83,6 +83,7 @@ class App:
             ops_channel=settings.slack.ops,
             timezone=settings.timezone,
             show_tenant=len(settings.tenants) > 1,
+            closes_at=live.closes_at,
             speed=speed,
             metrics=self.metrics,
         )

@@ -20,7 +20,7 @@ from alertbot.backoff import doubled
 from alertbot.clock import Clock
 from alertbot.errors import AlertbotError, DeliveryFailure, NotifyError, StoreError
 from alertbot.logs import context, logger
-from alertbot.notify.deliver import DeliveryReport, deliver, end_claims_of_gone
+from alertbot.notify.deliver import ClosesAt, DeliveryReport, deliver, end_claims_of_gone, not_known
 from alertbot.notify.notifier import Notifier
 from alertbot.service.process import is_gone
 from alertbot.service.signal import Signal
@@ -70,12 +70,13 @@ class Courier:
         ops_channel: str,
         timezone: str,
         show_tenant: bool = True,
+        closes_at: ClosesAt = not_known,
         speed: float = 1.0,
         metrics: Metrics | None = None,
     ) -> None:
         self._store, self._notifier, self._clock, self._wake, self._stopping = store, notifier, clock, wake, stopping
         self._fallback_channel, self._ops_channel, self._timezone = fallback_channel, ops_channel, timezone
-        self._show_tenant = show_tenant
+        self._show_tenant, self._closes_at = show_tenant, closes_at
         self._claimant, self._speed = claimant, speed
         self._metrics = metrics or Metrics()
         self.notified = 0  # posts and thread lines that were delivered since the start
@@ -260,6 +261,7 @@ class Courier:
                 ops_channel=self._ops_channel,
                 timezone=self._timezone,
                 show_tenant=self._show_tenant,
+                closes_at=self._closes_at,
                 stop=stop,
             )
             self._measure(item, report)

@@ -146,6 +146,11 @@ class LiveRules:
         """The rules that run for a tenant."""
         return next(folder.rules for folder in self.folders if tenant in folder.tenants)
 
+    def closes_at(self, tenant: str, rule_id: str, at: datetime) -> datetime | None:
+        """`RuleSet.closes_at` of the rules that run for a tenant; None for a tenant that left the configuration."""
+        rules = next((folder.rules for folder in self.folders if tenant in folder.tenants), None)
+        return rules.closes_at(rule_id, at) if rules is not None else None
+
     def on_disk(self) -> dict[str, str]:
         """By tenant, the first fault of files that do not run because they are broken; "" where they run."""
         return {tenant: _first(folder.faults) for folder in self.folders for tenant in folder.tenants}

@@ -11,7 +11,7 @@ from alertbot.alerts.alert import Alert, Outcome
 from alertbot.alerts.silence import Silence
 from alertbot.charts.series import samples
 from alertbot.commands.answers import history_since, named_rules, needs_of, recorded_of
-from alertbot.commands.changes import named_id
+from alertbot.commands.changes import named_card, named_id
 from alertbot.commands.command import (
     Acknowledge,
     AcknowledgeCard,
@@ -22,6 +22,7 @@ from alertbot.commands.command import (
     ExtendSilence,
     Resolve,
     Unacknowledge,
+    UnacknowledgeCard,
     Wish,
 )
 from alertbot.commands.view import (
@@ -101,6 +102,8 @@ def make_view(
         ended=_ended(store, command) if Need.ENDED in needs else None,
         shadow_fired=_shadow_fired(store, named, now) if Need.SHADOW_COUNTS in needs else {},
         rules=RuleSet(tuple(every.values()), next((each.version for each in sets.values()), ""), _calendars(sets)),
+        rules_of=sets if Need.RULES in needs else {},
+        card=_card(store, command) if Need.CARD in needs else (),
         versions=_versions(settings, store, sets, on_disk) if Need.VERSIONS in needs else (),
         waiting=totals.waiting if totals else 0,
         latched=tuple(store.latched_alerts()) if Need.LATCHED in needs else (),
@@ -244,6 +247,11 @@ def _ended(store: Questions, command: Command) -> Alert | None:
     return alert if alert is not None and alert.ended_at is not None else None
 
 
+def _card(store: Questions, command: Command) -> tuple[Alert, ...]:
+    number = named_card(command)
+    return tuple(store.open_members(number)) if number is not None else ()
+
+
 def _shadow_fired(store: Questions, named: tuple[Rule, ...], now: datetime) -> Mapping[str, Mapping[str, int]]:
     shadows = [rule.id for rule in named if rule.shadow]
     return store.fired(shadows, now - timedelta(days=SHADOW_DAYS)) if shadows else {}
@@ -266,7 +274,9 @@ def change(store: Questions, wish: Wish, asker: Asker, now: datetime) -> tuple[O
         case AcknowledgeCard():
             return store.acknowledge_card(wish.card_id, asker.user, now)
         case Unacknowledge():
-            return store.unacknowledge(wish.alert_id, asker.user, now)
+            return store.unacknowledge(wish.alert_id, asker.user, now, own=wish.own)
+        case UnacknowledgeCard():
+            return store.unacknowledge_card(wish.card_id, asker.user, now)
         case Resolve():
             return store.resolve(wish.alert_id, asker.user, wish.why, now)
         case CreateSilence():

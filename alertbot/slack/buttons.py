@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from alertbot.commands.changes import whole_card
-from alertbot.commands.silence_menu import For
+from alertbot.commands.silence_menu import For, option
 
 ACKNOWLEDGE, GIVE_BACK, SILENCE, WHY = "acknowledge", "give_back", "silence", "why"
 """The action ids."""
@@ -51,7 +51,7 @@ def buttons(
 def silence_menu(target: str, *, closes: bool) -> Block:
     """One element: a menu of how long to silence its target."""
     options = [
-        {"text": _plain(each.label), "value": f"{each} {target}"} for each in For if closes or each is not For.CLOSE
+        {"text": _plain(each.label), "value": option(each, target)} for each in For if closes or each is not For.CLOSE
     ]
     return {"type": "static_select", "action_id": SILENCE, "placeholder": _plain("Silence"), "options": options}
 

@@ -16,7 +16,7 @@ from alertbot.notify.pens import cleaned, clip, size
 from alertbot.notify.render import DrawnCard, DrawnLine
 from alertbot.rules.plain import one_line
 from alertbot.rules.slack_ids import is_mention
-from alertbot.slack.buttons import ACKNOWLEDGE, WHY, buttons
+from alertbot.slack.buttons import buttons
 from alertbot.slack.text import MrkdwnPen, clip_mrkdwn, entities, escape
 
 _MAX_HEADER, _MAX_SECTION, _MAX_FIELD, _MAX_CONTEXT, _MAX_TEXT = 150, 3000, 700, 1000, 3500
@@ -48,7 +48,10 @@ def card_message(card: DrawnCard) -> SlackMessage:
         blocks.append({"type": "section", "text": _mrkdwn(_mentions(card.mention))})
     elements = _buttons(card)
     if elements:
-        blocks.append({"type": "actions", "block_id": f"alert-{card.members[0]}", "elements": elements})
+        # Slack keeps what was chosen in a menu while the id of its block is the same, and the same option chosen again
+        # is no event: so each drawing has an id of its own, as Slack's reference asks of updates.
+        block_id = f"alert-{card.members[0]}-{card.drawn_at:%Y%m%dT%H%M%S}"
+        blocks.append({"type": "actions", "block_id": block_id, "elements": elements})
     details: list[Block] = []
     if card.fields:
         fields = [_mrkdwn(_field(label, value)) for label, value in card.fields]
@@ -108,8 +111,13 @@ def _buttons(card: DrawnCard) -> list[Block]:
     """What can be done about the alerts of an open card."""
     if not card.open:
         return []
-    drawn = buttons(card.open_members, owned=not card.acknowledgeable, card_id=card.card_id)
-    return [each for each in drawn if each["action_id"] in (ACKNOWLEDGE, WHY)]
+    return buttons(
+        card.open_members,
+        owned=not card.acknowledgeable,
+        card_id=card.card_id,
+        closes=card.closes_at is not None,
+        silenceable=card.silenceable,
+    )
 
 
 def _section(text: str) -> Block:

@@ -1,9 +1,12 @@
-"""What comes from Slack: the slash command and the buttons of cards, answered alike over both transports.
+"""What comes from Slack: the slash command, buttons and the form behind one, answered alike over both transports.
 
-Slack waits 3 s for the acknowledgement of either (docs.slack.dev/interactivity/handling-user-interaction). An answer
+Slack waits 3 s for the acknowledgement of each (docs.slack.dev/interactivity/handling-user-interaction). An answer
 that takes longer is sent afterwards, through the `response_url` of the request. A command whose row is `late` (a chart:
 the recording is read, a picture drawn and uploaded) is acknowledged at once, and always answered so; its work has
 threads of its own, so that it delays no other answer.
+
+A form can be opened within 3 s of the press (`trigger_id`), so what it says is read with a deadline. The same form
+creates one silence, however often it is submitted: Slack invites to try again when its answer was late.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,12 +29,16 @@ from slack_sdk import WebClient
 from alertbot.alerts.alert import Alert, Outcome
 from alertbot.alerts.silence import Silence
 from alertbot.charts.png import Painter
-from alertbot.commands.answers import BUTTONS, answer, changed, needs_of, subcommand
-from alertbot.commands.changes import alert_id, card_id
+from alertbot.commands.answers import BUTTONS, answer, changed, needs_of, press, subcommand
+from alertbot.commands.changes import refused
 from alertbot.commands.command import Asker, Command, Line, Reply, Wish
 from alertbot.commands.parse import parse
+from alertbot.commands.silence_menu import For, option
 from alertbot.commands.view import View
+from alertbot.slack.buttons import SILENCE
 from alertbot.slack.client import Contact, SlackClient
+from alertbot.slack.errors import notify_error
+from alertbot.slack.modals import SILENCE_FORM, Submitted, errors, said, silence_form, submitted
 from alertbot.slack.permissions import MayChange, Permissions
 from alertbot.slack.pictures import Pictures
 from alertbot.slack.replies import slack_message, text_message
@@ -45,11 +53,15 @@ _THREADS = 16
 _LATE_THREADS = 2
 _MAX_LATE = 8  # late answers that are in progress or wait for a thread
 _ZONE_WITHIN = 5.0  # seconds that an answer may wait for the zone of times that were typed
+_READ_WITHIN = 1.0  # seconds; a form is opened without what it is about after that
 _GIVE_UP_AFTER = 60.0  # seconds; a later answer is of no use
 _MAX_REMEMBERED = 500  # requests
 ENDS_WITHIN = 0.5
 """Seconds that an answer in progress gets when the bot stops."""
 _FAILED = Reply((Line("Could not answer: unexpected error in alertbot. Its log has the details."),), problem=True)
+_LATE = Reply((Line("This takes longer than usual; the answer follows here."),))
+_UNREADABLE = Reply((Line("This form cannot be read: open it again from the card."),), problem=True)
+_NOT_OPENED = Line("The form could not be opened: choose “other …” again, or choose another time.")
 
 
 class SlackApp:
@@ -144,6 +156,7 @@ class SlackApp:
         for action_id in BUTTONS:
             app.action(action_id)(self._on_button)
         app.action(re.compile(".*"))(_on_other_action)
+        app.view(SILENCE_FORM)(self._on_form)
         return app
 
     def _on_command(self, ack: Ack, body: dict[str, Any], respond: Respond) -> None:
@@ -204,14 +217,65 @@ class SlackApp:
         if first:
             _send(respond, message)
 
+    def _on_form(self, ack: Ack, body: dict[str, Any], view: dict[str, Any]) -> None:
+        form = submitted(view)
+        if form is None:
+            ack(response_action="update", view=said(_UNREADABLE))
+            return
+        view_id = str(view.get("id") or "")
+        work, first = self._once(body, lambda: self._filled_in(body, form, view_id), key=view_id)
+        try:
+            reply: Reply = work.result(self._answer_within)
+        except TimeoutError:
+            ack(response_action="update", view=said(_LATE))
+            if first:
+                self._show_late(view_id, work)
+            return
+        if reply.problem:
+            ack(response_action="errors", errors=errors(reply))
+        else:
+            ack(response_action="update", view=said(reply))
+
+    def _show_late(self, view_id: str, work: Future[Reply]) -> None:
+        try:
+            reply = work.result(_GIVE_UP_AFTER)
+        except TimeoutError:
+            _log.error("a form from Slack was not answered within %g s", _GIVE_UP_AFTER)
+            reply = _FAILED
+        try:
+            self._asking.views_update(view_id=view_id, view=said(reply))
+        except Exception as error:  # whatever Slack or the network does: a silence is announced, and in `silences`
+            _log.warning("%s", notify_error(error, "answer a form"))
+
+    def _filled_in(self, body: Mapping[str, Any], form: Submitted, view_id: str) -> Reply:
+        """The answer to a form. Of one that changed nothing, the next submission is another one."""
+        reply = _FAILED
+        try:
+            command = press(SILENCE, option(For.OTHER, form.target))
+            if command is None:
+                return _UNREADABLE
+            typed = replace(command, args=(*command.args, form.time, form.reason))
+            reply = self._reply(typed, str(body["user"]["id"]), form.channel)
+        except Exception:
+            _log.exception("a form from Slack could not be answered")
+        finally:
+            if reply.problem:
+                with self._seen_lock:
+                    self._seen.pop(view_id, None)
+        return reply
+
     def _once(
-        self, body: Mapping[str, Any], work: Callable[[], Message | None], workers: ThreadPoolExecutor | None = None
+        self,
+        body: Mapping[str, Any],
+        work: Callable[[], Any],
+        workers: ThreadPoolExecutor | None = None,
+        key: str = "",
     ) -> tuple[Future[Any], bool]:
         """Begin the work, unless the request was seen before: the same envelope may come twice, by two sockets.
 
-        Returns the work, and whether it was begun here.
+        `key` tells requests apart; by default their `trigger_id` does. Returns the work, and whether it was begun here.
         """
-        key = str(body.get("trigger_id") or "")
+        key = key or str(body.get("trigger_id") or "")
         with self._seen_lock:
             known = self._seen.get(key) if key else None
             if known is not None:
@@ -233,17 +297,43 @@ class SlackApp:
 
     def _pressed(self, body: Mapping[str, Any], action: Mapping[str, Any]) -> Message | None:
         """The answer to a button, for the one who pressed it; None where the card itself shows what was changed."""
-        value = str(action.get("value") or "")
-        if alert_id(value) is None and card_id(value) is None:
-            return slack_message(Reply((Line("This button belongs to no alert."),), problem=True))
-        row = BUTTONS[str(action["action_id"])]
+        selected = action.get("selected_option") or {}
+        value = str(selected.get("value") or "") if "selected_option" in action else str(action.get("value") or "")
         channel = body.get("channel") or body.get("container") or {}
-        reply = self._reply(
-            Command(row.name, (value,)),
-            str(body["user"]["id"]),
-            str(channel.get("id") or channel.get("channel_id") or ""),
-        )
-        return slack_message(reply) if reply.problem or not row.changes else None
+        user, channel_id = str(body["user"]["id"]), str(channel.get("id") or channel.get("channel_id") or "")
+        action_id = str(action["action_id"])
+        button = BUTTONS[action_id].button
+        command = press(action_id, value)
+        assert button is not None, "BUTTONS has the rows with one"
+        if command is None:
+            return slack_message(button.wrong(self._command))
+        if command.args[1:] == (For.OTHER,):
+            return self._open_form(command, user, channel_id, str(body.get("trigger_id") or ""))
+        reply = self._reply(command, user, channel_id)
+        return slack_message(reply) if reply.problem or not button.shown else None
+
+    def _open_form(self, command: Command, user: str, channel: str, trigger_id: str) -> Message | None:
+        """Open the form of the Silence menu; a message where that is refused, or fails."""
+        reading = self._answers.submit(self._view, command)
+        began = time.monotonic()
+        self._zones.of(user, 0.0)  # its times are read in that zone: Slack is asked for it meanwhile
+        asker = Asker(user, may_change=self._permissions.allows(user, channel))
+        try:
+            view = reading.result(max(0.0, _READ_WITHIN - (time.monotonic() - began)))
+        except TimeoutError:
+            about = Reply((Line("What the card is about."),))
+        else:
+            about = answer(view, command, asker, self._clock())
+        if about.problem:
+            return slack_message(about)
+        if not asker.may_change:
+            return slack_message(refused())
+        try:
+            self._asking.views_open(trigger_id=trigger_id, view=silence_form(about, command.args[0], channel))
+        except Exception as error:  # whatever Slack or the network does: the reader chooses another way
+            _log.warning("%s", notify_error(error, "open a form"))
+            return slack_message(Reply((_NOT_OPENED,), problem=True))
+        return None
 
     def _reply(self, command: Command, user: str, channel: str) -> Reply:
         row = subcommand(command.name)

@@ -317,8 +317,19 @@ class Questions(Health, Recording, Running, Silences, Protocol):
         Returns the first of them; ALREADY where each has an owner.
         """
 
-    def unacknowledge(self, alert_id: int, by: str, now: datetime) -> tuple[Outcome, Alert | None]:
-        """Take an acknowledgement back."""
+    def unacknowledge(
+        self, alert_id: int, by: str, now: datetime, *, own: bool = False
+    ) -> tuple[Outcome, Alert | None]:
+        """Take an acknowledgement back. `own`: only that of `by`; OTHER_OWNER where it is another's."""
+
+    def unacknowledge_card(self, card_id: int, by: str, now: datetime) -> tuple[Outcome, Alert | None]:
+        """Take back the acknowledgements of `by` on a card, of alerts that have not ended, with one line in its thread.
+
+        Returns the first of them. OTHER_OWNER, with one of those, where all that are acknowledged are other users'.
+        """
+
+    def open_members(self, card_id: int) -> list[Alert]:
+        """The alerts of a card that have not ended, by id. Empty for a card that does not exist."""
 
     def resolve(self, alert_id: int, by: str, why: str, now: datetime) -> tuple[Outcome, Alert | None]:
         """Close an alert by hand, pending or open; its cards become due for an edit and a thread line.

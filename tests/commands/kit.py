@@ -12,7 +12,7 @@ import numpy as np
 from alertbot.alerts.alert import About, Alert, Fingerprint, State
 from alertbot.alerts.silence import Matcher, Silence
 from alertbot.commands.answers import answer, history_since, named_rules, needs_of, recorded_of
-from alertbot.commands.changes import named_id
+from alertbot.commands.changes import named_card, named_id
 from alertbot.commands.command import Asker, Command, Drawing, Line, Reply, Table
 from alertbot.commands.parse import parse
 from alertbot.commands.view import Need, Needs, RulesView, TenantView, View
@@ -189,6 +189,8 @@ def only(view: View, command: Command) -> View:
         shadows=view.shadows if Need.ALERTS in needs else (),
         ended=view.ended if Need.ENDED in needs and view.ended and view.ended.id == named_id(command) else None,
         rules=rules,
+        rules_of=view.rules_of if Need.RULES in needs else {},
+        card=view.card if Need.CARD in needs and named_card(command) is not None else (),
         shadow_fired={id_: view.shadow_fired.get(id_, {}) for id_ in (rule.id for rule in named)}
         if Need.SHADOW_COUNTS in needs
         else {},

@@ -18,7 +18,7 @@ from alertbot.evaluation.measure import Measure
 from alertbot.evaluation.snapshot import Presence
 from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.rule import Escalation, GroupBy, Level, Remind, RuleSet
-from alertbot.slack.buttons import ACKNOWLEDGE, WHY
+from alertbot.slack.buttons import ACKNOWLEDGE, GIVE_BACK, SILENCE, WHY
 from tests.commands.kit import (
     AGENTS,
     ANNA,
@@ -612,7 +612,7 @@ def test_what_changes_is_refused_by_its_row() -> None:
 
 def test_each_button_of_a_card_is_in_a_row() -> None:
     """The action ids of cards, new and old, are those that COMMANDS answers."""
-    assert set(BUTTONS) == {ACKNOWLEDGE, WHY} == {"acknowledge", "why"}
+    assert set(BUTTONS) == {ACKNOWLEDGE, GIVE_BACK, SILENCE, WHY} == {"acknowledge", "give_back", "silence", "why"}
 
 
 WISHES = {

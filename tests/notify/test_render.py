@@ -142,18 +142,18 @@ def test_one_state_in_words(name: str) -> None:
 @pytest.mark.parametrize(
     ("alert", "buttons"),
     [
-        (FIRING, ["acknowledge", "why"]),
-        (CARDS["recovering"], ["acknowledge", "why"]),
-        (ACKED, ["why"]),
+        (FIRING, ["acknowledge", "silence", "why"]),
+        (CARDS["recovering"], ["acknowledge", "silence", "why"]),
+        (ACKED, ["give_back", "silence", "why"]),
         (RESOLVED, []),
     ],
     ids=["firing", "recovering", "acknowledged", "resolved"],
 )
 def test_buttons(alert: Alert, buttons: list[str]) -> None:
-    """Acknowledge is on an open card without an owner, Why on every open one; values are the alert's id."""
+    """Acknowledge is on an open card without an owner, else Give back; the others on every open one; values name it."""
     elements = [each for block in slack(alert).blocks if block["type"] == "actions" for each in block["elements"]]
     assert [each["action_id"] for each in elements] == buttons
-    assert all(each["value"] == "17" for each in elements)
+    assert all(each["value"] == "17" for each in elements if each["type"] == "button")
 
 
 def test_a_hostile_name_mentions_no_one_and_shows_as_it_is() -> None:

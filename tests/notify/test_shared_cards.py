@@ -78,7 +78,7 @@ def of_agents(parents: list[str]) -> list[Alert]:
 
 
 def content(alerts: list[Alert], **more: Any) -> CardContent:
-    return CardContent(tuple(alerts), NOW, timezone=ZONE, card_id=4, **more)
+    return CardContent(tuple(alerts), NOW, timezone=ZONE, **{"card_id": 4} | more)
 
 
 def line(alerts: list[Alert], reason: Reason = Reason.FIRED, **more: Any) -> LineContent:
@@ -234,22 +234,89 @@ def test_a_template_can_write_the_list(tmp_path: Path) -> None:
         check_template("broken", [tmp_path])
 
 
-@pytest.mark.parametrize(
-    ("alerts", "buttons"),
-    [
-        (storm(1), [("Acknowledge", "17"), ("Why", "17")]),
-        (storm(3), [("Acknowledge all", "card:4"), ("Why the worst", "19")]),
-        (CARDS["all-owned"], [("Why the worst", "19")]),
-        (CARDS["last-of-three"], [("Acknowledge", "19"), ("Why", "19")]),
-        (CARDS["resolved"], []),
-    ],
-    ids=["one", "three", "all have an owner", "the last of three", "ended"],
-)
-def test_buttons(alerts: list[Alert], buttons: list[tuple[str, str]]) -> None:
-    """A card of several is acknowledged as a whole, and Why is about the worst."""
-    blocks = [block for block in card_message(drawn(alerts)).blocks if block["type"] == "actions"]
-    found = [(each["text"]["text"], each["value"]) for block in blocks for each in block["elements"]]
-    assert found == buttons
+MENU = ("1h", "tomorrow", "other")
+CLOSES = NOW + timedelta(hours=6)
+FEED = [replace(alert, key=alert.key._replace(scope=Scope.FEED)) for alert in storm(1)]
+BUTTONS: dict[str, tuple[list[Alert], dict[str, Any], list[tuple[str, str, tuple[str, ...]]]]] = {
+    "one": (
+        storm(1),
+        {},
+        [("acknowledge", "Acknowledge", ("17",)), ("silence", "Silence", MENU), ("why", "Why", ("17",))],
+    ),
+    "one with an owner": (
+        [replace(storm(1)[0], acked_by="U0ALICE00")],
+        {},
+        [("give_back", "Give back", ("17",)), ("silence", "Silence", MENU), ("why", "Why", ("17",))],
+    ),
+    "while a business is open": (
+        storm(1),
+        {"closes_at": CLOSES},
+        [
+            ("acknowledge", "Acknowledge", ("17",)),
+            ("silence", "Silence", ("1h", "close", "tomorrow", "other")),
+            ("why", "Why", ("17",)),
+        ],
+    ),
+    "three": (
+        storm(3),
+        {},
+        [
+            ("acknowledge", "Acknowledge all", ("card:4",)),
+            ("silence", "Silence", MENU),
+            ("why", "Why the worst", ("19",)),
+        ],
+    ),
+    "three, of which one has an owner": (
+        [replace(storm(3)[0], acked_by="U0ALICE00"), *storm(3)[1:]],
+        {},
+        [
+            ("acknowledge", "Acknowledge all", ("card:4",)),
+            ("silence", "Silence", MENU),
+            ("why", "Why the worst", ("19",)),
+        ],
+    ),
+    "all have an owner": (
+        CARDS["all-owned"],
+        {},
+        [("give_back", "Give back all", ("card:4",)), ("silence", "Silence", MENU), ("why", "Why the worst", ("19",))],
+    ),
+    "the last of three": (
+        CARDS["last-of-three"],
+        {},
+        [("acknowledge", "Acknowledge", ("19",)), ("silence", "Silence", MENU), ("why", "Why", ("19",))],
+    ),
+    "several on a message that is not stored": (storm(3), {"card_id": None}, [("why", "Why the worst", ("19",))]),
+    "about the data itself": (FEED, {}, [("acknowledge", "Acknowledge", ("17",)), ("why", "Why", ("17",))]),
+    "ended": (CARDS["resolved"], {"closes_at": CLOSES}, []),
+}
+
+
+@pytest.mark.parametrize(("alerts", "more", "expected"), BUTTONS.values(), ids=BUTTONS)
+def test_buttons(alerts: list[Alert], more: dict[str, Any], expected: list[tuple[str, str, tuple[str, ...]]]) -> None:
+    """By action id, label and values. A card of several is acknowledged, given back and silenced as a whole."""
+    message = card_message(drawn(alerts, **more))
+    elements = [each for block in message.blocks if block["type"] == "actions" for each in block["elements"]]
+    found = []
+    for each in elements:
+        if each["action_id"] == "silence":
+            values = [option["value"].split(" ") for option in each["options"]]
+            target = elements[0]["value"] if elements[0]["action_id"] != "why" else ""
+            assert {value[1] for value in values} == {target}
+            found.append((each["action_id"], each["placeholder"]["text"], tuple(value[0] for value in values)))
+        else:
+            found.append((each["action_id"], each["text"]["text"], (each["value"],)))
+    assert found == expected
+    assert problem_of({"text": message.text, "blocks": message.blocks, "attachments": message.attachments}) == ""
+
+
+def test_a_menu_is_reset_by_each_edit() -> None:
+    """Slack keeps what was chosen while the id of the block is the same, and reports only another choice."""
+    now = content(storm(1))
+    first, same, later = (
+        card_message(TEMPLATES.card(each, PlainPen())).blocks[-1]["block_id"]
+        for each in (now, now, replace(now, now=NOW + timedelta(seconds=1)))
+    )
+    assert first == same != later
 
 
 def test_a_card_that_had_more_alerts_than_are_loaded() -> None:

@@ -337,8 +337,42 @@ def _block_problem(block: dict[str, Any]) -> bool:
         case "context":
             return not 1 <= len(block["elements"]) <= 10 or any(not each["text"] for each in block["elements"])
         case "actions":
-            return not 1 <= len(block["elements"]) <= 25 or len(block.get("block_id", "")) > 255
+            wrong = not 1 <= len(block["elements"]) <= 25 or len(block.get("block_id", "")) > 255
+            return wrong or any(_element_problem(each) for each in block["elements"])
+        case "input":
+            texts = [block[key]["text"] for key in ("label", "hint") if key in block]
+            return any(not 1 <= len(text) <= 2000 for text in texts) or _element_problem(block["element"])
     return True
+
+
+def _element_problem(element: dict[str, Any]) -> bool:
+    if not 1 <= len(element["action_id"]) <= 255:
+        return True
+    match element["type"]:
+        case "button":
+            return not 1 <= len(element["text"]["text"]) <= 75 or len(element["value"]) > 2000
+        case "static_select":
+            options = element["options"]
+            wrong = any(
+                not 1 <= len(each["text"]["text"]) <= 75 or not 1 <= len(each["value"]) <= 150 for each in options
+            )
+            return wrong or not 1 <= len(options) <= 100 or not 1 <= len(element["placeholder"]["text"]) <= 150
+        case "plain_text_input":
+            return len(element["placeholder"]["text"]) > 150 or not 1 <= element.get("max_length", 1) <= 3000
+    return True
+
+
+def problem_of_view(view: dict[str, Any]) -> str:
+    """The code with which Slack refuses a modal, "" if it accepts it: the limits in its reference of views."""
+    titles = [view[key]["text"] for key in ("title", "submit", "close") if key in view]
+    if view["type"] != "modal" or any(not 1 <= len(title) <= 24 for title in titles):
+        return "invalid_arguments"
+    if len(view.get("callback_id", "")) > 255 or len(view.get("private_metadata", "")) > 3000:
+        return "invalid_arguments"
+    if any(block["type"] == "input" for block in view["blocks"]) and "submit" not in view:
+        return "invalid_arguments"
+    wrong = not 1 <= len(view["blocks"]) <= 100 or any(_block_problem(block) for block in view["blocks"])
+    return "invalid_arguments" if wrong or len(json.dumps(view)) > 250_000 else ""
 
 
 def _texts(node: Any) -> Iterator[str]:

@@ -22,6 +22,10 @@ from alertbot.store.sqlite import record as recording
 Result = tuple[Outcome, Alert | None]
 
 _MEMBERS = "SELECT a.* FROM card_alerts m JOIN alerts a ON a.id = m.alert_id WHERE m.card_id = ? ORDER BY a.id"
+_OPEN_MEMBERS = (
+    "SELECT a.* FROM card_alerts m JOIN alerts a ON a.id = m.alert_id "
+    "WHERE m.card_id = ? AND a.ended_at IS NULL ORDER BY a.id"
+)
 _CARDS_OF = (
     "SELECT c.wanted_channel, c.group_key FROM card_alerts m JOIN cards c ON c.id = m.card_id "  # noqa: S608  # built-in names only
     f"WHERE m.alert_id = ? AND c.state IN ('waiting', 'posted') AND {recording.NO_ESCALATION} ORDER BY c.id"
@@ -62,16 +66,40 @@ def acknowledge_card(conn: sqlite3.Connection, card_id: int, by: str, now: datet
     return Outcome.DONE, after[0]
 
 
-def unacknowledge(conn: sqlite3.Connection, alert_id: int, by: str, now: datetime) -> Result:
+def unacknowledge(conn: sqlite3.Connection, alert_id: int, by: str, now: datetime, *, own: bool) -> Result:
     found = alert(conn, alert_id)
     if found is None or found.ended_at is not None:
         return _gone(found)
     if found.acked_by is None:
         return Outcome.NOT_ACKNOWLEDGED, found
-    after = replace(found, acked_by=None, acked_at=None, ack_note="", nagged=False)
-    _set_owner(conn, after)
-    _report(conn, [after], Reason.UNACKNOWLEDGED, by, "", now)
-    return Outcome.DONE, after
+    if own and found.acked_by != by:
+        return Outcome.OTHER_OWNER, found
+    return Outcome.DONE, _give_back(conn, [found], by, now)
+
+
+def unacknowledge_card(conn: sqlite3.Connection, card_id: int, by: str, now: datetime) -> Result:
+    left = open_members(conn, card_id)
+    if not left:
+        row = conn.execute(f"{_MEMBERS} LIMIT 1", (card_id,)).fetchone()
+        return _gone(None if row is None else codec.alert_of(row))
+    owned = [member for member in left if member.acked_by is not None]
+    own = [member for member in owned if member.acked_by == by]
+    if not own:
+        return (Outcome.OTHER_OWNER, owned[0]) if owned else (Outcome.NOT_ACKNOWLEDGED, left[0])
+    return Outcome.DONE, _give_back(conn, own, by, now)
+
+
+def open_members(conn: sqlite3.Connection, card_id: int) -> list[Alert]:
+    return [codec.alert_of(row) for row in conn.execute(_OPEN_MEMBERS, (card_id,)).fetchall()]
+
+
+def _give_back(conn: sqlite3.Connection, owned: Sequence[Alert], by: str, now: datetime) -> Alert:
+    """Take the owner off each of these alerts of one tenant; the first of them as it is then."""
+    after = [replace(alert, acked_by=None, acked_at=None, ack_note="", nagged=False) for alert in owned]
+    for alert in after:
+        _set_owner(conn, alert)
+    _report(conn, after, Reason.UNACKNOWLEDGED, by, "", now)
+    return after[0]
 
 
 def resolve(conn: sqlite3.Connection, alert_id: int, by: str, why: str, now: datetime) -> Result:

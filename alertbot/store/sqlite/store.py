@@ -273,9 +273,19 @@ class SqliteStore:
         with self._db.write() as conn:
             return changes.acknowledge_card(conn, card_id, by, now)
 
-    def unacknowledge(self, alert_id: int, by: str, now: datetime) -> tuple[Outcome, Alert | None]:
+    def unacknowledge(
+        self, alert_id: int, by: str, now: datetime, *, own: bool = False
+    ) -> tuple[Outcome, Alert | None]:
         with self._db.write() as conn:
-            return changes.unacknowledge(conn, alert_id, by, now)
+            return changes.unacknowledge(conn, alert_id, by, now, own=own)
+
+    def unacknowledge_card(self, card_id: int, by: str, now: datetime) -> tuple[Outcome, Alert | None]:
+        with self._db.write() as conn:
+            return changes.unacknowledge_card(conn, card_id, by, now)
+
+    def open_members(self, card_id: int) -> list[Alert]:
+        with self._db.read() as conn:
+            return changes.open_members(conn, card_id)
 
     def resolve(self, alert_id: int, by: str, why: str, now: datetime) -> tuple[Outcome, Alert | None]:
         with self._db.write() as conn:
