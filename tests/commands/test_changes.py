@@ -8,7 +8,15 @@ import pytest
 
 from alertbot.alerts.alert import Outcome
 from alertbot.commands.changes import change_reply
-from alertbot.commands.command import Acknowledge, AcknowledgeCard, Asker, Person, Resolve, Unacknowledge
+from alertbot.commands.command import (
+    Acknowledge,
+    AcknowledgeCard,
+    Asker,
+    Person,
+    Resolve,
+    Unacknowledge,
+    UnacknowledgeCard,
+)
 from tests.commands.kit import ANNA, NOW, alert, text_of
 
 BOB = "U034BOB"
@@ -112,6 +120,43 @@ CASES = {
         True,
     ),
     "no such card": (AcknowledgeCard(4), Outcome.UNKNOWN_ID, None, "There is no such card.", True),
+    "given back by another than the owner": (
+        Unacknowledge(17, own=True),
+        Outcome.OTHER_OWNER,
+        alert(acked_by=BOB, acked_at=EARLIER),
+        f"[critical] {OF} is acknowledged by U034BOB since 10:55 EET: only they can give it back here.\n"
+        "To take it over: unack #17, then ack #17.",
+        True,
+    ),
+    "a whole card, given back": (
+        UnacknowledgeCard(4),
+        Outcome.DONE,
+        alert(),
+        "[critical] Given back by U012ANNA",
+        False,
+    ),
+    "a whole card, owned by another": (
+        UnacknowledgeCard(4),
+        Outcome.OTHER_OWNER,
+        alert(acked_by=BOB, acked_at=EARLIER),
+        "[critical] You have none of the alerts of the card: U034BOB has #17.\n"
+        "To take it over: unack #17, then ack #17.",
+        True,
+    ),
+    "a whole card, owned by no one": (
+        UnacknowledgeCard(4),
+        Outcome.NOT_ACKNOWLEDGED,
+        alert(),
+        "No alert of the card is acknowledged.",
+        True,
+    ),
+    "a whole card, given back after its end": (
+        UnacknowledgeCard(4),
+        Outcome.ENDED,
+        alert(),
+        "All alerts of the card have already ended.",
+        True,
+    ),
     "nothing to take back": (
         Unacknowledge(17),
         Outcome.NOT_ACKNOWLEDGED,

@@ -16,6 +16,7 @@ from alertbot.rules.hours import (
     Hours,
     Phase,
     TimeRange,
+    close_of_business,
     day_ranges,
     hours_state,
     next_change,
@@ -346,3 +347,37 @@ def test_hours_of_a_rule(hours: Hours, at: str, expected: Phase) -> None:
 def test_watches(during: Hours | None, outside: Hours | None, at: str, expected: Phase) -> None:
     """A rule is active while `during` is open and `outside` is closed."""
     assert watches(during, outside, local(f"2026-03-02 {at}")) is expected
+
+
+CLOSE: dict[str, tuple[Calendar, str, str | None]] = {
+    "before opening": (OFFICE, "2026-03-02 07:59", None),
+    "from the opening on": (OFFICE, "2026-03-02 08:00", "2026-03-02 18:00"),
+    "the last minute": (OFFICE, "2026-03-02 17:59", "2026-03-02 18:00"),
+    "at the close": (OFFICE, "2026-03-02 18:00", None),
+    "grace is open": (GRACEFUL, "2026-03-02 17:55", "2026-03-02 18:00"),
+    "a break is no close": (OFFICE, "2026-03-07 10:30", "2026-03-07 20:00"),
+    "during a break": (OFFICE, "2026-03-07 15:00", None),
+    "after a break": (OFFICE, "2026-03-07 16:00", "2026-03-07 20:00"),
+    "a day that stays closed": (OFFICE, "2026-03-08 12:00", None),
+    "a holiday": (FESTIVE, "2026-12-31 12:00", None),
+    "a night, before midnight": (NIGHT, "2026-03-06 23:00", "2026-03-07 06:00"),
+    "a night, after midnight": (NIGHT, "2026-03-07 05:00", "2026-03-07 06:00"),
+    "round the clock": (calendar("00:00-24:00"), "2026-03-04 12:00", None),
+    "round the clock until Friday, on Thursday": (
+        calendar(*["00:00-24:00"] * 5, "", ""),
+        "2026-03-05 12:00",
+        None,
+    ),
+    "round the clock until Friday, on Friday": (
+        calendar(*["00:00-24:00"] * 5, "", ""),
+        "2026-03-06 12:00",
+        "2026-03-07 00:00",
+    ),
+    "a day on which clocks change": (calendar("01:00-18:00"), "2026-03-29 02:00", "2026-03-29 18:00"),
+}
+
+
+@pytest.mark.parametrize(("of", "at", "expected"), CLOSE.values(), ids=CLOSE)
+def test_close_of_business(of: Calendar, at: str, expected: str | None) -> None:
+    """The end of today's opening while it is in progress, and nothing otherwise."""
+    assert close_of_business(of, local(at)) == (local(expected) if expected is not None else None)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alertbot.rules.match import Match, covers, fold, globs, matches, same_name
+from alertbot.rules.match import Match, covers, exactly, fold, globs, matches, same_name
 
 SAME = {
     "letter case": ("Sales EU", "sALES eu"),
@@ -100,3 +100,31 @@ def test_a_pattern_matches_as_one_that_tries_every_place(pattern: str, name: str
         return
 
     assert matches(pattern, name) == (re.fullmatch(slow, name, re.DOTALL) is not None)
+
+
+EXACT = {
+    "plain": ("Sales EU", "Sales EU", True),
+    "another name": ("Sales EU", "Sales EUR", False),
+    "a star is a letter": ("Sales *", "Sales *", True),
+    "a star matches no more than one letter": ("Sales *", "Sales EU", False),
+    "a star of full width": ("VIP＊", "VIP＊", True),
+    "a star of full width matches no rest": ("VIP＊", "VIP gold", False),
+    "a small star matches no rest": ("VIP﹡", "VIP gold", False),
+    "a question mark": ("Who?", "Who?", True),
+    "brackets": ("[Sales]", "[Sales]", True),
+    "quotes": ("The “A” team", 'The "A" team', True),
+}
+
+
+@pytest.mark.parametrize(("name", "other", "expected"), EXACT.values(), ids=EXACT)
+def test_the_pattern_for_one_name(name: str, other: str, expected: bool) -> None:
+    """It matches that name and, since a star cannot be escaped, at most others that differ in one letter there."""
+    assert matches(exactly(name), other) is expected
+
+
+@given(st.text(), st.text())
+def test_the_pattern_for_a_name_matches_it(name: str, other: str) -> None:
+    """Whatever is in the name; and no name of another length."""
+    assert matches(exactly(name), name)
+    if len(fold(name)) != len(fold(other)):
+        assert not matches(exactly(name), other)

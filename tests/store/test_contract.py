@@ -371,6 +371,22 @@ def test_an_acknowledgement_can_be_taken_back(store: Store) -> None:
     assert steps == [(Reason.ACKNOWLEDGED, "U1"), (Reason.UNACKNOWLEDGED, "U2"), (Reason.ACKNOWLEDGED, "U1")]
 
 
+def test_giving_back_is_for_the_owner(store: Store) -> None:
+    """Another user learns whose it is; nothing changes and nothing is reported."""
+    alert = begin_posted(store, firing())
+    assert alert.id is not None
+    assert store.unacknowledge(alert.id, "U1", at(1), own=True)[0] is Outcome.NOT_ACKNOWLEDGED
+    store.acknowledge(alert.id, "U1", "on it", at(2))
+    result, theirs = store.unacknowledge(alert.id, "U2", at(3), own=True)
+    assert (result, theirs and theirs.acked_by, theirs and theirs.acked_at) == (Outcome.OTHER_OWNER, "U1", at(2))
+    assert len(store.notices_of(alert.id)) == 2
+    result, free = store.unacknowledge(alert.id, "U1", at(4), own=True)
+    assert (result, free and free.acked_by) == (Outcome.DONE, None)
+    store.record(poll([ends(one(store, alert), at(5))], now=at(5)))
+    assert store.unacknowledge(alert.id, "U1", at(6), own=True)[0] is Outcome.ENDED
+    assert store.unacknowledge(99, "U1", at(6), own=True) == (Outcome.UNKNOWN_ID, None)
+
+
 def test_a_poll_never_overwrites_who_acknowledged(store: Store) -> None:
     """A poll that read the alert before the acknowledgement writes only what polls own."""
     alert = begin_posted(store, firing())

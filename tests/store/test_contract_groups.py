@@ -311,6 +311,28 @@ def test_acknowledging_a_card(store: Store) -> None:
     assert store.acknowledge_card(99, "U3", at(6)) == (Outcome.UNKNOWN_ID, None)
 
 
+def test_giving_a_card_back(store: Store) -> None:
+    """What one user has of it, in one line; other users keep theirs, and have to be asked."""
+    card = posted(store, 1, 2, 3, 4).card
+    assert store.unacknowledge_card(card.id, "U2", at(1))[0] is Outcome.NOT_ACKNOWLEDGED
+    end(store, 4, now=1)
+    store.acknowledge(1, "U1", "", at(2))
+    store.acknowledge_card(card.id, "U2", at(3))
+    outcome, first = store.unacknowledge_card(card.id, "U2", at(4))
+    assert (outcome, first and first.id, first and first.acked_by) == (Outcome.DONE, 2, None)
+    assert [alert.acked_by for alert in store.alerts()] == ["U1", None, None]
+    given = [entry.notice for alert_id in (1, 2, 3) for entry in store.notices_of(alert_id)]
+    lines = [entry for entry in given if entry.reason is Reason.UNACKNOWLEDGED]
+    assert [(entry.by, bool(entry.lead)) for entry in lines] == [("U2", False), ("U2", True)]
+    outcome, other = store.unacknowledge_card(card.id, "U2", at(5))
+    assert (outcome, other and other.acked_by) == (Outcome.OTHER_OWNER, "U1")
+    assert [alert.id for alert in store.open_members(card.id)] == [1, 2, 3]
+    end(store, 1, 2, 3, now=6)
+    assert store.unacknowledge_card(card.id, "U1", at(7))[0] is Outcome.ENDED
+    assert store.unacknowledge_card(99, "U1", at(7)) == (Outcome.UNKNOWN_ID, None)
+    assert store.open_members(card.id) == store.open_members(99) == []
+
+
 def test_an_escalation_is_not_the_card_of_its_alert(store: Store) -> None:
     """It is a message of its own where the card is too; lines go to the card, and it is edited when the alert ends."""
     alert = begin(store, firing("1"))

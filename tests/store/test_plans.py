@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from alertbot.alerts.alert import Reason
+from alertbot.alerts.alert import Outcome, Reason
 from alertbot.alerts.cards import Posted
 from alertbot.alerts.delivery import Claimed, EditCard, PostCard
 from alertbot.rules.catalogue import Scope
@@ -95,6 +95,8 @@ def _turns(store: SqliteStore) -> None:
     store.acknowledge_card(one(store, firing("6")).id or 0, "U1", at(46))
     (card,) = [due for due in store.due(at(47)) if isinstance(due, PostCard) and len(due.card.members) == 3]
     store.acknowledge_card(card.card.id, "U1", at(47))
+    assert len(store.open_members(card.card.id)) == 3
+    assert store.unacknowledge_card(card.card.id, "U1", at(47))[0] is Outcome.DONE
     store.claim(card.notice.id, ME, at(47))
     store.delivered(card.notice.id, Posted("C1", "2.0"), card.card.version, at(47))
     store.record(poll([ends(one(store, firing(str(entity))), at(50)) for entity in (6, 7, 8)], now=at(50)))

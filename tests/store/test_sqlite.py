@@ -564,6 +564,35 @@ def test_writers_of_two_connections_take_turns(path: Path) -> None:
         each.close()
 
 
+@pytest.mark.parametrize("others", [["U2"], ["U1"], ["U1", "U1", "U2", "U3"]], ids=["another", "twice", "all of them"])
+def test_giving_back_at_once(path: Path, others: list[str]) -> None:
+    """The owner gives it back once; the others learn whose it is, or that it is free by now."""
+    store = SqliteStore(path)
+    alert_id = begin_posted(store, firing()).id
+    assert alert_id is not None
+    store.acknowledge(alert_id, "U1", "", at(1))
+    users = ["U1", *others]
+    stores = [SqliteStore(path) for _ in users]
+    barrier = threading.Barrier(len(users), timeout=10)
+    results: list[tuple[str, Outcome]] = []
+
+    def give_back(mine: SqliteStore, user: str) -> None:
+        barrier.wait()
+        results.append((user, mine.unacknowledge(alert_id, user, at(2), own=True)[0]))
+
+    threads = [threading.Thread(target=give_back, args=each) for each in zip(stores, users, strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    of_owner = sorted(result for user, result in results if user == "U1")
+    assert of_owner == [Outcome.DONE, *[Outcome.NOT_ACKNOWLEDGED] * (users.count("U1") - 1)]
+    assert {result for user, result in results if user != "U1"} <= {Outcome.OTHER_OWNER, Outcome.NOT_ACKNOWLEDGED}
+    assert [entry.notice.reason for entry in store.notices_of(alert_id)].count(Reason.UNACKNOWLEDGED) == 1
+    for each in (store, *stores):
+        each.close()
+
+
 def test_polls_deliveries_and_questions_at_once(path: Path) -> None:
     """Pollers, a deliverer and readers on one store, a reader on another, one file: every card lands once."""
     store, beside = SqliteStore(path), SqliteStore(path)
