@@ -79,6 +79,8 @@ class SlackServer:
     scopes: str = ""  # those of the token, as the header `X-OAuth-Scopes` names them; "": no such header
     unprocessed: int = 0  # so many messages that show a file come too early
     answers: list[dict[str, Any]] = field(default_factory=list)  # what was sent to `response_url`
+    views: list[dict[str, Any]] = field(default_factory=list)  # modals, each as it is shown now
+    triggers: set[str] = field(default_factory=set)  # that opened a modal
     zones: dict[str, str | None] = field(default_factory=dict)  # by user id
     names_resolve: bool = True  # `#name` is understood by chat.postMessage
     archived: set[str] = field(default_factory=set)
@@ -155,6 +157,8 @@ class SlackServer:
             "conversations.history": self._history,
             "conversations.replies": self._replies,
             "users.info": self._user,
+            "views.open": self._open_view,
+            "views.update": self._update_view,
             "files.getUploadURLExternal": self._upload_url,
             "files.completeUploadExternal": self._complete,
         }.get(method)
@@ -255,6 +259,21 @@ class SlackServer:
         if args["user"] not in self.zones:
             return {"ok": False, "error": "user_not_found"}
         return _ok(user={"id": args["user"], "tz": self.zones[args["user"]]})
+
+    def _open_view(self, args: dict[str, Any]) -> dict[str, Any]:
+        if args["trigger_id"] in self.triggers:
+            return {"ok": False, "error": "exchanged_trigger_id"}
+        self.triggers.add(args["trigger_id"])
+        self.views.append({})
+        return self._update_view(args | {"view_id": f"V{len(self.views)}"})
+
+    def _update_view(self, args: dict[str, Any]) -> dict[str, Any]:
+        view: dict[str, Any] = json.loads(args["view"]) if isinstance(args["view"], str) else args["view"]
+        if problem := problem_of_view(view):
+            return {"ok": False, "error": problem}
+        self.views[int(args["view_id"][1:]) - 1] = view = view | {"id": args["view_id"]}
+        self.answered.release()
+        return _ok(view=view)
 
     def _upload_url(self, args: dict[str, Any]) -> dict[str, Any]:
         if not args.get("filename") or len(args.get("alt_txt", "")) > 1000:
