@@ -23,14 +23,17 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import json
+import logging
 import os
+import queue
 import random
 import socket
 import struct
 import subprocess
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +41,9 @@ from typing import Any, Literal
 
 import pytest
 import requests
+from slack_sdk.socket_mode.builtin.connection import Connection, ConnectionState
 
+_log = logging.getLogger(__name__)
 FOLDER = Path(os.environ.get("ALERTBOT_FOREIGN") or Path(__file__).parent.parent / ".foreign")
 BOT_SCOPES = ("chat:write", "channels:history", "channels:read", "groups:history", "groups:read", "files:write")
 
@@ -235,6 +240,28 @@ def emulate(
         yield Emulate(api_url, {each["name"]: each["id"] for each in listed["channels"]}, process)
 
 
+class Form:
+    """What the page of local-slack shows: the open modal, None where there is none, and errors in it."""
+
+    def __init__(self) -> None:
+        self.modal: dict[str, Any] | None = None
+        self.errors: queue.Queue[dict[str, str]] = queue.Queue()  # those that the bot answered with
+        self.send: Callable[[str], None] = lambda _: None
+
+    def received(self, message: str) -> None:
+        """What local-slack tells its page."""
+        told = json.loads(message)
+        if told["t"] == "view_errors":
+            self.errors.put(told["errors"])
+        elif told["t"] == "view":
+            self.modal = told["stack"][-1] if told["stack"] else None
+
+    def submit(self, values: dict[str, str], user: str) -> None:
+        """Fill in the inputs, by block id, and submit."""
+        filled = {block: {"text": {"type": "plain_text_input", "value": text}} for block, text in values.items()}
+        self.send(json.dumps({"t": "view_submit", "user": user, "values": filled}))
+
+
 @dataclass(frozen=True)
 class LocalSlack:
     """A running `local-slack`. Channels and users by id: see `CHANNELS` and `USERS`."""
@@ -267,6 +294,30 @@ class LocalSlack:
         self.control(
             "interact", channel=message["channel"], messageTs=message["ts"], user=self.USERS[user], action=action
         )
+
+    def choose(self, message: dict[str, Any], menu: dict[str, Any], value: str, *, user: str = "alice") -> None:
+        """Choose an option of a menu: `menu` is the element as it is in the message's blocks."""
+        option = next(each for each in menu["options"] if each["value"] == value)
+        self.press(message, {**menu, "selected_option": option}, user=user)
+
+    @contextmanager
+    def form(self) -> Iterator[Form]:
+        """A user at the modal that the bot opens: only the WebSocket of local-slack's page shows it and takes input."""
+        form = Form()
+        connection = Connection(
+            self.url.replace("http:", "ws:") + "/ui", _log, receive_timeout=0.2, on_message_listener=form.received
+        )
+        connection.connect()
+        state = ConnectionState()
+        reader = threading.Thread(target=connection.run_until_completion, args=[state], daemon=True)
+        reader.start()
+        form.send = connection.send
+        try:
+            yield form
+        finally:
+            state.terminated = True
+            reader.join(5)
+            connection.close()
 
     def messages(self, channel: str = "cc-alerts") -> list[dict[str, Any]]:
         """Everything in a channel, including threads and ephemeral messages, oldest first."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import requests
 from slack_sdk.signature import SignatureVerifier
 
 from alertbot.simulator.server import SimulatorOptions, serve
-from tests.foreign import LocalSlack, free_port, local_slack, lonely_network
+from tests.foreign import Form, LocalSlack, free_port, local_slack, lonely_network
 from tests.service.bot import RULES, Bot, bot, get, until
 from tests.simulator.kit import HandClock
 
@@ -36,7 +37,7 @@ def asked(folder: Path, transport: str) -> Iterator[tuple[LocalSlack, Bot, int]]
                 settings["app_token"] = slack.app_token
             else:
                 settings["signing_secret"] = slack.signing_secret
-            rules = RULES % centre.centre.find_queue("#1").id
+            rules = open_now() + RULES % centre.centre.find_queue("#1").id
             with bot(folder, centre, settings, port=port, rules=rules) as made:
                 clock.forward(seconds=100)
                 made.start()
@@ -44,19 +45,32 @@ def asked(folder: Path, transport: str) -> Iterator[tuple[LocalSlack, Bot, int]]
                 yield slack, made, port
 
 
+def open_now() -> str:
+    """A calendar that is open from an hour ago until in three hours."""
+    now = datetime.now(UTC)
+    begin, end = (f"{now + timedelta(hours=hours):%H}:00" for hours in (-1, 3))
+    return f'hours:\n  office: {{timezone: UTC, open: {{mon-sun: "{begin}-{end}"}}}}\n'
+
+
 def texts(slack: LocalSlack) -> list[str]:
     return [message["text"] for message in slack.messages()]
 
 
-def button(message: dict[str, Any]) -> dict[str, Any]:
+def button(message: dict[str, Any], action: str = "acknowledge") -> dict[str, Any]:
     blocks = [*message["blocks"], *(b for a in message.get("attachments", ()) for b in a.get("blocks", ()))]
     return next(
         element
         for block in blocks
         if block["type"] == "actions"
         for element in block["elements"]
-        if element.get("action_id") == "acknowledge"
+        if element.get("action_id") == action
     )
+
+
+def shown(slack: LocalSlack, card: dict[str, Any], words: str) -> dict[str, Any] | None:
+    """The card as it is now, where it has these words, or a button with this action id."""
+    now = next(message for message in slack.messages() if message["ts"] == card["ts"])
+    return now if words in json.dumps(now) else None
 
 
 def _saying(slack: LocalSlack, *words: str) -> int:
@@ -85,6 +99,12 @@ def test_users_ask_and_acknowledge(tmp_path: Path, transport: str) -> None:
         until("the line in the thread", lambda: any("U01ALICE" in text for text in texts(slack)))
         slack.press(card, button(card), user="bob")
         until("the loser sees who won", lambda: sum("U01ALICE" in text for text in texts(slack)) >= 2)
+        owned = until("Give back in place of Acknowledge", lambda: shown(slack, card, '"give_back"'))
+        slack.press(owned, button(owned, "give_back"), user="bob")
+        until("whose it is", lambda: _saying(slack, "is acknowledged by <@U01ALICE> since ", "unack #2"))
+        slack.press(owned, button(owned, "give_back"), user="alice")
+        until("the line in the thread", lambda: _saying(slack, "Given back by U01ALICE"))
+        until("Acknowledge in place of Give back", lambda: shown(slack, card, '"acknowledge"'))
         slack.command("resolve 2 a call is stuck")
         until("the answer and the thread say who and why", lambda: _saying(slack, "closed by ", "a call is stuck") >= 2)
         until("the card is closed", lambda: _saying(slack, "Resolved: ", "because it was closed by hand") == 1)
@@ -116,30 +136,56 @@ def test_a_chart_of_what_was_polled(tmp_path: Path, transport: str) -> None:
 
 @pytest.mark.parametrize("transport", ["Socket Mode", "signed HTTP"])
 def test_users_silence(tmp_path: Path, transport: str) -> None:
-    """A silence is announced, and shown by the card; another user ends it, and both are named."""
-    with asked(tmp_path, transport) as (slack, made, _):
+    """By command, by an option of the card and by its form: announced, shown by the card, ended with its author."""
+    with asked(tmp_path, transport) as (slack, made, _), slack.form() as form:
         (card,) = until("a card", slack.messages)
-        slack.command("silence nmae=Sales 2h")
-        until("what is wrong with it", lambda: any("did you mean name=?" in text for text in texts(slack)))
-        slack.command("silence rule=longest-wait 2h new phones")
-        silenced = until(
-            "the answer", lambda: re.findall(r"Silence #([0-9]+) until .*by <@U01ALICE>", str(texts(slack)))
-        )
-        number = silenced[0]
-        start = f"Silence #{number} by <@U01ALICE> until "
-        until("the announcement", lambda: any(text.startswith(start) for text in texts(slack)))
-
-        def shown() -> str:
-            return str(next(message for message in slack.messages() if message["ts"] == card["ts"]))
-
-        until("the card says so", lambda: "Silenced until " in shown() and "by <@U01ALICE>: new phones" in shown())
-        slack.command("silences", user="bob")
-        until("the list", lambda: any(text.startswith(f"#{number} until ") for text in texts(slack)))
-        slack.command(f"unsilence {number}", user="bob")
-        end = f"Silence #{number} was ended by <@U02BOB>: rule=longest-wait (new phones)."
-        until("the announcement of the end", lambda: any(text.startswith(end) for text in texts(slack)))
-        until("the card no longer says so", lambda: "Silenced until" not in shown())
+        _by_command(slack, card)
+        _from_the_card(slack, form, card)
         assert not made.logged("Traceback")
+
+
+def _by_command(slack: LocalSlack, card: dict[str, Any]) -> None:
+    """Another user ends it, and both are named."""
+    slack.command("silence nmae=Sales 2h")
+    until("what is wrong with it", lambda: _saying(slack, "did you mean name=?"))
+    slack.command("silence rule=longest-wait 2h new phones")
+    (number,) = until("the answer", lambda: re.findall(r"Silence #([0-9]+) until .*by <@U01ALICE>", str(texts(slack))))
+    until("the announcement", lambda: _saying(slack, f"Silence #{number} by <@U01ALICE> until "))
+    until("the card says so", lambda: shown(slack, card, "by <@U01ALICE>: new phones"))
+    assert shown(slack, card, "Silenced until ")
+    slack.command("silences", user="bob")
+    until("the list", lambda: any(text.startswith(f"#{number} until ") for text in texts(slack)))
+    slack.command(f"unsilence {number}", user="bob")
+    end = f"Silence #{number} was ended by <@U02BOB>: rule=longest-wait (new phones)."
+    until("the announcement of the end", lambda: any(text.startswith(end) for text in texts(slack)))
+    until("the card no longer says so", lambda: not shown(slack, card, "Silenced until"))
+
+
+def _from_the_card(slack: LocalSlack, form: Form, card: dict[str, Any]) -> None:
+    """What is wrong is said in the form; the menu is gone with the end of the alert."""
+    menu = button(card, "silence")
+    options = [option["text"]["text"] for option in menu["options"]]
+    assert options == ["1 hour", "until close of business", "until tomorrow 8:00", "other …"]
+    about = f'tenant=acme rule=longest-wait name="{QUEUE}"'
+    slack.choose(card, menu, "close 2")
+    until("the answer", lambda: _saying(slack, " left), by <@U01ALICE>", about, "It matches 1 open alert: #2 "))
+    until("the announcement", lambda: _saying(slack, " by <@U01ALICE> until ", about))
+    silenced = until("the card says so", lambda: shown(slack, card, "Silenced until"))
+    slack.choose(silenced, button(silenced, "silence"), "other 2", user="bob")
+    opened = until("the form", lambda: form.modal)
+    assert f"Longest wait in queue: {QUEUE}" in json.dumps(opened)
+    form.submit({"time": "until yesterday", "reason": ""}, slack.USERS["bob"])
+    assert form.errors.get(timeout=10)["time"].startswith("yesterday is in the past: write something like 2h")
+    form.submit({"time": "2d", "reason": "new phones"}, slack.USERS["bob"])
+    answer = until("the answer in the form", lambda: "by <@U02BOB>" in json.dumps(form.modal) and form.modal)
+    assert "submit" not in answer
+    until("the announcement", lambda: _saying(slack, " by <@U02BOB> until ", about, "(new phones)"))
+    slack.command("silences")
+    assert texts(slack)[-1].count(about) == 2
+    slack.command("resolve 2")
+    until("the card is closed", lambda: not shown(slack, card, '"silence"'))
+    slack.choose(card, menu, "1h 2")
+    until("what is stale is refused", lambda: _saying(slack, "#2 has already ended, at ", "nothing was silenced"))
 
 
 def test_only_slack_is_answered(tmp_path: Path) -> None:

@@ -12,7 +12,10 @@ from typing import Any
 import pytest
 
 from alertbot.alerts.alerting import Alerting
-from alertbot.commands.answers import COMMANDS, answer
+from alertbot.alerts.delivery import PostCard
+from alertbot.alerts.notice import NoticeKind
+from alertbot.commands.answers import COMMANDS, answer, press
+from alertbot.commands.command import Command
 from alertbot.commands.parse import parse
 from alertbot.commands.view import View
 from alertbot.config.settings import FlapSettings, IgnoredEntities, IgnoreSettings, Settings, StormSettings
@@ -30,7 +33,7 @@ from alertbot.store.records import PollRecord, RunningRules
 from alertbot.store.roles import Store
 from alertbot.store.sqlite.store import SqliteStore
 from tests.commands.kit import AGENTS, ANNA, GROUPS, LONGEST_WAIT, NOW, ON_BREAK, QUEUES, RULES, alert, column, text_of
-from tests.store.build import begins
+from tests.store.build import begins, notice
 
 SHADOW = replace(RULES.rules[0], id="shadowed", title="Only watched", shadow=True)
 AWAY = replace(
@@ -88,7 +91,7 @@ SETTINGS = Settings.model_validate(
 )
 
 
-def view_of(text: str, store: Store, called: Counter[str] | None = None) -> View:
+def view_of(text: str | Command, store: Store, called: Counter[str] | None = None) -> View:
     calls: Counter[str] = Counter() if called is None else called
 
     def rules() -> tuple[Mapping[str, RuleSet], Mapping[str, str]]:
@@ -99,7 +102,8 @@ def view_of(text: str, store: Store, called: Counter[str] | None = None) -> View
         calls[f"past of {', '.join(rule.id for rule in named.rules)}"] += 1
         return {}
 
-    return make_view(parse(text), SETTINGS, store, NOW, rules=rules, pasts=pasts)
+    command = parse(text) if isinstance(text, str) else text
+    return make_view(command, SETTINGS, store, NOW, rules=rules, pasts=pasts)
 
 
 READS = {
@@ -202,6 +206,39 @@ def test_a_question_reads_what_its_row_needs(text: str, store: Store) -> None:
     assert counted.calls == READS[text]
     reply = answer(view, parse(text), ANNA, NOW)
     assert reply.parts or reply.wish
+
+
+PRESSED = {
+    "silence 1h 1": {"alerts": 1, "silences": 1, "alert": 1, "rules that run": 1},
+    "silence other card:1": {"alerts": 1, "silences": 1, "open_members": 1, "rules that run": 1},
+    "give_back 1": {"alerts": 1, "silences": 1},
+    "give_back card:1": {"alerts": 1, "silences": 1},
+    "acknowledge 1": {"alerts": 1, "silences": 1},
+}
+
+
+@pytest.mark.parametrize("text", PRESSED)
+def test_a_button_reads_what_it_needs(text: str, store: Store) -> None:
+    """No snapshots: a form has to open within 3 s of the press."""
+    counted = Counted(store)
+    command = press(*text.split(" ", 1))  # type: ignore[arg-type]  # two
+    assert command is not None
+    view = view_of(command, counted, counted.calls)  # type: ignore[arg-type]  # a store that counts
+    assert counted.calls == PRESSED[text]
+    if text.startswith("silence"):
+        assert view.rules_of == SETS
+
+
+def test_a_card_is_read_for_its_button(store: Store) -> None:
+    """The alerts of the card that have not ended."""
+    firing = alert(None, entity=("7", "Queue 7"))
+    card = notice(firing, NoticeKind.CARD, group="rule:longest-wait", now=NOW)
+    store.record(PollRecord("acme", NOW, Feed("acme", NOW, NOW), [begins(firing)], notices=[card]))
+    (due,) = (each for each in store.due(NOW) if isinstance(each, PostCard))
+    asked = press("silence", f"1h card:{due.card.id}")
+    assert asked is not None
+    assert [each.entity_name for each in view_of(asked, store).card] == ["Queue 7"]
+    assert view_of("silence card:1 2h", store).card == ()
 
 
 def test_the_values_of_a_text_key_are_those_of_the_last_poll(store: Store) -> None:
