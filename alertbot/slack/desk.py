@@ -60,6 +60,7 @@ ENDS_WITHIN = 0.5
 """Seconds that an answer in progress gets when the bot stops."""
 _FAILED = Reply((Line("Could not answer: unexpected error in alertbot. Its log has the details."),), problem=True)
 _LATE = Reply((Line("This takes longer than usual; the answer follows here."),))
+_NOT_READ = Reply((Line("What the card is about."),))
 _UNREADABLE = Reply((Line("This form cannot be read: open it again from the card."),), problem=True)
 _NOT_OPENED = Line("The form could not be opened: choose “other …” again, or choose another time.")
 
@@ -321,13 +322,11 @@ class SlackApp:
         try:
             view = reading.result(max(0.0, _READ_WITHIN - (time.monotonic() - began)))
         except TimeoutError:
-            about = Reply((Line("What the card is about."),))
+            about = _NOT_READ if asker.may_change else refused()
         else:
             about = answer(view, command, asker, self._clock())
         if about.problem:
             return slack_message(about)
-        if not asker.may_change:
-            return slack_message(refused())
         try:
             self._asking.views_open(trigger_id=trigger_id, view=silence_form(about, command.args[0], channel))
         except Exception as error:  # whatever Slack or the network does: the reader chooses another way

@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,30 @@ def test_a_restart_repeats_nothing(there: World) -> None:
     there.later(60).deliver()
     assert len(there.slack.top()) == 2
     assert len(there.slack.called("chat.postMessage")) == 2
+
+
+def test_close_of_business_is_that_of_the_drawing(there: World) -> None:
+    """By tenant and rule, when the card is posted and at each edit; not asked for what has ended."""
+    asked: list[tuple[str, str, datetime]] = []
+
+    def closes_at(tenant: str, rule: str, at: datetime) -> datetime | None:
+        asked.append((tenant, rule, at))
+        return at + timedelta(hours=1) if len(asked) == 1 else None
+
+    def offered() -> bool:
+        (card,) = there.slack.top()
+        return "until close of business" in json.dumps(card["blocks"])
+
+    key = there.fire().key
+    there.deliver(closes_at=closes_at)
+    assert offered()
+    there.later(60).rise()
+    there.deliver(closes_at=closes_at)
+    assert not offered()
+    assert asked == [(key.tenant, key.rule, there.now - timedelta(seconds=seconds)) for seconds in (60, 0)]
+    there.later(60).resolve()
+    there.deliver(closes_at=closes_at)
+    assert len(asked) == 2
 
 
 UNKNOWN = {

@@ -257,6 +257,20 @@ def test_an_edit_is_live_or_named_within_five_seconds(
     assert len(world.reports) == count  # and nothing more
 
 
+def test_close_of_business_follows_an_edit(world: World) -> None:
+    """By the calendar that runs; a tenant that left the configuration has none."""
+    office = 'hours: {office: {timezone: UTC, open: {mon-sun: "08:00-%s:00"}}}\n'
+    noon = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+    found = []
+    for hour in ("", "18", "20"):
+        if hour:
+            world.write("office.yaml", office % hour + MANY.replace("many", "crowd"))
+            world.settle()
+        found.append(world.app.live.closes_at("acme", "long-wait", noon))
+    assert found == [None, noon + timedelta(hours=6), noon + timedelta(hours=8)]
+    assert world.app.live.closes_at("gone", "long-wait", noon) is None
+
+
 def test_many_faults_are_cut_short(world: World) -> None:
     rule = "  - {id: r%d, scope: queue, when: nothing.rt > 1}\n"
     world.write("many.yaml", "rules:\n" + "".join(rule % n for n in range(9)))
