@@ -16,10 +16,12 @@ from slack_sdk import WebClient
 from alertbot.alerts.silence import Matcher
 from alertbot.commands.command import Line, Reply, Unacknowledge
 from alertbot.errors import StoreError
+from alertbot.slack.buttons import buttons
 from alertbot.slack.desk import SlackApp
 from alertbot.slack.modals import errors, said, silence_form, submitted
 from alertbot.slack.permissions import MayChange
 from tests.commands.kit import NOW, alert
+from tests.golden import check_golden
 from tests.slack.slack_server import (
     DROP_BEFORE,
     HTML,
@@ -27,6 +29,7 @@ from tests.slack.slack_server import (
     TOKEN,
     Fault,
     SlackServer,
+    problem_of,
     problem_of_view,
     refused,
     slack_server,
@@ -206,6 +209,22 @@ def test_the_form(bot: Bot) -> None:
     assert (silence.matcher, silence.ends_at, silence.reason) == (ABOUT, NOW + 2 * HOUR, "new phones")
     assert bot.desk.woken.is_set()
     assert bot.slack.answers == []
+
+
+def test_the_whole_form_and_its_answer(bot: Bot) -> None:
+    """As Slack gets them; a name that looks like markup is shown as it is."""
+    bot.desk.alert = alert(entity=("103", "<!channel> *Sales* & `Co`"))
+    form = bot.open()
+    answer = bot.submit(form, "2h", "new <phones>")["view"]
+    check_golden("slack/silence-form.json", json.dumps(form, indent=2, ensure_ascii=False) + "\n")
+    check_golden("slack/silence-form-answered.json", json.dumps(answer, indent=2, ensure_ascii=False) + "\n")
+
+
+def test_the_menu_while_a_business_is_open() -> None:
+    """Every option, for an alert with an owner."""
+    drawn = buttons([17], owned=True, closes=True)
+    check_golden("slack/buttons-owned.json", json.dumps(drawn, indent=2, ensure_ascii=False) + "\n")
+    assert problem_of({"text": "x", "blocks": [{"type": "actions", "elements": drawn}]}) == ""
 
 
 def test_what_is_wrong_is_shown_in_the_form(bot: Bot) -> None:
