@@ -8,14 +8,12 @@ view, the listeners of Slack and the manifest are made from the rows.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from zoneinfo import ZoneInfo
 
-from alertbot.alerts.alert import Alert, Outcome, State
-from alertbot.alerts.delivery import in_one_line
+from alertbot.alerts.alert import Alert, Outcome
 from alertbot.alerts.silence import Silence
 from alertbot.commands import chart as charts
 from alertbot.commands import history as ended
@@ -55,30 +53,24 @@ from alertbot.commands.silences import (
     silences_line,
     unsilence,
 )
+from alertbot.commands.status import status
 from alertbot.commands.top import top
-from alertbot.commands.view import Need, Needs, Recorded, ServiceView, View
+from alertbot.commands.view import Need, Needs, Recorded, View
 from alertbot.commands.why import named_by_why, why
 from alertbot.commands.wording import (
     MAX_ALERTS,
     alert_line,
     and_more,
-    clock,
     counted,
     echo,
     feed_line,
-    listed,
-    of_tenant,
     problem,
-    rules_lines,
     worst_first,
 )
 from alertbot.rules.catalogue import RULE_SCOPES, Scope
 from alertbot.rules.match import matches
-from alertbot.rules.rule import Level, Rule
+from alertbot.rules.rule import Rule
 from alertbot.rules.words import count, nearest
-
-MAX_PROBLEMS = 10
-MAX_WORST = 5  # alerts that `status` lists
 
 Answer = Callable[[View, Command, Asker, datetime], Reply]
 NamedRules = Callable[[Command, Sequence[Rule], Sequence[Alert]], Sequence[Rule]]
@@ -219,69 +211,6 @@ def _help(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
     )
 
 
-def _status(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
-    lines = [feed_line(tenant, view, now) for tenant in view.tenants] or [Line("No tenant is configured.")]
-    if view.service is not None and not view.service.running:
-        lines.insert(0, _not_running(view.service, view, now))
-    lines += _firing(view, now)
-    lines += silences_line(view, now)
-    if view.waiting:
-        waiting = count(view.waiting, "message or edit waits", "messages and edits wait")
-        lines.append(Line(f"To be delivered: {waiting}.", level=Level.WARNING))
-    for held in view.held_back:
-        said = in_one_line(held, ZoneInfo(view.timezone))
-        lines.append(Line(f"{held.channel}: {said}.", level=Level.WARNING))
-    lines += [line for line in rules_lines(view, now) if line.level is not None]
-    if view.uncovered:
-        idle = sorted(view.uncovered)
-        lines.append(
-            Line(
-                f"A match covers no entity of the last poll in {count(len(idle), 'rule')}: {listed(idle)}; "
-                f"{view.command} rules ID says which."
-            )
-        )
-    problems = list(_problems(view))
-    lines += [Line(f"Problem: {text}", level=Level.WARNING) for text in problems[:MAX_PROBLEMS]]
-    if more := and_more(MAX_PROBLEMS, len(problems)):
-        lines.append(Line(more))
-    return Reply(tuple(lines))
-
-
-def _not_running(service: ServiceView, view: View, now: datetime) -> Line:
-    seen = clock(service.seen_at, view.timezone, now)
-    text = f"alertbot is not running (last seen {seen} on host {service.name})."
-    return Line(text, level=Level.CRITICAL, strong=True)
-
-
-def _firing(view: View, now: datetime) -> Iterator[Line]:
-    """What is open, in numbers, and the worst of it."""
-    opened = worst_first([alert for alert in view.alerts if alert.open])
-    pending = len(view.alerts) - len(opened)
-    also = f" {pending:,} pending." if pending else ""
-    if not opened:
-        yield Line(f"Nothing is firing.{also}")
-        return
-    acknowledged = sum(alert.acked_by is not None for alert in opened)
-    taken = f", {acknowledged:,} acknowledged" if acknowledged else ""
-    recovering = opened[0].state is State.RECOVERING
-    yield Line(f"{counted(opened)}{taken}.{also}", level=opened[0].level, strong=True, recovering=recovering)
-    for alert in opened[:MAX_WORST]:
-        yield alert_line(alert, view, now)
-    if more := and_more(MAX_WORST, len(opened)):
-        yield Line(f"{more}; {view.command} alerts lists them")
-
-
-def _problems(view: View) -> Iterator[str]:
-    yield from view.problems
-    for tenant in view.tenants:
-        for rule, error in tenant.failing.items():
-            yield f"{tenant.name}: the rule {rule} failed and makes no decision: {error}"
-        for scope, head in tenant.heads.items():
-            if not head.complete:
-                yield of_tenant(f"the last answer about {scope} is incomplete.", tenant, view)
-            yield from (of_tenant(f"{scope}: {text}", tenant, view) for text in head.problems)
-
-
 def _alerts(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
     terms = [arg for arg in command.args if _LABEL.match(arg)]
     words = " ".join(arg for arg in command.args if arg not in terms)
@@ -357,7 +286,7 @@ COMMANDS: tuple[Subcommand, ...] = (
         "status",
         "status",
         "Age of the data, what is firing, what waits for delivery, problems.",
-        _status,
+        status,
         needs=frozenset(
             {
                 *(Need.FEEDS, Need.HEADS, Need.VERSIONS, Need.ALERTS, Need.OUTBOX, Need.SERVICE, Need.COVERAGE),

@@ -1,4 +1,4 @@
-"""What comes from Slack: the slash command, buttons and the form behind one, answered alike over both transports.
+"""What comes from Slack: the slash command, buttons, the form behind one, and the Home tab, over both transports.
 
 Slack waits 3 s for the acknowledgement of each (docs.slack.dev/interactivity/handling-user-interaction). An answer
 that takes longer is sent afterwards, through the `response_url` of the request. A command whose row is `late` (a chart:
@@ -7,6 +7,9 @@ threads of its own, so that it delays no other answer.
 
 A form can be opened within 3 s of the press (`trigger_id`), so what it says is read with a deadline. The same form
 creates one silence, however often it is submitted: Slack invites to try again when its answer was late.
+
+Threads that Bolt lends for the acknowledgement are given back at once: late answers are waited for in other threads. An
+answer of the Home tab has no `response_url`: the tab is published again, with the answer on top.
 """
 
 from __future__ import annotations
@@ -32,12 +35,14 @@ from alertbot.charts.png import Painter
 from alertbot.commands.answers import BUTTONS, answer, changed, needs_of, press, subcommand
 from alertbot.commands.changes import refused
 from alertbot.commands.command import Asker, Command, Line, Reply, Wish
+from alertbot.commands.home import READS, Home, home
 from alertbot.commands.parse import parse
 from alertbot.commands.silence_menu import For, option
 from alertbot.commands.view import View
 from alertbot.slack.buttons import SILENCE
 from alertbot.slack.client import Contact, SlackClient
 from alertbot.slack.errors import notify_error
+from alertbot.slack.home import HomeTab
 from alertbot.slack.modals import SILENCE_FORM, Submitted, errors, said, silence_form, submitted
 from alertbot.slack.permissions import MayChange, Permissions
 from alertbot.slack.pictures import Pictures
@@ -50,6 +55,7 @@ Message = dict[str, Any]
 Change = Callable[[Wish, Asker, datetime], tuple[Outcome, Alert | Silence | None]]
 
 _THREADS = 16
+_MAX_LATE_ANSWERS = 64  # that are waited for at once; more wait for their turn
 _LATE_THREADS = 2
 _MAX_LATE = 8  # late answers that are in progress or wait for a thread
 _ZONE_WITHIN = 5.0  # seconds that an answer may wait for the zone of times that were typed
@@ -71,7 +77,7 @@ class SlackApp:
     `view(command)` gives what the answer reads and must be quick; `change(wish, asker, now)` carries out a wish and
     gives the alert as it is then; `wake()` says that cards are due. Whatever these raise is logged and answered with
     one sentence. Slack is called only for the members of user groups, for the
-    time zones of those who ask, and for late answers.
+    time zones of those who ask, for late answers and for the Home tab.
     """
 
     def __init__(
@@ -106,9 +112,12 @@ class SlackApp:
         self._pictures = Pictures(_short_client(client, contact, timeout=15), painter or Painter())
         self._picture_waits = tuple(picture_waits)
         self._closing = threading.Event()
+        self._home = HomeTab(_short_client(client, contact), self._home_of)
         self._listeners = ThreadPoolExecutor(_THREADS, thread_name_prefix="alertbot-slack")
+        self._waiting = ThreadPoolExecutor(_MAX_LATE_ANSWERS, thread_name_prefix="alertbot-late")
         self._seen: OrderedDict[str, Future[Message | None]] = OrderedDict()
         self._seen_lock = threading.Lock()
+        self._in_progress = 0  # answers that are not late ones; with more than _THREADS none is waited for
         self.bolt = self._bolt(client)
 
     def dispatch(self, request: BoltRequest) -> BoltResponse:
@@ -131,7 +140,9 @@ class SlackApp:
     def _shut_down(self, *, wait: bool) -> None:
         self._permissions.close(wait=wait)
         self._zones.close(wait=wait)
+        self._home.close(wait=wait)
         self._listeners.shutdown(wait=wait, cancel_futures=True)
+        self._waiting.shutdown(wait=wait, cancel_futures=True)
         self._answers.shutdown(wait=wait, cancel_futures=True)
         self._late.shutdown(wait=wait, cancel_futures=True)
 
@@ -158,6 +169,8 @@ class SlackApp:
             app.action(action_id)(self._on_button)
         app.action(re.compile(".*"))(_on_other_action)
         app.view(SILENCE_FORM)(self._on_form)
+        app.event("app_home_opened")(self._on_home_opened)
+        app.event(re.compile(".*"))(_on_other_event)
         return app
 
     def _on_command(self, ack: Ack, body: dict[str, Any], respond: Respond) -> None:
@@ -167,11 +180,15 @@ class SlackApp:
             return
         work, first = self._once(body, lambda: self._answered(body))
         try:
-            ack(work.result(self._answer_within) or "")
+            ack(work.result(self._within()) or "")
         except TimeoutError:
             ack(text_message("This takes longer than usual; the answer follows."))
             if first:
-                _send(respond, _result(work))
+                self._waiting.submit(lambda: _send(respond, _result(work)))
+
+    def _within(self) -> float:
+        """How many seconds an answer is waited for: with too many in progress none is, or Slack gives requests up."""
+        return self._answer_within if self._in_progress <= _THREADS else 0.0
 
     def _on_late_command(self, ack: Ack, body: dict[str, Any], respond: Respond) -> None:
         if not self._late_free.acquire(blocking=False):
@@ -213,10 +230,18 @@ class SlackApp:
 
     def _on_button(self, ack: Ack, body: dict[str, Any], action: dict[str, Any], respond: Respond) -> None:
         ack()
+        if _is_home(body):
+            self._once(body, lambda: self._pressed_at_home(body, action))
+            return
         work, first = self._once(body, lambda: self._pressed(body, action))
-        message = _result(work)
         if first:
-            _send(respond, message)
+            self._waiting.submit(lambda: _send(respond, _result(work)))
+
+    def _on_home_opened(self, event: Mapping[str, Any]) -> None:
+        """Bolt has acknowledged the event already. The tab with messages is opened with the same event."""
+        user = str(event.get("user") or "")
+        if event.get("tab") == "home" and user:
+            self._home.opened(user)
 
     def _on_form(self, ack: Ack, body: dict[str, Any], view: dict[str, Any]) -> None:
         form = submitted(view)
@@ -226,11 +251,11 @@ class SlackApp:
         view_id = str(view.get("id") or "")
         work, first = self._once(body, lambda: self._filled_in(body, form, view_id), key=view_id)
         try:
-            reply: Reply = work.result(self._answer_within)
+            reply: Reply = work.result(self._within())
         except TimeoutError:
             ack(response_action="update", view=said(_LATE))
             if first:
-                self._show_late(view_id, work)
+                self._waiting.submit(self._show_late, view_id, work)
             return
         if reply.problem:
             ack(response_action="errors", errors=errors(reply))
@@ -281,12 +306,19 @@ class SlackApp:
             known = self._seen.get(key) if key else None
             if known is not None:
                 return known, False
+            self._in_progress += workers is None
             begun = (workers or self._answers).submit(_guarded, work)
             if key:
                 self._seen[key] = begun
                 while len(self._seen) > _MAX_REMEMBERED:
                     self._seen.popitem(last=False)
-            return begun, True
+        if workers is None:
+            begun.add_done_callback(self._ended)
+        return begun, True
+
+    def _ended(self, _: Future[Any]) -> None:
+        with self._seen_lock:
+            self._in_progress -= 1
 
     def _answered(self, body: Mapping[str, Any]) -> Message:
         command, reply = self._asked(body)
@@ -298,6 +330,23 @@ class SlackApp:
 
     def _pressed(self, body: Mapping[str, Any], action: Mapping[str, Any]) -> Message | None:
         """The answer to a button, for the one who pressed it; None where the card itself shows what was changed."""
+        reply, shown = self._press(body, action)
+        return None if reply is None or (shown and not reply.problem) else slack_message(reply)
+
+    def _pressed_at_home(self, body: Mapping[str, Any], action: Mapping[str, Any]) -> None:
+        """The answer, and the refusal, stand on top of the Home tab of the one who pressed the button."""
+        reply: Reply | None = _FAILED
+        try:
+            reply, _ = self._press(body, action, at_home=True)
+        except Exception:  # as in `_guarded`
+            _log.exception("a request from Slack could not be answered")
+        if reply is not None:
+            self._home.answered(str(body["user"]["id"]), reply)
+
+    def _press(
+        self, body: Mapping[str, Any], action: Mapping[str, Any], *, at_home: bool = False
+    ) -> tuple[Reply | None, bool]:
+        """The answer to a button, None where a form was opened; and whether the card itself shows what was changed."""
         selected = action.get("selected_option") or {}
         value = str(selected.get("value") or "") if "selected_option" in action else str(action.get("value") or "")
         channel = body.get("channel") or body.get("container") or {}
@@ -307,14 +356,13 @@ class SlackApp:
         command = press(action_id, value)
         assert button is not None, "BUTTONS has the rows with one"
         if command is None:
-            return slack_message(button.wrong(self._command))
+            return button.wrong(self._command), False
         if command.args[1:] == (For.OTHER,):
-            return self._open_form(command, user, channel_id, str(body.get("trigger_id") or ""))
-        reply = self._reply(command, user, channel_id)
-        return slack_message(reply) if reply.problem or not button.shown else None
+            return self._open_form(command, user, channel_id, str(body.get("trigger_id") or "")), False
+        return self._reply(command, user, channel_id, at_home=at_home), button.shown
 
-    def _open_form(self, command: Command, user: str, channel: str, trigger_id: str) -> Message | None:
-        """Open the form of the Silence menu; a message where that is refused, or fails."""
+    def _open_form(self, command: Command, user: str, channel: str, trigger_id: str) -> Reply | None:
+        """Open the form of the Silence menu; an answer where that is refused, or fails."""
         reading = self._answers.submit(self._view, command)
         began = time.monotonic()
         self._zones.of(user, 0.0)  # its times are read in that zone: Slack is asked for it meanwhile
@@ -326,21 +374,30 @@ class SlackApp:
         else:
             about = answer(view, command, asker, self._clock())
         if about.problem:
-            return slack_message(about)
+            return about
         try:
             self._asking.views_open(trigger_id=trigger_id, view=silence_form(about, command.args[0], channel))
         except Exception as error:  # whatever Slack or the network does: the reader chooses another way
             _log.warning("%s", notify_error(error, "open a form"))
-            return slack_message(Reply((_NOT_OPENED,), problem=True))
+            return Reply((_NOT_OPENED,), problem=True)
         return None
 
-    def _reply(self, command: Command, user: str, channel: str) -> Reply:
+    def _reply(self, command: Command, user: str, channel: str, *, at_home: bool = False) -> Reply:
         row = subcommand(command.name)
         may_change = row is None or not row.changes or self._permissions.allows(user, channel)
         asker = Asker(user, may_change=may_change)
         view = self._in_the_zone_of(user, command, self._view(command))
         reply = answer(view, command, asker, self._clock())
-        return reply if reply.wish is None else self._changed(reply.wish, asker, view.timezone)
+        if reply.wish is None:
+            return reply
+        decided = self._changed(reply.wish, asker, view.timezone)
+        if not at_home:  # where the tab is published with the answer
+            self._home.changed_by(user)
+        return decided
+
+    def _home_of(self, user: str) -> Home:
+        asker = Asker(user, may_change=self._permissions.allows(user, ""))
+        return home(self._in_the_zone_of(user, READS, self._view(READS)), asker, self._clock())
 
     def _in_the_zone_of(self, user: str, command: Command, view: View) -> View:
         """The view with the times of the reader; a public answer has many readers, and keeps the configured zone.
@@ -352,7 +409,8 @@ class SlackApp:
         if (command.public and not typed) or not needs_of(command):
             return view
         zone = (self._zones.of(user, _ZONE_WITHIN) if typed else self._zones.of(user)) or view.timezone
-        own = tuple(problem for problem in (self._zones.problem, self._pictures.problem) if problem)
+        parts = (self._zones.problem, self._pictures.problem, self._home.problem)
+        own = tuple(problem for problem in parts if problem)
         return replace(view, timezone=zone, problems=(*view.problems, *own))
 
     def _changed(self, wish: Wish, asker: Asker, timezone: str) -> Reply:
@@ -375,6 +433,8 @@ def _command_of(body: Mapping[str, Any]) -> Command:
 
 def _short_client(client: WebClient, contact: Contact, timeout: int = 5) -> SlackClient:
     """The same workspace with a short timeout and without retries: an answer waits for it."""
+    quiet = logging.getLogger("alertbot.slack.slack_sdk")  # it logs whole answers, also those of a proxy
+    quiet.setLevel(logging.CRITICAL)
     return SlackClient(
         token=client.token,
         base_url=client.base_url,
@@ -382,6 +442,7 @@ def _short_client(client: WebClient, contact: Contact, timeout: int = 5) -> Slac
         ssl=client.ssl,
         proxy=client.proxy,
         retry_handlers=[],
+        logger=quiet,
         contact=contact,
     )
 
@@ -393,6 +454,15 @@ def _authorize(enterprise_id: str | None, team_id: str | None) -> AuthorizeResul
 def _on_other_action(ack: Ack) -> None:
     """Such as a link button: Slack reports those too, and shows a warning unless they are acknowledged."""
     ack()
+
+
+def _on_other_event() -> None:
+    """Of an app that is subscribed to more. Bolt acknowledges it: Slack repeats and in the end stops what is not."""
+
+
+def _is_home(body: Mapping[str, Any]) -> bool:
+    """Whether a button was pressed in the Home tab, which has no channel to answer in."""
+    return bool((body.get("view") or {}).get("type") == "home")
 
 
 def _guarded(work: Callable[[], Message | None]) -> Message | None:

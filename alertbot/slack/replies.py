@@ -7,7 +7,7 @@ characters of block text a message, which is not documented.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -39,14 +39,21 @@ def slack_message(reply: Reply, *, public: bool = False, picture: str = "") -> d
     Ephemeral unless `public`; a reply to what could not be answered is always ephemeral. `picture` is the id of a file
     with the picture of the reply's chart; "": the chart is a text plot.
     """
-    blocks, cut = _within_limits(list(_sections(reply, picture)))
-    if cut:
-        blocks.append(_section(f"and {cut} more lines"))
     return {
         "response_type": "in_channel" if public and not reply.problem else "ephemeral",
         "text": _fallback(reply),
-        "blocks": blocks,
+        "blocks": blocks_of(reply.parts, picture=picture),
     }
+
+
+def blocks_of(
+    parts: Sequence[Line | Table | Drawing], *, picture: str = "", most: int = MAX_BLOCKS
+) -> list[dict[str, Any]]:
+    """The parts of an answer as blocks: `most` of them and about MAX_CHARACTERS, then how many lines are left out."""
+    blocks, cut = _within_limits(list(_sections(parts, picture)), most)
+    if cut:
+        blocks.append(_section(f"and {cut} more lines"))
+    return blocks
 
 
 def text_message(text: str) -> dict[str, Any]:
@@ -96,10 +103,10 @@ def _image(drawing: Drawing, picture: str) -> dict[str, Any]:
     return {"type": "image", "slack_file": {"id": picture}, "alt_text": alt}
 
 
-def _sections(reply: Reply, picture: str) -> Iterator[tuple[dict[str, Any], int]]:
+def _sections(parts: Sequence[Line | Table | Drawing], picture: str) -> Iterator[tuple[dict[str, Any], int]]:
     """Blocks, each with the number of lines in it."""
     gathered: list[str] = []
-    for part in reply.parts:
+    for part in parts:
         if isinstance(part, Line):
             gathered.append(_line(part))
             continue
@@ -133,13 +140,13 @@ def _packed(lines: list[str], before: str, after: str) -> Iterator[tuple[dict[st
         yield _section(before + "\n".join(held) + after), len(held)
 
 
-def _within_limits(sections: list[tuple[dict[str, Any], int]]) -> tuple[list[dict[str, Any]], int]:
+def _within_limits(sections: list[tuple[dict[str, Any], int]], most: int) -> tuple[list[dict[str, Any]], int]:
     """The blocks that fit, and how many lines do not."""
     kept: list[dict[str, Any]] = []
     total = 0
     for place, (block, _) in enumerate(sections):
         total += size(block["text"]["text"]) if "text" in block else 0
-        if place >= MAX_BLOCKS or total > MAX_CHARACTERS:
+        if place >= most or total > MAX_CHARACTERS:
             return kept, sum(lines for _, lines in sections[place:])
         kept.append(block)
     return kept, 0

@@ -78,6 +78,8 @@ class SlackServer:
     files: dict[str, File] = field(default_factory=dict)  # by id
     scopes: str = ""  # those of the token, as the header `X-OAuth-Scopes` names them; "": no such header
     unprocessed: int = 0  # so many messages that show a file come too early
+    homes: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))  # views, by user id
+    published: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     answers: list[dict[str, Any]] = field(default_factory=list)  # what was sent to `response_url`
     views: list[dict[str, Any]] = field(default_factory=list)  # modals, each as it is shown now
     triggers: set[str] = field(default_factory=set)  # that opened a modal
@@ -159,6 +161,7 @@ class SlackServer:
             "users.info": self._user,
             "views.open": self._open_view,
             "views.update": self._update_view,
+            "views.publish": self._publish,
             "files.getUploadURLExternal": self._upload_url,
             "files.completeUploadExternal": self._complete,
         }.get(method)
@@ -275,6 +278,19 @@ class SlackServer:
         self.answered.release()
         return _ok(view=view)
 
+    def _publish(self, args: dict[str, Any]) -> dict[str, Any]:
+        if problem := problem_of_home(args["view"]):
+            return {"ok": False, "error": problem}
+        self.homes[args["user_id"]].append(args["view"])
+        self.published.release()
+        return _ok(view=args["view"] | {"id": f"V{len(self.homes)}"})
+
+    def home(self, user: str) -> dict[str, Any]:
+        """The next Home tab that is published, waited for: the last one of this user."""
+        assert self.published.acquire(timeout=30)
+        with self.lock:
+            return self.homes[user][-1]
+
     def _upload_url(self, args: dict[str, Any]) -> dict[str, Any]:
         if not args.get("filename") or len(args.get("alt_txt", "")) > 1000:
             return {"ok": False, "error": "invalid_arguments"}
@@ -342,6 +358,17 @@ def problem_of(message: dict[str, Any]) -> str:
     return "msg_blocks_too_long" if sum(len(text) for text in _texts(blocks)) > 13_200 else ""
 
 
+def problem_of_home(view: dict[str, Any]) -> str:
+    """The code with which Slack refuses a Home tab, "" if it accepts it."""
+    blocks = view.get("blocks") or []
+    ids = [block["block_id"] for block in blocks if "block_id" in block]
+    if view.get("type") != "home" or set(view) - {"type", "blocks", "callback_id", "private_metadata", "external_id"}:
+        return "invalid_arguments"
+    if not 1 <= len(blocks) <= 100 or len(ids) != len(set(ids)) or any(_block_problem(block) for block in blocks):
+        return "invalid_arguments"
+    return "view_too_large" if len(json.dumps(view)) > 250_000 else ""
+
+
 def _block_problem(block: dict[str, Any]) -> bool:
     match block["type"]:
         case "header":
@@ -355,6 +382,8 @@ def _block_problem(block: dict[str, Any]) -> bool:
             return not 0 < len(block.get("alt_text", "")) <= 2000 or ("slack_file" in block) is ("image_url" in block)
         case "context":
             return not 1 <= len(block["elements"]) <= 10 or any(not each["text"] for each in block["elements"])
+        case "divider":
+            return False
         case "actions":
             wrong = not 1 <= len(block["elements"]) <= 25 or len(block.get("block_id", "")) > 255
             return wrong or any(_element_problem(each) for each in block["elements"])
