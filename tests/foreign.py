@@ -319,6 +319,17 @@ class LocalSlack:
             reader.join(5)
             connection.close()
 
+    def open_home(self, *, user: str = "alice") -> None:
+        """Open the app's Home tab; returns when the bot has acknowledged the event."""
+        self.control("open-home", user=self.USERS[user])
+
+    def homes(self, user: str = "alice") -> list[dict[str, Any]]:
+        """The Home tabs that were published for this user, oldest first."""
+        with _session() as session:
+            log = session.get(f"{self.url}/_control/log", timeout=5).json()["log"]
+        published = [entry["detail"] for entry in log if entry["summary"] == "views.publish"]
+        return [each["view"] for each in published if each["user_id"] == self.USERS[user]]
+
     def messages(self, channel: str = "cc-alerts") -> list[dict[str, Any]]:
         """Everything in a channel, including threads and ephemeral messages, oldest first."""
         with _session() as session:

@@ -41,6 +41,12 @@ _NOT_SLACK = (
     "something other than Slack answers, such as a proxy or a captive portal: set HTTPS_PROXY to a proxy "
     "that lets {host} through, or correct slack.api_url"
 )
+# Slack has no method that says whether the tab is enabled, and none of its scopes depends on it.
+_HOME_TAB = note(
+    "Slack: Home tab",
+    "only the settings of the Slack app show whether it is enabled; without it everything else works",
+    "if Slack shows no Home tab, apply the output of `alertbot manifest` in the Slack app > App Manifest",
+)
 _TOKENS = {
     "invalid_auth": "copy the Bot User OAuth Token (xoxb-…) again from the Slack app > OAuth & Permissions",
     "not_authed": "copy the Bot User OAuth Token (xoxb-…) again from the Slack app > OAuth & Permissions",
@@ -230,6 +236,8 @@ class SlackCheck:
             yield from self._socket(app_token)
         elif secret:
             yield _of_signing_secret(secret)
+        if app_token or secret:
+            yield _HOME_TAB
         else:
             yield note(
                 "Slack: commands",

@@ -43,6 +43,7 @@ from alertbot.slack.buttons import SILENCE
 from alertbot.slack.client import Contact, SlackClient
 from alertbot.slack.errors import notify_error
 from alertbot.slack.home import HomeTab
+from alertbot.slack.manifest import HOME_EVENT
 from alertbot.slack.modals import SILENCE_FORM, Submitted, errors, said, silence_form, submitted
 from alertbot.slack.permissions import MayChange, Permissions
 from alertbot.slack.pictures import Pictures
@@ -168,8 +169,8 @@ class SlackApp:
         for action_id in BUTTONS:
             app.action(action_id)(self._on_button)
         app.action(re.compile(".*"))(_on_other_action)
+        app.event(HOME_EVENT)(self._on_home_opened)
         app.view(SILENCE_FORM)(self._on_form)
-        app.event("app_home_opened")(self._on_home_opened)
         app.event(re.compile(".*"))(_on_other_event)
         return app
 

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit, urlunsplit
 from alertbot.commands.answers import usage_hint
 
 EVENTS_PATH = "/slack/events"
+HOME_EVENT = "app_home_opened"
+"""The event on which the Home tab is published. Neither the event nor the tab needs a scope."""
 
 _SCOPES = (
     "chat:write",  # cards, edits, thread lines
@@ -25,10 +27,11 @@ _SCOPES = (
 def manifest(command: str, url: str | None) -> dict[str, Any]:
     """The manifest for a bot whose slash command is `command`; Socket Mode unless `url` is given.
 
-    `url` is the bot's public address, with or without the path of the endpoint (`/slack/events`). Tokens and the
-    signing secret are not part of a manifest: Slack shows them once the app exists.
+    `url` is the bot's public address, with or without the path of the endpoint (`/slack/events`). Slack verifies it
+    once the bot runs. Tokens and the signing secret are not part of a manifest: Slack shows them when the app exists.
     """
     request = {"url": _endpoint(url)} if url else {}
+    request_url = {"request_url": request["url"]} if request else {}
     return {
         "_metadata": {"major_version": 1, "minor_version": 1},
         "display_information": {
@@ -37,6 +40,12 @@ def manifest(command: str, url: str | None) -> dict[str, Any]:
             "background_color": "#2c2d30",
         },
         "features": {
+            "app_home": {
+                "home_tab_enabled": True,
+                # The bot posts there what concerns one user, such as the end of their silence; it reads no messages.
+                "messages_tab_enabled": True,
+                "messages_tab_read_only_enabled": True,
+            },
             "bot_user": {"display_name": "alertbot", "always_online": True},
             "slash_commands": [
                 {
@@ -50,7 +59,8 @@ def manifest(command: str, url: str | None) -> dict[str, Any]:
         },
         "oauth_config": {"scopes": {"bot": list(_SCOPES)}},
         "settings": {
-            "interactivity": {"is_enabled": True, **({"request_url": request["url"]} if request else {})},
+            "event_subscriptions": {**request_url, "bot_events": [HOME_EVENT]},
+            "interactivity": {"is_enabled": True, **request_url},
             "socket_mode_enabled": url is None,
             "org_deploy_enabled": False,
             "token_rotation_enabled": False,

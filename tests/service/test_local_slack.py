@@ -95,6 +95,9 @@ def test_users_ask_and_acknowledge(tmp_path: Path, transport: str) -> None:
         assert answers[1].startswith(f"Queue {QUEUE}")
         assert "status" in answers[2]
         assert took < 9  # three answers, each within Slack's 3 s
+        slack.open_home(user="bob")
+        (home,) = until("the Home tab", lambda: slack.homes("bob"))
+        assert f"{QUEUE} · Longest wait" in str(home)
         slack.press(card, button(card), user="alice")
         until("the line in the thread", lambda: any("U01ALICE" in text for text in texts(slack)))
         slack.press(card, button(card), user="bob")

@@ -9,15 +9,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from slack_sdk.errors import SlackApiError
 
 from alertbot.alerts.alert import Change, Reason, State
 from alertbot.alerts.notice import Notice, NoticeKind
 from alertbot.charts.png import Painter
+from alertbot.commands.command import Line, Reply
 from alertbot.errors import ChartFailed, DeliveryFailure, NotifyError
 from alertbot.feed.health import Feed
 from alertbot.notify.deliver import deliver
 from alertbot.rules.rule import Level
 from alertbot.slack.client import SlackClient
+from alertbot.slack.home import HomeTab
 from alertbot.slack.notifier import SlackNotifier
 from alertbot.slack.pictures import NO_SCOPE, Pictures
 from alertbot.store.records import PollRecord
@@ -26,6 +29,7 @@ from tests.foreign import Emulate, emulate
 from tests.notify.cases import ACKED, FIRING, NASTY, RESOLVED, card, line, notice
 from tests.notify.test_shared_cards import content, ended, storm
 from tests.notify.test_shared_cards import line as shared_line
+from tests.slack.test_home import page_of
 from tests.slack.test_pictures import PNG
 
 
@@ -38,6 +42,9 @@ def slack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulate]:
 @pytest.fixture
 def notifier(slack: Emulate) -> SlackNotifier:
     return SlackNotifier(slack.token, api_url=slack.api_url)
+
+
+ADMIN = "U000000001"  # a user that every workspace of emulate has
 
 
 def now() -> datetime:
@@ -169,3 +176,18 @@ def test_an_alert_through_store_and_delivery(slack: Emulate, notifier: SlackNoti
     totals = store.totals()
     assert (totals.cards_posted, totals.lines_posted, totals.given_up) == (1, 2, 0)
     store.close()
+
+
+def test_the_home_tab(slack: Emulate, caplog: pytest.LogCaptureFixture) -> None:
+    """Published for a user of the workspace; a user that it does not know is logged, and nothing else is affected."""
+    client = SlackClient(slack.token, base_url=slack.api_url, retry_handlers=[])
+    tab = HomeTab(client, page_of)
+    tab.opened("U0NOBODY")
+    tab.answered(ADMIN, Reply((Line("Acknowledged <!here>."),)))
+    tab.close(wait=True)
+    assert tab.problem == ""
+    assert [record.getMessage() for record in caplog.records if record.name == "alertbot.slack.home"] == [
+        "Could not publish a Home tab: Slack refuses it (user_not_found)"
+    ]
+    with pytest.raises(SlackApiError, match="hash_conflict"):  # so the tab was published
+        client.views_publish(user_id=ADMIN, view={"type": "home", "blocks": [{"type": "divider"}]}, hash="another")

@@ -124,6 +124,22 @@ def test_a_chart(transport: Callable[[Desk, Path], Any], tmp_path: Path, monkeyp
         assert sum(data.startswith(b"\x89PNG") for data in uploaded) == 2
 
 
+@pytest.mark.parametrize("transport", [over_socket_mode, over_http], ids=["Socket Mode", "signed HTTP"])
+def test_the_home_tab(transport: Callable[[Desk, Path], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opened in a third-party Slack: it is published for that user, and again after a change that they make."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    desk = Desk()
+    with transport(desk, tmp_path) as slack:
+        slack.open_home(user="alice")
+        (shown,) = _until(slack.homes)
+        assert shown["type"] == "home"
+        assert "🔴 *1 firing, critical.*" in shown["blocks"][0]["text"]["text"]
+        slack.command("ack 17")
+        _, again = _until(lambda: slack.homes() if len(slack.homes()) == 2 else [])
+        assert "acknowledged by <@U01ALICE>" in str(again)
+        assert slack.homes(user="bob") == []
+
+
 def _until(found: Callable[[], list[Any]]) -> list[Any]:
     pause = threading.Event()
     for _ in range(500):

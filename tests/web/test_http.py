@@ -179,6 +179,47 @@ def test_url_verification(server: HttpServer) -> None:
     assert answer.json() == {"challenge": "abc"}
 
 
+EVENTS = {
+    "a tab of messages": {"type": "app_home_opened", "user": "U012ANNA", "tab": "messages"},
+    "without a user": {"type": "app_home_opened", "tab": "home"},
+    "an event that is not answered": {"type": "message", "channel": "C1", "text": "hi", "user": "U1", "ts": "1.2"},
+    "an event of a type that is not known": {"type": "surprise"},
+}
+
+
+@pytest.mark.parametrize("event", EVENTS.values(), ids=EVENTS)
+def test_events_are_acknowledged(server: HttpServer, event: dict[str, str]) -> None:
+    """Whatever the app is subscribed to: Slack repeats, and in the end stops, events that are not acknowledged."""
+    body = json.dumps({"type": "event_callback", "event_id": "Ev1", "team_id": "T0ACME", "event": event}).encode()
+    answer = post(server, body, signed(body) | {"Content-Type": "application/json"})
+    assert (answer.status_code, answer.text) == (200, "")
+    assert post(server, body, {"Content-Type": "application/json"}).status_code == 401
+
+
+def test_many_slow_answers(server: HttpServer, desk: Desk, hook: _Hook) -> None:
+    """While the database hangs, each of many requests is acknowledged within Slack's 3 s, and answered in the end."""
+    desk.wait_for = threading.Event()
+    took: list[float] = []
+
+    def ask(number: int) -> None:
+        text = slash("status", response_url=hook.url, trigger_id=f"c{number}")
+        body = text if number % 2 else press(response_url=hook.url, trigger_id=f"b{number}", action="why")
+        began = time.monotonic()
+        assert post(server, body, signed(body)).status_code == 200
+        took.append(time.monotonic() - began)
+
+    threads = [threading.Thread(target=ask, args=[number]) for number in range(60)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert len(took) == 60
+    assert max(took) < 3.0
+    assert hook.got == []
+    desk.wait_for.set()
+    assert all("longest" in hook.take()["text"].lower() for _ in range(60))
+
+
 def test_a_huge_body_is_refused_before_it_is_read(server: HttpServer) -> None:
     """A body that declares its size as too large is not read; one that does not is cut off."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=5) as raw:
