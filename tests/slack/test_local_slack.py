@@ -165,7 +165,6 @@ def test_a_lost_connection_is_restored(tmp_path: Path, monkeypatch: pytest.Monke
             first_wait=0.05,
             max_wait=0.1,
             check_every=0.05,
-            silent_for=0.2,
             ping_every=0.2,
         )
         try:
