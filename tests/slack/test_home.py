@@ -214,7 +214,7 @@ def test_a_button_that_belongs_to_nothing(slack: SlackServer) -> None:
     """A value that is no id is answered, not trusted."""
     with running(slack) as app:
         push(app, "17; drop")
-        assert top_of(slack.home("U012ANNA")) == "This button belongs to no alert."
+        assert top_of(slack.home("U012ANNA")) == "*This button belongs to no alert.*"
 
 
 def test_a_change_elsewhere(slack: SlackServer) -> None:
