@@ -290,6 +290,7 @@ COMMANDS: tuple[Subcommand, ...] = (
         needs=frozenset(
             {
                 *(Need.FEEDS, Need.HEADS, Need.VERSIONS, Need.ALERTS, Need.OUTBOX, Need.SERVICE, Need.COVERAGE),
+                Need.RULES,
                 Need.SILENCES,
             }
         ),

@@ -74,12 +74,13 @@ def home(view: View, asker: Asker, now: datetime) -> Home:
 
 
 def _entry(alert: Alert, alert_id: int, view: View, now: datetime) -> Entry:
+    rules = view.rules_of.get(alert.key.tenant)
     return Entry(
         alert_line(alert, view, now),
         alert_id,
         owned=alert.acked_by is not None,
         silenceable=alert.key.scope is not Scope.FEED,
-        closes=view.rules.closes_at(alert.key.rule, now) is not None,
+        closes=rules is not None and rules.closes_at(alert.key.rule, now) is not None,
     )
 
 

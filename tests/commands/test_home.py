@@ -13,7 +13,8 @@ from alertbot.commands.view import ServiceView, View
 from alertbot.commands.wording import MAX_ALERTS
 from alertbot.evaluation.measure import Measure
 from alertbot.rules.catalogue import Scope, ValueType
-from alertbot.rules.rule import Level
+from alertbot.rules.hours import Calendar, Hours, TimeRange
+from alertbot.rules.rule import Level, RuleSet
 from tests.commands.kit import ANNA, LONGEST_WAIT, NOW, alert, ask, only, silence, tenant, text_of, view
 
 RECOVERING = alert(
@@ -93,6 +94,15 @@ def test_a_silence_cannot_match_an_alert_about_data() -> None:
     """So no Silence menu is shown for it."""
     made = page(view(alerts=[TAKEN, FEED]))
     assert {entry.alert_id: entry.silenceable for entry in made.entries} == {17: True, 21: False}
+
+
+def test_until_close_of_business() -> None:
+    """It is offered while the calendar of the rule is open, of the rules of the alert's own tenant."""
+    office = Calendar("office", "UTC", ((TimeRange(480, 1080),),) * 7)
+    rules = RuleSet((replace(LONGEST_WAIT, during=Hours(office)),), "1")
+    made = page(view(alerts=[TAKEN, FEED], rules_of={"acme": rules}))
+    assert {entry.alert_id: entry.closes for entry in made.entries} == {17: True, 21: False}
+    assert not page(view(alerts=[TAKEN], rules_of={"other": rules})).entries[0].closes
 
 
 def test_the_help_is_from_the_table_of_commands() -> None:

@@ -36,7 +36,7 @@ from tests.slack.slack_server import (
     refused,
     slack_server,
 )
-from tests.web.kit import Desk, press
+from tests.web.kit import Desk, choose, press, submit
 
 BUSY = view(
     alerts=[
@@ -187,6 +187,40 @@ def test_a_button_of_the_tab(slack: SlackServer) -> None:
         assert top_of(slack.home("U012ANNA")) == "🔴 *1 firing, critical, 1 acknowledged.*"
     assert slack.called("views.publish")[-1]["user_id"] == "U012ANNA"
     assert len(slack.called("views.publish")) == 4
+
+
+def test_give_back_and_silence(slack: SlackServer) -> None:
+    """Each button of the tab is answered in the tab."""
+    desk = Desk(alert=alert(acked_by="U012ANNA"))
+    with running(slack, desk) as app:
+        push(app, actions=[{"type": "button", "action_id": "give_back", "value": "17"}], trigger_id="1")
+        assert "given back by <@U012ANNA>" in top_of(slack.home("U012ANNA"))
+        assert push(app, actions=choice("1h 17"), trigger_id="2") == 200
+        assert "Silence #20 until 10:00 UTC" in top_of(slack.home("U012ANNA"))
+        assert push(app, actions=choice("never 17"), trigger_id="3") == 200
+        assert "This option of the menu does not exist" in top_of(slack.home("U012ANNA"))
+
+
+def test_the_form_of_the_silence_menu(slack: SlackServer) -> None:
+    """It is opened from the tab, and answers itself; the tab shows what it changed."""
+    desk = Desk()
+    with running(slack, desk) as app:
+        open_home(app)
+        slack.home("U012ANNA")
+        assert push(app, actions=choice("other 17"), trigger_id="1") == 200
+        until(lambda: bool(slack.views and slack.views[0]))
+        assert slack.homes["U012ANNA"][1:] == []  # nothing has changed yet
+        payload = json.loads(parse_qs(submit(slack.views[0], "2h", "new phones").decode())["payload"][0])
+        answer = app.dispatch(BoltRequest(body=payload, mode="socket_mode"))
+        assert "Silence #20 until 11:00 UTC" in str(answer.body)
+        slack.home("U012ANNA")
+    assert len(slack.homes["U012ANNA"]) == 2
+    assert [made.author for made in desk.silences] == ["U012ANNA"]
+
+
+def choice(value: str) -> list[dict[str, Any]]:
+    """The action of an option that was chosen in the Silence menu."""
+    return list(json.loads(parse_qs(choose(value).decode())["payload"][0])["actions"])
 
 
 def test_a_press_that_comes_twice(slack: SlackServer) -> None:
