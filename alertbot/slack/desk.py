@@ -397,8 +397,7 @@ class SlackApp:
         return decided
 
     def _home_of(self, user: str) -> Home:
-        asker = Asker(user, may_change=self._permissions.allows(user, ""))
-        return home(self._in_the_zone_of(user, READS, self._view(READS)), asker, self._clock())
+        return home(self._in_the_zone_of(user, READS, self._view(READS)), Asker(user), self._clock())
 
     def _in_the_zone_of(self, user: str, command: Command, view: View) -> View:
         """The view with the times of the reader; a public answer has many readers, and keeps the configured zone.
