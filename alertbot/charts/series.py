@@ -12,10 +12,10 @@ from statistics import median
 from alertbot.alerts.alert import Alert, Fingerprint
 from alertbot.evaluation.evaluate import parameter
 from alertbot.evaluation.snapshot import Snapshot
-from alertbot.rules.catalogue import Scope, ValueType
+from alertbot.rules.catalogue import Scope, ValueType, catalogue
 from alertbot.rules.compare import MIRRORED, OPPOSITE, high_is_bad
 from alertbot.rules.match import covers
-from alertbot.rules.nouns import Worse
+from alertbot.rules.nouns import Worse, label, worse
 from alertbot.rules.rule import Level, Rule
 from alertbot.rules.tree import (
     And,
@@ -32,6 +32,7 @@ from alertbot.rules.tree import (
     Window,
     is_fixed,
     keys_of,
+    reads,
 )
 
 _GAP = 3.0
@@ -275,3 +276,53 @@ def spans_of(
         ended = alert.ended_at if alert.ended_at is not None and alert.ended_at <= end else None
         found.append(Span(max(alert.fired_at, begin), ended, alert.highest or alert.level, alert.key.rule))
     return tuple(sorted(found, key=lambda span: (span.begin, span.level)))
+
+
+def chart_of(
+    entity: Fingerprint,
+    entity_name: str,
+    key: str,
+    rules: Sequence[Rule],
+    alerts: Iterable[Alert],
+    recorded: Samples,
+    begin: datetime,
+    end: datetime,
+    *,
+    title: str = "",
+) -> Series:
+    """One metric key of one entity with the limits of these rules, and when these alerts were firing.
+
+    The rule of the fingerprint does not matter. `title` is the name that the chart shows, if it is not that of the
+    entity.
+    """
+    metric = catalogue().lookup(entity.scope, key)
+    return Series(
+        name=title or entity_name,
+        label=label(key),
+        type=metric.type if metric is not None else ValueType.NUMBER,
+        begin=begin,
+        end=end,
+        samples=recorded,
+        limits=limits_of(rules, entity.scope, key, entity.entity_id, entity_name),
+        spans=spans_of(alerts, entity, key, watching(rules, entity.scope, key), begin, end),
+        worse=worse(key),
+    )
+
+
+def measured_key(alert: Alert, rule: Rule | None) -> str | None:
+    """The metric key that a chart of this alert shows; None where it has none that can be drawn.
+
+    It is the key that the alert measured, or one within the expression that it measured, or else the first one that
+    the condition of its level reads. `rule` is None where the rule was removed.
+    """
+    measured = alert.measure.label if alert.measure is not None else ""
+    level = rule.level(alert.level) if rule is not None else None
+    nodes = [node for scope, node in reads(level.when, alert.key.scope) if scope is alert.key.scope] if level else []
+    found = [node.key for node in nodes if isinstance(node, Key) and node.type in _DRAWN]
+    metric = catalogue().lookup(alert.key.scope, measured)
+    if measured in found or (metric is not None and metric.type in _DRAWN):
+        return measured
+    return next((key for key in found if key in measured), found[0] if found else None)
+
+
+_DRAWN = frozenset({ValueType.COUNT, ValueType.DURATION, ValueType.RATIO, ValueType.NUMBER})

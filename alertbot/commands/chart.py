@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from alertbot.alerts.alert import Fingerprint
-from alertbot.charts.series import Series, limits_of, spans_of, watching
+from alertbot.charts.series import Series, chart_of
 from alertbot.charts.text import PHONE_WIDTH, alerts_words, legend, plot, values_words
 from alertbot.commands.command import Asker, Command, Drawing, Line, Reply
 from alertbot.commands.find import Entity, entities, find, similar
@@ -23,7 +23,7 @@ from alertbot.commands.window import split_window
 from alertbot.commands.wording import MAX_NAMES, and_more, echo, is_stale, listed, problem, since
 from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.match import same_name
-from alertbot.rules.nouns import label, worse
+from alertbot.rules.nouns import label
 from alertbot.rules.rule import Level
 from alertbot.rules.units import write_duration
 from alertbot.rules.words import count
@@ -62,26 +62,27 @@ def chart(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
         )
     fingerprint = Fingerprint(entity.tenant.name, "", asked.scope, recorded.parent_id, entity.id)
     begin = now - asked.window
-    rules = watching(view.rules.rules, asked.scope, key)
-    series = Series(
-        name=name,
-        label=label(key),
-        type=kind_of(key, asked.named.scopes) or ValueType.NUMBER,
-        begin=begin,
-        end=now,
-        samples=recorded.samples,
-        limits=limits_of(view.rules.rules, asked.scope, key, entity.id, entity.name),
-        spans=spans_of((*view.history, *view.alerts), fingerprint, key, rules, begin, now),
-        worse=worse(key),
-    )
+    alerts = (*view.history, *view.alerts)
+    rules = view.rules.rules
+    series = chart_of(fingerprint, entity.name, key, rules, alerts, recorded.samples, begin, now, title=name)
     zone = ZoneInfo(view.timezone)
-    lines = [Line(f"{label(key)}: {name}, last {write_duration(asked.window)}", strong=True)]
+    lines = [heading(series)]
     if is_stale(entity.snapshot.at, view, now):
         stale = f"STALE: the last values are from {since(entity.snapshot.at, view, now)}."
         lines.append(Line(stale, level=Level.CRITICAL, strong=True))
-    text = [*plot(series, zone, width=PHONE_WIDTH, height=PLOT_HEIGHT), *legend(series)]
     below = [Line(words) for words in (values_words(series, zone), alerts_words(series, zone)) if words]
-    return Reply((*lines, Drawing(series, view.timezone, tuple(text)), *below))
+    return Reply((*lines, drawing(series, view.timezone), *below))
+
+
+def heading(series: Series) -> Line:
+    """What a chart shows: `Longest wait: Sales EU, last 6h`."""
+    return Line(f"{series.label}: {series.name}, last {write_duration(series.end - series.begin)}", strong=True)
+
+
+def drawing(series: Series, timezone: str) -> Drawing:
+    """A chart as a picture, or as a plot that a phone shows."""
+    text = plot(series, ZoneInfo(timezone), width=PHONE_WIDTH, height=PLOT_HEIGHT)
+    return Drawing(series, timezone, (*text, *legend(series)))
 
 
 def recorded_of(view: View, command: Command, now: datetime) -> Recorded | None:

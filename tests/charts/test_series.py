@@ -9,7 +9,18 @@ from datetime import datetime, timedelta
 import pytest
 
 from alertbot.alerts.alert import Fingerprint, Reason, State
-from alertbot.charts.series import Limit, Samples, Series, Span, limits_of, samples, spans_of, watching
+from alertbot.charts.series import (
+    Limit,
+    Samples,
+    Series,
+    Span,
+    chart_of,
+    limits_of,
+    measured_key,
+    samples,
+    spans_of,
+    watching,
+)
 from alertbot.evaluation.measure import Measure
 from alertbot.evaluation.snapshot import Presence, Snapshot
 from alertbot.rulefiles.parse_rules import read_files
@@ -160,6 +171,56 @@ def test_a_span_has_the_highest_level_that_the_alert_reached() -> None:
     )
     (span,) = spans_of([reached], QUEUE, WAIT, (), at(-60), at(0))
     assert span == Span(at(-12), None, Level.CRITICAL, "longest-wait")
+
+
+ENTERED, TIME_ON = "entered.today", "timeOnStatus.rt"
+MEASURED = {
+    "the key that it measured": (f"when: {WAIT} > 60s", WAIT, WAIT),
+    "of several": (f"when: {ENTERED} > 3 and {WAIT} > 60s", WAIT, WAIT),
+    "in a function": (f'when: "{ENTERED} > 3 and avg({WAIT}, 10m) > 60s"', f"avg({WAIT}, 10m)", WAIT),
+    "in a quotient": (f"when: {WAIT} / interactionsAvgWaitTime.today > 2", f"{WAIT} / interactionsAvg…", WAIT),
+    "another level's": (f"warning: {{when: {ENTERED} > 3}}, critical: {{when: {WAIT} > 60s}}", "", WAIT),
+    "nothing measured": (f"when: {ENTERED} is missing", "", ENTERED),
+    "a text has no chart": ("""when: 'status.rt == "OnBreak"'""", "status.rt", None),
+    "another key of the condition has": (
+        f"""when: 'status.rt == "OnBreak" and {TIME_ON} > 5m'""",
+        "status.rt",
+        TIME_ON,
+    ),
+    "agents that are counted": (f"when: count(agents where {TIME_ON} > 5m) > 2", "count(agents…", None),
+    "a removed rule": ("", WAIT, WAIT),
+    "a removed rule about an expression": ("", f"avg({WAIT}, 10m)", None),
+}
+
+
+@pytest.mark.parametrize(("line", "label", "expected"), MEASURED.values(), ids=MEASURED)
+def test_the_key_that_a_chart_of_an_alert_shows(line: str, label: str, expected: str | None) -> None:
+    """What was measured, or the first number that the condition reads of the entity itself."""
+    scope = "agent" if label == "status.rt" else "queue"
+    rule = rules(line, scope=scope)[0] if line else None
+    fired = replace(
+        alert(1, level=Level.CRITICAL if "critical" in line else Level.WARNING),
+        key=QUEUE._replace(rule="r0", scope=Scope(scope)),
+        measure=Measure(label, ValueType.NUMBER, ">", 1.0, 1.0) if label else None,
+    )
+    assert measured_key(fired, rule) == expected
+
+
+def test_a_chart_has_limits_and_alerts_of_its_entity() -> None:
+    """Those of the rules that run, and of alerts of any age; its name is that of the entity unless there is a title."""
+    watched = rules(f"warning: {{when: {WAIT} > 60s}}, critical: {{when: {WAIT} > 2m}}", f"when: {ENTERED} > 3")
+    alerts = [replace(alert(1), fired_at=at(-5)), ended(2, -30, -10), replace(alert(3, entity=("104", "Other")))]
+    drawn = chart_of(QUEUE, "Sales EU", WAIT, watched, alerts, Samples(), at(-60), at(0))  # type: ignore[arg-type]
+    assert (drawn.name, drawn.label, drawn.type, drawn.worse) == (
+        "Sales EU",
+        "Longest wait",
+        ValueType.DURATION,
+        Worse.HIGH,
+    )
+    assert [limit.value for limit in drawn.limits] == [60_000.0, 120_000.0]
+    assert [(span.begin, span.end) for span in drawn.spans] == [(at(-30), at(-10)), (at(-5), None)]
+    titled = chart_of(QUEUE, "Anna", "new.rt", (), (), Samples(), at(-60), at(0), title="Anna (Sales EU)")
+    assert (titled.name, titled.type) == ("Anna (Sales EU)", ValueType.NUMBER)
 
 
 def series(*values: float | None, **other: object) -> Series:
