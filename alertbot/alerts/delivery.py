@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from enum import StrEnum
 
-from alertbot.alerts.alert import Alert
+from alertbot.alerts.alert import Alert, Reason
 from alertbot.alerts.cards import Card
-from alertbot.alerts.notice import Notice
+from alertbot.alerts.notice import Notice, notice_id
 from alertbot.rules.plain import one_line
 from alertbot.rules.words import count, listed
 
@@ -124,3 +124,24 @@ class EditCard:
 
 
 Due = PostCard | PostLine | PostOps | EditCard
+
+
+@dataclass(frozen=True, slots=True)
+class PostPicture:
+    """Show what was measured in the thread of a posted card, which shows one alert. `wanted_at`: since when it waits.
+
+    It is posted at most once: what becomes of it decides nothing, so it is no notice.
+    """
+
+    card: Card
+    wanted_at: datetime
+
+    @property
+    def alert(self) -> Alert:
+        """The one alert of the card."""
+        return self.card.members[0]
+
+    @property
+    def notice_id(self) -> str:
+        """What travels with the message, as the id of a notice does."""
+        return notice_id((*self.alert.key, "picture"), Reason.FIRED, self.card.channel, self.wanted_at)

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from alertbot.alerts.alert import Alert, Fingerprint, Outcome
 from alertbot.alerts.cards import Card, Posted
-from alertbot.alerts.delivery import Claimed, Due, HeldBack, Tried
+from alertbot.alerts.delivery import Claimed, Due, HeldBack, PostPicture, Tried
 from alertbot.alerts.grouping import Groups
 from alertbot.alerts.notice import Notice
 from alertbot.alerts.silence import Matcher, Silence
@@ -47,6 +47,13 @@ class Feeds(Protocol):
 
     def alerts(self, tenant: str | None = None) -> list[Alert]:
         """Alerts that have not ended (pending, firing, recovering), by id; of one tenant or of all."""
+
+
+class History(Protocol):
+    """What has ended."""
+
+    def ended(self, since: datetime, limit: int = 100) -> list[Alert]:
+        """Alerts that ended at or after `since`, the last one first; not pending ones that a user closed."""
 
 
 class Running(Protocol):
@@ -268,6 +275,34 @@ class Outbox(Notices, Protocol):
         """
 
 
+class Pictures(Feeds, Recording, History, Outbox, Protocol):
+    """Pictures in the threads of cards: less urgent than any notice, and posted at most once."""
+
+    def picture_due(self, now: datetime) -> PostPicture | None:
+        """The picture whose turn it is, the one of the worst alert first; None while anything else is to be posted.
+
+        A card that shows one alert of a rule gets one when it is first posted, within ten minutes of the decision. It
+        waits while a post of any channel is due or waits for its turn, while its channel rests or got half of
+        `max_messages`, and while its alert is muted. It is dropped when its alert ends, or after ten minutes.
+        """
+
+    def claim_picture(self, picture: PostPicture, now: datetime) -> Claimed:
+        """Claim it for a post that begins now; send only after DONE. From here on it is never due again.
+
+        NOT_DUE: something else is to be posted first. SETTLED: it is not wanted any more, or its card is elsewhere.
+        Like a notice it counts as a message of its channel, which rests for a second.
+        """
+
+    def picture_posted(self, picture: PostPicture, now: datetime) -> None:
+        """Slack took it: the channel rests for another second."""
+
+    def put_back_picture(self, picture: PostPicture) -> None:
+        """It was certainly not posted: it is due again, unless its alert has ended."""
+
+    def drop_picture(self, picture: PostPicture) -> None:
+        """There is nothing to draw: it is not due any more."""
+
+
 class Rules(Running, Notices, Protocol):
     """Which rules run, so that other processes can answer from them, and what is reported of their files."""
 
@@ -275,7 +310,7 @@ class Rules(Running, Notices, Protocol):
         """Store what runs from now on. A version that runs already continues, and keeps its `since`."""
 
 
-class Questions(Health, Recording, Running, Silences, Protocol):
+class Questions(Health, Recording, History, Running, Silences, Protocol):
     """What answers read, and the changes that users make."""
 
     def service(self, now: datetime) -> Service | None:
@@ -286,9 +321,6 @@ class Questions(Health, Recording, Running, Silences, Protocol):
 
     def latched_alerts(self) -> list[Alert]:
         """The alerts that were closed by hand and are latched since, of every tenant, by id."""
-
-    def ended(self, since: datetime, limit: int = 100) -> list[Alert]:
-        """Alerts that ended at or after `since`, the last one first; not pending ones that a user closed."""
 
     def fired(self, rules: Collection[str], since: datetime) -> Mapping[str, Mapping[str, int]]:
         """How often these rules fired at or after `since`, reported or not: by rule and entity name, most first."""
@@ -382,7 +414,7 @@ class Retention(Protocol):
         """
 
 
-class Store(Polls, Outbox, Rules, Questions, Leases, Health, Retention, Protocol):
+class Store(Polls, Questions, Health, Pictures, Rules, Outbox, Leases, Retention, Protocol):
     """All of the database. Only the parts that open and close it, and the tests, need all roles."""
 
     def tidy(self) -> str:

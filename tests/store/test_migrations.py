@@ -223,6 +223,19 @@ def test_a_rerouted_card_that_is_gone_is_still_known(name: str, path: Path) -> N
         assert (again.card.channel, again.card.members, again.card.posted) == ("#cc-closed", (ended,), None)
 
 
+def test_cards_that_are_in_slack_already_get_no_picture(upgraded: SqliteStore) -> None:
+    """An upgrade posts nothing in old threads; a new card gets one."""
+    with upgraded._db.read() as conn:
+        assert conn.execute("SELECT count(*) FROM cards WHERE picture_at IS NOT NULL").fetchone()[0] == 0
+    begin(upgraded, firing("new"), at(100), "#new")
+    (card,) = (due for due in upgraded.due(at(100)) if isinstance(due, PostCard) and due.card.channel == "#new")
+    upgraded.claim(card.notice.id, "me", at(100))
+    upgraded.delivered(card.notice.id, Posted("C9", "9.0"), 1, at(100))
+    with upgraded._db.read() as conn:
+        (channel,) = conn.execute("SELECT channel FROM cards WHERE picture_at IS NOT NULL").fetchone()
+    assert channel == "#new"
+
+
 def test_the_lease_still_holds(upgraded: SqliteStore) -> None:
     """A new version does not poll alongside an old one."""
     for name in ("delivery", "tenant:acme"):

@@ -20,6 +20,7 @@ from tests.store.build import (
     ME,
     at,
     begin,
+    begin_posted,
     begins,
     ends,
     firing,
@@ -37,7 +38,7 @@ from tests.store.build import (
 
 GROW = {"alerts", "cards", "notices", "recorded_polls", "recorded_layouts"}
 # Indexes of only what is open or waiting: reading one of them fully reads only that.
-OF_WHAT_WAITS = {"alerts_open", "notices_waiting", "notices_claimed", "cards_outdated"}
+OF_WHAT_WAITS = {"alerts_open", "notices_waiting", "notices_claimed", "cards_outdated", "cards_pictures"}
 
 Parameters = Sequence[Any] | Mapping[str, Any]
 
@@ -64,6 +65,13 @@ class Listener:
 
 def _turns(store: SqliteStore) -> None:
     """Everything that polls, delivery, and the buttons of Slack do repeatedly."""
+    begin_posted(store, firing("0"), at(-100), "#0")
+    picture = store.picture_due(at(-39))
+    assert picture is not None
+    assert store.claim_picture(picture, at(-39)) is Claimed.DONE
+    store.picture_posted(picture, at(-38))
+    store.put_back_picture(picture)
+    store.drop_picture(picture)
     for entity in ("1", "2", "3"):
         begin(store, firing(entity), channel=f"#{entity}")
     known = [pending("4"), firing("5")]

@@ -135,6 +135,11 @@ def refused(conn: sqlite3.Connection, notice_id: str, channel: str, now: datetim
     return "hold" if _is_late(last_turn([*posts, now], others, limit), others, now) else ""
 
 
+def has_room_to_spare(conn: sqlite3.Connection, channel: str, now: datetime, limit: int) -> bool:
+    """Whether this channel got less than half of `limit` messages within the last minute."""
+    return limit >= UNLIMITED or len(_posts(conn, _spellings(conn, channel), now)) < limit // 2
+
+
 def _is_late(last: datetime, messages: int, now: datetime) -> bool:
     """Whether the last of these messages comes much later than one message a second would."""
     return last - now - messages * timedelta(seconds=1) >= _REPORTED_FROM

@@ -486,6 +486,16 @@ def step_013_alert_life(db: Database) -> None:
 
 
 @migrations()
+def step_015_pictures(db: Database) -> None:
+    """`cards.picture_at`: since when a picture of what is measured waits for its turn in the thread of the card.
+
+    It is null where none is wanted, and again as soon as it is sent. Cards that are in Slack already get none.
+    """
+    db.execute("ALTER TABLE cards ADD COLUMN picture_at TEXT")
+    db.execute("CREATE INDEX cards_pictures ON cards (picture_at) WHERE picture_at IS NOT NULL")
+
+
+@migrations()
 def step_019_history(db: Database) -> None:
     """Operational messages by time, so that `history` finds the old ones without reading the others."""
     db.execute("CREATE INDEX notices_operational ON notices (at) WHERE alert_id IS NULL")

@@ -33,6 +33,14 @@ nothing: both name the message that they saw.
 A card that is posted again because its channel did not work leaves a message behind that still says "firing". It is
 kept in `former_messages`, due for edits like the card's own, until it shows the end or turns out to be deleted.
 
+A picture of what is measured, in the thread of a card, is no notice. It is not worth a duplicate, and nothing waits
+for it. So it has no claim that others settle, no retry, and no row of its own: only `cards.picture_at`, since when it
+waits. That is set when a card of one alert is posted for the first time (`_want_picture`), within PICTURE_WITHIN of the
+decision: neither an upgrade nor an hour without Slack brings a flood of pictures. It is null again before the picture
+is sent, when the alert ends, and where there is nothing to draw. Whatever happens after that, a crash included, it is
+not sent again. Only where Slack certainly did not post it, such as with a 429, is it put back. See pictures.py: a
+picture comes after all other posts of all channels.
+
 Times that lie further ahead than any that this program writes were written before the clock was set back, and hold
 nothing.
 """
@@ -64,6 +72,8 @@ CLAIM_HOLDS = timedelta(seconds=20)
 """For how long a claim keeps others from looking while its claimant may be alive: 10 s for its call, 10 s to spare."""
 MESSAGE_APPEARS = timedelta(seconds=5)
 """How long after its claimant ended a message may take to appear."""
+PICTURE_WITHIN = timedelta(minutes=10)
+"""A picture is wanted if its card is posted this soon after the decision, and dropped if it waits longer than this."""
 # How far ahead of now a time may lie because clocks differ.
 _CLOCK_WAS_SET_BACK = timedelta(seconds=60)
 # The longest wait that is ever written is Slack's Retry-After, at most an hour.
@@ -182,7 +192,7 @@ def due(conn: sqlite3.Connection, now: datetime, limit: int, max_messages: int) 
 
 
 def _edit(conn: sqlite3.Connection, row: sqlite3.Row, former: bool) -> EditCard:
-    card = _with_members(conn, row)
+    card = with_members(conn, row)
     if not former:
         return EditCard(card, row["edit_attempts"])
     posted = Posted(row["former_channel_id"], row["former_ts"])
@@ -288,7 +298,7 @@ def _post(conn: sqlite3.Connection, notice_id: str) -> Due:
     entry = codec.ledger_entry_of(row)
     if row["card_id"] is None:
         return PostOps(entry.notice, entry.intent_at, entry.attempts, entry.looks)
-    card = _with_members(conn, _card(conn, row["card_id"]))
+    card = with_members(conn, _card(conn, row["card_id"]))
     if entry.notice.kind is NoticeKind.CARD:
         return PostCard(entry.notice, card, entry.intent_at, entry.attempts, entry.looks)
     by_id = {member.id: member for member in card.members}
@@ -316,7 +326,7 @@ _ALL_MEMBERS = """
 """
 
 
-def _with_members(conn: sqlite3.Connection, card: sqlite3.Row) -> Card:
+def with_members(conn: sqlite3.Connection, card: sqlite3.Row) -> Card:
     left = conn.execute(_OPEN_MEMBERS, {"card": card["id"]}).fetchall()
     ended = conn.execute(_ENDED_MEMBERS, {"card": card["id"], "limit": _MAX_ENDED + 1}).fetchall()
     members = tuple(sorted(map(_member, (*left, *ended[:_MAX_ENDED])), key=lambda member: member.id or 0))
@@ -354,6 +364,27 @@ _CHANNEL_WAITS = f"""
 """  # noqa: S608
 
 
+def channel_waits(conn: sqlite3.Connection, channel: str, now: datetime) -> bool:
+    """Whether nothing may be posted in this channel now: it rests after a message, or Slack asked to wait."""
+    return conn.execute(_CHANNEL_WAITS, {**_times(now), "channel": channel}).fetchone() is not None
+
+
+# A post that was put off, or whose channel Slack holds, is not due: waiting for it could take an hour.
+_A_POST_WAITS = """
+    SELECT 1 FROM notices n LEFT JOIN channels p ON p.channel = n.channel
+    WHERE n.state = 'waiting' AND n.lead IS NULL
+        AND (n.not_before IS NULL OR n.not_before <= :now OR n.not_before > :longest)
+        AND (p.held_until IS NULL OR p.held_until <= :now OR p.held_until > :longest)
+        AND (n.kind <> 'line' OR (SELECT c.state FROM cards c WHERE c.id = n.card_id) = 'posted')
+    LIMIT 1
+"""
+
+
+def a_post_waits(conn: sqlite3.Connection, now: datetime) -> bool:
+    """Whether any post of any channel is due, is being sent, or waits for its turn in its channel."""
+    return conn.execute(_A_POST_WAITS, _times(now)).fetchone() is not None
+
+
 def claim(
     conn: sqlite3.Connection,
     notice_id: str,
@@ -372,7 +403,7 @@ def claim(
         return Claimed.TAKEN
     if row["kind"] == NoticeKind.LINE and _card(conn, row["card_id"])["state"] != "posted":
         return Claimed.NOT_DUE
-    if conn.execute(_CHANNEL_WAITS, {**times, "channel": row["channel"]}).fetchone():
+    if channel_waits(conn, row["channel"], now):
         return Claimed.NOT_DUE
     if why := budget.refused(conn, notice_id, row["channel"], now, max_messages):
         return Claimed.HOLD if why == "hold" else Claimed.NOT_DUE
@@ -381,7 +412,7 @@ def claim(
         "UPDATE notices SET intent_at = ?, claimant = ?, look_at = ?, looks = 0 WHERE id = ?",
         (stamp(now), claimant, stamp(now + CLAIM_HOLDS), notice_id),
     )
-    _rest(conn, row["channel"], None, now)
+    rest(conn, row["channel"], None, now)
     return Claimed.DONE
 
 
@@ -407,7 +438,8 @@ def claimant_ended(conn: sqlite3.Connection, claimant: str, now: datetime) -> No
     )
 
 
-def _rest(conn: sqlite3.Connection, channel: str, channel_id: str | None, now: datetime) -> None:
+def rest(conn: sqlite3.Connection, channel: str, channel_id: str | None, now: datetime) -> None:
+    """No message in this channel for a second. `channel_id`: its id, where an answer named it."""
     conn.execute(
         "INSERT INTO channels (channel, channel_id, rest_until) VALUES (?, ?, ?) ON CONFLICT (channel) DO UPDATE SET "
         "channel_id = COALESCE(excluded.channel_id, channel_id), rest_until = excluded.rest_until",
@@ -434,12 +466,13 @@ def delivered(conn: sqlite3.Connection, notice_id: str, posted: Posted, version:
         (stamp(now), posted.channel_id, posted.ts, notice_id),
     )
     _settle_carried(conn, notice_id)
-    _rest(conn, row["channel"], posted.channel_id, now)
+    rest(conn, row["channel"], posted.channel_id, now)
     if row["kind"] == NoticeKind.LINE:
         count(conn, row["tenant"], "lines_posted")
     elif row["kind"] == NoticeKind.CARD:
         count(conn, row["tenant"], "cards_posted")
         _card_posted(conn, row["card_id"], posted, version, now)
+        _want_picture(conn, row, now)
 
 
 _SETTLE_CARRIED = """
@@ -474,6 +507,23 @@ def _card_posted(conn: sqlite3.Connection, card_id: int, posted: Posted, version
             "WHERE card_id = :card AND kind = 'line' AND state = 'waiting' AND (:named OR reason <> 'fired')",
             {"now": stamp(now), "card": card_id, "named": members <= NAMED},
         )
+
+
+_WANT_PICTURE = """
+    UPDATE cards SET picture_at = :now
+    WHERE id = :card AND group_key GLOB 'alert:*' AND ended_at IS NULL
+        AND (SELECT count(*) FROM notices WHERE card_id = :card AND kind = 'card' AND state = 'delivered') = 1
+        AND EXISTS (
+            SELECT 1 FROM card_alerts m JOIN alerts a ON a.id = m.alert_id
+            WHERE m.card_id = :card AND a.state = 'firing' AND a.scope <> 'feed' AND a.muted IS NULL
+        )
+"""
+
+
+def _want_picture(conn: sqlite3.Connection, notice: sqlite3.Row, now: datetime) -> None:
+    """The first message of a card that shows one alert of a rule gets a picture, unless it is late."""
+    if now - codec.unstamp(notice["at"]) <= PICTURE_WITHIN:
+        conn.execute(_WANT_PICTURE, {"now": stamp(now), "card": notice["card_id"]})
 
 
 def _shows_version(conn: sqlite3.Connection, card_id: int, version: int, now: datetime) -> None:
@@ -685,7 +735,7 @@ def _post_again(conn: sqlite3.Connection, card: sqlite3.Row, now: datetime, clai
     ).fetchone()
     first, alert_id = codec.ledger_entry_of(row).notice, row["alert_id"]
     if is_shared(card["group_key"]):  # the alert with which the card began may have ended
-        worst = leading(_with_members(conn, card).members)
+        worst = leading(with_members(conn, card).members)
         first = replace(first, alert=worst.key, level=worst.level, measure=worst.measure, text="")
         alert_id = worst.id
     again = Notice(
@@ -710,7 +760,7 @@ _SAID_LATER = (
 
 def _name_again(conn: sqlite3.Connection, card: sqlite3.Row, now: datetime) -> None:
     """The new thread of a card with more members than it names gets their names, but for those of waiting lines."""
-    members = [member for member in _with_members(conn, card).members if member.state is not State.INACTIVE]
+    members = [member for member in with_members(conn, card).members if member.state is not State.INACTIVE]
     if len(members) <= NAMED:
         return
     later = {row["alert_id"] for row in conn.execute(_SAID_LATER, (card["id"],)).fetchall()}

@@ -69,9 +69,9 @@ _BUMP_CARD = """
         refresh_seconds = COALESCE(:refresh, refresh_seconds)
     WHERE id = :card
 """
-# A card ends with the last of its members, and shows it at once.
+# A card ends with the last of its members, and shows it at once. A picture that waits for its turn is dropped.
 _END_CARD = """
-    UPDATE cards SET ended_at = :now, urgent_version = version
+    UPDATE cards SET ended_at = :now, urgent_version = version, picture_at = NULL
     WHERE ended_at IS NULL AND id = :card AND NOT EXISTS (
         SELECT 1 FROM card_alerts m JOIN alerts a ON a.id = m.alert_id
         WHERE m.card_id = cards.id AND a.ended_at IS NULL

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from alertbot.alerts.alert import Alert, Change, Fingerprint, Outcome, State
 from alertbot.alerts.cards import Card, Posted
-from alertbot.alerts.delivery import Claimed, Due, HeldBack, Tried
+from alertbot.alerts.delivery import Claimed, Due, HeldBack, PostPicture, Tried
 from alertbot.alerts.grouping import Groups
 from alertbot.alerts.notice import Notice
 from alertbot.alerts.silence import Matcher, Silence
@@ -21,7 +21,7 @@ from alertbot.rules.catalogue import Scope
 from alertbot.store import codec
 from alertbot.store.codec import stamp, unstamp
 from alertbot.store.records import LedgerEntry, PollRecord, Recorded, RecordedPoll, RunningRules, Service, Totals
-from alertbot.store.sqlite import budget, changes, leases, outbox, retention, silences
+from alertbot.store.sqlite import budget, changes, leases, outbox, pictures, retention, silences
 from alertbot.store.sqlite import record as recording
 from alertbot.store.sqlite import recording as polls
 from alertbot.store.sqlite.database import Database
@@ -416,6 +416,28 @@ class SqliteStore:
     def delete_old(self, before: datetime, limit: int) -> int:
         with self._db.write() as conn:
             return retention.delete(conn, before, limit)
+
+    # Pictures
+
+    def picture_due(self, now: datetime) -> PostPicture | None:
+        with self._db.read() as conn:
+            return pictures.due(conn, now, self._max_messages)
+
+    def claim_picture(self, picture: PostPicture, now: datetime) -> Claimed:
+        with self._db.write() as conn:
+            return pictures.claim(conn, picture, now, self._max_messages)
+
+    def picture_posted(self, picture: PostPicture, now: datetime) -> None:
+        with self._db.write() as conn:
+            pictures.posted(conn, picture, now)
+
+    def put_back_picture(self, picture: PostPicture) -> None:
+        with self._db.write() as conn:
+            pictures.put_back(conn, picture)
+
+    def drop_picture(self, picture: PostPicture) -> None:
+        with self._db.write() as conn:
+            pictures.drop(conn, picture)
 
     # Leases
 

@@ -1,0 +1,77 @@
+"""Pictures in the threads of cards: which is next, and what becomes of it. Theory: outbox.py.
+
+A picture comes after everything else: it is due only while no post of any channel is due or waits for its turn, its
+channel rests from nothing, and less than half of `max_messages` are used there. So what has to be reported while a
+picture is drawn, uploaded or posted waits for at most the one second that Slack wants between two messages of a
+channel. Each function works inside the caller's transaction.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import datetime, timedelta
+
+from alertbot.alerts.delivery import Claimed, PostPicture
+from alertbot.store import codec
+from alertbot.store.codec import stamp
+from alertbot.store.sqlite import budget, outbox
+
+_CLOCKS_DIFFER = timedelta(seconds=60)
+
+_WANTED = """
+    SELECT * FROM cards
+    WHERE picture_at > :oldest AND picture_at <= :ahead AND state = 'posted' AND ended_at IS NULL
+    ORDER BY picture_at, id
+"""
+_DROP = "UPDATE cards SET picture_at = NULL WHERE id = :card AND picture_at = :at"
+_PUT_BACK = """
+    UPDATE cards SET picture_at = :at
+    WHERE id = :card AND picture_at IS NULL AND state = 'posted' AND ended_at IS NULL
+"""
+_IS_MUTED = """
+    SELECT 1 FROM card_alerts m JOIN alerts a ON a.id = m.alert_id WHERE m.card_id = ? AND a.muted IS NOT NULL
+"""
+
+
+def due(conn: sqlite3.Connection, now: datetime, max_messages: int) -> PostPicture | None:
+    values = {"oldest": stamp(now - outbox.PICTURE_WITHIN), "ahead": stamp(now + _CLOCKS_DIFFER)}
+    wanted = conn.execute(_WANTED, values).fetchall()
+    if not wanted or outbox.a_post_waits(conn, now):
+        return None
+    free = [card for card in wanted if _is_free(conn, card, now, max_messages)]
+    if not free:
+        return None
+    found = [PostPicture(outbox.with_members(conn, card), codec.unstamp(card["picture_at"])) for card in free]
+    return max(found, key=lambda picture: picture.alert.level)  # of several that are equal, the first
+
+
+def _is_free(conn: sqlite3.Connection, card: sqlite3.Row, now: datetime, max_messages: int) -> bool:
+    if outbox.channel_waits(conn, card["channel"], now) or conn.execute(_IS_MUTED, (card["id"],)).fetchone():
+        return False
+    return budget.has_room_to_spare(conn, card["channel"], now, max_messages)
+
+
+def claim(conn: sqlite3.Connection, picture: PostPicture, now: datetime, max_messages: int) -> Claimed:
+    card = conn.execute("SELECT * FROM cards WHERE id = ?", (picture.card.id,)).fetchone()
+    wanted = card["state"] == "posted" and codec.posted_of(card) == picture.card.posted
+    if not wanted or card["picture_at"] != stamp(picture.wanted_at):
+        return Claimed.SETTLED
+    if outbox.a_post_waits(conn, now) or not _is_free(conn, card, now, max_messages):
+        return Claimed.NOT_DUE
+    drop(conn, picture)
+    budget.count_post(conn, picture.notice_id, card["channel"], now, max_messages)
+    outbox.rest(conn, card["channel"], None, now)
+    return Claimed.DONE
+
+
+def posted(conn: sqlite3.Connection, picture: PostPicture, now: datetime) -> None:
+    outbox.rest(conn, picture.card.channel, None, now)
+
+
+def put_back(conn: sqlite3.Connection, picture: PostPicture) -> None:
+    budget.forget_post(conn, picture.notice_id)
+    conn.execute(_PUT_BACK, {"card": picture.card.id, "at": stamp(picture.wanted_at)})
+
+
+def drop(conn: sqlite3.Connection, picture: PostPicture) -> None:
+    conn.execute(_DROP, {"card": picture.card.id, "at": stamp(picture.wanted_at)})
