@@ -20,6 +20,9 @@ from alertbot.service.app import App, build
 MAX_WAIT_S = 30.0
 """Seconds that `poll` waits in all for what has to wait: 429, and one message a second and channel."""
 
+MAX_PICTURES_S = 20.0
+"""Seconds that it waits for pictures in the threads of cards, after everything else; the next run posts the others."""
+
 
 @cli.command()
 def poll(
@@ -37,6 +40,8 @@ def poll(
         outcomes = app.poller.once(app.tenants, dry_run=dry_run)
         if not dry_run:
             app.courier.deliver_all(MAX_WAIT_S)
+            if app.pictures is not None:
+                app.pictures.post_all(MAX_PICTURES_S)
             app.retention.run()
         totals = app.store.totals()
         held_in = [] if dry_run else app.store.held_back(app.clock())

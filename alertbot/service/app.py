@@ -10,11 +10,13 @@ from functools import partial
 
 from alertbot.alerts.alert import Alert, Outcome
 from alertbot.alerts.silence import Silence
+from alertbot.charts.png import Painter
 from alertbot.clock import Clock, wall_clock
 from alertbot.commands.command import Asker, Command, Wish
 from alertbot.commands.view import View
 from alertbot.config.settings import Settings
 from alertbot.notify.notifier import Notifier
+from alertbot.rules.rule import RuleSet
 from alertbot.service.closers import Closers, at_once
 from alertbot.service.courier import Courier
 from alertbot.service.database_check import CHECK_EVERY, DatabaseCheck
@@ -25,6 +27,7 @@ from alertbot.service.heartbeat import Heartbeat
 from alertbot.service.lease import MIN_TO_RELEASE, RENEW_EVERY, Lease
 from alertbot.service.listener import Listener
 from alertbot.service.live_rules import LiveRules
+from alertbot.service.pictures import CardPictures
 from alertbot.service.poller import Poller
 from alertbot.service.readiness import unready
 from alertbot.service.reload import Reloader
@@ -33,6 +36,7 @@ from alertbot.service.scheduler import Scheduler
 from alertbot.service.signal import ThreadSignal
 from alertbot.service.tenant import LiveTenant
 from alertbot.service.views import change, make_view
+from alertbot.slack.notifier import SlackNotifier
 from alertbot.store.roles import Store
 from alertbot.web.metrics import Metrics
 
@@ -59,7 +63,9 @@ class App:
         clock: Clock = wall_clock,
         speed: float = 1.0,
         metrics: Metrics | None = None,
+        painter: Painter | None = None,
     ) -> None:
+        """`painter` draws the pictures in the threads of cards; by default with matplotlib, where that is installed."""
         self.settings, self.tenants, self.store, self.live = settings, tenants, store, live
         self.clock, self._speed = clock, speed
         self.metrics = metrics or Metrics(tenant.name for tenant in tenants)
@@ -88,6 +94,20 @@ class App:
             metrics=self.metrics,
         )
         self._closers.push("delivery", self.courier.stop)
+        self.pictures: CardPictures | None = None
+        if isinstance(notifier, SlackNotifier):  # a terminal has no threads
+            self.pictures = CardPictures(
+                store,
+                notifier,
+                clock,
+                self._stopping,
+                self._rules_of,
+                reachable=lambda: self.courier.answers,
+                timezone=settings.timezone,
+                metrics=self.metrics,
+                painter=painter,
+            )
+            self._closers.push("pictures", self.pictures.stop)
         self.database = DatabaseCheck(
             store, notifier, clock, lambda: self.poller.store_problem, ops_channel=settings.slack.ops
         )
@@ -149,6 +169,8 @@ class App:
         self._scheduler.start()
         self._closers.push("schedule", at_once(self._scheduler.stop))
         self.courier.start()
+        if self.pictures is not None:
+            self.pictures.start()
         self.reloader.start()
 
     def wait(self, until: Callable[[float], bool] | None = None) -> None:
@@ -207,6 +229,10 @@ class App:
         """Why the bot is not ready, a sentence each, or an empty list."""
         return unready(self.store, self.tenants, self._problems(), self.clock())
 
+    def _rules_of(self, tenant: str) -> RuleSet:
+        """The rules that run for a tenant; none for one that is not polled any more."""
+        return next((each.rules for each in self.tenants if each.name == tenant), RuleSet(()))
+
     def _problems(self) -> tuple[str, ...]:
         return tuple(self._problems_by_part().values())
 
@@ -234,6 +260,7 @@ def build(
     clock: Clock = wall_clock,
     speed: float = 1.0,
     dry_run: bool = False,
+    painter: Painter | None = None,
 ) -> App:
     """Every part, from settings. Raises FaultsFound (rules), StoreError (database).
 
@@ -244,4 +271,4 @@ def build(
     tenants = make_tenants(settings, live, speed=speed)
     metrics = Metrics(tenant.name for tenant in tenants)
     notifier = notifier or make_notifier(settings, observe=metrics.called_slack)
-    return App(settings, tenants, store, notifier, live, clock, speed, metrics)
+    return App(settings, tenants, store, notifier, live, clock, speed, metrics, painter)

@@ -104,6 +104,11 @@ class Courier:
         return f"Slack cannot be reached since {since.astimezone(UTC):%H:%M:%S} UTC"
 
     @property
+    def answers(self) -> bool:
+        """Whether a post can be expected to arrive: Slack answered the last call, and accepts the credentials."""
+        return not self._refusal and self.unreachable_since is None
+
+    @property
     def unreachable_since(self) -> datetime | None:
         """When the first call failed since Slack last answered anything; None while it answers."""
         if not isinstance(self._notifier, SlackNotifier):

@@ -37,6 +37,7 @@ SLACK_API = "https://slack.com/api/"
 EVENT_TYPE = "alertbot_notice"  # of the metadata, which every app and member of the workspace can read: ids only
 POST_TIMEOUT = int(GIVE_UP_AFTER - START_WITHIN)  # seconds
 READ_TIMEOUT = 10
+UPLOAD_TIMEOUT = 15
 READ_WITHIN = 30.0
 """Seconds for all pages of one search."""
 _CLOCK_SKEW = timedelta(
@@ -205,6 +206,23 @@ class SlackNotifier:
         with self._lock:
             self._identity = identity
         return identity
+
+    def post_picture(self, message: SlackMessage, posted: Posted, *, notice_id: str) -> Posted:
+        """Add a chart to a card's thread once. Never retries by itself; a refusal as drawn is raised like any other."""
+        return self._post(message, no_check, channel=posted.channel_id, notice_id=notice_id, thread_ts=posted.ts)
+
+    def uploads(self) -> SlackClient:
+        """A client for the same workspace that sends files: its calls may take longer, and nothing depends on them."""
+        writes = self._writes
+        return SlackClient(
+            token=writes.token,
+            base_url=writes.base_url,
+            proxy=writes.proxy,
+            logger=writes.logger,
+            retry_handlers=[],
+            contact=Contact(observe=self.contact.observe),
+            timeout=UPLOAD_TIMEOUT,
+        )
 
     # Internals.
 

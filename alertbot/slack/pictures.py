@@ -2,6 +2,7 @@
 
 A file is uploaded without a channel: it belongs to the bot alone, until a message shows it by an image block with
 `slack_file`. Nothing else depends on pictures: without the extra, the scope or an answer of Slack the chart is text.
+That is so for the answer to `chart`, and for the chart in the thread of a card.
 """
 
 from __future__ import annotations
@@ -13,19 +14,36 @@ from zoneinfo import ZoneInfo
 from slack_sdk.errors import SlackApiError
 
 from alertbot.charts.png import Painter
+from alertbot.charts.series import Series
 from alertbot.charts.text import described
-from alertbot.commands.command import Drawing
+from alertbot.commands.chart import drawing, heading
+from alertbot.commands.command import Drawing, Reply
 from alertbot.errors import ChartFailed
 from alertbot.notify.pens import clip
+from alertbot.rules.plain import one_line
+from alertbot.slack.cards import SlackMessage
 from alertbot.slack.client import SlackClient
 from alertbot.slack.errors import notify_error
+from alertbot.slack.replies import slack_message
+from alertbot.slack.text import clip_mrkdwn, escape
 
 _log = logging.getLogger(__name__)
 
 NO_SCOPE = "charts are shown as text, not as pictures: the Slack app lacks the scope files:write"
 _SCOPE = "files:write"
+MAX_TEXT = 3_000
 MAX_ALT = 1_000
 """Characters of `alt_txt` (docs.slack.dev/reference/methods/files.getUploadURLExternal)."""
+
+
+def thread_message(series: Series, timezone: str, picture: str = "") -> SlackMessage:
+    """A chart in the thread of a card. `picture` is the id of its file; "": a text plot.
+
+    What notifications and screen readers use says the same in sentences.
+    """
+    message = slack_message(Reply((heading(series), drawing(series, timezone))), picture=picture)
+    text = clip_mrkdwn(escape(one_line(described(series, ZoneInfo(timezone)))), MAX_TEXT)
+    return SlackMessage(text, message["blocks"])
 
 
 class Pictures:
@@ -36,6 +54,7 @@ class Pictures:
         self._painter = painter
         self._keep = keep
         self._refused_until = 0.0
+        self._said = False  # that no picture can be drawn here
 
     @property
     def problem(self) -> str:
@@ -51,6 +70,11 @@ class Pictures:
     def of(self, drawing: Drawing) -> str:
         """The id of a file with the picture of this chart; "" where there can be none: the log says why."""
         if self._refused:
+            return ""
+        if problem := self._painter.problem:
+            if not self._said:
+                _log.info("charts are shown as text: %s", problem)
+            self._said = True
             return ""
         zone = ZoneInfo(drawing.timezone)
         try:

@@ -33,7 +33,7 @@ from alertbot import __version__
 STATES, LEVELS = ("pending", "firing", "recovering"), ("info", "warning", "critical")
 FEED_PROBLEMS = ("stale", "refused", "frozen", "partial", "slow", "clock")
 POLL_OUTCOMES = ("complete", "partial", "failed", "refused", "backed_off", "error", "skipped")
-KINDS = ("card", "line", "ops")
+KINDS = ("card", "line", "ops", "picture")
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _DELAYS = (0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0)
 _MAX_METHODS = 40
@@ -127,7 +127,7 @@ class Metrics:
         )
         self._notices = Counter(
             "alertbot_notices",
-            "Attempts to deliver a notice, by kind (card, line, ops) and outcome.",
+            "Attempts to deliver a notice or a picture, by kind (card, line, ops, picture) and outcome.",
             ["kind", "outcome"],
             registry=registry,
         )

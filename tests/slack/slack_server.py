@@ -188,8 +188,8 @@ class SlackServer:
         if channel in self.archived:
             return {"ok": False, "error": "is_archived"}
         problem = problem_of(args)
-        if problem:
-            return {"ok": False, "error": problem}
+        if problem or not self._can_show(args):
+            return {"ok": False, "error": problem or "invalid_blocks"}
         if self.one_a_second and self.clock() - self.posted_at.get(channel, 0.0) < 1:
             self.refused += 1
             return {"ok": False, "error": "ratelimited"}
@@ -317,19 +317,23 @@ class SlackServer:
     def take_answer(self, message: dict[str, Any]) -> int:
         """An answer through `response_url`; 400 for one that shows a file too early, or is over the limits."""
         with self.lock:
-            for block in message.get("blocks") or []:
-                if block["type"] == "image":
-                    file = self.files.get(block["slack_file"]["id"])
-                    if file is None or not file.complete or not 0 < len(block["alt_text"]) <= 2000:
-                        return 400
-                    if self.unprocessed:
-                        self.unprocessed -= 1
-                        return 400
-            if problem_of(message):
+            if not self._can_show(message) or problem_of(message):
                 return 400
             self.answers.append(message)
             self.answered.release()
         return 200
+
+    def _can_show(self, message: dict[str, Any]) -> bool:
+        """Whether the files in a message are complete, and processed."""
+        for block in message.get("blocks") or []:
+            if block["type"] == "image":
+                file = self.files.get(block["slack_file"]["id"])
+                if file is None or not file.complete:
+                    return False
+                if self.unprocessed:
+                    self.unprocessed -= 1
+                    return False
+        return True
 
     def answer_sent(self) -> dict[str, Any]:
         """The next answer through `response_url`, waited for."""

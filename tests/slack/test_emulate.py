@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -18,19 +19,22 @@ from alertbot.commands.command import Line, Reply
 from alertbot.errors import ChartFailed, DeliveryFailure, NotifyError
 from alertbot.feed.health import Feed
 from alertbot.notify.deliver import deliver
-from alertbot.rules.rule import Level
+from alertbot.rules.catalogue import Scope
+from alertbot.rules.rule import Level, RuleSet
+from alertbot.service.pictures import CardPictures
 from alertbot.slack.client import SlackClient
 from alertbot.slack.home import HomeTab
 from alertbot.slack.notifier import SlackNotifier
 from alertbot.slack.pictures import NO_SCOPE, Pictures
 from alertbot.store.records import PollRecord
 from alertbot.store.sqlite.store import SqliteStore
+from tests.commands.kit import WAIT, column, snapshot
 from tests.foreign import Emulate, emulate
 from tests.notify.cases import ACKED, FIRING, NASTY, RESOLVED, card, line, notice
 from tests.notify.test_shared_cards import content, ended, storm
 from tests.notify.test_shared_cards import line as shared_line
 from tests.slack.test_home import page_of, until
-from tests.slack.test_pictures import PNG
+from tests.slack.test_pictures import PNG, Quick
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +127,48 @@ def test_a_picture_is_uploaded_without_a_channel(slack: Emulate) -> None:
         narrow.upload(PNG, "Longest wait, Sales EU")
     assert narrow.problem == NO_SCOPE
     SlackNotifier(slack.narrow_token, api_url=slack.api_url).check()  # raises where the token is refused
+
+
+@pytest.mark.parametrize("scope", ["files:write", "no files:write"])
+def test_a_picture_in_the_thread_of_a_card(slack: Emulate, tmp_path: Path, scope: str) -> None:
+    """Shown by an image block with the uploaded file, with metadata, in the thread alone; a text plot without it."""
+    began = now()
+    store = SqliteStore(tmp_path / "alertbot.db")
+    notifier = SlackNotifier(slack.token if scope == "files:write" else slack.narrow_token, api_url=slack.api_url)
+    for age in (50, 35, 20, 5):
+        at = began - timedelta(seconds=age)
+        seen = replace(snapshot(Scope.QUEUE, {"103": "Sales EU"}, {WAIT: column(age * 1000.0)}), at=at)
+        store.record(PollRecord("acme", at, Feed("acme"), snapshots={Scope.QUEUE: seen}))
+    alert = replace(FIRING, id=None)
+    sent = notice(alert=alert, at=began, channel="#cc-sales")
+    store.record(PollRecord("acme", began, Feed("acme"), [Change(None, alert, Reason.FIRED, "it holds")], [sent]))
+    store.claim(sent.id, "me", began)
+    posted = notifier.post_card(card(alert), channel="#cc-sales", notice_id=sent.id)
+    store.delivered(sent.id, posted, 1, began)
+    pictures = CardPictures(
+        store,
+        notifier,
+        lambda: began + timedelta(seconds=2),
+        threading.Event(),
+        lambda _: RuleSet(()),
+        reachable=lambda: True,
+        timezone="Europe/Helsinki",
+        painter=Quick(),
+    )
+    assert pictures.post_next()
+    assert not pictures.post_next()
+    (reply,) = slack.replies("cc-sales", posted.ts)
+    assert reply["text"].startswith("Longest wait, Sales EU, from ")
+    heading, chart = reply["blocks"]
+    assert heading["text"]["text"] == "*Longest wait: Sales EU, last 2h*"
+    if scope == "files:write":
+        assert chart["type"] == "image"
+        assert [file["channels"] for file in slack.files() if file["id"] == chart["slack_file"]["id"]] == [[]]
+    else:
+        assert chart["text"]["text"].startswith("```")
+    (metadata,) = [each["metadata"] for each in slack.replies("cc-sales", posted.ts)]
+    assert metadata["event_type"] == "alertbot_notice"
+    store.close()
 
 
 def test_an_alert_through_store_and_delivery(slack: Emulate, notifier: SlackNotifier, tmp_path: Path) -> None:
