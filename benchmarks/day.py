@@ -7,7 +7,9 @@ answer: then the other side did what was asked, and nobody here knows. Which poi
 without kills. After a kill the next process starts on the same database, and the day goes on.
 
 Time is a number that this program sets, so a day takes a second. At the end what stands in Slack is compared with
-`tests/proof/model.py`: 0 lost, 0 doubled, every card up to date. The exit status is 1 otherwise.
+`tests/proof/model.py`: 0 lost, 0 doubled, every card up to date. The exit status is 1 otherwise. Pictures in the
+threads of cards are uploaded and posted as usual, but not drawn by matplotlib, which would take seconds for each. A
+kill may cost one of them, and none is there twice.
 """
 
 from __future__ import annotations
@@ -29,11 +31,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import tzinfo
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from alertbot import logs
+from alertbot.charts.png import Painter
+from alertbot.charts.series import Series
 from alertbot.config.settings import Settings
 from alertbot.service.app import build
 from alertbot.store.records import LedgerEntry, NoticeState
@@ -82,6 +87,15 @@ SILENCED_S = 150
 
 
 # The process that is killed.
+
+
+class Blank(Painter):
+    """Draws nothing, at once."""
+
+    problem = ""
+
+    def draw(self, series: Series, zone: tzinfo) -> bytes:
+        return b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass
@@ -142,14 +156,18 @@ def serve(folder: str, clock: Any, orders: Connection, kill_at: int) -> None:
     Fuse(kill_at, log).install()
     settings = Settings.model_validate(json.loads(Path(folder, "settings.json").read_text()))
     logs.configure((), quiet=True)
-    app = build(settings, clock=lambda: at(clock.value))
+    app = build(settings, clock=lambda: at(clock.value), painter=Blank())
     app.take_lease()
+    assert app.pictures is not None, "it posts in Slack"
     while True:
         orders.send(None)
-        if orders.recv() == "poll":
-            app.poller.tick(app.tenants[0])
-        else:
-            app.courier.deliver_due()
+        match orders.recv():
+            case "poll":
+                app.poller.tick(app.tenants[0])
+            case "picture":
+                app.pictures.post_next()
+            case _:
+                app.courier.deliver_due()
 
 
 # The day.
@@ -209,6 +227,8 @@ class Day:
                 self.clock.value = float(self.number * EVERY + second)
                 if self.store.due(at(self.clock.value)):
                     self.order("deliver", chance, kills)
+                elif self.store.picture_due(at(self.clock.value)) is not None:
+                    self.order("picture", chance, kills)
         end = self.clock.value + 3600
         while self.clock.value < end and (self.store.totals().waiting or self.store.due(at(self.clock.value + 120))):
             self.clock.value += 1
@@ -299,18 +319,30 @@ class Day:
         wrong += [f"never happened: {report}" for report in (found - self.expected).elements()]
         wrong += [f"announcement lost: {each}" for each in (self.announced - announced).elements()]
         wrong += [f"announced in vain: {each}" for each in (announced - self.announced).elements()]
-        landed = Counter(message["metadata"]["event_payload"]["notice_id"] for message in messages)
+        landed = Counter(map(_notice_of, messages))
         wrong += [f"doubled: {notice}" for notice, times in landed.items() if times > 1]
-        known = {entry.notice.id for entry in entries}
+        pictures = self.pictures()
+        threads = Counter(message["thread_ts"] for message in pictures)
+        wrong += [f"two pictures in the thread of {ts}" for ts, times in threads.items() if times > 1]
+        known = {entry.notice.id for entry in entries} | {_notice_of(message) for message in pictures}
         wrong += [f"unknown: {notice}" for notice in landed if notice not in known]
         cards = [message for message in messages if not message.get("thread_ts") and message.get("attachments")]
         wrong += [f"out of date: {message['text']}" for message in cards if "Resolved" not in message["text"]]
         return wrong
 
+    def pictures(self) -> list[dict[str, Any]]:
+        """The messages with a picture: each kill may cost one."""
+        messages = [message for stored in self.slack.messages.values() for message in stored]
+        return [message for message in messages if any(block["type"] == "image" for block in message.get("blocks", ()))]
+
     def _ledger(self) -> list[LedgerEntry]:
         with self.store._db.read() as conn:
             last = conn.execute("SELECT COALESCE(MAX(id), 0) FROM alerts").fetchone()[0]
         return [entry for n in (None, *range(1, last + 1)) for entry in self.store.notices_of(n)]
+
+
+def _notice_of(message: Mapping[str, Any]) -> str:
+    return str(message["metadata"]["event_payload"]["notice_id"])
 
 
 @contextmanager
@@ -326,6 +358,12 @@ def a_day(context: Any) -> Iterator[Day]:
             if day.process is not None and day.process.is_alive():
                 day.process.kill()
             centre.close()
+
+
+def missing(day: Day, wanted: int) -> list[str]:
+    """What is wrong with the number of pictures: each kill costs one at most."""
+    found = len(day.pictures())
+    return [] if wanted - day.kills <= found <= wanted else [f"{found} pictures of {wanted} after {day.kills} kills"]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -347,7 +385,8 @@ def main(arguments: list[str] | None = None) -> int:
         reasons = Counter(report[2] for report in day.expected.elements())
         reasons.update(f"silence {what}" for _, what, _ in day.announced.elements())
         print(f"{reasons.total()} reports: {dict(reasons)}")
-        print(f"{len(points)} points: {dict(Counter(points))}")
+        wanted = len(day.pictures())
+        print(f"{wanted} pictures; {len(points)} points: {dict(Counter(points))}")
     covered, kills, runs = Counter[str](), 0, 1
     if options.random:
         chance = random.Random(options.seed)  # a scenario, no secret
@@ -356,12 +395,14 @@ def main(arguments: list[str] | None = None) -> int:
                 day.run(chance=chance, kills=min(25, options.random - kills))
                 kills, runs = kills + day.kills, runs + 1
                 problems += day.wrong()
+                problems += missing(day, wanted)
     for number in range(options.first, len(points) + 1, options.every) if not options.random else ():
         with a_day(context) as day:
             day.run(kill_at=number)
             if day.kills:
                 covered[points[number - 1]] += 1
             kills, runs = kills + day.kills, runs + 1
+            problems += missing(day, wanted)
             problems += [f"killed at point {number}, {points[number - 1]}: {each}" for each in day.wrong()]
     for problem in problems[:20]:
         print(problem)
