@@ -1,7 +1,6 @@
-"""The delivery ledger: what is due, and what became of it. Each function works inside the caller's transaction.
+"""The delivery ledger: which posts are due, and what became of them. All work inside the caller's transaction.
 
-Theory. A notice waits until it is delivered, given up, or shown by its card. A card knows which version Slack should
-show (`version`) and which it shows (`sent_version`); any number of versions in between are one edit.
+Theory. A notice waits until it is delivered, given up, or shown by its card. Edits of cards: see edits.py.
 
 Notices that share a message have a lead (`lead` names it). The lead alone is due, claimed and sent; the others wait
 with it and take over its state when it is settled (`_settle_carried`). So the ledger says what became of each alert.
@@ -23,16 +22,6 @@ sends. A mark that comes late, from a claimant that was replaced, ends no claim 
 
 How many messages a channel may get in a minute is decided when one is claimed, see budget.py.
 
-Edits are not claimed: to repeat one is harmless, and a retry must not wait for 20 s. Two processes that edit one card
-can only harm by sending the older version last. So `edited` stores what the last answer said: if that is older than
-what another process had sent, the card is outdated again, and the next edit shows the present. An older edit whose
-process dies between sending and marking can stand until the card changes again; that takes a lost lease, a crash and
-an overtaken request at once. And what a message does that is not the card's any more (`edited`, `repost`) changes
-nothing: both name the message that they saw.
-
-A card that is posted again because its channel did not work leaves a message behind that still says "firing". It is
-kept in `former_messages`, due for edits like the card's own, until it shows the end or turns out to be deleted.
-
 A picture of what is measured, in the thread of a card, is no notice. It is not worth a duplicate, and nothing waits
 for it. So it has no claim that others settle, no retry, and no row of its own: only `cards.picture_at`, since when it
 waits. That is set when a card of one alert is posted for the first time (`_want_picture`), within PICTURE_WITHIN of the
@@ -47,23 +36,23 @@ nothing.
 
 from __future__ import annotations
 
-import functools
 import json
 import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from alertbot.alerts.alert import ENDS, Alert, Reason, State
+from alertbot.alerts.alert import Reason, State
 from alertbot.alerts.cards import Card, Posted, is_shared, leading, worst_first
-from alertbot.alerts.delivery import Claimed, Due, EditCard, HeldBack, PostCard, PostLine, PostOps, Tried
+from alertbot.alerts.delivery import Claimed, Due, HeldBack, PostCard, PostLine, PostOps, Tried
 from alertbot.alerts.grouping import NAMED, NAMES
 from alertbot.alerts.notice import Notice, NoticeKind, notice_id
 from alertbot.errors import StoreError
 from alertbot.store import codec
 from alertbot.store.codec import stamp
-from alertbot.store.sqlite import budget, silences
+from alertbot.store.sqlite import budget, edits
 from alertbot.store.sqlite import record as recording
+from alertbot.store.sqlite.cards import CLOCK_WAS_SET_BACK, MAX_WAIT, RANK, card_row, member_of, wait, with_members
 from alertbot.store.sqlite.record import count, raise_revision
 
 CHANNEL_REST = timedelta(seconds=1)
@@ -74,21 +63,6 @@ MESSAGE_APPEARS = timedelta(seconds=5)
 """How long after its claimant ended a message may take to appear."""
 PICTURE_WITHIN = timedelta(minutes=10)
 """A picture is wanted if its card is posted this soon after the decision, and dropped if it waits longer than this."""
-# How far ahead of now a time may lie because clocks differ.
-_CLOCK_WAS_SET_BACK = timedelta(seconds=60)
-# The longest wait that is ever written is Slack's Retry-After, at most an hour.
-_MAX_WAIT = timedelta(hours=1, minutes=1)
-
-# Members of cards to edit that are read at once: beyond that, one card for each channel.
-_MAX_MEMBERS = 2000
-_MAX_ENDED = 1000  # members of one card that have ended and are read with it
-
-_RANK = "CASE {} WHEN 'critical' THEN 3 WHEN 'warning' THEN 2 ELSE 1 END"
-# The level of a card `c`: the highest of its members that have not ended, or of all where all have (`cards.leading`).
-_CARD_RANK = f"""(
-    SELECT {_RANK.format("a.level")} FROM card_alerts m JOIN alerts a ON a.id = m.alert_id
-    WHERE m.card_id = c.id ORDER BY a.ended_at IS NOT NULL, {_RANK.format("a.level")} DESC LIMIT 1
-)"""  # noqa: S608  # built-in names only
 _WAITS = "(held_until > :now AND held_until <= :longest) OR (rest_until > :now AND rest_until <= :ahead)"
 # One ready notice for each place. A place is a Slack channel: two spellings of one channel (#name, id) share its rest
 # as soon as an answer named its id. A card waits with the level that it has now, so that a rise moves it forward.
@@ -117,9 +91,9 @@ _DUE_POSTS = f"""
         SELECT n.id, n.at, n.rowid AS arrived, free.place,
             CASE WHEN n.id IN (SELECT hold_notice FROM channels WHERE hold_notice IS NOT NULL) THEN 4
             WHEN n.kind = 'line' AND n.reason = 'fired' AND NOT n.broadcast THEN 0
-            WHEN n.kind <> 'card' OR n.level = 'critical' THEN {_RANK.format("n.level")}
-            ELSE MAX({_RANK.format("n.level")}, COALESCE((
-                SELECT MAX({_RANK.format("a.level")}) FROM card_alerts m JOIN alerts a ON a.id = m.alert_id
+            WHEN n.kind <> 'card' OR n.level = 'critical' THEN {RANK.format("n.level")}
+            ELSE MAX({RANK.format("n.level")}, COALESCE((
+                SELECT MAX({RANK.format("a.level")}) FROM card_alerts m JOIN alerts a ON a.id = m.alert_id
                 WHERE m.card_id = n.card_id AND a.ended_at IS NULL
             ), 0)) END AS rank
         FROM free CROSS JOIN notices n ON n.channel = free.channel
@@ -133,30 +107,6 @@ _DUE_POSTS = f"""
     )
     SELECT id, rank, at FROM in_turn WHERE turn = 1 ORDER BY rank DESC, at, arrived LIMIT :limit
 """  # noqa: S608  # built-in names only
-_EDITS = "chat.update"
-
-
-def edits_in(channel_id: str = "") -> str:
-    """The key in `channels` that holds edits: of all channels, or of one."""
-    return f"{_EDITS} {channel_id}".strip()
-
-
-_EDITS_HELD = """
-    (SELECT MAX(held_until) FROM channels h WHERE h.channel IN ('chat.update', 'chat.update ' || {}.posted_channel_id))
-"""
-_OUTDATED_CARDS = f"""
-    SELECT c.*, {_CARD_RANK} AS rank, {_EDITS_HELD.format("c")} AS held FROM cards c
-    WHERE c.state = 'posted' AND c.version > c.sent_version
-        AND (c.edit_not_before IS NULL OR c.edit_not_before <= :now OR c.edit_not_before > :longest)
-"""  # noqa: S608
-_OUTDATED_FORMER = f"""
-    SELECT f.posted_channel_id AS former_channel_id, f.posted_ts AS former_ts, f.sent_version AS former_version,
-        f.edit_attempts AS former_attempts, c.*, {_CARD_RANK} AS rank, {_EDITS_HELD.format("f")} AS held
-    FROM former_messages f CROSS JOIN cards c ON c.id = f.card_id
-    WHERE c.version > f.sent_version
-        AND (f.edit_not_before IS NULL OR f.edit_not_before <= :now OR f.edit_not_before > :longest)
-"""  # noqa: S608
-_ENDS = ", ".join(f"'{reason}'" for reason in sorted(ENDS))
 NOTICES_WITH_ALERTS = (
     "SELECT n.*, a.rule, a.scope, a.parent_id, a.entity_id FROM notices n LEFT JOIN alerts a ON a.id = n.alert_id"
 )
@@ -169,48 +119,18 @@ def due(conn: sqlite3.Connection, now: datetime, limit: int, max_messages: int) 
     found: list[tuple[int, bool, str, Due]] = [
         (-row["rank"], False, row["at"], _post(conn, row["id"])) for row in conn.execute(_DUE_POSTS, times).fetchall()
     ]
-    waiting = [row for row in conn.execute(_OUTDATED_CARDS, times).fetchall() if _edit_is_due(row, now)]
-    former = conn.execute(_OUTDATED_FORMER, times).fetchall()
-    outdated = [
-        (-row["rank"], row["outdated_since"] or "", row["id"], in_former, row)
-        for in_former, rows in ((False, waiting), (True, former))
-        for row in rows
-        if not _is_held(row["held"], now)
-    ]
-    outdated.sort(key=lambda each: each[:4])
-    members, channels = 0, set()
-    for rank, since, _, in_former, row in outdated[:limit]:
-        channel = row["former_channel_id"] if in_former else row["posted_channel_id"]
-        if members > _MAX_MEMBERS and channel in channels:
-            continue  # still due after the one before it in that channel
-        edit = _edit(conn, row, in_former)
-        found.append((rank, True, since, edit))
-        members += len(edit.card.members)
-        channels.add(channel)
+    found += [(-rank, True, since, edit) for rank, since, edit in edits.due(conn, now, limit)]
     found.sort(key=lambda each: each[:3])
     return [each for *_, each in found[:limit]]
-
-
-def _edit(conn: sqlite3.Connection, row: sqlite3.Row, former: bool) -> EditCard:
-    card = with_members(conn, row)
-    if not former:
-        return EditCard(card, row["edit_attempts"])
-    posted = Posted(row["former_channel_id"], row["former_ts"])
-    return EditCard(replace(card, posted=posted, sent_version=row["former_version"]), row["former_attempts"], True)
-
-
-def _is_held(held_until: str | None, now: datetime) -> bool:
-    until = _wait(held_until, now, _MAX_WAIT)
-    return until is not None and until > now
 
 
 def _times(now: datetime) -> dict[str, object]:
     """The moments that the statements compare with: now, and what lies too far ahead to be meant."""
     return {
         "now": stamp(now),
-        "ahead": stamp(now + _CLOCK_WAS_SET_BACK),
-        "held": stamp(now + CLAIM_HOLDS + _CLOCK_WAS_SET_BACK),
-        "longest": stamp(now + _MAX_WAIT),
+        "ahead": stamp(now + CLOCK_WAS_SET_BACK),
+        "held": stamp(now + CLAIM_HOLDS + CLOCK_WAS_SET_BACK),
+        "longest": stamp(now + MAX_WAIT),
     }
 
 
@@ -221,32 +141,20 @@ _WAITING_POSTS = """
         LEFT JOIN channels p ON p.channel = n.channel
     WHERE n.state = 'waiting' AND n.lead IS NULL AND (n.kind <> 'line' OR c.state = 'posted')
 """
-# `version > sent_version` follows from the rest; it is what the index of outdated cards is made of.
-_URGENT_EDITS = f"""
-    SELECT edit_not_before, {_EDITS_HELD.format("c")} AS held FROM cards c
-    WHERE state = 'posted' AND version > sent_version AND urgent_version > sent_version
-    UNION ALL
-    SELECT f.edit_not_before, {_EDITS_HELD.format("f")} FROM former_messages f CROSS JOIN cards c ON c.id = f.card_id
-    WHERE c.version > f.sent_version
-"""  # noqa: S608
 
 
 def next_due(conn: sqlite3.Connection, now: datetime, max_messages: int) -> datetime | None:
     ready, full = [], budget.full(conn, now, max_messages)
     for row in conn.execute(_WAITING_POSTS).fetchall():
         waits = [
-            _wait(row["not_before"], now, _MAX_WAIT),
-            _wait(row["held_until"], now, _MAX_WAIT),
-            _wait(row["look_at"], now, CLAIM_HOLDS + _CLOCK_WAS_SET_BACK),
-            _wait(row["rest_until"], now, _CLOCK_WAS_SET_BACK),
+            wait(row["not_before"], now, MAX_WAIT),
+            wait(row["held_until"], now, MAX_WAIT),
+            wait(row["look_at"], now, CLAIM_HOLDS + CLOCK_WAS_SET_BACK),
+            wait(row["rest_until"], now, CLOCK_WAS_SET_BACK),
             full.get(row["place"]),
         ]
         ready.append(max([now, *(each for each in waits if each is not None)]))
-    edits = conn.execute(_URGENT_EDITS).fetchall()
-    ready += [
-        max(now, *(_wait(row[column], now, _MAX_WAIT) or now for column in ("edit_not_before", "held")))
-        for row in edits
-    ]
+    ready += edits.next_due(conn, now)
     return min(ready, default=None)
 
 
@@ -271,19 +179,6 @@ def overdue_since(conn: sqlite3.Connection, now: datetime, max_messages: int) ->
     return min(since, default=None)
 
 
-def _wait(stamped: str | None, now: datetime, longest: timedelta) -> datetime | None:
-    """The end of a wait; None where there is none, or it lies further ahead than any that is written."""
-    until = codec.maybe_unstamp(stamped)
-    return until if until is not None and until <= now + longest else None
-
-
-def _edit_is_due(card: sqlite3.Row, now: datetime) -> bool:
-    if card["urgent_version"] > card["sent_version"]:
-        return True
-    edited_at = codec.unstamp(card["edited_at"])
-    return now >= edited_at + timedelta(seconds=card["refresh_seconds"]) or edited_at > now + _CLOCK_WAS_SET_BACK
-
-
 # The alerts that a line is about: of a card with very many members, some may not be loaded with it.
 _NAMED_MEMBERS = """
     SELECT * FROM alerts WHERE id IN (
@@ -298,56 +193,18 @@ def _post(conn: sqlite3.Connection, notice_id: str) -> Due:
     entry = codec.ledger_entry_of(row)
     if row["card_id"] is None:
         return PostOps(entry.notice, entry.intent_at, entry.attempts, entry.looks)
-    card = with_members(conn, _card(conn, row["card_id"]))
+    card = with_members(conn, card_row(conn, row["card_id"]))
     if entry.notice.kind is NoticeKind.CARD:
         return PostCard(entry.notice, card, entry.intent_at, entry.attempts, entry.looks)
     by_id = {member.id: member for member in card.members}
     for member in conn.execute(_NAMED_MEMBERS, {"notice": notice_id}).fetchall():
-        by_id.setdefault(member["id"], _member(member))
+        by_id.setdefault(member["id"], member_of(member))
     carried = conn.execute("SELECT alert_id, level, measure FROM notices WHERE lead = ?", (notice_id,)).fetchall()
     named = [codec.carried_of(other, by_id[other["alert_id"]]) for other in carried]
     named += [by_id[alert_id] for alert_id in codec.also_of(row)]
     return PostLine(
         entry.notice, card, by_id[row["alert_id"]], tuple(named), entry.intent_at, entry.attempts, entry.looks
     )
-
-
-_MEMBERS = "SELECT a.* FROM card_alerts m JOIN alerts a ON a.id = m.alert_id WHERE m.card_id = :card"
-_OPEN_MEMBERS = f"{_MEMBERS} AND a.ended_at IS NULL"
-# A card that stays open for weeks has had very many: of those that have ended, the worst are read.
-_ENDED_MEMBERS = f"""
-    {_MEMBERS} AND a.ended_at IS NOT NULL ORDER BY {_RANK.format("a.highest_level")} DESC, a.id DESC LIMIT :limit
-"""
-_ALL_MEMBERS = """
-    SELECT count(*) AS entities, min(fired_at) AS began FROM (
-        SELECT min(a.fired_at) AS fired_at FROM card_alerts m JOIN alerts a ON a.id = m.alert_id
-        WHERE m.card_id = ? GROUP BY a.rule, a.scope, a.parent_id, a.entity_id
-    )
-"""
-
-
-def with_members(conn: sqlite3.Connection, card: sqlite3.Row) -> Card:
-    left = conn.execute(_OPEN_MEMBERS, {"card": card["id"]}).fetchall()
-    ended = conn.execute(_ENDED_MEMBERS, {"card": card["id"], "limit": _MAX_ENDED + 1}).fetchall()
-    members = tuple(sorted(map(_member, (*left, *ended[:_MAX_ENDED])), key=lambda member: member.id or 0))
-    loaded = codec.card_of(card, members, silences.of(conn, members))
-    if len(ended) <= _MAX_ENDED:
-        return loaded
-    all_of_them = conn.execute(_ALL_MEMBERS, (card["id"],)).fetchone()
-    return replace(loaded, entities=all_of_them["entities"], began=codec.maybe_unstamp(all_of_them["began"]))
-
-
-# What is due is asked after every message, and decoding 500 members takes longer than reading them.
-@functools.lru_cache(maxsize=4096)
-def _member(row: sqlite3.Row) -> Alert:
-    return codec.alert_of(row)
-
-
-def _card(conn: sqlite3.Connection, card_id: int) -> sqlite3.Row:
-    row: sqlite3.Row | None = conn.execute("SELECT * FROM cards WHERE id = ?", (card_id,)).fetchone()
-    if row is None:
-        raise StoreError(f"there is no card {card_id}")
-    return row
 
 
 def _notice(conn: sqlite3.Connection, notice_id: str) -> sqlite3.Row:
@@ -401,7 +258,7 @@ def claim(
     held = row["look_at"] is not None and times["now"] < row["look_at"] <= times["held"]
     if held or row["intent_at"] != codec.maybe_stamp(settled):
         return Claimed.TAKEN
-    if row["kind"] == NoticeKind.LINE and _card(conn, row["card_id"])["state"] != "posted":
+    if row["kind"] == NoticeKind.LINE and card_row(conn, row["card_id"])["state"] != "posted":
         return Claimed.NOT_DUE
     if channel_waits(conn, row["channel"], now):
         return Claimed.NOT_DUE
@@ -452,7 +309,7 @@ def hold_channel(conn: sqlite3.Connection, channel: str, until: datetime) -> Non
         "INSERT INTO channels (channel, held_until) VALUES (?, ?) "
         "ON CONFLICT (channel) DO UPDATE SET held_until = CASE WHEN held_until > ? THEN excluded.held_until "
         "ELSE MAX(COALESCE(held_until, ''), excluded.held_until) END",
-        (channel, stamp(until), stamp(until + _MAX_WAIT)),
+        (channel, stamp(until), stamp(until + MAX_WAIT)),
     )
 
 
@@ -490,14 +347,14 @@ def _settle_carried(conn: sqlite3.Connection, lead: str) -> int:
 
 
 def _card_posted(conn: sqlite3.Connection, card_id: int, posted: Posted, version: int, now: datetime) -> None:
-    card = _card(conn, card_id)
+    card = card_row(conn, card_id)
     if card["state"] == "given_up":  # by another process, while this one was sending it
         raise_revision(conn, card["tenant"])
     conn.execute(
         "UPDATE cards SET state = 'posted', posted_channel_id = ?, posted_ts = ? WHERE id = ?",
         (posted.channel_id, posted.ts, card_id),
     )
-    _shows_version(conn, card_id, version, now)
+    edits.shows_version(conn, card_id, version, now)
     # Posted after the end, it is closed and shows what its lines would have said one by one, perhaps hours late. It
     # does not name all of many members: the lines that do are still posted.
     if version >= card["version"] and card["ended_at"] is not None:
@@ -524,79 +381,6 @@ def _want_picture(conn: sqlite3.Connection, notice: sqlite3.Row, now: datetime) 
     """The first message of a card that shows one alert of a rule gets a picture, unless it is late."""
     if now - codec.unstamp(notice["at"]) <= PICTURE_WITHIN:
         conn.execute(_WANT_PICTURE, {"now": stamp(now), "card": notice["card_id"]})
-
-
-def _shows_version(conn: sqlite3.Connection, card_id: int, version: int, now: datetime) -> None:
-    conn.execute(
-        "UPDATE cards SET sent_version = :version, edited_at = :now, "
-        "outdated_since = CASE WHEN version > :version THEN :now END, "
-        "edit_attempts = 0, edit_not_before = NULL, edit_error = '' WHERE id = :id",
-        {"version": version, "now": stamp(now), "id": card_id},
-    )
-
-
-def edited(conn: sqlite3.Connection, card: Card, now: datetime) -> None:
-    row = _card(conn, card.id)
-    if row["state"] == "posted" and codec.posted_of(row) == card.posted:
-        count(conn, row["tenant"], "edits")
-        _shows_version(conn, card.id, card.version, now)
-    elif row["ended_at"] is not None and card.version >= row["version"]:
-        forget_former(conn, card)
-    else:
-        conn.execute(_FORMER_SHOWS, {"version": card.version, **_former(card.id, card.posted)})
-
-
-_FORMER = "WHERE card_id = :card AND posted_channel_id = :channel_id AND posted_ts = :ts"
-_FORMER_SHOWS = (
-    "UPDATE former_messages SET sent_version = :version, edit_attempts = 0, edit_not_before = NULL, "  # noqa: S608
-    f"edit_error = '' {_FORMER}"
-)
-_FORGET_FORMER = f"DELETE FROM former_messages {_FORMER}"  # noqa: S608
-_SAID_THE_END = (
-    "SELECT state FROM notices WHERE card_id = ? AND kind = 'line' "  # noqa: S608
-    f"AND reason IN ({_ENDS}) AND at >= ?"
-)
-
-
-def _former(card_id: int, posted: Posted | None) -> dict[str, object]:
-    return {
-        "card": card_id,
-        "channel_id": posted.channel_id if posted else None,
-        "ts": posted.ts if posted else None,
-    }
-
-
-def forget_former(conn: sqlite3.Connection, card: Card) -> None:
-    conn.execute(_FORGET_FORMER, _former(card.id, card.posted))
-
-
-def close_in_thread(conn: sqlite3.Connection, card: Card, now: datetime) -> bool:
-    row = _card(conn, card.id)
-    if row["state"] != "posted" or codec.posted_of(row) != card.posted:
-        return True  # the message is not this card's any more
-    if row["ended_at"] is None:
-        return False
-    states = conn.execute(_SAID_THE_END, (card.id, row["ended_at"])).fetchall()
-    if states:
-        return any(line["state"] == "delivered" for line in states)
-    alert = leading(card.members)
-    reason = alert.end_reason or Reason.RESOLVED
-    closing = Notice(
-        id=notice_id(("closed in its thread", str(card.id)), reason, card.channel, codec.unstamp(row["ended_at"])),
-        kind=NoticeKind.LINE,
-        alert=alert.key,
-        channel=card.channel,
-        reason=reason,
-        level=alert.level,
-        at=codec.unstamp(row["ended_at"]),
-        measure=alert.measure,
-    )
-    others = [member.id for member in worst_first(card.members) if member.id not in (None, alert.id)]
-    also = [member for member in others[: NAMES - 1] if member is not None]
-    recording.insert_notice(
-        conn, closing, row["tenant"], NoticeKind.LINE, now=now, alert_id=alert.id, card=row, also=also
-    )
-    return False
 
 
 # Ends the claims that no other claimant can be sending.
@@ -641,19 +425,6 @@ def put_off(
     )
 
 
-_PUT_OFF_EDIT = "SET edit_not_before = :until, edit_error = :error, edit_attempts = edit_attempts + :tried"
-
-
-def put_off_edit(
-    conn: sqlite3.Connection, card_id: int, until: datetime, error: str, tried: bool, former: Posted | None = None
-) -> None:
-    values = {"until": stamp(until), "error": error, "tried": tried, **_former(_card(conn, card_id)["id"], former)}
-    if former is None:
-        conn.execute(f"UPDATE cards {_PUT_OFF_EDIT} WHERE id = :card", values)
-    else:
-        conn.execute(f"UPDATE former_messages {_PUT_OFF_EDIT} {_FORMER}", values)
-
-
 def give_up(conn: sqlite3.Connection, notice_id: str, error: str, now: datetime) -> None:
     row = _notice(conn, notice_id)
     if row["state"] != "waiting":
@@ -689,7 +460,7 @@ def reroute(conn: sqlite3.Connection, notice_id: str, channel: str, claimant: st
     if row["kind"] == NoticeKind.OPS:
         conn.execute(_MOVE_NOTICE, {"channel": channel, "claimant": claimant, "id": notice_id})
         return
-    card = _card(conn, row["card_id"])
+    card = card_row(conn, row["card_id"])
     if row["kind"] == NoticeKind.LINE:
         _post_again(conn, card, codec.unstamp(row["at"]), claimant)
     conn.execute("UPDATE cards SET channel = ? WHERE id = ?", (channel, card["id"]))
@@ -707,7 +478,7 @@ _KEEP_MESSAGE = """
 
 
 def repost(conn: sqlite3.Connection, card: Card, now: datetime, claimant: str, keep: bool = False) -> bool:
-    row = _card(conn, card.id)
+    row = card_row(conn, card.id)
     if row["state"] != "posted" or codec.posted_of(row) != card.posted:
         return True  # another process found out first
     if keep and conn.execute(_KEEP_MESSAGE, (card.id,)).rowcount == 0:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from alertbot.alerts.delivery import Claimed, PostPicture
 from alertbot.store import codec
 from alertbot.store.codec import stamp
-from alertbot.store.sqlite import budget, outbox
+from alertbot.store.sqlite import budget, cards, outbox
 
 _CLOCKS_DIFFER = timedelta(seconds=60)
 
@@ -41,7 +41,7 @@ def due(conn: sqlite3.Connection, now: datetime, max_messages: int) -> PostPictu
     free = [card for card in wanted if _is_free(conn, card, now, max_messages)]
     if not free:
         return None
-    found = [PostPicture(outbox.with_members(conn, card), codec.unstamp(card["picture_at"])) for card in free]
+    found = [PostPicture(cards.with_members(conn, card), codec.unstamp(card["picture_at"])) for card in free]
     return max(found, key=lambda picture: picture.alert.level)  # of several that are equal, the first
 
 

@@ -21,7 +21,7 @@ from alertbot.rules.catalogue import Scope
 from alertbot.store import codec
 from alertbot.store.codec import stamp, unstamp
 from alertbot.store.records import LedgerEntry, PollRecord, Recorded, RecordedPoll, RunningRules, Service, Totals
-from alertbot.store.sqlite import budget, changes, leases, outbox, pictures, retention, silences
+from alertbot.store.sqlite import budget, changes, edits, leases, outbox, pictures, retention, silences
 from alertbot.store.sqlite import record as recording
 from alertbot.store.sqlite import recording as polls
 from alertbot.store.sqlite.database import Database
@@ -358,7 +358,7 @@ class SqliteStore:
 
     def edited(self, card: Card, now: datetime) -> None:
         with self._db.write() as conn:
-            outbox.edited(conn, card, now)
+            edits.edited(conn, card, now)
 
     def put_off(
         self,
@@ -377,15 +377,15 @@ class SqliteStore:
         self, card_id: int, until: datetime, error: str, *, tried: bool = True, former: Posted | None = None
     ) -> None:
         with self._db.write() as conn:
-            outbox.put_off_edit(conn, card_id, until, error, tried, former)
+            edits.put_off_edit(conn, card_id, until, error, tried, former)
 
     def close_in_thread(self, card: Card, now: datetime) -> bool:
         with self._db.write() as conn:
-            return outbox.close_in_thread(conn, card, now)
+            return edits.close_in_thread(conn, card, now)
 
     def forget_former(self, card: Card) -> None:
         with self._db.write() as conn:
-            outbox.forget_former(conn, card)
+            edits.forget_former(conn, card)
 
     def give_up(self, notice_id: str, error: str, now: datetime) -> None:
         with self._db.write() as conn:
@@ -397,7 +397,7 @@ class SqliteStore:
 
     def hold_edits(self, until: datetime, channel_id: str = "") -> None:
         with self._db.write() as conn:
-            outbox.hold_channel(conn, outbox.edits_in(channel_id), until)
+            outbox.hold_channel(conn, edits.edits_in(channel_id), until)
 
     def reroute(self, notice_id: str, channel: str, *, claimant: str) -> None:
         with self._db.write() as conn:

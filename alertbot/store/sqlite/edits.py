@@ -1,0 +1,213 @@
+"""Edits of posted cards: which are due, and what became of them. Each function works inside the caller's transaction.
+
+Theory. A card knows which version Slack should show (`version`) and which it shows (`sent_version`); any number of
+versions in between are one edit.
+
+Edits are not claimed: to repeat one is harmless, and a retry must not wait for 20 s. Two processes that edit one card
+can only harm by sending the older version last. So `edited` stores what the last answer said: if that is older than
+what another process had sent, the card is outdated again, and the next edit shows the present. An older edit whose
+process dies between sending and marking can stand until the card changes again; that takes a lost lease, a crash and
+an overtaken request at once. And what a message does that is not the card's any more (`edited`, `repost`) changes
+nothing: both name the message that they saw.
+
+A card that is posted again because its channel did not work leaves a message behind that still says "firing". It is
+kept in `former_messages`, due for edits like the card's own, until it shows the end or turns out to be deleted.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from alertbot.alerts.alert import ENDS, Reason
+from alertbot.alerts.cards import Card, Posted, leading, worst_first
+from alertbot.alerts.delivery import EditCard
+from alertbot.alerts.grouping import NAMES
+from alertbot.alerts.notice import Notice, NoticeKind, notice_id
+from alertbot.store import codec
+from alertbot.store.codec import stamp
+from alertbot.store.sqlite import record as recording
+from alertbot.store.sqlite.cards import CARD_RANK, CLOCK_WAS_SET_BACK, MAX_WAIT, card_row, wait, with_members
+from alertbot.store.sqlite.record import count
+
+# Members of cards to edit that are read at once: beyond that, one card for each channel.
+_MAX_MEMBERS = 2000
+
+_EDITS = "chat.update"
+
+
+def edits_in(channel_id: str = "") -> str:
+    """The key in `channels` that holds edits: of all channels, or of one."""
+    return f"{_EDITS} {channel_id}".strip()
+
+
+_EDITS_HELD = """
+    (SELECT MAX(held_until) FROM channels h WHERE h.channel IN ('chat.update', 'chat.update ' || {}.posted_channel_id))
+"""
+_OUTDATED_CARDS = f"""
+    SELECT c.*, {CARD_RANK} AS rank, {_EDITS_HELD.format("c")} AS held FROM cards c
+    WHERE c.state = 'posted' AND c.version > c.sent_version
+        AND (c.edit_not_before IS NULL OR c.edit_not_before <= :now OR c.edit_not_before > :longest)
+"""  # noqa: S608
+_OUTDATED_FORMER = f"""
+    SELECT f.posted_channel_id AS former_channel_id, f.posted_ts AS former_ts, f.sent_version AS former_version,
+        f.edit_attempts AS former_attempts, c.*, {CARD_RANK} AS rank, {_EDITS_HELD.format("f")} AS held
+    FROM former_messages f CROSS JOIN cards c ON c.id = f.card_id
+    WHERE c.version > f.sent_version
+        AND (f.edit_not_before IS NULL OR f.edit_not_before <= :now OR f.edit_not_before > :longest)
+"""  # noqa: S608
+_ENDS = ", ".join(f"'{reason}'" for reason in sorted(ENDS))
+
+
+def due(conn: sqlite3.Connection, now: datetime, limit: int) -> list[tuple[int, str, EditCard]]:
+    """The edits that are due: the level of each card as a number, since when it is outdated, and the edit."""
+    times = _times(now)
+    waiting = [row for row in conn.execute(_OUTDATED_CARDS, times).fetchall() if _edit_is_due(row, now)]
+    former = conn.execute(_OUTDATED_FORMER, times).fetchall()
+    outdated = [
+        (-row["rank"], row["outdated_since"] or "", row["id"], in_former, row)
+        for in_former, rows in ((False, waiting), (True, former))
+        for row in rows
+        if not _is_held(row["held"], now)
+    ]
+    outdated.sort(key=lambda each: each[:4])
+    found: list[tuple[int, str, EditCard]] = []
+    members, channels = 0, set()
+    for rank, since, _, in_former, row in outdated[:limit]:
+        channel = row["former_channel_id"] if in_former else row["posted_channel_id"]
+        if members > _MAX_MEMBERS and channel in channels:
+            continue  # still due after the one before it in that channel
+        edit = _edit(conn, row, in_former)
+        found.append((-rank, since, edit))
+        members += len(edit.card.members)
+        channels.add(channel)
+    return found
+
+
+def _times(now: datetime) -> dict[str, object]:
+    return {"now": stamp(now), "longest": stamp(now + MAX_WAIT)}
+
+
+def _edit(conn: sqlite3.Connection, row: sqlite3.Row, former: bool) -> EditCard:
+    card = with_members(conn, row)
+    if not former:
+        return EditCard(card, row["edit_attempts"])
+    posted = Posted(row["former_channel_id"], row["former_ts"])
+    return EditCard(replace(card, posted=posted, sent_version=row["former_version"]), row["former_attempts"], True)
+
+
+def _is_held(held_until: str | None, now: datetime) -> bool:
+    until = wait(held_until, now, MAX_WAIT)
+    return until is not None and until > now
+
+
+def _edit_is_due(card: sqlite3.Row, now: datetime) -> bool:
+    if card["urgent_version"] > card["sent_version"]:
+        return True
+    edited_at = codec.unstamp(card["edited_at"])
+    return now >= edited_at + timedelta(seconds=card["refresh_seconds"]) or edited_at > now + CLOCK_WAS_SET_BACK
+
+
+# `version > sent_version` follows from the rest; it is what the index of outdated cards is made of.
+_URGENT_EDITS = f"""
+    SELECT edit_not_before, {_EDITS_HELD.format("c")} AS held FROM cards c
+    WHERE state = 'posted' AND version > sent_version AND urgent_version > sent_version
+    UNION ALL
+    SELECT f.edit_not_before, {_EDITS_HELD.format("f")} FROM former_messages f CROSS JOIN cards c ON c.id = f.card_id
+    WHERE c.version > f.sent_version
+"""  # noqa: S608
+
+
+def next_due(conn: sqlite3.Connection, now: datetime) -> list[datetime]:
+    """When each of the urgent edits can be tried."""
+    rows = conn.execute(_URGENT_EDITS).fetchall()
+    return [
+        max(now, *(wait(row[column], now, MAX_WAIT) or now for column in ("edit_not_before", "held"))) for row in rows
+    ]
+
+
+def shows_version(conn: sqlite3.Connection, card_id: int, version: int, now: datetime) -> None:
+    conn.execute(
+        "UPDATE cards SET sent_version = :version, edited_at = :now, "
+        "outdated_since = CASE WHEN version > :version THEN :now END, "
+        "edit_attempts = 0, edit_not_before = NULL, edit_error = '' WHERE id = :id",
+        {"version": version, "now": stamp(now), "id": card_id},
+    )
+
+
+def edited(conn: sqlite3.Connection, card: Card, now: datetime) -> None:
+    row = card_row(conn, card.id)
+    if row["state"] == "posted" and codec.posted_of(row) == card.posted:
+        count(conn, row["tenant"], "edits")
+        shows_version(conn, card.id, card.version, now)
+    elif row["ended_at"] is not None and card.version >= row["version"]:
+        forget_former(conn, card)
+    else:
+        conn.execute(_FORMER_SHOWS, {"version": card.version, **_former(card.id, card.posted)})
+
+
+_FORMER = "WHERE card_id = :card AND posted_channel_id = :channel_id AND posted_ts = :ts"
+_FORMER_SHOWS = (
+    "UPDATE former_messages SET sent_version = :version, edit_attempts = 0, edit_not_before = NULL, "  # noqa: S608
+    f"edit_error = '' {_FORMER}"
+)
+_FORGET_FORMER = f"DELETE FROM former_messages {_FORMER}"  # noqa: S608
+_SAID_THE_END = (
+    "SELECT state FROM notices WHERE card_id = ? AND kind = 'line' "  # noqa: S608
+    f"AND reason IN ({_ENDS}) AND at >= ?"
+)
+
+
+def _former(card_id: int, posted: Posted | None) -> dict[str, object]:
+    return {
+        "card": card_id,
+        "channel_id": posted.channel_id if posted else None,
+        "ts": posted.ts if posted else None,
+    }
+
+
+def forget_former(conn: sqlite3.Connection, card: Card) -> None:
+    conn.execute(_FORGET_FORMER, _former(card.id, card.posted))
+
+
+def close_in_thread(conn: sqlite3.Connection, card: Card, now: datetime) -> bool:
+    row = card_row(conn, card.id)
+    if row["state"] != "posted" or codec.posted_of(row) != card.posted:
+        return True  # the message is not this card's any more
+    if row["ended_at"] is None:
+        return False
+    states = conn.execute(_SAID_THE_END, (card.id, row["ended_at"])).fetchall()
+    if states:
+        return any(line["state"] == "delivered" for line in states)
+    alert = leading(card.members)
+    reason = alert.end_reason or Reason.RESOLVED
+    closing = Notice(
+        id=notice_id(("closed in its thread", str(card.id)), reason, card.channel, codec.unstamp(row["ended_at"])),
+        kind=NoticeKind.LINE,
+        alert=alert.key,
+        channel=card.channel,
+        reason=reason,
+        level=alert.level,
+        at=codec.unstamp(row["ended_at"]),
+        measure=alert.measure,
+    )
+    others = [member.id for member in worst_first(card.members) if member.id not in (None, alert.id)]
+    also = [member for member in others[: NAMES - 1] if member is not None]
+    recording.insert_notice(
+        conn, closing, row["tenant"], NoticeKind.LINE, now=now, alert_id=alert.id, card=row, also=also
+    )
+    return False
+
+
+_PUT_OFF_EDIT = "SET edit_not_before = :until, edit_error = :error, edit_attempts = edit_attempts + :tried"
+
+
+def put_off_edit(
+    conn: sqlite3.Connection, card_id: int, until: datetime, error: str, tried: bool, former: Posted | None = None
+) -> None:
+    values = {"until": stamp(until), "error": error, "tried": tried, **_former(card_row(conn, card_id)["id"], former)}
+    if former is None:
+        conn.execute(f"UPDATE cards {_PUT_OFF_EDIT} WHERE id = :card", values)
+    else:
+        conn.execute(f"UPDATE former_messages {_PUT_OFF_EDIT} {_FORMER}", values)
