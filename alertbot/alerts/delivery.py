@@ -67,6 +67,8 @@ class Claimed(StrEnum):
     TAKEN = "taken"  # another claim of it is open
     SETTLED = "settled"  # it no longer waits
     HOLD = "hold"  # more wait than its channel may get: report that first (`hold_back`)
+    UNSEEN = "unseen"  # alerts began and ended unseen in its channel: sum them up first (`sum_up`)
+    SUPERSEDED = "superseded"  # lines of its card were dropped, since it waited for long: read again what is due
     NOT_DUE = "not_due"  # its channel has to wait, or its card is not posted
 
 

@@ -28,6 +28,8 @@ from datetime import UTC, datetime, timedelta
 from alertbot.alerts.cards import Card, Posted, escalated_after, has_ended
 from alertbot.alerts.delivery import Claimed, Due, EditCard, HeldBack, PostCard, PostLine, PostOps, Tried, in_one_line
 from alertbot.alerts.notice import Notice, operational
+from alertbot.alerts.unseen import Unseen
+from alertbot.alerts.unseen import in_one_line as summary
 from alertbot.backoff import doubled
 from alertbot.errors import DeliveryFailure, NotifyError, StoreError
 from alertbot.notify.facts import zone_of
@@ -71,6 +73,8 @@ class DeliveryReport:
     put_off: int = 0
     claimed_elsewhere: int = 0  # left to another process
     held_back: int = 0  # left until it was reported that messages are held back
+    summed_up: int = 0  # left until it was reported what began and ended unseen
+    superseded: int = 0  # left to be read again, since lines of its card were dropped
     rerouted: int = 0
     reposted: int = 0
     given_up: int = 0
@@ -275,6 +279,13 @@ class _Delivery:
         if claimed is Claimed.HOLD:
             self.outbox.hold_back(notice.channel, self._held_back, self.clock())
             self.report.held_back += 1
+            return
+        if claimed is Claimed.UNSEEN:
+            self.outbox.sum_up(notice.channel, self._unseen, self.clock())
+            self.report.summed_up += 1
+            return
+        if claimed is Claimed.SUPERSEDED:
+            self.report.superseded += 1
             return
         if claimed is not Claimed.DONE:
             self.report.claimed_elsewhere += 1
@@ -504,6 +515,12 @@ class _Delivery:
         now = self.clock()
         text = f"{in_one_line(held, zone_of(self.timezone))}."
         return operational(("held back", held.channel), held.channel, text, now, once=now, level=Level.INFO)
+
+    def _unseen(self, unseen: Unseen) -> Notice:
+        now = self.clock()
+        which = ",".join(str(alert.id) for alert in unseen.alerts)
+        text = summary(unseen, zone_of(self.timezone), now)
+        return operational(("unseen", which), unseen.channel, text, now, once=now, level=Level.INFO)
 
     def report_faults(self) -> None:
         """Report every template that had to be replaced by the built-in one."""

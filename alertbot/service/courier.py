@@ -348,7 +348,8 @@ class Courier:
 
 def _progress(report: DeliveryReport) -> bool:
     """Whether something changed, so that the next item of its lane may follow at once."""
-    return bool(report.delivered or report.rerouted or report.reposted or report.held_back)
+    left = report.held_back or report.summed_up or report.superseded
+    return bool(report.delivered or report.rerouted or report.reposted or left)
 
 
 def _lane(item: Due) -> Lane:

@@ -99,7 +99,7 @@ class NoticeState(StrEnum):
     WAITING = "waiting"
     DELIVERED = "delivered"
     GIVEN_UP = "given_up"  # the entry's `error` says why
-    SHOWN_BY_CARD = "told_by_card"  # its card was posted after the end, and shows what this line would have said
+    SHOWN_BY_CARD = "told_by_card"  # not posted: the card, or a later message, shows what it would have said
 
 
 @dataclass(frozen=True)

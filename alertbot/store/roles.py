@@ -17,6 +17,7 @@ from alertbot.alerts.delivery import Claimed, Due, HeldBack, PostPicture, Tried
 from alertbot.alerts.grouping import Groups
 from alertbot.alerts.notice import Notice
 from alertbot.alerts.silence import Matcher, Silence
+from alertbot.alerts.unseen import Unseen
 from alertbot.evaluation.snapshot import Snapshot, SnapshotHead
 from alertbot.feed.health import Feed
 from alertbot.rules.catalogue import Scope
@@ -173,7 +174,8 @@ class Outbox(Notices, Protocol):
         settled by looking: 20 s after the claim, or 5 s after its claimant ended.
 
         A card whose alert ended before it could be posted is still due, once: it is drawn closed, so that nothing is
-        lost, and its waiting lines, which would only repeat it, become SHOWN_BY_CARD when it is delivered.
+        lost, and its waiting lines, which would only repeat it, become SHOWN_BY_CARD when it is delivered. Several
+        that waited for two minutes are summed up instead, see `sum_up`.
         """
 
     def next_due(self, now: datetime) -> datetime | None:
@@ -186,9 +188,12 @@ class Outbox(Notices, Protocol):
         """Claim a notice to post it; send only after DONE. Until `delivered` or `put_off` its outcome is unknown.
 
         `settled` is the `intent_at` of the earlier claim that was looked for in vain, which this one replaces; any
-        other open claim keeps it. HOLD: nothing is claimed; its channel may get one more message for now, and more
-        wait, so `hold_back` has to report that first. A claim holds whatever becomes of leases. The channel rests for a
-        second from here on, and the message counts: the claimant may die right after sending.
+        other open claim keeps it. Nothing is claimed by three answers. HOLD: its channel may get one more message for
+        now, and more wait, so `hold_back` has to report that first. UNSEEN: `sum_up` comes first. SUPERSEDED: it waited
+        for long, and lines of its card that are no longer true were dropped, so what is due has to be read again.
+
+        A claim holds whatever becomes of leases. The channel rests for a second from here on, and the message counts:
+        the claimant may die right after sending.
         """
 
     def hold_back(self, channel: str, report: Callable[[HeldBack], Notice], now: datetime) -> None:
@@ -196,6 +201,14 @@ class Outbox(Notices, Protocol):
 
         Does nothing where it was reported, until nothing waits in the channel any more. `report` is called in the
         transaction, and is pure.
+        """
+
+    def sum_up(self, channel: str, report: Callable[[Unseen], Notice], now: datetime) -> None:
+        """Settle what began and ended unseen in a channel: one OPS notice in place of its cards, which carries them.
+
+        Those are cards of alerts that have ended and were never critical, of which nothing was posted, in a channel
+        where one of them has waited for two minutes. Does nothing for a single one, which is posted. A card that may
+        have been posted is left until it was looked for. `report` is called in the transaction, and is pure.
         """
 
     def claimants(self) -> list[str]:

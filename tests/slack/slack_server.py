@@ -93,7 +93,10 @@ class SlackServer:
     user_groups: dict[str, list[str]] = field(default_factory=dict)
     unreadable: set[str] = field(default_factory=set)  # channels whose history the bot may not read
     one_a_second: bool = False  # a second post in a channel within a second of `clock` is a 429
-    refused: int = 0  # posts that were one too many
+    edits_a_minute: int = 0  # one more within a minute of `clock`, in all channels, is a 429; 0: any number
+    edited_at: deque[float] = field(default_factory=deque)
+    retry_after: int = 1  # seconds, of a 429 that no fault has asked for
+    refused: int = 0  # posts and edits that were one too many
     posted_at: dict[str, float] = field(default_factory=dict)  # by channel id
     messages: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
@@ -192,6 +195,7 @@ class SlackServer:
             return {"ok": False, "error": problem or "invalid_blocks"}
         if self.one_a_second and self.clock() - self.posted_at.get(channel, 0.0) < 1:
             self.refused += 1
+            self.retry_after = 1
             return {"ok": False, "error": "ratelimited"}
         self.posted_at[channel] = self.clock()
         kept = ("text", "blocks", "attachments", "metadata", "thread_ts", "reply_broadcast")
@@ -209,6 +213,14 @@ class SlackServer:
         problem = problem_of(args)
         if problem:
             return {"ok": False, "error": problem}
+        if self.edits_a_minute:
+            while self.edited_at and self.edited_at[0] <= self.clock() - 60:
+                self.edited_at.popleft()
+            if len(self.edited_at) >= self.edits_a_minute:
+                self.refused += 1
+                self.retry_after = max(1, int(self.edited_at[0] + 60 - self.clock()))
+                return {"ok": False, "error": "ratelimited"}
+            self.edited_at.append(self.clock())
         for message in self.messages[channel]:
             if message["ts"] == args.get("ts"):
                 # text without blocks removes the blocks; attachments that are not given stay
@@ -483,7 +495,7 @@ class _Handler(BaseHTTPRequestHandler):
             answer = {"ok": False, "error": fault.error} if fault.error else {"ok": True}
         slack.go_on.wait(slack.pause())
         if fault is None:
-            limit = limited("1") if answer.get("error") == "ratelimited" else Fault()
+            limit = limited(str(slack.retry_after)) if answer.get("error") == "ratelimited" else Fault()
             self._send(limit.status, json.dumps(answer), limit.headers)
             return
         if fault.hang:

@@ -13,6 +13,7 @@ from alertbot.alerts.alert import Alert, Change, Outcome, Reason
 from alertbot.alerts.cards import Card, Posted
 from alertbot.alerts.delivery import Claimed, EditCard, PostCard, PostLine, PostOps
 from alertbot.alerts.notice import Notice
+from alertbot.alerts.unseen import Unseen
 from alertbot.rules.rule import Level
 from alertbot.store.records import LedgerEntry, NoticeState
 from alertbot.store.sqlite.store import SqliteStore
@@ -22,7 +23,7 @@ ENTITIES = st.sampled_from(["1", "2"])
 CHANNEL_SETS = st.sampled_from([frozenset({"#a"}), frozenset({"#a", "#b"})])
 HAPPENINGS = ("ops", "rise", "end", "acknowledge", "value")
 OUTCOMES = ("lands", "lands", "lost after", "lost before", "refused", "limited", "gone", "given up", "rerouted")
-PAUSES = st.sampled_from([1.0, 6.0, 0.2, 61.0])
+PAUSES = st.sampled_from([1.0, 6.0, 0.2, 61.0, 130.0])
 
 
 class Outbox(RuleBasedStateMachine):
@@ -101,6 +102,12 @@ class Outbox(RuleBasedStateMachine):
                 self.store.delivered(due.notice.id, Posted(*found), 0, self.now)
                 return
         claimed = self.store.claim(due.notice.id, ME, self.now, due.intent_at)
+        if claimed is Claimed.UNSEEN:
+            waiting = self.store.totals().waiting
+            self.store.sum_up(due.notice.channel, self._summary, self.now)
+            assert self.store.totals().waiting < waiting
+        if claimed in (Claimed.UNSEEN, Claimed.SUPERSEDED):
+            return  # what is due has changed
         assert claimed is Claimed.DONE
         soon = self.now + timedelta(seconds=2)
         match outcome:
@@ -124,6 +131,13 @@ class Outbox(RuleBasedStateMachine):
                 if isinstance(due, PostLine):
                     self._delete(due.card)  # the channel no longer exists
                 self.store.reroute(due.notice.id, "#fallback", claimant=ME)
+
+    def _summary(self, unseen: Unseen) -> Notice:
+        assert all(alert.ended_at is not None and alert.highest is not Level.CRITICAL for alert in unseen.alerts)
+        which = ",".join(str(alert.id) for alert in unseen.alerts)
+        sent = ops(f"unseen: {which}", now=self.now, channel=unseen.channel)
+        self.decided.add(sent.id)
+        return sent
 
     def _send(self, due: PostCard | PostLine | PostOps) -> Posted:
         place = _place(due)
@@ -172,7 +186,7 @@ class Outbox(RuleBasedStateMachine):
         sent = set(self.slack.values())
         for entry in entries.values():
             if entry.state is NoticeState.DELIVERED:
-                assert entry.notice.id in sent | self.gone
+                assert (entry.notice.lead or entry.notice.id) in sent | self.gone
             if entry.notice.id in sent:
                 assert entry.state is NoticeState.DELIVERED or entry.intent_at is not None
 

@@ -60,7 +60,8 @@ def _times(now: datetime) -> dict[str, object]:
     return {"now": stamp(now), "minute_ago": stamp(now - MINUTE), "ahead": stamp(now + _CLOCKS_DIFFER)}
 
 
-def _spellings(conn: sqlite3.Connection, channel: str) -> list[str]:
+def spellings(conn: sqlite3.Connection, channel: str) -> list[str]:
+    """The names and ids under which this channel is configured, as far as answers named its id."""
     return sorted({channel, *(row["channel"] for row in conn.execute(_SPELLINGS, (channel,)).fetchall())})
 
 
@@ -94,7 +95,7 @@ def count_post(conn: sqlite3.Connection, notice_id: str, channel: str, now: date
     conn.execute(
         "INSERT INTO channel_posts (channel, at, notice_id) VALUES (?, ?, ?)", (channel, stamp(now), notice_id)
     )
-    if not _waiting(conn, channels := _spellings(conn, channel), now, but=notice_id):
+    if not _waiting(conn, channels := spellings(conn, channel), now, but=notice_id):
         _end_hold(conn, channels)
 
 
@@ -114,7 +115,7 @@ def refused(conn: sqlite3.Connection, notice_id: str, channel: str, now: datetim
     """Why this message may not be sent now: "full", "hold" (what is held back has to be reported first), or ""."""
     if limit >= UNLIMITED:
         return ""
-    channels = _spellings(conn, channel)
+    channels = spellings(conn, channel)
     posts = _posts(conn, channels, now)
     if len(posts) >= limit:
         return "full"
@@ -164,7 +165,7 @@ def _is_due(conn: sqlite3.Connection, notice_id: str, now: datetime) -> bool:
 
 def about_to_hold(conn: sqlite3.Connection, channel: str, now: datetime, limit: int) -> HeldBack | None:
     """What is held back in a channel once that was reported in it; None where it was, or nothing waits."""
-    channels = _spellings(conn, channel)
+    channels = spellings(conn, channel)
     if _hold(conn, channels) is not None:
         return None
     return _held(conn, channel, channels, [*_posts(conn, channels, now), now], now, limit)
@@ -193,7 +194,7 @@ def held_back(conn: sqlite3.Connection, now: datetime, limit: int) -> list[HeldB
             "WHERE COALESCE(c.channel_id, p.channel) = ?",
             (row["place"],),
         ).fetchone()
-        channels = _spellings(conn, spelt["channel"])
+        channels = spellings(conn, spelt["channel"])
         held = _held(conn, spelt["channel"], channels, _posts(conn, channels, now), now, limit)
         found += [held] if held is not None else []
     return sorted(found, key=lambda each: each.channel)

@@ -10,6 +10,13 @@ process dies between sending and marking can stand until the card changes again;
 an overtaken request at once. And what a message does that is not the card's any more (`edited`, `repost`) changes
 nothing: both name the message that they saw.
 
+Slack allows 50 edits a minute in the whole workspace, whatever their channel. They are counted when they are known to
+be shown (`card_edits`, the rows of the last minute), so a few may be on their way uncounted: as many as the service has
+lanes for edits. Those that fail are not counted: they are few, and repeated after a pause. What somebody waits for (an
+end, a level, an owner) comes before values that only moved, and these leave room for it: else 200 cards with moving
+values would take the whole minute, and a card that ended would have to wait for the next one. What waits is superseded
+by what comes later: an edit always shows the present.
+
 A card that is posted again because its channel did not work leaves a message behind that still says "firing". It is
 kept in `former_messages`, due for edits like the card's own, until it shows the end or turns out to be deleted.
 """
@@ -22,7 +29,7 @@ from datetime import datetime, timedelta
 
 from alertbot.alerts.alert import ENDS, Reason
 from alertbot.alerts.cards import Card, Posted, leading, worst_first
-from alertbot.alerts.delivery import EditCard
+from alertbot.alerts.delivery import MINUTE, EditCard
 from alertbot.alerts.grouping import NAMES
 from alertbot.alerts.notice import Notice, NoticeKind, notice_id
 from alertbot.store import codec
@@ -33,6 +40,13 @@ from alertbot.store.sqlite.record import count
 
 # Members of cards to edit that are read at once: beyond that, one card for each channel.
 _MAX_MEMBERS = 2000
+
+MAX_A_MINUTE = 46
+"""Edits a minute in all channels: Slack allows 50 (docs.slack.dev, rate limits, tier 3), and 4 may be on their way."""
+REFRESHES_A_MINUTE = 30
+"""Of these, edits because a value moved. The rest is left for what somebody waits for."""
+_SENT = "SELECT at FROM card_edits WHERE at > :minute_ago AND at <= :ahead ORDER BY at"
+_FORGET_SENT = "DELETE FROM card_edits WHERE at <= :minute_ago OR at > :ahead"
 
 _EDITS = "chat.update"
 
@@ -50,6 +64,7 @@ _OUTDATED_CARDS = f"""
     WHERE c.state = 'posted' AND c.version > c.sent_version
         AND (c.edit_not_before IS NULL OR c.edit_not_before <= :now OR c.edit_not_before > :longest)
 """  # noqa: S608
+_OUTDATED_URGENTLY = f"{_OUTDATED_CARDS} AND c.urgent_version > c.sent_version"
 _OUTDATED_FORMER = f"""
     SELECT f.posted_channel_id AS former_channel_id, f.posted_ts AS former_ts, f.sent_version AS former_version,
         f.edit_attempts AS former_attempts, c.*, {CARD_RANK} AS rank, {_EDITS_HELD.format("f")} AS held
@@ -61,28 +76,52 @@ _ENDS = ", ".join(f"'{reason}'" for reason in sorted(ENDS))
 
 
 def due(conn: sqlite3.Connection, now: datetime, limit: int) -> list[tuple[int, str, EditCard]]:
-    """The edits that are due: the level of each card as a number, since when it is outdated, and the edit."""
-    times = _times(now)
-    waiting = [row for row in conn.execute(_OUTDATED_CARDS, times).fetchall() if _edit_is_due(row, now)]
+    """The edits that are due: the level of each card as a number, since when it is outdated, and the edit.
+
+    The number is 0 where only a value moved.
+    """
+    times, sent = _times(now), len(_last_minute(conn, now))
+    left, refreshes = min(limit, MAX_A_MINUTE - sent), REFRESHES_A_MINUTE - sent
+    if left <= 0:
+        return []
+    cards = conn.execute(_OUTDATED_CARDS if refreshes > 0 else _OUTDATED_URGENTLY, times).fetchall()
+    waiting = [row for row in cards if _edit_is_due(row, now)]
     former = conn.execute(_OUTDATED_FORMER, times).fetchall()
     outdated = [
-        (-row["rank"], row["outdated_since"] or "", row["id"], in_former, row)
+        (not (in_former or _is_urgent(row)), -row["rank"], row["outdated_since"] or "", row["id"], in_former, row)
         for in_former, rows in ((False, waiting), (True, former))
         for row in rows
         if not _is_held(row["held"], now)
     ]
-    outdated.sort(key=lambda each: each[:4])
+    outdated.sort(key=lambda each: each[:5])
     found: list[tuple[int, str, EditCard]] = []
     members, channels = 0, set()
-    for rank, since, _, in_former, row in outdated[:limit]:
+    for refresh, rank, since, _, in_former, row in outdated[:left]:
+        if refresh and len(found) >= refreshes:
+            break
         channel = row["former_channel_id"] if in_former else row["posted_channel_id"]
         if members > _MAX_MEMBERS and channel in channels:
             continue  # still due after the one before it in that channel
         edit = _edit(conn, row, in_former)
-        found.append((-rank, since, edit))
+        found.append((0 if refresh else -rank, since, edit))
         members += len(edit.card.members)
         channels.add(channel)
     return found
+
+
+def _last_minute(conn: sqlite3.Connection, now: datetime) -> list[str]:
+    rows = conn.execute(_SENT, {"minute_ago": stamp(now - MINUTE), "ahead": stamp(now + CLOCK_WAS_SET_BACK)}).fetchall()
+    return [row["at"] for row in rows]
+
+
+def _count(conn: sqlite3.Connection, card_id: int, now: datetime) -> None:
+    """Count an edit that was sent."""
+    conn.execute(_FORGET_SENT, {"minute_ago": stamp(now - MINUTE), "ahead": stamp(now + CLOCK_WAS_SET_BACK)})
+    conn.execute("INSERT INTO card_edits (at, card_id) VALUES (?, ?)", (stamp(now), card_id))
+
+
+def _is_urgent(card: sqlite3.Row) -> bool:
+    return bool(card["urgent_version"] > card["sent_version"])
 
 
 def _times(now: datetime) -> dict[str, object]:
@@ -103,7 +142,7 @@ def _is_held(held_until: str | None, now: datetime) -> bool:
 
 
 def _edit_is_due(card: sqlite3.Row, now: datetime) -> bool:
-    if card["urgent_version"] > card["sent_version"]:
+    if _is_urgent(card):
         return True
     edited_at = codec.unstamp(card["edited_at"])
     return now >= edited_at + timedelta(seconds=card["refresh_seconds"]) or edited_at > now + CLOCK_WAS_SET_BACK
@@ -121,9 +160,11 @@ _URGENT_EDITS = f"""
 
 def next_due(conn: sqlite3.Connection, now: datetime) -> list[datetime]:
     """When each of the urgent edits can be tried."""
-    rows = conn.execute(_URGENT_EDITS).fetchall()
+    rows, sent = conn.execute(_URGENT_EDITS).fetchall(), _last_minute(conn, now)
+    free = codec.unstamp(sent[-MAX_A_MINUTE]) + MINUTE if len(sent) >= MAX_A_MINUTE else now
     return [
-        max(now, *(wait(row[column], now, MAX_WAIT) or now for column in ("edit_not_before", "held"))) for row in rows
+        max(now, free, *(wait(row[column], now, MAX_WAIT) or now for column in ("edit_not_before", "held")))
+        for row in rows
     ]
 
 
@@ -138,6 +179,7 @@ def shows_version(conn: sqlite3.Connection, card_id: int, version: int, now: dat
 
 def edited(conn: sqlite3.Connection, card: Card, now: datetime) -> None:
     row = card_row(conn, card.id)
+    _count(conn, card.id, now)
     if row["state"] == "posted" and codec.posted_of(row) == card.posted:
         count(conn, row["tenant"], "edits")
         shows_version(conn, card.id, card.version, now)

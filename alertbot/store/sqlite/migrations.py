@@ -496,6 +496,12 @@ def step_015_pictures(db: Database) -> None:
 
 
 @migrations()
+def step_017_card_edits(db: Database) -> None:
+    """The edits of cards within the last minute, for their limit; older rows are deleted."""
+    db.execute("CREATE TABLE card_edits (at TEXT NOT NULL, card_id INTEGER NOT NULL)")
+
+
+@migrations()
 def step_019_history(db: Database) -> None:
     """Operational messages by time, so that `history` finds the old ones without reading the others."""
     db.execute("CREATE INDEX notices_operational ON notices (at) WHERE alert_id IS NULL")

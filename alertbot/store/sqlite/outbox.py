@@ -1,4 +1,4 @@
-"""The delivery ledger: which posts are due, and what became of them. All work inside the caller's transaction.
+"""The delivery ledger: which posts are due, and what became of them. Functions work in the caller's transaction.
 
 Theory. A notice waits until it is delivered, given up, or shown by its card. Edits of cards: see edits.py.
 
@@ -20,7 +20,8 @@ another one holds. A claim ends
 A process that looks in vain replaces exactly the claim that it looked for (`settled`), so of two that looked only one
 sends. A mark that comes late, from a claimant that was replaced, ends no claim but its own.
 
-How many messages a channel may get in a minute is decided when one is claimed, see budget.py.
+How many messages a channel may get in a minute is decided when one is claimed, see budget.py. So is what of that which
+waited for long is posted at all, see unseen.py.
 
 A picture of what is measured, in the thread of a card, is no notice. It is not worth a duplicate, and nothing waits
 for it. So it has no claim that others settle, no retry, and no row of its own: only `cards.picture_at`, since when it
@@ -50,7 +51,7 @@ from alertbot.alerts.notice import Notice, NoticeKind, notice_id
 from alertbot.errors import StoreError
 from alertbot.store import codec
 from alertbot.store.codec import stamp
-from alertbot.store.sqlite import budget, edits
+from alertbot.store.sqlite import budget, edits, unseen
 from alertbot.store.sqlite import record as recording
 from alertbot.store.sqlite.cards import CLOCK_WAS_SET_BACK, MAX_WAIT, RANK, card_row, member_of, wait, with_members
 from alertbot.store.sqlite.record import count, raise_revision
@@ -258,8 +259,16 @@ def claim(
     held = row["look_at"] is not None and times["now"] < row["look_at"] <= times["held"]
     if held or row["intent_at"] != codec.maybe_stamp(settled):
         return Claimed.TAKEN
-    if row["kind"] == NoticeKind.LINE and card_row(conn, row["card_id"])["state"] != "posted":
+    card = None if row["card_id"] is None else card_row(conn, row["card_id"])
+    if card is not None and row["kind"] == NoticeKind.LINE and card["state"] != "posted":
         return Claimed.NOT_DUE
+    if unseen.is_wanted(conn, row["channel"], now, looked_for=notice_id if settled is not None else ""):
+        if settled is not None:  # the message of that claim does not exist
+            conn.execute(_END_LOOKED_FOR, (notice_id,))
+            budget.forget_post(conn, notice_id)
+        return Claimed.UNSEEN
+    if card is not None and unseen.prepare(conn, row, card, now):
+        return Claimed.SUPERSEDED
     if channel_waits(conn, row["channel"], now):
         return Claimed.NOT_DUE
     if why := budget.refused(conn, notice_id, row["channel"], now, max_messages):
@@ -271,6 +280,9 @@ def claim(
     )
     rest(conn, row["channel"], None, now)
     return Claimed.DONE
+
+
+_END_LOOKED_FOR = "UPDATE notices SET intent_at = NULL, look_at = NULL, claimant = NULL WHERE id = ?"
 
 
 def hold_back(

@@ -15,13 +15,14 @@ from alertbot.alerts.delivery import Claimed, Due, HeldBack, PostPicture, Tried
 from alertbot.alerts.grouping import Groups
 from alertbot.alerts.notice import Notice
 from alertbot.alerts.silence import Matcher, Silence
+from alertbot.alerts.unseen import Unseen
 from alertbot.evaluation.snapshot import Snapshot, SnapshotHead
 from alertbot.feed.health import Feed
 from alertbot.rules.catalogue import Scope
 from alertbot.store import codec
 from alertbot.store.codec import stamp, unstamp
 from alertbot.store.records import LedgerEntry, PollRecord, Recorded, RecordedPoll, RunningRules, Service, Totals
-from alertbot.store.sqlite import budget, changes, edits, leases, outbox, pictures, retention, silences
+from alertbot.store.sqlite import budget, changes, edits, leases, outbox, pictures, retention, silences, unseen
 from alertbot.store.sqlite import record as recording
 from alertbot.store.sqlite import recording as polls
 from alertbot.store.sqlite.database import Database
@@ -343,6 +344,10 @@ class SqliteStore:
     def hold_back(self, channel: str, report: Callable[[HeldBack], Notice], now: datetime) -> None:
         with self._db.write() as conn:
             outbox.hold_back(conn, channel, report, now, self._max_messages)
+
+    def sum_up(self, channel: str, report: Callable[[Unseen], Notice], now: datetime) -> None:
+        with self._db.write() as conn:
+            unseen.sum_up(conn, channel, report, now)
 
     def claimants(self) -> list[str]:
         with self._db.read() as conn:
