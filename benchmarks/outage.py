@@ -110,7 +110,7 @@ def hour(bot: Floor, fault: str, minutes: int = 60, max_settle: int = 1800) -> S
             bot.poll()
         bot.deliver()
         bot.now += timedelta(seconds=1)
-        if bot.store.totals().waiting == 0 and second > EVERY:
+        if bot.store.totals().waiting == 0 and not bot.store.due(bot.now + timedelta(minutes=10)) and second > EVERY:
             break
     took = int((bot.now - back).total_seconds())
     messages, lines = {}, {}

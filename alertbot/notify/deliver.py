@@ -40,10 +40,13 @@ from alertbot.store.roles import Outbox
 MESSAGE_APPEARS = timedelta(seconds=5)  # after an unknown outcome: how long the message may take to be found
 FIRST_RETRY = timedelta(seconds=5)
 MAX_RETRY = timedelta(minutes=5)
+MAX_UNANSWERED = timedelta(minutes=1)
+"""The longest pause after calls without an answer: when Slack is back, nothing should wait for long."""
 MAX_AGE = timedelta(days=1)  # an older notice that cannot be delivered is given up, except the card of an open alert
 # A clock that was wrong by this much when a message was sent, and was set since, must not hide the message.
 _CLOCK_STEP = timedelta(hours=2)
 _MAX_FAILED_LOOKS = 5  # for one message; after that, looking counts as impossible
+_MAX_PATIENCE = timedelta(hours=1)  # unless these looks had no answer at all: then after this time
 
 _REPORT_AFTER = 2  # refusals of one edit: most pass
 _GO_ELSEWHERE_AFTER = 4  # refusals of one item: about a minute
@@ -362,7 +365,11 @@ class _Delivery:
         except NotifyError as error:
             self.report.errors.append(str(error))
             self._note(error)
-            if error.failure is not DeliveryFailure.CHANNEL and item.looks + 1 < _MAX_FAILED_LOOKS:
+            # Slack is away: it can be asked when it is back. But where posts are answered and reads never are, a card
+            # must not wait for ever.
+            patience = MAX_AGE if isinstance(item, PostLine) else _MAX_PATIENCE
+            patient = _unanswered(error) and now - min(intent_at, now) < patience
+            if error.failure is not DeliveryFailure.CHANNEL and (patient or item.looks + 1 < _MAX_FAILED_LOOKS):
                 waits = error.failure in (DeliveryFailure.WAIT, DeliveryFailure.CREDENTIALS)
                 tried = Tried.NOTHING if waits else Tried.LOOK
                 self._put_off(item, now + self._delay(item.looks, error), str(error), True, tried)
@@ -495,7 +502,7 @@ class _Delivery:
             return timedelta()  # when to ask again whether the token is good is up to the caller
         if error.retry_after is not None:
             return timedelta(seconds=error.retry_after)
-        return doubled(FIRST_RETRY, failures, MAX_RETRY)
+        return doubled(FIRST_RETRY, failures, MAX_UNANSWERED if _unanswered(error) else MAX_RETRY)
 
     def _too_old(self, item: PostCard | PostLine | PostOps) -> bool:
         open_card = isinstance(item, PostCard) and any(member.open for member in item.card.members)
@@ -504,7 +511,7 @@ class _Delivery:
     def _note(self, error: NotifyError) -> None:
         if error.failure is DeliveryFailure.CREDENTIALS:
             self.report.credentials_ok = False
-        if not error.code and error.failure in (DeliveryFailure.UNKNOWN, DeliveryFailure.RETRY):
+        if _unanswered(error):
             self.report.unanswered += 1
 
     def _report_broken_channel(self, channel: str, error: NotifyError) -> None:
@@ -544,6 +551,11 @@ _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 def _channel(item: PostCard | PostLine | PostOps) -> str:
     return item.notice.channel if isinstance(item, PostOps) else item.card.channel
+
+
+def _unanswered(error: NotifyError) -> bool:
+    """Whether there was no answer that could be read."""
+    return not error.code and error.failure in (DeliveryFailure.UNKNOWN, DeliveryFailure.RETRY)
 
 
 def _tried(error: NotifyError) -> Tried:

@@ -33,7 +33,7 @@ MAX_PAUSE = 0.5
 MAX_POSTS, MAX_EDITS = 12, 4
 """Lanes of each kind that may be in a call at the same time."""
 REST_AFTER = 3  # calls of one lane in a row without an answer
-FIRST_REST, MAX_REST = timedelta(seconds=30), timedelta(minutes=5)
+FIRST_REST, MAX_REST = timedelta(seconds=30), timedelta(minutes=1)
 RETRY_CREDENTIALS = 60.0
 """Seconds after which refused credentials are tried again."""
 ASK_AFTER = 15.0

@@ -114,6 +114,24 @@ class AnyDay(RuleBasedStateMachine):
         self._pass(after)
         self.world.turn(None)
 
+    @rule(
+        how=st.sampled_from(["refused", "timeout before it landed", "timeout after it landed", "credentials"]),
+        polls=st.lists(VALUES, min_size=3, max_size=8),
+        every=st.sampled_from([15, 45, 300]),
+    )
+    def slack_is_away(self, how: str, polls: list[tuple[int | None, ...]], every: int) -> None:
+        """For several polls, in which alerts may come and go; then it is back, and what it gets is short.
+
+        Never for an hour: where nothing can be read for that long, a card is posted again.
+        """
+        self._pass(0)
+        self.world.slack.away = how
+        for values in polls:
+            self._poll(every, values, "complete")
+            self.world.deliver(1)
+        self.world.slack.away = ""
+        self.world.deliver(70)
+
     @rule(seconds=st.integers(1, 6), faults=FAULTS_OF_CALLS)
     def deliver(self, seconds: int, faults: list[str]) -> None:
         self._pass(0)

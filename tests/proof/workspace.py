@@ -48,6 +48,7 @@ class Workspace:
     skew: float = 0.0
     messages: list[Message] = field(default_factory=list)
     faults: deque[str] = field(default_factory=deque)
+    away: str = ""  # what happens to every call, while it does
     broken: set[str] = field(default_factory=set)  # channels that are archived: they can be read, and that is all
     wrong: list[str] = field(default_factory=list)  # what must never happen
     max_messages: int = 60  # per channel and minute, as configured
@@ -154,7 +155,7 @@ class Workspace:
         message.shows = content.members
 
     def _call(self, place: str, effect: Callable[[], None], looking: bool = False) -> None:
-        fault = self.faults.popleft() if self.faults else ""
+        fault = self.faults.popleft() if self.faults else self.away
         if fault in ("killed before it landed", "killed after it landed"):
             if fault.startswith("killed after") and place not in self.broken:
                 effect()

@@ -21,14 +21,14 @@ from alertbot.alerts.alert import Alert as RealAlert
 from alertbot.alerts.alert import Outcome, Reason
 from alertbot.alerts.alerting import Alerting
 from alertbot.alerts.cards import Posted
-from alertbot.alerts.notice import Notice
+from alertbot.alerts.notice import Notice, NoticeKind
 from alertbot.alerts.silence import Matcher
 from alertbot.evaluation.snapshot import Column, Fetched, Presence, Snapshot
 from alertbot.feed.health import Limits
 from alertbot.notify.deliver import deliver, end_claims_of_gone
 from alertbot.rulefiles.parse_rules import parse_files
 from alertbot.rules.catalogue import Scope
-from alertbot.rules.rule import RuleSet
+from alertbot.rules.rule import Level, RuleSet
 from alertbot.store.records import LedgerEntry, NoticeState, PollRecord
 from alertbot.store.sqlite.store import SqliteStore
 from tests.proof.feed_model import FeedModel
@@ -67,6 +67,7 @@ class World:
         self.decided: dict[str, Notice] = {}
         self.ids: dict[tuple[str, str], int] = {}
         self.all_ids: set[int] = set()
+        self._alert_of: dict[str, int] = {}  # by notice id; 0: operational
         self.start()
 
     @property
@@ -285,6 +286,7 @@ class World:
     def settle(self) -> None:
         """Slack works again, and all that is due is delivered. Then Slack must agree with the store, and with us."""
         self.slack.faults.clear()
+        self.slack.away = ""
         self.slack.broken.clear()
         self.dies_at = None
         for number in self.ids.values():  # every open card changes, so that one that a user deleted is missed
@@ -302,6 +304,7 @@ class World:
             raise AssertionError(f"never settled: {self.store.totals()}")
         self._check_notices()
         self._check_cards()
+        self._check_what_was_not_posted()
         assert self.clock_was_set or not self.slack.too_soon, "two messages within a second in one channel"
         assert self.clock_was_set or not self.slack.too_many, "more than max_messages within a minute in one channel"
 
@@ -324,6 +327,30 @@ class World:
         old = entry.settled_at is not None and entry.settled_at - entry.notice.at > timedelta(days=1)
         return "is gone, and its alert has ended" in entry.error or old
 
+    def _check_what_was_not_posted(self) -> None:
+        """What began and ended while it waited is in one line; what a later message says better is not posted.
+
+        Such a line is about alerts that have ended and were never critical, or about their escalation, and each of them
+        has no other message there. A line that was dropped has a card that shows more.
+        """
+        entries = [entry for entry in self._ledger() if entry.notice.alert is not None]
+        shown = {(each.id, message.place.channel_id) for message in self._cards() for each in message.shows}
+        ops = {entry.notice.id for entry in self.store.notices_of(None)}
+        for entry in entries:
+            notice, escalation = entry.notice, entry.notice.reason is Reason.ESCALATED
+            if notice.lead in ops:
+                alert = self.store.alert(self._alert_of[notice.id])
+                assert alert is not None
+                assert alert.ended_at is not None, f"summed up, and still open: {entry}"
+                assert escalation or alert.highest is not Level.CRITICAL, f"was critical, and has no card: {entry}"
+                here = (alert.id, notice.channel.removeprefix("#"))
+                assert escalation or here not in shown, f"summed up, and has a card: {entry}"
+            if entry.state is NoticeState.SHOWN_BY_CARD:
+                assert escalation or notice.kind is NoticeKind.LINE, f"a card was dropped: {entry}"
+
+    def _cards(self) -> list[Message]:
+        return [each for each in self.slack.messages if each.shows and not each.thread and not each.deleted]
+
     def _check_cards(self) -> None:
         """Every alert that was reported has one card for each receiver, its own or a shared one; all show what is true.
 
@@ -333,7 +360,7 @@ class World:
         with self.store._db.read() as conn:
             left = {Posted(*row) for row in conn.execute("SELECT posted_channel_id, posted_ts FROM former_messages")}
         reasons = {entry.notice.id: entry.notice.reason for entry in self._ledger()}
-        cards = [each for each in self.slack.messages if each.shows and not each.thread and not each.deleted]
+        cards = self._cards()
         shown: Counter[int | None] = Counter()
         for message in cards:
             escalation = reasons[message.notice_id] is Reason.ESCALATED
@@ -351,9 +378,12 @@ class World:
             assert shown[self.ids[key]] == len(channels), f"{key} has {shown[self.ids[key]]} cards, not {channels}"
 
     def _ledger(self) -> list[LedgerEntry]:
-        return [
-            entry for each in [None, *sorted(self.all_ids | self._new_ids())] for entry in self.store.notices_of(each)
-        ]
+        found = []
+        for alert in (None, *sorted(self.all_ids | self._new_ids())):
+            entries = self.store.notices_of(alert)
+            self._alert_of |= {entry.notice.id: alert or 0 for entry in entries}
+            found += entries
+        return found
 
     def _new_ids(self) -> set[int]:
         return {each.id for each in self.store.alerts(TENANT) if each.id is not None}
@@ -366,7 +396,7 @@ class _Mortal:
         {
             *("record", "announce_silences", "claim", "claimant_ended", "delivered", "edited", "put_off"),
             *("put_off_edit", "give_up", "hold_channel", "hold_edits", "reroute", "repost", "close_in_thread"),
-            *("forget_former", "add_notices", "hold_back"),
+            *("forget_former", "add_notices", "hold_back", "sum_up"),
         }
     )
 

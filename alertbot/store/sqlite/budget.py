@@ -7,7 +7,8 @@ runs of `poll`. From `UNLIMITED` on nothing is counted: the rest of one second i
 When a channel may get only one more message for now, and more wait, that one is a report of what is held back
 (`Claimed.HOLD`). Then there is a hold: `channels.hold_notice` is the report. It is the next message of its channel, and
 there is no second one until nothing waits in that channel any more, or a minute passed without a message. A short wait
-is not reported, and with one message a minute there is no room for a report.
+is not reported, and with one message a minute there is no room for a report. A report that could not be posted for two
+minutes is dropped, since it names a time that has passed.
 
 A place is a Slack channel: two spellings of one channel (#name, id) share it as soon as an answer named its id.
 """
@@ -138,7 +139,7 @@ def refused(conn: sqlite3.Connection, notice_id: str, channel: str, now: datetim
 
 def has_room_to_spare(conn: sqlite3.Connection, channel: str, now: datetime, limit: int) -> bool:
     """Whether this channel got less than half of `limit` messages within the last minute."""
-    return limit >= UNLIMITED or len(_posts(conn, _spellings(conn, channel), now)) < limit // 2
+    return limit >= UNLIMITED or len(_posts(conn, spellings(conn, channel), now)) < limit // 2
 
 
 def _is_late(last: datetime, messages: int, now: datetime) -> bool:
@@ -178,6 +179,11 @@ def hold(conn: sqlite3.Connection, channel: str, notice_id: str) -> None:
         "ON CONFLICT (channel) DO UPDATE SET hold_notice = excluded.hold_notice",
         (channel, notice_id),
     )
+
+
+def drop_report(conn: sqlite3.Connection, notice_id: str) -> bool:
+    """End the hold that this notice reports; False where it reports none."""
+    return conn.execute("UPDATE channels SET hold_notice = NULL WHERE hold_notice = ?", (notice_id,)).rowcount > 0
 
 
 def held_back(conn: sqlite3.Connection, now: datetime, limit: int) -> list[HeldBack]:

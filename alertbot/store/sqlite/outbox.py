@@ -269,6 +269,9 @@ def claim(
         return Claimed.UNSEEN
     if card is not None and unseen.prepare(conn, row, card, now):
         return Claimed.SUPERSEDED
+    if card is None and unseen.is_overdue(row, now) and budget.drop_report(conn, notice_id):
+        unseen.drop(conn, [notice_id], now)
+        return Claimed.SUPERSEDED
     if channel_waits(conn, row["channel"], now):
         return Claimed.NOT_DUE
     if why := budget.refused(conn, notice_id, row["channel"], now, max_messages):

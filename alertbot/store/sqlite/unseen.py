@@ -13,8 +13,8 @@ store, in one transaction with what is posted in its place:
 - A card that is posted late shows the present. It takes over the mentions of a rise that still lasts, and its waiting
   lines are dropped (`prepare`). The card of an alert that is over mentions no one.
 - A card that was posted before gets one line, which says what is true now (`prepare`): the end; else the last rise,
-  while it lasts and has no owner; else what came last. Lines of a card with many members share one message for each
-  reason. Mentions of a level that no longer lasts are dropped.
+  while it lasts and has no owner; else what came last. It gets none where a later one was posted already. Lines of a
+  card with many members share one message for each reason. Mentions of a level that no longer lasts are dropped.
 
 The age decides, and not whether Slack answers: what is due for a second is posted as it is, however short the alert
 was. The same holds for what `max_messages` held back, and for what waited while the bot was down.
@@ -105,7 +105,7 @@ def is_wanted(conn: sqlite3.Connection, channel: str, now: datetime, looked_for:
     channels = budget.spellings(conn, channel)
     cards = _unseen(conn, channels)
     settled = [row for row in cards if row["intent_at"] is None or row["id"] == looked_for]
-    if not any(_is_overdue(row, now) for row in settled):
+    if not any(is_overdue(row, now) for row in settled):
         return False
     if any(row["echo"] for row in settled):
         return True
@@ -132,7 +132,7 @@ def sum_up(conn: sqlite3.Connection, channel: str, report: Callable[[Unseen], No
     recording.insert_notice(conn, summary, "", NoticeKind.OPS, now=now)
     conn.execute(_CARRY_CARDS, {"lead": summary.id, "cards": json.dumps([*summed, *unseen])})
     conn.execute(_CARDS_ARE_GONE, (json.dumps(unseen),))
-    conn.execute(_DROP, (stamp(now), json.dumps(earlier)))
+    drop(conn, earlier, now)
     if open_claims:
         until = min(now + SUMMARY_WAITS, max(_tried_at(row, now) for row in open_claims))
         conn.execute("UPDATE notices SET not_before = ? WHERE id = ?", (stamp(until), summary.id))
@@ -152,8 +152,14 @@ def _summaries(conn: sqlite3.Connection, channels: Sequence[str]) -> list[str]:
     return [row["id"] for row in conn.execute(_SUMMARIES, (json.dumps(channels),)).fetchall()]
 
 
-def _is_overdue(notice: sqlite3.Row, now: datetime) -> bool:
+def is_overdue(notice: sqlite3.Row, now: datetime) -> bool:
+    """Whether this notice has waited for so long that it is not posted as if it had just happened."""
     return now - codec.unstamp(notice["at"]) >= OVERDUE
+
+
+def drop(conn: sqlite3.Connection, notices: Sequence[str], now: datetime) -> None:
+    """Settle notices without a message: what is posted later says more than they would."""
+    conn.execute(_DROP, (stamp(now), json.dumps(notices)))
 
 
 def prepare(conn: sqlite3.Connection, notice: sqlite3.Row, card: sqlite3.Row, now: datetime) -> bool:
@@ -161,26 +167,34 @@ def prepare(conn: sqlite3.Connection, notice: sqlite3.Row, card: sqlite3.Row, no
 
     `notice` is about to be claimed. Nothing changes unless it is overdue.
     """
-    if not _is_overdue(notice, now):
+    if not is_overdue(notice, now):
         return False
-    lines = _lines(conn, card["id"])
+    lines = _lines(conn, card["id"], notice["id"])
     if notice["kind"] == NoticeKind.CARD:
         return _take_over(conn, notice, card, lines, now)
     return _supersede(conn, lines, now)
 
 
 _LINES = """
-    SELECT n.*, a.state AS alert_state, a.level AS alert_level, a.acked_by, a.ended_at AS alert_ended_at
+    SELECT n.*, a.state AS alert_state, a.level AS alert_level, a.acked_by, a.ended_at AS alert_ended_at,
+        EXISTS (
+            SELECT 1 FROM notices d WHERE d.card_id = n.card_id AND d.alert_id = n.alert_id AND d.kind = 'line'
+                AND d.state = 'delivered' AND d.at > n.at
+        ) AS overtaken
     FROM notices n JOIN alerts a ON a.id = n.alert_id LEFT JOIN notices l ON l.id = n.lead
-    WHERE n.card_id = ? AND n.kind = 'line' AND n.state = 'waiting'
-        AND n.intent_at IS NULL AND n.also = '[]' AND (l.id IS NULL OR (l.intent_at IS NULL AND l.also = '[]'))
+    WHERE n.card_id = :card AND n.kind = 'line' AND n.state = 'waiting' AND n.also = '[]'
+        AND (n.intent_at IS NULL OR n.id = :notice)
+        AND (l.id IS NULL OR ((l.intent_at IS NULL OR l.id = :notice) AND l.also = '[]'))
     ORDER BY n.at, n.rowid
 """
 
 
-def _lines(conn: sqlite3.Connection, card_id: int) -> list[sqlite3.Row]:
-    """The waiting lines of a card that no one may be sending. One that names earlier members as well stays as it is."""
-    return conn.execute(_LINES, (card_id,)).fetchall()
+def _lines(conn: sqlite3.Connection, card_id: int, notice_id: str) -> list[sqlite3.Row]:
+    """The waiting lines of a card that no one may be sending. One that names earlier members as well stays as it is.
+
+    `notice_id`: the one that is about to be claimed. Where it has a claim, it was looked for in vain.
+    """
+    return conn.execute(_LINES, {"card": card_id, "notice": notice_id}).fetchall()
 
 
 def _lasts(line: sqlite3.Row) -> bool:
@@ -203,7 +217,7 @@ def _take_over(
     wanted = list(mention) if card["ended_at"] is None else []
     if not dropped and wanted == _mention(notice):
         return False
-    conn.execute(_DROP, (stamp(now), json.dumps([line["id"] for line in dropped])))
+    drop(conn, [line["id"] for line in dropped], now)
     conn.execute("UPDATE notices SET mention = ? WHERE id = ?", (json.dumps(wanted), notice["id"]))
     return True
 
@@ -212,7 +226,7 @@ def _supersede(conn: sqlite3.Connection, lines: Sequence[sqlite3.Row], now: date
     by_alert: dict[int, list[sqlite3.Row]] = {}
     for line in lines:
         by_alert.setdefault(line["alert_id"], []).append(line)
-    kept = [_present(of_alert) for of_alert in by_alert.values()]
+    kept = [line for line in map(_present, by_alert.values()) if not line["overtaken"]]
     keep = {line["id"] for line in kept}
     messages: dict[tuple[str, str, str], list[sqlite3.Row]] = {}
     for line in kept:
@@ -231,7 +245,7 @@ def _supersede(conn: sqlite3.Connection, lines: Sequence[sqlite3.Row], now: date
     dropped = [line["id"] for line in lines if line["id"] not in keep]
     if not dropped and found == wanted:
         return False
-    conn.execute(_DROP, (stamp(now), json.dumps(dropped)))
+    drop(conn, dropped, now)
     conn.executemany(
         "UPDATE notices SET lead = ?, mention = ?, broadcast = ? WHERE id = ?",
         [(lead, json.dumps(mention), broadcast, line) for line, (lead, mention, broadcast) in wanted.items()],
