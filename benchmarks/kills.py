@@ -180,11 +180,18 @@ def report(store: SqliteStore, slack: SlackServer, floor: Floor, kills: int, bus
     stands = Counter(message["metadata"]["event_payload"]["notice_id"] for message in messages)
     shown = (NoticeState.DELIVERED, NoticeState.SHOWN_BY_CARD)
     lost = [entry for entry in entries if entry.state not in shown]
-    lost += [entry for entry in entries if entry.state is NoticeState.DELIVERED and not stands[entry.notice.id]]
+    # What began and ended while it waited stands in one message for the channel, which carries its notices.
+    carrier = {entry.notice.id: entry.notice.lead or entry.notice.id for entry in entries}
+    delivered = [entry for entry in entries if entry.state is NoticeState.DELIVERED]
+    lost += [entry for entry in delivered if not stands[carrier[entry.notice.id]]]
     doubled = [notice_id for notice_id, times in stands.items() if times > 1]
     # One that was edited as plain text has no attachments any more.
-    of_ops = slack.messages[slack.channels["ops"]]
-    cards = [message for message in messages if message not in of_ops and not message.get("thread_ts")]
+    plain = {entry.notice.id for entry in store.notices_of(None)}
+    cards = [
+        message
+        for message in messages
+        if not message.get("thread_ts") and message["metadata"]["event_payload"]["notice_id"] not in plain
+    ]
     stale = [message for message in cards if "Resolved" not in message["text"]]
     print(
         f"{kills} kills, {busy} of them after a call had begun; {len(slack.calls)} calls; "

@@ -1,11 +1,12 @@
 """An hour without Slack: what a reader sees when it is back.
 
 `python -m benchmarks.outage`. Real polls every 15 s, store and delivery against a stand-in Slack that does not answer
-for an hour (`--fault refused`: every call is refused at once; `lost`: connections are dropped, so that nobody knows
-what was posted, and reading is impossible as well). Meanwhile 40 alerts come and go, six of them critical, four begin
-and stay, and five that had a card before get worse, recover, are reminded of and end. Printed is what stands in the
-channels afterwards. The exit status is 1 where there are more messages than one for each alert that is still open or
-was critical, and one summary a channel; or more than one line in the thread of a card.
+for an hour. `--fault refused`: every call is refused at once; `down`: an error of the server, so that nobody knows what
+was posted, and reading is impossible as well; `lost`: the same, with connections that are dropped. Meanwhile 40 alerts
+come and go, six of them critical, four begin and stay, and five that had a card before get worse, recover, are reminded
+of and end. Printed is what stands in the channels afterwards. The exit status is 1 where there are more messages than
+one for each alert that is still open or was critical, and one summary a channel; or more than one line in the thread of
+a card.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from alertbot.rulefiles.parse_rules import parse_files
+from alertbot.rules.rule import Level
 from tests.scenarios.storm import CHANNEL, WAIT, Floor, floor
 from tests.slack.slack_server import DROP_BEFORE, SERVER_ERROR, refused
 
@@ -114,22 +116,22 @@ def hour(bot: Floor, fault: str, minutes: int = 60, max_settle: int = 1800) -> S
             break
     took = int((bot.now - back).total_seconds())
     messages, lines = {}, {}
-    for name, place in bot.slack.channels.items():
+    for name in bot.slack.channels:
         messages[name] = [each for each in bot.slack.top(name) if each["ts"] not in old]
         for card in bot.slack.top(name):
             new = [each["text"] for each in bot.slack.thread(card["ts"], name) if each["ts"] not in old]
             if new:
                 lines[card["text"]] = new
-        assert place
     return Seen(messages, lines, took)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--fault", choices=sorted(FAULTS), default="refused")
+    parser.add_argument("--minutes", type=int, default=60, help="for how long Slack is away (default: 60)")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder, floor(Path(folder), RULES) as bot:
-        seen = hour(bot, options.fault)
+        seen = hour(bot, options.fault, options.minutes)
         for name, messages in seen.messages.items():
             print(f"#{name}: {len(messages)} messages")
             for message in messages:
@@ -143,9 +145,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"{seen.total} messages, {len(seen.summaries)} of them summaries, and "
             f"{sum(map(len, seen.lines.values()))} lines in {len(seen.lines)} threads, in {seen.took_s} s"
         )
-        critical = {
-            alert.entity_name for alert in bot.store.ended(bot.now - timedelta(hours=3), 1000) if alert.highest == 3
-        }
+        ended = bot.store.ended(bot.now - timedelta(hours=3), 1000)
+        critical = {alert.entity_name for alert in ended if alert.highest is Level.CRITICAL}
         still = {alert.entity_name for alert in bot.store.alerts() if alert.open}
         allowed = len({name for name in critical | still if not name.startswith("Before")}) + 1
         of_channel = len(seen.messages[CHANNEL.removeprefix("#")])

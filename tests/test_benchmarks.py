@@ -12,7 +12,20 @@ import pytest
 
 from alertbot.simulator.server import SimulatorOptions, serve
 from alertbot.store.sqlite.store import SqliteStore
-from benchmarks import day, pages, questions, random_days, recording, replay, storm, tenants, turns, whole_poll
+from benchmarks import (
+    day,
+    edits,
+    outage,
+    pages,
+    questions,
+    random_days,
+    recording,
+    replay,
+    storm,
+    tenants,
+    turns,
+    whole_poll,
+)
 from benchmarks.poll_cycle import KEYS, NUMBERS, PHASES, RULES, measure, rules
 
 
@@ -47,6 +60,21 @@ def test_the_polled_centre_has_one_percent_over_their_limits() -> None:
     for poll, following in pairwise(polls):
         changed = sum(agent[key] != after[key] for agent, after in zip(poll, following, strict=True) for key in KEYS)
         assert 0.04 < changed / (2000 * len(KEYS)) < 0.06
+
+
+def test_an_hour_without_slack_is_short(capsys: pytest.CaptureFixture[str]) -> None:
+    """At most a message for each alert that is open or was critical, a summary, and a line for each older card."""
+    assert outage.main(["--fault", "lost", "--minutes", "30"]) == 0
+    shown = capsys.readouterr().out
+    assert "#cc-alerts: 10 messages" in shown
+    assert "alerts began and ended between 09:02 and 09:2" in shown
+    assert "2 of them summaries, and 5 lines in 5 threads" in shown
+
+
+def test_edits_keep_to_the_limit_of_slack(capsys: pytest.CaptureFixture[str]) -> None:
+    """60 cards whose values move: none is refused, and one that has ended is not behind them."""
+    assert edits.main(["--cards", "60", "--minutes", "2"]) == 0
+    assert "0 refused" in capsys.readouterr().out
 
 
 def test_a_storm_is_measured(capsys: pytest.CaptureFixture[str]) -> None:

@@ -330,11 +330,11 @@ class World:
     def _check_what_was_not_posted(self) -> None:
         """What began and ended while it waited is in one line; what a later message says better is not posted.
 
-        Such a line is about alerts that have ended and were never critical, or about their escalation, and each of them
-        has no other message there. A line that was dropped has a card that shows more.
+        Such a line is about alerts that have ended and were never critical, or about their escalation, and what it
+        carries has no message of its own. Nor has what was dropped: a line, as its card shows more, or an escalation.
         """
         entries = [entry for entry in self._ledger() if entry.notice.alert is not None]
-        shown = {(each.id, message.place.channel_id) for message in self._cards() for each in message.shows}
+        landed = {each.notice_id for each in self.slack.messages}
         ops = {entry.notice.id for entry in self.store.notices_of(None)}
         for entry in entries:
             notice, escalation = entry.notice, entry.notice.reason is Reason.ESCALATED
@@ -343,13 +343,10 @@ class World:
                 assert alert is not None
                 assert alert.ended_at is not None, f"summed up, and still open: {entry}"
                 assert escalation or alert.highest is not Level.CRITICAL, f"was critical, and has no card: {entry}"
-                here = (alert.id, notice.channel.removeprefix("#"))
-                assert escalation or here not in shown, f"summed up, and has a card: {entry}"
+                assert notice.id not in landed, f"summed up, and has a message: {entry}"
             if entry.state is NoticeState.SHOWN_BY_CARD:
                 assert escalation or notice.kind is NoticeKind.LINE, f"a card was dropped: {entry}"
-
-    def _cards(self) -> list[Message]:
-        return [each for each in self.slack.messages if each.shows and not each.thread and not each.deleted]
+                assert notice.id not in landed, f"dropped, and has a message: {entry}"
 
     def _check_cards(self) -> None:
         """Every alert that was reported has one card for each receiver, its own or a shared one; all show what is true.
@@ -360,7 +357,7 @@ class World:
         with self.store._db.read() as conn:
             left = {Posted(*row) for row in conn.execute("SELECT posted_channel_id, posted_ts FROM former_messages")}
         reasons = {entry.notice.id: entry.notice.reason for entry in self._ledger()}
-        cards = self._cards()
+        cards = [each for each in self.slack.messages if each.shows and not each.thread and not each.deleted]
         shown: Counter[int | None] = Counter()
         for message in cards:
             escalation = reasons[message.notice_id] is Reason.ESCALATED

@@ -97,13 +97,20 @@ def count_post(conn: sqlite3.Connection, notice_id: str, channel: str, now: date
         "INSERT INTO channel_posts (channel, at, notice_id) VALUES (?, ?, ?)", (channel, stamp(now), notice_id)
     )
     if not _waiting(conn, channels := spellings(conn, channel), now, but=notice_id):
-        _end_hold(conn, channels)
+        _end_hold(conn, channels, now, but=notice_id)
 
 
-def _end_hold(conn: sqlite3.Connection, channels: Sequence[str]) -> None:
+def _end_hold(conn: sqlite3.Connection, channels: Sequence[str], now: datetime, but: str = "") -> None:
+    """End the hold of a channel. Its report is not posted any more if it waits, but for the one that is sent now."""
+    values = {"channels": json.dumps(channels), "now": stamp(now), "but": but}
     conn.execute(
-        "UPDATE channels SET hold_notice = NULL WHERE channel IN (SELECT value FROM json_each(?))",
-        (json.dumps(channels),),
+        "UPDATE notices SET state = 'told_by_card', settled_at = :now "
+        "WHERE state = 'waiting' AND intent_at IS NULL AND id <> :but AND id IN "
+        "(SELECT hold_notice FROM channels WHERE channel IN (SELECT value FROM json_each(:channels)))",
+        values,
+    )
+    conn.execute(
+        "UPDATE channels SET hold_notice = NULL WHERE channel IN (SELECT value FROM json_each(:channels))", values
     )
 
 
@@ -124,7 +131,7 @@ def refused(conn: sqlite3.Connection, notice_id: str, channel: str, now: datetim
     if hold == notice_id:
         return ""
     if hold is not None and not posts:  # what was held back then is not what waits now
-        _end_hold(conn, channels)
+        _end_hold(conn, channels, now)
         hold = None
     if hold is not None and _is_due(conn, hold, now):
         return "full"
@@ -181,9 +188,14 @@ def hold(conn: sqlite3.Connection, channel: str, notice_id: str) -> None:
     )
 
 
-def drop_report(conn: sqlite3.Connection, notice_id: str) -> bool:
-    """End the hold that this notice reports; False where it reports none."""
-    return conn.execute("UPDATE channels SET hold_notice = NULL WHERE hold_notice = ?", (notice_id,)).rowcount > 0
+def is_report(conn: sqlite3.Connection, notice_id: str) -> bool:
+    """Whether this notice reports what is held back now."""
+    return conn.execute("SELECT 1 FROM channels WHERE hold_notice = ?", (notice_id,)).fetchone() is not None
+
+
+def drop_report(conn: sqlite3.Connection, channel: str, now: datetime) -> None:
+    """End the hold of a channel, and settle its report."""
+    _end_hold(conn, spellings(conn, channel), now)
 
 
 def held_back(conn: sqlite3.Connection, now: datetime, limit: int) -> list[HeldBack]:

@@ -269,8 +269,8 @@ def claim(
         return Claimed.UNSEEN
     if card is not None and unseen.prepare(conn, row, card, now):
         return Claimed.SUPERSEDED
-    if card is None and unseen.is_overdue(row, now) and budget.drop_report(conn, notice_id):
-        unseen.drop(conn, [notice_id], now)
+    if card is None and row["intent_at"] is None and unseen.is_overdue(row, now) and budget.is_report(conn, notice_id):
+        budget.drop_report(conn, row["channel"], now)
         return Claimed.SUPERSEDED
     if channel_waits(conn, row["channel"], now):
         return Claimed.NOT_DUE

@@ -132,7 +132,7 @@ def sum_up(conn: sqlite3.Connection, channel: str, report: Callable[[Unseen], No
     recording.insert_notice(conn, summary, "", NoticeKind.OPS, now=now)
     conn.execute(_CARRY_CARDS, {"lead": summary.id, "cards": json.dumps([*summed, *unseen])})
     conn.execute(_CARDS_ARE_GONE, (json.dumps(unseen),))
-    drop(conn, earlier, now)
+    conn.execute(_DROP, (stamp(now), json.dumps(earlier)))
     if open_claims:
         until = min(now + SUMMARY_WAITS, max(_tried_at(row, now) for row in open_claims))
         conn.execute("UPDATE notices SET not_before = ? WHERE id = ?", (stamp(until), summary.id))
@@ -155,11 +155,6 @@ def _summaries(conn: sqlite3.Connection, channels: Sequence[str]) -> list[str]:
 def is_overdue(notice: sqlite3.Row, now: datetime) -> bool:
     """Whether this notice has waited for so long that it is not posted as if it had just happened."""
     return now - codec.unstamp(notice["at"]) >= OVERDUE
-
-
-def drop(conn: sqlite3.Connection, notices: Sequence[str], now: datetime) -> None:
-    """Settle notices without a message: what is posted later says more than they would."""
-    conn.execute(_DROP, (stamp(now), json.dumps(notices)))
 
 
 def prepare(conn: sqlite3.Connection, notice: sqlite3.Row, card: sqlite3.Row, now: datetime) -> bool:
@@ -217,7 +212,7 @@ def _take_over(
     wanted = list(mention) if card["ended_at"] is None else []
     if not dropped and wanted == _mention(notice):
         return False
-    drop(conn, [line["id"] for line in dropped], now)
+    conn.execute(_DROP, (stamp(now), json.dumps([line["id"] for line in dropped])))
     conn.execute("UPDATE notices SET mention = ? WHERE id = ?", (json.dumps(wanted), notice["id"]))
     return True
 
@@ -245,7 +240,7 @@ def _supersede(conn: sqlite3.Connection, lines: Sequence[sqlite3.Row], now: date
     dropped = [line["id"] for line in lines if line["id"] not in keep]
     if not dropped and found == wanted:
         return False
-    drop(conn, dropped, now)
+    conn.execute(_DROP, (stamp(now), json.dumps(dropped)))
     conn.executemany(
         "UPDATE notices SET lead = ?, mention = ?, broadcast = ? WHERE id = ?",
         [(lead, json.dumps(mention), broadcast, line) for line, (lead, mention, broadcast) in wanted.items()],
