@@ -248,7 +248,7 @@ def test_waiting_for_a_channel_is_no_failed_search(there: World) -> None:
 def test_searches_are_counted_for_each_attempt(there: World) -> None:
     """After five failed searches the card is repeated; the next attempt is searched for as often again."""
     there.slack.next("chat.postMessage", fake.DROP_AFTER, fake.DROP_AFTER)
-    there.slack.next("conversations.history", *[fake.SERVER_ERROR] * 6)
+    there.slack.next("conversations.history", *[fake.refused("internal_error")] * 6)
     there.fire()
     there.settle()
     assert len(there.slack.called("conversations.history")) == 7

@@ -255,10 +255,10 @@ def test_a_claim_of_another_process_is_left_alone(store: Store) -> None:
 # Messages of escalation.
 
 
-def escalated(store: Store, alert: Alert, now: float, channel: str) -> None:
+def escalated(store: Store, alert: Alert, now: float, channel: str, mention: tuple[str, ...] = ()) -> None:
     assert alert.id is not None
     after = escalation(alert.id, at(now) - T0)
-    step = notice(alert, reason=Reason.ESCALATED, channel=channel, now=at(now), group=after)
+    step = notice(alert, reason=Reason.ESCALATED, channel=channel, now=at(now), group=after, mention=mention)
     store.record(poll([], [step], now=at(now)))
 
 
@@ -278,6 +278,21 @@ def test_an_escalation_in_the_channel_of_its_card_says_nothing_new(store: Store)
     escalated(store, alert, 60, SALES)
     end(store, alert, 90)
     assert sent(store, HOUR) == ["line resolved"]
+
+
+def test_of_several_steps_for_one_channel_the_last_is_posted(store: Store) -> None:
+    """With the mentions of all of them; a step for another channel has its own message."""
+    alert = begin_posted(store, firing("1"))
+    for now, channel, mention in ((60, "#boss", ("<@U1>",)), (120, "#boss", ("<@U2>",)), (180, "#floor", ())):
+        escalated(store, alert, now, channel, mention)
+    found = {}
+    for second in range(5):
+        for due in posts(store, at(HOUR + second)):
+            if store.claim(due.notice.id, ME, at(HOUR + second), due.intent_at) is Claimed.DONE:
+                found[due.notice.channel, due.notice.at] = due.notice.mention
+                store.delivered(due.notice.id, posted_at(second), 1, at(HOUR + second))
+    assert found == {("#boss", at(120)): ("<@U2>", "<@U1>"), ("#floor", at(180)): ()}
+    assert states(store, [alert]) == {DELIVERED, SHOWN}
 
 
 # Cards that are posted late, and lines in the threads of older ones.

@@ -9,7 +9,8 @@ store, in one transaction with what is posted in its place:
   waited for OVERDUE, all unseen cards of the channel become one operational notice, the summary (`sum_up`). It is their
   lead, as notices do that share a message: they are delivered when it is, so the ledger says what became of
   each of them, and none is lost or reported twice. A single unseen card is posted, closed: it says more than a summary.
-- The message of an escalation step says nothing new where the alert has a card in the same channel: it is dropped.
+- The message of an escalation step that is over says nothing new where the alert has a card in the same channel: it is
+  dropped. Of several steps that wait for one channel, the last is posted, with the mentions of all.
 - A card that is posted late shows the present. It takes over the mentions of a rise that still lasts, and its waiting
   lines are dropped (`prepare`). The card of an alert that is over mentions no one.
 - A card that was posted before gets one line, which says what is true now (`prepare`): the end; else the last rise,
@@ -164,10 +165,40 @@ def prepare(conn: sqlite3.Connection, notice: sqlite3.Row, card: sqlite3.Row, no
     """
     if not is_overdue(notice, now):
         return False
+    if card["group_key"].startswith(ESCALATIONS) and _next_step_says_it(conn, notice, card, now):
+        return True
     lines = _lines(conn, card["id"], notice["id"])
     if notice["kind"] == NoticeKind.CARD:
         return _take_over(conn, notice, card, lines, now)
     return _supersede(conn, lines, now)
+
+
+# A later step, about all alerts of this one, that waits for the same channel.
+_NEXT_STEP = f"""
+    SELECT n.id, n.mention FROM notices n INDEXED BY notices_waiting JOIN cards c ON c.id = n.card_id
+    WHERE n.state = 'waiting' AND n.channel = :channel AND n.kind = 'card' AND n.lead IS NULL AND n.intent_at IS NULL
+        AND c.group_key LIKE '{ESCALATIONS}%' AND (n.at, n.rowid) > (SELECT at, rowid FROM notices WHERE id = :notice)
+        AND NOT EXISTS (
+            SELECT 1 FROM card_alerts m WHERE m.card_id = :card AND NOT EXISTS (
+                SELECT 1 FROM card_alerts o WHERE o.card_id = c.id AND o.alert_id = m.alert_id
+            )
+        )
+    ORDER BY n.at, n.rowid LIMIT 1
+"""  # noqa: S608  # built-in names only
+
+
+def _next_step_says_it(conn: sqlite3.Connection, notice: sqlite3.Row, card: sqlite3.Row, now: datetime) -> bool:
+    """Whether the message of this step was dropped: that of a later one takes over its mentions."""
+    values = {"channel": notice["channel"], "notice": notice["id"], "card": card["id"]}
+    later = conn.execute(_NEXT_STEP, values).fetchone()
+    if notice["kind"] != NoticeKind.CARD or later is None:
+        return False
+    mention = list(dict.fromkeys([*_mention(later), *_mention(notice)]))
+    conn.execute("UPDATE notices SET mention = ? WHERE id = ?", (json.dumps(mention), later["id"]))
+    cards = json.dumps([card["id"]])
+    conn.execute(_DROP_CARDS, (stamp(now), cards))
+    conn.execute(_CARDS_ARE_GONE, (cards,))
+    return True
 
 
 _LINES = """
