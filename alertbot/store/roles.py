@@ -39,6 +39,16 @@ class Recording(Protocol):
         `keys`: only these scopes and keys; a key that was not recorded has no column. StoreError comes while iterating.
         """
 
+    def values(
+        self, tenant: str, entity: Fingerprint, key: str, since: datetime, until: datetime
+    ) -> Iterator[tuple[datetime, float | None]]:
+        """One metric key of one entity in the recorded polls from `since` to `until`, both included, as `polls`.
+
+        The rule of the fingerprint does not matter, nor its parent if it is "". None where a poll has no value of it,
+        and for text. Much cheaper than `polls`: values of other entities are not read. StoreError comes while
+        iterating.
+        """
+
 
 class Feeds(Protocol):
     """How polls go, and what is open."""

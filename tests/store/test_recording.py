@@ -14,10 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from alertbot.alerts.alert import Fingerprint
 from alertbot.errors import StoreError
 from alertbot.evaluation.snapshot import Column, Presence, Snapshot
 from alertbot.rules.catalogue import Scope
-from alertbot.store.packing import Frame, columns_of, pack, unpack
+from alertbot.store.packing import Cell, Frame, columns_of, pack, unpack, unpack_cell
 from alertbot.store.records import RecordedPoll
 from alertbot.store.roles import Store
 from alertbot.store.sqlite.recording import KEY_FRAME_EVERY
@@ -202,6 +203,53 @@ def test_latest_is_there_beside_the_recording(store: Store) -> None:
     assert_same_snapshot(store.latest("acme")[QUEUE], queues(15, 2))
 
 
+def one(store: Store, entity: str, key: str = "waiting.rt", parent: str = "", scope: Scope = QUEUE) -> list[object]:
+    """The values of one key of one entity, in all that is recorded."""
+    fingerprint = Fingerprint("acme", "any-rule", scope, parent, entity)
+    return [value for _, value in store.values("acme", fingerprint, key, at(-1_000_000), FOREVER)]
+
+
+def test_one_key_of_one_entity(store: Store) -> None:
+    """What `polls` has of it, poll by poll: entities that move and go, keys that go, and polls that failed."""
+    record(store, queues(0, 1, 2))
+    record(store, queues(15, 3, None, 4))
+    record(store, queues(30, 5, 6, ids=("2", "1")))
+    store.record(poll(now=at(45), failures={QUEUE: "no answer"}))
+    record(store, queues(60, 8, 9, key="entered.today"))
+    record(store, queues(75, 7, ids=("3",)))
+    record(store, queues(90, 0.25, 2.5))
+    assert one(store, "1") == [1, 3, 6, None, None, None, 0.25]
+    assert one(store, "2") == [2, None, 5, None, None, None, 2.5]
+    assert one(store, "1", "entered.today") == [None, None, None, None, 8, None, None]
+    assert one(store, "9") == [None] * 7
+    assert one(store, "1", scope=Scope.GROUP) == []
+    times = [when for when, _ in store.values("acme", Fingerprint("acme", "", QUEUE, "", "1"), "x", at(15), at(60))]
+    assert times == [at(15), at(30), at(45), at(60)]
+
+
+def test_one_agent_in_several_queues(store: Store) -> None:
+    """The parent tells them apart; words have no values."""
+    both = replace(
+        queues(0, 4, 5, ids=("ag1", "ag1")), parent_ids=("7", "8"), parent_names=("Sales", "Support"), scope=AGENT
+    )
+    record(store, both)
+    assert one(store, "ag1", parent="8", scope=AGENT) == [5]
+    assert one(store, "ag1", parent="7", scope=AGENT) == [4]
+    assert one(store, "ag1", parent="9", scope=AGENT) == [None]
+    record(store, agents(15, "OnBreak"))
+    assert one(store, "0", "status.rt", scope=AGENT) == [None, None]
+
+
+def test_one_value_over_many_key_frames(store: Store) -> None:
+    """Reading may begin anywhere, and is as long as it has to be."""
+    for index in range(3 * KEY_FRAME_EVERY):
+        record(store, queues(15 * index, index * 1000, index % 7, None if index % 5 == 0 else 4))
+    entity = Fingerprint("acme", "", QUEUE, "", "1")
+    for first in (0, 1, KEY_FRAME_EVERY - 1, KEY_FRAME_EVERY, KEY_FRAME_EVERY + 1, 3 * KEY_FRAME_EVERY - 1):
+        found = [value for _, value in store.values("acme", entity, "waiting.rt", at(15 * first), FOREVER)]
+        assert found == [index * 1000 for index in range(first, 3 * KEY_FRAME_EVERY)]
+
+
 # SQLite.
 
 
@@ -288,6 +336,8 @@ def test_a_damaged_recording_is_reported(path: Path) -> None:
             conn.commit()
         with pytest.raises(StoreError, match="the recording of queue at 2026-"):
             recorded(store)
+        with pytest.raises(StoreError, match="the recording of queue at 2026-"):
+            one(store, "1")
         assert len(store.latest("acme")) == 1
 
 
@@ -335,6 +385,7 @@ def test_packed_values_are_read_back_bit_for_bit(polls: list[dict[str, Column]],
     wanted = data.draw(st.none() | st.frozensets(st.sampled_from("abcd")))
     written: Frame | None = None
     read: Frame | None = None
+    cells: dict[tuple[str, int], Cell] = {}
     for columns in polls:
         packed, written = pack(columns, written)
         read = unpack(packed, layout, size, read, wanted)
@@ -346,6 +397,14 @@ def test_packed_values_are_read_back_bit_for_bit(polls: list[dict[str, Column]],
                 assert column.values.tolist() == columns[name].values.tolist()
             else:
                 assert column.values.tobytes() == _one_nan(columns[name]).tobytes()
+        for name, row in ((name, row) for name in layout for row in range(size)):
+            before = cells.get((name, row))
+            cell = cells[name, row] = unpack_cell(packed, tuple(layout), size, before, name, row)
+            column = columns[name]
+            is_number = not column.is_text and column.presence[row] == 0
+            found_value = np.float64(np.nan if cell.value is None else cell.value)
+            assert (cell.value is not None) == is_number
+            assert not is_number or found_value.tobytes() == column.values[row].tobytes()
 
 
 def test_a_number_too_large_to_be_scaled_is_packed_as_it_is() -> None:

@@ -19,7 +19,7 @@ from alertbot.errors import StoreError
 from alertbot.evaluation.snapshot import Snapshot
 from alertbot.rules.catalogue import Scope
 from alertbot.store.codec import stamp, unstamp
-from alertbot.store.packing import Frame, columns_of, pack, unpack
+from alertbot.store.packing import Cell, Frame, columns_of, pack, unpack, unpack_cell
 from alertbot.store.records import RecordedPoll
 
 KEY_FRAME_EVERY = 40
@@ -253,6 +253,58 @@ def read(
         place = (rows[-1]["at"], rows[-1]["scope"])
     if snapshots or failures:
         yield RecordedPoll(unstamp(at), snapshots, failures)
+
+
+def read_one(
+    transaction: Transaction,
+    tenant: str,
+    entity: tuple[Scope, str, str],
+    key: str,
+    since: datetime,
+    until: datetime,
+) -> Iterator[tuple[datetime, float | None]]:
+    """One key of one entity (scope, parent id, id) in the recorded polls of [since, until], in the order of time."""
+    scope, parent_id, entity_id = entity
+    scopes = msgspec.json.encode([scope]).decode()
+    first, last = stamp(since), stamp(until)
+    places: dict[int, tuple[tuple[str, ...], int, int | None]] = {}  # keys, entities, and the row, by layout
+    before_id: int | None = None
+    before: Cell | None = None
+    with transaction() as conn:
+        begin = conn.execute(_FIRST_FRAMES, (tenant, first, scopes)).fetchone()[0] or first
+    place = (begin, "")
+    while True:
+        with transaction() as conn:
+            rows = conn.execute(_ROWS, (tenant, *place, last, scopes, _READ_AT_ONCE)).fetchall()
+            for layout_id in {row["layout_id"] for row in rows} - {None, *places}:
+                layout = _read_layout(conn, layout_id)
+                places[layout_id] = (tuple(layout.keys), len(layout.entities[0]), _row_of(layout, parent_id, entity_id))
+        for row in rows:
+            cell, layout_id = None, row["layout_id"]
+            if layout_id is not None:
+                keys, size, number = places[layout_id]
+                if number is not None and key in keys:
+                    goes_on = before_id == layout_id and not row["key_frame"]
+                    try:
+                        cell = unpack_cell(row["packed"], keys, size, before if goes_on else None, key, number)
+                    except (ValueError, IndexError) as error:
+                        at = row["at"]
+                        raise StoreError(f"the recording of {scope} at {at} cannot be read: {error}") from error
+                before_id, before = layout_id, cell
+            if row["at"] >= first:
+                yield unstamp(row["at"]), None if cell is None else cell.value
+        if len(rows) < _READ_AT_ONCE:
+            return
+        place = (rows[-1]["at"], rows[-1]["scope"])
+
+
+def _row_of(layout: _Layout, parent_id: str, entity_id: str) -> int | None:
+    """The row of an entity; `parent_id` is "" where ids are unique without it."""
+    ids, _, parents, _ = layout.entities
+    for row, each in enumerate(ids):
+        if each == entity_id and (not parent_id or (parents and parents[row] == parent_id)):
+            return row
+    return None
 
 
 def _read_layout(conn: sqlite3.Connection, layout_id: int) -> _Layout:

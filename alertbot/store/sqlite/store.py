@@ -173,6 +173,12 @@ class SqliteStore:
     ) -> Iterator[RecordedPoll]:
         return polls.read(self._db.read, tenant, since, until, keys)
 
+    def values(
+        self, tenant: str, entity: Fingerprint, key: str, since: datetime, until: datetime
+    ) -> Iterator[tuple[datetime, float | None]]:
+        place = (entity.scope, entity.parent_id, entity.entity_id)
+        return polls.read_one(self._db.read, tenant, place, key, since, until)
+
     def running(self, tenant: str) -> RunningRules | None:
         with self._db.read() as conn:
             row = conn.execute("SELECT * FROM running_rules WHERE tenant = ?", (tenant,)).fetchone()
