@@ -111,6 +111,24 @@ class Series:
         """The worst value in each of this many equal intervals of time; None where an interval has no value."""
         return [None if not pairs else self.worst(value for _, value in pairs) for pairs in self.intervals(number)]
 
+    def held(self, number: int) -> list[float | None]:
+        """As `columns`, where polls may be rarer than intervals: one without a poll has the value of the last poll.
+
+        Not across a gap, nor where that poll had no value.
+        """
+        columns, times = self.columns(number), self.samples.times
+        if len(times) < 2:
+            return columns
+        longest = _GAP * median((after - before).total_seconds() for before, after in pairwise(times))
+        seen = -1
+        for place in range(number):
+            until = self.begin + (self.end - self.begin) * ((place + 1) / number)
+            while seen + 1 < len(times) and times[seen + 1] < until:
+                seen += 1
+            if columns[place] is None and seen >= 0 and (until - times[seen]).total_seconds() <= longest:
+                columns[place] = self.samples.values[seen]
+        return columns
+
     def intervals(self, number: int) -> list[list[tuple[datetime, float]]]:
         """The samples that have a value, in equal intervals of time."""
         found: list[list[tuple[datetime, float]]] = [[] for _ in range(number)]
@@ -130,17 +148,23 @@ def samples(
     `parent_id` is needed where the same id is there once a parent, as an agent in several queues. Where no poll was
     made for a while, a sample without a value stands in between, so that no line is drawn across.
     """
-    times: list[datetime] = []
-    values: list[float | None] = []
-    row: int | None = None
-    for at, snapshot in polls:
-        value: float | str | None = None
-        if snapshot is not None:
-            row = _row(snapshot, entity_id, parent_id, row)
-            value = snapshot.reading(key, row)[0] if row is not None else None
-        times.append(at)
-        values.append(value if isinstance(value, float) else None)
-    return _with_gaps(times, values)
+
+    def values() -> Iterator[tuple[datetime, float | None]]:
+        row: int | None = None
+        for at, snapshot in polls:
+            value: float | str | None = None
+            if snapshot is not None:
+                row = _row(snapshot, entity_id, parent_id, row)
+                value = snapshot.reading(key, row)[0] if row is not None else None
+            yield at, value if isinstance(value, float) else None
+
+    return samples_of(values())
+
+
+def samples_of(values: Iterable[tuple[datetime, float | None]]) -> Samples:
+    """The samples of what was read poll by poll, in the order of time, with gaps as `samples` has them."""
+    pairs = list(values)
+    return _with_gaps([at for at, _ in pairs], [value for _, value in pairs])
 
 
 def _row(snapshot: Snapshot, entity_id: str, parent_id: str, last: int | None) -> int | None:

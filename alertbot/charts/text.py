@@ -30,10 +30,11 @@ MAX_LIMITS = 6
 def sparkline(series: Series, *, width: int = 15) -> str:
     """The trend as a short text, `▁▁▂▃▅█▆`: each character an interval with its worst value, `·` where there is none.
 
-    "" where there are no values at all. Lengths of time and counts are drawn from zero, everything else from its lowest
+    An interval without a poll has the value of the last one, so polls may be rarer than characters. "" where there are
+    no values at all. Lengths of time and counts are drawn from zero, everything else from its lowest
     value.
     """
-    columns = series.columns(width)
+    columns = series.held(width)
     known = [value for value in columns if value is not None]
     if not known:
         return ""

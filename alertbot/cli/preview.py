@@ -13,6 +13,8 @@ import typer
 
 from alertbot.alerts.alert import Alert
 from alertbot.backtest.sample import drawn_from, sample_alert
+from alertbot.charts.series import Samples
+from alertbot.charts.trend import WINDOW, example, key_of, recent
 from alertbot.cli.ask import pasts_of
 from alertbot.cli.shell import PROBLEM, Config, cli
 from alertbot.cli.show import out, show_faults
@@ -36,6 +38,7 @@ from alertbot.rules.rule import Level, Rule, RuleSet
 from alertbot.rules.slack_ids import is_channel
 from alertbot.service.factories import make_notifier, open_to_read, template_folders
 from alertbot.service.views import make_view
+from alertbot.store.roles import Store
 
 
 @cli.command()
@@ -62,14 +65,15 @@ def preview(
     now = wall_clock()
     if entity is not None:
         assert settings is not None  # required above
-        alert = _live(found, entity, _level(found, level), settings, now)
+        alert, trend = _live(found, entity, _level(found, level), settings, now)
     else:
         alert = sample_alert(found, _level(found, level) or max(each.level for each in found.levels), now)
+        trend = example(alert, now)
     folders = [template_folder(rules)] if rules is not None else list(template_folders(settings)) if settings else []
     default = settings.slack.default_channel if settings is not None else CHANNEL
     channel = ", ".join(found.channels.get(alert.level, (default,)))
     timezone = settings.timezone if settings is not None else "UTC"
-    view = CardContent((alert,), now, mention=found.mention.get(alert.level, ()), timezone=timezone)
+    view = CardContent((alert,), now, mention=found.mention.get(alert.level, ()), timezone=timezone, trend=trend)
     view = replace(view, show_tenant=settings is not None and len(settings.tenants) > 1)
     card = Templates(folders).card(view, PlainPen())
     if card.fault is not None:
@@ -106,21 +110,30 @@ def _level(rule: Rule, wanted: str | None) -> Level | None:
     return level
 
 
-def _live(rule: Rule, name: str, level: Level | None, settings: Settings, now: datetime) -> Alert:
-    """The alert of an entity as it is, or as it would be with the values of the last poll."""
+def _live(
+    rule: Rule, name: str, level: Level | None, settings: Settings, now: datetime
+) -> tuple[Alert, Samples | None]:
+    """The alert of an entity as it is, or as it would be with the values of the last poll, and its trend."""
     store = open_to_read(settings)
     try:
-        sets = dict.fromkeys((tenant.name for tenant in settings.tenants), RuleSet((rule,)))
-        view = make_view(
-            Command("why", (rule.id, name)),  # it needs the same: the alert, and what the rule is evaluated on
-            settings,
-            store,
-            now,
-            rules=lambda: (sets, {}),
-            pasts=lambda rules: pasts_of(settings, store, rules, now),
-        )
+        alert = _alert(store, rule, name, level, settings, now)
+        key = key_of(alert)
+        values = store.values(alert.key.tenant, alert.key, key, now - WINDOW, now) if key else ()
+        return alert, recent(values)
     finally:
         store.close()
+
+
+def _alert(store: Store, rule: Rule, name: str, level: Level | None, settings: Settings, now: datetime) -> Alert:
+    sets = dict.fromkeys((tenant.name for tenant in settings.tenants), RuleSet((rule,)))
+    view = make_view(
+        Command("why", (rule.id, name)),  # it needs the same: the alert, and what the rule is evaluated on
+        settings,
+        store,
+        now,
+        rules=lambda: (sets, {}),
+        pasts=lambda rules: pasts_of(settings, store, rules, now),
+    )
     known = entities(view.tenants, rule.scope)
     found = find(known, name)
     if not found:

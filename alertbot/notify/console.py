@@ -131,6 +131,8 @@ def card_panel(card: DrawnCard, channel: str) -> Panel:
     outer.add_column(overflow="fold")
     for index, line in enumerate(card.body):
         outer.add_row(Text(line, style="bold" if index == 0 else ""))
+    if card.trend:
+        outer.add_row(Text(card.trend))
     for row in card.rows:
         outer.add_row(Text(row))
     if card.mention:

@@ -25,12 +25,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 
+from alertbot.alerts.alert import State
 from alertbot.alerts.cards import Card, Posted, escalated_after, has_ended
 from alertbot.alerts.delivery import Claimed, Due, EditCard, HeldBack, PostCard, PostLine, PostOps, Tried, in_one_line
 from alertbot.alerts.notice import Notice, operational
 from alertbot.alerts.unseen import Unseen
 from alertbot.alerts.unseen import in_one_line as summary
 from alertbot.backoff import doubled
+from alertbot.charts.series import Samples
+from alertbot.charts.trend import WINDOW, key_of, recent
 from alertbot.errors import DeliveryFailure, NotifyError, StoreError
 from alertbot.notify.facts import zone_of
 from alertbot.notify.notifier import START_WITHIN, CardContent, LineContent, Notifier
@@ -277,6 +280,8 @@ class _Delivery:
         notice = item.notice
         if item.intent_at is not None and self._settled_by_looking(item, item.intent_at):
             return
+        # Before the claim, which gives a request 2 s to begin.
+        content = self._content(item.card, notice.mention) if isinstance(item, PostCard) else None
         began = self.monotonic()  # before the claim, which may have to wait for the database
         claimed = self.outbox.claim(notice.id, self.claimant, self.clock(), item.intent_at)
         if claimed is Claimed.HOLD:
@@ -299,7 +304,7 @@ class _Delivery:
                 raise NotifyError(f"Not sent: {age:.1f} s passed since it was claimed", failure=DeliveryFailure.LATE)
 
         try:
-            posted = self._send(item, check_claim)
+            posted = self._send(item, content, check_claim)
         except NotifyError as error:
             self._post_failed(item, error)
             return
@@ -312,12 +317,16 @@ class _Delivery:
             case PostOps():
                 self.report.ops += 1
 
-    def _send(self, item: PostCard | PostLine | PostOps, check: Callable[[], None]) -> Posted:
+    def _send(
+        self, item: PostCard | PostLine | PostOps, content: CardContent | None, check: Callable[[], None]
+    ) -> Posted:
         notice = item.notice
         match item:
             case PostCard():
-                card = self._content(item.card, notice.mention)
-                return self.notifier.post_card(card, channel=item.card.channel, notice_id=notice.id, before_send=check)
+                assert content is not None, "the content of a card is made before its claim"
+                return self.notifier.post_card(
+                    content, channel=item.card.channel, notice_id=notice.id, before_send=check
+                )
             case PostLine():
                 assert item.card.posted is not None, "a line is due when its card is posted"
                 line = LineContent(
@@ -346,7 +355,24 @@ class _Delivery:
             closes_at=None if ended else self.closes_at(alert.key.tenant, alert.key.rule, now),
             entities=card.entities,
             began=card.began,
+            trend=self._trend(card),
         )
+
+    def _trend(self, card: Card) -> Samples | None:
+        """What was recorded of the figure of a card of one alert; None where there is none, or it cannot be read.
+
+        A card is sent without it then: whatever is wrong with the recording, the alert has to be reported.
+        """
+        shown = [member for member in card.members if member.state is not State.INACTIVE]
+        key = key_of(shown[0]) if len(shown) == 1 and escalated_after(card.group) is None else ""
+        if not key:
+            return None
+        alert, now = shown[0].key, self.clock()
+        try:
+            return recent(self.outbox.values(alert.tenant, alert, key, now - WINDOW, now))
+        except Exception as error:
+            _log.warning("a card has no trend: %s", error)
+            return None
 
     def _delivered(self, item: PostCard | PostLine | PostOps, posted: Posted, version: int) -> None:
         self.outbox.delivered(item.notice.id, posted, version, self.clock())

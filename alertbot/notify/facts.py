@@ -14,10 +14,11 @@ from alertbot.alerts.alert import Alert, Reason, State
 from alertbot.alerts.cards import has_ended, leading, worst_first
 from alertbot.alerts.grouping import NAMED
 from alertbot.alerts.notice import NoticeKind
+from alertbot.charts.trend import key_of, trend
 from alertbot.evaluation.measure import Measure
 from alertbot.notify.notifier import CardContent, LineContent
 from alertbot.notify.pens import PlainPen, cleaned, clip
-from alertbot.rules import words
+from alertbot.rules import nouns, words
 from alertbot.rules.catalogue import Scope, ValueType, catalogue
 from alertbot.rules.rule import Level
 from alertbot.rules.units import format_duration, format_value
@@ -135,9 +136,14 @@ class CardFacts:
     began at unseen_since (else None; gap_in_a_day: on the same day); no_data_since: its condition is unknown since
     then, else None; unstable: it rose too often lately; escalated: of the message of an escalation, its `after`, else
     ""; value_at: when the value was last read, or None;
+    trend: of the metric in `figure`, on the open card of one alert, a sparkline and its range, "▁▁▂▃▅▇ 20s to 2m 12s",
+    or "" where too little is recorded; trend_span: the time that it covers, "30 min"; trend_of: its metric in words,
+    where `message` stands in place of the figure, or the figure is an average over time, else "";
     highest: the highest level it reached, as a word, where that is above the present one, else ""; since, until,
     peak_at: times or None; peak_label: "Peak", or "Lowest" where less is worse; labels: "team=sales", the first eight
     and the number of the others; detail, advice: for operational alerts the present state and what to do, else "";
+    outcome: of ended alerts, the worst and the last value, "longest wait 2m 20s at worst, 12s at the end", or "";
+    because: why they ended, if that is not that the condition has cleared, and is the same for all, else "";
     closed_by, close_note: who closed it by hand, and why, else "".
 
     A card may have several alerts. Then where is their number, "12 queues"; since is when the first of them began;
@@ -206,6 +212,11 @@ class CardFacts:
     mixed: bool = False
     owned: int = 0
     closed: int = 0
+    outcome: str = ""
+    because: str = ""
+    trend: str = ""
+    trend_span: str = ""
+    trend_of: str = ""
 
 
 @dataclass(frozen=True)
@@ -252,6 +263,8 @@ def card_facts(content: CardContent, message: str = "") -> CardFacts:
     """
     shown = shown_members(content.members)
     facts = _card_facts(content, message if len(shown) == 1 else "")
+    if len(shown) == 1 and facts.open:
+        facts = _with_trend(facts, content, shown[0])
     if len(content.members) == 1:
         return facts
     zone, now = zone_of(content.timezone), content.now
@@ -301,9 +314,27 @@ def card_facts(content: CardContent, message: str = "") -> CardFacts:
         owned=sum(member.acked_by is not None for member in shown),
         owner=facts.owner if same_owner else "",
         ended=facts.ended if len(reasons) == 1 else "all of them have ended",
+        because=facts.because if len(reasons) == 1 else "",
+        outcome=f"worst: {name}, {worst}" if worst else "",
         worst=f"{name}, {worst}" if worst else "",
         highest="",
         shown=(),
+    )
+
+
+def _with_trend(facts: CardFacts, content: CardContent, alert: Alert) -> CardFacts:
+    key, measure = key_of(alert), alert.measure
+    if content.trend is None or content.escalated is not None or measure is None or not key:
+        return facts
+    found = trend(content.trend, measure, content.now)
+    if found is None:
+        return facts
+    low, high = (wording.shown(measure, value) for value in (found.low, found.high))
+    return replace(
+        facts,
+        trend=f"{found.line} {f'{low} to {high}' if low != high else f'steady at {low}'}",
+        trend_span=f"{found.span // timedelta(minutes=1)} min",
+        trend_of=cleaned(nouns.noun(nouns.parts_of(key).base)) if facts.message or key != measure.label else "",
     )
 
 
@@ -424,7 +455,7 @@ def _card_facts(content: CardContent, message: str) -> CardFacts:
         recovering_since=alert.recovering_since,
         until=alert.ended_at,
         duration=format_duration(max((alert.ended_at or content.now) - since, timedelta(0))),
-        ended=_ENDINGS.get(alert.end_reason or Reason.RESOLVED, str(alert.end_reason).replace("_", " ")),
+        ended=_ending(alert),
         peak=_peak(alert, zone),
         peak_label="Peak" if measure is None or measure.rises else "Lowest",
         peak_at=alert.peak_at,
@@ -455,6 +486,8 @@ def _card_facts(content: CardContent, message: str) -> CardFacts:
         unstable=alert.unstable and alert.open,
         escalated=format_duration(content.escalated) if content.escalated is not None else "",
         value_at=alert.seen_at,
+        outcome="" if is_open else _outcome(alert, zone),
+        because=_ending(alert) if alert.end_reason not in (None, Reason.RESOLVED) else "",
         one_day=since.astimezone(zone).date() == (alert.ended_at or content.now).astimezone(zone).date(),
     )
 
@@ -531,6 +564,20 @@ def _worst(alert: Alert, zone: ZoneInfo) -> str:
     if measure is None or not _peak(alert, zone):
         return ""
     return _figure(replace(measure, value=alert.peak), zone)
+
+
+def _ending(alert: Alert) -> str:
+    return _ENDINGS.get(alert.end_reason or Reason.RESOLVED, str(alert.end_reason).replace("_", " "))
+
+
+def _outcome(alert: Alert, zone: ZoneInfo) -> str:
+    """The worst value with its noun, and the value at the end: `longest wait 2m 20s at worst, 12s at the end`."""
+    worst, last = _worst(alert, zone), _value(alert.measure, zone)
+    if not last:
+        return ""
+    if not worst:
+        return f"{_figure(alert.measure, zone)} at the end"
+    return f"{worst} at worst, {last} at the end" if last != _peak(alert, zone) else f"{worst} at worst and at the end"
 
 
 def _data_until(alert: Alert) -> datetime | None:

@@ -12,6 +12,7 @@ from alertbot.alerts.alert import Alert
 from alertbot.alerts.cards import Posted, leading
 from alertbot.alerts.notice import Notice
 from alertbot.alerts.silence import Silence
+from alertbot.charts.series import Samples
 from alertbot.rulefiles.faults import Fault
 
 START_WITHIN = 2.0
@@ -43,6 +44,7 @@ class CardContent:
     closes_at: datetime | None = None  # close of business today, for the rule of the card; None: not offered
     entities: int | None = None  # as in `Card`
     began: datetime | None = None
+    trend: Samples | None = None  # of the metric that the figure of a card of one alert shows; None: not known
 
     @property
     def alert(self) -> Alert:

@@ -34,6 +34,7 @@ from alertbot.alerts.grouping import NAMED
 from alertbot.alerts.notice import Notice, NoticeKind
 from alertbot.alerts.silence import Matcher, Silence
 from alertbot.alerts.transition import close_by_hand
+from alertbot.charts.trend import example
 from alertbot.errors import FaultsFound
 from alertbot.evaluation.measure import Measure
 from alertbot.notify.facts import (
@@ -78,6 +79,7 @@ class DrawnCard:
     open: bool  # at least one member has not ended
     acknowledgeable: bool  # at least one member has no owner yet
     drawn_at: datetime
+    trend: str = ""  # a line below the body; never in the summary, since it would be read out character by character
     rows: tuple[str, ...] = ()  # one for each alert that is named; () on a card of one
     open_members: tuple[int, ...] = ()  # the short ids of those that have not ended, the worst first
     card_id: int | None = None  # in the store
@@ -399,6 +401,7 @@ def _draw_card(
         closes_at=content.closes_at,
         silenceable=content.alert.key.scope is not Scope.FEED,
         drawn_at=content.now,
+        trend=" ".join(draw("trend", pen)) if facts["card"].trend else "",
         acknowledgeable=any(alert.open and alert.id is not None and not alert.acked_by for alert in content.members),
     )
 
@@ -470,7 +473,7 @@ def sample_states(firing: Alert, now: datetime) -> Iterator[CardContent]:
         replace(firing, about=about, measure=None, peak=None, peak_at=None),
     )
     for alert in states:
-        yield CardContent((alert,), now)
+        yield CardContent((alert,), now, trend=example(alert, now))
     matcher = Matcher((("rule", firing.key.rule),))
     ends = now + timedelta(hours=2)
     yield CardContent((firing,), now, silence=Silence(17, matcher, now, ends, "U0123456", "maintenance", now))

@@ -99,6 +99,11 @@ def order(key: str) -> tuple[int, str, int, str]:
     return row.place if row is not None else len(rows), parts.base, place, key
 
 
+def runs_by_itself(key: str) -> bool:
+    """Whether a key is a time that runs while nothing happens: `timeOnStatus.rt`."""
+    return parts_of(key).base.casefold().endswith(("timeonstatus", "timeonstatuscode"))
+
+
 def worse(key: str) -> Worse:
     """Whether high or low values of a key are bad."""
     row = _rows().get(parts_of(key).base)

@@ -39,7 +39,7 @@ class SlackMessage:
 def card_message(card: DrawnCard) -> SlackMessage:
     """A card: the important parts in the message itself, the others in an attachment with a colour bar."""
     blocks: list[Block] = [{"type": "header", "text": _plain(clip(card.title, _MAX_HEADER) or "Alert")}]
-    body = "\n".join(card.body)
+    body = "\n".join([*card.body, card.trend] if card.trend else card.body)
     if body:
         blocks.append({"type": "section", "text": _mrkdwn(clip_mrkdwn(body, _MAX_SECTION))})
     room = _MAX_ALL - sum(map(size, (card.title, body, *map(" ".join, card.fields), *card.context)))

@@ -173,8 +173,8 @@ class Polls(Feeds, Recording, Silences, Protocol):
         """
 
 
-class Outbox(Notices, Protocol):
-    """What delivery reads and writes: what is due, and what became of it."""
+class Outbox(Recording, Notices, Protocol):
+    """What delivery reads and writes: what is due, what cards show of the recording, and what became of it."""
 
     def due(self, now: datetime, limit: int = 50) -> list[Due]:
         """What should be delivered now: critical first, then the oldest; at most one post for each channel.

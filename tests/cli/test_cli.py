@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import jsonschema
@@ -224,3 +225,4 @@ def test_the_demo_tells_a_story(capsys: pytest.CaptureFixture[str]) -> None:
         "nothing lost",
     ):
         assert text in said, said
+    assert re.search(r"│ Last \d min: [▁▂▃▄▅▆▇█·]{12} \d+s to .*\d+s +│", said), said

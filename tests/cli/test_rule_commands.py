@@ -504,8 +504,13 @@ def test_preview_of_a_sample_and_of_an_entity(recorded: Path, capsys: pytest.Cap
     assert code == 0
     assert "Critical: Sales EU — Longest wait in queue" in said
     assert "longest wait 2m 30s, limit 2m" in said
+    assert "Last 30 min: ▂▂▂▂▂▃▂▃▄▅▆█ 24s to 2m 30s" in said
+    code, said = ran(capsys, "preview", "longest-wait", "--entity", "queue 0")
+    assert code == 0
+    assert re.search(r"Last 30 min: ▁+█+▁+ 0s to 2m 10s", said), said  # as recorded
     code, said = ran(capsys, "preview", "nobody-there", "--entity", "queue 1")
     assert code == 0
+    assert re.search(r"Last 30 min: █+▁+ 0 to 4", said), said
     assert "Queue 1 — Nobody there" in said
     assert "Queue 1: 0 agents logged in" in said
     code, said = ran(capsys, "preview", "longest-wait", "--level", "warning", "--rules", "rules")

@@ -327,7 +327,7 @@ def test_a_card_that_had_more_alerts_than_are_loaded() -> None:
     assert "1996 more have ended." in card.body
     over = TEMPLATES.card(replace(content(ended(storm(12))), entities=2000, began=began), PlainPen())
     assert "2,000 queues" in over.title
-    assert over.body[0].startswith("Resolved after 1d 6h (")
+    assert over.body[0].startswith("Resolved after 1d 6h: 2,000 queues; worst: Queue 5, ")
 
 
 def test_the_message_of_an_escalation_for_several() -> None:
