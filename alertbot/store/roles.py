@@ -115,7 +115,7 @@ class Health(Feeds, Protocol):
         """Write something. Raises StoreError that says why nothing could be written in `within` seconds."""
 
 
-class Polls(Feeds, Recording, Silences, Protocol):
+class Polls(Recording, Feeds, Silences, Protocol):
     """What one turn of one tenant reads and writes."""
 
     def cards(self, tenant: str) -> Mapping[Fingerprint, frozenset[str]]:
@@ -298,7 +298,7 @@ class Outbox(Recording, Notices, Protocol):
         """
 
 
-class Pictures(Feeds, Recording, History, Outbox, Protocol):
+class Pictures(Outbox, Feeds, History, Protocol):
     """Pictures in the threads of cards: less urgent than any notice, and posted at most once."""
 
     def picture_due(self, now: datetime) -> PostPicture | None:
@@ -333,7 +333,7 @@ class Rules(Running, Notices, Protocol):
         """Store what runs from now on. A version that runs already continues, and keeps its `since`."""
 
 
-class Questions(Health, Recording, History, Running, Silences, Protocol):
+class Questions(Running, Recording, Health, History, Silences, Protocol):
     """What answers read, and the changes that users make."""
 
     def service(self, now: datetime) -> Service | None:
@@ -437,7 +437,7 @@ class Retention(Protocol):
         """
 
 
-class Store(Polls, Questions, Health, Pictures, Rules, Outbox, Leases, Retention, Protocol):
+class Store(Questions, Pictures, Polls, Rules, Outbox, Retention, Leases, Health, Protocol):
     """All of the database. Only the parts that open and close it, and the tests, need all roles."""
 
     def tidy(self) -> str:

@@ -18,6 +18,7 @@ from rich.console import Console
 from alertbot.alerts.alert import About, Alert, Reason, State
 from alertbot.alerts.cards import Posted
 from alertbot.alerts.notice import PERSON
+from alertbot.charts.trend import recent
 from alertbot.errors import FaultsFound
 from alertbot.evaluation.measure import Measure
 from alertbot.notify.console import ConsoleNotifier
@@ -79,6 +80,72 @@ def mrkdwn_texts(node: Any) -> list[str]:
 def test_card_in_slack(name: str) -> None:
     """The whole message of each kind of card, as Slack gets it."""
     check_golden(f"slack/card-{name}.json", written(slack(CARDS[name], mention=("<!subteam^S0123>",))))
+
+
+def of_a_feed(detail: str, **more: Any) -> Alert:
+    """No data from 8x8, with what an administrator can do."""
+    about = About("No data from 8x8", "no data from 8x8 for 2m", template="feed", detail=detail, advice=ADVICE)
+    measure = Measure("feed.silence", ValueType.DURATION, ">", 190_000.0, 120_000.0)
+    key = FIRING.key._replace(rule="feed-stale", scope=Scope.FEED, entity_id="acme")
+    feed = replace(FIRING, key=key, entity_name="acme", about=about, measure=measure, peak=190_000.0, peak_at=NOW)
+    return replace(feed, **more)
+
+
+ADVICE = "Check https://status.8x8.com and the bot's network; the log has every error."
+TEN_MINUTES = timedelta(minutes=10)
+OVER = {"state": State.INACTIVE, "ended_at": NOW}
+GROWING = recent((NOW - timedelta(seconds=15 * at), 130_000.0 * (1 - at / 120)) for at in range(120, -1, -1))
+STATES = {
+    "trend": card(FIRING, trend=GROWING),
+    "trend-acknowledged": card(ACKED, trend=GROWING),
+    "trend-of-a-message": card(
+        replace(FIRING, about=replace(FIRING.about, message="nobody for {{ value }}")), trend=GROWING
+    ),
+    "trend-resolved": card(RESOLVED, trend=GROWING),
+    "unstable": card(replace(FIRING, unstable=True)),
+    "no-data": card(replace(FIRING, no_data_since=NOW - timedelta(minutes=5))),
+    "began-unseen": card(replace(FIRING, unseen_since=NOW - timedelta(hours=1), pending_since=FIRING.fired_at)),
+    "silenced-and-acknowledged": card(ACKED, silence=SILENCE),
+    "of-the-only-tenant": card(FIRING, show_tenant=False),
+    "escalated": card(FIRING, escalated=TEN_MINUTES, mention=("<@U0123>",), trend=GROWING),
+    "escalated-acknowledged": card(ACKED, escalated=TEN_MINUTES),
+    "escalated-resolved": card(RESOLVED, escalated=TEN_MINUTES),
+    "feed": card(of_a_feed("no data for 3m 10s: 503 from 8x8")),
+    "feed-acknowledged": card(of_a_feed("no data for 3m 10s: 503 from 8x8", acked_by="U0ALICE00", acked_at=NOW)),
+    "feed-resolved": card(
+        of_a_feed("back after 3m 10s without data; 2 alerts changed meanwhile", **OVER, end_reason=Reason.RESOLVED)
+    ),
+    **{
+        f"ended-{reason.value.replace('_', '-')}": card(replace(RESOLVED, end_reason=reason))
+        for reason in (Reason.RULE_REMOVED, Reason.NOT_COVERED, Reason.TENANT_REMOVED, Reason.OUTSIDE_HOURS)
+    },
+    "ended-at-its-worst": card(
+        replace(FIRING, **OVER, end_reason=Reason.CLOSED_BY_HAND, closed_by="U0ALICE00", peak=130_000.0, peak_at=NOW)
+    ),
+    "ended-without-data": card(
+        replace(RESOLVED, end_reason=Reason.NO_LONGER_REPORTED, measure=replace(FIRING.measure or Any, value=None))
+    ),
+    "ended-of-a-status": card(
+        replace(RESOLVED, measure=Measure("status.rt", ValueType.TEXT, "==", "Available", "OnBreak"), peak=None)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_card_in_each_state(name: str) -> None:
+    """Trends, what a card says of its data, messages of escalations, feeds, and every way to end."""
+    drawn = TEMPLATES.card(STATES[name], MrkdwnPen(), FallbackPen())
+    assert drawn.fault is None
+    check_golden(f"slack/card-{name}.json", written(card_message(drawn)))
+
+
+@pytest.mark.parametrize("name", ["trend", "no-data", "ended-outside-hours", "feed"])
+def test_card_as_text_only(name: str) -> None:
+    """For when Slack refuses the blocks: the same words, without the trend, which would be read out."""
+    drawn = TEMPLATES.card(STATES[name], MrkdwnPen(), FallbackPen())
+    message = plain_card_message(drawn)
+    assert not message.blocks
+    check_golden(f"slack/text-card-{name}.json", written(message))
 
 
 def test_a_silenced_card() -> None:

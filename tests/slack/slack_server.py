@@ -17,6 +17,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl
 
+from tests.slack.block_kit import code_of as problem_of
+from tests.slack.block_kit import view_problems
+
 TOKEN = "xoxb-111-very-secret-token"
 BOT_ID, BOT_USER_ID = "B0BOT", "U0BOT"
 FIRST_TS = 1_772_442_000  # 2026-03-02 09:00:00 UTC
@@ -361,94 +364,21 @@ class SlackServer:
         return _ok(**{key: found[start:end]}, response_metadata={"next_cursor": cursor})
 
 
-def problem_of(message: dict[str, Any]) -> str:
-    """The code with which Slack refuses a message, "" if it accepts it: the limits in its Block Kit reference."""
-    if not message.get("text") and not message.get("blocks"):
-        return "no_text"
-    if len(message.get("text", "")) > 4000:
-        return "msg_too_long"
-    nested = [block for each in message.get("attachments") or [] for block in each.get("blocks", [])]
-    blocks = [*(message.get("blocks") or []), *nested]
-    if len(blocks) > 50 or any(_block_problem(block) for block in blocks):
-        return "invalid_blocks"
-    return "msg_blocks_too_long" if sum(len(text) for text in _texts(blocks)) > 13_200 else ""
+def problem_of_view(view: dict[str, Any]) -> str:
+    """The code with which Slack refuses a modal, "" if it accepts it."""
+    return "invalid_arguments" if view["type"] != "modal" or view_problems(view) or _is_large(view) else ""
 
 
 def problem_of_home(view: dict[str, Any]) -> str:
     """The code with which Slack refuses a Home tab, "" if it accepts it."""
-    blocks = view.get("blocks") or []
-    ids = [block["block_id"] for block in blocks if "block_id" in block]
-    if view.get("type") != "home" or set(view) - {"type", "blocks", "callback_id", "private_metadata", "external_id"}:
+    unknown = set(view) - {"type", "blocks", "callback_id", "private_metadata", "external_id"}
+    if view.get("type") != "home" or unknown or view_problems(view):
         return "invalid_arguments"
-    if not 1 <= len(blocks) <= 100 or len(ids) != len(set(ids)) or any(_block_problem(block) for block in blocks):
-        return "invalid_arguments"
-    return "view_too_large" if len(json.dumps(view)) > 250_000 else ""
+    return "view_too_large" if _is_large(view) else ""
 
 
-def _block_problem(block: dict[str, Any]) -> bool:
-    match block["type"]:
-        case "header":
-            return block["text"]["type"] != "plain_text" or not 1 <= len(block["text"]["text"]) <= 150
-        case "section":
-            texts = [block["text"]["text"]] if "text" in block else []
-            fields = [each["text"] for each in block.get("fields", [])]
-            wrong = any(not 1 <= len(text) <= 3000 for text in texts) or any(not 1 <= len(f) <= 2000 for f in fields)
-            return wrong or len(fields) > 10 or not (texts or fields)
-        case "image":
-            return not 0 < len(block.get("alt_text", "")) <= 2000 or ("slack_file" in block) is ("image_url" in block)
-        case "context":
-            return not 1 <= len(block["elements"]) <= 10 or any(not each["text"] for each in block["elements"])
-        case "divider":
-            return False
-        case "actions":
-            wrong = not 1 <= len(block["elements"]) <= 25 or len(block.get("block_id", "")) > 255
-            return wrong or any(_element_problem(each) for each in block["elements"])
-        case "input":
-            texts = [block[key]["text"] for key in ("label", "hint") if key in block]
-            return any(not 1 <= len(text) <= 2000 for text in texts) or _element_problem(block["element"])
-    return True
-
-
-def _element_problem(element: dict[str, Any]) -> bool:
-    if not 1 <= len(element["action_id"]) <= 255:
-        return True
-    match element["type"]:
-        case "button":
-            return not 1 <= len(element["text"]["text"]) <= 75 or len(element["value"]) > 2000
-        case "static_select":
-            options = element["options"]
-            wrong = any(
-                not 1 <= len(each["text"]["text"]) <= 75 or not 1 <= len(each["value"]) <= 150 for each in options
-            )
-            return wrong or not 1 <= len(options) <= 100 or not 1 <= len(element["placeholder"]["text"]) <= 150
-        case "plain_text_input":
-            return len(element["placeholder"]["text"]) > 150 or not 1 <= element.get("max_length", 1) <= 3000
-    return True
-
-
-def problem_of_view(view: dict[str, Any]) -> str:
-    """The code with which Slack refuses a modal, "" if it accepts it: the limits in its reference of views."""
-    titles = [view[key]["text"] for key in ("title", "submit", "close") if key in view]
-    if view["type"] != "modal" or any(not 1 <= len(title) <= 24 for title in titles):
-        return "invalid_arguments"
-    if len(view.get("callback_id", "")) > 255 or len(view.get("private_metadata", "")) > 3000:
-        return "invalid_arguments"
-    if any(block["type"] == "input" for block in view["blocks"]) and "submit" not in view:
-        return "invalid_arguments"
-    wrong = not 1 <= len(view["blocks"]) <= 100 or any(_block_problem(block) for block in view["blocks"])
-    return "invalid_arguments" if wrong or len(json.dumps(view)) > 250_000 else ""
-
-
-def _texts(node: Any) -> Iterator[str]:
-    if isinstance(node, dict):
-        for key, value in node.items():
-            if key == "text" and isinstance(value, str):
-                yield value
-            else:
-                yield from _texts(value)
-    elif isinstance(node, list):
-        for each in node:
-            yield from _texts(each)
+def _is_large(view: dict[str, Any]) -> bool:
+    return len(json.dumps(view)) > 250_000
 
 
 def _as_read(message: dict[str, Any], args: dict[str, Any]) -> dict[str, Any]:
