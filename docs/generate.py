@@ -2,7 +2,8 @@
 
     python docs/generate.py
 
-`tests/test_docs.py` fails when they are out of date. A block is between `<!-- NAME -->` and `<!-- /NAME -->`.
+`tests/test_docs.py` fails when they are out of date. A block is between `<!-- NAME -->` and `<!-- /NAME -->`. The
+picture is drawn by Chromium, only where what it shows has changed: docs/slack_picture.py.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import ast
 import re
 import runpy
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -19,14 +21,17 @@ from typing import Any
 import typer.main
 from prometheus_client.parser import text_string_to_metric_families
 
-from alertbot.alerts.alert import Reason
+from alertbot.alerts.alert import Reason, State
 from alertbot.alerts.notice import Notice, NoticeKind
 from alertbot.alerts.transition import REASONS, TRANSITIONS
+from alertbot.backtest.sample import sample_alert
+from alertbot.charts.trend import example
 from alertbot.cli import cli
 from alertbot.commands.answers import COMMANDS
 from alertbot.config.schema import config_schema
 from alertbot.notify.notifier import CardContent, LineContent
-from alertbot.notify.render import Templates, sample_cards
+from alertbot.notify.render import Templates
+from alertbot.rulefiles.on_disk import load_rules
 from alertbot.rulefiles.rule_keys import RULE_KEYS
 from alertbot.rules.catalogue import RULE_SCOPES, ValueType, catalogue
 from alertbot.rules.functions import FUNCTIONS, Function
@@ -34,12 +39,12 @@ from alertbot.rules.glossary import UNITS, WRITTEN, entries
 from alertbot.rules.nouns import PERIODS
 from alertbot.rules.rule import Level
 from alertbot.simulator.scenario import load_scenario, shipped_scenarios
-from alertbot.slack.cards import card_message
+from alertbot.slack.cards import card_message, line_message
 from alertbot.slack.text import FallbackPen, MrkdwnPen
 from alertbot.web.metrics import Figures, Metrics, StoreFigures, TenantFigures
 
 ROOT = Path(__file__).parent.parent
-PICTURE = ROOT / "docs" / "card.svg"
+PICTURE = ROOT / "docs" / "card.png"
 DOCUMENTS = (
     "README.md",
     "docs/architecture.md",
@@ -280,25 +285,38 @@ def filled(text: str) -> str:
     return re.sub(r"<!-- (?P<name>\w+) -->\n.*?<!-- /(?P=name) -->", block, text, flags=re.DOTALL)
 
 
+PEOPLE = {"U0DANA000": "Dana Whitfield", "S0FLOOR00": "floor-leads"}
+
+
 def picture() -> str:
-    """A card as Slack shows it: firing, and the same message after it has been resolved, with its thread."""
-    slack = runpy.run_path(str(ROOT / "docs" / "slack_picture.py"))
+    """A card as Slack shows it, as HTML: firing, and the same message after it has been resolved, with its thread."""
+    slack = slack_picture()
     now = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
-    critical = [view for view in sample_cards(now=now) if view.alert.level is Level.CRITICAL]
-    firing = next(view for view in critical if view.alert.acked_by is None)
-    ended = next(view for view in critical if view.alert.ended_at is not None)
-    assert ended.alert.measure is not None
-    after, began = now + timedelta(minutes=3), firing.alert.fired_at
-    measure = replace(ended.alert.measure, value=12_000.0)
-    acked_at = now + timedelta(minutes=1)
-    alert = replace(ended.alert, ended_at=after, seen_at=after, measure=measure, acked_at=acked_at)
-    templates = Templates()
+    (rule,) = (rule for rule in load_rules([ROOT / "rules"]).rules if rule.id == "longest-wait")
+    alert = sample_alert(rule, Level.CRITICAL, now)
+    shown = dict(zip(rule.show, (7.0, 2.0, 9.0), strict=True))
+    assert alert.measure is not None
+    measure = replace(alert.measure, value=132_000.0)
+    alert = replace(alert, id=17, shown=shown, measure=measure, peak=132_000.0)
+    acked_at, ended_at = now + timedelta(minutes=1), now + timedelta(minutes=6)
+    acked = replace(alert, acked_by="U0DANA000", acked_at=acked_at, ack_note="two more from Support are logging in")
+    last = replace(measure, value=12_000.0)
+    over = replace(
+        acked,
+        state=State.INACTIVE,
+        measure=last,
+        peak=171_000.0,
+        peak_at=now + timedelta(minutes=2),
+        ended_at=ended_at,
+        end_reason=Reason.RESOLVED,
+    )
+    templates, began = Templates(), alert.fired_at
 
     def card(content: CardContent, **other: Any) -> Any:
         message = card_message(templates.card(content, MrkdwnPen(), FallbackPen()))
         return slack["Post"](message.blocks, message.attachments, began, **other)
 
-    def reply(reason: Reason, at: datetime, text: str, by: str = "") -> tuple[datetime, str]:
+    def reply(reason: Reason, at: datetime, text: str, by: str = "") -> tuple[datetime, Any]:
         notice = Notice(
             id=reason.value,
             kind=NoticeKind.LINE,
@@ -309,27 +327,43 @@ def picture() -> str:
             at=at,
             by=by,
             text=text,
-            measure=measure,
+            measure=last,
         )
-        return at, templates.line(LineContent(notice, alert), MrkdwnPen(), FallbackPen()).text
+        return at, line_message(templates.line(LineContent(notice, over), MrkdwnPen(), FallbackPen())).blocks
 
     replies = (
-        reply(Reason.ACKNOWLEDGED, acked_at, alert.ack_note, alert.acked_by or ""),
-        reply(Reason.RESOLVED, after, "12s is clear"),
+        reply(Reason.ACKNOWLEDGED, acked_at, acked.ack_note, "U0DANA000"),
+        reply(Reason.RESOLVED, ended_at, "12s is clear"),
     )
-    closed = replace(ended, members=(alert,), now=after)
-    posts = [card(firing), card(closed, replies=replies, edited=True)]
-    return str(slack["draw"](posts, {alert.acked_by or "": "Anna"})) + "\n"
+    firing = CardContent(
+        (alert,), now, mention=("<!subteam^S0FLOOR00>",), show_tenant=False, trend=example(alert, now), card_id=1
+    )
+    closed = CardContent((over,), ended_at, show_tenant=False, card_id=1)
+    posts = [card(firing), card(closed, replies=replies)]
+    return str(slack["page"](posts, PEOPLE, "cc-alerts"))
 
 
-def main() -> None:
-    """Update the documents."""
+def slack_picture() -> dict[str, Any]:
+    """What docs/slack_picture.py has."""
+    return runpy.run_path(str(ROOT / "docs" / "slack_picture.py"))
+
+
+def main() -> int:
+    """Update the documents, and the picture where it is out of date and a browser is there."""
     for name in DOCUMENTS:
         path = ROOT / name
         if path.exists():
             path.write_text(filled(path.read_text(encoding="utf-8")), encoding="utf-8")
-    PICTURE.write_text(picture(), encoding="utf-8")
+    slack, source = slack_picture(), picture()
+    if PICTURE.exists() and slack["shown_by"](PICTURE.read_bytes()) == slack["hash_of"](source):
+        return 0
+    try:
+        slack["render"](source, PICTURE)
+    except FileNotFoundError as error:
+        sys.stderr.write(f"{PICTURE.relative_to(ROOT)} is out of date, and cannot be drawn here: {error}\n")
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

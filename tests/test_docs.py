@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import tomllib
+from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 
@@ -47,8 +48,24 @@ def test_every_block_stands_somewhere(generate: ModuleType) -> None:
 
 
 def test_the_picture_is_the_card(generate: ModuleType) -> None:
-    """The card in the README is made from the message that Slack gets today."""
-    assert generate.PICTURE.read_text(encoding="utf-8") == generate.picture(), OUTDATED
+    """The card in the README is the message that Slack gets today: the picture holds the hash of what it shows."""
+    slack, picture = generate.slack_picture(), generate.PICTURE.read_bytes()
+    assert slack["shown_by"](picture) == slack["hash_of"](generate.picture()), OUTDATED
+    assert len(picture) < 150_000
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f'src="docs/{generate.PICTURE.name}"' in readme
+
+
+def test_the_picture_names_people_and_times_as_slack_does(generate: ModuleType) -> None:
+    """No id, no markup and no code of a date is left in it, and what it does not know it refuses."""
+    page = generate.picture()
+    assert re.search(r"[<!@]U0|subteam|\^|\*|&amp;lt;|\{", page.partition("</style>")[2]) is None
+    for text in ("@Dana Whitfield", "@floor-leads", "Since today at 08:56.", "Acknowledge</div>", "Last 30 min: ▂"):
+        assert text in page
+    slack = generate.slack_picture()
+    post = slack["Post"]([{"type": "carousel"}], [], datetime(2026, 3, 2, 9, 0, tzinfo=UTC))
+    with pytest.raises(ValueError, match="carousel"):
+        slack["page"]([post], {}, "cc-alerts")
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
