@@ -29,6 +29,7 @@ WIDTH, SCALE = 760, 2
 """CSS pixels of the picture, and device pixels for each: sharp on a phone and on a screen of high resolution."""
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _KEYWORD = "Source"  # of the text in the PNG that has the hash
+_CLEAR = 255  # the last of 256 colours, around the panes
 _SPAN = re.compile(r"\*(?P<bold>[^*\n]+)\*|`(?P<code>[^`\n]+)`|<(?P<link>[^<>\n]+)>")
 _DATE = re.compile(r"!date\^(\d+)\^([^|^]*)")
 
@@ -229,8 +230,12 @@ def with_hash(picture: bytes, source: str) -> bytes:
     about, out = PngInfo(), io.BytesIO()
     about.add_text(_KEYWORD, hash_of(source))
     with Image.open(io.BytesIO(picture)) as image:
-        few = image.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-    few.save(out, "PNG", optimize=True, pnginfo=about)
+        drawn = image.convert("RGBA")
+    on_white = Image.alpha_composite(Image.new("RGBA", drawn.size, "white"), drawn).convert("RGB")
+    few = on_white.quantize(_CLEAR, method=Image.Quantize.MEDIANCUT, kmeans=2, dither=Image.Dither.NONE)
+    few.putpalette([*(few.getpalette() or [])[: 3 * _CLEAR], 255, 255, 255])
+    few.paste(_CLEAR, mask=drawn.getchannel("A").point(lambda alpha: 255 if alpha < 128 else 0))
+    few.save(out, "PNG", optimize=True, pnginfo=about, transparency=_CLEAR)
     return out.getvalue()
 
 
