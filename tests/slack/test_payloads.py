@@ -31,6 +31,8 @@ KEPT = sorted((DATA / "slack").glob("*.json"))
 
 def problems_of(kept: Mapping[str, Any]) -> list[str]:
     """Of a message, or of a view (which has a type)."""
+    if isinstance(kept, list):  # the elements of a block
+        kept = {"text": "buttons", "blocks": [{"type": "actions", "elements": kept}]}
     return view_problems(kept) if kept.get("type") in ("modal", "home") else problems(kept)
 
 
