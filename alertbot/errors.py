@@ -8,6 +8,7 @@ AlertbotError
 ├── BadExpression         a condition that cannot be parsed, or that compares incompatible types
 ├── SourceError           samples could not be fetched from 8x8
 │   ├── SourceUnreachable no answer: DNS, connection refused, timeout      retryable
+│   │   └── SourceUnconnected  not even a connection                       retryable
 │   ├── SourceLimited     429                                              retryable, after `retry_after`
 │   ├── SourceBroken      5xx, or a response that cannot be read           retryable
 │   ├── SourceRefused     the credentials were refused                     not until they are fixed
@@ -84,6 +85,10 @@ class SourceUnreachable(SourceError):
     """No response: name not found, connection refused or reset, timeout."""
 
     retryable = True
+
+
+class SourceUnconnected(SourceUnreachable):
+    """No connection was made, so the request was certainly not received."""
 
 
 class SourceLimited(SourceError):

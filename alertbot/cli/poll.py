@@ -34,12 +34,14 @@ def poll(
     settings = load(config_path(config))
     logs.configure(settings.secrets(), quiet=True)
     app = build(settings, dry_run=dry_run)
+    posted = 0
     try:
         if not dry_run:
             app.take_lease()
         outcomes = app.poller.once(app.tenants, dry_run=dry_run)
         if not dry_run:
             app.courier.deliver_all(MAX_WAIT_S)
+            posted = app.fallback.run() if app.fallback is not None else 0
             if app.pictures is not None:
                 app.pictures.post_all(MAX_PICTURES_S)
             app.retention.run()
@@ -52,7 +54,10 @@ def poll(
         clean = app.stop()
     if as_json:
         print_json(
-            {name: _poll_json(each, firing.get(name), notified, held_back, held_in) for name, each in outcomes.items()}
+            {
+                name: _poll_json(each, firing.get(name), notified, held_back, held_in, posted)
+                for name, each in outcomes.items()
+            }
         )
     else:
         for name, each in outcomes.items():
@@ -63,6 +68,10 @@ def poll(
             limited = "; ".join(f"{each.channel}: {in_one_line(each, zone_of(settings.timezone))}" for each in held_in)
             why = totals.waiting_for or app.courier.problem or limited or "not due yet"
             say(f"{notified} notified, {held_back} held back{f': {why}' if held_back else ''}")
+            if posted:
+                say(f"{posted} posted to the fallback webhook")
+            if app.fallback is not None and app.fallback.problem:
+                say(app.fallback.problem, style="yellow")
     good = all(isinstance(each, Turn) and each.good for each in outcomes.values())
     if not good or held_back:
         raise typer.Exit(PROBLEM)
@@ -79,7 +88,12 @@ def _pending(app: App, tenant: str) -> int:
 
 
 def _poll_json(
-    polled: Turn | str, firing: int | None, notified: int | None, held_back: int | None, held_in: Sequence[HeldBack]
+    polled: Turn | str,
+    firing: int | None,
+    notified: int | None,
+    held_back: int | None,
+    held_in: Sequence[HeldBack],
+    posted: int,
 ) -> dict[str, Any]:
     if isinstance(polled, str):
         return {"problems": [polled]}
@@ -120,6 +134,7 @@ def _poll_json(
         ],
         "told": notified,
         "held_back": held_back,
+        "posted_to_fallback_webhook": posted,  # of all tenants
         "held_back_in": [  # channels that got `max_messages` within the last minute, of all tenants
             {
                 "channel": each.channel,

@@ -17,6 +17,7 @@ from typing import Any, overload
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from alertbot.config.settings import (
+    FallbackWebhookSettings,
     FlapSettings,
     HeartbeatSettings,
     HttpSettings,
@@ -336,6 +337,7 @@ _SECTIONS: Mapping[str, type[BaseModel]] = {
     "tenants": TenantSettings,
     "slack": SlackSettings,
     "may_change": MayChange,
+    "fallback_webhook": FallbackWebhookSettings,
     "record": RecordSettings,
     "storm": StormSettings,
     "flap": FlapSettings,

@@ -25,4 +25,16 @@ def review_config(name: str, text: str) -> list[Fault]:
                 review_zone(value, hints)
             elif key.text in ("default_channel", "ops_channel"):
                 review_channel(value, warnings)
+    _review_webhook(root.get("slack"), warnings)
     return [*review_hours(name, root.get("hours")), *hints.faults, *warnings.faults]
+
+
+def _review_webhook(slack: object, warnings: Report) -> None:
+    """`slack.fallback_webhook` without the level for which it is there."""
+    webhook = slack.get("fallback_webhook") if isinstance(slack, YamlMapping) else None
+    for key, levels in webhook.entries if isinstance(webhook, YamlMapping) else ():
+        if key.text == "levels" and isinstance(levels, YamlSequence):
+            words = [level.text for level in levels.items if isinstance(level, YamlScalar)]
+            if words and not any(word == "critical" or "${" in word for word in words):
+                message = "fallback_webhook: critical alerts are not posted there while Slack does not take them"
+                warnings.add(key.place, message, "add critical to `levels`")

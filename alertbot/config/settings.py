@@ -270,6 +270,25 @@ class MayChange(_Section):
     """IDs of Slack channels in which every user may change alerts, C0123ABCD. All empty: every user may."""
 
 
+class FallbackWebhookSettings(_Section):
+    """Where alerts are posted as JSON that cannot be delivered to Slack."""
+
+    url: SecretAddress = SecretStr("")
+    """The URL to which alerts are posted as JSON while Slack does not take them. Treated as a secret. Empty: none."""
+    after: Annotated[Duration, AfterValidator(_within(timedelta(seconds=30), timedelta(days=1)))] = timedelta(minutes=2)
+    """How long a message about an alert must have been waiting for Slack; from 30s to 1d."""
+    levels: tuple[Literal["info", "warning", "critical"], ...] = ("critical",)
+    """The levels of the alerts that are posted there."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> FallbackWebhookSettings:
+        if self.model_fields_set and "url" not in self.model_fields_set:
+            raise ValueError("url is missing: the address to post to")
+        if not self.levels:
+            raise ValueError("levels must name at least one of info, warning, critical")
+        return self
+
+
 class SlackSettings(_Section):
     """The Slack app, and the channels that alerts go to."""
 
@@ -291,6 +310,8 @@ class SlackSettings(_Section):
     """Who may acknowledge, silence and close alerts."""
     refresh: Duration = timedelta(seconds=60)
     """The minimum time between edits of a card when only its value changed."""
+    fallback_webhook: FallbackWebhookSettings = FallbackWebhookSettings()
+    """Where alerts are posted as JSON that cannot be delivered to Slack."""
 
     @property
     def ops(self) -> str:
@@ -432,10 +453,11 @@ class Settings(_Section):
 
     def secrets(self) -> tuple[str, ...]:
         """Every secret value, for redaction."""
-        secrets = [self.slack.bot_token, self.slack.app_token, self.slack.signing_secret, self.heartbeat.url]
+        urls = [self.heartbeat.url, self.slack.fallback_webhook.url]
+        secrets = [self.slack.bot_token, self.slack.app_token, self.slack.signing_secret, *urls]
         for tenant in self.tenants:
             secrets += [tenant.api_key, tenant.api_secret]
-        addresses: list[str | None] = [self.storage, self.slack.api_url, self.heartbeat.url.get_secret_value()]
+        addresses: list[str | None] = [self.storage, self.slack.api_url, *(url.get_secret_value() for url in urls)]
         addresses += [address for tenant in self.tenants for address in (tenant.base_url, tenant.token_url)]
         passwords = [urlsplit(address).password or "" for address in addresses if address]
         return tuple(text for text in [*(secret.get_secret_value() for secret in secrets), *passwords] if text)

@@ -10,7 +10,7 @@ from alertbot.config.settings import Settings
 from alertbot.doctor.configuration import check_calendars, check_file, check_rules
 from alertbot.doctor.database import check_database
 from alertbot.doctor.finding import Finding
-from alertbot.doctor.running import check_heartbeat, check_http
+from alertbot.doctor.running import check_fallback, check_heartbeat, check_http
 from alertbot.doctor.slack import SlackCheck
 from alertbot.doctor.tenant import Polled, check_coverage, check_regions, check_tenant
 
@@ -49,5 +49,6 @@ def examine(
             yield from check_regions(tenant, found, now, progress)
     yield from check_coverage(polled)
     yield from SlackCheck(settings, rules.by_tenant, sleep, progress).findings()
-    progress("the heartbeat")
+    progress("the heartbeat and the fallback webhook")
     yield from check_heartbeat(settings)
+    yield from check_fallback(settings)

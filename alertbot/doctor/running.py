@@ -1,4 +1,4 @@
-"""The service as it runs: its HTTP port, whether it is ready, and the host of the heartbeat."""
+"""The service as it runs: its HTTP port, whether it is ready, and the hosts of heartbeat and fallback webhook."""
 
 from __future__ import annotations
 
@@ -67,18 +67,28 @@ def _readiness(host: str, port: int) -> list[str] | None:
 
 def check_heartbeat(settings: Settings) -> Iterator[Finding]:
     """Whether the host of the heartbeat can be reached. It is not pinged: a ping would report that alertbot works."""
-    url = settings.heartbeat.url.get_secret_value()
+    yield from _reachable("heartbeat", "heartbeat.url", settings.heartbeat.url.get_secret_value())
+
+
+def check_fallback(settings: Settings) -> Iterator[Finding]:
+    """Whether the host of the fallback webhook can be reached. Nothing is posted: that would raise an alarm."""
+    url = settings.slack.fallback_webhook.url.get_secret_value()
+    yield from _reachable("fallback webhook", "slack.fallback_webhook.url", url)
+
+
+def _reachable(what: str, key: str, url: str) -> Iterator[Finding]:
+    """Whether the host of an address that may hold a secret can be reached; nothing where there is no address."""
     if not url:
         return
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
     if through_proxy(host, parts.scheme):
-        yield fine("heartbeat", f"{host} is reached through a proxy")
+        yield fine(what, f"{host} is reached through a proxy")
     elif failed := connection_problem(host, port, tls=parts.scheme == "https"):
         yield problem(
-            "heartbeat",
+            what,
             f"{host} cannot be reached: {failed}",
-            f"correct heartbeat.url, or allow connections to {host}, port {port}, in the firewall",
+            f"correct {key}, or allow connections to {host}, port {port}, in the firewall",
         )
     else:
-        yield fine("heartbeat", f"{host} can be reached")
+        yield fine(what, f"{host} can be reached")

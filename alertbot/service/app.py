@@ -16,12 +16,14 @@ from alertbot.commands.command import Asker, Command, Wish
 from alertbot.commands.view import View
 from alertbot.config.settings import Settings
 from alertbot.notify.notifier import Notifier
-from alertbot.rules.rule import RuleSet
+from alertbot.rules.rule import Level, RuleSet
 from alertbot.service.closers import Closers, at_once
 from alertbot.service.courier import Courier
 from alertbot.service.database_check import CHECK_EVERY, DatabaseCheck
 from alertbot.service.departed import end_departed
 from alertbot.service.factories import make_notifier, make_tenants, open_for_dry_run, open_store, parser, rule_paths
+from alertbot.service.fallback import CHECK_EVERY as CHECK_FALLBACK_EVERY
+from alertbot.service.fallback import FIRST_AFTER, FallbackWebhook
 from alertbot.service.figures import FiguresReader
 from alertbot.service.heartbeat import Heartbeat
 from alertbot.service.lease import MIN_TO_RELEASE, RENEW_EVERY, Lease
@@ -42,7 +44,7 @@ from alertbot.web.metrics import Metrics
 
 MAX_THREADS = 512
 """Tenants that may hang at the same moment without keeping any other waiting; a thread is made when it is needed."""
-SPARE_THREADS = 5
+SPARE_THREADS = 7
 """For jobs that are no polls: the lease must be renewed whatever the polls do."""
 CHECK_SLACK_EVERY = timedelta(seconds=15)
 """How often the courier may ask whether Slack answers and accepts the token."""
@@ -116,13 +118,27 @@ class App:
         if url := settings.heartbeat.url.get_secret_value():
             self.heartbeat = Heartbeat(url, store, tenants, clock, self.metrics)
             self._closers.push("heartbeat", at_once(self.heartbeat.close))
+        self.fallback: FallbackWebhook | None = None
+        if url := settings.slack.fallback_webhook.url.get_secret_value():
+            self.fallback = FallbackWebhook(
+                url,
+                store,
+                clock,
+                self.metrics,
+                after=settings.slack.fallback_webhook.after,
+                levels=[Level[level.upper()] for level in settings.slack.fallback_webhook.levels],
+                timezone=settings.timezone,
+                show_tenant=len(settings.tenants) > 1,
+                stopping=self._stopping,
+            )
+            self._closers.push("fallback webhook", self.fallback.close)
         self.reloader = Reloader(
             live, store, tenants, notifier, clock, self._wake, self._stopping, ops_channel=settings.slack.ops
         )
         self.listener: Listener | None = None
         self.metrics.read_from(
             FiguresReader(
-                tenants, live, store, self.courier, clock, self._problems_by_part, settings.path(settings.storage)
+                tenants, live, store, self.courier, clock, self._shown_problems, settings.path(settings.storage)
             )
         )
         self._scheduler = Scheduler(workers=min(len(tenants), MAX_THREADS) + SPARE_THREADS)
@@ -166,6 +182,8 @@ class App:
         if self.heartbeat is not None:
             every = self.settings.heartbeat.every
             self._scheduler.every(every, self.heartbeat.beat, name="heartbeat", after=every)
+        if self.fallback is not None:
+            self._scheduler.every(CHECK_FALLBACK_EVERY, self.fallback.run, name="fallback", after=FIRST_AFTER)
         self._scheduler.start()
         self._closers.push("schedule", at_once(self._scheduler.stop))
         self.courier.start()
@@ -216,7 +234,9 @@ class App:
             self.clock(),
             rules=lambda: ({tenant.name: tenant.rules for tenant in self.tenants}, self.live.on_disk()),
             pasts=lambda _: {tenant.name: tenant.memory.past for tenant in self.tenants},
-            problems=tuple(problem for problem in (*self._problems(), self.database.note) if problem),
+            problems=tuple(
+                problem for problem in (*self._problems(), self.database.note, self._fallback_problem()) if problem
+            ),
         )
 
     def change(self, wish: Wish, asker: Asker, now: datetime) -> tuple[Outcome, Alert | Silence | None]:
@@ -232,6 +252,14 @@ class App:
     def _rules_of(self, tenant: str) -> RuleSet:
         """The rules that run for a tenant; none for one that is not polled any more."""
         return next((each.rules for each in self.tenants if each.name == tenant), RuleSet(()))
+
+    def _shown_problems(self) -> dict[str, str]:
+        """Those that make the bot not ready, and those that do not."""
+        more = {"fallback_webhook": self.fallback.problem} if self.fallback is not None else {}
+        return {**self._problems_by_part(), **more}
+
+    def _fallback_problem(self) -> str:
+        return self.fallback.problem if self.fallback is not None else ""
 
     def _problems(self) -> tuple[str, ...]:
         return tuple(self._problems_by_part().values())

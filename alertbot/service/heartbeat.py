@@ -8,24 +8,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Final
-from urllib.parse import unquote, urlsplit
-
-from requests import PreparedRequest
-from requests.auth import AuthBase, HTTPBasicAuth
 
 from alertbot.clock import Clock
 from alertbot.errors import AlertbotError, SourceError
 from alertbot.logs import logger
 from alertbot.service.readiness import overdue
+from alertbot.service.secret_address import SecretAddress
 from alertbot.service.tenant import LiveTenant
-from alertbot.sources.eight_by_eight.deadline import Deadline
-from alertbot.sources.eight_by_eight.transport import Transport, host_of, is_loopback
 from alertbot.store.roles import Health
 from alertbot.web.metrics import Metrics
-
-PING_WITHIN_S: Final = 10.0
-"""Seconds that one ping may take in all."""
 
 log = logger("heartbeat")
 
@@ -42,16 +33,10 @@ class Heartbeat:
         metrics: Metrics,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._url, self._store, self._tenants, self._clock = url, store, tenants, clock
-        self._metrics, self._monotonic = metrics, monotonic
+        self._store, self._tenants, self._clock = store, tenants, clock
+        self._metrics = metrics
         self._withheld = False
-        self._transport = Transport(
-            connect_timeout_s=PING_WITHIN_S / 2,
-            read_timeout_s=PING_WITHIN_S / 2,
-            max_bytes=65_536,
-            connections=1,
-            loopback=is_loopback(url),
-        )
+        self._address = SecretAddress(url, monotonic)
 
     def beat(self) -> None:
         """Ping, unless there is a reason not to. What fails is logged; the next beat is the next attempt."""
@@ -83,28 +68,12 @@ class Heartbeat:
 
     def close(self) -> None:
         """Close the connection."""
-        self._transport.close()
+        self._address.close()
 
     def _ping(self) -> str:
         """What went wrong, in a sentence without the address, or ""."""
-        deadline = Deadline(self._monotonic() + PING_WITHIN_S, self._monotonic)
         try:
-            answer = self._transport.send("GET", self._url, _auth_of(self._url), deadline)
+            answer = self._address.send("GET")
         except SourceError as error:
             return str(error)
-        return "" if 200 <= answer.status < 300 else f"{host_of(self._url)} answered {answer.status}"
-
-
-class _NoAuth(AuthBase):
-    """With any `auth`, requests does not look for a password in ~/.netrc."""
-
-    def __call__(self, request: PreparedRequest) -> PreparedRequest:
-        return request
-
-
-def _auth_of(url: str) -> AuthBase:
-    """The user and password in an address."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return _NoAuth()
-    return HTTPBasicAuth(unquote(parts.username or ""), unquote(parts.password))
+        return "" if 200 <= answer.status < 300 else f"{self._address.host} answered {answer.status}"

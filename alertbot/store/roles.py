@@ -14,6 +14,7 @@ from typing import Protocol
 from alertbot.alerts.alert import Alert, Fingerprint, Outcome
 from alertbot.alerts.cards import Card, Posted
 from alertbot.alerts.delivery import Claimed, Due, HeldBack, PostPicture, Tried
+from alertbot.alerts.fallback import FallbackPost, NewPost
 from alertbot.alerts.grouping import Groups
 from alertbot.alerts.notice import Notice
 from alertbot.alerts.silence import Matcher, Silence
@@ -21,6 +22,7 @@ from alertbot.alerts.unseen import Unseen
 from alertbot.evaluation.snapshot import Snapshot, SnapshotHead
 from alertbot.feed.health import Feed
 from alertbot.rules.catalogue import Scope
+from alertbot.rules.rule import Level
 from alertbot.store.records import LedgerEntry, PollRecord, Recorded, RecordedPoll, RunningRules, Service, Totals
 
 
@@ -326,6 +328,36 @@ class Pictures(Outbox, Feeds, History, Protocol):
         """There is nothing to draw: it is not due any more."""
 
 
+class Fallback(Protocol):
+    """What is posted to `slack.fallback_webhook` (alerts/fallback.py)."""
+
+    def decide_fallback(
+        self, levels: Collection[Level], after: timedelta, draw: Callable[[NewPost], str], now: datetime
+    ) -> tuple[int, int]:
+        """Decide, in one transaction, what is posted, and what need not be posted any more; the number of each.
+
+        New are the alerts of these levels about which a message has been waiting for Slack for `after`, and that were
+        not posted at this level before, and the ends of those that were posted, or may have been. What waits and was
+        certainly not received is taken off when Slack took the message, or the alert no longer fires. `draw` writes the
+        JSON; it is called in the transaction, and is pure. Writes nothing where nothing changes.
+        """
+
+    def due_fallback(self, now: datetime, limit: int = 100) -> list[FallbackPost]:
+        """The posts that should be sent now; the end of an alert after what was posted before about it."""
+
+    def waiting_fallback(self) -> int:
+        """How many posts have not been sent."""
+
+    def sent_fallback(self, post_id: str, now: datetime) -> None:
+        """The post was received."""
+
+    def put_off_fallback(self, post_id: str, until: datetime, error: str, *, maybe_sent: bool) -> None:
+        """Try again at `until`. `maybe_sent`: there was no answer, so it may have been received."""
+
+    def give_up_fallback(self, post_id: str, error: str, now: datetime) -> None:
+        """This post is not tried again."""
+
+
 class Rules(Running, Notices, Protocol):
     """Which rules run, so that other processes can answer from them, and what is reported of their files."""
 
@@ -437,7 +469,9 @@ class Retention(Protocol):
         """
 
 
-class Store(Questions, Pictures, Polls, Rules, Outbox, Retention, Leases, Health, Protocol):
+class Store(Questions, Pictures, Polls, Rules, Outbox, Retention, Leases, Health, Fallback, Protocol):
+
+
     """All of the database. Only the parts that open and close it, and the tests, need all roles."""
 
     def tidy(self) -> str:

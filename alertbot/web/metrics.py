@@ -34,6 +34,7 @@ STATES, LEVELS = ("pending", "firing", "recovering"), ("info", "warning", "criti
 FEED_PROBLEMS = ("stale", "refused", "frozen", "partial", "slow", "clock")
 POLL_OUTCOMES = ("complete", "partial", "failed", "refused", "backed_off", "error", "skipped")
 KINDS = ("card", "line", "ops", "picture")
+FALLBACK_OUTCOMES = ("sent", "failed", "dropped", "given_up")
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _DELAYS = (0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0)
 _MAX_METHODS = 40
@@ -162,6 +163,14 @@ class Metrics:
         self._heartbeats = Counter(
             "alertbot_heartbeats", "Heartbeats by outcome: sent, failed, withheld.", ["outcome"], registry=registry
         )
+        self._fallback = Counter(
+            "alertbot_fallback_posts",
+            "Posts to the fallback webhook by outcome: sent, failed, dropped (no longer needed), given_up.",
+            ["outcome"],
+            registry=registry,
+        )
+        for outcome in FALLBACK_OUTCOMES:
+            self._fallback.labels(outcome)
         build = Gauge(
             "alertbot_build_info",
             "Always 1; the labels say which version runs.",
@@ -217,6 +226,10 @@ class Metrics:
         """A heartbeat was sent, failed, or was withheld."""
         self._heartbeats.labels(outcome).inc()
 
+    def posted_fallback(self, outcome: str, number: int = 1) -> None:
+        """What became of posts to the fallback webhook, one of FALLBACK_OUTCOMES."""
+        self._fallback.labels(outcome).inc(number)
+
     # What is the case.
 
     def read_from(self, read: Callable[[], Figures]) -> None:
@@ -235,7 +248,7 @@ class Metrics:
         yield from _of_store(figures.store)
         problem = GaugeMetricFamily(
             "alertbot_problem",
-            "Whether a part is not working: slack (delivery), socket_mode (commands), database.",
+            "Whether a part is not working: slack (delivery), socket_mode (commands), database, fallback_webhook.",
             labels=["part"],
         )
         for part, bad in figures.problems.items():

@@ -254,6 +254,16 @@ def test_check_of_a_configuration(
     assert ran(capsys, "check", "alertbot.yaml")[0] == 2
 
 
+def test_check_of_the_levels_of_the_fallback_webhook(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without critical it is almost certainly a mistake; with it, or with a reference, it is none."""
+    webhook = 'fallback_webhook: {url: "http://127.0.0.1:9/x", levels: %s}, '
+    for levels, status in (("[warning]", 1), ("[warning, critical]", 0)):
+        (folder / "alertbot.yaml").write_text(CONFIG.replace("slack: {", "slack: {" + webhook % levels))
+        code, said = ran(capsys, "check", "alertbot.yaml")
+        assert code == status, said
+        assert ("critical alerts are not posted there" in said) is (status == 1)
+
+
 def test_a_rules_folder_that_is_named_must_exist(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A wrong configuration, for every command."""
     (folder / "alertbot.yaml").write_text(CONFIG + "rules: rulez/\n")

@@ -336,6 +336,7 @@ def test_a_secret_under_the_wrong_key_is_never_printed(tmp_path: Path, key: str,
 
 NOT_PRINTED = {
     "the address of the heartbeat": put("heartbeat", {"url": "ftp://hc.example/Tr0ub4dor"}),
+    "the address of the fallback webhook": put("slack.fallback_webhook", {"url": "ftp://hook.example/Tr0ub4dor"}),
     "a token under the wrong key": put("slack.default_channel", "xoxb-1-Tr0ub4dor"),
     "a password in an address": put("slack.api_url", "ftp://bot:Tr0ub4dor@proxy"),
     "a database with a password": put("storage", "postgresql://bot:Tr0ub4dor@host/db"),
@@ -357,6 +358,17 @@ def test_the_address_of_the_heartbeat_is_a_secret() -> None:
     assert "Tr0ub4dor" not in f"{settings!r} {settings.model_dump_json()}"
     unset = parse(put("heartbeat", {"url": "${HEARTBEAT:-}"}), "alertbot.yaml", {})
     assert unset.heartbeat.url.get_secret_value() == ""
+
+
+def test_the_address_of_the_fallback_webhook_is_a_secret() -> None:
+    """So is a password in it. Without an address there is none."""
+    address = "https://me:pass-of-hook@hook.example/Tr0ub4dor"
+    settings = parse(put("slack.fallback_webhook", {"url": address}), "alertbot.yaml", {})
+    assert {address, "pass-of-hook"} <= set(settings.secrets())
+    assert "Tr0ub4dor" not in f"{settings!r} {settings.model_dump_json()}"
+    assert settings.slack.fallback_webhook.levels == ("critical",)
+    unset = parse(put("slack.fallback_webhook", {"url": "${HOOK:-}"}), "alertbot.yaml", {})
+    assert unset.slack.fallback_webhook.url.get_secret_value() == ""
 
 
 def test_a_password_in_an_address_is_redacted() -> None:
@@ -391,6 +403,30 @@ REFUSED = {
     "a heartbeat in the clear": (
         put("heartbeat", {"url": "http://hc.example/x"}),
         "heartbeat.url: plain http:// is allowed only on loopback",
+    ),
+    "a webhook without an address": (
+        put("slack.fallback_webhook", {"after": "1m"}),
+        "slack.fallback_webhook: url is missing: the address to post to",
+    ),
+    "a webhook in the clear": (
+        put("slack.fallback_webhook", {"url": "http://hook.example/x"}),
+        "slack.fallback_webhook.url: plain http:// is allowed only on loopback",
+    ),
+    "a webhook too soon": (
+        put("slack.fallback_webhook", {"url": "https://hook.example/x", "after": "5s"}),
+        "slack.fallback_webhook.after: must be from 30s to 1d",
+    ),
+    "a level that does not exist": (
+        put("slack.fallback_webhook", {"url": "https://hook.example/x", "levels": ["fatal"]}),
+        "slack.fallback_webhook.levels[0]: ",
+    ),
+    "no level": (
+        put("slack.fallback_webhook", {"url": "https://hook.example/x", "levels": []}),
+        "slack.fallback_webhook: levels must name at least one of info, warning, critical",
+    ),
+    "a misspelt key of the webhook": (
+        put("slack.fallback_webhook", {"url": "https://hook.example/x", "level": ["critical"]}),
+        'slack.fallback_webhook.level: unknown key (did you mean "levels"?)',
     ),
     "a person for a channel": (put("slack.ops_channel", "@ann"), "alerts go to channels, not to a person"),
     "an offset for a zone": (put("timezone", "GMT+2"), "(write the place, such as Europe/Helsinki)"),

@@ -369,6 +369,12 @@ TABLE: dict[str, tuple[Spoil, str, str, str]] = {
         _config(more="heartbeat: {url: 'http://127.0.0.1:9/secret-of-the-heartbeat'}"),
         *("heartbeat", "127.0.0.1 cannot be reached: the connection was refused", "correct heartbeat.url"),
     ),
+    "a fallback webhook that leads nowhere": (
+        _config(slack_settings="  fallback_webhook: {url: 'http://127.0.0.1:9/secret-of-the-webhook'}"),
+        "fallback webhook",
+        "127.0.0.1 cannot be reached: the connection was refused",
+        "correct slack.fallback_webhook.url",
+    ),
 }
 
 
@@ -384,7 +390,15 @@ def test_each_breakage_has_its_remedy(world: World, spoil: Spoil, what: str, fin
     for part in ("configuration file", "database: file system", "8x8 acme: token", "Slack: token"):
         assert part in {each.what for each in found}, part
     text = "\n".join(f"{each.what} {each.finding} {each.remedy}" for each in found)
-    for secret in (KEY, SECRET, TOKEN, APP_TOKEN, "very-secret-ticket", "secret-of-the-heartbeat"):
+    for secret in (
+        KEY,
+        SECRET,
+        TOKEN,
+        APP_TOKEN,
+        "very-secret-ticket",
+        "secret-of-the-heartbeat",
+        "secret-of-the-webhook",
+    ):
         assert secret not in text
 
 

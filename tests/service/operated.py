@@ -94,10 +94,15 @@ def operated(folder: Path, *, rules: str = RULES, queues: int = 2, agents: int =
                         "max_requests_per_minute": 6000,
                     }
                 ],
-                "slack": {"default_channel": "#cc-alerts", "bot_token": TOKEN, "api_url": slack.api_url},
                 "http": {"port": 0},
                 "folder": folder,
                 **more,
+                "slack": {
+                    "default_channel": "#cc-alerts",
+                    "bot_token": TOKEN,
+                    "api_url": slack.api_url,
+                    **more.get("slack", {}),
+                },
             }
         )
         bot = Operated(build(settings, clock=clock), centre, slack, clock, folder)

@@ -30,6 +30,7 @@ from tests.slack.slack_server import DROP_BEFORE, HTML, SERVER_ERROR, TOKEN, lim
 KEY, SECRET = "8x8-key+with/odd=chars&more", 'secret "of" 8x8 \\ with quotes'
 APP_TOKEN, SIGNING_SECRET = "xapp-1-very-secret-token", "8f742231b10e8888abcd99eeefff85a5"
 HEARTBEAT, PROXY, TICKET = "5a0d2c1e-heartbeat", "pass-of-the-proxy", "very-secret-ticket"
+WEBHOOK = "7b1f-webhook-of-the-night"
 RULES = """\
 rules:
   - id: anything
@@ -58,6 +59,7 @@ slack:
   default_channel: "#cc-alerts"
   ops_channel: "#cc-ops"
   api_url: {slack}
+  fallback_webhook: {{url: "${{WEBHOOK}}", after: 30s}}
 heartbeat: {{url: "${{HEARTBEAT}}", every: 10s}}
 http: {{port: {port}}}
 """
@@ -151,6 +153,7 @@ def test_no_secret_is_ever_printed(tmp_path: Path) -> None:
             "APP_TOKEN": APP_TOKEN,
             "SIGNING_SECRET": SIGNING_SECRET,
             "HEARTBEAT": f"{refusing}/{HEARTBEAT}",
+            "WEBHOOK": f"{refusing}/{WEBHOOK}",
         }
         outside = {"HTTPS_PROXY": f"http://me:{PROXY}@127.0.0.1:9", "NO_PROXY": "127.0.0.1"}
         text = CONFIG.format(
@@ -214,7 +217,7 @@ def test_no_secret_is_ever_printed(tmp_path: Path) -> None:
         files = [path.read_bytes().decode("latin-1") for path in tmp_path.glob("*.db*")]
         assert len(files) >= 2
         assert sum(map(len, printed)) > 20_000
-        for secret in (KEY, SECRET, TOKEN, APP_TOKEN, SIGNING_SECRET, HEARTBEAT, PROXY, TICKET, *tokens):
+        for secret in (KEY, SECRET, TOKEN, APP_TOKEN, SIGNING_SECRET, HEARTBEAT, WEBHOOK, PROXY, TICKET, *tokens):
             for form in forms(secret):
                 for where in (*printed, *files):
                     assert form not in where, (secret, where[max(0, where.find(form) - 200) :][:400])

@@ -19,7 +19,15 @@ from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
 from alertbot import __version__
-from alertbot.errors import SourceBroken, SourceError, SourceLimited, SourceRefused, SourceRejected, SourceUnreachable
+from alertbot.errors import (
+    SourceBroken,
+    SourceError,
+    SourceLimited,
+    SourceRefused,
+    SourceRejected,
+    SourceUnconnected,
+    SourceUnreachable,
+)
 from alertbot.sources.eight_by_eight.deadline import Deadline
 from alertbot.sources.eight_by_eight.scrub import Scrubber
 
@@ -88,12 +96,13 @@ class Transport:
         deadline: Deadline,
         *,
         query: Sequence[tuple[str, str]] = (),
-        form: Mapping[str, str] | None = None,
+        form: Mapping[str, str] | bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> HttpResponse:
-        """Send a request and read the whole response, whatever its status.
+        """Send a request and read the whole response, whatever its status. `form`: fields, or the body itself.
 
-        Raises SourceUnreachable when there is no response, SourceBroken when it is truncated, too large or badly
+        Raises SourceUnreachable when there is no response (SourceUnconnected where there was no connection either, so
+        that nothing was received), SourceBroken when it is truncated, too large or badly
         compressed, and SourceRejected when the request cannot be built.
         """
         self._gate(deadline)
@@ -175,20 +184,20 @@ def _translated(error: Exception, host: str) -> SourceError:
             "the file or folder with CA certificates does not exist: check REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE"
         )
     if has(requests.exceptions.ProxyError, urllib3.exceptions.ProxyError):
-        return SourceUnreachable(_proxy_problem(causes, host))
+        return SourceUnconnected(_proxy_problem(causes, host))
     if any("CERTIFICATE_VERIFY_FAILED" in str(cause) for cause in causes):
-        return SourceUnreachable(
+        return SourceUnconnected(
             f"the certificate of {host} is not valid, or of an authority that is not known here: behind a proxy that "
             "reads TLS, set REQUESTS_CA_BUNDLE to the file with its CA certificate"
         )
     if has(requests.exceptions.SSLError, urllib3.exceptions.SSLError):
-        return SourceUnreachable(f"TLS with {host} failed: check its certificate")
+        return SourceUnconnected(f"TLS with {host} failed: check its certificate")
     if has(urllib3.exceptions.NameResolutionError, socket.gaierror):
-        return SourceUnreachable(f"the host name {host} was not found")
+        return SourceUnconnected(f"the host name {host} was not found")
     if has(ConnectionRefusedError):
-        return SourceUnreachable(f"{host} refused the connection")
+        return SourceUnconnected(f"{host} refused the connection")
     if has(requests.exceptions.ConnectTimeout, urllib3.exceptions.ConnectTimeoutError):
-        return SourceUnreachable(f"the connection to {host} timed out")
+        return SourceUnconnected(f"the connection to {host} timed out")
     if has(requests.exceptions.ReadTimeout, urllib3.exceptions.ReadTimeoutError, TimeoutError):
         return SourceUnreachable(f"the request to {host} timed out")
     if has(requests.exceptions.ContentDecodingError, urllib3.exceptions.DecodeError):

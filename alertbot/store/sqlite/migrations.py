@@ -501,6 +501,39 @@ def step_017_card_edits(db: Database) -> None:
     db.execute("CREATE TABLE card_edits (at TEXT NOT NULL, card_id INTEGER NOT NULL)")
 
 
+# One row for each alert and level that was posted, and one for the end of each alert. `body` is the JSON, the same at
+# each attempt. `maybe_sent`: an attempt had no answer, so it may have been received. `closed`, of a row `firing`: what
+# becomes of the end of its alert is decided.
+_FALLBACK_POSTS = (
+    """
+    CREATE TABLE fallback_posts (
+        id TEXT PRIMARY KEY,
+        alert_id INTEGER NOT NULL REFERENCES alerts (id),
+        kind TEXT NOT NULL CHECK (kind IN ('firing', 'resolved')),
+        level TEXT NOT NULL,
+        decided_at TEXT NOT NULL,
+        body TEXT NOT NULL,
+        state TEXT NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'sent', 'given_up')),
+        maybe_sent INTEGER NOT NULL DEFAULT 0,
+        closed INTEGER NOT NULL DEFAULT 0,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        not_before TEXT,
+        error TEXT NOT NULL DEFAULT '',
+        settled_at TEXT,
+        UNIQUE (alert_id, kind, level)
+    )
+    """,
+    "CREATE INDEX fallback_posts_waiting ON fallback_posts (attempts) WHERE state = 'waiting'",
+    "CREATE INDEX fallback_posts_open ON fallback_posts (alert_id) WHERE kind = 'firing' AND closed = 0",
+)
+
+
+def step_018_fallback_posts(db: Database) -> None:
+    """What was posted to `slack.fallback_webhook`, since Slack did not take it, and what of it waits."""
+    for statement in _FALLBACK_POSTS:
+        db.execute(dedent(statement).strip())
+
+
 @migrations()
 def step_019_history(db: Database) -> None:
     """Operational messages by time, so that `history` finds the old ones without reading the others."""

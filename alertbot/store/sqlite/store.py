@@ -12,6 +12,7 @@ from pathlib import Path
 from alertbot.alerts.alert import Alert, Change, Fingerprint, Outcome, State
 from alertbot.alerts.cards import Card, Posted
 from alertbot.alerts.delivery import Claimed, Due, HeldBack, PostPicture, Tried
+from alertbot.alerts.fallback import FallbackPost, NewPost
 from alertbot.alerts.grouping import Groups
 from alertbot.alerts.notice import Notice
 from alertbot.alerts.silence import Matcher, Silence
@@ -19,10 +20,22 @@ from alertbot.alerts.unseen import Unseen
 from alertbot.evaluation.snapshot import Snapshot, SnapshotHead
 from alertbot.feed.health import Feed
 from alertbot.rules.catalogue import Scope
+from alertbot.rules.rule import Level
 from alertbot.store import codec
 from alertbot.store.codec import stamp, unstamp
 from alertbot.store.records import LedgerEntry, PollRecord, Recorded, RecordedPoll, RunningRules, Service, Totals
-from alertbot.store.sqlite import budget, changes, edits, leases, outbox, pictures, retention, silences, unseen
+from alertbot.store.sqlite import (
+    budget,
+    changes,
+    edits,
+    fallback,
+    leases,
+    outbox,
+    pictures,
+    retention,
+    silences,
+    unseen,
+)
 from alertbot.store.sqlite import record as recording
 from alertbot.store.sqlite import recording as polls
 from alertbot.store.sqlite.database import Database
@@ -449,6 +462,37 @@ class SqliteStore:
     def drop_picture(self, picture: PostPicture) -> None:
         with self._db.write() as conn:
             pictures.drop(conn, picture)
+
+    # The fallback webhook
+
+    def decide_fallback(
+        self, levels: Collection[Level], after: timedelta, draw: Callable[[NewPost], str], now: datetime
+    ) -> tuple[int, int]:
+        with self._db.read() as conn:
+            if not fallback.is_stale(conn, levels, after, now):
+                return 0, 0
+        with self._db.write() as conn:
+            return fallback.decide(conn, levels, after, draw, now)
+
+    def due_fallback(self, now: datetime, limit: int = 100) -> list[FallbackPost]:
+        with self._db.read() as conn:
+            return fallback.due(conn, now, limit)
+
+    def waiting_fallback(self) -> int:
+        with self._db.read() as conn:
+            return fallback.waiting(conn)
+
+    def sent_fallback(self, post_id: str, now: datetime) -> None:
+        with self._db.write() as conn:
+            fallback.sent(conn, post_id, now)
+
+    def put_off_fallback(self, post_id: str, until: datetime, error: str, *, maybe_sent: bool) -> None:
+        with self._db.write() as conn:
+            fallback.put_off(conn, post_id, until, error, maybe_sent)
+
+    def give_up_fallback(self, post_id: str, error: str, now: datetime) -> None:
+        with self._db.write() as conn:
+            fallback.give_up(conn, post_id, error, now)
 
     # Leases
 
