@@ -22,7 +22,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 
 from alertbot.alerts.alert import State
@@ -141,6 +141,24 @@ def deliver(
         work.handle(item)
     work.report_faults()
     return work.report
+
+
+def content_of(
+    card: Card, now: datetime, *, timezone: str, show_tenant: bool, mention: tuple[str, ...] = ()
+) -> CardContent:
+    """What a card is drawn from at `now`."""
+    return CardContent(
+        card.members,
+        now,
+        mention=mention,
+        timezone=timezone,
+        show_tenant=show_tenant,
+        silence=card.silence,
+        card_id=card.id,
+        escalated=escalated_after(card.group),
+        entities=card.entities,
+        began=card.began,
+    )
 
 
 def end_claims_of_gone(outbox: Outbox, claimant: str, is_gone: Callable[[str], bool], now: datetime) -> None:
@@ -342,21 +360,9 @@ class _Delivery:
 
     def _content(self, card: Card, mention: tuple[str, ...] = ()) -> CardContent:
         now, alert = self.clock(), card.members[0]
-        ended = has_ended(card.members)
-        return CardContent(
-            card.members,
-            now,
-            mention=mention,
-            timezone=self.timezone,
-            show_tenant=self.show_tenant,
-            silence=card.silence,
-            card_id=card.id,
-            escalated=escalated_after(card.group),
-            closes_at=None if ended else self.closes_at(alert.key.tenant, alert.key.rule, now),
-            entities=card.entities,
-            began=card.began,
-            trend=self._trend(card),
-        )
+        content = content_of(card, now, timezone=self.timezone, show_tenant=self.show_tenant, mention=mention)
+        closes_at = None if has_ended(card.members) else self.closes_at(alert.key.tenant, alert.key.rule, now)
+        return replace(content, closes_at=closes_at, trend=self._trend(card))
 
     def _trend(self, card: Card) -> Samples | None:
         """What was recorded of the figure of a card of one alert; None where there is none, or it cannot be read.

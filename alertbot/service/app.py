@@ -17,6 +17,7 @@ from alertbot.commands.view import View
 from alertbot.config.settings import Settings
 from alertbot.notify.notifier import Notifier
 from alertbot.rules.rule import Level, RuleSet
+from alertbot.service.auditor import AUDIT_EVERY, Auditor
 from alertbot.service.closers import Closers, at_once
 from alertbot.service.courier import Courier
 from alertbot.service.database_check import CHECK_EVERY, DatabaseCheck
@@ -132,6 +133,18 @@ class App:
                 stopping=self._stopping,
             )
             self._closers.push("fallback webhook", self.fallback.close)
+        self.auditor = Auditor(
+            store,
+            notifier,
+            clock,
+            self._wake,
+            self.metrics,
+            claimant=self.lease.owner,
+            ops_channel=settings.slack.ops,
+            timezone=settings.timezone,
+            show_tenant=len(settings.tenants) > 1,
+            slack_problem=lambda: self.courier.problem,
+        )
         self.reloader = Reloader(
             live, store, tenants, notifier, clock, self._wake, self._stopping, ops_channel=settings.slack.ops
         )
@@ -182,6 +195,7 @@ class App:
         if self.heartbeat is not None:
             every = self.settings.heartbeat.every
             self._scheduler.every(every, self.heartbeat.beat, name="heartbeat", after=every)
+        self._scheduler.every(AUDIT_EVERY, self.auditor.run, name="audit", after=AUDIT_EVERY)
         if self.fallback is not None:
             self._scheduler.every(CHECK_FALLBACK_EVERY, self.fallback.run, name="fallback", after=FIRST_AFTER)
         self._scheduler.start()

@@ -46,6 +46,8 @@ _CLOCK_SKEW = timedelta(
 _PAGE, _MAX_PAGES = 200, 20  # of messages
 _LIST_PAGE, _MAX_LIST_PAGES = 1000, 20  # of channels
 
+_NOT_READABLE = ("missing_scope", "no_permission", "not_allowed_token_type")
+
 T = TypeVar("T")
 
 
@@ -173,13 +175,12 @@ class SlackNotifier:
             raise NotifyError(
                 f"Could not read {channel}: this bot sees no such channel", failure=DeliveryFailure.CHANNEL
             )
-        me = self._whoami()
+        self._whoami()
         # The clocks may have been apart when it was sent, or only be so now: the earlier of both times.
         since = min(since, since + self.contact.offset) - _CLOCK_SKEW
         oldest = f"{since.timestamp():.6f}"
         for message in self._messages(channel_id, oldest, thread):
-            own = message.get("bot_id") == me.bot_id if message.get("bot_id") else message.get("user") == me.user_id
-            if own and _notice_of(message) == notice_id:
+            if self.is_own(message) and notice_of(message) == notice_id:
                 return Posted(channel_id, str(message["ts"]))
         return None
 
@@ -224,7 +225,54 @@ class SlackNotifier:
             timeout=UPLOAD_TIMEOUT,
         )
 
+    def is_own(self, message: Mapping[str, Any]) -> bool:
+        """Whether this bot posted a message of a channel. Raises NotifyError where Slack has to be asked who it is."""
+        me = self._whoami()
+        return bool(message.get("bot_id") == me.bot_id if message.get("bot_id") else message.get("user") == me.user_id)
+
+    def headline(self, content: CardContent) -> str:
+        """The headline of a card as it would be drawn now."""
+        drawn = card_message(self._templates.card(content, MrkdwnPen(), FallbackPen()))
+        return str(drawn.blocks[0]["text"]["text"])
+
+    def read_page(
+        self, channel_id: str, *, thread_ts: str = "", doing: str = "read a channel", **args: Any
+    ) -> tuple[Sequence[Mapping[str, Any]], str]:
+        """One page of a channel, the newest message first, or of a thread, its parent first; and the next cursor.
+
+        Raises NotifyError as `find` does; GONE where there is no such thread.
+        """
+        with self._reading(doing):
+            if thread_ts:
+                page = self._reads.conversations_replies(
+                    channel=channel_id, ts=thread_ts, include_all_metadata=True, **args
+                )
+            else:
+                page = self._reads.conversations_history(channel=channel_id, include_all_metadata=True, **args)
+            messages = [message for message in page.get("messages") or [] if isinstance(message, dict)]
+            return messages, _next_cursor(page)
+
+    def replace(self, posted: Posted, text: str) -> None:
+        """Let a message be this text alone, without its metadata: it is no message of a notice any more."""
+        message = text_message(text)
+        with self._sending(f"edit a message in {self._called(posted.channel_id)}"):
+            self._writes.chat_update(
+                channel=posted.channel_id, ts=posted.ts, text=message.text, blocks=[], attachments=[], metadata={}
+            )
+
     # Internals.
+
+    @contextmanager
+    def _reading(self, doing: str) -> Iterator[None]:
+        """As `_sending`; a scope that is missing, or the like, closes the channel to this bot, and not Slack."""
+        try:
+            with self._sending(doing):
+                yield
+        except NotifyError as error:
+            if error.code in _NOT_READABLE:
+                # The token may still post: only the history of the channel is closed to it.
+                raise NotifyError(str(error), failure=DeliveryFailure.CHANNEL, code=error.code) from None
+            raise
 
     @contextmanager
     def _sending(self, doing: str) -> Iterator[None]:
@@ -376,31 +424,22 @@ class SlackNotifier:
     def _messages(self, channel_id: str, oldest: str, thread: Posted | None) -> Iterator[Mapping[str, Any]]:
         cursor, end = "", time.monotonic() + READ_WITHIN
         for _ in range(_MAX_PAGES):
+            if time.monotonic() > end:
+                raise notify_error(TimeoutError(), "find a message")
             try:
-                with self._sending("find a message"):
-                    if time.monotonic() > end:
-                        raise TimeoutError
-                    args: dict[str, Any] = {
-                        "channel": channel_id,
-                        "oldest": oldest,
-                        "limit": _PAGE,
-                        "cursor": cursor,
-                        "include_all_metadata": True,
-                    }
-                    if thread is None:
-                        page = self._reads.conversations_history(**args)
-                    else:
-                        page = self._reads.conversations_replies(ts=thread.ts, **args)
-                    messages = [message for message in page.get("messages") or [] if isinstance(message, dict)]
+                messages, cursor = self.read_page(
+                    channel_id,
+                    thread_ts=thread.ts if thread is not None else "",
+                    doing="find a message",
+                    oldest=oldest,
+                    limit=_PAGE,
+                    cursor=cursor,
+                )
             except NotifyError as error:
                 if error.failure is DeliveryFailure.GONE:
                     return  # there is no such thread, so the message is not in it
-                if error.code in ("missing_scope", "no_permission", "not_allowed_token_type"):
-                    # The token may still post: only the history of the channel is closed to it.
-                    raise NotifyError(str(error), failure=DeliveryFailure.CHANNEL, code=error.code) from None
                 raise
             yield from messages
-            cursor = _next_cursor(page)
             if not cursor:
                 return
         raise NotifyError(
@@ -436,7 +475,8 @@ def _next_cursor(page: Any) -> str:
     return str((page.get("response_metadata") or {}).get("next_cursor") or "")
 
 
-def _notice_of(message: Mapping[str, Any]) -> str | None:
+def notice_of(message: Mapping[str, Any]) -> str | None:
+    """The notice id that a message carries, or None."""
     metadata = message.get("metadata")
     if not isinstance(metadata, dict) or metadata.get("event_type") != EVENT_TYPE:
         return None

@@ -103,6 +103,18 @@ class NoticeState(StrEnum):
 
 
 @dataclass(frozen=True)
+class PostedNotice:
+    """What is known of the message of a notice. `kept`: the one that is kept up to date, of a card where it is now.
+
+    `known`: the messages that belong to it, former ones of its card included; any other is a duplicate.
+    """
+
+    state: NoticeState
+    kept: Posted | None
+    known: frozenset[Posted]
+
+
+@dataclass(frozen=True)
 class LedgerEntry:
     """One notice and what became of it. Its channel is where it goes, not always the one that the rule names."""
 

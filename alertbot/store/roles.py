@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from alertbot.alerts.alert import Alert, Fingerprint, Outcome
+from alertbot.alerts.audit import AuditFinding
 from alertbot.alerts.cards import Card, Posted
 from alertbot.alerts.delivery import Claimed, Due, HeldBack, PostPicture, Tried
 from alertbot.alerts.fallback import FallbackPost, NewPost
@@ -23,7 +24,16 @@ from alertbot.evaluation.snapshot import Snapshot, SnapshotHead
 from alertbot.feed.health import Feed
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.rule import Level
-from alertbot.store.records import LedgerEntry, PollRecord, Recorded, RecordedPoll, RunningRules, Service, Totals
+from alertbot.store.records import (
+    LedgerEntry,
+    PollRecord,
+    PostedNotice,
+    Recorded,
+    RecordedPoll,
+    RunningRules,
+    Service,
+    Totals,
+)
 
 
 class Recording(Protocol):
@@ -358,6 +368,31 @@ class Fallback(Protocol):
         """This post is not tried again."""
 
 
+class Audited(Notices, Protocol):
+    """What an audit reads, and how it repairs (alerts/audit.py)."""
+
+    def audit(self, now: datetime) -> list[AuditFinding]:
+        """Where the database contradicts itself; what has one right answer is repaired. Writes nothing otherwise."""
+
+    def shown_cards(self, now: datetime) -> list[Card]:
+        """The posted cards that are up to date for a minute: the open ones, and those that ended within an hour."""
+
+    def outdate(self, card: Card, now: datetime) -> bool:
+        """Slack shows something else: the card is due for an edit at once. False, and nothing, where it changed."""
+
+    def repost(self, card: Card, now: datetime, *, claimant: str, keep: bool = False) -> bool:
+        """As for `Outbox`."""
+
+    def posted_notices(self, ids: Collection[str]) -> Mapping[str, PostedNotice]:
+        """What is known of the messages of these notices, by id; those that were never stored here are left out."""
+
+    def edits_held(self, now: datetime) -> bool:
+        """Whether Slack asked to wait with edits (`hold_edits`)."""
+
+    def hold_edits(self, until: datetime, channel_id: str = "") -> None:
+        """As for `Outbox`."""
+
+
 class Rules(Running, Notices, Protocol):
     """Which rules run, so that other processes can answer from them, and what is reported of their files."""
 
@@ -469,7 +504,7 @@ class Retention(Protocol):
         """
 
 
-class Store(Questions, Pictures, Polls, Rules, Outbox, Retention, Leases, Health, Fallback, Protocol):
+class Store(Questions, Pictures, Polls, Rules, Outbox, Retention, Leases, Health, Fallback, Audited, Protocol):
 
 
     """All of the database. Only the parts that open and close it, and the tests, need all roles."""

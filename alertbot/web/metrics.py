@@ -34,6 +34,18 @@ STATES, LEVELS = ("pending", "firing", "recovering"), ("info", "warning", "criti
 FEED_PROBLEMS = ("stale", "refused", "frozen", "partial", "slow", "clock")
 POLL_OUTCOMES = ("complete", "partial", "failed", "refused", "backed_off", "error", "skipped")
 KINDS = ("card", "line", "ops", "picture")
+AUDIT_KINDS = (
+    "open_card_of_ended_alerts",
+    "closed_card_of_open_alert",
+    "card_without_notice",
+    "notice_of_posted_card",
+    "orphan_notice",
+    "alert_without_card",
+    "stuck_message",
+    "message_deleted",
+    "message_outdated",
+    "message_duplicate",
+)
 FALLBACK_OUTCOMES = ("sent", "failed", "dropped", "given_up")
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _DELAYS = (0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0)
@@ -171,6 +183,16 @@ class Metrics:
         )
         for outcome in FALLBACK_OUTCOMES:
             self._fallback.labels(outcome)
+        self._audit = Counter(
+            "alertbot_audit_findings",
+            "Findings of the audit by kind and outcome: repaired, or reported in the ops channel.",
+            ["kind", "outcome"],
+            registry=registry,
+        )
+        for audit_kind in AUDIT_KINDS:
+            for outcome in ("repaired", "reported"):
+                self._audit.labels(audit_kind, outcome)
+        self._audits = Counter("alertbot_audits", "Audits of cards and messages.", registry=registry)
         build = Gauge(
             "alertbot_build_info",
             "Always 1; the labels say which version runs.",
@@ -229,6 +251,12 @@ class Metrics:
     def posted_fallback(self, outcome: str, number: int = 1) -> None:
         """What became of posts to the fallback webhook, one of FALLBACK_OUTCOMES."""
         self._fallback.labels(outcome).inc(number)
+
+    def audited(self, findings: Iterable[tuple[str, str]]) -> None:
+        """An audit ended, with these findings: kind and outcome of each."""
+        self._audits.inc()
+        for kind, outcome in findings:
+            self._audit.labels(kind, outcome).inc()
 
     # What is the case.
 

@@ -228,7 +228,7 @@ class SlackServer:
             if message["ts"] == args.get("ts"):
                 # text without blocks removes the blocks; attachments that are not given stay
                 message.pop("blocks", None)
-                message |= {key: args[key] for key in ("text", "blocks", "attachments") if key in args}
+                message |= {key: args[key] for key in ("text", "blocks", "attachments", "metadata") if key in args}
                 return _ok(channel=channel, ts=message["ts"], text=message["text"])
         return {"ok": False, "error": "message_not_found"}
 
@@ -257,7 +257,12 @@ class SlackServer:
         if channel in self.unreadable or channel in self.without_bot:
             return {"ok": False, "error": "not_in_channel"}
         oldest = float(args.get("oldest") or 0)
-        found = [m for m in self.messages[channel] if not m.get("thread_ts") and float(m["ts"]) > oldest]
+        edge = str(args.get("inclusive")).lower() in ("1", "true")
+        found = [
+            m
+            for m in self.messages[channel]
+            if not m.get("thread_ts") and (float(m["ts"]) > oldest or (edge and float(m["ts"]) == oldest))
+        ]
         return self._paged([_as_read(m, args) for m in reversed(found)], "messages", args)
 
     def _replies(self, args: dict[str, Any]) -> dict[str, Any]:
@@ -385,7 +390,7 @@ def _as_read(message: dict[str, Any], args: dict[str, Any]) -> dict[str, Any]:
     """Without include_all_metadata only the event_type of the metadata is given."""
     if str(args.get("include_all_metadata")).lower() in ("1", "true") or "metadata" not in message:
         return message
-    return message | {"metadata": {"event_type": message["metadata"]["event_type"]}}
+    return message | {"metadata": {"event_type": message["metadata"].get("event_type")}}
 
 
 def _ok(**more: Any) -> dict[str, Any]:

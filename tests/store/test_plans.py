@@ -15,6 +15,7 @@ from alertbot.alerts.alert import Outcome, Reason
 from alertbot.alerts.cards import Posted
 from alertbot.alerts.delivery import Claimed, EditCard, PostCard
 from alertbot.rules.catalogue import Scope
+from alertbot.rules.rule import Level
 from alertbot.store.sqlite.store import SqliteStore
 from tests.store.build import (
     ME,
@@ -36,9 +37,12 @@ from tests.store.build import (
     snapshot,
 )
 
-GROW = {"alerts", "cards", "notices", "recorded_polls", "recorded_layouts"}
+GROW = {"alerts", "cards", "notices", "recorded_polls", "recorded_layouts", "fallback_posts"}
 # Indexes of only what is open or waiting: reading one of them fully reads only that.
-OF_WHAT_WAITS = {"alerts_open", "notices_waiting", "notices_claimed", "cards_outdated", "cards_pictures"}
+OF_WHAT_WAITS = {
+    *("alerts_open", "notices_waiting", "notices_claimed", "cards_outdated", "cards_one_open", "cards_pictures"),
+    *("fallback_posts_waiting", "fallback_posts_open"),
+}
 
 Parameters = Sequence[Any] | Mapping[str, Any]
 
@@ -120,6 +124,30 @@ def _turns(store: SqliteStore) -> None:
     store.release_leases("me")
     assert store.delete_old(at(60), 2) > 0
     store.check_writable()
+    _beside(store)
+
+
+def _beside(store: SqliteStore) -> None:
+    """What runs beside polls and delivery: the fallback webhook and the audit."""
+    for now in (at(500), at(501)):
+        assert store.decide_fallback(list(Level), timedelta(minutes=2), lambda new: new.id, now) is not None
+    for due in store.due_fallback(at(501)):
+        store.put_off_fallback(due.id, at(501), "503", maybe_sent=True)
+        store.sent_fallback(due.id, at(502))
+    assert store.waiting_fallback() == 0
+    store.record(poll([ends(one(store, firing("2")), at(503))], now=at(503)))
+    assert store.decide_fallback(list(Level), timedelta(minutes=2), lambda new: new.id, at(504)) == (1, 0)
+    (end,) = store.due_fallback(at(505))
+    store.give_up_fallback(end.id, "404", at(505))
+    begin(store, firing("9"), at(510), channel="#9")
+    (due,) = [each for each in posts(store, at(510)) if each.notice.channel == "#9"]
+    store.claim(due.notice.id, ME, at(510))
+    store.delivered(due.notice.id, Posted("C9", "9.0"), 1, at(510))
+    assert store.audit(at(600)) is not None
+    (card,) = store.shown_cards(at(600))
+    assert store.posted_notices([due.notice.id]).keys() == {due.notice.id}
+    assert store.outdate(card, at(600))
+    store.edits_held(at(600))
 
 
 @pytest.fixture(scope="module")

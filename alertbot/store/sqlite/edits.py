@@ -91,7 +91,7 @@ def due(conn: sqlite3.Connection, now: datetime, limit: int) -> list[tuple[int, 
         (not (in_former or _is_urgent(row)), -row["rank"], row["outdated_since"] or "", row["id"], in_former, row)
         for in_former, rows in ((False, waiting), (True, former))
         for row in rows
-        if not _is_held(row["held"], now)
+        if not is_held(row["held"], now)
     ]
     outdated.sort(key=lambda each: each[:5])
     found: list[tuple[int, str, EditCard]] = []
@@ -136,7 +136,8 @@ def _edit(conn: sqlite3.Connection, row: sqlite3.Row, former: bool) -> EditCard:
     return EditCard(replace(card, posted=posted, sent_version=row["former_version"]), row["former_attempts"], True)
 
 
-def _is_held(held_until: str | None, now: datetime) -> bool:
+def is_held(held_until: str | None, now: datetime) -> bool:
+    """Whether this time is still to come, and was not written before the clock was set back."""
     until = wait(held_until, now, MAX_WAIT)
     return until is not None and until > now
 

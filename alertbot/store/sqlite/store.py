@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from alertbot.alerts.alert import Alert, Change, Fingerprint, Outcome, State
+from alertbot.alerts.audit import AuditFinding
 from alertbot.alerts.cards import Card, Posted
 from alertbot.alerts.delivery import Claimed, Due, HeldBack, PostPicture, Tried
 from alertbot.alerts.fallback import FallbackPost, NewPost
@@ -23,8 +24,18 @@ from alertbot.rules.catalogue import Scope
 from alertbot.rules.rule import Level
 from alertbot.store import codec
 from alertbot.store.codec import stamp, unstamp
-from alertbot.store.records import LedgerEntry, PollRecord, Recorded, RecordedPoll, RunningRules, Service, Totals
+from alertbot.store.records import (
+    LedgerEntry,
+    PollRecord,
+    PostedNotice,
+    Recorded,
+    RecordedPoll,
+    RunningRules,
+    Service,
+    Totals,
+)
 from alertbot.store.sqlite import (
+    audit,
     budget,
     changes,
     edits,
@@ -493,6 +504,32 @@ class SqliteStore:
     def give_up_fallback(self, post_id: str, error: str, now: datetime) -> None:
         with self._db.write() as conn:
             fallback.give_up(conn, post_id, error, now)
+
+    # Audit
+
+    def audit(self, now: datetime) -> list[AuditFinding]:
+        with self._db.read() as conn:
+            found = audit.find(conn, now)
+        if not any(finding.repaired for finding in found):
+            return found
+        with self._db.write() as conn:
+            return audit.repair(conn, now)
+
+    def shown_cards(self, now: datetime) -> list[Card]:
+        with self._db.read() as conn:
+            return audit.shown_cards(conn, now)
+
+    def outdate(self, card: Card, now: datetime) -> bool:
+        with self._db.write() as conn:
+            return audit.outdate(conn, card, now)
+
+    def posted_notices(self, ids: Collection[str]) -> Mapping[str, PostedNotice]:
+        with self._db.read() as conn:
+            return audit.posted_notices(conn, ids)
+
+    def edits_held(self, now: datetime) -> bool:
+        with self._db.read() as conn:
+            return audit.edits_held(conn, now)
 
     # Leases
 

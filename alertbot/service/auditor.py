@@ -1,0 +1,203 @@
+"""The auditor: every ten minutes, open cards are compared with the database and with Slack, and repaired or reported.
+
+It runs beside delivery and polls. What it repairs in Slack becomes due, and delivery sends it. It makes at most
+MAX_CALLS calls of Slack in one run, stops at the first 429, and starts in another channel each time. A finding that
+cannot be repaired is reported in the ops channel, at most once a day, when two runs in a row have found it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from alertbot.alerts import audit
+from alertbot.alerts.audit import AuditFinding, AuditKind
+from alertbot.alerts.cards import Card, Posted, has_ended
+from alertbot.alerts.notice import operational
+from alertbot.clock import Clock
+from alertbot.errors import DeliveryFailure, NotifyError, StoreError
+from alertbot.logs import logger
+from alertbot.notify.deliver import content_of
+from alertbot.notify.notifier import Notifier
+from alertbot.service.signal import Signal
+from alertbot.slack.errors import DEFAULT_WAIT
+from alertbot.slack.history import ChannelHistory, Recent, Shown
+from alertbot.slack.notifier import SlackNotifier
+from alertbot.store.records import NoticeState, PostedNotice
+from alertbot.store.roles import Audited
+from alertbot.web.metrics import Metrics
+
+AUDIT_EVERY = timedelta(minutes=10)
+MAX_CALLS = 20
+"""Calls of Slack in one audit: it allows fifty a minute for each method that is called here."""
+MAX_EDITS = 10
+"""Cards that one audit makes due for an edit, and duplicates that it edits, of each."""
+_PAGES = 2  # of a channel
+
+log = logger("audit")
+
+
+class Auditor:
+    """Audits the store, and Slack while `slack_problem()` is "". `claimant`: the name of this process in the store."""
+
+    def __init__(
+        self,
+        store: Audited,
+        notifier: Notifier,
+        clock: Clock,
+        wake: Signal,
+        metrics: Metrics,
+        *,
+        claimant: str,
+        ops_channel: str,
+        timezone: str,
+        show_tenant: bool,
+        slack_problem: Callable[[], str],
+    ) -> None:
+        self._store, self._notifier, self._clock, self._wake = store, notifier, clock, wake
+        self._metrics, self._claimant, self._ops_channel = metrics, claimant, ops_channel
+        self._timezone, self._show_tenant, self._slack_problem = timezone, show_tenant, slack_problem
+        self._turn = 0  # which channel, and which old card, comes first
+        self._redrawn: set[int] = set()  # cards that were edited again, and were not seen to be right since
+        self._suspects: frozenset[str] = frozenset()  # what the last run found and could not repair
+
+    def run(self) -> list[AuditFinding]:
+        """One audit: what was found. Never raises for what the database or Slack does."""
+        now = self._clock()
+        try:
+            found = self._store.audit(now)
+            if isinstance(self._notifier, SlackNotifier) and not self._slack_problem():
+                found += self._audit_slack(self._notifier, now)
+            self._note(found, now)
+        except StoreError as error:
+            log.warning("the audit could not use the database", problem=str(error))
+            return []
+        return found
+
+    def _note(self, found: Sequence[AuditFinding], now: datetime) -> None:
+        """Count, log and report. Raises StoreError."""
+        self._metrics.audited((each.kind, "repaired" if each.repaired else "reported") for each in found)
+        if found:
+            kinds = Counter(str(finding.kind) for finding in found)
+            log.warning("the audit found something", found=dict(kinds), what=[each.text for each in found[:10]])
+        if any(finding.repaired for finding in found):
+            self._wake.set()
+        left = [finding for finding in found if not finding.repaired]
+        again = [finding for finding in left if finding.text in self._suspects]
+        self._suspects = frozenset(finding.text for finding in left)
+        if again:
+            day = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+            text = audit.report(again)
+            self._store.add_notices([operational(("audit",), self._ops_channel, text, now, once=day)])
+
+    # Slack.
+
+    def _audit_slack(self, notifier: SlackNotifier, now: datetime) -> list[AuditFinding]:
+        history = ChannelHistory(notifier)
+        by_channel: dict[str, list[Card]] = {}
+        for card in self._store.shown_cards(now):
+            if card.posted is not None:
+                by_channel.setdefault(card.posted.channel_id, []).append(card)
+        self._redrawn &= {card.id for cards in by_channel.values() for card in cards}
+        self._turn += 1
+        found: list[AuditFinding] = []
+        for channel_id in _rotated(sorted(by_channel), self._turn):
+            if history.calls >= MAX_CALLS:
+                break
+            try:
+                self._audit_channel(notifier, history, channel_id, by_channel[channel_id], found, now)
+            except NotifyError as error:
+                if error.failure is DeliveryFailure.CHANNEL:
+                    log.debug("a channel cannot be audited", channel=channel_id, problem=str(error))
+                    continue
+                log.info("the audit of Slack stops until the next one", problem=str(error))
+                break
+        return found
+
+    def _audit_channel(
+        self,
+        notifier: SlackNotifier,
+        history: ChannelHistory,
+        channel_id: str,
+        cards: Sequence[Card],
+        found: list[AuditFinding],
+        now: datetime,
+    ) -> None:
+        """Add what is wrong with the cards in one channel. Raises NotifyError, StoreError."""
+        placed = {card.posted.ts: card for card in cards if card.posted is not None}
+        recent = history.recent(channel_id, min(placed), _PAGES)
+        older: list[Card] = []
+        for ts, card in placed.items():
+            shown = recent.messages.get(ts)
+            if shown is not None:
+                self._compare(notifier, card, shown, found, now)
+            elif not has_ended(card.members):
+                older.append(card)
+        for card in _rotated(older, self._turn):
+            if history.calls >= MAX_CALLS:
+                break
+            # A page may be incomplete, and a card that is posted again notifies again: so each is read by itself.
+            if card.posted is not None and not history.exists(card.posted):
+                self._store.repost(card, now, claimant=self._claimant)
+                text = f"the message of card {card.id} in {card.channel} was deleted"
+                found.append(AuditFinding(AuditKind.MESSAGE_DELETED, text, True))
+        self._duplicates(history, recent, found, now)
+
+    def _compare(
+        self, notifier: SlackNotifier, card: Card, shown: Shown, found: list[AuditFinding], now: datetime
+    ) -> None:
+        drawn = self._headline(notifier, card, now)
+        if not shown.headline or audit.same_headline(drawn, shown.headline):
+            self._redrawn.discard(card.id)
+            return
+        if card.edited_at is not None and self._headline(notifier, card, card.edited_at) != drawn:
+            return  # a template of the user's writes the time into it: it shows what was true when it was edited
+        text = f"the message of card {card.id} in {card.channel} does not show its present state"
+        edited = sum(finding.kind is AuditKind.MESSAGE_OUTDATED and finding.repaired for finding in found)
+        if card.id in self._redrawn:
+            text += ", although it was edited again"
+            found.append(AuditFinding(AuditKind.MESSAGE_OUTDATED, text, False))
+        elif edited < MAX_EDITS and self._store.outdate(card, now):
+            self._redrawn.add(card.id)
+            found.append(AuditFinding(AuditKind.MESSAGE_OUTDATED, text, True))
+
+    def _headline(self, notifier: SlackNotifier, card: Card, now: datetime) -> str:
+        return notifier.headline(content_of(card, now, timezone=self._timezone, show_tenant=self._show_tenant))
+
+    def _duplicates(self, history: ChannelHistory, recent: Recent, found: list[AuditFinding], now: datetime) -> None:
+        """Edit the messages with the id of a notice whose message is another one."""
+        ids = Counter(shown.notice_id for shown in recent.messages.values() if shown.notice_id)
+        ledger = self._store.posted_notices(list(ids))
+        doubled = [
+            shown for shown in recent.messages.values() if _is_duplicate(shown.posted, ledger.get(shown.notice_id))
+        ]
+        if not doubled or self._store.edits_held(now):
+            return
+        for shown in doubled[:MAX_EDITS]:
+            if history.calls >= MAX_CALLS:
+                break
+            try:
+                history.mark_duplicate(shown.posted)
+            except NotifyError as error:
+                if error.failure is DeliveryFailure.WAIT:
+                    self._store.hold_edits(now + timedelta(seconds=error.retry_after or DEFAULT_WAIT))
+                raise
+            text = f"a message in {shown.posted.channel_id} was a duplicate of another one"
+            found.append(AuditFinding(AuditKind.MESSAGE_DUPLICATE, text, True))
+
+
+def _is_duplicate(posted: Posted, notice: PostedNotice | None) -> bool:
+    """Whether a message is none of those that are known of its notice. While that one's outcome is open, it is not."""
+    return notice is not None and notice.state is NoticeState.DELIVERED and posted not in notice.known
+
+
+T = TypeVar("T")
+
+
+def _rotated(items: Iterable[T], by: int) -> list[T]:
+    """The items in their order, beginning with another one each time."""
+    listed = list(items)
+    start = by % len(listed) if listed else 0
+    return listed[start:] + listed[:start]

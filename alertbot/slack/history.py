@@ -1,0 +1,92 @@
+"""What a channel shows: its recent messages, and single ones, as far as an audit needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from alertbot.alerts.cards import Posted
+from alertbot.errors import DeliveryFailure, NotifyError
+from alertbot.slack.notifier import SlackNotifier, notice_of
+
+_PAGE = 200
+DUPLICATE = "Duplicate: this alert is shown by another message, which is kept up to date."
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One message of this bot, as Slack shows it. `headline`: of a card that was drawn, else ""."""
+
+    posted: Posted
+    notice_id: str
+    headline: str
+
+
+@dataclass(frozen=True)
+class Recent:
+    """The newest messages of a channel that are this bot's, by `ts`.
+
+    `since`: a message of the channel that is not older than this `ts`, and not here, does not exist, or is not a
+    message of this bot.
+    """
+
+    messages: Mapping[str, Shown]
+    since: str
+
+
+class ChannelHistory:
+    """Reads what channels show, and counts its calls. Every method raises NotifyError as `Notifier.find` does."""
+
+    def __init__(self, notifier: SlackNotifier) -> None:
+        self._notifier = notifier
+        self.calls = 0
+
+    def recent(self, channel_id: str, oldest: str, max_pages: int) -> Recent:
+        """The messages from `oldest` on, the newest ones where there are more than `max_pages` of 200."""
+        found: dict[str, Shown] = {}
+        cursor, since = "", oldest
+        for _ in range(max_pages):
+            self.calls += 1
+            messages, cursor = self._notifier.read_page(
+                channel_id, oldest=oldest, inclusive=True, limit=_PAGE, cursor=cursor
+            )
+            for message in messages:
+                shown = self._shown(channel_id, message)
+                if shown is not None:
+                    found[shown.posted.ts] = shown
+            if not cursor:
+                return Recent(found, oldest)
+            since = str(messages[-1].get("ts") or since) if messages else since
+        return Recent(found, since)
+
+    def exists(self, posted: Posted) -> bool:
+        """Whether there is such a message of this bot."""
+        self.calls += 1
+        try:
+            messages, _ = self._notifier.read_page(posted.channel_id, thread_ts=posted.ts, limit=1)
+        except NotifyError as error:
+            if error.failure is DeliveryFailure.GONE:
+                return False
+            raise
+        return any(self._shown(posted.channel_id, message) is not None for message in messages[:1])
+
+    def mark_duplicate(self, duplicate: Posted) -> None:
+        """Let a message say that it is a duplicate; nothing else of it is left, so that `find` does not find it."""
+        self.calls += 1
+        self._notifier.replace(duplicate, DUPLICATE)
+
+    def _shown(self, channel_id: str, message: Mapping[str, Any]) -> Shown | None:
+        """None for a message of another, and for what is left of a deleted one (its `subtype` is `tombstone`)."""
+        if message.get("subtype") == "tombstone" or not self._notifier.is_own(message):
+            return None
+        return Shown(Posted(channel_id, str(message.get("ts"))), notice_of(message) or "", _headline(message))
+
+
+def _headline(message: Mapping[str, Any]) -> str:
+    blocks = message.get("blocks")
+    for block in blocks if isinstance(blocks, list) else ():
+        text = block.get("text") if isinstance(block, dict) and block.get("type") == "header" else None
+        if isinstance(text, dict):
+            return str(text.get("text") or "")
+    return ""
