@@ -92,6 +92,7 @@ class FallbackWebhook:
                 self._metrics.posted_fallback("dropped", dropped)
                 received = self._send_due()
                 self._waiting = self._store.waiting_fallback()
+                self._last_problem = self._last_problem if self._waiting else ""
             except StoreError as error:
                 log.error("what is posted to the fallback webhook could not be decided", problem=str(error))
                 return 0
@@ -130,13 +131,15 @@ class FallbackWebhook:
 
     def _settle(self, post: FallbackPost, outcome: _Outcome, now: datetime) -> None:
         about = {"alert": f"#{post.alert_id}", "kind": str(post.kind), "alert_level": post.level.word}
-        self._last_problem = outcome.problem
+        self._last_problem = outcome.problem or self._last_problem
         self._failures = self._failures + 1 if outcome.everything else 0
         if not outcome.problem:
             self._store.sent_fallback(post.id, now)
             self._metrics.posted_fallback("sent")
-            what = "its end" if post.kind is PostKind.RESOLVED else "an alert"
-            log.warning(f"Slack did not take an alert: {what} was posted to the fallback webhook", **about)
+            if post.kind is PostKind.RESOLVED:
+                log.info("the end of an alert was posted to the fallback webhook", **about)
+            else:
+                log.warning("Slack did not take an alert: it was posted to the fallback webhook", **about)
             return
         wait = timedelta(seconds=outcome.wait) if outcome.wait is not None else None
         if outcome.everything:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from alertbot.alerts.alert import Reason, State
+from alertbot.alerts.alert import About, Reason, State
 from alertbot.alerts.fallback import NewPost, PostKind
 from alertbot.evaluation.measure import Measure
 from alertbot.notify.webhook import document
-from alertbot.rules.catalogue import ValueType
+from alertbot.rules.catalogue import Scope, ValueType
 from tests.notify.cases import FIRING, NASTY, NOW
 
 DOCS = Path(__file__).parent.parent.parent / "docs" / "operations.md"
@@ -87,3 +87,14 @@ def test_a_name_is_only_text() -> None:
     text = document(post, timezone="UTC", show_tenant=True)
     assert "\n" not in text
     assert set(json.loads(text)) == set(written(FIRED))
+
+
+def test_a_feed_alert_says_what_is_wrong() -> None:
+    """The detail is what matters of it: there is no figure."""
+    about = About("No data from 8x8", "feed", template="feed", detail="no answer since 02:10", advice="Check the key.")
+    key = FIRING.key._replace(scope=Scope.FEED, rule="feed-stale", entity_id="acme")
+    found = written(replace(FIRED, alert=replace(ALERT, key=key, about=about, entity_name="acme", measure=None)))
+    alert = found["alert"]
+    assert isinstance(alert, dict)
+    assert (alert["scope"], alert["measure"], alert["entity"]) == ("feed", None, "acme")
+    assert "no answer since 02:10" in str(found["text"])

@@ -149,7 +149,8 @@ def test_an_alert_and_its_end(world: World, lines: list[Any]) -> None:
     assert world.counted() == {"sent": 2}
     assert webhook.problem == ""
     logged = str(lines)
-    assert "an alert was posted to the fallback webhook" in logged
+    assert "Slack did not take an alert: it was posted to the fallback webhook" in logged
+    assert "the end of an alert was posted to the fallback webhook" in logged
     assert CODE not in logged
 
 
@@ -198,7 +199,9 @@ def test_one_that_is_refused_holds_up_no_other(world: World) -> None:
         other.statuses = [400]
         webhook = world.webhook(other.url)
         assert world.run(webhook, 120) == 2
+        assert "1 alert waits for the fallback webhook: 127.0.0.1" in webhook.problem
         assert world.run(webhook, 126) == 1
+        assert webhook.problem == ""
     assert [alert for _, _, alert in other.said] == [1, 2, 3, 1]
 
 
