@@ -87,9 +87,7 @@ class FallbackWebhook:
         """Decide what is posted, and send what is due; how many posts were received. What fails is tried again."""
         with self._running:
             try:
-                now = self._clock()
-                _, dropped = self._store.decide_fallback(self._levels, self._after, self._draw, now)
-                self._metrics.posted_fallback("dropped", dropped)
+                self._decide(self._clock())
                 received = self._send_due()
                 self._waiting = self._store.waiting_fallback()
                 self._last_problem = self._last_problem if self._waiting else ""
@@ -105,6 +103,12 @@ class FallbackWebhook:
             self._running.release()
         self._address.close()
         return idle
+
+    def _decide(self, now: datetime) -> None:
+        new = 1
+        while new and not self._stopping.is_set():
+            new, dropped = self._store.decide_fallback(self._levels, self._after, self._draw, now)
+            self._metrics.posted_fallback("dropped", dropped)
 
     def _send_due(self) -> int:
         received, end = 0, self._monotonic() + _MAX_SECONDS

@@ -349,7 +349,8 @@ class Fallback(Protocol):
         New are the alerts of these levels about which a message has been waiting for Slack for `after`, and that were
         not posted at this level before, and the ends of those that were posted, or may have been. What waits and was
         certainly not received is taken off when Slack took the message, or the alert no longer fires. `draw` writes the
-        JSON; it is called in the transaction, and is pure. Writes nothing where nothing changes.
+        JSON; it is called in the transaction, and is pure. Writes nothing where nothing changes, and decides at most a
+        hundred new ones at a time.
         """
 
     def due_fallback(self, now: datetime, limit: int = 100) -> list[FallbackPost]:

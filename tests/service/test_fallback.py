@@ -221,6 +221,17 @@ def test_an_address_that_does_not_answer_is_not_asked_for_each_alert(world: Worl
     assert world.counted() == {"failed": 4, "sent": 3}
 
 
+def test_a_storm_is_decided_in_pieces(world: World) -> None:
+    """Each piece is a transaction of its own, so polls can write between them; all of it is sent in one run."""
+    for number in range(250):
+        begin(world.store, firing(str(number), level=Level.CRITICAL))
+    sizes = [world.store.decide_fallback([Level.CRITICAL], timedelta(minutes=2), lambda new: "{}", at(120))[0]]
+    with receiver() as other:
+        assert world.run(world.webhook(other.url), 120) == 250
+    assert sizes == [100]
+    assert len(set(other.keys)) == 250
+
+
 def test_nobody_listens_and_slack_takes_it(world: World, lines: list[Any]) -> None:
     """It was certainly not received, so neither it nor its end is sent."""
     alert = begin(world.store, firing(level=Level.CRITICAL))

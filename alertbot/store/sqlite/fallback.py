@@ -21,6 +21,8 @@ from alertbot.store.codec import stamp
 
 Draw = Callable[[NewPost], str]
 
+MAX_NEW = 100
+"""What one transaction decides at most: writing the JSON of a storm of thousands would keep polls waiting."""
 # The longest wait that is written is an hour: a later time was written before the clock was set back.
 _MAX_WAIT = timedelta(hours=1, minutes=1)
 _ALARMS = ", ".join(f"'{reason}'" for reason in sorted(ALARMS))
@@ -42,7 +44,7 @@ _ENDED = """
         SELECT DISTINCT alert_id FROM fallback_posts INDEXED BY fallback_posts_open
         WHERE kind = 'firing' AND closed = 0 AND (state = 'sent' OR maybe_sent)
     ) f CROSS JOIN alerts a ON a.id = f.alert_id
-    WHERE a.ended_at IS NOT NULL
+    WHERE a.ended_at IS NOT NULL ORDER BY a.ended_at, a.id LIMIT :limit
 """
 _INSERT = """
     INSERT OR IGNORE INTO fallback_posts (id, alert_id, kind, level, decided_at, body)
@@ -75,21 +77,16 @@ def _plan(conn: sqlite3.Connection, levels: Collection[Level], after: timedelta,
         for row in conn.execute(_WAITING).fetchall()
         if row["kind"] == PostKind.FIRING and not row["maybe_sent"] and (row["alert_id"], row["level"]) not in wanted
     ]
-    new = [
-        NewPost(
-            PostKind.FIRING,
-            codec.alert_of(row),
-            now,
-            min(codec.unstamp(row["waiting_since"]), now),
-            tuple(sorted(json.loads(row["channels"]))),
-            row["problem"],
-        )
-        for row in found
-        if conn.execute(_KNOWN, (row["id"], row["level"])).fetchone() is None
-    ]
-    ended = [codec.alert_of(row) for row in conn.execute(_ENDED).fetchall()]
+    ended = [codec.alert_of(row) for row in conn.execute(_ENDED, {"limit": MAX_NEW}).fetchall()]
     late = now - MAX_AGE
-    new += [NewPost(PostKind.RESOLVED, alert, now) for alert in ended if alert.ended_at and alert.ended_at > late]
+    new = [NewPost(PostKind.RESOLVED, alert, now) for alert in ended if alert.ended_at and alert.ended_at > late]
+    for row in found:
+        if len(new) >= MAX_NEW:
+            break
+        if conn.execute(_KNOWN, (row["id"], row["level"])).fetchone() is None:
+            since, channels = min(codec.unstamp(row["waiting_since"]), now), sorted(json.loads(row["channels"]))
+            alert = codec.alert_of(row)
+            new.append(NewPost(PostKind.FIRING, alert, now, since, tuple(channels), row["problem"]))
     return _Plan(new, dropped, [alert.id for alert in ended if alert.id is not None])
 
 
