@@ -1,16 +1,16 @@
 """The auditor: every ten minutes, open cards are compared with the database and with Slack, and repaired or reported.
 
 It runs beside delivery and polls. What it repairs in Slack becomes due, and delivery sends it. It makes at most
-MAX_CALLS calls of Slack in one run, stops at the first 429, and starts in another channel each time. A finding that
-cannot be repaired is reported in the ops channel, at most once a day, when two runs in a row have found it.
+MAX_CALLS calls of Slack in one run, stops at the first 429, and continues with the channels that it did not reach. A
+finding that cannot be repaired is reported in the ops channel, at most once a day, when two runs in a row have found
+it.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
 
 from alertbot.alerts import audit
 from alertbot.alerts.audit import AuditFinding, AuditKind
@@ -23,7 +23,7 @@ from alertbot.notify.deliver import content_of
 from alertbot.notify.notifier import Notifier
 from alertbot.service.signal import Signal
 from alertbot.slack.errors import DEFAULT_WAIT
-from alertbot.slack.history import ChannelHistory, Recent, Shown
+from alertbot.slack.history import ChannelHistory, Shown
 from alertbot.slack.notifier import SlackNotifier
 from alertbot.store.records import NoticeState, PostedNotice
 from alertbot.store.roles import Audited
@@ -59,7 +59,8 @@ class Auditor:
         self._store, self._notifier, self._clock, self._wake = store, notifier, clock, wake
         self._metrics, self._claimant, self._ops_channel = metrics, claimant, ops_channel
         self._timezone, self._show_tenant, self._slack_problem = timezone, show_tenant, slack_problem
-        self._turn = 0  # which channel, and which old card, comes first
+        self._first = ""  # the channel with which the next audit begins
+        self._read: set[int] = set()  # cards that were read one by one, until each of their channel was
         self._redrawn: set[int] = set()  # cards that were edited again, and were not seen to be right since
         self._suspects: frozenset[str] = frozenset()  # what the last run found and could not repair
 
@@ -101,10 +102,11 @@ class Auditor:
             if card.posted is not None:
                 by_channel.setdefault(card.posted.channel_id, []).append(card)
         self._redrawn &= {card.id for cards in by_channel.values() for card in cards}
-        self._turn += 1
         found: list[AuditFinding] = []
-        for channel_id in _rotated(sorted(by_channel), self._turn):
+        first, self._first = self._first, ""
+        for channel_id in sorted(by_channel, key=lambda channel_id: (channel_id < first, channel_id)):
             if history.calls >= MAX_CALLS:
+                self._first = channel_id
                 break
             try:
                 self._audit_channel(notifier, history, channel_id, by_channel[channel_id], found, now)
@@ -130,14 +132,17 @@ class Auditor:
         recent = history.recent(channel_id, min(placed), _PAGES)
         older: list[Card] = []
         for ts, card in placed.items():
-            shown = recent.messages.get(ts)
+            shown = recent.get(ts)
             if shown is not None:
                 self._compare(notifier, card, shown, found, now)
             elif not has_ended(card.members):
                 older.append(card)
-        for card in _rotated(older, self._turn):
+        if self._read.issuperset(card.id for card in older):
+            self._read.difference_update(card.id for card in older)
+        for card in sorted(older, key=lambda card: card.id in self._read):
             if history.calls >= MAX_CALLS:
                 break
+            self._read.add(card.id)
             # A page may be incomplete, and a card that is posted again notifies again: so each is read by itself.
             if card.posted is not None and not history.exists(card.posted):
                 self._store.repost(card, now, claimant=self._claimant)
@@ -166,13 +171,13 @@ class Auditor:
     def _headline(self, notifier: SlackNotifier, card: Card, now: datetime) -> str:
         return notifier.headline(content_of(card, now, timezone=self._timezone, show_tenant=self._show_tenant))
 
-    def _duplicates(self, history: ChannelHistory, recent: Recent, found: list[AuditFinding], now: datetime) -> None:
+    def _duplicates(
+        self, history: ChannelHistory, recent: Mapping[str, Shown], found: list[AuditFinding], now: datetime
+    ) -> None:
         """Edit the messages with the id of a notice whose message is another one."""
-        ids = Counter(shown.notice_id for shown in recent.messages.values() if shown.notice_id)
+        ids = Counter(shown.notice_id for shown in recent.values() if shown.notice_id)
         ledger = self._store.posted_notices(list(ids))
-        doubled = [
-            shown for shown in recent.messages.values() if _is_duplicate(shown.posted, ledger.get(shown.notice_id))
-        ]
+        doubled = [shown for shown in recent.values() if _is_duplicate(shown.posted, ledger.get(shown.notice_id))]
         if not doubled or self._store.edits_held(now):
             return
         for shown in doubled[:MAX_EDITS]:
@@ -191,13 +196,3 @@ class Auditor:
 def _is_duplicate(posted: Posted, notice: PostedNotice | None) -> bool:
     """Whether a message is none of those that are known of its notice. While that one's outcome is open, it is not."""
     return notice is not None and notice.state is NoticeState.DELIVERED and posted not in notice.known
-
-
-T = TypeVar("T")
-
-
-def _rotated(items: Iterable[T], by: int) -> list[T]:
-    """The items in their order, beginning with another one each time."""
-    listed = list(items)
-    start = by % len(listed) if listed else 0
-    return listed[start:] + listed[:start]

@@ -23,18 +23,6 @@ class Shown:
     headline: str
 
 
-@dataclass(frozen=True)
-class Recent:
-    """The newest messages of a channel that are this bot's, by `ts`.
-
-    `since`: a message of the channel that is not older than this `ts`, and not here, does not exist, or is not a
-    message of this bot.
-    """
-
-    messages: Mapping[str, Shown]
-    since: str
-
-
 class ChannelHistory:
     """Reads what channels show, and counts its calls. Every method raises NotifyError as `Notifier.find` does."""
 
@@ -42,10 +30,10 @@ class ChannelHistory:
         self._notifier = notifier
         self.calls = 0
 
-    def recent(self, channel_id: str, oldest: str, max_pages: int) -> Recent:
-        """The messages from `oldest` on, the newest ones where there are more than `max_pages` of 200."""
+    def recent(self, channel_id: str, oldest: str, max_pages: int) -> Mapping[str, Shown]:
+        """The messages of this bot from `oldest` on, by `ts`: the newest ones if they are more than `max_pages` of 200."""
         found: dict[str, Shown] = {}
-        cursor, since = "", oldest
+        cursor = ""
         for _ in range(max_pages):
             self.calls += 1
             messages, cursor = self._notifier.read_page(
@@ -56,9 +44,8 @@ class ChannelHistory:
                 if shown is not None:
                     found[shown.posted.ts] = shown
             if not cursor:
-                return Recent(found, oldest)
-            since = str(messages[-1].get("ts") or since) if messages else since
-        return Recent(found, since)
+                break
+        return found
 
     def exists(self, posted: Posted) -> bool:
         """Whether there is such a message of this bot."""

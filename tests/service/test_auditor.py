@@ -266,6 +266,22 @@ def test_its_calls_are_bounded(audited: Audited) -> None:
     assert sum(repaired) == 30
 
 
+def test_every_channel_has_its_turn(audited: Audited) -> None:
+    """More channels than calls: the next audit continues where this one stopped."""
+    slack = audited.world.slack
+    for number in range(30):
+        slack.channels[f"team-{number:02}"] = f"C1TEAM{number:02}"
+        audited.world.fire(str(number), channel=f"#team-{number:02}")
+    audited.world.settle()
+    slack.calls.clear()
+    read: list[str] = []
+    for _ in range(3):
+        assert audited.run() == []
+        read += [args["channel"] for args in slack.called("conversations.history")]
+        audited.reads()
+    assert read == [f"C1TEAM{number % 30:02}" for number in range(60)]
+
+
 def test_it_stops_at_the_first_429(audited: Audited) -> None:
     slack = audited.world.slack
     for entity, channel in (("1", "#cc-alerts"), ("2", "#cc-sales"), ("3", "#cc-ops")):
