@@ -31,7 +31,7 @@ class ChannelHistory:
         self.calls = 0
 
     def recent(self, channel_id: str, oldest: str, max_pages: int) -> Mapping[str, Shown]:
-        """The messages of this bot from `oldest` on, by `ts`: the newest ones if they are more than `max_pages` of 200."""
+        """The messages of this bot from `oldest` on, by `ts`; if there are more pages than this, the newest."""
         found: dict[str, Shown] = {}
         cursor = ""
         for _ in range(max_pages):
