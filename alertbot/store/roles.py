@@ -506,8 +506,6 @@ class Retention(Protocol):
 
 
 class Store(Questions, Pictures, Polls, Rules, Outbox, Retention, Leases, Health, Fallback, Audited, Protocol):
-
-
     """All of the database. Only the parts that open and close it, and the tests, need all roles."""
 
     def tidy(self) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from alertbot.alerts.alert import Reason
 from alertbot.alerts.silence import Matcher
+from alertbot.rules.rule import Level
 from alertbot.store.roles import Store
 from tests.store.build import at, begin, begin_posted, begins, ends, firing, line, notice, one, ops, poll, post, posts
 
@@ -58,6 +59,18 @@ def _waiting(store: Store) -> int | None:
     return alert.id
 
 
+def _posted_to_the_webhook(store: Store, *, sent: bool) -> int | None:
+    """Slack was away for ten minutes, so that the alert was posted to the fallback webhook too."""
+    alert = begin(store, firing("1"))
+    store.decide_fallback(list(Level), timedelta(minutes=2), lambda new: new.id, at(600))
+    (due,) = store.due_fallback(at(600))
+    if sent:
+        store.sent_fallback(due.id, at(600))
+    deliver_all(store, at(700))
+    end(store, "1", at(900))
+    return alert.id
+
+
 def _latched(store: Store) -> int | None:
     alert = begin_posted(store, firing("1"))
     assert alert.id is not None
@@ -82,12 +95,14 @@ def _shared(store: Store, other_ends_at: datetime) -> int | None:
 GOES = {
     "ended": _ended,
     "never reported": _never_reported,
+    "posted to the fallback webhook": lambda store: _posted_to_the_webhook(store, sent=True),
     "shared card, all ended": lambda store: _shared(store, at(950)),
 }
 STAYS = {
     "ended later": _ended_later,
     "open": _open,
     "a message waits": _waiting,
+    "a post to the fallback webhook waits": lambda store: _posted_to_the_webhook(store, sent=False),
     "closed by hand, not clear since": _latched,
     "shared card, a member ended later": lambda store: _shared(store, at(1001)),
 }

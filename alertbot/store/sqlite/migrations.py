@@ -528,6 +528,7 @@ _FALLBACK_POSTS = (
 )
 
 
+@migrations()
 def step_018_fallback_posts(db: Database) -> None:
     """What was posted to `slack.fallback_webhook`, since Slack did not take it, and what of it waits."""
     for statement in _FALLBACK_POSTS:

@@ -3,8 +3,9 @@
 Alerts go in small batches, so that a poll never waits long for the database. What goes, goes with all that names it:
 
 - an alert goes when it ended before the limit, unless it is latched (closed by hand, and its condition has held since:
-  the latch is the row), has a notice that still waits, or is on a card with a member that ended later. So a card and
-  its members always go together, and a card that is open for months keeps counting those of its members that ended;
+  the latch is the row), has a notice or a post to the fallback webhook that still waits, or is on a card with a member
+  that ended later. So a card and its members always go together, and a card that is open for months keeps counting
+  those of its members that ended;
 - its cards, what was reported about it, and messages that were left behind go in the same transaction;
 - operational messages and silences have no alert: they go when they were settled, or ended, before the limit.
 
@@ -23,6 +24,7 @@ from alertbot.store.codec import stamp
 _OLD = """
     FROM alerts a WHERE a.ended_at <= :before AND NOT a.latched
         AND NOT EXISTS (SELECT 1 FROM notices n WHERE n.alert_id = a.id AND n.state = 'waiting')
+        AND NOT EXISTS (SELECT 1 FROM fallback_posts p WHERE p.alert_id = a.id AND p.state = 'waiting')
         AND NOT EXISTS (
             SELECT 1 FROM card_alerts m JOIN cards c ON c.id = m.card_id
             WHERE m.alert_id = a.id AND (c.ended_at IS NULL OR c.ended_at > :before)
@@ -39,11 +41,12 @@ _EMPTY_CARDS = f"""
 """  # noqa: S608  # built-in text only
 # Carried notices point to their lead: they are cut off first, since either may be about an alert that stays.
 _OF_ALERTS = (
+    f"DELETE FROM fallback_posts WHERE alert_id IN {_NAMED}",  # noqa: S608
     f"UPDATE notices SET lead = NULL WHERE lead IN (SELECT id FROM notices WHERE alert_id IN {_NAMED})",  # noqa: S608
     f"DELETE FROM notices WHERE alert_id IN {_NAMED}",  # noqa: S608
     f"DELETE FROM card_alerts WHERE alert_id IN {_NAMED}",  # noqa: S608
-    f"DELETE FROM alerts WHERE id IN {_NAMED}",  # noqa: S608
 )
+_ALERTS_THEMSELVES = (f"DELETE FROM alerts WHERE id IN {_NAMED}",)  # noqa: S608
 _OF_CARDS = (
     f"UPDATE notices SET lead = NULL WHERE lead IN (SELECT id FROM notices WHERE card_id IN {_NAMED})",  # noqa: S608
     f"DELETE FROM notices WHERE card_id IN {_NAMED}",  # noqa: S608
@@ -68,9 +71,9 @@ def delete(conn: sqlite3.Connection, before: datetime, limit: int) -> int:
     ids = [row[0] for row in conn.execute(_ALERTS, old)]
     cards = [row[0] for row in conn.execute(_EMPTY_CARDS, {"ids": json.dumps(ids)})]
     messages = [row[0] for row in conn.execute(_OPERATIONAL, old)]
-    _run(conn, _OF_ALERTS[:3], ids)
+    _run(conn, _OF_ALERTS, ids)
     _run(conn, _OF_CARDS, cards)
-    _run(conn, _OF_ALERTS[3:], ids)
+    _run(conn, _ALERTS_THEMSELVES, ids)
     _run(conn, (f"UPDATE notices SET lead = NULL WHERE lead IN {_NAMED}",), messages)  # noqa: S608  # as above
     _run(conn, (f"DELETE FROM notices WHERE id IN {_NAMED}",), messages)  # noqa: S608  # as above
     silences = conn.execute(_SILENCES, old).rowcount
