@@ -61,6 +61,25 @@ def _redact(value: Any, forms: Sequence[str]) -> Any:
     return value
 
 
+_shown: Callable[[str], str] = str
+
+
+def show_names(shown: Callable[[str], str]) -> None:
+    """From now on every text in a line is `shown(text)`: with names hidden, where they are to be. `str` ends that."""
+    global _shown
+    _shown = shown
+
+
+def _with_shown_names(value: Any) -> Any:
+    if isinstance(value, str):
+        return _shown(str(value))
+    if isinstance(value, dict):
+        return {key: _with_shown_names(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_with_shown_names(each) for each in value]
+    return value
+
+
 def context(**values: object) -> AbstractContextManager[None]:
     """Inside it, every line of this thread has these keys; a line's own keys come first."""
     return structlog.contextvars.bound_contextvars(**values)
@@ -111,7 +130,8 @@ def configure(secrets: Sequence[str] = (), *, verbose: bool = False, quiet: bool
     in_text = [form for form in forms if len(form) >= _MIN_IN_TEXT]
 
     def remove_secrets(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        return {key: _redact(value, forms) for key, value in event.items()}
+        redacted = {key: _redact(value, forms) for key, value in event.items()}
+        return redacted if _shown is str else _with_shown_names(redacted)
 
     def remove_from_text(_: Any, __: str, line: Any) -> str:
         """What no value had: the names of keys, and objects that became text only now."""

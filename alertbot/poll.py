@@ -10,7 +10,7 @@ reported later.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -23,6 +23,7 @@ from alertbot.alerts.decide import decide, rule_failures
 from alertbot.alerts.followups import Agenda, followups
 from alertbot.alerts.latch import next_latches
 from alertbot.alerts.notice import Notice
+from alertbot.alerts.shown import shown_changes
 from alertbot.errors import Conflict
 from alertbot.evaluation.evaluate import Selector, evaluate_all
 from alertbot.evaluation.past import Past
@@ -31,6 +32,7 @@ from alertbot.feed import turn as feed_turn
 from alertbot.feed.health import Feed, Limits, not_in_the_future
 from alertbot.feed.rules import is_feed
 from alertbot.rules.catalogue import Scope
+from alertbot.rules.privacy import AGENT_SCOPES, NAMES_IN_FULL, Agent, Names
 from alertbot.rules.rule import RuleSet
 from alertbot.rules.words import listed
 from alertbot.store import open_alerts
@@ -65,6 +67,7 @@ class Tenant:
     alerting: Alerting = field(default_factory=Alerting)
     record_all: bool = False  # all keys of the scopes are fetched and recorded, not only those that rules read
     memory: Memory = field(default_factory=Memory)
+    names: Names = NAMES_IN_FULL  # how names of agents are shown
 
     @property
     def wanted(self) -> Mapping[Scope, frozenset[str]]:
@@ -177,6 +180,12 @@ def _run(
     return replace(turn, memory=replace(turn.memory, open=after))
 
 
+def _agents(tenant: str, snapshots: Mapping[Scope, Snapshot]) -> Iterator[Agent]:
+    for scope in AGENT_SCOPES & snapshots.keys():
+        for agent_id, name in zip(snapshots[scope].ids, snapshots[scope].names, strict=True):
+            yield Agent(tenant, agent_id, name)
+
+
 def plan(tenant: Tenant, store: Polls, now: datetime, fetched: Fetched | None) -> Turn:
     """What `run` would decide; nothing is recorded. Raises StoreError when the database cannot be read."""
     return _decide(tenant, store, now, fetched, "").turn
@@ -227,6 +236,9 @@ def _decide(tenant: Tenant, store: Polls, now: datetime, fetched: Fetched | None
         failing=failing,
         situation=situation,
     )
+    if tenant.names.hidden:  # also those of agents that this poll is the first to see
+        names = tenant.names.including(_agents(tenant.name, fed.snapshots))
+        changes = shown_changes(changes, names)
     after, feed_changes = feed_turn.finish(fed, changes, failing, tenant.limits, now)
     changes = [*feed_changes, *changes]
     begun = {rule: error for rule, error in after.health.failing.items() if rule not in feed.health.failing}

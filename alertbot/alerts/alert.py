@@ -122,7 +122,7 @@ class Alert:
     """
 
     key: Fingerprint
-    entity_name: str
+    entity_name: str  # the full name: what rules and silences match; output shows `name`
     about: About
     state: State
     level: Level
@@ -156,6 +156,12 @@ class Alert:
     unseen_since: datetime | None = None  # the last good poll before its condition held, where that was long before
     closed_by: str = ""  # who resolved it by hand
     close_note: str = ""
+    shown_as: str = field(default="", compare=False)  # instead of `entity_name`, where names are hidden; not stored
+
+    @property
+    def name(self) -> str:
+        """What output calls its entity: its name, or its id where it has none."""
+        return self.shown_as or self.entity_name or self.key.entity_id
 
     @property
     def shadow(self) -> bool:

@@ -104,7 +104,7 @@ def _notice(silence: Silence, event: Event, channel: str, text: str, person: str
 def _text(
     silence: Silence, event: Event, alerts: Sequence[Alert], now: datetime, zone: ZoneInfo, *, by_hand: bool
 ) -> str:
-    what = f"{silence.matcher}{f' ({silence.reason})' if silence.reason else ''}"
+    what = f"{silence.what}{f' ({silence.reason})' if silence.reason else ''}"
     until = wording.clock(silence.ends_at, zone, now)
     match event:
         case Event.STARTED:
@@ -130,7 +130,7 @@ def _still(alerts: Sequence[Alert]) -> str:
     """What still fires and is reported again from now on."""
     if not alerts:
         return ""
-    named = [f"#{alert.id} {alert.entity_name} · {alert.about.title}" for alert in alerts[:MAX_NAMED]]
+    named = [f"#{alert.id} {alert.name} · {alert.about.title}" for alert in alerts[:MAX_NAMED]]
     more = len(alerts) - len(named)
     tail = f"; and {more:,} more" if more else ""
     return f" {count(len(alerts), 'alert is', 'alerts are')} still open: {'; '.join(named)}{tail}."

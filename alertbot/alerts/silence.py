@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
 
@@ -129,6 +129,12 @@ class Silence:
     ended_by: str = ""  # who took it off
     started: bool = False  # its start was announced
     warned: bool = False  # that it ends soon was announced
+    shown_as: str = field(default="", compare=False)  # instead of its terms, where names are hidden; not stored
+
+    @property
+    def what(self) -> str:
+        """What output says that it matches: its terms."""
+        return self.shown_as or str(self.matcher)
 
     def active(self, now: datetime) -> bool:
         """Whether it mutes what it matches."""

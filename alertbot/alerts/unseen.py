@@ -45,5 +45,5 @@ def in_one_line(unseen: Unseen, zone: ZoneInfo, now: datetime) -> str:
 
 
 def _name(alert: Alert) -> str:
-    name = one_line(alert.entity_name) or alert.key.entity_id
+    name = one_line(alert.name)
     return f"{name} ({one_line(alert.parent_name)})" if alert.parent_name else name

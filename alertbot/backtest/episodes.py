@@ -42,6 +42,12 @@ class Episode:
     measure: Measure | None  # its last value
     peak: float | None
     cards: int  # how many channels got a card
+    shown_as: str = field(default="", compare=False)  # instead of `entity_name`, where names are hidden
+
+    @property
+    def name(self) -> str:
+        """What output calls the entity."""
+        return self.shown_as or self.entity_name
 
     def lasted(self, until: datetime) -> timedelta:
         return (self.ended or until) - self.fired

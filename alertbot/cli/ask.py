@@ -53,7 +53,7 @@ def ask(
         reply = answer(view, command, asker, now)
         if reply.wish:
             result, subject = change(store, reply.wish, asker, now)
-            reply = changed(reply.wish, result, subject, asker, now, settings.timezone)
+            reply = changed(reply.wish, result, subject, asker, now, settings.timezone, view.names)
     finally:
         store.close()
     show_reply(reply)

@@ -54,6 +54,7 @@ storage: alertbot.db
 # max_messages: 60                  # per channel and minute; critical ones first
 # flap: {rises: 4, window: 30m}     # begins more often than this in the window: must stay clear twice as long
 # nag_after: 2h                     # still firing this long after it was acknowledged: its owner is mentioned once
+# privacy: {agents: names}          # initials: agents are shown by their initials in all output, logs included
 # http: {host: 127.0.0.1, port: 8080}   # /healthz, /readyz, /metrics, /slack/events
 # heartbeat: {url: "${HEARTBEAT_URL:-}", every: 60s}   # pinged while alertbot works; alarms when pings stop
 """

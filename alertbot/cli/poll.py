@@ -121,7 +121,7 @@ def _poll_json(
         "changes": [
             {
                 "rule": each.after.key.rule,
-                "entity": each.after.entity_name,
+                "entity": each.after.name,
                 "from": each.before.state if each.before else State.INACTIVE,
                 "to": each.after.state,
                 "level": each.after.level.word,
@@ -167,7 +167,7 @@ def _show_polled(name: str, polled: Turn | str) -> None:
     for each in polled.changes:
         if each.moved:
             after = each.after
-            what = f"{after.about.title}: {after.entity_name}"
+            what = f"{after.about.title}: {after.name}"
             muted = f" (not reported: {each.withheld.replace('_', ' ')})" if each.withheld else ""
             text = f"  {after.state:<10} {after.level.word:<8} {what}: {each.why}{muted}"
             say(text, style=STYLES[after.level] if after.open else "")

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from alertbot.alerts.alert import Alert
+from alertbot.alerts.shown import shown_alert
 from alertbot.backtest.sample import drawn_from, sample_alert
 from alertbot.charts.series import Samples
 from alertbot.charts.trend import WINDOW, example, key_of, recent
@@ -80,7 +81,7 @@ def preview(
         show_faults([card.fault.fault])
     out.print(card_panel(card, channel))
     if entity is not None and alert.id is None:
-        out.print(f"No alert of {found.id} is open for {alert.entity_name}: this is how it would look.", markup=False)
+        out.print(f"No alert of {found.id} is open for {alert.name}: this is how it would look.", markup=False)
     if send is not None:
         assert settings is not None  # required above
         _send(view, send, settings)
@@ -137,7 +138,7 @@ def _alert(store: Store, rule: Rule, name: str, level: Level | None, settings: S
     known = entities(view.tenants, rule.scope)
     found = find(known, name)
     if not found:
-        near = similar(name, [(each.name, each.name) for each in known])
+        near = similar(name, [(each.full_name, each.name) for each in known])
         hint = f"did you mean {near[0]}?" if near else f"{len(known)} are known"
         raise UsageError(f"--entity: there is no {rule.scope} {name!r} ({hint})")
     if len(found) > 1:
@@ -147,7 +148,7 @@ def _alert(store: Store, rule: Rule, name: str, level: Level | None, settings: S
         key = alert.key
         if (key.tenant, key.rule, key.entity_id) == (one.tenant.name, rule.id, one.id) and alert.open:
             return alert if level in (None, alert.level) else replace(alert, level=level or alert.level)
-    return _as_it_would_be(rule, one.tenant, one.row, level, one.tenant.past, now)
+    return shown_alert(_as_it_would_be(rule, one.tenant, one.row, level, one.tenant.past, now), view.names)
 
 
 def _as_it_would_be(
@@ -173,8 +174,7 @@ def _send(view: CardContent, channel: str, settings: Settings) -> None:
         raise UsageError("--send needs slack.bot_token, which is not set")
     about = view.alert.about
     labels = {**about.labels, "drill": f"sent by {getpass.getuser()}; nothing is wrong"}
-    name = view.alert.entity_name or view.alert.key.entity_id
-    drill = replace(view.alert, id=None, entity_name=f"DRILL: {name}", about=replace(about, labels=labels))
+    drill = replace(view.alert, id=None, shown_as=f"DRILL: {view.alert.name}", about=replace(about, labels=labels))
     notifier = make_notifier(settings)
     notifier.post_card(
         replace(view, members=(drill,), mention=()), channel=channel, notice_id=f"drill-{secrets.token_hex(8)}"

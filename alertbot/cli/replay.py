@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,6 +31,7 @@ from alertbot.rulefiles.on_disk import load_rules
 from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.ignore import ignoring
 from alertbot.rules.nouns import Worse
+from alertbot.rules.privacy import Names
 from alertbot.rules.rule import RuleSet
 from alertbot.service.factories import alerting_of, open_to_read
 from alertbot.store.records import RecordedPoll
@@ -101,7 +102,7 @@ class _Recording:
     def replay(self, rules: RuleSet, what: str) -> ReplayResult:
         now = wall_clock()
         with _progress(what, self.since, now) as tick:
-            return replay(
+            history = replay(
                 rules,
                 self.polls(rules, self.since, now),
                 poll_every=self.tenant.poll_every,
@@ -111,6 +112,7 @@ class _Recording:
                 alerting=alerting_of(self.settings, self.tenant),
                 on_poll=tick,
             )
+        return _with_shown_names(history, self.store.names())
 
     def polls(self, rules: RuleSet, since: datetime, until: datetime) -> Iterator[RecordedPoll]:
         """The polls, from far enough before `since` that windows are filled by then."""
@@ -129,6 +131,18 @@ class _Recording:
             (key, scope) for scope, keys in rules.metrics().items() for key in keys - self.recorded.get(scope, set())
         ]
         return [f"{key} ({scope})" for key, scope in sorted(absent)]
+
+
+def _with_shown_names(history: ReplayResult, names: Names) -> ReplayResult:
+    if not names.hidden:
+        return history
+
+    def shown(episode: Episode) -> Episode:
+        key = episode.key
+        return replace(episode, shown_as=names.of(key.tenant, key.scope, key.entity_id, episode.entity_name))
+
+    rules = [replace(each, episodes=tuple(map(shown, each.episodes))) for each in history.rules]
+    return replace(history, rules=tuple(rules))
 
 
 def _replay(
@@ -191,7 +205,8 @@ def _plot(recording: _Recording, rules: RuleSet, history: ReplayResult, wanted: 
     result = history.of(rule_id)
     if result is None:
         raise UsageError(f"--plot: there is no rule {rule_id!r}")
-    episodes = [each for each in result.episodes if not name.strip() or loose(name) in loose(each.entity_name)]
+    wanted = loose(name)
+    episodes = [each for each in result.episodes if wanted in loose(each.entity_name) or wanted in loose(each.shown_as)]
     if not episodes or history.last is None:
         return ["", f"{rule_id} did not fire{f' for {name.strip()}' if name.strip() else ''}: nothing to draw"]
     last = history.last
@@ -226,7 +241,7 @@ def _series(recording: _Recording, rules: RuleSet, result: RuleResult, episode: 
         limits.append(measured.threshold if measured is not None and isinstance(measured.threshold, float) else None)
     seen = episode.measure
     return Series(
-        name=episode.entity_name,
+        name=episode.name,
         label=seen.label if seen is not None else result.rule.id,
         type=seen.type if seen is not None else ValueType.NUMBER,
         begin=begin,

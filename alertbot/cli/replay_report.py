@@ -151,7 +151,7 @@ def _episode(episode: Episode, history: ReplayResult, zone: tzinfo) -> str:
 
 
 def _name(episode: Episode) -> str:
-    return f"{episode.entity_name} ({episode.parent_name})" if episode.parent_name else episode.entity_name
+    return f"{episode.name} ({episode.parent_name})" if episode.parent_name else episode.name
 
 
 def _peak(episode: Episode) -> str:
@@ -228,7 +228,7 @@ def _rule_json(each: RuleResult, history: ReplayResult, zone: tzinfo) -> dict[st
 
 def _episode_json(episode: Episode) -> dict[str, Any]:
     return {
-        "entity": episode.entity_name,
+        "entity": episode.name,
         "entity_id": episode.key.entity_id,
         "parent": episode.parent_name,
         "level": episode.level.word,

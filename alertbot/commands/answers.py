@@ -36,6 +36,7 @@ from alertbot.commands.command import (
     Reply,
     Table,
     Wish,
+    shown,
 )
 from alertbot.commands.find import entities, find, find_rules, loose, similar
 from alertbot.commands.hours import hours
@@ -69,6 +70,7 @@ from alertbot.commands.wording import (
 )
 from alertbot.rules.catalogue import RULE_SCOPES, Scope
 from alertbot.rules.match import matches
+from alertbot.rules.privacy import NAMES_IN_FULL, Names
 from alertbot.rules.rule import Rule
 from alertbot.rules.words import count, nearest
 
@@ -163,8 +165,8 @@ def answer(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
     if row.changes and not asker.may_change:
         return refused()
     if command.pressed and row.button is not None and row.button.answer is not None:
-        return row.button.answer(view, command, asker, now)
-    return row.answer(view, command, asker, now)
+        return shown(row.button.answer(view, command, asker, now), view.names)
+    return shown(row.answer(view, command, asker, now), view.names)
 
 
 def press(action_id: str, value: str) -> Command | None:
@@ -175,13 +177,20 @@ def press(action_id: str, value: str) -> Command | None:
 
 
 def changed(
-    wish: Wish, result: Outcome, subject: Alert | Silence | None, asker: Asker, now: datetime, timezone: str
+    wish: Wish,
+    result: Outcome,
+    subject: Alert | Silence | None,
+    asker: Asker,
+    now: datetime,
+    timezone: str,
+    names: Names = NAMES_IN_FULL,
 ) -> Reply:
     """The answer to a wish: what the store decided about it, and the alert or the silence as it is now."""
     if isinstance(wish, AlertWish):
         alert = subject if isinstance(subject, Alert) else None
-        return change_reply(wish, result, alert, asker, now=now, timezone=timezone)
-    return silence_reply(wish, result, subject if isinstance(subject, Silence) else None, asker, now, timezone)
+        return shown(change_reply(wish, result, alert, asker, now=now, timezone=timezone), names)
+    silence = subject if isinstance(subject, Silence) else None
+    return shown(silence_reply(wish, result, silence, asker, now, timezone), names)
 
 
 def _nearest(name: str) -> Subcommand | None:
@@ -246,7 +255,7 @@ def _is_known(view: View, wanted: str) -> bool:
 
 def _unknown_name(view: View, wanted: str, otherwise: str = "") -> Reply:
     rules = [(name, rule.id) for rule in view.rules.rules for name in (rule.id, rule.title)]
-    names = [(each.name, each.name) for scope in RULE_SCOPES for each in entities(view.tenants, scope)]
+    names = [(each.full_name, each.name) for scope in RULE_SCOPES for each in entities(view.tenants, scope)]
     near = dict.fromkeys(similar(wanted, [*rules, *names]))
     hint = (
         f"Did you mean {' or '.join(near)}?" if near else otherwise or f"{view.command} alerts lists all open alerts."
@@ -262,7 +271,7 @@ def _unknown_in_history(view: View, wanted: str) -> Reply | None:
 def _is_about(alert: Alert, wanted: str) -> bool:
     if alert.key.rule == wanted or f"#{alert.id}" == wanted or alert.key.entity_id == wanted:
         return True
-    names = (alert.key.rule, alert.about.title, alert.entity_name, alert.parent_name)
+    names = (alert.key.rule, alert.about.title, alert.entity_name, alert.shown_as, alert.parent_name)
     return any(loose(wanted) in loose(name) for name in names)
 
 

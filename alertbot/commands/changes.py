@@ -153,7 +153,7 @@ def change_reply(
     if isinstance(wish, AcknowledgeCard | UnacknowledgeCard):
         return _card_reply(wish, result, asker, alert)
     number = f"#{wish.alert_id}"
-    name = f"{number} ({alert.about.title}: {alert.entity_name or alert.key.entity_id})" if alert else number
+    name = f"{number} ({alert.about.title}: {alert.name})" if alert else number
     level = alert.level if alert else None
     match result:
         case Outcome.DONE:

@@ -64,7 +64,7 @@ def chart(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
     begin = now - asked.window
     alerts = (*view.history, *view.alerts)
     rules = view.rules.rules
-    series = chart_of(fingerprint, entity.name, key, rules, alerts, recorded.samples, begin, now, title=name)
+    series = chart_of(fingerprint, entity.full_name, key, rules, alerts, recorded.samples, begin, now, title=name)
     zone = ZoneInfo(view.timezone)
     lines = [heading(series)]
     if is_stale(entity.snapshot.at, view, now):
@@ -138,7 +138,7 @@ def _entity(view: View, key: NamedKey, words: Sequence[str], usage: str) -> Enti
         return problem(f"{label(key.key)} of which entity? {usage}", f"{count(len(names), 'name')}: {listed(names)}")
     found = find(known, name) or _of_parent(known, name) or find(known, _JOINING.sub("", name))
     if not found:
-        near = dict.fromkeys(named(each, view) for each in similar(name, ((each.name, each) for each in known)))
+        near = dict.fromkeys(named(each, view) for each in similar(name, ((each.full_name, each) for each in known)))
         hint = (
             f"Did you mean {' or '.join(near)}?"
             if near

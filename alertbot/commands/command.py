@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from alertbot.alerts.silence import Matcher
 from alertbot.charts.series import Series
+from alertbot.rules.privacy import Names
 from alertbot.rules.rule import Level
 
 
@@ -163,3 +164,21 @@ class Reply:
     def drawing(self) -> Drawing | None:
         """The chart of the answer; None where it has none."""
         return next((part for part in self.parts if isinstance(part, Drawing)), None)
+
+
+def shown(reply: Reply, names: Names) -> Reply:
+    """The reply with its texts as `names` shows them. What it wishes to change keeps the full names."""
+    if not names.hidden:
+        return reply
+
+    def part(each: Line | Table | Drawing) -> Line | Table | Drawing:
+        match each:
+            case Line():
+                pieces = tuple(piece if isinstance(piece, Person) else names.text(piece) for piece in each.pieces)
+                return replace(each, text=names.text(each.text), pieces=pieces)
+            case Table():
+                return replace(each, rows=tuple(tuple(map(names.text, row)) for row in each.rows))
+            case Drawing():  # its series was named by an `Entity`
+                return each
+
+    return replace(reply, parts=tuple(map(part, reply.parts)))

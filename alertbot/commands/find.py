@@ -30,8 +30,14 @@ class Entity:
         return self.snapshot.ids[self.row]
 
     @property
-    def name(self) -> str:
+    def full_name(self) -> str:
+        """What rules and silences match."""
         return self.snapshot.names[self.row]
+
+    @property
+    def name(self) -> str:
+        """What output calls it."""
+        return self.tenant.names.of(self.tenant.name, self.snapshot.scope, self.id, self.full_name)
 
 
 def loose(text: str) -> str:
@@ -59,7 +65,7 @@ def entities(tenants: Iterable[TenantView], scope: Scope) -> list[Entity]:
 
 def find(known: Sequence[Entity], name: str) -> list[Entity]:
     """The entities that `name` means, by the first of these that has any: exact, the same name, the same without regard
-    to accents, id, prefix, part.
+    to accents, id, the name as output shows it, prefix, part.
 
     The id comes before prefix and part: otherwise one of two entities with the same name could not be asked for.
     `tenant/name` searches that tenant alone.
@@ -76,12 +82,13 @@ def _tiers(known: Sequence[Entity], name: str) -> list[Entity]:
     wanted = loose(name)
     if not wanted:
         return []
-    folded = [(entity, loose(entity.name)) for entity in known]
+    folded = [(entity, loose(entity.full_name)) for entity in known]
     tiers: list[Callable[[Entity, str], bool]] = [
-        lambda entity, _: entity.name == name,
-        lambda entity, _: same_name(entity.name, name),
+        lambda entity, _: entity.full_name == name,
+        lambda entity, _: same_name(entity.full_name, name),
         lambda _, text: text == wanted,
         lambda entity, _: entity.id == name.strip().removeprefix("#"),
+        lambda entity, _: entity.tenant.names.hidden and loose(entity.name) == wanted,
         lambda _, text: text.startswith(wanted),
         lambda _, text: wanted in text,
     ]

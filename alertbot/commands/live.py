@@ -53,7 +53,7 @@ def entity(scope: Scope, view: View, command: Command, asker: Asker, now: dateti
         return problem(f"Which {scope}? {ask}", f"{count(len(names), 'name')}: {listed(names)}")
     found = find(known, name)
     if not found:
-        near = [named(each, view) for each in similar(name, ((each.name, each) for each in known))]
+        near = [named(each, view) for each in similar(name, ((each.full_name, each) for each in known))]
         asked = f"No {scope} is called {echo(name)}."
         if near:
             return problem(asked, f"Did you mean {' or '.join(near)}?")

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from alertbot.alerts.alert import Alert
+from alertbot.alerts.shown import shown_matcher
 from alertbot.alerts.silence import Matcher
 from alertbot.commands.changes import MAX_NOTE, alert_id, card_id
 from alertbot.commands.command import Asker, Command, CreateSilence, Line, Reply, line
@@ -162,14 +163,13 @@ def _typed(text: str, reason: str, view: View, now: datetime) -> Span | Reply:
 def _in_words(about: list[Alert], matcher: Matcher, view: View, *, several: bool) -> Iterator[Line]:
     alert = about[0]
     of_tenant = f" of {alert.key.tenant}" if len(view.tenants) > 1 else ""
-    name = alert.entity_name or alert.key.entity_id
     if several:
         opened = count(len(about), "alert on this card", "alerts on this card")
         yield Line(f"{alert.about.title}{of_tenant}: {opened}", strong=True)
     else:
-        yield Line(f"{alert.about.title}{of_tenant}: {name}", strong=True)
+        yield Line(f"{alert.about.title}{of_tenant}: {alert.name}", strong=True)
     yield from (Line(text) for text in _scope(about, view, several=several))
-    yield Line(str(matcher), code=True)
+    yield Line(shown_matcher(matcher, view.names), code=True)
 
 
 def _scope(about: list[Alert], view: View, *, several: bool) -> Iterator[str]:
@@ -179,4 +179,4 @@ def _scope(about: list[Alert], view: View, *, several: bool) -> Iterator[str]:
         yield f"It covers every alert of the rule {alert.key.rule}, also those that are not on this card."
     elif alert.key.scope in (Scope.QUEUE_AGENT, Scope.GROUP_AGENT):
         kind = "queue" if alert.key.scope is Scope.QUEUE_AGENT else "group"
-        yield f"It covers {alert.entity_name or alert.key.entity_id} in every {kind}."
+        yield f"It covers {alert.name} in every {kind}."

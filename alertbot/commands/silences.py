@@ -54,7 +54,7 @@ def silence(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
         return _extend(view, number, args[1:], now)
     typed = next((at for at, word in enumerate(args) if not is_term(word)), len(args))
     try:
-        matcher = Matcher(parse_terms(args[:typed]))
+        matcher = Matcher(_with_full_names(parse_terms(args[:typed]), view))
         if not matcher.terms:
             return _without_terms(view, args)
         if len(str(matcher)) > MAX_MATCHER:
@@ -71,6 +71,17 @@ def silence(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
 
 
 _NOTHING = "Nothing was changed."
+
+
+def _with_full_names(terms: Terms, view: View) -> Terms:
+    """The terms with full names in place of initials: where names are hidden, those are all that a user has seen."""
+    if not view.names.hidden:
+        return terms
+    known = {fold(each.full_name) for scope in RULE_SCOPES for each in entities(view.tenants, scope)}
+    return tuple(
+        (term, view.names.meant(pattern) if term == "name" and fold(pattern) not in known else pattern)
+        for term, pattern in terms
+    )
 
 
 def _without_terms(view: View, args: Sequence[str]) -> Reply:
@@ -162,7 +173,7 @@ def described(silence: Silence, timezone: str, now: datetime) -> list[str | Pers
         when = f"until {until} ({span_in_words(silence.ends_at - now)} left)"
     else:
         when = f"until {until}"
-    return [f"#{silence.id} {when}, by ", Person(silence.author), f": {silence.matcher}"]
+    return [f"#{silence.id} {when}, by ", Person(silence.author), f": {silence.what}"]
 
 
 def matching(matcher: Matcher, view: View) -> str:
@@ -251,10 +262,10 @@ def _remarks(matcher: Matcher, view: View, span: Span) -> Iterator[str]:
     yield matching(matcher, view)
     patterns = [pattern for term, pattern in matcher.terms if term == "name"]
     scopes = {rule.scope for rule in view.rules.rules if matcher.may_match_rule(rule)} or set(RULE_SCOPES)
-    known = [each.name for scope in RULE_SCOPES if scope in scopes for each in entities(view.tenants, scope)]
+    known = [each for scope in RULE_SCOPES if scope in scopes for each in entities(view.tenants, scope)]
     for pattern in patterns:
-        if known and not any(matches(pattern, name) for name in known):
-            near = similar(pattern, [(name, name) for name in known], limit=1)
+        if known and not any(matches(pattern, each.full_name) for each in known):
+            near = similar(pattern, [(each.full_name, each.name) for each in known], limit=1)
             hint = f" Did you mean {echo(near[0])}?" if near else ""
             yield f"{_nouns(scopes)} with a name like {echo(pattern)} is known.{hint}"
 
@@ -286,7 +297,7 @@ def silence_reply(
         until = clock(silence.ends_at, timezone, now)
         return problem(f"Silence #{number} already lasts until {until}: it may have just been extended.")
     if isinstance(wish, EndSilence):
-        ends = line(f"Silence #{silence.id} ended by ", Person(asker.user), f": {silence.matcher}", strong=True)
+        ends = line(f"Silence #{silence.id} ended by ", Person(asker.user), f": {silence.what}", strong=True)
         return Reply((ends, Line("Alerts that still fire are reported with the next poll.")))
     made = line("Silence ", *described(silence, timezone, now), strong=True)
     if isinstance(wish, ExtendSilence):

@@ -71,7 +71,7 @@ def _shown(
     every = [
         each
         for each in entities(view.tenants, scope)
-        if found.key in each.snapshot.columns and not is_ignored(each.tenant.ignore, scope, each.id, each.name)
+        if found.key in each.snapshot.columns and not is_ignored(each.tenant.ignore, scope, each.id, each.full_name)
     ]
     for each in every:
         value, _ = each.snapshot.reading(found.key, each.row)

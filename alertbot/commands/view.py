@@ -16,6 +16,7 @@ from alertbot.evaluation.snapshot import Snapshot, SnapshotHead
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.ignore import Ignore
 from alertbot.rules.match import Match
+from alertbot.rules.privacy import NAMES_IN_FULL, Names
 from alertbot.rules.rule import RuleSet
 
 SHADOW_DAYS = 7
@@ -68,6 +69,7 @@ class TenantView:
     heads: Mapping[Scope, SnapshotHead] = field(default_factory=dict)  # of the last snapshots, without their values
     failing: Mapping[str, str] = field(default_factory=dict)  # rules that could not be evaluated: the exceptions
     ignore: Ignore = field(default_factory=dict)  # entities that no rule evaluates
+    names: Names = NAMES_IN_FULL  # how names of agents are shown
 
 
 @dataclass(frozen=True)
@@ -138,3 +140,4 @@ class View:
     history: tuple[Alert, ...] = ()  # ended alerts, the last one first; at most MAX_HISTORY
     recorded: Recorded | None = None
     silences: tuple[Silence, ...] = ()  # those that have not ended, by id
+    names: Names = NAMES_IN_FULL  # how names of agents are shown

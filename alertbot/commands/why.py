@@ -118,12 +118,12 @@ def _by_name(view: View, rule: Rule, name: str, now: datetime) -> Reply:
     if not known:
         return problem(f"No {rule.scope} has been seen yet, so {rule.id} has made no decision.")
     if not name and len(known) > 1:
-        opened = [alert.entity_name for alert in view.alerts if alert.key.rule == rule.id]
+        opened = [alert.name for alert in view.alerts if alert.key.rule == rule.id]
         hint = f"It has alerts of {listed(opened)}." if opened else f"{len(known)} are known."
         return problem(f"Which {rule.scope}? {view.command} why {rule.id} NAME", hint)
     found = find(known, name) if name else known
     if not found:
-        near = similar(name, [(each.name, named(each, view)) for each in known])
+        near = similar(name, [(each.full_name, named(each, view)) for each in known])
         gone = [alert for alert in view.alerts if alert.key.rule == rule.id and loose(name) in loose(alert.entity_name)]
         if gone:
             return Reply(tuple(_shown(view, rule, None, gone[0], now)))
@@ -157,7 +157,7 @@ def _is_rules(alert: Alert, rule: Rule, found: Entity) -> bool:
 
 
 def _shown(view: View, rule: Rule, found: Entity | None, alert: Alert | None, now: datetime) -> Iterator[Line]:
-    name = _with_parent(found, view) if found is not None else alert.entity_name if alert is not None else ""
+    name = _with_parent(found, view) if found is not None else alert.name if alert is not None else ""
     yield Line(f"{rule.title} ({rule.id}): {name}", strong=True)
     yield _standing(rule, alert, view, now)
     latched = [each for each in view.latched if found is not None and _is_rules(each, rule, found)]
@@ -181,7 +181,7 @@ def _shown(view: View, rule: Rule, found: Entity | None, alert: Alert | None, no
     yield from _hours(rule, view, snapshot.at, now)
     yield from _conditions(rule, explanation, alert, view, now)
     yield from _muted(rule, alert)
-    yield from silencing(view, rule, alert, found.tenant.name, found.name, now)
+    yield from silencing(view, rule, alert, found.tenant.name, found.full_name, now)
 
 
 def _standing(rule: Rule, alert: Alert | None, view: View, now: datetime) -> Line:

@@ -67,10 +67,9 @@ def is_stale(moment: datetime | None, view: View, now: datetime) -> bool:
 
 def where(alert: Alert, view: View) -> str:
     """The entity of an alert, with its parent, and its tenant where there are several."""
-    name = alert.entity_name or alert.key.entity_id
     parent = f" ({alert.parent_name})" if alert.parent_name else ""
     tenant = f"{alert.key.tenant}: " if len(view.tenants) > 1 else ""
-    return f"{tenant}{name}{parent}"
+    return f"{tenant}{alert.name}{parent}"
 
 
 def figure(value: float | str | None, kind: ValueType, zone: tzinfo) -> str:

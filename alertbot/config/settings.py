@@ -259,6 +259,13 @@ def _some(tenants: tuple[TenantSettings, ...]) -> tuple[TenantSettings, ...]:
     return tenants
 
 
+class Privacy(_Section):
+    """What output shows of people. Rules, silences and commands match full names, whatever is shown."""
+
+    agents: Literal["names", "initials"] = "names"
+    """initials: agents are shown by their initials in all output, logs included; equal ones get the agent's id."""
+
+
 class MayChange(_Section):
     """Who may acknowledge, silence and close alerts. With all of them empty, every user may."""
 
@@ -407,6 +414,8 @@ class Settings(_Section):
         hours=2
     )
     """The owner of an alert that still fires this long after it was acknowledged is mentioned once. 1m to 30d."""
+    privacy: Privacy = Privacy()
+    """What output shows of people."""
     http: HttpSettings = HttpSettings()
     """The HTTP server for health checks and for Slack's requests."""
     heartbeat: HeartbeatSettings = HeartbeatSettings()

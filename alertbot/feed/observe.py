@@ -171,7 +171,7 @@ def with_meanwhile(health: Health, changes: Sequence[Change]) -> Health:
             case _:
                 continue
         if len(names) < MAX_NAMES:
-            names.append(f"{change.after.about.title} of {change.after.entity_name} {word}")
+            names.append(f"{change.after.about.title} of {change.after.name} {word}")
     old = health.meanwhile
     return replace(health, meanwhile=Meanwhile(old.began + began, old.rose + rose, old.ended + ended, tuple(names)))
 

@@ -354,7 +354,7 @@ def _since(alert: Alert, now: datetime) -> datetime:
 
 
 def _name_of(alert: Alert, *, parent: bool = True) -> str:
-    name = cleaned(alert.entity_name) or alert.key.entity_id
+    name = cleaned(alert.name) or alert.key.entity_id
     return clip(f"{name} ({cleaned(alert.parent_name)})" if parent and alert.parent_name else name, _MEMBER)
 
 
@@ -430,7 +430,7 @@ def _card_facts(content: CardContent, message: str) -> CardFacts:
         headline = f"{level}, acknowledged"
     since = alert.fired_at or alert.pending_since or alert.seen_at or content.now
     began = (alert.pending_since or since) if alert.unseen_since is not None else since
-    name = cleaned(alert.entity_name) or alert.key.entity_id
+    name = cleaned(alert.name) or alert.key.entity_id
     where = f"{name} ({cleaned(alert.parent_name)})" if alert.parent_name else name
     highest = alert.highest if is_open and alert.highest and alert.highest > alert.level else None
     measure = alert.measure
@@ -619,7 +619,7 @@ def message_facts(alert: Alert, content: CardContent) -> Mapping[str, Any]:
         "value": "" if measure is None else _plain(measure.value, measure, zone),
         "limit": "" if measure is None or measure.threshold is None else _plain(measure.threshold, measure, zone),
         "level": alert.level.word,
-        "entity": cleaned(alert.entity_name) or alert.key.entity_id,
+        "entity": cleaned(alert.name) or alert.key.entity_id,
         "parent": cleaned(alert.parent_name),
         "since": PlainPen().minute(since, zone=zone),
         "metric": metric,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
+from alertbot import logs
 from alertbot.alerts.alerting import Alerting
 from alertbot.config.settings import Settings, TenantSettings
 from alertbot.feed.health import Limits
@@ -21,30 +22,33 @@ from alertbot.store.sqlite.store import SqliteStore
 
 def open_store(settings: Settings) -> SqliteStore:
     """The database that the settings name, made where there is none. Raises StoreError."""
-    return SqliteStore(
-        settings.path(settings.storage),
-        keep_polls=settings.record.keep,
-        max_messages=settings.max_messages,
-        timezone=settings.timezone,
-    )
+    return _opened(settings, settings.path(settings.storage))
 
 
 def open_to_read(settings: Settings) -> SqliteStore:
     """The same for commands that read: it need not be writable. Raises StoreError where there is none."""
-    return SqliteStore(
-        settings.path(settings.storage),
-        reading=True,
-        keep_polls=settings.record.keep,
-        max_messages=settings.max_messages,
-        timezone=settings.timezone,
-    )
+    return _opened(settings, settings.path(settings.storage), reading=True)
 
 
 def open_for_dry_run(settings: Settings) -> SqliteStore:
     """The same, or an empty one in memory where there is no database yet, so that none is made. Raises StoreError."""
     if not settings.path(settings.storage).exists():
-        return SqliteStore(":memory:", keep_polls=settings.record.keep)
+        return _opened(settings, ":memory:")
     return open_to_read(settings)
+
+
+def _opened(settings: Settings, path: str | Path, *, reading: bool = False) -> SqliteStore:
+    """With names of agents shown as the settings say, in log lines too."""
+    store = SqliteStore(
+        path,
+        reading=reading,
+        keep_polls=settings.record.keep,
+        max_messages=settings.max_messages,
+        timezone=settings.timezone,
+        initials=settings.privacy.agents == "initials",
+    )
+    logs.show_names((lambda text: store.last_names.text(text)) if store.last_names.hidden else str)
+    return store
 
 
 def make_notifier(settings: Settings, *, observe: Observe = not_observed) -> SlackNotifier:

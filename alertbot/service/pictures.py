@@ -252,5 +252,5 @@ class CardPictures:
             log.info("no chart: too few values were recorded", key=key, values=known)
             return None
         alerts = [*self._store.ended(begin, MAX_ENDED), *self._store.alerts(entity.tenant)]
-        title = f"{alert.entity_name} ({alert.parent_name})" if alert.parent_name else alert.entity_name
+        title = f"{alert.name} ({alert.parent_name})" if alert.parent_name else alert.name
         return chart_of(entity, alert.entity_name, key, rules.rules, alerts, recorded, begin, now, title=title)

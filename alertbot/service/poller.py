@@ -232,7 +232,7 @@ def _log_changes(tenant: str, changes: Sequence[Change]) -> int:
             f"alert {state}",
             tenant=tenant,
             rule=change.after.key.rule,
-            entity=change.after.entity_name,
+            entity=change.after.name,
             alert_level=change.after.level.word,  # `level` is the line's own
             reason=str(change.reason) if change.reason else None,
             why=change.why,

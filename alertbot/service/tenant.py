@@ -16,7 +16,7 @@ from alertbot.rules.ignore import Ignore, ignoring
 from alertbot.rules.rule import RuleSet
 from alertbot.rules.units import write_duration
 from alertbot.sources.source import Source
-from alertbot.store.roles import Recording
+from alertbot.store.roles import Polls, Recording
 
 log = logger("tenant")
 
@@ -44,7 +44,7 @@ class LiveTenant:
     ignore: Ignore = field(default_factory=dict)  # what no rule evaluates
     _evaluated: tuple[RuleSet, RuleSet] | None = None  # the rules, and the same without what is ignored
 
-    def for_turn(self, store: Recording, now: datetime) -> Tenant:
+    def for_turn(self, store: Polls, now: datetime) -> Tenant:
         """What a turn has to know about it. The rules are read once: they may be swapped meanwhile."""
         rules = self._without_ignored(self.rules)
         windows = rules.windows()
@@ -63,6 +63,7 @@ class LiveTenant:
             alerting=self.alerting,
             record_all=self.record_all,
             memory=replace(self.memory, past=past),
+            names=store.names(),
         )
 
     def _without_ignored(self, rules: RuleSet) -> RuleSet:

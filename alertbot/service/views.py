@@ -47,6 +47,7 @@ from alertbot.rules.functions import AGENTS_OF
 from alertbot.rules.hours import Calendar
 from alertbot.rules.ignore import ignoring
 from alertbot.rules.match import EVERY_ENTITY, Match
+from alertbot.rules.privacy import Names
 from alertbot.rules.rule import Rule, RuleSet
 from alertbot.rules.tree import Key
 from alertbot.service.process import is_gone, shown
@@ -77,6 +78,7 @@ def make_view(
     StoreError, and FaultsFound where the rules that run cannot be read.
     """
     needs = needs_of(command)
+    names = store.names()  # reads nothing where they are shown in full
     sets, on_disk = rules() if needs & {Need.RULES, Need.VERSIONS, Need.EVALUATION, Need.SHADOW_COUNTS} else ({}, {})
     sets = {
         tenant.name: ignoring(sets[tenant.name], settings.ignored(tenant))
@@ -96,7 +98,7 @@ def make_view(
     if Need.OUTBOX in needs and (late := overdue(store, now)):
         problems = (*problems, f"{late[0].upper()}{late[1:]}.")
     view = View(
-        tenants=_tenants(settings, store, needs, named, pasts),
+        tenants=_tenants(settings, store, needs, named, pasts, names),
         alerts=tuple(alert for alert in alerts if not alert.shadow),
         shadows=tuple(alert for alert in alerts if alert.shadow),
         ended=_ended(store, command) if Need.ENDED in needs else None,
@@ -117,6 +119,7 @@ def make_view(
         text_values=_text_values(texts, polls, sets),
         history=tuple(store.ended(history_since(command, now), MAX_HISTORY)) if Need.HISTORY in needs else (),
         silences=store.silences() if Need.SILENCES in needs else (),
+        names=names,
     )
     wanted = recorded_of(view, command, now) if Need.RECORDING in needs else None
     return view if wanted is None else replace(view, recorded=_recorded(store, wanted, now))
@@ -129,7 +132,12 @@ def _recorded(store: Questions, wanted: Recorded, now: datetime) -> Recorded:
 
 
 def _tenants(
-    settings: Settings, store: Questions, needs: Needs, named: tuple[Rule, ...], pasts: PastsOf
+    settings: Settings,
+    store: Questions,
+    needs: Needs,
+    named: tuple[Rule, ...],
+    pasts: PastsOf,
+    names: Names,
 ) -> tuple[TenantView, ...]:
     feeds = store.feeds() if Need.FEEDS in needs else {}
     heads = store.heads() if Need.HEADS in needs else {}
@@ -155,6 +163,7 @@ def _tenants(
                 heads=heads.get(name, {}),
                 failing=feed.health.failing,
                 ignore=settings.ignored(tenant),
+                names=names,
             )
         )
     return tuple(tenants)

@@ -391,7 +391,7 @@ class SlackApp:
         reply = answer(view, command, asker, self._clock())
         if reply.wish is None:
             return reply
-        decided = self._changed(reply.wish, asker, view.timezone)
+        decided = self._changed(reply.wish, asker, view)
         if not at_home:  # where the tab is published with the answer
             self._home.changed_by(user)
         return decided
@@ -413,12 +413,12 @@ class SlackApp:
         own = tuple(problem for problem in parts if problem)
         return replace(view, timezone=zone, problems=(*view.problems, *own))
 
-    def _changed(self, wish: Wish, asker: Asker, timezone: str) -> Reply:
+    def _changed(self, wish: Wish, asker: Asker, view: View) -> Reply:
         now = self._clock()
         result, subject = self._change(wish, asker, now)
         if result is Outcome.DONE:
             self._wake()
-        return changed(wish, result, subject, asker, now, timezone)
+        return changed(wish, result, subject, asker, now, view.timezone, view.names)
 
     def _zone_of(self, user: str) -> str:
         return str(self._asking.users_info(user=user)["user"].get("tz") or "")

@@ -23,6 +23,7 @@ from alertbot.alerts.unseen import Unseen
 from alertbot.evaluation.snapshot import Snapshot, SnapshotHead
 from alertbot.feed.health import Feed
 from alertbot.rules.catalogue import Scope
+from alertbot.rules.privacy import Names
 from alertbot.rules.rule import Level
 from alertbot.store.records import (
     LedgerEntry,
@@ -70,6 +71,21 @@ class Feeds(Protocol):
 
     def alerts(self, tenant: str | None = None) -> list[Alert]:
         """Alerts that have not ended (pending, firing, recovering), by id; of one tenant or of all."""
+
+
+class AgentNames(Protocol):
+    """How output shows the names of agents.
+
+    Alerts, silences and what is due come out of the store with the name that is shown beside the full one, which is
+    what the store keeps.
+    """
+
+    def names(self) -> Names:
+        """By every agent that any poll has seen, as of now."""
+
+    @property
+    def last_names(self) -> Names:
+        """`names` as they were last read: nothing is read."""
 
 
 class History(Protocol):
@@ -127,7 +143,7 @@ class Health(Feeds, Protocol):
         """Write something. Raises StoreError that says why nothing could be written in `within` seconds."""
 
 
-class Polls(Recording, Feeds, Silences, Protocol):
+class Polls(Recording, Feeds, Silences, AgentNames, Protocol):
     """What one turn of one tenant reads and writes."""
 
     def cards(self, tenant: str) -> Mapping[Fingerprint, frozenset[str]]:
@@ -401,7 +417,7 @@ class Rules(Running, Notices, Protocol):
         """Store what runs from now on. A version that runs already continues, and keeps its `since`."""
 
 
-class Questions(Running, Recording, Health, History, Silences, Protocol):
+class Questions(Running, Recording, Health, History, Silences, AgentNames, Protocol):
     """What answers read, and the changes that users make."""
 
     def service(self, now: datetime) -> Service | None:
@@ -414,7 +430,7 @@ class Questions(Running, Recording, Health, History, Silences, Protocol):
         """The alerts that were closed by hand and are latched since, of every tenant, by id."""
 
     def fired(self, rules: Collection[str], since: datetime) -> Mapping[str, Mapping[str, int]]:
-        """How often these rules fired at or after `since`, reported or not: by rule and entity name, most first."""
+        """How often these rules fired at or after `since`, reported or not: by rule and shown name, most first."""
 
     def notices_of(self, alert_id: int | None) -> list[LedgerEntry]:
         """Every notice about one alert (None: about none, the ops notices), in the order of the decisions."""

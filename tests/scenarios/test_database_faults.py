@@ -225,7 +225,7 @@ def test_poll_on_an_older_database(site: Site) -> None:
     with closing(sqlite3.connect(site.database)) as conn:
         steps = [name for (name,) in conn.execute("SELECT name FROM _sqlite_migrations ORDER BY id")]
         ended = conn.execute("SELECT id, end_reason FROM alerts WHERE ended_at IS NOT NULL ORDER BY id").fetchall()
-    assert steps[-1] == "step_013_alert_life"
+    assert steps[-1] == "step_016_agents"
     assert (2, "not_covered") in ended
 
 

@@ -21,6 +21,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from alertbot.alerts.delivery import MINUTE, HeldBack, last_turn
+from alertbot.rules.catalogue import Scope
+from alertbot.rules.privacy import Names
 from alertbot.store import codec
 from alertbot.store.codec import stamp
 
@@ -49,7 +51,8 @@ _WAITING = """
 """
 # The names of what waits, worst first, each once. A message about several alerts has the notices of all of them.
 _NAMES = """
-    SELECT a.entity_name AS name FROM notices n INDEXED BY notices_waiting JOIN alerts a ON a.id = n.alert_id
+    SELECT a.tenant, a.scope, a.entity_id, a.entity_name AS name
+    FROM notices n INDEXED BY notices_waiting JOIN alerts a ON a.id = n.alert_id
     WHERE n.state = 'waiting' AND n.channel IN (SELECT value FROM json_each(:channels))
         AND (n.not_before IS NULL OR n.not_before <= :now)
     GROUP BY a.entity_name
@@ -171,12 +174,12 @@ def _is_due(conn: sqlite3.Connection, notice_id: str, now: datetime) -> bool:
     return row is not None
 
 
-def about_to_hold(conn: sqlite3.Connection, channel: str, now: datetime, limit: int) -> HeldBack | None:
+def about_to_hold(conn: sqlite3.Connection, channel: str, now: datetime, limit: int, names: Names) -> HeldBack | None:
     """What is held back in a channel once that was reported in it; None where it was, or nothing waits."""
     channels = spellings(conn, channel)
     if _hold(conn, channels) is not None:
         return None
-    return _held(conn, channel, channels, [*_posts(conn, channels, now), now], now, limit)
+    return _held(conn, channel, channels, [*_posts(conn, channels, now), now], now, limit, names)
 
 
 def hold(conn: sqlite3.Connection, channel: str, notice_id: str) -> None:
@@ -198,7 +201,7 @@ def drop_report(conn: sqlite3.Connection, channel: str, now: datetime) -> None:
     _end_hold(conn, spellings(conn, channel), now)
 
 
-def held_back(conn: sqlite3.Connection, now: datetime, limit: int) -> list[HeldBack]:
+def held_back(conn: sqlite3.Connection, now: datetime, limit: int, names: Names) -> list[HeldBack]:
     """What waits because its channel got `limit` messages within the last minute, by channel.
 
     Between two messages of a hold there may be room for one more: what waits is held back all the same.
@@ -213,7 +216,7 @@ def held_back(conn: sqlite3.Connection, now: datetime, limit: int) -> list[HeldB
             (row["place"],),
         ).fetchone()
         channels = spellings(conn, spelt["channel"])
-        held = _held(conn, spelt["channel"], channels, _posts(conn, channels, now), now, limit)
+        held = _held(conn, spelt["channel"], channels, _posts(conn, channels, now), now, limit, names)
         found += [held] if held is not None else []
     return sorted(found, key=lambda each: each.channel)
 
@@ -225,10 +228,12 @@ def _held(
     posts: Sequence[datetime],
     now: datetime,
     limit: int,
+    names: Names,
 ) -> HeldBack | None:
     waiting = _waiting(conn, channels, now)
     until = last_turn(posts, waiting, limit)
     if not waiting or not (len(posts) >= limit or _is_late(until, waiting, now)):
         return None
-    names = conn.execute(_NAMES, {**_times(now), "channels": json.dumps(channels)}).fetchall()
-    return HeldBack(channel, waiting, tuple(row["name"] for row in names), until, limit)
+    rows = conn.execute(_NAMES, {**_times(now), "channels": json.dumps(channels)}).fetchall()
+    shown = (names.of(row["tenant"], Scope(row["scope"]), row["entity_id"], row["name"]) for row in rows)
+    return HeldBack(channel, waiting, tuple(dict.fromkeys(shown)), until, limit)

@@ -496,6 +496,22 @@ def step_015_pictures(db: Database) -> None:
 
 
 @migrations()
+def step_016_agents(db: Database) -> None:
+    """`agents`: every agent that was seen, with each name it had, so that initials are told apart once and for all.
+
+    It begins with the agents that alerts are about; each poll adds those that are new.
+    """
+    db.execute(
+        "CREATE TABLE agents (tenant TEXT NOT NULL, id TEXT NOT NULL, name TEXT NOT NULL, "
+        "PRIMARY KEY (tenant, id, name))"
+    )
+    db.execute(
+        "INSERT INTO agents (tenant, id, name) SELECT DISTINCT tenant, entity_id, entity_name FROM alerts "
+        "WHERE scope IN ('agent', 'queue_agent', 'group_agent')"
+    )
+
+
+@migrations()
 def step_017_card_edits(db: Database) -> None:
     """The edits of cards within the last minute, for their limit; older rows are deleted."""
     db.execute("CREATE TABLE card_edits (at TEXT NOT NULL, card_id INTEGER NOT NULL)")

@@ -49,6 +49,7 @@ from alertbot.alerts.delivery import Claimed, Due, HeldBack, PostCard, PostLine,
 from alertbot.alerts.grouping import NAMED, NAMES
 from alertbot.alerts.notice import Notice, NoticeKind, notice_id
 from alertbot.errors import StoreError
+from alertbot.rules.privacy import Names
 from alertbot.store import codec
 from alertbot.store.codec import stamp
 from alertbot.store.sqlite import budget, edits, unseen
@@ -289,9 +290,14 @@ _END_LOOKED_FOR = "UPDATE notices SET intent_at = NULL, look_at = NULL, claimant
 
 
 def hold_back(
-    conn: sqlite3.Connection, channel: str, report: Callable[[HeldBack], Notice], now: datetime, max_messages: int
+    conn: sqlite3.Connection,
+    channel: str,
+    report: Callable[[HeldBack], Notice],
+    now: datetime,
+    max_messages: int,
+    names: Names,
 ) -> None:
-    held = budget.about_to_hold(conn, channel, now, max_messages)
+    held = budget.about_to_hold(conn, channel, now, max_messages, names)
     if held is not None:
         notice = report(held)
         recording.add_notices(conn, "", [notice], {}, now)

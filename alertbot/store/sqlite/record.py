@@ -98,7 +98,7 @@ _CARD_OF_GROUP = """
 
 _NOT_SHOWN = {
     *("id", "missed", "seen_at", "acked_by", "acked_at", "ack_note", "reported", "muted"),
-    *("reminded_at", "reminders", "escalated", "nagged", "rises"),
+    *("reminded_at", "reminders", "escalated", "nagged", "rises", "shown_as"),
 }
 _LOOK = attrgetter(*(each.name for each in fields(Alert) if each.name not in _NOT_SHOWN))
 

@@ -12,7 +12,9 @@ from datetime import datetime
 
 from alertbot.alerts.alert import Alert, Outcome
 from alertbot.alerts.announce import Event, announced, announcements, due
+from alertbot.alerts.shown import shown_alert, shown_silence
 from alertbot.alerts.silence import Matcher, Silence
+from alertbot.rules.privacy import Names
 from alertbot.store import codec
 from alertbot.store.sqlite import record
 
@@ -52,16 +54,17 @@ def create(
     reason: str,
     now: datetime,
     timezone: str,
+    names: Names,
 ) -> Silence:
     silence = Silence(record.last_id(conn) + 1, matcher, starts_at, ends_at, author, reason, created_at=now)
     if due(silence, now) is Event.STARTED:
-        return _announce(conn, silence, Event.STARTED, now, timezone, author)
+        return _announce(conn, silence, Event.STARTED, now, timezone, names, author)
     _write(conn, silence)
     return silence
 
 
 def extend(
-    conn: sqlite3.Connection, silence_id: int, ends_at: datetime, by: str, now: datetime, timezone: str
+    conn: sqlite3.Connection, silence_id: int, ends_at: datetime, by: str, now: datetime, timezone: str, names: Names
 ) -> tuple[Outcome, Silence | None]:
     silence = one(conn, silence_id)
     if silence is None:
@@ -70,21 +73,21 @@ def extend(
         return Outcome.ENDED, silence
     if ends_at <= silence.ends_at:
         return Outcome.ALREADY, silence
-    longer = _announce(conn, replace(silence, ends_at=ends_at), Event.EXTENDED, now, timezone, by)
+    longer = _announce(conn, replace(silence, ends_at=ends_at), Event.EXTENDED, now, timezone, names, by)
     muted = [alert.id for alert in _open_alerts(conn) if alert.silence == silence_id and alert.id is not None]
     record.bump_cards(conn, muted, now)  # they show until when
     return Outcome.DONE, longer
 
 
 def end(
-    conn: sqlite3.Connection, silence_id: int, by: str, now: datetime, timezone: str
+    conn: sqlite3.Connection, silence_id: int, by: str, now: datetime, timezone: str, names: Names
 ) -> tuple[Outcome, Silence | None]:
     silence = one(conn, silence_id)
     if silence is None:
         return Outcome.UNKNOWN_ID, None
     if silence.ended_at is not None:
         return Outcome.ENDED, silence
-    return Outcome.DONE, _announce(conn, replace(silence, ended_by=by), Event.ENDED, now, timezone, by)
+    return Outcome.DONE, _announce(conn, replace(silence, ended_by=by), Event.ENDED, now, timezone, names, by)
 
 
 def is_due(conn: sqlite3.Connection, now: datetime) -> bool:
@@ -92,16 +95,22 @@ def is_due(conn: sqlite3.Connection, now: datetime) -> bool:
     return any(due(silence, now) is not None for silence in to_come(conn))
 
 
-def announce(conn: sqlite3.Connection, now: datetime, timezone: str) -> int:
+def announce(conn: sqlite3.Connection, now: datetime, timezone: str, names: Names) -> int:
     """Announce what time brought about; the number of events."""
     events = [(silence, event) for silence in to_come(conn) if (event := due(silence, now)) is not None]
     for silence, event in events:
-        _announce(conn, silence, event, now, timezone)
+        _announce(conn, silence, event, now, timezone, names)
     return len(events)
 
 
 def _announce(
-    conn: sqlite3.Connection, silence: Silence, event: Event, now: datetime, timezone: str, by: str = ""
+    conn: sqlite3.Connection,
+    silence: Silence,
+    event: Event,
+    now: datetime,
+    timezone: str,
+    names: Names,
+    by: str = "",
 ) -> Silence:
     """Write the silence as it is after the event, with the notices of the event."""
     after = announced(silence, event, now)
@@ -112,7 +121,8 @@ def _announce(
         for tenant in {alert.key.tenant for alert in alerts}
         for key, channels in record.channels(conn, tenant).items()
     }
-    notices = announcements(silence, event, alerts, cards, now, by=by, timezone=timezone)
+    alerts = [shown_alert(alert, names) for alert in alerts]
+    notices = announcements(shown_silence(silence, names), event, alerts, cards, now, by=by, timezone=timezone)
     record.add_notices(conn, "", list(notices), {}, now)
     return after
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,11 +17,13 @@ from alertbot.alerts.delivery import Claimed, Due, HeldBack, PostPicture, Tried
 from alertbot.alerts.fallback import FallbackPost, NewPost
 from alertbot.alerts.grouping import Groups
 from alertbot.alerts.notice import Notice
+from alertbot.alerts.shown import drawn_alert, shown_alert, shown_card, shown_due, shown_silence
 from alertbot.alerts.silence import Matcher, Silence
 from alertbot.alerts.unseen import Unseen
 from alertbot.evaluation.snapshot import Snapshot, SnapshotHead
 from alertbot.feed.health import Feed
 from alertbot.rules.catalogue import Scope
+from alertbot.rules.privacy import Names
 from alertbot.rules.rule import Level
 from alertbot.store import codec
 from alertbot.store.codec import stamp, unstamp
@@ -49,6 +52,7 @@ from alertbot.store.sqlite import (
 )
 from alertbot.store.sqlite import record as recording
 from alertbot.store.sqlite import recording as polls
+from alertbot.store.sqlite.agents import Agents
 from alertbot.store.sqlite.database import Database
 
 _COUNTERS = ("polls", "fired", "resolved", "cards_posted", "lines_posted", "edits", "given_up")
@@ -92,16 +96,18 @@ class SqliteStore:
         keep_polls: timedelta = timedelta(days=8),
         max_messages: int = budget.UNLIMITED,
         timezone: str = "UTC",
+        initials: bool = False,
     ) -> None:
         """`create` False: a file that does not exist is a StoreError. `keep_polls`: how long polls are recorded.
 
         `max_messages`: how many messages a channel gets in a minute at most. `timezone`: in which messages that the
-        store adds write times.
+        store adds write times. `initials`: names of agents are shown as initials, see `Names` in rules/privacy.py.
 
         `reading`: opened to be read, which a user who may not write the file can do too; it is not created.
         """
         self._keep_polls, self._max_messages, self._timezone = keep_polls, max_messages, timezone
         self._recorders: dict[str, polls.Recorder] = {}
+        self._agents = Agents(hidden=initials)
         self._db = Database(
             str(path), synchronous=synchronous, busy_timeout=busy_timeout, create=create, reading=reading
         )
@@ -111,16 +117,19 @@ class SqliteStore:
     def alerts(self, tenant: str | None = None) -> list[Alert]:
         with self._db.read() as conn:
             rows = conn.execute(*((_OPEN, (tenant,)) if tenant is not None else (_ALL_OPEN,))).fetchall()
-        return [codec.alert_of(row) for row in rows]
+            names = self._agents.read(conn)
+        return [shown_alert(codec.alert_of(row), names) for row in rows]
 
     def alert(self, alert_id: int) -> Alert | None:
         with self._db.read() as conn:
-            return changes.alert(conn, alert_id)
+            found = changes.alert(conn, alert_id)
+            return None if found is None else shown_alert(found, self._agents.read(conn))
 
     def latched_alerts(self) -> list[Alert]:
         with self._db.read() as conn:
             rows = conn.execute("SELECT * FROM alerts INDEXED BY alerts_latched WHERE latched ORDER BY id").fetchall()
-        return [codec.alert_of(row) for row in rows]
+            names = self._agents.read(conn)
+        return [shown_alert(codec.alert_of(row), names) for row in rows]
 
     def ended(self, since: datetime, limit: int = 100) -> list[Alert]:
         with self._db.read() as conn:
@@ -129,19 +138,23 @@ class SqliteStore:
                 "ORDER BY ended_at DESC, id DESC LIMIT ?",
                 (stamp(since), limit),
             ).fetchall()
-        return [codec.alert_of(row) for row in rows]
+            names = self._agents.read(conn)
+        return [shown_alert(codec.alert_of(row), names) for row in rows]
 
     def fired(self, rules: Collection[str], since: datetime) -> Mapping[str, Mapping[str, int]]:
         found: dict[str, dict[str, int]] = {rule: {} for rule in rules}
         with self._db.read() as conn:
+            names = self._agents.read(conn)
             for rule in found:
                 rows = conn.execute(
-                    "SELECT entity_name, count(*) AS times FROM alerts WHERE fired_at >= ? AND rule = ? "
+                    "SELECT tenant, scope, entity_id, entity_name, count(*) AS times "
+                    "FROM alerts WHERE fired_at >= ? AND rule = ? "
                     "GROUP BY tenant, parent_id, entity_id ORDER BY times DESC, entity_name",
                     (stamp(since), rule),
                 ).fetchall()
                 for row in rows:
-                    found[rule][row["entity_name"]] = found[rule].get(row["entity_name"], 0) + row["times"]
+                    name = names.of(row["tenant"], Scope(row["scope"]), row["entity_id"], row["entity_name"])
+                    found[rule][name] = found[rule].get(name, 0) + row["times"]
         return found
 
     def cards(self, tenant: str) -> Mapping[Fingerprint, frozenset[str]]:
@@ -238,6 +251,17 @@ class SqliteStore:
             **{name: counts.get(name, 0) for name in _COUNTERS},
         )
 
+    def names(self) -> Names:
+        if not self._agents.hidden:
+            return self._agents.names
+        with self._db.read() as conn:
+            return self._agents.read(conn)
+
+    @property
+    def last_names(self) -> Names:
+        """`names` as they were last read, for log lines: nothing is read."""
+        return self._agents.names
+
     # One poll
 
     def latched(self, tenant: str) -> Mapping[Fingerprint, int]:
@@ -266,6 +290,7 @@ class SqliteStore:
             recording.add_notices(conn, record.tenant, record.notices, ids, record.now, record.refresh)
             recording.write_latches(conn, record.latches)
             recording.write_snapshots(conn, snapshots, digests)
+            agents = self._agents.write(conn, record.tenant, record.snapshots)
             written = recorder.write(conn, kept, record.now)
             recorder.prune(conn, record.now)
             noticed = {notice.alert for notice in record.notices if notice.alert is not None}
@@ -276,6 +301,9 @@ class SqliteStore:
                 groups=recording.groups(conn, record.tenant),
             )
         recorder.written(written)
+        if agents:
+            with self._db.read() as conn:
+                self._agents.written(conn, record.tenant, agents)
         return recorded
 
     @contextmanager
@@ -285,6 +313,7 @@ class SqliteStore:
                 yield
         except BaseException:
             self._recorders.pop(tenant, None)  # it may remember what was not committed
+            self._agents.forget()
             raise
 
     def add_notices(self, notices: Sequence[Notice]) -> None:
@@ -298,62 +327,75 @@ class SqliteStore:
 
     def acknowledge(self, alert_id: int, by: str, note: str, now: datetime) -> tuple[Outcome, Alert | None]:
         with self._db.write() as conn:
-            return changes.acknowledge(conn, alert_id, by, note, now)
+            return self._shown(conn, changes.acknowledge(conn, alert_id, by, note, now))
 
     def acknowledge_card(self, card_id: int, by: str, now: datetime) -> tuple[Outcome, Alert | None]:
         with self._db.write() as conn:
-            return changes.acknowledge_card(conn, card_id, by, now)
+            return self._shown(conn, changes.acknowledge_card(conn, card_id, by, now))
 
     def unacknowledge(
         self, alert_id: int, by: str, now: datetime, *, own: bool = False
     ) -> tuple[Outcome, Alert | None]:
         with self._db.write() as conn:
-            return changes.unacknowledge(conn, alert_id, by, now, own=own)
+            return self._shown(conn, changes.unacknowledge(conn, alert_id, by, now, own=own))
 
     def unacknowledge_card(self, card_id: int, by: str, now: datetime) -> tuple[Outcome, Alert | None]:
         with self._db.write() as conn:
-            return changes.unacknowledge_card(conn, card_id, by, now)
+            return self._shown(conn, changes.unacknowledge_card(conn, card_id, by, now))
 
     def open_members(self, card_id: int) -> list[Alert]:
         with self._db.read() as conn:
-            return changes.open_members(conn, card_id)
+            names = self._agents.read(conn)
+            return [shown_alert(alert, names) for alert in changes.open_members(conn, card_id)]
 
     def resolve(self, alert_id: int, by: str, why: str, now: datetime) -> tuple[Outcome, Alert | None]:
         with self._db.write() as conn:
-            return changes.resolve(conn, alert_id, by, why, now)
+            return self._shown(conn, changes.resolve(conn, alert_id, by, why, now))
+
+    def _shown(self, conn: sqlite3.Connection, result: tuple[Outcome, Alert | None]) -> tuple[Outcome, Alert | None]:
+        outcome, alert = result
+        return outcome, None if alert is None else shown_alert(alert, self._agents.read(conn))
 
     # Silences
 
     def silences(self) -> tuple[Silence, ...]:
         with self._db.read() as conn:
-            return silences.to_come(conn)
+            names = self._agents.read(conn)
+            return tuple(shown_silence(silence, names) for silence in silences.to_come(conn))
 
     def silence(
         self, matcher: Matcher, starts_at: datetime, ends_at: datetime, author: str, reason: str, now: datetime
     ) -> Silence:
         with self._db.write() as conn:
-            return silences.create(conn, matcher, starts_at, ends_at, author, reason, now, self._timezone)
+            names = self._agents.read(conn)
+            made = silences.create(conn, matcher, starts_at, ends_at, author, reason, now, self._timezone, names)
+            return shown_silence(made, names)
 
     def extend(self, silence_id: int, ends_at: datetime, by: str, now: datetime) -> tuple[Outcome, Silence | None]:
         with self._db.write() as conn:
-            return silences.extend(conn, silence_id, ends_at, by, now, self._timezone)
+            names = self._agents.read(conn)
+            outcome, silence = silences.extend(conn, silence_id, ends_at, by, now, self._timezone, names)
+            return outcome, None if silence is None else shown_silence(silence, names)
 
     def unsilence(self, silence_id: int, by: str, now: datetime) -> tuple[Outcome, Silence | None]:
         with self._db.write() as conn:
-            return silences.end(conn, silence_id, by, now, self._timezone)
+            names = self._agents.read(conn)
+            outcome, silence = silences.end(conn, silence_id, by, now, self._timezone, names)
+            return outcome, None if silence is None else shown_silence(silence, names)
 
     def announce_silences(self, now: datetime) -> int:
         with self._db.read() as conn:
             if not silences.is_due(conn, now):
                 return 0
         with self._db.write() as conn:
-            return silences.announce(conn, now, self._timezone)
+            return silences.announce(conn, now, self._timezone, self._agents.read(conn))
 
     # Delivery
 
     def due(self, now: datetime, limit: int = 50) -> list[Due]:
         with self._db.read() as conn:
-            return outbox.due(conn, now, limit, self._max_messages)
+            names = self._agents.read(conn)
+            return [shown_due(item, names) for item in outbox.due(conn, now, limit, self._max_messages)]
 
     def next_due(self, now: datetime) -> datetime | None:
         with self._db.read() as conn:
@@ -365,7 +407,7 @@ class SqliteStore:
 
     def held_back(self, now: datetime) -> list[HeldBack]:
         with self._db.read() as conn:
-            return budget.held_back(conn, now, self._max_messages)
+            return budget.held_back(conn, now, self._max_messages, self._agents.read(conn))
 
     def claim(self, notice_id: str, claimant: str, now: datetime, settled: datetime | None = None) -> Claimed:
         with self._db.write() as conn:
@@ -373,11 +415,12 @@ class SqliteStore:
 
     def hold_back(self, channel: str, report: Callable[[HeldBack], Notice], now: datetime) -> None:
         with self._db.write() as conn:
-            outbox.hold_back(conn, channel, report, now, self._max_messages)
+            outbox.hold_back(conn, channel, report, now, self._max_messages, self._agents.read(conn))
 
     def sum_up(self, channel: str, report: Callable[[Unseen], Notice], now: datetime) -> None:
         with self._db.write() as conn:
-            unseen.sum_up(conn, channel, report, now)
+            names = self._agents.read(conn)
+            unseen.sum_up(conn, channel, lambda found: report(_drawn(found, names)), now)
 
     def claimants(self) -> list[str]:
         with self._db.read() as conn:
@@ -456,7 +499,8 @@ class SqliteStore:
 
     def picture_due(self, now: datetime) -> PostPicture | None:
         with self._db.read() as conn:
-            return pictures.due(conn, now, self._max_messages)
+            found = pictures.due(conn, now, self._max_messages)
+            return found and replace(found, card=shown_card(found.card, self._agents.read(conn)))
 
     def claim_picture(self, picture: PostPicture, now: datetime) -> Claimed:
         with self._db.write() as conn:
@@ -483,7 +527,8 @@ class SqliteStore:
             if not fallback.is_stale(conn, levels, after, now):
                 return 0, 0
         with self._db.write() as conn:
-            return fallback.decide(conn, levels, after, draw, now)
+            names = self._agents.read(conn)
+            return fallback.decide(conn, levels, after, lambda new: draw(_drawn_post(new, names)), now)
 
     def due_fallback(self, now: datetime, limit: int = 100) -> list[FallbackPost]:
         with self._db.read() as conn:
@@ -517,7 +562,8 @@ class SqliteStore:
 
     def shown_cards(self, now: datetime) -> list[Card]:
         with self._db.read() as conn:
-            return audit.shown_cards(conn, now)
+            names = self._agents.read(conn)
+            return [shown_card(card, names) for card in audit.shown_cards(conn, now)]
 
     def outdate(self, card: Card, now: datetime) -> bool:
         with self._db.write() as conn:
@@ -562,3 +608,11 @@ def _ended_by(change: Change, now: datetime) -> Change:
     if after.state is State.INACTIVE and after.ended_at is None:
         return replace(change, after=replace(after, ended_at=now))
     return change
+
+
+def _drawn(unseen: Unseen, names: Names) -> Unseen:
+    return replace(unseen, alerts=tuple(drawn_alert(alert, names) for alert in unseen.alerts))
+
+
+def _drawn_post(post: NewPost, names: Names) -> NewPost:
+    return replace(post, alert=drawn_alert(post.alert, names), problem=names.text(post.problem))
