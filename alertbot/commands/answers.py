@@ -163,7 +163,7 @@ def answer(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
         hint = f"Did you mean {view.command} {near.usage}?" if near else f"There are: {', '.join(_BY_NAME)}."
         return problem(f"There is no subcommand {echo(command.name)}.", hint, f"{view.command} help says more.")
     if row.changes and not asker.may_change:
-        return refused()
+        return refused(asker.who_may)
     if command.pressed and row.button is not None and row.button.answer is not None:
         return shown(row.button.answer(view, command, asker, now), view.names)
     return shown(row.answer(view, command, asker, now), view.names)

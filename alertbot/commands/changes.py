@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from alertbot.alerts.alert import Alert, Outcome
@@ -11,6 +13,7 @@ from alertbot.commands.command import (
     AcknowledgeCard,
     AlertWish,
     Asker,
+    Channel,
     Command,
     Line,
     Person,
@@ -18,6 +21,8 @@ from alertbot.commands.command import (
     Resolve,
     Unacknowledge,
     UnacknowledgeCard,
+    UserGroup,
+    WhoMay,
     line,
 )
 from alertbot.commands.view import View
@@ -26,6 +31,7 @@ from alertbot.rules.catalogue import Scope
 from alertbot.rules.rule import Level
 
 MAX_NOTE = 500
+_MAX_USERS = 10  # that a refusal names
 _CARD = re.compile(r"card:([1-9][0-9]{0,14})")
 _ID = re.compile(r"#?0*([1-9][0-9]{0,14})[,:;.]?")
 
@@ -57,9 +63,41 @@ def named_card(command: Command) -> int | None:
     return card_id(command.args[0]) if command.pressed else None
 
 
-def refused() -> Reply:
-    """The answer for those who may not change anything."""
-    return problem("You may not change alerts from here.", "Who may is set in alertbot.yaml: slack.may_change.")
+def refused(who: WhoMay | None = None) -> Reply:
+    """The answer for those who may not change anything: who may, and where that is set.
+
+    A user group whose members are not known allows no one: that could be the reason, so the answer says it too.
+    """
+    lines = [Line("You may not change alerts from here.", strong=True)]
+    if who is not None and (who.users or who.usergroups or who.channels):
+        groups = ["members of ", *_either([UserGroup(each) for each in who.usergroups])] if who.usergroups else []
+        places = ["everyone in ", *_either([Channel(each) for each in who.channels])] if who.channels else []
+        allowed: list[list[str | Person]] = [[Person(each)] for each in who.users[:_MAX_USERS]]
+        if len(who.users) > _MAX_USERS:
+            allowed.append([f"{len(who.users) - _MAX_USERS:,} other users"])
+        allowed += [each for each in (groups, places) if each]
+        lines.append(line("Only ", *_joined(allowed), " may."))
+    if who is not None:
+        for group, why in who.unread.items():
+            says = line("The members of ", UserGroup(group), f" are not known, so none of them may: {why}.")
+            lines.append(replace(says, level=Level.WARNING))
+    lines.append(Line("This is set in alertbot.yaml: slack.may_change."))
+    return Reply(tuple(lines), problem=True)
+
+
+def _either(these: Sequence[Person]) -> list[str | Person]:
+    """`@leads`, `@leads or @floor`."""
+    return _joined([[each] for each in these], "or")
+
+
+def _joined(parts: Sequence[Sequence[str | Person]], word: str = "and") -> list[str | Person]:
+    """`a`, `a and b`, `a, b and c`, of parts that are pieces of a line."""
+    pieces: list[str | Person] = []
+    for place, part in enumerate(parts):
+        if place:
+            pieces.append(f" {word} " if place == len(parts) - 1 else ", ")
+        pieces += part
+    return pieces
 
 
 def acknowledge(view: View, command: Command, asker: Asker, now: datetime) -> Reply:

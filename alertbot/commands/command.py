@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from alertbot.alerts.silence import Matcher
@@ -12,12 +13,26 @@ from alertbot.rules.rule import Level
 
 
 @dataclass(frozen=True)
+class WhoMay:
+    """Who may change something, as ids of Slack: a refusal says so.
+
+    `unread`: user groups whose members are not known, with the reason: none of them is allowed meanwhile.
+    """
+
+    users: tuple[str, ...] = ()
+    usergroups: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
+    unread: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Asker:
-    """Who asks. `may_change` is decided by the configuration."""
+    """Who asks. `may_change` is decided by the configuration; `who_may` says who is allowed to, where that is known."""
 
     user: str  # a Slack user id (U…), or a local user's name
     may_change: bool = True
     local: bool = False  # from a terminal, not from Slack
+    who_may: WhoMay | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +73,16 @@ class Person:
     """A person in a line: a Slack user id or a local name. Data, so that only the shell makes a mention of it."""
 
     id: str
+
+
+@dataclass(frozen=True)
+class UserGroup(Person):
+    """A user group of Slack, by its id, where a line names people."""
+
+
+@dataclass(frozen=True)
+class Channel(Person):
+    """A channel of Slack, by its id, where a line names the people in it."""
 
 
 @dataclass(frozen=True)

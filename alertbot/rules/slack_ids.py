@@ -18,6 +18,7 @@ MENTION = rf"<@[UW][A-Z0-9]+>|<!subteam\^{USER_GROUP_ID}>|<!(?:here|channel|ever
 """A mention as Slack spells it: of a user, a user group, or everyone in a channel."""
 
 _CHANNEL_ID, _CHANNEL, _USER_ID, _MENTION = (re.compile(text) for text in (CHANNEL_ID, CHANNEL, USER_ID, MENTION))
+_USER_GROUP_ID = re.compile(USER_GROUP_ID)
 
 
 def is_channel(text: str) -> bool:
@@ -61,6 +62,11 @@ def channel_without_capitals(text: str) -> str:
 def is_user_id(text: str) -> bool:
     """Whether this is a Slack user id, rather than the name of a local user."""
     return _USER_ID.fullmatch(text) is not None
+
+
+def is_user_group_id(text: str) -> bool:
+    """Whether this is the id of a user group."""
+    return _USER_GROUP_ID.fullmatch(text) is not None
 
 
 def is_mention(text: str) -> bool:

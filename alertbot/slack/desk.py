@@ -367,11 +367,11 @@ class SlackApp:
         reading = self._answers.submit(self._view, command)
         began = time.monotonic()
         self._zones.of(user, 0.0)  # its times are read in that zone: Slack is asked for it meanwhile
-        asker = Asker(user, may_change=self._permissions.allows(user, channel))
+        asker = self._asker(user, channel)
         try:
             view = reading.result(max(0.0, _READ_WITHIN - (time.monotonic() - began)))
         except TimeoutError:
-            about = _NOT_READ if asker.may_change else refused()
+            about = _NOT_READ if asker.may_change else refused(asker.who_may)
         else:
             about = answer(view, command, asker, self._clock())
         if about.problem:
@@ -385,8 +385,7 @@ class SlackApp:
 
     def _reply(self, command: Command, user: str, channel: str, *, at_home: bool = False) -> Reply:
         row = subcommand(command.name)
-        may_change = row is None or not row.changes or self._permissions.allows(user, channel)
-        asker = Asker(user, may_change=may_change)
+        asker = self._asker(user, channel) if row is not None and row.changes else Asker(user)
         view = self._in_the_zone_of(user, command, self._view(command))
         reply = answer(view, command, asker, self._clock())
         if reply.wish is None:
@@ -399,6 +398,12 @@ class SlackApp:
     def _home_of(self, user: str) -> Home:
         return home(self._in_the_zone_of(user, READS, self._view(READS)), Asker(user), self._clock())
 
+    def _asker(self, user: str, channel: str) -> Asker:
+        """A user who wants to change something from this channel ("": from none)."""
+        if self._permissions.allows(user, channel):
+            return Asker(user)
+        return Asker(user, may_change=False, who_may=self._permissions.who_may())
+
     def _in_the_zone_of(self, user: str, command: Command, view: View) -> View:
         """The view with the times of the reader; a public answer has many readers, and keeps the configured zone.
 
@@ -409,9 +414,11 @@ class SlackApp:
         if (command.public and not typed) or not needs_of(command):
             return view
         zone = (self._zones.of(user, _ZONE_WITHIN) if typed else self._zones.of(user)) or view.timezone
-        parts = (self._zones.problem, self._pictures.problem, self._home.problem)
-        own = tuple(problem for problem in parts if problem)
+        own = tuple(problem for problem in self._problems() if problem)
         return replace(view, timezone=zone, problems=(*view.problems, *own))
+
+    def _problems(self) -> tuple[str, ...]:
+        return self._zones.problem, self._pictures.problem, self._permissions.problem, self._home.problem
 
     def _changed(self, wish: Wish, asker: Asker, view: View) -> Reply:
         now = self._clock()

@@ -9,7 +9,13 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
+from slack_sdk.errors import SlackApiError
+
+from alertbot.commands.command import WhoMay
+
 _log = logging.getLogger(__name__)
+
+_NOT_YET = "Slack has not named them yet, try again in a moment"
 
 
 @dataclass(frozen=True)
@@ -47,13 +53,36 @@ class Permissions:
         self._fetch = fetch
         self._keep, self._retry_after, self._first_wait = keep, retry_after, first_wait
         self._members: dict[str, frozenset[str]] = {}
+        self._unread: dict[str, str] = {}  # why a group could not be read the last time
         self._next_read = 0.0
         self._reading: Future[None] | None = None
         self._lock = threading.Lock()
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="alertbot-usergroups")
 
+    def who_may(self) -> WhoMay:
+        """Who is allowed, for those who are not."""
+        may = self._may
+        with self._lock:
+            unread = {group: self._unread.get(group, _NOT_YET) for group in self._missing()}
+        users, groups, channels = (tuple(sorted(each)) for each in (may.users, may.usergroups, may.channels))
+        return WhoMay(users, groups, channels, unread)
+
+    @property
+    def problem(self) -> str:
+        """Which user groups were never read, and why; "" where there is none."""
+        with self._lock:
+            unread = [f"{group}: {self._unread[group]}" for group in self._missing() if group in self._unread]
+        return f"The members of user groups in slack.may_change are not known: {'; '.join(unread)}" if unread else ""
+
+    def _missing(self) -> list[str]:
+        return sorted(self._may.usergroups - self._members.keys())
+
     def allows(self, user: str, channel: str) -> bool:
-        """Whether this user may change something from this channel; False while the groups cannot be read."""
+        """Whether this user may change something from this channel.
+
+        A user group whose members could never be read allows no one: a wrong refusal can be repaired by a user who is
+        allowed otherwise, a wrong change may hide an alert. Members that were read once count while Slack is down.
+        """
         may = self._may
         if may.everyone or user in may.users or channel in may.channels:
             return True
@@ -80,5 +109,20 @@ class Permissions:
                 self._members[group] = frozenset(self._fetch(group))
             except Exception as error:  # whatever Slack or the network does: the answer goes without
                 failed = True
+                self._unread[group] = _reason(error)
                 _log.warning("the members of user group %s could not be read: %s", group, type(error).__name__)
         self._next_read = time.monotonic() + (self._retry_after if failed else self._keep)
+
+
+def _reason(error: Exception) -> str:
+    """Why Slack did not name the members of a group, and what to do, without anything that Slack was sent."""
+    code = str(error.response.get("error") or "") if isinstance(error, SlackApiError) else ""
+    match code:
+        case "missing_scope":
+            return "the Slack app lacks the scope usergroups:read: add it and reinstall the app"
+        case "no_such_subteam" | "subteam_not_found":
+            return "Slack knows no such user group: correct slack.may_change.usergroups"
+        case "":
+            return "Slack could not be reached"
+        case _:
+            return f"Slack refused to name them ({code})"

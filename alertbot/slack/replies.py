@@ -12,11 +12,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from alertbot.charts.text import described
-from alertbot.commands.command import Drawing, Line, Person, Reply, Table
+from alertbot.commands.command import Channel, Drawing, Line, Person, Reply, Table, UserGroup
 from alertbot.notify.pens import size
 from alertbot.rules.plain import one_line
 from alertbot.rules.rule import Level
-from alertbot.rules.slack_ids import is_user_id
+from alertbot.rules.slack_ids import is_channel_id, is_user_group_id, is_user_id
 from alertbot.slack.text import clip_mrkdwn, escape, in_code
 
 MAX_BLOCKS = 45
@@ -74,6 +74,10 @@ def _line(line: Line) -> str:
 
 
 def _piece(piece: str | Person) -> str:
+    if isinstance(piece, UserGroup):
+        return f"<!subteam^{piece.id}>" if is_user_group_id(piece.id) else escape(piece.id)
+    if isinstance(piece, Channel):
+        return f"<#{piece.id}>" if is_channel_id(piece.id) else escape(piece.id)
     if isinstance(piece, Person):
         return f"<@{piece.id}>" if is_user_id(piece.id) else escape(piece.id)
     return escape(one_line(piece))

@@ -6,7 +6,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+from slack_sdk.errors import SlackApiError
+
+from alertbot.commands.changes import refused
+from alertbot.commands.command import Line, WhoMay
 from alertbot.slack.permissions import MayChange, Permissions
+from alertbot.slack.replies import slack_message
 
 GROUPS = MayChange(usergroups=frozenset({"S1", "S2"}))
 
@@ -88,6 +94,73 @@ def test_a_failed_read_is_retried() -> None:
         assert not may.allows("U1", "C1")
         workspace.error = None
         assert _becomes(lambda: may.allows("U1", "C1"))
+
+
+REFUSALS = {
+    "a user": (WhoMay(users=("U111",)), "Only <@U111> may."),
+    "two users": (WhoMay(users=("U111", "U222")), "Only <@U111> and <@U222> may."),
+    "a group": (WhoMay(usergroups=("S1",)), "Only members of <!subteam^S1> may."),
+    "a channel": (WhoMay(channels=("C0123456", "C0123457")), "Only everyone in <#C0123456> or <#C0123457> may."),
+    "all three": (
+        WhoMay(("U111", "U222"), ("S1", "S2"), ("C0123456",)),
+        "Only <@U111>, <@U222>, members of <!subteam^S1> or <!subteam^S2> and everyone in <#C0123456> may.",
+    ),
+    "many users": (
+        WhoMay(users=tuple(f"U{number}" for number in range(101, 1113))),
+        f"Only {', '.join(f'<@U{number}>' for number in range(101, 111))} and 1,002 other users may.",
+    ),
+    "what is no id": (
+        WhoMay(users=("<!channel>",), channels=("#cc",)),
+        "Only &lt;!channel&gt; and everyone in #cc may.",
+    ),
+    "a group that is not known": (
+        WhoMay(("U111",), ("S1",), unread={"S1": "Slack could not be reached"}),
+        "Only <@U111> and members of <!subteam^S1> may.\n"
+        "🟠 The members of <!subteam^S1> are not known, so none of them may: Slack could not be reached.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("who", "says"), REFUSALS.values(), ids=REFUSALS)
+def test_a_refusal_says_who_may(who: WhoMay, says: str) -> None:
+    """As names in Slack, for the asker alone: mentions in an ephemeral message notify no one. In a terminal as ids."""
+    message = slack_message(refused(who), public=True)
+    assert message["response_type"] == "ephemeral"
+    shown = message["blocks"][0]["text"]["text"].replace("\u200b", "")
+    assert shown == (f"*You may not change alerts from here.*\n{says}\nThis is set in alertbot.yaml: slack.may_change.")
+    ids = " ".join(part.text for part in refused(who).parts if isinstance(part, Line))
+    assert all(each in ids for each in (*who.users[:10], *who.usergroups, *who.channels))
+    assert "<@" not in ids
+
+
+def _slack_says(code: str) -> SlackApiError:
+    return SlackApiError("refused, with the token xoxb-1", {"ok": False, "error": code})
+
+
+UNREAD = {
+    "no scope": (_slack_says("missing_scope"), "the Slack app lacks the scope usergroups:read"),
+    "no such group": (_slack_says("no_such_subteam"), "Slack knows no such user group"),
+    "another refusal": (_slack_says("account_inactive"), "Slack refused to name them (account_inactive)"),
+    "no answer": (OSError("xoxb-1"), "Slack could not be reached"),
+}
+
+
+@pytest.mark.parametrize(("error", "why"), UNREAD.values(), ids=UNREAD)
+def test_a_group_that_cannot_be_read_allows_no_one_and_says_why(error: Exception, why: str) -> None:
+    """In the refusal and in `status`, until it was read; a user who is allowed otherwise is not affected."""
+    workspace = Workspace()
+    workspace.error = error
+    may_change = MayChange(users=frozenset({"U9"}), usergroups=frozenset({"S1"}))
+    with permissions(workspace, may_change, retry_after=0.0) as may:
+        assert may.allows("U9", "C1")
+        assert not may.allows("U1", "C1")
+        assert may.who_may().unread["S1"].startswith(why)
+        assert may.problem.startswith(f"The members of user groups in slack.may_change are not known: S1: {why}")
+        assert "xoxb" not in f"{may.problem} {may.who_may()}"
+        workspace.error = None
+        assert _becomes(lambda: may.allows("U1", "C1"))
+        assert may.who_may() == WhoMay(("U9",), ("S1",))
+        assert not may.problem
 
 
 def _becomes(condition: object) -> bool:
