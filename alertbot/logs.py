@@ -65,18 +65,24 @@ _shown: Callable[[str], str] = str
 
 
 def show_names(shown: Callable[[str], str]) -> None:
-    """From now on every text in a line is `shown(text)`: with names hidden, where they are to be. `str` ends that."""
+    """From now on every text in a line is `shown(text)`: with names hidden, where they are to be. `str` ends that.
+
+    It is called for each line of any thread, so it must be quick, and log nothing.
+    """
     global _shown
     _shown = shown
 
 
-def _with_shown_names(value: Any) -> Any:
+def with_shown_names(value: Any) -> Any:
+    """The value with every text in it as `show_names` said, also in lists and dicts; for what commands print too."""
+    if _shown is str:
+        return value
     if isinstance(value, str):
         return _shown(str(value))
     if isinstance(value, dict):
-        return {key: _with_shown_names(each) for key, each in value.items()}
+        return {key: with_shown_names(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_with_shown_names(each) for each in value]
+        return [with_shown_names(each) for each in value]
     return value
 
 
@@ -131,7 +137,8 @@ def configure(secrets: Sequence[str] = (), *, verbose: bool = False, quiet: bool
 
     def remove_secrets(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         redacted = {key: _redact(value, forms) for key, value in event.items()}
-        return redacted if _shown is str else _with_shown_names(redacted)
+        shown: dict[str, Any] = with_shown_names(redacted)
+        return shown
 
     def remove_from_text(_: Any, __: str, line: Any) -> str:
         """What no value had: the names of keys, and objects that became text only now."""

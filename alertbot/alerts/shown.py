@@ -88,7 +88,7 @@ def shown_card(card: Card, names: Names) -> Card:
 
 
 def drawn_alert(alert: Alert, names: Names) -> Alert:
-    """An alert that is only drawn: its texts may name an agent too, also where it is about a queue."""
+    """An alert that is only drawn, on a card: its texts may name an agent too, also where it is about a queue."""
     if not names.hidden:
         return alert
     about = alert.about

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from alertbot.alerts.alert import Alert
-from alertbot.alerts.shown import shown_alert
+from alertbot.alerts.shown import drawn_alert
 from alertbot.backtest.sample import drawn_from, sample_alert
 from alertbot.charts.series import Samples
 from alertbot.charts.trend import WINDOW, example, key_of, recent
@@ -147,8 +147,8 @@ def _alert(store: Store, rule: Rule, name: str, level: Level | None, settings: S
     for alert in (*view.alerts, *view.shadows):
         key = alert.key
         if (key.tenant, key.rule, key.entity_id) == (one.tenant.name, rule.id, one.id) and alert.open:
-            return alert if level in (None, alert.level) else replace(alert, level=level or alert.level)
-    return shown_alert(_as_it_would_be(rule, one.tenant, one.row, level, one.tenant.past, now), view.names)
+            return drawn_alert(replace(alert, level=level or alert.level), view.names)
+    return drawn_alert(_as_it_would_be(rule, one.tenant, one.row, level, one.tenant.past, now), view.names)
 
 
 def _as_it_would_be(

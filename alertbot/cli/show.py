@@ -14,14 +14,23 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from alertbot import logs
 from alertbot.commands.command import Drawing, Line, Reply
 from alertbot.rulefiles.faults import Fault, Severity
 from alertbot.rules.plain import one_line
 from alertbot.rules.rule import Level
 from alertbot.rules.words import count, listed
 
-out = Console(highlight=False, emoji=False)
-err = Console(stderr=True, highlight=False, emoji=False)
+
+class _Output(Console):
+    """A console that shows names of agents as the settings say (`privacy.agents`), in whatever text is printed."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        super().print(*(logs.with_shown_names(each) if isinstance(each, str) else each for each in objects), **options)
+
+
+out = _Output(highlight=False, emoji=False)
+err = _Output(stderr=True, highlight=False, emoji=False)
 
 STYLES = {Level.INFO: "cyan", Level.WARNING: "yellow", Level.CRITICAL: "bold red"}
 
@@ -32,7 +41,7 @@ def say(text: str, *, style: str = "") -> None:
 
 
 def print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(json.dumps(logs.with_shown_names(value), indent=2, ensure_ascii=False) + "\n")
 
 
 def show_faults(faults: Sequence[Fault], console: Console = out) -> None:
