@@ -169,3 +169,19 @@ def test_nobody_imports_the_wiring() -> None:
 def test_the_table_has_no_room_that_is_gone() -> None:
     rooms = {room_of(path) for path in FILES}
     assert set(MAY_IMPORT) <= rooms
+
+
+FULL_NAMES = {
+    *("alerts/advance.py", "alerts/alert.py", "alerts/shown.py", "alerts/silence.py", "alerts/transition.py"),
+    *("backtest/episodes.py", "backtest/sample.py", "charts/series.py", "cli/replay.py", "commands/answers.py"),
+    *("commands/silences.py", "commands/why.py", "evaluation/evaluate.py", "evaluation/explain.py", "notify/render.py"),
+    *("store/codec.py", "store/sqlite/budget.py", "store/sqlite/migrations.py", "store/sqlite/record.py"),
+    "store/sqlite/store.py",
+}
+"""The files that may read `entity_name`: to match, to store, or to make the name that is shown."""
+
+
+def test_output_shows_name_and_not_entity_name() -> None:
+    """`entity_name` is the full name, whatever `privacy.agents` says: what is shown of an alert is its `name`."""
+    reading = {path.relative_to(PACKAGE).as_posix() for path in FILES if "entity_name" in path.read_text("utf-8")}
+    assert reading == FULL_NAMES

@@ -134,7 +134,7 @@ def test_a_refusal_says_who_may(who: WhoMay, says: str) -> None:
 
 
 def _slack_says(code: str) -> SlackApiError:
-    return SlackApiError("refused, with the token xoxb-1", {"ok": False, "error": code})
+    return SlackApiError("refused, with the token xoxb-1", {"ok": False, "error": code})  # type: ignore[no-untyped-call]
 
 
 UNREAD = {
