@@ -10,7 +10,7 @@ reported later.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -32,7 +32,7 @@ from alertbot.feed import turn as feed_turn
 from alertbot.feed.health import Feed, Limits, not_in_the_future
 from alertbot.feed.rules import is_feed
 from alertbot.rules.catalogue import Scope
-from alertbot.rules.privacy import AGENT_SCOPES, NAMES_IN_FULL, Agent, Names
+from alertbot.rules.privacy import AGENT_SCOPES, NAMES_IN_FULL, Names
 from alertbot.rules.rule import RuleSet
 from alertbot.rules.words import listed
 from alertbot.store import open_alerts
@@ -180,12 +180,6 @@ def _run(
     return replace(turn, memory=replace(turn.memory, open=after))
 
 
-def _agents(tenant: str, snapshots: Mapping[Scope, Snapshot]) -> Iterator[Agent]:
-    for scope in AGENT_SCOPES & snapshots.keys():
-        for agent_id, name in zip(snapshots[scope].ids, snapshots[scope].names, strict=True):
-            yield Agent(tenant, agent_id, name)
-
-
 def plan(tenant: Tenant, store: Polls, now: datetime, fetched: Fetched | None) -> Turn:
     """What `run` would decide; nothing is recorded. Raises StoreError when the database cannot be read."""
     return _decide(tenant, store, now, fetched, "").turn
@@ -236,8 +230,10 @@ def _decide(tenant: Tenant, store: Polls, now: datetime, fetched: Fetched | None
         failing=failing,
         situation=situation,
     )
-    if tenant.names.hidden:  # also those of agents that this poll is the first to see
-        names = tenant.names.including(_agents(tenant.name, fed.snapshots))
+    if tenant.names.hidden and changes:
+        names = tenant.names
+        for scope in AGENT_SCOPES & fed.snapshots.keys():  # an agent may be there for the first time
+            names = names.seeing(tenant.name, fed.snapshots[scope].ids, fed.snapshots[scope].names)
         changes = shown_changes(changes, names)
     after, feed_changes = feed_turn.finish(fed, changes, failing, tenant.limits, now)
     changes = [*feed_changes, *changes]

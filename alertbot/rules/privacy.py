@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
@@ -71,9 +71,11 @@ class Names:
     def __init__(self, agents: Iterable[Agent] = (), *, hidden: bool = False) -> None:
         self.hidden = hidden
         self._agents = frozenset(agents) if hidden else frozenset()
+        self._pairs: dict[str, set[tuple[str, str]]] = {}  # ids and names, by tenant
         self._ids: dict[tuple[str, str], set[str]] = {}  # by tenant and initials
         self._by_name: dict[str, set[Agent]] = {}  # by the folded name
         for agent in self._agents:
+            self._pairs.setdefault(agent.tenant, set()).add((agent.id, agent.name))
             self._ids.setdefault((agent.tenant, initials(agent.name)), set()).add(agent.id)
             self._by_name.setdefault(fold(agent.name), set()).add(agent)
         self._phrases: dict[str, list[tuple[tuple[str, ...], str]]] = {}  # by the first word, the longest first
@@ -88,6 +90,11 @@ class Names:
         """The same with these agents as well."""
         new = set(agents) - self._agents if self.hidden else set()
         return Names(self._agents | new, hidden=True) if new else self
+
+    def seeing(self, tenant: str, ids: Sequence[str], names: Sequence[str]) -> Names:
+        """The same with the agents of a snapshot; most have none that is new, so each pair is only looked up."""
+        new = set(zip(ids, names, strict=True)) - self._pairs.get(tenant, set()) if self.hidden else set()
+        return self.including(Agent(tenant, *pair) for pair in new)
 
     def of(self, tenant: str, scope: Scope, entity_id: str, name: str) -> str:
         """The name of an entity as output shows it; the id where a hidden name has no initials."""

@@ -135,3 +135,6 @@ def test_a_name_changes_once_and_stays() -> None:
     both = one.including(KNOWN[1:2])
     assert both.of("acme", Scope.AGENT, "A1", "Dana Whitfield") == "DW (A1)"
     assert NAMES_IN_FULL.including(KNOWN) is NAMES_IN_FULL
+    assert one.seeing("acme", ("A1",), ("Dana Whitfield",)) is one
+    seen = one.seeing("acme", ("A1", "A2"), ("Dana Whitfield", "Dora Winter"))
+    assert seen.of("acme", Scope.AGENT, "A1", "Dana Whitfield") == "DW (A1)"
