@@ -93,7 +93,8 @@ class Names:
 
     def seeing(self, tenant: str, ids: Sequence[str], names: Sequence[str]) -> Names:
         """The same with the agents of a snapshot; most have none that is new, so each pair is only looked up."""
-        new = set(zip(ids, names, strict=True)) - self._pairs.get(tenant, set()) if self.hidden else set()
+        known = self._pairs.get(tenant, set())
+        new = [pair for pair in zip(ids, names, strict=True) if pair not in known] if self.hidden else []
         return self.including(Agent(tenant, *pair) for pair in new)
 
     def of(self, tenant: str, scope: Scope, entity_id: str, name: str) -> str:
@@ -103,8 +104,9 @@ class Names:
         short = initials(name)
         if not short:
             return entity_id
-        shared = self._ids.get((tenant, short), set()) | {entity_id}
-        return f"{short} ({entity_id})" if len(shared) > 1 else short
+        ids = self._ids.get((tenant, short), ())
+        shared = len(ids) > 1 or (len(ids) == 1 and entity_id not in ids)
+        return f"{short} ({entity_id})" if shared else short
 
     def text(self, text: str) -> str:
         """A text with the full names of known agents replaced, in any letter case."""
