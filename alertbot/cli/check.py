@@ -21,7 +21,7 @@ from alertbot.evaluation.snapshot import Snapshot
 from alertbot.notify.render import Templates
 from alertbot.rulefiles.faults import Fault, Severity
 from alertbot.rulefiles.fields import POLL_EVERY
-from alertbot.rulefiles.on_disk import read_all, read_templates, skipped_files, template_folder
+from alertbot.rulefiles.on_disk import read_all, read_file, read_templates, skipped_files, template_folder
 from alertbot.rulefiles.parse_rules import ParsedRules, read_files
 from alertbot.rulefiles.parse_tests import parse_tests
 from alertbot.rulefiles.review import review, review_tests
@@ -84,7 +84,7 @@ def check(
 def _is_configuration(path: Path) -> bool:
     """Whether a path that was named is an alertbot.yaml. What cannot be read is reported as a rule file would be."""
     try:
-        return path.is_file() and is_configuration(path.read_bytes())
+        return path.is_file() and is_configuration(read_file(path))
     except OSError:
         return False
 

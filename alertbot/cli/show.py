@@ -32,6 +32,8 @@ class _Output(Console):
 out = _Output(highlight=False, emoji=False)
 err = _Output(stderr=True, highlight=False, emoji=False)
 
+MAX_LINE = 2000  # characters of a line that is shown with its fault
+
 STYLES = {Level.INFO: "cyan", Level.WARNING: "yellow", Level.CRITICAL: "bold red"}
 
 
@@ -69,8 +71,8 @@ def _lines(file: str) -> list[str]:
 
 
 def _underlined(fault: Fault, lines: Sequence[str]) -> list[Text]:
-    """The line of a fault and a line of `^` below it; nothing for a fault without a position."""
-    if not 0 < fault.line <= len(lines) or not fault.column:
+    """The line of a fault and a line of `^` below it; nothing for a fault without a position, or in a huge line."""
+    if not 0 < fault.line <= len(lines) or not fault.column or len(lines[fault.line - 1]) > MAX_LINE:
         return []
     line = _plain(lines[fault.line - 1])
     start = min(fault.column - 1, len(line))

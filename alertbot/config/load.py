@@ -7,9 +7,10 @@ everything else goes to pydantic as plain values.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, overload
@@ -38,6 +39,7 @@ from alertbot.rulefiles.calendar_keys import read_calendars
 from alertbot.rulefiles.document import KeyPath, Node, YamlMapping, YamlScalar, YamlSequence
 from alertbot.rulefiles.faults import Fault
 from alertbot.rulefiles.fields import ANCHOR_PREFIX, Report, called
+from alertbot.rulefiles.on_disk import MAX_SIZE
 from alertbot.rules.plain import one_line
 from alertbot.rules.words import nearest
 
@@ -47,9 +49,11 @@ PATH_VARIABLE = "ALERTBOT_CONFIG"
 
 _EXPECTED = "expected settings such as `tenants:` and `slack:`; `alertbot init` writes one"
 
-MAX_VALUES = 100_000  # far more than a configuration has: ten lines of aliases can stand for billions
+MAX_VALUE_SIZE = 64 * 1024  # bytes of a file that one value is read from
 
 MAX_PROBLEMS = 14  # a report has at most 15 lines: these, and one that counts the rest
+MAX_CONSIDERED = 100  # wrong values that are put into words; of more, which no one writes by hand, the rest is counted
+MAX_LINE = 1000  # characters of one line of a report: keys and values may have millions
 
 
 def config_path(option: Path | None, environ: Mapping[str, str] = os.environ) -> Path:
@@ -100,13 +104,22 @@ def _is_literal(node: YamlScalar) -> bool:
 def read_text(path: Path) -> str:
     """The text of a configuration file. Raises ConfigError when it cannot be read."""
     try:
-        return path.read_bytes().decode("utf-8")
+        return _limited(path, MAX_SIZE).decode("utf-8")
     except FileNotFoundError:
         raise ConfigError([f"{path}: no such file (`alertbot init` writes one, --config FILE names another)"]) from None
     except UnicodeDecodeError:
         raise ConfigError([f"{path}: not UTF-8 text"]) from None
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from None
+
+
+def _limited(path: Path, limit: int) -> bytes:
+    """The content of a file or pipe. Raises OSError, also where it has more bytes than that: a device never ends."""
+    with path.open("rb") as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise OSError(errno.EFBIG, f"larger than {limit // 1024:,} KiB")
+    return data
 
 
 def parse(text: str, name: str, environ: Mapping[str, str], *, secrets: bool = True) -> Settings:
@@ -130,21 +143,17 @@ def _read(
 ) -> tuple[Settings, list[str]]:
     """The settings in a text, and what is unset of what `run` needs. `on_disk`: folders that it names must exist."""
     root, faults = document.read(name, text, if_empty=(_EXPECTED, ""))
-    faults = [_without_secret(fault, text) for fault in faults]
+    lines = text.splitlines() if faults else []
+    faults = [_without_secret(fault, lines) for fault in faults]
     if not isinstance(root, YamlMapping):
-        raise ConfigError([str(fault) for fault in faults] or [f"{name}:1:1: {_EXPECTED}"])
+        raise ConfigError(_cut([str(fault) for fault in faults], name) or [f"{name}:1:1: {_EXPECTED}"])
     root = replace(root, entries=tuple(each for each in root.entries if not each[0].text.startswith(ANCHOR_PREFIX)))
     problems = _Problems(name, root)
     for fault in faults:
         problems.add_at(fault.line, fault.column, "", fault.message, fault.hint)
     references = _References(environ, problems, required=secrets)
-    try:
-        if _size(root, {}) > MAX_VALUES:
-            raise ConfigError([f"{name}:1:1: its aliases stand for more than {MAX_VALUES:,} values"])
-        filled = references.fill(root, ())
-        values = {**document.plain_value(filled), "folder": Path(name).parent}
-    except RecursionError:
-        raise ConfigError([f"{name}:1:1: lists and mappings are nested too deeply"]) from None
+    filled = references.fill(root, ())
+    values = {**document.plain_value(filled), "folder": Path(name).parent}
     hours_key, hours = filled.key("hours"), filled.get("hours")
     if hours_key is not None and hours is not None:
         report = Report(name)
@@ -161,6 +170,8 @@ def _read(
         settings = Settings.model_validate(values)
     except ValidationError as error:
         errors = error.errors()
+        problems.left_out = len(errors[MAX_CONSIDERED:])
+        errors = errors[:MAX_CONSIDERED]
         unknown = [each for each in errors if each["type"] == "extra_forbidden"]
         meant = {(*each["loc"][:-1], near[0]) for each in unknown if (near := _near(each))}
         for each in errors:
@@ -191,21 +202,9 @@ def _rule_folders(settings: Settings, root: YamlMapping) -> Iterator[tuple[KeyPa
             yield ("tenants", index, "rules"), tenant.rules
 
 
-def _size(node: Node, done: dict[int, int]) -> int:
-    """The number of values that a node stands for, with its aliases written out."""
-    if id(node) not in done:
-        children: Iterable[Node] = ()
-        if isinstance(node, YamlMapping):
-            children = (value for _, value in node.entries)
-        elif isinstance(node, YamlSequence):
-            children = node.items
-        done[id(node)] = 1 + sum(_size(child, done) for child in children)
-    return done[id(node)]
-
-
-def _without_secret(fault: Fault, text: str) -> Fault:
+def _without_secret(fault: Fault, lines: Sequence[str]) -> Fault:
     """The fault, with nothing quoted from a line that holds a secret: an unquoted one may look like an alias or tag."""
-    line = text.splitlines()[fault.line - 1 : fault.line]
+    line = lines[fault.line - 1 : fault.line]
     if not line or not _SECRET_KEY.search(line[0]):
         return fault
     return replace(fault, message="not valid YAML", hint="write the value in quotes", excerpt="")
@@ -219,6 +218,7 @@ class _Problems:
         self._root = root
         self._lines: dict[tuple[int, int, str], str] = {}
         self._paths: set[str] = set()
+        self.left_out = 0  # problems that are only counted
 
     def __bool__(self) -> bool:
         return bool(self._lines)
@@ -239,10 +239,15 @@ class _Problems:
 
     def report(self) -> list[str]:
         """One line for each problem, cut to MAX_PROBLEMS and one that counts the rest."""
-        lines = [self._lines[place] for place in sorted(self._lines)]
-        if len(lines) > MAX_PROBLEMS + 1:
-            lines = [*lines[:MAX_PROBLEMS], f"{self._name}: and {len(lines) - MAX_PROBLEMS} more"]
-        return lines
+        return _cut([self._lines[place] for place in sorted(self._lines)], self._name, self.left_out)
+
+
+def _cut(lines: list[str], name: str, left_out: int = 0) -> list[str]:
+    """At most MAX_PROBLEMS of these lines, and one that counts the rest and those that were left out before."""
+    kept = lines if len(lines) <= MAX_PROBLEMS + 1 and not left_out else lines[:MAX_PROBLEMS]
+    more = len(lines) - len(kept) + left_out
+    shown = [line if len(line) <= MAX_LINE else line[: MAX_LINE - 1] + "…" for line in kept]
+    return [*shown, f"{name}: and {more} more"] if more else shown
 
 
 def _dotted(path: KeyPath) -> str:
@@ -312,7 +317,7 @@ class _References:
         if match["file"]:
             what = match["file"]
             try:
-                value = Path(what).read_text(encoding="utf-8").strip()
+                value = _limited(Path(what), MAX_VALUE_SIZE).decode("utf-8").strip()
             except (OSError, UnicodeDecodeError) as error:
                 reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
                 return self._missing(what, path, f"cannot read {what}: {reason}")

@@ -1,24 +1,35 @@
 """YAML text to nodes with positions. The only file that uses ruamel.yaml; its errors become faults here.
 
 YAML 1.2: `yes` and `on` are texts. Anchors, aliases and merge keys (`<<`) work; tags and a second document do not.
+
+A file that was made, by mistake or on purpose, to use up memory or time is one fault. The limits are far beyond what
+people write: on the size of the text, on the number of keys and values and how deep they are nested, both as written
+and with aliases and merges written out. The parser is stopped at the limit, not after it.
 """
 
 from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.composer import Composer
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
 from alertbot.rulefiles.faults import Fault, Place, make_fault, short
 from alertbot.rules.plain import invisible_name
+
+MAX_CHARACTERS = 4 * 1024 * 1024  # of one file
+MAX_VALUES = 100_000  # keys and values of one file, aliases written out; ten lines of aliases can stand for billions
+MAX_DEPTH = 50  # lists and mappings in each other
+_MAX_TAG = 10_000  # characters: the time that ruamel takes for a tag grows with the square of its length
+_MAX_PLACED = 10_000  # characters of a scalar of which each has a place of its own
 
 BYTE_ORDER_MARK = "\ufeff"
 _TAG = "tag:yaml.org,2002:"
@@ -81,21 +92,22 @@ def read(file: str, data: bytes | str, *, if_empty: tuple[str, str] = _EMPTY) ->
     `if_empty`: message and hint for an empty file.
     """
     text, fault = _decoded(file, data)
-    if fault is None and BYTE_ORDER_MARK in text:
-        fault = _inner_mark(file, text)
+    fault = fault or _unreadable(file, text)
     if fault is not None:
         return None, [fault]
     lines = _LINE_BREAK.split(text)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a second anchor of a name is allowed: the later one counts
-            node = YAML(typ="safe", pure=True).compose(text)
+            yaml = YAML(typ="safe", pure=True)
+            yaml.Composer = _BoundedComposer
+            node = yaml.compose(text)
         if node is None:
             return None, [Fault(file, 1, 1, if_empty[0], hint=if_empty[1])]
         reader = _Reader(file, lines)
         return reader.node(node), reader.faults
-    except RecursionError:
-        return None, [Fault(file, 1, 1, "lists and mappings are nested too deeply")]
+    except _TooLargeError as error:
+        return None, [make_fault(file, error.place, error.message, error.hint)]
     except ReaderError as error:
         return None, [_bad_character(file, text, error)]
     except MarkedYAMLError as error:
@@ -103,6 +115,39 @@ def read(file: str, data: bytes | str, *, if_empty: tuple[str, str] = _EMPTY) ->
     except (YAMLError, ValueError) as error:
         # Numbers that Python cannot represent and the like; ruamel lets some of these errors through.
         return None, [Fault(file, 1, 1, f"not valid YAML: {_first_line(error)}")]
+
+
+class _TooLargeError(Exception):
+    """A file beyond one of the limits."""
+
+    def __init__(self, place: Place, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.place, self.message, self.hint = place, message, hint
+
+
+def _too_deep(place: Place) -> _TooLargeError:
+    return _TooLargeError(place, "lists and mappings are nested too deeply", f"at most {MAX_DEPTH} levels")
+
+
+class _BoundedComposer(Composer):  # type: ignore[misc]  # ruamel is typed, but not for a subclass
+    """Composes the nodes of a file until there are too many of them."""
+
+    def __init__(self, loader: Any = None) -> None:
+        super().__init__(loader=loader)
+        self._nodes = self._levels = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        self._nodes += 1
+        self._levels += 1
+        if self._nodes > MAX_VALUES:
+            raise _TooLargeError(
+                _place(self.parser.peek_event()), f"more than {MAX_VALUES:,} keys and values", "split the file"
+            )
+        if self._levels > MAX_DEPTH:
+            raise _too_deep(_place(self.parser.peek_event()))
+        node = super().compose_node(parent, index)
+        self._levels -= 1
+        return node
 
 
 _LINE_BREAK = re.compile(r"\r\n|[\r\n\x85\u2028\u2029]")
@@ -130,19 +175,31 @@ def _decoded(file: str, data: bytes | str) -> tuple[str, Fault | None]:
         return "", Fault(file, line, column, message, hint="save the file as UTF-8")
 
 
-def _inner_mark(file: str, text: str) -> Fault:
-    """A byte order mark that is not at the beginning; nothing after it would be read as it is shown."""
-    before = _LINE_BREAK.split(text[: text.index(BYTE_ORDER_MARK)])
-    message = f"{invisible_name(BYTE_ORDER_MARK)} inside the file"
-    return Fault(file, len(before), len(before[-1]) + 1, message, hint="two files were joined here: remove it")
+_LONG_TAG = re.compile(rf"(?:^|(?<=[\s,\[{{]))!\S{{{_MAX_TAG}}}")
+
+
+def _unreadable(file: str, text: str) -> Fault | None:
+    """What forbids to parse the text at all."""
+    if len(text) > MAX_CHARACTERS:
+        return Fault(file, 1, 1, f"more than {MAX_CHARACTERS:,} characters", hint="split the file")
+    if BYTE_ORDER_MARK in text:  # nothing after it would be read as it is shown
+        message = f"{invisible_name(BYTE_ORDER_MARK)} inside the file"
+        return _at(file, text, text.index(BYTE_ORDER_MARK), message, "two files were joined here: remove it")
+    if found := _LONG_TAG.search(text):
+        return _at(file, text, found.start(), f"a tag of more than {_MAX_TAG:,} characters", "remove it")
+    return None
+
+
+def _at(file: str, text: str, offset: int, message: str, hint: str) -> Fault:
+    """A fault at a character of the text."""
+    before = _LINE_BREAK.split(text[:offset])
+    return Fault(file, len(before), len(before[-1]) + 1, message, hint=hint)
 
 
 def _bad_character(file: str, text: str, error: ReaderError) -> Fault:
     position = error.position if isinstance(error.position, int) else 0
-    before = _LINE_BREAK.split(text[:position])
     code = ord(text[position]) if position < len(text) else 0
-    message = f"the control character U+{code:04X} is not allowed"
-    return Fault(file, len(before), len(before[-1]) + 1, message, hint="remove it")
+    return _at(file, text, position, f"the control character U+{code:04X} is not allowed", "remove it")
 
 
 # Messages of ruamel, and what they mean to a rule author.
@@ -189,7 +246,7 @@ def _bad_yaml(file: str, lines: list[str], error: MarkedYAMLError) -> Fault:
     for pattern, message, hint in _MESSAGES:
         found = re.search(pattern, problem)
         if found:
-            names = found.groups()
+            names = [short(name) for name in found.groups()]
             return make_fault(file, Place(line + 1, column + 1), message.format(*names), hint.format(*names))
     return make_fault(file, Place(line + 1, column + 1), f"not valid YAML: {problem}")
 
@@ -203,6 +260,8 @@ class _Reader:
         self.faults: list[Fault] = []
         self.done: dict[int, Node] = {}  # an alias is its anchor's node: read once, however often it is used
         self.open: set[int] = set()
+        self.sizes: dict[int, tuple[int, int]] = {}  # of the nodes made: values, and depth, with aliases written out
+        self.merges = 0  # keys that merge keys were asked for
 
     def node(self, node: Any) -> Node:
         if id(node) in self.done:
@@ -220,9 +279,28 @@ class _Reader:
             made = YamlSequence(tuple(self.node(item) for item in node.value), place)
         else:
             made = self.scalar(node, place)
+        self.measure(made)
         self.open.discard(id(node))
         self.done[id(node)] = made
         return made
+
+    def measure(self, made: Node) -> None:
+        """Note how large a node is with its aliases written out. Raises _TooLargeError beyond a limit."""
+        children: Sequence[Node] = ()
+        if isinstance(made, YamlMapping):
+            children = [value for _, value in made.entries]
+        elif isinstance(made, YamlSequence):
+            children = made.items
+        sizes = [self.sizes.get(id(child), (1, 0)) for child in children]
+        values, depth = 1 + sum(size for size, _ in sizes), 1 + max((depth for _, depth in sizes), default=0)
+        self.sizes[id(made)] = values, depth
+        if values > MAX_VALUES:
+            raise self.too_many(made.place)
+        if depth > MAX_DEPTH:
+            raise _too_deep(made.place)
+
+    def too_many(self, place: Place) -> _TooLargeError:
+        return _TooLargeError(place, f"its aliases stand for more than {MAX_VALUES:,} values", "write fewer")
 
     def entries(self, node: MappingNode) -> Iterator[tuple[YamlScalar, Node]]:
         seen: dict[str, Place] = {}
@@ -245,6 +323,9 @@ class _Reader:
             yield made, self.node(value)
         for value in merged:
             for key, inner in self.merged(self.node(value), _place(value)):
+                self.merges += 1
+                if self.merges > MAX_VALUES:
+                    raise self.too_many(_place(value))
                 if key.text not in seen:
                     seen[key.text] = key.place
                     yield key, inner
@@ -265,6 +346,10 @@ class _Reader:
         """The place of each character of a scalar, and of its end; () where they are consecutive."""
         start, end = node.start_mark, node.end_mark
         line = self.lines[start.line] if start.line < len(self.lines) else ""
+        if not style and start.line == end.line and end.column - start.column == len(node.value):
+            return ()
+        if len(node.value) > _MAX_PLACED:
+            return (_place(node),)
         if start.line == end.line and style in ("'", '"'):
             raw = line[start.column + 1 : end.column - 1]
             pattern = r"''|." if style == "'" else r"\\(?:x..|u.{4}|U.{8}|.)|."
@@ -313,7 +398,7 @@ class _Reader:
             return
         if tag == f"{_TAG}merge":
             return
-        self.fault(place, f"the tag {tag.replace(_TAG, '!!')} is not supported", "remove it")
+        self.fault(place, f"the tag {short(tag.replace(_TAG, '!!'))} is not supported", "remove it")
 
     def fault(self, place: Place, message: str, hint: str = "", excerpt: str = "") -> None:
         self.faults.append(make_fault(self.file, place, message, hint, excerpt))

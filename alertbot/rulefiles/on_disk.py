@@ -26,7 +26,7 @@ from alertbot.rules.rule import RuleSet
 SUFFIXES = (".yaml", ".yml")  # in any letter case
 NOT_RULES = frozenset({"tests", "templates", "optional"})  # folders beside the rules with other content
 TEMPLATE_SUFFIX = ".j2"
-MAX_SIZE = 16 * 1024 * 1024  # bytes of one file
+MAX_SIZE = 4 * 1024 * 1024  # bytes of one file
 
 # Names that an editor or a download made of a rule file; not copies that were put aside on purpose.
 _MEANT = re.compile(r"\.ya?ml\.(?!bak|backup|old|orig|save|swp|tmp|sample|example|dist|disabled|off)[a-z0-9]+", re.I)

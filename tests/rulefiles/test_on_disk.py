@@ -126,7 +126,7 @@ def test_only_regular_files_are_read(tmp_path: Path, linked: bool) -> None:
 def test_a_huge_file_is_a_fault(tmp_path: Path) -> None:
     with (tmp_path / "a.yaml").open("wb") as file:
         file.truncate(MAX_SIZE + 1)
-    assert [fault.message for fault in read_all([tmp_path])[1]] == ["cannot be read: larger than 16 MiB"]
+    assert [fault.message for fault in read_all([tmp_path])[1]] == ["cannot be read: larger than 4 MiB"]
 
 
 def test_a_file_that_was_probably_meant_is_named(tmp_path: Path) -> None:
