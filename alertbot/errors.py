@@ -16,7 +16,8 @@ AlertbotError
 ├── NotifyError           a message was not, or may not have been, delivered; see `DeliveryFailure`
 ├── ChartFailed           a chart could not be drawn, or its picture not be given to Slack: the text is shown instead
 ├── StoreError            the database could not be read or written
-│   └── Conflict          something else was written since the poll was decided  retryable: decide again
+│   ├── Conflict          something else was written since the poll was decided  retryable: decide again
+│   └── NewerDatabase     a newer alertbot wrote it                           exit status 2
 └── ImpossibleMove        a transition that the state table does not have: a bug in alertbot
 """
 
@@ -159,6 +160,16 @@ class StoreError(AlertbotError):
 
 class Conflict(StoreError):
     """Something else was written to the tenant since the poll was decided: nothing was recorded, decide again."""
+
+
+class NewerDatabase(StoreError):
+    """The database was written by a newer alertbot, and was not changed; `remedy` says what to do."""
+
+    retryable = False
+
+    def __init__(self, finding: str, remedy: str) -> None:
+        super().__init__(f"{finding}: {remedy}")
+        self.finding, self.remedy = finding, remedy
 
 
 class ImpossibleMove(AlertbotError):

@@ -26,7 +26,7 @@ from alertbot.cli import (
 )
 from alertbot.cli.shell import PROBLEM, WRONG_USE, cli
 from alertbot.cli.show import err, show_faults
-from alertbot.errors import AlertbotError, FaultsFound, UsageError
+from alertbot.errors import AlertbotError, FaultsFound, NewerDatabase, UsageError
 
 __all__ = ["cli", "main"]
 
@@ -46,7 +46,7 @@ def main(args: Sequence[str] | None = None) -> None:
     except FaultsFound as found:
         show_faults(found.faults)
         sys.exit(PROBLEM)
-    except UsageError as error:
+    except (UsageError, NewerDatabase) as error:
         err.print(str(error), markup=False, soft_wrap=True)
         sys.exit(WRONG_USE)
     except AlertbotError as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from alertbot.config.settings import Settings
 from alertbot.doctor.finding import Finding, fine, note, problem
-from alertbot.errors import StoreError
+from alertbot.errors import NewerDatabase, StoreError
 from alertbot.rules.units import format_duration
 from alertbot.service.factories import open_to_read
 from alertbot.store.records import Service
@@ -34,6 +34,9 @@ def check_database(settings: Settings, now: datetime) -> tuple[list[Finding], Se
         return findings, None
     try:
         store = open_to_read(settings)
+    except NewerDatabase as error:
+        findings.append(problem("database", error.finding, error.remedy))
+        return findings, None
     except StoreError as error:
         findings.append(problem("database", str(error), _remedy(str(error), path)))
         return findings, None
@@ -148,8 +151,6 @@ def file_system(folder: Path, mounts: Path = Path("/proc/self/mounts")) -> str:
 
 def _remedy(why: str, path: Path) -> str:
     """What to do about a database that cannot be used, from the sentence that says why."""
-    if "newer alertbot" in why:
-        return "install that version again, or restore a backup that the installed version wrote"
     if "older alertbot" in why:
         return "start `alertbot run` as the user of the service: it brings the database up to date"
     if "another program" in why or "not a SQLite database" in why:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from sqlite_utils import Database as SqliteUtilsDatabase
 
-from alertbot.errors import StoreError, UsageError
+from alertbot.errors import NewerDatabase, StoreError, UsageError
 from alertbot.store.sqlite.migrations import migrations, unknown_steps
 
 PAGES_A_STEP = 500
@@ -93,9 +93,9 @@ def _refuse(source: sqlite3.Connection, database: Path) -> None:
     if not migrations.applied(known):
         raise StoreError(f"{database} is not an alertbot database: `storage` names a file of another program")
     if newer := ", ".join(unknown_steps(known)):
-        raise StoreError(
-            f"{database} was written by a newer alertbot (it has {newer}): make the backup with that version, since "
-            "this one cannot check the copy"
+        raise NewerDatabase(
+            f"{database} was written by a newer alertbot (it has {newer})",
+            "make the backup with that version, since this one cannot check the copy",
         )
 
 

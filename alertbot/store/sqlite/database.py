@@ -14,7 +14,7 @@ from threading import get_ident
 from sqlite_utils import Database as SqliteUtilsDatabase
 from sqlite_utils.db import TransactionError
 
-from alertbot.errors import StoreError
+from alertbot.errors import NewerDatabase, StoreError
 from alertbot.store.sqlite.migrations import migrations, unknown_steps
 
 MEMORY = ":memory:"
@@ -149,7 +149,10 @@ class Database:
         if tables and not migrations.applied(self._db):
             raise _final(f"{self.path} is the database of another program; name another file")
         if newer := ", ".join(unknown_steps(self._db)):
-            raise _final(f"{self.path} was written by a newer alertbot (it has {newer}); use that version, or newer")
+            raise NewerDatabase(
+                f"{self.path} was written by a newer alertbot (it has {newer}), and was not changed",
+                "install that version again, or restore a backup that this version made (docs/deploy.md, Downgrading)",
+            )
 
     def _use_wal(self) -> None:
         # Switching to WAL needs exclusive access to the file and does not wait for it as other statements do.
