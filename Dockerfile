@@ -12,15 +12,17 @@ RUN python -m venv /opt/alertbot
 COPY requirements.lock pyproject.toml README.md LICENSE ./
 COPY alertbot alertbot
 COPY rules rules
-RUN /opt/alertbot/bin/pip install --no-cache-dir -c requirements.lock '.[charts]' \
-    # Check that the package works on its own, without files that only a checkout has.
-    && cd / && /opt/alertbot/bin/alertbot check /opt/alertbot/lib/python3.13/site-packages/alertbot/shipped_rules
+RUN /opt/alertbot/bin/pip install --no-cache-dir -c requirements.lock '.[charts]'
+# Check that the package works on its own, without files that only a checkout has.
+WORKDIR /
+RUN /opt/alertbot/bin/alertbot check /opt/alertbot/lib/python3.13/site-packages/alertbot/shipped_rules
 
 FROM python:3.13-slim
 RUN useradd --system --uid 10001 --home-dir /data alertbot && install -d -o alertbot /data /config
 COPY --from=build /opt/alertbot /opt/alertbot
 ENV PATH=/opt/alertbot/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 ALERTBOT_CONFIG=/config/alertbot.yaml
-USER alertbot
+# By number, so that Kubernetes can see that it is not root.
+USER 10001
 WORKDIR /config
 VOLUME /data
 EXPOSE 8080

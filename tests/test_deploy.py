@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +78,25 @@ def test_kubernetes_runs_one_and_asks_whether_it_is_alive() -> None:
     assert mounted == {"/data", "/tmp", "/config/alertbot.yaml", "/config/rules"}  # in the container
 
 
+def test_the_image_installs_the_locked_versions() -> None:
+    """As do both ways of the README; each package of pyproject.toml is in the lock file with its exact version."""
+    installing = re.findall(r"^.*\bpip install .*$", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+    installing += re.findall(r"pip install [^&`]*|uv run [^`]*", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert len(installing) >= 5
+    assert [line for line in installing if "requirements.lock" not in line] == []
+    locked = set(re.findall(r"^([\w.-]+)==", (ROOT / "requirements.lock").read_text(encoding="utf-8"), re.MULTILINE))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]
+    names = {re.split(r"[<>=\[ ;]", each, maxsplit=1)[0].lower().replace(".", "-") for each in wanted}
+    assert names <= locked
+
+
+def test_the_image_runs_as_a_number() -> None:
+    """That of its user: Kubernetes cannot tell from a name that it is not root."""
+    (user,) = re.findall(r"^USER (.*)$", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert int(user) == _user_of_the_image() > 0
+
+
 def test_compose_restarts_and_writes_to_its_volume_alone() -> None:
     (service,) = (each["services"]["alertbot"] for each in _documents(COMPOSE))
     assert (service["restart"], service["read_only"], service["cap_drop"]) == ("unless-stopped", True, ["ALL"])
@@ -110,10 +131,11 @@ def _checker(name: str) -> str:
     [
         pytest.param("check-jsonschema", ["--builtin-schema", "vendor.compose-spec", str(COMPOSE)], id="Compose"),
         pytest.param("kubernetes-validate", ["--strict", str(KUBERNETES)], id="Kubernetes"),
+        pytest.param("hadolint", [str(ROOT / "Dockerfile")], id="Dockerfile"),
     ],
 )
-def test_the_schemas_are_met(checker: str, arguments: list[str]) -> None:
-    """As published by the Compose specification and by Kubernetes."""
+def test_the_checkers_find_nothing(checker: str, arguments: list[str]) -> None:
+    """The schemas that the Compose specification and Kubernetes publish, and hadolint's rules for Dockerfiles."""
     done = subprocess.run([_checker(checker), *arguments], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -133,3 +155,13 @@ def test_systemd_understands_the_unit(tmp_path: Path) -> None:
     done = subprocess.run([program, "verify", str(unit)], capture_output=True, text=True, check=False, timeout=60)
     mine = [line for line in (done.stdout + done.stderr).splitlines() if "alertbot.service" in line]
     assert (done.returncode, mine) == (0, [])
+
+
+def test_the_unit_is_restricted() -> None:
+    """Below 2 of 10 on systemd's scale of exposure."""
+    program = shutil.which("systemd-analyze")
+    if program is None or "--offline" not in subprocess.run([program, "--help"], capture_output=True, text=True).stdout:
+        pytest.skip("systemd-analyze of systemd 250 or newer is not installed")
+    command = [program, "security", "--offline=true", "--threshold=20", "--no-pager", str(UNIT)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
