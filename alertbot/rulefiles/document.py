@@ -129,7 +129,7 @@ def _too_deep(place: Place) -> _TooLargeError:
     return _TooLargeError(place, "lists and mappings are nested too deeply", f"at most {MAX_DEPTH} levels")
 
 
-class _BoundedComposer(Composer):  # type: ignore[misc]  # ruamel is typed, but not for a subclass
+class _BoundedComposer(Composer):
     """Composes the nodes of a file until there are too many of them."""
 
     def __init__(self, loader: Any = None) -> None:
