@@ -12,6 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
@@ -219,6 +220,7 @@ AnyDay.TestCase.settings = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )
 TestAnyDay = AnyDay.TestCase
+TestAnyDay.pytestmark = [pytest.mark.timeout(600)]  # half a minute of processor time, on a busy machine several
 
 
 def test_the_model_is_small_and_knows_nothing_of_the_code() -> None:
