@@ -249,12 +249,12 @@ class Form:
         self.send: Callable[[str], None] = lambda _: None
 
     def received(self, message: str) -> None:
-        """What local-slack tells its page."""
-        told = json.loads(message)
-        if told["t"] == "view_errors":
-            self.errors.put(told["errors"])
-        elif told["t"] == "view":
-            self.modal = told["stack"][-1] if told["stack"] else None
+        """What local-slack sends to its page."""
+        event = json.loads(message)
+        if event["t"] == "view_errors":
+            self.errors.put(event["errors"])
+        elif event["t"] == "view":
+            self.modal = event["stack"][-1] if event["stack"] else None
 
     def submit(self, values: dict[str, str], user: str) -> None:
         """Fill in the inputs, by block id, and submit."""
