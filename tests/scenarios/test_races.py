@@ -97,6 +97,10 @@ def unack(user: str) -> Act:
     return lambda race: race.log.append(race.store.unacknowledge(1, user, race.tick()))
 
 
+def give_back(user: str) -> Act:
+    return lambda race: race.log.append(race.store.unacknowledge(1, user, race.tick(), own=True))
+
+
 def close(user: str) -> Act:
     return lambda race: race.log.append(race.store.resolve(1, user, "stuck", race.tick()))
 
@@ -156,6 +160,16 @@ RACES: dict[tuple[str, str], tuple[Sequence[Act], str, Callable[[Race], bool]]] 
         [ack("U1"), unack("U2")],
         "it has no owner; the thread says who gave it back",
         learns(Outcome.DONE, acked_by=None),
+    ),
+    ("acknowledge", "Give back by another user"): (
+        [ack("U1"), give_back("U2")],
+        "nothing changes; the second is shown who has it, and what to type to take it over",
+        learns(Outcome.OTHER_OWNER, acked_by="U1", acked_at=NOW + POLL),
+    ),
+    ("Give back", "Give back"): (
+        [ack("U1"), give_back("U1"), give_back("U2")],
+        "the second user is shown that it is not acknowledged",
+        learns(Outcome.NOT_ACKNOWLEDGED, acked_by=None),
     ),
     ("unacknowledge", "unacknowledge"): (
         [ack("U1"), unack("U1"), unack("U2")],
