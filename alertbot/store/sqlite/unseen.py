@@ -6,9 +6,10 @@ store, in one transaction with what is posted in its place:
 
 - A card is *unseen* when nothing of it was ever posted, all of its alerts have ended, and none of them was critical.
   (The message of an escalation step may be of a critical alert: the alert has a card of its own.) Once one of them has
-  waited for OVERDUE, all unseen cards of the channel become one operational notice, the summary (`sum_up`). It is their
-  lead, as notices do that share a message: they are delivered when it is, so the ledger says what became of
-  each of them, and none is lost or reported twice. A single unseen card is posted, closed: it says more than a summary.
+  waited for OVERDUE, one operational notice takes the place of all unseen cards of the channel: the summary (`sum_up`).
+  It is the lead of their notices, as if they shared a message: they are delivered when it is. So the ledger says what
+  became of each of them, and none is lost or reported twice. A single unseen card is posted, closed: it says more than
+  a summary.
 - The message of an escalation step that is over says nothing new where the alert has a card in the same channel: it is
   dropped. Of several steps that wait for one channel, the last is posted, with the mentions of all.
 - A card that is posted late shows the present. It takes over the mentions of a rise that still lasts, and its waiting
@@ -52,14 +53,14 @@ SUMMARY_WAITS = timedelta(minutes=5)
 
 _RISES = frozenset({Reason.FIRED, Reason.LEVEL_UP, Reason.SUPPRESSION_ENDED, Reason.SILENCE_ENDED})
 
-# `escalation`: the message of a step. `echo`: each of its alerts has a card in that channel that is, or will be, seen.
+# `echo`: the message of a step, and each of its alerts has a card in that channel, or is in a summary there.
 _UNSEEN = f"""
     SELECT n.id, n.at, n.card_id, n.intent_at, n.not_before, n.look_at,
         c.group_key LIKE '{ESCALATIONS}%' AND NOT EXISTS (
             SELECT 1 FROM card_alerts m WHERE m.card_id = c.id AND NOT EXISTS (
                 SELECT 1 FROM card_alerts o JOIN cards k ON k.id = o.card_id
                 WHERE o.alert_id = m.alert_id AND k.wanted_channel = c.wanted_channel
-                    AND k.state IN ('waiting', 'posted') AND k.group_key NOT LIKE '{ESCALATIONS}%'
+                    AND k.state IN ('waiting', 'posted', 'gone') AND k.group_key NOT LIKE '{ESCALATIONS}%'
             )
         ) AS echo
     FROM notices n INDEXED BY notices_waiting CROSS JOIN cards c ON c.id = n.card_id
