@@ -12,6 +12,7 @@ from alertbot.evaluation.measure import Measure
 from alertbot.evaluation.snapshot import Snapshot
 from alertbot.rules.catalogue import Scope, ValueType, catalogue
 from alertbot.rules.match import covers
+from alertbot.rules.nouns import parts_of
 from alertbot.rules.rule import Level, Rule
 
 _NAMES = {
@@ -31,6 +32,9 @@ _USUAL: dict[ValueType, float | str] = {
     ValueType.RATIO: 0.42,
     ValueType.TEXT: "OnBreak",
 }
+# Counts that stand beside each other on a card: `7 callers waiting, 4 of 12 agents can take them`.
+_COUNTS = {"enabled": 12.0, "eligible": 4.0, "entered": 60.0, "offered": 60.0, "accepted": 48.0}
+_COUNT = 7.0
 
 
 def sample_snapshot(rule: Rule, now: datetime) -> Snapshot:
@@ -68,6 +72,8 @@ def sample_alert(rule: Rule, level: Level, now: datetime, *, tenant: str = "samp
 
 def _usual(scope: Scope, key: str, now: datetime) -> float | str:
     metric = catalogue().lookup(scope, key)
+    if metric is not None and metric.type is ValueType.COUNT:
+        return _COUNTS.get(parts_of(key).base, _COUNT)
     return _USUAL.get(metric.type if metric is not None else ValueType.NUMBER, now.timestamp() * 1000)
 
 
