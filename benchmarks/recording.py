@@ -21,6 +21,8 @@ from pathlib import Path
 
 import msgspec
 
+from alertbot.alerts.alert import Fingerprint
+from alertbot.charts.trend import WINDOW
 from alertbot.evaluation.snapshot import Snapshot
 from alertbot.feed.health import Feed
 from alertbot.rules.catalogue import Scope
@@ -85,6 +87,7 @@ class Measured:
     write_ms: float
     read_ms: float
     read_one_key_ms: float
+    trend_ms: float  # half an hour of one key of one entity, as a card shows it
 
 
 def measure(queues: int, number: int, folder: Path) -> Measured:
@@ -104,6 +107,11 @@ def measure(queues: int, number: int, folder: Path) -> Measured:
         began = time.perf_counter()
         assert sum(1 for _ in store.polls(TENANT, BEGIN, end, {Scope.QUEUE: frozenset({KEYS[0]})})) == number
         one_key = time.perf_counter() - began
+        entity = Fingerprint(TENANT, "", Scope.QUEUE, "", snapshot.ids[-1])
+        began = time.perf_counter()
+        values = [value for _, value in store.values(TENANT, entity, KEYS[0], end - WINDOW, end)]
+        assert any(value is not None for value in values)
+        trend = time.perf_counter() - began
     per_poll = 1000 / number
     return Measured(
         queues,
@@ -112,6 +120,7 @@ def measure(queues: int, number: int, folder: Path) -> Measured:
         statistics.median(writing) * 1000,
         whole * per_poll,
         one_key * per_poll,
+        trend * 1000,
     )
 
 
@@ -130,6 +139,7 @@ def main() -> int:
         print(f"  {measured.write_ms:>8.2f} ms to record a poll, the latest snapshot included")
         print(f"  {measured.read_ms:>8.2f} ms to read a poll, {measured.read_one_key_ms:.2f} ms one key of it")
         print(f"  {measured.read_ms * WEEK / 1000:>8.1f} s to read a week")
+        print(f"  {measured.trend_ms:>8.2f} ms to read the trend of a card")
         slow = slow or (queues == 200 and measured.read_ms * WEEK / 1000 > LIMIT)
     return int(slow)
 
