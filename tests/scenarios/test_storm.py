@@ -127,7 +127,7 @@ def test_from_the_first_end_to_the_last(tmp_path: Path) -> None:
         bot.deliver()
         (card,) = bot.cards()
         assert card["blocks"][0]["text"]["text"] == "🟢 Resolved: 6 queues — Longest wait in queue"
-        assert body_of(card).endswith("): 6 queues; worst: Queue 003, longest wait 2m 50s.")
+        assert "\nResolved after *1m 15s*: 6 queues; worst: Queue 003, longest wait 2m 50s.\n" in body_of(card)
         assert not any(block["type"] == "actions" for block in card["blocks"])
         assert "Resolved" in body_of(bot.lines(card)[-1])
         bot.poll(waits(names(1)))
