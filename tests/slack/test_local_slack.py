@@ -142,7 +142,7 @@ def test_the_home_tab(transport: Callable[[Desk, Path], Any], tmp_path: Path, mo
 
 def _until(found: Callable[[], list[Any]]) -> list[Any]:
     pause = threading.Event()
-    for _ in range(500):
+    for _ in range(3_000):  # a minute: a busy machine takes ten seconds for a picture
         if result := found():
             return result
         pause.wait(0.02)

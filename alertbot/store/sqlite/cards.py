@@ -7,7 +7,6 @@ import sqlite3
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from alertbot.alerts.alert import Alert
 from alertbot.alerts.cards import Card
 from alertbot.errors import StoreError
 from alertbot.store import codec
@@ -51,7 +50,10 @@ def with_members(conn: sqlite3.Connection, card: sqlite3.Row) -> Card:
     """The card of this row. Of more than 1,000 members that have ended, the worst."""
     left = conn.execute(_OPEN_MEMBERS, {"card": card["id"]}).fetchall()
     ended = conn.execute(_ENDED_MEMBERS, {"card": card["id"], "limit": _MAX_ENDED + 1}).fetchall()
-    members = tuple(sorted(map(member_of, (*left, *ended[:_MAX_ENDED])), key=lambda member: member.id or 0))
+    rows = (*left, *ended[:_MAX_ENDED])
+    members = tuple(
+        sorted(map(_member_of if len(rows) > _MANY else codec.alert_of, rows), key=lambda member: member.id or 0)
+    )
     loaded = codec.card_of(card, members, silences.of(conn, members))
     if len(ended) <= _MAX_ENDED:
         return loaded
@@ -59,11 +61,10 @@ def with_members(conn: sqlite3.Connection, card: sqlite3.Row) -> Card:
     return replace(loaded, entities=all_of_them["entities"], began=codec.maybe_unstamp(all_of_them["began"]))
 
 
-# What is due is asked after every message, and decoding 500 members takes longer than reading them.
-@functools.lru_cache(maxsize=4096)
-def member_of(row: sqlite3.Row) -> Alert:
-    """The alert of this row."""
-    return codec.alert_of(row)
+# What is due is asked after every message of a storm, and decoding 500 members takes longer than reading them. A row
+# takes 8 kB here, and each change of an alert is another row: those of small cards would only fill the memory.
+_MANY = 20
+_member_of = functools.lru_cache(maxsize=1024)(codec.alert_of)
 
 
 def card_row(conn: sqlite3.Connection, card_id: int) -> sqlite3.Row:

@@ -54,7 +54,7 @@ from alertbot.store import codec
 from alertbot.store.codec import stamp
 from alertbot.store.sqlite import budget, edits, unseen
 from alertbot.store.sqlite import record as recording
-from alertbot.store.sqlite.cards import CLOCK_WAS_SET_BACK, MAX_WAIT, RANK, card_row, member_of, wait, with_members
+from alertbot.store.sqlite.cards import CLOCK_WAS_SET_BACK, MAX_WAIT, RANK, card_row, wait, with_members
 from alertbot.store.sqlite.record import count, raise_revision
 
 CHANNEL_REST = timedelta(seconds=1)
@@ -200,7 +200,7 @@ def _post(conn: sqlite3.Connection, notice_id: str) -> Due:
         return PostCard(entry.notice, card, entry.intent_at, entry.attempts, entry.looks)
     by_id = {member.id: member for member in card.members}
     for member in conn.execute(_NAMED_MEMBERS, {"notice": notice_id}).fetchall():
-        by_id.setdefault(member["id"], member_of(member))
+        by_id.setdefault(member["id"], codec.alert_of(member))
     carried = conn.execute("SELECT alert_id, level, measure FROM notices WHERE lead = ?", (notice_id,)).fetchall()
     named = [codec.carried_of(other, by_id[other["alert_id"]]) for other in carried]
     named += [by_id[alert_id] for alert_id in codec.also_of(row)]

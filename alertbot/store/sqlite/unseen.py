@@ -44,7 +44,6 @@ from alertbot.store import codec
 from alertbot.store.codec import stamp
 from alertbot.store.sqlite import budget
 from alertbot.store.sqlite import record as recording
-from alertbot.store.sqlite.cards import member_of
 
 OVERDUE = timedelta(minutes=2)
 """What waits this long is too late to be posted as if it had just happened. `/readyz` counts it as overdue."""
@@ -130,7 +129,7 @@ def sum_up(conn: sqlite3.Connection, channel: str, report: Callable[[Unseen], No
         return
     summed = [row["card_id"] for row in conn.execute(_CARDS_OF_LEADS, (json.dumps(earlier),)).fetchall()]
     rows = conn.execute(_ALERTS_OF_CARDS, {"cards": json.dumps([*summed, *unseen])}).fetchall()
-    summary = report(Unseen(channel, tuple(map(member_of, rows))))
+    summary = report(Unseen(channel, tuple(map(codec.alert_of, rows))))
     recording.insert_notice(conn, summary, "", NoticeKind.OPS, now=now)
     conn.execute(_CARRY_CARDS, {"lead": summary.id, "cards": json.dumps([*summed, *unseen])})
     conn.execute(_CARDS_ARE_GONE, (json.dumps(unseen),))
