@@ -78,6 +78,8 @@ class CountingStore:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._store, name)
+        if name == "names":  # reads nothing where names are shown in full
+            return method
 
         def call(*args: Any) -> Any:
             result = method(*args)

@@ -176,7 +176,7 @@ FULL_NAMES = {
     *("backtest/episodes.py", "backtest/sample.py", "charts/series.py", "cli/replay.py", "commands/answers.py"),
     *("commands/silences.py", "commands/why.py", "evaluation/evaluate.py", "evaluation/explain.py", "notify/render.py"),
     *("store/codec.py", "store/sqlite/budget.py", "store/sqlite/migrations.py", "store/sqlite/record.py"),
-    "store/sqlite/store.py",
+    *("service/pictures.py", "store/sqlite/store.py"),
 }
 """The files that may read `entity_name`: to match, to store, or to make the name that is shown."""
 

@@ -91,10 +91,10 @@ def test_a_name_is_only_text() -> None:
 
 def test_a_feed_alert_says_what_is_wrong() -> None:
     """The detail is what matters of it: there is no figure."""
-    about = About("No data from 8x8", "feed", template="feed", detail="no answer since 02:10", advice="Check the key.")
+    about = About("No data from 8x8", "feed", template="feed", detail="No answer since 02:10", advice="Check the key.")
     key = FIRING.key._replace(scope=Scope.FEED, rule="feed-stale", entity_id="acme")
     found = written(replace(FIRED, alert=replace(ALERT, key=key, about=about, entity_name="acme", measure=None)))
     alert = found["alert"]
     assert isinstance(alert, dict)
     assert (alert["scope"], alert["measure"], alert["entity"]) == ("feed", None, "acme")
-    assert "no answer since 02:10" in str(found["text"])
+    assert "No answer since 02:10" in str(found["text"])

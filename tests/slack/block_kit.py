@@ -81,8 +81,8 @@ def _view(view: Node) -> Found:
 
 
 def _metadata(metadata: Node | None) -> Found:
-    """Flat, with lower-case names: docs.slack.dev/messaging/message-metadata."""
-    if metadata is None:
+    """Flat, with lower-case names: docs.slack.dev/messaging/message-metadata. An empty object removes it in an edit."""
+    if not metadata:
         return
     if set(metadata) != {"event_type", "event_payload"}:
         yield f"invalid_metadata: keys {sorted(metadata)}"

@@ -71,7 +71,7 @@ _AS_ITS_LEAD = """
     ) WHERE id = ?
 """
 _WITHOUT_CARD = f"""
-    SELECT a.id, a.tenant, a.rule, a.entity_name, a.entity_id, a.fired_at, a.reported_level
+    SELECT a.id, a.tenant, a.rule, a.entity_id, a.fired_at, a.reported_level
     FROM alerts a INDEXED BY alerts_open
     WHERE a.ended_at IS NULL AND a.state = 'firing' AND a.muted IS NULL AND NOT EXISTS (
         SELECT 1 FROM card_alerts m JOIN cards c ON c.id = m.card_id
