@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import socket
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from alertbot.service.fallback import FallbackWebhook
 from alertbot.store.sqlite.store import SqliteStore
 from alertbot.web.metrics import FALLBACK_OUTCOMES, Metrics
 from tests.service.bot import alertbot
+from tests.service.loopback import serving
 from tests.service.operated import KEY, RULES, SECRET, Operated, operated
 from tests.simulator.kit import HandClock
 from tests.slack.slack_server import DROP_BEFORE, TOKEN, Fault, limited, refused
@@ -71,17 +71,9 @@ def receiver() -> Iterator[Receiver]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    kept.url = f"http://127.0.0.1:{server.server_address[1]}/{CODE}"
-    try:
+    with serving(Handler) as url:
+        kept.url = f"{url}/{CODE}"
         yield kept
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(5)
 
 
 @dataclass

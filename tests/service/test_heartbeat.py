@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import socket
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from alertbot.service.heartbeat import Heartbeat
 from alertbot.service.tenant import LiveTenant
 from alertbot.store.sqlite.store import SqliteStore
 from alertbot.web.metrics import Metrics
+from tests.service.loopback import serving
 from tests.service.operated import operated
 from tests.simulator.kit import HandClock
 from tests.sources.recorded import Recorded
@@ -54,16 +54,9 @@ def watchman() -> Iterator[Watchman]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    kept.url = f"http://127.0.0.1:{server.server_address[1]}/{CODE}"
-    try:
+    with serving(Handler) as url:
+        kept.url = f"{url}/{CODE}"
         yield kept
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(5)
 
 
 @dataclass
