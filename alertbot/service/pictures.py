@@ -23,7 +23,7 @@ from enum import Enum
 
 from alertbot.alerts.delivery import Claimed, PostPicture
 from alertbot.charts.png import Painter
-from alertbot.charts.series import Series, chart_of, measured_key, samples
+from alertbot.charts.series import Series, chart_of, measured_key, samples_of
 from alertbot.clock import Clock
 from alertbot.commands.chart import drawing
 from alertbot.errors import AlertbotError, DeliveryFailure, NotifyError, StoreError
@@ -244,9 +244,7 @@ class CardPictures:
             log.info("no chart: the rule measures nothing that can be drawn", rule=alert.key.rule)
             return None
         begin, entity = now - WINDOW, alert.key
-        polls = self._store.polls(entity.tenant, begin, now, {entity.scope: frozenset({key})})
-        seen = ((poll.at, poll.snapshots.get(entity.scope)) for poll in polls)
-        recorded = samples(seen, key, entity.entity_id, entity.parent_id)
+        recorded = samples_of(self._store.values(entity.tenant, entity, key, begin, now))
         known = sum(value is not None for value in recorded.values)
         if known < MIN_VALUES:
             log.info("no chart: too few values were recorded", key=key, values=known)

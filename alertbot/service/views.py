@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from alertbot.alerts.alert import Alert, Outcome
+from alertbot.alerts.alert import Alert, Fingerprint, Outcome
 from alertbot.alerts.silence import Silence
-from alertbot.charts.series import samples
+from alertbot.charts.series import samples_of
 from alertbot.commands.answers import history_since, named_rules, needs_of, recorded_of
 from alertbot.commands.changes import named_card, named_id
 from alertbot.commands.command import (
@@ -126,9 +126,8 @@ def make_view(
 
 
 def _recorded(store: Questions, wanted: Recorded, now: datetime) -> Recorded:
-    polls = store.polls(wanted.tenant, wanted.since, now, {wanted.scope: frozenset({wanted.key})})
-    seen = ((poll.at, poll.snapshots.get(wanted.scope)) for poll in polls)
-    return replace(wanted, samples=samples(seen, wanted.key, wanted.entity_id, wanted.parent_id))
+    entity = Fingerprint(wanted.tenant, "", wanted.scope, wanted.parent_id, wanted.entity_id)
+    return replace(wanted, samples=samples_of(store.values(wanted.tenant, entity, wanted.key, wanted.since, now)))
 
 
 def _tenants(

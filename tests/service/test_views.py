@@ -137,7 +137,7 @@ READS = {
         "feeds": 1,
         "alerts": 1,
         "ended": 1,
-        "polls": 1,
+        "values": 1,
         f"latest:{','.join(sorted(RULE_SCOPES))}": 2,
         "rules that run": 1,
     },
