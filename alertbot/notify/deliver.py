@@ -43,8 +43,8 @@ from alertbot.store.roles import Outbox
 MESSAGE_APPEARS = timedelta(seconds=5)  # after an unknown outcome: how long the message may take to be found
 FIRST_RETRY = timedelta(seconds=5)
 MAX_RETRY = timedelta(minutes=5)
-MAX_UNANSWERED = timedelta(minutes=1)
-"""The longest pause after calls without an answer: when Slack is back, nothing should wait for long."""
+MAX_RETRY_AWAY = timedelta(minutes=1)
+"""The longest pause while Slack is away, with or without an answer: when it is back, nothing should wait for long."""
 MAX_AGE = timedelta(days=1)  # an older notice that cannot be delivered is given up, except the card of an open alert
 # A clock that was wrong by this much when a message was sent, and was set since, must not hide the message.
 _CLOCK_STEP = timedelta(hours=2)
@@ -534,7 +534,8 @@ class _Delivery:
             return timedelta()  # when to ask again whether the token is good is up to the caller
         if error.retry_after is not None:
             return timedelta(seconds=error.retry_after)
-        return doubled(FIRST_RETRY, failures, MAX_UNANSWERED if _unanswered(error) else MAX_RETRY)
+        away = error.failure in (DeliveryFailure.UNKNOWN, DeliveryFailure.RETRY)
+        return doubled(FIRST_RETRY, failures, MAX_RETRY_AWAY if away else MAX_RETRY)
 
     def _too_old(self, item: PostCard | PostLine | PostOps) -> bool:
         open_card = isinstance(item, PostCard) and any(member.open for member in item.card.members)
