@@ -17,6 +17,8 @@ WARN_BEFORE = timedelta(minutes=10)
 """How long before its end a silence is announced to end soon."""
 WARN_IF_LONGER = timedelta(hours=1)
 """A silence that lasts at most this long ends without a warning."""
+REPEATED_WITHIN = timedelta(minutes=1)
+"""The same wish of the same user within this time is one that was delivered twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,19 @@ class Silence:
     def active(self, now: datetime) -> bool:
         """Whether it mutes what it matches."""
         return self.ended_at is None and (self.started or self.starts_at <= now) and now < self.ends_at
+
+    def repeats(self, other: Silence) -> bool:
+        """Whether it is the same wish as `other`, less than a minute apart, and `other` has not ended.
+
+        Their times may differ by as much: `2h` that is delivered again begins and ends that much later.
+        """
+        times = ("created_at", "starts_at", "ends_at")
+        return (
+            other.ended_at is None
+            and self.created_at < other.ends_at
+            and (self.author, self.matcher, self.reason) == (other.author, other.matcher, other.reason)
+            and all(abs(getattr(self, each) - getattr(other, each)) < REPEATED_WITHIN for each in times)
+        )
 
     @property
     def lasts(self) -> timedelta:

@@ -479,7 +479,11 @@ class Questions(Running, Recording, Health, History, Silences, AgentNames, Proto
     def silence(
         self, matcher: Matcher, starts_at: datetime, ends_at: datetime, author: str, reason: str, now: datetime
     ) -> Silence:
-        """Make a silence, with an id of the sequence of alerts. One that starts now is announced in the transaction."""
+        """Make a silence, with an id of the sequence of alerts. One that starts now is announced in the transaction.
+
+        One that repeats another (`Silence.repeats`) is not made: the other is returned, as it is. Slack may deliver a
+        command again after a restart.
+        """
 
     def extend(self, silence_id: int, ends_at: datetime, by: str, now: datetime) -> tuple[Outcome, Silence | None]:
         """Let a silence end later. ALREADY: it ends then or later anyway.

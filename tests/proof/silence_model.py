@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from tests.proof.shapes import Silence
 
-WARN_BEFORE, WARN_IF_LONGER = 600, 3600
+WARN_BEFORE, WARN_IF_LONGER, REPEATED_WITHIN = 600, 3600, 60
 
 Announcement = tuple[int, str, str]  # the id of the silence, what happened, where
 ChannelsOf = Callable[[Silence], set[str]]  # the channels with an open card of an alert that it matches

@@ -34,7 +34,7 @@ from alertbot.store.sqlite.store import SqliteStore
 from tests.proof.feed_model import FeedModel
 from tests.proof.model import Model
 from tests.proof.shapes import CRITICAL, DEFAULT_CHANNEL, WARNING, Poll, Report, Silence, Watch
-from tests.proof.silence_model import Announcement, SilenceModel
+from tests.proof.silence_model import REPEATED_WITHIN, Announcement, SilenceModel
 from tests.proof.workspace import BEGINNING, Killed, Message, Workspace
 
 METRIC = "interactionsLongestWaitInQueue.rt"
@@ -198,6 +198,11 @@ class World:
         begins = self.seconds + after
         silence = Silence(rule, entity, level, begins, begins + lasts)
         number = make_silence(self.store, silence, self.now)
+        if (known := self.silences.silences.get(number)) is not None:  # the same wish again, as if delivered twice
+            apart = (silence.begins - known.begins, silence.ends - known.ends)
+            assert all(abs(seconds) < REPEATED_WITHIN for seconds in apart)
+            assert replace(silence, begins=known.begins, ends=known.ends) == known
+            return
         assert number not in self.all_ids, "alerts and silences share one sequence"
         self.all_ids.add(number)
         self._announced(self.silences.create(number, silence, self.seconds, self.model.channels_of))

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,6 +60,52 @@ def test_silences_are_kept(store: Store) -> None:
     assert (later.started, later.starts_at) == (False, at(HOUR))
     store.record(poll([begins(firing("2"))]))
     assert one(store, firing("2")).id == 4
+
+
+REPEATED = {
+    # seconds later, what differs, whether it is the same silence
+    "at once": (0.1, {}, True),
+    "after a restart": (40, {}, True),
+    "until a time of day": (40, {"ends": 2 * HOUR - 40}, True),
+    "a minute later": (60, {}, False),
+    "by another user": (40, {"author": BOB}, False),
+    "of something else": (40, {"matcher": Matcher((("rule", "longest-wait"),))}, False),
+    "for another reason": (40, {"reason": "old phones"}, False),
+    "for longer": (40, {"ends": 3 * HOUR}, False),
+    "for less": (40, {"ends": HOUR}, False),
+    "from later": (40, {"starts": HOUR}, False),
+}
+
+
+@pytest.mark.parametrize(("later", "other", "same"), REPEATED.values(), ids=REPEATED)
+def test_a_silence_that_is_asked_for_twice(store: Store, later: float, other: dict[str, Any], same: bool) -> None:
+    """A command that comes twice makes one silence, announced once, also if another process made the first."""
+    with_a_card(store)
+    wish = {"matcher": MATCHER, "author": ANNA, "reason": "new phones", "starts": 0.0, "ends": 2 * HOUR} | other
+    first = silenced(store)
+    assert len(messages(store, at(0))) == 1
+    revision = store.revision("acme")
+    starts, ends = at(later + wish["starts"]), at(later + wish["ends"])
+    second = store.silence(wish["matcher"], starts, ends, wish["author"], wish["reason"], at(later))
+    assert (second == first) is same
+    assert store.silences() == ((first,) if same else (first, second))
+    assert (store.revision("acme") == revision) is same
+    assert bool(messages(store, at(later))) is not (same or wish["starts"] > 0)
+
+
+def test_a_silence_that_was_taken_off_is_not_repeated(store: Store) -> None:
+    """Whoever asks again right after that wants a new one."""
+    first = silenced(store)
+    store.unsilence(first.id, ANNA, at(0))
+    second = silenced(store)
+    assert (second.id, store.silences()) == (first.id + 1, (second,))
+
+
+def test_a_silence_that_has_just_ended_is_not_repeated(store: Store) -> None:
+    """Its end need not be announced yet."""
+    first = silenced(store, lasts=30)
+    second = store.silence(MATCHER, at(30), at(60), ANNA, "new phones", at(30))
+    assert second.id == first.id + 1
 
 
 def test_each_change_is_seen_by_every_tenant(store: Store) -> None:
@@ -147,7 +194,7 @@ def test_threads_and_processes_that_ask_at_the_same_moment(path: Path) -> None:
     """Each event is counted by exactly one of them, and its message is one."""
     stores = [SqliteStore(path) for _ in range(4)]
     with_a_card(stores[0])
-    made = [silenced(stores[0], starts=60) for _ in range(5)]
+    made = [silenced(stores[0], starts=60, lasts=2 * HOUR + 60 * number) for number in range(5)]
     with ThreadPoolExecutor(8) as pool:
         for seconds, event in ((60, "until"), (9999, "has ended")):
             counted = list(pool.map(lambda store, at: store.announce_silences(at), stores * 4, [at(seconds)] * 16))

@@ -57,6 +57,9 @@ def create(
     names: Names,
 ) -> Silence:
     silence = Silence(record.last_id(conn) + 1, matcher, starts_at, ends_at, author, reason, created_at=now)
+    repeated = next((each for each in to_come(conn) if silence.repeats(each)), None)
+    if repeated is not None:
+        return repeated
     if due(silence, now) is Event.STARTED:
         return _announce(conn, silence, Event.STARTED, now, timezone, names, author)
     _write(conn, silence)
