@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from alertbot.evaluation.measure import Measure
-from alertbot.rules.catalogue import Scope
+from alertbot.rules.catalogue import Scope, shown_name
 from alertbot.rules.rule import Level
 
 
@@ -161,7 +161,7 @@ class Alert:
     @property
     def name(self) -> str:
         """What output calls its entity: its name, or its id where it has none."""
-        return self.shown_as or self.entity_name or self.key.entity_id
+        return self.shown_as or shown_name(self.key.scope, self.entity_name or self.key.entity_id)
 
     @property
     def shadow(self) -> bool:

@@ -13,7 +13,7 @@ from alertbot.alerts.alerting import Alerting
 from alertbot.backtest.replay import Replay, Step
 from alertbot.evaluation.measure import Measure
 from alertbot.evaluation.snapshot import Snapshot
-from alertbot.rules.catalogue import Scope
+from alertbot.rules.catalogue import Scope, shown_name
 from alertbot.rules.rule import Level, Rule, RuleSet
 
 
@@ -47,7 +47,7 @@ class Episode:
     @property
     def name(self) -> str:
         """What output calls the entity."""
-        return self.shown_as or self.entity_name
+        return self.shown_as or shown_name(self.key.scope, self.entity_name)
 
     def lasted(self, until: datetime) -> timedelta:
         return (self.ended or until) - self.fired

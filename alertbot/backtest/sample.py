@@ -10,7 +10,7 @@ from alertbot.alerts.alert import About, Alert, Fingerprint, State
 from alertbot.evaluation.explain import filled, measure
 from alertbot.evaluation.measure import Measure
 from alertbot.evaluation.snapshot import Snapshot
-from alertbot.rules.catalogue import Scope, ValueType, catalogue
+from alertbot.rules.catalogue import TOTALS_ENTITY, Scope, ValueType, catalogue
 from alertbot.rules.match import covers
 from alertbot.rules.nouns import parts_of
 from alertbot.rules.rule import Level, Rule
@@ -21,8 +21,8 @@ _NAMES = {
     Scope.AGENT: ("ag1", "Sam Lee"),
     Scope.QUEUE_AGENT: ("ag1", "Sam Lee"),
     Scope.GROUP_AGENT: ("ag1", "Sam Lee"),
-    Scope.QUEUE_TOTALS: ("totals", "totals"),
-    Scope.AGENT_TOTALS: ("totals", "totals"),
+    Scope.QUEUE_TOTALS: (TOTALS_ENTITY, TOTALS_ENTITY),
+    Scope.AGENT_TOTALS: (TOTALS_ENTITY, TOTALS_ENTITY),
 }
 _PARENTS = {Scope.AGENT: "Front desk", Scope.QUEUE_AGENT: "Sales EU", Scope.GROUP_AGENT: "Front desk"}
 _USUAL: dict[ValueType, float | str] = {

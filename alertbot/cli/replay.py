@@ -206,7 +206,7 @@ def _plot(recording: _Recording, rules: RuleSet, history: ReplayResult, wanted: 
     if result is None:
         raise UsageError(f"--plot: there is no rule {rule_id!r}")
     wanted = loose(name)
-    episodes = [each for each in result.episodes if wanted in loose(each.entity_name) or wanted in loose(each.shown_as)]
+    episodes = [each for each in result.episodes if wanted in loose(each.entity_name) or wanted in loose(each.name)]
     if not episodes or history.last is None:
         return ["", f"{rule_id} did not fire{f' for {name.strip()}' if name.strip() else ''}: nothing to draw"]
     last = history.last

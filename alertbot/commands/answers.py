@@ -271,7 +271,7 @@ def _unknown_in_history(view: View, wanted: str) -> Reply | None:
 def _is_about(alert: Alert, wanted: str) -> bool:
     if alert.key.rule == wanted or f"#{alert.id}" == wanted or alert.key.entity_id == wanted:
         return True
-    names = (alert.key.rule, alert.about.title, alert.entity_name, alert.shown_as, alert.parent_name)
+    names = (alert.key.rule, alert.about.title, alert.entity_name, alert.name, alert.parent_name)
     return any(loose(wanted) in loose(name) for name in names)
 
 

@@ -88,7 +88,7 @@ def _tiers(known: Sequence[Entity], name: str) -> list[Entity]:
         lambda entity, _: same_name(entity.full_name, name),
         lambda _, text: text == wanted,
         lambda entity, _: entity.id == name.strip().removeprefix("#"),
-        lambda entity, _: entity.tenant.names.hidden and loose(entity.name) == wanted,
+        lambda entity, _: entity.name != entity.full_name and loose(entity.name) == wanted,
         lambda _, text: text.startswith(wanted),
         lambda _, text: wanted in text,
     ]

@@ -24,7 +24,7 @@ from alertbot.commands.find import entities, find_rules, similar
 from alertbot.commands.spans import Span, parse_later, parse_span, span_in_words
 from alertbot.commands.view import View
 from alertbot.commands.wording import and_more, clock, echo, listed, problem, where, worst_first
-from alertbot.rules.catalogue import RULE_SCOPES, Scope
+from alertbot.rules.catalogue import RULE_SCOPES, TOTALS_ENTITY, TOTALS_NAMES, Scope
 from alertbot.rules.match import exactly, fold, matches
 from alertbot.rules.rule import Level, Rule
 from alertbot.rules.terms import EXAMPLE, LABEL, Terms, is_term, parse_terms, write_terms
@@ -54,7 +54,7 @@ def silence(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
         return _extend(view, number, args[1:], now)
     typed = next((at for at, word in enumerate(args) if not is_term(word)), len(args))
     try:
-        matcher = Matcher(_with_full_names(parse_terms(args[:typed]), view))
+        matcher = Matcher(_with_full_names(_with_totals(parse_terms(args[:typed])), view))
         if not matcher.terms:
             return _without_terms(view, args)
         if len(str(matcher)) > MAX_MATCHER:
@@ -71,6 +71,18 @@ def silence(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
 
 
 _NOTHING = "Nothing was changed."
+
+
+def _with_totals(terms: Terms) -> Terms:
+    """The terms with what rules match in place of `name="All queues"`, as output calls the totals."""
+    for scope, shown in TOTALS_NAMES.items():
+        known = tuple(
+            (term, TOTALS_ENTITY if term == "name" and fold(pattern) == fold(shown) else pattern)
+            for term, pattern in terms
+        )
+        if known != terms:
+            return known if any(term == "scope" for term, _ in terms) else (*known, ("scope", scope.value))
+    return terms
 
 
 def _with_full_names(terms: Terms, view: View) -> Terms:

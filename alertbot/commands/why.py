@@ -124,7 +124,7 @@ def _by_name(view: View, rule: Rule, name: str, now: datetime) -> Reply:
     found = find(known, name) if name else known
     if not found:
         near = similar(name, [(each.full_name, named(each, view)) for each in known])
-        gone = [alert for alert in view.alerts if alert.key.rule == rule.id and loose(name) in loose(alert.entity_name)]
+        gone = [alert for alert in view.alerts if alert.key.rule == rule.id and _is_called(alert, name)]
         if gone:
             return Reply(tuple(_shown(view, rule, None, gone[0], now)))
         hint = f"Did you mean {' or '.join(near)}?" if near else f"{len(known)} are known."
@@ -136,6 +136,10 @@ def _by_name(view: View, rule: Rule, name: str, now: datetime) -> Reply:
         return problem(f"{echo(name)} matches {len(found)}:", *listing)
     alert = next((each for each in (*view.alerts, *view.shadows) if _is_rules(each, rule, found[0])), None)
     return Reply(tuple(_shown(view, rule, found[0], alert, now)))
+
+
+def _is_called(alert: Alert, name: str) -> bool:
+    return any(loose(name) in loose(each) for each in (alert.entity_name, alert.name))
 
 
 def _of_rule(view: View, rule: Rule) -> list[Entity]:

@@ -39,7 +39,7 @@ from alertbot.rulefiles.test_keys import (
     TEST_KEYS,
     UNACK_KEYS,
 )
-from alertbot.rules.catalogue import RULE_SCOPES, Scope, ValueType, catalogue
+from alertbot.rules.catalogue import RULE_SCOPES, TOTALS_ENTITY, Scope, ValueType, catalogue
 from alertbot.rules.functions import AGENTS_OF
 from alertbot.rules.match import fold, matches, same_name
 from alertbot.rules.rule import Rule, RuleSet
@@ -221,7 +221,7 @@ class _TestReader:
             key = node.key("parent")
             assert key is not None
             self.report.add(key.place, f"scope {rule.scope} has no parent", "remove it", "parent")
-        entity_id = values.get("id", "totals" if rule.scope in TOTALS else str(index))
+        entity_id = values.get("id", TOTALS_ENTITY if rule.scope in TOTALS else str(index))
         own = self._series(values.get("series"), rule.scope)
         return EntitySeries(
             id=entity_id,

@@ -33,6 +33,16 @@ class Scope(StrEnum):
 RULE_SCOPES = tuple(scope for scope in Scope if scope is not Scope.FEED)
 """The scopes that 8x8 serves and a rule file may name."""
 
+TOTALS_ENTITY = "totals"
+"""The id and name of the one entity of a totals scope: what rules, silences and rule tests match."""
+TOTALS_NAMES: Mapping[Scope, str] = {Scope.QUEUE_TOTALS: "All queues", Scope.AGENT_TOTALS: "All agents"}
+"""What output calls that entity."""
+
+
+def shown_name(scope: Scope, name: str) -> str:
+    """What output calls an entity of this name: `All queues` for `totals`, any other as it is."""
+    return TOTALS_NAMES.get(scope, name) if name == TOTALS_ENTITY else name
+
 
 class ValueType(StrEnum):
     """What a value is. Columns and literals hold the same unit, named here."""

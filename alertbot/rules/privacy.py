@@ -22,7 +22,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
-from alertbot.rules.catalogue import Scope
+from alertbot.rules.catalogue import Scope, shown_name
 from alertbot.rules.match import fold, matches
 
 AGENT_SCOPES = frozenset({Scope.AGENT, Scope.QUEUE_AGENT, Scope.GROUP_AGENT})
@@ -100,7 +100,7 @@ class Names:
     def of(self, tenant: str, scope: Scope, entity_id: str, name: str) -> str:
         """The name of an entity as output shows it; the id where a hidden name has no initials."""
         if not self.hidden or scope not in AGENT_SCOPES or not name:
-            return name
+            return shown_name(scope, name)
         short = initials(name)
         if not short:
             return entity_id

@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alertbot.evaluation.snapshot import Column, Presence, Snapshot
-from alertbot.rules.catalogue import Scope, ValueType, catalogue
+from alertbot.rules.catalogue import TOTALS_ENTITY, Scope, ValueType, catalogue
 from alertbot.sources.eight_by_eight.columns import column_of, not_fetched, take
 from alertbot.sources.eight_by_eight.decode import ABSENT, Page
 from alertbot.sources.eight_by_eight.percent import Percentages
 from alertbot.sources.eight_by_eight.plan import TOTAL
 from alertbot.sources.eight_by_eight.sections import Sections
 
-TOTALS_ID: Final = "totals"  # id and name of the one entity of a totals scope
 Pair = tuple[str, str]  # parent id ("" if there is none) and id
 
 
@@ -346,8 +345,8 @@ def totals_of(
     return Snapshot(
         scope=scope,
         at=at,
-        ids=(TOTALS_ID,),
-        names=(TOTALS_ID,),
+        ids=(TOTALS_ENTITY,),
+        names=(TOTALS_ENTITY,),
         columns={key: percentages.convert(scope, key, column) for key, column in columns.items()},
         complete=table.complete,
         problems=tuple(f"{noun}: {text}" for text in (*table.problems, *_oddities(columns))),
