@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from alertbot.alerts.alert import Alert, Outcome
+from alertbot.alerts.shown import shown_matcher
 from alertbot.alerts.silence import Matcher, Silence
 from alertbot.commands.changes import MAX_NOTE, alert_id
 from alertbot.commands.command import (
@@ -137,7 +138,7 @@ def terms_of_rule(alert: Alert) -> Terms:
 
 def how_to_silence(alert: Alert, view: View) -> str:
     """What to type to silence alerts like this one."""
-    return f"To silence such alerts: {view.command} silence {write_terms(terms_of(alert))} 2h"
+    return f"To silence such alerts: {view.command} silence {shown_matcher(Matcher(terms_of(alert)), view.names)} 2h"
 
 
 def unsilence(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
@@ -255,7 +256,7 @@ def _unknown(matcher: Matcher, view: View) -> Iterator[str]:
         if not any(all(matches(pattern, name) for _, pattern in given) for name in known[term][1]):
             yield f"No alert has {' and '.join(write_terms((each,)) for each in given)}: write one of them."
     if rules and not any(matcher.may_match_rule(rule) for rule in rules):
-        yield f"No rule matches all of {matcher}: the silence would match nothing."
+        yield f"No rule matches all of {shown_matcher(matcher, view.names)}: the silence would match nothing."
 
 
 def _no_such(view: View, noun: str, pattern: str, names: Sequence[str]) -> str:

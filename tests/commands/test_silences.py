@@ -12,6 +12,7 @@ from alertbot.alerts.silence import Matcher, Silence
 from alertbot.commands.answers import changed
 from alertbot.commands.command import Asker, CreateSilence, EndSilence, ExtendSilence, Person, SilenceWish
 from alertbot.commands.view import View
+from alertbot.rules.privacy import Agent, Names
 from alertbot.rules.rule import RuleSet
 from tests.commands.kit import ANNA, LONGEST_WAIT, NOW, ON_BREAK, RULES, alert, ask, silence, tenant, text_of, view
 
@@ -158,6 +159,22 @@ def test_problems(text: str, says: str) -> None:
     reply = ask(known(timezone="UTC"), text)
     assert says in text_of(reply)
     assert (reply.wish, reply.problem) == (None, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("silence 17 2h", "/alertbot silence tenant=acme rule=on-break name=M 2h"),
+        ("silence rule=on-break scope=queue name=M 2h", "No rule matches all of rule=on-break scope=queue name=M:"),
+    ],
+    ids=["how to silence an alert", "what matches nothing"],
+)
+def test_terms_that_are_proposed_have_initials(text: str, says: str) -> None:
+    """A name of one word is found in no text, so terms are shown with it hidden from the start."""
+    hidden = Names([Agent("acme", "a1", "Madonna")], hidden=True)
+    reply = ask(view(alerts=[alert(rule=ON_BREAK, entity=("a1", "Madonna"))], names=hidden), text)
+    assert says in text_of(reply)
+    assert "Madonna" not in text_of(reply)
 
 
 def test_those_who_may_not_change_anything_may_read() -> None:
