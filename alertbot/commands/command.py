@@ -199,11 +199,18 @@ def shown(reply: Reply, names: Names) -> Reply:
     def part(each: Line | Table | Drawing) -> Line | Table | Drawing:
         match each:
             case Line():
-                pieces = tuple(piece if isinstance(piece, Person) else names.text(piece) for piece in each.pieces)
-                return replace(each, text=names.text(each.text), pieces=pieces)
+                return shown_line(each, names)
             case Table():
                 return replace(each, rows=tuple(tuple(map(names.text, row)) for row in each.rows))
             case Drawing():  # its series was named by an `Entity`
                 return each
 
     return replace(reply, parts=tuple(map(part, reply.parts)))
+
+
+def shown_line(each: Line, names: Names) -> Line:
+    """The line with its text as `names` shows it."""
+    if not names.hidden:
+        return each
+    pieces = tuple(piece if isinstance(piece, Person) else names.text(piece) for piece in each.pieces)
+    return replace(each, text=names.text(each.text), pieces=pieces)

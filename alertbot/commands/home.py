@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from alertbot.alerts.alert import Alert
 from alertbot.commands.answers import COMMANDS
-from alertbot.commands.command import Asker, Command, Line, Table
+from alertbot.commands.command import Asker, Command, Line, Table, shown_line
 from alertbot.commands.silences import silences
 from alertbot.commands.status import data_lines, headline, trouble_lines
 from alertbot.commands.view import View
@@ -59,6 +60,7 @@ def home(view: View, asker: Asker, now: datetime) -> Home:
     entries = [_entry(alert, alert.id, view, now) for alert in opened[:MAX_ALERTS] if alert.id is not None]
     more = and_more(len(entries), len(opened))
     narrows = Line(f"{more}; {view.command} alerts RULE or NAME narrows it down")
+    shown = partial(shown_line, names=view.names)
     return Home(
         at=now,
         timezone=view.timezone,
@@ -66,8 +68,8 @@ def home(view: View, asker: Asker, now: datetime) -> Home:
         entries=tuple(entries),
         more=(narrows,) if more else (),
         sections=(
-            Section("Data and delivery", (*data_lines(view, now), *trouble_lines(view, now))),
-            Section("Silences", tuple(_silences(view, asker, now))),
+            Section("Data and delivery", tuple(map(shown, (*data_lines(view, now), *trouble_lines(view, now))))),
+            Section("Silences", tuple(map(shown, _silences(view, asker, now)))),
             Section("Commands", _help(view)),
         ),
     )
@@ -76,7 +78,7 @@ def home(view: View, asker: Asker, now: datetime) -> Home:
 def _entry(alert: Alert, alert_id: int, view: View, now: datetime) -> Entry:
     rules = view.rules_of.get(alert.key.tenant)
     return Entry(
-        alert_line(alert, view, now),
+        shown_line(alert_line(alert, view, now), view.names),
         alert_id,
         owned=alert.acked_by is not None,
         silenceable=alert.key.scope is not Scope.FEED,

@@ -7,15 +7,16 @@ from datetime import timedelta
 
 from alertbot.alerts.alert import State
 from alertbot.commands.answers import COMMANDS
-from alertbot.commands.command import Line, Reply, Table
+from alertbot.commands.command import Line, Person, Reply, Table
 from alertbot.commands.home import READS, Home, home
 from alertbot.commands.view import ServiceView, View
 from alertbot.commands.wording import MAX_ALERTS
 from alertbot.evaluation.measure import Measure
 from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.hours import Calendar, Hours, TimeRange
+from alertbot.rules.privacy import Agent, Names
 from alertbot.rules.rule import Level, RuleSet
-from tests.commands.kit import ANNA, LONGEST_WAIT, NOW, alert, ask, only, silence, tenant, text_of, view
+from tests.commands.kit import ANNA, LONGEST_WAIT, NOW, ON_BREAK, alert, ask, only, silence, tenant, text_of, view
 
 RECOVERING = alert(
     19,
@@ -72,6 +73,27 @@ def test_the_lines_are_those_of_the_answers() -> None:
         assert [line for line in said if line not in shown and not line.startswith(counted)] == []
     assert "#22 until 10:30 UTC (1h30m left), by U034BOB: rule=longest-wait" in lines(made, "Silences")
     assert lines(made, "Data and delivery").startswith("[critical] alertbot is not running (last seen 08:51 UTC")
+
+
+def test_texts_name_no_agent_where_names_are_hidden() -> None:
+    """Notes, reasons, titles and problems, as in the answers."""
+    hidden = Names([Agent("acme", "a1", "Anna Smith")], hidden=True)
+    noted = alert(acked_by="U034BOB", acked_at=NOW, ack_note="Anna Smith has it")
+    titled = alert(18, rule=replace(LONGEST_WAIT, title="The team of Anna Smith"))
+    known = view(
+        alerts=[noted, titled, alert(21, rule=ON_BREAK, entity=("a1", "Anna Smith"), shown_as="AS")],
+        silences=[silence(22, reason="as Anna Smith asked")],
+        problems=("Not delivered: Anna Smith",),
+        names=hidden,
+    )
+    made = page(known)
+    parts = [made.headline, *(entry.line for entry in made.entries), *made.more]
+    parts += [part for section in made.sections for part in section.parts]
+    shown = str(parts)
+    assert "Anna" not in shown
+    for said in ("AS has it", "The team of AS", "as AS asked", "Not delivered: AS"):
+        assert said in shown
+    assert any(isinstance(piece, Person) for piece in made.entries[0].line.pieces)
 
 
 def test_nothing_fires() -> None:
