@@ -45,7 +45,8 @@ FIRST_RETRY = timedelta(seconds=5)
 MAX_RETRY = timedelta(minutes=5)
 MAX_RETRY_AWAY = timedelta(minutes=1)
 """The longest pause while Slack is away, with or without an answer: when it is back, nothing should wait for long."""
-MAX_AGE = timedelta(days=1)  # an older notice that cannot be delivered is given up, except the card of an open alert
+MAX_AGE = timedelta(days=1)
+"""An older notice that is refused is given up, except the card of an open alert. No card is while Slack is away."""
 # A clock that was wrong by this much when a message was sent, and was set since, must not hide the message.
 _CLOCK_STEP = timedelta(hours=2)
 _MAX_FAILED_LOOKS = 5  # for one message; after that, looking counts as impossible
@@ -441,7 +442,8 @@ class _Delivery:
                 self._post_refused(item, error)
             case _:
                 unknown = error.failure is DeliveryFailure.UNKNOWN
-                if not unknown and self._too_old(item):
+                # Slack is away, or refuses the token: that says nothing about this card, which is summed up later.
+                if not unknown and not isinstance(item, PostCard) and self._too_old(item):
                     self._give_up(item, str(error))
                 else:
                     least = MESSAGE_APPEARS if unknown else timedelta()

@@ -81,6 +81,26 @@ def test_what_came_and_went_is_one_message(how: str, there: World) -> None:
     assert there.slack.thread(there.slack.top()[0]["ts"]) == there.slack.thread(there.slack.top()[1]["ts"]) == []
 
 
+@pytest.mark.parametrize("how", [name for name in AWAY if name != "errors of the server"])
+def test_more_than_a_day_without_slack(how: str, there: World) -> None:
+    """What could not be posted because Slack was away is not given up for its age: it is summed up as ever."""
+    leave, fault = AWAY[how]
+    come_back = leave(there, fault)
+    come_and_go(there, "1", "2")
+    fire(there, "3", level=Level.CRITICAL)
+    there.later(20).deliver()
+    there.resolve("3")
+    for _ in range(26):
+        there.later(3600).deliver()
+    come_back()
+    there.settle()
+    assert there.store.totals().given_up == 0
+    card, summary = sorted(texts(there), reverse=True)
+    assert "2 alerts began and ended between" in summary
+    assert "Queue 1, Queue 2." in summary
+    assert card.startswith("Resolved: Queue 3")
+
+
 def test_what_landed_without_an_answer_is_not_summed_up(there: World) -> None:
     """It is found, and closed where it stands."""
     come_back = no_answer(there, fake.SERVER_ERROR_AFTER)
