@@ -38,7 +38,7 @@ from alertbot.service.retention import DELETE_EVERY, HistoryRetention
 from alertbot.service.scheduler import Scheduler
 from alertbot.service.signal import ThreadSignal
 from alertbot.service.tenant import LiveTenant
-from alertbot.service.views import change, make_view
+from alertbot.service.views import change, make_view, redraw
 from alertbot.slack.notifier import SlackNotifier
 from alertbot.store.roles import Store
 from alertbot.web.metrics import Metrics
@@ -174,6 +174,7 @@ class App:
             self.settings,
             view=self.view,
             change=self.change,
+            redraw=lambda command: redraw(self.store, command, self.clock()),
             unready=self.unready,
             metrics=self.metrics,
             wake=self._wake,

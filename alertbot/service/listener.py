@@ -41,6 +41,7 @@ class Listener:
         *,
         view: Callable[[Command], View],
         change: Callable[[Wish, Asker, datetime], tuple[Outcome, Alert | Silence | None]],
+        redraw: Callable[[Command], None],
         unready: Callable[[], list[str]],
         metrics: Metrics,
         wake: Signal,
@@ -64,6 +65,7 @@ class Listener:
                 command=slack.command,
                 view=view,
                 change=change,
+                redraw=redraw,
                 wake=wake.set,
                 clock=clock,
                 may_change=MayChange(

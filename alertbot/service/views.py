@@ -274,6 +274,15 @@ def _calendars(rules: Mapping[str, RuleSet]) -> Mapping[str, Calendar]:
     return calendars
 
 
+def redraw(store: Questions, command: Command, now: datetime) -> None:
+    """Draw the cards of what a button is about again. Raises StoreError."""
+    alert_id, card_id = named_id(command), named_card(command)
+    if card_id is not None:
+        store.redraw([alert.id for alert in store.open_members(card_id) if alert.id is not None], now)
+    elif alert_id is not None:
+        store.redraw([alert_id], now)
+
+
 def change(store: Questions, wish: Wish, asker: Asker, now: datetime) -> tuple[Outcome, Alert | Silence | None]:
     """Carry out a change; the alert or the silence as it is then. Raises StoreError."""
     match wish:

@@ -39,6 +39,7 @@ from alertbot.commands.home import READS, Home, home
 from alertbot.commands.parse import parse
 from alertbot.commands.silence_menu import For, option
 from alertbot.commands.view import View
+from alertbot.errors import AlertbotError
 from alertbot.slack.buttons import SILENCE
 from alertbot.slack.client import Contact, SlackClient
 from alertbot.slack.errors import notify_error
@@ -76,7 +77,8 @@ class SlackApp:
     """Bolt's App with the listeners for the slash command and the buttons of COMMANDS.
 
     `view(command)` gives what the answer reads and must be quick; `change(wish, asker, now)` carries out a wish and
-    gives the alert as it is then; `wake()` says that cards are due. Whatever these raise is logged and answered with
+    gives the alert as it is then; `wake()` says that cards are due; `redraw(command)` makes those due that a menu is
+    about. Whatever these raise is logged and answered with
     one sentence. Slack is called only for the members of user groups, for the
     time zones of those who ask, for late answers and for the Home tab.
     """
@@ -89,6 +91,7 @@ class SlackApp:
         view: Callable[[Command], View],
         change: Change,
         wake: Callable[[], None],
+        redraw: Callable[[Command], None],
         clock: Callable[[], datetime],
         may_change: MayChange | None = None,
         answer_within: float = 2.0,
@@ -102,6 +105,7 @@ class SlackApp:
         """
         self._command = command
         self._view, self._change, self._wake, self._clock = view, change, wake, clock
+        self._redraw = redraw
         self._answer_within = answer_within
         contact = Contact()
         self._asking = _short_client(client, contact)
@@ -343,6 +347,8 @@ class SlackApp:
             _log.exception("a request from Slack could not be answered")
         if reply is not None:
             self._home.answered(str(body["user"]["id"]), reply)
+        else:  # a form was opened
+            self._home.opened(str(body["user"]["id"]))
 
     def _press(
         self, body: Mapping[str, Any], action: Mapping[str, Any], *, at_home: bool = False
@@ -358,9 +364,24 @@ class SlackApp:
         assert button is not None, "BUTTONS has the rows with one"
         if command is None:
             return button.wrong(self._command), False
+        reply: Reply | None
         if command.args[1:] == (For.OTHER,):
-            return self._open_form(command, user, channel_id, str(body.get("trigger_id") or "")), False
-        return self._reply(command, user, channel_id, at_home=at_home), button.shown
+            reply, shown = self._open_form(command, user, channel_id, str(body.get("trigger_id") or "")), False
+        else:
+            reply, shown = self._reply(command, user, channel_id, at_home=at_home), button.shown
+        if action_id == SILENCE and not at_home:
+            self._draw_menu_again(command)
+        return reply, shown
+
+    def _draw_menu_again(self, command: Command) -> None:
+        """Slack keeps what was chosen, and the same option chosen again is no event: the menu has to be drawn again.
+
+        A silence changes the card anyway. A refusal does not, nor does a form that its reader cancels.
+        """
+        try:
+            self._redraw(command)
+        except AlertbotError as error:
+            _log.warning("a card was not drawn again: %s", error)
 
     def _open_form(self, command: Command, user: str, channel: str, trigger_id: str) -> Reply | None:
         """Open the form of the Silence menu; an answer where that is refused, or fails."""

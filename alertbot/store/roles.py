@@ -467,6 +467,9 @@ class Questions(Running, Recording, Health, History, Silences, AgentNames, Proto
         Returns the first of them. OTHER_OWNER, with one of those, where all that are acknowledged are other users'.
         """
 
+    def redraw(self, alert_ids: Sequence[int], now: datetime) -> None:
+        """Make the cards of these alerts due for an edit, as if a value had moved."""
+
     def open_members(self, card_id: int) -> list[Alert]:
         """The alerts of a card that have not ended, by id. Empty for a card that does not exist."""
 

@@ -15,6 +15,7 @@ from alertbot.alerts.alerting import Alerting
 from alertbot.alerts.delivery import PostCard
 from alertbot.alerts.notice import NoticeKind
 from alertbot.commands.answers import COMMANDS, answer, press
+from alertbot.commands.changes import whole_card
 from alertbot.commands.command import Command
 from alertbot.commands.parse import parse
 from alertbot.commands.view import View
@@ -28,12 +29,12 @@ from alertbot.rules.match import Match
 from alertbot.rules.rule import RuleSet
 from alertbot.service.factories import make_tenants, parser, rule_paths
 from alertbot.service.live_rules import LiveRules
-from alertbot.service.views import make_view
+from alertbot.service.views import make_view, redraw
 from alertbot.store.records import PollRecord, RunningRules
 from alertbot.store.roles import Store
 from alertbot.store.sqlite.store import SqliteStore
 from tests.commands.kit import AGENTS, ANNA, GROUPS, LONGEST_WAIT, NOW, ON_BREAK, QUEUES, RULES, alert, column, text_of
-from tests.store.build import begins, notice
+from tests.store.build import at, begin_posted, begins, edits, firing, notice
 
 SHADOW = replace(RULES.rules[0], id="shadowed", title="Only watched", shadow=True)
 AWAY = replace(
@@ -239,6 +240,20 @@ def test_a_card_is_read_for_its_button(store: Store) -> None:
     assert asked is not None
     assert [each.entity_name for each in view_of(asked, store).card] == ["Queue 7"]
     assert view_of("silence card:1 2h", store).card == ()
+
+
+@pytest.mark.parametrize("what", ["alert", "card"])
+def test_the_card_of_a_menu_is_drawn_again(what: str, tmp_path: Path) -> None:
+    """It is due for an edit, whether the menu is about its alert or about all of it."""
+    store = SqliteStore(tmp_path / "menu.db")
+    found = begin_posted(store, firing("1"))
+    begin_posted(store, firing("2"))
+    (card,) = [each.id for each in store.shown_cards(at(120)) if each.members[0].id == found.id]
+    command = press("silence", f"other {found.id if what == 'alert' else whole_card(card)}")
+    assert command is not None
+    redraw(store, command, at(120))
+    assert [each.card.id for each in edits(store, at(120))] == [card]
+    store.close()
 
 
 def test_the_values_of_a_text_key_are_those_of_the_last_poll(store: Store) -> None:

@@ -324,6 +324,32 @@ def test_a_slow_change_is_shown_later(slack: SlackServer) -> None:
         bot.app.close(10)
 
 
+AGAIN = {
+    "a form, which may be cancelled": ("other 17", ("17", "other")),
+    "a refusal": ("close 17", ("17", "close")),
+    "of a card": ("1h card:5", ("card:5", "1h")),
+}
+
+
+@pytest.mark.parametrize(("value", "args"), AGAIN.values(), ids=AGAIN)
+def test_the_menu_is_drawn_again(bot: Bot, value: str, args: tuple[str, ...]) -> None:
+    """Slack keeps what was chosen, and reports no second choice of the same option: so the card is edited."""
+    bot.choose(value)
+    assert bot.slack.answered.acquire(timeout=10)
+    bot.app.close(10)
+    assert [command.args for command in bot.desk.redrawn] == [args]
+
+
+def test_a_menu_that_cannot_be_drawn_again(bot: Bot, caplog: pytest.LogCaptureFixture) -> None:
+    """The answer comes all the same."""
+    bot.desk.redraw_error = StoreError("the database is locked")
+    bot.choose("1h 17")
+    assert bot.slack.answer_sent()["text"].startswith("Silence #20 until ")
+    assert "a card was not drawn again: the database is locked" in caplog.text
+    bot.press("17", action="why")
+    assert "longest-wait" in bot.slack.answer_sent()["text"]
+
+
 def test_a_failure_keeps_the_form(bot: Bot, caplog: pytest.LogCaptureFixture) -> None:
     """One sentence beside the field, the rest in the log; submitted again, it works."""
     form = bot.open()

@@ -85,6 +85,18 @@ def test_no_more_than_the_limit_in_any_minute(store: Store, alerts: list[Alert])
     assert len(edit_all(store, 70)) == CARDS - MAX_A_MINUTE
 
 
+def test_a_card_that_is_drawn_again(store: Store, alerts: list[Alert]) -> None:
+    """At once, as of a card that was quiet, and with the pace of values that move: nobody can use up the edits."""
+    store.redraw([alerts[0].id or 0], at(60))
+    assert edit_all(store, 60) == [alerts[0].id]
+    for now in range(61, 120, 10):
+        store.redraw([alerts[0].id or 0], at(now))
+        assert edit_all(store, now) == []
+    assert store.next_due(at(119)) is None
+    assert edit_all(store, 120) == [alerts[0].id]
+    assert edit_all(store, 300) == []
+
+
 def test_an_end_comes_before_values_of_worse_alerts(store: Store, alerts: list[Alert]) -> None:
     """And of what somebody waits for, the worse one."""
     first, second, *others = alerts

@@ -46,7 +46,9 @@ class Desk:
     wait_for: threading.Event | None = None  # views are returned only when this is set
     change_waits_for: threading.Event | None = None  # changes are made only when this is set
     error: Exception | None = None
+    redraw_error: Exception | None = None
     recorded: Recorded | None = None
+    redrawn: list[Command] = field(default_factory=list)  # what the cards are about whose menus are drawn again
 
     def view(self, command: Command) -> View:
         if self.wait_for is not None:
@@ -90,6 +92,11 @@ class Desk:
             self.alert = replace(self.alert, acked_by=None, acked_at=None)
             return (Outcome.DONE if taken else Outcome.NOT_ACKNOWLEDGED), self.alert
 
+    def redraw(self, command: Command) -> None:
+        if self.redraw_error:
+            raise self.redraw_error
+        self.redrawn.append(command)
+
     def app(self, client: WebClient | None = None, may_change: MayChange | None = None, **other: Any) -> SlackApp:
         return SlackApp(
             client=client or WebClient(token="xoxb-test", base_url=NOWHERE),
@@ -97,6 +104,7 @@ class Desk:
             view=self.view,
             change=self.change,
             wake=self.woken.set,
+            redraw=self.redraw,
             clock=lambda: NOW,
             may_change=may_change,
             **other,

@@ -381,11 +381,11 @@ def groups(conn: sqlite3.Connection, tenant: str) -> Groups:
     return {place: frozenset(members) for place, members in found.items()}
 
 
-def bump_cards(conn: sqlite3.Connection, alert_ids: Sequence[int], now: datetime) -> None:
-    """Make the cards of alerts due for an edit at once."""
+def bump_cards(conn: sqlite3.Connection, alert_ids: Sequence[int], now: datetime, *, urgent: bool = True) -> None:
+    """Make the cards of alerts due for an edit at once, or, if it is not urgent, as for a value that moved."""
     rows = conn.execute(_CARDS_OF_ALERTS, (json.dumps(alert_ids),)).fetchall()
     bumps = [
-        {"card": card, "urgent": True, "now": stamp(now), "refresh": None}
+        {"card": card, "urgent": urgent, "now": stamp(now), "refresh": None}
         for card in sorted({row["card_id"] for row in rows})
     ]
     conn.executemany(_BUMP_CARD, bumps)

@@ -343,6 +343,10 @@ class SqliteStore:
         with self._db.write() as conn:
             return self._shown(conn, changes.unacknowledge_card(conn, card_id, by, now))
 
+    def redraw(self, alert_ids: Sequence[int], now: datetime) -> None:
+        with self._db.write() as conn:
+            recording.bump_cards(conn, alert_ids, now, urgent=False)
+
     def open_members(self, card_id: int) -> list[Alert]:
         with self._db.read() as conn:
             names = self._agents.read(conn)
