@@ -22,8 +22,11 @@ class Unseen:
     alerts: tuple[Alert, ...]
 
 
-def in_one_line(unseen: Unseen, zone: ZoneInfo, now: datetime) -> str:
-    """How many they were, when, and which: by rule, the highest levels first. Of many, some are named."""
+def in_one_line(unseen: Unseen, zone: ZoneInfo, now: datetime, *, show_tenant: bool = False) -> str:
+    """How many they were, when, and which: by rule, the highest levels first. Of many, some are named.
+
+    `show_tenant`: each with its tenant, since there are several.
+    """
     alerts = sorted(unseen.alerts, key=lambda alert: (-(alert.highest or alert.level), alert.fired_at or now))
     began = min(alert.fired_at or alert.ended_at or now for alert in alerts).astimezone(zone)
     ended = max(alert.ended_at or now for alert in alerts).astimezone(zone)
@@ -31,7 +34,8 @@ def in_one_line(unseen: Unseen, zone: ZoneInfo, now: datetime) -> str:
     by_title: dict[str, dict[str, int]] = {}
     for alert in alerts:
         names = by_title.setdefault(one_line(alert.about.title), {})
-        names[_name(alert)] = names.get(_name(alert), 0) + 1
+        name = _name(alert, show_tenant=show_tenant)
+        names[name] = names.get(name, 0) + 1
     left, groups = _MAX_NAMES, []
     for title, names in by_title.items():
         shown = [name if times == 1 else f"{name} ({times} times)" for name, times in list(names.items())[:left]]
@@ -44,6 +48,6 @@ def in_one_line(unseen: Unseen, zone: ZoneInfo, now: datetime) -> str:
     return f"{count(len(alerts), 'alert')} began and ended {span}, before {it} could be posted. {'; '.join(groups)}."
 
 
-def _name(alert: Alert) -> str:
-    name = one_line(alert.name)
+def _name(alert: Alert, *, show_tenant: bool) -> str:
+    name = f"{alert.key.tenant}: {one_line(alert.name)}" if show_tenant else one_line(alert.name)
     return f"{name} ({one_line(alert.parent_name)})" if alert.parent_name else name

@@ -561,7 +561,7 @@ class _Delivery:
     def _unseen(self, unseen: Unseen) -> Notice:
         now = self.clock()
         which = ",".join(str(alert.id) for alert in unseen.alerts)
-        text = summary(unseen, zone_of(self.timezone), now)
+        text = summary(unseen, zone_of(self.timezone), now, show_tenant=self.show_tenant)
         return operational(("unseen", which), unseen.channel, text, now, once=now, level=Level.INFO)
 
     def report_faults(self) -> None:

@@ -76,3 +76,12 @@ WAIT = "Longest wait in queue"
 def test_in_one_line(alerts: list[Alert], expected: str) -> None:
     found = in_one_line(Unseen("#cc-sales", tuple(alerts)), ZoneInfo("Europe/Helsinki"), NINE + timedelta(hours=2))
     assert found == expected
+
+
+def test_two_tenants_have_queues_of_one_name() -> None:
+    """Where cards name their tenant, so does the line: these are two queues, and not one that fired twice."""
+    other = over("Sales EU", 1)
+    other = replace(other, key=other.key._replace(tenant="beta"))
+    unseen = Unseen("#cc-sales", (over("Sales EU"), other))
+    found = in_one_line(unseen, ZoneInfo("Europe/Helsinki"), NINE + timedelta(hours=2), show_tenant=True)
+    assert found.endswith(f"{WAIT}: acme: Sales EU, beta: Sales EU.")

@@ -76,7 +76,7 @@ def test_what_came_and_went_is_one_message(how: str, there: World) -> None:
     there.settle()
     summary, card = sorted(texts(there))
     assert summary.startswith("3 alerts began and ended between 11:00 and 11:07 EET, before they could be posted. ")
-    assert "Queue 1, Queue 2, Queue 3." in summary
+    assert "acme: Queue 1, acme: Queue 2, acme: Queue 3." in summary
     assert card.startswith("Critical: Queue 4")
     assert there.slack.thread(there.slack.top()[0]["ts"]) == there.slack.thread(there.slack.top()[1]["ts"]) == []
 
@@ -97,7 +97,7 @@ def test_more_than_a_day_without_slack(how: str, there: World) -> None:
     assert there.store.totals().given_up == 0
     card, summary = sorted(texts(there), reverse=True)
     assert "2 alerts began and ended between" in summary
-    assert "Queue 1, Queue 2." in summary
+    assert "acme: Queue 1, acme: Queue 2." in summary
     assert card.startswith("Resolved: Queue 3")
 
 
