@@ -34,7 +34,7 @@ class NewPost:
     """One post that was just decided, to be written as JSON.
 
     Of kind FIRING: since when the first message about the alert waits for Slack, in which channels, and why, as far as
-    is known.
+    is known. `opened_as`: the incident of what was posted before about the alert, or "".
     """
 
     kind: PostKind
@@ -43,6 +43,7 @@ class NewPost:
     waiting_since: datetime | None = None
     channels: tuple[str, ...] = ()
     problem: str = ""
+    opened_as: str = ""
 
     @property
     def level(self) -> Level:
@@ -51,8 +52,8 @@ class NewPost:
 
     @property
     def incident(self) -> str:
-        """The same for all posts about one alert."""
-        return incident(self.alert)
+        """The same for all posts about one alert, also when a clock that was set back has moved its times."""
+        return self.opened_as or incident(self.alert)
 
     @property
     def id(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from alertbot.alerts import clock_step
 from alertbot.alerts.alert import Alert, Change, Mute, MuteKind, Reason, State
 from alertbot.alerts.fallback import NewPost, PostKind, incident
 from alertbot.rules.rule import Level
@@ -248,6 +250,38 @@ def test_a_clock_that_was_set_back_holds_nothing(store: Store) -> None:
     (first,) = store.due_fallback(at(120))
     store.put_off_fallback(first.id, at(120) + timedelta(days=3), "503", maybe_sent=False)
     assert len(store.due_fallback(at(121))) == 1
+
+
+def test_the_end_has_the_incident_of_what_was_posted(store: Store) -> None:
+    """A clock that was set back moves the time at which the alert fired, but not the name under which it was opened."""
+    alert = begin(store, critical())
+    store.decide_fallback(CRITICAL, AFTER, as_json, at(120))
+    (first,) = store.due_fallback(at(120))
+    store.sent_fallback(first.id, at(121))
+    moved = clock_step.moved_back(one(store, alert), timedelta(hours=1))
+    back = at(122) - timedelta(hours=1)
+    store.record(poll([Change(alert, moved, None, clock_step.WHY)], now=back))
+    store.record(poll([ends(one(store, alert), back)], now=back))
+    store.decide_fallback(CRITICAL, AFTER, as_json, back)
+    (end,) = store.due_fallback(back)
+    assert json.loads(end.body) == {"kind": "resolved", "incident": json.loads(first.body)["incident"]}
+    assert end.id != first.id
+
+
+def as_json(new: NewPost) -> str:
+    return json.dumps({"kind": new.kind, "incident": new.incident})
+
+
+@pytest.mark.parametrize(
+    ("step", "decided"),
+    [(timedelta(minutes=1), [180]), (timedelta(hours=1), [0])],
+    ids=["by less than `after`", "by an hour"],
+)
+def test_a_message_from_before_the_clock_was_set_back(store: Store, step: timedelta, decided: list[int]) -> None:
+    """How long it waits is not known: it is posted at once, and not when the clock shows that time again."""
+    begin(store, critical())
+    found = [second for second in range(0, 3600, 60) if decide(store, at(second) - step) == (1, 0)]
+    assert found == decided
 
 
 def test_another_alert_of_the_same_rule_and_queue_is_another_incident(store: Store) -> None:

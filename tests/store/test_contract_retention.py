@@ -71,6 +71,15 @@ def _posted_to_the_webhook(store: Store, *, sent: bool) -> int | None:
     return alert.id
 
 
+def _webhook_removed(store: Store) -> int | None:
+    """Its post waits for ever: the webhook was taken out of the configuration before it was received."""
+    alert = begin(store, firing("1"))
+    store.decide_fallback(list(Level), timedelta(minutes=2), lambda new: new.id, at(600))
+    deliver_all(store, at(700))
+    end(store, "1", at(900))
+    return alert.id
+
+
 def _latched(store: Store) -> int | None:
     alert = begin_posted(store, firing("1"))
     assert alert.id is not None

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from alertbot.alerts.fallback import ALARMS, MAX_AGE, FallbackPost, NewPost, PostKind
@@ -31,12 +31,16 @@ _UNDELIVERED = f"""
         SELECT alert_id, min(at) AS waiting_since, json_group_array(DISTINCT channel) AS channels, max(error) AS problem
         FROM notices INDEXED BY notices_waiting
         WHERE state = 'waiting' AND kind <> 'ops' AND reason IN ({_ALARMS}) AND alert_id IS NOT NULL
-        GROUP BY alert_id HAVING min(at) <= :before
+        GROUP BY alert_id HAVING min(at) <= :before OR max(at) > :ahead
     ) n CROSS JOIN alerts a ON a.id = n.alert_id
     WHERE a.state = 'firing' AND a.muted IS NULL AND a.level IN (SELECT value FROM json_each(:levels))
     ORDER BY n.waiting_since, a.id
 """  # noqa: S608  # built-in names only
 _WAITING = "SELECT id, alert_id, kind, level, maybe_sent FROM fallback_posts WHERE state = 'waiting'"
+_INCIDENT = """
+    SELECT json_extract(body, '$.incident') FROM fallback_posts
+    WHERE alert_id = ? AND json_valid(body) ORDER BY rowid LIMIT 1
+"""
 _KNOWN = "SELECT 1 FROM fallback_posts WHERE alert_id = ? AND kind = 'firing' AND level = ?"
 # Alerts of which something was posted, or may have been, and that have ended since.
 _ENDED = """
@@ -70,7 +74,9 @@ class _Plan:
 
 def _plan(conn: sqlite3.Connection, levels: Collection[Level], after: timedelta, now: datetime) -> _Plan:
     words = json.dumps([level.word for level in levels])
-    found = conn.execute(_UNDELIVERED, {"before": stamp(now - after), "levels": words}).fetchall()
+    # A time so far ahead was written before the clock was set back: how long that message waits is not known.
+    times = {"before": stamp(now - after), "ahead": stamp(now + after)}
+    found = conn.execute(_UNDELIVERED, {**times, "levels": words}).fetchall()
     wanted = {(row["id"], row["level"]) for row in found}
     dropped = [
         row["id"]
@@ -105,7 +111,9 @@ def decide(
     conn.executemany(
         "UPDATE fallback_posts SET closed = 1 WHERE alert_id = ? AND kind = 'firing'", [(each,) for each in plan.ended]
     )
-    for post in plan.new:
+    for each in plan.new:
+        known = conn.execute(_INCIDENT, (each.alert.id,)).fetchone()
+        post = replace(each, opened_as=known[0] or "") if known is not None else each
         row = (post.id, post.alert.id, post.kind, post.level.word, stamp(now), draw(post))
         conn.execute(_INSERT, row)
     return len(plan.new), len(plan.dropped)
