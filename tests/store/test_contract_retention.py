@@ -72,7 +72,6 @@ def _posted_to_the_webhook(store: Store, *, sent: bool) -> int | None:
 
 
 def _webhook_removed(store: Store) -> int | None:
-    """Its post waits for ever: the webhook was taken out of the configuration before it was received."""
     alert = begin(store, firing("1"))
     store.decide_fallback(list(Level), timedelta(minutes=2), lambda new: new.id, at(600))
     deliver_all(store, at(700))
@@ -137,6 +136,16 @@ def test_what_is_still_needed_stays(store: Store, make: Callable[[Store], int | 
     before, sent = store.alert(alert_id), store.notices_of(alert_id)
     assert store.old_alerts(BEFORE) == store.delete_old(BEFORE, 10) == 0
     assert (store.alert(alert_id), store.notices_of(alert_id)) == (before, sent)
+
+
+def test_a_post_that_is_never_received_keeps_its_alert_for_a_day(store: Store) -> None:
+    """As long as its end would be posted: the webhook may have been taken out of the configuration."""
+    alert_id = _webhook_removed(store)
+    assert alert_id is not None
+    day = timedelta(days=1)
+    assert store.delete_old(at(899) + day, 10) == 0
+    assert store.old_alerts(at(900) + day) == store.delete_old(at(900) + day, 10) == 1
+    assert store.alert(alert_id) is None
 
 
 def test_what_stays_goes_when_nothing_keeps_it_any_more(store: Store) -> None:

@@ -3,9 +3,10 @@
 Alerts go in small batches, so that a poll never waits long for the database. What goes, goes with all that names it:
 
 - an alert goes when it ended before the limit, unless it is latched (closed by hand, and its condition has held since:
-  the latch is the row), has a notice or a post to the fallback webhook that still waits, or is on a card with a member
-  that ended later. So a card and its members always go together, and a card that is open for months keeps counting
-  those of its members that ended;
+  the latch is the row), has a notice that still waits, or is on a card with a member that ended later. So a card and
+  its members always go together, and a card that is open for months keeps counting those of its members that ended;
+- a post to the fallback webhook that still waits keeps its alert for a day longer: after that it is of no use, and a
+  webhook that was taken out of the configuration never takes it;
 - its cards, what was reported about it, and messages that were left behind go in the same transaction;
 - operational messages and silences have no alert: they go when they were settled, or ended, before the limit.
 
@@ -19,12 +20,14 @@ import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 
+from alertbot.alerts.fallback import MAX_AGE
 from alertbot.store.codec import stamp
 
 _OLD = """
     FROM alerts a WHERE a.ended_at <= :before AND NOT a.latched
         AND NOT EXISTS (SELECT 1 FROM notices n WHERE n.alert_id = a.id AND n.state = 'waiting')
-        AND NOT EXISTS (SELECT 1 FROM fallback_posts p WHERE p.alert_id = a.id AND p.state = 'waiting')
+        AND NOT (a.ended_at > :late
+            AND EXISTS (SELECT 1 FROM fallback_posts p WHERE p.alert_id = a.id AND p.state = 'waiting'))
         AND NOT EXISTS (
             SELECT 1 FROM card_alerts m JOIN cards c ON c.id = m.card_id
             WHERE m.alert_id = a.id AND (c.ended_at IS NULL OR c.ended_at > :before)
@@ -61,13 +64,17 @@ _SILENCES = "DELETE FROM silences WHERE id IN (SELECT id FROM silences WHERE end
 
 
 def old_alerts(conn: sqlite3.Connection, before: datetime) -> int:
-    (found,) = conn.execute(_COUNT, {"before": stamp(before)}).fetchone()
+    (found,) = conn.execute(_COUNT, _times(before)).fetchone()
     return int(found)
+
+
+def _times(before: datetime) -> dict[str, str]:
+    return {"before": stamp(before), "late": stamp(before - MAX_AGE)}
 
 
 def delete(conn: sqlite3.Connection, before: datetime, limit: int) -> int:
     """Delete at most `limit` alerts, messages and silences each; the number of all of them."""
-    old = {"before": stamp(before), "limit": limit}
+    old = {**_times(before), "limit": limit}
     ids = [row[0] for row in conn.execute(_ALERTS, old)]
     cards = [row[0] for row in conn.execute(_EMPTY_CARDS, {"ids": json.dumps(ids)})]
     messages = [row[0] for row in conn.execute(_OPERATIONAL, old)]
