@@ -48,6 +48,11 @@ def data_lines(view: View, now: datetime) -> Iterator[Line]:
 def _not_running(service: ServiceView, view: View, now: datetime) -> Line:
     seen = clock(service.seen_at, view.timezone, now)
     text = f"alertbot is not running (last seen {seen} on host {service.name})."
+    if service.stuck:
+        text = (
+            f"alertbot runs on host {service.name}, but has not written to its database since {seen}: "
+            "nothing is decided or reported. Its log and /readyz say why."
+        )
     return Line(text, level=Level.CRITICAL, strong=True)
 
 

@@ -101,11 +101,15 @@ class RulesView:
 
 @dataclass(frozen=True)
 class ServiceView:
-    """The process that polls and delivers, or did last: `vm, process 123`, and when it was last seen."""
+    """The process that polls and delivers, or did last: `vm, process 123`, and when it was last seen.
+
+    `stuck`: it lives, but has not renewed its lease, so it cannot write to the database, or hangs.
+    """
 
     name: str
     seen_at: datetime
     running: bool
+    stuck: bool = False
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,14 @@ def is_gone(name: str) -> bool:
     return bool(start and found["start"]) and start != found["start"]  # otherwise another process has its number
 
 
+def is_alive(name: str) -> bool:
+    """Whether the poller of this name certainly runs, on this machine. False if that cannot be known."""
+    found = _NAME.fullmatch(name)
+    if found is None or not found["start"] or found["host"] != socket.gethostname() or found["world"] != _world():
+        return False
+    return _start(int(found["pid"])) == found["start"]
+
+
 def _world() -> str:
     """Boot and pid namespace; "" if there is no /proc, or it belongs to another namespace."""
     try:

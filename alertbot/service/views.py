@@ -50,7 +50,7 @@ from alertbot.rules.match import EVERY_ENTITY, Match
 from alertbot.rules.privacy import Names
 from alertbot.rules.rule import Rule, RuleSet
 from alertbot.rules.tree import Key
-from alertbot.service.process import is_gone, shown
+from alertbot.service.process import is_alive, is_gone, shown
 from alertbot.service.readiness import overdue
 from alertbot.store.roles import Questions
 
@@ -172,7 +172,8 @@ def _service(store: Questions, now: datetime) -> ServiceView | None:
     service = store.service(now)
     if service is None:
         return None
-    return ServiceView(shown(service.owner), service.seen_at, service.running and not is_gone(service.owner))
+    running = service.running and not is_gone(service.owner)
+    return ServiceView(shown(service.owner), service.seen_at, running, stuck=not running and is_alive(service.owner))
 
 
 def _versions(

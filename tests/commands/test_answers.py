@@ -251,6 +251,11 @@ def test_status_without_a_service() -> None:
     gone = ServiceView("vm, process 31711", NOW - timedelta(minutes=5), running=False)
     first = text_of(ask(view(service=gone), "status")).splitlines()[0]
     assert first == "[critical] alertbot is not running (last seen 08:55 UTC on host vm, process 31711)."
+    stuck = text_of(ask(view(service=replace(gone, stuck=True)), "status")).splitlines()[0]
+    assert stuck == (
+        "[critical] alertbot runs on host vm, process 31711, but has not written to its database since 08:55 UTC: "
+        "nothing is decided or reported. Its log and /readyz say why."
+    )
     alive = replace(gone, running=True)
     assert "running" not in text_of(ask(view(service=alive), "status"))
 

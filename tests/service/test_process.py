@@ -12,7 +12,7 @@ import pytest
 
 from alertbot.errors import LeaseHeld
 from alertbot.service.lease import DURATION, Lease
-from alertbot.service.process import is_gone, name_of_poller, shown
+from alertbot.service.process import is_alive, is_gone, name_of_poller, shown
 from alertbot.store.sqlite.store import SqliteStore
 from tests.store.build import T0, at
 
@@ -35,9 +35,11 @@ def test_a_process_lives_until_it_ends() -> None:
         name = other.stdout.readline().strip()
         assert f"process {other.pid} (" in name
         assert not is_gone(name)
+        assert is_alive(name) is Path("/proc/self/stat").exists()
         other.kill()
         other.wait(10)
         assert is_gone(name)
+        assert not is_alive(name)
 
 
 @linux
@@ -45,7 +47,9 @@ def test_a_reused_process_id_is_not_the_poller() -> None:
     """The process of that number started at another time: the poller is gone."""
     mine = name_of_poller()
     assert not is_gone(mine)
-    assert is_gone(re.sub(r"at (\d+)\)$", "at 1)", mine))
+    another = re.sub(r"at (\d+)\)$", "at 1)", mine)
+    assert is_gone(another)
+    assert (is_alive(mine), is_alive(another)) == (True, False)
 
 
 def elsewhere(what: str, instead: str) -> str:

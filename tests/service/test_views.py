@@ -29,6 +29,7 @@ from alertbot.rules.match import Match
 from alertbot.rules.rule import RuleSet
 from alertbot.service.factories import make_tenants, parser, rule_paths
 from alertbot.service.live_rules import LiveRules
+from alertbot.service.process import name_of_poller
 from alertbot.service.views import make_view, redraw
 from alertbot.store.records import PollRecord, RunningRules
 from alertbot.store.roles import Store
@@ -228,6 +229,19 @@ def test_a_button_reads_what_it_needs(text: str, store: Store) -> None:
     assert counted.calls == Counter(PRESSED[text]) + Counter(names=1)
     if text.startswith("silence"):
         assert view.rules_of == SETS
+
+
+def test_a_service_that_lives_and_does_not_write(store: Store) -> None:
+    """On a full disk its lease expires: it is not reported as ended, which another process would be."""
+    minute = timedelta(minutes=1)
+    store.take_leases(["delivery"], name_of_poller(), NOW - 5 * minute, minute / 2)
+    service = view_of("status", store, Counter()).service
+    assert service is not None
+    assert (service.running, service.stuck) == (False, Path("/proc/self/stat").exists())
+    store.take_leases(["delivery"], "elsewhere, process 1 (run a)", NOW - 2 * minute, minute / 2)
+    service = view_of("status", store, Counter()).service
+    assert service is not None
+    assert (service.running, service.stuck) == (False, False)
 
 
 def test_a_card_is_read_for_its_button(store: Store) -> None:
