@@ -135,7 +135,7 @@ def read_only(site: Site) -> Iterator[tuple[str, ...]]:
         pytest.skip("a read-only file system takes a mount")
     subprocess.run(["mount", "-o", "remount,ro", str(site.volume)], check=True)
     try:
-        yield (f"{site.database} cannot be ", "the file system is read-only; `storage` names another place")
+        yield (f"{site.database} cannot be ", "the file system is read-only: make it writable, or change `storage`")
     finally:
         subprocess.run(["mount", "-o", "remount,rw", str(site.volume)], check=True)
 

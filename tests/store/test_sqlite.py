@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import subprocess
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -341,7 +343,28 @@ def test_a_read_only_file_system_is_named(path: Path, monkeypatch: pytest.Monkey
     store = SqliteStore(":memory:")
     store._db.path = str(path)
     said = str(store._db._explain(error, 5))
-    assert said == f"{path} cannot be opened: the file system is read-only; `storage` names another place"
+    assert said == f"{path} cannot be opened: the file system is read-only: make it writable, or change `storage`"
+    store.close()
+
+
+def test_a_disk_that_became_read_only_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After an error of the disk the kernel mounts it read-only: to a file that is open, SQLite calls that an error."""
+    store = SqliteStore(":memory:")
+    store._db.path = "/data/alertbot.db"
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorname = "SQLITE_IOERR_WRITE"
+    said = []
+    for code in (errno.EROFS, errno.EIO):
+
+        def refuse(dir: Path, code: int = code) -> NoReturn:
+            raise OSError(code, "")
+
+        monkeypatch.setattr(database, "TemporaryFile", refuse)
+        said.append(str(store._db._explain(error, 5)))
+    assert said == [
+        "/data/alertbot.db cannot be written: the file system is read-only: make it writable, or change `storage`",
+        "/data/alertbot.db could not be read or written: the disk reports an error (SQLITE_IOERR_WRITE)",
+    ]
     store.close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import threading
@@ -9,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from threading import get_ident
 
 from sqlite_utils import Database as SqliteUtilsDatabase
@@ -316,6 +318,8 @@ class Database:
         if name.startswith("SQLITE_CORRUPT"):
             return _final(f"{path} is damaged ({exc}); restore a backup, or name another file")
         if name.startswith("SQLITE_IOERR"):
+            if path != MEMORY and _on_read_only_system(Path(path).parent):
+                return StoreError(f"{path} cannot be written: {_why_read_only(path)}")
             return StoreError(f"{path} could not be read or written: the disk reports an error ({name})")
         return StoreError(f"{path} could not be read or written: {exc}")
 
@@ -335,7 +339,7 @@ def _why_read_only(path: str) -> str:
     """Why this file, or a new one in its place, cannot be written."""
     folder = Path(path).parent
     if _on_read_only_system(folder):
-        return "the file system is read-only; `storage` names another place"
+        return "the file system is read-only: make it writable, or change `storage`"
     user = f"this user (uid {os.geteuid()})" if hasattr(os, "geteuid") else "this user"
     if os.path.exists(path) and not os.access(path, os.W_OK):
         return f"the file is read-only for {user}"
@@ -346,9 +350,16 @@ def _why_read_only(path: str) -> str:
 
 def _on_read_only_system(folder: Path) -> bool:
     try:
-        return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+        if os.statvfs(folder).f_flag & os.ST_RDONLY:
+            return True
     except (OSError, AttributeError):  # Windows has no statvfs
-        return False
+        pass
+    # After an error of the disk, Linux may refuse every write and still list the file system as writable.
+    try:
+        with TemporaryFile(dir=folder):
+            return False
+    except OSError as exc:
+        return exc.errno == errno.EROFS
 
 
 def _on_full_system(folder: Path) -> bool:
