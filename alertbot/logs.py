@@ -10,10 +10,9 @@ import sys
 import time
 from collections.abc import Callable, MutableMapping, Sequence
 from contextlib import AbstractContextManager
+from functools import cached_property
 from typing import Any
 from urllib.parse import quote
-
-import structlog
 
 REDACTED = "[secret]"
 REPEAT_AFTER = 600.0
@@ -88,6 +87,8 @@ def with_shown_names(value: Any) -> Any:
 
 def context(**values: object) -> AbstractContextManager[None]:
     """Inside it, every line of this thread has these keys; a line's own keys come first."""
+    import structlog  # not at the top: see Logger
+
     return structlog.contextvars.bound_contextvars(**values)
 
 
@@ -144,32 +145,8 @@ def configure(secrets: Sequence[str] = (), *, verbose: bool = False, quiet: bool
         """What no value had: the names of keys, and objects that became text only now."""
         return str(_redact(line, in_text))
 
-    shared: list[Any] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    terminal = sys.stderr.isatty()
-    last: Any = structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
-    structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        wrapper_class=structlog.stdlib.BoundLogger,
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=False,
-    )
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
-                remove_secrets,
-                last,
-                remove_from_text,
-            ],
-        )
-    )
+    handler.setFormatter(_Formatter(remove_secrets, remove_from_text))
     handler.addFilter(Repeats())
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -177,8 +154,86 @@ def configure(secrets: Sequence[str] = (), *, verbose: bool = False, quiet: bool
     logging.getLogger(_NAMESPACE).setLevel(logging.DEBUG if verbose else logging.ERROR if quiet else logging.INFO)
     # APScheduler warns whenever a job is skipped because the previous one still runs; the poll log covers that.
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
+    global _to_configure
+    _to_configure = True
+    if "structlog" in sys.modules:
+        _configure_structlog()
 
 
-def logger(name: str) -> Any:
+_to_configure = False
+"""Whether `configure` was called and structlog, which was not imported then, does not know of it yet."""
+
+
+def _configure_structlog() -> None:
+    import structlog  # not at the top: see Logger
+
+    global _to_configure
+    _to_configure = False
+    structlog.configure(
+        processors=[*_shared(), structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+
+
+def _shared() -> list[Any]:
+    """The processors of alertbot's own lines and of those of libraries."""
+    import structlog  # not at the top: see Logger
+
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+
+
+class _Formatter(logging.Formatter):
+    """structlog's formatter, made with the first line. `clean` gets the keys of a line, `clean_text` the line."""
+
+    def __init__(self, clean: Any, clean_text: Any) -> None:
+        super().__init__()
+        self._clean, self._clean_text = clean, clean_text
+        self._terminal = sys.stderr.isatty()
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self._made.format(record)
+
+    @cached_property
+    def _made(self) -> logging.Formatter:
+        import structlog  # not at the top: see Logger
+
+        last: Any = structlog.dev.ConsoleRenderer() if self._terminal else structlog.processors.JSONRenderer()
+        return structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=_shared(),
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                self._clean,
+                last,
+                self._clean_text,
+            ],
+        )
+
+
+class Logger:
+    """structlog's logger of one name. structlog is imported with the first line.
+
+    Its import takes longer than that of everything else that a command such as `check` needs, and such a command
+    writes no line.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, method: str) -> Any:
+        import structlog
+
+        if _to_configure:
+            _configure_structlog()
+        return getattr(structlog.stdlib.get_logger(self._name), method)
+
+
+def logger(name: str) -> Logger:
     """A structured logger: `log.info("poll", tenant=..., took_ms=...)`."""
-    return structlog.stdlib.get_logger(f"{_NAMESPACE}.{name}")
+    return Logger(f"{_NAMESPACE}.{name}")

@@ -18,7 +18,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import typer.main
 from prometheus_client.parser import text_string_to_metric_families
 
 from alertbot.alerts.alert import Reason, State
@@ -26,7 +25,7 @@ from alertbot.alerts.notice import Notice, NoticeKind
 from alertbot.alerts.transition import REASONS, TRANSITIONS
 from alertbot.backtest.sample import sample_alert
 from alertbot.charts.trend import example
-from alertbot.cli import cli
+from alertbot.cli import table as command_table
 from alertbot.commands.answers import COMMANDS
 from alertbot.config.schema import config_schema
 from alertbot.notify.notifier import CardContent, LineContent
@@ -103,10 +102,10 @@ def imports() -> str:
 
 def commands() -> str:
     """Every command with its options, as `--help` has them."""
-    group: Any = typer.main.get_command(cli)
 
     def rows() -> Iterator[tuple[str, ...]]:
-        for name, command in group.commands.items():
+        for name in command_table.COMMANDS:
+            command = command_table.command(name)
             words = [name]
             for each in command.params:
                 if each.name in ("help", "config"):

@@ -6,37 +6,11 @@ import errno
 import sys
 from collections.abc import Sequence
 
-# Importing a module of commands is what makes them known.
-from alertbot.cli import (
-    ask,
-    backup,
-    check,
-    demo,
-    doctor,
-    init,
-    manifest,
-    metrics,
-    poll,
-    preview,
-    replay,
-    run,
-    schema,
-    simulate,
-    test,
-)
 from alertbot.cli.shell import PROBLEM, WRONG_USE, cli
 from alertbot.cli.show import err, show_faults
 from alertbot.errors import AlertbotError, FaultsFound, NewerDatabase, UsageError
 
 __all__ = ["cli", "main"]
-
-ORDER = (
-    *("demo", "init", "run", "poll", "doctor", "check", "test", "replay", "preview"),
-    *("metrics", "ask", "backup", "simulate", "schema", "manifest"),
-)
-"""The order of `--help` and of the README."""
-
-cli.registered_commands.sort(key=lambda command: ORDER.index(command.name or command.callback.__name__))  # type: ignore[union-attr]  # every command has one
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from alertbot import logs
-from alertbot.cli.shell import PROBLEM, Config, cli
-from alertbot.cli.show import show_reply
+from alertbot.cli.shell import PROBLEM, Config
+from alertbot.cli.show_reply import show_reply
 from alertbot.clock import wall_clock
 from alertbot.commands.answers import answer, changed
 from alertbot.commands.command import Asker
@@ -26,7 +26,6 @@ from alertbot.service.views import change, make_view
 from alertbot.store.roles import Store
 
 
-@cli.command()
 def ask(
     words: Annotated[
         list[str] | None,

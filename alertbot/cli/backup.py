@@ -10,13 +10,12 @@ from typing import Annotated
 import typer
 from rich.progress import Progress
 
-from alertbot.cli.shell import Config, cli
+from alertbot.cli.shell import Config
 from alertbot.cli.show import err, say
 from alertbot.config.load import config_path, load
 from alertbot.store.sqlite.backup import back_up
 
 
-@cli.command()
 def backup(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write; it must not exist.")],
     config: Config = None,

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from alertbot.cli.fault_formats import Format, written
-from alertbot.cli.shell import PROBLEM, AsJson, Config, cli
+from alertbot.cli.shell import PROBLEM, AsJson, Config
 from alertbot.cli.show import err, out, show_faults
 from alertbot.cli.test import find_suites, holds_tests, lent_settings, read_tests, rule_roots
 from alertbot.config.load import config_path, is_configuration, read_text, unset_secrets
@@ -33,7 +33,6 @@ from alertbot.service.factories import open_to_read, template_folders
 from alertbot.service.live_rules import check_templates
 
 
-@cli.command()
 def check(
     paths: Annotated[
         list[Path] | None, typer.Argument(metavar="[PATH…]", help="Rule files, folders, or an alertbot.yaml.")

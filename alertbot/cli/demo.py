@@ -11,7 +11,7 @@ import typer
 from alertbot import logs
 from alertbot.cli.init import shipped_rules
 from alertbot.cli.poll import firing_now
-from alertbot.cli.shell import PROBLEM, cli, seconds, signals
+from alertbot.cli.shell import PROBLEM, seconds, signals
 from alertbot.cli.show import out
 from alertbot.clock import ScaledClock
 from alertbot.config.settings import Settings
@@ -25,7 +25,6 @@ FIRST_CARD_AFTER_S = 120
 """Of the demo's scenario, in simulated seconds."""
 
 
-@cli.command()
 def demo(
     for_: Annotated[str, typer.Option("--for", metavar="DURATION", help="How long to run, in real time.")] = "2m",
     speed: Annotated[

@@ -10,7 +10,7 @@ import typer
 from rich.status import Status
 
 from alertbot import logs
-from alertbot.cli.shell import PROBLEM, AsJson, Config, cli
+from alertbot.cli.shell import PROBLEM, AsJson, Config
 from alertbot.cli.show import err, print_json, say
 from alertbot.clock import wall_clock
 from alertbot.config.load import config_path, load
@@ -23,7 +23,6 @@ _MARKS = {Verdict.OK: "ok", Verdict.NOTE: "note", Verdict.PROBLEM: "PROBLEM", Ve
 _STYLES = {Verdict.OK: "green", Verdict.NOTE: "cyan", Verdict.PROBLEM: "bold red", Verdict.SKIPPED: "yellow"}
 
 
-@cli.command()
 def doctor(
     config: Config = None,
     as_json: AsJson = False,

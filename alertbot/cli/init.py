@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 
-from alertbot.cli.shell import cli
 from alertbot.cli.show import out
 from alertbot.config.schema import config_schema
 from alertbot.errors import UsageError
@@ -124,7 +123,6 @@ def write_files(folder: Path) -> list[tuple[Path, bool]]:
     return done
 
 
-@cli.command()
 def init(
     folder: Annotated[Path, typer.Argument(help="The folder to write to.")] = Path(),
 ) -> None:

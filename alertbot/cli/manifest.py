@@ -6,14 +6,13 @@ from typing import Annotated
 
 import typer
 
-from alertbot.cli.shell import Config, cli
+from alertbot.cli.shell import Config
 from alertbot.cli.show import print_json
 from alertbot.config.load import config_path, load
 from alertbot.errors import UsageError
 from alertbot.slack.manifest import manifest
 
 
-@cli.command(name="manifest")
 def manifest_(
     url: Annotated[str | None, typer.Option(metavar="URL", help="Public URL, for signed HTTP requests.")] = None,
     config: Config = None,

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from alertbot.cli.shell import PROBLEM, AsJson, cli
+from alertbot.cli.shell import PROBLEM, AsJson
 from alertbot.cli.show import err, print_json, say
 from alertbot.errors import UsageError
 from alertbot.rules.catalogue import RULE_SCOPES, Scope, catalogue
@@ -14,7 +14,6 @@ from alertbot.rules.glossary import Entry, entries, notes
 from alertbot.rules.words import listed, nearest
 
 
-@cli.command()
 def metrics(
     words: Annotated[
         list[str] | None,

@@ -10,8 +10,9 @@ import typer
 from alertbot import logs
 from alertbot.alerts.alert import State
 from alertbot.alerts.delivery import HeldBack, in_one_line
-from alertbot.cli.shell import PROBLEM, AsJson, Config, cli, leave
-from alertbot.cli.show import STYLES, print_json, say
+from alertbot.cli.shell import PROBLEM, AsJson, Config, leave
+from alertbot.cli.show import print_json, say
+from alertbot.cli.show_reply import STYLES
 from alertbot.config.load import config_path, load
 from alertbot.notify.facts import zone_of
 from alertbot.poll import Turn
@@ -24,7 +25,6 @@ MAX_PICTURES_S = 20.0
 """Seconds that it waits for pictures in the threads of cards, after everything else; the next run posts the others."""
 
 
-@cli.command()
 def poll(
     config: Config = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Do not store or send anything.")] = False,

@@ -17,7 +17,7 @@ from alertbot.backtest.sample import drawn_from, sample_alert
 from alertbot.charts.series import Samples
 from alertbot.charts.trend import WINDOW, example, key_of, recent
 from alertbot.cli.ask import pasts_of
-from alertbot.cli.shell import PROBLEM, Config, cli
+from alertbot.cli.shell import PROBLEM, Config
 from alertbot.cli.show import out, show_faults
 from alertbot.cli.test import CHANNEL, lent_settings, load_lent, rule_roots
 from alertbot.clock import wall_clock
@@ -42,7 +42,6 @@ from alertbot.service.views import make_view
 from alertbot.store.roles import Store
 
 
-@cli.command()
 def preview(
     rule: Annotated[str, typer.Argument(metavar="RULE", help="The id of the rule, or the beginning of it.")],
     entity: Annotated[

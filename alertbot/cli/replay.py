@@ -17,7 +17,7 @@ from alertbot.backtest.episodes import Episode, ReplayResult, RuleResult, compar
 from alertbot.charts.series import Samples, Series, Span
 from alertbot.charts.text import plot as plotted
 from alertbot.cli.replay_report import changes_json, describe, describe_changes, result_json
-from alertbot.cli.shell import PROBLEM, AsJson, Config, cli, seconds
+from alertbot.cli.shell import PROBLEM, AsJson, Config, seconds
 from alertbot.cli.show import err, out, print_json, say
 from alertbot.clock import wall_clock
 from alertbot.commands.find import loose
@@ -38,7 +38,6 @@ from alertbot.store.records import RecordedPoll
 from alertbot.store.roles import Store
 
 
-@cli.command(name="replay")
 def replay_(
     since: Annotated[str, typer.Option(metavar="DURATION", help="How far back to start.")] = "7d",
     rules: Annotated[

@@ -8,14 +8,13 @@ from typing import Annotated
 import typer
 
 from alertbot import __version__, logs
-from alertbot.cli.shell import Config, cli, leave, signals
+from alertbot.cli.shell import Config, leave, signals
 from alertbot.config.load import config_path, load
 from alertbot.service.app import build
 
 log = logs.logger("run")
 
 
-@cli.command()
 def run(
     config: Config = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log debug messages too.")] = False,

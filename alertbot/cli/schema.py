@@ -7,12 +7,10 @@ from typing import Annotated
 import typer
 
 from alertbot.cli.init import SCHEMAS
-from alertbot.cli.shell import cli
 from alertbot.cli.show import print_json
 from alertbot.errors import UsageError
 
 
-@cli.command()
 def schema(what: Annotated[str, typer.Argument(metavar="rules|config|tests", help="The kind of file.")]) -> None:
     """Print the JSON Schema of a kind of file, for editors."""
     if what not in SCHEMAS:

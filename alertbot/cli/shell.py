@@ -17,6 +17,7 @@ import typer
 
 from alertbot import __version__
 from alertbot.cli.show import out
+from alertbot.cli.table import CommandGroup, add_commands
 from alertbot.errors import UsageError
 from alertbot.rules.units import TOO_LONG, parse_duration
 
@@ -24,12 +25,14 @@ PROBLEM, WRONG_USE = 1, 2
 
 cli = typer.Typer(
     name="alertbot",
+    cls=CommandGroup,
     help="Threshold alerts in Slack for contact centres that run on 8x8. To try it, run `alertbot demo`.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+add_commands(cli)
 Config = Annotated[
     Path | None,
     typer.Option(

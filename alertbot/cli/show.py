@@ -11,14 +11,11 @@ from typing import Any
 
 from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table as RichTable
 from rich.text import Text
 
 from alertbot import logs
-from alertbot.commands.command import Drawing, Line, Reply
 from alertbot.rulefiles.faults import Fault, Severity
 from alertbot.rules.plain import one_line
-from alertbot.rules.rule import Level
 from alertbot.rules.words import count, listed
 
 
@@ -33,8 +30,6 @@ out = _Output(highlight=False, emoji=False)
 err = _Output(stderr=True, highlight=False, emoji=False)
 
 MAX_LINE = 2000  # characters of a line that is shown with its fault
-
-STYLES = {Level.INFO: "cyan", Level.WARNING: "yellow", Level.CRITICAL: "bold red"}
 
 
 def say(text: str, *, style: str = "") -> None:
@@ -104,18 +99,3 @@ def _length(excerpt: str, rest: str) -> int:
             break
         length += 1
     return length + quoted if length else 1
-
-
-def show_reply(reply: Reply) -> None:
-    for part in reply.parts:
-        if isinstance(part, Line):
-            style = STYLES[part.level] if part.level and not part.recovering else "bold" if part.strong else ""
-            say(part.text, style=style)
-        elif isinstance(part, Drawing):
-            for text in part.lines:
-                out.print(text, markup=False, soft_wrap=True)
-        else:
-            table = RichTable(*part.head, box=None, pad_edge=False, header_style="bold")
-            for row in part.rows:
-                table.add_row(*(Text(one_line(cell)) for cell in row))
-            out.print(table)

@@ -8,14 +8,12 @@ from typing import Annotated
 import typer
 
 from alertbot import logs
-from alertbot.cli.shell import cli
 from alertbot.cli.show import out
 from alertbot.clock import wall_clock
 from alertbot.simulator.scenario import shipped_scenarios
 from alertbot.simulator.server import Simulator, SimulatorOptions, run_forever
 
 
-@cli.command()
 def simulate(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0: any free port.")] = 8808,
     scenario: Annotated[

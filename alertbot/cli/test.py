@@ -15,7 +15,7 @@ import typer
 from alertbot.alerts.cards import Card
 from alertbot.backtest.trial import RuleTestResult, run_rule_test
 from alertbot.cli.junit import write_junit
-from alertbot.cli.shell import PROBLEM, Config, cli
+from alertbot.cli.shell import PROBLEM, Config
 from alertbot.cli.show import out, show_faults
 from alertbot.cli.timeline import FLAG, draw_failure
 from alertbot.config.load import config_path, load
@@ -49,7 +49,6 @@ class Suite:
         return tuple(dict.fromkeys((path if path.is_dir() else path.parent) / "templates" for path in self.rules))
 
 
-@cli.command(name="test")
 def run_tests(
     paths: Annotated[
         list[Path] | None, typer.Argument(metavar="[PATH…]", help="Test files, rule files, or folders.")

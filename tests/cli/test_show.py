@@ -8,7 +8,7 @@ import pytest
 
 from alertbot.alerts.alert import Change, Reason
 from alertbot.cli.poll import _show_polled
-from alertbot.cli.show import show_reply
+from alertbot.cli.show_reply import show_reply
 from alertbot.commands.command import Line, Reply, Table
 from alertbot.evaluation.snapshot import Fetched
 from alertbot.feed.health import Feed
