@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 from pydantic import TypeAdapter
 
-from alertbot.config.settings import Settings
+from alertbot.config import settings
 from alertbot.rulefiles.fields import ANCHOR_PREFIX, DURATION_SCHEMA
 from alertbot.rules.units import write_duration
 
@@ -17,10 +20,28 @@ REFERENCE = {"type": "string", "pattern": r"\$\{"}
 
 def config_schema() -> dict[str, Any]:
     """JSON Schema of alertbot.yaml, for editors."""
-    schema: dict[str, Any] = _spelt(Settings.model_json_schema())
+    schema: dict[str, Any] = _spelt(_described(settings.Settings.model_json_schema()))
     schema["properties"].pop("folder", None)
     schema["patternProperties"] = {f"^{ANCHOR_PREFIX}": {}}
     return {**schema, "$schema": "https://json-schema.org/draft/2020-12/schema", "title": "alertbot.yaml"}
+
+
+def _described(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema with what the docstring below each setting says as its description."""
+    sections = {"Settings": schema, **schema["$defs"]}
+    for section in ast.parse(inspect.getsource(settings)).body:
+        if not isinstance(section, ast.ClassDef) or section.name not in sections:
+            continue
+        for setting, below in pairwise(section.body):
+            match setting, below:
+                case (
+                    ast.AnnAssign(target=ast.Name(id=key)),
+                    ast.Expr(value=ast.Constant(value=str(text))),
+                ) if (about := sections[section.name]["properties"].get(key)) is not None:
+                    of_section = sections.get(about.get("$ref", "").rpartition("/")[2], {})
+                    if text != of_section.get("description"):  # an editor shows that anyway
+                        about["description"] = inspect.cleandoc(text)
+    return schema
 
 
 def _spelt(node: Any) -> Any:

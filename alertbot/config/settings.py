@@ -159,7 +159,9 @@ Calendars = Annotated[
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    # Sections are built when Settings is, and not at their import. The docstrings are read by schema.py: pydantic would
+    # read the source of each class to find them, at every start of every command.
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 def _texts(value: Any) -> Any:
