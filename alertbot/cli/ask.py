@@ -19,8 +19,9 @@ from alertbot.config.load import config_path, load
 from alertbot.config.settings import Settings
 from alertbot.evaluation.past import Past
 from alertbot.rules.rule import RuleSet
-from alertbot.service.factories import open_to_read, parser, rule_paths
+from alertbot.service.databases import open_to_read
 from alertbot.service.live_rules import rules_that_run
+from alertbot.service.of_settings import parser, rule_paths
 from alertbot.service.tenant import recall
 from alertbot.service.views import change, make_view
 from alertbot.store.roles import Store

@@ -12,7 +12,7 @@ import typer
 from alertbot.cli.fault_formats import Format, written
 from alertbot.cli.shell import PROBLEM, AsJson, Config
 from alertbot.cli.show import err, out, show_faults
-from alertbot.cli.test import find_suites, holds_tests, lent_settings, read_tests, rule_roots
+from alertbot.cli.suites import find_suites, holds_tests, lent_settings, read_tests, rule_roots
 from alertbot.config.load import config_path, is_configuration, read_text, unset_secrets
 from alertbot.config.review import review_config
 from alertbot.config.settings import Settings
@@ -29,8 +29,8 @@ from alertbot.rulefiles.review_live import review_coverage, review_look_back
 from alertbot.rules.coverage import Entities
 from alertbot.rules.match import EVERY_ENTITY, Match, covers
 from alertbot.rules.words import count
-from alertbot.service.factories import open_to_read, template_folders
 from alertbot.service.live_rules import check_templates
+from alertbot.service.of_settings import template_folders
 
 
 def check(
@@ -103,6 +103,8 @@ def _coverage_hints(paths: Sequence[Path], found: ParsedRules, settings: Setting
     files, _ = read_all([path for path in paths if not holds_tests(path)])
     if settings is None or not any(rule.overrides or rule.match != EVERY_ENTITY for rule in found.rules.rules):
         return []
+    from alertbot.service.databases import open_to_read  # not at the top: the store imports much, for these hints alone
+
     try:
         store = open_to_read(settings)
     except AlertbotError:

@@ -19,7 +19,8 @@ from alertbot.charts.trend import WINDOW, example, key_of, recent
 from alertbot.cli.ask import pasts_of
 from alertbot.cli.shell import PROBLEM, Config
 from alertbot.cli.show import out, show_faults
-from alertbot.cli.test import CHANNEL, lent_settings, load_lent, rule_roots
+from alertbot.cli.suites import lent_settings, load_lent, rule_roots
+from alertbot.cli.test import CHANNEL
 from alertbot.clock import wall_clock
 from alertbot.commands.command import Command
 from alertbot.commands.find import entities, find, find_rules, similar
@@ -37,7 +38,9 @@ from alertbot.rulefiles.on_disk import template_folder
 from alertbot.rulefiles.rule_keys import LEVELS
 from alertbot.rules.rule import Level, Rule, RuleSet
 from alertbot.rules.slack_ids import is_channel
-from alertbot.service.factories import make_notifier, open_to_read, template_folders
+from alertbot.service.databases import open_to_read
+from alertbot.service.factories import make_notifier
+from alertbot.service.of_settings import template_folders
 from alertbot.service.views import make_view
 from alertbot.store.roles import Store
 

@@ -33,7 +33,8 @@ from alertbot.rules.ignore import ignoring
 from alertbot.rules.nouns import Worse
 from alertbot.rules.privacy import Names
 from alertbot.rules.rule import RuleSet
-from alertbot.service.factories import alerting_of, open_to_read
+from alertbot.service.databases import open_to_read
+from alertbot.service.of_settings import alerting_of
 from alertbot.store.records import RecordedPoll
 from alertbot.store.roles import Store
 

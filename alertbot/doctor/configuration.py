@@ -18,8 +18,8 @@ from alertbot.rulefiles.parse_rules import read_files
 from alertbot.rules.hours import Calendar
 from alertbot.rules.rule import RuleSet
 from alertbot.rules.words import count, listed
-from alertbot.service.factories import parser, rule_paths
 from alertbot.service.live_rules import LiveRules
+from alertbot.service.of_settings import parser, rule_paths
 
 ENDS_SOON = timedelta(days=30)
 

@@ -11,7 +11,7 @@ from alertbot.config.settings import Settings
 from alertbot.doctor.finding import Finding, fine, note, problem
 from alertbot.errors import NewerDatabase, StoreError
 from alertbot.rules.units import format_duration
-from alertbot.service.factories import open_to_read
+from alertbot.service.databases import open_to_read
 from alertbot.store.records import Service
 from alertbot.store.sqlite.store import SqliteStore
 

@@ -23,7 +23,8 @@ from alertbot.rules.coverage import advice, match_in_words, uncovered
 from alertbot.rules.ignore import ignoring
 from alertbot.rules.rule import Rule, RuleSet
 from alertbot.rules.words import count, listed
-from alertbot.service.factories import limits_of, make_source
+from alertbot.service.factories import make_source
+from alertbot.service.of_settings import limits_of
 from alertbot.sources.eight_by_eight import REGIONS
 from alertbot.sources.eight_by_eight.transport import host_of
 

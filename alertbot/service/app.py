@@ -21,8 +21,9 @@ from alertbot.service.auditor import AUDIT_EVERY, Auditor
 from alertbot.service.closers import Closers, at_once
 from alertbot.service.courier import Courier
 from alertbot.service.database_check import CHECK_EVERY, DatabaseCheck
+from alertbot.service.databases import open_for_dry_run, open_store
 from alertbot.service.departed import end_departed
-from alertbot.service.factories import make_notifier, make_tenants, open_for_dry_run, open_store, parser, rule_paths
+from alertbot.service.factories import make_notifier, make_tenants
 from alertbot.service.fallback import CHECK_EVERY as CHECK_FALLBACK_EVERY
 from alertbot.service.fallback import FIRST_AFTER, FallbackWebhook
 from alertbot.service.figures import FiguresReader
@@ -30,6 +31,7 @@ from alertbot.service.heartbeat import Heartbeat
 from alertbot.service.lease import MIN_TO_RELEASE, RENEW_EVERY, Lease
 from alertbot.service.listener import Listener
 from alertbot.service.live_rules import LiveRules
+from alertbot.service.of_settings import parser, rule_paths
 from alertbot.service.pictures import CardPictures
 from alertbot.service.poller import Poller
 from alertbot.service.readiness import unready

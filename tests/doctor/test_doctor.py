@@ -23,7 +23,7 @@ from alertbot.doctor import database, tenant
 from alertbot.doctor.database import file_system
 from alertbot.doctor.examine import examine
 from alertbot.doctor.finding import Finding, Verdict
-from alertbot.service.factories import open_store
+from alertbot.service.databases import open_store
 from alertbot.simulator.faults import ApiFault
 from alertbot.simulator.server import Simulator, SimulatorOptions, serve
 from alertbot.slack.manifest import manifest

@@ -30,8 +30,8 @@ from alertbot.rulefiles.on_disk import read_disk
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.rule import Level
 from alertbot.service.app import App
-from alertbot.service.factories import rule_paths
 from alertbot.service.live_rules import QUIET, QUIET_IF_DOUBTFUL, LiveRules
+from alertbot.service.of_settings import rule_paths
 from alertbot.service.tenant import LiveTenant
 from alertbot.service.watch import watch
 from alertbot.store.sqlite.store import SqliteStore

@@ -27,8 +27,9 @@ from alertbot.rules.catalogue import RULE_SCOPES, ValueType
 from alertbot.rules.expression import Compare, Key, Literal, Op
 from alertbot.rules.match import Match
 from alertbot.rules.rule import RuleSet
-from alertbot.service.factories import make_tenants, parser, rule_paths
+from alertbot.service.factories import make_tenants
 from alertbot.service.live_rules import LiveRules
+from alertbot.service.of_settings import parser, rule_paths
 from alertbot.service.process import name_of_poller
 from alertbot.service.views import make_view, redraw
 from alertbot.store.records import PollRecord, RunningRules
