@@ -1,8 +1,8 @@
-"""What is posted to `slack.fallback_webhook`: an alert that Slack does not take, once per level, and its end.
+"""What is posted to `slack.fallback_webhook`: an alert that cannot be delivered to Slack, once per level, and its end.
 
 An alert is posted when it is firing at one of the configured levels, is not muted, and a message that it fires or rose
 has been waiting for Slack for long enough, whatever the reason: Slack or the network is down, the token is revoked,
-the channel is broken, or messages are held back. Its end is posted if it was posted itself, also where Slack works
+the channel is broken, or messages are held back. If an alert was posted, its end is posted too, even if Slack works
 again by then: what was opened on the other side has to be closed there.
 """
 
@@ -19,7 +19,7 @@ from alertbot.rules.rule import Level
 ALARMS = frozenset({Reason.FIRED, Reason.LEVEL_UP, Reason.SUPPRESSION_ENDED, Reason.SILENCE_ENDED, Reason.ESCALATED})
 """The reasons of the messages that must not wait: they say that an alert fires, rose, or has no owner."""
 MAX_AGE = timedelta(days=1)
-"""An end that could not be posted for so long is given up."""
+"""An end that could not be posted for this long is given up."""
 
 
 class PostKind(StrEnum):
@@ -33,8 +33,8 @@ class PostKind(StrEnum):
 class NewPost:
     """One post that was just decided, to be written as JSON.
 
-    Of kind FIRING: since when the first message about the alert waits for Slack, in which channels, and why, as far as
-    is known. `opened_as`: the incident of what was posted before about the alert, or "".
+    Of kind FIRING: since when the first message about the alert has been waiting for Slack, in which channels, and why
+    (if that is known). `opened_as`: the incident of what was posted before about the alert, or "".
     """
 
     kind: PostKind

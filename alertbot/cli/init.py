@@ -40,7 +40,7 @@ slack:
   default_channel: "#cc-alerts"     # invite the bot there
   # ops_channel: "#cc-alerts-ops"   # for operational messages; default: default_channel
   # command: /alertbot
-  # fallback_webhook: {url: "${FALLBACK_WEBHOOK_URL:-}", after: 2m, levels: [critical]}   # while Slack takes nothing
+  # fallback_webhook: {url: "${FALLBACK_WEBHOOK_URL:-}", after: 2m, levels: [critical]}   # if Slack is down
   # may_change: {users: [], usergroups: [], channels: []}   # who may change alerts; all empty: every user
 
 rules: rules/

@@ -30,11 +30,11 @@ def review_config(name: str, text: str) -> list[Fault]:
 
 
 def _review_webhook(slack: object, warnings: Report) -> None:
-    """`slack.fallback_webhook` without the level for which it is there."""
+    """`slack.fallback_webhook` without the level that it is meant for."""
     webhook = slack.get("fallback_webhook") if isinstance(slack, YamlMapping) else None
     for key, levels in webhook.entries if isinstance(webhook, YamlMapping) else ():
         if key.text == "levels" and isinstance(levels, YamlSequence):
             words = [level.text for level in levels.items if isinstance(level, YamlScalar)]
             if words and not any(word == "critical" or "${" in word for word in words):
-                message = "fallback_webhook: critical alerts are not posted there while Slack does not take them"
+                message = "fallback_webhook: critical alerts are not posted there when Slack is down"
                 warnings.add(key.place, message, "add critical to `levels`")

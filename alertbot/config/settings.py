@@ -262,10 +262,10 @@ def _some(tenants: tuple[TenantSettings, ...]) -> tuple[TenantSettings, ...]:
 
 
 class Privacy(_Section):
-    """What output shows of people. Rules, silences and commands match full names, whatever is shown."""
+    """How output shows agents. Rules, silences and commands match full names, whatever is shown."""
 
     agents: Literal["names", "initials"] = "names"
-    """initials: agents are shown by their initials in all output, logs included; equal ones get the agent's id."""
+    """initials: all output, logs included, shows agents by their initials; equal initials get the agent's id."""
 
 
 class MayChange(_Section):
@@ -280,14 +280,14 @@ class MayChange(_Section):
 
 
 class FallbackWebhookSettings(_Section):
-    """Where alerts are posted as JSON that cannot be delivered to Slack."""
+    """Where alerts that cannot be delivered to Slack are posted as JSON."""
 
     url: SecretAddress = SecretStr("")
-    """The URL to which alerts are posted as JSON while Slack does not take them. Treated as a secret. Empty: none."""
+    """The URL that receives, as JSON, alerts that cannot be delivered to Slack. Treated as a secret. Empty: none."""
     after: Annotated[Duration, AfterValidator(_within(timedelta(seconds=30), timedelta(days=1)))] = timedelta(minutes=2)
-    """How long a message about an alert must have been waiting for Slack; from 30s to 1d."""
+    """How long a message about an alert waits for Slack before the alert is posted there; from 30s to 1d."""
     levels: tuple[Literal["info", "warning", "critical"], ...] = ("critical",)
-    """The levels of the alerts that are posted there."""
+    """The levels of alerts that are posted there."""
 
     @model_validator(mode="after")
     def _complete(self) -> FallbackWebhookSettings:
@@ -320,7 +320,7 @@ class SlackSettings(_Section):
     refresh: Duration = timedelta(seconds=60)
     """The minimum time between edits of a card when only its value changed."""
     fallback_webhook: FallbackWebhookSettings = FallbackWebhookSettings()
-    """Where alerts are posted as JSON that cannot be delivered to Slack."""
+    """Where alerts that cannot be delivered to Slack are posted as JSON."""
 
     @property
     def ops(self) -> str:
@@ -399,7 +399,7 @@ class Settings(_Section):
     timezone: Timezone = "UTC"
     """The time zone for times shown where the time zone of the reader is not known."""
     history: Annotated[Duration, AfterValidator(_within(timedelta(days=1), timedelta(days=3650)))] = timedelta(days=90)
-    """How long ended alerts are kept, with everything that was sent about them; from 1d to 3650d."""
+    """How long ended alerts, and everything that was sent about them, are kept; from 1d to 3650d."""
     stale_after: Duration = timedelta(minutes=2)
     """A feed without a successful poll for this long is stale: ops_channel gets an alert, /readyz returns 503."""
     frozen_after: Duration = timedelta(minutes=15)
@@ -417,7 +417,7 @@ class Settings(_Section):
     )
     """The owner of an alert that still fires this long after it was acknowledged is mentioned once. 1m to 30d."""
     privacy: Privacy = Privacy()
-    """What output shows of people."""
+    """How output shows agents."""
     http: HttpSettings = HttpSettings()
     """The HTTP server for health checks and for Slack's requests."""
     heartbeat: HeartbeatSettings = HeartbeatSettings()

@@ -1,6 +1,6 @@
-"""`slack.fallback_webhook`: alerts that Slack does not take are posted as JSON to one address, and so are their ends.
+"""`slack.fallback_webhook`: posts alerts that cannot be delivered to Slack, and later their ends, as JSON to a URL.
 
-So an outage of Slack at night is not silent. A post is decided in the store before it is sent, and sent again until it
+So a Slack outage at night is not silent. A post is decided in the store before it is sent, and is sent again until it
 was received: at least once, each time with the same id. It runs on a thread of its own, and neither delivery nor polls
 wait for it.
 """
@@ -28,9 +28,9 @@ from alertbot.store.roles import Fallback
 from alertbot.web.metrics import Metrics
 
 CHECK_EVERY = timedelta(seconds=5)
-"""How often alerts that Slack does not take are looked for."""
+"""How often to look for alerts that cannot be delivered to Slack."""
 FIRST_AFTER = timedelta(seconds=15)
-"""After a start, what waits from before has this long to be delivered to Slack before it is posted elsewhere."""
+"""After a start, messages that are already waiting have this long to reach Slack before they are posted elsewhere."""
 FIRST_RETRY, MAX_RETRY = timedelta(seconds=5), timedelta(minutes=5)
 _MAX_SECONDS = 60.0  # of one run
 
@@ -48,7 +48,7 @@ class _Outcome:
 
 
 class FallbackWebhook:
-    """Posts to `url`, which may hold a secret and appears nowhere, whatever Slack has not taken for `after`."""
+    """Posts to `url` what could not be delivered to Slack for `after`. The URL may hold a secret: nothing shows it."""
 
     def __init__(
         self,
@@ -77,14 +77,14 @@ class FallbackWebhook:
 
     @property
     def problem(self) -> str:
-        """That the address does not take what has to be posted, in a sentence, or ""."""
+        """Why posts are not accepted, in a sentence; "" while nothing waits."""
         if not self._last_problem or not self._waiting:
             return ""
-        waits = count(self._waiting, "alert waits", "alerts wait")
+        waits = count(self._waiting, "post waits", "posts wait")
         return f"{waits} for the fallback webhook: {self._last_problem}"
 
     def run(self) -> int:
-        """Decide what is posted, and send what is due; how many posts were received. What fails is tried again."""
+        """Decide what is posted, and send what is due. Returns how many posts were received. Failures are retried."""
         with self._running:
             try:
                 self._decide(self._clock())
@@ -92,12 +92,12 @@ class FallbackWebhook:
                 self._waiting = self._store.waiting_fallback()
                 self._last_problem = self._last_problem if self._waiting else ""
             except StoreError as error:
-                log.error("what is posted to the fallback webhook could not be decided", problem=str(error))
+                log.error("could not decide what to post to the fallback webhook; will retry", problem=str(error))
                 return 0
         return received
 
     def close(self, within: float) -> bool:
-        """Close the connection, once the request that is on its way has ended. False where it still runs."""
+        """Close the connection once the request in progress has ended. False if it still runs."""
         idle = self._running.acquire(timeout=within)
         if idle:
             self._running.release()
@@ -143,7 +143,7 @@ class FallbackWebhook:
             if post.kind is PostKind.RESOLVED:
                 log.info("the end of an alert was posted to the fallback webhook", **about)
             else:
-                log.warning("Slack did not take an alert: it was posted to the fallback webhook", **about)
+                log.warning("an alert could not be delivered to Slack: posted to the fallback webhook", **about)
             return
         wait = timedelta(seconds=outcome.wait) if outcome.wait is not None else None
         if outcome.everything:
@@ -153,11 +153,11 @@ class FallbackWebhook:
         if post.kind is PostKind.RESOLVED and now - post.decided_at > MAX_AGE:
             self._store.give_up_fallback(post.id, outcome.problem, now)
             self._metrics.posted_fallback("given_up")
-            log.error("the end of an alert was not posted to the fallback webhook", problem=outcome.problem, **about)
+            log.error("gave up posting the end of an alert to the fallback webhook", problem=outcome.problem, **about)
             return
         self._store.put_off_fallback(post.id, until, outcome.problem, maybe_sent=outcome.maybe_sent)
         self._metrics.posted_fallback("failed")
-        log.warning("the fallback webhook did not take an alert; will retry", problem=outcome.problem, **about)
+        log.warning("the fallback webhook did not accept a post; will retry", problem=outcome.problem, **about)
 
 
 def _outcome(answer: HttpResponse, host: str, now: datetime) -> _Outcome:

@@ -120,7 +120,7 @@ class HomeTab:
 
     @property
     def problem(self) -> str:
-        """Why Slack takes no Home tab at all; "" where it does, or has not been asked yet."""
+        """Why Slack accepts no Home tab at all; "" if it does, or has not been asked yet."""
         return self._problem
 
     def opened(self, user: str) -> None:

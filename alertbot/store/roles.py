@@ -345,7 +345,7 @@ class Pictures(Outbox, Feeds, History, Protocol):
         """
 
     def picture_posted(self, picture: PostPicture, now: datetime) -> None:
-        """Slack took it: the channel rests for another second."""
+        """Slack accepted it: the channel rests for another second."""
 
     def put_back_picture(self, picture: PostPicture) -> None:
         """It was certainly not posted: it is due again, unless its alert has ended."""
@@ -360,17 +360,17 @@ class Fallback(Protocol):
     def decide_fallback(
         self, levels: Collection[Level], after: timedelta, draw: Callable[[NewPost], str], now: datetime
     ) -> tuple[int, int]:
-        """Decide, in one transaction, what is posted, and what need not be posted any more; the number of each.
+        """Decide, in one transaction, what is posted and what no longer needs to be. Returns the number of each.
 
-        New are the alerts of these levels about which a message has been waiting for Slack for `after`, and that were
-        not posted at this level before, and the ends of those that were posted, or may have been. What waits and was
-        certainly not received is taken off when Slack took the message, or the alert no longer fires. `draw` writes the
-        JSON; it is called in the transaction, and is pure. Writes nothing where nothing changes, and decides at most a
-        hundred new ones at a time.
+        Posted are: alerts of these levels, not yet posted at this level, about which a message has been waiting for
+        Slack for `after`; and the ends of alerts that were posted, or may have been. A post that waits, and was
+        certainly not received, is dropped when Slack accepted the message or the alert no longer fires. `draw` writes
+        the JSON; it is called in the transaction, and is pure. Writes nothing if nothing changes, and decides at most a
+        hundred new posts at a time.
         """
 
     def due_fallback(self, now: datetime, limit: int = 100) -> list[FallbackPost]:
-        """The posts that should be sent now; the end of an alert after what was posted before about it."""
+        """The posts that should be sent now; the end of an alert only after all earlier posts about it."""
 
     def waiting_fallback(self) -> int:
         """How many posts have not been sent."""

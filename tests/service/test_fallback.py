@@ -1,4 +1,4 @@
-"""The fallback webhook: what Slack does not take is posted, at least once and with the same id, and nothing leaks."""
+"""The fallback webhook: what Slack does not get is posted, at least once and with the same id, and nothing leaks."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_an_alert_and_its_end(world: World, lines: list[Any]) -> None:
     assert world.counted() == {"sent": 2}
     assert webhook.problem == ""
     logged = str(lines)
-    assert "Slack did not take an alert: it was posted to the fallback webhook" in logged
+    assert "an alert could not be delivered to Slack: posted to the fallback webhook" in logged
     assert "the end of an alert was posted to the fallback webhook" in logged
     assert CODE not in logged
 
@@ -170,7 +170,7 @@ def test_what_is_not_received_is_sent_again(
         webhook = world.webhook(other.url)
         assert world.run(webhook, 120) == 0
         said = said.replace("PORT", other.url.split(":")[2].split("/")[0])
-        assert webhook.problem == f"1 alert waits for the fallback webhook: {said}"
+        assert webhook.problem == f"1 post waits for the fallback webhook: {said}"
         assert world.run(webhook, 120 + wait - 1) == 0
         webhook = world.webhook(other.url)
         assert world.run(webhook, 120 + wait - 0.5) == 0
@@ -191,7 +191,7 @@ def test_one_that_is_refused_holds_up_no_other(world: World) -> None:
         other.statuses = [400]
         webhook = world.webhook(other.url)
         assert world.run(webhook, 120) == 2
-        assert "1 alert waits for the fallback webhook: 127.0.0.1" in webhook.problem
+        assert "1 post waits for the fallback webhook: 127.0.0.1" in webhook.problem
         assert world.run(webhook, 126) == 1
         assert webhook.problem == ""
     assert [alert for _, _, alert in other.said] == [1, 2, 3, 1]
@@ -273,7 +273,7 @@ def test_the_database_cannot_be_used(world: World, lines: list[Any]) -> None:
     """It is logged; the next look is the next attempt."""
     world.store.close()
     assert world.run(world.webhook("http://127.0.0.1:9/x"), 120) == 0
-    assert "could not be decided" in str(lines)
+    assert "could not decide what to post" in str(lines)
 
 
 # The whole bot.

@@ -1,9 +1,9 @@
 """What is posted to `slack.fallback_webhook`. Each function works inside the caller's transaction.
 
-A row is decided together with what it is decided on: the notices that wait for Slack, the alert, and the rows that are
-there. So an alert is posted once per level, however many processes look. A row that is no longer needed (Slack took the
-message, the alert ended or is muted now) is deleted while it was certainly not received; one that may have been
-received is sent until it certainly was, and then its end is.
+A row is decided in the transaction that reads what it depends on: the notices that wait for Slack, the alert, and the
+rows that exist. So an alert is posted once per level, however many processes look. A row that is no longer needed
+(Slack accepted the message, the alert ended or is muted now) is deleted if it was certainly not received. One that may
+have been received is sent until it certainly was; then its end is sent.
 """
 
 from __future__ import annotations

@@ -546,7 +546,7 @@ _FALLBACK_POSTS = (
 
 @migrations()
 def step_018_fallback_posts(db: Database) -> None:
-    """What was posted to `slack.fallback_webhook`, since Slack did not take it, and what of it waits."""
+    """What was posted to `slack.fallback_webhook`, and what still waits to be posted there."""
     for statement in _FALLBACK_POSTS:
         db.execute(dedent(statement).strip())
 
