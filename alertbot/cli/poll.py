@@ -22,7 +22,7 @@ MAX_WAIT_S = 30.0
 """Seconds that `poll` waits in all for what has to wait: 429, and one message a second and channel."""
 
 MAX_PICTURES_S = 20.0
-"""Seconds that it waits for pictures in the threads of cards, after everything else; the next run posts the others."""
+"""Seconds that it waits for charts in the threads of cards, after everything else; the next run posts the others."""
 
 
 def poll(

@@ -44,13 +44,13 @@ MESSAGE_APPEARS = timedelta(seconds=5)  # after an unknown outcome: how long the
 FIRST_RETRY = timedelta(seconds=5)
 MAX_RETRY = timedelta(minutes=5)
 MAX_RETRY_AWAY = timedelta(minutes=1)
-"""The longest pause while Slack is away, with or without an answer: when it is back, nothing should wait for long."""
+"""The longest pause while Slack is away, with or without an answer: when it works again, nothing should wait for long."""
 MAX_AGE = timedelta(days=1)
 """An older notice that is refused is given up, except the card of an open alert. No card is while Slack is away."""
 # A clock that was wrong by this much when a message was sent, and was set since, must not hide the message.
 _CLOCK_STEP = timedelta(hours=2)
 _MAX_FAILED_LOOKS = 5  # for one message; after that, looking counts as impossible
-_MAX_PATIENCE = timedelta(hours=1)  # unless these looks had no answer at all: then after this time
+_MAX_PATIENCE = timedelta(hours=1)  # if none of these looks had an answer: after this time instead
 
 _REPORT_AFTER = 2  # refusals of one edit: most pass
 _GO_ELSEWHERE_AFTER = 4  # refusals of one item: about a minute
@@ -378,7 +378,7 @@ class _Delivery:
         try:
             return recent(self.outbox.values(alert.tenant, alert, key, now - WINDOW, now))
         except Exception as error:
-            _log.warning("a card has no trend: %s", error)
+            _log.warning("a card is sent without its trend: %s", error)
             return None
 
     def _delivered(self, item: PostCard | PostLine | PostOps, posted: Posted, version: int) -> None:
@@ -398,8 +398,8 @@ class _Delivery:
         except NotifyError as error:
             self.report.errors.append(str(error))
             self._note(error)
-            # Slack is away: it can be asked when it is back. But where posts are answered and reads never are, a card
-            # must not wait for ever.
+            # Slack is down: it can be asked when it works again. But if it answers posts and never reads, a card must
+            # not wait forever.
             patience = MAX_AGE if isinstance(item, PostLine) else _MAX_PATIENCE
             patient = _unanswered(error) and now - min(intent_at, now) < patience
             if error.failure is not DeliveryFailure.CHANNEL and (patient or item.looks + 1 < _MAX_FAILED_LOOKS):

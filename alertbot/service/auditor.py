@@ -1,9 +1,9 @@
-"""The auditor: every ten minutes, open cards are compared with the database and with Slack, and repaired or reported.
+"""The auditor compares open cards with the database and with Slack every ten minutes, and repairs or reports problems.
 
 It runs beside delivery and polls. What it repairs in Slack becomes due, and delivery sends it. It makes at most
-MAX_CALLS calls of Slack in one run, stops at the first 429, and continues with the channels that it did not reach. A
-finding that cannot be repaired is reported in the ops channel, at most once a day, when two runs in a row have found
-it.
+MAX_CALLS calls to Slack in one audit, stops at the first 429, and begins the next audit with the channels that it did
+not reach. A finding that cannot be repaired is reported in the ops channel, at most once a day, when two audits in a
+row have found it.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from alertbot.web.metrics import Metrics
 
 AUDIT_EVERY = timedelta(minutes=10)
 MAX_CALLS = 20
-"""Calls of Slack in one audit: it allows fifty a minute for each method that is called here."""
+"""Calls to Slack in one audit: Slack allows 50 a minute of each method that is called here."""
 MAX_EDITS = 10
-"""Cards that one audit makes due for an edit, and duplicates that it edits, of each."""
+"""The most cards that one audit makes due for an edit, and the most duplicates that it edits."""
 _PAGES = 2  # of a channel
 
 log = logger("audit")
@@ -60,12 +60,12 @@ class Auditor:
         self._metrics, self._claimant, self._ops_channel = metrics, claimant, ops_channel
         self._timezone, self._show_tenant, self._slack_problem = timezone, show_tenant, slack_problem
         self._first = ""  # the channel with which the next audit begins
-        self._read: set[int] = set()  # cards that were read one by one, until each of their channel was
-        self._redrawn: set[int] = set()  # cards that were edited again, and were not seen to be right since
-        self._suspects: frozenset[str] = frozenset()  # what the last run found and could not repair
+        self._read: set[int] = set()  # cards that were read one by one, until all of their channel were
+        self._redrawn: set[int] = set()  # cards that were edited again, and have not been seen to be correct since
+        self._suspects: frozenset[str] = frozenset()  # what the last audit found and could not repair
 
     def run(self) -> list[AuditFinding]:
-        """One audit: what was found. Never raises for what the database or Slack does."""
+        """Make one audit and return its findings. Problems of the database or Slack are logged, never raised."""
         now = self._clock()
         try:
             found = self._store.audit(now)
@@ -73,7 +73,7 @@ class Auditor:
                 found += self._audit_slack(self._notifier, now)
             self._note(found, now)
         except StoreError as error:
-            log.warning("the audit could not use the database", problem=str(error))
+            log.warning("the audit could not use the database; will retry", problem=str(error))
             return []
         return found
 
@@ -82,7 +82,7 @@ class Auditor:
         self._metrics.audited((each.kind, "repaired" if each.repaired else "reported") for each in found)
         if found:
             kinds = Counter(str(finding.kind) for finding in found)
-            log.warning("the audit found something", found=dict(kinds), what=[each.text for each in found[:10]])
+            log.warning("the audit found problems", found=dict(kinds), what=[each.text for each in found[:10]])
         if any(finding.repaired for finding in found):
             self._wake.set()
         left = [finding for finding in found if not finding.repaired]
@@ -114,7 +114,7 @@ class Auditor:
                 if error.failure is DeliveryFailure.CHANNEL:
                     log.debug("a channel cannot be audited", channel=channel_id, problem=str(error))
                     continue
-                log.info("the audit of Slack stops until the next one", problem=str(error))
+                log.info("the audit of Slack stopped; the next one continues", problem=str(error))
                 break
         return found
 
@@ -143,7 +143,7 @@ class Auditor:
             if history.calls >= MAX_CALLS:
                 break
             self._read.add(card.id)
-            # A page may be incomplete, and a card that is posted again notifies again: so each is read by itself.
+            # A page may be incomplete, and a card that is posted again notifies again: so each is read separately.
             if card.posted is not None and not history.exists(card.posted):
                 self._store.repost(card, now, claimant=self._claimant)
                 text = f"the message of card {card.id} in {card.channel} was deleted"
@@ -158,8 +158,8 @@ class Auditor:
             self._redrawn.discard(card.id)
             return
         if card.edited_at is not None and self._headline(notifier, card, card.edited_at) != drawn:
-            return  # a template of the user's writes the time into it: it shows what was true when it was edited
-        text = f"the message of card {card.id} in {card.channel} does not show its present state"
+            return  # a custom template writes the time into it: it shows what was true when it was edited
+        text = f"the message of card {card.id} in {card.channel} does not show its current state"
         edited = sum(finding.kind is AuditKind.MESSAGE_OUTDATED and finding.repaired for finding in found)
         if card.id in self._redrawn:
             text += ", although it was edited again"
@@ -174,7 +174,7 @@ class Auditor:
     def _duplicates(
         self, history: ChannelHistory, recent: Mapping[str, Shown], found: list[AuditFinding], now: datetime
     ) -> None:
-        """Edit the messages with the id of a notice whose message is another one."""
+        """Edit the messages that carry the id of a notice but are not its message."""
         ids = Counter(shown.notice_id for shown in recent.values() if shown.notice_id)
         ledger = self._store.posted_notices(list(ids))
         doubled = [shown for shown in recent.values() if _is_duplicate(shown.posted, ledger.get(shown.notice_id))]
@@ -189,10 +189,10 @@ class Auditor:
                 if error.failure is DeliveryFailure.WAIT:
                     self._store.hold_edits(now + timedelta(seconds=error.retry_after or DEFAULT_WAIT))
                 raise
-            text = f"a message in {shown.posted.channel_id} was a duplicate of another one"
+            text = f"a message in {shown.posted.channel_id} was a duplicate"
             found.append(AuditFinding(AuditKind.MESSAGE_DUPLICATE, text, True))
 
 
 def _is_duplicate(posted: Posted, notice: PostedNotice | None) -> bool:
-    """Whether a message is none of those that are known of its notice. While that one's outcome is open, it is not."""
+    """Whether a message is not one of the known messages of its notice. False while the notice is not delivered."""
     return notice is not None and notice.state is NoticeState.DELIVERED and posted not in notice.known

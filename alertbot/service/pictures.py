@@ -1,14 +1,16 @@
-"""Pictures in the threads of cards: what was measured, with its limits, drawn and posted when nothing else is due.
+"""Charts in the threads of cards: what was measured, with its limits, drawn and posted when nothing else is due.
 
-Theory. The store says whose turn it is (store/sqlite/outbox.py), which is only while no post of any channel waits. The
-picture is drawn and uploaded before it is claimed, in a thread of its own: that takes seconds, in which everything else
-is delivered as usual. Then it is claimed. That fails if anything else has become due; it is tried again later, with the
-same file. Once claimed it is sent, once. An outcome that is not known stays so: a picture is not worth a duplicate.
+A chart is a picture, or a text plot. Here and in the store "picture" means either.
 
-Only what Slack certainly did not post is sent again: after a 429, where Slack could not be reached, and where it
-refuses the message as drawn, which mostly means that it has not processed the file yet. When that does not pass, the
-chart is text. It is text, too, where no picture can be drawn or uploaded: without the extra, without the scope, or
-after a failure.
+Theory. The store says whose turn it is (store/sqlite/outbox.py): only while no post of any channel waits. The picture
+is drawn and uploaded before it is claimed, in a thread of its own: that takes seconds, in which everything else is
+delivered as usual. Then it is claimed. The claim fails if anything else has become due; it is tried again later, with
+the same file. Once claimed it is sent, once. If the outcome is unknown, it stays unknown: a picture is not worth a
+duplicate.
+
+Only what Slack certainly did not post is sent again: after a 429, if Slack could not be reached, and if it refused the
+message as drawn, which usually means that it has not processed the file yet. If it keeps refusing, the chart is text.
+It is text, too, if no picture can be drawn or uploaded: without the extra, without the scope, or after a failure.
 """
 
 from __future__ import annotations
@@ -38,15 +40,15 @@ from alertbot.web.metrics import Metrics
 WINDOW = timedelta(hours=2)
 """What a picture shows: from this long before it is drawn."""
 MIN_VALUES = 4
-"""With fewer recorded values a chart says less than the card: there is none, such as just after the first start."""
+"""With fewer recorded values, as just after the first start, a chart would say less than the card: there is none."""
 ENDS_WITHIN = 1.0
 """Seconds that a post in progress gets when the bot stops."""
 MAX_ENDED = 500
 """Ended alerts of the window that are read for their spans."""
 PAUSE = 1.0
-"""Seconds between two looks at what is due."""
+"""Seconds between two checks of what is due."""
 RETRY_AFTER = 30.0
-"""Seconds after which a picture is tried again that could not be sent: Slack is unavailable, or cannot be reached."""
+"""Seconds until a picture is retried when Slack is unavailable or cannot be reached."""
 REFUSED_WAITS = (1.0, 3.0)
 """Seconds after which a picture that Slack refused is tried again: it may not have been processed yet."""
 
@@ -149,9 +151,9 @@ class CardPictures:
             try:
                 posted = self.post_next()
             except AlertbotError as error:
-                log.error("a picture was not posted", error=str(error))
+                log.error("a chart was not posted", error=str(error))
             except Exception:
-                log.exception("a picture was not posted: unexpected error")
+                log.exception("a chart was not posted: unexpected error")
             if not posted:
                 self._resting.wait(PAUSE)
 
@@ -199,18 +201,18 @@ class CardPictures:
         if self._must_stop():
             return
         self._store.picture_posted(picture, self._clock())
-        self._metrics.noticed("picture", "delivered", (self._clock() - picture.wanted_at).total_seconds())
+        self._metrics.noticed("chart", "delivered", (self._clock() - picture.wanted_at).total_seconds())
 
     def _failed(self, picture: PostPicture, ready: _Prepared, error: NotifyError) -> None:
         if error.failure is DeliveryFailure.WAIT:
             wait = timedelta(seconds=error.retry_after or PAUSE)
             self._store.hold_channel(picture.card.channel, self._clock() + wait)
             self._store.put_back_picture(picture)
-            self._metrics.noticed("picture", "put_off")
+            self._metrics.noticed("chart", "put_off")
         elif error.failure is DeliveryFailure.RETRY:
             self._not_before = time.monotonic() + RETRY_AFTER
             self._store.put_back_picture(picture)
-            self._metrics.noticed("picture", "put_off")
+            self._metrics.noticed("chart", "put_off")
         elif error.failure in (DeliveryFailure.PAYLOAD, DeliveryFailure.REFUSED) and ready.file:
             if ready.refusals < len(self._waits):
                 self._not_before = time.monotonic() + self._waits[ready.refusals]
@@ -219,10 +221,10 @@ class CardPictures:
                 log.warning("a chart is shown as text", problem=str(error))
                 ready.file = ""
             self._store.put_back_picture(picture)
-            self._metrics.noticed("picture", "put_off")
+            self._metrics.noticed("chart", "put_off")
         else:
-            log.warning("a picture was not posted, and is not tried again", problem=str(error))
-            self._metrics.noticed("picture", "dropped")
+            log.warning("a chart was not posted; will not retry", problem=str(error))
+            self._metrics.noticed("chart", "dropped")
 
     def _ready(self, picture: PostPicture) -> _Prepared | None:
         """The chart, drawn and uploaded; None where there is nothing to draw."""
@@ -241,7 +243,7 @@ class CardPictures:
         rules = self._rules(alert.key.tenant)
         key = measured_key(alert, rules.by_id(alert.key.rule))
         if key is None:
-            log.info("no chart: the rule measures nothing that can be drawn", rule=alert.key.rule)
+            log.info("no chart: what the rule measures cannot be drawn", rule=alert.key.rule)
             return None
         begin, entity = now - WINDOW, alert.key
         recorded = samples_of(self._store.values(entity.tenant, entity, key, begin, now))

@@ -16,13 +16,13 @@ DELETE_EVERY: Final = timedelta(minutes=1)
 BATCH: Final = 200
 """Alerts that one transaction deletes: it takes a few milliseconds, and a poll waits no longer than that."""
 MAX_BATCHES: Final = 50
-"""In one run; the next run goes on."""
+"""In one run; the next run continues."""
 
 log = logger("history")
 
 
 class HistoryRetention:
-    """Deletes what ended longer than `keep` ago. `stopping()` says that the process ends: the rest can wait."""
+    """Deletes what ended longer than `keep` ago. It stops early when `stopping()` says that the process is ending."""
 
     def __init__(
         self, store: Retention, keep: timedelta, clock: Clock, stopping: Callable[[], bool] = lambda: False
@@ -31,10 +31,10 @@ class HistoryRetention:
         self._reported = False
 
     def run(self) -> int:
-        """Delete what is old enough, at most MAX_BATCHES batches of it; the number of deleted things.
+        """Delete what is old enough, at most MAX_BATCHES batches of it. Returns the number of deleted things.
 
-        Before it deletes alerts for the first time the log says how many, and which setting says so. A database that
-        cannot be written is logged: the next run is the next attempt.
+        Before alerts are deleted for the first time, the log says how many, and names the setting. A database that
+        cannot be written is logged, and the next run tries again.
         """
         before, done = self._clock() - self._keep, 0
         try:
@@ -54,4 +54,4 @@ class HistoryRetention:
         if alerts:
             self._reported = True
             keep = format_duration(self._keep)
-            log.info("deleting ended alerts that are older than the setting history", alerts=alerts, history=keep)
+            log.info("deleting ended alerts that are older than the setting `history`", alerts=alerts, history=keep)

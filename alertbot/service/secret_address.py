@@ -1,4 +1,4 @@
-"""One address on the outside that may hold a secret: requests with a deadline, and errors that name the host alone."""
+"""One external URL that may hold a secret: requests with a deadline, and errors that name only the host."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ WITHIN_S: Final = 10.0
 
 
 class SecretAddress:
-    """Sends requests to `url`, which appears nowhere. TLS is verified, proxies come from the environment.
+    """Sends requests to `url`, which nothing shows. TLS is verified, proxies come from the environment.
 
-    Redirects are not followed: the next address would be sent what is for this one. Thread-safe.
+    Redirects are not followed: what is meant for this address must not go to another. Thread-safe.
     """
 
     def __init__(self, url: str, monotonic: Callable[[], float] = time.monotonic) -> None:

@@ -1,4 +1,4 @@
-"""What a channel shows: its recent messages, and single ones, as far as an audit needs them."""
+"""Reads what a channel shows, for audits: its recent messages, and single ones."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class ChannelHistory:
         return any(self._shown(posted.channel_id, message) is not None for message in messages[:1])
 
     def mark_duplicate(self, duplicate: Posted) -> None:
-        """Let a message say that it is a duplicate; nothing else of it is left, so that `find` does not find it."""
+        """Replace a message by a sentence that it is a duplicate. Its metadata goes too, so `find` does not find it."""
         self.calls += 1
         self._notifier.replace(duplicate, DUPLICATE)
 

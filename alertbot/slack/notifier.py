@@ -226,7 +226,7 @@ class SlackNotifier:
         )
 
     def is_own(self, message: Mapping[str, Any]) -> bool:
-        """Whether this bot posted a message of a channel. Raises NotifyError where Slack has to be asked who it is."""
+        """Whether this bot posted a message. Raises NotifyError if Slack does not say who the bot is."""
         me = self._whoami()
         return bool(message.get("bot_id") == me.bot_id if message.get("bot_id") else message.get("user") == me.user_id)
 
@@ -253,7 +253,7 @@ class SlackNotifier:
             return messages, _next_cursor(page)
 
     def replace(self, posted: Posted, text: str) -> None:
-        """Let a message be this text alone, without its metadata: it is no message of a notice any more."""
+        """Replace a message by this text, without its metadata: it no longer belongs to a notice."""
         message = text_message(text)
         with self._sending(f"edit a message in {self._called(posted.channel_id)}"):
             self._writes.chat_update(
@@ -264,7 +264,7 @@ class SlackNotifier:
 
     @contextmanager
     def _reading(self, doing: str) -> Iterator[None]:
-        """As `_sending`; a scope that is missing, or the like, closes the channel to this bot, and not Slack."""
+        """As `_sending`; a missing scope and the like are a problem of this channel, not of the credentials."""
         try:
             with self._sending(doing):
                 yield

@@ -33,7 +33,7 @@ from alertbot import __version__
 STATES, LEVELS = ("pending", "firing", "recovering"), ("info", "warning", "critical")
 FEED_PROBLEMS = ("stale", "refused", "frozen", "partial", "slow", "clock")
 POLL_OUTCOMES = ("complete", "partial", "failed", "refused", "backed_off", "error", "skipped")
-KINDS = ("card", "line", "ops", "picture")
+KINDS = ("card", "line", "ops", "chart")
 AUDIT_KINDS = (
     "open_card_of_ended_alerts",
     "closed_card_of_open_alert",
@@ -140,7 +140,7 @@ class Metrics:
         )
         self._notices = Counter(
             "alertbot_notices",
-            "Attempts to deliver a notice or a picture, by kind (card, line, ops, picture) and outcome.",
+            "Attempts to deliver a notice or a chart, by kind (card, line, ops, chart) and outcome.",
             ["kind", "outcome"],
             registry=registry,
         )
@@ -185,7 +185,7 @@ class Metrics:
             self._fallback.labels(outcome)
         self._audit = Counter(
             "alertbot_audit_findings",
-            "Findings of the audit by kind and outcome: repaired, or reported in the ops channel.",
+            "Findings of audits, by kind and outcome: repaired, or reported in ops_channel.",
             ["kind", "outcome"],
             registry=registry,
         )

@@ -114,5 +114,5 @@ def test_a_recording_that_cannot_be_read_stops_no_card(there: World, caplog: pyt
     there.settle()
     assert there.slack.top()[0]["blocks"][0]["text"]["text"] == "🔴 Critical: Queue 103 — Longest wait in queue"
     assert "Last " not in bodies(there)[0]
-    assert "a card has no trend: the recording of queue at" in caplog.text
+    assert "a card is sent without its trend: the recording of queue at" in caplog.text
     assert there.store.totals().cards_posted == 1

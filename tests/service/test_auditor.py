@@ -215,8 +215,8 @@ def test_one_that_never_shows_it_is_reported(audited: Audited) -> None:
     assert found == [(OUTDATED, True), *[(OUTDATED, False)] * 3]
     (told,) = slack.top("cc-ops")
     assert told["text"].splitlines() == [
-        "The audit found 1 thing that it cannot repair:",
-        "- the message of card 1 in #cc-alerts does not show its present state, although it was edited again",
+        "The audit found 1 problem that it cannot repair:",
+        "- the message of card 1 in #cc-alerts does not show its current state, although it was edited again",
     ]
 
 

@@ -38,7 +38,7 @@ def test_what_is_older_than_history_is_deleted_and_reported_once(
         clock.forward(seconds=1)
         assert runs.run() == 25
     assert store.ended(T0) == []
-    event = "deleting ended alerts that are older than the setting history"
+    event = "deleting ended alerts that are older than the setting `history`"
     assert logged == [{"event": event, "log_level": "info", "alerts": 25, "history": "90d"}]
     store.close()
 

@@ -1,7 +1,7 @@
-"""Where the database contradicts itself, and the repair of that. Each function works inside the caller's transaction.
+"""Finds and repairs contradictions in the database. Each function works inside the caller's transaction.
 
-`find` only reads. `repair` finds again, in the transaction in which it writes, so a change that another process made
-meanwhile is never undone. All of it starts from what is open or waits, so the cost does not grow with history.
+`find` only reads. `repair` finds again, in the transaction in which it writes, so it never undoes a change that another
+process has made since. All queries start from what is open or waiting, so the cost does not grow with history.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from alertbot.store.sqlite import record as recording
 from alertbot.store.sqlite.record import NO_ESCALATION, raise_revision
 
 SETTLED = timedelta(minutes=1)
-"""What changed so recently may still be on its way to Slack."""
+"""A more recent change may still be on its way to Slack."""
 STUCK_AFTER = timedelta(hours=1)
 RECENTLY_ENDED = timedelta(hours=1)
 _NOT_REPORTED = timedelta(minutes=10)  # far more than a poll takes to report an alert that fires
@@ -119,7 +119,7 @@ def _open_cards(conn: sqlite3.Connection, now: datetime, write: bool) -> list[Au
         )
         _outdate(conn, row["id"], now)
         raise_revision(conn, row["tenant"])
-    text = "the card {id} in {channel} was open although its alerts have ended"
+    text = "card {id} in {channel} was open although its alerts have ended"
     return [AuditFinding(AuditKind.OPEN_CARD, _about(text, row), True) for row in rows]
 
 
@@ -130,7 +130,7 @@ def _closed_cards(conn: sqlite3.Connection, now: datetime, write: bool) -> list[
             conn.execute("UPDATE cards SET ended_at = NULL WHERE id = ?", (row["id"],))
             _outdate(conn, row["id"], now)
             raise_revision(conn, row["tenant"])
-    text = "the card {id} in {channel} was closed although an alert of it has not ended"
+    text = "card {id} in {channel} was closed although one of its alerts has not ended"
     return [AuditFinding(AuditKind.CLOSED_CARD, _about(text, row), not row["replaced"]) for row in rows]
 
 
@@ -152,7 +152,7 @@ def _cards_without_notice(conn: sqlite3.Connection, now: datetime, write: bool) 
             measure=worst.measure,
         )
         recording.insert_notice(conn, notice, row["tenant"], NoticeKind.CARD, now=now, alert_id=worst.id, card=row)
-    text = "the card {id} in {channel} waited, and nothing would have posted it"
+    text = "card {id} in {channel} was waiting, and nothing would have posted it"
     return [AuditFinding(AuditKind.CARD_WITHOUT_NOTICE, _about(text, row), True) for row in rows]
 
 
@@ -163,7 +163,7 @@ def _notices_of_posted(conn: sqlite3.Connection, now: datetime, write: bool) -> 
             "UPDATE notices SET state = 'delivered', settled_at = ?, posted_channel_id = ?, posted_ts = ? WHERE id = ?",
             (stamp(now), row["posted_channel_id"], row["posted_ts"], row["id"]),
         )
-    text = "the card {card_id} in {channel} is posted, and would have been posted again"
+    text = "card {card_id} in {channel} was already posted, and would have been posted again"
     return [AuditFinding(AuditKind.NOTICE_OF_POSTED_CARD, _about(text, row), True) for row in rows]
 
 
@@ -175,10 +175,10 @@ def _orphans(conn: sqlite3.Connection, now: datetime, write: bool) -> list[Audit
             continue
         conn.execute(
             "UPDATE notices SET state = 'given_up', settled_at = ?, error = ? WHERE id = ?",
-            (stamp(now), "there is no card that it could go to", row["id"]),
+            (stamp(now), "its card will not be posted", row["id"]),
         )
         recording.count(conn, row["tenant"], "given_up")
-    text = "a message ({reason}) for {channel} waited for a card that will not be posted"
+    text = "a message ({reason}) for {channel} was waiting for a card that will not be posted"
     return [AuditFinding(AuditKind.ORPHAN_NOTICE, _about(text, row), True) for row in rows]
 
 
@@ -195,7 +195,7 @@ def _without_card(conn: sqlite3.Connection, now: datetime, write: bool) -> list[
     return [
         AuditFinding(
             AuditKind.ALERT_WITHOUT_CARD,
-            f"alert #{row['id']} ({row['rule']}) of {row['tenant']} fires and has no card",
+            f"alert #{row['id']} ({row['rule']}) of {row['tenant']} is firing but has no card",
             row["reported_level"] is not None,
         )
         for row in rows
@@ -207,7 +207,7 @@ def _stuck(conn: sqlite3.Connection, now: datetime) -> list[AuditFinding]:
     return [
         AuditFinding(
             AuditKind.STUCK_MESSAGE,
-            f"a message for {row['channel']} is due since {row['at'][:16]}Z and was not attempted",
+            f"a message for {row['channel']} has been due since {row['at'][:16]}Z and was never attempted",
             False,
         )
         for row in conn.execute(_STUCK, times).fetchall()
