@@ -64,22 +64,22 @@ def named_card(command: Command) -> int | None:
 
 
 def refused(who: WhoMay | None = None) -> Reply:
-    """The answer for those who may not change anything: who may, and where that is set.
+    """The answer for users who may not change anything: who may, and where that is set.
 
-    A user group whose members are not known allows no one: that could be the reason, so the answer says it too.
+    A user group whose members are not known allows no one. That could be the reason, so the answer says so too.
     """
-    lines = [Line("You may not change alerts from here.", strong=True)]
+    lines = [Line("You are not allowed to change alerts from here.", strong=True)]
     if who is not None and (who.users or who.usergroups or who.channels):
         groups = ["members of ", *_either([UserGroup(each) for each in who.usergroups])] if who.usergroups else []
-        places = ["everyone in ", *_either([Channel(each) for each in who.channels])] if who.channels else []
+        places = ["users in ", *_either([Channel(each) for each in who.channels])] if who.channels else []
         allowed: list[list[str | Person]] = [[Person(each)] for each in who.users[:_MAX_USERS]]
         if len(who.users) > _MAX_USERS:
             allowed.append([f"{len(who.users) - _MAX_USERS:,} other users"])
         allowed += [each for each in (groups, places) if each]
-        lines.append(line("Only ", *_joined(allowed), " may."))
+        lines.append(line("Only ", *_joined(allowed), " can change alerts."))
     if who is not None:
         for group, why in who.unread.items():
-            says = line("The members of ", UserGroup(group), f" are not known, so none of them may: {why}.")
+            says = line("The members of ", UserGroup(group), f" are not known, so none of them can: {why}.")
             lines.append(replace(says, level=Level.WARNING))
     lines.append(Line("This is set in alertbot.yaml: slack.may_change."))
     return Reply(tuple(lines), problem=True)
@@ -119,7 +119,7 @@ def unacknowledge(view: View, command: Command, asker: Asker, now: datetime) -> 
 
 
 def give_back(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
-    """The button Give back: as `unack`, but only for the owner; for a whole card, what the asker has of it."""
+    """The button Give back: as `unack`, but only for the owner; on a card of several, the alerts that the asker has."""
     number = card_id(command.args[0])
     if number is not None:
         return Reply(wish=UnacknowledgeCard(number))
@@ -217,11 +217,10 @@ def change_reply(
         case Outcome.NOT_ACKNOWLEDGED:
             return problem(f"{name} is not acknowledged.")
         case Outcome.OTHER_OWNER:
-            since = (
-                f" since {clock(alert.acked_at, timezone, now or alert.acked_at)}" if alert and alert.acked_at else ""
-            )
+            at = f" at {clock(alert.acked_at, timezone, now or alert.acked_at)}" if alert and alert.acked_at else ""
             owner = Person(alert.acked_by or "") if alert else ""
-            text = line(f"{name} is acknowledged by ", owner, f"{since}: only they can give it back here.", level=level)
+            only = f"{at}: only they can give it back with this button."
+            text = line(f"{name} was acknowledged by ", owner, only, level=level)
             return Reply((text, Line(f"To take it over: unack {number}, then ack {number}.")), problem=True)
 
 
@@ -231,16 +230,16 @@ def _card_reply(wish: AcknowledgeCard | UnacknowledgeCard, result: Outcome, aske
         case Outcome.DONE if isinstance(wish, UnacknowledgeCard):
             return _said("Given back by ", Person(asker.user), level=level)
         case Outcome.DONE:
-            return _said("All alerts of the card are acknowledged by ", Person(asker.user), level=level)
+            return _said("All alerts on this card are acknowledged by ", Person(asker.user), level=level)
         case Outcome.ALREADY:
-            return _said("All alerts of the card are already acknowledged.", level=None)
+            return _said("All alerts on this card are already acknowledged.", level=None)
         case Outcome.ENDED:
-            return problem("All alerts of the card have already ended.")
+            return problem("All alerts on this card have already ended.")
         case Outcome.NOT_ACKNOWLEDGED:
-            return problem("No alert of the card is acknowledged.")
+            return problem("No alert on this card is acknowledged.")
         case Outcome.OTHER_OWNER if alert is not None:
             owner = Person(alert.acked_by or "")
-            text = line("You have none of the alerts of the card: ", owner, f" has #{alert.id}.", level=level)
+            text = line("You have none of the alerts on this card: ", owner, f" has #{alert.id}.", level=level)
             return Reply((text, Line(f"To take it over: unack #{alert.id}, then ack #{alert.id}.")), problem=True)
         case _:
             return problem("There is no such card.")

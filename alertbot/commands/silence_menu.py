@@ -1,6 +1,6 @@
 """The Silence menu of a card: its options, what each of them silences, and until when. PURE.
 
-It silences `tenant= rule= name=`: what the alert is about, not the alert, so that it does not come back a minute later.
+It silences `tenant= rule= name=`: what the alert is about, not the alert, so that it does not return a minute later.
 For a card with several open alerts it silences the whole rule: no pattern can mean "those on this card".
 """
 
@@ -74,9 +74,9 @@ def chosen(value: str) -> tuple[str, ...]:
 
 
 def no_option(slash_command: str) -> Reply:
-    """The answer to an option that does not exist: of a message that another version drew, or made up."""
+    """The answer to an option that does not exist: made up, or drawn by another version."""
     return problem(
-        "This option of the menu does not exist: choose another one.",
+        "This menu option does not exist: choose another one.",
         f"Or type it: {slash_command} help silence shows how.",
     )
 
@@ -123,7 +123,7 @@ def _about(view: View, command: Command, now: datetime) -> list[Alert] | Reply:
     if found:
         return found
     if number is None:
-        return problem("All alerts of the card have already ended: nothing was silenced.")
+        return problem("All alerts on this card have already ended: nothing was silenced.")
     ended = view.ended
     if ended is None or ended.ended_at is None:
         return problem(f"There is no alert #{number}.")
@@ -173,10 +173,10 @@ def _in_words(about: list[Alert], matcher: Matcher, view: View, *, several: bool
 
 
 def _scope(about: list[Alert], view: View, *, several: bool) -> Iterator[str]:
-    """What a reader may not expect it to cover."""
+    """What it covers beyond what a reader may expect."""
     alert = about[0]
     if several:
-        yield f"It covers every alert of the rule {alert.key.rule}, also those that are not on this card."
+        yield f"It covers every alert of the rule {alert.key.rule}, including those that are not on this card."
     elif alert.key.scope in (Scope.QUEUE_AGENT, Scope.GROUP_AGENT):
         kind = "queue" if alert.key.scope is Scope.QUEUE_AGENT else "group"
         yield f"It covers {alert.name} in every {kind}."

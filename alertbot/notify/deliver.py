@@ -44,7 +44,7 @@ MESSAGE_APPEARS = timedelta(seconds=5)  # after an unknown outcome: how long the
 FIRST_RETRY = timedelta(seconds=5)
 MAX_RETRY = timedelta(minutes=5)
 MAX_RETRY_AWAY = timedelta(minutes=1)
-"""The longest pause while Slack is away, with or without an answer: when it works again, nothing should wait for long."""
+"""The longest pause while Slack is away, with or without an answer: afterwards nothing should wait for long."""
 MAX_AGE = timedelta(days=1)
 """An older notice that is refused is given up, except the card of an open alert. No card is while Slack is away."""
 # A clock that was wrong by this much when a message was sent, and was set since, must not hide the message.

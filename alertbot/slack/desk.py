@@ -1,15 +1,15 @@
-"""What comes from Slack: the slash command, buttons, the form behind one, and the Home tab, over both transports.
+"""What comes from Slack: the slash command, buttons, the form of the Silence menu, the Home tab; over both transports.
 
 Slack waits 3 s for the acknowledgement of each (docs.slack.dev/interactivity/handling-user-interaction). An answer
 that takes longer is sent afterwards, through the `response_url` of the request. A command whose row is `late` (a chart:
 the recording is read, a picture drawn and uploaded) is acknowledged at once, and always answered so; its work has
 threads of its own, so that it delays no other answer.
 
-A form can be opened within 3 s of the press (`trigger_id`), so what it says is read with a deadline. The same form
-creates one silence, however often it is submitted: Slack invites to try again when its answer was late.
+A form can be opened only within 3 s of the press (`trigger_id`), so what it says is read with a deadline. A form
+creates one silence, however often it is submitted: Slack offers to submit it again if the answer was late.
 
-Threads that Bolt lends for the acknowledgement are given back at once: late answers are waited for in other threads. An
-answer of the Home tab has no `response_url`: the tab is published again, with the answer on top.
+Threads that Bolt lends for the acknowledgement are returned at once: late answers are waited for in other threads. A
+button in the Home tab has no `response_url`: the tab is published again, with the answer on top.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ ENDS_WITHIN = 0.5
 """Seconds that an answer in progress gets when the bot stops."""
 _FAILED = Reply((Line("Could not answer: unexpected error in alertbot. Its log has the details."),), problem=True)
 _LATE = Reply((Line("This takes longer than usual; the answer follows here."),))
-_NOT_READ = Reply((Line("What the card is about."),))
+_NOT_READ = Reply((Line("This silences what the card is about."),))
 _UNREADABLE = Reply((Line("This form cannot be read: open it again from the card."),), problem=True)
 _NOT_OPENED = Line("The form could not be opened: choose “other …” again, or choose another time.")
 
@@ -192,7 +192,7 @@ class SlackApp:
                 self._waiting.submit(lambda: _send(respond, _result(work)))
 
     def _within(self) -> float:
-        """How many seconds an answer is waited for: with too many in progress none is, or Slack gives requests up."""
+        """How many seconds to wait for an answer: none if too many are in progress, or Slack would time out."""
         return self._answer_within if self._in_progress <= _THREADS else 0.0
 
     def _on_late_command(self, ack: Ack, body: dict[str, Any], respond: Respond) -> None:
@@ -485,7 +485,7 @@ def _on_other_action(ack: Ack) -> None:
 
 
 def _on_other_event() -> None:
-    """Of an app that is subscribed to more. Bolt acknowledges it: Slack repeats and in the end stops what is not."""
+    """For apps with more subscriptions. Bolt acknowledges the event: Slack repeats, then stops, what is not."""
 
 
 def _is_home(body: Mapping[str, Any]) -> bool:

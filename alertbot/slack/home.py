@@ -1,8 +1,8 @@
 """The Home tab: drawn as a view, and published for one user at a time.
 
-It is published when its reader opens it, and after a change that the reader made: publishing leads to no event, so
-nothing is published in a loop. A user has at most one call in progress; all that is asked for meanwhile becomes one
-more. It has threads of its own, so that no answer waits for it, and one user's failure does not affect others.
+It is published when its reader opens it, and after a change that the reader made. Publishing causes no event, so there
+is no loop. A user has at most one call in progress; all requests during that call become one more call. It has threads
+of its own, so no answer waits for it, and a failure for one user does not affect others.
 
 Limits of a view (docs.slack.dev/surfaces/app-home): 100 blocks, 250 kB. views.publish needs no scope, but the Home tab
 must be enabled in the app; an app that was created without it sends no event, and keeps working.
@@ -43,7 +43,7 @@ _MAX_WAITING = 1_000  # users
 _MAX_OPENED = 500  # users
 _OPEN_FOR = 900.0  # seconds in which a tab that was opened may still be on the screen
 _MAX_WAIT = 60.0  # seconds of a Retry-After
-_FAILED = Line("The page could not be made: unexpected error in alertbot. Its log has the details.")
+_FAILED = Line("This page could not be drawn: unexpected error in alertbot. Its log has the details.")
 
 
 # What is shown.
@@ -65,7 +65,7 @@ def home_view(page: Home, said: Reply | None = None) -> dict[str, Any]:
 
 def plain_view(page: Home, said: Reply | None = None) -> dict[str, Any]:
     """A view without the alerts and their buttons, for when Slack refuses the other one."""
-    instead = Line("Slack refused the whole page: the slash command answers the same, and more.")
+    instead = Line("Slack refused the full page. The slash command gives the same answers, and more.")
     return _view([*_said(said), *blocks_of([page.headline, instead]), _as_of(page)])
 
 
@@ -158,7 +158,7 @@ class HomeTab:
             if self._closing.is_set():
                 return
             if user not in self._busy and len(self._busy) >= _MAX_WAITING:
-                self._log_once("more Home tabs are opened than can be published: some are left as they are")
+                self._log_once("more Home tabs are opened than can be published: some are not updated")
                 return
             self._wanted[user] = said or self._wanted.get(user)
             if user not in self._busy:
@@ -170,7 +170,7 @@ class HomeTab:
             said = self._wanted.pop(user, None)
         try:
             self._publish_now(user, said)
-        except Exception:  # a fault of ours: it must not keep this user's page from being published again
+        except Exception:  # a bug in alertbot: it must not keep this user's page from being published again
             _log.exception("the Home tab could not be published")
         with self._lock:
             if user in self._wanted and not self._closing.is_set():

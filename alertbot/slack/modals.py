@@ -43,7 +43,7 @@ def silence_form(about: Reply, target: str, channel: str) -> View:
     metadata = json.dumps({"target": target, "channel": channel})
     time = _input(_TIME, "For how long, or until when", "2h, until 18:00, until tomorrow 8:00", _MAX_TIME)
     time["hint"] = _plain("Times of day are in your own time zone. For more than 30 days, append long.")
-    reason = _input(_REASON, "Reason", "Shown on the card and in silences", MAX_NOTE)
+    reason = _input(_REASON, "Reason", "Shown on cards and in the list of silences", MAX_NOTE)
     blocks = [*slack_message(about)["blocks"], time, {**reason, "optional": True}]
     form = {"callback_id": SILENCE_FORM, "private_metadata": metadata, "submit": _plain("Silence")}
     return {**_modal(blocks, "Cancel"), **form}
@@ -55,13 +55,13 @@ def said(answer: Reply) -> View:
 
 
 def errors(answer: Reply) -> dict[str, str]:
-    """An answer that says what is wrong, for the acknowledgement of a form: shown at its first input."""
+    """An answer that says what is wrong, as errors of the form: shown at its first input."""
     lines = (cleaned(part.text) for part in answer.parts if isinstance(part, Line))
     return {_TIME: clip(" ".join(lines), _MAX_ERROR)}
 
 
 def submitted(view: Mapping[str, Any]) -> Submitted | None:
-    """What a submitted form says; None where it is not of this shape."""
+    """What a submitted form says; None if it does not have this shape."""
     try:
         metadata = json.loads(view["private_metadata"])
         values = view["state"]["values"]

@@ -15,7 +15,7 @@ from alertbot.commands.command import WhoMay
 
 _log = logging.getLogger(__name__)
 
-_NOT_YET = "Slack has not named them yet, try again in a moment"
+_NOT_YET = "Slack has not listed them yet; try again in a moment"
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,9 @@ class Permissions:
     def allows(self, user: str, channel: str) -> bool:
         """Whether this user may change something from this channel.
 
-        A user group whose members could never be read allows no one: a wrong refusal can be repaired by a user who is
-        allowed otherwise, a wrong change may hide an alert. Members that were read once count while Slack is down.
+        A user group whose members could never be read allows no one: another user can make a change that was wrongly
+        refused, but a change that was wrongly allowed may hide an alert. While Slack is down, the last known members
+        count.
         """
         may = self._may
         if may.everyone or user in may.users or channel in may.channels:
@@ -115,7 +116,7 @@ class Permissions:
 
 
 def _reason(error: Exception) -> str:
-    """Why Slack did not name the members of a group, and what to do, without anything that Slack was sent."""
+    """Why Slack did not list the members of a group, and what to do, without anything that was sent to Slack."""
     code = str(error.response.get("error") or "") if isinstance(error, SlackApiError) else ""
     match code:
         case "missing_scope":
@@ -125,4 +126,4 @@ def _reason(error: Exception) -> str:
         case "":
             return "Slack could not be reached"
         case _:
-            return f"Slack refused to name them ({code})"
+            return f"Slack refused to list them ({code})"

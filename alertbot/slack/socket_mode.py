@@ -1,17 +1,18 @@
 """Socket Mode: Slack's requests over WebSockets that the bot opens.
 
-See docs.slack.dev/apis/events-api/using-socket-mode. slack_sdk reads, pings and sends on a connection. When one is
-opened and closed is decided here, since the library's own replacement (slack_sdk 3.47, measured) leaves a new
-connection unread for up to 3 s, which is all the time that Slack gives for an acknowledgement; notices a connection
-that the other side has ended after 30 s, reading in a busy loop until then; and sleeps in the thread that hands out
-requests when Slack limits the rate of new connections. So each connection is a client of its own:
+See docs.slack.dev/apis/events-api/using-socket-mode. slack_sdk reads, pings and sends on a connection. This file
+decides when one is opened and closed, because the library's own way to replace connections (slack_sdk 3.47, measured)
+has three problems. It leaves a new connection unread for up to 3 s, which is all the time that Slack gives for an
+acknowledgement. It takes 30 s to notice a connection that the other side has ended, and reads in a busy loop until
+then. And when Slack limits the rate of new connections, it sleeps in the thread that hands out requests. So each
+connection is a client of its own:
 
-- Slack ends every connection after some hours, and says so before (`disconnect`, with a reason). The next one is opened
+- Slack ends every connection after some hours, and announces it (`disconnect`, with a reason). The next one is opened
   at once, and the old one is read for a while longer: what was sent on it is still acknowledged.
-- A connection that ends without notice, or answers no ping, is replaced at once. One that does not last is not replaced
-  faster and faster: the waits double, as they do while Slack refuses a new one.
-- Requests that arrive twice, on two connections, are one request: the desk remembers them.
-- Whatever has an envelope id is acknowledged, also what no listener is for: Slack repeats it otherwise.
+- A connection that ends without notice, or answers no ping, is replaced at once. If connections do not last, the waits
+  between them double, as they do while Slack refuses a new one.
+- A request that arrives twice, on two connections, is one request: the desk remembers them.
+- Everything with an envelope id is acknowledged, even if no listener is for it: otherwise Slack repeats it.
 """
 
 from __future__ import annotations
@@ -186,7 +187,7 @@ class SocketMode:
                 self._report(_LINK_DISABLED)
                 return
             elif link.farewell:
-                _log.info("Slack asks for a new Socket Mode connection (%s)", link.farewell)
+                _log.info("Slack asked for a new Socket Mode connection (%s)", link.farewell)
                 return
             else:
                 self._report("the connection to Slack (Socket Mode) was lost; reconnecting")

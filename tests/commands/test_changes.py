@@ -102,21 +102,21 @@ CASES = {
         AcknowledgeCard(4),
         Outcome.DONE,
         alert(),
-        "[critical] All alerts of the card are acknowledged by U012ANNA",
+        "[critical] All alerts on this card are acknowledged by U012ANNA",
         False,
     ),
     "a whole card, already": (
         AcknowledgeCard(4),
         Outcome.ALREADY,
         alert(),
-        "All alerts of the card are already acknowledged.",
+        "All alerts on this card are already acknowledged.",
         False,
     ),
     "a whole card that has ended": (
         AcknowledgeCard(4),
         Outcome.ENDED,
         alert(),
-        "All alerts of the card have already ended.",
+        "All alerts on this card have already ended.",
         True,
     ),
     "no such card": (AcknowledgeCard(4), Outcome.UNKNOWN_ID, None, "There is no such card.", True),
@@ -124,7 +124,7 @@ CASES = {
         Unacknowledge(17, own=True),
         Outcome.OTHER_OWNER,
         alert(acked_by=BOB, acked_at=EARLIER),
-        f"[critical] {OF} is acknowledged by U034BOB since 10:55 EET: only they can give it back here.\n"
+        f"[critical] {OF} was acknowledged by U034BOB at 10:55 EET: only they can give it back with this button.\n"
         "To take it over: unack #17, then ack #17.",
         True,
     ),
@@ -139,7 +139,7 @@ CASES = {
         UnacknowledgeCard(4),
         Outcome.OTHER_OWNER,
         alert(acked_by=BOB, acked_at=EARLIER),
-        "[critical] You have none of the alerts of the card: U034BOB has #17.\n"
+        "[critical] You have none of the alerts on this card: U034BOB has #17.\n"
         "To take it over: unack #17, then ack #17.",
         True,
     ),
@@ -147,14 +147,14 @@ CASES = {
         UnacknowledgeCard(4),
         Outcome.NOT_ACKNOWLEDGED,
         alert(),
-        "No alert of the card is acknowledged.",
+        "No alert on this card is acknowledged.",
         True,
     ),
     "a whole card, given back after its end": (
         UnacknowledgeCard(4),
         Outcome.ENDED,
         alert(),
-        "All alerts of the card have already ended.",
+        "All alerts on this card have already ended.",
         True,
     ),
     "nothing to take back": (

@@ -77,7 +77,7 @@ def queue_agent() -> Alert:
 
 ABOUT = (("tenant", "acme"), ("rule", "longest-wait"), ("name", "Sales EU"))
 IT = ("It matches 1 open alert: #17 Sales EU.",)
-NO_OTHER = "It covers every alert of the rule longest-wait, also those that are not on this card."
+NO_OTHER = "It covers every alert of the rule longest-wait, including those that are not on this card."
 THREE = tuple(
     alert(number, entity=(str(number), name)) for number, name in ((17, "Sales EU"), (18, "Sales US"), (19, "Support"))
 )
@@ -202,7 +202,7 @@ PROBLEMS: dict[str, tuple[View, str, tuple[str, ...], str]] = {
         known(),
         "1h card:4",
         (),
-        "All alerts of the card have already ended: nothing was silenced.",
+        "All alerts on this card have already ended: nothing was silenced.",
     ),
     "there never was such an alert": (known(), "1h 99", (), "There is no alert #99."),
     "about the data itself": (
@@ -365,7 +365,7 @@ def test_options_that_do_not_exist(value: str) -> None:
     button = BUTTONS["silence"].button
     assert button is not None
     assert text_of(button.wrong("/alertbot")) == (
-        "This option of the menu does not exist: choose another one.\nOr type it: /alertbot help silence shows how."
+        "This menu option does not exist: choose another one.\nOr type it: /alertbot help silence shows how."
     )
 
 

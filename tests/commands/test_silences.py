@@ -181,7 +181,7 @@ def test_those_who_may_not_change_anything_may_read() -> None:
     guest = Asker("U099", may_change=False)
     for text in ("silence rule=longest-wait 2h", "silence 18 1h", "unsilence 18"):
         assert ask(known(), text, guest).wish is None
-        assert text_of(ask(known(), text, guest)).startswith("You may not change alerts from here.")
+        assert text_of(ask(known(), text, guest)).startswith("You are not allowed to change alerts from here.")
     assert text_of(ask(known(), "silences", guest)).startswith("#18")
 
 

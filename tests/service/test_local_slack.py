@@ -104,7 +104,7 @@ def test_users_ask_and_acknowledge(tmp_path: Path, transport: str) -> None:
         until("the loser sees who won", lambda: sum("U01ALICE" in text for text in texts(slack)) >= 2)
         owned = until("Give back in place of Acknowledge", lambda: shown(slack, card, '"give_back"'))
         slack.press(owned, button(owned, "give_back"), user="bob")
-        until("whose it is", lambda: _saying(slack, "is acknowledged by <@U01ALICE> since ", "unack #2"))
+        until("whose it is", lambda: _saying(slack, "was acknowledged by <@U01ALICE> at ", "unack #2"))
         slack.press(owned, button(owned, "give_back"), user="alice")
         until("the line in the thread", lambda: _saying(slack, "Given back by U01ALICE"))
         until("Acknowledge in place of Give back", lambda: shown(slack, card, '"acknowledge"'))

@@ -127,8 +127,8 @@ def test_another_may_not_give_back(bot: Bot) -> None:
     answer = bot.slack.answer_sent()
     assert (answer["response_type"], answer["replace_original"]) == ("ephemeral", False)
     assert answer["text"] == (
-        "#17 (Longest wait in queue: Sales EU) is acknowledged by <@U012ANNA> since 03:55 EST: only they can give it "
-        "back here.\nTo take it over: unack #17, then ack #17."
+        "#17 (Longest wait in queue: Sales EU) was acknowledged by <@U012ANNA> at 03:55 EST: only they can give it "
+        "back with this button.\nTo take it over: unack #17, then ack #17."
     )
     assert bot.desk.alert.acked_by == ANNA
     assert not bot.desk.woken.is_set()
@@ -155,10 +155,10 @@ def test_two_give_back_at_once(bot: Bot) -> None:
 CHOSEN = {
     "an hour": ("1h 17", "Silence #20 until 12:00 EET (1h left), by <@U012ANNA>: "),
     "until tomorrow": ("tomorrow 17", "Silence #20 until 2026-03-03 08:00 EET (21h left), by <@U012ANNA>: "),
-    "of a card that ended": ("1h card:5", "All alerts of the card have already ended: nothing was silenced."),
+    "of a card that ended": ("1h card:5", "All alerts on this card have already ended: nothing was silenced."),
     "no calendar": ("close 17", "No opening hours apply to this alert: choose another time."),
-    "of another version": ("3h 17", "This option of the menu does not exist: choose another one."),
-    "made up": ("1h 17; drop", "This option of the menu does not exist: choose another one."),
+    "of another version": ("3h 17", "This menu option does not exist: choose another one."),
+    "made up": ("1h 17; drop", "This menu option does not exist: choose another one."),
     "an alert that never was": ("1h 99", "There is no alert #99."),
 }
 
@@ -184,7 +184,7 @@ def test_nothing_chosen(bot: Bot) -> None:
         [{"type": "button", "action_id": "silence", "block_id": "b", "value": "17"}],
     ):
         bot.choose("", actions=actions)
-        assert bot.slack.answer_sent()["text"].startswith("This option of the menu does not exist")
+        assert bot.slack.answer_sent()["text"].startswith("This menu option does not exist")
     assert bot.desk.asked == []
 
 
@@ -303,7 +303,7 @@ def test_a_slow_database_does_not_delay_the_form(bot: Bot) -> None:
     """It opens within Slack's 3 s, without what it is about; that is read when it is submitted."""
     bot.desk.wait_for = threading.Event()
     form = bot.open()
-    assert words(form) == "What the card is about."
+    assert words(form) == "This silences what the card is about."
     bot.desk.wait_for.set()
     assert 'name="Sales EU"' in words(bot.submit(form, "2h")["view"])
 

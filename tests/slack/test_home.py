@@ -198,7 +198,7 @@ def test_give_back_and_silence(slack: SlackServer) -> None:
         assert push(app, actions=choice("1h 17"), trigger_id="2") == 200
         assert "Silence #20 until 10:00 UTC" in top_of(slack.home("U012ANNA"))
         assert push(app, actions=choice("never 17"), trigger_id="3") == 200
-        assert "This option of the menu does not exist" in top_of(slack.home("U012ANNA"))
+        assert "This menu option does not exist" in top_of(slack.home("U012ANNA"))
 
 
 def test_the_form_of_the_silence_menu(slack: SlackServer) -> None:
@@ -242,7 +242,7 @@ def test_who_may_not_change_anything(slack: SlackServer) -> None:
     with running(slack, desk, MayChange(channels=frozenset({"C01ALERTS"}))) as app:
         push(app)
         shown = slack.home("U012ANNA")
-    assert "You may not change alerts from here." in top_of(shown)
+    assert "You are not allowed to change alerts from here." in top_of(shown)
     assert "acknowledge" in text_of(shown)
     assert desk.alert.acked_by is None
 
@@ -293,7 +293,7 @@ def test_slack_refuses_the_page(slack: SlackServer, caplog: pytest.LogCaptureFix
     with running(slack) as app:
         open_home(app)
         shown = slack.home("U012ANNA")
-    assert "Slack refused the whole page" in text_of(shown)
+    assert "Slack refused the full page" in text_of(shown)
     assert "invalid_arguments" in caplog.text
 
 
@@ -311,7 +311,7 @@ def test_what_cannot_be_read(slack: SlackServer, caplog: pytest.LogCaptureFixtur
     desk = Desk(error=RuntimeError("locked"))
     with running(slack, desk) as app:
         open_home(app)
-        assert "The page could not be made" in text_of(slack.home("U012ANNA"))
+        assert "This page could not be drawn" in text_of(slack.home("U012ANNA"))
         push(app)
         assert "Could not answer: unexpected error" in top_of(slack.home("U012ANNA"))
     assert "locked" in caplog.text

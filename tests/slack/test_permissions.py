@@ -97,26 +97,29 @@ def test_a_failed_read_is_retried() -> None:
 
 
 REFUSALS = {
-    "a user": (WhoMay(users=("U111",)), "Only <@U111> may."),
-    "two users": (WhoMay(users=("U111", "U222")), "Only <@U111> and <@U222> may."),
-    "a group": (WhoMay(usergroups=("S1",)), "Only members of <!subteam^S1> may."),
-    "a channel": (WhoMay(channels=("C0123456", "C0123457")), "Only everyone in <#C0123456> or <#C0123457> may."),
+    "a user": (WhoMay(users=("U111",)), "Only <@U111> can change alerts."),
+    "two users": (WhoMay(users=("U111", "U222")), "Only <@U111> and <@U222> can change alerts."),
+    "a group": (WhoMay(usergroups=("S1",)), "Only members of <!subteam^S1> can change alerts."),
+    "a channel": (
+        WhoMay(channels=("C0123456", "C0123457")),
+        "Only users in <#C0123456> or <#C0123457> can change alerts.",
+    ),
     "all three": (
         WhoMay(("U111", "U222"), ("S1", "S2"), ("C0123456",)),
-        "Only <@U111>, <@U222>, members of <!subteam^S1> or <!subteam^S2> and everyone in <#C0123456> may.",
+        "Only <@U111>, <@U222>, members of <!subteam^S1> or <!subteam^S2> and users in <#C0123456> can change alerts.",
     ),
     "many users": (
         WhoMay(users=tuple(f"U{number}" for number in range(101, 1113))),
-        f"Only {', '.join(f'<@U{number}>' for number in range(101, 111))} and 1,002 other users may.",
+        f"Only {', '.join(f'<@U{number}>' for number in range(101, 111))} and 1,002 other users can change alerts.",
     ),
     "what is no id": (
         WhoMay(users=("<!channel>",), channels=("#cc",)),
-        "Only &lt;!channel&gt; and everyone in #cc may.",
+        "Only &lt;!channel&gt; and users in #cc can change alerts.",
     ),
     "a group that is not known": (
         WhoMay(("U111",), ("S1",), unread={"S1": "Slack could not be reached"}),
-        "Only <@U111> and members of <!subteam^S1> may.\n"
-        "🟠 The members of <!subteam^S1> are not known, so none of them may: Slack could not be reached.",
+        "Only <@U111> and members of <!subteam^S1> can change alerts.\n"
+        "🟠 The members of <!subteam^S1> are not known, so none of them can: Slack could not be reached.",
     ),
 }
 
@@ -127,7 +130,11 @@ def test_a_refusal_says_who_may(who: WhoMay, says: str) -> None:
     message = slack_message(refused(who), public=True)
     assert message["response_type"] == "ephemeral"
     shown = message["blocks"][0]["text"]["text"].replace("\u200b", "")
-    assert shown == (f"*You may not change alerts from here.*\n{says}\nThis is set in alertbot.yaml: slack.may_change.")
+    refusal, where = (
+        "*You are not allowed to change alerts from here.*",
+        "This is set in alertbot.yaml: slack.may_change.",
+    )
+    assert shown == f"{refusal}\n{says}\n{where}"
     ids = " ".join(part.text for part in refused(who).parts if isinstance(part, Line))
     assert all(each in ids for each in (*who.users[:10], *who.usergroups, *who.channels))
     assert "<@" not in ids
@@ -140,7 +147,7 @@ def _slack_says(code: str) -> SlackApiError:
 UNREAD = {
     "no scope": (_slack_says("missing_scope"), "the Slack app lacks the scope usergroups:read"),
     "no such group": (_slack_says("no_such_subteam"), "Slack knows no such user group"),
-    "another refusal": (_slack_says("account_inactive"), "Slack refused to name them (account_inactive)"),
+    "another refusal": (_slack_says("account_inactive"), "Slack refused to list them (account_inactive)"),
     "no answer": (OSError("xoxb-1"), "Slack could not be reached"),
 }
 

@@ -124,9 +124,7 @@ def a_line_without_a_card(store: SqliteStore) -> None:
 
 def it_is_given_up(store: SqliteStore) -> None:
     waits = [entry for entry in store.notices_of(1) if entry.notice.reason is Reason.LEVEL_UP]
-    assert [(entry.state, entry.error) for entry in waits] == [
-        (NoticeState.GIVEN_UP, "its card will not be posted")
-    ]
+    assert [(entry.state, entry.error) for entry in waits] == [(NoticeState.GIVEN_UP, "its card will not be posted")]
     assert store.totals().given_up >= 1
 
 
