@@ -1,4 +1,4 @@
-"""Generates the parts of the documents that come from the code: tables between markers, and the picture of a card.
+"""Generates the parts of the documents that come from the code: blocks between markers, and the picture of a card.
 
     python docs/generate.py
 
@@ -51,6 +51,7 @@ DOCUMENTS = (
     "docs/operations.md",
     "docs/reliability.md",
     "docs/rules.md",
+    "docs/slack.md",
 )
 PACKAGE = ROOT / "alertbot"
 
@@ -257,6 +258,11 @@ def prometheus() -> str:
     return table(("metric", "type", "labels", "what"), rows())
 
 
+def walk() -> str:
+    """The life of one alert, from a script: docs/walk.py."""
+    return str(runpy.run_path(str(ROOT / "docs" / "walk.py"))["walk"]())
+
+
 BLOCKS: Mapping[str, Callable[[], str]] = {
     "commands": commands,
     "subcommands": subcommands,
@@ -271,6 +277,7 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "prometheus": prometheus,
     "rooms": rooms,
     "imports": imports,
+    "walk": walk,
 }
 
 

@@ -68,6 +68,17 @@ def test_the_picture_names_people_and_times_as_slack_does(generate: ModuleType) 
         slack["page"]([post], {}, "cc-alerts")
 
 
+def test_the_life_of_an_alert_is_whole() -> None:
+    """Every kind of step is in it, and no id, markup or code of a date is left. What it says is compared as a block."""
+    text = (ROOT / "docs" / "slack.md").read_text(encoding="utf-8")
+    _, _, life = text.partition("<!-- walk -->\n")[2].partition("```\n")
+    life = life.partition("<!-- /walk -->")[0]
+    reasons = ("fired", "level_up", "acknowledged", "unacknowledged", "reminder", "escalated", "operations", "resolved")
+    for part in (*(f"(`{reason}`)" for reason in reasons), "Last 29 min: ▂", "`Give back`", "Silenced until today"):
+        assert part in life, part
+    assert re.search(r"(?<!\\)<|U0|S0|subteam|\^|&\w+;|\{", life) is None
+
+
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_tests_that_a_document_names_exist(path: Path) -> None:
     """`tests/room/test_file.py::test_name`, as docs/security.md names the test of each of its lines."""
