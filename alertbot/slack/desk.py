@@ -1,15 +1,10 @@
-"""What comes from Slack: the slash command, buttons, the form of the Silence menu, the Home tab; over both transports.
+"""What comes from Slack: the slash command, buttons and the Home tab, over both transports. Forms: forms.py.
 
 Slack waits 3 s for the acknowledgement of each (docs.slack.dev/interactivity/handling-user-interaction). An answer
-that takes longer is sent afterwards, through the `response_url` of the request. A command whose row is `late` (a chart:
-the recording is read, a picture drawn and uploaded) is acknowledged at once, and always answered so; its work has
-threads of its own, so that it delays no other answer.
+that takes longer is sent afterwards, through the `response_url` of the request; that of a command whose row is `late`
+always is (late.py). Each request is answered once, however often it comes (work.py).
 
-A form can be opened only within 3 s of the press (`trigger_id`), so what it says is read with a deadline. A form
-creates one silence, however often it is submitted: Slack offers to submit it again if the answer was late.
-
-Threads that Bolt lends for the acknowledgement are returned at once: late answers are waited for in other threads. A
-button in the Home tab has no `response_url`: the tab is published again, with the answer on top.
+A button in the Home tab has no `response_url`: the tab is published again, with the answer on top.
 """
 
 from __future__ import annotations
@@ -17,10 +12,8 @@ from __future__ import annotations
 import logging
 import re
 import threading
-import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -33,44 +26,32 @@ from alertbot.alerts.alert import Alert, Outcome
 from alertbot.alerts.silence import Silence
 from alertbot.charts.png import Painter
 from alertbot.commands.answers import BUTTONS, answer, changed, needs_of, press, subcommand
-from alertbot.commands.changes import refused
-from alertbot.commands.command import Asker, Command, Line, Reply, Wish
+from alertbot.commands.command import Asker, Command, Reply, Wish
 from alertbot.commands.home import READS, Home, home
 from alertbot.commands.parse import parse
-from alertbot.commands.silence_menu import For, option
+from alertbot.commands.silence_menu import For
 from alertbot.commands.view import View
 from alertbot.errors import AlertbotError
 from alertbot.slack.buttons import SILENCE
 from alertbot.slack.client import Contact, SlackClient
-from alertbot.slack.errors import notify_error
+from alertbot.slack.forms import Forms
 from alertbot.slack.home import HomeTab
+from alertbot.slack.late import LateAnswers
 from alertbot.slack.manifest import HOME_EVENT
-from alertbot.slack.modals import SILENCE_FORM, Submitted, errors, said, silence_form, submitted
+from alertbot.slack.modals import SILENCE_FORM
 from alertbot.slack.permissions import MayChange, Permissions
 from alertbot.slack.pictures import Pictures
 from alertbot.slack.replies import slack_message, text_message
+from alertbot.slack.work import FAILED, THREADS, Message, Work
 from alertbot.slack.zones import Zones
 
 _log = logging.getLogger(__name__)
 
-Message = dict[str, Any]
 Change = Callable[[Wish, Asker, datetime], tuple[Outcome, Alert | Silence | None]]
 
-_THREADS = 16
-_MAX_LATE_ANSWERS = 64  # that are waited for at once; more wait for their turn
-_LATE_THREADS = 2
-_MAX_LATE = 8  # late answers that are in progress or wait for a thread
 _ZONE_WITHIN = 5.0  # seconds that an answer may wait for the zone of times that were typed
-_READ_WITHIN = 1.0  # seconds; a form is opened without what it is about after that
-_GIVE_UP_AFTER = 60.0  # seconds; a later answer is of no use
-_MAX_REMEMBERED = 500  # requests
 ENDS_WITHIN = 0.5
 """Seconds that an answer in progress gets when the bot stops."""
-_FAILED = Reply((Line("Could not answer: unexpected error in alertbot. Its log has the details."),), problem=True)
-_LATE = Reply((Line("This takes longer than usual; the answer follows here."),))
-_NOT_READ = Reply((Line("This silences what the card is about."),))
-_UNREADABLE = Reply((Line("This form cannot be read: open it again from the card."),), problem=True)
-_NOT_OPENED = Line("The form could not be opened: choose “other …” again, or choose another time.")
 
 
 class SlackApp:
@@ -78,9 +59,8 @@ class SlackApp:
 
     `view(command)` gives what the answer reads and must be quick; `change(wish, asker, now)` carries out a wish and
     gives the alert as it is then; `wake()` says that cards are due; `redraw(command)` makes those due that a menu is
-    about. Whatever these raise is logged and answered with
-    one sentence. Slack is called only for the members of user groups, for the
-    time zones of those who ask, for late answers and for the Home tab.
+    about. Whatever these raise is logged and answered with one sentence. Slack is called only for the members of user
+    groups, for the time zones of those who ask, for forms, for late answers and for the Home tab.
     """
 
     def __init__(
@@ -106,23 +86,18 @@ class SlackApp:
         self._command = command
         self._view, self._change, self._wake, self._clock = view, change, wake, clock
         self._redraw = redraw
-        self._answer_within = answer_within
+        self._work = Work(answer_within)
         contact = Contact()
         self._asking = _short_client(client, contact)
         self._permissions = Permissions(may_change or MayChange(), self._members)
         self._zones = Zones(self._zone_of)
-        self._answers = ThreadPoolExecutor(_THREADS, thread_name_prefix="alertbot-answer")
-        self._late = ThreadPoolExecutor(_LATE_THREADS, thread_name_prefix="alertbot-chart")
-        self._late_free = threading.BoundedSemaphore(_MAX_LATE)
         self._pictures = Pictures(_short_client(client, contact, timeout=15), painter or Painter())
-        self._picture_waits = tuple(picture_waits)
-        self._closing = threading.Event()
+        self._late = LateAnswers(self._work, self._pictures, picture_waits, self._asked)
         self._home = HomeTab(_short_client(client, contact), self._home_of)
-        self._listeners = ThreadPoolExecutor(_THREADS, thread_name_prefix="alertbot-slack")
-        self._waiting = ThreadPoolExecutor(_MAX_LATE_ANSWERS, thread_name_prefix="alertbot-late")
-        self._seen: OrderedDict[str, Future[Message | None]] = OrderedDict()
-        self._seen_lock = threading.Lock()
-        self._in_progress = 0  # answers that are not late ones; with more than _THREADS none is waited for
+        self._forms = Forms(
+            self._asking, self._work, self._zones, clock, view=view, asker=self._asker, reply=self._reply
+        )
+        self._listeners = ThreadPoolExecutor(THREADS, thread_name_prefix="alertbot-slack")
         self.bolt = self._bolt(client)
 
     def dispatch(self, request: BoltRequest) -> BoltResponse:
@@ -134,8 +109,7 @@ class SlackApp:
 
         False where an answer is still in progress after ENDS_WITHIN, or `within`.
         """
-        self._closing.set()
-        self._pictures.close()
+        self._late.close()
         self._shut_down(wait=False)
         ends = threading.Thread(target=self._shut_down, kwargs={"wait": True}, name="alertbot-answers-end", daemon=True)
         ends.start()
@@ -147,9 +121,8 @@ class SlackApp:
         self._zones.close(wait=wait)
         self._home.close(wait=wait)
         self._listeners.shutdown(wait=wait, cancel_futures=True)
-        self._waiting.shutdown(wait=wait, cancel_futures=True)
-        self._answers.shutdown(wait=wait, cancel_futures=True)
-        self._late.shutdown(wait=wait, cancel_futures=True)
+        self._work.shut_down(wait=wait)
+        self._late.shut_down(wait=wait)
 
     def _bolt(self, client: WebClient) -> App:
         # Bolt repeats whole request bodies in its warnings: only its errors are logged.
@@ -174,60 +147,22 @@ class SlackApp:
             app.action(action_id)(self._on_button)
         app.action(re.compile(".*"))(_on_other_action)
         app.event(HOME_EVENT)(self._on_home_opened)
-        app.view(SILENCE_FORM)(self._on_form)
+        app.view(SILENCE_FORM)(self._forms.on_submitted)
         app.event(re.compile(".*"))(_on_other_event)
         return app
 
     def _on_command(self, ack: Ack, body: dict[str, Any], respond: Respond) -> None:
         row = subcommand(_command_of(body).name)
         if row is not None and row.late:
-            self._on_late_command(ack, body, respond)
+            self._late.on_command(ack, body, respond)
             return
-        work, first = self._once(body, lambda: self._answered(body))
+        work, first = self._work.once(body, lambda: self._answered(body))
         try:
-            ack(work.result(self._within()) or "")
+            ack(work.result(self._work.within) or "")
         except TimeoutError:
             ack(text_message("This takes longer than usual; the answer follows."))
             if first:
-                self._waiting.submit(lambda: _send(respond, _result(work)))
-
-    def _within(self) -> float:
-        """How many seconds to wait for an answer: none if too many are in progress, or Slack would time out."""
-        return self._answer_within if self._in_progress <= _THREADS else 0.0
-
-    def _on_late_command(self, ack: Ack, body: dict[str, Any], respond: Respond) -> None:
-        if not self._late_free.acquire(blocking=False):
-            ack(text_message("Too many charts are being drawn: try again in a minute."))
-            return
-        ack()
-        work, first = self._once(body, lambda: self._answer_late(body, respond), self._late)
-        if not first:
-            self._late_free.release()
-            return
-
-        def ended(work: Future[Message | None]) -> None:
-            self._late_free.release()
-            if not work.cancelled():
-                _send(respond, work.result())
-
-        work.add_done_callback(ended)
-
-    def _answer_late(self, body: Mapping[str, Any], respond: Respond) -> Message | None:
-        """The answer as text; None where it was shown with its picture."""
-        command, reply = self._asked(body)
-        picture = self._pictures.of(reply.drawing) if reply.drawing is not None else ""
-        if picture and self._shown(respond, slack_message(reply, public=command.public, picture=picture)):
-            return None
-        return slack_message(reply, public=command.public)
-
-    def _shown(self, respond: Respond, message: Message) -> bool:
-        """Whether Slack took a message with a picture. A response_url may be used five times: this leaves one."""
-        for wait in (0.0, *self._picture_waits[:3]):
-            if wait and self._closing.wait(wait):
-                return False
-            if _send(respond, message):
-                return True
-        return False
+                self._work.send_later(respond, work)
 
     def _on_other_command(self, ack: Ack, body: dict[str, Any]) -> None:
         other = str(body.get("command", ""))
@@ -236,94 +171,17 @@ class SlackApp:
     def _on_button(self, ack: Ack, body: dict[str, Any], action: dict[str, Any], respond: Respond) -> None:
         ack()
         if _is_home(body):
-            self._once(body, lambda: self._pressed_at_home(body, action))
+            self._work.once(body, lambda: self._pressed_at_home(body, action))
             return
-        work, first = self._once(body, lambda: self._pressed(body, action))
+        work, first = self._work.once(body, lambda: self._pressed(body, action))
         if first:
-            self._waiting.submit(lambda: _send(respond, _result(work)))
+            self._work.send_later(respond, work)
 
     def _on_home_opened(self, event: Mapping[str, Any]) -> None:
         """Bolt has acknowledged the event already. The tab with messages is opened with the same event."""
         user = str(event.get("user") or "")
         if event.get("tab") == "home" and user:
             self._home.opened(user)
-
-    def _on_form(self, ack: Ack, body: dict[str, Any], view: dict[str, Any]) -> None:
-        form = submitted(view)
-        if form is None:
-            ack(response_action="update", view=said(_UNREADABLE))
-            return
-        view_id = str(view.get("id") or "")
-        work, first = self._once(body, lambda: self._filled_in(body, form, view_id), key=view_id)
-        try:
-            reply: Reply = work.result(self._within())
-        except TimeoutError:
-            ack(response_action="update", view=said(_LATE))
-            if first:
-                self._waiting.submit(self._show_late, view_id, work)
-            return
-        if reply.problem:
-            ack(response_action="errors", errors=errors(reply))
-        else:
-            ack(response_action="update", view=said(reply))
-
-    def _show_late(self, view_id: str, work: Future[Reply]) -> None:
-        try:
-            reply = work.result(_GIVE_UP_AFTER)
-        except TimeoutError:
-            _log.error("a form from Slack was not answered within %g s", _GIVE_UP_AFTER)
-            reply = _FAILED
-        try:
-            self._asking.views_update(view_id=view_id, view=said(reply))
-        except Exception as error:  # whatever Slack or the network does: a silence is announced, and in `silences`
-            _log.warning("%s", notify_error(error, "answer a form"))
-
-    def _filled_in(self, body: Mapping[str, Any], form: Submitted, view_id: str) -> Reply:
-        """The answer to a form. Of one that changed nothing, the next submission is another one."""
-        reply = _FAILED
-        try:
-            command = press(SILENCE, option(For.OTHER, form.target))
-            if command is None:
-                return _UNREADABLE
-            typed = replace(command, args=(*command.args, form.time, form.reason))
-            reply = self._reply(typed, str(body["user"]["id"]), form.channel)
-        except Exception:
-            _log.exception("a form from Slack could not be answered")
-        finally:
-            if reply.problem:
-                with self._seen_lock:
-                    self._seen.pop(view_id, None)
-        return reply
-
-    def _once(
-        self,
-        body: Mapping[str, Any],
-        work: Callable[[], Any],
-        workers: ThreadPoolExecutor | None = None,
-        key: str = "",
-    ) -> tuple[Future[Any], bool]:
-        """Begin the work, unless the request was seen before: the same envelope may come twice, by two sockets.
-
-        `key` tells requests apart; by default their `trigger_id` does. Returns the work, and whether it was begun here.
-        """
-        key = key or str(body.get("trigger_id") or "")
-        with self._seen_lock:
-            known = self._seen.get(key) if key else None
-            if known is not None:
-                return known, False
-            self._in_progress += workers is None
-            begun = (workers or self._answers).submit(_guarded, work)
-            if key:
-                self._seen[key] = begun
-                while len(self._seen) > _MAX_REMEMBERED:
-                    self._seen.popitem(last=False)
-        if workers is None:
-            begun.add_done_callback(self._ended)
-        return begun, True
-
-    def _ended(self, _: Future[Any]) -> None:
-        with self._seen_lock:
-            self._in_progress -= 1
 
     def _answered(self, body: Mapping[str, Any]) -> Message:
         command, reply = self._asked(body)
@@ -340,7 +198,7 @@ class SlackApp:
 
     def _pressed_at_home(self, body: Mapping[str, Any], action: Mapping[str, Any]) -> None:
         """The answer, and the refusal, stand on top of the Home tab of the one who pressed the button."""
-        reply: Reply | None = _FAILED
+        reply: Reply | None = FAILED
         try:
             reply, _ = self._press(body, action, at_home=True)
         except Exception:  # as in `_guarded`
@@ -366,7 +224,7 @@ class SlackApp:
             return button.wrong(self._command), False
         reply: Reply | None
         if command.args[1:] == (For.OTHER,):
-            reply, shown = self._open_form(command, user, channel_id, str(body.get("trigger_id") or "")), False
+            reply, shown = self._forms.open(command, user, channel_id, str(body.get("trigger_id") or "")), False
         else:
             reply, shown = self._reply(command, user, channel_id, at_home=at_home), button.shown
         if action_id == SILENCE and not at_home:
@@ -382,27 +240,6 @@ class SlackApp:
             self._redraw(command)
         except AlertbotError as error:
             _log.warning("a card was not drawn again: %s", error)
-
-    def _open_form(self, command: Command, user: str, channel: str, trigger_id: str) -> Reply | None:
-        """Open the form of the Silence menu; an answer where that is refused, or fails."""
-        reading = self._answers.submit(self._view, command)
-        began = time.monotonic()
-        self._zones.of(user, 0.0)  # its times are read in that zone: Slack is asked for it meanwhile
-        asker = self._asker(user, channel)
-        try:
-            view = reading.result(max(0.0, _READ_WITHIN - (time.monotonic() - began)))
-        except TimeoutError:
-            about = _NOT_READ if asker.may_change else refused(asker.who_may)
-        else:
-            about = answer(view, command, asker, self._clock())
-        if about.problem:
-            return about
-        try:
-            self._asking.views_open(trigger_id=trigger_id, view=silence_form(about, command.args[0], channel))
-        except Exception as error:  # whatever Slack or the network does: the reader chooses another way
-            _log.warning("%s", notify_error(error, "open a form"))
-            return Reply((_NOT_OPENED,), problem=True)
-        return None
 
     def _reply(self, command: Command, user: str, channel: str, *, at_home: bool = False) -> Reply:
         row = subcommand(command.name)
@@ -491,39 +328,6 @@ def _on_other_event() -> None:
 def _is_home(body: Mapping[str, Any]) -> bool:
     """Whether a button was pressed in the Home tab, which has no channel to answer in."""
     return bool((body.get("view") or {}).get("type") == "home")
-
-
-def _guarded(work: Callable[[], Message | None]) -> Message | None:
-    """Where every unexpected error ends: the answer says that there was one, the log has the traceback."""
-    try:
-        return work()
-    except Exception:
-        _log.exception("a request from Slack could not be answered")
-        return slack_message(_FAILED)
-
-
-def _result(work: Future[Any]) -> Message | None:
-    try:
-        message: Message | None = work.result(_GIVE_UP_AFTER)
-    except TimeoutError:
-        _log.error("a request from Slack was not answered within %g s", _GIVE_UP_AFTER)
-        return slack_message(_FAILED)
-    return message
-
-
-def _send(respond: Respond, message: Message | None) -> bool:
-    """Answer after the acknowledgement; the message with the button stays as it is. Whether Slack took it."""
-    if message is None:
-        return True
-    try:
-        sent = respond(**message, replace_original=False)
-    except (OSError, ValueError) as error:
-        _log.warning("a late answer could not be sent to Slack: %s", type(error).__name__)
-    else:
-        if sent.status_code != 200:
-            _log.warning("Slack refused a late answer: HTTP %s", sent.status_code)
-        return bool(sent.status_code == 200)
-    return False
 
 
 def _unescaped(text: str) -> str:
