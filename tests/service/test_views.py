@@ -31,7 +31,7 @@ from alertbot.service.factories import make_tenants
 from alertbot.service.live_rules import LiveRules
 from alertbot.service.of_settings import parser, rule_paths
 from alertbot.service.process import name_of_poller
-from alertbot.service.views import make_view, redraw
+from alertbot.service.views import change, make_view, redraw
 from alertbot.store.records import PollRecord, RunningRules
 from alertbot.store.roles import Store
 from alertbot.store.sqlite.store import SqliteStore
@@ -53,6 +53,9 @@ AWAY = replace(
 )
 AWAY_NIGHTS = replace(AWAY, id="nights-away", title="Nights", match=Match(names=("*",), exclude_names=("x",)))
 SETS = dict.fromkeys(("acme", "beta"), RuleSet((*RULES.rules, SHADOW, AWAY, AWAY_NIGHTS), "1f0c2b3a4d5e"))
+
+
+SILENCE = parse("silence rule=longest-wait 2h new phones")
 
 
 class Counted:
@@ -255,6 +258,21 @@ def test_a_card_is_read_for_its_button(store: Store) -> None:
     assert asked is not None
     assert [each.entity_name for each in view_of(asked, store).card] == ["Queue 7"]
     assert view_of("silence card:1 2h", store).card == ()
+
+
+def test_a_command_that_comes_again_after_a_restart_makes_one_silence(tmp_path: Path) -> None:
+    """The second process answers with the silence that the first one made, although its own would end later."""
+    answers = []
+    for seconds in (0, 20):
+        store = SqliteStore(tmp_path / "again.db")
+        now = at(seconds)
+        reply = answer(view_of(SILENCE, store), SILENCE, ANNA, now)
+        assert reply.wish is not None
+        answers.append(change(store, reply.wish, ANNA, now + timedelta(milliseconds=7 * seconds)))
+        made = store.silences()
+        store.close()
+    assert answers[0] == answers[1]
+    assert made == (answers[0][1],)
 
 
 @pytest.mark.parametrize("what", ["alert", "card"])
