@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated
 
@@ -20,8 +21,6 @@ from alertbot.config.settings import Settings
 from alertbot.evaluation.past import Past
 from alertbot.rules.rule import RuleSet
 from alertbot.service.databases import open_to_read
-from alertbot.service.live_rules import rules_that_run
-from alertbot.service.of_settings import parser, rule_paths
 from alertbot.service.tenant import recall
 from alertbot.service.views import change, make_view
 from alertbot.store.roles import Store
@@ -47,7 +46,7 @@ def ask(
             settings,
             store,
             now,
-            rules=lambda: rules_that_run(rule_paths(settings), store, parser(settings)),
+            rules=lambda: _rules_that_run(settings, store),
             pasts=lambda rules: pasts_of(settings, store, rules, now),
         )
         reply = answer(view, command, asker, now)
@@ -59,6 +58,14 @@ def ask(
     show_reply(reply)
     if reply.problem:
         raise typer.Exit(PROBLEM)
+
+
+def _rules_that_run(settings: Settings, store: Store) -> tuple[Mapping[str, RuleSet], Mapping[str, str]]:
+    # Not at the top: most questions need no rules, and to parse and check them takes lark and jinja2.
+    from alertbot.service.live_rules import rules_that_run
+    from alertbot.service.of_settings import parser, rule_paths
+
+    return rules_that_run(rule_paths(settings), store, parser(settings))
 
 
 def pasts_of(settings: Settings, store: Store, rules: RuleSet, now: datetime) -> dict[str, Past | None]:

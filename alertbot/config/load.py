@@ -36,10 +36,9 @@ from alertbot.config.settings import (
 from alertbot.errors import ConfigError
 from alertbot.rulefiles import document
 from alertbot.rulefiles.calendar_keys import read_calendars
-from alertbot.rulefiles.document import KeyPath, Node, YamlMapping, YamlScalar, YamlSequence
+from alertbot.rulefiles.document import MAX_SIZE, KeyPath, Node, YamlMapping, YamlScalar, YamlSequence
 from alertbot.rulefiles.faults import Fault
 from alertbot.rulefiles.fields import ANCHOR_PREFIX, Report, called
-from alertbot.rulefiles.on_disk import MAX_SIZE
 from alertbot.rules.plain import one_line
 from alertbot.rules.words import nearest
 

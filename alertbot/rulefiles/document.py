@@ -25,6 +25,7 @@ from ruamel.yaml.reader import ReaderError
 from alertbot.rulefiles.faults import Fault, Place, make_fault, short
 from alertbot.rules.plain import invisible_name
 
+MAX_SIZE = 4 * 1024 * 1024  # bytes of one file
 MAX_CHARACTERS = 4 * 1024 * 1024  # of one file
 MAX_VALUES = 100_000  # keys and values of one file, aliases written out; ten lines of aliases can stand for billions
 MAX_DEPTH = 50  # lists and mappings in each other

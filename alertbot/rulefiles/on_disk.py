@@ -18,6 +18,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from alertbot.errors import FaultsFound
+from alertbot.rulefiles.document import MAX_SIZE
 from alertbot.rulefiles.faults import Fault, Severity
 from alertbot.rulefiles.fields import POLL_EVERY
 from alertbot.rulefiles.parse_rules import Calendars, parse_files
@@ -26,7 +27,6 @@ from alertbot.rules.rule import RuleSet
 SUFFIXES = (".yaml", ".yml")  # in any letter case
 NOT_RULES = frozenset({"tests", "templates", "optional"})  # folders beside the rules with other content
 TEMPLATE_SUFFIX = ".j2"
-MAX_SIZE = 4 * 1024 * 1024  # bytes of one file
 
 # Names that an editor or a download made of a rule file; not copies that were put aside on purpose.
 _MEANT = re.compile(r"\.ya?ml\.(?!bak|backup|old|orig|save|swp|tmp|sample|example|dist|disabled|off)[a-z0-9]+", re.I)
