@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
 FAILED = 1
+
+FOR_LIBRARIES = {
+    "OPENBLAS_NUM_THREADS": "1",  # numpy's threads for products of matrices: there are none here, and they take 50 ms
+    "PYDANTIC_DISABLE_PLUGINS": "__all__",  # to look for plugins is to read about every installed package
+}
+"""Variables of the environment that libraries read when they are imported. One that is set already stays."""
 
 
 def main() -> None:
@@ -16,6 +23,9 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
+    for name, value in FOR_LIBRARIES.items():
+        os.environ.setdefault(name, value)
+    gc.disable()  # what modules make while they are imported stays; cli/table.py enables it when that is done
     try:
         from alertbot.cli import main as run
 

@@ -6,6 +6,7 @@ them, the commands import every library there is, which takes ten times as long 
 
 from __future__ import annotations
 
+import gc
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -98,8 +99,13 @@ class CommandGroup(TyperGroup):
     """A group whose commands are summaries, for lists and suggestions, until one of them is invoked."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
-        name, summary, rest = super().resolve_command(ctx, args)
-        return name, command(name) if name in COMMANDS else summary, rest
+        name, found, rest = super().resolve_command(ctx, args)
+        if name in COMMANDS:
+            found = command(name)
+        if not gc.isenabled():  # as `__main__` left it; what is imported need not be searched for garbage
+            gc.freeze()
+            gc.enable()
+        return name, found, rest
 
 
 def add_commands(cli: typer.Typer) -> None:
