@@ -10,6 +10,7 @@ import typer
 from alertbot import __version__, logs
 from alertbot.cli.shell import Config, leave, signals
 from alertbot.config.load import config_path, load
+from alertbot.service import heap
 from alertbot.service.app import build
 
 log = logs.logger("run")
@@ -23,6 +24,7 @@ def run(
     path = config_path(config)
     settings = load(path)
     logs.configure(settings.secrets(), verbose=verbose)
+    heap.limit_arenas()
     app = build(settings)
     log.info(
         f"alertbot {__version__} starts",
@@ -38,6 +40,7 @@ def run(
             app.take_lease()
             app.listen()
             app.start()
+            heap.settle()
             app.wait()
         finally:
             clean = app.stop()

@@ -1,0 +1,43 @@
+"""The heap of a process that runs for long: one arena of malloc, and what starting left behind is given back.
+
+glibc gives each thread an arena, up to eight for each core, and memory that is freed in an arena is rarely given back
+or used by another one. Every delivery runs in a thread of its own, so the arenas fill one after the other. Python holds
+its lock while it allocates: more than one arena gains nothing.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import sys
+
+_M_ARENA_MAX = -8  # malloc.h of glibc
+_ARENAS = 1
+
+
+def _glibc() -> ctypes.CDLL | None:
+    """The C library, where it is glibc: others have neither arenas nor the functions called here."""
+    if sys.platform != "linux":
+        return None
+    libc = ctypes.CDLL(None)
+    return libc if hasattr(libc, "gnu_get_libc_version") else None
+
+
+def limit_arenas() -> None:
+    """Let all threads share one arena; to be called before there are any. MALLOC_ARENA_MAX, where it is set, counts."""
+    libc = _glibc()
+    if libc is not None and "MALLOC_ARENA_MAX" not in os.environ:
+        libc.mallopt(_M_ARENA_MAX, _ARENAS)
+
+
+def settle() -> None:
+    """To be called once, when everything is made: give back what only starting needed, and keep the rest for good.
+
+    What is there now is not searched for garbage again.
+    """
+    gc.collect()
+    gc.freeze()
+    libc = _glibc()
+    if libc is not None:
+        libc.malloc_trim(0)

@@ -1,0 +1,55 @@
+"""One arena of malloc for all threads, in a process of its own, since it counts for the whole process."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+ARENAS = """
+import ctypes, sys, tempfile, threading
+from alertbot.service.heap import limit_arenas, settle
+if sys.argv[1] == "limited":
+    limit_arenas()
+everywhere = threading.Barrier(9)
+def allocate():
+    kept = [ctypes.create_string_buffer(50_000) for _ in range(20)]
+    everywhere.wait()
+    everywhere.wait()
+threads = [threading.Thread(target=allocate) for _ in range(8)]
+for each in threads:
+    each.start()
+everywhere.wait()
+settle()
+libc = ctypes.CDLL(None)
+libc.fopen.restype = ctypes.c_void_p
+with tempfile.NamedTemporaryFile() as file:
+    stream = libc.fopen(file.name.encode(), b"w")
+    libc.malloc_info(0, ctypes.c_void_p(stream))
+    libc.fclose(ctypes.c_void_p(stream))
+    print(file.read().decode().count("<heap nr="))
+everywhere.wait()
+"""
+"""Prints the number of arenas while eight threads hold memory."""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no arenas")
+@pytest.mark.parametrize(
+    ("limited", "environment", "arenas"),
+    [("limited", {}, 1), ("limited", {"MALLOC_ARENA_MAX": "3"}, 3), ("as it is", {"MALLOC_ARENA_MAX": "4"}, 4)],
+    ids=["one for all threads", "the environment counts", "without the limit"],
+)
+def test_the_threads_of_run_share_an_arena(limited: str, environment: dict[str, str], arenas: int) -> None:
+    inherited = {name: value for name, value in os.environ.items() if name != "MALLOC_ARENA_MAX"}
+    done = subprocess.run(
+        [sys.executable, "-c", ARENAS, limited],
+        env={**inherited, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert int(done.stdout) == arenas
