@@ -8,7 +8,7 @@ AlertbotError
 ├── BadExpression         a condition that cannot be parsed, or that compares incompatible types
 ├── SourceError           samples could not be fetched from 8x8
 │   ├── SourceUnreachable no answer: DNS, connection refused, timeout      retryable
-│   │   └── SourceUnconnected  not even a connection                       retryable
+│   │   └── SourceUnconnected  no connection was made                      retryable
 │   ├── SourceLimited     429                                              retryable, after `retry_after`
 │   ├── SourceBroken      5xx, or a response that cannot be read           retryable
 │   ├── SourceRefused     the credentials were refused                     not until they are fixed

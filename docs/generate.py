@@ -3,7 +3,7 @@
     python docs/generate.py
 
 `tests/test_docs.py` fails when they are out of date. A block is between `<!-- NAME -->` and `<!-- /NAME -->`. The
-picture is drawn by Chromium, only where what it shows has changed: docs/slack_picture.py.
+picture is drawn by Chromium, only when what it shows has changed: docs/slack_picture.py.
 """
 
 from __future__ import annotations
@@ -350,12 +350,12 @@ def picture() -> str:
 
 
 def slack_picture() -> dict[str, Any]:
-    """What docs/slack_picture.py has."""
+    """The names in docs/slack_picture.py."""
     return runpy.run_path(str(ROOT / "docs" / "slack_picture.py"))
 
 
 def main() -> int:
-    """Update the documents, and the picture where it is out of date and a browser is there."""
+    """Update the documents and, if it is out of date, the picture. Returns 1 if there is no browser to draw it."""
     for name in DOCUMENTS:
         path = ROOT / name
         if path.exists():

@@ -130,9 +130,9 @@ Due = PostCard | PostLine | PostOps | EditCard
 
 @dataclass(frozen=True, slots=True)
 class PostPicture:
-    """Show what was measured in the thread of a posted card, which shows one alert. `wanted_at`: since when it waits.
+    """Show what was measured in the thread of a posted card of one alert. `wanted_at`: since when it has been waiting.
 
-    It is posted at most once: what becomes of it decides nothing, so it is no notice.
+    It is posted at most once. Nothing depends on it, so it is not a notice.
     """
 
     card: Card
@@ -145,5 +145,5 @@ class PostPicture:
 
     @property
     def notice_id(self) -> str:
-        """What travels with the message, as the id of a notice does."""
+        """The id in the metadata of its message, as for a notice."""
         return notice_id((*self.alert.key, "picture"), Reason.FIRED, self.card.channel, self.wanted_at)

@@ -1,7 +1,7 @@
-"""What output shows of alerts, silences and what is due, where names of agents are hidden. Nothing of it is stored.
+"""How output shows alerts, silences and what is due when names of agents are hidden. None of this is stored.
 
-What is read keeps its full names, for matching; the name to show stands beside it, as `shown_as`. Texts that people
-wrote, and operational messages, are shown with the full names of agents replaced.
+What is read keeps its full names, for matching; the name to show is beside them, as `shown_as`. In texts that users
+wrote, and in operational messages, full names of agents are replaced.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from alertbot.rules.privacy import AGENT_SCOPES, Names
 
 
 def shown_alert(alert: Alert, names: Names) -> Alert:
-    """The alert with the name of its agent as `names` shows it; any other alert as it is."""
+    """The alert with the name of its agent as `names` shows it; an alert that is not about an agent as it is."""
     if not names.hidden or alert.key.scope not in AGENT_SCOPES:
         return alert
     key = alert.key

@@ -1,4 +1,4 @@
-"""What began and ended before its card could be posted: one line for each channel, in place of a replay."""
+"""The summary of alerts that began and ended before their cards could be posted: one line for each channel."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Unseen:
 
 
 def in_one_line(unseen: Unseen, zone: ZoneInfo, now: datetime, *, show_tenant: bool = False) -> str:
-    """How many they were, when, and which: by rule, the highest levels first. Of many, some are named.
+    """The number of alerts, their time, and at most ten of their names by rule, the highest levels first.
 
     `show_tenant`: each with its tenant, since there are several.
     """

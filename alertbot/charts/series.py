@@ -112,9 +112,9 @@ class Series:
         return [None if not pairs else self.worst(value for _, value in pairs) for pairs in self.intervals(number)]
 
     def held(self, number: int) -> list[float | None]:
-        """As `columns`, where polls may be rarer than intervals: one without a poll has the value of the last poll.
+        """As `columns`, for polls that may be rarer than intervals: one without a poll has the value of the last poll.
 
-        Not across a gap, nor where that poll had no value.
+        But not across a gap, and not if that poll had no value.
         """
         columns, times = self.columns(number), self.samples.times
         if len(times) < 2:
@@ -334,10 +334,10 @@ def chart_of(
 
 
 def measured_key(alert: Alert, rule: Rule | None) -> str | None:
-    """The metric key that a chart of this alert shows; None where it has none that can be drawn.
+    """The metric key that a chart of this alert shows; None if there is none that can be drawn.
 
     It is the key that the alert measured, or one within the expression that it measured, or else the first one that
-    the condition of its level reads. `rule` is None where the rule was removed.
+    the condition of its level reads. `rule` is None if the rule was removed.
     """
     measured = alert.measure.label if alert.measure is not None else ""
     level = rule.level(alert.level) if rule is not None else None

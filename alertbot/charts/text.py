@@ -30,9 +30,8 @@ MAX_LIMITS = 6
 def sparkline(series: Series, *, width: int = 15) -> str:
     """The trend as a short text, `▁▁▂▃▅█▆`: each character an interval with its worst value, `·` where there is none.
 
-    An interval without a poll has the value of the last one, so polls may be rarer than characters. "" where there are
-    no values at all. Lengths of time and counts are drawn from zero, everything else from its lowest
-    value.
+    An interval without a poll has the value of the last one, so polls may be rarer than characters. "" if there are no
+    values at all. Durations and counts are drawn from zero, everything else from its lowest value.
     """
     columns = series.held(width)
     known = [value for value in columns if value is not None]

@@ -27,7 +27,7 @@ _NO_TREND = (ValueType.TEXT, ValueType.TIMESTAMP)
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """A sparkline, the lowest and highest value in it (column units), and the time that it covers, in whole minutes."""
+    """A sparkline, its lowest and highest value (column units), and the time that it covers, in whole minutes."""
 
     line: str
     low: float
@@ -36,10 +36,10 @@ class Trend:
 
 
 def key_of(alert: Alert) -> str:
-    """The metric key whose trend belongs to the figure of this alert; "" where there is none.
+    """The metric key whose trend belongs to the figure of this alert; "" if there is none.
 
-    An average (or lowest, or highest) over time has the trend of its key. An expression of several keys has none, and
-    neither has the time that an agent spends in a status, which only says how long ago it began.
+    An average (or minimum, or maximum) over time has the trend of its key. An expression of several keys has none, and
+    neither does the time that an agent spends in a status, which only says how long ago it began.
     """
     measure = alert.measure
     if measure is None or measure.type in _NO_TREND or alert.key.scope is Scope.FEED:
@@ -50,9 +50,9 @@ def key_of(alert: Alert) -> str:
 
 
 def trend(samples: Samples, measure: Measure, now: datetime) -> Trend | None:
-    """The trend up to `now`, from the first value of the last half hour; None where that is too little to show.
+    """The trend up to `now`, from the first value of the last half hour; None if that is less than a minute.
 
-    Each character is the worst value of an interval, by what the limit of the measure makes of it.
+    Each character is the worst value of an interval: the highest if the measure has an upper limit, else the lowest.
     """
     known = [(at, value) for at, value in zip(samples.times, samples.values, strict=True) if value is not None]
     known = [(at, value) for at, value in known if now - WINDOW <= at <= now]
@@ -74,7 +74,7 @@ def trend(samples: Samples, measure: Measure, now: datetime) -> Trend | None:
 
 
 def recent(values: Iterable[tuple[datetime, float | None]]) -> Samples:
-    """The samples of a trend, from what was recorded; a number that is none (NaN, infinity) is left out."""
+    """The samples of a trend, from what was recorded; NaN and infinity count as missing."""
     return samples_of((at, value if value is not None and math.isfinite(value) else None) for at, value in values)
 
 
@@ -82,7 +82,7 @@ _SHAPE = (0.0, 0.05, 0.0, 0.1, 0.05, 0.15, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9, 1.0)
 
 
 def example(alert: Alert, now: datetime) -> Samples | None:
-    """A half hour that ends with the value of this alert, made up for previews; None where it would have no trend."""
+    """A half hour that ends with the value of this alert, made up for previews; None if it would have no trend."""
     measure = alert.measure
     if measure is None or not key_of(alert) or not isinstance(measure.value, float):
         return None

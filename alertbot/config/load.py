@@ -51,7 +51,7 @@ _EXPECTED = "expected settings such as `tenants:` and `slack:`; `alertbot init` 
 MAX_VALUE_SIZE = 64 * 1024  # bytes of a file that one value is read from
 
 MAX_PROBLEMS = 14  # a report has at most 15 lines: these, and one that counts the rest
-MAX_CONSIDERED = 100  # wrong values that are put into words; of more, which no one writes by hand, the rest is counted
+MAX_CONSIDERED = 100  # wrong values that are described; the rest, which no one writes by hand, is only counted
 MAX_LINE = 1000  # characters of one line of a report: keys and values may have millions
 
 

@@ -1,7 +1,7 @@
-"""The JSON that is posted to `slack.fallback_webhook`: its shape is documented in docs/operations.md, and versioned.
+"""The JSON that is posted to `slack.fallback_webhook`: versioned, and documented in docs/operations.md.
 
-Keys may be added within a version; none is renamed or removed, and none changes its meaning. Names of agents are
-written as cards write them.
+Within a version keys may be added; none is renamed or removed, and none changes its meaning. Agents are named as on
+cards.
 """
 
 from __future__ import annotations

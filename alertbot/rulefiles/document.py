@@ -2,9 +2,9 @@
 
 YAML 1.2: `yes` and `on` are texts. Anchors, aliases and merge keys (`<<`) work; tags and a second document do not.
 
-A file that was made, by mistake or on purpose, to use up memory or time is one fault. The limits are far beyond what
-people write: on the size of the text, on the number of keys and values and how deep they are nested, both as written
-and with aliases and merges written out. The parser is stopped at the limit, not after it.
+A file that would use up memory or time, by mistake or on purpose, is one fault. There are limits on the size of the
+text, on the number of keys and values, and on how deep they are nested, both as written and with aliases and merges
+written out. They are far beyond what users write. The parser is stopped at the limit, not after it.
 """
 
 from __future__ import annotations
@@ -180,7 +180,7 @@ _LONG_TAG = re.compile(rf"(?:^|(?<=[\s,\[{{]))!\S{{{_MAX_TAG}}}")
 
 
 def _unreadable(file: str, text: str) -> Fault | None:
-    """What forbids to parse the text at all."""
+    """Why the text must not be parsed at all."""
     if len(text) > MAX_CHARACTERS:
         return Fault(file, 1, 1, f"more than {MAX_CHARACTERS:,} characters", hint="split the file")
     if BYTE_ORDER_MARK in text:  # nothing after it would be read as it is shown
@@ -301,7 +301,7 @@ class _Reader:
             raise _too_deep(made.place)
 
     def too_many(self, place: Place) -> _TooLargeError:
-        return _TooLargeError(place, f"its aliases stand for more than {MAX_VALUES:,} values", "write fewer")
+        return _TooLargeError(place, f"its aliases stand for more than {MAX_VALUES:,} values", "use fewer aliases")
 
     def entries(self, node: MappingNode) -> Iterator[tuple[YamlScalar, Node]]:
         seen: dict[str, Place] = {}

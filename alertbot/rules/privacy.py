@@ -5,9 +5,9 @@ the setting was changed is shown as the setting says now. Only output differs, i
 (an alert, a row of an answer) is shown by `of`, which knows whose name it is. What is only text (a note, an error, a
 log line) goes through `text`, which looks for full names of known agents in it.
 
-`Dana Whitfield` is `DW`. Two agents of one tenant with equal initials are `DW (A12)` and `DW (A40)`, by id. Equal among
-all agents that the tenant ever had in this database: an agent that logs out, or leaves, changes no other name, so a
-name changes at most once, when a second agent with its initials appears.
+`Dana Whitfield` is `DW`. Two agents of one tenant with equal initials are `DW (A12)` and `DW (A40)`, by id. Initials
+are compared among all agents that the tenant ever had in this database. So an agent that logs out, or leaves, changes
+no other name, and a name changes at most once: when a second agent with its initials appears.
 
 `text` looks for whole names of at least two words. A name of one word may be an ordinary word ("Sales"), and replacing
 that everywhere would make texts unreadable.
@@ -63,9 +63,9 @@ def _first(word: str) -> str:
 
 
 class Names:
-    """How output shows the names of agents. Without `hidden` as they are; `agents` then does not matter.
+    """How output shows the names of agents. Without `hidden`, as they are; then `agents` does not matter.
 
-    `agents` are all that are known, those that left included; one that is not among them has initials all the same.
+    `agents` are all that are known, including those that left. One that is not among them is shown by initials too.
     """
 
     def __init__(self, agents: Iterable[Agent] = (), *, hidden: bool = False) -> None:
@@ -92,7 +92,7 @@ class Names:
         return Names(self._agents | new, hidden=True) if new else self
 
     def seeing(self, tenant: str, ids: Sequence[str], names: Sequence[str]) -> Names:
-        """The same with the agents of a snapshot; most have none that is new, so each pair is only looked up."""
+        """The same with the agents of a snapshot. Few snapshots have a new one, so each pair is only looked up."""
         known = self._pairs.get(tenant, set())
         new = [pair for pair in zip(ids, names, strict=True) if pair not in known] if self.hidden else []
         return self.including(Agent(tenant, *pair) for pair in new)
@@ -161,7 +161,7 @@ class Names:
         return None
 
     def _shared(self, agents: set[Agent]) -> str:
-        """What agents of one name are shown as where the name is all that is known: without an id if they are several.
+        """How agents of one name are shown when only the name is known: without an id if there are several.
 
         An agent whose name has no initials is shown by its id.
         """

@@ -39,7 +39,7 @@ MAX_ALT = 1_000
 def thread_message(series: Series, timezone: str, picture: str = "") -> SlackMessage:
     """A chart in the thread of a card. `picture` is the id of its file; "": a text plot.
 
-    What notifications and screen readers use says the same in sentences.
+    The text for notifications and screen readers says the same in sentences.
     """
     message = slack_message(Reply((heading(series), drawing(series, timezone))), picture=picture)
     text = clip_mrkdwn(escape(one_line(described(series, ZoneInfo(timezone)))), MAX_TEXT)

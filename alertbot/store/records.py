@@ -99,14 +99,14 @@ class NoticeState(StrEnum):
     WAITING = "waiting"
     DELIVERED = "delivered"
     GIVEN_UP = "given_up"  # the entry's `error` says why
-    SHOWN_BY_CARD = "told_by_card"  # not posted: the card, or a later message, shows what it would have said
+    SHOWN_BY_CARD = "told_by_card"  # not posted: the card, or a later message, says it
 
 
 @dataclass(frozen=True)
 class PostedNotice:
-    """What is known of the message of a notice. `kept`: the one that is kept up to date, of a card where it is now.
+    """What is known of the message of a notice. `kept`: the one that is kept up to date; of a card, its current one.
 
-    `known`: the messages that belong to it, former ones of its card included; any other is a duplicate.
+    `known`: the messages that belong to it, including former ones of its card; any other is a duplicate.
     """
 
     state: NoticeState

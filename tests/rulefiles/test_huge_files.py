@@ -87,7 +87,7 @@ def grown(item: str, of: str) -> str:
 
 KEYS = ", ".join(f"k{number}: 1" for number in range(1000))
 DEEP = "lists and mappings are nested too deeply (at most 50 levels)"
-WRITTEN_OUT = "its aliases stand for more than 100,000 values (write fewer)"
+WRITTEN_OUT = "its aliases stand for more than 100,000 values (use fewer aliases)"
 # What stands before the rest of the file, and the only fault of that.
 HUGE: dict[str, tuple[str, str]] = {
     "aliases of aliases": (grown("[x]", "[{}]"), f"a.yaml:6:6: {WRITTEN_OUT}"),

@@ -1,7 +1,7 @@
 """The agents of every tenant, with each name they had, for `rules/privacy.py`.
 
-They are kept whatever the setting is: then initials can be told apart from the moment when names are hidden. A poll
-whose agents are all known writes nothing here.
+They are kept even if names are shown: so equal initials are known from the moment when names are hidden. A poll whose
+agents are all known writes nothing here.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _Seen = tuple[tuple[str, ...], tuple[str, ...]]  # ids and names of a snapshot
 
 
 class Agents:
-    """What is known of agents in this process; other processes may add rows at any time. Safe in several threads."""
+    """What this process knows of agents; other processes may add rows at any time. Thread-safe."""
 
     def __init__(self, *, hidden: bool) -> None:
         self.hidden = hidden

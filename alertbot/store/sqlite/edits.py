@@ -3,19 +3,19 @@
 Theory. A card knows which version Slack should show (`version`) and which it shows (`sent_version`); any number of
 versions in between are one edit.
 
-Edits are not claimed: to repeat one is harmless, and a retry must not wait for 20 s. Two processes that edit one card
-can only harm by sending the older version last. So `edited` stores what the last answer said: if that is older than
-what another process had sent, the card is outdated again, and the next edit shows the present. An older edit whose
-process dies between sending and marking can stand until the card changes again; that takes a lost lease, a crash and
-an overtaken request at once. And what a message does that is not the card's any more (`edited`, `repost`) changes
+Edits are not claimed: repeating one is harmless, and a retry must not wait for 20 s. Two processes that edit one card
+can only do harm by sending the older version last. So `edited` stores what the last answer said: if that is older than
+what another process had sent, the card is outdated again, and the next edit shows the current state. An older edit
+whose process dies between sending and marking can remain until the card changes again; that takes a lost lease, a crash
+and an overtaken request at once. An outcome for a message that is no longer the card's (`edited`, `repost`) changes
 nothing: both name the message that they saw.
 
-Slack allows 50 edits a minute in the whole workspace, whatever their channel. They are counted when they are known to
-be shown (`card_edits`, the rows of the last minute), so a few may be on their way uncounted: as many as the service has
-lanes for edits. Those that fail are not counted: they are few, and repeated after a pause. What somebody waits for (an
-end, a level, an owner) comes before values that only moved, and these leave room for it: else 200 cards with moving
-values would take the whole minute, and a card that ended would have to wait for the next one. What waits is superseded
-by what comes later: an edit always shows the present.
+Slack allows 50 edits a minute in the whole workspace, whatever their channel. They are counted once Slack has confirmed
+them (`card_edits`, the rows of the last minute), so a few may be in progress uncounted: as many as the service has
+lanes for edits. Edits that fail are not counted: they are few, and repeated after a pause. What users wait for (an end,
+a level, an owner) comes before values that only changed, and these leave room for it: otherwise 200 cards with changing
+values would use up the minute, and a card that ended would have to wait for the next one. A waiting edit is superseded
+by later ones: an edit always shows the current state.
 
 A card that is posted again because its channel did not work leaves a message behind that still says "firing". It is
 kept in `former_messages`, due for edits like the card's own, until it shows the end or turns out to be deleted.
@@ -42,9 +42,9 @@ from alertbot.store.sqlite.record import count
 _MAX_MEMBERS = 2000
 
 MAX_A_MINUTE = 46
-"""Edits a minute in all channels: Slack allows 50 (docs.slack.dev, rate limits, tier 3), and 4 may be on their way."""
+"""Edits a minute in all channels: Slack allows 50 (docs.slack.dev, rate limits, tier 3), and 4 may be in progress."""
 REFRESHES_A_MINUTE = 30
-"""Of these, edits because a value moved. The rest is left for what somebody waits for."""
+"""Of these, edits because only a value changed. The rest is left for what users wait for."""
 _SENT = "SELECT at FROM card_edits WHERE at > :minute_ago AND at <= :ahead ORDER BY at"
 _FORGET_SENT = "DELETE FROM card_edits WHERE at <= :minute_ago OR at > :ahead"
 

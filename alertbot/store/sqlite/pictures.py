@@ -1,9 +1,9 @@
 """Pictures in the threads of cards: which is next, and what becomes of it. Theory: outbox.py.
 
 A picture comes after everything else: it is due only while no post of any channel is due or waits for its turn, its
-channel rests from nothing, and less than half of `max_messages` are used there. So what has to be reported while a
-picture is drawn, uploaded or posted waits for at most the one second that Slack wants between two messages of a
-channel. Each function works inside the caller's transaction.
+channel is not resting, and less than half of `max_messages` is used there. So while a picture is drawn, uploaded or
+posted, a message waits at most the one second that Slack requires between two messages of a channel. Each function
+works inside the caller's transaction.
 """
 
 from __future__ import annotations

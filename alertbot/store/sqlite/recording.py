@@ -83,8 +83,8 @@ class Recorder:
         keys = tuple((key, column.is_text) for key, column in snapshot.columns.items())
         last = self._written.get(snapshot.scope)
         known = last is not None and last.entities == entities and last.keys == keys
-        goes_on = known and last is not None and last.age < KEY_FRAME_EVERY and last.at < now
-        packed, frame = pack(snapshot.columns, last.frame if goes_on and last is not None else None)
+        continues = known and last is not None and last.age < KEY_FRAME_EVERY and last.at < now
+        packed, frame = pack(snapshot.columns, last.frame if continues and last is not None else None)
         layout = None
         if not known:
             content = zlib.compress(msgspec.msgpack.encode(entities), 6)
@@ -94,11 +94,11 @@ class Recorder:
             scope=snapshot.scope,
             layout=layout,
             layout_id=last.layout_id if known and last is not None else None,
-            key_frame=not goes_on,
+            key_frame=not continues,
             complete=snapshot.complete,
             problems=_text(snapshot.problems),
             packed=packed,
-            written=_Written(0, entities, keys, frame, now, last.age + 1 if goes_on and last is not None else 1),
+            written=_Written(0, entities, keys, frame, now, last.age + 1 if continues and last is not None else 1),
         )
 
     def write(self, conn: sqlite3.Connection, rows: Sequence[_Row], now: datetime) -> dict[Scope, _Written]:
@@ -284,9 +284,9 @@ def read_one(
             if layout_id is not None:
                 keys, size, number = places[layout_id]
                 if number is not None and key in keys:
-                    goes_on = before_id == layout_id and not row["key_frame"]
+                    continues = before_id == layout_id and not row["key_frame"]
                     try:
-                        cell = unpack_cell(row["packed"], keys, size, before if goes_on else None, key, number)
+                        cell = unpack_cell(row["packed"], keys, size, before if continues else None, key, number)
                     except (ValueError, IndexError) as error:
                         at = row["at"]
                         raise StoreError(f"the recording of {scope} at {at} cannot be read: {error}") from error

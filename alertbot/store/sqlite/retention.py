@@ -1,16 +1,18 @@
 """What `history` deletes: alerts that ended long ago, with all that was sent. Works inside the caller's transaction.
 
-Alerts go in small batches, so that a poll never waits long for the database. What goes, goes with all that names it:
+Alerts are deleted in small batches, so that a poll never waits long for the database. All rows that refer to a deleted
+row are deleted with it:
 
-- an alert goes when it ended before the limit, unless it is latched (closed by hand, and its condition has held since:
-  the latch is the row), has a notice that still waits, or is on a card with a member that ended later. So a card and
-  its members always go together, and a card that is open for months keeps counting those of its members that ended;
-- a post to the fallback webhook that still waits keeps its alert for a day longer: after that it is of no use, and a
-  webhook that was taken out of the configuration never takes it;
-- its cards, what was reported about it, and messages that were left behind go in the same transaction;
-- operational messages and silences have no alert: they go when they were settled, or ended, before the limit.
+- an alert is deleted when it ended before the limit, unless it is latched (closed by hand, and its condition has held
+  since: the latch is the row), has a notice that still waits, or is on a card with a member that ended later. So a card
+  and its members are always deleted together, and a card that is open for months keeps counting those of its members
+  that ended;
+- a post to the fallback webhook that still waits keeps its alert for a day longer: after that it is of no use, and it
+  would wait forever if the webhook was removed from the configuration;
+- its cards, what was reported about it, and messages that were left behind are deleted in the same transaction;
+- operational messages and silences have no alert: they are deleted if they were settled, or ended, before the limit.
 
-Short ids are never given again: `alerts` and `silences` count in sqlite_sequence, which keeps the highest.
+Short ids are never reused: `alerts` and `silences` count in sqlite_sequence, which keeps the highest.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What waited so long that posting all of it would be a replay. Each function works inside the caller's transaction.
+"""Replaces messages that waited too long by a summary. Each function works inside the caller's transaction.
 
-Theory. After an hour without Slack, a reader wants the present in few messages: open alerts, critical ones that are
-over, and how much else there was. So before a channel gets a message (`claim`), what waits for it is settled by the
-store, in one transaction with what is posted in its place:
+Theory. After an hour without Slack, a reader wants the current state in few messages: open alerts, critical ones that
+have ended, and how much else there was. So before a channel gets a message (`claim`), the store settles what waits for
+it, in one transaction with what is posted in its place:
 
 - A card is *unseen* when nothing of it was ever posted, all of its alerts have ended, and none of them was critical.
   (The message of an escalation step may be of a critical alert: the alert has a card of its own.) Once one of them has
@@ -10,19 +10,19 @@ store, in one transaction with what is posted in its place:
   It is the lead of their notices, as if they shared a message: they are delivered when it is. So the ledger says what
   became of each of them, and none is lost or reported twice. A single unseen card is posted, closed: it says more than
   a summary.
-- The message of an escalation step that is over says nothing new where the alert has a card in the same channel: it is
-  dropped. Of several steps that wait for one channel, the last is posted, with the mentions of all.
-- A card that is posted late shows the present. It takes over the mentions of a rise that still lasts, and its waiting
-  lines are dropped (`prepare`). The card of an alert that is over mentions no one.
-- A card that was posted before gets one line, which says what is true now (`prepare`): the end; else the last rise,
-  while it lasts and has no owner; else what came last. It gets none where a later one was posted already. Lines of a
-  card with many members share one message for each reason. Mentions of a level that no longer lasts are dropped.
+- The message of an escalation step whose alert has ended says nothing new if the alert has a card in the same channel:
+  it is dropped. Of several steps that wait for one channel, the last is posted, with the mentions of all.
+- A card that is posted late shows the current state. It takes over the mentions of a rise that still lasts, and its
+  waiting lines are dropped (`prepare`). The card of an alert that has ended mentions no one.
+- A card that was already posted gets one line, which says what is true now (`prepare`): the end; else the last rise,
+  while it lasts and has no owner; else the last event. It gets none if a later one was already posted. Lines of a card
+  with many members share one message for each reason. Mentions of a level that no longer lasts are dropped.
 
-The age decides, and not whether Slack answers: what is due for a second is posted as it is, however short the alert
+The age decides, not whether Slack answers: what has been due for a second is posted as it is, however short the alert
 was. The same holds for what `max_messages` held back, and for what waited while the bot was down.
 
-A card with an open claim may have been posted. It is never settled here before it was looked for: `claim` names the
-notice that was looked for in vain, whose claim ends with that. While others may still turn out to be unseen, the
+A card with an open claim may have been posted. It is never settled here before it was searched for: `claim` names the
+notice that was searched for in vain, whose claim ends with that. While others may still turn out to be unseen, the
 summary waits for them, at most for SUMMARY_WAITS: they come one by one, and should not be a summary each. One that
 comes later replaces a summary that was not claimed yet, under another id, so no other process can send the old text.
 """
@@ -46,7 +46,7 @@ from alertbot.store.sqlite import budget
 from alertbot.store.sqlite import record as recording
 
 OVERDUE = timedelta(minutes=2)
-"""What waits this long is too late to be posted as if it had just happened. `/readyz` counts it as overdue."""
+"""A message that has waited this long is not posted as if it had just happened. `/readyz` counts it as overdue."""
 SUMMARY_WAITS = timedelta(minutes=5)
 """For how long a summary waits for cards that are yet to be looked for: the longest pause between two attempts."""
 
