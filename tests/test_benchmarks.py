@@ -15,6 +15,7 @@ from alertbot.store.sqlite.store import SqliteStore
 from benchmarks import (
     day,
     edits,
+    growth,
     outage,
     pages,
     questions,
@@ -138,6 +139,15 @@ def test_recording_measures_bytes_and_time(tmp_path: Path) -> None:
     found = recording.measure(20, 5, tmp_path)
     assert 0 < found.packed < 8 * 20 * len(recording.KEYS) / 2
     assert min(found.write_ms, found.read_ms, found.read_one_key_ms, found.read_one_value_ms) > 0
+
+
+def test_growth_measures_each_part(tmp_path: Path) -> None:
+    """A few polls: most is recorded, and the forecast is more than the days of polls alone."""
+    found = growth.measure(timedelta(minutes=5), 0, tmp_path)
+    assert found.polls == 20
+    assert found.recorded > 0 < found.fixed
+    assert found.recorded_a_day > found.recorded
+    assert found.full(40) >= growth.KEEP_DAYS * found.recorded_a_day
 
 
 def test_replay_measures_what_was_recorded(tmp_path: Path) -> None:
