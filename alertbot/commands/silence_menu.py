@@ -34,6 +34,8 @@ from alertbot.rules.terms import write_terms
 from alertbot.rules.words import count
 
 _HOUR = timedelta(hours=1)
+_LONGER = timedelta(minutes=1)
+"""A silence that ends by less than this later is the same one: two users chose an hour, some seconds apart."""
 _FORM = 2  # arguments of an option without what was typed into the form
 
 
@@ -107,7 +109,7 @@ def silence_chosen(view: View, command: Command, asker: Asker, now: datetime) ->
         return span
     alike = [each for each in view.silences if each.matcher == matcher and each.active(now)]
     longest = max(alike, key=lambda each: each.ends_at, default=None)
-    if longest is not None and span.ends_at <= longest.ends_at:
+    if longest is not None and span.ends_at - longest.ends_at < _LONGER:
         already = line("Already silenced: ", *described(longest, view.timezone, now), strong=True)
         return Reply((already, Line(how_to_change(longest))))
     remarks = (matching(matcher, view), *_scope(about, view, several=several))

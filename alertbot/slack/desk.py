@@ -244,6 +244,8 @@ class SlackApp:
     def _reply(self, command: Command, user: str, channel: str, *, at_home: bool = False) -> Reply:
         row = subcommand(command.name)
         asker = self._asker(user, channel) if row is not None and row.changes else Asker(user)
+        if row is not None and row.reads_times:
+            self._zones.of(user, _ZONE_WITHIN)  # the view is read after that wait: another user may decide meanwhile
         view = self._in_the_zone_of(user, command, self._view(command))
         reply = answer(view, command, asker, self._clock())
         if reply.wish is None:

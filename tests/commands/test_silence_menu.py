@@ -292,6 +292,15 @@ def test_a_silence_that_lasts_long_enough_is_not_made_again() -> None:
     )
 
 
+@pytest.mark.parametrize(("seconds", "made"), [(20, False), (59, False), (60, True), (600, True)])
+def test_an_hour_chosen_twice_is_one_silence(seconds: int, made: bool) -> None:
+    """The second choice comes later, so its hour ends later: that counts from a minute on."""
+    first = silence(terms=ABOUT, starts=-timedelta(seconds=seconds), lasts=HOUR)
+    reply = pressed(known(silences=(first,)), "1h 17")
+    assert (reply.wish is not None) is made
+    assert made or text_of(reply).startswith("Already silenced: #18 until ")
+
+
 HOSTILE = {
     "a star": "Sales *",
     "stars alone": "***",
