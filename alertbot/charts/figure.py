@@ -66,8 +66,7 @@ def picture(wanted: dict[str, Any]) -> bytes:
     for limit in wanted["limits"]:
         colour = _LEVELS[limit["level"]]
         axes.axhline(limit["value"], color=colour, linewidth=1.3, linestyle="--")
-        word = "above" if limit["above"] else "below"
-        label = f"{limit['level']} {word} {shown(limit['value'], kind)}"
+        label = f"{limit['level']} {limit['words']} {shown(limit['value'], kind)}"
         axes.annotate(
             label, (0.0, limit["value"]), (4, 3), xycoords=("axes fraction", "data"), textcoords="offset points",
             color=colour, fontsize=9,

@@ -123,7 +123,7 @@ def drawing(series: Series, zone: tzinfo) -> dict[str, Any]:
         "end": series.end.timestamp(),
         "points": _points(series),
         "limits": [
-            {"value": limit.value, "level": limit.level.word, "above": limit.high_is_bad}
+            {"value": limit.value, "level": limit.level.word, "words": limit.words}
             for limit in series.limits[-MAX_LIMITS:]
         ],
         "spans": [

@@ -50,12 +50,29 @@ class Samples:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A limit of one level of a rule, in column units. `high_is_bad`: the level holds above it."""
+    """A limit of one level of a rule, in column units.
+
+    `high_is_bad`: the level holds above it, else below. `counts`: it holds at the limit too.
+    """
 
     value: float
     level: Level
     rule: str
     high_is_bad: bool = True
+    counts: bool = False
+
+    @property
+    def words(self) -> str:
+        """`above`, `at least`, `below` or `at most`."""
+        if self.high_is_bad:
+            return "at least" if self.counts else "above"
+        return "at most" if self.counts else "below"
+
+    def is_beyond(self, value: float) -> bool:
+        """Whether the level holds for this value."""
+        if value == self.value:
+            return self.counts
+        return value > self.value if self.high_is_bad else value < self.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +122,7 @@ class Series:
 
     def is_beyond(self, value: float) -> bool:
         """Whether a value is beyond one of the constant limits."""
-        return any(value > each.value if each.high_is_bad else value < each.value for each in self.limits)
+        return any(each.is_beyond(value) for each in self.limits)
 
     def columns(self, number: int) -> list[float | None]:
         """The worst value in each of this many equal intervals of time; None where an interval has no value."""
@@ -208,7 +225,7 @@ def limits_of(rules: Iterable[Rule], scope: Scope, key: str, entity_id: str, ent
             continue
         for level in rule.levels:
             for op, value in _compared(level.when, key, rule, (entity_id, entity_name), negated=False):
-                limit = Limit(value, level.level, rule.id, high_is_bad(op))
+                limit = Limit(value, level.level, rule.id, high_is_bad(op), op in (Op.GE, Op.LE))
                 found.setdefault((value, level.level), limit)
     return tuple(sorted(found.values(), key=lambda limit: (limit.level, limit.value)))
 

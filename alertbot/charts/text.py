@@ -126,8 +126,8 @@ def legend(series: Series) -> list[str]:
 
 
 def limit_words(limit: Limit, kind: ValueType) -> str:
-    """`critical above 2m`."""
-    return f"{limit.level.word} {'above' if limit.high_is_bad else 'below'} {shown(limit.value, kind)}"
+    """`critical above 2m`, `warning at least 1`."""
+    return f"{limit.level.word} {limit.words} {shown(limit.value, kind)}"
 
 
 def described(series: Series, zone: tzinfo) -> str:

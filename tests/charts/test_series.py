@@ -119,6 +119,15 @@ def test_limits(lines: list[str], expected: list[tuple[float, Level, bool]]) -> 
     assert [(limit.value, limit.level, limit.high_is_bad) for limit in found] == expected
 
 
+@pytest.mark.parametrize(
+    ("condition", "counts"),
+    [(f"{WAIT} >= 60s", True), (f"{WAIT} > 60s", False), (f"60s >= {WAIT}", True), (f"not {WAIT} < 60s", True)],
+)
+def test_whether_the_limit_itself_counts(condition: str, counts: bool) -> None:
+    (limit,) = limits_of(rules(f"when: {condition}"), Scope.QUEUE, WAIT, "103", "Sales EU")
+    assert limit.counts is counts
+
+
 def test_the_rules_that_watch_a_key() -> None:
     """Those with a level that reads it; a guard, a figure on the card and the key of another scope are not enough."""
     watched = rules(

@@ -94,6 +94,24 @@ def test_the_legend_says_what_the_marks_mean() -> None:
     assert legend(series(1.0)) == []
 
 
+@pytest.mark.parametrize(
+    ("limit", "words", "mark"),
+    [
+        (Limit(1_000.0, Level.WARNING, "r"), "warning above 1s", "·"),
+        (Limit(1_000.0, Level.WARNING, "r", counts=True), "warning at least 1s", "●"),
+        (Limit(1_000.0, Level.WARNING, "r", high_is_bad=False), "warning below 1s", "·"),
+        (Limit(1_000.0, Level.WARNING, "r", high_is_bad=False, counts=True), "warning at most 1s", "●"),
+    ],
+    ids=[">", ">=", "<", "<="],
+)
+def test_a_value_at_the_limit(limit: Limit, words: str, mark: str) -> None:
+    """Whether it is beyond it is what the condition says: `>= 1` fires at 1."""
+    at_limit = series(1_000.0, 1_000.0, limits=(limit,))
+    assert legend(at_limit) == [f"─ {words}"]
+    assert words in described(at_limit, UTC)
+    assert mark in plot(at_limit, UTC, width=40)[0]
+
+
 DESCRIBED = {
     "everything": (
         RUSH,
