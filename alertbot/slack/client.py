@@ -12,6 +12,7 @@ import re
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -65,7 +66,7 @@ class Contact:
         self._lock = threading.Lock()
         self._failed_at: float | None = None
         self._answered_at: float | None = None
-        self._offset: timedelta | None = None
+        self._offsets: deque[timedelta] = deque(maxlen=2)
         self._granted: frozenset[str] | None = None
 
     @property
@@ -82,9 +83,13 @@ class Contact:
 
     @property
     def offset(self) -> timedelta:
-        """Slack's clock minus ours, by the `Date` of its last answer; zero before the first."""
+        """Slack's clock minus ours, by the `Date` of its last answers; zero before the first.
+
+        Of two, the smaller difference: an answer that was made, or waited to be read, while one of the two machines
+        was paused has an old `Date`.
+        """
         with self._lock:
-            return self._offset or timedelta()
+            return min(self._offsets, key=abs, default=timedelta())
 
     def lacks(self, scope: str) -> bool:
         """Whether the last answer that named the scopes of the token was without this one."""
@@ -99,7 +104,7 @@ class Contact:
                 self._granted = frozenset(scope.strip() for scope in scopes.split(","))
             self._failed_at, self._answered_at = None, self._monotonic()
             if sent is not None:
-                self._offset = sent - self._clock()
+                self._offsets.append(sent - self._clock())
 
     def failed(self) -> None:
         """A call had no answer of Slack's."""

@@ -89,3 +89,16 @@ def test_the_clock_of_slack_is_known_from_its_answers(slack: SlackServer) -> Non
     slack.date = lambda: time.time() - 70
     client(slack, contact).auth_test()
     assert timedelta(seconds=-72) < contact.offset < timedelta(seconds=-69)
+
+
+def test_one_answer_with_an_old_date_is_not_the_clock(slack: SlackServer) -> None:
+    """One that was made, or waited to be read, while a machine was paused. Two in a row are believed."""
+    contact = Contact(wall_clock)
+    web = client(slack, contact)
+    slack.date = time.time
+    web.auth_test()
+    slack.date = lambda: time.time() - 118
+    web.auth_test()
+    assert abs(contact.offset) < timedelta(seconds=3)
+    web.auth_test()
+    assert timedelta(seconds=-120) < contact.offset < timedelta(seconds=-117)
