@@ -116,6 +116,9 @@ def _ruler(series: Series, zone: tzinfo, columns: int) -> str:
     begin, end = series.begin.astimezone(zone), series.end.astimezone(zone)
     style = "%H:%M" if begin.date() == end.date() else "%d %b %H:%M"
     left, right = begin.strftime(style), end.strftime(style)
+    with_zone = f"{right} {end:%Z}"
+    if len(left) + 1 + len(with_zone) <= columns:  # a line that is too long is wrapped by a phone
+        right = with_zone
     return left + right.rjust(max(len(right) + 1, columns - len(left)))
 
 

@@ -61,7 +61,7 @@ def test_a_plot_fits_a_phone() -> None:
         "       |    ·                  ·",
         "    0s |· ·                      · · ·",
         "       +------============--------------",
-        "        10:45                      11:00",
+        "        10:45                  11:00 EET",
     ]
     assert max(map(len, lines)) == PHONE_WIDTH
 
@@ -86,7 +86,13 @@ def test_a_limit_that_moves() -> None:
 
 def test_times_of_several_days_have_their_date() -> None:
     long = replace(series(1.0), begin=at(0) - timedelta(days=2))
-    assert plot(long, UTC, width=40)[-1].split() == ["28", "Feb", "09:00", "02", "Mar", "09:00"]
+    assert plot(long, UTC, width=40)[-1].split() == ["28", "Feb", "09:00", "02", "Mar", "09:00", "UTC"]
+
+
+def test_a_narrow_plot_leaves_out_the_zone() -> None:
+    """A line that is too long would be wrapped by a phone."""
+    long = replace(series(1.0), begin=at(0) - timedelta(days=2))
+    assert plot(long, UTC, width=32)[-1].split() == ["28", "Feb", "09:00", "02", "Mar", "09:00"]
 
 
 def test_the_legend_says_what_the_marks_mean() -> None:

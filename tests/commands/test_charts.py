@@ -163,7 +163,7 @@ def test_chart() -> None:
         "       |     ·          ·",
         "    0s |  ·               ·  ·  ·",
         "       +------------------====--------==",
-        "        03:00                      09:00",
+        "        03:00                  09:00 UTC",
         "─ warning above 1m",
         "─ critical above 2m",
         "= an alert was firing",
