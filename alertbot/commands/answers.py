@@ -212,10 +212,10 @@ def _help(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
     rows = tuple((row.usage, row.help) for row in COMMANDS)
     return Reply(
         (
-            Line(f"{view.command} and one of:"),
+            Line(f"Type {view.command} and one of these:"),
             Table(("What", "Answer"), rows),
-            Line("Names may be shortened; use quotes around names with spaces. Only you see the answer:"),
-            Line("add public at the end to share it with the channel."),
+            Line("Names may be shortened; use quotes around names with spaces."),
+            Line("Only you see the answer: add public at the end to share it with the channel."),
         )
     )
 

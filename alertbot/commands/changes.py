@@ -26,11 +26,12 @@ from alertbot.commands.command import (
     line,
 )
 from alertbot.commands.view import View
-from alertbot.commands.wording import clock, echo, listed, problem, worst_first
+from alertbot.commands.wording import clock, echo, listed, problem, where, worst_first
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.rule import Level
 
 MAX_NOTE = 500
+MAX_CHOICES = 5  # open alerts that are named where none was
 _MAX_USERS = 10  # that a refusal names
 _CARD = re.compile(r"card:([1-9][0-9]{0,14})")
 _ID = re.compile(r"#?0*([1-9][0-9]{0,14})[,:;.]?")
@@ -159,8 +160,9 @@ def _note(command: Command) -> str | Reply:
 
 def _checked(view: View, command: Command, name: str, usage: str, *, pending: bool = False) -> int | Reply:
     """The id of an alert that may be changed (`pending`: one that has not fired too), or what is wrong."""
-    open_ids = [f"#{alert.id}" for alert in worst_first(view.alerts) if alert.open and alert.id is not None]
-    choices = f"Open alerts: {listed(open_ids)}." if open_ids else "No alert is open."
+    opened = [alert for alert in worst_first(view.alerts) if alert.open and alert.id is not None]
+    named = [f"#{alert.id} {where(alert, view)} ({alert.about.title})" for alert in opened]
+    choices = f"Open alerts: {listed(named, MAX_CHOICES)}." if opened else "No alert is open."
     if not command.args:
         return problem(f"Which alert? {view.command} {name} {usage}", choices)
     number = alert_id(command.args[0])

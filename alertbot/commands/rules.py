@@ -18,6 +18,7 @@ from alertbot.rules.hours import Phase, watches
 from alertbot.rules.rule import GroupBy, Level, NoData, Rule
 from alertbot.rules.units import format_value, write_duration
 from alertbot.rules.words import count
+from alertbot.rules.words import listed as either
 
 MAX_RULES = 40
 MAX_VALUES = 12
@@ -35,7 +36,7 @@ def rules(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
         return Reply(
             (
                 *rules_lines(view, now),
-                Table(("Rule", "Scope", "Levels", "Open"), rows),
+                Table(("Rule", "Scope", "Level", "Open"), rows),
                 *([Line(more)] if more else []),
                 Line(f"{view.command} rules ID shows one in full."),
             )
@@ -71,7 +72,7 @@ def _open_now(view: View, rule: Rule) -> str:
 
 
 def _levels(rule: Rule) -> str:
-    return ", ".join(each.level.word for each in reversed(rule.levels))
+    return either([each.level.word for each in reversed(rule.levels)], "or")
 
 
 _NO_DATA = {

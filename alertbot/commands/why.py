@@ -34,6 +34,7 @@ from alertbot.rules.catalogue import ValueType
 from alertbot.rules.hours import Hours, Phase, next_change, watches
 from alertbot.rules.rule import Level, LevelRule, Rule
 from alertbot.rules.units import format_duration, format_value, write_duration
+from alertbot.rules.words import count
 
 _WORDS = {Truth.TRUE: "true", Truth.FALSE: "false", Truth.UNKNOWN: "unknown"}
 _MAX_CONDITION_LINES = 40
@@ -119,7 +120,8 @@ def _by_name(view: View, rule: Rule, name: str, now: datetime) -> Reply:
         return problem(f"No {rule.scope} has been seen yet, so {rule.id} has made no decision.")
     if not name and len(known) > 1:
         opened = [alert.name for alert in view.alerts if alert.key.rule == rule.id]
-        hint = f"It has alerts of {listed(opened)}." if opened else f"{len(known)} are known."
+        names = sorted({named(each, view) for each in known}, key=str.casefold)
+        hint = f"It has alerts of {listed(opened)}." if opened else f"{count(len(names), 'name')}: {listed(names)}"
         return problem(f"Which {rule.scope}? {view.command} why {rule.id} NAME", hint)
     found = find(known, name) if name else known
     if not found:

@@ -136,8 +136,8 @@ REFUSALS = {
     ),
     "an unknown rule": ("rules longest-wiat", ["There is no rule “longest-wiat”.", "Did you mean longest-wait?"]),
     "several rules": ("rules break", ["matches 2 rules", "on-break, group-break"]),
-    "ack without an id": ("ack", ["Which alert? /alertbot ack ID [note]", "Open alerts: #17."]),
-    "ack with a word": ("ack it", ["“it” is not the id of an alert", "Open alerts: #17."]),
+    "ack without an id": ("ack", ["Which alert? /alertbot ack ID [note]", "Open alerts: #17 Sales EU (Longest wait in queue)."]),
+    "ack with a word": ("ack it", ["“it” is not the id of an alert", "Open alerts: #17 Sales EU (Longest wait in queue)."]),
     "ack 0": ("ack 0", ["“0” is not the id"]),
     "ack of a pending one": ("ack 18", ["#18 has not fired"]),
     "a note too long": ("ack 17 " + "x" * 501, ["The note is too long"]),
@@ -491,7 +491,7 @@ def test_rules_lists_what_is_watched() -> None:
     reply = ask(view(alerts=[alert(), alert(4, rule=ON_BREAK)]), "rules")
     (table,) = [part for part in reply.parts if isinstance(part, Table)]
     assert table.rows == (
-        ("longest-wait", "queue", "critical, warning", "1"),
+        ("longest-wait", "queue", "critical or warning", "1"),
         ("on-break", "agent", "warning", "1"),
         ("group-break", "group", "warning", ""),
     )

@@ -145,7 +145,7 @@ def test_a_rule_in_shadow_says_what_it_would_have_reported() -> None:
     rules = RuleSet((replace(LONGEST_WAIT, shadow=True),), "1")
     fired = {"longest-wait": {"Sales EU": 12, "Sales US": 3}}
     seen = view(rules=rules, shadows=(alert(30),), shadow_fired=fired)
-    assert "longest-wait | queue | critical, warning | in shadow, 1 would be" in text_of(ask(seen, "rules"))
+    assert "longest-wait | queue | critical or warning | in shadow, 1 would be" in text_of(ask(seen, "rules"))
     shown = text_of(ask(seen, "rules longest-wait")).splitlines()
     assert "In shadow: not reported. It would have fired 15 times in 7 days." in shown
     assert "Most often: Sales EU (12), Sales US (3)" in shown

@@ -129,7 +129,7 @@ def test_an_entity_that_is_gone_is_unknown() -> None:
 REFUSED = {
     "nothing": ("why", "Which rule? /alertbot why RULE NAME"),
     "no rule": ("why longest-wiat Sales", "Did you mean longest-wait?"),
-    "no name": ("why longest-wait", "Which queue? /alertbot why longest-wait NAME"),
+    "no name": ("why longest-wait", "Which queue? /alertbot why longest-wait NAME\n3 names: Sales EU, VIP desk, VIP sales"),
     "no entity": ("why longest-wait Sales UK", "Did you mean Sales EU?"),
     "several": ("why longest-wait VIP", "matches 2"),
     "no alert": ("why #99", "There is no alert #99."),
