@@ -69,6 +69,9 @@ def _shown(view: View, alerts: Sequence[Alert], wanted: str, window: timedelta, 
         yield _line(alert, view, now)
     if more := and_more(MAX_SHOWN, len(alerts)):
         yield Line(f"{more}; {view.command} history RULE or NAME narrows it down")
+    if view.history_kept is not None and view.history_kept < window:
+        kept = write_duration(view.history_kept)
+        yield Line(f"Ended alerts are kept for {kept}: history in alertbot.yaml.")
     if len(view.history) >= MAX_HISTORY:
         yield Line(f"Only the {MAX_HISTORY:,} alerts that ended last were searched.")
 

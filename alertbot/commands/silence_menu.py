@@ -25,7 +25,7 @@ from alertbot.commands.silences import (
     terms_of,
     terms_of_rule,
 )
-from alertbot.commands.spans import Span, parse_span
+from alertbot.commands.spans import QUOTES, Span, parse_span
 from alertbot.commands.view import View
 from alertbot.commands.wording import clock, echo, problem
 from alertbot.rules.catalogue import Scope
@@ -156,7 +156,7 @@ def _typed(text: str, reason: str, view: View, now: datetime) -> Span | Reply:
     try:
         span, rest = parse_span([word for word, _ in typed(text)], now, view.timezone)
     except ValueError as error:
-        return problem(str(error))
+        return problem(str(error).removesuffix(QUOTES))
     if rest:
         return problem(f"{echo(' '.join(rest))} is not part of a time: write the reason in the field below.")
     return span

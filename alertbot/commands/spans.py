@@ -21,6 +21,9 @@ MAX_SPAN = timedelta(days=30)
 """A longer one needs the word `long`, since most of them are typing errors."""
 WRITE = "write something like 2h, until 18:00, until tomorrow 8:00, from 22:00 until 06:00 or from tomorrow 8:00 for 2h"
 
+QUOTES = " Names with spaces need quotes."
+"""The end of a sentence about a word that may be part of a name; not for a form, where only a time is typed."""
+
 _DAY = timedelta(days=1)
 _TIME = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])")
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -164,7 +167,7 @@ class _Reader:
             return f"“{word}”: write until {word} and a time of day, such as until {word} 8:00."
         if near := nearest(word, _KEYWORDS, cutoff=0.7):
             return f"“{word}” is not a duration (did you mean {near[0]}?): {WRITE}."
-        return f"“{word}” is not a duration: {WRITE}. Names with spaces need quotes."
+        return f"“{word}” is not a duration: {WRITE}.{QUOTES}"
 
     def moment(self, keyword: str, after: datetime, *, starts: bool = False) -> datetime:
         """A time of day, with or without a day before it, that is later than `after` (for `from`: not earlier).

@@ -82,7 +82,8 @@ def trouble_lines(view: View, now: datetime) -> Iterator[Line]:
     """What waits for delivery or is held back, rules that are not as they are meant, and problems."""
     if view.waiting:
         waiting = count(view.waiting, "message or edit waits", "messages and edits wait")
-        yield Line(f"To be delivered: {waiting}.", level=Level.WARNING)
+        trouble = view.problems or view.held_back  # else it only has not been its turn yet
+        yield Line(f"To be delivered: {waiting}.", level=Level.WARNING if trouble else None)
     for held in view.held_back:
         said = in_one_line(held, ZoneInfo(view.timezone))
         yield Line(f"{held.channel}: {said}.", level=Level.WARNING)

@@ -141,6 +141,7 @@ class View:
     problems: tuple[str, ...] = ()  # operational problems, a sentence each; `status` shows them
     uncovered: Mapping[str, tuple[Match, ...]] = field(default_factory=dict)  # by rule: matches that cover no entity
     text_values: TextValues = field(default_factory=dict)
+    history_kept: timedelta | None = None  # how long ended alerts are kept; None: this was not read
     history: tuple[Alert, ...] = ()  # ended alerts, the last one first; at most MAX_HISTORY
     recorded: Recorded | None = None
     silences: tuple[Silence, ...] = ()  # those that have not ended, by id

@@ -117,6 +117,7 @@ def make_view(
         problems=problems,
         uncovered=_uncovered(covering, polls, sets),
         text_values=_text_values(texts, polls, sets),
+        history_kept=settings.history if Need.HISTORY in needs else None,
         history=tuple(store.ended(history_since(command, now), MAX_HISTORY)) if Need.HISTORY in needs else (),
         silences=store.silences() if Need.SILENCES in needs else (),
         names=names,

@@ -136,8 +136,14 @@ REFUSALS = {
     ),
     "an unknown rule": ("rules longest-wiat", ["There is no rule “longest-wiat”.", "Did you mean longest-wait?"]),
     "several rules": ("rules break", ["matches 2 rules", "on-break, group-break"]),
-    "ack without an id": ("ack", ["Which alert? /alertbot ack ID [note]", "Open alerts: #17 Sales EU (Longest wait in queue)."]),
-    "ack with a word": ("ack it", ["“it” is not the id of an alert", "Open alerts: #17 Sales EU (Longest wait in queue)."]),
+    "ack without an id": (
+        "ack",
+        ["Which alert? /alertbot ack ID [note]", "Open alerts: #17 Sales EU (Longest wait in queue)."],
+    ),
+    "ack with a word": (
+        "ack it",
+        ["“it” is not the id of an alert", "Open alerts: #17 Sales EU (Longest wait in queue)."],
+    ),
     "ack 0": ("ack 0", ["“0” is not the id"]),
     "ack of a pending one": ("ack 18", ["#18 has not fired"]),
     "a note too long": ("ack 17 " + "x" * 501, ["The note is too long"]),
@@ -591,6 +597,19 @@ def test_each_subcommand_answers_without_arguments(row: object) -> None:
     assert row.usage.split()[0] == row.name  # type: ignore[attr-defined]
     empty = view(replace(tenant(), snapshots={}), rules=RuleSet())
     assert answer(empty, Command(row.name), ANNA, NOW).parts  # type: ignore[attr-defined]
+
+
+def test_what_waits_for_its_turn_is_no_trouble() -> None:
+    """Each edit waits for a moment: marked, it would be on every Home tab that is shown after a button."""
+    assert text_of(ask(view(waiting=1), "status")).splitlines()[-1] == "To be delivered: 1 message or edit waits."
+
+
+@pytest.mark.parametrize(("window", "said"), [("1d", False), ("7d", True)], ids=["kept", "kept in part"])
+def test_history_says_what_is_no_longer_kept(window: str, said: bool) -> None:
+    """Otherwise it counts the alerts of one day and says seven."""
+    shown = text_of(ask(view(history_kept=timedelta(days=1)), f"history {window}")).splitlines()
+    assert shown[0] == f"No alert ended in the last {window}."
+    assert shown[1:] == (["Ended alerts are kept for 1d: history in alertbot.yaml."] if said else [])
 
 
 def test_status_names_what_is_held_back() -> None:

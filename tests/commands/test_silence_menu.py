@@ -281,6 +281,15 @@ def test_problems(known: View, value: str, typed: tuple[str, ...], says: str) ->
     assert text_of(reply).startswith(says)
 
 
+def test_the_form_does_not_ask_for_quotes() -> None:
+    """Only a time is typed there; a command says so, since the word may be part of a name."""
+    about = "not a duration: write something like 2h, until 18:00, until tomorrow 8:00, from 22:00 until 06:00 or from"
+    typed = "“a” is " + about + " tomorrow 8:00 for 2h."
+    assert text_of(pressed(known(), "other 17", "for a while", "")) == typed
+    command = text_of(ask(known(), "silence name=Sales EU 1h"))
+    assert command.startswith("“EU” is " + about + " tomorrow 8:00 for 2h. Names with spaces need quotes.")
+
+
 def test_a_silence_that_lasts_long_enough_is_not_made_again() -> None:
     """Chosen twice, or by two: the second learns that it is silenced, by whom, and until when."""
     reply = pressed(known(silences=(silence(terms=ABOUT),)), "1h 17")

@@ -129,7 +129,7 @@ def test_an_entity_that_is_gone_is_unknown() -> None:
 REFUSED = {
     "nothing": ("why", "Which rule? /alertbot why RULE NAME"),
     "no rule": ("why longest-wiat Sales", "Did you mean longest-wait?"),
-    "no name": ("why longest-wait", "Which queue? /alertbot why longest-wait NAME\n3 names: Sales EU, VIP desk, VIP sales"),
+    "no name": ("why longest-wait", "Which queue? /alertbot why longest-wait NAME\nIt has alerts of VIP desk."),
     "no entity": ("why longest-wait Sales UK", "Did you mean Sales EU?"),
     "several": ("why longest-wait VIP", "matches 2"),
     "no alert": ("why #99", "There is no alert #99."),
@@ -141,6 +141,11 @@ def test_what_cannot_be_answered(text: str, said: str) -> None:
     reply = why(view(queues(0.0)), text)
     assert reply.problem
     assert said in text_of(reply)
+
+
+def test_without_a_name_and_alerts_it_lists_names() -> None:
+    said = text_of(why(replace(view(queues(0.0)), alerts=()), "why longest-wait"))
+    assert said == "Which queue? /alertbot why longest-wait NAME\n3 names: Sales EU, VIP desk, VIP night"
 
 
 ENDED = alert(
