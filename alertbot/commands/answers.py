@@ -197,7 +197,7 @@ def _nearest(name: str) -> Subcommand | None:
     if (known := meant(name, _BY_NAME)) is not None:
         return _BY_NAME[known]
     completed = [row for row in COMMANDS if len(name) > 1 and row.name.startswith(name)]
-    return next(iter([*completed, *(_BY_NAME[near] for near in nearest(name, _BY_NAME, cutoff=0.5))]), None)
+    return next(iter([*completed, *(_BY_NAME[near] for near in nearest(name, _BY_NAME, cutoff=0.55))]), None)
 
 
 def _help(view: View, command: Command, asker: Asker, now: datetime) -> Reply:

@@ -112,6 +112,10 @@ def find_rules(rules: Iterable[Rule], wanted: str) -> list[Rule]:
     return []
 
 
+_SMALL_WORDS = frozenset("a an and are as at by for from in is it not of on or than the to too was with".split())
+"""Words of titles that name nothing: `foo` is nearly `for`."""
+
+
 def similar(name: str, known: Iterable[tuple[str, _T]], limit: int = 3) -> list[_T]:
     """What a misspelt name may mean, the likeliest first; `known` are names with what they name.
 
@@ -120,7 +124,8 @@ def similar(name: str, known: Iterable[tuple[str, _T]], limit: int = 3) -> list[
     by_word: dict[str, dict[str, _T]] = {}  # by the whole name or a word of it: what has that name, by the whole name
     for text, thing in known:
         whole = loose(text)
-        for word in {whole, *(whole.split() if " " not in loose(name) else ())}:
+        words = whole.split() if " " not in loose(name) else ()
+        for word in {whole, *(word for word in words if word not in _SMALL_WORDS)}:
             by_word.setdefault(word, {}).setdefault(whole, thing)
     likely: dict[str, _T] = {}
     for word in nearest(name, by_word, limit=limit, fold=loose):

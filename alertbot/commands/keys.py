@@ -5,6 +5,7 @@ PURE. On a phone, `longest wait` is typed, not `interactionsLongestWaitInQueue.r
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from alertbot.commands.wording import MAX_NAMES, echo, listed, problem
 from alertbot.rules.catalogue import RULE_SCOPES, Scope, ValueType, catalogue
 from alertbot.rules.nouns import label, noun, order, parts_of
 
+_CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])")  # `timeOnStatus` is typed `time on status` too
 Keys = Mapping[Scope, Collection[str]]
 """By scope, metric keys."""
 
@@ -40,7 +42,7 @@ def keys_of(view: View) -> Keys:
 def named_key(words: Sequence[str], view: View, usage: str) -> NamedKey | Reply:
     """The key that these words begin with, as many of them as name one; or why there is none, and what to ask.
 
-    Exact names first: the key as 8x8 spells it, its noun or its label; each of them without its period too (`entered`
+    Exact names first: the key as 8x8 spells it, also in words, its noun or its label; each of them without its period too (`entered`
     is the shortest one that was polled). Otherwise all words, or the first one, may be a part of a name that only one
     key has.
     """
@@ -76,7 +78,7 @@ def _names(keys: Keys) -> Mapping[str, str]:
     names: dict[str, str] = {loose(key): key for key in every}
     for key in every:  # shortest period first, so that `entered` is the one of now
         base = parts_of(key).base
-        for name in (base, noun(f"{base}.rt"), noun(key), label(key)):
+        for name in (base, _CAPITAL.sub(" ", base), noun(f"{base}.rt"), noun(key), label(key)):
             names.setdefault(loose(name), key)
     return names
 

@@ -599,6 +599,24 @@ def test_each_subcommand_answers_without_arguments(row: object) -> None:
     assert answer(empty, Command(row.name), ANNA, NOW).parts  # type: ignore[attr-defined]
 
 
+UNLIKE = {
+    "top": ("top foo", "/alertbot metrics WORD finds keys."),
+    "alerts": ("alerts foo", "/alertbot alerts lists all open alerts."),
+    "a subcommand": ("export", "There are: help, status, alerts,"),
+}
+
+
+@pytest.mark.parametrize(("text", "hint"), UNLIKE.values(), ids=UNLIKE)
+def test_nothing_is_proposed_for_a_word_that_nothing_is_like(text: str, hint: str) -> None:
+    """`foo` is nearly the `for` of a title or a label, and `export` has half of the letters of `alerts`."""
+    assert text_of(ask(view(), text)).splitlines()[1].startswith(hint)
+
+
+def test_a_key_is_typed_in_its_own_words() -> None:
+    """As 8x8 spells it, timeOnStatus: `time` alone may mean several."""
+    assert text_of(ask(view(), "top time on status 3")).startswith("Time in this status: the highest of 3 agents")
+
+
 def test_what_waits_for_its_turn_is_no_trouble() -> None:
     """Each edit waits for a moment: marked, it would be on every Home tab that is shown after a button."""
     assert text_of(ask(view(waiting=1), "status")).splitlines()[-1] == "To be delivered: 1 message or edit waits."
