@@ -112,7 +112,32 @@ def find_rules(rules: Iterable[Rule], wanted: str) -> list[Rule]:
     return []
 
 
-_SMALL_WORDS = frozenset("a an and are as at by for from in is it not of on or than the to too was with".split())
+_SMALL_WORDS = frozenset(
+    [
+        "a",
+        "an",
+        "and",
+        "are",
+        "as",
+        "at",
+        "by",
+        "for",
+        "from",
+        "in",
+        "is",
+        "it",
+        "not",
+        "of",
+        "on",
+        "or",
+        "than",
+        "the",
+        "to",
+        "too",
+        "was",
+        "with",
+    ]
+)
 """Words of titles that name nothing: `foo` is nearly `for`."""
 
 
