@@ -1,10 +1,10 @@
-"""Many open cards whose values move with every poll, while others end: edits against Slack's limit of 50 a minute.
+"""Many open cards whose values change with every poll, while others end: edits against Slack's limit of 50 a minute.
 
-`python -m benchmarks.edits`. Real polls every 15 s, store and delivery against a stand-in Slack that takes 50 edits in
-any minute, in all channels, and refuses any more (429, with the seconds until there is room). Time is simulated. After
-five minutes one alert in each poll rises to critical and one ends, for ten minutes; then all end. Reported are the
-edits, how many Slack refused, and how long the cards of alerts that had ended, or had risen, still showed the state
-before. The exit status is 1 where Slack refused any, or a card was out of date like that for longer than a poll while
+`python -m benchmarks.edits`. Real polls every 15 s, store and delivery against a stand-in Slack that accepts 50 edits
+in any minute, in all channels, and refuses any more (429, with the seconds until there is room). Time is simulated.
+After five minutes one alert in each poll rises to critical and one ends, for ten minutes; then all end. It prints the
+number of edits, how many Slack refused, and for how long the cards of alerts that had ended or risen still showed the
+earlier state. The exit status is 1 if Slack refused any, or if such a card was out of date for longer than a poll while
 single alerts ended.
 """
 
@@ -88,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder, floor(Path(folder)) as bot:
         found = measure(bot, options.cards, options.minutes)
-        print(f"{options.cards} open cards whose values move in every poll: {found}")
+        print(f"{options.cards} open cards whose values change with every poll: {found}")
         return int(found.refused > 0 or max(found.oldest_end, found.oldest_rise) > EVERY or found.all_closed < 0)
 
 

@@ -1,12 +1,11 @@
-"""An hour without Slack: what a reader sees when it is back.
+"""An hour without Slack: what a reader sees when it works again.
 
 `python -m benchmarks.outage`. Real polls every 15 s, store and delivery against a stand-in Slack that does not answer
-for an hour. `--fault refused`: every call is refused at once; `down`: an error of the server, so that nobody knows what
-was posted, and reading is impossible as well; `lost`: the same, with connections that are dropped. Meanwhile 40 alerts
-come and go, six of them critical, four begin and stay, and five that had a card before get worse, recover, are reminded
-of and end. Printed is what stands in the channels afterwards. The exit status is 1 where there are more messages than
-one for each alert that is still open or was critical, and one summary a channel; or more than one line in the thread of
-a card.
+for an hour. `--fault refused`: every call is refused at once; `down`: server errors, so it is unknown what was posted,
+and reading fails too; `lost`: the same, with dropped connections. In that hour 40 alerts begin and end (six of them
+critical), four begin and stay open, and five that already had a card get worse, recover, are reminded of and end. The
+messages in the channels afterwards are printed. The exit status is 1 if there are more than one message for each alert
+that is still open or was critical and one summary per channel, or more than one line in the thread of a card.
 """
 
 from __future__ import annotations
@@ -128,7 +127,7 @@ def hour(bot: Floor, fault: str, minutes: int = 60, max_settle: int = 1800) -> S
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--fault", choices=sorted(FAULTS), default="refused")
-    parser.add_argument("--minutes", type=int, default=60, help="for how long Slack is away (default: 60)")
+    parser.add_argument("--minutes", type=int, default=60, help="how long Slack is down (default: 60)")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder, floor(Path(folder), RULES) as bot:
         seen = hour(bot, options.fault, options.minutes)

@@ -2,11 +2,12 @@
 
 `python -m benchmarks.soak --hours 2 --speed 20 --seed 1`. The bot runs in a process of its own, with its scheduler, its
 threads, HTTP to a simulated 8x8 and to a stand-in Slack, and SQLite on disk with `synchronous=FULL`; only its clock is
-`--speed` times as fast. Meanwhile callers come in waves, 8x8 and Slack fail in all their ways, users acknowledge and
-silence, rule files are edited and broken, and the bot's clock is set forward and back.
+`--speed` times as fast. Callers come in waves, 8x8 and Slack fail in every way, users acknowledge and silence alerts,
+rule files are edited and broken, and the bot's clock is set forward and back.
 
-At the end every fault stops, and what is due is waited for. Then nothing may be lost, doubled or out of date in Slack,
-and memory, threads and descriptors must be what they were after a quarter of the time. The exit status is 1 otherwise.
+At the end all faults stop, and everything that is due is delivered. Then nothing may be lost, doubled or out of date in
+Slack, and memory, threads and descriptors must be what they were after a quarter of the time. Otherwise the exit status
+is 1.
 """
 
 from __future__ import annotations
@@ -335,7 +336,7 @@ def report(samples: Sequence[Sample], world: World, settled: bool, compared: Com
         f"{totals.lines_posted} lines, {totals.edits} edits; {len(world.slack.calls)} calls of Slack"
     )
     print(f"memory {rss[0]:.1f} then {rss[1]:.1f} MB, threads {threads}, descriptors {files} (2nd and last quarter)")
-    print(f"memory in the course of time: {course}")
+    print(f"memory over time: {course}")
     print(
         f"{compared.notices} notices, {compared.messages} messages: {len(compared.lost)} lost, "
         f"{len(compared.doubled)} doubled, {len(compared.stale)} out of date{'' if settled else '; never settled'}"

@@ -56,6 +56,6 @@ def test_the_same_sources_give_the_same_files(tmp_path: Path) -> None:
 
 
 def test_files_of_secrets_are_in_no_commit() -> None:
-    """The files that the documents tell people to fill in: .gitignore has them, so no release does either."""
+    """The files that the documents tell users to fill in: .gitignore has them, so no release does either."""
     ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
     assert {"/alertbot.yaml", "/secrets.env"} <= set(ignored)

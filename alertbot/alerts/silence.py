@@ -18,7 +18,7 @@ WARN_BEFORE = timedelta(minutes=10)
 WARN_IF_LONGER = timedelta(hours=1)
 """A silence that lasts at most this long ends without a warning."""
 REPEATED_WITHIN = timedelta(minutes=1)
-"""The same wish of the same user within this time is one that was delivered twice."""
+"""The same wish by the same user within this time was delivered twice: it counts once."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,11 +83,11 @@ class Button:
     """What a button or menu of a card asks of the row that it belongs to."""
 
     action: str  # the action id
-    args: Callable[[str], tuple[str, ...]] = target  # the arguments that a value stands for; (): it is no such value
-    wrong: Callable[[str], Reply] = no_target  # the answer to such a value, by the slash command
+    args: Callable[[str], tuple[str, ...]] = target  # the arguments that a value stands for; (): the value is invalid
+    wrong: Callable[[str], Reply] = no_target  # the answer to an invalid value, by the slash command
     answer: Answer | None = None  # None: as if it had been typed
     needs: Needs | None = None  # what that reads; None: what the row needs
-    shown: bool = False  # the card shows what was changed, so that there is no other answer
+    shown: bool = False  # the card shows the change, so there is no other answer
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def answer(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
 
 
 def press(action_id: str, value: str) -> Command | None:
-    """What a button of BUTTONS asks; None where its value names nothing: then `Button.wrong` is the answer."""
+    """What a button of BUTTONS asks; None if its value is invalid: then `Button.wrong` is the answer."""
     row = BUTTONS[action_id]
     args = row.button.args(value) if row.button is not None else ()
     return Command(row.name, args, pressed=True) if args else None

@@ -14,9 +14,9 @@ from alertbot.rules.rule import Level
 
 @dataclass(frozen=True)
 class WhoMay:
-    """Who may change something, as ids of Slack: a refusal says so.
+    """Who may change something, as Slack ids, for refusals.
 
-    `unread`: user groups whose members are not known, with the reason: none of them is allowed meanwhile.
+    `unread`: user groups whose members are not known, with the reason: until they are, none of them is allowed.
     """
 
     users: tuple[str, ...] = ()
@@ -39,7 +39,7 @@ class Asker:
 class Command:
     """The text after the slash command, parsed. `public`: it ended in `public`.
 
-    `pressed`: it was not typed. A button asks it, and the first argument is the target of the button.
+    `pressed`: it comes from a button and was not typed. The first argument is the target of the button.
     """
 
     name: str
@@ -125,7 +125,7 @@ class AcknowledgeCard:
 
 @dataclass(frozen=True)
 class Unacknowledge:
-    """A wish to take an acknowledgement back. `own`: only that of the asker."""
+    """A wish to take an acknowledgement back. `own`: only if it is the asker's."""
 
     alert_id: int
     own: bool = False
@@ -192,7 +192,7 @@ class Reply:
 
 
 def shown(reply: Reply, names: Names) -> Reply:
-    """The reply with its texts as `names` shows them. What it wishes to change keeps the full names."""
+    """The reply with its texts as `names` shows them. Its wish keeps the full names."""
     if not names.hidden:
         return reply
 

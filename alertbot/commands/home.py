@@ -1,7 +1,7 @@
-"""The Home tab of the app: what `status`, `alerts` and `silences` answer, as one page. PURE.
+"""The Home tab of the app: the answers of `status`, `alerts` and `silences` as one page. PURE.
 
-Its view is that of `status`, which reads all of it. What can be done about an alert is data here; `slack/home.py` draws
-the buttons.
+It is made from the view of `status`, which reads all that is needed. What can be done about an alert is data here;
+`slack/home.py` draws the buttons.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Home:
-    """The page: the headline, the worst open alerts, what is left out of them, and the sections below."""
+    """The page: the headline, the worst open alerts, a line about those left out, and the sections below."""
 
     at: datetime
     timezone: str

@@ -44,9 +44,9 @@ MESSAGE_APPEARS = timedelta(seconds=5)  # after an unknown outcome: how long the
 FIRST_RETRY = timedelta(seconds=5)
 MAX_RETRY = timedelta(minutes=5)
 MAX_RETRY_AWAY = timedelta(minutes=1)
-"""The longest pause while Slack is away, with or without an answer: afterwards nothing should wait for long."""
+"""The longest pause while Slack is down, with or without an answer: afterwards nothing should wait for long."""
 MAX_AGE = timedelta(days=1)
-"""An older notice that is refused is given up, except the card of an open alert. No card is while Slack is away."""
+"""An older notice that is refused is given up, except the card of an open alert. No card is while Slack is down."""
 # A clock that was wrong by this much when a message was sent, and was set since, must not hide the message.
 _CLOCK_STEP = timedelta(hours=2)
 _MAX_FAILED_LOOKS = 5  # for one message; after that, looking counts as impossible
@@ -442,7 +442,7 @@ class _Delivery:
                 self._post_refused(item, error)
             case _:
                 unknown = error.failure is DeliveryFailure.UNKNOWN
-                # Slack is away, or refuses the token: that says nothing about this card, which is summed up later.
+                # Slack is down, or refuses the token: that says nothing about this card, which is summed up later.
                 if not unknown and not isinstance(item, PostCard) and self._too_old(item):
                     self._give_up(item, str(error))
                 else:

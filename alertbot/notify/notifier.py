@@ -41,7 +41,7 @@ class CardContent:
     silence: Silence | None = None  # it mutes every open member
     escalated: timedelta | None = None  # the `after` of a step of `escalate`, whose message this is
     card_id: int | None = None  # in the store; None: it is not stored
-    closes_at: datetime | None = None  # close of business today, for the rule of the card; None: not offered
+    closes_at: datetime | None = None  # today's close of business for the rule of the card; None: no such option
     entities: int | None = None  # as in `Card`
     began: datetime | None = None
     trend: Samples | None = None  # of the metric that the figure of a card of one alert shows; None: not known

@@ -92,7 +92,7 @@ def matches(pattern: str, name: str) -> bool:
 
 
 def exactly(name: str) -> str:
-    """The pattern for this one name. It has no `*`; those of the name itself are `?`, since none can be escaped."""
+    """The pattern for this one name. Each `*` in the name becomes `?`, since it cannot be escaped."""
     return name.translate(_STARS)
 
 

@@ -100,7 +100,7 @@ def order(key: str) -> tuple[int, str, int, str]:
 
 
 def runs_by_itself(key: str) -> bool:
-    """Whether a key is a time that runs while nothing happens: `timeOnStatus.rt`."""
+    """Whether a key is a time that grows while nothing happens, such as `timeOnStatus.rt`."""
     return parts_of(key).base.casefold().endswith(("timeonstatus", "timeonstatuscode"))
 
 

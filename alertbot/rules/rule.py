@@ -168,7 +168,7 @@ class RuleSet:
         return next((rule for rule in self.rules if rule.id == rule_id), None)
 
     def closes_at(self, rule_id: str, at: datetime) -> datetime | None:
-        """Close of business today, by `business_hours`; None where it is closed at `at`, or no calendar is meant."""
+        """Today's close of business, by `business_hours`; None if it is closed at `at`, or if no calendar applies."""
         calendar = self.business_hours(rule_id)
         return close_of_business(calendar, at) if calendar is not None else None
 

@@ -267,11 +267,11 @@ class App:
         return unready(self.store, self.tenants, self._problems(), self.clock())
 
     def _rules_of(self, tenant: str) -> RuleSet:
-        """The rules that run for a tenant; none for one that is not polled any more."""
+        """The rules that run for a tenant; none for one that is no longer polled."""
         return next((each.rules for each in self.tenants if each.name == tenant), RuleSet(()))
 
     def _shown_problems(self) -> dict[str, str]:
-        """Those that make the bot not ready, and those that do not."""
+        """All problems by part, including those that do not make the bot unready."""
         more = {"fallback_webhook": self.fallback.problem} if self.fallback is not None else {}
         return {**self._problems_by_part(), **more}
 

@@ -1,8 +1,8 @@
 """The buttons of open alerts, on cards and on the Home tab: their action ids, and how they are drawn.
 
-Action ids and values are a contract with the messages that are in Slack already. The value of a button is its target:
-the id of an alert, or `whole_card` for every alert of a card. An option of the Silence menu is a word of `For` and the
-target. Who presses one is answered as for the command of the same row of COMMANDS.
+Action ids and values are a contract with messages that are already in Slack. The value of a button is its target: the
+id of an alert, or `whole_card` for every alert of a card. An option of the Silence menu is a word of `For` and the
+target. A press is answered like the command in the same row of COMMANDS.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def buttons(
 
     `owned`: each of them has an owner, so they can be given back in place of acknowledged. `card_id` is the card that
     shows them; several alerts are acknowledged, given back and silenced together, as that card. `closes`: a business
-    closes later today, so "until close of business" is offered. No alert has no buttons.
+    closes later today, so "until close of business" is offered. Without alerts there are no buttons.
     """
     if not alert_ids:
         return []

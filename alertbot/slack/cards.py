@@ -48,8 +48,8 @@ def card_message(card: DrawnCard) -> SlackMessage:
         blocks.append({"type": "section", "text": _mrkdwn(_mentions(card.mention))})
     elements = _buttons(card)
     if elements:
-        # Slack keeps what was chosen in a menu while the id of its block is the same, and the same option chosen again
-        # is no event: so each drawing has an id of its own, as Slack's reference asks of updates.
+        # Slack keeps what was chosen in a menu while the id of its block is the same, and choosing that option again is
+        # no event. So each drawing has an id of its own, as Slack's reference requires of updates.
         block_id = f"alert-{card.members[0]}-{card.drawn_at:%Y%m%dT%H%M%S}"
         blocks.append({"type": "actions", "block_id": block_id, "elements": elements})
     details: list[Block] = []

@@ -57,8 +57,8 @@ class Recording(Protocol):
     ) -> Iterator[tuple[datetime, float | None]]:
         """One metric key of one entity in the recorded polls from `since` to `until`, both included, as `polls`.
 
-        The rule of the fingerprint does not matter, nor its parent if it is "". None where a poll has no value of it,
-        and for text. Much cheaper than `polls`: values of other entities are not read. StoreError comes while
+        The rule of the fingerprint does not matter, nor does its parent if it is "". None if a poll has no value of it,
+        and for text. Much cheaper than `polls`: values of other entities are not read. Raises StoreError while
         iterating.
         """
 
@@ -81,11 +81,11 @@ class AgentNames(Protocol):
     """
 
     def names(self) -> Names:
-        """By every agent that any poll has seen, as of now."""
+        """The names to show, by all agents that any poll has seen until now."""
 
     @property
     def last_names(self) -> Names:
-        """`names` as they were last read: nothing is read."""
+        """`names` as they were last read, without reading them again."""
 
 
 class History(Protocol):
@@ -202,7 +202,7 @@ class Polls(Recording, Feeds, Silences, AgentNames, Protocol):
 
 
 class Outbox(Recording, Notices, Protocol):
-    """What delivery reads and writes: what is due, what cards show of the recording, and what became of it."""
+    """What delivery reads and writes: what is due, the recorded values that cards show, and what became of it."""
 
     def due(self, now: datetime, limit: int = 50) -> list[Due]:
         """What should be delivered now: critical first, then the oldest; at most one post for each channel.
@@ -226,9 +226,9 @@ class Outbox(Recording, Notices, Protocol):
         """Claim a notice to post it; send only after DONE. Until `delivered` or `put_off` its outcome is unknown.
 
         `settled` is the `intent_at` of the earlier claim that was looked for in vain, which this one replaces; any
-        other open claim keeps it. Nothing is claimed by three answers. HOLD: its channel may get one more message for
-        now, and more wait, so `hold_back` has to report that first. UNSEEN: `sum_up` comes first. SUPERSEDED: it waited
-        for long, and lines of its card that are no longer true were dropped, so what is due has to be read again.
+        other open claim keeps it. With three answers nothing is claimed. HOLD: its channel may get one more message for
+        now, and more wait, so `hold_back` has to report that first. UNSEEN: `sum_up` comes first. SUPERSEDED: it has
+        waited too long, and lines of its card that are no longer true were dropped, so read again what is due.
 
         A claim holds whatever becomes of leases. The channel rests for a second from here on, and the message counts:
         the claimant may die right after sending.
@@ -242,11 +242,11 @@ class Outbox(Recording, Notices, Protocol):
         """
 
     def sum_up(self, channel: str, report: Callable[[Unseen], Notice], now: datetime) -> None:
-        """Settle what began and ended unseen in a channel: one OPS notice in place of its cards, which carries them.
+        """Settle what began and ended unseen in a channel: one OPS notice, the summary, replaces and carries its cards.
 
-        Those are cards of alerts that have ended and were never critical, of which nothing was posted, in a channel
-        where one of them has waited for two minutes. Does nothing for a single one, which is posted. A card that may
-        have been posted is left until it was looked for. `report` is called in the transaction, and is pure.
+        These are cards of alerts that have ended and were never critical, of which nothing was posted, in a channel
+        where one of them has waited for two minutes. Does nothing if there is only one, which is posted. A card that
+        may have been posted is left until it was looked for. `report` is called in the transaction, and is pure.
         """
 
     def claimants(self) -> list[str]:
@@ -330,7 +330,7 @@ class Pictures(Outbox, Feeds, History, Protocol):
     """Pictures in the threads of cards: less urgent than any notice, and posted at most once."""
 
     def picture_due(self, now: datetime) -> PostPicture | None:
-        """The picture whose turn it is, the one of the worst alert first; None while anything else is to be posted.
+        """The picture to post next, that of the worst alert first; None while anything else is to be posted.
 
         A card that shows one alert of a rule gets one when it is first posted, within ten minutes of the decision. It
         waits while a post of any channel is due or waits for its turn, while its channel rests or got half of
@@ -340,7 +340,7 @@ class Pictures(Outbox, Feeds, History, Protocol):
     def claim_picture(self, picture: PostPicture, now: datetime) -> Claimed:
         """Claim it for a post that begins now; send only after DONE. From here on it is never due again.
 
-        NOT_DUE: something else is to be posted first. SETTLED: it is not wanted any more, or its card is elsewhere.
+        NOT_DUE: something else is to be posted first. SETTLED: it is no longer wanted, or its card has moved.
         Like a notice it counts as a message of its channel, which rests for a second.
         """
 
@@ -351,7 +351,7 @@ class Pictures(Outbox, Feeds, History, Protocol):
         """It was certainly not posted: it is due again, unless its alert has ended."""
 
     def drop_picture(self, picture: PostPicture) -> None:
-        """There is nothing to draw: it is not due any more."""
+        """There is nothing to draw: it is no longer due."""
 
 
 class Fallback(Protocol):
@@ -389,13 +389,13 @@ class Audited(Notices, Protocol):
     """What an audit reads, and how it repairs (alerts/audit.py)."""
 
     def audit(self, now: datetime) -> list[AuditFinding]:
-        """Where the database contradicts itself; what has one right answer is repaired. Writes nothing otherwise."""
+        """Where the database contradicts itself; what has one right answer is repaired. Otherwise writes nothing."""
 
     def shown_cards(self, now: datetime) -> list[Card]:
-        """The posted cards that are up to date for a minute: the open ones, and those that ended within an hour."""
+        """The cards that Slack has shown for a minute as they are: open ones, and those that ended within an hour."""
 
     def outdate(self, card: Card, now: datetime) -> bool:
-        """Slack shows something else: the card is due for an edit at once. False, and nothing, where it changed."""
+        """Slack shows something else: make the card due for an edit at once. False if it has changed since."""
 
     def repost(self, card: Card, now: datetime, *, claimant: str, keep: bool = False) -> bool:
         """As for `Outbox`."""
@@ -459,7 +459,7 @@ class Questions(Running, Recording, Health, History, Silences, AgentNames, Proto
     def unacknowledge(
         self, alert_id: int, by: str, now: datetime, *, own: bool = False
     ) -> tuple[Outcome, Alert | None]:
-        """Take an acknowledgement back. `own`: only that of `by`; OTHER_OWNER where it is another's."""
+        """Take an acknowledgement back. `own`: only that of `by`; OTHER_OWNER if another user has it."""
 
     def unacknowledge_card(self, card_id: int, by: str, now: datetime) -> tuple[Outcome, Alert | None]:
         """Take back the acknowledgements of `by` on a card, of alerts that have not ended, with one line in its thread.
@@ -520,11 +520,11 @@ class Retention(Protocol):
         """How many alerts `delete_old` would delete in all. It reads each of them."""
 
     def delete_old(self, before: datetime, limit: int) -> int:
-        """Delete alerts that ended at or before `before`, with their cards and notices; the number of deleted things.
+        """Delete alerts that ended at or before `before`, with their cards and notices. Returns how much was deleted.
 
-        So too operational messages and silences. At most `limit` of each kind, the oldest first; 0: there are no more.
-        What still waits to be delivered stays, with its alert, and so does a member of a card that is open or ended
-        later, and an alert that was closed by hand while its condition has not been false since.
+        Also deletes old operational messages and silences. At most `limit` of each kind, the oldest first; 0: there are
+        no more. Kept are: what still waits to be delivered, with its alert; a member of a card that is open or ended
+        later; and an alert that was closed by hand, until its condition has been false.
         """
 
 

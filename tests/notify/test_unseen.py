@@ -1,4 +1,4 @@
-"""What a reader sees after Slack was away, through the real delivery against a stand-in Slack."""
+"""What a reader sees after a Slack outage, through the real delivery against a stand-in Slack."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_what_came_and_went_is_one_message(how: str, there: World) -> None:
 
 @pytest.mark.parametrize("how", [name for name in AWAY if name != "errors of the server"])
 def test_more_than_a_day_without_slack(how: str, there: World) -> None:
-    """What could not be posted because Slack was away is not given up for its age: it is summed up as ever."""
+    """What could not be posted because Slack was down is not given up for its age: it is summed up as ever."""
     leave, fault = AWAY[how]
     come_back = leave(there, fault)
     come_and_go(there, "1", "2")

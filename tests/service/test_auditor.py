@@ -1,4 +1,4 @@
-"""The auditor against Slack: messages that people deleted, that are there twice, or that show something else."""
+"""The auditor against Slack: messages that users deleted, duplicates, and messages that show something else."""
 
 from __future__ import annotations
 

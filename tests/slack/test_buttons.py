@@ -135,7 +135,7 @@ def test_another_may_not_give_back(bot: Bot) -> None:
 
 
 def test_two_give_back_at_once(bot: Bot) -> None:
-    """The owner gives it back once, whoever else presses, and each of the others is answered."""
+    """The owner gives it back once, even if others press too, and each of them is answered."""
     bot.desk.alert = alert(acked_by=ANNA)
     users = [ANNA, ANNA, BOB, "U9"]
     threads = [

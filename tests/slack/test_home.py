@@ -67,7 +67,7 @@ def test_the_view() -> None:
 
 
 def test_nothing_from_data_is_markup() -> None:
-    """A queue called <!channel> mentions nobody, and formats nothing."""
+    """A queue called <!channel> mentions no one, and formats nothing."""
     shown = json.dumps(drawn(BUSY), ensure_ascii=False)
     assert "<!channel>" not in shown
     assert "&lt;!channel&gt;" in shown

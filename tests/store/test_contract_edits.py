@@ -66,7 +66,7 @@ def edit_all(store: Store, now: float) -> list[int]:
 
 
 def test_values_that_moved_leave_room(store: Store, alerts: list[Alert]) -> None:
-    """Of the edits of a minute, some are left for what somebody waits for; the next minute has them all again."""
+    """Of the edits of a minute, some are left for what users wait for; the next minute has them all again."""
     move(store, alerts, 70)
     assert len(edit_all(store, 70)) == REFRESHES_A_MINUTE
     assert edit_all(store, 129) == []
@@ -86,7 +86,7 @@ def test_no_more_than_the_limit_in_any_minute(store: Store, alerts: list[Alert])
 
 
 def test_a_card_that_is_drawn_again(store: Store, alerts: list[Alert]) -> None:
-    """At once, as of a card that was quiet, and with the pace of values that move: nobody can use up the edits."""
+    """At once, as of a card that was quiet, and with the pace of values that change: no user can use up the edits."""
     store.redraw([alerts[0].id or 0], at(60))
     assert edit_all(store, 60) == [alerts[0].id]
     for now in range(61, 120, 10):
@@ -98,7 +98,7 @@ def test_a_card_that_is_drawn_again(store: Store, alerts: list[Alert]) -> None:
 
 
 def test_an_end_comes_before_values_of_worse_alerts(store: Store, alerts: list[Alert]) -> None:
-    """And of what somebody waits for, the worse one."""
+    """And of what users wait for, the worse one."""
     first, second, *others = alerts
     happen(store, [rises(alert, at(5)) for alert in others], 5)
     edit_all(store, 5)

@@ -60,7 +60,7 @@ def _waiting(store: Store) -> int | None:
 
 
 def _posted_to_the_webhook(store: Store, *, sent: bool) -> int | None:
-    """Slack was away for ten minutes, so that the alert was posted to the fallback webhook too."""
+    """Slack was down for ten minutes, so that the alert was posted to the fallback webhook too."""
     alert = begin(store, firing("1"))
     store.decide_fallback(list(Level), timedelta(minutes=2), lambda new: new.id, at(600))
     (due,) = store.due_fallback(at(600))

@@ -94,7 +94,7 @@ def test_a_silence_that_is_asked_for_twice(store: Store, later: float, other: di
 
 
 def test_a_silence_that_was_taken_off_is_not_repeated(store: Store) -> None:
-    """Whoever asks again right after that wants a new one."""
+    """A user who asks again right after that wants a new one."""
     first = silenced(store)
     store.unsilence(first.id, ANNA, at(0))
     second = silenced(store)

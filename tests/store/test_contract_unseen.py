@@ -145,7 +145,7 @@ def test_a_single_one_is_posted_closed(store: Store) -> None:
 
 
 def test_the_youngest_are_summed_up_with_the_others(store: Store) -> None:
-    """Of what ended while Slack was away, nothing is posted apart only because it was short before it came back."""
+    """Of what ended while Slack was down, nothing is posted separately because it was recent when Slack came back."""
     come_and_go(store, "1")
     come_and_go(store, "2", "3", now=HOUR - 60)
     assert sent(store, HOUR) == ["unseen: 1 2 3"]
@@ -334,7 +334,7 @@ UP, DOWN, REMINDER, RESOLVED = Reason.LEVEL_UP, Reason.LEVEL_DOWN, Reason.REMIND
     ],
 )
 def test_an_older_card_gets_one_line(reasons: list[Reason], level: Level | None, expected: str, store: Store) -> None:
-    """What is true now; the others are dropped, and nobody is mentioned for what is over."""
+    """What is true now; the others are dropped, and no one is mentioned for what has ended."""
     alert = begin_posted(store, firing("1"))
     for number, reason in enumerate(reasons):
         now = at(60 + 10 * number)

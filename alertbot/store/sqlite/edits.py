@@ -78,7 +78,7 @@ _ENDS = ", ".join(f"'{reason}'" for reason in sorted(ENDS))
 def due(conn: sqlite3.Connection, now: datetime, limit: int) -> list[tuple[int, str, EditCard]]:
     """The edits that are due: the level of each card as a number, since when it is outdated, and the edit.
 
-    The number is 0 where only a value moved.
+    The number is 0 if only a value changed.
     """
     times, sent = _times(now), len(_last_minute(conn, now))
     left, refreshes = min(limit, MAX_A_MINUTE - sent), REFRESHES_A_MINUTE - sent
