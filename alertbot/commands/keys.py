@@ -42,9 +42,9 @@ def keys_of(view: View) -> Keys:
 def named_key(words: Sequence[str], view: View, usage: str) -> NamedKey | Reply:
     """The key that these words begin with, as many of them as name one; or why there is none, and what to ask.
 
-    Exact names first: the key as 8x8 spells it, also in words, its noun or its label; each of them without its period too (`entered`
-    is the shortest one that was polled). Otherwise all words, or the first one, may be a part of a name that only one
-    key has.
+    Exact names first: the key as 8x8 spells it, also in words, its noun or its label; each of them without its period
+    too (`entered` is the shortest one that was polled). Otherwise all words, or the first one, may be a part of a name
+    that only one key has.
     """
     keys = keys_of(view)
     names = _names(keys)
