@@ -149,7 +149,7 @@ def alert_line(alert: Alert, view: View, now: datetime, *, with_entity: bool = T
 
 def _until(alert: Alert, view: View, now: datetime) -> str:
     silence = next((each for each in view.silences if each.id == alert.silence), None)
-    return f" until {clock(silence.ends_at, view.timezone, now)}" if silence is not None else ""
+    return f" until {clock(silence.ends_at, view.timezone, now)}" if silence is not None else ", which has ended"
 
 
 def worst_first(alerts: Sequence[Alert]) -> list[Alert]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from alertbot.alerts.alert import Alert, State
+from alertbot.alerts.alert import Alert, Mute, MuteKind, State
 from alertbot.alerts.delivery import HeldBack
 from alertbot.commands.answers import BUTTONS, COMMANDS, answer
 from alertbot.commands.command import Acknowledge, Asker, Command, Person, Resolve, Table, Unacknowledge
@@ -597,6 +597,13 @@ def test_each_subcommand_answers_without_arguments(row: object) -> None:
     assert row.usage.split()[0] == row.name  # type: ignore[attr-defined]
     empty = view(replace(tenant(), snapshots={}), rules=RuleSet())
     assert answer(empty, Command(row.name), ANNA, NOW).parts  # type: ignore[attr-defined]
+
+
+def test_an_ended_silence_is_named_as_ended() -> None:
+    """Until the next poll an alert has its silence; `unsilence` and the Home tab are shown before that."""
+    silenced = alert(muted=Mute(MuteKind.SILENCED, 18, NOW))
+    assert "silenced by #18 until 10:30 UTC" in text_of(ask(view(alerts=[silenced], silences=(silence(),)), "alerts"))
+    assert "silenced by #18, which has ended" in text_of(ask(view(alerts=[silenced]), "alerts"))
 
 
 UNLIKE = {
