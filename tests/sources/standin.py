@@ -41,7 +41,7 @@ class Reply:
     body: bytes = b""
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
-    how: Literal["whole", "hang", "drop", "cut", "drip"] = "whole"
+    how: Literal["whole", "hang", "drop", "cut", "drip", "drip headers", "continue"] = "whole"
 
 
 Route = Callable[[Request], Reply]
@@ -176,6 +176,17 @@ class StandIn:
             handler.close_connection = True
             # A reset instead of a clean end.
             handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            return
+        if reply.how in ("drip headers", "continue"):
+            handler.close_connection = True
+            endless = b"HTTP/1.1 100 Continue\r\n\r\n" if reply.how == "continue" else b"X-More: x\r\n"
+            handler.wfile.write(b"" if reply.how == "continue" else b"HTTP/1.1 200 OK\r\n")
+            while not self._released.wait(0.05):
+                try:
+                    handler.wfile.write(endless)
+                    handler.wfile.flush()
+                except OSError:
+                    return
             return
         handler.send_response_only(reply.status)  # without a Date of its own
         for name, value in reply.headers.items():

@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -450,9 +451,10 @@ def test_the_deadline_holds(standin: StandIn, connect: Connect, how: str) -> Non
     assert "could not be read" in fetched.failures[Scope.QUEUE]
 
 
-def test_a_drip_ends_at_the_deadline(standin: StandIn) -> None:
-    """The thread that reads an answer byte by byte ends too, not only the fetch that waits for it."""
-    standin.routes["/queues"] = in_turn(Reply(GOOD.body * 20, how="drip"))
+@pytest.mark.parametrize("how", ["drip", "drip headers", "continue"])
+def test_a_drip_ends_at_the_deadline(standin: StandIn, how: Any) -> None:
+    """The thread that reads an answer bit by bit ends too, not only the fetch that waits for it."""
+    standin.routes["/queues"] = in_turn(Reply(GOOD.body * 20, how=how))
     transport = Transport(connect_timeout_s=3, read_timeout_s=3, max_bytes=10_000, connections=1, loopback=True)
     began = time.monotonic()
     with pytest.raises(SourceUnreachable, match="sent its response too slowly"):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import socket
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http.client import HTTPResponse as ClientResponse
 from http.cookiejar import DefaultCookiePolicy
 from ipaddress import ip_address
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import requests
@@ -46,6 +49,90 @@ class HttpResponse:
     headers: Mapping[str, str]
     body: bytes
     took_s: float = 0.0
+
+
+class _Answering(threading.local):
+    """By when the request that this thread sends has to be answered."""
+
+    deadline: Deadline | None = None
+
+
+_answering = _Answering()
+
+
+class _Response(ClientResponse):
+    """Waits for bytes no longer than the deadline leaves: headers that drip would otherwise hold a thread for ever."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        if _answering.deadline is not None:
+            self.fp.close()
+            self.fp = io.BufferedReader(_Reader(sock, _answering.deadline))
+
+
+class _TooSlow(TimeoutError):
+    """Something was received, and not all of it before the deadline."""
+
+
+class _Reader(io.RawIOBase):
+    def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
+        self._sock, self._deadline, self._timeout = sock, deadline, sock.gettimeout()
+        self._file = sock.makefile("rb", buffering=0)
+        self._begun = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = max(self._deadline.left(), _MIN_TIMEOUT_S)
+        self._sock.settimeout(left if self._timeout is None else min(left, self._timeout))
+        try:
+            size = self._file.readinto(buffer)
+        except TimeoutError:
+            if self._begun and self._deadline.left() <= 0:
+                raise _TooSlow from None
+            raise
+        if self._begun and self._deadline.left() <= 0:
+            raise _TooSlow
+        self._begun = True
+        return size
+
+    def close(self) -> None:
+        if not self.closed:
+            self._file.close()
+        super().close()
+
+
+class _Connection(urllib3.connection.HTTPConnection):
+    response_class = _Response
+
+
+class _SecureConnection(urllib3.connection.HTTPSConnection):
+    response_class = _Response
+
+
+class _Pool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _SecurePool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _SecureConnection
+
+
+_POOLS = {"http": _Pool, "https": _SecurePool}
+
+
+class _Adapter(HTTPAdapter):
+    """An HTTPAdapter whose connections keep to the deadline, through a proxy too."""
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, **options)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, *args: Any, **options: Any) -> Any:
+        manager = super().proxy_manager_for(*args, **options)
+        manager.pool_classes_by_scheme = _POOLS
+        return manager
 
 
 class _Session(requests.Session):
@@ -84,7 +171,7 @@ class Transport:
         self._session.headers["User-Agent"] = f"alertbot/{__version__}"
         self._session.headers["Accept"] = "application/json"
         # Retries are done in retry.py; those of urllib3 are off, so that every attempt is counted.
-        adapter = HTTPAdapter(pool_connections=2, pool_maxsize=connections, max_retries=0)
+        adapter = _Adapter(pool_connections=2, pool_maxsize=connections, max_retries=0)
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
 
@@ -108,6 +195,7 @@ class Transport:
         self._gate(deadline)
         host = host_of(url)
         left = max(deadline.left(), _MIN_TIMEOUT_S)
+        _answering.deadline = deadline
         try:
             # With `auth`, requests does not look for a password in ~/.netrc, which would replace the header.
             with self._session.request(
@@ -126,6 +214,8 @@ class Transport:
                 return HttpResponse(host, raw.status_code, lower, body, raw.elapsed.total_seconds())
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             raise _translated(error, host) from None
+        finally:
+            _answering.deadline = None
 
     def _read(self, raw: requests.Response, host: str, deadline: Deadline) -> bytes:
         chunks: list[bytes] = []
@@ -198,6 +288,8 @@ def _translated(error: Exception, host: str) -> SourceError:
         return SourceUnconnected(f"{host} refused the connection")
     if has(requests.exceptions.ConnectTimeout, urllib3.exceptions.ConnectTimeoutError):
         return SourceUnconnected(f"the connection to {host} timed out")
+    if has(_TooSlow):
+        return SourceUnreachable(f"{host} sent its response too slowly")
     if has(requests.exceptions.ReadTimeout, urllib3.exceptions.ReadTimeoutError, TimeoutError):
         return SourceUnreachable(f"the request to {host} timed out")
     if has(requests.exceptions.ContentDecodingError, urllib3.exceptions.DecodeError):
