@@ -31,6 +31,7 @@ class SecretAddress:
             connect_timeout_s=WITHIN_S / 2,
             read_timeout_s=WITHIN_S / 2,
             max_bytes=65_536,
+            cut=True,  # only the status and the headers of a response are used
             connections=1,
             loopback=is_loopback(url),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler
@@ -39,6 +39,7 @@ class Receiver:
     received: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
+    page: bytes = b""  # with every answer
     drop: bool = False  # take the post, and close the connection instead of answering
 
     @property
@@ -65,8 +66,10 @@ def receiver() -> Iterator[Receiver]:
             self.send_response(kept.statuses.pop(0) if kept.statuses else 200)
             for name, value in kept.headers.items():
                 self.send_header(name, value)
-            self.send_header("Content-Length", "0")
+            self.send_header("Content-Length", str(len(kept.page)))
             self.end_headers()
+            with suppress(OSError):  # the other side need not read it
+                self.wfile.write(kept.page)
 
         def log_message(self, *_: Any) -> None:
             pass
@@ -181,6 +184,15 @@ def test_what_is_not_received_is_sent_again(
     assert world.counted() == {"failed": 1, "sent": 1}
     assert said in str(lines)
     assert CODE not in str(lines)
+
+
+def test_a_page_of_any_size_is_an_answer(world: World) -> None:
+    """The status counts: what is on the page is not needed, so it is not read to its end."""
+    begin(world.store, firing(level=Level.CRITICAL))
+    with receiver() as other:
+        other.page = b"<p>Thank you." * 100_000
+        webhook = world.webhook(other.url)
+        assert (world.run(webhook, 120), webhook.problem) == (1, "")
 
 
 def test_one_that_is_refused_holds_up_no_other(world: World) -> None:

@@ -145,7 +145,8 @@ class Transport:
     """The connections of one tenant, kept open between requests. Thread-safe.
 
     `connect_timeout_s` and `read_timeout_s` apply to one connection and one wait for bytes, and are cut to what the
-    deadline leaves; `max_bytes` limits a body, after decompression. TLS is verified as requests does by default.
+    deadline leaves; `max_bytes` limits a body, after decompression; with `cut` a longer one is not an error, and the
+    rest of it is not read. TLS is verified as requests does by default.
     Proxies come from the environment, but never for loopback. Redirects are not followed: the credentials are for
     this host only. Cookies are not kept. `gate` is called before each request; it may wait, or raise a SourceError.
     """
@@ -158,12 +159,13 @@ class Transport:
         max_bytes: int,
         connections: int,
         loopback: bool,
+        cut: bool = False,
         gate: Callable[[Deadline], None] = lambda deadline: None,
     ) -> None:
         self._gate = gate
         self._connect_timeout_s = connect_timeout_s
         self._read_timeout_s = read_timeout_s
-        self._max_bytes = max_bytes
+        self._max_bytes, self._cut = max_bytes, cut
         # Threads share this session: its pool is thread-safe, and cookies, which are not, are switched off.
         self._session = _Session()
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
@@ -224,6 +226,8 @@ class Transport:
         while chunk := raw.raw.read1(_CHUNK, decode_content=True):
             size += len(chunk)
             if size > self._max_bytes:
+                if self._cut:
+                    break
                 raise SourceBroken(f"{host} sent more than {self._max_bytes:,} bytes in one response")
             if deadline.left() <= 0:
                 raise SourceUnreachable(f"{host} sent its response too slowly")
