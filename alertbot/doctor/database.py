@@ -151,6 +151,8 @@ def file_system(folder: Path, mounts: Path = Path("/proc/self/mounts")) -> str:
 
 def _remedy(why: str, path: Path) -> str:
     """What to do about a database that cannot be used, from the sentence that says why."""
+    if "is a folder" in why:
+        return "name a file in `storage`"
     if "older alertbot" in why:
         return "start `alertbot run` as the user of the service: it brings the database up to date"
     if "another program" in why or "not a SQLite database" in why:
@@ -161,6 +163,8 @@ def _remedy(why: str, path: Path) -> str:
         return "stop alertbot and restore a backup (docs/operations.md, Backup)"
     if "disk is full" in why:
         return f"free some space: at least {_megabytes(MIN_FREE)}"
+    if "file system is read-only" in why:
+        return "mount it writable, or name a file on another disk in `storage`; the kernel log says if the disk failed"
     if "read-only" in why or "may not" in why or "missing" in why:
         return f"give the file and its folder to the user of the service: chown USER {path.parent} {path}*"
     if "deleted" in why or "replaced" in why:

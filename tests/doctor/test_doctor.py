@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import sqlite3
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -361,6 +362,10 @@ TABLE: dict[str, tuple[Spoil, str, str, str]] = {
         lambda world: sqlite3.connect(world.database).executescript("CREATE TABLE theirs (a)"),
         *("database", "the database of another program", "name another file in `storage`"),
     ),
+    "a folder in place of the database": (
+        lambda world: world.database.mkdir(),
+        *("database", "it is a folder, not a file", "name a file in `storage`"),
+    ),
     "a folder that is not there": (
         _config(more="storage: nowhere/alertbot.db"),
         *("database", "there is no folder", "create it, or name another file"),
@@ -597,6 +602,23 @@ def test_a_large_log(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         store.close()
     assert found.what == "database: write-ahead log"
     assert "fuser -v" in found.remedy
+
+
+def test_a_read_only_file_system(world: World) -> None:
+    """Its remedy is not to change the owner of the file."""
+    volume = world.folder / "volume"
+    volume.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(volume)], capture_output=True, check=False).returncode:
+        pytest.skip("takes a mount")
+    try:
+        world.more = "storage: volume/alertbot.db"
+        world.store().close()
+        subprocess.run(["mount", "-o", "remount,ro", str(volume)], check=True)
+        (found,) = [each for each in problems(world.findings()) if each.what == "database"]
+    finally:
+        subprocess.run(["umount", str(volume)], check=True)
+    assert "the file system is read-only" in found.finding
+    assert "mount it writable" in found.remedy
 
 
 def test_the_command(world: World) -> None:
