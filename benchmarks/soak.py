@@ -36,6 +36,7 @@ from alertbot.alerts.silence import Matcher
 from alertbot.cli.init import shipped_rules
 from alertbot.commands.command import Acknowledge, Asker, CreateSilence
 from alertbot.config.settings import Settings
+from alertbot.service import heap
 from alertbot.service.app import App, build
 from alertbot.simulator.actions import Demand, WalkOut
 from alertbot.simulator.faults import ApiFault
@@ -84,10 +85,12 @@ def bot(settings: Mapping[str, Any], clock: SharedClock, orders: Connection) -> 
     """The process of the bot; `orders` are a name and arguments, each answered."""
     sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115  # until this process ends
     logs.configure()
+    heap.limit_arenas()  # as `run` does
     app = build(Settings.model_validate(settings), clock=clock, speed=clock.speed)
     app.take_lease()
     app.listen()
     app.start()
+    heap.settle()
     carry: dict[str, Callable[..., Any]] = {
         "sample": lambda: _sample(app),
         "acknowledge": partial(_acknowledge, app),

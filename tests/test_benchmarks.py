@@ -23,6 +23,7 @@ from benchmarks import (
     recording,
     replay,
     soak,
+    startup,
     storm,
     tenants,
     turns,
@@ -186,3 +187,18 @@ def test_a_soak_compares_slack_with_what_was_decided(capsys: pytest.CaptureFixtu
     """Two minutes of service: too short to say anything about memory, so the exit status is not looked at."""
     soak.main(["--hours", "0.04", "--speed", "30"])
     assert re.search(r"notices, \d+ messages: 0 lost, 0 doubled, 0 out of date\n", capsys.readouterr().out)
+
+
+def test_startup_measures_commands_that_succeed(tmp_path: Path) -> None:
+    """Each case has a time for each round after the first; a command that fails is an error, not a fast start."""
+    cases = startup.measure(1, ["help", "status"])
+    assert [(case.name, len(case.seconds)) for case in cases] == [
+        (startup.REFERENCE, 1),
+        ("help", 1),
+        ("status", 1),
+    ]
+    startup.prepare(tmp_path)
+    (tmp_path / "alertbot.db").unlink()
+    status = startup.Case("status", ("-m", "alertbot", "ask", "status"), startup.ROOT)
+    with pytest.raises(RuntimeError, match="no database yet"):
+        status.run(tmp_path)
