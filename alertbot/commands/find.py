@@ -112,7 +112,9 @@ def find_rules(rules: Iterable[Rule], wanted: str) -> list[Rule]:
     return []
 
 
-_SMALL_WORDS = frozenset(["at", "by", "for", "in", "is", "not", "of", "on", "or", "the", "to", "too"])
+_SMALL_WORDS = frozenset(
+    "a an and are as at by for from in is it not of on or than the to too was with".split()  # noqa: SIM905
+)
 """Words of titles that name nothing: `foo` is nearly `for`."""
 
 
