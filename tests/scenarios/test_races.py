@@ -163,7 +163,7 @@ RACES: dict[tuple[str, str], tuple[Sequence[Act], str, Callable[[Race], bool]]] 
     ),
     ("acknowledge", "Give back by another user"): (
         [ack("U1"), give_back("U2")],
-        "nothing changes; the second is shown who has it, and what to type to take it over",
+        "nothing changes; the second user is shown who has it, and what to type to take it over",
         learns(Outcome.OTHER_OWNER, acked_by="U1", acked_at=NOW + POLL),
     ),
     ("Give back", "Give back"): (
