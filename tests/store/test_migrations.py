@@ -4,8 +4,8 @@
 polls, as the first recording wrote them. `store-v6.sql` has the last cards that named their alert themselves, one of
 them gone from Slack; in `store-v7.sql` cards have members; in `store-v9.sql` leases have names, an open intent has a
 claimant, and alerts say what mutes them; in `store-v12.sql` alerts have shown values, and a card was posted elsewhere
-before. To add a step, add a dump of the tables before it, and a row
-in KEPT. Old dumps stay.
+before. `store-v13.sql` has more in it: silences, an alert that was closed by hand, a card that two alerts share, an
+agent. To add a step, add a dump of the tables before it, and a row in KEPT. Old dumps stay.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from alertbot.store.sqlite.store import SqliteStore
 from tests.store.build import assert_same_snapshot, at, begin, firing, key, notice, ops, pending, snapshot
 
 KEPT = ["store-v1.sql", "store-v5.sql", "store-v6.sql", "store-v7.sql", "store-v9.sql", "store-v12.sql"]
+WITH_MORE = "store-v13.sql"
 WITH_A_CARD_THAT_IS_GONE = ["store-v6.sql", "store-v7.sql", "store-v9.sql", "store-v12.sql"]
 
 
@@ -58,7 +59,7 @@ def _tables(path: Path) -> set[tuple[str, str]]:
     return {(name, " ".join(sql.split())) for name, sql in rows}
 
 
-@pytest.mark.parametrize("name", KEPT)
+@pytest.mark.parametrize("name", [*KEPT, WITH_MORE])
 def test_an_upgraded_database_is_made_like_a_new_one(name: str, tmp_path: Path) -> None:
     """The same tables and indexes, so a step that was edited later is detected."""
     _load(name, tmp_path / "old.db")
@@ -157,6 +158,30 @@ def test_shown_values_and_former_messages_are_kept(path: Path) -> None:
         store.resolve(2, "U1", "", at(91))
         former = [due.card.posted for due in store.due(at(92)) if isinstance(due, EditCard) and due.former]
         assert former == [Posted("C9", "1772442000.000000")]
+
+
+def test_the_life_of_alerts_is_kept(path: Path) -> None:
+    """Silences, latches, rises and shared cards stay, the names of agents are known, and old cards get no chart."""
+    _load(WITH_MORE, path)
+    with closing(SqliteStore(path, initials=True)) as store:
+        (silence,) = store.silences()
+        assert (silence.id, str(silence.matcher), silence.author, silence.reason) == (
+            9,
+            'rule=callers name="Queue 30*"',
+            "U2",
+            "new phones",
+        )
+        assert store.latched("acme") == {key("303", rule="stuck"): 0}
+        shared = {alert.key.entity_id: alert for alert in store.alerts() if alert.key.rule == "callers"}
+        assert (shared["301"].rises, shared["302"].unstable) == ((at(-60), at(0)), True)
+        assert [entry.state for alert in shared.values() for entry in store.notices_of(alert.id)] == [
+            NoticeState.DELIVERED,
+            NoticeState.DELIVERED,
+        ]
+        (agent,) = (alert for alert in store.alerts() if alert.key.scope is Scope.AGENT)
+        assert (agent.entity_name, agent.name) == ("Dana Whitfield", "DW")
+        assert store.picture_due(at(400)) is None
+        assert begin(store, firing("401"), at(400)).id == 11
 
 
 def test_what_waits_is_still_due(upgraded: SqliteStore) -> None:
