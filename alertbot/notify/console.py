@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -139,11 +139,21 @@ def card_panel(card: DrawnCard, channel: str) -> Panel:
         outer.add_row(Text(" ".join(card.mention), style="cyan"))
     if card.fields:
         outer.add_row(grid)
-    buttons = "  [ Acknowledge ]" if card.acknowledgeable else ""
     footer = Text(" · ".join((*card.context, cleaned(channel))), style="dim")
-    footer.append(buttons, style="reverse" if buttons else "")
+    for label in _buttons(card):
+        footer.append("  ")
+        footer.append(f"[ {label} ]", style="reverse")
     outer.add_row(footer)
     return Panel(outer, title=Text(card.title, style=f"bold {style}"), title_align="left", border_style=style)
+
+
+def _buttons(card: DrawnCard) -> Iterator[str]:
+    """What the buttons of the card in Slack begin with; here they only show that they are there."""
+    if card.open_members:
+        yield "Acknowledge" if card.acknowledgeable else "Give back"
+        if card.silenceable:
+            yield "Silence"
+        yield "Why"
 
 
 def _short_id(card: DrawnCard) -> str:
