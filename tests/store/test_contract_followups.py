@@ -176,6 +176,15 @@ def test_the_rises_of_alerts_that_ended(store: Store) -> None:
     assert store.rises("acme", at(26)) == {}
 
 
+def test_the_last_alert_is_the_one_that_began_last(store: Store) -> None:
+    """Not the one that ended latest by the clock: it may have been set back by an hour in between."""
+    for begun, ended, times in ((0, 100, (T0,)), (-3400, -3300, (T0, at(-3400)))):
+        alert = firing("1", rises=times)
+        store.record(poll([begins(alert)], now=at(begun)))
+        store.record(poll([ends(one(store, alert), at(ended))], now=at(ended)))
+    assert store.rises("acme", at(-5000)) == {key("1"): (T0, at(-3400))}
+
+
 def test_what_only_time_writes(store: Store) -> None:
     """All of it comes back as it was written."""
     alert = begin_posted(store, firing())

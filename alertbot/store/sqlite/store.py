@@ -63,7 +63,7 @@ _OPEN = "SELECT * FROM alerts WHERE tenant = ? AND ended_at IS NULL ORDER BY id"
 _ALL_OPEN = "SELECT * FROM alerts WHERE ended_at IS NULL ORDER BY +id"
 _RISES = """
     SELECT rule, scope, parent_id, entity_id, rises FROM alerts
-    WHERE tenant = ? AND ended_at >= ? AND rises <> '[]' ORDER BY ended_at, id
+    WHERE tenant = ? AND ended_at >= ? AND rises <> '[]' ORDER BY +id
 """
 _LATEST = """
     SELECT s.scope, t.at, s.complete, s.problems, s.entities, s.number_keys, s.numbers, s.number_presence, s.text_keys,
