@@ -113,7 +113,7 @@ class Fuse:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def install(self) -> None:
-        """Around every commit and every request of this process, whoever makes it."""
+        """Around every commit and every request of this process, in any of its threads."""
         fuse = self
 
         class Counted(sqlite3.Connection):

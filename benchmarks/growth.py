@@ -69,7 +69,7 @@ class Measured:
 
 
 def measure(lasts: timedelta, rushes: int, folder: Path) -> Measured:
-    """Serve for so long."""
+    """Serve for this long."""
     rules = folder / "rules"
     rules.mkdir()
     for source in shipped_rules().glob("*.yaml"):

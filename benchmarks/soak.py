@@ -225,7 +225,7 @@ def _extra_rule(callers: int) -> str:
 
 
 def run(lasts: timedelta, speed: float, seed: int, folder: Path) -> int:
-    """Serve for so long, settle, and compare. The exit status."""
+    """Serve for this long, settle, and compare. The exit status."""
     rules = folder / "rules"
     rules.mkdir()
     for source in shipped_rules().glob("*.yaml"):

@@ -83,7 +83,7 @@ class SlackNotifier:
         contact: Contact | None = None,
     ) -> None:
         self.contact = contact or Contact()
-        # slack_sdk logs every failure. Here each one is raised, and logged once by whoever handles it.
+        # slack_sdk logs every failure. Here each one is raised, and logged once where it is handled.
         quiet = logging.getLogger("alertbot.slack.slack_sdk")
         quiet.setLevel(logging.CRITICAL)
         # No retry handlers: the default one repeats a post after a dropped connection, and the others sleep in this

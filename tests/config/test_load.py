@@ -352,7 +352,7 @@ def test_what_looks_like_a_secret_is_not_printed(text: str) -> None:
 
 
 def test_the_address_of_the_heartbeat_is_a_secret() -> None:
-    """Whoever has it can silence the alarm. A reference that is not set means that there is none."""
+    """It lets others silence the alarm. A reference that is not set means that there is none."""
     settings = parse(put("heartbeat", {"url": "https://hc.example/Tr0ub4dor", "every": "2m"}), "alertbot.yaml", {})
     assert "https://hc.example/Tr0ub4dor" in settings.secrets()
     assert "Tr0ub4dor" not in f"{settings!r} {settings.model_dump_json()}"

@@ -154,7 +154,7 @@ def _summaries(conn: sqlite3.Connection, channels: Sequence[str]) -> list[str]:
 
 
 def is_overdue(notice: sqlite3.Row, now: datetime) -> bool:
-    """Whether this notice has waited for so long that it is not posted as if it had just happened."""
+    """Whether this notice has waited for too long to be posted as if it had just happened."""
     return now - codec.unstamp(notice["at"]) >= OVERDUE
 
 
