@@ -26,6 +26,11 @@ class Level(IntEnum):
         """`info`, `warning` or `critical`, as rule files spell it."""
         return self.name.lower()
 
+    @classmethod
+    def of(cls, word: str) -> Level:
+        """The level of that `word`. Raises KeyError for any other text."""
+        return cls[word.upper()]
+
 
 class NoData(StrEnum):
     """What a rule does while its condition is unknown."""

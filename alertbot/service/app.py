@@ -129,7 +129,7 @@ class App:
                 clock,
                 self.metrics,
                 after=settings.slack.fallback_webhook.after,
-                levels=[Level[level.upper()] for level in settings.slack.fallback_webhook.levels],
+                levels=[Level.of(level) for level in settings.slack.fallback_webhook.levels],
                 timezone=settings.timezone,
                 show_tenant=len(settings.tenants) > 1,
                 stopping=self._stopping,

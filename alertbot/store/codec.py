@@ -171,10 +171,6 @@ def _about(parts: dict[str, Any]) -> About:
     return About(**{**parts, "show": tuple(parts.get("show", ()))})
 
 
-def _level(word: str) -> Level:
-    return Level[word.upper()]
-
-
 @_readable
 def alert_of(row: Row) -> Alert:
     """The alert of a row of `alerts`."""
@@ -183,8 +179,8 @@ def alert_of(row: Row) -> Alert:
         entity_name=row["entity_name"],
         about=_about(_unpack(row["about"])),
         state=State(row["state"]),
-        level=_level(row["level"]),
-        since={_level(word): unstamp(at) for word, at in _unpack(row["since"]).items()},
+        level=Level.of(row["level"]),
+        since={Level.of(word): unstamp(at) for word, at in _unpack(row["since"]).items()},
         parent_name=row["parent_name"],
         id=row["id"],
         pending_since=maybe_unstamp(row["pending_since"]),
@@ -196,13 +192,13 @@ def alert_of(row: Row) -> Alert:
         shown=_unpack(row["shown"]),
         peak=row["peak"],
         peak_at=maybe_unstamp(row["peak_at"]),
-        highest=_level(row["highest_level"]) if row["highest_level"] is not None else None,
+        highest=Level.of(row["highest_level"]) if row["highest_level"] is not None else None,
         missed=row["missed_polls"],
         acked_by=row["acked_by"],
         acked_at=maybe_unstamp(row["acked_at"]),
         ack_note=row["ack_note"],
         seen_at=maybe_unstamp(row["seen_at"]),
-        reported=_level(row["reported_level"]) if row["reported_level"] is not None else None,
+        reported=Level.of(row["reported_level"]) if row["reported_level"] is not None else None,
         muted=_muted(row["tenant"], row["muted"]),
         reminded_at=maybe_unstamp(row["reminded_at"]),
         reminders=row["reminders"],
@@ -347,7 +343,7 @@ def ledger_entry_of(row: Row) -> LedgerEntry:
         alert=alert,
         channel=row["channel"],
         reason=Reason(row["reason"]),
-        level=_level(row["level"]),
+        level=Level.of(row["level"]),
         at=unstamp(row["at"]),
         text=row["text"],
         measure=_measure(row["measure"]),
@@ -372,7 +368,7 @@ def ledger_entry_of(row: Row) -> LedgerEntry:
 @_readable
 def carried_of(row: Row, alert: Alert) -> Alert:
     """The alert as it was when the notice of this row was decided."""
-    return replace(alert, level=_level(row["level"]), measure=_measure(row["measure"]) or alert.measure)
+    return replace(alert, level=Level.of(row["level"]), measure=_measure(row["measure"]) or alert.measure)
 
 
 @_readable

@@ -126,7 +126,7 @@ def due(conn: sqlite3.Connection, now: datetime, limit: int) -> list[FallbackPos
             row["id"],
             PostKind(row["kind"]),
             row["alert_id"],
-            Level[row["level"].upper()],
+            Level.of(row["level"]),
             codec.unstamp(row["decided_at"]),
             row["body"],
             row["attempts"],

@@ -259,7 +259,7 @@ def _bump(conn: sqlite3.Connection, changed: Mapping[int, _Moved], now: datetime
         urgent = bool(moved)
         if moved and group != one_alert(members[0]):
             rest = [row for row in conn.execute(_OPEN_MEMBERS, (card,)).fetchall() if row["id"] not in moved]
-            urgent = max(moved.values()) > max((Level[row["level"].upper()] for row in rest), default=0)
+            urgent = max(moved.values()) > max((Level.of(row["level"]) for row in rest), default=0)
         bumps.append({"card": card, "urgent": urgent, "now": stamp(now), "refresh": refresh.total_seconds()})
     conn.executemany(_BUMP_CARD, bumps)
 

@@ -260,7 +260,7 @@ def _supersede(conn: sqlite3.Connection, lines: Sequence[sqlite3.Row], now: date
         messages.setdefault((line["reason"], line["done_by"], where), []).append(line)
     wanted: dict[str, tuple[str | None, list[str], bool]] = {}  # by id: lead, mentions, broadcast
     for sharing in messages.values():
-        sharing.sort(key=lambda line: -Level[line["level"].upper()])
+        sharing.sort(key=lambda line: -Level.of(line["level"]))
         for start in range(0, len(sharing), NAMES):
             first, *others = sharing[start : start + NAMES]
             loud = [line for line in (first, *others) if line["reason"] not in _RISES or _lasts(line)]
