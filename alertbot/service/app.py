@@ -72,6 +72,7 @@ class App:
     ) -> None:
         """`painter` draws the pictures in the threads of cards; by default with matplotlib, where that is installed."""
         self.settings, self.tenants, self.store, self.live = settings, tenants, store, live
+        show_tenant = len(settings.tenants) > 1
         self.clock, self._speed = clock, speed
         self.metrics = metrics or Metrics(tenant.name for tenant in tenants)
         self._stopping = threading.Event()
@@ -93,7 +94,7 @@ class App:
             fallback_channel=settings.slack.default_channel,
             ops_channel=settings.slack.ops,
             timezone=settings.timezone,
-            show_tenant=len(settings.tenants) > 1,
+            show_tenant=show_tenant,
             closes_at=live.closes_at,
             speed=speed,
             metrics=self.metrics,
@@ -131,7 +132,7 @@ class App:
                 after=settings.slack.fallback_webhook.after,
                 levels=[Level.of(level) for level in settings.slack.fallback_webhook.levels],
                 timezone=settings.timezone,
-                show_tenant=len(settings.tenants) > 1,
+                show_tenant=show_tenant,
                 stopping=self._stopping,
             )
             self._closers.push("fallback webhook", self.fallback.close)
@@ -144,7 +145,7 @@ class App:
             claimant=self.lease.owner,
             ops_channel=settings.slack.ops,
             timezone=settings.timezone,
-            show_tenant=len(settings.tenants) > 1,
+            show_tenant=show_tenant,
             slack_problem=lambda: self.courier.problem,
         )
         self.reloader = Reloader(
@@ -272,7 +273,7 @@ class App:
 
     def _shown_problems(self) -> dict[str, str]:
         """All problems by part, including those that do not make the bot unready."""
-        more = {"fallback_webhook": self.fallback.problem} if self.fallback is not None else {}
+        more = {"fallback_webhook": self._fallback_problem()} if self.fallback is not None else {}
         return {**self._problems_by_part(), **more}
 
     def _fallback_problem(self) -> str:

@@ -38,7 +38,8 @@ class HistoryRetention:
         """
         before, done = self._clock() - self._keep, 0
         try:
-            self._report(self._store.old_alerts(before) if not self._reported else 0)
+            if not self._reported:
+                self._report(self._store.old_alerts(before))
             for _ in range(MAX_BATCHES):
                 if self._stopping():
                     break
