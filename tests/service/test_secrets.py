@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -25,6 +25,7 @@ from alertbot.simulator.faults import ApiFault
 from alertbot.simulator.server import SimulatorOptions, serve
 from tests.foreign import free_port
 from tests.service.bot import Bot, alertbot, environment, get, until
+from tests.service.loopback import serving
 from tests.slack.slack_server import DROP_BEFORE, HTML, SERVER_ERROR, TOKEN, limited, refused, slack_server
 
 KEY, SECRET = "8x8-key+with/odd=chars&more", 'secret "of" 8x8 \\ with quotes'
@@ -86,15 +87,8 @@ def echo() -> Iterator[str]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(5)
+    with serving(Handler) as url:
+        yield url
 
 
 def forms(secret: str) -> set[str]:

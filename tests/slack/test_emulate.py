@@ -33,7 +33,8 @@ from tests.foreign import Emulate, emulate
 from tests.notify.cases import ACKED, FIRING, NASTY, RESOLVED, card, line, notice
 from tests.notify.test_shared_cards import content, ended, storm
 from tests.notify.test_shared_cards import line as shared_line
-from tests.slack.test_home import page_of, until
+from tests.service.bot import until
+from tests.slack.test_home import page_of
 from tests.slack.test_pictures import PNG, Quick
 
 
@@ -234,9 +235,9 @@ def test_the_home_tab(slack: Emulate, caplog: pytest.LogCaptureFixture) -> None:
 
     tab = HomeTab(Client(slack.token, base_url=slack.api_url, retry_handlers=[]), page_of)
     tab.opened("U0NOBODY")
-    until(lambda: "user_not_found" in caplog.text)
+    until("the refusal is logged", lambda: "user_not_found" in caplog.text, within=10)
     tab.answered(ADMIN, Reply((Line("Acknowledged <!here>."),)))
-    until(lambda: bool(published))
+    until("the tab is published", lambda: bool(published), within=10)
     tab.close(wait=True)
     view = published[0]["view"]
     assert view["type"] == "home"

@@ -25,6 +25,7 @@ from alertbot.slack.home import NOT_ENABLED, HomeTab, home_view, plain_view
 from alertbot.slack.permissions import MayChange
 from tests.commands.kit import ANNA, NOW, alert, only, silence, view
 from tests.golden import check_golden
+from tests.service.bot import until
 from tests.slack.slack_server import (
     HTML,
     SERVER_ERROR,
@@ -140,15 +141,6 @@ def page_of(user: str) -> Home:
     return home(only(BUSY, READS), ANNA, NOW)
 
 
-def until(met: Callable[[], bool]) -> None:
-    pause = threading.Event()
-    for _ in range(1000):
-        if met():
-            return
-        pause.wait(0.01)
-    raise AssertionError("it did not happen within 10 s")
-
-
 def text_of(shown: dict[str, Any]) -> str:
     return json.dumps(shown, ensure_ascii=False)
 
@@ -211,7 +203,7 @@ def test_the_form_of_the_silence_menu(slack: SlackServer) -> None:
         open_home(app)
         slack.home("U012ANNA")
         assert push(app, actions=choice("other 17"), trigger_id="1") == 200
-        until(lambda: bool(slack.views and slack.views[0]))
+        until("the form is opened", lambda: bool(slack.views and slack.views[0]), within=10)
         assert top_of(slack.home("U012ANNA")) == "🔴 *1 firing, critical.*"  # nothing has changed yet
         payload = json.loads(parse_qs(submit(slack.views[0], "2h", "new phones").decode())["payload"][0])
         answer = app.dispatch(BoltRequest(body=payload, mode="socket_mode"))
@@ -359,7 +351,7 @@ def test_faults(slack: SlackServer, caplog: pytest.LogCaptureFixture, fault: Fau
     with caplog.at_level(logging.WARNING, logger="alertbot.slack.home"):
         for number in range(3):
             tab.opened(f"U{number}")
-        until(lambda: len(slack.called("views.publish")) == 3 and not tab._busy)
+        until("three are published", lambda: len(slack.called("views.publish")) == 3 and not tab._busy, within=10)
         assert tab.problem == problem
         assert [record.getMessage() for record in caplog.records] == [problem or logged]
         tab.opened("U1")
@@ -374,7 +366,7 @@ def test_the_problem_is_in_status(slack: SlackServer) -> None:
     slack.next("views.publish", refused("not_enabled"))
     with running(slack) as app:
         open_home(app)
-        until(lambda: bool(app._home.problem))
+        until("the problem is known", lambda: bool(app._home.problem), within=10)
         status = {"command": "/alertbot", "text": "status", "user_id": "U1", "channel_id": "C1", "team_id": "T1"}
         answer = app.dispatch(BoltRequest(body=status, mode="socket_mode"))
     assert "Problem: the Home tab cannot be shown: enable it in the Slack app" in str(answer.body)

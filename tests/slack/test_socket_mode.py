@@ -6,7 +6,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -16,6 +16,7 @@ import pytest
 from slack_sdk import WebClient
 
 from alertbot.slack.socket_mode import SocketMode
+from tests.service.bot import until
 from tests.slack.socket_server import APP_TOKEN, SocketServer, socket_server
 from tests.web.kit import NOWHERE, Desk, press, slash
 
@@ -145,15 +146,6 @@ def connected(sockets: SocketServer, desk: Desk | None = None, **other: float) -
     app.close(10)
 
 
-def until(met: Callable[[], bool]) -> None:
-    pause = threading.Event()
-    for _ in range(1000):
-        if met():
-            return
-        pause.wait(0.01)
-    raise AssertionError("it did not happen within 10 s")
-
-
 def command(text: str, **other: str) -> dict[str, Any]:
     """The payload of a slash command."""
     return {name: values[0] for name, values in parse_qs(slash(text, **other).decode()).items()}
@@ -199,7 +191,7 @@ def test_many_refreshes(sockets: SocketServer) -> None:
             link.send(type="disconnect", reason="refresh_requested")
             link = sockets.link()
         # Those of the desk are made when they are needed, and stay: a client alone has more than four.
-        until(lambda: threading.active_count() <= before + 12)
+        until("the threads have ended", lambda: threading.active_count() <= before + 12, within=10)
         assert connection.problem == ""
 
 
@@ -210,7 +202,7 @@ def test_a_connection_that_ends(sockets: SocketServer, caplog: pytest.LogCapture
         first = sockets.link()
         getattr(first, how)()
         second = sockets.link(within=2)  # seconds; the library alone needs 30
-        until(lambda: connection.problem == "")
+        until("it is connected", lambda: connection.problem == "", within=10)
         second.envelope("1")
         assert second.acknowledged() == {"envelope_id": "1"}
     assert [record.getMessage() for record in caplog.records if record.name == "alertbot.slack.socket_mode"] == [
@@ -264,11 +256,11 @@ def test_socket_mode_is_turned_off(sockets: SocketServer) -> None:
         for _ in range(2):
             sockets.refuse("some_error")
         first.send(type="disconnect", reason="link_disabled")
-        until(lambda: "link_disabled" in connection.problem)
+        until("the problem is known", lambda: "link_disabled" in connection.problem, within=10)
         assert "Slack app > Settings > Socket Mode" in connection.problem
         first.close()
         sockets.link()
-        until(lambda: connection.problem == "")
+        until("it is connected", lambda: connection.problem == "", within=10)
 
 
 def test_connections_that_do_not_last(sockets: SocketServer) -> None:
