@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
 from datetime import datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 import typer
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from alertbot.backtest.episodes import Episode, ReplayResult, RuleResult, compare, replay
+from alertbot.backtest.episodes import Episode, ReplayResult, RuleResult, compare
 from alertbot.charts.series import Samples, Series, Span
 from alertbot.charts.text import plot as plotted
+from alertbot.cli.recorded import TenantRecording
+from alertbot.cli.replay_markdown import changes_markdown, result_markdown
 from alertbot.cli.replay_report import changes_json, describe, describe_changes, result_json
 from alertbot.cli.shell import PROBLEM, AsJson, Config, seconds
 from alertbot.cli.show import err, out, print_json, say
@@ -28,15 +28,19 @@ from alertbot.evaluation.evaluate import agents_of
 from alertbot.evaluation.explain import measure
 from alertbot.evaluation.past import Past
 from alertbot.rulefiles.on_disk import load_rules
-from alertbot.rules.catalogue import Scope, ValueType
+from alertbot.rules.catalogue import ValueType
 from alertbot.rules.ignore import ignoring
 from alertbot.rules.nouns import Worse
-from alertbot.rules.privacy import Names
 from alertbot.rules.rule import RuleSet
 from alertbot.service.databases import open_to_read
-from alertbot.service.of_settings import alerting_of
-from alertbot.store.records import RecordedPoll
-from alertbot.store.roles import Store
+
+
+class ReplayFormat(StrEnum):
+    """How `replay` prints what it found."""
+
+    TEXT = "text"
+    MARKDOWN = "markdown"
+    JSON = "json"
 
 
 def replay_(
@@ -51,8 +55,12 @@ def replay_(
     tenant: Annotated[str | None, typer.Option(metavar="NAME", help="Replay only this tenant.")] = None,
     config: Config = None,
     as_json: AsJson = False,
+    form: Annotated[
+        ReplayFormat, typer.Option("--format", help="markdown: to be posted under a pull request.")
+    ] = ReplayFormat.TEXT,
 ) -> None:
     """Run recorded polls through rules: what would have fired; with --against, what would change."""
+    form = ReplayFormat.JSON if as_json else form
     settings = load(config_path(config), secrets=False)
     back = timedelta(seconds=seconds(since, "--since"))
     tenants = [each for each in settings.tenants if tenant in (None, each.name)]
@@ -65,14 +73,15 @@ def replay_(
     try:
         for each in tenants:
             sets = _rule_sets(each, rules, against, settings)
-            if len(tenants) > 1 and not as_json:
+            if len(tenants) > 1 and form is ReplayFormat.TEXT:
                 out.print(f"{each.name}", style="bold", markup=False)
-            recording = _Recording(store, each, settings, wall_clock() - back)
-            answers[each.name], has_polls = _replay(recording, sets, against, plot, as_json=as_json)
+            title = f"Alerts of {each.name}" if len(tenants) > 1 else "Alerts"
+            recording = TenantRecording(store, each, settings, wall_clock() - back)
+            answers[each.name], has_polls = _replay(recording, sets, against, plot, form, title)
             any_polls = any_polls or has_polls
     finally:
         store.close()
-    if as_json:
+    if form is ReplayFormat.JSON:
         print_json(answers)
     if not any_polls:
         raise typer.Exit(PROBLEM)
@@ -89,118 +98,58 @@ def _rule_sets(
     return rule_sets[0], rule_sets[1] if len(rule_sets) > 1 else None
 
 
-@dataclass
-class _Recording:
-    """The recording of one tenant."""
-
-    store: Store
-    tenant: TenantSettings
-    settings: Settings
-    since: datetime
-    recorded: dict[Scope, set[str]] = field(default_factory=dict)
-
-    def replay(self, rules: RuleSet, what: str) -> ReplayResult:
-        now = wall_clock()
-        with _progress(what, self.since, now) as tick:
-            history = replay(
-                rules,
-                self.polls(rules, self.since, now),
-                poll_every=self.tenant.poll_every,
-                since=self.since,
-                tenant=self.tenant.name,
-                default_channel=self.tenant.default_channel or self.settings.slack.default_channel,
-                alerting=alerting_of(self.settings, self.tenant),
-                on_poll=tick,
-            )
-        return _with_shown_names(history, self.store.names())
-
-    def polls(self, rules: RuleSet, since: datetime, until: datetime) -> Iterator[RecordedPoll]:
-        """The polls, from far enough before `since` that windows are filled by then."""
-        wanted = rules.metrics()
-        back = Past(self.tenant.poll_every, rules.windows()).longest
-        for poll in self.store.polls(self.tenant.name, since - back, until, wanted):
-            for scope, snapshot in poll.snapshots.items():
-                known = self.recorded.setdefault(scope, set())
-                if len(known) < len(wanted.get(scope, ())):
-                    known.update(snapshot.columns)
-            yield poll
-
-    def not_recorded(self, rules: RuleSet) -> list[str]:
-        """The keys that these rules read and that are in no poll."""
-        absent = [
-            (key, scope) for scope, keys in rules.metrics().items() for key in keys - self.recorded.get(scope, set())
-        ]
-        return [f"{key} ({scope})" for key, scope in sorted(absent)]
-
-
-def _with_shown_names(history: ReplayResult, names: Names) -> ReplayResult:
-    if not names.hidden:
-        return history
-
-    def shown(episode: Episode) -> Episode:
-        key = episode.key
-        return replace(episode, shown_as=names.of(key.tenant, key.scope, key.entity_id, episode.entity_name))
-
-    rules = [replace(each, episodes=tuple(map(shown, each.episodes))) for each in history.rules]
-    return replace(history, rules=tuple(rules))
-
-
 def _replay(
-    recording: _Recording,
+    recording: TenantRecording,
     sets: tuple[RuleSet, RuleSet | None],
     against: Path | None,
     plot: str | None,
-    *,
-    as_json: bool,
+    form: ReplayFormat,
+    title: str,
 ) -> tuple[dict[str, Any], bool]:
     rules, others = sets
     zone = recording.settings.zone()
     history = recording.replay(rules, "replaying")
     absent = recording.not_recorded(rules) if history.polls else []
     answer = {**result_json(history, zone), "not_recorded": absent}
-    lines: list[str] = [] if others is not None else list(describe(history, zone))
+    lines: Iterable[str]
     if others is not None:
         old = recording.replay(others, f"replaying {against}")
         changes = compare(old, history, recording.tenant.poll_every)
         answer["changes"] = changes_json(changes)
-        lines += describe_changes(changes, old, history, zone)
-    if not as_json:
-        if absent:
-            err.print(
-                f"not recorded, so conditions on these keys are unknown: {', '.join(absent)} "
-                "(record: {keys: all} in alertbot.yaml keeps every key)",
-                markup=False,
-                soft_wrap=True,
-                style="yellow",
-            )
-        for line in lines:
-            say(line, style=_STYLES.get(line.strip()[:2], ""))
-        if plot is not None:
-            for line in _plot(recording, rules, history, plot, zone):
-                out.print(line, markup=False, soft_wrap=True)
+        if form is ReplayFormat.MARKDOWN:
+            lines = changes_markdown(changes, old, history, zone, title)
+        else:
+            lines = describe_changes(changes, old, history, zone)
+    else:
+        lines = result_markdown(history, zone, title) if form is ReplayFormat.MARKDOWN else describe(history, zone)
+    if form is ReplayFormat.JSON:
+        return answer, bool(history.polls)
+    note = f"not recorded, so conditions on these keys are unknown: {', '.join(absent)}"
+    drawn = _plot(recording, rules, history, plot, zone) if plot is not None else ()
+    if form is ReplayFormat.MARKDOWN:
+        fenced = ("", "```text", *drawn, "```") if plot is not None else ()
+        for line in (*lines, *fenced, *(("", f"{note[0].upper()}{note[1:]}.") if absent else ()), ""):
+            say(line)
+        return answer, bool(history.polls)
+    if absent:
+        keep = "(record: {keys: all} in alertbot.yaml keeps every key)"
+        err.print(f"{note} {keep}", markup=False, soft_wrap=True, style="yellow")
+    for line in lines:
+        say(line, style=_STYLES.get(line.strip()[:2], ""))
+    for line in drawn:
+        out.print(line, markup=False, soft_wrap=True)
     return answer, bool(history.polls)
 
 
 _STYLES = {"+ ": "green", "- ": "red", "~ ": "yellow"}
 
 
-@contextmanager
-def _progress(what: str, since: datetime, until: datetime) -> Iterator[Any]:
-    """A progress bar by the time of the polls, on a terminal only."""
-    if not err.is_terminal:
-        yield None
-        return
-    parts = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
-    total = (until - since).total_seconds()
-    with Progress(*parts, console=err, transient=True) as progress:
-        task = progress.add_task(what, total=total)
-        yield lambda at: progress.update(task, completed=max(0.0, (at - since).total_seconds()))
-
-
 # One alert as a chart.
 
 
-def _plot(recording: _Recording, rules: RuleSet, history: ReplayResult, wanted: str, zone: ZoneInfo) -> Iterable[str]:
+def _plot(
+    recording: TenantRecording, rules: RuleSet, history: ReplayResult, wanted: str, zone: ZoneInfo
+) -> Iterable[str]:
     rule_id, _, name = wanted.strip().partition(" ")
     result = history.of(rule_id)
     if result is None:
@@ -217,7 +166,7 @@ def _plot(recording: _Recording, rules: RuleSet, history: ReplayResult, wanted: 
     return ["", title, *plotted(series, zone)]
 
 
-def _series(recording: _Recording, rules: RuleSet, result: RuleResult, episode: Episode, last: datetime) -> Series:
+def _series(recording: TenantRecording, rules: RuleSet, result: RuleResult, episode: Episode, last: datetime) -> Series:
     """The measured value and its limit, from shortly before the alert until shortly after it."""
     only = RuleSet((result.rule,), calendars=rules.calendars)
     margin = max(episode.lasted(last) / 3, 8 * recording.tenant.poll_every)

@@ -20,7 +20,7 @@ def describe(history: ReplayResult, zone: tzinfo) -> Iterator[str]:
     if history.first is None or history.last is None:
         yield "There are no recorded polls in this period."
         return
-    yield f"{_period(history, zone)}: {_polls(history)}"
+    yield f"{period(history, zone)}: {_polls(history)}"
     fired = [each for each in history.rules if each.episodes]
     for each in sorted(fired, key=lambda one: (-len(one.episodes), one.rule.id)):
         yield ""
@@ -34,7 +34,7 @@ def describe(history: ReplayResult, zone: tzinfo) -> Iterator[str]:
     yield f"In all: {count(total, 'alert')}, {_a_day(sum(each.notice_count for each in history.rules), history)}"
 
 
-def _period(history: ReplayResult, zone: tzinfo) -> str:
+def period(history: ReplayResult, zone: tzinfo) -> str:
     assert history.first is not None
     assert history.last is not None
     return f"{_time(history.first, zone)} to {_time(history.last, zone)}"
@@ -57,10 +57,10 @@ def _rule(each: RuleResult, history: ReplayResult, zone: tzinfo) -> Iterator[str
         f"  fired {_times(len(episodes))} for {count(len(names), str(each.rule.scope).replace('_', ' '))}, "
         f"{format_duration(total)} in all" + (f"; {still} still open" if still else "")
     )
-    yield f"  longest: {_episode(longest, history, zone)}"
+    yield f"  longest: {episode_in_words(longest, history, zone)}"
     worst = _worst(episodes)
     if worst is not None and worst is not longest:
-        yield f"  worst:   {_episode(worst, history, zone)}"
+        yield f"  worst:   {episode_in_words(worst, history, zone)}"
     if each.rule.shadow:
         yield "  no notices: it is a shadow rule"
     else:
@@ -117,9 +117,9 @@ def _change(each: Difference, old: ReplayResult, new: ReplayResult, zone: tzinfo
         yield (
             f"{each.rule_id}: {_fires(after)} instead of {_times(before)} ({', '.join(part for part in parts if part)})"
         )
-    yield from _named([f"  + {_episode(one, new, zone)}" for one in each.added])
-    yield from _named([f"  - {_episode(one, old, zone)}" for one in each.removed])
-    yield from _named([f"  ~ {_altered(*pair, old, new, zone)}" for pair in each.changed])
+    yield from _named([f"  + {episode_in_words(one, new, zone)}" for one in each.added])
+    yield from _named([f"  - {episode_in_words(one, old, zone)}" for one in each.removed])
+    yield from _named([f"  ~ {altered(*pair, old, new, zone)}" for pair in each.changed])
 
 
 def _named(lines: list[str]) -> Iterator[str]:
@@ -128,7 +128,7 @@ def _named(lines: list[str]) -> Iterator[str]:
         yield f"  {lines[0].strip()[0]} and {len(lines) - _MAX_NAMED} more"
 
 
-def _altered(before: Episode, after: Episode, old: ReplayResult, new: ReplayResult, zone: tzinfo) -> str:
+def altered(before: Episode, after: Episode, old: ReplayResult, new: ReplayResult, zone: tzinfo) -> str:
     words = []
     if before.level is not after.level:
         words.append(f"{after.level.word} instead of {before.level.word}")
@@ -139,7 +139,7 @@ def _altered(before: Episode, after: Episode, old: ReplayResult, new: ReplayResu
     return f"{_name(before)}, {_time(before.fired, zone)}: {', '.join(words)}"
 
 
-def _episode(episode: Episode, history: ReplayResult, zone: tzinfo) -> str:
+def episode_in_words(episode: Episode, history: ReplayResult, zone: tzinfo) -> str:
     lasted = episode.lasted(history.last or episode.fired)
     length = (
         f"for {format_duration(lasted)}" if episode.ended is not None else f"still open ({format_duration(lasted)})"

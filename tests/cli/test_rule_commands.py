@@ -367,6 +367,41 @@ def test_replay_says_what_fired(recorded: Path, capsys: pytest.CaptureFixture[st
     assert "not recorded, so conditions on these keys are unknown: status.rt (agent)" in said
 
 
+def test_replay_as_a_comment_under_a_pull_request(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Markdown of a change: a lower limit, a rule that is removed and a new one that would not have fired."""
+    shutil.copytree(recorded / "rules", recorded / "before")
+    rules = recorded / "rules" / "queues.yaml"
+    text = rules.read_text().replace("nobody-there", "nobody-here")
+    rules.write_text(text + "\n  - {id: none-at-all, title: None, scope: queue, when: enabled.rt > 99}\n")
+    code, said = ran(capsys, "replay", "--since", "1h", "--against", "before", "--format", "markdown")
+    assert code == 0, said
+    lines = said.splitlines()
+    assert lines[0] == "### Alerts: 1 alert more, 1 fewer"
+    assert "120 recorded polls, " in lines[2]
+    assert "(Europe/Helsinki), through the rules before and after the change." in lines[2]
+    assert lines[4:8] == [
+        "| rule | alerts before | after | added | removed | changed | notices in all before | after |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| `nobody-here` | no rule | 1 | 1 | 0 | 0 | 0 | 1 |",
+        "| `nobody-there` | 1 | no rule | 0 | 1 | 0 | 1 | 0 |",
+    ]
+    assert "New, and would not have fired: `none-at-all`." in lines
+    assert "<summary>nobody-here: examples</summary>" in lines
+    assert any(re.fullmatch("- removed: `Queue 1, .* still open .*, warning, worst 0`", line) for line in lines), said
+
+
+def test_replay_of_one_set_of_rules_as_markdown(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, said = ran(capsys, "replay", "--since", "1h", "--format", "markdown", "--plot", "longest-wait")
+    assert code == 0, said
+    assert "### Alerts: 2 alerts\n" in said
+    assert re.search(r"\n\| `longest-wait` \| 1 \| 1 \| 6m \| 6m \| \d \|\n", said), said
+    assert "Never fired: `office-hours`, `on-break`, " in said
+    plot = said[said.index("```text") :]
+    assert "●" in plot
+    assert "\n```\n" in plot
+    assert "\nNot recorded, so conditions on these keys are unknown: status.rt (agent), " in said
+
+
 def test_a_chart_in_a_terminal(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A text plot of what was recorded, with the limits of the rules; no other key is read for it."""
     code, said = ran(capsys, "ask", "chart “longest wait” Queue 0 1h")

@@ -1,0 +1,92 @@
+"""The recording of one tenant, taken through rules, with progress on a terminal: for `replay` and `check`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from alertbot.backtest.episodes import Episode, ReplayResult, replay
+from alertbot.cli.show import err
+from alertbot.clock import wall_clock
+from alertbot.config.settings import Settings, TenantSettings
+from alertbot.evaluation.past import Past
+from alertbot.rules.catalogue import Scope
+from alertbot.rules.privacy import Names
+from alertbot.rules.rule import RuleSet
+from alertbot.service.of_settings import alerting_of
+from alertbot.store.records import RecordedPoll
+from alertbot.store.roles import Store
+
+
+@dataclass
+class TenantRecording:
+    """The recording of one tenant."""
+
+    store: Store
+    tenant: TenantSettings
+    settings: Settings
+    since: datetime
+    recorded: dict[Scope, set[str]] = field(default_factory=dict)
+
+    def replay(self, rules: RuleSet, what: str) -> ReplayResult:
+        now = wall_clock()
+        with _progress(what, self.since, now) as tick:
+            history = replay(
+                rules,
+                self.polls(rules, self.since, now),
+                poll_every=self.tenant.poll_every,
+                since=self.since,
+                tenant=self.tenant.name,
+                default_channel=self.tenant.default_channel or self.settings.slack.default_channel,
+                alerting=alerting_of(self.settings, self.tenant),
+                on_poll=tick,
+            )
+        return _with_shown_names(history, self.store.names())
+
+    def polls(self, rules: RuleSet, since: datetime, until: datetime) -> Iterator[RecordedPoll]:
+        """The polls, from far enough before `since` that windows are filled by then."""
+        wanted = rules.metrics()
+        back = Past(self.tenant.poll_every, rules.windows()).longest
+        for poll in self.store.polls(self.tenant.name, since - back, until, wanted):
+            for scope, snapshot in poll.snapshots.items():
+                known = self.recorded.setdefault(scope, set())
+                if len(known) < len(wanted.get(scope, ())):
+                    known.update(snapshot.columns)
+            yield poll
+
+    def not_recorded(self, rules: RuleSet) -> list[str]:
+        """The keys that these rules read and that are in no poll."""
+        absent = [
+            (key, scope) for scope, keys in rules.metrics().items() for key in keys - self.recorded.get(scope, set())
+        ]
+        return [f"{key} ({scope})" for key, scope in sorted(absent)]
+
+
+def _with_shown_names(history: ReplayResult, names: Names) -> ReplayResult:
+    if not names.hidden:
+        return history
+
+    def shown(episode: Episode) -> Episode:
+        key = episode.key
+        return replace(episode, shown_as=names.of(key.tenant, key.scope, key.entity_id, episode.entity_name))
+
+    rules = [replace(each, episodes=tuple(map(shown, each.episodes))) for each in history.rules]
+    return replace(history, rules=tuple(rules))
+
+
+@contextmanager
+def _progress(what: str, since: datetime, until: datetime) -> Iterator[Any]:
+    """A progress bar by the time of the polls, on a terminal only."""
+    if not err.is_terminal:
+        yield None
+        return
+    parts = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
+    total = (until - since).total_seconds()
+    with Progress(*parts, console=err, transient=True) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda at: progress.update(task, completed=max(0.0, (at - since).total_seconds()))
