@@ -173,7 +173,14 @@ def test_the_table_has_no_room_that_is_gone() -> None:
 
 FULL_NAMES = {
     *("alerts/advance.py", "alerts/alert.py", "alerts/shown.py", "alerts/silence.py", "alerts/transition.py"),
-    *("backtest/episodes.py", "backtest/sample.py", "charts/series.py", "cli/replay.py", "commands/answers.py"),
+    *(
+        "backtest/episodes.py",
+        "backtest/sample.py",
+        "charts/series.py",
+        "cli/recorded.py",
+        "cli/replay.py",
+        "commands/answers.py",
+    ),
     *("commands/silences.py", "commands/why.py", "evaluation/evaluate.py", "evaluation/explain.py", "notify/render.py"),
     *("store/codec.py", "store/sqlite/budget.py", "store/sqlite/migrations.py", "store/sqlite/record.py"),
     *("service/pictures.py", "store/sqlite/store.py"),

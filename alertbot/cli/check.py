@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -16,18 +17,18 @@ from alertbot.cli.suites import find_suites, holds_tests, lent_settings, read_te
 from alertbot.config.load import config_path, is_configuration, read_text, unset_secrets
 from alertbot.config.review import review_config
 from alertbot.config.settings import Settings
-from alertbot.errors import AlertbotError, FaultsFound
-from alertbot.evaluation.snapshot import Snapshot
+from alertbot.errors import FaultsFound
 from alertbot.notify.render import Templates
 from alertbot.rulefiles.faults import Fault, Severity
 from alertbot.rulefiles.fields import POLL_EVERY
 from alertbot.rulefiles.on_disk import read_all, read_file, read_templates, skipped_files, template_folder
-from alertbot.rulefiles.parse_rules import ParsedRules, read_files
+from alertbot.rulefiles.parse_rules import read_files
 from alertbot.rulefiles.parse_tests import parse_tests
+from alertbot.rulefiles.policy import Policy, review_policy
 from alertbot.rulefiles.review import review, review_tests
-from alertbot.rulefiles.review_live import review_coverage, review_look_back
-from alertbot.rules.coverage import Entities
-from alertbot.rules.match import EVERY_ENTITY, Match, covers
+from alertbot.rulefiles.review_live import review_look_back
+from alertbot.rulefiles.rule_test import RuleTest
+from alertbot.rules.rule import Level, RuleSet
 from alertbot.rules.words import count
 from alertbot.service.live_rules import check_templates
 from alertbot.service.of_settings import template_folders
@@ -54,14 +55,23 @@ def check(
     rules = tests = 0
     faults: list[Fault] = []
     unset: list[str] = []
+    notes: list[str] = []
     for path in named or ([] if paths else [config_path(config)]):
         unset += unset_secrets(path)
         faults += review_config(path.as_posix(), read_text(path))
     for group, templates in [] if named and not others else _groups(others, settings):
-        found, test_count = check_group(group, templates, settings)
-        rules, tests = rules + len(found.rules.rules), tests + test_count
+        found = check_group(group, templates, settings)
+        rules, tests = rules + len(found.rules.rules), tests + len(found.tests)
         faults += found.faults
-        faults += _coverage_hints(group, found, settings)
+        if settings is not None:
+            from alertbot.cli.check_recorded import judge_recorded  # not at the top: it imports the store and replay
+
+            recorded = judge_recorded(group, found.rules, settings)
+            tested = None if found.broken_tests else {test.rule for test in found.tests}
+            policy = _policy(settings)
+            faults += review_policy(found.rules.rules, found.files, policy, tested=tested, fired=recorded.fired)
+            faults += recorded.hints
+            notes += recorded.notes
     faults = sorted(set(faults))
     refused = [fault for fault in faults if fault.severity is not Severity.HINT]
     if form is not Format.TEXT:
@@ -74,8 +84,9 @@ def check(
             what = ["the configuration"] if named and not counts else counts or ["nothing to check"]
             out.print(f"{' and '.join(what)}, no faults")
     if unset:
-        text = f"Not set here, and `run` needs them: {', '.join(dict.fromkeys(unset))}"
-        (out if form is Format.TEXT else err).print(text, markup=False, soft_wrap=True)
+        notes.append(f"Not set here, and `run` needs them: {', '.join(dict.fromkeys(unset))}")
+    for note in dict.fromkeys(notes):
+        (out if form is Format.TEXT else err).print(note, markup=False, soft_wrap=True)
     if refused:
         raise typer.Exit(PROBLEM)
 
@@ -88,6 +99,11 @@ def _is_configuration(path: Path) -> bool:
         return False
 
 
+def _policy(settings: Settings) -> Policy:
+    own = settings.policy
+    return Policy(Level.of(own.runbook) if own.runbook else None, own.labels, own.tests, own.max_per_day)
+
+
 def _groups(paths: Sequence[Path], settings: Settings | None) -> Iterator[tuple[tuple[Path, ...], tuple[Path, ...]]]:
     """Rules that run together, with the template folders they may use."""
     if paths:
@@ -98,46 +114,19 @@ def _groups(paths: Sequence[Path], settings: Settings | None) -> Iterator[tuple[
         yield (root,), template_folders(settings)
 
 
-def _coverage_hints(paths: Sequence[Path], found: ParsedRules, settings: Settings | None) -> list[Fault]:
-    """Hints about matches that cover nothing, where there is a database with polls of the tenants of these rules."""
-    files, _ = read_all([path for path in paths if not holds_tests(path)])
-    if settings is None or not any(rule.overrides or rule.match != EVERY_ENTITY for rule in found.rules.rules):
-        return []
-    from alertbot.service.databases import open_to_read  # not at the top: the store imports much, for these hints alone
+@dataclass(frozen=True)
+class Checked:
+    """What is below the paths of a group. `broken_tests`: some file of tests has faults, so its tests are not known."""
 
-    try:
-        store = open_to_read(settings)
-    except AlertbotError:
-        return []  # no database yet, or none that can be read: then no last poll is at hand
-    try:
-        roots = {path.resolve() for path in paths}
-        own = [each for each in settings.tenants if settings.path(each.rules or settings.rules).resolve() in roots]
-        scopes = found.rules.scopes()
-        polls = [
-            {scope: _not_ignored(last, ignored.get(scope)) for scope, last in store.latest(tenant.name, scopes).items()}
-            for tenant in own or settings.tenants
-            for ignored in (settings.ignored(tenant),)
-        ]
-        return review_coverage(
-            found.rules.rules,
-            files,
-            lambda scope: [poll[scope] for poll in polls if scope in poll],
-        )
-    except AlertbotError:
-        return []
-    finally:
-        store.close()
+    rules: RuleSet
+    files: Mapping[str, bytes]
+    faults: tuple[Fault, ...]
+    tests: tuple[RuleTest, ...]
+    broken_tests: bool
 
 
-def _not_ignored(last: Snapshot, ignored: Match | None) -> Entities:
-    """The entities of a complete snapshot that rules evaluate; none of one that is incomplete."""
-    pairs = zip(last.ids, last.names, strict=True) if last.complete else ()
-    kept = [pair for pair in pairs if ignored is None or covers(ignored, *pair)]
-    return tuple(id_ for id_, _ in kept), tuple(name for _, name in kept)
-
-
-def check_group(paths: Sequence[Path], templates: Sequence[Path], settings: Settings | None) -> tuple[ParsedRules, int]:
-    """The rules below these paths, all faults in them, their templates and tests, and the number of tests."""
+def check_group(paths: Sequence[Path], templates: Sequence[Path], settings: Settings | None) -> Checked:
+    """The rules below these paths, all faults in them and in their templates and tests."""
     suites, _ = find_suites(paths, rule_roots(settings))
     files, faults = read_all([path for path in paths if not holds_tests(path)])
     hours = settings.hours if settings else None
@@ -150,7 +139,8 @@ def check_group(paths: Sequence[Path], templates: Sequence[Path], settings: Sett
     template_files, template_faults = read_templates(templates)
     faults += template_faults
     faults += check_templates(found.rules.rules, Templates(templates, template_files), strict=True)
-    tests = 0
+    tests: list[RuleTest] = []
+    broken = False
     for suite in suites:
         known = found
         if not set(suite.rules) <= set(paths):  # tests named directly, or tests of optional rules
@@ -158,7 +148,8 @@ def check_group(paths: Sequence[Path], templates: Sequence[Path], settings: Sett
         try:
             parsed = parse_tests(read_tests(suite.files, faults), known.rules, broken=known.broken)
             faults += review_tests(parsed, known.rules)
-            tests += len(parsed)
+            tests += parsed
         except FaultsFound as error:
             faults += error.faults
-    return ParsedRules(found.rules, found.broken, tuple(faults)), tests
+            broken = True
+    return Checked(found.rules, files, tuple(faults), tuple(tests), broken)

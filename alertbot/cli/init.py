@@ -56,9 +56,31 @@ storage: alertbot.db
 # ignore: {queue: {name: ["*test*"]}}   # what no rule evaluates
 # flap: {rises: 4, window: 30m}     # begins more often than this in the window: must stay clear twice as long
 # nag_after: 2h                     # still firing this long after it was acknowledged: its owner is mentioned once
+# policy: {runbook: critical, labels: [team], tests: true, max_per_day: 20}   # what `check` requires of rules
 # privacy: {agents: names}          # initials: agents are shown by their initials in all output, logs included
 # http: {host: 127.0.0.1, port: 8080}   # /healthz, /readyz, /metrics, /slack/events
 # heartbeat: {url: "${HEARTBEAT_URL:-}", every: 60s}   # pinged while alertbot works; alarms when pings stop
+"""
+
+
+FIRST_TEST = """\
+# yaml-language-server: $schema=../../schemas/tests.json
+# Tests of your rules: a series of polls, and what is expected of the alert. Run `alertbot test` after an edit.
+# Change a limit in ../queues.yaml and this test says what became of it.
+
+tests:
+  - name: a spike waits, a long wait fires
+    rule: longest-wait
+    every: 15s
+    entity: {id: "101", name: Sales}
+    series:
+      interactionsLongestWaitInQueue.rt: 10s 70s 10s 130s 130s 20s 20s 20s
+    expect:
+      - {at: 15s, state: pending, level: warning}
+      - {at: 30s, state: inactive}
+      - {at: 45s, state: firing, level: critical}
+      - {at: 75s, state: recovering}
+      - {at: 105s, state: inactive}
 """
 
 
@@ -107,7 +129,8 @@ def write_files(folder: Path) -> list[tuple[Path, bool]]:
         **{folder / "schemas" / f"{name}.json": _json(schema()) for name, schema in SCHEMAS.items()},
     }
     if not (folder / "rules").exists():
-        # Without their tests: those are for the rules as shipped, and these rules are meant to be changed.
+        # With one test: those of the shipped rules are for the rules as shipped, and these are meant to be changed.
+        files[folder / "rules" / "tests" / "queues.yaml"] = FIRST_TEST
         for path in sorted([*shipped_rules().glob("*.yaml"), *shipped_rules().glob("optional/*.yaml")]):
             name = path.relative_to(shipped_rules())
             line = f"{MODELINE}{'../' * len(name.parts)}schemas/rules.json\n"
@@ -129,7 +152,7 @@ def write_files(folder: Path) -> list[tuple[Path, bool]]:
 def init(
     folder: Annotated[Path, typer.Argument(help="The folder to write to.")] = Path(),
 ) -> None:
-    """Write alertbot.yaml, first rules, editor settings and the Slack app manifest. Existing files are kept."""
+    """Write alertbot.yaml, rules, a rule test, editor settings and the Slack app manifest. Keep existing files."""
     for path, written in write_files(folder):
         out.print(f"{'wrote' if written else 'kept '} {path}", soft_wrap=True)
     out.print(NEXT_STEPS, soft_wrap=True)

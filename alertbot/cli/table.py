@@ -29,7 +29,7 @@ COMMANDS: dict[str, Row] = {
     ),
     "init": Row(
         "init:init",
-        "Write alertbot.yaml, first rules, editor settings and the Slack app manifest. Existing files are kept.",
+        "Write alertbot.yaml, rules, a rule test, editor settings and the Slack app manifest. Keep existing files.",
     ),
     "run": Row(
         "run:run",

@@ -355,6 +355,19 @@ class FlapSettings(_Section):
     """The window in which the times that an alert fired are counted; from 1m to 1d."""
 
 
+class PolicySettings(_Section):
+    """What a team requires of its rules. `alertbot check` warns; the rules run all the same."""
+
+    runbook: Literal["info", "warning", "critical"] | None = None
+    """Rules that reach this level have a runbook."""
+    labels: Texts = ()
+    """Labels that every rule has, by name."""
+    tests: bool = False
+    """Every rule has a rule test."""
+    max_per_day: Annotated[float, Field(gt=0, le=100_000)] | None = None
+    """No rule would have fired more often a day, all entities together, in the last 7 days of the recording."""
+
+
 class HttpSettings(_Section):
     """The HTTP server for health checks and for Slack's requests."""
 
@@ -418,6 +431,8 @@ class Settings(_Section):
     """The owner of an alert that still fires this long after it was acknowledged is mentioned once. 1m to 30d."""
     privacy: Privacy = Privacy()
     """How output shows agents."""
+    policy: PolicySettings = PolicySettings()
+    """What a team requires of its rules, for `alertbot check`."""
     http: HttpSettings = HttpSettings()
     """The HTTP server for health checks and for Slack's requests."""
     heartbeat: HeartbeatSettings = HeartbeatSettings()

@@ -59,7 +59,7 @@ def review(rules: Sequence[Rule], files: Files) -> list[Fault]:
             faults += review_hours(file, root.get("hours"))
     first: dict[object, Rule] = {}
     for rule in rules:
-        node = _node_of(rule, nodes.get(rule.origin.file))
+        node = node_of(rule, nodes.get(rule.origin.file))
         if node is None:
             continue
         reviewer = _Reviewer(rule, node, Report(rule.origin.file, rule.id, severity=Severity.WARNING))
@@ -186,7 +186,8 @@ def _channels(node: Node, *, inside: bool = False) -> Iterator[YamlScalar]:
             yield node
 
 
-def _node_of(rule: Rule, root: document.Node | None) -> YamlMapping | None:
+def node_of(rule: Rule, root: document.Node | None) -> YamlMapping | None:
+    """The rule as it is written, where the root of its file is known."""
     rules = root.get("rules") if isinstance(root, YamlMapping) else None
     for item in rules.items if isinstance(rules, document.YamlSequence) else ():
         if isinstance(item, YamlMapping) and item.place.line == rule.origin.line:

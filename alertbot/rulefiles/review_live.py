@@ -10,11 +10,12 @@ from alertbot.rulefiles import document
 from alertbot.rulefiles.document import Node, YamlMapping, YamlScalar, YamlSequence
 from alertbot.rulefiles.faults import Fault, Place, Severity
 from alertbot.rulefiles.fields import Report
+from alertbot.rulefiles.review import node_of
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.coverage import Entities, advice, match_in_words, uncovered
 from alertbot.rules.functions import FUNCTIONS, Reads
 from alertbot.rules.rule import Rule
-from alertbot.rules.tree import Condition, Window, show, walk
+from alertbot.rules.tree import Condition, Key, Window, show, walk
 from alertbot.rules.units import write_duration
 
 Files = collections.abc.Mapping[str, bytes | str]
@@ -27,7 +28,7 @@ def review_coverage(rules: Sequence[Rule], files: Files, polls: Callable[[Scope]
     for rule in rules:
         report = Report(rule.origin.file, rule.id, severity=Severity.HINT)
         idle = uncovered(rule, list(polls(rule.scope)))
-        node = _node_of(rule, nodes.get(rule.origin.file))
+        node = node_of(rule, nodes.get(rule.origin.file))
         for match in idle:
             if match == rule.match:
                 words, place = "the match", _place(node, rule)
@@ -49,7 +50,7 @@ def review_look_back(rules: Sequence[Rule], files: Files, keep: timedelta, poll_
     warnings: list[Fault] = []
     for rule in rules:
         report = Report(rule.origin.file, rule.id, severity=Severity.WARNING)
-        node = _node_of(rule, nodes.get(rule.origin.file))
+        node = node_of(rule, nodes.get(rule.origin.file))
         for condition, scalar in _conditions(rule, node):
             for window in (each for each in walk(condition) if isinstance(each, Window)):
                 reach = timedelta(milliseconds=window.length)
@@ -62,6 +63,29 @@ def review_look_back(rules: Sequence[Rule], files: Files, keep: timedelta, poll_
                 report.add(place, message, f"set record.keep to {_days(reach)} or more in alertbot.yaml")
         warnings += report.faults
     return list(dict.fromkeys(warnings))
+
+
+def review_missing(
+    rules: Sequence[Rule], files: Files, missing: collections.abc.Mapping[tuple[Scope, str], str]
+) -> list[Fault]:
+    """A hint at each key in a condition that had no value lately; `missing` says of which polls that is true."""
+    nodes = {file: document.read(file, data)[0] for file, data in files.items()}
+    hints: list[Fault] = []
+    for rule in rules:
+        report = Report(rule.origin.file, rule.id, severity=Severity.HINT)
+        node = node_of(rule, nodes.get(rule.origin.file))
+        for condition, scalar in _conditions(rule, node):
+            for key in (each for each in walk(condition) if isinstance(each, Key)):
+                polls = missing.get((rule.scope, key.key))
+                if polls is None:
+                    continue
+                place = Place(rule.origin.line, 1) if scalar is None else _within(scalar, key.span.start)
+                report.add(place, f"{key.key} had no value {polls}, so this is unknown", _WITHOUT_VALUES)
+        hints += report.faults
+    return list(dict.fromkeys(hints))
+
+
+_WITHOUT_VALUES = "8x8 may not report it for this tenant; `alertbot doctor` examines the keys"
 
 
 def _days(reach: timedelta) -> str:
@@ -88,14 +112,6 @@ def _conditions(rule: Rule, node: YamlMapping | None) -> Iterator[tuple[Conditio
 def _within(scalar: YamlScalar, offset: int) -> Place:
     """The place of an offset into a condition, which is read without the whitespace around it."""
     return scalar.place_of(offset + len(scalar.text) - len(scalar.text.lstrip()))
-
-
-def _node_of(rule: Rule, root: Node | None) -> YamlMapping | None:
-    rules = root.get("rules") if isinstance(root, YamlMapping) else None
-    for item in rules.items if isinstance(rules, YamlSequence) else ():
-        if isinstance(item, YamlMapping) and item.place.line == rule.origin.line:
-            return item
-    return None
 
 
 def _place(node: YamlMapping | None, rule: Rule) -> Place:

@@ -58,6 +58,7 @@ def test_init_writes_what_is_missing(folder: Path, capsys: pytest.CaptureFixture
     """A second `init` leaves what is there; `check` has nothing to say about it."""
     capsys.readouterr()
     (folder / "rules" / "queues.yaml").write_text("# ours\nrules: []\n")
+    (folder / "rules" / "tests" / "queues.yaml").unlink()
     (folder / "slack-manifest.json").unlink()
     assert ran("init") == 0
     said = capsys.readouterr().out

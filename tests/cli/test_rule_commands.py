@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -20,6 +21,7 @@ from alertbot.cli import main
 from alertbot.cli.show import show_faults
 from alertbot.clock import wall_clock
 from alertbot.errors import FaultsFound
+from alertbot.evaluation.snapshot import Column, Presence, Snapshot
 from alertbot.feed.health import Feed
 from alertbot.rulefiles.parse_rules import parse_files
 from alertbot.rules.catalogue import Scope
@@ -434,6 +436,57 @@ def test_check_hints_at_a_match_that_covers_nothing(recorded: Path, capsys: pyte
     assert "hint: rule eu: the match covers no queue of the last poll: name [EU]* (brackets are literal" in said
     (recorded / "alertbot.db").unlink()
     assert "covers no" not in ran(capsys, "check")[1]
+
+
+def _record(folder: Path, polls: int, every: timedelta, **values: float | None) -> None:
+    """Polls of two queues up to now; a value of None is missing in all of them."""
+    store = SqliteStore(folder / "alertbot.db")
+    end = wall_clock()
+    keys = {"waits": "interactionsLongestWaitInQueue.rt", "entered": "entered.int-30m", "enabled": "enabled.rt"}
+    for index in range(polls):
+        at = end - (polls - 1 - index) * every
+        columns = {}
+        for name, key in keys.items():
+            value = values.get(name, 0.0)
+            if name == "waits" and value and index % 10:
+                value = 0.0  # high in every tenth poll
+            missing = Presence.PRESENT if value is not None else Presence.NULL
+            columns[key] = Column(np.full(2, np.nan if value is None else value), np.full(2, missing, np.uint8))
+        snapshot = Snapshot(Scope.QUEUE, at, ("1", "2"), ("One", "Two"), columns)
+        store.record(PollRecord("acme", at, Feed("acme"), snapshots={Scope.QUEUE: snapshot}))
+    store.close()
+
+
+def test_check_hints_at_a_key_that_had_no_value_for_days(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A key with a value in some poll, or recorded for less than a day, is none of them."""
+    (folder / "alertbot.yaml").write_text(CONFIG)
+    _record(folder, 10, timedelta(minutes=30), entered=None)
+    assert "had no value" not in ran(capsys, "check")[1]
+    _record(folder, 50, timedelta(minutes=60), entered=None)
+    code, said = ran(capsys, "check")
+    assert code == 0, said
+    hints = [line for line in said.splitlines() if "had no value" in line]
+    assert hints, said
+    assert all("entered.int-30m had no value in any of the 50 polls of the last 2 days" in line for line in hints)
+
+
+def test_check_warns_of_rules_that_fire_more_often_than_the_policy_allows(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "alertbot.yaml").write_text(CONFIG + "policy: {max_per_day: 3}\n")
+    (folder / "rules" / "queues.yaml").write_text(
+        "rules:\n  - {id: long, title: Long, scope: queue, when: interactionsLongestWaitInQueue.rt > 60s}\n"
+    )
+    shutil.rmtree(folder / "rules" / "tests")
+    _record(folder, 30, timedelta(minutes=1), waits=90_000.0)
+    assert "policy.max_per_day was not checked: less than a day of acme is recorded" in ran(capsys, "check")[1]
+    _record(folder, 61, timedelta(minutes=48), waits=90_000.0)  # two days; seven times, in both queues
+    code, said = ran(capsys, "check")
+    assert code == 1
+    assert (
+        "rules/queues.yaml:2:10: warning: rule long: would have fired 7.0 times a day in the last 2.0 days of acme; "
+        "policy allows 3 (raise its limit, or give it a longer `for`; `alertbot replay` shows what that changes)"
+    ) in said
 
 
 def test_check_warns_of_a_rule_that_looks_back_further_than_polls_are_kept(
