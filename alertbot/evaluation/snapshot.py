@@ -39,6 +39,16 @@ class Column:
     def is_text(self) -> bool:
         return self.values.dtype == np.object_
 
+    def same_values(self, other: Column) -> bool:
+        """Whether the other one has the same values, bit for bit, and the same of them are missing."""
+        if self.values is other.values and self.presence is other.presence:
+            return True
+        if self.values.dtype != other.values.dtype or not np.array_equal(self.presence, other.presence):
+            return False
+        if self.is_text:
+            return np.array_equal(self.values, other.values)
+        return np.array_equal(self.values.view(np.int64), other.values.view(np.int64))
+
 
 @dataclass(frozen=True)
 class SnapshotHead:
@@ -81,6 +91,16 @@ class Snapshot:
         """(parent id, id) to row."""
         parents = self.parent_ids or ("",) * len(self.ids)
         return {pair: row for row, pair in enumerate(zip(parents, self.ids, strict=True))}
+
+    def same_values(self, other: Snapshot) -> bool:
+        """Whether the other one differs in nothing but its time."""
+        return (
+            (self.scope, self.complete, self.problems) == (other.scope, other.complete, other.problems)
+            and (self.ids, self.names) == (other.ids, other.names)
+            and (self.parent_ids, self.parent_names) == (other.parent_ids, other.parent_names)
+            and list(self.columns) == list(other.columns)
+            and all(column.same_values(other.columns[key]) for key, column in self.columns.items())
+        )
 
     def parent(self, row: int) -> tuple[str, str]:
         """(parent id, parent name) of a row; ("", "") where there is none."""

@@ -443,7 +443,7 @@ def snapshot_values(tenant: str, snapshot: Snapshot) -> Values:
     }
 
 
-def digest(snapshot: Values) -> bytes:
+def digest(snapshot: Values) -> str:
     """The same for the rows of two snapshots that differ only in their time."""
     digest = hashlib.blake2b(digest_size=16)
     for column, value in snapshot.items():
@@ -451,7 +451,23 @@ def digest(snapshot: Values) -> bytes:
             data = value if isinstance(value, bytes) else str(value).encode()
             digest.update(b"%d:" % len(data))
             digest.update(data)
-    return digest.digest()
+    return digest.hexdigest()
+
+
+def snapshot_times_text(times: Mapping[str, tuple[str, str]]) -> str:
+    """When each scope was last seen, and the digest of its snapshot."""
+    return _pack(times)
+
+
+_decode_times = msgspec.json.Decoder(dict[str, tuple[str, str]]).decode
+
+
+def snapshot_times_of(text: str) -> Mapping[str, tuple[str, str]]:
+    """What `snapshot_times_text` wrote. Raises StoreError where it cannot be read."""
+    try:
+        return _decode_times(text)
+    except msgspec.MsgspecError as error:
+        raise StoreError(f"the database holds times of snapshots that cannot be read: {error}") from error
 
 
 def _presence_bytes(columns: Iterable[Column]) -> bytes:

@@ -116,7 +116,7 @@ def test_a_storm(store: SqliteStore, path: Path, tmp_path: Path) -> None:
                     "SELECT count(*) FROM cards",
                     "SELECT count(*) FROM notices",
                     "SELECT coalesce(sum(value), 0) FROM counters WHERE name = 'fired'",
-                    "SELECT coalesce(sum(value), 0) FROM counters WHERE name = 'polls'",
+                    "SELECT coalesce(sum(polls), 0) FROM feeds",
                 )
             )
         assert alerts == cards == notices == fired == 30 * polls

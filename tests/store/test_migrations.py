@@ -5,7 +5,8 @@ polls, as the first recording wrote them. `store-v6.sql` has the last cards that
 them gone from Slack; in `store-v7.sql` cards have members; in `store-v9.sql` leases have names, an open intent has a
 claimant, and alerts say what mutes them; in `store-v12.sql` alerts have shown values, and a card was posted elsewhere
 before. `store-v13.sql` has more in it: silences, an alert that was closed by hand, a card that two alerts share, an
-agent. To add a step, add a dump of the tables before it, and a row in KEPT. Old dumps stay.
+agent. `store-v19.sql` is that one after two more polls, of which the second saw the same again. To add a step, add a
+dump of the tables before it, and a row in KEPT. Old dumps stay.
 """
 
 from __future__ import annotations
@@ -30,10 +31,11 @@ from alertbot.rules.rule import Level
 from alertbot.store import codec
 from alertbot.store.records import NoticeState
 from alertbot.store.sqlite.store import SqliteStore
-from tests.store.build import assert_same_snapshot, at, begin, firing, key, notice, ops, pending, snapshot
+from tests.store.build import assert_same_snapshot, at, begin, firing, key, notice, ops, pending, poll, snapshot
 
 KEPT = ["store-v1.sql", "store-v5.sql", "store-v6.sql", "store-v7.sql", "store-v9.sql", "store-v12.sql"]
 WITH_MORE = "store-v13.sql"
+BEFORE_ONE_ROW_A_TURN = "store-v19.sql"
 WITH_A_CARD_THAT_IS_GONE = ["store-v6.sql", "store-v7.sql", "store-v9.sql", "store-v12.sql"]
 
 
@@ -59,7 +61,7 @@ def _tables(path: Path) -> set[tuple[str, str]]:
     return {(name, " ".join(sql.split())) for name, sql in rows}
 
 
-@pytest.mark.parametrize("name", [*KEPT, WITH_MORE])
+@pytest.mark.parametrize("name", [*KEPT, WITH_MORE, BEFORE_ONE_ROW_A_TURN])
 def test_an_upgraded_database_is_made_like_a_new_one(name: str, tmp_path: Path) -> None:
     """The same tables and indexes, so a step that was edited later is detected."""
     _load(name, tmp_path / "old.db")
@@ -182,6 +184,29 @@ def test_the_life_of_alerts_is_kept(path: Path) -> None:
         assert (agent.entity_name, agent.name) == ("Dana Whitfield", "DW")
         assert store.picture_due(at(400)) is None
         assert begin(store, firing("401"), at(400)).id == 11
+
+
+def test_times_of_snapshots_and_counts_of_polls_are_kept(path: Path) -> None:
+    """They moved into the feed; the revision goes on from there, and a poll that sees the same again writes no values.
+
+    An older version that still runs can record nothing more.
+    """
+    _load(BEFORE_ONE_ROW_A_TURN, path)
+    with closing(SqliteStore(path)) as store:
+        assert {scope: head.at for scope, head in store.heads()["acme"].items()} == {
+            Scope.AGENT: at(60),
+            Scope.QUEUE: at(315),
+        }
+        assert_same_snapshot(store.latest("acme")[Scope.QUEUE], snapshot(at(315)))
+        assert (store.totals().polls, store.feed("acme").tried_at) == (12, at(315))
+        revision = store.revision("acme")
+        store.record(poll(now=at(330), snapshots={Scope.QUEUE: snapshot(at(330))}))
+        assert store.latest("acme")[Scope.QUEUE].at == at(330)
+        assert (store.revision("acme"), store.totals().polls) == (revision + 1, 13)
+    with closing(sqlite3.connect(path)) as conn:
+        assert conn.execute("SELECT at FROM snapshots WHERE scope = 'queue'").fetchone() == (codec.stamp(at(300)),)
+        with pytest.raises(sqlite3.OperationalError, match="snapshot_times"):
+            conn.execute("SELECT 1 FROM snapshot_times")
 
 
 def test_what_waits_is_still_due(upgraded: SqliteStore) -> None:

@@ -21,7 +21,7 @@ from alertbot.rules.catalogue import Scope
 from alertbot.store.packing import Cell, Frame, columns_of, pack, unpack, unpack_cell
 from alertbot.store.records import RecordedPoll
 from alertbot.store.roles import Store
-from alertbot.store.sqlite.recording import KEY_FRAME_EVERY
+from alertbot.store.sqlite.recording import KEY_FRAME_AT_LATEST, KEY_FRAME_EVERY
 from alertbot.store.sqlite.store import SqliteStore
 from tests.store.build import T0, assert_same_snapshot, at, poll, snapshot
 
@@ -284,6 +284,71 @@ def test_a_transaction_that_fails_leaves_the_recording_intact(path: Path) -> Non
             other.execute("ROLLBACK")
         record(store, queues(45, 3, 5, 9))
         assert numbers(recorded(store)) == [[1, 5, 9], [2, 5, 9], [3, 5, 9]]
+
+
+def test_polls_that_saw_the_same_again(store: Store) -> None:
+    """Each is recorded and read, whole or one entity alone, wherever reading begins, also after something changed."""
+    values = [1] * 30 + [2] + [2] * (2 * KEY_FRAME_AT_LATEST) + [3, 3, 4]
+    for index, value in enumerate(values):
+        record(store, replace(snapshot(at(15 * index)), columns=dict(queues(0, value, None).columns)))
+    for first in (0, 29, 31, KEY_FRAME_AT_LATEST - 1, KEY_FRAME_AT_LATEST, KEY_FRAME_AT_LATEST + 1, len(values) - 2):
+        found = recorded(store, 15 * first)
+        assert [each.at for each in found] == [at(15 * index) for index in range(first, len(values))]
+        assert [row[0] for row in numbers(found)] == values[first:]
+        assert all(each.snapshots[QUEUE].problems == snapshot().problems for each in found)
+        one = Fingerprint("acme", "", QUEUE, "", "103")
+        assert [value for _, value in store.values("acme", one, "waiting.rt", at(15 * first), FOREVER)] == values[
+            first:
+        ]
+
+
+def test_the_same_again_after_a_restart_a_failure_and_a_turn_of_the_clock(tmp_path: Path) -> None:
+    """What an earlier process, a poll without an answer or one of the future left behind changes nothing."""
+    path = tmp_path / "alertbot.db"
+    with closing(SqliteStore(path)) as store:
+        record(store, queues(0, 7, None))
+        record(store, queues(15, 7, None))
+    with closing(SqliteStore(path)) as store:
+        record(store, queues(30, 7, None))
+        store.record(poll(now=at(45), failures={QUEUE: "503"}))
+        record(store, queues(60, 7, None))
+        record(store, queues(90, 7, None))
+        record(store, queues(75, 7, None))  # the clock was set back
+        record(store, replace(queues(105, 7, None), complete=False, problems=("page 2: 503",)))
+        assert store.latest("acme")[QUEUE].problems == ("page 2: 503",)
+    with closing(SqliteStore(path)) as store:
+        found = recorded(store)
+    assert [each.at for each in found] == [at(second) for second in (0, 15, 30, 45, 60, 75, 105)]
+    assert [row[0] for each in found if each.snapshots for row in numbers([each])] == [7] * 6
+    assert [each.snapshots[QUEUE].complete for each in found if each.snapshots] == [True] * 5 + [False]
+
+
+@pytest.mark.parametrize("entities", [50, 1000])
+def test_a_poll_that_saw_the_same_again_writes_four_pages_at_most(entities: int, path: Path) -> None:
+    """Its feed, and the recorded poll with its index, however many entities there are."""
+    written = []
+    with closing(SqliteStore(path, synchronous="NORMAL")) as store:
+        store._db._conn.execute("PRAGMA wal_autocheckpoint = 0")
+        ids = [str(number) for number in range(entities)]
+        for index in range(60):
+            before = Path(f"{path}-wal").stat().st_size
+            record(store, queues(15 * index, *range(entities), ids=ids))
+            written.append(Path(f"{path}-wal").stat().st_size - before)
+    page = 4096 + 24
+    still = written[1:]
+    assert all(size % page == 0 for size in still)
+    assert sorted(still)[len(still) // 2] == 3 * page
+    assert sum(still) / len(still) <= 4 * page  # a page of the recording is full now and then
+
+
+def test_another_process_wrote_another_snapshot(path: Path) -> None:
+    """Then the same values as this process saw last are written again."""
+    with closing(SqliteStore(path)) as store, closing(SqliteStore(path)) as other:
+        record(store, queues(0, 7, 7))
+        record(other, queues(15, 8, 8))
+        record(store, queues(30, 7, 7))
+        assert other.latest("acme")[QUEUE].columns["waiting.rt"].values.tolist() == [7, 7]
+        assert other.latest("acme")[QUEUE].at == at(30)
 
 
 def _count(path: Path, table: str) -> int:

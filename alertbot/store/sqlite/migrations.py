@@ -555,3 +555,35 @@ def step_018_fallback_posts(db: Database) -> None:
 def step_019_history(db: Database) -> None:
     """Operational messages by time, so that `history` finds the old ones without reading the others."""
     db.execute("CREATE INDEX notices_operational ON notices (at) WHERE alert_id IS NULL")
+
+
+_ONE_ROW_A_TURN = (
+    "ALTER TABLE feeds ADD COLUMN snapshot_times TEXT NOT NULL DEFAULT '{}'",
+    "ALTER TABLE feeds ADD COLUMN turns INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE feeds ADD COLUMN polls INTEGER NOT NULL DEFAULT 0",
+    """
+    UPDATE feeds SET
+        snapshot_times = (
+            SELECT json_group_object(scope, json_array(at, lower(hex(digest)))) FROM snapshot_times t
+            WHERE t.tenant = feeds.tenant
+        ),
+        polls = COALESCE((SELECT value FROM counters c WHERE c.tenant = feeds.tenant AND c.name = 'polls'), 0)
+    """,
+    "DELETE FROM counters WHERE name = 'polls' AND tenant IN (SELECT tenant FROM feeds)",
+    "DROP TABLE snapshot_times",
+)
+
+
+@migrations()
+def step_020_one_row_a_turn(db: Database) -> None:
+    """What every turn writes about its tenant is one row: a turn in which nothing changed writes few pages.
+
+    - `feeds.snapshot_times`: when each scope was last seen, and the digest of its snapshot, as JSON
+      {scope: [at, digest]};
+    - `feeds.turns`: how many turns were recorded, a part of the tenant's revision; `revisions` counts other writes;
+    - `feeds.polls`: how many of them were polls; until now a counter.
+
+    The old table goes, so that an older version that still runs can record nothing more: it does not count turns.
+    """
+    for statement in _ONE_ROW_A_TURN:
+        db.execute(dedent(statement).strip())

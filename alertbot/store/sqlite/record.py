@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from operator import attrgetter
@@ -17,6 +17,7 @@ from alertbot.errors import Conflict
 from alertbot.rules.rule import Level
 from alertbot.store import codec
 from alertbot.store.codec import Values, stamp
+from alertbot.store.sqlite.latest import Seen
 
 _ALERT_KEY = ("tenant", "rule", "scope", "parent_id", "entity_id")
 # What a poll writes of an alert; acked_* are not among them.
@@ -41,7 +42,9 @@ _NOTICE_COLUMNS = (
     *("id", "tenant", "kind", "alert_id", "card_id", "channel", "reason", "level", "at", "text", "measure", "mention"),
     *("broadcast", "done_by", "lead", "also", "state", "error", "settled_at"),
 )
-_FEED_COLUMNS = ("tenant", "tried_at", "good_at", "error", "took_ms", "requests", "entities", "empty_polls", "health")
+_FEED_COLUMNS = (
+    *("tried_at", "good_at", "error", "took_ms", "requests", "entities", "empty_polls", "health", "snapshot_times"),
+)
 _SNAPSHOT_COLUMNS = (
     *("tenant", "scope", "at", "complete", "problems", "entities", "number_keys", "numbers", "number_presence"),
     *("text_keys", "texts", "text_presence"),
@@ -58,7 +61,12 @@ _UPDATE_ALERT = (
     "WHERE id = :id AND ended_at IS NULL"
 )
 _INSERT_NOTICE = f"INSERT {_into('notices', _NOTICE_COLUMNS)}"
-_REPLACE_FEED = f"INSERT OR REPLACE {_into('feeds', _FEED_COLUMNS)}"
+# An update in place writes one page; replacing the row would write another one of the index.
+_WRITE_FEED = (
+    f"INSERT {_into('feeds', ('tenant', *_FEED_COLUMNS, 'turns', 'polls'))} ON CONFLICT (tenant) DO UPDATE SET "
+    f"{', '.join(f'{name} = excluded.{name}' for name in _FEED_COLUMNS)}, "
+    "turns = turns + excluded.turns, polls = polls + excluded.polls"
+)
 _REPLACE_SNAPSHOT = f"INSERT OR REPLACE {_into('snapshots', _SNAPSHOT_COLUMNS)}"
 # An edit is due while version > sent_version: at once for an urgent version, else when the last edit is old enough.
 _BUMP_CARD = """
@@ -103,53 +111,63 @@ _NOT_SHOWN = {
 _LOOK = attrgetter(*(each.name for each in fields(Alert) if each.name not in _NOT_SHOWN))
 
 
-def write_feed(conn: sqlite3.Connection, values: Values) -> None:
-    conn.execute(_REPLACE_FEED, values)
+@dataclass(frozen=True, slots=True)
+class TurnBefore:
+    """What the last turn of a tenant left behind: the revision, and of each scope its time and digest."""
 
-
-def write_snapshots(conn: sqlite3.Connection, rows: Sequence[Values], digests: Sequence[bytes]) -> None:
-    """Write snapshots; of one that differs from the stored row only in its time, write the time alone.
-
-    A snapshot of 10,000 entities is more than a megabyte, and at night most polls see what the last one saw.
-    """
-    for row, digest in zip(rows, digests, strict=True):
-        known = conn.execute(
-            "SELECT 1 FROM snapshot_times WHERE tenant = :tenant AND scope = :scope AND digest = :digest",
-            {"tenant": row["tenant"], "scope": row["scope"], "digest": digest},
-        ).fetchone()
-        if known is None:
-            conn.execute(_REPLACE_SNAPSHOT, row)
-        conn.execute(
-            "INSERT OR REPLACE INTO snapshot_times (tenant, scope, at, digest) VALUES (?, ?, ?, ?)",
-            (row["tenant"], row["scope"], row["at"], digest),
-        )
+    revision: int
+    snapshot_times: Mapping[str, tuple[str, str]]
 
 
 _EVERY_TENANT = ""  # whose revision counts for every tenant
+_REVISION = (
+    "(SELECT COALESCE(sum(revision), 0) FROM revisions WHERE tenant IN (:tenant, :every)) + "
+    "COALESCE((SELECT turns FROM feeds WHERE tenant = :tenant), 0)"
+)
+_TURN_BEFORE = f"""
+    SELECT {_REVISION} AS revision, (SELECT snapshot_times FROM feeds WHERE tenant = :tenant) AS snapshot_times
+"""  # noqa: S608  # built-in names only
+
+
+def begin_turn(conn: sqlite3.Connection, tenant: str, expected: int | None) -> TurnBefore:
+    """What there is before a turn is written. Raises Conflict if the tenant's revision is not the expected one."""
+    row = conn.execute(_TURN_BEFORE, {"tenant": tenant, "every": _EVERY_TENANT}).fetchone()
+    if expected is not None and row["revision"] != expected:
+        raise Conflict(f"{tenant}: something else was written since this poll was decided")
+    return TurnBefore(row["revision"], codec.snapshot_times_of(row["snapshot_times"] or "{}"))
+
+
+def write_snapshots(conn: sqlite3.Connection, seen: Collection[Seen], before: TurnBefore) -> str:
+    """Write the snapshots whose values changed; returns the times and digests of all, for `write_feed`.
+
+    A snapshot of 10,000 entities is more than a megabyte, and at night most polls see what the last one saw.
+    """
+    times = dict(before.snapshot_times)
+    for snapshot in seen:
+        if times.get(snapshot.scope, ("", ""))[1] != snapshot.digest:
+            conn.execute(_REPLACE_SNAPSHOT, snapshot.values())
+        times[snapshot.scope] = (snapshot.at, snapshot.digest)
+    return codec.snapshot_times_text(times)
+
+
+def write_feed(conn: sqlite3.Connection, values: Values, snapshot_times: str, *, polled: bool) -> None:
+    """Write the feed after a turn, and count the turn: that raises the tenant's revision by one."""
+    conn.execute(_WRITE_FEED, {**values, "snapshot_times": snapshot_times, "turns": 1, "polls": int(polled)})
 
 
 def revision(conn: sqlite3.Connection, tenant: str) -> int:
-    """The revision of a tenant: how often its open alerts were changed, and what concerns all tenants."""
-    row = conn.execute(
-        "SELECT COALESCE(sum(revision), 0) AS revision FROM revisions WHERE tenant IN (?, ?)", (tenant, _EVERY_TENANT)
-    ).fetchone()
+    """The revision of a tenant: its turns, how often else its open alerts were changed, and what concerns all."""
+    row = conn.execute(f"SELECT {_REVISION} AS revision", {"tenant": tenant, "every": _EVERY_TENANT}).fetchone()
     return int(row["revision"])
 
 
-def check_revision(conn: sqlite3.Connection, tenant: str, expected: int) -> None:
-    """Raise Conflict if the tenant's revision is not the expected one."""
-    if revision(conn, tenant) != expected:
-        raise Conflict(f"{tenant}: something else was written since this poll was decided")
-
-
-def raise_revision(conn: sqlite3.Connection, tenant: str) -> int:
-    """Count a change of a tenant's open alerts; returns the new revision."""
+def raise_revision(conn: sqlite3.Connection, tenant: str) -> None:
+    """Count a change of a tenant's open alerts that is no turn."""
     conn.execute(
         "INSERT INTO revisions (tenant, revision) VALUES (?, 1) "
         "ON CONFLICT (tenant) DO UPDATE SET revision = revision + 1",
         (tenant,),
     )
-    return revision(conn, tenant)
 
 
 def raise_every_revision(conn: sqlite3.Connection) -> None:

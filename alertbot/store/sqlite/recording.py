@@ -10,20 +10,23 @@ import sqlite3
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import msgspec
 
 from alertbot.errors import StoreError
-from alertbot.evaluation.snapshot import Snapshot
+from alertbot.evaluation.snapshot import Column, Snapshot
 from alertbot.rules.catalogue import Scope
 from alertbot.store.codec import stamp, unstamp
-from alertbot.store.packing import Cell, Frame, columns_of, pack, unpack, unpack_cell
+from alertbot.store.packing import STILL, Cell, Frame, columns_of, pack, unpack, unpack_cell
 from alertbot.store.records import RecordedPoll
+from alertbot.store.sqlite.latest import Seen
 
 KEY_FRAME_EVERY = 40
 """Polls from one key frame to the next. Reading begins at a key frame, and pruning ends at one."""
+KEY_FRAME_AT_LATEST = 480
+"""The same, where those whose values are the same as in the poll before are counted too: they are a few bytes each."""
 PRUNE_EVERY = timedelta(minutes=10)
 _PRUNED_AT_ONCE = 500
 _READ_AT_ONCE = 500
@@ -41,7 +44,8 @@ class _Written:
     keys: _Keys
     frame: Frame
     at: datetime
-    age: int  # polls since the key frame
+    age: int  # polls since the key frame, without those whose values stayed the same
+    still: int  # those
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,20 +74,31 @@ class Recorder:
         self._written: dict[Scope, _Written] = {}
         self._prune_at: datetime | None = None
 
-    def pack(self, snapshots: Mapping[Scope, Snapshot], failures: Mapping[Scope, str], now: datetime) -> list[_Row]:
+    def pack(self, seen: Mapping[Scope, Seen], failures: Mapping[Scope, str], now: datetime) -> list[_Row]:
         """The rows of one poll. Slow, so it is done before the database is locked."""
-        rows = [self._pack(snapshot, now) for snapshot in snapshots.values()]
+        rows = [self._pack(each, now) for each in seen.values()]
         for scope, why in failures.items():
-            if scope not in snapshots:
+            if scope not in seen:
                 rows.append(_Row(scope, None, None, False, False, _text([why]), None, None))
         return rows
 
-    def _pack(self, snapshot: Snapshot, now: datetime) -> _Row:
+    def _pack(self, seen: Seen, now: datetime) -> _Row:
+        snapshot, last = seen.snapshot, self._written.get(seen.scope)
+        # `last` is the snapshot that `still` compares with: both are remembered when the transaction is committed.
+        if seen.still and last is not None and last.at < now and last.age + last.still < KEY_FRAME_AT_LATEST:
+            written = replace(last, at=now, still=last.still + 1)
+            problems = _text(snapshot.problems)
+            return _Row(snapshot.scope, None, last.layout_id, False, snapshot.complete, problems, STILL, written)
         entities = (snapshot.ids, snapshot.names, snapshot.parent_ids, snapshot.parent_names)
         keys = tuple((key, column.is_text) for key, column in snapshot.columns.items())
-        last = self._written.get(snapshot.scope)
         known = last is not None and last.entities == entities and last.keys == keys
-        continues = known and last is not None and last.age < KEY_FRAME_EVERY and last.at < now
+        continues = (
+            known
+            and last is not None
+            and last.age < KEY_FRAME_EVERY
+            and last.age + last.still < KEY_FRAME_AT_LATEST
+            and last.at < now
+        )
         packed, frame = pack(snapshot.columns, last.frame if continues and last is not None else None)
         layout = None
         if not known:
@@ -98,7 +113,15 @@ class Recorder:
             complete=snapshot.complete,
             problems=_text(snapshot.problems),
             packed=packed,
-            written=_Written(0, entities, keys, frame, now, last.age + 1 if continues and last is not None else 1),
+            written=_Written(
+                0,
+                entities,
+                keys,
+                frame,
+                now,
+                age=last.age + 1 if continues and last is not None else 1,
+                still=last.still if continues and last is not None else 0,
+            ),
         )
 
     def write(self, conn: sqlite3.Connection, rows: Sequence[_Row], now: datetime) -> dict[Scope, _Written]:
@@ -139,7 +162,8 @@ class Recorder:
     def prune(self, conn: sqlite3.Connection, now: datetime) -> None:
         """Delete what is older than `keep`, every PRUNE_EVERY and a limited number of rows at a time.
 
-        The key frame that a kept poll needs is kept too, and with it up to KEY_FRAME_EVERY polls.
+        The key frame that a kept poll needs is kept too, and with it up to KEY_FRAME_EVERY polls, and those between
+        them that saw the same again.
         """
         if self._prune_at is not None and now < self._prune_at:
             return
@@ -211,6 +235,7 @@ def read(
     first, last = stamp(since), stamp(until)
     layouts: dict[int, _Layout] = {}
     frames: dict[str, tuple[int, Frame]] = {}
+    columns: dict[str, tuple[Frame, Mapping[str, Column]]] = {}  # polls that differ in nothing share them
     with transaction() as conn:
         begin = conn.execute(_FIRST_FRAMES, (tenant, first, scopes)).fetchone()[0] or first
     place, at = (begin, ""), ""
@@ -247,7 +272,10 @@ def read(
                 raise StoreError(f"the recording of {scope} at {at} cannot be read: {error}") from error
             frames[scope] = (row["layout_id"], frame)
             if at >= first:
-                snapshots[scope] = _snapshot(scope, unstamp(at), layout, frame, bool(row["complete"]), problems)
+                if scope not in columns or columns[scope][0] is not frame:
+                    columns[scope] = (frame, columns_of(frame))
+                values = columns[scope][1]
+                snapshots[scope] = _snapshot(scope, unstamp(at), layout, values, bool(row["complete"]), problems)
         if len(rows) < _READ_AT_ONCE:
             break
         place = (rows[-1]["at"], rows[-1]["scope"])
@@ -319,10 +347,15 @@ def _read_layout(conn: sqlite3.Connection, layout_id: int) -> _Layout:
 
 
 def _snapshot(
-    scope: Scope, at: datetime, layout: _Layout, frame: Frame, complete: bool, problems: tuple[str, ...]
+    scope: Scope,
+    at: datetime,
+    layout: _Layout,
+    columns: Mapping[str, Column],
+    complete: bool,
+    problems: tuple[str, ...],
 ) -> Snapshot:
     ids, names, parent_ids, parent_names = layout.entities
-    return Snapshot(scope, at, ids, names, columns_of(frame), parent_ids, parent_names, complete, problems)
+    return Snapshot(scope, at, ids, names, columns, parent_ids, parent_names, complete, problems)
 
 
 def _text(problems: Sequence[str]) -> str:

@@ -54,27 +54,34 @@ from alertbot.store.sqlite import record as recording
 from alertbot.store.sqlite import recording as polls
 from alertbot.store.sqlite.agents import Agents
 from alertbot.store.sqlite.database import Database
+from alertbot.store.sqlite.latest import Latest
 
 _COUNTERS = ("polls", "fired", "resolved", "cards_posted", "lines_posted", "edits", "given_up")
 
 # Two statements, since one with `? IS NULL OR` would read every alert that ever ended. Without the plus SQLite would
 # walk the whole table in the order of ids.
+_COUNTS = """
+    SELECT name, sum(value) FROM (SELECT name, value FROM counters UNION ALL SELECT 'polls', polls FROM feeds)
+    GROUP BY name
+"""
 _OPEN = "SELECT * FROM alerts WHERE tenant = ? AND ended_at IS NULL ORDER BY id"
 _ALL_OPEN = "SELECT * FROM alerts WHERE ended_at IS NULL ORDER BY +id"
 _RISES = """
     SELECT rule, scope, parent_id, entity_id, rises FROM alerts
     WHERE tenant = ? AND ended_at >= ? AND rises <> '[]' ORDER BY +id
 """
-_LATEST = """
-    SELECT s.scope, t.at, s.complete, s.problems, s.entities, s.number_keys, s.numbers, s.number_presence, s.text_keys,
-        s.texts, s.text_presence
-    FROM snapshots s JOIN snapshot_times t ON t.tenant = s.tenant AND t.scope = s.scope
+# A snapshot that was seen again keeps its row. Without the time of that, it was seen when it was written.
+_SEEN_AT = "COALESCE(json_extract(f.snapshot_times, '$.' || s.scope || '[0]'), s.at)"
+_LATEST = f"""
+    SELECT s.scope, {_SEEN_AT} AS at, s.complete, s.problems, s.entities, s.number_keys, s.numbers, s.number_presence,
+        s.text_keys, s.texts, s.text_presence
+    FROM snapshots s LEFT JOIN feeds f ON f.tenant = s.tenant
     WHERE s.tenant = ? AND s.scope IN (SELECT value FROM json_each(?))
-"""
-_HEADS = """
-    SELECT s.tenant, s.scope, t.at, s.complete, s.problems
-    FROM snapshots s JOIN snapshot_times t ON t.tenant = s.tenant AND t.scope = s.scope
-"""
+"""  # noqa: S608  # built-in names only
+_HEADS = f"""
+    SELECT s.tenant, s.scope, {_SEEN_AT} AS at, s.complete, s.problems
+    FROM snapshots s LEFT JOIN feeds f ON f.tenant = s.tenant
+"""  # noqa: S608
 
 
 class SqliteStore:
@@ -107,6 +114,7 @@ class SqliteStore:
         """
         self._keep_polls, self._max_messages, self._timezone = keep_polls, max_messages, timezone
         self._recorders: dict[str, polls.Recorder] = {}
+        self._latest: dict[str, Latest] = {}
         self._agents = Agents(hidden=initials)
         self._db = Database(
             str(path), synchronous=synchronous, busy_timeout=busy_timeout, create=create, reading=reading
@@ -238,7 +246,7 @@ class SqliteStore:
 
     def totals(self) -> Totals:
         with self._db.read() as conn:
-            counts = dict(conn.execute("SELECT name, sum(value) FROM counters GROUP BY name").fetchall())
+            counts = dict(conn.execute(_COUNTS).fetchall())
             (waiting,) = conn.execute(
                 "SELECT count(*) FROM notices WHERE state = 'waiting' AND lead IS NULL"
             ).fetchone()
@@ -276,30 +284,29 @@ class SqliteStore:
         ended = [_ended_by(change, record.now) for change in record.changes]
         # Packing takes longer than writing: done before the lock is taken.
         values = [codec.alert_values(change.after) for change in ended]
-        snapshots = [codec.snapshot_values(record.tenant, snapshot) for snapshot in record.snapshots.values()]
-        digests = [codec.digest(snapshot) for snapshot in snapshots]
+        latest = self._latest.setdefault(record.tenant, Latest(record.tenant))
+        seen = latest.see(record.snapshots.values())
         feed = codec.feed_values(record.feed)
         recorder = self._recorders.setdefault(record.tenant, polls.Recorder(record.tenant, self._keep_polls))
-        kept = recorder.pack(record.snapshots, record.failures, record.now) if self._keep_polls else []
+        kept = recorder.pack(seen, record.failures, record.now) if self._keep_polls else []
         with self._db.write() as conn:
-            if record.revision is not None:
-                recording.check_revision(conn, record.tenant, record.revision)
-            recording.write_feed(conn, feed)
-            recording.count(conn, record.tenant, "polls", int(record.polled))
+            before = recording.begin_turn(conn, record.tenant, record.revision)
             ids = recording.write_changes(conn, record.tenant, ended, values, record.now, record.refresh)
             recording.add_notices(conn, record.tenant, record.notices, ids, record.now, record.refresh)
             recording.write_latches(conn, record.latches)
-            recording.write_snapshots(conn, snapshots, digests)
+            times = recording.write_snapshots(conn, seen.values(), before)
+            recording.write_feed(conn, feed, times, polled=record.polled)
             agents = self._agents.write(conn, record.tenant, record.snapshots)
             written = recorder.write(conn, kept, record.now)
             recorder.prune(conn, record.now)
             noticed = {notice.alert for notice in record.notices if notice.alert is not None}
             recorded = Recorded(
-                revision=recording.raise_revision(conn, record.tenant),
+                revision=before.revision + 1,
                 ids=ids,
                 cards=recording.channels(conn, record.tenant, noticed),
                 groups=recording.groups(conn, record.tenant),
             )
+        latest.written(seen)
         recorder.written(written)
         if agents:
             with self._db.read() as conn:
@@ -312,7 +319,8 @@ class SqliteStore:
             with self._db.write():
                 yield
         except BaseException:
-            self._recorders.pop(tenant, None)  # it may remember what was not committed
+            self._recorders.pop(tenant, None)  # they may remember what was not committed
+            self._latest.pop(tenant, None)
             self._agents.forget()
             raise
 
