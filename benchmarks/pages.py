@@ -1,8 +1,9 @@
 """The contact centre that `whole_poll` polls: agents with seeded values, as HTTP pages that are made in advance.
 
 Each metric key is over the limits of its rules for 1 % of the agents. Those values stay over the limits, so the alerts
-keep firing. In each poll 5 % of the values change, and 1 % of the values over their limits return to normal while
-others take their place, so a few alerts begin and end.
+keep firing. In each poll 5 % of the values change (all in the variant `every`), and 1 % of the values over their limits
+return to normal while others take their place, so a few alerts begin and end. In the variant `all` every value of every
+agent is over its limits.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.poll_cycle import NUMBERS, STATUSES, pages_of
+from benchmarks.poll_cycle import NUMBERS, STATUSES, agent_id, pages_of
 
 FIRING = 0.01  # the share of agents that are over the limits of a metric key
 MOVING = 0.05  # the share of values that change in a poll
@@ -35,18 +36,23 @@ _Numbers = npt.NDArray[np.float64]
 class Centre:
     """The values of all agents, one row a metric key of NUMBERS. `move` makes those of the next poll."""
 
-    def __init__(self, agents: int, seed: int = 8) -> None:
+    def __init__(self, agents: int, variant: str = "moving", seed: int = 8) -> None:
         self._random = np.random.default_rng(seed)
-        self._names = [f"Agent {row} {('EU', 'US', 'test')[row % 3]}" for row in range(agents)]
+        everything = variant == "all"
+        self._moving = 1.0 if variant == "every" else MOVING
+        kinds = ("EU", "US") if everything else ("EU", "US", "test")
+        self.ids = [agent_id(row) for row in range(agents)]
+        self.names = [f"Agent {row} {kinds[row % len(kinds)]}" for row in range(agents)]
         shape = (len(_LIMITS), agents)
-        self._null: _Flags = self._random.random(shape) < NULL
+        self._null: _Flags = self._random.random(shape) < (0 if everything else NULL)
         self._null[:6] = False  # only averages and percentages are null
         # Some rules exclude the test agents, and no rule fires on null.
         self._may_fire: _Flags = ~self._null & (np.arange(agents) % 3 != 2)
-        self._over: _Flags = np.zeros(shape, dtype=bool)
+        self._over: _Flags = np.full(shape, everything)
+        firing = 0 if everything else max(1, round(FIRING * agents))
         for key in range(len(_LIMITS)):
             candidates = np.flatnonzero(self._may_fire[key])
-            self._over[key, self._random.choice(candidates, round(FIRING * agents), replace=False)] = True
+            self._over[key, self._random.choice(candidates, firing, replace=False)] = True
         self._status = self._random.integers(0, len(STATUSES), agents)
         self._values = self._draw(np.zeros(shape))
 
@@ -62,21 +68,21 @@ class Centre:
         return np.where(values == present, other, values)
 
     def move(self) -> None:
-        """Change 5 % of the values, and swap a few of those that are over their limits."""
-        moved = self._random.random(self._values.shape) < MOVING
+        """Change 5 % of the values, or all, and swap a few of those that are over their limits."""
+        moved = self._random.random(self._values.shape) < self._moving
         cells = np.argwhere(self._over)
         for key, agent in self._random.choice(cells, max(1, round(SWAPPED * len(cells))), replace=False):
             candidates = np.flatnonzero(self._may_fire[key] & ~self._over[key])
             other = self._random.choice(candidates)
             self._over[key, [agent, other]] = False, True
             moved[key, [agent, other]] = True
-        changing = self._random.random(len(self._status)) < MOVING
+        changing = self._random.random(len(self._status)) < self._moving
         others = (self._status + self._random.integers(1, len(STATUSES), len(self._status))) % len(STATUSES)
         self._status = np.where(changing, others, self._status)
         self._values = np.where(moved, self._draw(self._values), self._values)
 
-    def pages(self) -> list[bytes]:
-        """All agents as 8x8 sends them."""
+    def columns(self) -> list[list[object]]:
+        """The values of all agents, one list a key in the order of KEYS; None is null."""
         columns: list[list[object]] = []
         for key, limit in enumerate(_LIMITS):
             numbers = self._values[key].tolist()
@@ -88,12 +94,16 @@ class Centre:
                 ]
             )
         columns.append([STATUSES[code] for code in self._status.tolist()])
-        return pages_of(self._names, columns)
+        return columns
+
+    def pages(self) -> list[bytes]:
+        """All agents as 8x8 sends them."""
+        return pages_of(self.names, self.columns())
 
 
-def polls(agents: int, count: int) -> Iterator[list[bytes]]:
+def polls(agents: int, count: int, variant: str = "moving") -> Iterator[list[bytes]]:
     """The pages of `count` polls, one after the other."""
-    centre = Centre(agents)
+    centre = Centre(agents, variant)
     for number in range(count):
         if number:
             centre.move()
@@ -142,9 +152,9 @@ class _Handler(BaseHTTPRequestHandler):
         """Log nothing: stdout belongs to the protocol with the parent process."""
 
 
-def serve(agents: int, count: int) -> None:
+def serve(agents: int, count: int, variant: str) -> None:
     """Serve `count` polls until stdin ends. Prints the address as JSON; `{"poll": N}` on stdin selects the poll."""
-    with PageServer(list(polls(agents, count)), agents) as server:
+    with PageServer(list(polls(agents, count, variant)), agents) as server:
         threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
         print(json.dumps({"url": server.url}), flush=True)
         for line in sys.stdin:
@@ -154,4 +164,4 @@ def serve(agents: int, count: int) -> None:
 
 
 if __name__ == "__main__":
-    serve(int(sys.argv[1]), int(sys.argv[2]))
+    serve(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

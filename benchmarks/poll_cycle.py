@@ -117,12 +117,17 @@ def answers(entities: int, seed: int = 8) -> Iterator[list[bytes]]:
         del columns
 
 
+def agent_id(row: int) -> str:
+    """The id of an agent, as long as those of 8x8."""
+    return f"ag{row:08d}AbCdEfGhIj"
+
+
 def pages_of(names: list[str], columns: list[list[object]]) -> list[bytes]:
     """One poll as 8x8 sends it: JSON, PAGE agents a page; `columns` are in the order of KEYS."""
     # A function of its own, so that none of this is alive during a measurement: the garbage collector would walk it.
     whole = [
         {
-            "id": f"ag{row:08d}AbCdEfGhIj",
+            "id": agent_id(row),
             "name": name,
             "metrics": [{"key": key, "value": column[row]} for key, column in zip(KEYS, columns, strict=True)],
         }

@@ -7,8 +7,10 @@ of JSON. So it imports nothing of the benchmarks, and of alertbot only what `bui
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import os
+import signal
 import sqlite3
 import sys
 import time
@@ -16,6 +18,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing, redirect_stderr
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 TENANT = "acme"
@@ -50,13 +53,80 @@ def build_app(values: Mapping[str, Any], clock: Callable[[], datetime]) -> tuple
     return app, lambda: poller.tick(app.tenants[0])
 
 
+class Log(io.TextIOWrapper):
+    """A log file that counts its bytes: they are written by the same system calls as those of the database."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path.open("ab", buffering=0), encoding="utf-8", write_through=True)
+        self.written = 0
+
+    def write(self, text: str) -> int:
+        self.written += len(text.encode())
+        return super().write(text)
+
+
+class Profiler:
+    """Samples where the main thread is, twice a millisecond, weighted by the CPU time since the sample before.
+
+    What a library or a built-in does counts for the function of alertbot that called it. Unlike cProfile it costs
+    nothing per call, so that functions that are called often do not look worse than they are.
+    """
+
+    _EVERY_S = 0.0005
+
+    def __init__(self) -> None:
+        self._seconds: dict[tuple[str, str], float] = {}
+        self._turns = 0
+        self._last = 0.0
+
+    def __enter__(self) -> None:
+        signal.signal(signal.SIGALRM, self._sample)
+        signal.siginterrupt(signal.SIGALRM, False)
+        self._turns += 1
+        self._last = time.thread_time()
+        signal.setitimer(signal.ITIMER_REAL, self._EVERY_S, self._EVERY_S)
+
+    def __exit__(self, *_: object) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def _sample(self, _: int, frame: FrameType | None) -> None:
+        now = time.thread_time()
+        while frame is not None and "/alertbot/" not in frame.f_code.co_filename:
+            frame = frame.f_back
+        key = ("benchmarks/turns.py", "The benchmark itself")
+        if frame is not None:
+            code = frame.f_code
+            place = code.co_filename.rpartition("/alertbot/")[2]
+            said = code.co_consts[0] if code.co_consts else None  # the docstring, if there is one
+            words = said if isinstance(said, str) and " " in said else frame.f_globals.get("__doc__") or ""
+            key = f"{place}:{code.co_qualname}", words.strip().split("\n")[0]
+        self._seconds[key] = self._seconds.get(key, 0.0) + now - self._last
+        self._last = now
+
+    def top(self, count: int) -> list[dict[str, Any]]:
+        """The functions with the most CPU time: its share, milliseconds a turn, and what the function does."""
+        whole = sum(self._seconds.values())
+        most = sorted(self._seconds.items(), key=lambda item: -item[1])[:count]
+        return [
+            {
+                "function": function,
+                "what": what,
+                "share": round(seconds / whole, 4),
+                "ms": round(1000 * seconds / self._turns, 3),
+            }
+            for (function, what), seconds in most
+        ]
+
+
 class Turns:
     """The app on a database of its own, with a clock that moves 15 s a turn."""
 
-    def __init__(self, folder: Path, rules: Path, url: str) -> None:
+    def __init__(self, folder: Path, rules: Path, url: str, log: Log) -> None:
+        self._log = log
         self._database = folder / "alertbot.db"
         self._now = START
         self._phases: dict[str, float] = {}
+        self._profiler = Profiler()
         settings = {
             "tenants": [
                 {
@@ -97,9 +167,14 @@ class Turns:
         setattr(owner, name, timed)
 
     def take(self) -> dict[str, Any]:
-        """One turn: milliseconds of wall and CPU time (of this process, all threads), by phase, and what it did."""
+        """One turn: milliseconds of wall and CPU time (of this process, all threads), by phase, and what it did.
+
+        `written` is what was passed to write(), log lines excluded; `checkpoint` says whether that includes moving the
+        WAL into the database file.
+        """
         self._now += POLL_EVERY
         self._phases.clear()
+        logged, stamp = self._log.written, self._stamp()
         before, cpu, began = _written(), time.process_time(), time.perf_counter()
         polled = self._tick()
         wall_ms, cpu_ms = 1000 * (time.perf_counter() - began), 1000 * (time.process_time() - cpu)
@@ -115,9 +190,20 @@ class Turns:
             "entities": sum(len(snapshot) for snapshot in polled.snapshots.values()),
             "transitions": sum(change.moved for change in polled.changes),
             "notices": len(polled.notices),
-            "written": after[0] - before[0],
+            "written": after[0] - before[0] - (self._log.written - logged),
             "to_disk": after[1] - before[1],
+            "checkpoint": self._stamp() != stamp,
         }
+
+    def profile(self) -> list[dict[str, Any]]:
+        """One more turn under the profiler; the ten functions that took most of the CPU time of all such turns."""
+        with self._profiler:
+            self.take()
+        return self._profiler.top(10)
+
+    def _stamp(self) -> int:
+        """When the database file itself was written: only a checkpoint of the WAL does that."""
+        return self._database.stat().st_mtime_ns
 
     def open_alerts(self) -> int:
         """Alerts that fire or recover now."""
@@ -215,9 +301,9 @@ def main() -> None:
     imported = Path(importlib.import_module("alertbot").__file__ or "").resolve()
     if not imported.is_relative_to(package):
         raise SystemExit(f"alertbot was imported from {imported.parent}, not from {package}")
-    with Path(begin["logs"] or os.devnull).open("a") as log:
+    with Log(Path(begin["logs"] or os.devnull)) as log:
         with redirect_stderr(log):  # logs go to stderr as it is now; errors of this script keep the real one
-            turns = Turns(Path(begin["folder"]), Path(begin["rules"]), begin["url"])
+            turns = Turns(Path(begin["folder"]), Path(begin["rules"]), begin["url"], log)
         print(json.dumps({"imported": str(imported)}), flush=True)
         for line in sys.stdin:
             command = json.loads(line)
@@ -226,6 +312,8 @@ def main() -> None:
                 answer = turns.take()
             elif command["do"] == "add_ended":
                 turns.add_ended(command["count"], command["entities"])
+            elif command["do"] == "profile":
+                answer = {"profile": turns.profile()}
             elif command["do"] == "open_alerts":
                 answer = {"open": turns.open_alerts()}
             print(json.dumps(answer), flush=True)

@@ -18,6 +18,7 @@ from benchmarks import (
     growth,
     outage,
     pages,
+    prometheus,
     questions,
     random_days,
     recording,
@@ -92,22 +93,86 @@ def test_a_storm_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
 def test_whole_poll_measures_turns_of_two_packages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Small runs of every variant: real turns of both packages over HTTP, with alerts that fire, and a ratio each."""
     output = tmp_path / "figures.json"
-    sizes = ["--sizes", "100x12", "--rounds", "2", "--warm-up", "6", "--ended", "300"]
+    sizes = ["--sizes", "100x12", "--rounds", "2", "--warm-up", "6", "--ended", "300", "--no-prometheus"]
     assert whole_poll.main([*sizes, "--package", str(whole_poll.HERE), "--json", str(output)]) == 0
-    cases = {case["variant"]: case for case in json.loads(output.read_text())["cases"]}
+    written = json.loads(output.read_text())
+    cases = {case["variant"]: case for case in written["cases"]}
     assert list(cases) == list(whole_poll.VARIANTS)
     for variant, case in cases.items():
-        assert [lane["ended"] for lane in case["lanes"]] == ([0, 300, 0, 300] if variant == "ended" else [0, 0])
-        for lane in case["lanes"]:
+        bots = [lane for lane in case["lanes"] if lane["label"] != whole_poll.FLOOR]
+        assert [lane["ended"] for lane in bots] == ([0, 300, 0, 300] if variant == "ended" else [0, 0])
+        for lane in bots:
             assert len(lane["turns"]) == 2
             assert lane["open"] > 0
             assert set(lane["phases_ms"]) == set(turns.PHASES)
             assert min(lane["wall_ms"], lane["cpu_ms"], lane["phases_ms"]["fetch"], lane["phases_ms"]["record"]) > 0
-        assert len({lane["open"] for lane in case["lanes"]}) == 1, "the same pages, so the same alerts"
-    assert [lane["transitions"] for lane in cases["still"]["lanes"]] == [0, 0]
+            assert lane["written"] > 0
+        assert len({lane["open"] for lane in bots}) == 1, "the same pages, so the same alerts"
+    assert [lane["transitions"] for lane in cases["still"]["lanes"][:2]] == [0, 0]
+    assert cases["all"]["lanes"][0]["open"] == 100 * 10, "the windows of two rules are not full yet"
     compared = [(ratio["of"], ratio["to"], ratio["ended"]) for ratio in cases["ended"]["ratios"]]
     assert compared == [("this checkout", "before", 0), *((each, each, 300) for each in ("before", "this checkout"))]
+    assert [goal["what"] for goal in written["goals"]] == ["bytes written", "300 ended alerts to none"]
     assert "100 entities x 12 rules = 1,200 pairs, moving" in capsys.readouterr().out
+
+
+def test_the_floor_finds_the_alerts_of_the_bot(tmp_path: Path) -> None:
+    """Every shape of rule over full windows, with values that move: the same number of alerts is open, at less cost."""
+    case = whole_poll.Case(300, 18, "moving")
+    ours, floor = whole_poll.measure(case, [(whole_poll.OURS, whole_poll.HERE)], tmp_path, rounds=12, warm_up=41)
+    assert (ours.of_bot, floor.of_bot) == (True, False)
+    assert ours.open == floor.open > 18
+    assert floor.mean("transitions") > 0
+    assert ours.ratio(floor, "cpu_ms") > 1
+
+
+def test_a_profile_names_functions_of_alertbot(tmp_path: Path) -> None:
+    """The shares of a few turns: functions of several rooms, in order, with words for each."""
+    case = whole_poll.Case(200, 12, "every")
+    packages = [(whole_poll.OURS, whole_poll.HERE)]
+    [ours] = whole_poll.measure(case, packages, tmp_path, rounds=1, warm_up=4, floor=False, profile=12)
+    shares = [row["share"] for row in ours.profile]
+    assert len(shares) == 10
+    assert shares == sorted(shares, reverse=True)
+    assert 0.2 < sum(shares) <= 1
+    assert len({row["function"].partition("/")[0] for row in ours.profile}) > 2
+    assert all(row["what"] for row in ours.profile)
+
+
+def test_goals_are_compared_with_what_was_measured() -> None:
+    """Each goal of a case beside its figure: met, missed, or not measured."""
+    case = whole_poll.Case(1000, 50, "moving")
+    ours, floor = whole_poll.Lane(whole_poll.OURS, Path()), whole_poll.Lane(whole_poll.FLOOR, Path())
+    ours.turns, floor.turns = [{"cpu_ms": 12.0}, {"cpu_ms": 10.0}], [{"cpu_ms": 3.0}, {"cpu_ms": 3.0}]
+    rows = whole_poll.goals(case, [ours, floor], prometheus.Cycles([150.0, 154.0, 170.0], 500))
+    assert [(row["what"], row["measured"], row["met"]) for row in rows] == [
+        ("CPU ms", 11.0, True),
+        ("times the floor", 3.67, False),
+        ("times ahead of Prometheus", 14.0, False),
+    ]
+    assert [row["met"] for row in whole_poll.goals(case, [ours], None)] == [True, None, None]
+    assert whole_poll.goal_table(rows)[1].split() == ["1000x50", "moving", "CPU", "ms", "11.0", "15", "met"]
+
+
+def test_bytes_of_checkpoints_are_not_those_of_a_poll() -> None:
+    """A poll in which the WAL was moved into the database file is left out of the bytes written."""
+    lane = whole_poll.Lane(whole_poll.OURS, Path())
+    lane.turns = [{"written": 100, "checkpoint": False}, {"written": 9000, "checkpoint": True}]
+    assert lane.written == 100
+
+
+@pytest.mark.skipif(bool(prometheus.missing()), reason=prometheus.missing())
+def test_prometheus_evaluates_the_same_rules(tmp_path: Path) -> None:
+    """A few cycles of a small centre: as many alerts fire as agents are over their limits, and cycles cost CPU time."""
+    found = prometheus.measure(300, 12, "still", tmp_path, cycles=2, every_s=1)
+    assert len(found.cpu_ms) == 2
+    assert found.firing >= 12 * 3
+
+
+def test_prometheus_that_is_missing_is_named(tmp_path: Path) -> None:
+    """Without its binary the report says what is not measured, and why."""
+    absent = tmp_path / "prometheus"
+    assert prometheus.missing(absent) == f"{absent} is not installed (Debian: apt-get install prometheus)"
 
 
 def test_tenants_measures_the_whole_bot(tmp_path: Path) -> None:
