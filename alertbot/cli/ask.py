@@ -46,7 +46,7 @@ def ask(
             settings,
             store,
             now,
-            rules=lambda: _rules_that_run(settings, store),
+            rules=lambda: rules_that_run(settings, store),
             pasts=lambda rules: pasts_of(settings, store, rules, now),
         )
         reply = answer(view, command, asker, now)
@@ -60,12 +60,13 @@ def ask(
         raise typer.Exit(PROBLEM)
 
 
-def _rules_that_run(settings: Settings, store: Store) -> tuple[Mapping[str, RuleSet], Mapping[str, str]]:
+def rules_that_run(settings: Settings, store: Store) -> tuple[Mapping[str, RuleSet], Mapping[str, str]]:
+    """By tenant, the rules that run, and how the files on disk differ from them. Raises StoreError, FaultsFound."""
     # Not at the top: most questions need no rules, and to parse and check them takes lark and jinja2.
-    from alertbot.service.live_rules import rules_that_run
+    from alertbot.service import live_rules
     from alertbot.service.of_settings import parser, rule_paths
 
-    return rules_that_run(rule_paths(settings), store, parser(settings))
+    return live_rules.rules_that_run(rule_paths(settings), store, parser(settings))
 
 
 def pasts_of(settings: Settings, store: Store, rules: RuleSet, now: datetime) -> dict[str, Past | None]:

@@ -55,6 +55,10 @@ COMMANDS: dict[str, Row] = {
         "replay:replay_",
         "Run recorded polls through rules: what would have fired; with --against, what would change.",
     ),
+    "history": Row(
+        "history:history",
+        "List ended alerts: when, how long, the worst value, who had them. With RULE or NAME, only those about it.",
+    ),
     "preview": Row(
         "preview:preview",
         "Draw the card of a rule as it would look. --send posts it, marked as a drill and without mentions.",

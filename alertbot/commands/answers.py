@@ -225,7 +225,7 @@ def _alerts(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
     words = " ".join(arg for arg in command.args if arg not in terms)
     wanted = " ".join(command.args)
     alerts = worst_first(
-        [alert for alert in view.alerts if (not words or _is_about(alert, words)) and _has_labels(alert, terms)]
+        [alert for alert in view.alerts if (not words or is_about(alert, words)) and _has_labels(alert, terms)]
     )
     opened = [alert for alert in alerts if alert.open]
     pending = len(alerts) - len(opened)
@@ -263,12 +263,14 @@ def _unknown_name(view: View, wanted: str, otherwise: str = "") -> Reply:
     return problem(f"No rule, queue, group or agent is called {echo(wanted)}.", hint)
 
 
-def _unknown_in_history(view: View, wanted: str) -> Reply | None:
+def unknown_in_history(view: View, wanted: str) -> Reply | None:
+    """The refusal where no rule, queue, group or agent has that name; None where one has."""
     hint = f"{view.command} history lists all ended alerts."
     return None if _is_known(view, wanted) else _unknown_name(view, wanted, hint)
 
 
-def _is_about(alert: Alert, wanted: str) -> bool:
+def is_about(alert: Alert, wanted: str) -> bool:
+    """Whether an alert is about what was typed: a rule, an entity, or its own id."""
     if alert.key.rule == wanted or f"#{alert.id}" == wanted or alert.key.entity_id == wanted:
         return True
     names = (alert.key.rule, alert.about.title, alert.entity_name, alert.name, alert.parent_name)
@@ -319,7 +321,7 @@ COMMANDS: tuple[Subcommand, ...] = (
         "history",
         "history [rule or name] [window]",
         "Ended alerts: when, how long, the worst value, and who acknowledged them. Default window: 1d.",
-        partial(ended.history, _is_about, _unknown_in_history),
+        partial(ended.history, is_about, unknown_in_history),
         needs=frozenset({Need.HISTORY}),
         needs_named=frozenset({Need.RULES, *RULE_SCOPES}),
         looks_back=ended.looks_back,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from alertbot.alerts.alert import Alert, Reason
 from alertbot.commands.command import Asker, Command, Line, Person, Reply, line
+from alertbot.commands.history_table import is_listed
 from alertbot.commands.view import MAX_HISTORY, View
 from alertbot.commands.window import split_window
 from alertbot.commands.wording import age, and_more, clock, echo, figure, problem, where
@@ -51,22 +53,27 @@ def history(
         return problem(split, f"{view.command} history [rule or name] [window]")
     words, window = split
     wanted = " ".join(words)
-    ended = [alert for alert in view.history if alert.fired_at is not None and not alert.shadow]
-    matching = [alert for alert in ended if not wanted or is_about(alert, wanted)]
+    matching = [alert for alert in view.history if is_listed(alert) and (not wanted or is_about(alert, wanted))]
     if wanted and not matching and (refused := unknown(view, wanted)) is not None:
         return refused
     return Reply(tuple(_shown(view, matching, wanted, window, now)))
 
 
-def _shown(view: View, alerts: Sequence[Alert], wanted: str, window: timedelta, now: datetime) -> Iterator[Line]:
+def summary(levels: Mapping[Level, int], wanted: str, window: timedelta) -> Line:
+    """`3 alerts for “Sales EU” ended in the last 1d: 2 critical, 1 warning.` `levels`: how many of each level."""
+    total = sum(levels.values())
     about = f" for {echo(wanted)}" if wanted else ""
     length = write_duration(window)
-    if not alerts:
-        yield Line(f"No alert{about} ended in the last {length}.", strong=True)
-    else:
-        yield Line(f"{count(len(alerts), 'alert')}{about} ended in the last {length}{_levels(alerts)}.", strong=True)
+    if not total:
+        return Line(f"No alert{about} ended in the last {length}.", strong=True)
+    present = [f"{levels[level]:,} {level.word}" for level in reversed(Level) if levels.get(level)]
+    return Line(f"{count(total, 'alert')}{about} ended in the last {length}: {', '.join(present)}.", strong=True)
+
+
+def _shown(view: View, alerts: Sequence[Alert], wanted: str, window: timedelta, now: datetime) -> Iterator[Line]:
+    yield summary(Counter(alert.highest or alert.level for alert in alerts), wanted, window)
     for alert in alerts[:MAX_SHOWN]:
-        yield _line(alert, view, now)
+        yield ended_line(alert, view, now)
     if more := and_more(MAX_SHOWN, len(alerts)):
         yield Line(f"{more}; {view.command} history RULE or NAME narrows it down")
     if view.history_kept is not None and view.history_kept < window:
@@ -76,13 +83,7 @@ def _shown(view: View, alerts: Sequence[Alert], wanted: str, window: timedelta, 
         yield Line(f"Only the {MAX_HISTORY:,} alerts that ended last were searched.")
 
 
-def _levels(alerts: Sequence[Alert]) -> str:
-    numbers = [(level, sum((alert.highest or alert.level) is level for alert in alerts)) for level in reversed(Level)]
-    present = [f"{number:,} {level.word}" for level, number in numbers if number]
-    return f": {', '.join(present)}"
-
-
-def _line(alert: Alert, view: View, now: datetime) -> Line:
+def ended_line(alert: Alert, view: View, now: datetime) -> Line:
     """`#17 critical: Sales EU · Longest wait · 09:12 to 09:31 EET (19m) · worst 4m 10s · acknowledged by Anna`."""
     assert alert.fired_at is not None
     assert alert.ended_at is not None

@@ -477,6 +477,10 @@ class Settings(_Section):
         """The time zone for readers whose own is not known."""
         return ZoneInfo(self.timezone)
 
+    def zones(self) -> dict[str, ZoneInfo]:
+        """The time zone of each tenant, by name: its own, else the general one."""
+        return {tenant.name: ZoneInfo(tenant.timezone or self.timezone) for tenant in self.tenants}
+
     def secrets(self) -> tuple[str, ...]:
         """Every secret value, for redaction."""
         urls = [self.heartbeat.url, self.slack.fallback_webhook.url]

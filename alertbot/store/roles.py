@@ -94,6 +94,12 @@ class History(Protocol):
     def ended(self, since: datetime, limit: int = 100) -> list[Alert]:
         """Alerts that ended at or after `since`, the last one first; not pending ones that a user closed."""
 
+    def all_ended(self, since: datetime) -> Iterator[Alert]:
+        """The same without a limit, read in pages: few of them are in memory at a time.
+
+        What ends meanwhile may be left out. Raises StoreError while iterating.
+        """
+
 
 class Running(Protocol):
     """The rules that run."""

@@ -198,6 +198,19 @@ def test_history_is_the_last_end_first_and_no_more_than_asked_for(store: Store) 
     assert [alert.key.entity_id for alert in store.ended(T0, limit=3)] == ["3", "2", "1"]
 
 
+def test_all_that_ended_is_read_in_pages(store: Store) -> None:
+    """As `ended`, but without a limit: the last one first, each once, although many ended at the same moment."""
+    alerts = [firing(str(number)) for number in range(1201)]
+    store.record(poll([begins(alert) for alert in alerts]))
+    opened = store.alerts()
+    store.record(poll([ends(alert, at(60)) for alert in opened[:1100]], now=at(60)))
+    store.record(poll([ends(alert, at(61)) for alert in opened[1100:]], now=at(61)))
+    assert list(store.all_ended(T0)) == store.ended(T0, limit=5000)
+    assert [alert.id for alert in store.all_ended(T0)] == list(range(1201, 0, -1))
+    assert len(list(store.all_ended(at(61)))) == 101
+    assert list(store.all_ended(at(62))) == []
+
+
 def test_an_end_without_a_time_ends_at_the_poll(store: Store) -> None:
     """An inactive alert has ended even if the decision did not say when."""
     alert = begin(store, firing())

@@ -66,6 +66,12 @@ _COUNTS = """
 """
 _OPEN = "SELECT * FROM alerts WHERE tenant = ? AND ended_at IS NULL ORDER BY id"
 _ALL_OPEN = "SELECT * FROM alerts WHERE ended_at IS NULL ORDER BY +id"
+_ENDED = """
+    SELECT * FROM alerts WHERE ended_at >= ? AND (fired_at IS NOT NULL OR end_reason <> 'closed_by_hand')
+    ORDER BY ended_at DESC, id DESC LIMIT ?
+"""
+_ENDED_BEFORE = _ENDED.replace("ORDER BY", "AND (ended_at, id) < (?, ?) ORDER BY")
+_PAGE = 500  # ended alerts that are read at a time
 _RISES = """
     SELECT rule, scope, parent_id, entity_id, rises FROM alerts
     WHERE tenant = ? AND ended_at >= ? AND rises <> '[]' ORDER BY +id
@@ -141,13 +147,24 @@ class SqliteStore:
 
     def ended(self, since: datetime, limit: int = 100) -> list[Alert]:
         with self._db.read() as conn:
-            rows = conn.execute(
-                "SELECT * FROM alerts WHERE ended_at >= ? AND (fired_at IS NOT NULL OR end_reason <> 'closed_by_hand') "
-                "ORDER BY ended_at DESC, id DESC LIMIT ?",
-                (stamp(since), limit),
-            ).fetchall()
+            rows = conn.execute(_ENDED, (stamp(since), limit)).fetchall()
             names = self._agents.read(conn)
         return [shown_alert(codec.alert_of(row), names) for row in rows]
+
+    def all_ended(self, since: datetime) -> Iterator[Alert]:
+        last: tuple[str, int] | None = None
+        while True:
+            with self._db.read() as conn:
+                if last is None:
+                    rows = conn.execute(_ENDED, (stamp(since), _PAGE)).fetchall()
+                else:
+                    rows = conn.execute(_ENDED_BEFORE, (stamp(since), *last, _PAGE)).fetchall()
+                names = self._agents.read(conn)
+            for row in rows:
+                yield shown_alert(codec.alert_of(row), names)
+            if len(rows) < _PAGE:
+                return
+            last = rows[-1]["ended_at"], rows[-1]["id"]
 
     def fired(self, rules: Collection[str], since: datetime) -> Mapping[str, Mapping[str, int]]:
         found: dict[str, dict[str, int]] = {rule: {} for rule in rules}

@@ -1,0 +1,117 @@
+"""`history`: ended alerts in the terminal, as CSV for a spreadsheet, and as JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from itertools import chain
+from typing import Annotated
+
+import typer
+
+from alertbot import logs
+from alertbot.alerts.alert import Alert
+from alertbot.cli.ask import pasts_of, rules_that_run
+from alertbot.cli.shell import PROBLEM, AsJson, Config, seconds
+from alertbot.cli.show import err, say
+from alertbot.clock import wall_clock
+from alertbot.commands.answers import is_about, unknown_in_history
+from alertbot.commands.command import Command, Line
+from alertbot.commands.history import ended_line, summary
+from alertbot.commands.history_table import Row, csv_lines, is_listed, json_of, rows
+from alertbot.commands.view import View
+from alertbot.config.load import config_path, load
+from alertbot.config.settings import Settings
+from alertbot.errors import UsageError
+from alertbot.rules.rule import Level
+from alertbot.service.databases import open_to_read
+from alertbot.service.views import make_view
+from alertbot.store.roles import Store
+
+
+def history(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[RULE or NAME]", help="Only alerts of this rule, or of what has this in its name."),
+    ] = None,
+    since: Annotated[
+        str, typer.Option(metavar="DURATION", help="How far back: alerts that ended within this time.")
+    ] = "30d",
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="Print CSV for a spreadsheet: one row per alert, UTF-8, durations in seconds.")
+    ] = False,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """List ended alerts: when, how long, the worst value, who had them. With RULE or NAME, only those about it."""
+    if as_csv and as_json:
+        raise UsageError("--csv and --json exclude each other: write one of them")
+    back = timedelta(seconds=seconds(since, "--since"))
+    settings = load(config_path(config), secrets=False)
+    logs.configure()
+    store = open_to_read(settings)
+    now = wall_clock()
+    wanted = " ".join(" ".join(words or ()).split())
+    try:
+        ended = _matching(store, wanted, now - back)
+        first = next(ended, None)
+        if first is None and wanted and (refusal := unknown_in_history(_view(settings, store, now, wanted), wanted)):
+            raise UsageError(" ".join(part.text for part in refusal.parts[:2] if isinstance(part, Line)))
+        found = chain([first], ended) if first is not None else ended
+        if as_csv or as_json:
+            table = rows(found, settings.zones(), settings.zone(), logs.with_shown_names)
+            _write(csv_lines(table) if as_csv else _json_lines(table))
+        else:
+            _list(found, _view(settings, store, now), wanted, back, now)
+    finally:
+        store.close()
+    if first is None:
+        raise typer.Exit(PROBLEM)
+
+
+def _matching(store: Store, wanted: str, since: datetime) -> Iterator[Alert]:
+    return (alert for alert in store.all_ended(since) if is_listed(alert) and (not wanted or is_about(alert, wanted)))
+
+
+def _view(settings: Settings, store: Store, now: datetime, wanted: str = "") -> View:
+    """What the answer reads to know names; without a name, nothing."""
+    return make_view(
+        Command("history", tuple(wanted.split())) if wanted else Command("help"),
+        settings,
+        store,
+        now,
+        rules=lambda: rules_that_run(settings, store),
+        pasts=lambda rules: pasts_of(settings, store, rules, now),
+    )
+
+
+def _list(found: Iterable[Alert], view: View, wanted: str, back: timedelta, now: datetime) -> None:
+    """A line for each, as the answer in Slack has it. The summary comes last: the alerts are read as they are shown."""
+    levels: Counter[Level] = Counter()
+    for alert in found:
+        levels[alert.highest or alert.level] += 1
+        say(ended_line(alert, view, now).text)
+    text = summary(levels, wanted, back).text
+    if levels:
+        say(text, style="bold")
+    else:
+        err.print(text, markup=False, soft_wrap=True)
+
+
+def _json_lines(table: Iterable[Row]) -> Iterator[str]:
+    """A list, one object a line: it is written while it is read."""
+    between = "[\n"
+    for row in table:
+        yield f"{between}{json.dumps(json_of(row), ensure_ascii=False)}"
+        between = ",\n"
+    yield "[]\n" if between == "[\n" else "\n]\n"
+
+
+def _write(lines: Iterable[str]) -> None:
+    """In UTF-8, whatever the encoding of the terminal: a spreadsheet reads the file, or a program."""
+    for line in lines:
+        sys.stdout.buffer.write(line.encode("utf-8", "replace"))
+    sys.stdout.buffer.flush()
