@@ -32,11 +32,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "slack": {"errors", "clock", "rules", "rulefiles", "alerts", "charts", "commands", "notify"},
     "config": {"errors", "rules", "rulefiles"},
     "web": {"errors"},
+    "page": {"alerts", "commands", "rules", "web"},
     "simulator": {"errors", "clock", "rules", "rulefiles"},
     "poll": {"errors", "rules", "evaluation", "alerts", "feed", "store"},
     "service": {
         *("errors", "clock", "logs", "backoff", "rules", "rulefiles", "evaluation", "alerts", "feed"),
-        *("backtest", "charts", "commands", "sources", "store", "notify", "slack", "config", "web", "poll"),
+        *("backtest", "charts", "commands", "sources", "store", "notify", "slack", "config", "web", "page", "poll"),
     },
     "doctor": {
         *("errors", "rules", "rulefiles", "evaluation", "feed", "sources", "store", "slack", "config", "service"),
@@ -59,6 +60,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "slack": {"slack_bolt", "slack_sdk", "starlette", "tenacity"},
     "config": {"pydantic"},
     "web": {"starlette", "uvicorn", "prometheus_client"},
+    "page": {"itsdangerous", "jinja2", "starlette"},
     "doctor": {"numpy"},
 }
 # What a pure room must not reach for: sockets, files, clocks, environment, threads, logs.

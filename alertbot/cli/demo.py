@@ -32,6 +32,7 @@ def demo(
     ] = 10.0,
     seed: Annotated[int, typer.Option(help="Seed of the simulation; another seed gives another contact centre.")] = 1,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the simulated 8x8 API; 0: any free port.")] = 0,
+    page_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the status page; 0: any free port.")] = 0,
 ) -> None:
     """Run the whole bot on a built-in simulated contact centre and draw its cards here. No account, no network."""
     lasts = seconds(for_, "--for")
@@ -52,6 +53,7 @@ def demo(
                 ],
                 "slack": {"default_channel": "#cc-alerts"},
                 "rules": str(shipped_rules()),
+                "http": {"port": page_port},
                 "folder": folder,
             }
         )
@@ -69,6 +71,9 @@ def demo(
         with signals(app.ask_to_stop):
             try:
                 app.take_lease()
+                app.listen()
+                assert app.listener is not None
+                out.print(f"Status page: {app.listener.page_address}\n", soft_wrap=True, markup=False)
                 app.start()
                 app.wait(until=lambda waited: waited >= lasts)
                 app.rest()

@@ -88,12 +88,19 @@ def reading(alert: Alert, view: View) -> str:
     measure = alert.measure
     if measure is None or not measure.op:
         return ""
-    zone = ZoneInfo(view.timezone)
-    shown = figure(measure.value, measure.type, zone)
-    limit = format_value(measure.threshold, measure.type, zone) if measure.op in _LIMITS else ""
+    shown, limit = value_and_limit(alert, ZoneInfo(view.timezone))
     if alert.state is State.RECOVERING:
         return f"now {shown}{f' (limit {limit})' if limit else ''}"
     return f"{_with_noun(alert, measure, shown)}{_beyond(measure, shown, limit)}"
+
+
+def value_and_limit(alert: Alert, zone: tzinfo) -> tuple[str, str]:
+    """The value of an alert and its limit, for reading; "" where nothing is compared, or where there is no limit."""
+    measure = alert.measure
+    if measure is None or not measure.op:
+        return "", ""
+    limit = format_value(measure.threshold, measure.type, zone) if measure.op in _LIMITS else ""
+    return figure(measure.value, measure.type, zone), limit
 
 
 _LIMITS = frozenset({">", ">=", "<", "<="})
@@ -132,19 +139,26 @@ def alert_line(alert: Alert, view: View, now: datetime, *, with_entity: bool = T
         parts = [*parts[:1], f"{value}, {recovers}" if value else recovers]
     elif began:
         parts.append(f"{'pending ' if alert.state is State.PENDING else ''}since {since(began, view, now)}")
-    if alert.suppressor is not None:
-        other = next((each for each in view.alerts if each.key == alert.suppressor), None)
-        number = f"#{other.id}" if other is not None and other.id is not None else alert.suppressor.rule
-        parts.append(f"{'not reported: ' if alert.reported is None else ''}suppressed by {number}")
-    if alert.silence is not None:
-        unreported = "not reported: " if alert.reported is None else ""
-        parts.append(f"{unreported}silenced by #{alert.silence}{_until(alert, view, now)}")
+    parts += muted_words(alert, view, now)
     pieces: list[str | Person] = [" · ".join(parts)]
     if alert.acked_by:
         pieces += [" · acknowledged by ", Person(alert.acked_by)]
         if alert.ack_note:
             pieces.append(f": {alert.ack_note}")
     return line(*pieces, level=alert.level, recovering=recovering)
+
+
+def muted_words(alert: Alert, view: View, now: datetime) -> list[str]:
+    """`suppressed by #12`, `silenced by #18 until 18:00 EET`: why an alert is not reported now; [] where it is."""
+    words = []
+    unreported = "not reported: " if alert.reported is None else ""
+    if alert.suppressor is not None:
+        other = next((each for each in view.alerts if each.key == alert.suppressor), None)
+        number = f"#{other.id}" if other is not None and other.id is not None else alert.suppressor.rule
+        words.append(f"{unreported}suppressed by {number}")
+    if alert.silence is not None:
+        words.append(f"{unreported}silenced by #{alert.silence}{_until(alert, view, now)}")
+    return words
 
 
 def _until(alert: Alert, view: View, now: datetime) -> str:

@@ -369,12 +369,30 @@ class PolicySettings(_Section):
 
 
 class HttpSettings(_Section):
-    """The HTTP server for health checks and for Slack's requests."""
+    """The HTTP server for health checks, the status page and Slack's requests."""
 
     host: str = "127.0.0.1"
     """The address to listen on. 0.0.0.0: all interfaces."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     """The port to listen on. 0: any free port."""
+
+
+MIN_PASSWORD = 12
+"""Characters of the password of the status page: it can be tried over the network."""
+
+
+def _password(value: SecretStr) -> SecretStr:
+    """Require a password that is long enough, or nothing."""
+    if 0 < len(value.get_secret_value()) < MIN_PASSWORD:
+        raise RefusedValue(f"must have at least {MIN_PASSWORD} characters")
+    return value
+
+
+class PageSettings(_Section):
+    """The status page, at / of the HTTP server."""
+
+    password: Annotated[SecretStr, AfterValidator(_password)] = SecretStr("")
+    """The password of the status page, at least 12 characters. Empty: it is served on loopback only."""
 
 
 class HeartbeatSettings(_Section):
@@ -434,7 +452,9 @@ class Settings(_Section):
     policy: PolicySettings = PolicySettings()
     """What a team requires of its rules, for `alertbot check`."""
     http: HttpSettings = HttpSettings()
-    """The HTTP server for health checks and for Slack's requests."""
+    """The HTTP server for health checks, the status page and Slack's requests."""
+    page: PageSettings = PageSettings()
+    """The status page."""
     heartbeat: HeartbeatSettings = HeartbeatSettings()
     """A dead man's switch: an address that is pinged while polls succeed and messages are delivered."""
     folder: Annotated[Path, Field(exclude=True)] = Path()
@@ -484,7 +504,7 @@ class Settings(_Section):
     def secrets(self) -> tuple[str, ...]:
         """Every secret value, for redaction."""
         urls = [self.heartbeat.url, self.slack.fallback_webhook.url]
-        secrets = [self.slack.bot_token, self.slack.app_token, self.slack.signing_secret, *urls]
+        secrets = [self.page.password, self.slack.bot_token, self.slack.app_token, self.slack.signing_secret, *urls]
         for tenant in self.tenants:
             secrets += [tenant.api_key, tenant.api_secret]
         addresses: list[str | None] = [self.storage, self.slack.api_url, *(url.get_secret_value() for url in urls)]

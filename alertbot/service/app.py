@@ -13,7 +13,7 @@ from alertbot.alerts.silence import Silence
 from alertbot.charts.png import Painter
 from alertbot.clock import Clock, wall_clock
 from alertbot.commands.command import Asker, Command, Wish
-from alertbot.commands.view import View
+from alertbot.commands.view import Needs, View
 from alertbot.config.settings import Settings
 from alertbot.notify.notifier import Notifier
 from alertbot.rules.rule import Level, RuleSet
@@ -243,8 +243,8 @@ class App:
 
     # Questions
 
-    def view(self, command: Command) -> View:
-        """What the answer to this command reads. Raises StoreError."""
+    def view(self, command: Command, needs: Needs | None = None) -> View:
+        """What the answer to this command reads; with `needs`, what a page of it reads. Raises StoreError."""
         return make_view(
             command,
             self.settings,
@@ -255,6 +255,7 @@ class App:
             problems=tuple(
                 problem for problem in (*self._problems(), self.database.note, self._fallback_problem()) if problem
             ),
+            needs=needs,
         )
 
     def change(self, wish: Wish, asker: Asker, now: datetime) -> tuple[Outcome, Alert | Silence | None]:

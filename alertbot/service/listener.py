@@ -12,11 +12,12 @@ from alertbot.alerts.alert import Alert, Outcome
 from alertbot.alerts.silence import Silence
 from alertbot.clock import Clock
 from alertbot.commands.command import Asker, Command, Wish
-from alertbot.commands.view import View
+from alertbot.commands.view import Needs, View
 from alertbot.config.settings import Settings
 from alertbot.logs import logger
 from alertbot.service.closers import Closers, at_once
 from alertbot.service.signal import Signal
+from alertbot.service.status_page import StatusPage, status_page_routes
 from alertbot.slack.client import Contact, SlackClient
 from alertbot.slack.desk import SlackApp
 from alertbot.slack.permissions import MayChange
@@ -39,7 +40,7 @@ class Listener:
         self,
         settings: Settings,
         *,
-        view: Callable[[Command], View],
+        view: Callable[[Command, Needs | None], View],
         change: Callable[[Wish, Asker, datetime], tuple[Outcome, Alert | Silence | None]],
         redraw: Callable[[Command], None],
         unready: Callable[[], list[str]],
@@ -63,7 +64,7 @@ class Listener:
             desk = SlackApp(
                 client=client,
                 command=slack.command,
-                view=view,
+                view=lambda command: view(command, None),
                 change=change,
                 redraw=redraw,
                 wake=wake.set,
@@ -86,18 +87,33 @@ class Listener:
                 "the slash command and the buttons are off: set slack.app_token (Socket Mode) or slack.signing_secret "
                 "(HTTP)"
             )
+        page = StatusPage(view, clock)
+        closers.push("status page", at_once(page.close))
+        paged = status_page_routes(settings, page, clock)
+        self._host = settings.http.host
         self._http: HttpServer = serve_http(
-            http_app(reasons=unready, metrics=metrics, routes=routes),
+            http_app(reasons=unready, metrics=metrics, routes=[*routes, *paged]),
             settings.http.host,
             settings.http.port,
         )
         closers.push("http", at_once(partial(self._http.stop, STOP_WITHIN)))
         log.info("listening for HTTP requests", host=settings.http.host, port=self._http.port)
+        if paged:
+            log.info("the status page is served", address=self.page_address)
+        else:
+            log.info("there is no status page: http.host is not loopback, and page.password is not set")
 
     @property
     def port(self) -> int:
         """The port of HTTP, which is a free one if the setting is 0."""
         return self._http.port
+
+    @property
+    def page_address(self) -> str:
+        """The address of the status page for a browser on this machine."""
+        host = self._host
+        shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}.get(host, host)  # noqa: S104  # only read
+        return f"http://{f'[{shown}]' if ':' in shown and not shown.startswith('[') else shown}:{self.port}/"
 
     @property
     def problem(self) -> str:

@@ -71,13 +71,16 @@ def make_view(
     rules: RulesThatRun,
     pasts: PastsOf,
     problems: tuple[str, ...] = (),
+    needs: Needs | None = None,
 ) -> View:
     """What the answer to this command reads, by the `needs` of its row: nothing else is read from the store.
+
+    Other `needs` are those of a page, which shows more or less than the answer.
 
     `rules` and `pasts` are called where they are needed. `problems` are those that the process itself knows. Raises
     StoreError, and FaultsFound where the rules that run cannot be read.
     """
-    needs = needs_of(command)
+    needs = needs_of(command) if needs is None else needs
     names = store.names()  # reads nothing where they are shown in full
     sets, on_disk = rules() if needs & {Need.RULES, Need.VERSIONS, Need.EVALUATION, Need.SHADOW_COUNTS} else ({}, {})
     sets = {

@@ -275,7 +275,7 @@ def test_the_schema_names_every_setting() -> None:
     schema = config_schema()
     assert set(schema["properties"]) == {
         *("tenants", "slack", "rules", "hours", "storage", "record", "timezone", "stale_after", "frozen_after", "http"),
-        *("ignore", "storm", "max_messages", "flap", "nag_after", "heartbeat", "history", "privacy", "policy"),
+        *("ignore", "storm", "max_messages", "flap", "nag_after", "heartbeat", "history", "privacy", "policy", "page"),
     }
 
 

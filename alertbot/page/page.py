@@ -1,0 +1,78 @@
+"""What a page is: an address, the question that it asks, and what it shows of the view that answers it. PURE."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from alertbot.commands.command import Command
+from alertbot.commands.view import Needs, View
+
+
+@dataclass(frozen=True)
+class Address:
+    """What the address of a page says: the variable parts of its path, and its query. A key without a value is ""."""
+
+    path: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def wall(self) -> bool:
+        """Whether it is for a wall screen: `?wall`."""
+        return "wall" in self.query
+
+    def text(self, name: str) -> str:
+        """A value of the query without blanks around it; "" where there is none."""
+        return self.query.get(name, "").strip()
+
+    def number(self, name: str) -> int:
+        """A positive whole number of the query; 1 where it is none."""
+        text = self.text(name)
+        return max(1, int(text)) if text.isascii() and text.isdigit() and len(text) < 7 else 1
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a page reads: the view of a command with these needs. Pages with the same question share one view."""
+
+    command: Command
+    needs: Needs
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a page shows: a template with its values."""
+
+    template: str
+    values: Mapping[str, object] = field(default_factory=dict)
+    status: int = 200
+
+
+@dataclass(frozen=True)
+class File:
+    """What a page answers with instead: a file to download."""
+
+    name: str
+    content_type: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """One row of PAGES. `name` is that of its route, and `path` its pattern, as starlette writes them."""
+
+    name: str
+    path: str
+    asks: Callable[[Address], Question]
+    shows: Callable[[View, Address, datetime], Shown | File]
+    label: str = ""  # in the navigation; "": it is not there
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A view, when it was read, and why it could not be read again since: "" where it is as new as can be."""
+
+    view: View | None
+    at: datetime | None = None
+    problem: str = ""

@@ -1,0 +1,233 @@
+"""The routes of the pages: who may see them, what each reads, and what happens where that cannot be read."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from http import HTTPStatus
+from urllib.parse import parse_qs
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from alertbot.commands.wording import age, clock
+from alertbot.page.frame import HEADERS, KEPT, NEVER_KEPT, Frame
+from alertbot.page.gate import COOKIE, LASTS, Gate
+from alertbot.page.links import with_query
+from alertbot.page.now import NOW
+from alertbot.page.page import Address, File, Page, Question, Seen, Shown
+
+PAGES: tuple[Page, ...] = (NOW,)
+"""All pages. The navigation and the routes are made from them, in this order."""
+MAX_FORM = 4096
+"""Bytes of the login form."""
+AGE_SHOWN_AFTER = timedelta(seconds=10)
+_TRY_AGAIN_S = 5
+
+Read = Callable[[Question], Awaitable[Seen]]
+
+_log = logging.getLogger(__name__)
+
+
+def page_routes(read: Read, gate: Gate, now: Callable[[], datetime], timezone: str) -> list[BaseRoute]:
+    """Routes of all pages, their files and the login. `read` answers within about a second, whatever the database does.
+
+    `timezone` is that of the times on pages without a view.
+    """
+    return _Site(read, gate, now, timezone).routes()
+
+
+class _Site:
+    def __init__(self, read: Read, gate: Gate, now: Callable[[], datetime], timezone: str) -> None:
+        self._read, self._gate, self._now, self._timezone = read, gate, now, timezone
+        self._frame = Frame()
+
+    def routes(self) -> list[BaseRoute]:
+        pages = [Route(each.path, self._page(each), methods=["GET"], name=each.name) for each in PAGES]
+        login = [
+            Route("/login", self._login, methods=["GET", "POST"], name="login"),
+            Route("/logout", self._logout, methods=["POST"], name="logout"),
+        ]
+        return [
+            *pages,
+            Route("/static/{name}", self._asset, methods=["GET"], name="static"),
+            *(login if self._gate.has_password else []),
+        ]
+
+    # Pages
+
+    def _page(self, page: Page) -> Callable[[Request], Awaitable[Response]]:
+        async def answer(request: Request) -> Response:
+            refused = self._refusal(request)
+            if refused is not None:
+                return refused
+            if not self._is_logged_in(request):
+                path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+                target = "/login" if path == "/" else with_query("/login", {"next": path})
+                return _redirect(target)
+            address = Address(
+                {name: str(value) for name, value in request.path_params.items()}, dict(request.query_params)
+            )
+            seen = await self._read(page.asks(address))
+            return await run_in_threadpool(self._answer, page, address, seen)
+
+        return answer
+
+    def _answer(self, page: Page, address: Address, seen: Seen) -> Response:
+        now = self._now()
+        if seen.view is None:
+            unread = _problem("No data", 503, seen.problem, "The page is back as soon as the database can be read.")
+            return self._drawn(page, address, unread, seen, now)
+        try:
+            shown = page.shows(seen.view, address, now)
+            if isinstance(shown, File):
+                return _file(shown)
+            return self._drawn(page, address, shown, seen, now)
+        except Exception:  # a fault in one page must not reach the reader as a traceback
+            _log.exception("the page %s could not be drawn", page.name)
+            failed = _problem("Unexpected error", 500, "This page could not be drawn. The log of alertbot says why.")
+            return self._drawn(page, address, failed, Seen(None), now)
+
+    def _drawn(self, page: Page, address: Address, shown: Shown, seen: Seen, now: datetime) -> Response:
+        values = {
+            "nav": () if address.wall else _navigation(page),
+            "wall": address.wall,
+            "logout": self._gate.has_password,
+            "problem": f"{seen.problem.rstrip('.')}." if seen.problem and seen.view is not None else "",
+            "as_of": _as_of(seen, now),
+            **shown.values,
+        }
+        return _html(self._frame.draw(shown.template, values), shown.status)
+
+    # Login
+
+    async def _login(self, request: Request) -> Response:
+        if request.method == "POST":
+            return await self._log_in(request)
+        target = _own_path(request.query_params.get("next", "/"))
+        return _redirect(target) if self._is_logged_in(request) else self._form(target)
+
+    async def _log_in(self, request: Request) -> Response:
+        if _is_foreign(request):
+            return self._form("/", "The form was sent from another site. Log in here.", HTTPStatus.FORBIDDEN)
+        peer = request.client.host if request.client is not None else ""
+        if wait := self._gate.attempts.wait(peer):
+            words = f"Too many wrong passwords. Try again in {math.ceil(wait / 60)} min."
+            answer = self._form("/", words, HTTPStatus.TOO_MANY_REQUESTS)
+            answer.headers["Retry-After"] = str(math.ceil(wait))
+            return answer
+        fields = await _form_of(request)
+        if fields is None:
+            return self._form("/", "The form is too long.", HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        target = _own_path(fields.get("next", "/"))
+        if not self._gate.is_right(fields.get("password", "")):
+            self._gate.attempts.add(peer)
+            _log.warning("a wrong password for the status page, from %s", peer)
+            return self._form(target, "The password is wrong.", HTTPStatus.UNAUTHORIZED)
+        answer = _redirect(target)
+        _set_cookie(answer, request, self._gate.cookie(), int(LASTS.total_seconds()))
+        return answer
+
+    async def _logout(self, request: Request) -> Response:
+        answer = _redirect("/login")
+        if not _is_foreign(request):
+            _set_cookie(answer, request, "", 0)
+        return answer
+
+    def _form(self, target: str, wrong: str = "", status: int = 200) -> Response:
+        values = {"nav": (), "wall": False, "problem": "", "as_of": None, "next": target, "wrong": wrong}
+        return _html(self._frame.draw("login.html", values), status)
+
+    def _is_logged_in(self, request: Request) -> bool:
+        return self._gate.is_logged_in(request.cookies.get(COOKIE, ""))
+
+    # Files
+
+    async def _asset(self, request: Request) -> Response:
+        refused = self._refusal(request)
+        if refused is not None:
+            return refused
+        asset = self._frame.assets.get(request.path_params["name"])
+        if asset is None:
+            return Response("Not Found\n", HTTPStatus.NOT_FOUND, HEADERS, "text/plain; charset=utf-8")
+        keep = KEPT if request.query_params.get("v") == asset.version else {"Cache-Control": "no-cache, no-transform"}
+        return Response(asset.content, headers={**HEADERS, **keep, "Content-Type": asset.content_type})
+
+    def _refusal(self, request: Request) -> Response | None:
+        why = self._gate.refusal(request.headers)
+        if not why:
+            return None
+        values = {"nav": (), "wall": False, "problem": "", "as_of": None}
+        values |= {"heading": "Refused", "sentences": (why,), "near": ()}
+        return _html(self._frame.draw("problem.html", values), HTTPStatus.FORBIDDEN)
+
+
+def _navigation(current: Page) -> Sequence[Mapping[str, object]]:
+    section = current.path.split("/")[1].partition(".")[0]
+    return [
+        {"href": each.path, "label": each.label, "current": each.path == f"/{section}"} for each in PAGES if each.label
+    ]
+
+
+def _problem(heading: str, status: int, *sentences: str) -> Shown:
+    return Shown("problem.html", {"heading": heading, "sentences": sentences, "near": ()}, status)
+
+
+def _as_of(seen: Seen, now: datetime) -> Mapping[str, str] | None:
+    """When what is shown was read; with its age where it is old."""
+    if seen.view is None or seen.at is None:
+        return None
+    old = bool(seen.problem) or now - seen.at > AGE_SHOWN_AFTER
+    return {
+        "iso": seen.at.isoformat(timespec="seconds"),
+        "clock": clock(seen.at, seen.view.timezone, now),
+        "age": age(seen.at, now) if old else "",
+    }
+
+
+def _html(text: str, status: int = 200) -> Response:
+    return Response(text, status, {**HEADERS, **NEVER_KEPT, "Content-Type": "text/html; charset=utf-8"})
+
+
+def _file(file: File) -> Response:
+    named = {"Content-Disposition": f'attachment; filename="{file.name}"', "Content-Type": file.content_type}
+    return Response(file.text, headers={**HEADERS, **NEVER_KEPT, **named})
+
+
+def _redirect(target: str) -> Response:
+    return RedirectResponse(target, HTTPStatus.SEE_OTHER, {**HEADERS, **NEVER_KEPT})
+
+
+def _set_cookie(answer: Response, request: Request, value: str, max_age: int) -> None:
+    forwarded = request.headers.get("x-forwarded-proto", "").partition(",")[0].strip().casefold()
+    secure = forwarded == "https" or request.url.scheme == "https"
+    answer.set_cookie(COOKIE, value, max_age=max_age, path="/", httponly=True, samesite="lax", secure=secure)
+
+
+def _own_path(target: str) -> str:
+    """Where to go after the login: a path of this server, whatever the form says."""
+    if not target.startswith("/") or target.startswith(("//", "/login", "/logout")):
+        return "/"
+    return target if all(" " < character <= "~" and character != "\\" for character in target) else "/"
+
+
+def _is_foreign(request: Request) -> bool:
+    """Whether a browser says that a form was sent from another site."""
+    return request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none")
+
+
+async def _form_of(request: Request) -> Mapping[str, str] | None:
+    """The fields of a form, the first value of each; None where it is too long."""
+    body = b""
+    with suppress(ClientDisconnect):  # then the answer reaches nobody
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MAX_FORM:
+                return None
+    fields = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True)
+    return {name: values[0] for name, values in fields.items()}

@@ -1,0 +1,147 @@
+"""The status page as the service runs it: what its pages read, and whether it is served at all.
+
+Theory of operation. A browser must never slow a poll down, and a database that is locked or slow must not hang a page.
+So views are read in two threads of this file alone, each question at most once at a time and at most once in FRESH
+seconds, however many browsers ask. A page waits for its view for WITHIN seconds and then shows the last one that there
+is, with its age. When 8x8 is down nothing of that is needed: the view says itself how old its data is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+
+from starlette.routing import BaseRoute
+
+from alertbot.clock import Clock
+from alertbot.commands.command import Command
+from alertbot.commands.view import Needs, View
+from alertbot.config.settings import Settings
+from alertbot.errors import AlertbotError
+from alertbot.logs import logger
+from alertbot.page.gate import Gate
+from alertbot.page.page import Question, Seen
+from alertbot.page.routes import page_routes
+from alertbot.web.hosts import is_loopback
+
+FRESH = 1.0
+"""Seconds for which a view is used again."""
+WITHIN = 1.0
+"""Seconds that a page waits for its view."""
+MAX_KEPT = 16
+"""Views that are kept for when the database cannot be read. One may hold a snapshot of 10,000 entities."""
+MAX_WAITING = 32
+"""Different questions that may wait to be read."""
+_THREADS = 2
+_BUSY = "the database has not answered in time"
+
+log = logger("status page")
+
+
+@dataclass(frozen=True)
+class _Kept:
+    view: View
+    at: datetime
+    read_at: float  # of the monotonic clock
+
+
+class StatusPage:
+    """The views of pages, each read once for all browsers that ask at the same time.
+
+    `view` may take long and raise any AlertbotError.
+    """
+
+    def __init__(
+        self,
+        view: Callable[[Command, Needs], View],
+        clock: Clock,
+        *,
+        within: float = WITHIN,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._view, self._clock, self._within, self._monotonic = view, clock, within, monotonic
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="alertbot-page")
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[Question, _Kept] = OrderedDict()
+        self._reading: dict[Question, Future[_Kept]] = {}
+
+    async def read(self, question: Question) -> Seen:
+        """The view that answers this question, or the last one that there is."""
+        with self._lock:
+            kept = self._kept.get(question)
+            if kept is not None and self._monotonic() - kept.read_at < FRESH:
+                return Seen(kept.view, kept.at)
+            future = self._reading.get(question)
+            if future is None and len(self._reading) < MAX_WAITING:
+                future = self._reading[question] = self._pool.submit(self._read, question)
+        problem = _BUSY
+        if future is not None:
+            # Not wait_for: it would cancel a reading that other browsers wait for.
+            waiting = asyncio.wrap_future(future)
+            done, _ = await asyncio.wait({waiting}, timeout=self._within)
+            if done:
+                try:
+                    read = waiting.result()
+                    return Seen(read.view, read.at)
+                except AlertbotError as error:
+                    problem = str(error)
+                except Exception:  # a fault of one question must not reach the reader as a traceback; it was logged
+                    problem = "an unexpected error; the log of alertbot says which"
+            else:
+                waiting.add_done_callback(_taken)
+        return Seen(None, problem=_sentence(problem)) if kept is None else Seen(kept.view, kept.at, _sentence(problem))
+
+    def close(self) -> None:
+        """Begin no further reading. One that hangs is left to end by itself."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _read(self, question: Question) -> _Kept:
+        try:
+            at = self._clock()
+            kept = _Kept(self._view(question.command, question.needs), at, self._monotonic())
+            with self._lock:
+                self._kept[question] = kept
+                self._kept.move_to_end(question)
+                while len(self._kept) > MAX_KEPT:
+                    self._kept.popitem(last=False)
+            return kept
+        except AlertbotError as error:
+            log.warning("a page could not be read", problem=str(error))
+            raise
+        except Exception:
+            log.exception("a page could not be read", command=question.command.name)
+            raise
+        finally:
+            with self._lock:
+                self._reading.pop(question, None)
+
+
+def _taken(waiting: asyncio.Future[_Kept]) -> None:
+    """What a reading that nobody waited for came to is no news: it was logged."""
+    if not waiting.cancelled():
+        waiting.exception()
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}"
+
+
+def serves_page(settings: Settings) -> bool:
+    """Whether there is a status page: with a password, or where only this machine can reach it."""
+    return bool(settings.page.password.get_secret_value()) or is_loopback(settings.http.host)
+
+
+def status_page_routes(
+    settings: Settings, page: StatusPage, clock: Clock, monotonic: Callable[[], float] = time.monotonic
+) -> list[BaseRoute]:
+    """The routes of the status page; none where `http.host` is not loopback and no password is set."""
+    if not serves_page(settings):
+        return []
+    gate = Gate(settings.page.password.get_secret_value(), monotonic)
+    return page_routes(page.read, gate, clock, settings.timezone)
