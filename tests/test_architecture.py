@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "slack": {"errors", "clock", "rules", "rulefiles", "alerts", "charts", "commands", "notify"},
     "config": {"errors", "rules", "rulefiles"},
     "web": {"errors"},
-    "page": {"alerts", "commands", "rules", "web"},
+    "page": {"alerts", "commands", "errors", "rules", "web"},
     "simulator": {"errors", "clock", "rules", "rulefiles"},
     "poll": {"errors", "rules", "evaluation", "alerts", "feed", "store"},
     "service": {

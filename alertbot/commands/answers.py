@@ -271,10 +271,16 @@ def unknown_in_history(view: View, wanted: str) -> Reply | None:
 
 def is_about(alert: Alert, wanted: str) -> bool:
     """Whether an alert is about what was typed: a rule, an entity, or its own id."""
-    if alert.key.rule == wanted or f"#{alert.id}" == wanted or alert.key.entity_id == wanted:
+    if f"#{alert.id}" == wanted or alert.key.rule == wanted or is_named(alert, wanted):
         return True
-    names = (alert.key.rule, alert.about.title, alert.entity_name, alert.name, alert.parent_name)
-    return any(loose(wanted) in loose(name) for name in names)
+    return any(loose(wanted) in loose(name) for name in (alert.key.rule, alert.about.title))
+
+
+def is_named(alert: Alert, wanted: str) -> bool:
+    """Whether its entity has this id, or this in its name or in that of its parent."""
+    if alert.key.entity_id == wanted:
+        return True
+    return any(loose(wanted) in loose(name) for name in (alert.entity_name, alert.name, alert.parent_name))
 
 
 _LABEL = re.compile(r"label\.([^=]+)=(.*)", re.DOTALL)

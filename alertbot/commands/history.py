@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
 from alertbot.alerts.alert import Alert, Reason
@@ -91,8 +91,8 @@ def ended_line(alert: Alert, view: View, now: datetime) -> Line:
         f"#{alert.id} {(alert.highest or alert.level).word}: {where(alert, view)} · {alert.about.title}",
         _when(alert, view, now),
     ]
-    if alert.peak is not None and alert.measure is not None and alert.measure.op:
-        parts.append(f"worst {figure(alert.peak, alert.measure.type, ZoneInfo(view.timezone))}")
+    if worst := worst_value(alert, ZoneInfo(view.timezone)):
+        parts.append(f"worst {worst}")
     if alert.end_reason in _ENDINGS:
         parts.append(_ENDINGS[alert.end_reason])
     pieces: list[str | Person] = [" · ".join(parts)]
@@ -100,6 +100,20 @@ def ended_line(alert: Alert, view: View, now: datetime) -> Line:
         pieces += [" · closed by ", Person(alert.closed_by)]
     pieces += [" · acknowledged by ", Person(alert.acked_by)] if alert.acked_by else [" · not acknowledged"]
     return line(*pieces)  # without the colour of its level, which says that it fires
+
+
+def ending(alert: Alert) -> str:
+    """How an alert ended, in words: `no longer reported by 8x8`, `closed by U0DANA`; "" where it simply cleared."""
+    if alert.closed_by:
+        return f"closed by {alert.closed_by}"
+    return _ENDINGS[alert.end_reason].removeprefix("ended: ") if alert.end_reason in _ENDINGS else ""
+
+
+def worst_value(alert: Alert, zone: tzinfo) -> str:
+    """The worst value of an ended alert; "" where nothing was compared."""
+    if alert.peak is None or alert.measure is None or not alert.measure.op:
+        return ""
+    return figure(alert.peak, alert.measure.type, zone)
 
 
 def _when(alert: Alert, view: View, now: datetime) -> str:

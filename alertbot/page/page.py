@@ -50,22 +50,13 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class File:
-    """What a page answers with instead: a file to download."""
-
-    name: str
-    content_type: str
-    text: str
-
-
-@dataclass(frozen=True)
 class Page:
     """One row of PAGES. `name` is that of its route, and `path` its pattern, as starlette writes them."""
 
     name: str
     path: str
     asks: Callable[[Address], Question]
-    shows: Callable[[View, Address, datetime], Shown | File]
+    shows: Callable[[View, Address, datetime], Shown]
     label: str = ""  # in the navigation; "": it is not there
 
 

@@ -4,47 +4,52 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from http import HTTPStatus
+from itertools import chain, islice
 from urllib.parse import parse_qs
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
 from alertbot.commands.wording import age, clock
+from alertbot.errors import AlertbotError
+from alertbot.page.ended import CSV_PATH, ENDED, Filter, filter_of
 from alertbot.page.frame import HEADERS, KEPT, NEVER_KEPT, Frame
 from alertbot.page.gate import COOKIE, LASTS, Gate
 from alertbot.page.links import with_query
 from alertbot.page.now import NOW
-from alertbot.page.page import Address, File, Page, Question, Seen, Shown
+from alertbot.page.page import Address, Page, Question, Seen, Shown
 
-PAGES: tuple[Page, ...] = (NOW,)
+PAGES: tuple[Page, ...] = (NOW, ENDED)
 """All pages. The navigation and the routes are made from them, in this order."""
 MAX_FORM = 4096
 """Bytes of the login form."""
+LINES_A_BLOCK = 200
+"""Lines of CSV that are sent at a time."""
 AGE_SHOWN_AFTER = timedelta(seconds=10)
-_TRY_AGAIN_S = 5
 
 Read = Callable[[Question], Awaitable[Seen]]
+Export = Callable[[Filter, datetime], Iterator[str]]
 
 _log = logging.getLogger(__name__)
 
 
-def page_routes(read: Read, gate: Gate, now: Callable[[], datetime], timezone: str) -> list[BaseRoute]:
+def page_routes(read: Read, export: Export, gate: Gate, now: Callable[[], datetime]) -> list[BaseRoute]:
     """Routes of all pages, their files and the login. `read` answers within about a second, whatever the database does.
 
-    `timezone` is that of the times on pages without a view.
+    `export` gives the CSV of ended alerts, line by line; it may take long, and raise StoreError before the first line.
     """
-    return _Site(read, gate, now, timezone).routes()
+    return _Site(read, export, gate, now).routes()
 
 
 class _Site:
-    def __init__(self, read: Read, gate: Gate, now: Callable[[], datetime], timezone: str) -> None:
-        self._read, self._gate, self._now, self._timezone = read, gate, now, timezone
+    def __init__(self, read: Read, export: Export, gate: Gate, now: Callable[[], datetime]) -> None:
+        self._read, self._export, self._gate, self._now = read, export, gate, now
         self._frame = Frame()
 
     def routes(self) -> list[BaseRoute]:
@@ -55,6 +60,7 @@ class _Site:
         ]
         return [
             *pages,
+            Route(CSV_PATH, self._csv, methods=["GET"], name="ended.csv"),
             Route("/static/{name}", self._asset, methods=["GET"], name="static"),
             *(login if self._gate.has_password else []),
         ]
@@ -63,16 +69,10 @@ class _Site:
 
     def _page(self, page: Page) -> Callable[[Request], Awaitable[Response]]:
         async def answer(request: Request) -> Response:
-            refused = self._refusal(request)
-            if refused is not None:
-                return refused
-            if not self._is_logged_in(request):
-                path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-                target = "/login" if path == "/" else with_query("/login", {"next": path})
-                return _redirect(target)
-            address = Address(
-                {name: str(value) for name, value in request.path_params.items()}, dict(request.query_params)
-            )
+            kept_out = self._keeps_out(request)
+            if kept_out is not None:
+                return kept_out
+            address = _address(request)
             seen = await self._read(page.asks(address))
             return await run_in_threadpool(self._answer, page, address, seen)
 
@@ -85,8 +85,6 @@ class _Site:
             return self._drawn(page, address, unread, seen, now)
         try:
             shown = page.shows(seen.view, address, now)
-            if isinstance(shown, File):
-                return _file(shown)
             return self._drawn(page, address, shown, seen, now)
         except Exception:  # a fault in one page must not reach the reader as a traceback
             _log.exception("the page %s could not be drawn", page.name)
@@ -103,6 +101,29 @@ class _Site:
             **shown.values,
         }
         return _html(self._frame.draw(shown.template, values), shown.status)
+
+    def _keeps_out(self, request: Request) -> Response | None:
+        """The answer to who may not see pages, or has to log in first."""
+        refused = self._refusal(request)
+        if refused is not None or self._is_logged_in(request):
+            return refused
+        path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        return _redirect("/login" if path == "/" else with_query("/login", {"next": path}))
+
+    async def _csv(self, request: Request) -> Response:
+        kept_out = self._keeps_out(request)
+        if kept_out is not None:
+            return kept_out
+        wanted, now = filter_of(_address(request)), self._now()
+        if wanted.wrong:
+            return _text(wanted.wrong, HTTPStatus.BAD_REQUEST)
+        try:
+            first, lines = await run_in_threadpool(_begun, self._export(wanted, now))
+        except AlertbotError as error:
+            return _text(f"{error}. Try again later.", HTTPStatus.SERVICE_UNAVAILABLE)
+        name = f"alerts-{now:%Y-%m-%d}.csv"
+        named = {"Content-Disposition": f'attachment; filename="{name}"', "Content-Type": "text/csv; charset=utf-8"}
+        return StreamingResponse(chain([first], lines), headers={**HEADERS, **NEVER_KEPT, **named})
 
     # Login
 
@@ -154,7 +175,7 @@ class _Site:
             return refused
         asset = self._frame.assets.get(request.path_params["name"])
         if asset is None:
-            return Response("Not Found\n", HTTPStatus.NOT_FOUND, HEADERS, "text/plain; charset=utf-8")
+            return _text("Not Found", HTTPStatus.NOT_FOUND)
         keep = KEPT if request.query_params.get("v") == asset.version else {"Cache-Control": "no-cache, no-transform"}
         return Response(asset.content, headers={**HEADERS, **keep, "Content-Type": asset.content_type})
 
@@ -165,6 +186,24 @@ class _Site:
         values = {"nav": (), "wall": False, "problem": "", "as_of": None}
         values |= {"heading": "Refused", "sentences": (why,), "near": ()}
         return _html(self._frame.draw("problem.html", values), HTTPStatus.FORBIDDEN)
+
+
+def _address(request: Request) -> Address:
+    return Address({name: str(value) for name, value in request.path_params.items()}, dict(request.query_params))
+
+
+def _begun(lines: Iterator[str]) -> tuple[str, Iterator[str]]:
+    """Some first lines, and the others: what cannot be read is known before the answer begins."""
+    return "".join(islice(lines, 2)), _in_blocks(lines)
+
+
+def _in_blocks(lines: Iterator[str]) -> Iterator[str]:
+    while block := "".join(islice(lines, LINES_A_BLOCK)):
+        yield block
+
+
+def _text(sentence: str, status: int) -> Response:
+    return Response(f"{sentence}\n", status, {**HEADERS, **NEVER_KEPT, "Content-Type": "text/plain; charset=utf-8"})
 
 
 def _navigation(current: Page) -> Sequence[Mapping[str, object]]:
@@ -192,11 +231,6 @@ def _as_of(seen: Seen, now: datetime) -> Mapping[str, str] | None:
 
 def _html(text: str, status: int = 200) -> Response:
     return Response(text, status, {**HEADERS, **NEVER_KEPT, "Content-Type": "text/html; charset=utf-8"})
-
-
-def _file(file: File) -> Response:
-    named = {"Content-Disposition": f'attachment; filename="{file.name}"', "Content-Type": file.content_type}
-    return Response(file.text, headers={**HEADERS, **NEVER_KEPT, **named})
 
 
 def _redirect(target: str) -> Response:

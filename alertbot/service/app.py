@@ -178,6 +178,7 @@ class App:
             view=self.view,
             change=self.change,
             redraw=lambda command: redraw(self.store, command, self.clock()),
+            ended=self.store.all_ended,
             unready=self.unready,
             metrics=self.metrics,
             wake=self._wake,

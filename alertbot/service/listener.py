@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import partial
 
@@ -43,6 +43,7 @@ class Listener:
         view: Callable[[Command, Needs | None], View],
         change: Callable[[Wish, Asker, datetime], tuple[Outcome, Alert | Silence | None]],
         redraw: Callable[[Command], None],
+        ended: Callable[[datetime], Iterator[Alert]],
         unready: Callable[[], list[str]],
         metrics: Metrics,
         wake: Signal,
@@ -89,7 +90,7 @@ class Listener:
             )
         page = StatusPage(view, clock)
         closers.push("status page", at_once(page.close))
-        paged = status_page_routes(settings, page, clock)
+        paged = status_page_routes(settings, page, ended, clock)
         self._host = settings.http.host
         self._http: HttpServer = serve_http(
             http_app(reasons=unready, metrics=metrics, routes=[*routes, *paged]),

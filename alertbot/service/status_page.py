@@ -12,19 +12,21 @@ import asyncio
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 
 from starlette.routing import BaseRoute
 
+from alertbot.alerts.alert import Alert
 from alertbot.clock import Clock
 from alertbot.commands.command import Command
 from alertbot.commands.view import Needs, View
 from alertbot.config.settings import Settings
 from alertbot.errors import AlertbotError
-from alertbot.logs import logger
+from alertbot.logs import logger, with_shown_names
+from alertbot.page.ended import Filter, ended_csv
 from alertbot.page.gate import Gate
 from alertbot.page.page import Question, Seen
 from alertbot.page.routes import page_routes
@@ -138,10 +140,22 @@ def serves_page(settings: Settings) -> bool:
 
 
 def status_page_routes(
-    settings: Settings, page: StatusPage, clock: Clock, monotonic: Callable[[], float] = time.monotonic
+    settings: Settings,
+    page: StatusPage,
+    ended: Callable[[datetime], Iterator[Alert]],
+    clock: Clock,
+    monotonic: Callable[[], float] = time.monotonic,
 ) -> list[BaseRoute]:
-    """The routes of the status page; none where `http.host` is not loopback and no password is set."""
+    """The routes of the status page; none where `http.host` is not loopback and no password is set.
+
+    `ended`: all alerts that ended since then, read while they are iterated.
+    """
     if not serves_page(settings):
         return []
     gate = Gate(settings.page.password.get_secret_value(), monotonic)
-    return page_routes(page.read, gate, clock, settings.timezone)
+    zones, zone = settings.zones(), settings.zone()
+
+    def export(wanted: Filter, now: datetime) -> Iterator[str]:
+        return ended_csv(ended(now - wanted.window), wanted, zones, zone, with_shown_names)
+
+    return page_routes(page.read, export, gate, clock)

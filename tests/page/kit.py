@@ -109,7 +109,7 @@ def site(
         return clock.monotonic
 
     page = StatusPage(view, clock, monotonic=monotonic, **more)
-    app = http_app(reasons=list, routes=status_page_routes(chosen, page, clock, monotonic))
+    app = http_app(reasons=list, routes=status_page_routes(chosen, page, store.all_ended, clock, monotonic))
     server = serve_http(app, "127.0.0.1", 0)
     made.port = server.port
     made.browser.trust_env = False
