@@ -40,6 +40,7 @@ NAMES = 165
 
 Groups = Mapping[tuple[str, str], frozenset[Fingerprint]]
 """The open cards that alerts may join, by channel and group key, with those of their members that have not ended."""
+_NONE: frozenset[Fingerprint] = frozenset()
 
 _RISES = frozenset({Reason.LEVEL_UP, Reason.SUPPRESSION_ENDED, Reason.SILENCE_ENDED})
 
@@ -186,6 +187,18 @@ def _placed(notices: Sequence[Notice], rules: Mapping[str, Rule], groups: Groups
             step = notice.alert.rule, notice.group.rpartition(":")[2]
             placed[index] = replace(notice, group=groups_of_steps.setdefault(step, notice.group))
     return placed
+
+
+def after(groups: Groups, ended: Set[Fingerprint], joined: Groups) -> Groups:
+    """The groups after a poll: `ended` have ended in it, and may have begun again; `joined` have joined since.
+
+    A card whose last member has ended is closed.
+    """
+    if not ended and not joined:
+        return groups
+    left = {place: members - ended if members & ended else members for place, members in groups.items()}
+    left |= {place: left.get(place, _NONE) | members for place, members in joined.items()}
+    return {place: members for place, members in left.items() if members}
 
 
 def _member_of(groups: Groups) -> dict[tuple[str, Fingerprint], str]:

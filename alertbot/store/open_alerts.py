@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from alertbot.alerts import grouping
 from alertbot.alerts.alert import Alert, Fingerprint, State
 from alertbot.alerts.followups import Agenda
 from alertbot.alerts.grouping import Groups
@@ -61,11 +62,13 @@ def after(known: OpenAlerts, record: PollRecord, recorded: Recorded, since: date
     by_key = dict(known.by_key)
     cards = dict(known.cards)
     rises = dict(known.rises)
+    ended = set()
     for change in record.changes:
         key = change.after.key
         before = by_key.get(key)
         if change.after.state is State.INACTIVE:
             by_key.pop(key, None)
+            ended.add(key)
             cards.pop(key, None)
             if change.after.fired_at is not None and change.after.rises:
                 rises[key] = change.after.rises
@@ -88,10 +91,15 @@ def after(known: OpenAlerts, record: PollRecord, recorded: Recorded, since: date
         revision=recorded.revision,
         by_key=by_key,
         cards={**cards, **recorded.cards},
-        groups=recorded.groups,
+        groups=grouping.after(known.groups, ended, _open(recorded.joined, by_key)),
         latched=latched,
         rises=_lately(rises, since),
     )
+
+
+def _open(groups: Groups, by_key: Mapping[Fingerprint, Alert]) -> Groups:
+    """Without alerts that ended in the poll in which they joined."""
+    return {place: members & by_key.keys() for place, members in groups.items()}
 
 
 def _lately(

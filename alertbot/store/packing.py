@@ -41,6 +41,7 @@ class _Packed:
     numbers: _Ints
     presence: NDArray[np.uint8]
     words: list[str] = field(default_factory=list)
+    texts: NDArray[np.object_] | None = None  # a column of words as it was, where it was packed by this process
 
 
 Frame = Mapping[str, _Packed]
@@ -228,19 +229,24 @@ def _numbers(column: Column, here: NDArray[np.bool_], *, whole: bool, old: _Pack
 def _words(column: Column, old: _Packed | None) -> _Packed:
     words = [] if old is None else list(old.words)
     places = {word: place for place, word in enumerate(words)}
-    present = (column.presence == Presence.PRESENT).tolist()
-    numbers = []
-    for word, there in zip(column.values.tolist(), present, strict=True):
-        if not there:
-            numbers.append(0)
-            continue
+    presence = column.presence.astype(np.uint8, copy=False)
+    texts = column.values.astype(np.object_, copy=False)
+    if old is not None and old.texts is not None:  # most words are those of the poll before
+        numbers = old.numbers.copy()
+        other = (texts != old.texts) | (presence != old.presence)
+        rows = np.flatnonzero(other & (presence == Presence.PRESENT))
+    else:
+        numbers = np.zeros(len(texts), dtype=np.int64)
+        rows = np.flatnonzero(presence == Presence.PRESENT)
+    found = []
+    for word in texts[rows].tolist():
         place = places.get(word)
         if place is None:
             place = places[word] = len(words)
             words.append(str(word))
-        numbers.append(place)
-    presence = column.presence.astype(np.uint8, copy=False)
-    return _Packed(_WORDS, np.array(numbers, dtype=np.int64), presence, words)
+        found.append(place)
+    numbers[rows] = found
+    return _Packed(_WORDS, numbers, presence, words, texts)
 
 
 def _known(old: _Packed | None, packed: _Packed) -> _Ints:

@@ -43,7 +43,7 @@ class Recorded:
     revision: int
     ids: Mapping[Fingerprint, int] = field(default_factory=dict)  # of every alert that the poll changed
     cards: Mapping[Fingerprint, frozenset[str]] = field(default_factory=dict)  # as `cards`, of alerts with a notice
-    groups: Groups = field(default_factory=dict)  # as `groups`
+    joined: Groups = field(default_factory=dict)  # as `groups`: of these alerts, those that joined a card
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -90,6 +91,54 @@ def test_a_poll_that_was_overtaken_writes_nothing(store: Store) -> None:
     assert store.feed("acme").good_at == T0
     store.record(replace(overtaken, revision=fresh(store).revision))
     assert (one(store, alert).level, one(store, alert).acked_by) == (Level.CRITICAL, "U1")
+
+
+@pytest.mark.parametrize(
+    "new",
+    [
+        {"measure": replace(firing().measure, value=99.0)},
+        {"shown": {"interactionsWaitInQueue.rt": 7.0}},
+        {"peak": 99.0, "peak_at": at(5)},
+        {"missed": 2},
+        {"seen_at": at(5)},
+        {"measure": None},
+        {"entity_name": "Renamed", "measure": replace(firing().measure, value=99.0)},
+        {"about": replace(firing().about, condition="x > 1"), "seen_at": at(5)},
+        {"since": {Level.WARNING: at(3)}, "seen_at": at(5)},
+        {"unstable": True, "rises": (at(0), at(5)), "seen_at": at(5)},
+        {"no_data_since": at(5), "missed": 1},
+        {"level": Level.CRITICAL, "highest": Level.CRITICAL, "measure": replace(firing().measure, value=99.0)},
+    ],
+    ids=lambda new: " and ".join(new),
+)
+def test_a_poll_writes_all_that_changed(store: Store, new: dict[str, Any]) -> None:
+    """Whether only the value changed or more did; alone, and after another change in the same poll."""
+    begin(store, firing("other"))
+    stored = begin_posted(store, firing())
+    after = replace(stored, **new)
+    known = fresh(store)
+    more = replace(after, parent_name="South")
+    store.record(poll([Change(stored, after, None, "it changed")], now=at(5), revision=known.revision))
+    assert one(store, stored) == after
+    known = fresh(store)
+    both = [Change(after, more, None, "renamed"), Change(more, replace(more, peak=5.0), None, "another value")]
+    store.record(poll(both, now=at(10), revision=known.revision))
+    assert one(store, stored) == replace(more, peak=5.0)
+    assert one(store, firing("other")).seen_at == firing().seen_at
+
+
+def test_another_value_alone_edits_its_card_after_a_while(store: Store) -> None:
+    """Decided on what is there, as in every turn: as late as where nothing is known, and only what a card shows."""
+    stored = begin_posted(store, firing())
+    known = fresh(store)
+    seen = Change(stored, replace(stored, seen_at=at(5), missed=1), None, "seen")
+    store.record(poll([seen], now=at(5), revision=known.revision))
+    assert store.due(at(500)) == []
+    store.record(poll([new_value(seen.after, 80.0, at(6))], now=at(6), revision=fresh(store).revision))
+    assert store.due(at(50)) == []
+    (edit,) = store.due(at(500))
+    assert isinstance(edit, EditCard)
+    assert (edit.card.version, edit.card.members[0].peak) == (2, 80.0)
 
 
 def test_nothing_overtakes_a_poll_that_is_alone(path: Path) -> None:

@@ -104,6 +104,26 @@ _CARD_OF_GROUP = """
     SELECT * FROM cards WHERE tenant = ? AND group_key = ? AND wanted_channel = ? AND ended_at IS NULL
 """
 
+# What changes of an alert that goes on with another value; the columns are those of `codec.value_values`.
+_OF_THE_VALUE = {"measure", "shown", "peak", "peak_at", "missed", "seen_at"}
+_VALUE_COLUMNS = ("measure", "shown", "peak", "peak_at", "missed_polls", "seen_at")
+_UPDATE_VALUE = (
+    f"UPDATE alerts SET {', '.join(f'{name} = :{name}' for name in _VALUE_COLUMNS)} "  # noqa: S608  # built-in names only
+    "WHERE id = :id AND ended_at IS NULL"
+)
+_APART_FROM_THE_VALUE = attrgetter(
+    *(each.name for each in fields(Alert) if each.name not in {*_OF_THE_VALUE, "shown_as"})
+)
+_VALUE = attrgetter("measure", "shown", "peak", "peak_at")
+# The cards of alerts of which only the value changed, as in `_BUMP_CARD`. A message of an escalation shows no value.
+_BUMP_VALUES = f"""
+    UPDATE cards SET
+        version = version + 1, outdated_since = COALESCE(outdated_since, :now), refresh_seconds = :refresh
+    WHERE id IN (
+        SELECT m.card_id FROM json_each(:alerts) changed CROSS JOIN card_alerts m ON m.alert_id = changed.value
+    ) AND id NOT IN (SELECT value FROM json_each(:bumped)) AND group_key NOT LIKE '{ESCALATIONS}%'
+"""  # noqa: S608
+
 _NOT_SHOWN = {
     *("id", "missed", "seen_at", "acked_by", "acked_at", "ack_note", "reported", "muted"),
     *("reminded_at", "reminders", "escalated", "nagged", "rises", "shown_as"),
@@ -185,29 +205,59 @@ def count(conn: sqlite3.Connection, tenant: str, name: str, by: int = 1) -> None
         )
 
 
+@dataclass(frozen=True, slots=True)
+class ChangedRow:
+    """A change, and the columns that it writes."""
+
+    change: Change
+    id: int | None  # of the alert, where it is known to be open under this id
+    value_only: bool  # nothing else changed, so nothing else is written
+    values: Values
+
+
+def changed_row(change: Change, *, known: bool) -> ChangedRow:
+    """`known`: nothing was written since the poll was decided, so the row in the database is `change.before`."""
+    before, after = change.before, change.after
+    if not known or before is None or before.id is None:
+        return ChangedRow(change, None, False, codec.alert_values(after))
+    if _APART_FROM_THE_VALUE(before) == _APART_FROM_THE_VALUE(after):
+        return ChangedRow(change, before.id, True, codec.value_values(after))
+    return ChangedRow(change, before.id, False, codec.alert_values(after))
+
+
 def write_changes(
-    conn: sqlite3.Connection,
-    tenant: str,
-    changes: Sequence[Change],
-    values: Sequence[Values],
-    now: datetime,
-    refresh: timedelta,
+    conn: sqlite3.Connection, tenant: str, rows: Sequence[ChangedRow], now: datetime, refresh: timedelta
 ) -> Mapping[Fingerprint, int]:
-    """Insert, update, end or delete alerts and make their cards due; `values[i]` are the columns of `changes[i].after`.
+    """Insert, update, end or delete alerts and make their cards due.
 
     Returns the id of each alert that was changed, the last one where an alert ended and began again.
     """
-    ids = _open_ids(conn, {change.after.key for change in changes})
-    next_id = last_id(conn) + 1 if changes else 0
+    ids: dict[Fingerprint, int] = {}
+    for row in reversed(rows):  # of an alert that ended and began again, the first one
+        if row.id is not None:
+            ids[row.change.after.key] = row.id
+    ids.update(_open_ids(conn, {row.change.after.key for row in rows if row.change.after.key not in ids}))
+    next_id = last_id(conn) + 1 if rows else 0
     inserts: dict[int, Values] = {}
     updates: dict[int, Values] = {}
+    moved_values: dict[int, Values] = {}
     ended: list[int] = []
     deleted: list[tuple[int]] = []
     shown: dict[int, _Moved] = {}
     fired = resolved = 0
+    valued: list[int] = []  # alerts whose cards show another value, and nothing else that is new
     known = dict(ids)
-    for change, row in zip(changes, values, strict=True):
+    for each in rows:
+        change, columns = each.change, each.values
         key, after = change.after.key, change.after
+        if each.value_only and each.id == ids.get(key) and change.reason is None:
+            assert each.id is not None, "it is known"
+            moved_values[each.id] = columns
+            if change.before is not None and _VALUE(change.before) != _VALUE(after):
+                valued.append(each.id)
+            continue
+        if each.value_only and each.id != ids.get(key):
+            columns = codec.alert_values(after)
         over = after.state is State.INACTIVE
         alert_id = ids.get(key)
         if alert_id is None:
@@ -215,16 +265,19 @@ def write_changes(
                 continue  # it began and ended between two polls: no row to end
             alert_id, next_id = next_id, next_id + 1
             ids[key] = known[key] = alert_id
-            inserts[alert_id] = {"id": alert_id, **codec.key_values(key), **row}
+            inserts[alert_id] = {"id": alert_id, **codec.key_values(key), **columns}
         elif over and after.fired_at is None and not _has_notices(conn, alert_id):
             deleted.append((alert_id,))
             inserts.pop(alert_id, None)
             del ids[key], known[key]
             continue
         elif alert_id in inserts:
-            inserts[alert_id] = {"id": alert_id, **codec.key_values(key), **row}
+            inserts[alert_id] = {"id": alert_id, **codec.key_values(key), **columns}
+        elif each.value_only:  # reported, such as by a reminder
+            moved_values[alert_id] = columns
         else:
-            updates[alert_id] = {"id": alert_id, **row}
+            updates[alert_id] = {"id": alert_id, **columns}
+            moved_values.pop(alert_id, None)
         fired += (
             after.fired_at is not None
             and not after.shadow
@@ -239,9 +292,12 @@ def write_changes(
             shown[alert_id] = _Moved(after.level, moved or (alert_id in shown and shown[alert_id].moved), over)
     # Ends before inserts: an alert that ends and begins again in one poll must not meet itself in the unique index.
     conn.executemany(_UPDATE_ALERT, list(updates.values()))
+    conn.executemany(_UPDATE_VALUE, [{"id": each, **columns} for each, columns in moved_values.items()])
     conn.executemany("DELETE FROM alerts WHERE id = ?", deleted)
     conn.executemany(_INSERT_ALERT, list(inserts.values()))
-    _bump(conn, shown, now, refresh)
+    bumped = _bump(conn, shown, now, refresh)
+    if valued:
+        _bump_values(conn, valued, bumped, now, refresh)
     _end_cards(conn, ended, now)
     count(conn, tenant, "fired", fired)
     count(conn, tenant, "resolved", resolved)
@@ -257,19 +313,32 @@ class _Moved:
     over: bool
 
 
-def _bump(conn: sqlite3.Connection, changed: Mapping[int, _Moved], now: datetime, refresh: timedelta) -> None:
-    """Make the cards of alerts due for an edit.
+def _bump_values(
+    conn: sqlite3.Connection, alerts: Sequence[int], bumped: Iterable[int], now: datetime, refresh: timedelta
+) -> None:
+    """Make the cards of alerts whose values changed due for an edit, but for those that are due already."""
+    values = {
+        "alerts": json.dumps(alerts),
+        "bumped": json.dumps(list(bumped)),
+        "now": stamp(now),
+        "refresh": refresh.total_seconds(),
+    }
+    conn.execute(_BUMP_VALUES, values)
+
+
+def _bump(conn: sqlite3.Connection, changed: Mapping[int, _Moved], now: datetime, refresh: timedelta) -> list[int]:
+    """Make the cards of alerts due for an edit; returns the ids of those cards.
 
     The card of one alert is edited at once where the alert moved. One of several is edited at once where those
     that moved are worse than all that did not: its level is theirs. Else it waits out its refresh, since in a storm
     members come and go with every poll.
     """
     if not changed:
-        return
+        return []
     by_card: dict[int, tuple[str, list[int]]] = {}
     for row in conn.execute(_CARDS_OF_ALERTS, (json.dumps(list(changed)),)).fetchall():
         by_card.setdefault(row["card_id"], (row["group_key"], []))[1].append(row["alert_id"])
-    bumps = []
+    bumps: list[Values] = []
     for card, (group, members) in by_card.items():
         if group.startswith(ESCALATIONS) and not any(changed[m].moved or changed[m].over for m in members):
             continue
@@ -280,6 +349,7 @@ def _bump(conn: sqlite3.Connection, changed: Mapping[int, _Moved], now: datetime
             urgent = max(moved.values()) > max((Level.of(row["level"]) for row in rest), default=0)
         bumps.append({"card": card, "urgent": urgent, "now": stamp(now), "refresh": refresh.total_seconds()})
     conn.executemany(_BUMP_CARD, bumps)
+    return [bump["card"] for bump in bumps]
 
 
 def _end_cards(conn: sqlite3.Connection, ended: Sequence[int], now: datetime) -> None:
@@ -421,9 +491,19 @@ def add_notices(
     ids: Mapping[Fingerprint, int],
     now: datetime,
     refresh: timedelta = timedelta(seconds=60),
-) -> None:
-    """Add notices. `ids` has the alerts of this poll; for others the latest alert of the fingerprint is meant."""
+) -> Groups:
+    """Add notices. `ids` has the alerts of this poll; for others the latest alert of the fingerprint is meant.
+
+    Returns the alerts that joined open cards, by channel and group key.
+    """
     joined: dict[int, _Moved] = {}
+    members: dict[tuple[str, str], set[Fingerprint]] = {}
+
+    def join(card: sqlite3.Row, alert_id: int, key: Fingerprint) -> bool:
+        if is_shared(card["group_key"]) and card["ended_at"] is None:
+            members.setdefault((card["wanted_channel"], card["group_key"]), set()).add(key)
+        return _join(conn, card["id"], alert_id)
+
     for notice in notices:
         if conn.execute("SELECT 1 FROM notices WHERE id = ?", (notice.id,)).fetchone():
             continue
@@ -438,9 +518,9 @@ def add_notices(
             continue
         lead = _lead(conn, notice)
         if lead is not None:
-            if _join(conn, lead["card_id"], alert_id):
-                joined[alert_id] = _Moved(notice.level, True, False)
             shared = _card(conn, lead["card_id"])
+            if join(shared, alert_id, notice.alert):
+                joined[alert_id] = _Moved(notice.level, True, False)
             insert_notice(conn, notice, of, notice.kind, now=now, alert_id=alert_id, card=shared)
             continue
         also = [each for each in (ids.get(key) or _latest(conn, key) for key in notice.also) if each is not None]
@@ -448,21 +528,19 @@ def add_notices(
         card = _place(conn, notice, of, alert_id)
         if card is not None and card["state"] in ("waiting", "posted"):
             # A line, and a second card too: where a card is, what is new goes into its thread.
-            if _join(conn, card["id"], alert_id):
+            if join(card, alert_id, notice.alert):
                 joined[alert_id] = _Moved(notice.level, True, False)
             insert_notice(conn, lone, of, NoticeKind.LINE, now=now, alert_id=alert_id, card=card, also=also)
         elif notice.kind is NoticeKind.CARD or notice.group:
-            if card is None:
-                card = _new_card(conn, of, alert_id, notice, refresh)
-            else:
-                card = _revive(conn, card)
-                _join(conn, card["id"], alert_id)
+            card = _new_card(conn, of, alert_id, notice, refresh) if card is None else _revive(conn, card)
+            join(card, alert_id, notice.alert)
             insert_notice(conn, lone, of, NoticeKind.CARD, now=now, alert_id=alert_id, card=card)
         else:
             error = "there is no card of this alert in this channel" if card is None else "its card was given up"
             insert_notice(conn, lone, of, notice.kind, now=now, alert_id=alert_id, card=card, error=error)
     if joined:
         _bump(conn, joined, now, refresh)
+    return {place: frozenset(keys) for place, keys in members.items()}
 
 
 _LEAD = "SELECT card_id FROM notices WHERE id = ? AND state = 'waiting' AND lead IS NULL AND card_id IS NOT NULL"

@@ -298,9 +298,11 @@ class SqliteStore:
             return recording.revision(conn, tenant)
 
     def record(self, record: PollRecord) -> Recorded:
-        ended = [_ended_by(change, record.now) for change in record.changes]
         # Packing takes longer than writing: done before the lock is taken.
-        values = [codec.alert_values(change.after) for change in ended]
+        rows = [
+            recording.changed_row(_ended_by(change, record.now), known=record.revision is not None)
+            for change in record.changes
+        ]
         latest = self._latest.setdefault(record.tenant, Latest(record.tenant))
         seen = latest.see(record.snapshots.values())
         feed = codec.feed_values(record.feed)
@@ -308,8 +310,8 @@ class SqliteStore:
         kept = recorder.pack(seen, record.failures, record.now) if self._keep_polls else []
         with self._db.write() as conn:
             before = recording.begin_turn(conn, record.tenant, record.revision)
-            ids = recording.write_changes(conn, record.tenant, ended, values, record.now, record.refresh)
-            recording.add_notices(conn, record.tenant, record.notices, ids, record.now, record.refresh)
+            ids = recording.write_changes(conn, record.tenant, rows, record.now, record.refresh)
+            joined = recording.add_notices(conn, record.tenant, record.notices, ids, record.now, record.refresh)
             recording.write_latches(conn, record.latches)
             times = recording.write_snapshots(conn, seen.values(), before)
             recording.write_feed(conn, feed, times, polled=record.polled)
@@ -321,7 +323,7 @@ class SqliteStore:
                 revision=before.revision + 1,
                 ids=ids,
                 cards=recording.channels(conn, record.tenant, noticed),
-                groups=recording.groups(conn, record.tenant),
+                joined=joined,
             )
         latest.written(seen)
         recorder.written(written)
