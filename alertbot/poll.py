@@ -14,9 +14,10 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import chain
 
 from alertbot.alerts import clock_step
-from alertbot.alerts.advance import advance
+from alertbot.alerts.advance import advance_moved
 from alertbot.alerts.alert import Change, Fingerprint
 from alertbot.alerts.alerting import Alerting, Situation
 from alertbot.alerts.decide import decide, rule_failures
@@ -24,13 +25,14 @@ from alertbot.alerts.followups import Agenda, followups
 from alertbot.alerts.latch import next_latches
 from alertbot.alerts.notice import Notice
 from alertbot.alerts.shown import shown_changes
+from alertbot.alerts.standing import Standing
+from alertbot.alerts.steady import Steady
 from alertbot.errors import Conflict
 from alertbot.evaluation.evaluate import Selector, evaluate_all
 from alertbot.evaluation.past import Past
 from alertbot.evaluation.snapshot import Fetched, Snapshot
 from alertbot.feed import turn as feed_turn
 from alertbot.feed.health import Feed, Limits, not_in_the_future
-from alertbot.feed.rules import is_feed
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.privacy import AGENT_SCOPES, NAMES_IN_FULL, Names
 from alertbot.rules.rule import RuleSet
@@ -52,6 +54,7 @@ class Memory:
     selector: Selector = field(default_factory=Selector)  # which entities the rules cover
     past: Past | None = None  # what windows look at; None: windows are unknown
     open: OpenAlerts | None = None  # read again if anything but this tenant's turns has written since
+    steady: Steady = field(default_factory=Steady)  # which alerts need not be stepped
 
 
 @dataclass(frozen=True)
@@ -198,14 +201,16 @@ class _Decided:
 def _decide(tenant: Tenant, store: Polls, now: datetime, fetched: Fetched | None, error: str) -> _Decided:
     open_now = open_alerts.current(tenant.memory.open, store, tenant.name, now - tenant.alerting.flap_window)
     feed = store.feed(tenant.name)  # after the revision: if another turn writes it meanwhile, `record` refuses
-    feed_alerts = [alert for alert in open_now.by_key.values() if is_feed(alert)]
-    rule_alerts = [alert for alert in open_now.by_key.values() if not is_feed(alert)]
-    before = [*feed_alerts, *rule_alerts]
+    feed_alerts, standing = open_now.standing.of_scope(Scope.FEED), open_now.standing.without(Scope.FEED)
     # On a turn without a fetch the time of the last poll stays, so the step would be taken again on the next one.
     step = clock_step.set_back_by(feed.tried_at, now) if fetched is not None or error else timedelta(0)
+    before = [*feed_alerts, *standing.by_key.values()] if step else []
     if step:
         feed_alerts = [clock_step.moved_back(alert, step) for alert in feed_alerts]
-        rule_alerts = [clock_step.moved_back(alert, step) for alert in rule_alerts]
+        standing = Standing.of(clock_step.moved_back(alert, step) for alert in standing.by_key.values())
+
+    if fetched is not None:
+        fetched = replace(fetched, snapshots=tenant.memory.selector.sharing(fetched.snapshots))
 
     # The feed first: while it is ill, nothing may count as missing.
     fed = feed_turn.begin(feed, feed_alerts, fetched, tenant.rules, tenant.limits, tenant.ops_channel, now, error=error)
@@ -220,8 +225,9 @@ def _decide(tenant: Tenant, store: Polls, now: datetime, fetched: Fetched | None
     latches = next_latches(open_now.latched, read, tenant.rules) if fetched is not None and open_now.latched else {}
     received = not_in_the_future(feed.health, now).received
     situation = Situation(tenant.alerting, open_now.silences, open_now.latched, open_now.rises, feed.good_at, received)
-    changes = advance(
-        rule_alerts,
+    changes, steady = advance_moved(
+        standing,
+        tenant.memory.steady,
         verdicts,
         fed.rules,
         now,
@@ -239,13 +245,19 @@ def _decide(tenant: Tenant, store: Polls, now: datetime, fetched: Fetched | None
     changes = [*feed_changes, *changes]
     begun = {rule: error for rule, error in after.health.failing.items() if rule not in feed.health.failing}
     if step:
-        moved = {alert.key: alert for alert in (*feed_alerts, *rule_alerts)}
+        moved = {**{alert.key: alert for alert in feed_alerts}, **standing.by_key}
         changes += clock_step.moves(before, moved, changes)
 
     # What only time changes, last: on the alerts as the poll and the mutes leave them.
     agenda = Agenda() if step else open_now.agenda
     due, agenda = followups(
-        [*feed_alerts, *rule_alerts], changes, tenant.rules, now, fed.visible.keys() - failed, situation, agenda
+        chain(feed_alerts, standing.by_key.values()),
+        changes,
+        tenant.rules,
+        now,
+        fed.visible.keys() - failed,
+        situation,
+        agenda,
     )
     changes += due
 
@@ -261,7 +273,7 @@ def _decide(tenant: Tenant, store: Polls, now: datetime, fetched: Fetched | None
         storm_cards=tenant.alerting.storm_cards,
     )
     notices += rule_failures(begun, tenant.name, tenant.rules.version, tenant.ops_channel, now)
-    memory = replace(tenant.memory, past=past, open=replace(open_now, agenda=agenda))
+    memory = replace(tenant.memory, past=past, open=replace(open_now, agenda=agenda), steady=steady)
     return _Decided(
         Turn(tenant.name, now, fetched, fed.snapshots, tuple(changes), tuple(notices), after, memory, begun),
         feed,

@@ -27,7 +27,7 @@ START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 PHASES = ("fetch", "read", "evaluate", "advance", "decide", "record", "rest")
 # Functions that `alertbot.poll` calls by name, and methods of the store. One that a checkout does not have is not
 # measured on its own: its time is in "rest".
-_FUNCTIONS = {"evaluate_all": "evaluate", "advance": "advance", "decide": "decide"}
+_FUNCTIONS = {"evaluate_all": "evaluate", "advance": "advance", "advance_moved": "advance", "decide": "decide"}
 _METHODS = {"alerts": "read", "cards": "read", "feed": "read", "record": "record"}
 
 

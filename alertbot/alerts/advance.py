@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Container, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
 
 from alertbot.alerts import wording
 from alertbot.alerts.alert import Alert, Change, Fingerprint, State
 from alertbot.alerts.alerting import ORDINARY, Situation
 from alertbot.alerts.followups import closings
 from alertbot.alerts.mute import mute
-from alertbot.alerts.transition import Event, Observation, Sight, end, step
+from alertbot.alerts.standing import Kind, Standing
+from alertbot.alerts.steady import OfOneRule, Outcome, Steady, picked
+from alertbot.alerts.transition import ALWAYS, Event, Observation, Sight, end, steady_until, step
 from alertbot.evaluation.evaluate import Truth, Verdicts, in_words
 from alertbot.evaluation.explain import ending, measure
 from alertbot.rules.catalogue import Scope
@@ -44,22 +49,74 @@ def advance(
     `failing` has the rules that could not be evaluated; their alerts stay as they are. A rule that raises an exception
     here is added, with the exception; without `failing` the exception is raised.
     """
+    standing = Standing.of(each for each in alerts if each.key.tenant == tenant and each.state is not State.INACTIVE)
+    return _advance(standing, None, verdicts, rules, now, tenant, failed_scopes, failing, situation)[0]
+
+
+def advance_moved(
+    standing: Standing,
+    steady: Steady,
+    verdicts: Sequence[Verdicts],
+    rules: RuleSet,
+    now: datetime,
+    *,
+    tenant: str,
+    failed_scopes: frozenset[Scope] = frozenset(),
+    failing: MutableMapping[str, str] | None = None,
+    situation: Situation = ORDINARY,
+) -> tuple[list[Change], Steady]:
+    """The same changes as those of `advance`: alerts that are steady, see steady.py, cost nothing.
+
+    `standing` are alerts of this tenant alone, and `verdicts` come from `evaluate_all`. What is returned beside the
+    changes is the `steady` of the tenant's next turn, if this one is recorded.
+    """
+    return _advance(standing, steady, verdicts, rules, now, tenant, failed_scopes, failing, situation)
+
+
+def _advance(
+    standing: Standing,
+    steady: Steady | None,
+    verdicts: Sequence[Verdicts],
+    rules: RuleSet,
+    now: datetime,
+    tenant: str,
+    failed_scopes: frozenset[Scope],
+    failing: MutableMapping[str, str] | None,
+    situation: Situation,
+) -> tuple[list[Change], Steady]:
+    """`steady` None: every alert is stepped, and nothing is remembered of them."""
     by_id = {rule.id: rule for rule in rules.rules}
     broken: MutableMapping[str, str] = failing if failing is not None else {}
     hours: dict[str, Phase] = {}
     for rule_id, own in by_id.items():
         with _isolated(rule_id, failing):
             hours[rule_id] = watches(own.during, own.outside, now)
-    active = {rule_id: by_id[rule_id] for rule_id in hours}
-    closed = {change.after.key: change for change in closings(alerts, active, hours, now)}
     by_rule = {each.rule.id: each for each in verdicts if each.snapshot.scope not in failed_scopes}
-    changes: list[Change] = []
-    taken: set[Fingerprint] = set()
-    for alert in alerts:
-        key = alert.key
-        if key.tenant != tenant or alert.state is State.INACTIVE:
+
+    stepped: list[Fingerprint] = []
+    seen: dict[Kind, tuple[OfOneRule | None, list[int]]] = {}  # by rule: what is remembered, and the lines stepped
+    for kind, alerts in standing.by_rule.items():
+        rule = by_id.get(kind[1])
+        if steady is None or rule is None or rule.scope is not kind[0] or hours.get(rule.id) is not Phase.OPEN:
+            stepped += alerts
             continue
-        taken.add(key)
+        known, verdict = steady.of(kind, now), by_rule.get(rule.id)
+        if verdict is not None:
+            with _isolated(rule.id, failing):
+                seen[kind] = after, lines = picked(known, alerts, rule, verdict, situation.alerting, now)
+                stepped += [after.keys[line] for line in lines] if after is not None else alerts
+        elif known is not None and known.rule is rule and known.keys == tuple(alerts):
+            seen[kind] = known, []  # there is nothing new, and the rule covers them as before
+        else:
+            stepped += alerts
+
+    changes: list[Change] = []
+    outcomes: dict[Fingerprint, Outcome] = {}
+    to_step = standing.in_order(stepped)
+    active = {rule_id: by_id[rule_id] for rule_id in hours}
+    closed = {change.after.key: change for change in closings(to_step, active, hours, now)}
+    for alert in to_step:
+        key = alert.key
         rule = by_id.get(key.rule)
         if rule is None or rule.scope is not key.scope:
             changes.append(end(alert, alert, Event.REMOVED, now, f"the rule {key.rule} is gone"))
@@ -67,7 +124,14 @@ def advance(
             changes.append(closed[key])
         elif rule.id not in broken:
             try:  # as `_isolated`, which would cost more than the step of an alert that does not change
-                change = _next(alert, rule, by_rule.get(rule.id), hours[rule.id], now, situation)
+                observed = _observed(alert, rule, by_rule.get(rule.id), hours[rule.id])
+                change = None
+                if isinstance(observed, Observation):
+                    change = step(alert, observed, rule, now, situation)
+                elif not observed:
+                    change = end(alert, alert, Event.UNCOVERED, now, wording.NOT_COVERED)
+                if steady is not None:
+                    outcomes[key] = _outcome(alert, change, observed, rule, now, situation)
             except Exception as error:
                 if failing is None:
                     raise
@@ -76,28 +140,44 @@ def advance(
                 if change is not None:
                     changes.append(change)
     for verdict in by_rule.values():
-        if hours.get(verdict.rule.id) is Phase.OPEN and verdict.rule.id not in broken:
-            with _isolated(verdict.rule.id, failing):
-                changes.extend(list(_beginnings(verdict, taken, tenant, now, situation)))
-    before = [alert for alert in alerts if alert.key in taken]
-    return mute(before, changes, rules, now, situation)
+        rule = verdict.rule
+        if hours.get(rule.id) is Phase.OPEN and rule.id not in broken:
+            known, _ = seen.get((rule.scope, rule.id), (None, []))
+            taken = known.taken if known is not None else None
+            with _isolated(rule.id, failing):
+                changes.extend(list(_beginnings(verdict, standing.by_key, taken, tenant, now, situation)))
+    remembered = {
+        kind: after.after(lines, outcomes)
+        for kind, (after, lines) in seen.items()
+        if after is not None and kind[1] not in broken
+    }
+    return mute(standing, changes, rules, now, situation), Steady(now, remembered)
 
 
-def _next(
-    alert: Alert, rule: Rule, verdict: Verdicts | None, phase: Phase, now: datetime, situation: Situation
-) -> Change | None:
-    """The next step of one alert, whose rule still exists; `verdict` is None where its scope was not fetched."""
+def _observed(alert: Alert, rule: Rule, verdict: Verdicts | None, phase: Phase) -> Observation | bool:
+    """What a poll says about an alert, whose rule still exists; False where the rule does not cover the entity.
+
+    True where the scope was not fetched (`verdict` is None): the rule covers it, and that is all there is to say.
+    """
     key = alert.key
     row = verdict.snapshot.rows.get((key.parent_id, key.entity_id)) if verdict is not None else None
     position = verdict.position(row) if verdict is not None and row is not None else None
     if position is None and (row is not None or not covers(rule.match, key.entity_id, alert.entity_name)):
-        return end(alert, alert, Event.UNCOVERED, now, wording.NOT_COVERED)
+        return False
     if verdict is None:
-        return None
+        return True
     seen = _unseen(alert, verdict) if row is None or position is None else _seen(key, verdict, row, position)
-    if phase is not Phase.OPEN:
-        seen = replace(seen, hours=phase)
-    return step(alert, seen, rule, now, situation)
+    return seen if phase is Phase.OPEN else replace(seen, hours=phase)
+
+
+def _outcome(
+    alert: Alert, change: Change | None, observed: Observation | bool, rule: Rule, now: datetime, situation: Situation
+) -> Outcome:
+    """The alert after its step, and until when it is steady."""
+    after = change.after if change is not None else alert
+    if not isinstance(observed, Observation) or after.state is State.INACTIVE:
+        return after, ALWAYS
+    return after, steady_until(after, observed, rule, now, situation)
 
 
 @contextmanager
@@ -112,15 +192,21 @@ def _isolated(rule_id: str, failed: MutableMapping[str, str] | None) -> Iterator
 
 
 def _beginnings(
-    verdict: Verdicts, taken: set[Fingerprint], tenant: str, now: datetime, situation: Situation
+    verdict: Verdicts,
+    alerts: Container[Fingerprint],
+    taken: NDArray[np.intp] | None,
+    tenant: str,
+    now: datetime,
+    situation: Situation,
 ) -> Iterator[Change]:
+    """`alerts` are there already, at the positions in `taken`, as far as these are known."""
     rule, snapshot = verdict.rule, verdict.snapshot
-    for position in verdict.begins().tolist():
+    for position in verdict.begins(taken).tolist():
         row = int(verdict.rows[position])
         parent_id, _ = snapshot.parent(row)
         key = Fingerprint(tenant, rule.id, rule.scope, parent_id, snapshot.ids[row])
         if (
-            key in taken or key in situation.latched or snapshot.rows[parent_id, key.entity_id] != row
+            key in alerts or key in situation.latched or snapshot.rows[parent_id, key.entity_id] != row
         ):  # an id that appears twice is one entity
             continue
         change = step(None, _seen(key, verdict, row, position), rule, now, situation)

@@ -32,7 +32,7 @@ read again: everything is looked at then.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -74,7 +74,7 @@ def closings(
 
 
 def followups(
-    alerts: Sequence[Alert],
+    alerts: Iterable[Alert],
     changes: Sequence[Change],
     rules: RuleSet,
     now: datetime,
@@ -137,7 +137,7 @@ def _follows(alert: Alert) -> datetime | None:
     return alert.fired_at if reported else None
 
 
-def _all(alerts: Sequence[Alert], changed: Mapping[Fingerprint, Alert]) -> Iterator[Alert]:
+def _all(alerts: Iterable[Alert], changed: Mapping[Fingerprint, Alert]) -> Iterator[Alert]:
     """All alerts as they are now, those before the turn first."""
     before = set()
     for alert in alerts:

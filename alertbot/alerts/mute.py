@@ -29,20 +29,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Protocol
 
 from alertbot.alerts import wording
 from alertbot.alerts.alert import Alert, Change, Fingerprint, Mute, MuteKind, Reason, State, Withheld
 from alertbot.alerts.alerting import ORDINARY, Situation
+from alertbot.alerts.standing import Standing
 from alertbot.rules.rule import Rule, RuleSet
 from alertbot.rules.suppression import KINSHIPS, Kinship
 
 
 @dataclass(frozen=True)
 class Poll:
-    """The open alerts of a tenant before a poll, what the poll changed, the rules by id, and what else is known."""
+    """The alerts of a tenant before a poll, what the poll changed, the rules by id, and what else is known."""
 
-    alerts: Sequence[Alert]
+    alerts: Standing
     changes: Sequence[Change]
     rules: Mapping[str, Rule]
     now: datetime
@@ -88,7 +90,7 @@ class Suppression:
         self._rules = rules = poll.rules
         named = {by for rule in rules.values() for by in rule.suppressed_by}
         wanted = {by for by in named if by in rules and not rules[by].shadow}
-        after = {alert.key: alert for alert in poll.alerts if alert.key.rule in wanted}
+        after = {alert.key: alert for alert in poll.alerts.only([(rules[by].scope, by) for by in wanted])}
         after.update({change.after.key: change.after for change in poll.changes if change.after.key.rule in wanted})
         self._same: dict[tuple[str, str, str], Fingerprint] = {}
         self._any: dict[tuple[str, str], Fingerprint] = {}
@@ -100,7 +102,7 @@ class Suppression:
                 self._totals.setdefault(key.rule, key)
 
     def may_mute_again(self, rule: Rule) -> bool:
-        return bool(rule.suppressed_by)
+        return any(by in self._totals for by in rule.suppressed_by)
 
     def mutes(self, alert: Alert, rule: Rule) -> tuple[bool, Fingerprint | None]:
         """The first open alert that suppresses this one, in the order in which the rule names them."""
@@ -130,7 +132,7 @@ class Silencing:
 
     def __init__(self, poll: Poll) -> None:
         self._active = [silence for silence in poll.situation.silences if silence.active(poll.now)]
-        keys = (*(alert.key for alert in poll.alerts[:1]), *(change.after.key for change in poll.changes[:1]))
+        keys = (*islice(poll.alerts.by_key, 1), *(change.after.key for change in poll.changes[:1]))
         self._tenant = keys[0].tenant if keys else ""  # of all of them
         self._of_rule: dict[str, list[tuple[int, Callable[[Alert], bool]]]] = {}
 
@@ -166,24 +168,29 @@ _ENDED: Mapping[MuteKind, Reason] = {
 
 
 def mute(
-    alerts: Sequence[Alert], changes: Sequence[Change], rules: RuleSet, now: datetime, situation: Situation = ORDINARY
+    alerts: Standing, changes: Sequence[Change], rules: RuleSet, now: datetime, situation: Situation = ORDINARY
 ) -> list[Change]:
     """The changes of a poll with what mutes each alert, then changes for alerts whose mute is all that changed.
 
-    `alerts` are one tenant's open alerts before the poll; `changes` are of this tenant. A change that is not to be
-    reported says why in `withheld`.
+    `alerts` are those of one tenant before the poll; `changes` are of this tenant. A change that is not to be reported
+    says why in `withheld`. Alerts that are reported and not muted are only looked at where something may mute them now.
     """
     by_id = {rule.id: rule for rule in rules.rules}
     poll = Poll(alerts, changes, by_id, now, situation)
     muters = tuple(make(poll) for make in MUTERS)
     decided = [_decide(change, by_id.get(change.after.key.rule), muters, now) for change in changes]
     changed = {change.after.key for change in changes}
-    asked = {rule.id for rule in rules.rules if any(muter.may_mute_again(rule) for muter in muters)}
-    for alert in alerts:
+    asked = [
+        (rule.scope, rule.id)
+        for rule in rules.rules
+        if (rule.scope, rule.id) in alerts.by_rule and any(muter.may_mute_again(rule) for muter in muters)
+    ]
+    keys = dict.fromkeys(alerts.quiet)
+    for kind in asked:
+        keys.update(dict.fromkeys(alerts.by_rule[kind]))
+    for alert in alerts.in_order(keys):
         rule = by_id.get(alert.key.rule)
         if rule is None or not alert.open or alert.key in changed:
-            continue
-        if alert.reported is not None and alert.muted is None and rule.id not in asked:
             continue
         muted = _muted(alert, rule, muters, now)
         if muted == alert.muted and (muted is not None or alert.reported is not None):

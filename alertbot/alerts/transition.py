@@ -48,7 +48,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import Enum, StrEnum
 from typing import Any
 
@@ -244,6 +244,48 @@ def step(
         assert alert is not None
         return end(alert, after, taken.event, now, why)
     return Change(alert, after, REASONS.get(taken.event), why)
+
+
+ALWAYS = datetime.min.replace(tzinfo=UTC)
+"""An alert that is steady until then is not steady: every poll has to step it."""
+FOR_GOOD = datetime.max.replace(tzinfo=UTC)
+
+
+def steady_until(alert: Alert, seen: Observation, rule: Rule, now: datetime, situation: Situation) -> datetime:
+    """Until when `step` returns None for an alert whose every poll observes the same as this one.
+
+    `alert` is as the step at `now` left it, and has not ended. What is in here is all that time alone changes in a
+    step: `for`, `keep_firing_for`, and the end of flapping. ALWAYS where polls are counted, and where a time is in the
+    future, which only a clock that was set back explains.
+    """
+    if seen.sight is not Sight.SEEN or seen.hours is not Phase.OPEN:
+        return ALWAYS
+    if seen.guard is not Truth.TRUE:
+        return FOR_GOOD
+    levels, clear = apply_no_data(seen.levels, seen.clear, rule.no_data)
+    times = [FOR_GOOD]
+    for each in rule.levels:
+        if levels[each.level] is Truth.TRUE:
+            began = alert.since.get(each.level)
+            if began is None or began > now:
+                return ALWAYS
+            if now - began < each.hold:
+                times.append(began + each.hold)
+    settles = flapping.settles_at(alert.rises, situation.alerting)
+    if settles is not None:
+        if alert.rises[-1] > now:
+            return ALWAYS
+        if settles > now:
+            times.append(settles)
+    level = alert.level
+    if alert.open and level in levels and levels[level] is not Truth.TRUE and clear[level] is Truth.TRUE:
+        if alert.recovering_since is None or alert.recovering_since > now:
+            return ALWAYS
+        keep = rule.keep_firing_for
+        if alert.unstable:
+            keep = flapping.stays_clear_for(keep, situation.alerting)
+        times.append(alert.recovering_since + keep)
+    return min(times)
 
 
 def apply_no_data(

@@ -85,6 +85,7 @@ class Verdicts:
     own_clear: NDArray[np.int8] | None  # the rule's `clear`, where it has one
     agents: Snapshot | None = None  # from the same poll, for `count`
     past: Past | None = None  # the present poll included, for windows
+    evaluation: Evaluation | None = None  # that made it, where it has the columns of this poll
 
     @cached_property
     def clear(self) -> Mapping[Level, NDArray[np.int8]]:
@@ -102,8 +103,11 @@ class Verdicts:
             clear = {level: _NOT[truth] for level, truth in levels.items()}
         return _TRUTHS[self.guard.item(position)], levels, clear
 
-    def begins(self) -> NDArray[np.intp]:
-        """The positions at which an alert may begin: guard true, and a level true (or unknown, where that fires)."""
+    def begins(self, taken: NDArray[np.intp] | None = None) -> NDArray[np.intp]:
+        """The positions at which an alert may begin: guard true, and a level true (or unknown, where that fires).
+
+        Without those in `taken`, which have one.
+        """
         codes = [*self.levels.values()]
         begins = codes[0] == Truth.TRUE
         for more in codes[1:]:
@@ -112,6 +116,8 @@ class Verdicts:
             begins |= codes[0] == Truth.UNKNOWN
         if self.rule.guard is not None:
             begins &= self.guard == Truth.TRUE
+        if taken is not None:
+            begins[taken] = False
         positions: NDArray[np.intp] = begins.nonzero()[0]
         return positions
 
@@ -121,6 +127,25 @@ class Verdicts:
             return row
         position = int(np.searchsorted(self.rows, row))
         return position if position < len(self.rows) and self.rows[position] == row else None
+
+    def positions(self, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+        """The positions of snapshot rows; -1 where the rule does not cover one, and for a row of -1."""
+        if len(self.rows) == len(self.snapshot):
+            return rows
+        found = np.searchsorted(self.rows, rows)
+        if len(self.rows):
+            covered = self.rows[np.minimum(found, len(self.rows) - 1)] == rows
+            return np.where(covered, found, -1)
+        return np.full(len(rows), -1, dtype=np.intp)
+
+    def column(self, node: Window | Count) -> tuple[NDArray[Any], ...]:
+        """What a window or a count is, row by row of the snapshot, as columns to compare with those of another poll.
+
+        Values, where they are known, and the upper ends where they are ranges. Not for verdicts of a `Batch`.
+        """
+        assert self.evaluation is not None, "a batch does not keep the values of single polls"
+        found = self.evaluation.values(node, self.rule)
+        return (found.values, found.known) if found.high is None else (found.values, found.known, found.high)
 
 
 _TRUTHS = {int(truth): truth for truth in Truth}  # a dict lookup costs a fifth of Truth(value)
@@ -138,20 +163,62 @@ def parameter(rule: Rule, name: str, entity_id: str, entity_name: str) -> Litera
 # Which entities a rule covers.
 
 
+class _LastVerdicts(NamedTuple):
+    rule: Rule
+    keys: frozenset[str]  # that its conditions read
+    verdicts: Verdicts | None  # None where they depend on other polls, or on another scope
+
+
 class Selector:
-    """Which rows each match covers, cached for as long as a scope's entities stay the same.
+    """What one poll's evaluation leaves to the next: which rows each match covers, and the last verdicts.
 
     Globbing 10,000 names for each of 50 rules costs more than the rest of a poll, and names rarely change between two
-    polls. Keep one per tenant; it holds only the last entities of each scope.
+    polls. A rule whose columns have not changed is not evaluated again. Keep one per tenant; it holds only the last
+    entities of each scope. All of it is right by what it is compared with, never by when it was made: a poll that
+    fails, or is evaluated twice, does no harm.
     """
 
     def __init__(self) -> None:
         self._scopes: dict[Scope, tuple[tuple[str, ...], tuple[str, ...], dict[Match, NDArray[np.intp]]]] = {}
+        self._snapshots: dict[Scope, Snapshot] = {}
+        self._verdicts: dict[str, _LastVerdicts] = {}
+
+    def sharing(self, snapshots: Mapping[Scope, Snapshot]) -> dict[Scope, Snapshot]:
+        """The same snapshots, which share what is equal with those that this was called with before."""
+        shared = {
+            scope: snapshot.sharing(self._snapshots[scope]) if scope in self._snapshots else snapshot
+            for scope, snapshot in snapshots.items()
+        }
+        self._snapshots.update(shared)
+        return shared
+
+    def last(self, rule: Rule, snapshot: Snapshot) -> Verdicts | None:
+        """The last verdicts of a rule, if this snapshot gives the same ones: it shares the entities and the columns."""
+        last = self._verdicts.get(rule.id)
+        if last is None or last.verdicts is None or last.rule is not rule:
+            return None
+        seen = last.verdicts.snapshot
+        if not snapshot.same_entities(seen):
+            return None
+        return last.verdicts if all(seen.columns.get(key) is snapshot.columns.get(key) for key in last.keys) else None
+
+    def keep(self, verdicts: Verdicts) -> None:
+        """Remember the verdicts of a rule, if they depend on nothing but columns of its snapshot."""
+        rule = verdicts.rule
+        last = self._verdicts.get(rule.id)
+        if last is None or last.rule is not rule:
+            nodes = [node for condition in rule.conditions() for node in walk(condition)]
+            alone = not any(isinstance(node, Window | Count) for node in nodes)
+            keys = frozenset(node.key for node in nodes if isinstance(node, Key))
+            self._verdicts[rule.id] = _LastVerdicts(rule, keys, verdicts if alone else None)
+        elif last.verdicts is not None:
+            self._verdicts[rule.id] = _LastVerdicts(rule, last.keys, verdicts)
 
     def known(self, snapshot: Snapshot) -> dict[Match, NDArray[np.intp]]:
         """The rows cached for exactly these entities; `rows_of` adds to it."""
         ids, names, rows = self._scopes.get(snapshot.scope, ((), (), {}))
-        if ids != snapshot.ids or names != snapshot.names:
+        same_ids = ids is snapshot.ids or ids == snapshot.ids
+        if not (same_ids and (names is snapshot.names or names == snapshot.names)):
             rows = {}
         # The newer tuples are kept even when equal: comparing a tuple with itself is quicker than with its copy, and
         # one poll's evaluation may ask more than once.
@@ -251,7 +318,26 @@ class Evaluation:
                 own_clear=self._codes(self._truths(rule.clear, rule), rows) if rule.clear is not None else None,
                 agents=self._agents,
                 past=self._past,
+                evaluation=self,
             )
+
+    def again(self, known: Verdicts) -> Verdicts:
+        """Verdicts of an earlier poll for this one, which is known to give the same (`Selector.last`)."""
+        return Verdicts(
+            known.rule,
+            self._snapshot,
+            known.rows,
+            known.levels,
+            known.guard,
+            known.own_clear,
+            self._agents,
+            self._past,
+            self,
+        )
+
+    def drop_conditions(self) -> None:
+        """Free the memory of conditions that were evaluated; verdicts keep their evaluation for its values."""
+        self._leaves.clear()
 
     def _true(self, size: int) -> NDArray[np.int8]:
         codes = self._always.get(size)
@@ -299,9 +385,9 @@ class Evaluation:
     def _leaf(self, node: Compare | In | IsMissing, rule: Rule) -> _Truths:
         match node:
             case Compare(op=op, left=left, right=right):
-                return _compare(op, self._values(left, rule), self._values(right, rule))
+                return _compare(op, self.values(left, rule), self.values(right, rule))
             case In(left=left, choices=choices):
-                value = self._values(left, rule)
+                value = self.values(left, rule)
                 true = np.zeros(np.shape(value.known), dtype=np.bool_)
                 for choice in choices:
                     true = true | _compare(Op.EQ, value, _constant(choice)).true
@@ -310,7 +396,8 @@ class Evaluation:
                 known = self._column(key).known
                 return _Truths(known, ~known) if negated else _Truths(~known, known)
 
-    def _values(self, node: Value, rule: Rule) -> _Values:
+    def values(self, node: Value, rule: Rule) -> _Values:
+        """A value as a column, row by row of the snapshot."""
         match node:
             case Literal():
                 return _constant(node)
@@ -323,7 +410,7 @@ class Evaluation:
             case Count():
                 return self._count(node, rule)
             case Arithmetic(op=op, left=left, right=right):
-                a, b = self._values(left, rule), self._values(right, rule)
+                a, b = self.values(left, rule), self.values(right, rule)
                 if _is_text(a) or _is_text(b):
                     return _NOTHING
                 if a.high is not None or b.high is not None:
@@ -409,7 +496,9 @@ def _load(column: Column | None, text: bool, rows: int) -> _Values:
     present = column.presence == Presence.PRESENT
     if text:
         folded = np.empty(rows, dtype=np.object_)
-        folded[:] = [caseless(str(each)) for each in column.values.tolist()]
+        words = column.values.tolist()
+        known = {word: caseless(str(word)) for word in set(words)}  # few words, many agents
+        folded[:] = [known[word] for word in words]
         return _Values(folded, present)
     return _Values(column.values, present & np.isfinite(column.values.astype(np.float64, copy=False)))
 
@@ -479,21 +568,28 @@ def evaluate_all(
     `past` ends with these snapshots; without it every window is unknown. A rule whose evaluation raises an exception is
     left out, and its id is added to `failing` with the exception; without `failing` the exception is raised.
     """
-    selector = selector or Selector()
     evaluations = {
         scope: Evaluation(snapshot, selector, agents=agents_of(snapshot, snapshots), past=past)
         for scope, snapshot in snapshots.items()
     }
     verdicts = []
     for rule in rules.rules:
-        if rule.scope not in evaluations:
+        evaluation = evaluations.get(rule.scope)
+        if evaluation is None:
             continue
         try:
-            verdicts.append(evaluations[rule.scope].verdicts(rule))
+            verdict = selector.last(rule, snapshots[rule.scope]) if selector is not None else None
+            verdict = evaluation.again(verdict) if verdict is not None else evaluation.verdicts(rule)
         except Exception as error:  # whatever one rule meets, the other rules of the tenant are evaluated
             if failing is None:
                 raise
             failing[rule.id] = in_words(error)
+        else:
+            verdicts.append(verdict)
+            if selector is not None:
+                selector.keep(verdict)
+    for evaluation in evaluations.values():
+        evaluation.drop_conditions()
     return verdicts
 
 

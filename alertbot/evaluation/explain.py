@@ -7,7 +7,7 @@ property test compares the two.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -141,6 +141,42 @@ def measure(
     if "$" in label:
         label = filled(rule, left, level_rule.text, snapshot.ids[row], snapshot.names[row])
     return Measure(label, kind, op, *evaluator.shown(Op(op), left, right))
+
+
+@lru_cache(maxsize=4096)
+def measured(level: LevelRule) -> tuple[Key | Window | Count, ...]:
+    """What `measure` reads: while these stay as they are for an entity, so does the comparison to show.
+
+    Where it depends on which of several comparisons is true, all of them.
+    """
+    try:
+        scale = _scale(level)
+    except _DependsOnTheRowError:
+        nodes: Iterable[Node] = (level.when,)
+    else:
+        nodes = scale[3:] if scale is not None else ()
+    return tuple(dict.fromkeys(leaf for node in nodes for leaf in _leaves(node)))
+
+
+def _leaves(node: Node) -> Iterator[Key | Window | Count]:
+    """The keys, windows and counts of a node; not the keys inside a window or a count."""
+    match node:
+        case Key() | Window() | Count():
+            yield node
+        case Arithmetic(left=left, right=right) | Compare(left=left, right=right):
+            yield from _leaves(left)
+            yield from _leaves(right)
+        case In(left=left):
+            yield from _leaves(left)
+        case IsMissing(key=key):
+            yield key
+        case Not(operand=operand):
+            yield from _leaves(operand)
+        case And(parts=parts) | Or(parts=parts):
+            for part in parts:
+                yield from _leaves(part)
+        case Literal() | Param():
+            return
 
 
 def ending(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import IntEnum
 from functools import cached_property
@@ -85,6 +85,44 @@ class Snapshot:
     def head(self) -> SnapshotHead:
         """When it was taken and whether it is complete."""
         return SnapshotHead(self.at, self.complete, self.problems)
+
+    def sharing(self, before: Snapshot) -> Snapshot:
+        """The same snapshot, made of parts of an earlier one of its scope where they are equal.
+
+        Names and ids, with `rows`, are shared while the entities stay the same, and then each column that has not
+        changed. So whatever is derived from a part is still right while the part is the same object, which costs
+        nothing to check.
+        """
+        if not (
+            self.ids == before.ids
+            and self.names == before.names
+            and self.parent_ids == before.parent_ids
+            and self.parent_names == before.parent_names
+        ):
+            return self
+        columns = {
+            key: old if (old := before.columns.get(key)) is not None and old.same_values(column) else column
+            for key, column in self.columns.items()
+        }
+        shared = replace(
+            self,
+            ids=before.ids,
+            names=before.names,
+            parent_ids=before.parent_ids,
+            parent_names=before.parent_names,
+            columns=columns,
+        )
+        vars(shared)["rows"] = before.rows  # where `cached_property` keeps it
+        return shared
+
+    def same_entities(self, other: Snapshot) -> bool:
+        """Whether the entities are those of `other`, row by row, as far as `sharing` has found out."""
+        return (
+            self.ids is other.ids
+            and self.names is other.names
+            and self.parent_ids is other.parent_ids
+            and self.parent_names is other.parent_names
+        )
 
     @cached_property
     def rows(self) -> Mapping[tuple[str, str], int]:

@@ -7,7 +7,7 @@ the memory follows its own writes, and any other write makes the revision differ
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -16,25 +16,31 @@ from alertbot.alerts.alert import Alert, Fingerprint, State
 from alertbot.alerts.followups import Agenda
 from alertbot.alerts.grouping import Groups
 from alertbot.alerts.silence import Silence
+from alertbot.alerts.standing import Standing
 from alertbot.store.records import PollRecord, Recorded
 from alertbot.store.roles import Polls
 
 
 @dataclass(frozen=True)
 class OpenAlerts:
-    """What `alerts`, `cards` and `groups` of a tenant returned at `revision`. `by_key` is in the order of ids.
+    """What `alerts`, `cards` and `groups` of a tenant returned at `revision`. The alerts are in the order of ids.
 
     The rest is as in `alerts.alerting.Situation`.
     """
 
     revision: int
-    by_key: Mapping[Fingerprint, Alert]
+    standing: Standing
     cards: Mapping[Fingerprint, frozenset[str]]
     groups: Groups = field(default_factory=dict)
     silences: tuple[Silence, ...] = ()
     latched: Mapping[Fingerprint, int] = field(default_factory=dict)
     rises: Mapping[Fingerprint, tuple[datetime, ...]] = field(default_factory=dict)
     agenda: Agenda = field(default=Agenda(), compare=False)  # of these alerts, after the last turn
+
+    @property
+    def by_key(self) -> Mapping[Fingerprint, Alert]:
+        """The alerts by fingerprint, in the order of ids."""
+        return self.standing.by_key
 
 
 def current(known: OpenAlerts | None, store: Polls, tenant: str, since: datetime) -> OpenAlerts:
@@ -45,10 +51,9 @@ def current(known: OpenAlerts | None, store: Polls, tenant: str, since: datetime
     revision = store.revision(tenant)  # first: a write while the rest is read makes it differ the next time
     if known is not None and known.revision == revision:
         return known
-    by_key = {alert.key: alert for alert in store.alerts(tenant)}
     return OpenAlerts(
         revision,
-        by_key,
+        Standing.of(store.alerts(tenant)),
         store.cards(tenant),
         store.groups(tenant),
         store.silences(),
@@ -59,39 +64,22 @@ def current(known: OpenAlerts | None, store: Polls, tenant: str, since: datetime
 
 def after(known: OpenAlerts, record: PollRecord, recorded: Recorded, since: datetime) -> OpenAlerts:
     """What is open after `record`, which was decided on `known`: it has the revision of `known`. `since`: as above."""
-    by_key = dict(known.by_key)
-    cards = dict(known.cards)
-    rises = dict(known.rises)
-    ended = set()
-    for change in record.changes:
-        key = change.after.key
-        before = by_key.get(key)
-        if change.after.state is State.INACTIVE:
-            by_key.pop(key, None)
-            ended.add(key)
-            cards.pop(key, None)
-            if change.after.fired_at is not None and change.after.rises:
-                rises[key] = change.after.rises
-        elif before is None:  # without an id if it ends again in the same record
-            by_key[key] = replace(change.after, id=recorded.ids.get(key), acked_by=None, acked_at=None, ack_note="")
-        else:  # what a poll never writes stays as it is
-            by_key[key] = replace(
-                change.after,
-                id=before.id,
-                acked_by=before.acked_by,
-                acked_at=before.acked_at,
-                ack_note=before.ack_note,
-            )
-    latched: Mapping[Fingerprint, int] = known.latched
+    ended = {change.after.key: change.after for change in record.changes if change.after.state is State.INACTIVE}
+    cards, rises, latched = known.cards, known.rises, known.latched
+    if ended:
+        cards = {key: channels for key, channels in cards.items() if key not in ended}
+        risen = {key: alert.rises for key, alert in ended.items() if alert.fired_at is not None and alert.rises}
+        rises = {**rises, **risen}
     if record.latches:
         latches = {**latched, **record.latches}
         latched = {key: missed for key, missed in latches.items() if missed is not None}
+    standing = known.standing.changed(_as_stored(known, record, recorded))
     return replace(
         known,
         revision=recorded.revision,
-        by_key=by_key,
-        cards={**cards, **recorded.cards},
-        groups=grouping.after(known.groups, ended, _open(recorded.joined, by_key)),
+        standing=standing,
+        cards={**cards, **recorded.cards} if recorded.cards else cards,
+        groups=grouping.after(known.groups, ended.keys(), _open(recorded.joined, standing.by_key)),
         latched=latched,
         rises=_lately(rises, since),
     )
@@ -100,6 +88,30 @@ def after(known: OpenAlerts, record: PollRecord, recorded: Recorded, since: date
 def _open(groups: Groups, by_key: Mapping[Fingerprint, Alert]) -> Groups:
     """Without alerts that ended in the poll in which they joined."""
     return {place: members & by_key.keys() for place, members in groups.items()}
+
+
+def _as_stored(known: OpenAlerts, record: PollRecord, recorded: Recorded) -> Iterator[tuple[Fingerprint, Alert | None]]:
+    """Each alert that a poll changed, as the store has it now; None where it ended."""
+    now: dict[Fingerprint, Alert | None] = {}
+    for change in record.changes:
+        alert = change.after
+        before = now[alert.key] if alert.key in now else known.by_key.get(alert.key)
+        if alert.state is State.INACTIVE:
+            now[alert.key] = None
+        elif before is None:  # without an id if it ends again in the same record
+            now[alert.key] = replace(alert, id=recorded.ids.get(alert.key), acked_by=None, acked_at=None, ack_note="")
+        elif (alert.id, alert.acked_by, alert.acked_at, alert.ack_note) == (
+            before.id,
+            before.acked_by,
+            before.acked_at,
+            before.ack_note,
+        ):
+            now[alert.key] = alert
+        else:  # what a poll never writes stays as it is
+            now[alert.key] = replace(
+                alert, id=before.id, acked_by=before.acked_by, acked_at=before.acked_at, ack_note=before.ack_note
+            )
+        yield alert.key, now[alert.key]
 
 
 def _lately(

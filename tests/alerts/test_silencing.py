@@ -16,6 +16,7 @@ from alertbot.alerts.decide import decide
 from alertbot.alerts.mute import Poll, Silencing
 from alertbot.alerts.notice import PERSON, Notice
 from alertbot.alerts.silence import Matcher, Silence
+from alertbot.alerts.standing import Standing
 from alertbot.evaluation.evaluate import evaluate_all
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.rule import Level, Rule, RuleSet
@@ -164,9 +165,9 @@ def test_the_reason_is_written_down() -> None:
 
 def test_rules_that_no_silence_can_match_cost_nothing() -> None:
     """A muter without silences, or with silences of other rules, need not be asked about single alerts."""
-    none = Silencing(Poll((), (), {}, NOW))
+    none = Silencing(Poll(Standing(), (), {}, NOW))
     of_other = Situation(silences=(silence((("rule", "other"), ("name", "x"))), silence((("label.team", "x"),), id=8)))
-    some = Silencing(Poll((), (), {}, NOW, of_other))
+    some = Silencing(Poll(Standing(), (), {}, NOW, of_other))
     assert [each.may_mute_again(one) for each in (none, some) for one in (LONGEST, OTHER)] == [
         False,
         False,

@@ -1,0 +1,91 @@
+"""The open alerts of a tenant, arranged so that a turn finds those it needs without a walk over all of them.
+
+A value: a change makes a new one, which shares with the old one whatever stays the same. So a turn that fails, or that
+is decided again, has changed nothing. The mapping of one rule is the same object for as long as none of its alerts
+changes, and an alert the same object for as long as it stays as it is: steady.py compares by identity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from alertbot.alerts.alert import Alert, Fingerprint
+from alertbot.rules.catalogue import Scope
+
+Kind = tuple[Scope, str]
+"""Scope and id of a rule."""
+OfRule = Mapping[Fingerprint, Alert]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Alerts that have not ended: pending, firing or recovering. `by_key` is in the order in which they began.
+
+    `quiet` are those that are open, and muted or never reported: a mute that ends has something to report of these.
+    """
+
+    by_key: Mapping[Fingerprint, Alert] = field(default_factory=lambda: MappingProxyType({}))
+    by_rule: Mapping[Kind, OfRule] = field(default_factory=lambda: MappingProxyType({}), compare=False)
+    quiet: Mapping[Fingerprint, Alert] = field(default_factory=lambda: MappingProxyType({}), compare=False)
+
+    @classmethod
+    def of(cls, alerts: Iterable[Alert]) -> Standing:
+        """These alerts, in this order."""
+        return cls().changed((alert.key, alert) for alert in alerts)
+
+    def changed(self, changes: Iterable[tuple[Fingerprint, Alert | None]]) -> Standing:
+        """After these changes, one after the other: an alert as it is now, or None for one that has ended."""
+        by_key: dict[Fingerprint, Alert] | None = None
+        by_rule, quiet = dict(self.by_rule), dict(self.quiet)
+        own: dict[Kind, dict[Fingerprint, Alert]] = {}  # copies, of the rules that changed
+        for key, alert in changes:
+            if by_key is None:
+                by_key = dict(self.by_key)
+            kind = (key.scope, key.rule)
+            of_rule = own.get(kind)
+            if of_rule is None:
+                of_rule = own[kind] = dict(by_rule.get(kind, ()))
+            if alert is None:
+                by_key.pop(key, None)
+                of_rule.pop(key, None)
+                quiet.pop(key, None)
+                continue
+            by_key[key] = of_rule[key] = alert
+            if alert.open and (alert.reported is None or alert.muted is not None):
+                quiet[key] = alert
+            else:
+                quiet.pop(key, None)
+        if by_key is None:
+            return self
+        by_rule.update(own)
+        return Standing(by_key, {kind: each for kind, each in by_rule.items() if each}, quiet)
+
+    def without(self, scope: Scope) -> Standing:
+        """The same alerts without those of one scope."""
+        if not any(kind[0] is scope for kind in self.by_rule):
+            return self
+        return Standing(
+            {key: alert for key, alert in self.by_key.items() if key.scope is not scope},
+            {kind: of_rule for kind, of_rule in self.by_rule.items() if kind[0] is not scope},
+            {key: alert for key, alert in self.quiet.items() if key.scope is not scope},
+        )
+
+    def of_scope(self, scope: Scope) -> list[Alert]:
+        """The alerts of one scope, in order."""
+        return self.only([kind for kind in self.by_rule if kind[0] is scope])
+
+    def only(self, kinds: Collection[Kind]) -> list[Alert]:
+        """The alerts of these rules, in order."""
+        return self.in_order([key for kind in kinds for key in self.by_rule.get(kind, ())])
+
+    def in_order(self, keys: Collection[Fingerprint]) -> list[Alert]:
+        """The alerts with these keys, each once, in order. What the store has kept is in the order of ids."""
+        if len(keys) == len(self.by_key):
+            return list(self.by_key.values())
+        found = [self.by_key[key] for key in keys]
+        if all(alert.id is not None for alert in found):
+            return sorted(found, key=lambda alert: alert.id or 0)
+        wanted = set(keys)
+        return [alert for key, alert in self.by_key.items() if key in wanted]

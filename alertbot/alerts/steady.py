@@ -1,0 +1,255 @@
+"""Which open alerts a turn has to step: those for which something moved. The others are steady.
+
+Theory of operation. A step (`transition.step`) is a function of five things: the alert, what the poll observed of its
+entity, the rule, the situation, and the time. An alert for which it returned None need not be stepped again while all
+five stay as they are, as far as a step reads them:
+
+- The alert: the same object. Whatever else changes an alert (a mute, a follow-up, a user, another process, a clock that
+  was set back) makes a new object. One that a step itself has changed is steady as the step left it: a second step on
+  the same observation returns None.
+- The observation: guard, levels and `clear`, and what the comparison on the card and the other figures there read
+  (`explain.measured`, `Rule.shown_keys`). They are kept as columns, one line an alert of the rule, and compared with
+  those of the new poll in a few numpy calls a rule. Where a column of the poll is the very same object as before
+  (`Snapshot.sharing`, `Selector.last`) not even that.
+- The rule: the same object, and active. While it is in its grace, all its alerts are stepped.
+- The situation: the same settings. What else a step reads of it is for alerts that begin, or is written down in the
+  alert the first time and stays.
+- The time: before `transition.steady_until`.
+
+An entity that was not seen is not steady, since `missed` counts polls. Entities that come and go, or move to other
+rows, cost a look-up for each alert of the scope, and no step.
+
+Everything here is a value. A turn makes a new Steady, and only a turn that is recorded hands it on. Where it is lost,
+all alerts are stepped, and nothing else is different: a property test runs both side by side.
+
+A value over a window is compared as `evaluate.py` computed it, and shown as `explain.py` does: where the two differ in
+the last bit, that is no reason to step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from operator import is_, is_not
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alertbot.alerts.alert import Alert, Fingerprint
+from alertbot.alerts.alerting import Alerting
+from alertbot.alerts.standing import Kind, OfRule
+from alertbot.evaluation.evaluate import Verdicts
+from alertbot.evaluation.explain import measured
+from alertbot.evaluation.snapshot import Snapshot
+from alertbot.rules.rule import Rule
+from alertbot.rules.tree import Count, Key, Window
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TICK = timedelta(microseconds=1)
+_NOT_STEADY = np.iinfo(np.int64).min
+
+_Lines = NDArray[np.intp]
+_Columns = tuple[NDArray[Any], ...]
+Outcome = tuple[Alert, datetime]
+"""An alert as its step left it, and until when it is steady."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Input:
+    """Something that steps read: its columns in the poll, and the lines of the alerts in them. Empty: there is none."""
+
+    whole: _Columns
+    own: _Columns
+
+
+@dataclass(frozen=True, slots=True)
+class OfOneRule:
+    """The alerts of one rule after a turn, line by line, and what their steps saw."""
+
+    rule: Rule
+    alerting: Alerting
+    metrics: tuple[str, ...]  # the metric keys that cards show of every alert
+    others: tuple[Window | Count, ...]  # and what else
+    alerts: OfRule  # before the turn
+    keys: tuple[Fingerprint, ...]
+    stepped: tuple[Alert, ...]  # as their last steps left them
+    entities: Snapshot
+    covered: _Lines  # the rows that the rule covers
+    rows: _Lines  # of the entities, in the snapshot; -1 where it was not seen
+    positions: _Lines  # in the verdicts; -1 where it was not seen, or is not covered
+    inputs: tuple[_Input, ...]
+    until: NDArray[np.int64]  # when each has to be stepped, whatever else: microseconds since 1970
+    first: int  # the earliest of them
+
+    @property
+    def taken(self) -> _Lines:
+        """The positions at which there is an alert."""
+        return self.positions[self.positions >= 0]
+
+    def after(self, lines: Sequence[int], outcomes: Mapping[Fingerprint, Outcome]) -> OfOneRule:
+        """What to remember when the alerts of these lines were stepped."""
+        if not lines:
+            return self
+        stepped, until = list(self.stepped), self.until.copy()
+        for line in lines:
+            stepped[line], at = outcomes[self.keys[line]]
+            until[line] = _NOT_STEADY if self.positions[line] < 0 else _ticks(at)
+        return replace(self, stepped=tuple(stepped), until=until, first=int(until.min()))
+
+
+@dataclass(frozen=True, slots=True)
+class Steady:
+    """What the steps of a tenant's open alerts saw, up to the turn at `at`."""
+
+    at: datetime | None = None
+    rules: Mapping[Kind, OfOneRule] = field(default_factory=lambda: MappingProxyType({}))
+
+    def of(self, kind: Kind, now: datetime) -> OfOneRule | None:
+        """What is known of a rule; None where the clock was set back since."""
+        return self.rules.get(kind) if self.at is not None and self.at <= now else None
+
+
+def picked(
+    before: OfOneRule | None, alerts: OfRule, rule: Rule, verdicts: Verdicts, alerting: Alerting, now: datetime
+) -> tuple[OfOneRule | None, list[int]]:
+    """Which of a rule's alerts have to be stepped, as lines of what is returned with them; `before`: as after a turn.
+
+    Without `before` they are all of them, and where the poll saw no entity at all: then there is nothing to remember.
+    """
+    snapshot = verdicts.snapshot
+    if not len(snapshot) or not len(verdicts.rows):
+        return None, list(range(len(alerts)))
+    known = before
+    if known is None or known.rule is not rule or known.alerting != alerting:
+        return _begin(alerts, rule, verdicts, alerting), list(range(len(alerts)))
+    keys, stepped, rows, until = known.keys, known.stepped, known.rows, known.until
+    before_own = [each.own for each in known.inputs]
+    moved = np.zeros(len(alerts), dtype=np.bool_)
+    if alerts is not known.alerts:
+        then: Sequence[Alert | None] = stepped
+        keys, stepped = tuple(alerts), tuple(alerts.values())
+        if keys != known.keys:  # some began or ended
+            line_of = {key: line for line, key in enumerate(known.keys)}
+            lines = np.array([line_of.get(key, -1) for key in keys], dtype=np.intp)
+            then = [known.stepped[line] if line >= 0 else None for line in lines.tolist()]
+            until = until[lines]
+            before_own = [tuple(column[lines] for column in own) for own in before_own]
+            rows = np.where(lines >= 0, rows[lines], _rows(keys, snapshot)) if (lines < 0).any() else rows[lines]
+        moved |= np.fromiter(map(is_not, stepped, then), dtype=np.bool_, count=len(keys))
+    if not snapshot.same_entities(known.entities):
+        rows = _rows(keys, snapshot)
+        moved |= _renamed(stepped, rows, snapshot)
+    positions = known.positions
+    same_lines = rows is known.rows and verdicts.rows is known.covered
+    if not same_lines:
+        positions = verdicts.positions(rows)
+        moved |= positions < 0
+    inputs = []
+    read = _read(verdicts, known.metrics, known.others)
+    for last, own, (aligned, whole) in zip(known.inputs, before_own, read, strict=True):
+        if same_lines and len(whole) == len(last.whole) and all(map(is_, whole, last.whole)):
+            inputs.append(last)
+        else:
+            inputs.append(_Input(whole, tuple(column[positions if aligned else rows] for column in whole)))
+            _mark(moved, inputs[-1].own, own)
+    ticks = _ticks(now)
+    if known.first <= ticks:
+        moved |= until <= ticks
+    first = known.first if until is known.until else int(until.min())
+    after = OfOneRule(
+        rule,
+        alerting,
+        known.metrics,
+        known.others,
+        alerts,
+        keys,
+        stepped,
+        snapshot,
+        verdicts.rows,
+        rows,
+        positions,
+        tuple(inputs),
+        until,
+        first,
+    )
+    return after, moved.nonzero()[0].tolist()
+
+
+def _begin(alerts: OfRule, rule: Rule, verdicts: Verdicts, alerting: Alerting) -> OfOneRule:
+    leaves = list(dict.fromkeys(leaf for level in rule.levels for leaf in measured(level)))
+    metrics = tuple(dict.fromkeys((*(leaf.key for leaf in leaves if isinstance(leaf, Key)), *rule.shown_keys)))
+    others = tuple(leaf for leaf in leaves if not isinstance(leaf, Key))
+    keys = tuple(alerts)
+    rows = _rows(keys, verdicts.snapshot)
+    positions = verdicts.positions(rows)
+    inputs = tuple(
+        _Input(whole, tuple(column[positions if aligned else rows] for column in whole))
+        for aligned, whole in _read(verdicts, metrics, others)
+    )
+    return OfOneRule(
+        rule,
+        alerting,
+        metrics,
+        others,
+        alerts,
+        keys,
+        tuple(alerts.values()),
+        verdicts.snapshot,
+        verdicts.rows,
+        rows,
+        positions,
+        inputs,
+        np.full(len(keys), _NOT_STEADY),
+        _NOT_STEADY,
+    )
+
+
+def _read(
+    verdicts: Verdicts, metrics: Sequence[str], others: Sequence[Window | Count]
+) -> Iterator[tuple[bool, _Columns]]:
+    """What steps read of a poll, always in the same order; with each whether it is aligned with the verdicts."""
+    truths = [verdicts.guard, *verdicts.levels.values()]
+    yield from ((True, (column,)) for column in truths)
+    yield True, () if verdicts.own_clear is None else (verdicts.own_clear,)
+    for key in metrics:
+        column = verdicts.snapshot.columns.get(key)
+        yield False, () if column is None else (column.values, column.presence)
+    yield from ((False, verdicts.column(node)) for node in others)
+
+
+def _mark(moved: NDArray[np.bool_], own: _Columns, before: _Columns) -> None:
+    """Mark the lines that differ."""
+    if len(own) != len(before):
+        moved[:] = True
+        return
+    for new, old in zip(own, before, strict=True):
+        if new.dtype == np.float64 and old.dtype == np.float64:
+            moved |= new.view(np.int64) != old.view(np.int64)  # missing is the same as missing
+        else:
+            moved |= new != old
+
+
+def _rows(keys: Sequence[Fingerprint], snapshot: Snapshot) -> _Lines:
+    """The row of each entity in the snapshot; -1 where it was not seen."""
+    rows = snapshot.rows
+    return np.array([rows.get((key.parent_id, key.entity_id), -1) for key in keys], dtype=np.intp)
+
+
+def _renamed(alerts: Sequence[Alert], rows: _Lines, snapshot: Snapshot) -> NDArray[np.bool_]:
+    """Where the entity, or its parent, is called something else now."""
+    names = snapshot.names
+    pairs = zip(alerts, rows.tolist(), strict=True)
+    return np.array(
+        [
+            row >= 0 and (names[row] != alert.entity_name or snapshot.parent(row)[1] != alert.parent_name)
+            for alert, row in pairs
+        ],
+        dtype=np.bool_,
+    )
+
+
+def _ticks(at: datetime) -> int:
+    return (at - _EPOCH) // _TICK
