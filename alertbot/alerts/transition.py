@@ -271,12 +271,11 @@ def steady_until(alert: Alert, seen: Observation, rule: Rule, now: datetime, sit
                 return ALWAYS
             if now - began < each.hold:
                 times.append(began + each.hold)
-    settles = flapping.settles_at(alert.rises, situation.alerting)
-    if settles is not None:
-        if alert.rises[-1] > now:
+    if len(alert.rises) > situation.alerting.flap_rises:
+        if max(alert.rises) > now:
             return ALWAYS
-        if settles > now:
-            times.append(settles)
+        leave = [at + situation.alerting.flap_window for at in alert.rises]
+        times += [at for at in leave if at > now]
     level = alert.level
     if alert.open and level in levels and levels[level] is not Truth.TRUE and clear[level] is Truth.TRUE:
         if alert.recovering_since is None or alert.recovering_since > now:
