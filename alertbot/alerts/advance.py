@@ -217,6 +217,7 @@ def _beginnings(
 def _seen(key: Fingerprint, verdict: Verdicts, row: int, position: int) -> Observation:
     rule, snapshot = verdict.rule, verdict.snapshot
     guard, levels, clear = verdict.at(position)
+    windows = (lambda node: verdict.window(node, row)) if verdict.evaluation is not None else None
     return Observation(
         key=key,
         entity_name=snapshot.names[row],
@@ -225,7 +226,9 @@ def _seen(key: Fingerprint, verdict: Verdicts, row: int, position: int) -> Obser
         guard=guard,
         levels=levels,
         clear=clear,
-        measure=lambda level: measure(rule, level, snapshot, row, agents=verdict.agents, past=verdict.past),
+        measure=lambda level: measure(
+            rule, level, snapshot, row, agents=verdict.agents, past=verdict.past, windows=windows
+        ),
         shown={key: snapshot.reading(key, row)[0] for key in rule.shown_keys},
         ending=lambda level: ending(rule, level, snapshot, row, agents=verdict.agents, past=verdict.past),
     )

@@ -21,9 +21,6 @@ rows, cost a look-up for each alert of the scope, and no step.
 
 Everything here is a value. A turn makes a new Steady, and only a turn that is recorded hands it on. Where it is lost,
 all alerts are stepped, and nothing else is different: a property test runs both side by side.
-
-A value over a window is compared as `evaluate.py` computed it, and shown as `explain.py` does: where the two differ in
-the last bit, that is no reason to step.
 """
 
 from __future__ import annotations

@@ -138,6 +138,11 @@ class Verdicts:
             return np.where(covered, found, -1)
         return np.full(len(rows), -1, dtype=np.intp)
 
+    def window(self, node: Window, row: int) -> float | None:
+        """The value of a window over numbers for one row of the snapshot, None where unknown. Not for a `Batch`."""
+        values, known, *_ = self.column(node)
+        return float(values[row]) if known[row] else None
+
     def column(self, node: Window | Count) -> tuple[NDArray[Any], ...]:
         """What a window or a count is, row by row of the snapshot, as columns to compare with those of another poll.
 

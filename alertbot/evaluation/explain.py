@@ -121,8 +121,11 @@ def measure(
     *,
     agents: Snapshot | None = None,
     past: Past | None = None,
+    windows: Callable[[Window], float | None] | None = None,
 ) -> Measure | None:
     """The comparison to show: what was measured, against what; None where the condition compares no key.
+
+    `windows` has the values of windows over numbers, where they are at hand: reading all samples of one takes long.
 
     Of `and` the first, of `or` the first that is true; numbers before texts, since "on break for 25m" says more than
     "status is OnBreak". It is mirrored if needed so that the key is on the left.
@@ -130,7 +133,7 @@ def measure(
     level_rule = rule.level(level)
     if level_rule is None:
         return None
-    evaluator = _RowEvaluator(rule, snapshot, row, agents, past)
+    evaluator = _RowEvaluator(rule, snapshot, row, agents, past, windows=windows)
     try:
         scale = _scale(level_rule)
     except _DependsOnTheRowError:
@@ -267,7 +270,7 @@ def _shown(node: Condition, evaluator: _RowEvaluator | None, *, negated: bool) -
 class _RowEvaluator:
     """One row of a snapshot through one rule."""
 
-    __slots__ = ("_agents", "_entity", "_past", "_row", "_rule", "_snapshot")
+    __slots__ = ("_agents", "_entity", "_past", "_row", "_rule", "_snapshot", "_windows")
 
     def __init__(
         self,
@@ -277,12 +280,14 @@ class _RowEvaluator:
         agents: Snapshot | None,
         past: Past | None,
         entity: tuple[str, str] | None = None,
+        windows: Callable[[Window], float | None] | None = None,
     ) -> None:
         self._rule = rule
         self._snapshot = snapshot
         self._row = row
         self._agents = agents
         self._past = past
+        self._windows = windows
         self._entity = entity or (snapshot.ids[row], snapshot.names[row])  # id and name, for overrides
 
     def value(self, node: Value) -> float | str | None:
@@ -397,6 +402,8 @@ class _RowEvaluator:
                     yield _RowEvaluator(self._rule, agents, row, None, self._past, self._entity)
 
     def _look_back(self, window: Window) -> float | str | None:
+        if self._windows is not None and window.type is not ValueType.TEXT:
+            return self._windows(window)
         if self._past is None:
             return None
         samples = self._past.samples(window, self._snapshot, self._row)

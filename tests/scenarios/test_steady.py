@@ -244,7 +244,7 @@ class Day:
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_what_is_remembered_changes_no_decision(seed: int) -> None:
-    """Values, missing ones, entities that come, go and move, edits, silences, users, hours, pauses, a clock set back."""
+    """Values, entities that come, go and move, edits, silences, users, hours, pauses, a clock that is set back."""
     store = SqliteStore(":memory:")
     day = Day(random.Random(seed), store)
     for _ in range(40):
