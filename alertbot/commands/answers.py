@@ -16,6 +16,7 @@ from functools import partial
 from alertbot.alerts.alert import Alert, Outcome
 from alertbot.alerts.silence import Silence
 from alertbot.commands import chart as charts
+from alertbot.commands import digest as digests
 from alertbot.commands import history as ended
 from alertbot.commands.changes import (
     acknowledge,
@@ -101,7 +102,7 @@ class Subcommand:
     needs: Needs = frozenset()  # what the answer reads
     needs_named: Needs = frozenset()  # what it reads besides where the command has arguments
     named: NamedRules | None = None  # which rules the command names; for Need.EVALUATION and Need.SHADOW_COUNTS
-    looks_back: Callable[[Command], timedelta] | None = None  # how far; for Need.HISTORY
+    looks_back: Callable[[Command], timedelta] | None = None  # how far; for Need.HISTORY and Need.QUALITY
     recorded: Callable[[View, Command, datetime], Recorded | None] | None = None  # what of it; for Need.RECORDING
     late: bool = False  # reading or drawing may take long: it is answered after the acknowledgement
     changes: bool = False  # it changes something: refused for those who may not
@@ -332,6 +333,16 @@ COMMANDS: tuple[Subcommand, ...] = (
         needs_named=frozenset({Need.RULES, *RULE_SCOPES}),
         looks_back=ended.looks_back,
         hint="history",
+    ),
+    Subcommand(
+        "digest",
+        "digest [window]",
+        "How useful the alerts were: what fired most, what was never acknowledged or flapped, and what to do about it. "
+        "Default window: 7d.",
+        digests.digest,
+        needs=frozenset({Need.QUALITY, Need.RULES, Need.COVERAGE, Need.ALERTS}),
+        named=lambda command, rules, alerts: rules,
+        looks_back=digests.looks_back,
     ),
     Subcommand(
         "queue",

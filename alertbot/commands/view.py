@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from alertbot.alerts.alert import Alert
 from alertbot.alerts.delivery import HeldBack
+from alertbot.alerts.quality import Quality
 from alertbot.alerts.silence import Silence
 from alertbot.charts.series import Samples
 from alertbot.evaluation.past import Past
@@ -45,6 +46,7 @@ class Need(StrEnum):
     HISTORY = "history"  # the alerts that ended within the window of the command: `View.history`
     RECORDING = "recording"  # the metric of the entity that the command names, as it was recorded: `View.recorded`
     CARD = "card"  # the alerts of the card whose button asks, that have not ended: `View.card`
+    QUALITY = "quality"  # how alerts went within the window of the command: `View.quality`
     SILENCES = "silences"  # silences that have not ended: `View.silences`
     EVALUATION = "evaluation"  # what the rules that the command names are evaluated on: snapshots and past
 
@@ -144,5 +146,6 @@ class View:
     history_kept: timedelta | None = None  # how long ended alerts are kept; None: this was not read
     history: tuple[Alert, ...] = ()  # ended alerts, the last one first; at most MAX_HISTORY
     recorded: Recorded | None = None
+    quality: Quality | None = None
     silences: tuple[Silence, ...] = ()  # those that have not ended, by id
     names: Names = NAMES_IN_FULL  # how names of agents are shown

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from alertbot.alerts.alert import Alert, Fingerprint, Outcome
+from alertbot.alerts.quality import Quality
 from alertbot.alerts.silence import Silence
 from alertbot.charts.series import samples_of
 from alertbot.commands.answers import history_since, named_rules, needs_of, recorded_of
@@ -40,7 +41,7 @@ from alertbot.commands.view import (
 from alertbot.config.settings import Settings
 from alertbot.evaluation.past import Past
 from alertbot.evaluation.snapshot import Presence, Snapshot
-from alertbot.feed.health import Feed
+from alertbot.feed.health import Feed, Limits
 from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.coverage import uncovered
 from alertbot.rules.functions import AGENTS_OF
@@ -120,13 +121,20 @@ def make_view(
         problems=problems,
         uncovered=_uncovered(covering, polls, sets),
         text_values=_text_values(texts, polls, sets),
-        history_kept=settings.history if Need.HISTORY in needs else None,
+        history_kept=settings.history if needs & {Need.HISTORY, Need.QUALITY} else None,
         history=tuple(store.ended(history_since(command, now), MAX_HISTORY)) if Need.HISTORY in needs else (),
+        quality=_quality(command, settings, store, now) if Need.QUALITY in needs else None,
         silences=store.silences() if Need.SILENCES in needs else (),
         names=names,
     )
     wanted = recorded_of(view, command, now) if Need.RECORDING in needs else None
     return view if wanted is None else replace(view, recorded=_recorded(store, wanted, now))
+
+
+def _quality(command: Command, settings: Settings, store: Questions, now: datetime) -> Quality:
+    limits = {each.name: Limits(each.poll_every, settings.stale_after) for each in settings.tenants}
+    longest = {name: each.stale_limit for name, each in limits.items()}
+    return store.quality(history_since(command, now), now, longest)
 
 
 def _recorded(store: Questions, wanted: Recorded, now: datetime) -> Recorded:

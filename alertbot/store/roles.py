@@ -18,6 +18,7 @@ from alertbot.alerts.delivery import Claimed, Due, HeldBack, PostPicture, Tried
 from alertbot.alerts.fallback import FallbackPost, NewPost
 from alertbot.alerts.grouping import Groups
 from alertbot.alerts.notice import Notice
+from alertbot.alerts.quality import Quality
 from alertbot.alerts.silence import Matcher, Silence
 from alertbot.alerts.unseen import Unseen
 from alertbot.evaluation.snapshot import Snapshot, SnapshotHead
@@ -98,6 +99,13 @@ class History(Protocol):
         """The same without a limit, read in pages: few of them are in memory at a time.
 
         What ends meanwhile may be left out. Raises StoreError while iterating.
+        """
+
+    def quality(self, since: datetime, until: datetime, longest: Mapping[str, timedelta]) -> Quality:
+        """How alerts went, of those that fired from `since` until `until` (excluded), and when there was no data.
+
+        `longest`: by tenant, how far apart two polls may be before there is no data between them. Reads no more than
+        what is in the window and what is open, in a fixed number of statements.
         """
 
 

@@ -203,6 +203,7 @@ def only(view: View, command: Command) -> View:
         held_back=view.held_back if Need.OUTBOX in needs else (),
         service=view.service if Need.SERVICE in needs else None,
         history=_history(view, command) if Need.HISTORY in needs else (),
+        quality=view.quality if Need.QUALITY in needs else None,
         recorded=None,
     )
     wanted = recorded_of(read, command, NOW) if Need.RECORDING in needs else None

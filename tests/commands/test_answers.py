@@ -132,7 +132,7 @@ REFUSALS = {
     "the beginning of one": ("stat", ["Did you mean /alertbot status?"]),
     "nothing like any": (
         "xyzzy",
-        ["There are: help, status, alerts, history, queue, group, agent, top, chart, rules, metrics, "],
+        ["There are: help, status, alerts, history, digest, queue, group, agent, top, chart, rules, metrics, "],
     ),
     "an unknown rule": ("rules longest-wiat", ["There is no rule “longest-wiat”.", "Did you mean longest-wait?"]),
     "several rules": ("rules break", ["matches 2 rules", "on-break, group-break"]),

@@ -137,6 +137,7 @@ READS = {
         "rules that run": 1,
     },
     "history": {"ended": 1},
+    "digest": {"alerts": 1, "quality": 1, "latest:agent,queue": 2, "rules that run": 1},
     "history sales 2d": {"ended": 1, f"latest:{','.join(sorted(RULE_SCOPES))}": 2, "rules that run": 1},
     "top longest wait": {"feeds": 1, f"latest:{','.join(sorted(RULE_SCOPES))}": 2},
     "chart longest wait acme/Sales EU": {

@@ -148,6 +148,8 @@ def _beside(store: SqliteStore) -> None:
     assert store.posted_notices([due.notice.id]).keys() == {due.notice.id}
     assert store.outdate(card, at(600))
     store.edits_held(at(600))
+    assert store.quality(at(0), at(600), {"acme": timedelta(minutes=2)}).fired
+    assert list(store.all_ended(at(0)))
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from alertbot.alerts.delivery import Claimed, Due, HeldBack, PostPicture, Tried
 from alertbot.alerts.fallback import FallbackPost, NewPost
 from alertbot.alerts.grouping import Groups
 from alertbot.alerts.notice import Notice
+from alertbot.alerts.quality import Quality
 from alertbot.alerts.shown import drawn_alert, shown_alert, shown_card, shown_due, shown_silence
 from alertbot.alerts.silence import Matcher, Silence
 from alertbot.alerts.unseen import Unseen
@@ -46,6 +47,7 @@ from alertbot.store.sqlite import (
     leases,
     outbox,
     pictures,
+    quality,
     retention,
     silences,
     unseen,
@@ -165,6 +167,10 @@ class SqliteStore:
             if len(rows) < _PAGE:
                 return
             last = rows[-1]["ended_at"], rows[-1]["id"]
+
+    def quality(self, since: datetime, until: datetime, longest: Mapping[str, timedelta]) -> Quality:
+        with self._db.read() as conn:
+            return quality.quality(conn, since, until, longest, self._agents.read(conn))
 
     def fired(self, rules: Collection[str], since: datetime) -> Mapping[str, Mapping[str, int]]:
         found: dict[str, dict[str, int]] = {rule: {} for rule in rules}
