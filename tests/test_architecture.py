@@ -46,7 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 FREE = {"cli", "__main__", "__init__"}  # cli commands; nothing imports them
 THIRD_PARTY: dict[str, set[str]] = {
     "rules": {"lark", "holidays"},
-    "rulefiles": {"ruamel", "holidays"},
+    "rulefiles": {"ruamel", "_ruamel_yaml", "holidays"},
     "evaluation": {"numpy"},
     "alerts": {"numpy"},
     "feed": {"numpy"},

@@ -5,22 +5,30 @@ YAML 1.2: `yes` and `on` are texts. Anchors, aliases and merge keys (`<<`) work;
 A file that would use up memory or time, by mistake or on purpose, is one fault. There are limits on the size of the
 text, on the number of keys and values, and on how deep they are nested, both as written and with aliases and merges
 written out. They are far beyond what users write. The parser is stopped at the limit, not after it.
+
+There are two parsers. ruamel's own, in Python, decides: it knows YAML 1.2 and says where a mistake is. libyaml, in C,
+is five times as fast; what it reads without any fault is taken from it, unless the text has something about which the
+two differ (`_DIFFERENT`, and values that are left out). A file with a fault is read again by the first one. For
+everything else both give the same nodes and places: tests/rulefiles/test_two_parsers.py compares them.
 """
 
 from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from _ruamel_yaml import CParser  # type: ignore[import-not-found]  # ruamel.yaml.clib has no types
 from ruamel.yaml import YAML
 from ruamel.yaml.composer import Composer
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
+from ruamel.yaml.resolver import VersionedResolver
+from ruamel.yaml.tag import Tag
 
 from alertbot.rulefiles.faults import Fault, Place, make_fault, short
 from alertbot.rules.plain import invisible_name
@@ -34,7 +42,13 @@ _MAX_PLACED = 10_000  # characters of a scalar of which each has a place of its 
 
 BYTE_ORDER_MARK = "\ufeff"
 _TAG = "tag:yaml.org,2002:"
-_KINDS = {"str": "text", "int": "number", "float": "number", "bool": "bool", "null": "null", "timestamp": "text"}
+_KNOWN_TAGS = {f"{_TAG}{name}" for name in ("str", "int", "float", "bool", "null", "timestamp", "map", "seq", "merge")}
+_KINDS = {
+    f"{_TAG}int": "number",
+    f"{_TAG}float": "number",
+    f"{_TAG}bool": "bool",
+    f"{_TAG}null": "null",
+}  # others: text
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +111,12 @@ def read(file: str, data: bytes | str, *, if_empty: tuple[str, str] = _EMPTY) ->
     if fault is not None:
         return None, [fault]
     lines = _LINE_BREAK.split(text)
+    made = _read_fast(file, text, lines)
+    return (made, []) if made is not None else _read_exactly(file, text, lines, if_empty)
+
+
+def _read_exactly(file: str, text: str, lines: list[str], if_empty: tuple[str, str]) -> tuple[Node | None, list[Fault]]:
+    """What ruamel's own parser reads, and the faults that it finds."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a second anchor of a name is allowed: the later one counts
@@ -116,6 +136,64 @@ def read(file: str, data: bytes | str, *, if_empty: tuple[str, str] = _EMPTY) ->
     except (YAMLError, ValueError) as error:
         # Numbers that Python cannot represent and the like; ruamel lets some of these errors through.
         return None, [Fault(file, 1, 1, f"not valid YAML: {_first_line(error)}")]
+
+
+# Where libyaml and ruamel differ, or may: tabs, line breaks of YAML 1.1, control characters, directives and documents,
+# `"a":b` and `>#` without a space. And what could be nested too deeply: libyaml's nodes are made recursively, and only
+# then counted.
+_DIFFERENT = re.compile(
+    r"""[\t\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\xa0\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]|\r(?!\n)"""
+    r"""|^(?:%|---|\.\.\.)|["'\]}]:(?=[^ \n\r])|[|>][-+0-9]*\#|^[ ?-]{60}""",
+    re.MULTILINE,
+)
+_FAST_SIZE = 2 * MAX_VALUES  # characters: every value takes two, so there cannot be too many
+_FAST_DEPTH = MAX_DEPTH  # brackets that are open at once
+
+
+_TYPES: dict[str | None, list[tuple[str, re.Pattern[str]]]] = VersionedResolver().versioned_resolver
+"""Of YAML 1.2: tags with the patterns of their values, by the first character of the value."""
+_TAGS = {tag: Tag(suffix=tag) for rows in _TYPES.values() for tag, _ in rows}
+
+
+class _FastParser(CParser, VersionedResolver):  # type: ignore[misc]  # as above
+    """libyaml with the types of YAML 1.2."""
+
+    def __init__(self, text: str) -> None:
+        CParser.__init__(self, text)
+        VersionedResolver.__init__(self)
+
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
+        """The tag of a node that has none of its own; `implicit[0]`: it is a plain scalar. Faster than ruamel's."""
+        if kind is ScalarNode:
+            if implicit[0]:
+                for tag, pattern in _TYPES.get(value[:1], ()):
+                    if pattern.match(value):
+                        return _TAGS[tag]
+            return self.DEFAULT_SCALAR_TAG
+        return self.DEFAULT_SEQUENCE_TAG if kind is SequenceNode else self.DEFAULT_MAPPING_TAG
+
+
+def _read_fast(file: str, text: str, lines: list[str]) -> Node | None:
+    """What libyaml reads; None where the other parser has to decide: after a fault, and where the two may differ."""
+    if len(text) > _FAST_SIZE or _DIFFERENT.search(text) or _brackets(text) > _FAST_DEPTH:
+        return None
+    reader = _Reader(file, lines)
+    try:
+        root = _FastParser(text).get_single_node()
+        made = reader.node(root) if root is not None else None
+    except (_TooLargeError, YAMLError, ValueError, RecursionError, AttributeError):
+        return None
+    # The place of a value that is left out is the end of what stands before it, which the two see differently.
+    return None if reader.faults or reader.left_out else made
+
+
+def _brackets(text: str) -> int:
+    """How many brackets are open at once, at most; those in texts and comments count too."""
+    depth = deepest = 0
+    for bracket in re.findall(r"[\[\]{}]", text):
+        depth += 1 if bracket in "[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
 
 
 class _TooLargeError(Exception):
@@ -263,6 +341,7 @@ class _Reader:
         self.open: set[int] = set()
         self.sizes: dict[int, tuple[int, int]] = {}  # of the nodes made: values, and depth, with aliases written out
         self.merges = 0  # keys that merge keys were asked for
+        self.left_out = False  # whether a value is left out, as in `key:`
 
     def node(self, node: Any) -> Node:
         if id(node) in self.done:
@@ -287,13 +366,15 @@ class _Reader:
 
     def measure(self, made: Node) -> None:
         """Note how large a node is with its aliases written out. Raises _TooLargeError beyond a limit."""
-        children: Sequence[Node] = ()
-        if isinstance(made, YamlMapping):
-            children = [value for _, value in made.entries]
-        elif isinstance(made, YamlSequence):
-            children = made.items
-        sizes = [self.sizes.get(id(child), (1, 0)) for child in children]
-        values, depth = 1 + sum(size for size, _ in sizes), 1 + max((depth for _, depth in sizes), default=0)
+        if isinstance(made, YamlScalar):
+            self.sizes[id(made)] = 1, 1
+            return
+        children = made.items if isinstance(made, YamlSequence) else [value for _, value in made.entries]
+        values = depth = 1
+        for child in children:
+            size, below = self.sizes.get(id(child), (1, 0))
+            values += size
+            depth = max(depth, below + 1)
         self.sizes[id(made)] = values, depth
         if values > MAX_VALUES:
             raise self.too_many(made.place)
@@ -340,7 +421,8 @@ class _Reader:
 
     def scalar(self, node: ScalarNode, place: Place) -> YamlScalar:
         style = node.style or ""
-        kind = "text" if style else _KINDS.get(str(node.tag).removeprefix(_TAG), "text")
+        self.left_out = self.left_out or not (style or node.value)
+        kind = "text" if style else _KINDS.get(str(node.tag), "text")
         return YamlScalar(node.value, kind, place, bool(style), self.places(node, style))
 
     def places(self, node: ScalarNode, style: str) -> tuple[Place, ...]:
@@ -395,9 +477,7 @@ class _Reader:
 
     def check_tag(self, node: Any, place: Place) -> None:
         tag = str(node.tag or "")
-        if tag.startswith(_TAG) and (tag.removeprefix(_TAG) in _KINDS or tag in (f"{_TAG}map", f"{_TAG}seq")):
-            return
-        if tag == f"{_TAG}merge":
+        if tag in _KNOWN_TAGS:
             return
         self.fault(place, f"the tag {short(tag.replace(_TAG, '!!'))} is not supported", "remove it")
 
