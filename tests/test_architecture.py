@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "slack": {"errors", "clock", "rules", "rulefiles", "alerts", "charts", "commands", "notify"},
     "config": {"errors", "rules", "rulefiles"},
     "web": {"errors"},
-    "page": {"alerts", "commands", "errors", "rules", "web"},
+    "page": {"alerts", "commands", "errors", "evaluation", "rules", "web"},
     "simulator": {"errors", "clock", "rules", "rulefiles"},
     "poll": {"errors", "rules", "evaluation", "alerts", "feed", "store"},
     "service": {
@@ -60,7 +60,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "slack": {"slack_bolt", "slack_sdk", "starlette", "tenacity"},
     "config": {"pydantic"},
     "web": {"starlette", "uvicorn", "prometheus_client"},
-    "page": {"itsdangerous", "jinja2", "starlette"},
+    "page": {"itsdangerous", "jinja2", "numpy", "starlette"},
     "doctor": {"numpy"},
 }
 # What a pure room must not reach for: sockets, files, clocks, environment, threads, logs.

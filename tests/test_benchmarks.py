@@ -25,6 +25,7 @@ from benchmarks import (
     replay,
     soak,
     startup,
+    status_page,
     storm,
     tenants,
     turns,
@@ -224,6 +225,13 @@ def test_replay_measures_what_was_recorded(tmp_path: Path) -> None:
     store.close()
     assert (history.polls, history.failed) == (240, 0)
     assert took > 0
+
+
+def test_status_page_measures_every_page(tmp_path: Path) -> None:
+    """Every page is answered, within its size, at a small size too."""
+    found = status_page.measure(agents=30, alerts=20, rounds=1, folder=tmp_path)
+    assert [each.path for each in found] == list(status_page.PATHS)
+    assert all(500 < each.size < status_page.MAX_BYTES and each.cpu_ms > 0 for each in found)
 
 
 def test_questions_measures_what_is_read(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def rules(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
         if not running:
             return Reply((Line("There are no rules."),))
         shown = sorted(running, key=lambda rule: (-_open_of(view, rule), rule.id))[:MAX_RULES]
-        rows = tuple((rule.id, rule.scope.value, _levels(rule), _open_now(view, rule)) for rule in shown)
+        rows = tuple((rule.id, rule.scope.value, levels_of(rule), open_now(view, rule)) for rule in shown)
         more = and_more(len(shown), len(running))
         return Reply(
             (
@@ -44,7 +44,7 @@ def rules(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
     wanted = " ".join(command.args)
     matching = find_rules(running, wanted)
     if len(matching) == 1:
-        return Reply(tuple(_rule_text(view, matching[0], now)))
+        return Reply(tuple(rule_text(view, matching[0], now)))
     if matching:
         ids = [rule.id for rule in matching]
         return problem(f"{echo(wanted)} matches {len(matching)} rules:", listed(ids))
@@ -63,7 +63,8 @@ def _open_of(view: View, rule: Rule) -> int:
     return sum(alert.open and alert.key.rule == rule.id for alert in view.alerts)
 
 
-def _open_now(view: View, rule: Rule) -> str:
+def open_now(view: View, rule: Rule) -> str:
+    """How many alerts of a rule are open, in words; of a shadow rule, how many would be."""
     open_now = str(_open_of(view, rule) or "")
     if not rule.shadow:
         return open_now
@@ -71,7 +72,8 @@ def _open_now(view: View, rule: Rule) -> str:
     return f"{open_now} in shadow, {would} would be".strip()
 
 
-def _levels(rule: Rule) -> str:
+def levels_of(rule: Rule) -> str:
+    """`critical or warning`."""
     return either([each.level.word for each in reversed(rule.levels)], "or")
 
 
@@ -115,7 +117,8 @@ def _mentioned(mentions: Sequence[str]) -> Iterator[str | Person]:
             yield f"@{inside[1:]}"
 
 
-def _rule_text(view: View, rule: Rule, now: datetime) -> Iterator[Line | Table]:
+def rule_text(view: View, rule: Rule, now: datetime) -> Iterator[Line | Table]:
+    """What a rule says: what it covers, its conditions, when and where it is reported, and its open alerts."""
     yield Line(f"{rule.title} ({rule.id})", strong=True)
     yield Line(f"Covers: {rule.scope}: {match_in_words(rule.match)}")
     yield from _uncovered(view, rule)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from alertbot.alerts.alert import Alert, Reason, State
+from alertbot.alerts.alert import Alert, Fingerprint, Reason, State
 from alertbot.alerts.transition import MISSED_LIMIT
 from alertbot.commands.changes import named_id
 from alertbot.commands.command import Asker, Command, Line, Person, Reply, line
@@ -56,6 +56,19 @@ def why(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
     if len(rules) > 1:
         return problem(f"{echo(command.args[0])} matches several rules:", listed([rule.id for rule in rules]))
     return _by_name(view, rules[0], " ".join(command.args[1:]), now)
+
+
+def decision(view: View, rule: Rule, entity: Fingerprint, now: datetime) -> Reply | None:
+    """The last decision of a rule about the entity with these ids; None where no poll and no open alert has it.
+
+    The rule of the fingerprint does not matter.
+    """
+    key = entity._replace(rule=rule.id)
+    alert = next((each for each in (*view.alerts, *view.shadows) if each.key == key), None)
+    found = next((each for each in _of_rule(view, rule) if fingerprint(each)._replace(rule=rule.id) == key), None)
+    if alert is None and found is None:
+        return None
+    return Reply(tuple(_shown(view, rule, found, alert, now)))
 
 
 def named_by_why(command: Command, rules: Sequence[Rule], alerts: Sequence[Alert]) -> Sequence[Rule]:
@@ -153,9 +166,13 @@ def _with_parent(found: Entity, view: View) -> str:
     return f"{named(found, view)}{f' ({parent})' if parent else ''}, id {found.id}"
 
 
+def fingerprint(found: Entity) -> Fingerprint:
+    """The fingerprint of an entity, without a rule."""
+    return Fingerprint(found.tenant.name, "", found.snapshot.scope, found.snapshot.parent(found.row)[0], found.id)
+
+
 def _is_of(alert: Alert, found: Entity) -> bool:
-    entity = (found.tenant.name, found.snapshot.scope, found.snapshot.parent(found.row)[0], found.id)
-    return (alert.key.tenant, alert.key.scope, alert.key.parent_id, alert.key.entity_id) == entity
+    return alert.key._replace(rule="") == fingerprint(found)
 
 
 def _is_rules(alert: Alert, rule: Rule, found: Entity) -> bool:
@@ -249,6 +266,11 @@ def _holds(each: LevelRule, alert: Alert | None, term: Term, now: datetime) -> s
 def _left(left: timedelta) -> str:
     seconds = max(timedelta(seconds=round(left.total_seconds())), timedelta(0))
     return f"{format_duration(seconds)} left"
+
+
+def truth_word(truth: Truth) -> str:
+    """`true`, `false` or `unknown`."""
+    return _WORDS[truth]
 
 
 def _truth(term: Term) -> str:

@@ -16,6 +16,7 @@ from alertbot.commands.history_table import csv_lines, is_listed, rows
 from alertbot.commands.view import MAX_HISTORY, Need, View
 from alertbot.commands.wording import age, clock, where
 from alertbot.page.links import entity_link, rule_link, with_query
+from alertbot.page.missing import no_rule
 from alertbot.page.page import Address, Page, Question, Shown
 from alertbot.page.sheet import sheet
 from alertbot.page.tone import toned
@@ -115,6 +116,9 @@ def _asks(address: Address) -> Question:
 
 def _shows(view: View, address: Address, now: datetime) -> Shown:
     wanted = filter_of(address)
+    rules = _rules(view)
+    if wanted.rule and wanted.rule not in rules:
+        return no_rule(view, wanted.rule)
     alerts = [alert for alert in view.history if wanted.lets_through(alert)]
     cut = sheet(alerts, PER_SHEET, address.number("sheet"))
     query = {"rule": wanted.rule, "name": wanted.name, "window": wanted.typed if wanted.typed != DEFAULT else ""}
@@ -138,7 +142,7 @@ def _shows(view: View, address: Address, now: datetime) -> Shown:
             "csv": with_query(CSV_PATH, query),
             "rule": wanted.rule,
             "name": wanted.name,
-            "rules": _rules(view, wanted.rule),
+            "rules": sorted(rules.items(), key=lambda each: (each[1].casefold(), each[0])),
             "window": wanted.typed,
             "windows": _windows(wanted.typed),
             "path": PATH,
@@ -147,13 +151,10 @@ def _shows(view: View, address: Address, now: datetime) -> Shown:
     )
 
 
-def _rules(view: View, chosen: str) -> list[tuple[str, str]]:
-    """The ids and titles of all rules that run or that an alert of this time has, by title."""
+def _rules(view: View) -> dict[str, str]:
+    """The titles of all rules that run or that an alert of this time has, by id."""
     titles = {alert.key.rule: alert.about.title for alert in reversed(view.history) if is_listed(alert)}
-    titles |= {rule.id: rule.title for rule in view.rules.rules if not rule.shadow}
-    if chosen:
-        titles.setdefault(chosen, chosen)
-    return sorted(titles.items(), key=lambda each: (each[1].casefold(), each[0]))
+    return titles | {rule.id: rule.title for rule in view.rules.rules if not rule.shadow}
 
 
 def _windows(chosen: str) -> list[tuple[str, str]]:

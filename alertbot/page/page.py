@@ -33,6 +33,14 @@ class Address:
 
 
 @dataclass(frozen=True)
+class Link:
+    """A text and the address that it leads to."""
+
+    text: str
+    href: str
+
+
+@dataclass(frozen=True)
 class Question:
     """What a page reads: the view of a command with these needs. Pages with the same question share one view."""
 

@@ -24,8 +24,9 @@ from alertbot.page.gate import COOKIE, LASTS, Gate
 from alertbot.page.links import with_query
 from alertbot.page.now import NOW
 from alertbot.page.page import Address, Page, Question, Seen, Shown
+from alertbot.page.rules import RULE_PAGES
 
-PAGES: tuple[Page, ...] = (NOW, ENDED)
+PAGES: tuple[Page, ...] = (NOW, ENDED, *RULE_PAGES)
 """All pages. The navigation and the routes are made from them, in this order."""
 MAX_FORM = 4096
 """Bytes of the login form."""

@@ -51,6 +51,7 @@ class Site:
     clock: Clock
     browser: requests.Session = field(default_factory=requests.Session)
     error: Exception | None = None  # raised where a view is read
+    export_error: Exception | None = None  # raised where ended alerts are read for the CSV
     wait: Callable[[], object] | None = None  # called before a view is read
 
     def get(self, path: str, **headers: str) -> requests.Response:
@@ -105,11 +106,16 @@ def site(
         sets = dict.fromkeys((tenant.name for tenant in chosen.tenants), rules)
         return make_view(command, chosen, store, clock(), rules=lambda: (sets, {}), pasts=lambda _: {}, needs=needs)
 
+    def ended(since: datetime) -> Iterator[Alert]:
+        if made.export_error is not None:
+            raise made.export_error
+        return store.all_ended(since)
+
     def monotonic() -> float:
         return clock.monotonic
 
-    page = StatusPage(view, clock, monotonic=monotonic, **more)
-    app = http_app(reasons=list, routes=status_page_routes(chosen, page, store.all_ended, clock, monotonic))
+    page = StatusPage(view, clock, **{"within": 10.0, "monotonic": monotonic} | more)
+    app = http_app(reasons=list, routes=status_page_routes(chosen, page, ended, clock, monotonic))
     server = serve_http(app, "127.0.0.1", 0)
     made.port = server.port
     made.browser.trust_env = False
