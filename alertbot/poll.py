@@ -31,6 +31,7 @@ from alertbot.errors import Conflict
 from alertbot.evaluation.evaluate import Selector, evaluate_all
 from alertbot.evaluation.past import Past
 from alertbot.evaluation.snapshot import Fetched, Snapshot
+from alertbot.evaluation.usual import QuarterHour, Usual
 from alertbot.feed import turn as feed_turn
 from alertbot.feed.health import Feed, Limits, not_in_the_future
 from alertbot.rules.catalogue import Scope
@@ -97,6 +98,12 @@ class Turn:
     def good(self) -> bool:
         """Whether 8x8 was polled and all data was received."""
         return self.fetched is not None and self.feed.health.good > 0
+
+    @property
+    def closed(self) -> tuple[QuarterHour, ...]:
+        """The quarter-hours that ended before this poll, with their means."""
+        usual = self.memory.past.usual if self.memory.past is not None and self.fetched is not None else None
+        return usual.closed if isinstance(usual, Usual) else ()
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -175,6 +182,7 @@ def _run(
         polled=fetched is not None,
         latches=decided.latches,
         revision=decided.revision,
+        quarter_hours=turn.closed,
     )
     recorded = store.record(record)
     lap("record")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -17,11 +19,12 @@ from alertbot.commands.answers import answer, changed
 from alertbot.commands.command import Asker
 from alertbot.commands.parse import parse
 from alertbot.config.load import config_path, load
-from alertbot.config.settings import Settings
+from alertbot.config.settings import Settings, TenantSettings
 from alertbot.evaluation.past import Past
+from alertbot.evaluation.usual import Usual
 from alertbot.rules.rule import RuleSet
 from alertbot.service.databases import open_to_read
-from alertbot.service.tenant import recall
+from alertbot.service.tenant import empty_past, looks_back, recall
 from alertbot.service.views import change, make_view
 from alertbot.store.roles import Store
 
@@ -71,4 +74,19 @@ def rules_that_run(settings: Settings, store: Store) -> tuple[Mapping[str, RuleS
 
 def pasts_of(settings: Settings, store: Store, rules: RuleSet, now: datetime) -> dict[str, Past | None]:
     """What the windows of these rules read, as it was recorded, by tenant. Raises StoreError."""
-    return {tenant.name: recall(store, tenant.name, rules, tenant.poll_every, now) for tenant in settings.tenants}
+    heads = store.heads()
+    return {
+        tenant.name: _past_of(settings, store, tenant, rules, max(last, default=now))
+        for tenant in settings.tenants
+        for last in ([head.at for head in heads.get(tenant.name, {}).values()],)
+    }
+
+
+def _past_of(settings: Settings, store: Store, tenant: TenantSettings, rules: RuleSet, at: datetime) -> Past | None:
+    """The past up to a poll, with what is usual at its time."""
+    keep = settings.record.usual
+    if not looks_back(rules, keep):
+        return None
+    past = recall(store, tenant.name, empty_past(rules, tenant.poll_every, settings.zone_of(tenant), keep), at)
+    usual = past.usual.at(at, partial(store.means, tenant.name)) if isinstance(past.usual, Usual) else past.usual
+    return replace(past, usual=usual)

@@ -30,6 +30,7 @@ from alertbot.commands.wording import (
 )
 from alertbot.evaluation.evaluate import Truth, agents_of
 from alertbot.evaluation.explain import Explanation, Term, explain
+from alertbot.evaluation.usual import needed_weeks
 from alertbot.rules.catalogue import ValueType
 from alertbot.rules.hours import Hours, Phase, next_change, watches
 from alertbot.rules.rule import Level, LevelRule, Rule
@@ -314,11 +315,21 @@ def _value(leaf: Term, zone: ZoneInfo) -> str:
     if leaf.value is None and leaf.bounds is not None and leaf.type is not None:
         low, high = (format_value(end, leaf.type, zone) for end in leaf.bounds)
         return f"{low} to {high} (some agents have no data)"
+    if leaf.weeks is not None:
+        return _usual(leaf, leaf.weeks, zone)
     if leaf.value is None:
         return missing(leaf.presence) if leaf.presence is not None else "unknown"
     if isinstance(leaf.value, str) or leaf.type is None:
         return str(leaf.value)
     return format_value(leaf.value, leaf.type, zone)
+
+
+def _usual(leaf: Term, weeks: int, zone: ZoneInfo) -> str:
+    """What is usual, and from how many weeks that is known."""
+    known = f"{weeks} of {count(leaf.of_weeks, 'week')} known"
+    if not isinstance(leaf.value, float) or leaf.type is None:
+        return f"unknown ({known}, {needed_weeks(leaf.of_weeks)} needed)"
+    return f"{format_value(leaf.value, leaf.type, zone)} ({known})"
 
 
 def _hours(rule: Rule, view: View, at: datetime, now: datetime) -> Iterator[Line]:

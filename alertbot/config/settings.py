@@ -329,10 +329,12 @@ class SlackSettings(_Section):
 
 
 class RecordSettings(_Section):
-    """What is stored of each poll, for windows that span a restart and for replay."""
+    """What is stored of each poll, for windows that span a restart, for replay and for usual(KEY, 4w)."""
 
     keep: Duration = timedelta(days=8)
     """How long polls are kept; more than a week, so that `ago(KEY, 7d)` has its sample. 0s: none are kept."""
+    usual: Duration = timedelta(weeks=8)
+    """How long means of quarter-hours are kept for usual(KEY, 4w), at least as many weeks. 0s: none are kept."""
     keys: Literal["used", "all"] = "used"
     """used: the metric keys that rules read. all: every key of the scopes that rules read, in larger requests."""
 
@@ -498,8 +500,12 @@ class Settings(_Section):
         return ZoneInfo(self.timezone)
 
     def zones(self) -> dict[str, ZoneInfo]:
-        """The time zone of each tenant, by name: its own, else the general one."""
-        return {tenant.name: ZoneInfo(tenant.timezone or self.timezone) for tenant in self.tenants}
+        """The time zone of each tenant, by name."""
+        return {tenant.name: self.zone_of(tenant) for tenant in self.tenants}
+
+    def zone_of(self, tenant: TenantSettings) -> ZoneInfo:
+        """The time zone of a tenant's wall clock: its own, else the top-level one."""
+        return ZoneInfo(tenant.timezone or self.timezone)
 
     def secrets(self) -> tuple[str, ...]:
         """Every secret value, for redaction."""

@@ -38,6 +38,7 @@ from alertbot.evaluation.windows import look_back
 from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.compare import OPERATORS, TEXT_OPERATORS, caseless, compare_ranges
 from alertbot.rules.functions import AGENTS_OF
+from alertbot.rules.hours import Calendar
 from alertbot.rules.match import EVERY_ENTITY, Match, covers, matcher
 from alertbot.rules.rule import Level, NoData, Rule, RuleSet
 from alertbot.rules.tree import (
@@ -301,6 +302,7 @@ class Evaluation:
         self._agents = agents
         self._columns: dict[tuple[str, bool], _Values] = {}
         self._windows: dict[Window, _Values] = {}
+        self._usuals: dict[tuple[Window, Calendar | None], _Values] = {}
         self._always: dict[int, NDArray[np.int8]] = {}
         self._leaves: dict[tuple[Node, tuple[object, ...]], _Truths] = {}
         self._chosen: dict[tuple[Match, ...], NDArray[np.intp]] = {}
@@ -382,6 +384,8 @@ class Evaluation:
                     )
                 if rule.countable != EVERY_ENTITY:
                     parameters = (*parameters, rule.countable)
+                if rule.calendar is not None and self._past is not None and self._past.usual and _reads_usual(node):
+                    parameters = (*parameters, rule.calendar)  # its holidays are left out
                 truths = self._leaves.get((node, parameters))
                 if truths is None:
                     truths = self._leaves[node, parameters] = self._leaf(node, rule)
@@ -411,7 +415,7 @@ class Evaluation:
             case Key():
                 return self._column(node)
             case Window():
-                return self._window(node)
+                return self._usual(node, rule.calendar) if node.weeks else self._window(node)
             case Count():
                 return self._count(node, rule)
             case Arithmetic(op=op, left=left, right=right):
@@ -460,6 +464,18 @@ class Evaluation:
                     words[:] = [caseless(self._past.word(code)) if known else "" for code, known in codes]
                     values = _Values(words, values.known)
             self._windows[window] = values
+        return values
+
+    def _usual(self, window: Window, calendar: Calendar | None) -> _Values:
+        values = self._usuals.get((window, calendar))
+        if values is None:
+            usual = self._past.usual if self._past is not None else None
+            if usual is None:
+                rows = len(self._snapshot)
+                values = _Values(np.full(rows, np.nan), np.zeros(rows, dtype=np.bool_))
+            else:
+                values = _Values(*usual.typical(window, self._snapshot, calendar)[:2])
+            self._usuals[window, calendar] = values
         return values
 
     def _count(self, node: Count, rule: Rule) -> _Values:
@@ -539,6 +555,10 @@ def _compare(op: Op, left: _Values, right: _Values) -> _Truths:
         return _Truths(true & known, false & known)
     result = np.asarray(OPERATORS[op](left.values, right.values), dtype=np.bool_)
     return _Truths(result & known, ~result & known)
+
+
+def _reads_usual(node: Node) -> bool:
+    return any(isinstance(each, Window) and each.weeks for each in walk(node))
 
 
 def _parameter_key(rule: Rule, name: str) -> object:

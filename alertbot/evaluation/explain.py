@@ -51,7 +51,7 @@ class Term:
     """One node of a condition with its outcome: conditions have a `truth`, values a `value` and its `type`.
 
     `value` is in column units (ms, 0 to 1), None where unknown; for a key, `presence` gives the reason. A value that is
-    a range is None, with the smallest and largest value in `bounds`.
+    a range is None, with the smallest and largest value in `bounds`. `weeks`, of `usual`: how many weeks are known.
     """
 
     text: str
@@ -61,6 +61,8 @@ class Term:
     presence: Presence | None = None
     parts: tuple[Term, ...] = ()
     bounds: tuple[float, float] | None = None
+    weeks: int | None = None
+    of_weeks: int = 0  # how many `usual` looks at
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,7 +301,7 @@ class _RowEvaluator:
             case Key():
                 return self._read(node)[0]
             case Window():
-                return self._look_back(node)
+                return self._usual(node)[0] if node.weeks else self._look_back(node)
             case Count() | Arithmetic():
                 bounds = self.bounds(node)
                 return bounds[0] if bounds is not None and bounds[0] == bounds[1] else None
@@ -372,8 +374,11 @@ class _RowEvaluator:
             case Key():
                 value, presence = self._read(node)
                 return Term(text, value=value, type=node.type, presence=presence)
-            case Window():
+            case Window(weeks=0):
                 return Term(text, value=self.value(node), type=node.type)
+            case Window():
+                value, weeks = self._usual(node)
+                return Term(text, value=value, type=node.type, weeks=weeks, of_weeks=node.weeks)
             case Count():
                 # Without the condition inside: it has a value per agent, and none here.
                 return Term(text, value=self.value(node), type=node.type, bounds=self.bounds(node))
@@ -412,6 +417,14 @@ class _RowEvaluator:
         if not known or len(known) < needed:
             return None
         return _finite(_WINDOW_FUNCTIONS[window.function](known))
+
+    def _usual(self, window: Window) -> tuple[float | None, int]:
+        """What is usual, and how many of the weeks are known."""
+        usual = self._past.usual if self._past is not None else None
+        if usual is None:
+            return None, 0
+        values, known, weeks = usual.typical(window, self._snapshot, self._rule.calendar)
+        return (float(values[self._row]) if known[self._row] else None), int(weeks[self._row])
 
     def _read(self, key: Key) -> tuple[float | str | None, Presence]:
         value, presence = self._snapshot.reading(key.key, self._row)

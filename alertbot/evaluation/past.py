@@ -8,7 +8,7 @@
   one sample out of a week. So recent samples also stand in a `_Grid`, one under the other, where a window is a view
   without a copy; samples that only `ago` can reach are compressed (`_pack`), 40 MB instead of 320 for a week of 1,000
   entities. Both are invisible from outside.
-- **Alignment.** Entities come and go, and 8x8 does not sort them. A sample keeps the `_Layout` (the entities by row) of
+- **Alignment.** Entities come and go, and 8x8 does not sort them. A sample keeps the `Layout` (the entities by row) of
   its poll; a reader asks for the present layout, and rows are mapped where the two differ, NaN where an entity was not
   there. Layouts are compared by identity first: `_layout` returns the same object while the entities stay the same.
 - **Text** is kept as numbers, one per word whatever its case, so that all samples are float columns with NaN for
@@ -30,7 +30,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from alertbot.evaluation.layout import Layout, layout_of
 from alertbot.evaluation.snapshot import Column, Presence, Snapshot
+from alertbot.evaluation.usual import GivenUsual, Usual
 from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.compare import caseless
 from alertbot.rules.functions import FUNCTIONS, Reads
@@ -46,48 +48,13 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TICK = timedelta(microseconds=1)
 
 _Numbers = NDArray[np.float64]
-_Pairs = tuple[tuple[str, ...], tuple[str, ...]]  # parent ids (empty where there are none) and ids, row by row
-
-
-class _Layout:
-    """The entities of a snapshot, row by row; the same object while they stay the same."""
-
-    __slots__ = ("_from", "_rows", "pairs", "size")
-
-    def __init__(self, pairs: _Pairs) -> None:
-        self.pairs = pairs
-        self.size = len(pairs[1])
-        self._rows: dict[tuple[str, str], int] | None = None
-        self._from: tuple[_Layout, NDArray[np.intp]] | None = None
-
-    @property
-    def rows(self) -> dict[tuple[str, str], int]:
-        """(parent id, id) to row."""
-        if self._rows is None:
-            parents, ids = self.pairs
-            self._rows = {pair: row for row, pair in enumerate(zip(parents or ("",) * len(ids), ids, strict=True))}
-        return self._rows
-
-    def rows_for(self, present: _Layout) -> NDArray[np.intp]:
-        """For each row of `present` the row of the same entity here, or -1."""
-        cached = self._from  # the last answer: the next call is for the same entities
-        if cached is None or cached[0] is not present:
-            own = self.rows
-            rows = np.fromiter((own.get(pair, -1) for pair in present.rows), dtype=np.intp, count=len(present.rows))
-            if len(rows) != present.size:  # an id that is there twice is one entity, and both rows show its past
-                by_pair = dict(zip(present.rows, rows.tolist(), strict=True))
-                parents, ids = present.pairs
-                pairs = zip(parents or ("",) * len(ids), ids, strict=True)
-                rows = np.array([by_pair[pair] for pair in pairs], dtype=np.intp)
-            cached = self._from = (present, rows)
-        return cached[1]
 
 
 class _Sample(NamedTuple):
     """One key in one poll: a number per entity, NaN where missing; compressed bytes where it is rarely read."""
 
     at: int  # microseconds since 1970
-    layout: _Layout
+    layout: Layout
     values: _Numbers | bytes
 
     def numbers(self) -> _Numbers:
@@ -124,7 +91,7 @@ class _Grid:
     def _fits(self, sample: _Sample, oldest: int) -> bool:
         return sample.layout is self.layout and sample.at >= oldest and not isinstance(sample.values, bytes)
 
-    def has_room(self, index: int, layout: _Layout) -> bool:
+    def has_room(self, index: int, layout: Layout) -> bool:
         return layout is self.layout and 0 <= index - self.first < len(self.lines)
 
 
@@ -154,7 +121,7 @@ class _Run:
             grid = _Grid(samples, end + 1, sample.at - reach.window)
         return _Run(samples, start, end + 1, grid)
 
-    def lines(self, after: int, until: int, present: _Layout) -> _Numbers:
+    def lines(self, after: int, until: int, present: Layout) -> _Numbers:
         """The samples in (after, until] as a matrix, aligned to the entities of `present`."""
         begin, end = self.after(after), self.after(until)
         grid = self.grid
@@ -194,13 +161,15 @@ class _Reach:
 class Past:
     """What the polls up to now saw, the present one included, as far back as `windows` reach. One per tenant.
 
-    `windows` is `RuleSet.windows()`. `poll_every` decides how many samples are expected in a window.
+    `windows` is `RuleSet.windows()`. `poll_every` decides how many samples are expected in a window. `usual` is what
+    the weeks before say, for rules that read it; None: it is unknown.
     """
 
     poll_every: timedelta
     windows: Mapping[Scope, frozenset[Window]]
+    usual: Usual | GivenUsual | None = field(default=None, repr=False, compare=False)
     _runs: Mapping[tuple[Scope, str], _Run] = field(default_factory=dict, repr=False, compare=False)
-    _layouts: Mapping[Scope, _Layout] = field(default_factory=dict, repr=False, compare=False)
+    _layouts: Mapping[Scope, Layout] = field(default_factory=dict, repr=False, compare=False)
     _words: dict[str, int] = field(default_factory=dict, repr=False, compare=False)  # only ever appended to
     _spelt: list[str] = field(default_factory=list, repr=False, compare=False)
 
@@ -241,7 +210,8 @@ class Past:
                 if reach.then > max(reach.window, _PACK_AFTER):
                     _pack(run, at - max(reach.window, _PACK_AFTER))
                 runs[scope, key] = run
-        return replace(self, _runs=runs, _layouts=layouts)
+        usual = self.usual.add(snapshots) if self.usual is not None else None
+        return replace(self, usual=usual, _runs=runs, _layouts=layouts)
 
     def _numbers(self, column: Column, *, text: bool) -> _Numbers:
         present = column.presence == Presence.PRESENT
@@ -266,10 +236,8 @@ class Past:
         """The word behind a number in the samples of a text key, as it was first written."""
         return self._spelt[int(code)]
 
-    def _layout(self, snapshot: Snapshot) -> _Layout:
-        pairs = (snapshot.parent_ids, snapshot.ids)
-        known = self._layouts.get(snapshot.scope)
-        return known if known is not None and known.pairs == pairs else _Layout(pairs)
+    def _layout(self, snapshot: Snapshot) -> Layout:
+        return layout_of(snapshot, self._layouts.get(snapshot.scope))
 
     def expected(self, window: Window) -> float:
         """How many samples a window has when no poll is missing."""
@@ -313,7 +281,7 @@ def remember(past: Past, polls: Iterable[Mapping[Scope, Snapshot]]) -> Past:
     return past
 
 
-def _aligned(sample: _Sample, present: _Layout) -> _Numbers:
+def _aligned(sample: _Sample, present: Layout) -> _Numbers:
     numbers = sample.numbers()
     if sample.layout is present:
         return numbers

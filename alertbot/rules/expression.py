@@ -31,6 +31,8 @@ from alertbot.rules.catalogue import Catalogue, Scope, ValueType, catalogue
 from alertbot.rules.functions import AGENTS_OF, ALSO_CALLED, FUNCTIONS, Function
 from alertbot.rules.plain import INVISIBLE, invisible_name
 from alertbot.rules.tree import (
+    USUAL,
+    WEEK,
     And,
     Arithmetic,
     Compare,
@@ -367,7 +369,7 @@ class _Builder:
             key = None
         else:
             key = self.value(of)
-        length = self.length(over)
+        length = self.length(over, weeks=function.name == USUAL)
         if not isinstance(key, Key) or length is None:
             return None
         kind = function.types.get(key.type)
@@ -378,19 +380,25 @@ class _Builder:
             return None
         return Window(function.name, key, length, kind, _span(tree))
 
-    def length(self, tree: Tree[Token]) -> float | None:
-        """The length of a window, in ms."""
+    def length(self, tree: Tree[Token], *, weeks: bool) -> float | None:
+        """The length of a window, in ms; `weeks`: it has to be whole weeks."""
         literal = self.number(tree) if tree.data == "number" else None
         if isinstance(literal, Literal) and isinstance(literal.value, float):
             if literal.type is ValueType.DURATION and literal.value > 0:
-                return literal.value
+                if not weeks or literal.value % WEEK == 0:
+                    return literal.value
+                hint = f"usual compares whole weeks: write {max(1, round(literal.value / WEEK))}w"
+                self.refuse(_span(tree), f"{self.written(_span(tree))} is not a number of weeks", hint)
+                return None
             if literal.type is ValueType.NUMBER and literal.value > 0:
                 written = self.written(_span(tree))
-                self.refuse(_span(tree), f"{written} is not a window", f"a duration: write {written}m or {written}s")
+                instead = f"write {written}w" if weeks else f"write {written}m or {written}s"
+                self.refuse(_span(tree), f"{written} is not a window", f"a duration: {instead}")
                 return None
         elif tree.data == "number":
             return None  # reported above: it is not a number at all
-        self.refuse(_span(tree), f"{self.written(_span(tree))} is not a window", "a duration such as 10m")
+        example = "a number of weeks such as 4w" if weeks else "a duration such as 10m"
+        self.refuse(_span(tree), f"{self.written(_span(tree))} is not a window", example)
         return None
 
     def count(self, tree: Tree[Token], arguments: list[Tree[Token]]) -> Value | None:
@@ -447,12 +455,14 @@ def _respelt(token: str) -> str:
         "hour": "h",
         "hr": "h",
         "day": "d",
+        "week": "w",
+        "wk": "w",
         "pct": "%",
         "%": "%",
     }
     if match:
         amount, unit = match.groups()
-        for spelling, unit_here in [*units.items(), *((each, each) for each in ("ms", "s", "m", "h", "d"))]:
+        for spelling, unit_here in [*units.items(), *((each, each) for each in ("ms", "s", "m", "h", "d", "w"))]:
             if unit.casefold().startswith(spelling):
                 return f"write {amount}{unit_here}"
     return "write 3, 2.5, 85%, 250ms, 120s, 1m30s or 2h"
@@ -528,7 +538,7 @@ def _syntax_mistake(text: str, error: UnexpectedInput) -> Mistake:
     if found.casefold() in ("and", "or", "not", "in", "is", "missing") and found != found.casefold():
         return Mistake(at, end, f"unexpected {found}", f"write {found.casefold()}, in lower case")
     before = re.search(r"[0-9.]+\s+$", text[:at])
-    if before and re.fullmatch(r"(?:%|ms|[smhd]|sec\w*|min\w*|hours?|days?)", found):
+    if before and re.fullmatch(r"(?:%|ms|[smhdw]|sec\w*|min\w*|hours?|days?|weeks?)", found):
         return Mistake(
             before.start(), end, f"{before[0]}{found} has a space before its unit", _respelt(before[0].strip() + found)
         )

@@ -19,6 +19,7 @@ class Reads(StrEnum):
     """What a function reads."""
 
     WINDOW = "window"  # the samples in (now - w, now]; unknown while fewer than half of them are known
+    USUAL = "usual"  # the means of this quarter-hour of the week, over the last w / 1w weeks; see evaluation/usual.py
     THEN = "then"  # the last sample at or before now - w and at most two polls older
     AGENTS = "agents"  # the agents of the queue or group, in the same poll
 
@@ -97,6 +98,14 @@ _ROWS = (
         _ANY,
     ),
     Function(
+        "usual",
+        "KEY, WEEKS",
+        Reads.USUAL,
+        "What is usual at this time of the week: the median, over the last weeks, of the mean in this quarter-hour.",
+        "accepted.int-30m > 2 * usual(accepted.int-30m, 4w)",
+        _AMOUNTS,
+    ),
+    Function(
         "count",
         "agents where CONDITION",
         Reads.AGENTS,
@@ -127,5 +136,9 @@ ALSO_CALLED: Mapping[str, str] = {
     "lag": "ago",
     "offset": "ago",
     "before": "ago",
+    "baseline": "usual",
+    "normal": "usual",
+    "typical": "usual",
+    "median": "usual",
     "agents": "count",
 }

@@ -280,3 +280,9 @@ def next_holiday(calendar: Calendar, at: datetime) -> tuple[date, str] | None:
         if name is not None and calendar.weekly[day.weekday()] and not day_ranges(calendar, day):
             return day, name
     return None
+
+
+def is_special(calendar: Calendar, at: datetime) -> bool:
+    """Whether the day of an instant, in the calendar's zone, is a holiday, or closed by one of its exceptions."""
+    day = at.astimezone(calendar.zone).date()
+    return holiday(calendar, day) is not None or (day, ()) in calendar.exceptions

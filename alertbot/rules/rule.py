@@ -148,6 +148,12 @@ class Rule:
             metric = catalogue().lookup(self.scope, key)
             yield self.scope, Key(key, metric.type if metric is not None else ValueType.NUMBER)
 
+    @property
+    def calendar(self) -> Calendar | None:
+        """The calendar that the rule names, whose holidays `usual` leaves out; None where it names none."""
+        hours = self.during or self.outside
+        return hours.calendar if hours is not None else None
+
     def keys(self) -> frozenset[str]:
         """The metric keys of its own scope that this rule reads."""
         return frozenset(each.key for scope, each in self.reads() if scope is self.scope and isinstance(each, Key))
@@ -212,15 +218,29 @@ class RuleSet:
         }
 
     def windows(self) -> Mapping[Scope, frozenset[Window]]:
-        """What must be kept from earlier polls: the windows that rules read, by scope."""
+        """What must be kept from earlier polls: the windows that rules read, by scope, without those of `usual`."""
         return self._windows
+
+    def usuals(self) -> Mapping[Scope, Mapping[str, int]]:
+        """The keys of which rules read what is usual, by scope, each with the most weeks that a rule looks back."""
+        return self._usuals
+
+    @cached_property
+    def _usuals(self) -> Mapping[Scope, Mapping[str, int]]:
+        found: dict[Scope, dict[str, int]] = {}
+        for rule in self.rules:
+            for scope, each in rule.reads():
+                if isinstance(each, Window) and each.weeks:
+                    weeks = found.setdefault(scope, {})
+                    weeks[each.key.key] = max(each.weeks, weeks.get(each.key.key, 0))
+        return found
 
     @cached_property
     def _windows(self) -> Mapping[Scope, frozenset[Window]]:
         found: dict[Scope, set[Window]] = {}
         for rule in self.rules:
             for scope, each in rule.reads():
-                if isinstance(each, Window):
+                if isinstance(each, Window) and not each.weeks:
                     found.setdefault(scope, set()).add(each)
         return {scope: frozenset(windows) for scope, windows in found.items()}
 

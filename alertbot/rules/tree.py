@@ -20,6 +20,9 @@ class Span:
 
 
 _NOWHERE = Span(0, 0)
+USUAL = "usual"
+"""The function that compares with the weeks before; its window is whole weeks."""
+WEEK = 7 * 86_400_000.0  # ms
 
 
 class Op(StrEnum):
@@ -66,13 +69,21 @@ class Param:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """`avg(KEY, 10m)`: a function of `functions.py` over the recent samples of a key. `length` is in ms."""
+    """`avg(KEY, 10m)`: a function of `functions.py` over the recent samples of a key. `length` is in ms.
+
+    `usual(KEY, 4w)` is one too. Its value changes with the quarter-hour, and it depends on the calendar of its rule.
+    """
 
     function: str
     key: Key
     length: float
     type: ValueType
     span: Span = field(default=_NOWHERE, compare=False)
+
+    @property
+    def weeks(self) -> int:
+        """The weeks of `usual`; 0 for every other function."""
+        return round(self.length / WEEK) if self.function == USUAL else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +261,7 @@ def show(node: Node) -> str:
         case Param(name=name):
             return f"${name}"
         case Window(function=function, key=key, length=length):
-            return f"{function}({key.key}, {write_number(length, ValueType.DURATION)})"
+            return f"{function}({key.key}, {_length(function, length)})"
         case Count(where=where):
             return f"count(agents where {show(where)})"
         case Arithmetic(op=op, left=left, right=right):
@@ -269,6 +280,10 @@ def show(node: Node) -> str:
             return " and ".join(_within(part, _LOOSENESS[Not]) for part in parts)
         case Or(parts=parts):
             return " or ".join(_within(part, _LOOSENESS[And]) for part in parts)
+
+
+def _length(function: str, length: float) -> str:
+    return f"{length / WEEK:g}w" if function == USUAL else write_number(length, ValueType.DURATION)
 
 
 def _looseness(node: Node) -> int:

@@ -15,9 +15,10 @@ MAX_DURATION = timedelta(days=3653)
 """Ten years: no duration that is written anywhere is longer. A longer one would leave the calendar beside a date."""
 TOO_LONG = "longer than ten years"
 
-# Milliseconds of each unit, largest first: the order in which they are written.
+# Milliseconds of each unit, largest first: the order in which they are written. Weeks are read, and written as days.
 _UNITS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
-_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|[dhms])")
+_READ_UNITS = {"w": 7 * _UNITS["d"], **_UNITS}
+_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|[wdhms])")
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 
 
@@ -32,10 +33,10 @@ def parse_number(text: str) -> tuple[float, ValueType] | None:
         return _finite(Decimal(text[:-1]) / 100, ValueType.RATIO)
     parts = _PART.findall(text)
     units = [unit for _, unit in parts]
-    in_order = units == [unit for unit in _UNITS if unit in units]  # each at most once, largest first
+    in_order = units == [unit for unit in _READ_UNITS if unit in units]  # each at most once, largest first
     if not parts or not in_order or "".join(amount + unit for amount, unit in parts) != text:
         return None
-    return _finite(sum((Decimal(amount) * _UNITS[unit] for amount, unit in parts), Decimal(0)), ValueType.DURATION)
+    return _finite(sum((Decimal(amount) * _READ_UNITS[unit] for amount, unit in parts), Decimal(0)), ValueType.DURATION)
 
 
 def _finite(value: Decimal, kind: ValueType) -> tuple[float, ValueType] | None:
@@ -44,7 +45,7 @@ def _finite(value: Decimal, kind: ValueType) -> tuple[float, ValueType] | None:
 
 
 def parse_duration(text: str) -> timedelta:
-    """`120s`, `1m30s`, `250ms`, `2h`, `7d`.
+    """`120s`, `1m30s`, `250ms`, `2h`, `7d`, `4w`.
 
     Raises ValueError, with what to write, when it is not one or is longer than MAX_DURATION.
     """

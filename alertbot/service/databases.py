@@ -32,6 +32,7 @@ def _opened(settings: Settings, path: str | Path, *, reading: bool = False) -> S
         path,
         reading=reading,
         keep_polls=settings.record.keep,
+        keep_usual=settings.record.usual,
         max_messages=settings.max_messages,
         timezone=settings.timezone,
         initials=settings.privacy.agents == "initials",

@@ -56,6 +56,8 @@ def make_tenants(settings: Settings, live: LiveRules, *, speed: float = 1.0) -> 
             alerting=alerting_of(settings, tenant),
             record_all=settings.record.keys == "all",
             keep=settings.record.keep,
+            keep_usual=settings.record.usual,
+            zone=settings.zone_of(tenant),
             ignore=settings.ignored(tenant),
         )
         for tenant in settings.tenants

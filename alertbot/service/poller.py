@@ -17,6 +17,7 @@ from alertbot.logs import context, logger
 from alertbot.poll import Turn
 from alertbot.rules.units import format_duration
 from alertbot.rules.words import count
+from alertbot.service.fill_usual import ONCE_S
 from alertbot.service.signal import Signal
 from alertbot.service.tenant import LiveTenant
 from alertbot.store.roles import Polls
@@ -133,7 +134,7 @@ class Poller:
             fetched = tenant.source.fetch(subject.wanted, now, subject.rules.only())
             watch.lap("fetch")
         turn = poll.run(subject, self._store, now, fetched, lap=watch.lap)
-        tenant.memory = turn.memory
+        tenant.after_turn(self._store, turn)
         return turn
 
     def _failed(self, tenant: LiveTenant, why: str) -> None:
@@ -162,7 +163,7 @@ class Poller:
         except AlertbotError as error:
             return str(error)
         if not dry_run:
-            tenant.memory = turn.memory
+            tenant.after_turn(self._store, turn, within=ONCE_S)
         return turn if until is None else f"8x8 asked for a pause until {until:%H:%M:%S} UTC (Retry-After)"
 
 

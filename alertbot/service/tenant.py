@@ -5,18 +5,22 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
+from zoneinfo import ZoneInfo
 
 from alertbot.alerts.alerting import Alerting
 from alertbot.errors import StoreError
-from alertbot.evaluation.past import Past, remember
+from alertbot.evaluation.past import Past
+from alertbot.evaluation.usual import Usual, quarter_of
 from alertbot.feed.health import Limits
 from alertbot.logs import logger
 from alertbot.poll import Memory, Tenant, Turn
 from alertbot.rules.ignore import Ignore, ignoring
 from alertbot.rules.rule import RuleSet
 from alertbot.rules.units import write_duration
+from alertbot.service.fill_usual import SLICE_S, Filled, after_closing, fill
 from alertbot.sources.source import Source
-from alertbot.store.roles import Polls, Recording
+from alertbot.store.roles import Polls, Recording, UsualMeans
 
 log = logger("tenant")
 
@@ -36,23 +40,27 @@ class LiveTenant:
     alerting: Alerting = field(default_factory=Alerting)
     record_all: bool = False
     keep: timedelta = timedelta(days=8)  # how long polls are recorded
+    keep_usual: timedelta = timedelta(weeks=8)  # how long means of quarter-hours are kept
+    zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
     memory: Memory = field(default_factory=Memory)
     busy: threading.Lock = field(default_factory=threading.Lock)  # held during a turn
     last: Turn | None = None  # the last one with a fetch
     tried: bool = False  # by this process
     turn_at: datetime | None = None  # the time of the last turn of this process
     ignore: Ignore = field(default_factory=dict)  # what no rule evaluates
+    _filled: Filled | None = None  # until when the means of each key are filled; None: not read yet
     _evaluated: tuple[RuleSet, RuleSet] | None = None  # the rules, and the same without what is ignored
 
     def for_turn(self, store: Polls, now: datetime) -> Tenant:
         """What a turn has to know about it. The rules are read once: they may be swapped meanwhile."""
         rules = self._without_ignored(self.rules)
-        windows = rules.windows()
         past = self.memory.past
-        if not windows:
+        if not looks_back(rules, self.keep_usual):
             past = None
-        elif past is None or past.windows != windows:
+        elif past is None or past.windows != rules.windows() or self._usual_differs(past, rules):
             past = self._recall(store, rules, now)
+        if past is not None and isinstance(past.usual, Usual):
+            past = replace(past, usual=self._of_this_quarter(past.usual, store, now))
         return Tenant(
             name=self.name,
             rules=rules,
@@ -72,8 +80,37 @@ class LiveTenant:
             self._evaluated = (rules, ignoring(rules, self.ignore))
         return self._evaluated[1]
 
-    def _recall(self, store: Recording, rules: RuleSet, now: datetime) -> Past | None:
-        empty = Past(self.poll_every, rules.windows())
+    def after_turn(self, store: Polls, turn: Turn, *, within: float = SLICE_S) -> None:
+        """Keep the memory of a turn that was recorded; then, for `within` seconds, fill in means that are missing."""
+        past = turn.memory.past
+        self.memory = turn.memory
+        if turn.fetched is None or past is None or not isinstance(past.usual, Usual):
+            return
+        try:
+            filled = self._filled if self._filled is not None else store.filled(self.name)
+            filled, added = fill(
+                store, self.name, past.usual, after_closing(filled, turn.closed), turn.now, self.keep, within=within
+            )
+        except StoreError as error:
+            log.error("means of the recording could not be stored; will retry", tenant=self.name, error=str(error))
+            return
+        self._filled = filled
+        if added:
+            self.memory = replace(turn.memory, past=replace(past, usual=past.usual.without()))
+
+    def _usual_differs(self, past: Past, rules: RuleSet) -> bool:
+        keys = past.usual.keys if isinstance(past.usual, Usual) else {}
+        return bool(self.keep_usual) and keys != rules.usuals()
+
+    def _of_this_quarter(self, usual: Usual, store: UsualMeans, now: datetime) -> Usual:
+        try:
+            return usual.at(now, partial(store.means, self.name))
+        except StoreError as error:  # unknown for a while is better than no poll at all, and than another time of day
+            log.error("what is usual cannot be read, so it is unknown", tenant=self.name, error=str(error))
+            return usual.without()
+
+    def _recall(self, store: Polls, rules: RuleSet, now: datetime) -> Past | None:
+        empty = empty_past(rules, self.poll_every, self.zone, self.keep_usual)
         if empty.longest > self.keep:
             log.warning(
                 "rules look further back than polls are kept",
@@ -82,20 +119,39 @@ class LiveTenant:
                 keep=write_duration(self.keep),
             )
         try:
-            return recall(store, self.name, rules, self.poll_every, now)
+            return recall(store, self.name, empty, now)
         except StoreError as error:  # a window that is unknown for a while is better than no poll at all
             log.error("windows begin empty", tenant=self.name, error=str(error))
             return empty
 
 
-def recall(store: Recording, tenant: str, rules: RuleSet, poll_every: timedelta, now: datetime) -> Past | None:
-    """What the windows of these rules look at, as it was recorded up to `now`; None if no rule looks back.
+def looks_back(rules: RuleSet, keep_usual: timedelta) -> bool:
+    """Whether these rules read anything from before the present poll."""
+    return bool(rules.windows() or (keep_usual and rules.usuals()))
+
+
+def empty_past(rules: RuleSet, poll_every: timedelta, zone: ZoneInfo, keep_usual: timedelta) -> Past:
+    """The past that these rules look back at, before any poll was added."""
+    usual = Usual(poll_every, zone, rules.usuals()) if keep_usual and rules.usuals() else None
+    return Past(poll_every, rules.windows(), usual)
+
+
+def recall(store: Recording, tenant: str, past: Past, now: datetime) -> Past:
+    """An empty past, filled with what was recorded up to `now`: the windows, and the quarter-hour that is not over.
 
     Raises StoreError when the recording cannot be read.
     """
-    windows = rules.windows()
-    if not windows:
-        return None
-    past = Past(poll_every, windows)
-    polls = store.polls(tenant, now - past.longest, now, past.keys)
-    return remember(past, (poll.snapshots for poll in polls))
+    usual, since = past.usual, now - past.longest
+    keys = {scope: set(keys) for scope, keys in past.keys.items()}
+    quarter = quarter_of(now)
+    if isinstance(usual, Usual):
+        for scope, own in usual.keys.items():
+            keys.setdefault(scope, set()).update(own)
+    past = replace(past, usual=None)  # it counts the polls of this quarter-hour only
+    wanted = {scope: frozenset(own) for scope, own in keys.items()}
+    for poll in store.polls(tenant, min(since, quarter) if usual is not None else since, now, wanted):
+        if poll.at >= since:
+            past = past.add(poll.snapshots)
+        if usual is not None and poll.at >= quarter:
+            usual = usual.add(poll.snapshots)
+    return replace(past, usual=usual)

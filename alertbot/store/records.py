@@ -12,6 +12,7 @@ from alertbot.alerts.cards import Posted
 from alertbot.alerts.grouping import Groups
 from alertbot.alerts.notice import Notice
 from alertbot.evaluation.snapshot import Snapshot
+from alertbot.evaluation.usual import QuarterHour
 from alertbot.feed.health import Feed
 from alertbot.rules.catalogue import Scope
 
@@ -31,6 +32,7 @@ class PollRecord:
     polled: bool = True  # False: 8x8 was not polled
     latches: Mapping[Fingerprint, int | None] = field(default_factory=dict)  # what it changes, as `next_latches` says
     revision: int | None = None  # that it was decided on; None: whatever was written meanwhile, it is recorded
+    quarter_hours: Sequence[QuarterHour] = ()  # whose means are known, since this poll is in a later one
 
 
 @dataclass(frozen=True)

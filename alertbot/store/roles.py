@@ -6,7 +6,7 @@ them. Each method is one transaction, and raises StoreError when the database ca
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -22,6 +22,7 @@ from alertbot.alerts.quality import Quality
 from alertbot.alerts.silence import Matcher, Silence
 from alertbot.alerts.unseen import Unseen
 from alertbot.evaluation.snapshot import Snapshot, SnapshotHead
+from alertbot.evaluation.usual import QuarterHour
 from alertbot.feed.health import Feed
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.privacy import Names
@@ -62,6 +63,26 @@ class Recording(Protocol):
         and for text. Much cheaper than `polls`: values of other entities are not read. Raises StoreError while
         iterating.
         """
+
+
+class UsualMeans(Protocol):
+    """The means of quarter-hours, for `usual`."""
+
+    def means(
+        self, tenant: str, keys: Mapping[Scope, Collection[str]], at: Collection[datetime]
+    ) -> Iterable[QuarterHour]:
+        """The means of these keys in the quarter-hours that begin at these times, as far as they are kept.
+
+        Of a key and entity that is there twice in one quarter-hour, the last one is valid.
+        """
+
+    def filled(self, tenant: str) -> Mapping[tuple[Scope, str], datetime]:
+        """Until when the recording of each key is in its means; a key that never was is not there."""
+
+    def fill(
+        self, tenant: str, quarter_hours: Sequence[QuarterHour], filled: Mapping[tuple[Scope, str], datetime]
+    ) -> None:
+        """Keep the means that were made from the recording, and until when that was done."""
 
 
 class Feeds(Protocol):
@@ -157,7 +178,7 @@ class Health(Feeds, Protocol):
         """Write something. Raises StoreError that says why nothing could be written in `within` seconds."""
 
 
-class Polls(Recording, Feeds, Silences, AgentNames, Protocol):
+class Polls(Recording, UsualMeans, Feeds, Silences, AgentNames, Protocol):
     """What one turn of one tenant reads and writes."""
 
     def cards(self, tenant: str) -> Mapping[Fingerprint, frozenset[str]]:
@@ -198,6 +219,9 @@ class Polls(Recording, Feeds, Silences, AgentNames, Protocol):
 
         A CARD notice with the group of an escalation always makes a card of its own, which is edited only when its
         alert moves or ends, or when its owner changes; no line goes to its thread.
+
+        The means in `record.quarter_hours` are kept, as long as the store keeps means; a key whose recording was in its
+        means until then is now filled until the end of the quarter-hour.
 
         A CARD notice for an alert that already has its card becomes a line in its thread; if that card was given up,
         the card is tried again. A LINE notice without a card to go to is kept as given up, with the reason.
@@ -431,7 +455,7 @@ class Rules(Running, Notices, Protocol):
         """Store what runs from now on. A version that runs already continues, and keeps its `since`."""
 
 
-class Questions(Running, Recording, Health, History, Silences, AgentNames, Protocol):
+class Questions(Running, Recording, UsualMeans, Health, History, Silences, AgentNames, Protocol):
     """What answers read, and the changes that users make."""
 
     def service(self, now: datetime) -> Service | None:

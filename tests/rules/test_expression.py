@@ -11,6 +11,8 @@ from alertbot.rules.catalogue import RULE_SCOPES, Scope, ValueType, catalogue
 from alertbot.rules.expression import MAX_LENGTH, parse
 from alertbot.rules.functions import FUNCTIONS
 from alertbot.rules.tree import (
+    USUAL,
+    WEEK,
     And,
     Arithmetic,
     Compare,
@@ -166,6 +168,16 @@ GOOD: dict[str, tuple[Scope, str, Condition]] = {
         Scope.QUEUE,
         f"{ENTERED.key} < ago({ENTERED.key}, 7d) / 2",
         Compare(Op.LT, ENTERED, Arithmetic(Op.DIV, Window("ago", ENTERED, 604_800_000.0, COUNT), number(2), NUMBER)),
+    ),
+    "what is usual at this time of the week": (
+        Scope.QUEUE,
+        f"{ENTERED.key} > 2 * usual({ENTERED.key}, 4w)",
+        more(ENTERED, Arithmetic(Op.MUL, number(2), Window("usual", ENTERED, 4 * WEEK, COUNT), NUMBER)),
+    ),
+    "weeks may be written in days": (
+        Scope.QUEUE,
+        f"{WAIT.key} > usual({WAIT.key}, 14d)",
+        more(WAIT, Window("usual", WAIT, 2 * WEEK, DURATION)),
     ),
     "how often a status changed": (
         Scope.AGENT,
@@ -329,7 +341,37 @@ BAD: dict[str, tuple[str, str, str]] = {
     "an unknown function, far from any": (
         "«sqrt(2)» > 60s",
         "unknown function sqrt(…)",
-        "the functions are avg, min, max, sum, delta, changes, ago and count",
+        "the functions are avg, min, max, sum, delta, changes, ago, usual and count",
+    ),
+    "usual over part of a week": (
+        f"{WAIT.key} > usual({WAIT.key}, «10d»)",
+        "10d is not a number of weeks",
+        "usual compares whole weeks: write 1w",
+    ),
+    "usual over minutes": (
+        f"{WAIT.key} > usual({WAIT.key}, «10m»)",
+        "10m is not a number of weeks",
+        "usual compares whole weeks: write 1w",
+    ),
+    "usual with a bare number": (
+        f"{WAIT.key} > usual({WAIT.key}, «4»)",
+        "4 is not a window",
+        "a duration: write 4w",
+    ),
+    "usual over a parameter": (
+        f"{WAIT.key} > usual({WAIT.key}, «$warn»)",
+        "$warn is not a window",
+        "a number of weeks such as 4w",
+    ),
+    "usual of nothing": (
+        f"{WAIT.key} > «usual({WAIT.key})»",
+        "usual takes a metric key and a window",
+        "such as accepted.int-30m > 2 * usual(accepted.int-30m, 4w)",
+    ),
+    "usual by another name": (
+        f"{WAIT.key} > «baseline({WAIT.key}, 4w)»",
+        "unknown function baseline(…)",
+        "did you mean usual?",
     ),
     "a window left out": (
         f"«avg({WAIT.key})» > 60s",
@@ -664,7 +706,8 @@ def windows(draw: st.DrawFn) -> Window:
     """A window of whole or broken milliseconds, over a key that the function can look at."""
     function = FUNCTIONS[draw(st.sampled_from([name for name, each in FUNCTIONS.items() if each.types]))]
     key = draw(st.sampled_from([each for kind in function.types for each in KEYS[kind]]))
-    return Window(function.name, key, draw(st.floats(1e-3, 1e10)), function.types[key.type])
+    length = st.integers(1, 500).map(lambda weeks: weeks * WEEK) if function.name == USUAL else st.floats(1e-3, 1e10)
+    return Window(function.name, key, draw(length), function.types[key.type])
 
 
 VALUES = st.recursive(

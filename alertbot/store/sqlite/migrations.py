@@ -587,3 +587,49 @@ def step_020_one_row_a_turn(db: Database) -> None:
     """
     for statement in _ONE_ROW_A_TURN:
         db.execute(dedent(statement).strip())
+
+
+# `usual_means`: a row for the quarter-hour that begins at `at`; `packed` are the means of all keys and entities of its
+# layout. A key that was filled in later has a row of its own. Of two rows with the same key the newer one is valid.
+# `usual_keys`: until when all that was recorded of a key is in its means.
+_USUAL = (
+    """
+    CREATE TABLE usual_layouts (
+        id INTEGER PRIMARY KEY,
+        tenant TEXT NOT NULL,
+        scope TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        entities BLOB NOT NULL,
+        metric_keys TEXT NOT NULL,
+        UNIQUE (tenant, scope, digest)
+    )
+    """,
+    """
+    CREATE TABLE usual_means (
+        id INTEGER PRIMARY KEY,
+        tenant TEXT NOT NULL,
+        scope TEXT NOT NULL,
+        at TEXT NOT NULL,
+        layout_id INTEGER NOT NULL REFERENCES usual_layouts (id),
+        packed BLOB NOT NULL,
+        UNIQUE (tenant, scope, at, layout_id)
+    )
+    """,
+    "CREATE INDEX usual_means_of_layout ON usual_means (layout_id)",
+    """
+    CREATE TABLE usual_keys (
+        tenant TEXT NOT NULL,
+        scope TEXT NOT NULL,
+        metric_key TEXT NOT NULL,
+        filled_until TEXT NOT NULL,
+        PRIMARY KEY (tenant, scope, metric_key)
+    ) WITHOUT ROWID
+    """,
+)
+
+
+@migrations()
+def step_021_usual(db: Database) -> None:
+    """The means of quarter-hours that `usual` reads. They begin empty, and are filled from the recording."""
+    for statement in _USUAL:
+        db.execute(dedent(statement).strip())

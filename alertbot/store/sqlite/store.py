@@ -22,6 +22,7 @@ from alertbot.alerts.shown import drawn_alert, shown_alert, shown_card, shown_du
 from alertbot.alerts.silence import Matcher, Silence
 from alertbot.alerts.unseen import Unseen
 from alertbot.evaluation.snapshot import Snapshot, SnapshotHead
+from alertbot.evaluation.usual import QuarterHour
 from alertbot.feed.health import Feed
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.privacy import Names
@@ -51,6 +52,7 @@ from alertbot.store.sqlite import (
     retention,
     silences,
     unseen,
+    usual,
 )
 from alertbot.store.sqlite import record as recording
 from alertbot.store.sqlite import recording as polls
@@ -109,11 +111,13 @@ class SqliteStore:
         create: bool = True,
         reading: bool = False,
         keep_polls: timedelta = timedelta(days=8),
+        keep_usual: timedelta = timedelta(weeks=8),
         max_messages: int = budget.UNLIMITED,
         timezone: str = "UTC",
         initials: bool = False,
     ) -> None:
         """`create` False: a file that does not exist is a StoreError. `keep_polls`: how long polls are recorded.
+        `keep_usual`: how long the means of quarter-hours are kept.
 
         `max_messages`: how many messages a channel gets in a minute at most. `timezone`: in which messages that the
         store adds write times. `initials`: names of agents are shown as initials, see `Names` in rules/privacy.py.
@@ -121,6 +125,7 @@ class SqliteStore:
         `reading`: opened to be read, which a user who may not write the file can do too; it is not created.
         """
         self._keep_polls, self._max_messages, self._timezone = keep_polls, max_messages, timezone
+        self._keep_usual = keep_usual
         self._recorders: dict[str, polls.Recorder] = {}
         self._latest: dict[str, Latest] = {}
         self._agents = Agents(hidden=initials)
@@ -247,6 +252,22 @@ class SqliteStore:
         place = (entity.scope, entity.parent_id, entity.entity_id)
         return polls.read_one(self._db.read, tenant, place, key, since, until)
 
+    def means(self, tenant: str, keys: Mapping[Scope, Collection[str]], at: Collection[datetime]) -> list[QuarterHour]:
+        with self._db.read() as conn:
+            return usual.read(conn, tenant, keys, at)
+
+    def filled(self, tenant: str) -> Mapping[tuple[Scope, str], datetime]:
+        with self._db.read() as conn:
+            return usual.filled(conn, tenant)
+
+    def fill(
+        self, tenant: str, quarter_hours: Sequence[QuarterHour], filled: Mapping[tuple[Scope, str], datetime]
+    ) -> None:
+        rows = usual.pack(quarter_hours)
+        with self._db.write() as conn:
+            usual.write(conn, tenant, rows)
+            usual.mark(conn, tenant, filled)
+
     def running(self, tenant: str) -> RunningRules | None:
         with self._db.read() as conn:
             row = conn.execute("SELECT * FROM running_rules WHERE tenant = ?", (tenant,)).fetchone()
@@ -314,6 +335,7 @@ class SqliteStore:
         feed = codec.feed_values(record.feed)
         recorder = self._recorders.setdefault(record.tenant, polls.Recorder(record.tenant, self._keep_polls))
         kept = recorder.pack(seen, record.failures, record.now) if self._keep_polls else []
+        means = usual.pack(record.quarter_hours)
         with self._db.write() as conn:
             before = recording.begin_turn(conn, record.tenant, record.revision)
             ids = recording.write_changes(conn, record.tenant, rows, record.now, record.refresh)
@@ -324,6 +346,10 @@ class SqliteStore:
             agents = self._agents.write(conn, record.tenant, record.snapshots)
             written = recorder.write(conn, kept, record.now)
             recorder.prune(conn, record.now)
+            if record.quarter_hours:
+                usual.write(conn, record.tenant, means)
+                usual.closed(conn, record.tenant, record.quarter_hours)
+                usual.prune(conn, record.tenant, record.now - self._keep_usual)
             noticed = {notice.alert for notice in record.notices if notice.alert is not None}
             recorded = Recorded(
                 revision=before.revision + 1,
