@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
 from typing import Protocol
+from zoneinfo import ZoneInfo
 
 from alertbot.alerts.alert import Alert, Change, Fingerprint, Reason, State
 from alertbot.alerts.alerting import Alerting
-from alertbot.backtest.replay import Replay, Step
+from alertbot.backtest.replay import UTC_ZONE, Replay, Step
 from alertbot.evaluation.measure import Measure
 from alertbot.evaluation.snapshot import Snapshot
+from alertbot.evaluation.usual import ReadMeans, no_means
 from alertbot.rules.catalogue import Scope, shown_name
 from alertbot.rules.rule import Level, Rule, RuleSet
 
@@ -146,13 +148,23 @@ def replay(
     tenant: str = "replay",
     default_channel: str = "#cc-alerts",
     alerting: Alerting | None = None,
+    zone: ZoneInfo = UTC_ZONE,
+    means: ReadMeans = no_means,
     on_poll: Callable[[datetime], None] | None = None,
 ) -> ReplayResult:
-    """Replay these polls, oldest first. Polls before `since` only fill windows and are not evaluated.
+    """Replay these polls, oldest first. Polls before `since` only fill windows and means, and are not evaluated.
 
-    `alerting` as for `Replay`.
+    `alerting`, `zone` and `means` as for `Replay`.
     """
-    bot = Replay(rules, poll_every=poll_every, tenant=tenant, default_channel=default_channel, alerting=alerting)
+    bot = Replay(
+        rules,
+        poll_every=poll_every,
+        tenant=tenant,
+        default_channel=default_channel,
+        alerting=alerting,
+        zone=zone,
+        means=means,
+    )
     collector = _Collector()
     count = failed = 0
     first = last = None

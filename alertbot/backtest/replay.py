@@ -6,10 +6,11 @@ store would do with the result. A test compares the two. Used by `alertbot test`
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
+from zoneinfo import ZoneInfo
 
 from alertbot.alerts.advance import advance
 from alertbot.alerts.alert import Alert, Change, Fingerprint, Outcome, State
@@ -23,10 +24,12 @@ from alertbot.evaluation.batch import Batch, Snapshots
 from alertbot.evaluation.evaluate import Selector, Verdicts, evaluate_all
 from alertbot.evaluation.past import Past
 from alertbot.evaluation.snapshot import Snapshot
+from alertbot.evaluation.usual import GivenUsual, QuarterHour, ReadMeans, Usual, no_means
 from alertbot.feed.observe import doubt_empty
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.rule import RuleSet
 
+UTC_ZONE = ZoneInfo("UTC")
 BATCH_SIZE = 64
 """How many polls are evaluated together."""
 
@@ -51,10 +54,19 @@ class Replay:
         tenant: str = "replay",
         default_channel: str = "#cc-alerts",
         alerting: Alerting | None = None,
+        zone: ZoneInfo = UTC_ZONE,
+        means: ReadMeans = no_means,
     ) -> None:
-        """`alerting`: what alertbot.yaml says about alerts; its `poll_every` is replaced. None: the defaults."""
+        """`alerting`: what alertbot.yaml says about alerts; its `poll_every` is replaced. None: the defaults.
+
+        `zone`: of the tenant, for the time of the week. `means`: reads the means of earlier quarter-hours, as far as
+        they are kept. Others are made from the polls of the replay. All of them ended before the poll that is compared.
+        """
         self.rules = rules
-        self.past: Past | None = Past(poll_every, rules.windows()) if rules.windows() else None
+        usual = Usual(poll_every, zone, rules.usuals()) if rules.usuals() else None
+        self.past: Past | None = Past(poll_every, rules.windows(), usual) if rules.windows() or usual else None
+        self._means = means
+        self._closed: dict[datetime, list[QuarterHour]] = {}  # by their begin
         self.tenant = tenant
         self._default_channel = default_channel
         self._alerting = replace(alerting or Alerting(), poll_every=poll_every)
@@ -78,8 +90,7 @@ class Replay:
     def poll(self, now: datetime, snapshots: Snapshots, failed: frozenset[Scope] = frozenset()) -> Step:
         """What this poll changes. `failed`: scopes without data."""
         checked = self._checked(snapshots)
-        if self.past is not None:
-            self.past = self.past.add(checked)
+        self._look_back(checked, now)
         verdicts = evaluate_all(self.rules, checked, self._selector, self.past)
         return self._step(now, verdicts, checked.keys() - failed, failed)
 
@@ -89,8 +100,8 @@ class Replay:
         while polls_of_batch := list(islice(waiting, BATCH_SIZE)):
             checked = [self._checked(snapshots) for _, snapshots, _ in polls_of_batch]
             pasts: list[Past | None] = []
-            for snapshots in checked:
-                self.past = self.past.add(snapshots) if self.past is not None else None
+            for (now, _, _), snapshots in zip(polls_of_batch, checked, strict=True):
+                self._look_back(snapshots, now)
                 pasts.append(self.past)
             batch = Batch(self.rules, checked, pasts, self._selector)
             for index, (now, _, failed) in enumerate(polls_of_batch):
@@ -159,10 +170,31 @@ class Replay:
         self._agenda = Agenda()
         return Outcome.DONE, self._alerts[key]
 
-    def remember(self, snapshots: Mapping[Scope, Snapshot]) -> None:
-        """Add a poll to the past that windows read, without evaluating it."""
+    def take_usual(self, usual: GivenUsual) -> None:
+        """What is usual from the next poll on, as a rule test gives it."""
+        if self.past is not None and self.past.usual is not None:
+            self.past = replace(self.past, usual=usual)
+
+    def remember(self, snapshots: Mapping[Scope, Snapshot], now: datetime | None = None) -> None:
+        """Add a poll to the past that rules look back at, without evaluating it; with what is usual at `now`."""
         if self.past is not None:
-            self.past = self.past.add(self._checked(snapshots))
+            self._look_back(self._checked(snapshots), now)
+
+    def _look_back(self, checked: Mapping[Scope, Snapshot], now: datetime | None) -> None:
+        if self.past is None:
+            return
+        self.past = self.past.add(checked)
+        usual = self.past.usual
+        if isinstance(usual, Usual):
+            for each in usual.closed:
+                self._closed.setdefault(each.at, []).append(each)
+            if now is not None:
+                self.past = replace(self.past, usual=usual.at(now, self._means_at))
+
+    def _means_at(self, keys: Mapping[Scope, Collection[str]], at: Collection[datetime]) -> Iterator[QuarterHour]:
+        for begin in at:
+            yield from self._closed.get(begin, ())
+        yield from self._means(keys, at)
 
     def _checked(self, snapshots: Mapping[Scope, Snapshot]) -> dict[Scope, Snapshot]:
         checked = {}

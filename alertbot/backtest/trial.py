@@ -17,6 +17,7 @@ from alertbot.backtest.replay import Replay, Step
 from alertbot.evaluation.evaluate import Truth, agents_of
 from alertbot.evaluation.explain import truth
 from alertbot.evaluation.snapshot import Column, Presence, Snapshot
+from alertbot.evaluation.usual import GivenUsual
 from alertbot.rulefiles.faults import Place
 from alertbot.rulefiles.rule_test import (
     TENANT,
@@ -113,6 +114,7 @@ def run_rule_test(
         users.before_poll(at)
         failed = _within(test.failed, at)
         snapshots = {} if failed else _snapshots(test, index, at, now)
+        replay.take_usual(_usual(test, index))
         step = replay.poll(now, snapshots, scopes if failed else frozenset())
         users.after_poll(at)
         cards.take(step)
@@ -337,6 +339,20 @@ def _snapshots(test: RuleTest, index: int, at: timedelta, now: datetime) -> dict
             parent_names=tuple(entity.name for entity, _ in rows),
         )
     return found
+
+
+def _usual(test: RuleTest, index: int) -> GivenUsual:
+    """What the test says is usual at one poll."""
+    values: dict[tuple[Scope, str], dict[tuple[str, str], float | None]] = {}
+    rows = [(test.scope, (each.parent_id, each.id), each.usual) for each in test.entities]
+    if test.scope in AGENTS_OF:
+        agents = AGENTS_OF[test.scope]
+        rows += [(agents, (each.id, agent.id), agent.usual) for each in test.entities for agent in each.agents]
+    for scope, pair, usual in rows:
+        for series in usual:
+            sample = series.samples[index]
+            values.setdefault((scope, series.key), {})[pair] = sample if isinstance(sample, float) else None
+    return GivenUsual(values)
 
 
 def _columns(rows: Sequence[tuple[SampleSeries, ...]], index: int) -> dict[str, Column]:

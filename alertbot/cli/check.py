@@ -134,7 +134,8 @@ def check_group(paths: Sequence[Path], templates: Sequence[Path], settings: Sett
     found = read_files(files, hours, poll_every)
     faults += [*found.faults, *review(found.rules.rules, files)]
     if settings is not None:
-        faults += review_look_back(found.rules.rules, files, settings.record.keep, poll_every)
+        record = settings.record
+        faults += review_look_back(found.rules.rules, files, record.keep, poll_every, record.usual)
     faults += skipped_files(paths)
     template_files, template_faults = read_templates(templates)
     faults += template_faults

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -15,6 +15,7 @@ from alertbot.cli.show import err
 from alertbot.clock import wall_clock
 from alertbot.config.settings import Settings, TenantSettings
 from alertbot.evaluation.past import Past
+from alertbot.evaluation.usual import QuarterHour
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.privacy import Names
 from alertbot.rules.rule import RuleSet
@@ -44,20 +45,32 @@ class TenantRecording:
                 tenant=self.tenant.name,
                 default_channel=self.tenant.default_channel or self.settings.slack.default_channel,
                 alerting=alerting_of(self.settings, self.tenant),
+                zone=self.settings.zone_of(self.tenant),
+                means=self.means,
                 on_poll=tick,
             )
         return _with_shown_names(history, self.store.names())
 
     def polls(self, rules: RuleSet, since: datetime, until: datetime) -> Iterator[RecordedPoll]:
-        """The polls, from far enough before `since` that windows are filled by then."""
+        """The polls, from far enough before `since` that windows are filled by then.
+
+        And with them the means that no service made from the recording: of keys that its rules do not read so.
+        """
         wanted = rules.metrics()
-        back = Past(self.tenant.poll_every, rules.windows()).longest
+        filled = self.store.filled(self.tenant.name)
+        usuals = (((scope, key), weeks) for scope, keys in rules.usuals().items() for key, weeks in keys.items())
+        weeks = max((weeks for place, weeks in usuals if place not in filled), default=0)
+        back = max(Past(self.tenant.poll_every, rules.windows()).longest, timedelta(weeks=weeks))
         for poll in self.store.polls(self.tenant.name, since - back, until, wanted):
             for scope, snapshot in poll.snapshots.items():
                 known = self.recorded.setdefault(scope, set())
                 if len(known) < len(wanted.get(scope, ())):
                     known.update(snapshot.columns)
             yield poll
+
+    def means(self, keys: Mapping[Scope, Collection[str]], at: Collection[datetime]) -> Iterable[QuarterHour]:
+        """The means that are kept."""
+        return self.store.means(self.tenant.name, keys, at)
 
     def not_recorded(self, rules: RuleSet) -> list[str]:
         """The keys that these rules read and that are in no poll."""

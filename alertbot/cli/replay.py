@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from alertbot.backtest.episodes import Episode, ReplayResult, RuleResult, compare
+from alertbot.backtest.replay import Replay
 from alertbot.charts.series import Samples, Series, Span
 from alertbot.charts.text import plot as plotted
 from alertbot.cli.recorded import TenantRecording
@@ -26,7 +27,6 @@ from alertbot.config.settings import Settings, TenantSettings
 from alertbot.errors import UsageError
 from alertbot.evaluation.evaluate import agents_of
 from alertbot.evaluation.explain import measure
-from alertbot.evaluation.past import Past
 from alertbot.rulefiles.on_disk import load_rules
 from alertbot.rules.catalogue import ValueType
 from alertbot.rules.ignore import ignoring
@@ -171,12 +171,17 @@ def _series(recording: TenantRecording, rules: RuleSet, result: RuleResult, epis
     only = RuleSet((result.rule,), calendars=rules.calendars)
     margin = max(episode.lasted(last) / 3, 8 * recording.tenant.poll_every)
     begin, end = episode.fired - margin, (episode.ended or last) + margin
-    past = Past(recording.tenant.poll_every, only.windows()) if only.windows() else None
+    bot = Replay(
+        only,
+        poll_every=recording.tenant.poll_every,
+        zone=recording.settings.zone_of(recording.tenant),
+        means=recording.means,
+    )
     times: list[datetime] = []
     values: list[float | None] = []
     limits: list[float | None] = []
     for poll in recording.polls(only, begin, end):
-        past = past.add(poll.snapshots) if past is not None else None
+        bot.remember(poll.snapshots, poll.at)
         snapshot = poll.snapshots.get(result.rule.scope)
         row = snapshot.rows.get((episode.key.parent_id, episode.key.entity_id)) if snapshot is not None else None
         if poll.at < begin:
@@ -184,7 +189,7 @@ def _series(recording: TenantRecording, rules: RuleSet, result: RuleResult, epis
         measured = None
         if snapshot is not None and row is not None:
             agents = agents_of(snapshot, poll.snapshots)
-            measured = measure(result.rule, episode.level, snapshot, row, agents=agents, past=past)
+            measured = measure(result.rule, episode.level, snapshot, row, agents=agents, past=bot.past)
         times.append(poll.at)
         values.append(measured.value if measured is not None and isinstance(measured.value, float) else None)
         limits.append(measured.threshold if measured is not None and isinstance(measured.threshold, float) else None)

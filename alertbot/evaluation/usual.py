@@ -56,6 +56,11 @@ ReadMeans = Callable[[Mapping[Scope, Collection[str]], Collection[datetime]], It
 """Reads the means of these keys in the quarter-hours that begin at these times; of one entity the last one is valid."""
 
 
+def no_means(keys: Mapping[Scope, Collection[str]], at: Collection[datetime]) -> Iterable[QuarterHour]:
+    """Where no means are kept."""
+    return ()
+
+
 class Typical(NamedTuple):
     """What is usual, for each row of a snapshot. `weeks`: how many of the weeks are known."""
 

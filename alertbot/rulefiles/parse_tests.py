@@ -44,7 +44,7 @@ from alertbot.rules.functions import AGENTS_OF
 from alertbot.rules.match import fold, matches, same_name
 from alertbot.rules.rule import Rule, RuleSet
 from alertbot.rules.terms import EXAMPLE, LABEL, Terms
-from alertbot.rules.tree import Key
+from alertbot.rules.tree import Key, Window, show
 from alertbot.rules.units import write_duration
 from alertbot.rules.words import count, listed
 
@@ -114,6 +114,7 @@ class _TestReader:
         report.rule = self.rule.id if self.rule is not None else ""
         self.lengths: list[tuple[int, Place, str]] = []
         self.series_keys: list[tuple[Place, str]] = []
+        self.usual_keys: list[tuple[Place, str]] = []
 
     def read(self) -> RuleTest | None:
         name = self._required("name", "describe what it shows")
@@ -121,7 +122,8 @@ class _TestReader:
             return None
         rule = self.rule
         shared = self._series(self.values.get("series"), rule.scope)
-        entities = self._entities(rule, shared)
+        usual = self._series(self.values.get("usual"), rule.scope, usual=True)
+        entities = self._entities(rule, shared, usual)
         polls = self._polls()
         every: timedelta = self.values.get("every", EVERY)
         start: datetime = self.values.get("start", START)
@@ -139,6 +141,12 @@ class _TestReader:
         if len(self.report.faults) > self.faults_before:
             return None
         given = {each.key for entity in entities for each in entity.series}
+        known = {each.key for entity in entities for each in entity.usual}
+        unknown = {
+            show(each)
+            for scope, each in rule.reads()
+            if scope is rule.scope and isinstance(each, Window) and each.weeks and each.key.key not in known
+        }
         return RuleTest(
             name=name,
             rule=rule.id,
@@ -155,7 +163,7 @@ class _TestReader:
             unacks=unacks,
             file=self.report.file,
             line=self.node.place.line,
-            unread=tuple(sorted(rule.keys() - given)),
+            unread=tuple(sorted((rule.keys() - given) | unknown)),
         )
 
     def _required(self, name: str, hint: str) -> Any:
@@ -199,7 +207,9 @@ class _TestReader:
 
     # Entities and their series.
 
-    def _entities(self, rule: Rule, shared: dict[str, SampleSeries]) -> tuple[EntitySeries, ...]:
+    def _entities(
+        self, rule: Rule, shared: dict[str, SampleSeries], usual: dict[str, SampleSeries]
+    ) -> tuple[EntitySeries, ...]:
         both = self.node.key("entity"), self.node.key("entities")
         if both[0] is not None and both[1] is not None:
             self.report.add(both[0].place, "both entity and entities", "put all of them into entities", "entity")
@@ -210,10 +220,15 @@ class _TestReader:
             key = self.node.key("agents")
             assert key is not None
             self.report.add(key.place, "both agents and entities", "put the agents below their entity", "agents")
-        return tuple(self._entity(node, rule, shared, index) for index, node in enumerate(nodes, start=1))
+        return tuple(self._entity(node, rule, shared, usual, index) for index, node in enumerate(nodes, start=1))
 
     def _entity(
-        self, node: YamlMapping | None, rule: Rule, shared: dict[str, SampleSeries], index: int
+        self,
+        node: YamlMapping | None,
+        rule: Rule,
+        shared: dict[str, SampleSeries],
+        usual: dict[str, SampleSeries],
+        index: int,
     ) -> EntitySeries:
         values = read_fields(node, ENTITY_KEYS, self.report, "an entity") if node is not None else {}
         parent = read_fields(values["parent"], PARENT_KEYS, self.report, "a parent") if "parent" in values else {}
@@ -231,6 +246,7 @@ class _TestReader:
             series=tuple({**shared, **own}.values()),
             gone=values.get("gone", ()),
             agents=self._agents([*values.get("agents", ()), *self.values.get("agents", ())], rule),
+            usual=tuple({**usual, **self._series(values.get("usual"), rule.scope, usual=True)}.values()),
         )
 
     def _agents(self, nodes: Iterable[YamlMapping], rule: Rule) -> tuple[AgentSeries, ...]:
@@ -243,16 +259,18 @@ class _TestReader:
             values = read_fields(node, AGENT_KEYS, self.report, "an agent")
             agent_id = values.get("id", f"agent-{index}")
             series = self._series(values.get("series"), scope)
-            found.append(AgentSeries(agent_id, values.get("name", agent_id), tuple(series.values())))
+            usual = self._series(values.get("usual"), scope, usual=True)
+            name = values.get("name", agent_id)
+            found.append(AgentSeries(agent_id, name, tuple(series.values()), tuple(usual.values())))
         return tuple(found)
 
-    def _series(self, node: YamlMapping | None, scope: Scope) -> dict[str, SampleSeries]:
+    def _series(self, node: YamlMapping | None, scope: Scope, *, usual: bool = False) -> dict[str, SampleSeries]:
         found = {}
         for key, value in node.entries if node is not None else ():
             kind = self._type(key, scope)
             if kind is None:
                 continue
-            self.series_keys.append((key.place, key.text))
+            (self.usual_keys if usual else self.series_keys).append((key.place, key.text))
             samples = self._samples(key, value, kind)
             if samples is not None:
                 found[key.text] = SampleSeries(key.text, kind, samples)
@@ -273,6 +291,12 @@ class _TestReader:
                 waiting += other.suppressed_by
         reads = [each for rule in rules.values() for _, each in rule.reads()]
         keys = {each.key if isinstance(each, Key) else each.key.key for each in reads}
+        usual = {each.key.key for each in reads if isinstance(each, Window) and each.weeks}
+        for place, key in self.usual_keys:
+            if key not in usual:
+                said = f"it reads usual of {listed(sorted(usual))}" if usual else "move it to series, or remove it"
+                hint = did_you_mean(key, usual) or said
+                self.report.add(place, f"the rule does not read usual({key}, …)", hint, key)
         for place, key in self.series_keys:
             if key not in keys:
                 hint = did_you_mean(key, keys) or f"it reads {listed(sorted(keys))}"

@@ -41,10 +41,13 @@ def review_coverage(rules: Sequence[Rule], files: Files, polls: Callable[[Scope]
     return hints
 
 
-def review_look_back(rules: Sequence[Rule], files: Files, keep: timedelta, poll_every: timedelta) -> list[Fault]:
+def review_look_back(
+    rules: Sequence[Rule], files: Files, keep: timedelta, poll_every: timedelta, usual: timedelta
+) -> list[Fault]:
     """A warning for each condition that reads samples older than `keep`, which are gone after a restart.
 
     `poll_every` is the longest interval of the tenants that run the rules: `ago` reads up to two polls further back.
+    `usual` is how long means of quarter-hours are kept; a condition that compares with more weeks is a warning too.
     """
     nodes = {file: document.read(file, data)[0] for file, data in files.items()}
     warnings: list[Fault] = []
@@ -54,11 +57,17 @@ def review_look_back(rules: Sequence[Rule], files: Files, keep: timedelta, poll_
         for condition, scalar in _conditions(rule, node):
             for window in (each for each in walk(condition) if isinstance(each, Window)):
                 reach = timedelta(milliseconds=window.length)
+                place = Place(rule.origin.line, 1) if scalar is None else _within(scalar, window.span.start)
+                if window.weeks:
+                    if reach > usual:
+                        kept = f"means are kept (record.usual: {write_duration(usual)})"
+                        message = f"{show(window)} looks back further than {kept}"
+                        report.add(place, message, f"set record.usual to {window.weeks}w or more in alertbot.yaml")
+                    continue
                 if FUNCTIONS[window.function].reads is Reads.THEN:
                     reach += 2 * poll_every
                 if reach <= keep:
                     continue
-                place = Place(rule.origin.line, 1) if scalar is None else _within(scalar, window.span.start)
                 message = f"{show(window)} looks back further than polls are kept (record.keep: {write_duration(keep)})"
                 report.add(place, message, f"set record.keep to {_days(reach)} or more in alertbot.yaml")
         warnings += report.faults

@@ -43,6 +43,7 @@ class AgentSeries:
     id: str
     name: str
     series: tuple[SampleSeries, ...] = ()
+    usual: tuple[SampleSeries, ...] = ()  # what is usual at each poll; a key that is absent is unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class EntitySeries:
     series: tuple[SampleSeries, ...] = ()
     gone: tuple[PollRange, ...] = ()
     agents: tuple[AgentSeries, ...] = ()
+    usual: tuple[SampleSeries, ...] = ()  # what is usual at each poll; a key that is absent is unknown
 
 
 @dataclass(frozen=True, slots=True)

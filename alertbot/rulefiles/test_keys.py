@@ -183,12 +183,14 @@ AGENT_KEYS = (
     Field("id", read_text, TEXT_SCHEMA, "The agent's id."),
     Field("name", read_text, TEXT_SCHEMA, "The agent's name."),
     Field("series", _mapping("keys with their samples"), _SERIES, "The agent's metric keys in this queue or group."),
+    Field("usual", _mapping("keys with their samples"), _SERIES, "What is usual for the agent, one sample per poll."),
 )
 ENTITY_KEYS = (
     Field("id", read_text, TEXT_SCHEMA, "The id; default: its position in the list."),
     Field("name", read_text, TEXT_SCHEMA, "The name; default: the id."),
     Field("parent", _mapping("{id, name}"), {"$ref": "#/definitions/parent"}, "The queue of a queue_agent."),
     Field("series", _mapping("keys with their samples"), _SERIES, "Its own samples; they override those of the test."),
+    Field("usual", _mapping("keys with their samples"), _SERIES, "What is usual for it; overrides that of the test."),
     Field("agents", _mappings("- {id, name, series}"), _list("agent"), "Its agents, for count(agents where …)."),
     Field("gone", _ranges, _POLL_RANGES, "When it is absent from complete polls."),
 )
@@ -251,6 +253,12 @@ TEST_KEYS = (
     Field("entity", _mapping("{id, name}"), {"$ref": "#/definitions/entity"}, "The entity, where there is one."),
     Field("entities", _mappings("- {id, name, series}"), _list("entity"), "The entities, where there are several."),
     Field("series", _mapping("keys with their samples"), _SERIES, "Samples of all entities, one per poll."),
+    Field(
+        "usual",
+        _mapping("keys with their samples"),
+        _SERIES,
+        "The value of usual(KEY, …) at each poll, for any number of weeks; a key that is absent is unknown.",
+    ),
     Field("agents", _mappings("- {id, name, series}"), _list("agent"), "The agents of the entity."),
     Field("failed", _ranges, _POLL_RANGES, "Polls without any data."),
     Field(

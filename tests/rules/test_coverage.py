@@ -12,6 +12,7 @@ from alertbot.rulefiles.review_live import review_coverage, review_look_back
 from alertbot.rules.coverage import Entities, uncovered
 from alertbot.rules.match import EVERY_ENTITY, Match, Override
 from alertbot.rules.rule import Rule
+from alertbot.rules.units import parse_duration
 from tests.alerts.kit import rule
 
 VIP, SALES, IDS = Match(names=("VIP*",)), Match(names=("Sales*",)), Match(ids=("104",))
@@ -76,7 +77,7 @@ def test_a_rule_that_looks_back_further_than_polls_are_kept(when: str, days: int
     """A warning at the window, in each condition of the rule."""
     text = f"rules:\n  - id: a\n    scope: queue\n    warning:\n      when: {when}\n    guard: {when}\n"
     rules = parse_files({"a.yaml": text}).rules
-    found = review_look_back(rules, {"a.yaml": text}, timedelta(days=days), timedelta(seconds=15))
+    found = review_look_back(rules, {"a.yaml": text}, timedelta(days=days), timedelta(seconds=15), timedelta(weeks=8))
     assert [(each.line, each.column, each.severity) for each in found] == [
         (line, column + when.index(window), "warning") for line, column in ((5, 13), (6, 12)) if window
     ]
@@ -84,3 +85,23 @@ def test_a_rule_that_looks_back_further_than_polls_are_kept(when: str, days: int
         assert each.message == f"{window} looks back further than polls are kept (record.keep: {days}d)".replace(
             "0d", "0s"
         )
+
+
+@pytest.mark.parametrize(
+    ("kept", "expected"),
+    [
+        pytest.param("4w", [], id="as long as means are kept"),
+        pytest.param("20d", ["usual(entered.int-30m, 4w) looks back further than means are kept (record.usual: 20d)"]),
+        pytest.param("0s", ["usual(entered.int-30m, 4w) looks back further than means are kept (record.usual: 0s)"]),
+    ],
+)
+def test_a_rule_that_compares_with_more_weeks_than_are_kept(kept: str, expected: list[str]) -> None:
+    """Whatever `record.keep` is: means are kept beside the polls."""
+    when = "entered.int-30m > 2 * usual(entered.int-30m, 4w)"
+    text = f"rules:\n  - id: a\n    scope: queue\n    when: {when}\n"
+    rules = parse_files({"a.yaml": text}).rules
+    found = review_look_back(rules, {"a.yaml": text}, timedelta(0), timedelta(seconds=15), parse_duration(kept))
+    assert [each.message for each in found] == expected
+    for each in found:
+        assert (each.line, each.column, each.severity) == (4, 11 + when.index("usual"), "warning")
+        assert each.hint == "set record.usual to 4w or more in alertbot.yaml"
