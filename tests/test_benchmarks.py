@@ -29,6 +29,7 @@ from benchmarks import (
     storm,
     tenants,
     turns,
+    usual,
     whole_poll,
 )
 from benchmarks.poll_cycle import KEYS, NUMBERS, PHASES, RULES, measure, rules
@@ -275,3 +276,15 @@ def test_startup_measures_commands_that_succeed(tmp_path: Path) -> None:
     status = startup.Case("status", ("-m", "alertbot", "ask", "status"), startup.ROOT)
     with pytest.raises(RuntimeError, match="no database yet"):
         status.run(tmp_path)
+
+
+def test_usual_measures_polls_and_sizes(capsys: pytest.CaptureFixture[str]) -> None:
+    """A small run: every part has a figure."""
+    usual.main(["--entities", "20", "--keys", "2"])
+    said = capsys.readouterr().out
+    assert "20 entities x 2 keys, 8 weeks" in said
+    sizes = re.search(r"a quarter-hour: ([0-9.]+) kB", said)
+    assert sizes is not None
+    assert 0.05 < float(sizes[1]) < 0.4
+    assert re.search(r"a poll: [0-9.]+ ms with", said)
+    assert re.search(r"a quarter-hour that ends: [0-9.]+ ms", said)

@@ -52,7 +52,7 @@ storage: alertbot.db
 # storm: {cards: 5}                 # new cards per channel and poll; further alerts of a rule share one card
 # max_messages: 60                  # per channel and minute; critical ones first
 # history: 90d                      # how long ended alerts are kept, with everything that was sent about them
-# record: {keep: 8d, keys: used}    # recorded polls, for charts, windows and replay; keys: used | all
+# record: {keep: 8d, usual: 8w, keys: used}    # polls, for charts, windows and replay; means, for usual(KEY, 4w)
 # ignore: {queue: {name: ["*test*"]}}   # what no rule evaluates
 # flap: {rises: 4, window: 30m}     # begins more often than this in the window: must stay clear twice as long
 # nag_after: 2h                     # still firing this long after it was acknowledged: its owner is mentioned once
