@@ -89,3 +89,37 @@ def test_an_expectation_that_is_wrong_fails(old: str, new: str) -> None:
         test, RULES, draw=lambda rule, card, now: f"{card.members[0].level.word} {card.members[0].entity_name}"
     )
     assert not outcome.passed
+
+
+USUAL = """
+rules:
+  - {id: busier, scope: queue, when: "entered.today > 2 * usual(entered.today, 4w)", no_data: clear}
+  - {id: crew, scope: queue, when: "count(agents where timeOnStatus.rt > usual(timeOnStatus.rt, 1w)) >= 2"}
+"""
+USUAL_TESTS = """
+tests:
+  - name: each entity has its own, for any number of weeks; what is absent or missing is unknown
+    rule: busier
+    series: {entered.today: 5x5}
+    usual: {entered.today: 2 3 _ 2 2}
+    entities: [{name: as all}, {name: its own, usual: {entered.today: 9 9 2 9 9}}]
+    expect:
+      - {entity: as all, at: 0s, state: firing}
+      - {entity: as all, at: 15s, state: inactive}
+      - {entity: as all, at: 30s, state: inactive}
+      - {entity: as all, at: 45s, state: firing}
+      - {entity: its own, at: 15s, state: inactive}
+      - {entity: its own, at: 30s, state: firing}
+  - name: agents have theirs
+    rule: crew
+    agents:
+      - {id: a, series: {timeOnStatus.rt: 5m 5m}, usual: {timeOnStatus.rt: 2m 2m}}
+      - {id: b, series: {timeOnStatus.rt: 5m 5m}, usual: {timeOnStatus.rt: 6m 4m}}
+    expect: [{at: 0s, state: inactive}, {at: 15s, state: firing}]
+"""
+
+
+def test_usual_values_of_a_test() -> None:
+    rules = parse_files({"rules.yaml": USUAL})
+    for test in parse_tests({"tests.yaml": USUAL_TESTS}, rules):
+        assert run_rule_test(test, rules).misses == ()

@@ -111,3 +111,40 @@ def test_the_schema_takes_what_the_parser_takes() -> None:
     for name in ("good.yaml", "failing.yaml", "life-tests.yaml", "life-failing.yaml"):
         assert list(validator.iter_errors(document(CASES / name))) == []
     assert list(validator.iter_errors(document(CASES / "bad.yaml")))
+
+
+USUAL_RULES = parse_files(
+    {
+        "r.yaml": """
+rules:
+  - {id: plain, scope: queue, when: entered.today > 1}
+  - {id: busier, scope: queue, when: "entered.today > 2 * usual(entered.today, 4w)"}
+  - {id: crew, scope: queue, when: "count(agents where timeOnStatus.rt > usual(timeOnStatus.rt, 1w)) >= 2"}
+"""
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("rule", "usual", "said"),
+    [
+        ("plain", "{entered.today: 1}", "not read usual(entered.today, …) (move it to series, or remove it)"),
+        ("busier", "{entered.tday: 1}", 'unknown key "entered.tday" for scope queue (did you mean entered.today?)'),
+        ("busier", "{enabled.rt: 1}", "the rule does not read usual(enabled.rt, …) (it reads usual of entered.today)"),
+        ("busier", "{entered.today: 10s}", "10s is a duration, but the key is a count (write 5)"),
+        ("busier", "{entered.today: 1x3}", "entered.today has 1 sample, but others have 3"),
+        ("busier", "4", "usual must be a mapping, not 4 (keys with their samples)"),
+    ],
+)  # fmt: skip
+def test_usual_values_that_cannot_be_meant(rule: str, usual: str, said: str) -> None:
+    text = f"tests: [{{name: x, rule: {rule}, series: {{entered.today: 5}}, notices: [], usual: {usual}}}]"
+    with pytest.raises(FaultsFound) as caught:
+        parse_tests({"a.yaml": text}, USUAL_RULES)
+    assert said in str(caught.value)
+
+
+def test_what_a_test_does_not_say_is_usual() -> None:
+    """A failing test names it, as it names keys without samples."""
+    text = "tests: [{name: x, rule: busier, series: {entered.today: 5}, notices: []}]"
+    (test,) = parse_tests({"a.yaml": text}, USUAL_RULES)
+    assert test.unread == ("usual(entered.today, 4w)",)
