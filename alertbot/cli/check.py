@@ -14,8 +14,8 @@ from alertbot.cli.fault_formats import Format, written
 from alertbot.cli.shell import PROBLEM, AsJson, Config
 from alertbot.cli.show import err, out, show_faults
 from alertbot.cli.suites import find_suites, holds_tests, lent_settings, read_tests, rule_roots
-from alertbot.config.load import config_path, is_configuration, read_text, unset_secrets
-from alertbot.config.review import review_config
+from alertbot.config.load import config_path, is_configuration, load, read_text, unset_secrets
+from alertbot.config.review import review_config, review_page
 from alertbot.config.settings import Settings
 from alertbot.errors import FaultsFound
 from alertbot.notify.render import Templates
@@ -31,7 +31,7 @@ from alertbot.rulefiles.rule_test import RuleTest
 from alertbot.rules.rule import Level, RuleSet
 from alertbot.rules.words import count
 from alertbot.service.live_rules import check_templates
-from alertbot.service.of_settings import template_folders
+from alertbot.service.of_settings import serves_page, template_folders
 
 
 def check(
@@ -58,7 +58,10 @@ def check(
     notes: list[str] = []
     for path in named or ([] if paths else [config_path(config)]):
         unset += unset_secrets(path)
-        faults += review_config(path.as_posix(), read_text(path))
+        text = read_text(path)
+        faults += review_config(path.as_posix(), text)
+        if not serves_page(load(path, secrets=False)):
+            faults += review_page(path.as_posix(), text)
     for group, templates in [] if named and not others else _groups(others, settings):
         found = check_group(group, templates, settings)
         rules, tests = rules + len(found.rules.rules), tests + len(found.tests)

@@ -58,7 +58,8 @@ storage: alertbot.db
 # nag_after: 2h                     # still firing this long after it was acknowledged: its owner is mentioned once
 # policy: {runbook: critical, labels: [team], tests: true, max_per_day: 20}   # what `check` requires of rules
 # privacy: {agents: names}          # initials: agents are shown by their initials in all output, logs included
-# http: {host: 127.0.0.1, port: 8080}   # /healthz, /readyz, /metrics, /slack/events
+# http: {host: 127.0.0.1, port: 8080}   # the status page, /healthz, /readyz, /metrics, /slack/events
+# page: {password: "${PAGE_PASSWORD:-}"}   # of the status page; without it, only browsers on this machine see it
 # heartbeat: {url: "${HEARTBEAT_URL:-}", every: 60s}   # pinged while alertbot works; alarms when pings stop
 """
 

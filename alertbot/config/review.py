@@ -29,6 +29,18 @@ def review_config(name: str, text: str) -> list[Fault]:
     return [*review_hours(name, root.get("hours")), *hints.faults, *warnings.faults]
 
 
+def review_page(name: str, text: str) -> list[Fault]:
+    """The hint that there is no status page, for a configuration with a host that is not loopback and no password."""
+    root, _ = document.read(name, text)
+    http = root.get("http") if isinstance(root, YamlMapping) else None
+    hints = Report(name, severity=Severity.HINT)
+    for key, _ in http.entries if isinstance(http, YamlMapping) else ():
+        if key.text == "host":
+            message = "there is no status page: without page.password it is served on loopback hosts only"
+            hints.add(key.place, message, "set page.password, at least 12 characters")
+    return hints.faults
+
+
 def _review_webhook(slack: object, warnings: Report) -> None:
     """`slack.fallback_webhook` without the level that it is meant for."""
     webhook = slack.get("fallback_webhook") if isinstance(slack, YamlMapping) else None

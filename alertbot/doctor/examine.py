@@ -10,7 +10,7 @@ from alertbot.config.settings import Settings
 from alertbot.doctor.configuration import check_calendars, check_file, check_rules
 from alertbot.doctor.database import check_database
 from alertbot.doctor.finding import Finding
-from alertbot.doctor.running import check_fallback, check_heartbeat, check_http
+from alertbot.doctor.running import check_fallback, check_heartbeat, check_http, check_page
 from alertbot.doctor.slack import SlackCheck
 from alertbot.doctor.tenant import Polled, check_coverage, check_regions, check_tenant
 
@@ -37,6 +37,7 @@ def examine(
     findings, service = check_database(settings, now)
     yield from findings
     yield from check_http(settings, service)
+    yield from check_page(settings)
     polled: list[Polled] = []
     for tenant in settings.tenants:
         progress(f"8x8 {tenant.name}: one poll")

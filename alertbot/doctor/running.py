@@ -1,4 +1,4 @@
-"""The service as it runs: its HTTP port, whether it is ready, and the hosts of heartbeat and fallback webhook."""
+"""The service as it runs: its HTTP port, whether it is ready, its status page, and the hosts that it reports to."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from alertbot.config.settings import Settings
-from alertbot.doctor.finding import Finding, fine, problem
+from alertbot.doctor.finding import Finding, fine, note, problem
 from alertbot.doctor.network import connection_problem, through_proxy
+from alertbot.service.of_settings import serves_page
 from alertbot.store.records import Service
 
 TIMEOUT_S = 4.0
@@ -43,6 +44,19 @@ def check_http(settings: Settings, service: Service | None) -> Iterator[Finding]
         yield problem("service: readiness", reason, "see the other findings, and the log of the service")
     if not ready:
         yield fine("service: readiness", "ready")
+
+
+def check_page(settings: Settings) -> Iterator[Finding]:
+    """Whether there is a status page, and who can see it."""
+    what = "status page"
+    if not serves_page(settings):
+        yield note(
+            what, "there is none: without page.password it is served on loopback hosts only", "set page.password"
+        )
+    elif settings.page.password.get_secret_value():
+        yield fine(what, "at /, for those who know page.password")
+    else:
+        yield fine(what, "at /, for browsers on this machine only: page.password is not set")
 
 
 def _readiness(host: str, port: int) -> list[str] | None:

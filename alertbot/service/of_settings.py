@@ -1,4 +1,6 @@
-"""What the settings say about a tenant: its rules and templates, the limits of its polls, the life of its alerts."""
+"""What the settings say about a tenant (its rules and templates, the limits of its polls, the life of its alerts), and
+whether there is a status page.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,7 @@ from alertbot.feed.health import Limits
 from alertbot.rulefiles.on_disk import template_folder
 from alertbot.rulefiles.parse_rules import ParsedRules, read_files
 from alertbot.service.live_rules import Read
+from alertbot.web.hosts import is_loopback
 
 
 def deadline_s(tenant: TenantSettings, speed: float) -> float:
@@ -62,3 +65,8 @@ def parser(settings: Settings) -> Read:
 def template_folders(settings: Settings) -> tuple[Path, ...]:
     """`templates/` next to each tenant's rules."""
     return tuple(sorted({template_folder(path) for path in rule_paths(settings).values()}))
+
+
+def serves_page(settings: Settings) -> bool:
+    """Whether there is a status page: with a password, or where only this machine can reach it."""
+    return bool(settings.page.password.get_secret_value()) or is_loopback(settings.http.host)

@@ -30,7 +30,7 @@ from alertbot.page.ended import Filter, ended_csv
 from alertbot.page.gate import Gate
 from alertbot.page.page import Question, Seen
 from alertbot.page.routes import page_routes
-from alertbot.web.hosts import is_loopback
+from alertbot.service.of_settings import serves_page
 
 FRESH = 1.0
 """Seconds for which a view is used again."""
@@ -132,11 +132,6 @@ def _taken(waiting: asyncio.Future[_Kept]) -> None:
 
 def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}"
-
-
-def serves_page(settings: Settings) -> bool:
-    """Whether there is a status page: with a password, or where only this machine can reach it."""
-    return bool(settings.page.password.get_secret_value()) or is_loopback(settings.http.host)
 
 
 def status_page_routes(

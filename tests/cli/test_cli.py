@@ -119,6 +119,28 @@ def test_wrong_use(folder: Path, capsys: pytest.CaptureFixture[str], args: list[
     assert "Traceback" not in said.out + said.err
 
 
+PAGE = {
+    "loopback": ("127.0.0.1", "", False),
+    "all interfaces": ("0.0.0.0", "", True),
+    "with a password": ("0.0.0.0", "correct horse battery", False),
+    "a name": ("alerts.example", "", True),
+}
+
+
+@pytest.mark.parametrize(("host", "password", "hinted"), PAGE.values(), ids=PAGE)
+def test_check_says_that_there_is_no_status_page(
+    folder: Path, capsys: pytest.CaptureFixture[str], host: str, password: str, *, hinted: bool
+) -> None:
+    """A hint at http.host: without a password the page is served on loopback only."""
+    with (folder / "alertbot.yaml").open("a") as file:
+        file.write(f'http:\n  host: "{host}"\npage: {{password: "{password}"}}\n')
+    capsys.readouterr()
+    assert ran("check") == 0
+    said = capsys.readouterr().out
+    assert ("there is no status page: without page.password" in said) == hinted
+    assert ("set page.password, at least 12 characters" in said) == hinted
+
+
 def test_check_names_every_fault(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Faults of several files in one run, with file, line and column; `--json` has the same; exit status 1."""
     (folder / "rules" / "a.yaml").write_text(

@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
-from alertbot.config.load import MAX_PROBLEMS, config_path, load, parse, unset_secrets
+from alertbot.config.load import MAX_PROBLEMS, config_path, literal_secrets, load, parse, unset_secrets
 from alertbot.config.schema import config_schema
 from alertbot.errors import ConfigError
 from tests.golden import DATA
@@ -337,6 +337,7 @@ def test_a_secret_under_the_wrong_key_is_never_printed(tmp_path: Path, key: str,
 NOT_PRINTED = {
     "the address of the heartbeat": put("heartbeat", {"url": "ftp://hc.example/Tr0ub4dor"}),
     "the address of the fallback webhook": put("slack.fallback_webhook", {"url": "ftp://hook.example/Tr0ub4dor"}),
+    "a short password of the page": put("page", {"password": "Tr0ub4dor"}),
     "a token under the wrong key": put("slack.default_channel", "xoxb-1-Tr0ub4dor"),
     "a password in an address": put("slack.api_url", "ftp://bot:Tr0ub4dor@proxy"),
     "a database with a password": put("storage", "postgresql://bot:Tr0ub4dor@host/db"),
@@ -371,6 +372,16 @@ def test_the_address_of_the_fallback_webhook_is_a_secret() -> None:
     assert unset.slack.fallback_webhook.url.get_secret_value() == ""
 
 
+def test_the_password_of_the_page_is_a_secret() -> None:
+    """A reference that is not set means that there is none; in a dump it is asterisks."""
+    settings = parse(put("page", {"password": "Tr0ub4dor and more"}), "alertbot.yaml", {})
+    assert "Tr0ub4dor and more" in settings.secrets()
+    assert "Tr0ub4dor" not in f"{settings!r} {settings.model_dump_json()}"
+    unset = parse(put("page", {"password": "${PAGE_PASSWORD:-}"}), "alertbot.yaml", {})
+    assert unset.page.password.get_secret_value() == ""
+    assert literal_secrets("page: {password: Tr0ub4dor and more}") == ["page.password"]
+
+
 def test_a_password_in_an_address_is_redacted() -> None:
     assert "Tr0ub4dor" in parse(put("slack.api_url", "https://bot:Tr0ub4dor@proxy/"), "alertbot.yaml", {}).secrets()
 
@@ -403,6 +414,14 @@ REFUSED = {
     "a heartbeat in the clear": (
         put("heartbeat", {"url": "http://hc.example/x"}),
         "heartbeat.url: plain http:// is allowed only on loopback",
+    ),
+    "a short password of the page": (
+        put("page", {"password": "Tr0ub4dor&3"}),
+        "page.password: must have at least 12 characters",
+    ),
+    "a password of the page without quotes": (
+        "page: {password: 1234}\n" + GOOD.replace("${", "x{"),
+        "page.password: must be text",
     ),
     "a webhook without an address": (
         put("slack.fallback_webhook", {"after": "1m"}),

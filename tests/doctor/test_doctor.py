@@ -24,11 +24,13 @@ from alertbot.doctor import database, tenant
 from alertbot.doctor.database import file_system
 from alertbot.doctor.examine import examine
 from alertbot.doctor.finding import Finding, Verdict
+from alertbot.doctor.running import check_page
 from alertbot.service.databases import open_store
 from alertbot.simulator.faults import ApiFault
 from alertbot.simulator.server import Simulator, SimulatorOptions, serve
 from alertbot.slack.manifest import manifest
 from alertbot.store.sqlite.store import SqliteStore
+from tests.page.kit import settings as page_settings
 from tests.service.bot import alertbot
 from tests.slack.slack_server import HTML, TOKEN, SlackServer, limited, refused, slack_server
 
@@ -164,7 +166,7 @@ def test_a_right_configuration(world: World) -> None:
         *("configuration file", "rules", "calendar office", "database", "database: file system", "disk", "http"),
         *("8x8 acme: token", "8x8 acme: base_url", "8x8 acme: metric keys", "8x8 acme: request budget"),
         *("8x8 acme: duration", "8x8 acme: clock", "matches", "Slack: token", "Slack: scopes", "Slack: #cc-alerts"),
-        *("Slack: #cc-sales", "Slack: clock", "Slack: Socket Mode"),
+        *("Slack: #cc-sales", "Slack: clock", "Slack: Socket Mode", "status page"),
     }
     called = {method for method, _ in world.slack.calls}
     assert called == {"auth.test", "conversations.list", "conversations.history", "apps.connections.open"}
@@ -436,6 +438,20 @@ def test_secrets_in_a_file_that_others_may_read(world: World) -> None:
     world.path.chmod(0o602)
     (found,) = problems(world.findings(written=True))
     assert found.remedy == f"run: chmod o-w {world.path}"
+
+
+PAGES = {
+    "loopback": ("", "127.0.0.1", Verdict.OK, "at /, for browsers on this machine only: page.password is not set"),
+    "a password": ("correct horse battery", "0.0.0.0", Verdict.OK, "at /, for those who know page.password"),
+    "all interfaces": ("", "0.0.0.0", Verdict.NOTE, "there is none: without page.password it is served on loopback"),
+}
+
+
+@pytest.mark.parametrize(("password", "host", "verdict", "said"), PAGES.values(), ids=PAGES)
+def test_who_can_see_the_status_page(password: str, host: str, verdict: Verdict, said: str) -> None:
+    (found,) = check_page(page_settings(password, host))
+    assert found.verdict is verdict
+    assert found.finding.startswith(said)
 
 
 def test_a_database_in_use(world: World) -> None:

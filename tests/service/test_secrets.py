@@ -32,6 +32,7 @@ KEY, SECRET = "8x8-key+with/odd=chars&more", 'secret "of" 8x8 \\ with quotes'
 APP_TOKEN, SIGNING_SECRET = "xapp-1-very-secret-token", "8f742231b10e8888abcd99eeefff85a5"
 HEARTBEAT, PROXY, TICKET = "5a0d2c1e-heartbeat", "pass-of-the-proxy", "very-secret-ticket"
 WEBHOOK = "7b1f-webhook-of-the-night"
+PAGE = "the password of the page"
 RULES = """\
 rules:
   - id: anything
@@ -63,6 +64,7 @@ slack:
   fallback_webhook: {{url: "${{WEBHOOK}}", after: 30s}}
 heartbeat: {{url: "${{HEARTBEAT}}", every: 10s}}
 http: {{port: {port}}}
+page: {{password: "${{PAGE}}"}}
 """
 
 
@@ -148,6 +150,7 @@ def test_no_secret_is_ever_printed(tmp_path: Path) -> None:
             "SIGNING_SECRET": SIGNING_SECRET,
             "HEARTBEAT": f"{refusing}/{HEARTBEAT}",
             "WEBHOOK": f"{refusing}/{WEBHOOK}",
+            "PAGE": PAGE,
         }
         outside = {"HTTPS_PROXY": f"http://me:{PROXY}@127.0.0.1:9", "NO_PROXY": "127.0.0.1"}
         text = CONFIG.format(
@@ -179,7 +182,7 @@ def test_no_secret_is_ever_printed(tmp_path: Path) -> None:
             until("the edit is refused", lambda: running.logged("rule files are broken"))
             rules.write_text(RULES)
             until("the edit is taken", lambda: running.logged("rules are live"))
-            printed.extend(get(port, path)[1] for path in ("/metrics", "/readyz", "/healthz"))
+            printed.extend(get(port, path)[1] for path in ("/metrics", "/readyz", "/healthz", "/", "/login"))
             for args in (
                 ("ask", "status"),
                 ("doctor", "--json"),
@@ -211,7 +214,7 @@ def test_no_secret_is_ever_printed(tmp_path: Path) -> None:
         files = [path.read_bytes().decode("latin-1") for path in tmp_path.glob("*.db*")]
         assert len(files) >= 2
         assert sum(map(len, printed)) > 20_000
-        for secret in (KEY, SECRET, TOKEN, APP_TOKEN, SIGNING_SECRET, HEARTBEAT, WEBHOOK, PROXY, TICKET, *tokens):
+        for secret in (KEY, SECRET, TOKEN, APP_TOKEN, SIGNING_SECRET, HEARTBEAT, WEBHOOK, PAGE, PROXY, TICKET, *tokens):
             for form in forms(secret):
                 for where in (*printed, *files):
                     assert form not in where, (secret, where[max(0, where.find(form) - 200) :][:400])
