@@ -177,6 +177,7 @@ def test_the_licence_is_the_one_that_the_package_names() -> None:
 def test_what_init_writes_is_a_configuration() -> None:
     """The commented alertbot.yaml is valid once the secrets are set, and so are its commented lines."""
     secrets = dict.fromkeys(re.findall(r"\$\{([A-Z0-9_]+)", CONFIG), "x")
+    secrets["PAGE_PASSWORD"] = "at least 12 characters"
     secrets["HEARTBEAT_URL"] = "https://hc.example/x"
     secrets["FALLBACK_WEBHOOK_URL"] = "https://hook.example/x"
     assert parse_config(CONFIG, "alertbot.yaml", secrets).tenants[0].name == "main"

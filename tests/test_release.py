@@ -50,6 +50,8 @@ def test_the_same_sources_give_the_same_files(tmp_path: Path) -> None:
     (wheel,), (sdist,) = (list((tmp_path / "a" / "dist").glob(pattern)) for pattern in ("*.whl", "*.tar.gz"))
     names = zipfile.ZipFile(wheel).namelist()
     assert "alertbot/shipped_rules/queues.yaml" in names
+    pages = {f"alertbot/page/{path}" for path in ("templates/base.html", "static/page.css", "static/page.js")}
+    assert pages <= set(names)
     assert not [name for name in names if name.startswith("tests/")]
     with tarfile.open(sdist) as archive:
         assert {member.mtime for member in archive.getmembers()} == {1767225600}
