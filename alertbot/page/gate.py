@@ -92,12 +92,13 @@ class Gate:
         except (BadData, UnicodeError):
             return False
 
-    def refusal(self, headers: Mapping[str, str]) -> str:
+    def refusal(self, headers: Mapping[str, str], http_version: str) -> str:
         """Why a request may not see pages although no password is set, in a sentence; "" where it may."""
         if self._signer is not None:
             return ""
         if not is_loopback(host_of(headers.get("host", ""))):
             return "Without a password the status page is served to localhost alone: set page.password."
-        if any(name in headers for name in _ADDED_BY_PROXIES):
+        # nginx adds no header by itself and sends its own address as Host, but speaks HTTP/1.0, as no browser does.
+        if http_version == "1.0" or any(name in headers for name in _ADDED_BY_PROXIES):
             return "Without a password the status page is not served through a proxy: set page.password."
         return ""

@@ -181,7 +181,7 @@ class _Site:
         return Response(asset.content, headers={**HEADERS, **keep, "Content-Type": asset.content_type})
 
     def _refusal(self, request: Request) -> Response | None:
-        why = self._gate.refusal(request.headers)
+        why = self._gate.refusal(request.headers, str(request.scope["http_version"]))
         if not why:
             return None
         values = {"nav": (), "wall": False, "problem": "", "as_of": None}

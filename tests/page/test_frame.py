@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -77,6 +78,15 @@ def test_a_foreign_host_is_refused_without_a_password(local: Site, host: str, pa
 def test_a_proxy_is_refused_without_a_password(local: Site, header: str) -> None:
     """A tunnel or proxy on the same machine would publish the page."""
     assert local.get("/", **{header: "for=203.0.113.7"}).status_code == 403
+
+
+def test_a_proxy_that_adds_no_header_is_refused_without_a_password(local: Site) -> None:
+    """nginx as it is configured by default: its own address as Host, and HTTP/1.0."""
+    with socket.create_connection(("127.0.0.1", local.port), timeout=10) as connection:
+        connection.sendall(b"GET / HTTP/1.0\r\nHost: 127.0.0.1:8080\r\n\r\n")
+        answer = b"".join(iter(lambda: connection.recv(65_536), b""))
+    assert answer.startswith(b"HTTP/1.1 403")
+    assert b"Sales EU" not in answer
 
 
 def test_without_a_password_only_loopback_has_a_page(tmp_path: Path) -> None:
