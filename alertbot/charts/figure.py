@@ -14,21 +14,19 @@ import math
 import os
 import sys
 import warnings
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from alertbot.charts.text import shown
+from alertbot.charts.ticks import span_of_zero, time_ticks, value_ticks
 from alertbot.rules.catalogue import ValueType
 from alertbot.rules.plain import one_line
 
 _SIZE, _DPI = (7.0, 4.2), 160  # inches: 1120 by 672 pixels, with letters that can be read on a phone
 _LINE, _GRID, _INK = "#1264a3", "#e4e4e4", "#1d1c1d"
 _LEVELS = {"critical": "#c9184a", "warning": "#c26a00", "info": "#3a6ea5"}
-_SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 21_600, 43_200, 86_400)
-_MAX_TICKS = 6
 _MAX_TITLE = 50
-_MINUTES = (1, 2, 5, 10, 15, 30, 60, 120, 180, 240, 360, 720, 1440, 2880, 10_080)
 
 
 def picture(wanted: dict[str, Any]) -> bytes:
@@ -74,7 +72,7 @@ def picture(wanted: dict[str, Any]) -> bytes:
     limits = [float(limit["value"]) for limit in wanted["limits"]]
     known = [value for value in (*values, *limits) if not math.isnan(value)]
     low, high = min([0.0, *known]), max([0.0, *known])
-    high = high if high > low else low + _least(kind)
+    high = high if high > low else low + span_of_zero(kind)
     ticks = value_ticks(low, high, kind)
     axes.set_ylim(low if low < 0 else 0.0, max(high * 1.08, ticks[-1]))
     axes.set_yticks(ticks, [shown(tick, kind) for tick in ticks])
@@ -94,42 +92,6 @@ def picture(wanted: dict[str, Any]) -> bytes:
         warnings.simplefilter("ignore")  # a letter that no font has is drawn as a box
         figure.savefig(target, format="png", metadata={"Description": wanted["about"], "Software": "alertbot"})
     return target.getvalue()
-
-
-def value_ticks(low: float, high: float, kind: ValueType) -> list[float]:
-    """Round values from `low` to at least `high`, at most seven: whole minutes for lengths of time, whole counts."""
-    span = (high - low) or _least(kind)
-    if kind is ValueType.DURATION:
-        steps = [seconds * 1000.0 for seconds in _SECONDS]
-        step = next((each for each in steps if span / each <= _MAX_TICKS), steps[-1] * math.ceil(span / steps[-1] / 6))
-    else:
-        step = 10.0 ** math.floor(math.log10(span / _MAX_TICKS))
-        step = next(step * factor for factor in (1, 2, 5, 10) if span / (step * factor) <= _MAX_TICKS)
-        step = max(step, 1.0) if kind is ValueType.COUNT else step
-    first = math.floor(low / step)
-    return [round((first + place) * step, 9) for place in range(math.ceil(high / step - 1e-9) - first + 1)]
-
-
-def time_ticks(begin: float, end: float, zone: ZoneInfo) -> list[tuple[float, str]]:
-    """Round local times of day between two times (in seconds since 1970), with their labels; at most seven."""
-    minutes = next((each for each in _MINUTES if (end - begin) / 60 / each <= _MAX_TICKS), _MINUTES[-1])
-    local = datetime.fromtimestamp(begin, UTC).astimezone(zone)
-    wall = local.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
-    last = datetime.fromtimestamp(end, UTC).astimezone(zone)
-    found: list[tuple[float, str]] = []
-    # Steps of the clock on the wall, so that ticks are at full hours on the days on which clocks change, too.
-    while wall <= last.replace(tzinfo=None) + timedelta(hours=2):
-        at = wall.replace(tzinfo=zone).timestamp()
-        is_there = datetime.fromtimestamp(at, UTC).astimezone(zone).replace(tzinfo=None) == wall
-        if begin <= at <= end and is_there:
-            midnight = wall.hour == wall.minute == 0 and end - begin > 6 * 3600
-            found.append((at, wall.strftime("%d %b" if minutes >= 1440 or midnight else "%H:%M")))
-        wall += timedelta(minutes=minutes)
-    return found
-
-
-def _least(kind: ValueType) -> float:
-    return 1000.0 if kind is ValueType.DURATION else 0.01 if kind is ValueType.RATIO else 1.0
 
 
 def _short(title: str) -> str:
