@@ -51,7 +51,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "alerts": {"numpy"},
     "feed": {"numpy"},
     "backtest": {"numpy"},
-    "charts": {"matplotlib"},
+    "charts": {"matplotlib", "numpy"},
     "commands": set(),
     "poll": set(),
     "store": {"numpy", "sqlite_utils", "msgspec"},

@@ -35,7 +35,7 @@ from alertbot.rules.tree import (
     reads,
 )
 
-_GAP = 3.0
+GAP = 3.0
 """Polls that are further apart than this many usual intervals have a gap between them."""
 _SAME_SCALE = frozenset({"avg", "min", "max"})  # functions whose limit can be drawn beside the samples themselves
 
@@ -136,7 +136,7 @@ class Series:
         columns, times = self.columns(number), self.samples.times
         if len(times) < 2:
             return columns
-        longest = _GAP * median((after - before).total_seconds() for before, after in pairwise(times))
+        longest = GAP * median((after - before).total_seconds() for before, after in pairwise(times))
         seen = -1
         for place in range(number):
             until = self.begin + (self.end - self.begin) * ((place + 1) / number)
@@ -199,7 +199,7 @@ def _with_gaps(times: Sequence[datetime], values: Sequence[float | None]) -> Sam
     steps = [after - before for before, after in pairwise(times)]
     if not steps:
         return Samples(tuple(times), tuple(values))
-    longest = _GAP * median(step.total_seconds() for step in steps)
+    longest = GAP * median(step.total_seconds() for step in steps)
     filled_times, filled = [times[0]], [values[0]]
     for step, at, value in zip(steps, times[1:], values[1:], strict=True):
         if step.total_seconds() > longest:

@@ -1,0 +1,82 @@
+"""What is read for charts: each poll once, however often a page asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+import pytest
+
+from alertbot.alerts.alert import Fingerprint
+from alertbot.rules.catalogue import Scope
+from alertbot.service.recorded import Recordings
+from tests.commands.kit import NOW, WAIT
+
+SALES, SUPPORT = (Fingerprint("acme", "", Scope.QUEUE, "", id) for id in ("103", "104"))
+HOUR, POLL = timedelta(hours=1), timedelta(seconds=15)
+
+
+class Recording:
+    """A recording of a number that grows by one every 15 s since long ago; `read` counts what was read of it."""
+
+    def __init__(self) -> None:
+        self.read = 0
+
+    def values(
+        self, tenant: str, entity: Fingerprint, key: str, since: datetime, until: datetime
+    ) -> Iterator[tuple[datetime, float | None]]:
+        first = -((NOW - since) // POLL)
+        for place in range(first, (until - NOW) // POLL + 1):
+            self.read += 1
+            yield NOW + place * POLL, float(place)
+
+
+@pytest.fixture
+def recording() -> Recording:
+    return Recording()
+
+
+def test_a_poll_is_read_once(recording: Recording) -> None:
+    """A later request reads what is new, a shorter window nothing, a longer one the whole of it."""
+    kept = Recordings(recording.values)
+    first = kept.samples("acme", SALES, WAIT, NOW - HOUR, NOW)
+    assert (recording.read, first.values[0], first.values[-1]) == (241, -240.0, 0.0)
+    later = NOW + 2 * POLL
+    second = kept.samples("acme", SALES, WAIT, later - HOUR, later)
+    assert (recording.read, second.values[0], second.values[-1]) == (243, -238.0, 2.0)
+    assert kept.samples("acme", SALES, WAIT, later - HOUR / 2, later).values[0] == -118.0
+    assert recording.read == 243
+    assert kept.samples("acme", SALES, WAIT, later - 2 * HOUR, later).values[0] == -478.0
+    assert recording.read == 243 + 481
+
+
+def test_a_clock_that_was_set_back(recording: Recording) -> None:
+    """The polls after it are no longer in the recording, so it is read again."""
+    kept = Recordings(recording.values)
+    kept.samples("acme", SALES, WAIT, NOW - HOUR, NOW)
+    earlier = NOW - HOUR / 2
+    assert kept.samples("acme", SALES, WAIT, earlier - HOUR / 2, earlier).times[-1] == earlier
+    assert recording.read == 241 + 121
+
+
+def test_memory_is_bounded(recording: Recording) -> None:
+    """The series that was asked for longest ago goes first; the one in use stays."""
+    kept = Recordings(recording.values, max_samples=300)
+    for entity in (SALES, SUPPORT, SUPPORT):
+        kept.samples("acme", entity, WAIT, NOW - HOUR, NOW)
+    assert recording.read == 2 * 241
+    kept.samples("acme", SALES, WAIT, NOW - HOUR, NOW)
+    assert recording.read == 3 * 241
+
+
+def test_a_series_that_stays_open_does_not_grow(recording: Recording) -> None:
+    """What is older than the longest window is dropped: two series of an hour stay within the bound for ever."""
+    kept = Recordings(recording.values, max_samples=2 * 5760 * 9)
+    kept.samples("acme", SALES, WAIT, NOW - HOUR, NOW)
+    for day in range(1, 30):
+        now = NOW + timedelta(days=day)
+        kept.samples("acme", SALES, WAIT, now - HOUR, now)
+    read = recording.read
+    kept.samples("acme", SUPPORT, WAIT, now - HOUR, now)
+    kept.samples("acme", SALES, WAIT, now - timedelta(days=8), now)
+    assert recording.read == read + 241
