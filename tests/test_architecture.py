@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "slack": {"errors", "clock", "rules", "rulefiles", "alerts", "charts", "commands", "notify"},
     "config": {"errors", "rules", "rulefiles"},
     "web": {"errors"},
-    "page": {"alerts", "commands", "errors", "evaluation", "rules", "web"},
+    "page": {"alerts", "charts", "commands", "errors", "evaluation", "rules", "web"},
     "simulator": {"errors", "clock", "rules", "rulefiles"},
     "poll": {"errors", "rules", "evaluation", "alerts", "feed", "store"},
     "service": {

@@ -23,7 +23,7 @@ from alertbot.rules.catalogue import ValueType
 from alertbot.rules.plain import one_line
 from alertbot.rules.rule import Level
 
-MAX_COLUMNS = 480
+MAX_COLUMNS = 504
 """Intervals of time that are drawn: each as the first, the lowest, the highest and the last of its values."""
 _TICKS = 8
 _WIDE, _HIGH = 1920, 1000  # the units of the stretched element: whole numbers, several in a pixel

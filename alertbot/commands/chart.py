@@ -53,18 +53,14 @@ def chart(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
     if isinstance(asked, Reply):
         return asked
     entity, key = asked.entity, asked.named.key
-    name = _whole_name(entity, view)
+    name = whole_name(entity, view)
     recorded = view.recorded
     if recorded is None or not any(value is not None for value in recorded.samples.values):
         return problem(
             f"No value of {label(key)} was recorded for {name} in the last {write_duration(asked.window)}.",
             "Try a longer window: add 1d." if asked.window < timedelta(days=1) else "",
         )
-    fingerprint = Fingerprint(entity.tenant.name, "", asked.scope, recorded.parent_id, entity.id)
-    begin = now - asked.window
-    alerts = (*view.history, *view.alerts)
-    rules = view.rules.rules
-    series = chart_of(fingerprint, entity.full_name, key, rules, alerts, recorded.samples, begin, now, title=name)
+    series = series_of(view, entity, recorded, now)
     zone = ZoneInfo(view.timezone)
     lines = [heading(series)]
     if is_stale(entity.snapshot.at, view, now):
@@ -72,6 +68,22 @@ def chart(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
         lines.append(Line(stale, level=Level.CRITICAL, strong=True))
     below = [Line(words) for words in (values_words(series, zone), alerts_words(series, zone)) if words]
     return Reply((*lines, drawing(series, view.timezone), *below))
+
+
+def series_of(view: View, entity: Entity, recorded: Recorded, now: datetime) -> Series:
+    """What was recorded of an entity since some time, with the limits of its rules and the alerts of that time."""
+    fingerprint = Fingerprint(entity.tenant.name, "", entity.snapshot.scope, recorded.parent_id, entity.id)
+    return chart_of(
+        fingerprint,
+        entity.full_name,
+        recorded.key,
+        view.rules.rules,
+        (*view.history, *view.alerts),
+        recorded.samples,
+        recorded.since,
+        now,
+        title=whole_name(entity, view),
+    )
 
 
 def heading(series: Series) -> Line:
@@ -95,8 +107,8 @@ def recorded_of(view: View, command: Command, now: datetime) -> Recorded | None:
     return Recorded(entity.tenant.name, asked.scope, asked.named.key, entity.id, parent_id, now - asked.window)
 
 
-def _whole_name(entity: Entity, view: View) -> str:
-    """With the queue or group of an agent, where that belongs to what is measured."""
+def whole_name(entity: Entity, view: View) -> str:
+    """The name of an entity with the queue or group of an agent, where that belongs to what is measured."""
     parent = entity.snapshot.parent(entity.row)[1] if entity.snapshot.scope in _PARENTED else ""
     return named(entity, view) + (f" ({parent})" if parent else "")
 
@@ -162,7 +174,7 @@ def _of_parent(known: Sequence[Entity], name: str) -> list[Entity]:
 
 
 def _candidates(view: View, name: str, found: Sequence[Entity]) -> Reply:
-    shown = [_whole_name(each, view) for each in found]
+    shown = [whole_name(each, view) for each in found]
     if len(set(shown)) < len(shown):
         shown = [f"{text} (id {each.id})" for text, each in zip(shown, found, strict=True)]
     lines = sorted((f"• {text}" for text in shown), key=str.casefold)

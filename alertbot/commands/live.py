@@ -105,11 +105,11 @@ def _shown(view: View, found: Entity, now: datetime) -> Iterator[Line | Table]:
     if len(view.tenants) > 1:
         about.append(found.tenant.name)
     yield Line(f"{scope.capitalize()} {found.name} ({', '.join(about)})", strong=True)
-    yield _freshness(view, found, now)
+    yield freshness(view, found, now)
     yield from _alert_lines(view, found, now)
     keys = sorted(snapshot.columns, key=order)
     if keys:
-        rows = tuple((label(key), _value(view, found, key)) for key in keys[:MAX_VALUES])
+        rows = tuple((label(key), value_words(view, found, key)) for key in keys[:MAX_VALUES])
         yield Table(("Metric", "Value"), rows)
     if more := and_more(MAX_VALUES, len(keys)):
         yield Line(more)
@@ -117,7 +117,8 @@ def _shown(view: View, found: Entity, now: datetime) -> Iterator[Line | Table]:
         yield Line(f"alertbot asks 8x8 only for what rules use: {count(len(keys), 'value')} here.")
 
 
-def _freshness(view: View, found: Entity, now: datetime) -> Line:
+def freshness(view: View, found: Entity, now: datetime) -> Line:
+    """How old the values of an entity are, and what is wrong with them; marked where they are stale."""
     at = found.snapshot.at
     why = f" The last poll: {found.tenant.error}" if found.tenant.error else ""
     if is_stale(at, view, now):
@@ -128,7 +129,7 @@ def _freshness(view: View, found: Entity, now: datetime) -> Line:
 
 
 def _alert_lines(view: View, found: Entity, now: datetime) -> Iterator[Line]:
-    alerts = worst_first([alert for alert in view.alerts if _is_of(alert, found)])
+    alerts = worst_first([alert for alert in view.alerts if is_of(alert, found)])
     if not alerts:
         yield Line("No alerts.")
     for alert in alerts[:MAX_ALERTS]:
@@ -137,8 +138,8 @@ def _alert_lines(view: View, found: Entity, now: datetime) -> Iterator[Line]:
         yield Line(more)
 
 
-def _is_of(alert: Alert, found: Entity) -> bool:
-    """Alerts of the entity itself, and of what belongs to it: the agents of a queue, an agent in its queues."""
+def is_of(alert: Alert, found: Entity) -> bool:
+    """Whether an alert is of the entity, or of what belongs to it: the agents of a queue, an agent in its queues."""
     key, scope = alert.key, found.snapshot.scope
     if key.tenant != found.tenant.name:
         return False
@@ -150,7 +151,8 @@ def _is_of(alert: Alert, found: Entity) -> bool:
     return key.scope is belongs.get(scope) and key.parent_id == found.id
 
 
-def _value(view: View, found: Entity, key: str) -> str:
+def value_words(view: View, found: Entity, key: str) -> str:
+    """The live value of a metric for reading, or why there is none."""
     value, presence = found.snapshot.reading(key, found.row)
     if value is None:
         return missing(presence)

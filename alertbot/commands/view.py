@@ -147,5 +147,6 @@ class View:
     history: tuple[Alert, ...] = ()  # ended alerts, the last one first; at most MAX_HISTORY
     recorded: Recorded | None = None
     quality: Quality | None = None
+    series: tuple[Recorded, ...] = ()  # what a page shows over time
     silences: tuple[Silence, ...] = ()  # those that have not ended, by id
     names: Names = NAMES_IN_FULL  # how names of agents are shown

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from alertbot.commands.command import Command
 from alertbot.commands.view import Needs, View
+from alertbot.rules.catalogue import Scope
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,30 @@ class Link:
 
 
 @dataclass(frozen=True)
+class OverTime:
+    """What a page shows over time, since `window` ago: one metric of an entity, or all that are numbers (key "").
+
+    `tenant` and `parent_id` are "" where the address does not say which.
+    """
+
+    tenant: str
+    scope: Scope
+    entity_id: str
+    parent_id: str
+    key: str
+    window: timedelta
+
+
+@dataclass(frozen=True)
 class Question:
-    """What a page reads: the view of a command with these needs. Pages with the same question share one view."""
+    """What a page reads: the view of a command with these needs. Pages with the same question share one view.
+
+    `over_time` is read of the recording once the view is there, and becomes its `series`.
+    """
 
     command: Command
     needs: Needs
+    over_time: OverTime | None = None
 
 
 @dataclass(frozen=True)

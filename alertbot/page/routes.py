@@ -15,18 +15,23 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
+from starlette.types import Receive, Scope, Send
 
 from alertbot.commands.wording import age, clock
 from alertbot.errors import AlertbotError
 from alertbot.page.ended import CSV_PATH, ENDED, Filter, filter_of
+from alertbot.page.entity import ENTITIES
 from alertbot.page.frame import HEADERS, KEPT, NEVER_KEPT, Frame
 from alertbot.page.gate import COOKIE, LASTS, Gate
 from alertbot.page.links import with_query
+from alertbot.page.live import LIVE
+from alertbot.page.metric import METRIC
 from alertbot.page.now import NOW
 from alertbot.page.page import Address, Page, Question, Seen, Shown
 from alertbot.page.rules import RULE_PAGES
+from alertbot.page.updates import Stream, Updates
 
-PAGES: tuple[Page, ...] = (NOW, ENDED, *RULE_PAGES)
+PAGES: tuple[Page, ...] = (NOW, LIVE, ENDED, *RULE_PAGES, *ENTITIES, METRIC)
 """All pages. The navigation and the routes are made from them, in this order."""
 MAX_FORM = 4096
 """Bytes of the login form."""
@@ -40,17 +45,20 @@ Export = Callable[[Filter, datetime], Iterator[str]]
 _log = logging.getLogger(__name__)
 
 
-def page_routes(read: Read, export: Export, gate: Gate, now: Callable[[], datetime]) -> list[BaseRoute]:
+def page_routes(
+    read: Read, export: Export, gate: Gate, now: Callable[[], datetime], updates: Updates
+) -> list[BaseRoute]:
     """Routes of all pages, their files and the login. `read` answers within about a second, whatever the database does.
 
     `export` gives the CSV of ended alerts, line by line; it may take long, and raise StoreError before the first line.
     """
-    return _Site(read, export, gate, now).routes()
+    return _Site(read, export, gate, now, updates).routes()
 
 
 class _Site:
-    def __init__(self, read: Read, export: Export, gate: Gate, now: Callable[[], datetime]) -> None:
+    def __init__(self, read: Read, export: Export, gate: Gate, now: Callable[[], datetime], updates: Updates) -> None:
         self._read, self._export, self._gate, self._now = read, export, gate, now
+        self._updates = updates
         self._frame = Frame()
 
     def routes(self) -> list[BaseRoute]:
@@ -62,6 +70,7 @@ class _Site:
         return [
             *pages,
             Route(CSV_PATH, self._csv, methods=["GET"], name="ended.csv"),
+            Route("/events", self._events, methods=["GET"], name="events"),
             Route("/static/{name}", self._asset, methods=["GET"], name="static"),
             *(login if self._gate.has_password else []),
         ]
@@ -125,6 +134,16 @@ class _Site:
         name = f"alerts-{now:%Y-%m-%d}.csv"
         named = {"Content-Disposition": f'attachment; filename="{name}"', "Content-Type": "text/csv; charset=utf-8"}
         return StreamingResponse(chain([first], lines), headers={**HEADERS, **NEVER_KEPT, **named})
+
+    async def _events(self, request: Request) -> Response:
+        """Says to an open page when something has changed."""
+        refused = self._refusal(request)
+        if refused is not None:
+            return refused
+        if not self._is_logged_in(request):
+            return _text("Log in first.", HTTPStatus.UNAUTHORIZED)
+        stream = self._updates.stream()
+        return _Events(stream) if stream else _text("Too many pages are open.", HTTPStatus.SERVICE_UNAVAILABLE)
 
     # Login
 
@@ -205,6 +224,22 @@ def _in_blocks(lines: Iterator[str]) -> Iterator[str]:
 
 def _text(sentence: str, status: int) -> Response:
     return Response(f"{sentence}\n", status, {**HEADERS, **NEVER_KEPT, "Content-Type": "text/plain; charset=utf-8"})
+
+
+class _Events(StreamingResponse):
+    """A stream of events, which ends whenever the response does: also if nothing of it was ever sent."""
+
+    def __init__(self, stream: Stream) -> None:
+        # A proxy must not collect what is sent (X-Accel-Buffering is nginx's word for it).
+        headers = {**HEADERS, **NEVER_KEPT, "X-Accel-Buffering": "no"}
+        super().__init__(stream.lines(), headers=headers, media_type="text/event-stream")
+        self._stream = stream
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._stream.end()
 
 
 def _navigation(current: Page) -> Sequence[Mapping[str, object]]:

@@ -16,6 +16,7 @@ from alertbot.commands.command import Asker, Command, Wish
 from alertbot.commands.view import Needs, View
 from alertbot.config.settings import Settings
 from alertbot.notify.notifier import Notifier
+from alertbot.page.updates import Updates
 from alertbot.rules.rule import Level, RuleSet
 from alertbot.service.auditor import AUDIT_EVERY, Auditor
 from alertbot.service.closers import Closers, at_once
@@ -76,7 +77,8 @@ class App:
         self.clock, self._speed = clock, speed
         self.metrics = metrics or Metrics(tenant.name for tenant in tenants)
         self._stopping = threading.Event()
-        self._wake = ThreadSignal()
+        self._updates = Updates()
+        self._wake = ThreadSignal(self._updates.changed)
         self._closers = Closers()
         self._closers.push("database", at_once(store.close), if_clean=True)
         self.lease = Lease(store, (tenant.name for tenant in tenants), clock, self._stopping.set, speed=speed)
@@ -176,11 +178,13 @@ class App:
         self.listener = Listener(
             self.settings,
             view=self.view,
+            values=self.store.values,
             change=self.change,
             redraw=lambda command: redraw(self.store, command, self.clock()),
             ended=self.store.all_ended,
             unready=self.unready,
             metrics=self.metrics,
+            updates=self._updates,
             wake=self._wake,
             clock=self.clock,
             closers=self._closers,

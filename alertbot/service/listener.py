@@ -15,7 +15,9 @@ from alertbot.commands.command import Asker, Command, Wish
 from alertbot.commands.view import Needs, View
 from alertbot.config.settings import Settings
 from alertbot.logs import logger
+from alertbot.page.updates import Updates
 from alertbot.service.closers import Closers, at_once
+from alertbot.service.recorded import ReadValues
 from alertbot.service.signal import Signal
 from alertbot.service.status_page import StatusPage, status_page_routes
 from alertbot.slack.client import Contact, SlackClient
@@ -41,11 +43,13 @@ class Listener:
         settings: Settings,
         *,
         view: Callable[[Command, Needs | None], View],
+        values: ReadValues,
         change: Callable[[Wish, Asker, datetime], tuple[Outcome, Alert | Silence | None]],
         redraw: Callable[[Command], None],
         ended: Callable[[datetime], Iterator[Alert]],
         unready: Callable[[], list[str]],
         metrics: Metrics,
+        updates: Updates,
         wake: Signal,
         clock: Clock,
         closers: Closers,
@@ -88,9 +92,9 @@ class Listener:
                 "the slash command and the buttons are off: set slack.app_token (Socket Mode) or slack.signing_secret "
                 "(HTTP)"
             )
-        page = StatusPage(view, clock)
+        page = StatusPage(view, values, clock)
         closers.push("status page", at_once(page.close))
-        paged = status_page_routes(settings, page, ended, clock)
+        paged = status_page_routes(settings, page, ended, updates, clock)
         self._host = settings.http.host
         self._http: HttpServer = serve_http(
             http_app(reasons=unready, metrics=metrics, routes=[*routes, *paged]),
@@ -98,6 +102,7 @@ class Listener:
             settings.http.port,
         )
         closers.push("http", at_once(partial(self._http.stop, STOP_WITHIN)))
+        closers.push("page updates", at_once(updates.close))  # before the server, which waits for open streams
         log.info("listening for HTTP requests", host=settings.http.host, port=self._http.port)
         if paged:
             log.info("the status page is served", address=self.page_address)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -20,8 +20,9 @@ from alertbot.charts.series import Samples
 from alertbot.charts.svg import MAX_COLUMNS
 from alertbot.charts.thin import Times, Values, thinned
 from alertbot.commands.chart import LONGEST
+from alertbot.commands.view import Recorded
 
-Read = Callable[[str, Fingerprint, str, datetime, datetime], Iterable[tuple[datetime, float | None]]]
+ReadValues = Callable[[str, Fingerprint, str, datetime, datetime], Iterable[tuple[datetime, float | None]]]
 """`values` of the store: tenant, entity, key, since, until."""
 MAX_SAMPLES = 2_000_000
 """Samples in memory, of all series: 32 MB, or 50 metrics over a week at a poll every 15 seconds."""
@@ -40,7 +41,7 @@ class _Kept:
 class Recordings:
     """Series of the recording, in memory as far as they were asked for. Thread-safe."""
 
-    def __init__(self, read: Read, *, max_samples: int = MAX_SAMPLES) -> None:
+    def __init__(self, read: ReadValues, *, max_samples: int = MAX_SAMPLES) -> None:
         self._read = read
         self._max_samples = max_samples
         self._kept: OrderedDict[tuple[str, Fingerprint, str], _Kept] = OrderedDict()
@@ -57,6 +58,12 @@ class Recordings:
             samples = thinned(kept.times, kept.values, since, now, MAX_COLUMNS)
         self._shrink()
         return samples
+
+    def filled(self, wanted: Recorded, now: datetime) -> Recorded:
+        """The same with its samples up to now. Raises StoreError."""
+        entity = Fingerprint(wanted.tenant, "", wanted.scope, wanted.parent_id, wanted.entity_id)
+        samples = self.samples(wanted.tenant, entity, wanted.key, wanted.since, now)
+        return replace(wanted, samples=samples)
 
     def _update(self, kept: _Kept, place: tuple[str, Fingerprint, str], since: datetime, now: datetime) -> None:
         last = datetime.fromtimestamp(int(kept.times[-1]) / 1000, UTC) if len(kept.times) else None

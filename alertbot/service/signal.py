@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -19,11 +20,15 @@ class Signal(Protocol):
 class ThreadSignal:
     """A Signal within one process."""
 
-    def __init__(self) -> None:
+    def __init__(self, also: Callable[[], None] | None = None) -> None:
+        """`also` is called whenever it is set, by the thread that sets it. It must neither raise nor take long."""
         self._event = threading.Event()
+        self._also = also
 
     def set(self) -> None:
         self._event.set()
+        if self._also is not None:
+            self._also()
 
     def wait(self, timeout: float) -> None:
         self._event.wait(timeout)

@@ -14,7 +14,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from starlette.routing import BaseRoute
@@ -28,9 +28,12 @@ from alertbot.errors import AlertbotError
 from alertbot.logs import logger, with_shown_names
 from alertbot.page.ended import Filter, ended_csv
 from alertbot.page.gate import Gate
+from alertbot.page.lookup import series_wanted
 from alertbot.page.page import Question, Seen
 from alertbot.page.routes import page_routes
+from alertbot.page.updates import Updates
 from alertbot.service.of_settings import serves_page
+from alertbot.service.recorded import ReadValues, Recordings
 
 FRESH = 1.0
 """Seconds for which a view is used again."""
@@ -56,18 +59,20 @@ class _Kept:
 class StatusPage:
     """The views of pages, each read once for all browsers that ask at the same time.
 
-    `view` may take long and raise any AlertbotError.
+    `view` and `values` (of the store) may take long and raise any AlertbotError.
     """
 
     def __init__(
         self,
         view: Callable[[Command, Needs], View],
+        values: ReadValues,
         clock: Clock,
         *,
         within: float = WITHIN,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._view, self._clock, self._within, self._monotonic = view, clock, within, monotonic
+        self._recordings = Recordings(values)
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="alertbot-page")
         self._lock = threading.Lock()
         self._kept: OrderedDict[Question, _Kept] = OrderedDict()
@@ -106,7 +111,11 @@ class StatusPage:
     def _read(self, question: Question) -> _Kept:
         try:
             at = self._clock()
-            kept = _Kept(self._view(question.command, question.needs), at, self._monotonic())
+            view = self._view(question.command, question.needs)
+            if question.over_time is not None:
+                wanted = series_wanted(view, question.over_time, at)
+                view = replace(view, series=tuple(self._recordings.filled(each, at) for each in wanted))
+            kept = _Kept(view, at, self._monotonic())
             with self._lock:
                 self._kept[question] = kept
                 self._kept.move_to_end(question)
@@ -138,6 +147,7 @@ def status_page_routes(
     settings: Settings,
     page: StatusPage,
     ended: Callable[[datetime], Iterator[Alert]],
+    updates: Updates,
     clock: Clock,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> list[BaseRoute]:
@@ -153,4 +163,4 @@ def status_page_routes(
     def export(wanted: Filter, now: datetime) -> Iterator[str]:
         return ended_csv(ended(now - wanted.window), wanted, zones, zone, with_shown_names)
 
-    return page_routes(page.read, export, gate, clock)
+    return page_routes(page.read, export, gate, clock, updates)

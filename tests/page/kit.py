@@ -17,6 +17,7 @@ from alertbot.commands.view import Needs, View
 from alertbot.config.settings import Settings
 from alertbot.evaluation.snapshot import Snapshot
 from alertbot.feed.health import Feed
+from alertbot.page.updates import Updates
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.rule import RuleSet
 from alertbot.service.status_page import StatusPage, status_page_routes
@@ -50,6 +51,7 @@ class Site:
     store: SqliteStore
     clock: Clock
     browser: requests.Session = field(default_factory=requests.Session)
+    updates: Updates = field(default_factory=Updates)
     error: Exception | None = None  # raised where a view is read
     export_error: Exception | None = None  # raised where ended alerts are read for the CSV
     wait: Callable[[], object] | None = None  # called before a view is read
@@ -87,16 +89,18 @@ def site(
     rules: RuleSet = RULES,
     feed: Feed | None = None,
     chosen: Settings | None = None,
+    updates: Updates | None = None,
     **more: Any,
 ) -> Iterator[Site]:
     """The page of one tenant whose last poll saw `snapshots` and began `alerts`."""
     chosen = chosen if chosen is not None else settings()
+    folder.mkdir(exist_ok=True)
     store = SqliteStore(folder / "alertbot.db", initials=chosen.privacy.agents == "initials")
     polled: dict[Scope, Snapshot] = {each.scope: each for each in snapshots}
     begun = [begins(replace(each, id=None)) for each in alerts]
     store.record(PollRecord("acme", NOW, feed or Feed("acme", NOW, NOW), begun, snapshots=polled))
     clock = Clock()
-    made = Site(0, store, clock)
+    made = Site(0, store, clock, updates=updates if updates is not None else Updates())
 
     def view(command: Command, needs: Needs | None) -> View:
         if made.wait is not None:
@@ -114,8 +118,9 @@ def site(
     def monotonic() -> float:
         return clock.monotonic
 
-    page = StatusPage(view, clock, **{"within": 10.0, "monotonic": monotonic} | more)
-    app = http_app(reasons=list, routes=status_page_routes(chosen, page, ended, clock, monotonic))
+    page = StatusPage(view, store.values, clock, **{"within": 10.0, "monotonic": monotonic} | more)
+    routes = status_page_routes(chosen, page, ended, made.updates, clock, monotonic)
+    app = http_app(reasons=list, routes=routes)
     server = serve_http(app, "127.0.0.1", 0)
     made.port = server.port
     made.browser.trust_env = False
@@ -123,6 +128,7 @@ def site(
         yield made
     finally:
         made.browser.close()
+        made.updates.close()
         server.stop()
         page.close()
         store.close()

@@ -1,0 +1,115 @@
+"""Who is notified when something has changed: the open pages, by server-sent events.
+
+An event carries nothing: the page that receives it loads itself again, through the same login and the same views as any
+other request. While nothing changes an open page costs one line every KEEP_ALIVE seconds, by which a connection whose
+other end is gone is found. At most MAX_STREAMS pages listen, since each holds a connection; others load themselves
+again every few seconds instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+MAX_STREAMS = 60
+KEEP_ALIVE = 20.0
+"""Seconds between two lines of a stream on which nothing happens."""
+AT_MOST_EVERY = 1.0
+"""Seconds between two events of a stream, however many tenants are polled."""
+LONGEST = 3600.0
+"""Seconds after which a stream ends: the browser opens the next one, and has to be logged in for it."""
+_BEGIN = b"retry: 3000\n\n"
+_CHANGED = b"event: changed\ndata:\n\n"
+_NOTHING = b":\n\n"
+
+
+class Updates:
+    """Notifies open pages. `changed` and `close` are safe to call from any thread."""
+
+    def __init__(
+        self, *, max_streams: int = MAX_STREAMS, keep_alive: float = KEEP_ALIVE, at_most_every: float = AT_MOST_EVERY
+    ) -> None:
+        self.keep_alive, self.at_most_every = keep_alive, at_most_every
+        self.closed = False
+        self._max_streams = max_streams
+        self._streams: set[Stream] = set()
+        self._lock = threading.Lock()
+
+    def changed(self) -> None:
+        """Something has changed: every open page loads itself again."""
+        self._wake(changed=True)
+
+    def close(self) -> None:
+        """End all streams, and begin none."""
+        self.closed = True
+        self._wake(changed=False)
+
+    def stream(self) -> Stream | None:
+        """A stream for one page, to be ended with `end`; None where too many listen. Call it on the event loop."""
+        with self._lock:
+            if self.closed or len(self._streams) >= self._max_streams:
+                return None
+            stream = Stream(self)
+            self._streams.add(stream)
+            return stream
+
+    def forget(self, stream: Stream) -> None:
+        """A stream has ended."""
+        with self._lock:
+            self._streams.discard(stream)
+
+    @property
+    def streams(self) -> int:
+        """How many pages listen."""
+        return len(self._streams)
+
+    def _wake(self, *, changed: bool) -> None:
+        with self._lock:
+            for each in self._streams:
+                each.wake(changed=changed)
+
+
+class Stream:
+    """The events of one open page."""
+
+    def __init__(self, updates: Updates) -> None:
+        self._updates = updates
+        self._loop = asyncio.get_running_loop()
+        self._woken = asyncio.Event()
+        self._changed = False
+
+    def wake(self, *, changed: bool) -> None:
+        """Let it say so, or end; from any thread."""
+        self._changed = self._changed or changed
+        with suppress(RuntimeError):  # its loop has ended
+            self._loop.call_soon_threadsafe(self._woken.set)
+
+    async def lines(self) -> AsyncIterator[bytes]:
+        """What is sent, until the bot stops."""
+        ends = self._loop.time() + LONGEST
+        yield _BEGIN
+        while not self._updates.closed and self._loop.time() < ends:
+            if self._changed:
+                self._changed = False
+                yield _CHANGED
+                await self._wait(self._updates.at_most_every, until_changed=False)
+            elif not await self._wait(self._updates.keep_alive, until_changed=True):
+                yield _NOTHING
+
+    def end(self) -> None:
+        """The page is gone, or everything was sent."""
+        self._updates.forget(self)
+
+    async def _wait(self, seconds: float, *, until_changed: bool) -> bool:
+        """Wait until the bot stops, or something changes; False when the time is over instead."""
+        end = self._loop.time() + seconds
+        while not (self._updates.closed or (until_changed and self._changed)):
+            left = end - self._loop.time()
+            if left <= 0:
+                return False
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), left)
+            self._woken.clear()
+        return True
