@@ -88,6 +88,7 @@ class Recorded:
     parent_id: str
     since: datetime
     samples: Samples = field(default_factory=Samples)
+    read_since: datetime | None = None  # where older samples are still being read: from when on these are
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from alertbot.commands.chart import LONGEST, series_of, whole_name
 from alertbot.commands.command import Command, shown_line
 from alertbot.commands.find import Entity
 from alertbot.commands.live import freshness, value_words
-from alertbot.commands.view import Need, View
+from alertbot.commands.view import Need, Recorded, View
 from alertbot.commands.window import split_window
 from alertbot.commands.wording import age, clock, echo
 from alertbot.page.links import entity_link, metric_link, rule_link, with_query
@@ -104,19 +104,19 @@ def _shows(view: View, address: Address, now: datetime) -> Shown:
     recorded = next((each for each in view.series if each.key == key), None)
     if recorded is None:
         return not_found([f"{label(key)} ({key}) cannot be drawn: its values are text or times."])
-    series = series_of(view, found, recorded, now)
-    return Shown("metric.html", _values(view, found, series, address, window, links, now))
+    return Shown("metric.html", _values(view, found, recorded, address, window, links, now))
 
 
 def _values(
     view: View,
     found: Entity,
-    series: Series,
+    recorded: Recorded,
     address: Address,
     window: timedelta,
     links: Sequence[tuple[str, str]],
     now: datetime,
 ) -> Mapping[str, object]:
+    series = series_of(view, found, recorded, now)
     zone, key = ZoneInfo(view.timezone), address.path["key"]
     query = {"scope": found.snapshot.scope.value, "tenant": found.tenant.name, "parent": address.text("parent")}
     path = metric_link("", found.snapshot.scope, found.id, key).partition("?")[0]
@@ -129,6 +129,7 @@ def _values(
         "fresh": toned(shown_line(freshness(view, found, now), view.names)),
         "window": write_duration(window),
         "wrong_window": _wrong_window(address),
+        "partly": _partly(recorded.read_since, view, now),
         "windows": [
             {
                 "label": write_duration(each),
@@ -144,6 +145,15 @@ def _values(
         "intervals": list(_intervals(series, window, zone)),
         "others": [{"label": label(each), "href": href, "current": each == key} for each, href in links],
     }
+
+
+def _partly(read_since: datetime | None, view: View, now: datetime) -> str:
+    """That older values are not there yet, as a sentence; "" where all are."""
+    if read_since is None:
+        return ""
+    return (
+        f"Values before {clock(read_since, view.timezone, now)} are still being read; load the page again to see them."
+    )
 
 
 def _firings(view: View, series: Series, now: datetime) -> Iterator[Firing]:

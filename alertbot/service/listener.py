@@ -92,7 +92,7 @@ class Listener:
                 "the slash command and the buttons are off: set slack.app_token (Socket Mode) or slack.signing_secret "
                 "(HTTP)"
             )
-        page = StatusPage(view, values, clock)
+        page = StatusPage(view, values, clock, updates.changed)
         closers.push("status page", at_once(page.close))
         paged = status_page_routes(settings, page, ended, updates, clock)
         self._host = settings.http.host

@@ -1,15 +1,20 @@
 """What charts of the status page read of the recording: each value once, then only what was polled since.
 
-Polls are recorded as differences, so a week of one metric is 40,000 rows to decompress, nearly a second. A page that is
-open is asked again after every poll. So what was read is kept in memory, the series that was asked for longest ago
-is dropped first, and a further request reads the polls since the last one.
+Polls are recorded as differences, so a week of one metric is 40,000 rows to decompress: more than half a second of work
+the first time. A page must not wait that long, nor read it again after every poll. So a series is read from the newest
+polls backwards, in portions; a request waits for what can be read in WITHIN seconds, and a thread of this file reads
+the rest and says when it is there. What was read is kept in memory; the series that was asked for longest ago is
+dropped first.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -21,68 +26,140 @@ from alertbot.charts.svg import MAX_COLUMNS
 from alertbot.charts.thin import Times, Values, thinned
 from alertbot.commands.chart import LONGEST
 from alertbot.commands.view import Recorded
+from alertbot.errors import AlertbotError
+from alertbot.logs import logger
 
 ReadValues = Callable[[str, Fingerprint, str, datetime, datetime], Iterable[tuple[datetime, float | None]]]
 """`values` of the store: tenant, entity, key, since, until."""
 MAX_SAMPLES = 2_000_000
 """Samples in memory, of all series: 32 MB, or 50 metrics over a week at a poll every 15 seconds."""
+WITHIN = 0.04
+"""Seconds for which a request reads."""
+PORTION = timedelta(hours=2)
+"""What is read at once: 480 polls at one every 15 seconds."""
+_TICK = timedelta(milliseconds=1)
+
+_Place = tuple[str, Fingerprint, str]
+
+log = logger("status page")
 
 
 @dataclass
 class _Kept:
-    """One series, from `since` on. The lock is held while it is read, so that two requests do not read it twice."""
+    """One series, read back to `since`. The lock is held while a portion of it is read."""
 
     since: datetime
     times: Times = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     values: Values = field(default_factory=lambda: np.empty(0, dtype=np.float64))
+    wanted: datetime | None = None  # back to when the thread reads it; None: it does not
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 class Recordings:
     """Series of the recording, in memory as far as they were asked for. Thread-safe."""
 
-    def __init__(self, read: ReadValues, *, max_samples: int = MAX_SAMPLES) -> None:
-        self._read = read
-        self._max_samples = max_samples
-        self._kept: OrderedDict[tuple[str, Fingerprint, str], _Kept] = OrderedDict()
+    def __init__(
+        self,
+        read: ReadValues,
+        on_read: Callable[[], None] = lambda: None,
+        *,
+        within: float = WITHIN,
+        max_samples: int = MAX_SAMPLES,
+    ) -> None:
+        """`on_read` is called when a series is there that a request did not wait for."""
+        self._read, self._on_read = read, on_read
+        self._within, self._max_samples = within, max_samples
+        self._kept: OrderedDict[_Place, _Kept] = OrderedDict()
         self._lock = threading.Lock()
-
-    def samples(self, tenant: str, entity: Fingerprint, key: str, since: datetime, now: datetime) -> Samples:
-        """The samples from `since` to `now` that a chart can show. Raises StoreError."""
-        place = (tenant, entity, key)
-        with self._lock:
-            kept = self._kept.setdefault(place, _Kept(since))
-            self._kept.move_to_end(place)
-        with kept.lock:
-            self._update(kept, place, since, now)
-            samples = thinned(kept.times, kept.values, since, now, MAX_COLUMNS)
-        self._shrink()
-        return samples
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="alertbot-recording")
+        self._closed = False
 
     def filled(self, wanted: Recorded, now: datetime) -> Recorded:
-        """The same with its samples up to now. Raises StoreError."""
-        entity = Fingerprint(wanted.tenant, "", wanted.scope, wanted.parent_id, wanted.entity_id)
-        samples = self.samples(wanted.tenant, entity, wanted.key, wanted.since, now)
-        return replace(wanted, samples=samples)
+        """The same with its samples up to now, as many as a chart can show; `read_since` says back to when they are.
 
-    def _update(self, kept: _Kept, place: tuple[str, Fingerprint, str], since: datetime, now: datetime) -> None:
-        last = datetime.fromtimestamp(int(kept.times[-1]) / 1000, UTC) if len(kept.times) else None
-        if last is None or since < kept.since or last > now:  # the clock was set back: those polls are deleted
-            kept.since, kept.times, kept.values = since, *_columns(self._read(*place, since, now))
+        Raises StoreError.
+        """
+        entity = Fingerprint(wanted.tenant, "", wanted.scope, wanted.parent_id, wanted.entity_id)
+        samples, since = self.samples(wanted.tenant, entity, wanted.key, wanted.since, now)
+        return replace(wanted, samples=samples, read_since=since if since > wanted.since else None)
+
+    def samples(
+        self, tenant: str, entity: Fingerprint, key: str, since: datetime, now: datetime
+    ) -> tuple[Samples, datetime]:
+        """The samples up to now that a chart can show, and back to when they were read. Raises StoreError."""
+        place = (tenant, entity, key)
+        with self._lock:
+            kept = self._kept.setdefault(place, _Kept(now + _TICK))
+            self._kept.move_to_end(place)
+        ends = time.monotonic() + self._within
+        with kept.lock:
+            self._read_new(kept, place, now)
+            self._read_older(kept, place, since)
+            while kept.since > since and time.monotonic() < ends:
+                self._read_older(kept, place, since)
+            read_since = kept.since
+            samples = thinned(kept.times, kept.values, max(since, read_since), now, MAX_COLUMNS)
+            later = read_since > since and kept.wanted is None
+            if read_since > since:
+                kept.wanted = min(since, kept.wanted or since)
+        if later:
+            with suppress(RuntimeError):  # the bot is stopping
+                self._pool.submit(self._read_rest, kept, place)
+        self._shrink()
+        return samples, max(since, read_since)
+
+    def close(self) -> None:
+        """Read no more."""
+        self._closed = True
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _read_rest(self, kept: _Kept, place: _Place) -> None:
+        try:
+            while not self._closed:
+                with kept.lock:
+                    if kept.wanted is None or kept.since <= kept.wanted:
+                        break
+                    self._read_older(kept, place, kept.wanted)
+        except AlertbotError as error:
+            log.warning("a chart could not be read", problem=str(error))
+        except Exception:
+            log.exception("a chart could not be read")
+        finally:
+            kept.wanted = None
+        self._shrink()
+        self._on_read()
+
+    def _read_new(self, kept: _Kept, place: _Place, now: datetime) -> None:
+        """Read the polls after the last one that is there: by their own times, since a poll is recorded after it."""
+        after = _time(kept.times[-1]) + _TICK if len(kept.times) else kept.since
+        if after > now + _TICK:  # the clock was set back: those polls are deleted
+            kept.since, kept.times, kept.values = now + _TICK, kept.times[:0], kept.values[:0]
+        if after > now:
             return
-        times, values = _columns(self._read(*place, last + timedelta(milliseconds=1), now))
-        oldest = now - LONGEST  # a series that stays open does not grow
-        first = int(np.searchsorted(kept.times, round(oldest.timestamp() * 1000))) if kept.since < oldest else 0
-        kept.since = max(kept.since, oldest) if first else kept.since
+        times, values = _columns(self._read(*place, after, now))
+        first = int(np.searchsorted(kept.times, _ms(now - LONGEST)))  # a series that stays open does not grow
+        if first:
+            kept.since = max(kept.since, _time(kept.times[first - 1]) + _TICK)
         if len(times) or first:
             kept.times = np.concatenate((kept.times[first:], times))
             kept.values = np.concatenate((kept.values[first:], values))
+
+    def _read_older(self, kept: _Kept, place: _Place, since: datetime) -> None:
+        """Read the portion before the first poll that is there."""
+        if kept.since <= since:
+            return
+        begin = max(since, kept.since - PORTION)
+        times, values = _columns(self._read(*place, begin, kept.since - _TICK))
+        kept.times = np.concatenate((times, kept.times))
+        kept.values = np.concatenate((values, kept.values))
+        kept.since = begin
 
     def _shrink(self) -> None:
         with self._lock:
             number = sum(len(kept.times) for kept in self._kept.values())
             while number > self._max_samples and len(self._kept) > 1:
                 _, dropped = self._kept.popitem(last=False)
+                dropped.wanted = None
                 number -= len(dropped.times)
 
 
@@ -90,6 +167,14 @@ def _columns(pairs: Iterable[tuple[datetime, float | None]]) -> tuple[Times, Val
     times: list[int] = []
     values: list[float] = []
     for at, value in pairs:
-        times.append(round(at.timestamp() * 1000))
+        times.append(_ms(at))
         values.append(np.nan if value is None else value)
     return np.array(times, dtype=np.int64), np.array(values, dtype=np.float64)
+
+
+def _ms(at: datetime) -> int:
+    return round(at.timestamp() * 1000)
+
+
+def _time(ms: np.int64) -> datetime:
+    return datetime.fromtimestamp(int(ms) / 1000, UTC)

@@ -59,7 +59,8 @@ class _Kept:
 class StatusPage:
     """The views of pages, each read once for all browsers that ask at the same time.
 
-    `view` and `values` (of the store) may take long and raise any AlertbotError.
+    `view` and `values` (of the store) may take long and raise any AlertbotError. `updated` is called when a chart that
+    was shown in part can be shown whole.
     """
 
     def __init__(
@@ -67,12 +68,13 @@ class StatusPage:
         view: Callable[[Command, Needs], View],
         values: ReadValues,
         clock: Clock,
+        updated: Callable[[], None] = lambda: None,
         *,
         within: float = WITHIN,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._view, self._clock, self._within, self._monotonic = view, clock, within, monotonic
-        self._recordings = Recordings(values)
+        self._recordings = Recordings(values, updated)
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="alertbot-page")
         self._lock = threading.Lock()
         self._kept: OrderedDict[Question, _Kept] = OrderedDict()
@@ -107,6 +109,7 @@ class StatusPage:
     def close(self) -> None:
         """Begin no further reading. One that hangs is left to end by itself."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+        self._recordings.close()
 
     def _read(self, question: Question) -> _Kept:
         try:
@@ -115,7 +118,8 @@ class StatusPage:
             if question.over_time is not None:
                 wanted = series_wanted(view, question.over_time, at)
                 view = replace(view, series=tuple(self._recordings.filled(each, at) for each in wanted))
-            kept = _Kept(view, at, self._monotonic())
+            whole = all(each.read_since is None for each in view.series)
+            kept = _Kept(view, at, self._monotonic() if whole else -FRESH)
             with self._lock:
                 self._kept[question] = kept
                 self._kept.move_to_end(question)

@@ -58,6 +58,10 @@ PAGES = {
     "hour": f"{METRIC}&window=1h",
     "week": f"{METRIC}&window=7d",
     "window": f"{METRIC}&window=soon",
+    "ended": "/ended",
+    "rules": "/rules",
+    "rule": "/rules/longest-wait",
+    "why": "/why/longest-wait/103?tenant=acme",
     "nowhere": "/queue/Sales",
     "metrics": "/chart/nonsense/103",
 }

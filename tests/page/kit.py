@@ -118,7 +118,9 @@ def site(
     def monotonic() -> float:
         return clock.monotonic
 
-    page = StatusPage(view, store.values, clock, **{"within": 10.0, "monotonic": monotonic} | more)
+    page = StatusPage(
+        view, store.values, clock, made.updates.changed, **{"within": 10.0, "monotonic": monotonic} | more
+    )
     routes = status_page_routes(chosen, page, ended, made.updates, clock, monotonic)
     app = http_app(reasons=list, routes=routes)
     server = serve_http(app, "127.0.0.1", 0)

@@ -472,6 +472,18 @@ def test_packed_values_are_read_back_bit_for_bit(polls: list[dict[str, Column]],
             assert not is_number or found_value.tobytes() == column.values[row].tobytes()
 
 
+def test_a_row_that_is_cut_off() -> None:
+    """It is refused, also where one cell alone is read of it, and never read as another number."""
+    columns = next(_day())
+    for missing in (False, True):
+        columns["waiting.rt"].presence[5] = Presence.NULL if missing else Presence.PRESENT
+        packed, _ = pack(columns, None)
+        assert unpack_cell(packed, tuple(columns), 200, None, "slaPercentage.int-30m", 199).value is not None
+        for length in range(len(packed) - 10 if missing else len(packed) // 2):
+            with pytest.raises(ValueError, match="not a recorded poll"):
+                unpack_cell(packed[:length], tuple(columns), 200, None, "slaPercentage.int-30m", 199)
+
+
 def test_a_number_too_large_to_be_scaled_is_packed_as_it_is() -> None:
     """A number that overflows when scaled is kept bit for bit, without a warning."""
     column = Column(np.array([0.0, 1.79769313e302]), np.zeros(2, dtype=np.uint8))
