@@ -16,8 +16,8 @@ from alertbot.alerts.alerting import ORDINARY, Situation
 from alertbot.alerts.followups import closings
 from alertbot.alerts.mute import mute
 from alertbot.alerts.standing import Kind, Standing
-from alertbot.alerts.steady import OfOneRule, Outcome, Steady, picked
-from alertbot.alerts.transition import ALWAYS, Event, Observation, Sight, end, steady_until, step
+from alertbot.alerts.steady import Outcome, Picked, Steady, picked
+from alertbot.alerts.transition import ALWAYS, Event, Observation, Sight, end, revalue, steady_until, step
 from alertbot.evaluation.evaluate import Truth, Verdicts, in_words
 from alertbot.evaluation.explain import ending, measure
 from alertbot.rules.catalogue import Scope
@@ -93,29 +93,34 @@ def _advance(
             hours[rule_id] = watches(own.during, own.outside, now)
     by_rule = {each.rule.id: each for each in verdicts if each.snapshot.scope not in failed_scopes}
 
-    stepped: list[Fingerprint] = []
-    seen: dict[Kind, tuple[OfOneRule | None, list[int]]] = {}  # by rule: what is remembered, and the lines stepped
+    to_step: list[Fingerprint] = []
+    revalued: set[Fingerprint] = set()  # those of which only values moved
+    chosen: dict[Kind, Picked] = {}
     for kind, alerts in standing.by_rule.items():
         rule = by_id.get(kind[1])
         if steady is None or rule is None or rule.scope is not kind[0] or hours.get(rule.id) is not Phase.OPEN:
-            stepped += alerts
+            to_step += alerts
             continue
         known, verdict = steady.of(kind, now), by_rule.get(rule.id)
         if verdict is not None:
             with _isolated(rule.id, failing):
-                seen[kind] = after, lines = picked(known, alerts, rule, verdict, situation.alerting, now)
-                stepped += [after.keys[line] for line in lines] if after is not None else alerts
+                chosen[kind] = found = picked(known, alerts, rule, verdict, situation.alerting, now)
+                if found.alerts is None:
+                    to_step += alerts
+                    continue
+                to_step += [found.alerts.keys[line] for line in found.to_step]
+                revalued.update(found.alerts.keys[line] for line in found.to_revalue)
         elif known is not None and known.rule is rule and known.keys == tuple(alerts):
-            seen[kind] = known, []  # there is nothing new, and the rule covers them as before
+            chosen[kind] = Picked(known, ())  # there is nothing new, and the rule covers them as before
         else:
-            stepped += alerts
+            to_step += alerts
 
     changes: list[Change] = []
     outcomes: dict[Fingerprint, Outcome] = {}
-    to_step = standing.in_order(stepped)
     active = {rule_id: by_id[rule_id] for rule_id in hours}
-    closed = {change.after.key: change for change in closings(to_step, active, hours, now)}
-    for alert in to_step:
+    walked = standing.in_order([*to_step, *revalued])
+    closed = {change.after.key: change for change in closings(walked, active, hours, now)}
+    for alert in walked:
         key = alert.key
         rule = by_id.get(key.rule)
         if rule is None or rule.scope is not key.scope:
@@ -126,12 +131,17 @@ def _advance(
             try:  # as `_isolated`, which would cost more than the step of an alert that does not change
                 observed = _observed(alert, rule, by_rule.get(rule.id), hours[rule.id])
                 change = None
-                if isinstance(observed, Observation):
+                if isinstance(observed, Observation) and key in revalued:
+                    change = revalue(alert, observed, rule, now, situation)
+                elif isinstance(observed, Observation):
                     change = step(alert, observed, rule, now, situation)
                 elif not observed:
                     change = end(alert, alert, Event.UNCOVERED, now, wording.NOT_COVERED)
-                if steady is not None:
-                    outcomes[key] = _outcome(alert, change, observed, rule, now, situation)
+                after = change.after if change is not None else alert
+                if key in revalued:
+                    outcomes[key] = after, None
+                elif steady is not None:
+                    outcomes[key] = after, _steady_until(after, observed, rule, now, situation)
             except Exception as error:
                 if failing is None:
                     raise
@@ -142,16 +152,27 @@ def _advance(
     for verdict in by_rule.values():
         rule = verdict.rule
         if hours.get(rule.id) is Phase.OPEN and rule.id not in broken:
-            known, _ = seen.get((rule.scope, rule.id), (None, []))
-            taken = known.taken if known is not None else None
+            of_rule = chosen.get((rule.scope, rule.id))
+            taken = of_rule.alerts.taken if of_rule is not None and of_rule.alerts is not None else None
             with _isolated(rule.id, failing):
                 changes.extend(list(_beginnings(verdict, standing.by_key, taken, tenant, now, situation)))
     remembered = {
-        kind: after.after(lines, outcomes)
-        for kind, (after, lines) in seen.items()
-        if after is not None and kind[1] not in broken
+        kind: found.alerts.after(
+            {line: outcomes[found.alerts.keys[line]] for line in (*found.to_step, *found.to_revalue)}
+        )
+        for kind, found in chosen.items()
+        if found.alerts is not None and kind[1] not in broken
     }
     return mute(standing, changes, rules, now, situation), Steady(now, remembered)
+
+
+def _steady_until(
+    alert: Alert, observed: Observation | bool, rule: Rule, now: datetime, situation: Situation
+) -> datetime:
+    """Until when an alert is steady, as its step left it."""
+    if not isinstance(observed, Observation) or alert.state is State.INACTIVE:
+        return ALWAYS
+    return steady_until(alert, observed, rule, now, situation)
 
 
 def _observed(alert: Alert, rule: Rule, verdict: Verdicts | None, phase: Phase) -> Observation | bool:
@@ -168,16 +189,6 @@ def _observed(alert: Alert, rule: Rule, verdict: Verdicts | None, phase: Phase) 
         return True
     seen = _unseen(alert, verdict) if row is None or position is None else _seen(key, verdict, row, position)
     return seen if phase is Phase.OPEN else replace(seen, hours=phase)
-
-
-def _outcome(
-    alert: Alert, change: Change | None, observed: Observation | bool, rule: Rule, now: datetime, situation: Situation
-) -> Outcome:
-    """The alert after its step, and until when it is steady."""
-    after = change.after if change is not None else alert
-    if not isinstance(observed, Observation) or after.state is State.INACTIVE:
-        return after, ALWAYS
-    return after, steady_until(after, observed, rule, now, situation)
 
 
 @contextmanager

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
+from operator import attrgetter
 from typing import NamedTuple
 
 from alertbot.evaluation.measure import Measure
@@ -184,6 +185,19 @@ class Alert:
     def open(self) -> bool:
         """Firing or recovering."""
         return self.state in (State.FIRING, State.RECOVERING)
+
+
+_FIELDS = tuple(each.name for each in fields(Alert))
+_ALL = attrgetter(*_FIELDS)
+_PLACE = {name: place for place, name in enumerate(_FIELDS)}
+
+
+def changed(alert: Alert, changes: Mapping[str, object]) -> Alert:
+    """The alert with these fields changed: as `dataclasses.replace`, which takes twice as long for so many fields."""
+    values = list(_ALL(alert))
+    for name, value in changes.items():
+        values[_PLACE[name]] = value
+    return Alert(*values)
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,12 +59,11 @@ def shared(
     if not groups and len(notices) <= 1 and not any(_is_grouped(notice, rules) for notice in notices):
         return list(notices)
     placed = _placed(notices, rules, groups, storm_cards)
-    member_of = _member_of(groups) if groups else {}
     messages: dict[tuple[object, ...], list[Notice]] = {}
     for index, notice in enumerate(placed):
         group = notice.group
         if notice.kind is NoticeKind.LINE and not group and notice.alert is not None:
-            group = member_of.get((notice.channel, notice.alert), "")
+            group = _member_of(groups, notice.channel, notice.alert)
             notice = _quiet(notice, groups[notice.channel, group], alerts) if group else notice
         where = notice.text if notice.reason is Reason.ESCALATED else ""
         same = (notice.channel, group, notice.kind, notice.reason, bool(notice.group), notice.by, where)
@@ -201,8 +200,10 @@ def after(groups: Groups, ended: Set[Fingerprint], joined: Groups) -> Groups:
     return {place: members for place, members in left.items() if members}
 
 
-def _member_of(groups: Groups) -> dict[tuple[str, Fingerprint], str]:
-    return {(channel, key): group for (channel, group), members in groups.items() for key in members}
+def _member_of(groups: Groups, channel: str, key: Fingerprint) -> str:
+    """The card in this channel that has the alert as a member, the last of several; "" if none has."""
+    found = [group for (where, group), members in groups.items() if where == channel and key in members]
+    return found[-1] if found else ""
 
 
 def _quiet(notice: Notice, members: Set[Fingerprint], alerts: Mapping[Fingerprint, Alert]) -> Notice:

@@ -50,8 +50,8 @@ _NOT_STEADY = np.iinfo(np.int64).min
 
 _Lines = NDArray[np.intp]
 _Columns = tuple[NDArray[Any], ...]
-Outcome = tuple[Alert, datetime]
-"""An alert as its step left it, and until when it is steady."""
+Outcome = tuple[Alert, datetime | None]
+"""An alert as its step left it, and until when it is steady; None: as long as before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +86,28 @@ class OfOneRule:
         """The positions at which there is an alert."""
         return self.positions[self.positions >= 0]
 
-    def after(self, lines: Sequence[int], outcomes: Mapping[Fingerprint, Outcome]) -> OfOneRule:
+    def after(self, outcomes: Mapping[int, Outcome]) -> OfOneRule:
         """What to remember when the alerts of these lines were stepped."""
-        if not lines:
+        if not outcomes:
             return self
         stepped, until = list(self.stepped), self.until.copy()
-        for line in lines:
-            stepped[line], at = outcomes[self.keys[line]]
-            until[line] = _NOT_STEADY if self.positions[line] < 0 else _ticks(at)
+        for line, (alert, at) in outcomes.items():
+            stepped[line] = alert
+            if at is not None:
+                until[line] = _NOT_STEADY if self.positions[line] < 0 else _ticks(at)
         return replace(self, stepped=tuple(stepped), until=until, first=int(until.min()))
+
+
+@dataclass(frozen=True, slots=True)
+class Picked:
+    """The lines of the alerts of a rule for which something moved: those to step, and those with other values alone.
+
+    `alerts` is what is remembered of all of them; None where the poll saw no entity.
+    """
+
+    alerts: OfOneRule | None
+    to_step: Sequence[int]
+    to_revalue: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,20 +124,17 @@ class Steady:
 
 def picked(
     before: OfOneRule | None, alerts: OfRule, rule: Rule, verdicts: Verdicts, alerting: Alerting, now: datetime
-) -> tuple[OfOneRule | None, list[int]]:
-    """Which of a rule's alerts have to be stepped, as lines of what is returned with them; `before`: as after a turn.
-
-    Without `before` they are all of them, and where the poll saw no entity at all: then there is nothing to remember.
-    """
+) -> Picked:
+    """Which of a rule's alerts to step. `before` is what was remembered after the last turn; without it, all."""
     snapshot = verdicts.snapshot
     if not len(snapshot) or not len(verdicts.rows):
-        return None, list(range(len(alerts)))
+        return Picked(None, range(len(alerts)))
     known = before
     if known is None or known.rule is not rule or known.alerting != alerting:
-        return _begin(alerts, rule, verdicts, alerting), list(range(len(alerts)))
+        return Picked(_begin(alerts, rule, verdicts, alerting), range(len(alerts)))
     keys, stepped, rows, until = known.keys, known.stepped, known.rows, known.until
     before_own = [each.own for each in known.inputs]
-    moved = np.zeros(len(alerts), dtype=np.bool_)
+    moved, revalued = np.zeros((2, len(alerts)), dtype=np.bool_)
     if alerts is not known.alerts:
         then: Sequence[Alert | None] = stepped
         keys, stepped = tuple(alerts), tuple(alerts.values())
@@ -151,7 +161,7 @@ def picked(
             inputs.append(last)
         else:
             inputs.append(_Input(whole, tuple(column[positions if aligned else rows] for column in whole)))
-            _mark(moved, inputs[-1].own, own)
+            _mark(moved if aligned else revalued, inputs[-1].own, own)
     ticks = _ticks(now)
     if known.first <= ticks:
         moved |= until <= ticks
@@ -172,7 +182,8 @@ def picked(
         until,
         first,
     )
-    return after, moved.nonzero()[0].tolist()
+    revalued &= ~moved
+    return Picked(after, moved.nonzero()[0].tolist(), revalued.nonzero()[0].tolist())
 
 
 def _begin(alerts: OfRule, rule: Rule, verdicts: Verdicts, alerting: Alerting) -> OfOneRule:

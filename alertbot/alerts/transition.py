@@ -53,7 +53,7 @@ from enum import Enum, StrEnum
 from typing import Any
 
 from alertbot.alerts import flapping, wording
-from alertbot.alerts.alert import About, Alert, Change, Fingerprint, Reason, State
+from alertbot.alerts.alert import About, Alert, Change, Fingerprint, Reason, State, changed
 from alertbot.alerts.alerting import ORDINARY, Situation
 from alertbot.errors import ImpossibleMove
 from alertbot.evaluation.evaluate import Truth
@@ -246,6 +246,36 @@ def step(
     return Change(alert, after, REASONS.get(taken.event), why)
 
 
+def revalue(alert: Alert, seen: Observation, rule: Rule, now: datetime, situation: Situation) -> Change | None:
+    """`step`, for a steady alert of whose observation only values moved: what it would find the same is not computed.
+
+    The entity was seen, guard, levels and `clear` are as they were at the last step, and its time has not come
+    (`steady_until`). So the state, the level and all clocks stay.
+    """
+    found = rule.level(alert.level)
+    if seen.guard is not Truth.TRUE or found is None:
+        return step(alert, seen, rule, now, situation)
+    measured = seen.measure(alert.level)
+    shown = alert.shown if seen.shown is None else seen.shown
+    peak, peak_at = _peak(alert, measured, now)
+    if measured == alert.measure and shown == alert.shown and (peak, peak_at) == (alert.peak, alert.peak_at):
+        return None
+    after = changed(alert, {"measure": measured, "shown": shown, "peak": peak, "peak_at": peak_at, "seen_at": now})
+    levels, clear = apply_no_data(seen.levels, seen.clear, rule.no_data)
+    taken = _Move(Event.HOLDS, alert.level)
+    if alert.open:
+        satisfied = [each.level for each in rule.levels if _is_satisfied(alert, each, levels, now)]
+        keep = rule.keep_firing_for
+        if alert.unstable:
+            keep = flapping.stays_clear_for(keep, situation.alerting)
+        taken = _choose_for_open(alert, rule, keep, levels, clear, satisfied, now)
+    return Change(alert, after, None, _why(alert, after, taken, seen, rule, levels, clear, now, situation))
+
+
+def _is_satisfied(alert: Alert, each: LevelRule, levels: Mapping[Level, Truth], now: datetime) -> bool:
+    return levels[each.level] is Truth.TRUE and now - alert.since[each.level] >= each.hold
+
+
 ALWAYS = datetime.min.replace(tzinfo=UTC)
 """An alert that is steady until then is not steady: every poll has to step it."""
 FOR_GOOD = datetime.max.replace(tzinfo=UTC)
@@ -366,7 +396,7 @@ def _fresh(seen: Observation, rule: Rule, level: Level, now: datetime, situation
         key=seen.key,
         entity_name=seen.entity_name,
         parent_name=seen.parent_name,
-        about=_about(rule, ""),
+        about=_about(rule, "", None),
         state=State.INACTIVE,
         level=level,
         since={},
@@ -401,7 +431,7 @@ def _follow(
         "shown": alert.shown if seen.shown is None else seen.shown,
         "entity_name": seen.entity_name,
         "parent_name": seen.parent_name,
-        "about": _about(rule, alert.about.condition if found is None else _condition(rule, found, seen)),
+        "about": _about(rule, alert.about.condition if found is None else _condition(rule, found, seen), alert.about),
         "state": state,
         "level": level,
         "since": since,
@@ -419,7 +449,7 @@ def _follow(
         changes["highest"] = max(alert.highest or level, level)
     if all(getattr(alert, name) == value for name, value in changes.items()):
         return alert, False
-    return replace(alert, seen_at=now, **changes), True
+    return changed(alert, {"seen_at": now, **changes}), True
 
 
 def _condition(rule: Rule, found: LevelRule, seen: Observation) -> str:
@@ -433,7 +463,22 @@ def _clear_text(rule: Rule, seen: Observation) -> str:
     return filled(rule, rule.clear, rule.clear_text, seen.key.entity_id, seen.entity_name)
 
 
-def _about(rule: Rule, condition: str) -> About:
+def _about(rule: Rule, condition: str, known: About | None) -> About:
+    """What cards show about the rule: the same object where that is what they show already."""
+    if (
+        known is not None
+        and known.condition == condition
+        and known.title == rule.title
+        and known.template == rule.template
+        and known.runbook == rule.runbook
+        and known.labels == rule.labels
+        and known.shadow == rule.shadow
+        and known.message == rule.message
+        and known.show == rule.show
+        and not known.detail
+        and not known.advice
+    ):
+        return known
     return About(
         title=rule.title,
         condition=condition,

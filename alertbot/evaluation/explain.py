@@ -327,6 +327,8 @@ class _RowEvaluator:
 
     def shown(self, op: Op, left: Value, right: Value) -> tuple[float | str | None, float | str | None]:
         """The two sides of a comparison for a card: of ranges the ends that decide it, nothing where they do not."""
+        if not isinstance(left, Count | Arithmetic) and not isinstance(right, Count | Arithmetic):
+            return self.value(left), self.value(right)
         a, b = self.bounds(left), self.bounds(right)
         if a is None or b is None or (a[0] == a[1] and b[0] == b[1]):
             return self.value(left), self.value(right)
