@@ -139,7 +139,7 @@ def measure(
     try:
         scale = _scale(level_rule)
     except _DependsOnTheRowError:
-        scale = _scale_of(_shown(level_rule.when, evaluator, negated=False), level_rule.text)
+        scale = _scale_of_the_row(level_rule, evaluator)
     if scale is None:
         return None
     label, kind, op, left, right = scale
@@ -236,6 +236,24 @@ class _DependsOnTheRowError(Exception):
 def _scale(level: LevelRule) -> _Scale | None:
     """The comparison to show. Raises _DependsOnTheRowError when it is not the same for every row and poll."""
     return _scale_of(_shown(level.when, None, negated=False), level.text)
+
+
+def _scale_of_the_row(level: LevelRule, evaluator: _RowEvaluator) -> _Scale | None:
+    choices = _choices(level)
+    if choices is None:
+        return _scale_of(_shown(level.when, evaluator, negated=False), level.text)
+    true = [scale for part, scale in choices if evaluator.truth(part) is Truth.TRUE]
+    scales = true or [scale for _, scale in choices]
+    return next((scale for scale in scales if scale[3].type is not ValueType.TEXT), scales[0])
+
+
+@lru_cache(maxsize=4096)
+def _choices(level: LevelRule) -> tuple[tuple[Condition, _Scale], ...] | None:
+    """The comparisons of `a or b`, of which the first that is true is shown; None for what is less simple."""
+    if not isinstance(level.when, Or) or not all(isinstance(part, Compare) for part in level.when.parts):
+        return None
+    shown = [(part, _scale_of(_shown(part, None, negated=False), level.text)) for part in level.when.parts]
+    return tuple((part, scale) for part, scale in shown if scale is not None)
 
 
 def _scale_of(shown: _Shown | None, written: str) -> _Scale | None:
