@@ -249,6 +249,10 @@ class RuleSet:
 
         Rules that count the agents of a few queues or groups need the agents of those parents.
         """
+        return self._only
+
+    @cached_property
+    def _only(self) -> Mapping[Scope, Only]:
         few = {}
         for scope in self.metrics():
             own = [rule.match for rule in self.rules if rule.scope is scope]

@@ -88,9 +88,13 @@ class Poller:
         self._measure(turn, watch)
         if turn.fetched is not None:
             tenant.last = turn
-        if turn.fetched is not None or turn.changes:
-            self._wake.set()
+        self._wake_delivery(turn)
         return turn
+
+    def _wake_delivery(self, turn: Turn) -> None:
+        """Wake it for what it should do now. A value that only changed waits for the next look at what is due."""
+        if turn.notices or any(change.moved or change.reason is not None for change in turn.changes):
+            self._wake.set()
 
     def _count(self, tenant: LiveTenant, turn: Turn | None) -> None:
         self._summaries.setdefault(tenant.name, Summary()).add(tenant.name, turn, self._clock())

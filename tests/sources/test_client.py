@@ -17,6 +17,7 @@ import pytest
 from alertbot.errors import SourceError, SourceUnreachable
 from alertbot.evaluation.snapshot import Fetched, Presence
 from alertbot.rules.catalogue import Scope, catalogue
+from alertbot.rules.match import Only
 from alertbot.sources.eight_by_eight import REGIONS, EightByEight
 from alertbot.sources.eight_by_eight.deadline import Deadline
 from alertbot.sources.eight_by_eight.transport import Bearer, Transport
@@ -557,6 +558,43 @@ def test_a_password_file_does_not_replace_the_token(
     transport.send("GET", url, Bearer("mine"), Deadline(time.monotonic() + 5, time.monotonic))
     transport.close()
     assert standin.asked("/queues")[0].headers["authorization"] == "Bearer mine"
+
+
+def test_each_request_has_its_own_token_and_query(standin: StandIn) -> None:
+    """What is kept of a request between two polls is all but its token, and of that query and those headers alone."""
+    standin.routes["/queues"] = in_turn(GOOD)
+    transport = Transport(connect_timeout_s=3, read_timeout_s=3, max_bytes=10_000, connections=1, loopback=True)
+    url = standin.base_url + "/queues"
+    for token, page, tenant in (("a", "0", ""), ("b", "0", ""), ("b", "1", ""), ("c", "0", "acme01")):
+        deadline = Deadline(time.monotonic() + 5, time.monotonic)
+        headers = {"X-Tenant-Info": tenant} if tenant else {}
+        transport.send("GET", url, Bearer(token), deadline, query=[("page", page)], headers=headers)
+    transport.close()
+    assert [
+        (each.headers["authorization"], each.query, each.headers.get("x-tenant-info"))
+        for each in standin.asked("/queues")
+    ] == [
+        ("Bearer a", (("page", "0"),), None),
+        ("Bearer b", (("page", "0"),), None),
+        ("Bearer b", (("page", "1"),), None),
+        ("Bearer c", (("page", "0"),), "acme01"),
+    ]
+
+
+def test_other_keys_are_asked_for_as_soon_as_they_are_wanted(standin: StandIn, connect: Connect) -> None:
+    """The plan of the last poll is used again only for the same keys and ids."""
+    standin.routes["/queues"] = in_turn(GOOD)
+    client = connect()
+    only = {Scope.QUEUE: Only(ids=frozenset({"201", "202"}))}
+    for keys, few in ((WAIT, {}), (WAIT, {}), ("eligible.rt", {}), (WAIT, only)):
+        client.fetch({Scope.QUEUE: frozenset({keys})}, NOW, few)
+    asked = [[pair for pair in each.query if pair[0] not in ("page", "size")] for each in standin.asked("/queues")]
+    assert asked == [
+        [("metrics", WAIT)],
+        [("metrics", WAIT)],
+        [("metrics", "eligible.rt")],
+        [("queue-ids", "201"), ("queue-ids", "202"), ("metrics", WAIT)],
+    ]
 
 
 def test_loopback_needs_no_proxy(standin: StandIn, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ from alertbot.sources.eight_by_eight.deadline import Deadline
 from alertbot.sources.eight_by_eight.decode import Page, decode_page
 from alertbot.sources.eight_by_eight.names import Names
 from alertbot.sources.eight_by_eight.percent import Percentages, PercentScale
-from alertbot.sources.eight_by_eight.plan import MAX_URL, NOUNS, QUEUE_GROUPS, Call, plan
+from alertbot.sources.eight_by_eight.plan import MAX_URL, NOUNS, QUEUE_GROUPS, Call, Listing, plan
 from alertbot.sources.eight_by_eight.rate_limit import RateLimiter
 from alertbot.sources.eight_by_eight.request_pool import MAX_CONCURRENT, RequestOutcome, RequestPool
 from alertbot.sources.eight_by_eight.retry import Retry
@@ -63,6 +63,15 @@ class _Received:
     answer: Page | Sections | None = None
     total_pages: int | None = None
     total_elements: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """The listings of the last poll, which are mostly those of the next one."""
+
+    wanted: Mapping[Scope, frozenset[str]]
+    only: Mapping[Scope, Only] | None
+    listings: tuple[Listing, ...]
 
 
 class RequestNotMade(SourceError):
@@ -129,6 +138,7 @@ class EightByEight:
         self._token = TokenKeeper(self._transport, self._scrub, token_url, api_key, api_secret, monotonic)
         self._retry = Retry(max_tries, self._sleep, self._closed.is_set)
         self._rounds: set[RequestPool] = set()
+        self._planned: _Planned | None = None
 
     def __repr__(self) -> str:
         return f"EightByEight({self.name!r}, {host_of(self._base_url)!r})"
@@ -171,11 +181,12 @@ class EightByEight:
         )
 
     def _collector(self, wanted: Mapping[Scope, frozenset[str]], only: Mapping[Scope, Only] | None) -> Collector:
-        listings = plan(
-            {scope: keys | self._percentages.evidence(scope, keys) for scope, keys in wanted.items() if scope in NOUNS},
-            only,
-            self._timezone,
-        )
+        asked = {
+            scope: keys | self._percentages.evidence(scope, keys) for scope, keys in wanted.items() if scope in NOUNS
+        }
+        if self._planned is None or (self._planned.wanted, self._planned.only) != (asked, only):
+            self._planned = _Planned(asked, only, plan(asked, only, self._timezone))
+        listings = self._planned.listings
         skip = {found for found, until in self._unknown_until.items() if self._monotonic() < until}
         return Collector(
             [*listings, *self._names.needed(listings)],

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote, urlencode
 
@@ -104,8 +105,7 @@ class Listing:
 
     def calls(self, room: int = MAX_URL) -> tuple[Call, ...]:
         """The calls for the first page: one per batch of keys that fits into `room` characters of path and query."""
-        room -= len(self.path) + len(urlencode(Call(self, 0, ("x.today",)).query()))
-        return tuple(Call(self, batch, keys) for batch, keys in enumerate(_batches(self.keys, room)))
+        return tuple(Call(self, batch, keys) for batch, keys in enumerate(_first_batches(self, room)))
 
     def suspects(self) -> tuple[SuspectIds, ...]:
         """The ids that may be the reason when 8x8 rejects this listing, outermost first."""
@@ -167,6 +167,13 @@ class Call:
             # It only affects `.today`, and a zone that the tenant does not have fails the call: sent only if needed.
             query.append(("timezone", listing.timezone))
         return query + [("metrics", key) for key in self.keys]
+
+
+# Every poll asks for the same, and so do tenants with the same rules.
+@lru_cache(maxsize=256)
+def _first_batches(listing: Listing, room: int) -> tuple[tuple[str, ...], ...]:
+    room -= len(listing.path) + len(urlencode(Call(listing, 0, ("x.today",)).query()))
+    return tuple(_batches(listing.keys, room))
 
 
 def _id_query(name: str, ids: tuple[str, ...]) -> list[tuple[str, str]]:
