@@ -17,9 +17,10 @@ from alertbot.alerts.alert import Change, Reason, Withheld
 from alertbot.evaluation.snapshot import Fetched
 from alertbot.feed.health import Feed, Health
 from alertbot.rules.catalogue import Scope
-from alertbot.service.poller import Summary, log_turn
+from alertbot.rules.rule import Level
+from alertbot.service.poller import MAX_LINES, Summary, log_turn
 from tests.alerts.kit import NOW, WAIT, snapshot
-from tests.store.build import begins, firing
+from tests.store.build import begins, ends, firing
 
 
 @pytest.fixture(autouse=True)
@@ -106,6 +107,28 @@ def test_a_turn_is_logged_by_what_it_brought(made: poll.Turn, lines: list[tuple[
         log_turn(made)
     assert [(line["log_level"], line["event"]) for line in captured] == lines
     assert [line["alert_level"] for line in captured if line["event"].startswith("alert ")] in ([], ["warning"])
+
+
+def test_a_storm_is_summed_up() -> None:
+    """Of many alerts in one poll the worst have a line each, and one line counts the others by rule and state."""
+    fire = [begins(firing(str(number), rule="waits" if number % 3 else "sla")) for number in range(27)]
+    ended = [ends(firing(f"old {number}", rule="sla"), NOW) for number in range(2)]
+    worst = [begins(firing(f"bad {number}", level=Level.CRITICAL)) for number in range(3)]
+    with structlog.testing.capture_logs() as captured:
+        log_turn(turn(*fire, *ended, *worst))
+    info = [line for line in captured if line["log_level"] == "info"]
+    assert [line["entity"] for line in info[:4]] == [each.after.name for each in (*worst, fire[0])]
+    assert [line["event"] for line in info[MAX_LINES:]] == [
+        "12 more alerts changed in this poll",
+        "polled 8x8: alerts changed",
+    ]
+    assert (info[MAX_LINES]["firing"], info[MAX_LINES]["ended"]) == (10, 2)
+    assert info[MAX_LINES]["rules"] == "waits (7), sla (5)"
+    lines = {line["entity"] for line in captured if "entity" in line}
+    assert lines == {each.after.name for each in (*fire, *ended, *worst)}  # all of them with --verbose
+    with structlog.testing.capture_logs() as captured:
+        log_turn(turn(*fire[: MAX_LINES + 1]))
+    assert [line["log_level"] for line in captured] == ["info"] * (MAX_LINES + 2)
 
 
 def test_one_summary_every_ten_minutes() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -25,6 +26,8 @@ from alertbot.web.metrics import Metrics
 
 MAX_SIDE_BY_SIDE = 32
 SUMMARY_EVERY = timedelta(minutes=10)
+MAX_LINES = 20
+"""Lines about single alerts in one turn; beyond that, one line counts the others."""
 
 log = logger("poll")
 
@@ -224,26 +227,51 @@ def log_turn(turn: Turn) -> None:
 
 
 def _log_changes(tenant: str, changes: Sequence[Change]) -> int:
-    """A line for each alert that moved or is reported; how many moved.
+    """A line for each alert that moved or is reported, of many for the worst of them; how many moved.
 
     The end of a mute is reported although nothing moved.
     """
-    for change in changes:
-        reported = change.reason is not None and change.withheld is None
-        if not (change.moved or reported):
-            continue
-        state = "has ended" if change.after.state is State.INACTIVE else f"is {change.after.state}"
-        log.info(
-            f"alert {state}",
-            tenant=tenant,
-            rule=change.after.key.rule,
-            entity=change.after.name,
-            alert_level=change.after.level.word,  # `level` is the line's own
-            reason=str(change.reason) if change.reason else None,
-            why=change.why,
-            **({"withheld": str(change.withheld)} if change.withheld else {}),
-        )
+    shown = [change for change in changes if change.moved or (change.reason is not None and change.withheld is None)]
+    lines, more = shown, []
+    if len(shown) > MAX_LINES + 1:  # one line more is no longer than the line that stands for it
+        worst_first = sorted(shown, key=lambda change: -change.after.level)
+        lines, more = worst_first[:MAX_LINES], worst_first[MAX_LINES:]
+    for change in lines:
+        _log_change(log.info, tenant, change)
+    if more:
+        _log_more(tenant, more)
     return sum(change.moved for change in changes)
+
+
+def _log_change(line: Callable[..., object], tenant: str, change: Change) -> None:
+    line(
+        f"alert {_now(change)}",
+        tenant=tenant,
+        rule=change.after.key.rule,
+        entity=change.after.name,
+        alert_level=change.after.level.word,  # `level` is the line's own
+        reason=str(change.reason) if change.reason else None,
+        why=change.why,
+        **({"withheld": str(change.withheld)} if change.withheld else {}),
+    )
+
+
+def _now(change: Change) -> str:
+    return "has ended" if change.after.state is State.INACTIVE else f"is {change.after.state}"
+
+
+def _log_more(tenant: str, changes: Sequence[Change]) -> None:
+    """One line for many alerts: how many of each state and of each rule. Their own lines are at level debug."""
+    states = Counter("ended" if change.after.state is State.INACTIVE else str(change.after.state) for change in changes)
+    rules = Counter(change.after.key.rule for change in changes)
+    log.info(
+        f"{len(changes)} more alerts changed in this poll",
+        tenant=tenant,
+        **states,
+        rules=", ".join(f"{rule} ({times})" for rule, times in rules.most_common()),
+    )
+    for change in changes:
+        _log_change(log.debug, tenant, change)
 
 
 class Summary:
