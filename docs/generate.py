@@ -1,4 +1,4 @@
-"""Generates the parts of the documents that come from the code: blocks between markers, and the picture of a card.
+"""Generates what comes from the code: blocks of the documents, the picture of a card, the parse table of conditions.
 
     python docs/generate.py
 
@@ -32,6 +32,7 @@ from alertbot.notify.notifier import CardContent, LineContent
 from alertbot.notify.render import Templates
 from alertbot.rulefiles.on_disk import load_rules
 from alertbot.rulefiles.rule_keys import RULE_KEYS
+from alertbot.rules import grammar_table
 from alertbot.rules.catalogue import RULE_SCOPES, ValueType, catalogue
 from alertbot.rules.functions import FUNCTIONS, Function
 from alertbot.rules.glossary import UNITS, WRITTEN, entries
@@ -355,7 +356,14 @@ def slack_picture() -> dict[str, Any]:
 
 
 def main() -> int:
-    """Update the documents and, if it is out of date, the picture. Returns 1 if there is no browser to draw it."""
+    """Update the documents and, where they are out of date, the parse table and the picture.
+
+    Returns 1 if there is no browser to draw the picture.
+    """
+    grammar = (PACKAGE / "rules" / "expression.lark").read_text(encoding="utf-8")
+    kept = PACKAGE / "rules" / grammar_table.FILE
+    if not kept.exists() or not grammar_table.belongs(grammar, kept.read_text(encoding="utf-8")):
+        kept.write_text(grammar_table.written(grammar), encoding="utf-8")
     for name in DOCUMENTS:
         path = ROOT / name
         if path.exists():

@@ -22,7 +22,7 @@ from alertbot.notify.render import Templates
 from alertbot.rulefiles.faults import Fault, Severity
 from alertbot.rulefiles.fields import POLL_EVERY
 from alertbot.rulefiles.on_disk import read_all, read_file, read_templates, skipped_files, template_folder
-from alertbot.rulefiles.parse_rules import read_files
+from alertbot.rulefiles.parse_rules import Documents, read_files
 from alertbot.rulefiles.parse_tests import parse_tests
 from alertbot.rulefiles.policy import Policy, review_policy
 from alertbot.rulefiles.review import review, review_tests
@@ -134,7 +134,8 @@ def check_group(paths: Sequence[Path], templates: Sequence[Path], settings: Sett
     files, faults = read_all([path for path in paths if not holds_tests(path)])
     hours = settings.hours if settings else None
     poll_every = settings.longest_poll(paths) if settings is not None else POLL_EVERY
-    found = read_files(files, hours, poll_every)
+    documents: Documents = {}  # each file is parsed once, however many suites it belongs to
+    found = read_files(files, hours, poll_every, documents)
     faults += [*found.faults, *review(found.rules.rules, files)]
     if settings is not None:
         record = settings.record
@@ -148,7 +149,7 @@ def check_group(paths: Sequence[Path], templates: Sequence[Path], settings: Sett
     for suite in suites:
         known = found
         if not set(suite.rules) <= set(paths):  # tests named directly, or tests of optional rules
-            known = read_files(read_all(suite.rules)[0], hours, poll_every)
+            known = read_files(read_all(suite.rules)[0], hours, poll_every, documents)
         try:
             parsed = parse_tests(read_tests(suite.files, faults), known.rules, broken=known.broken)
             faults += review_tests(parsed, known.rules)

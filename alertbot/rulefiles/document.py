@@ -139,11 +139,12 @@ def _read_exactly(file: str, text: str, lines: list[str], if_empty: tuple[str, s
 
 
 # Where libyaml and ruamel differ, or may: tabs, line breaks of YAML 1.1, control characters, directives and documents,
-# `"a":b` and `>#` without a space. And what could be nested too deeply: libyaml's nodes are made recursively, and only
-# then counted.
+# `"a":b` and `>#` without a space, a block that begins with an empty line, tags, anchors that are more than a word. And
+# what could be nested too deeply: libyaml's nodes are made recursively, and only then counted.
 _DIFFERENT = re.compile(
     r"""[\t\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\xa0\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]|\r(?!\n)"""
-    r"""|^(?:%|---|\.\.\.)|["'\]}]:(?=[^ \n\r])|[|>][-+0-9]*\#|^[ ?-]{60}""",
+    r"""|^(?:%|---|\.\.\.)|["'\]}]:(?=[^ \n\r])|[|>][-+0-9]*\#|[|>][-+0-9]* *(?: \#[^\n]*)?\r?\n *\r?$"""
+    r"""|(?:^|[ \[{,])[&*][\w-]*[^\w\s,\]}-]|(?:^|[-:?,\[{]|&\w+)[ ]*!|^[ ?-]{60}""",
     re.MULTILINE,
 )
 _FAST_SIZE = 2 * MAX_VALUES  # characters: every value takes two, so there cannot be too many

@@ -31,6 +31,8 @@ from alertbot.rules.value_types import named
 from alertbot.rules.words import listed, nearest
 
 Files = collections.abc.Mapping[str, bytes | str]
+Documents = dict[tuple[str, bytes | str], tuple[Node | None, list[Fault]]]
+"""What `document.read` returned, by name and content of the file."""
 _WITH_PARENTS = (Scope.QUEUE_AGENT, Scope.GROUP_AGENT)
 _METRIC = re.compile(r"\bmetric\(\s*(?P<quote>['\"])(?P<key>[^'\"]*)(?P=quote)\s*\)")
 
@@ -61,15 +63,27 @@ class ParsedRules:
     faults: tuple[Fault, ...]
 
 
-def read_files(files: Files, calendars: Calendars | None = None, poll_every: timedelta = POLL_EVERY) -> ParsedRules:
-    """Like `parse_files`, but with the valid rules beside the faults instead of an exception."""
+def read_files(
+    files: Files,
+    calendars: Calendars | None = None,
+    poll_every: timedelta = POLL_EVERY,
+    documents: Documents | None = None,
+) -> ParsedRules:
+    """Like `parse_files`, but with the valid rules beside the faults instead of an exception.
+
+    `documents` keeps the YAML of each file for further calls with the same files.
+    """
+    documents = {} if documents is None else documents
     faults: list[Fault] = []
     rules: list[Rule] = []
     taken: dict[str, Origin] = {}
     nodes: dict[str, Node] = {}
     drafts: list[tuple[str, _Draft]] = []
     for file in sorted(files):
-        node, yaml_faults = document.read(file, files[file])
+        content = file, files[file]
+        if content not in documents:
+            documents[content] = document.read(*content)
+        node, yaml_faults = documents[content]
         faults += yaml_faults
         if node is not None:
             nodes[file] = node

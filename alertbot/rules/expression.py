@@ -27,6 +27,7 @@ from lark import Lark, Token, Tree
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
 from alertbot.errors import BadExpression
+from alertbot.rules import grammar_table
 from alertbot.rules.catalogue import Catalogue, Scope, ValueType, catalogue
 from alertbot.rules.functions import AGENTS_OF, ALSO_CALLED, FUNCTIONS, Function
 from alertbot.rules.plain import INVISIBLE, invisible_name
@@ -120,8 +121,9 @@ def parse(text: str, scope: Scope, params: Mapping[str, Literal], known: bool = 
 
 @cache
 def _lark() -> Lark:
-    grammar = resources.files("alertbot.rules").joinpath("expression.lark").read_text(encoding="utf-8")
-    return Lark(grammar, parser="lalr", propagate_positions=True, maybe_placeholders=True)
+    folder = resources.files("alertbot.rules")
+    texts = (folder.joinpath(name).read_text(encoding="utf-8") for name in ("expression.lark", grammar_table.FILE))
+    return grammar_table.parser(*texts)
 
 
 def _depth(tree: Tree[Token]) -> int:

@@ -121,6 +121,9 @@ def test_changed_files_are_read_alike(seed: int) -> None:
     [
         pytest.param('a: [1, "b":c]', id="no space after a quoted key"),
         pytest.param("a: >#x\n  b", id="a comment without a space"),
+        pytest.param("a: |\n   \n  b", id="a block that begins with an empty line"),
+        pytest.param('a: &b"c d', id="an anchor that is more than a word"),
+        pytest.param("x: !!str &a {y: 1}", id="a tag"),
         pytest.param("a:\tb", id="a tab"),
         pytest.param("a: b\x85c: d", id="a line break of YAML 1.1"),
         pytest.param("%YAML 1.1\n---\na: yes", id="another version"),
