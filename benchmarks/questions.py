@@ -36,8 +36,8 @@ from alertbot.feed.health import Feed
 from alertbot.rulefiles.on_disk import read_disk
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.rule import Level
-from alertbot.service.live_rules import rules_that_run
 from alertbot.service.of_settings import parser, rule_paths
+from alertbot.service.running_rules import rules_that_run
 from alertbot.service.views import make_view
 from alertbot.store.records import PollRecord, RunningRules
 from alertbot.store.roles import Store

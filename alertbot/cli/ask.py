@@ -24,7 +24,6 @@ from alertbot.evaluation.past import Past
 from alertbot.evaluation.usual import Usual
 from alertbot.rules.rule import RuleSet
 from alertbot.service.databases import open_to_read
-from alertbot.service.tenant import empty_past, looks_back, recall
 from alertbot.service.views import change, make_view
 from alertbot.store.roles import Store
 
@@ -65,11 +64,11 @@ def ask(
 
 def rules_that_run(settings: Settings, store: Store) -> tuple[Mapping[str, RuleSet], Mapping[str, str]]:
     """By tenant, the rules that run, and how the files on disk differ from them. Raises StoreError, FaultsFound."""
-    # Not at the top: most questions need no rules, and to parse and check them takes lark and jinja2.
-    from alertbot.service import live_rules
+    # Not at the top: most questions need no rules, and to parse them takes lark.
+    from alertbot.service import running_rules
     from alertbot.service.of_settings import parser, rule_paths
 
-    return live_rules.rules_that_run(rule_paths(settings), store, parser(settings))
+    return running_rules.rules_that_run(rule_paths(settings), store, parser(settings))
 
 
 def pasts_of(settings: Settings, store: Store, rules: RuleSet, now: datetime) -> dict[str, Past | None]:
@@ -84,6 +83,8 @@ def pasts_of(settings: Settings, store: Store, rules: RuleSet, now: datetime) ->
 
 def _past_of(settings: Settings, store: Store, tenant: TenantSettings, rules: RuleSet, at: datetime) -> Past | None:
     """The past up to a poll, with what is usual at its time."""
+    from alertbot.service.tenant import empty_past, looks_back, recall  # not at the top: few questions need a past
+
     keep = settings.record.usual
     if not looks_back(rules, keep):
         return None

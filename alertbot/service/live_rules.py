@@ -20,10 +20,10 @@ from alertbot.notify.notifier import CardContent
 from alertbot.notify.render import Templates, message_fault, message_of, sample_states
 from alertbot.rulefiles.faults import Fault
 from alertbot.rulefiles.on_disk import OnDisk, read_disk, template_folder
-from alertbot.rulefiles.parse_rules import ParsedRules, read_files
 from alertbot.rules.rule import Level, Origin, Rule, RuleSet
+from alertbot.service.running_rules import Read, first_fault, read_alone
 from alertbot.store.records import RunningRules
-from alertbot.store.roles import Rules, Running
+from alertbot.store.roles import Rules
 
 QUIET = 1.0
 """Seconds without a change before an edit is checked: a file is not read while it is being written."""
@@ -31,8 +31,6 @@ QUIET_IF_DOUBTFUL = 2.5
 """The same, if the edit is broken or removes rules: a file that is empty or absent for a moment is no edit."""
 MAX_FAULTS = 5
 
-Read = Callable[[Path, Mapping[str, bytes]], ParsedRules]
-"""A parser of rule files: the folder (or file) that they are from, and contents by name."""
 Swap = Callable[[Sequence[str], RuleSet, Sequence[Path], Mapping[str, bytes]], None]
 """Take these rules for these tenants, and these templates (folders, contents by path). Must not fail."""
 
@@ -41,12 +39,7 @@ _NOWHERE = Origin("", 0)
 _NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)  # when the sample alerts fire
 
 
-def _read_alone(path: Path, files: Mapping[str, bytes]) -> ParsedRules:
-    """For rules that no alertbot.yaml is needed for."""
-    return read_files(files)
-
-
-def prepare(disk: OnDisk, others: Mapping[Path, Mapping[str, bytes]], read: Read = _read_alone) -> RuleSet:
+def prepare(disk: OnDisk, others: Mapping[Path, Mapping[str, bytes]], read: Read = read_alone) -> RuleSet:
     """The rules of a folder, with all their templates checked. Their `version` is the digest of the disk.
 
     `others`: template folders of other tenants, whose templates may be used too. Raises FaultsFound with every fault of
@@ -123,7 +116,7 @@ class RuleFolder:
 class LiveRules:
     """The rules that run for each tenant. Raises FaultsFound with the faults of all files if any has one."""
 
-    def __init__(self, paths: Mapping[str, Path], read: Read = _read_alone) -> None:
+    def __init__(self, paths: Mapping[str, Path], read: Read = read_alone) -> None:
         """`paths`: by tenant, the folder or file of its rules."""
         self._read = read
         disks = {path: read_disk(path) for path in dict.fromkeys(paths.values())}
@@ -153,7 +146,7 @@ class LiveRules:
 
     def on_disk(self) -> dict[str, str]:
         """By tenant, the first fault of files that do not run because they are broken; "" where they run."""
-        return {tenant: _first(folder.faults) for folder in self.folders for tenant in folder.tenants}
+        return {tenant: first_fault(folder.faults) for folder in self.folders for tenant in folder.tenants}
 
     def watched(self) -> tuple[Path, ...]:
         """The paths to watch for edits."""
@@ -186,7 +179,7 @@ class LiveRules:
             if quiet < QUIET and not at_once:
                 continue
             others = {template_folder(each.path): each.disk.templates for each in self.folders if each is not folder}
-            prepared = folder.prepared = folder.prepared or _prepared(disk, others, self._read)
+            prepared = folder.prepared = folder.prepared or prepared_or_faults(disk, others, self._read)
             doubtful = isinstance(prepared, FaultsFound) or _removes_rules(folder.rules, prepared)
             if doubtful and quiet < QUIET_IF_DOUBTFUL and not at_once:
                 continue
@@ -235,65 +228,11 @@ class LiveRules:
         swap(folder.tenants, rules, sorted({template_folder(each.path) for each in self.folders}), files)
 
 
-def rules_that_run(
-    paths: Mapping[str, Path], store: Running, read: Read = _read_alone
-) -> tuple[Mapping[str, RuleSet], Mapping[str, str]]:
-    """Each tenant's rules as the poller runs (or last ran) them, and how the files on disk differ; "" where they do
-    not.
-
-    For processes beside the poller: they answer from what runs, whatever is being edited. Where nothing ever ran, or
-    what ran cannot be read by this version, the files on disk count. Raises FaultsFound when those are broken.
-    """
-    rules: dict[str, RuleSet] = {}
-    on_disk: dict[str, str] = {}
-    disks = {path: read_disk(path) for path in dict.fromkeys(paths.values())}
-    versions = store.running_versions()
-    # Tenants with the same folder and version share one RuleSet: it is read and parsed once.
-    ran: dict[tuple[Path, str], RuleSet | None] = {}
-    prepared: dict[Path, RuleSet | FaultsFound] = {}
-    for tenant, path in paths.items():
-        version = versions[tenant][0] if tenant in versions else ""
-        if (path, version) not in ran:
-            ran[path, version] = _that_ran(store, tenant, path, read) if version else None
-        running = ran[path, version]
-        if running is not None:
-            rules[tenant] = running
-            if disks[path].digest == version:
-                continue
-        if path not in prepared:
-            others = {template_folder(each.path): each.templates for each in disks.values() if each.path != path}
-            prepared[path] = _prepared(disks[path], others, read)
-        edited = prepared[path]
-        if isinstance(edited, FaultsFound):
-            if running is None:
-                raise edited
-            on_disk[tenant] = _first(edited.faults)
-        elif running is None:
-            rules[tenant] = edited
-        else:
-            on_disk[tenant] = f"version {edited.version}, which is not running"
-    return rules, on_disk
-
-
-def _that_ran(store: Running, tenant: str, path: Path, read: Read) -> RuleSet | None:
-    running = store.running(tenant)
-    parsed = read(path, running.files) if running is not None else None
-    if running is None or parsed is None or parsed.faults:
-        return None
-    return replace(parsed.rules, version=running.version)
-
-
-def _prepared(disk: OnDisk, others: Mapping[Path, Mapping[str, bytes]], read: Read) -> RuleSet | FaultsFound:
+def prepared_or_faults(disk: OnDisk, others: Mapping[Path, Mapping[str, bytes]], read: Read) -> RuleSet | FaultsFound:
     try:
         return prepare(disk, others, read)
     except FaultsFound as found:
         return found
-
-
-def _first(faults: Sequence[Fault]) -> str:
-    if not faults:
-        return ""
-    return f"{faults[0]}" + (f" (and {len(faults) - 1} more)" if len(faults) > 1 else "")
 
 
 def describe(before: RuleSet, after: RuleSet) -> str:

@@ -13,7 +13,7 @@ from alertbot.config.settings import Settings, TenantSettings
 from alertbot.feed.health import Limits
 from alertbot.rulefiles.on_disk import template_folder
 from alertbot.rulefiles.parse_rules import ParsedRules, read_files
-from alertbot.service.live_rules import Read
+from alertbot.service.running_rules import Read
 from alertbot.web.hosts import is_loopback
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from alertbot.errors import AlertbotError
 from alertbot.feed.rules import UNFIT
 from alertbot.rules.units import format_duration
-from alertbot.service.tenant import LiveTenant
 from alertbot.store.roles import Health
+
+if TYPE_CHECKING:  # `ask` asks what is overdue, and needs nothing of what a turn imports
+    from alertbot.service.tenant import LiveTenant
 
 OVERDUE_AFTER = timedelta(minutes=2)
 """For how long a message may wait for delivery, apart from its turn in its channel."""
