@@ -95,6 +95,8 @@ class Batch:
         for _, group in groupby(_numbered(present), key=lambda each: each[0]):
             run = [pair for _, pair in group]
             first, one = run[0]
+            for _, snapshot in run[1:]:
+                vars(snapshot)["rows"] = one.rows  # where `cached_property` keeps it: the entities are the same
             evaluation = Evaluation(_stacked([snapshot for _, snapshot in run]), self._seeded(one, rules, len(run)))
             known = self._selector.known(one)
             for rule in rules:

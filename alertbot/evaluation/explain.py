@@ -108,11 +108,36 @@ def filled(rule: Rule, node: Node, written: str, entity_id: str, entity_name: st
     """A condition as written, with the values its parameters have for this entity: `… > 2m`, not `… > $warn`."""
     if not rule.params:
         return written
-    names = {each.name for each in walk(node) if isinstance(each, Param)}
-    if not names:
-        return written
-    values = {name: parameter(rule, name, entity_id, entity_name) for name in names}
-    return fill(node, written, values)
+    number = next(
+        (at for at, each in enumerate(rule.overrides) if covers(each.match, entity_id, entity_name)),
+        len(rule.overrides),
+    )
+    texts = _filled_of(rule)
+    known = texts.get((id(node), number))
+    if known is None:
+        names = {each.name for each in walk(node) if isinstance(each, Param)}
+        values = {name: parameter(rule, name, entity_id, entity_name) for name in names}
+        known = texts[id(node), number] = node, fill(node, written, values) if names else written
+    return known[1]
+
+
+_Filled = dict[tuple[int, int], tuple[Node, str]]
+_FILLED: dict[int, tuple[Rule, _Filled]] = {}
+"""What `filled` wrote, by the rule, the node, and the override that applies: every step of an alert asks for it.
+
+By identity, since the hash of a rule is that of its whole tree. The rule and the nodes are kept, so that no other
+object can have their identity.
+"""
+_MAX_FILLED = 2048  # rules; beyond that it begins again
+
+
+def _filled_of(rule: Rule) -> _Filled:
+    kept = _FILLED.get(id(rule))
+    if kept is None:
+        if len(_FILLED) >= _MAX_FILLED:
+            _FILLED.clear()
+        kept = _FILLED[id(rule)] = rule, {}
+    return kept[1]
 
 
 def measure(

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from alertbot.evaluation import windows
 from alertbot.evaluation.batch import Batch
 from alertbot.evaluation.evaluate import Selector, Truth, evaluate, evaluate_all
-from alertbot.evaluation.explain import explain, measure, truth
+from alertbot.evaluation.explain import explain, filled, measure, truth
 from alertbot.evaluation.past import Past, remember
 from alertbot.evaluation.snapshot import Column, Presence, Snapshot
 from alertbot.evaluation.windows import look_back
@@ -432,6 +432,26 @@ def test_a_condition_is_filled_in_as_it_was_written() -> None:
         "(interactionsLongestWaitInQueue.rt>20s/2) and  interactionsWaitInQueue.rt / 2 >= 1",
         "(interactionsLongestWaitInQueue.rt>1m30s/2) and  interactionsWaitInQueue.rt / 2 >= 1",
     ]
+
+
+def test_what_was_filled_in_is_remembered_by_rule_and_override() -> None:
+    """Asked again, each entity gets its own text; a rule with other parameters never gets that of another one."""
+    text = (
+        "rules:\n  - id: a\n    scope: queue\n    params: {{warn: {0}}}\n"
+        "    overrides: [{{match: {{name: VIP*}}, params: {{warn: {1}}}}}]\n"
+        "    when: interactionsLongestWaitInQueue.rt > $warn\n"
+    )
+    first, second = (parse_files({"a.yaml": text.format(*each)}).rules[0] for each in (("90s", "20s"), ("80s", "10s")))
+    for _ in range(2):
+        for rule, name, limit in (
+            (first, "Sales", "1m30s"),
+            (first, "VIP 1", "20s"),
+            (second, "Sales", "1m20s"),
+            (second, "VIP 2", "10s"),
+        ):
+            level = rule.levels[0]
+            filled_in = filled(rule, level.when, level.text, "1", name)
+            assert filled_in == f"interactionsLongestWaitInQueue.rt > {limit}"
 
 
 # Columns against the scalar interpreter, and both against all polls gone through one by one.
