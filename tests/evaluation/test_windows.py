@@ -443,14 +443,14 @@ def test_what_was_filled_in_is_remembered_by_rule_and_override() -> None:
     )
     first, second = (parse_files({"a.yaml": text.format(*each)}).rules[0] for each in (("90s", "20s"), ("80s", "10s")))
     for _ in range(2):
-        for rule, name, limit in (
+        for watched, name, limit in (
             (first, "Sales", "1m30s"),
             (first, "VIP 1", "20s"),
             (second, "Sales", "1m20s"),
             (second, "VIP 2", "10s"),
         ):
-            level = rule.levels[0]
-            filled_in = filled(rule, level.when, level.text, "1", name)
+            level = watched.levels[0]
+            filled_in = filled(watched, level.when, level.text, "1", name)
             assert filled_in == f"interactionsLongestWaitInQueue.rt > {limit}"
 
 
