@@ -112,7 +112,14 @@ class _Slack:
         return self._new(_Message(posted.channel_id, shown, posted.ts, broadcast), notice_id)
 
     def post_text(
-        self, text: str, *, channel: str, notice_id: str, by: str = "", before_send: Callable[[], None] = no_check
+        self,
+        text: str,
+        *,
+        channel: str,
+        notice_id: str,
+        by: str = "",
+        thread: Posted | None = None,
+        before_send: Callable[[], None] = no_check,
     ) -> Posted:
         return self._new(_Message(channel, text_about(text, by) if by else text_message(text)), notice_id)
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, tzinfo
 from enum import StrEnum
 
 from alertbot.alerts.alert import Alert, Reason
-from alertbot.alerts.cards import Card
+from alertbot.alerts.cards import Card, Posted
 from alertbot.alerts.notice import Notice, notice_id
 from alertbot.rules.plain import one_line
 from alertbot.rules.words import count, listed
@@ -105,12 +105,16 @@ class PostLine:
 
 @dataclass(frozen=True, slots=True)
 class PostOps:
-    """Post an operational message, which belongs to no card. The rest as for `PostCard`."""
+    """Post an operational message, which belongs to no card. The rest as for `PostCard`.
+
+    `thread`: the message in whose thread it is posted; None: it stands in the channel.
+    """
 
     notice: Notice
     intent_at: datetime | None = None
     attempts: int = 0
     looks: int = 0
+    thread: Posted | None = None
 
 
 @dataclass(frozen=True, slots=True)

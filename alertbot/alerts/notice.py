@@ -14,6 +14,9 @@ from alertbot.rules.rule import Level
 PERSON = "\ufffc"
 """Where the text of an OPS notice names the one in `by`: a notifier writes them as it writes people."""
 
+HEADING = "\ufffb"
+"""A line of the text of an OPS notice that begins with this is a heading: a notifier writes it as it writes those."""
+
 
 class NoticeKind(StrEnum):
     """How a notice is delivered."""
@@ -47,6 +50,7 @@ class Notice:
     group: str = ""  # the group key of the card (cards.py); "": the card of the alert alone
     lead: str = ""  # the id of the notice whose message carries this one as well; "": it has a message of its own
     also: tuple[Fingerprint, ...] = ()  # of a line: other alerts that it names, which were reported before
+    replies: tuple[str, ...] = ()  # of OPS: texts that are posted in the thread of its message, in their order
 
 
 def notice_id(alert: Fingerprint | tuple[str, ...], reason: Reason, channel: str, at: datetime) -> str:

@@ -40,6 +40,8 @@ def poll(
             app.take_lease()
         outcomes = app.poller.once(app.tenants, dry_run=dry_run)
         if not dry_run:
+            if app.digest is not None:
+                app.digest.run()
             app.courier.deliver_all(MAX_WAIT_S)
             posted = app.fallback.run() if app.fallback is not None else 0
             if app.pictures is not None:

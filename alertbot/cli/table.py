@@ -59,6 +59,10 @@ COMMANDS: dict[str, Row] = {
         "history:history",
         "List ended alerts: when, how long, the worst value, who had them. With RULE or NAME, only those about it.",
     ),
+    "digest": Row(
+        "digest:digest",
+        "Report on the quality of alerts: what fired most, was never acknowledged or flapped, and what to do about it.",
+    ),
     "preview": Row(
         "preview:preview",
         "Draw the card of a rule as it would look. --send posts it, marked as a drill and without mentions.",

@@ -501,8 +501,8 @@ def _of_rules(view: View, quality: Quality) -> Section:
     quiet = [rule for rule in rules.values() if rule.id not in busy | blind]
     uncovered = [
         Item(
-            f"{rule}: {', '.join(map(match_in_words, matches))}",
-            {"rule": rule, "matches": [match_in_words(match) for match in matches]},
+            f"{rule}: {', '.join(view.names.text(match_in_words(match)) for match in matches)}",
+            {"rule": rule, "matches": [view.names.text(match_in_words(match)) for match in matches]},
         )
         for rule, matches in sorted(view.uncovered.items())
         if rule in rules

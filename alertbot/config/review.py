@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from alertbot.rulefiles import document
 from alertbot.rulefiles.document import YamlMapping, YamlScalar, YamlSequence
 from alertbot.rulefiles.faults import Fault, Severity
 from alertbot.rulefiles.fields import Report
 from alertbot.rulefiles.review import review_channel, review_hours, review_zone
+from alertbot.rules.recurring import DAILY
+from alertbot.rules.units import parse_duration
 
 
 def review_config(name: str, text: str) -> list[Fault]:
@@ -16,16 +20,22 @@ def review_config(name: str, text: str) -> list[Fault]:
         return []
     hints, warnings = Report(name, severity=Severity.HINT), Report(name, severity=Severity.WARNING)
     tenants = root.get("tenants")
-    holders = [root, root.get("slack"), *(tenants.items if isinstance(tenants, YamlSequence) else ())]
+    holders = [
+        root,
+        root.get("slack"),
+        root.get("digest"),
+        *(tenants.items if isinstance(tenants, YamlSequence) else ()),
+    ]
     for holder in holders:
         for key, value in holder.entries if isinstance(holder, YamlMapping) else ():
             if not isinstance(value, YamlScalar) or "${" in value.text:
                 continue
             if key.text == "timezone":
                 review_zone(value, hints)
-            elif key.text in ("default_channel", "ops_channel"):
+            elif key.text in ("default_channel", "ops_channel", "channel"):
                 review_channel(value, warnings)
     _review_webhook(root.get("slack"), warnings)
+    _review_digest(root, warnings)
     return [*review_hours(name, root.get("hours")), *hints.faults, *warnings.faults]
 
 
@@ -39,6 +49,25 @@ def review_page(name: str, text: str) -> list[Fault]:
             message = "there is no status page: without page.password it is served on loopback hosts only"
             hints.add(key.place, message, "set page.password, at least 12 characters")
     return hints.faults
+
+
+def _review_digest(root: YamlMapping, warnings: Report) -> None:
+    """A digest of a week from a history that is shorter."""
+    every, history = _text(root.get("digest"), "every"), root.get("history")
+    if not isinstance(history, YamlScalar) or not every or every.casefold().startswith(DAILY):
+        return
+    try:
+        kept = parse_duration(history.text)
+    except ValueError:  # a reference, or a fault that is reported elsewhere
+        return
+    if kept < timedelta(days=7):
+        message = f"history: ended alerts are kept for {history.text}, and the digest is about a week"
+        warnings.add(history.place, message, "set history to 8d or more, or send the digest daily")
+
+
+def _text(section: object, key: str) -> str:
+    value = section.get(key) if isinstance(section, YamlMapping) else None
+    return value.text if isinstance(value, YamlScalar) else ""
 
 
 def _review_webhook(slack: object, warnings: Report) -> None:

@@ -30,6 +30,7 @@ from alertbot.rulefiles.fields import DURATION_SCHEMA
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.hours import Calendar
 from alertbot.rules.match import Match
+from alertbot.rules.recurring import parse_recurring
 from alertbot.rules.slack_ids import channel_hint, is_channel
 from alertbot.rules.units import TOO_LONG, parse_duration, write_duration
 from alertbot.rules.zones import is_zone, zone_hint
@@ -81,6 +82,16 @@ def _timezone(value: str) -> str:
 def _channel(value: str) -> str:
     if not is_channel(value):
         raise RefusedValue('a channel is written "#name" (in quotes) or as its id, C0123ABCD', channel_hint(value))
+    return value
+
+
+def _recurring(value: str) -> str:
+    """Require a day and a time, or nothing."""
+    if value:
+        try:
+            parse_recurring(value)
+        except ValueError as error:
+            raise RefusedValue(str(error)) from None
     return value
 
 
@@ -414,6 +425,21 @@ class HeartbeatSettings(_Section):
         return self
 
 
+class DigestSettings(_Section):
+    """The digest: a report on the quality of alerts, sent on a schedule."""
+
+    every: Annotated[str, AfterValidator(_recurring)] = ""
+    """When the digest is sent, in the top-level timezone: `mon 08:00`, or `daily 08:00`. Empty: it is not sent."""
+    channel: Channel | None = None
+    """The channel that gets the digest. Default: ops_channel."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> DigestSettings:
+        if self.model_fields_set and "every" not in self.model_fields_set:
+            raise ValueError("every is missing: when to send the digest, such as mon 08:00")
+        return self
+
+
 class Settings(_Section):
     """All of alertbot.yaml. `folder` is the folder it is in: relative paths start there."""
 
@@ -453,6 +479,8 @@ class Settings(_Section):
     """How output shows agents."""
     policy: PolicySettings = PolicySettings()
     """What a team requires of its rules, for `alertbot check`."""
+    digest: DigestSettings = DigestSettings()
+    """A report on the quality of alerts, sent every week or every day."""
     http: HttpSettings = HttpSettings()
     """The HTTP server for health checks, the status page and Slack's requests."""
     page: PageSettings = PageSettings()

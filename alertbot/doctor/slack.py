@@ -339,6 +339,8 @@ def channels_of(settings: Settings, rules: Mapping[str, RuleSet]) -> dict[str, s
 
     add(settings.slack.default_channel, "slack.default_channel")
     add(settings.slack.ops_channel, "slack.ops_channel")
+    if settings.digest.every:
+        add(settings.digest.channel, "digest")
     for tenant in settings.tenants:
         add(tenant.default_channel, f"tenant {tenant.name}")
         add(tenant.ops_channel, f"tenant {tenant.name}")

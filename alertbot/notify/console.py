@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from alertbot.alerts.cards import Posted
-from alertbot.alerts.notice import PERSON
+from alertbot.alerts.notice import HEADING, PERSON
 from alertbot.errors import DeliveryFailure, NotifyError
 from alertbot.notify.facts import Look
 from alertbot.notify.notifier import CardContent, LineContent, TemplateFault, no_check
@@ -85,11 +85,18 @@ class ConsoleNotifier:
         return self._new(posted.channel_id, notice_id)
 
     def post_text(
-        self, text: str, *, channel: str, notice_id: str, by: str = "", before_send: Callable[[], None] = no_check
+        self,
+        text: str,
+        *,
+        channel: str,
+        notice_id: str,
+        by: str = "",
+        thread: Posted | None = None,
+        before_send: Callable[[], None] = no_check,
     ) -> Posted:
         before_send()
-        body = Text("\n".join(cleaned(line.replace(PERSON, by)) for line in text.splitlines()))
-        title = Text(cleaned(channel), style="bold")
+        body = Text("\n").join(_written(line, by) for line in text.splitlines())
+        title = Text(f"{cleaned(channel)}{', in the thread' if thread is not None else ''}", style="bold")
         self._console.print(Panel(body, title=title, title_align="left", border_style="cyan"))
         return self._new(channel, notice_id)
 
@@ -154,6 +161,11 @@ def _buttons(card: DrawnCard) -> Iterator[str]:
         if card.silenceable:
             yield "Silence"
         yield "Why"
+
+
+def _written(line: str, by: str) -> Text:
+    heading = line.startswith(HEADING)
+    return Text(cleaned(line.removeprefix(HEADING).replace(PERSON, by)), style="bold" if heading else "")
 
 
 def _short_id(card: DrawnCard) -> str:

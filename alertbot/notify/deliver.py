@@ -356,7 +356,12 @@ class _Delivery:
                 )
             case PostOps():
                 return self.notifier.post_text(
-                    notice.text, channel=notice.channel, notice_id=notice.id, by=notice.by, before_send=check
+                    notice.text,
+                    channel=notice.channel,
+                    notice_id=notice.id,
+                    by=notice.by,
+                    thread=item.thread,
+                    before_send=check,
                 )
 
     def _content(self, card: Card, mention: tuple[str, ...] = ()) -> CardContent:
@@ -387,7 +392,7 @@ class _Delivery:
     def _settled_by_looking(self, item: PostCard | PostLine | PostOps, intent_at: datetime) -> bool:
         """Whether the item needs no post now: it was found, must not be repeated, or has to be looked for later."""
         now = self.clock()
-        thread = item.card.posted if isinstance(item, PostLine) else None
+        thread = _thread(item)
         try:
             found = self.notifier.find(
                 channel=_channel(item),
@@ -586,6 +591,17 @@ _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 def _channel(item: PostCard | PostLine | PostOps) -> str:
     return item.notice.channel if isinstance(item, PostOps) else item.card.channel
+
+
+def _thread(item: PostCard | PostLine | PostOps) -> Posted | None:
+    """The message in whose thread an item is posted."""
+    match item:
+        case PostLine():
+            return item.card.posted
+        case PostOps():
+            return item.thread
+        case PostCard():
+            return None
 
 
 def _unanswered(error: NotifyError) -> bool:

@@ -107,11 +107,19 @@ class Notifier(Protocol):
         """Add a line to a card's thread once. `broadcast` shows it in the channel as well."""
 
     def post_text(
-        self, text: str, *, channel: str, notice_id: str, by: str = "", before_send: Callable[[], None] = no_check
+        self,
+        text: str,
+        *,
+        channel: str,
+        notice_id: str,
+        by: str = "",
+        thread: Posted | None = None,
+        before_send: Callable[[], None] = no_check,
     ) -> Posted:
         """Post plain text in a channel once. The notifier escapes it. `by` is the person who stands at PERSON in it.
 
-        The channel may be a user id: then only that user gets it.
+        A line that begins with HEADING is a heading. `thread`: it goes into the thread of this message. The channel may
+        be a user id: then only that user gets it.
         """
 
     def find(self, *, channel: str, notice_id: str, since: datetime, thread: Posted | None) -> Posted | None:

@@ -17,6 +17,7 @@ from alertbot.commands.view import Needs, View
 from alertbot.config.settings import Settings
 from alertbot.notify.notifier import Notifier
 from alertbot.page.updates import Updates
+from alertbot.rules.recurring import parse_recurring
 from alertbot.rules.rule import Level, RuleSet
 from alertbot.service.auditor import AUDIT_EVERY, Auditor
 from alertbot.service.closers import Closers, at_once
@@ -24,6 +25,8 @@ from alertbot.service.courier import Courier
 from alertbot.service.database_check import CHECK_EVERY, DatabaseCheck
 from alertbot.service.databases import open_for_dry_run, open_store
 from alertbot.service.departed import end_departed
+from alertbot.service.digest import CHECK_EVERY as CHECK_DIGEST_EVERY
+from alertbot.service.digest import ScheduledDigest
 from alertbot.service.factories import make_notifier, make_tenants
 from alertbot.service.fallback import CHECK_EVERY as CHECK_FALLBACK_EVERY
 from alertbot.service.fallback import FIRST_AFTER, FallbackWebhook
@@ -150,6 +153,17 @@ class App:
             show_tenant=show_tenant,
             slack_problem=lambda: self.courier.problem,
         )
+        self.digest: ScheduledDigest | None = None
+        if every := settings.digest.every:
+            self.digest = ScheduledDigest(
+                store,
+                clock,
+                self._wake,
+                lambda command, at: self.view(command, at=at),
+                every=parse_recurring(every),
+                zone=settings.zone(),
+                channel=settings.digest.channel or settings.slack.ops,
+            )
         self.reloader = Reloader(
             live, store, tenants, notifier, clock, self._wake, self._stopping, ops_channel=settings.slack.ops
         )
@@ -207,6 +221,8 @@ class App:
         self._scheduler.every(AUDIT_EVERY, self.auditor.run, name="audit", after=AUDIT_EVERY)
         if self.fallback is not None:
             self._scheduler.every(CHECK_FALLBACK_EVERY, self.fallback.run, name="fallback", after=FIRST_AFTER)
+        if self.digest is not None:
+            self._scheduler.every(CHECK_DIGEST_EVERY, self.digest.run, name="digest", after=CHECK_DIGEST_EVERY)
         self._scheduler.start()
         self._closers.push("schedule", at_once(self._scheduler.stop))
         self.courier.start()
@@ -248,13 +264,16 @@ class App:
 
     # Questions
 
-    def view(self, command: Command, needs: Needs | None = None) -> View:
-        """What the answer to this command reads; with `needs`, what a page of it reads. Raises StoreError."""
+    def view(self, command: Command, needs: Needs | None = None, *, at: datetime | None = None) -> View:
+        """What the answer to this command reads, now or as if it was asked `at` a moment. Raises StoreError.
+
+        With `needs`, what a page of it reads.
+        """
         return make_view(
             command,
             self.settings,
             self.store,
-            self.clock(),
+            at or self.clock(),
             rules=lambda: ({tenant.name: tenant.rules for tenant in self.tenants}, self.live.on_disk()),
             pasts=lambda _: {tenant.name: tenant.memory.past for tenant in self.tenants},
             problems=tuple(

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from alertbot.alerts.notice import PERSON
+from alertbot.alerts.notice import HEADING, PERSON
 from alertbot.notify.pens import cleaned, clip, size
 from alertbot.notify.render import DrawnCard, DrawnLine
 from alertbot.rules.plain import one_line
@@ -22,6 +22,7 @@ from alertbot.slack.text import MrkdwnPen, clip_mrkdwn, entities, escape
 _MAX_HEADER, _MAX_SECTION, _MAX_FIELD, _MAX_CONTEXT, _MAX_TEXT = 150, 3000, 700, 1000, 3500
 _MAX_ALL = 12_000  # characters of all blocks; see above
 _MIN_CUT = 24
+_MAX_PARTS = 45  # of a report: Slack takes 50 blocks
 _MAX_MENTIONS = 20
 
 Block = dict[str, Any]
@@ -101,6 +102,22 @@ def text_about(text: str, person: str) -> SlackMessage:
     pen = MrkdwnPen()
     lines = (_written(line.split(PERSON), pen.person(person)) for line in text.splitlines())
     return SlackMessage(clip_mrkdwn("\n".join(lines), _MAX_TEXT).strip() or "…")
+
+
+def report_message(text: str) -> SlackMessage:
+    """Text with headings: bold lines, each of which begins a block. The rest of it is shown as it is."""
+    parts: list[list[str]] = []
+    for line in text.splitlines():
+        heading = line.startswith(HEADING)
+        shown = escape(one_line(line.removeprefix(HEADING))).strip()
+        if not parts or (heading and len(parts) < _MAX_PARTS):
+            parts.append([])
+        parts[-1].append(f"*{shown}*" if heading and shown else shown)
+    blocks: list[Block] = [
+        _section(clip_mrkdwn("\n".join(part), _MAX_SECTION)) for part in parts if "".join(part).strip()
+    ]
+    plain = "\n".join(escape(one_line(line.removeprefix(HEADING))) for line in text.splitlines())
+    return SlackMessage(clip_mrkdwn(plain, _MAX_TEXT).strip() or "…", blocks)
 
 
 def _written(pieces: Sequence[str], person: str) -> str:

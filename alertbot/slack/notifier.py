@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from alertbot.alerts.cards import Posted
-from alertbot.alerts.notice import PERSON
+from alertbot.alerts.notice import HEADING, PERSON
 from alertbot.errors import DeliveryFailure, NotifyError
 from alertbot.notify.notifier import GIVE_UP_AFTER, START_WITHIN, CardContent, LineContent, TemplateFault, no_check
 from alertbot.notify.render import Templates
@@ -26,6 +26,7 @@ from alertbot.slack.cards import (
     line_message,
     plain_card_message,
     plain_line_message,
+    report_message,
     text_about,
     text_message,
 )
@@ -161,12 +162,25 @@ class SlackNotifier:
         return self._plainer(post, line_message(drawn), plain, template, notice_id)
 
     def post_text(
-        self, text: str, *, channel: str, notice_id: str, by: str = "", before_send: Callable[[], None] = no_check
+        self,
+        text: str,
+        *,
+        channel: str,
+        notice_id: str,
+        by: str = "",
+        thread: Posted | None = None,
+        before_send: Callable[[], None] = no_check,
     ) -> Posted:
-        if PERSON in text:
-            return self._post(text_about(text, by), before_send, channel=channel, notice_id=notice_id)
-        # mrkdwn off: the text may quote templates, conditions and names, and nothing in them is formatting.
-        return self._post(text_message(text), before_send, channel=channel, notice_id=notice_id, mrkdwn=False)
+        more: dict[str, Any] = {"thread_ts": thread.ts} if thread is not None else {}
+        where = thread.channel_id if thread is not None else channel
+        if HEADING in text:
+            message = report_message(text)
+        elif PERSON in text:
+            message = text_about(text, by)
+        else:
+            # mrkdwn off: the text may quote templates, conditions and names, and nothing in them is formatting.
+            message, more["mrkdwn"] = text_message(text), False
+        return self._post(message, before_send, channel=where, notice_id=notice_id, **more)
 
     def find(self, *, channel: str, notice_id: str, since: datetime, thread: Posted | None) -> Posted | None:
         """As the protocol. Reads at most 20 pages of 200 messages; a busier channel counts as one that is closed."""

@@ -339,6 +339,7 @@ def notice_values(
         "done_by": notice.by,
         "lead": notice.lead or None,
         "also": _pack(list(also)),
+        "replies": _pack(notice.replies),
         "state": NoticeState.GIVEN_UP if error else NoticeState.WAITING,
         "error": error,
         "settled_at": now if error else None,
@@ -363,6 +364,7 @@ def ledger_entry_of(row: Row) -> LedgerEntry:
         broadcast=bool(row["broadcast"]),
         by=row["done_by"],
         lead=row["lead"] or "",
+        replies=tuple(_unpack(row["replies"])),
     )
     return LedgerEntry(
         notice=notice,
@@ -375,6 +377,11 @@ def ledger_entry_of(row: Row) -> LedgerEntry:
         error=row["error"],
         posted=posted_of(row),
     )
+
+
+def thread_of(row: Row) -> Posted | None:
+    """The message in whose thread the notice of this row is posted; None where it stands in its channel."""
+    return None if row["thread_ts"] is None else Posted(row["thread_channel_id"], row["thread_ts"])
 
 
 @_readable

@@ -266,6 +266,34 @@ def test_check_of_the_levels_of_the_fallback_webhook(folder: Path, capsys: pytes
         assert ("critical alerts are not posted there" in said) is (status == 1)
 
 
+DIGESTS = {
+    "a week that is kept": ("digest: {every: mon 08:00}\nhistory: 7d\n", 0, "no faults"),
+    "a week that is not kept": (
+        "digest: {every: mon 08:00}\nhistory: 2d\n",
+        1,
+        "alertbot.yaml:6:10: warning: history: ended alerts are kept for 2d, and the digest is about a week "
+        "(set history to 8d or more, or send the digest daily)",
+    ),
+    "a day": ("digest: {every: daily 08:00}\nhistory: 2d\n", 0, "no faults"),
+    "no digest": ("history: 2d\n", 0, "no faults"),
+    "a history from a reference": ("digest: {every: mon 08:00}\nhistory: ${KEPT:-2d}\n", 0, "no faults"),
+    "capitals in its channel": (
+        'digest: {every: mon 08:00, channel: "#CC"}\n',
+        1,
+        'alertbot.yaml:5:37: warning: channel names have no capitals in Slack (write "#cc")',
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "status", "wanted"), DIGESTS.values(), ids=DIGESTS)
+def test_check_of_the_digest(
+    folder: Path, capsys: pytest.CaptureFixture[str], text: str, status: int, wanted: str
+) -> None:
+    (folder / "alertbot.yaml").write_text(CONFIG + text)
+    code, said = ran(capsys, "check", "alertbot.yaml")
+    assert (code, wanted in said) == (status, True), said
+
+
 def test_a_rules_folder_that_is_named_must_exist(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A wrong configuration, for every command."""
     (folder / "alertbot.yaml").write_text(CONFIG + "rules: rulez/\n")

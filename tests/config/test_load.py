@@ -88,7 +88,34 @@ def test_every_fault_of_hours_is_named_with_its_place() -> None:
     ]
 
 
+DIGESTS = {
+    "weekly": ("{every: mon 08:00, channel: '#cc-reports'}", ("mon 08:00", "#cc-reports")),
+    "daily, in the default channel": ("{every: daily 7:30}", ("daily 7:30", None)),
+    "switched off by a reference": ("{every: '${DIGEST:-}'}", ("", None)),
+}
+
+
+@pytest.mark.parametrize(("text", "wanted"), DIGESTS.values(), ids=DIGESTS)
+def test_digest(text: str, wanted: tuple[str, str | None]) -> None:
+    """When and where the digest is sent."""
+    digest = parse(f"{GOOD}digest: {text}\n", "alertbot.yaml", ENV).digest
+    assert (digest.every, digest.channel) == wanted
+
+
 BAD = {
+    "digest without a time": (
+        GOOD + "digest: {channel: '#a'}\n",
+        "alertbot.yaml:9:1: digest: every is missing: when to send the digest, such as mon 08:00",
+    ),
+    "digest at no time": (
+        GOOD + "digest: {every: weekly}\n",
+        "alertbot.yaml:9:10: digest.every: must be a day and a time, such as mon 08:00, or daily 08:00 "
+        "(days: mon, tue, wed, thu, fri, sat, sun)",
+    ),
+    "digest without a channel": (
+        GOOD + "digest: {every: mon 08:00, channel: reports}\n",
+        "digest.channel: a channel is",
+    ),
     "empty": ("", "alertbot.yaml:1:1: expected settings such as `tenants:` and `slack:`"),
     "list": ("- a\n", "alertbot.yaml:1:1: expected settings"),
     "tab": ("tenants:\n\t- name: a\n", "alertbot.yaml:2:1: a tab"),
@@ -276,6 +303,7 @@ def test_the_schema_names_every_setting() -> None:
     assert set(schema["properties"]) == {
         *("tenants", "slack", "rules", "hours", "storage", "record", "timezone", "stale_after", "frozen_after", "http"),
         *("ignore", "storm", "max_messages", "flap", "nag_after", "heartbeat", "history", "privacy", "policy", "page"),
+        "digest",
     }
 
 

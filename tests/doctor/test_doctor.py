@@ -315,6 +315,10 @@ TABLE: dict[str, tuple[Spoil, str, str, str]] = {
         _config(slack_settings='  ops_channel: "#cc-alert"'),
         *("Slack: #cc-alert", "(slack.ops_channel)", "did you mean #cc-alerts?"),
     ),
+    "the channel of the digest": (
+        _config(more='digest: {every: mon 08:00, channel: "#cc-report"}\n'),
+        *("Slack: #cc-report", "the bot cannot find this channel (digest)", "/invite @alertbot"),
+    ),
     "an archived channel": (
         _attribute("archived", {_SALES}),
         *("Slack: #cc-sales", "it is archived (rule long-wait)", "unarchive it"),

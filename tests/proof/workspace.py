@@ -84,7 +84,14 @@ class Workspace:
         )
 
     def post_text(
-        self, text: str, *, channel: str, notice_id: str, by: str = "", before_send: Callable[[], None] = no_check
+        self,
+        text: str,
+        *,
+        channel: str,
+        notice_id: str,
+        by: str = "",
+        thread: Posted | None = None,
+        before_send: Callable[[], None] = no_check,
     ) -> Posted:
         return self._post(channel.removeprefix("#"), notice_id, before_send, text=text)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from alertbot.alerts.cards import Posted
+from alertbot.alerts.notice import HEADING
 from alertbot.errors import DeliveryFailure, NotifyError
 from alertbot.slack.client import Contact
 from alertbot.slack.notifier import SlackNotifier
@@ -95,6 +96,30 @@ def test_text_shows_as_it_is(slack: SlackServer, notifier: SlackNotifier) -> Non
     notifier.post_text(f"Queue {NASTY}\nbroke *it*", channel="#cc-alerts", notice_id="t1")
     assert slack.called("chat.postMessage")[0]["mrkdwn"] is False
     assert slack.top()[0]["text"] == "Queue &lt;!channel&gt; @here &amp; &lt;http://x|y&gt;\nbroke *it*"
+
+
+def test_a_text_with_headings(slack: SlackServer, notifier: SlackNotifier) -> None:
+    """Each heading is bold and begins a block; what comes from data is shown as it is, and the thread gets the rest."""
+    text = f"{HEADING}Fired most\n• {NASTY}: 3 alerts\n{HEADING}*Flapping*\n• a\n→ `for`"
+    posted = notifier.post_text(text, channel="#cc-alerts", notice_id="d1")
+    reply = notifier.post_text(f"{HEADING}More", channel="#cc-sales", notice_id="d2", thread=posted)
+    (message,) = slack.top()
+    assert [block["text"]["text"] for block in message["blocks"]] == [
+        "*Fired most*\n• &lt;!channel&gt; @here &amp; &lt;http://x|y&gt;: 3 alerts",
+        "*\u200b*\u200bFlapping\u200b*\u200b*\n• a\n→ \u200b`\u200bfor\u200b`\u200b",
+    ]
+    assert message["text"].startswith("Fired most\n• &lt;!channel&gt;")
+    assert HEADING not in json.dumps(message, ensure_ascii=False)
+    assert reply.channel_id == posted.channel_id
+    assert [each["text"] for each in slack.thread(posted.ts)] == ["More"]
+    assert notifier.find(channel="#cc-alerts", notice_id="d2", since=SENT, thread=posted) == reply
+
+
+def test_a_text_with_very_many_headings(slack: SlackServer, notifier: SlackNotifier) -> None:
+    """Slack takes 50 blocks."""
+    text = "\n".join(f"{HEADING}Heading {number}\nText" for number in range(200))
+    notifier.post_text(text, channel="#cc-alerts", notice_id="d1")
+    assert len(slack.top()[0]["blocks"]) == 45
 
 
 def test_the_longest_card_is_accepted(slack: SlackServer, notifier: SlackNotifier) -> None:

@@ -162,9 +162,10 @@ def test_shown_values_and_former_messages_are_kept(path: Path) -> None:
         assert former == [Posted("C9", "1772442000.000000")]
 
 
-def test_the_life_of_alerts_is_kept(path: Path) -> None:
+@pytest.mark.parametrize("name", [WITH_MORE, BEFORE_ONE_ROW_A_TURN])
+def test_the_life_of_alerts_is_kept(name: str, path: Path) -> None:
     """Silences, latches, rises and shared cards stay, the names of agents are known, and old cards get no chart."""
-    _load(WITH_MORE, path)
+    _load(name, path)
     with closing(SqliteStore(path, initials=True)) as store:
         (silence,) = store.silences()
         assert (silence.id, str(silence.matcher), silence.author, silence.reason) == (

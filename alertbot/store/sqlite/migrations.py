@@ -633,3 +633,17 @@ def step_021_usual(db: Database) -> None:
     """The means of quarter-hours that `usual` reads. They begin empty, and are filled from the recording."""
     for statement in _USUAL:
         db.execute(dedent(statement).strip())
+
+
+@migrations()
+def step_022_digest(db: Database) -> None:
+    """What the digest and the history need: messages with a thread, and the names of those who acknowledge.
+
+    - `notices.replies`: of an operational message, the texts that follow in its thread, as JSON. They become notices of
+      their own when it is delivered; `thread_channel_id` and `thread_ts` say where its message stands.
+    - `people`: how users are called, by their Slack ids, as Slack last said.
+    """
+    db.execute("ALTER TABLE notices ADD COLUMN replies TEXT NOT NULL DEFAULT '[]'")
+    db.execute("ALTER TABLE notices ADD COLUMN thread_channel_id TEXT")
+    db.execute("ALTER TABLE notices ADD COLUMN thread_ts TEXT")
+    db.execute("CREATE TABLE people (id TEXT PRIMARY KEY, name TEXT NOT NULL)")

@@ -47,7 +47,7 @@ from alertbot.alerts.alert import Reason, State
 from alertbot.alerts.cards import Card, Posted, is_shared, leading, worst_first
 from alertbot.alerts.delivery import Claimed, Due, HeldBack, PostCard, PostLine, PostOps, Tried
 from alertbot.alerts.grouping import NAMED, NAMES
-from alertbot.alerts.notice import Notice, NoticeKind, notice_id
+from alertbot.alerts.notice import Notice, NoticeKind, notice_id, operational
 from alertbot.errors import StoreError
 from alertbot.rules.privacy import Names
 from alertbot.store import codec
@@ -191,10 +191,10 @@ _NAMED_MEMBERS = """
 
 
 def _post(conn: sqlite3.Connection, notice_id: str) -> Due:
-    row = conn.execute(f"{NOTICES_WITH_ALERTS} WHERE n.id = ?", (notice_id,)).fetchone()
+    row = _with_alert(conn, notice_id)
     entry = codec.ledger_entry_of(row)
     if row["card_id"] is None:
-        return PostOps(entry.notice, entry.intent_at, entry.attempts, entry.looks)
+        return PostOps(entry.notice, entry.intent_at, entry.attempts, entry.looks, codec.thread_of(row))
     card = with_members(conn, card_row(conn, row["card_id"]))
     if entry.notice.kind is NoticeKind.CARD:
         return PostCard(entry.notice, card, entry.intent_at, entry.attempts, entry.looks)
@@ -207,6 +207,11 @@ def _post(conn: sqlite3.Connection, notice_id: str) -> Due:
     return PostLine(
         entry.notice, card, by_id[row["alert_id"]], tuple(named), entry.intent_at, entry.attempts, entry.looks
     )
+
+
+def _with_alert(conn: sqlite3.Connection, notice_id: str) -> sqlite3.Row:
+    row: sqlite3.Row = conn.execute(f"{NOTICES_WITH_ALERTS} WHERE n.id = ?", (notice_id,)).fetchone()
+    return row
 
 
 def _notice(conn: sqlite3.Connection, notice_id: str) -> sqlite3.Row:
@@ -344,6 +349,7 @@ def delivered(conn: sqlite3.Connection, notice_id: str, posted: Posted, version:
         (stamp(now), posted.channel_id, posted.ts, notice_id),
     )
     _settle_carried(conn, notice_id)
+    _add_replies(conn, row, posted, now)
     rest(conn, row["channel"], posted.channel_id, now)
     if row["kind"] == NoticeKind.LINE:
         count(conn, row["tenant"], "lines_posted")
@@ -351,6 +357,21 @@ def delivered(conn: sqlite3.Connection, notice_id: str, posted: Posted, version:
         count(conn, row["tenant"], "cards_posted")
         _card_posted(conn, row["card_id"], posted, version, now)
         _want_picture(conn, row, now)
+
+
+def _add_replies(conn: sqlite3.Connection, row: sqlite3.Row, posted: Posted, now: datetime) -> None:
+    """What belongs into the thread of an operational message is due once the message stands there."""
+    if row["replies"] == "[]":
+        return
+    notice = codec.ledger_entry_of(_with_alert(conn, row["id"])).notice
+    for place, text in enumerate(notice.replies):
+        words = ("reply", notice.id, str(place))
+        reply = operational(words, row["channel"], text, now, once=notice.at, level=notice.level)
+        recording.add_notices(conn, row["tenant"], [reply], {}, now)
+        conn.execute(
+            "UPDATE notices SET thread_channel_id = ?, thread_ts = ? WHERE id = ?",
+            (posted.channel_id, posted.ts, reply.id),
+        )
 
 
 _SETTLE_CARRIED = """
@@ -412,6 +433,7 @@ _END_CLAIM = """
 """
 _MOVE = f"UPDATE notices SET channel = :channel, not_before = NULL, attempts = attempts + 1, {_END_CLAIM} "  # noqa: S608
 _MOVE_NOTICE = f"{_MOVE} WHERE id = :id"
+_LEAVE_THREAD = "UPDATE notices SET thread_channel_id = NULL, thread_ts = NULL WHERE id = :id"
 _MOVE_CARD = f"{_MOVE} WHERE card_id = :card AND state = 'waiting'"
 _FOLLOW_CARD = f"UPDATE notices SET not_before = NULL, {_END_CLAIM} WHERE card_id = :card AND state = 'waiting'"  # noqa: S608
 
@@ -480,6 +502,7 @@ def reroute(conn: sqlite3.Connection, notice_id: str, channel: str, claimant: st
     budget.forget_post(conn, notice_id)
     if row["kind"] == NoticeKind.OPS:
         conn.execute(_MOVE_NOTICE, {"channel": channel, "claimant": claimant, "id": notice_id})
+        conn.execute(_LEAVE_THREAD, {"id": notice_id})
         return
     card = card_row(conn, row["card_id"])
     if row["kind"] == NoticeKind.LINE:

@@ -40,7 +40,7 @@ _ALERT_COLUMNS = (
 )
 _NOTICE_COLUMNS = (
     *("id", "tenant", "kind", "alert_id", "card_id", "channel", "reason", "level", "at", "text", "measure", "mention"),
-    *("broadcast", "done_by", "lead", "also", "state", "error", "settled_at"),
+    *("broadcast", "done_by", "lead", "also", "replies", "state", "error", "settled_at"),
 )
 _FEED_COLUMNS = (
     *("tried_at", "good_at", "error", "took_ms", "requests", "entities", "empty_polls", "health", "snapshot_times"),
