@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import chain
 from typing import Annotated
@@ -19,7 +19,7 @@ from alertbot.cli.shell import PROBLEM, AsJson, Config, seconds
 from alertbot.cli.show import err, say
 from alertbot.clock import wall_clock
 from alertbot.commands.answers import is_about, unknown_in_history
-from alertbot.commands.command import Command, Line
+from alertbot.commands.command import Command, Line, Person
 from alertbot.commands.history import ended_line, summary
 from alertbot.commands.history_table import Row, csv_lines, is_listed, json_of, rows
 from alertbot.commands.view import View
@@ -61,11 +61,12 @@ def history(
         if first is None and wanted and (refusal := unknown_in_history(_view(settings, store, now, wanted), wanted)):
             raise UsageError(" ".join(part.text for part in refusal.parts[:2] if isinstance(part, Line)))
         found = chain([first], ended) if first is not None else ended
+        people = _names_of(store)
         if as_csv or as_json:
-            table = rows(found, settings.zones(), settings.zone(), logs.with_shown_names)
+            table = rows(found, settings.zones(), settings.zone(), people)
             _write(csv_lines(table) if as_csv else _json_lines(table))
         else:
-            _list(found, _view(settings, store, now), wanted, back, now)
+            _list(found, _view(settings, store, now), people, wanted, back, now)
     finally:
         store.close()
     if first is None:
@@ -88,12 +89,22 @@ def _view(settings: Settings, store: Store, now: datetime, wanted: str = "") -> 
     )
 
 
-def _list(found: Iterable[Alert], view: View, wanted: str, back: timedelta, now: datetime) -> None:
+def _names_of(store: Store) -> Callable[[str], str]:
+    """How a user is called, by id: the id where Slack never said."""
+    known = {user: str(logs.with_shown_names(name)) for user, name in store.people().items()}
+    return lambda user: known.get(user, user)
+
+
+def _list(
+    found: Iterable[Alert], view: View, people: Callable[[str], str], wanted: str, back: timedelta, now: datetime
+) -> None:
     """A line for each, as the answer in Slack has it. The summary comes last: the alerts are read as they are shown."""
     levels: Counter[Level] = Counter()
     for alert in found:
         levels[alert.highest or alert.level] += 1
-        say(ended_line(alert, view, now).text)
+        line = ended_line(alert, view, now)
+        pieces = line.pieces or (line.text,)
+        say("".join(people(piece.id) if isinstance(piece, Person) else piece for piece in pieces))
     text = summary(levels, wanted, back).text
     if levels:
         say(text, style="bold")

@@ -15,6 +15,8 @@ from alertbot.clock import Clock, wall_clock
 from alertbot.commands.command import Asker, Command, Wish
 from alertbot.commands.view import Needs, View
 from alertbot.config.settings import Settings
+from alertbot.errors import StoreError
+from alertbot.logs import logger
 from alertbot.notify.notifier import Notifier
 from alertbot.page.updates import Updates
 from alertbot.rules.recurring import parse_recurring
@@ -57,6 +59,8 @@ CHECK_SLACK_EVERY = timedelta(seconds=15)
 """How often the courier may ask whether Slack answers and accepts the token."""
 STOP_WITHIN = 4.0
 """Seconds that stopping may take; what still runs then is abandoned, since the store already holds all that matters."""
+
+log = logger("app")
 
 
 class App:
@@ -202,6 +206,7 @@ class App:
             wake=self._wake,
             clock=self.clock,
             closers=self._closers,
+            called=self._note_name,
         )
 
     def start(self) -> None:
@@ -291,6 +296,12 @@ class App:
     def unready(self) -> list[str]:
         """Why the bot is not ready, a sentence each, or an empty list."""
         return unready(self.store, self.tenants, self._problems(), self.clock())
+
+    def _note_name(self, user: str, name: str) -> None:
+        try:
+            self.store.note_name(user, name)
+        except StoreError as error:  # their answer does not wait for it
+            log.warning("the name of a user could not be stored", user=user, problem=str(error))
 
     def _rules_of(self, tenant: str) -> RuleSet:
         """The rules that run for a tenant; none for one that is no longer polled."""

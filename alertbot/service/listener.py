@@ -53,6 +53,7 @@ class Listener:
         wake: Signal,
         clock: Clock,
         closers: Closers,
+        called: Callable[[str, str], None],
     ) -> None:
         slack = settings.slack
         routes: list[BaseRoute] = []
@@ -79,6 +80,7 @@ class Listener:
                     frozenset(slack.may_change.usergroups),
                     frozenset(slack.may_change.channels),
                 ),
+                called=called,
             )
             closers.push("slack", desk.close)
             if app_token:

@@ -54,6 +54,10 @@ ENDS_WITHIN = 0.5
 """Seconds that an answer in progress gets when the bot stops."""
 
 
+def _not_noted(user: str, name: str) -> None:
+    """How a user is called does not matter."""
+
+
 class SlackApp:
     """Bolt's App with the listeners for the slash command and the buttons of COMMANDS.
 
@@ -77,15 +81,18 @@ class SlackApp:
         answer_within: float = 2.0,
         painter: Painter | None = None,
         picture_waits: Sequence[float] = (1.0, 3.0),
+        called: Callable[[str, str], None] = _not_noted,
     ) -> None:
         """`command` has its slash. `answer_within` is in seconds: an answer that takes longer is sent late.
+
+        `called(user, name)` notes how Slack shows a user who asked; it is called when their time zone is read.
 
         Slack may not have processed a picture yet when the answer shows it: that is tried again after each of
         `picture_waits` (s), and then the answer has the chart as text.
         """
         self._command = command
         self._view, self._change, self._wake, self._clock = view, change, wake, clock
-        self._redraw = redraw
+        self._redraw, self._called = redraw, called
         self._work = Work(answer_within)
         contact = Contact()
         self._asking = _short_client(client, contact)
@@ -288,7 +295,12 @@ class SlackApp:
         return changed(wish, result, subject, asker, now, view.timezone, view.names)
 
     def _zone_of(self, user: str) -> str:
-        return str(self._asking.users_info(user=user)["user"].get("tz") or "")
+        found = self._asking.users_info(user=user)["user"]
+        profile = found.get("profile") or {}
+        name = profile.get("display_name") or profile.get("real_name") or found.get("real_name") or found.get("name")
+        if name:
+            self._called(user, str(name))
+        return str(found.get("tz") or "")
 
     def _members(self, usergroup: str) -> list[str]:
         return [str(user) for user in self._asking.usergroups_users_list(usergroup=usergroup)["users"]]

@@ -130,6 +130,16 @@ class History(Protocol):
         """
 
 
+class People(Protocol):
+    """How those are called who acknowledge, silence and close alerts."""
+
+    def people(self) -> Mapping[str, str]:
+        """Their names, by Slack id, of all whose names were noted."""
+
+    def note_name(self, user: str, name: str) -> None:
+        """This is how a user is called from now on. Writes nothing where it is known."""
+
+
 class Running(Protocol):
     """The rules that run."""
 
@@ -455,7 +465,7 @@ class Rules(Running, Notices, Protocol):
         """Store what runs from now on. A version that runs already continues, and keeps its `since`."""
 
 
-class Questions(Running, Recording, UsualMeans, Health, History, Silences, AgentNames, Protocol):
+class Questions(Running, Recording, UsualMeans, Health, History, Silences, AgentNames, People, Protocol):
     """What answers read, and the changes that users make."""
 
     def service(self, now: datetime) -> Service | None:

@@ -90,6 +90,28 @@ def test_filters(
     assert shown.err.startswith("No alert") if code else len(shown.out.splitlines()) == len(names) + 1
 
 
+def test_owners_have_the_names_that_slack_shows(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In every form; the id where no name was noted."""
+    store = SqliteStore(folder / "alertbot.db")
+    for number, user in enumerate(("U1", "U2")):
+        begun = firing(f"30{number}", fired_at=NOW - timedelta(minutes=9))
+        store.record(poll([begins(begun)], now=NOW - timedelta(minutes=9)))
+        (opened,) = store.alerts()
+        store.acknowledge(opened.id or 0, user, "", NOW - timedelta(minutes=8))
+        (opened,) = store.alerts()
+        store.record(poll([ends(opened, NOW)], now=NOW))
+    store.note_name("U2", "Bob K")
+    store.close()
+    assert ran("history", "--since", "30m") == 0
+    assert [line.split(" · ")[-1] for line in capsys.readouterr().out.splitlines()[:-1]] == [
+        "acknowledged by Bob K",
+        "acknowledged by U1",
+    ]
+    assert ran("history", "--since", "30m", "--json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row["owner"], row["acknowledged_after_s"]) for row in rows] == [("Bob K", 60), ("U1", 60)]
+
+
 REFUSED = {
     "a rule that does not exist, with the nearest": (
         ["longest-wiat"],

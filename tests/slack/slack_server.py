@@ -87,6 +87,7 @@ class SlackServer:
     views: list[dict[str, Any]] = field(default_factory=list)  # modals, each as it is shown now
     triggers: set[str] = field(default_factory=set)  # that opened a modal
     zones: dict[str, str | None] = field(default_factory=dict)  # by user id
+    users: dict[str, dict[str, Any]] = field(default_factory=dict)  # more of users.info, by user id
     names_resolve: bool = True  # `#name` is understood by chat.postMessage
     archived: set[str] = field(default_factory=set)
     private: set[str] = field(default_factory=set)
@@ -281,7 +282,7 @@ class SlackServer:
     def _user(self, args: dict[str, Any]) -> dict[str, Any]:
         if args["user"] not in self.zones:
             return {"ok": False, "error": "user_not_found"}
-        return _ok(user={"id": args["user"], "tz": self.zones[args["user"]]})
+        return _ok(user={"id": args["user"], "tz": self.zones[args["user"]], **self.users.get(args["user"], {})})
 
     def _open_view(self, args: dict[str, Any]) -> dict[str, Any]:
         if args["trigger_id"] in self.triggers:

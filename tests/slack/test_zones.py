@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from slack_bolt import BoltRequest
@@ -55,6 +56,32 @@ def test_times_are_the_readers(slack: SlackServer, text: str, user: str, said: s
     """The zone of Slack's users.info; without one, and for many readers, the configured one."""
     with asked(slack) as ask:
         assert said in ask(text, user)
+
+
+CALLED: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
+    "the display name": (
+        {"name": "anna", "real_name": "Anna K", "profile": {"display_name": "Anna 🌲", "real_name": "Anna K"}},
+        [(ANNA, "Anna 🌲")],
+    ),
+    "without one, the real name": (
+        {"name": "anna", "profile": {"display_name": "", "real_name": "Anna K"}},
+        [(ANNA, "Anna K")],
+    ),
+    "without a profile": ({"name": "anna", "profile": None}, [(ANNA, "anna")]),
+    "without any": ({}, []),
+}
+
+
+@pytest.mark.parametrize(("user", "wanted"), CALLED.values(), ids=CALLED)
+def test_names_are_noted(slack: SlackServer, user: dict[str, Any], wanted: list[tuple[str, str]]) -> None:
+    """How Slack shows a user who asks: of the answer that has the time zone."""
+    slack.users[ANNA] = user
+    noted: list[tuple[str, str]] = []
+    app = Desk().app(WebClient(token=TOKEN, base_url=slack.api_url), called=lambda *each: noted.append(each))
+    headers = {"content-type": ["application/x-www-form-urlencoded"]}
+    app.dispatch(BoltRequest(body=slash("alerts", user=ANNA).decode(), headers=headers))
+    app.close()
+    assert noted == wanted
 
 
 def test_a_zone_is_kept(slack: SlackServer) -> None:

@@ -198,6 +198,14 @@ def test_history_is_the_last_end_first_and_no_more_than_asked_for(store: Store) 
     assert [alert.key.entity_id for alert in store.ended(T0, limit=3)] == ["3", "2", "1"]
 
 
+def test_how_users_are_called(store: Store) -> None:
+    """The last name that was noted."""
+    assert store.people() == {}
+    for user, name in (("U1", "Anna"), ("U2", "Bob"), ("U1", "Anna K"), ("U1", "Anna K")):
+        store.note_name(user, name)
+    assert store.people() == {"U1": "Anna K", "U2": "Bob"}
+
+
 def test_all_that_ended_is_read_in_pages(store: Store) -> None:
     """As `ended`, but without a limit: the last one first, each once, although many ended at the same moment."""
     alerts = [firing(str(number)) for number in range(1201)]

@@ -309,6 +309,17 @@ class SqliteStore:
         with self._db.read() as conn:
             return self._agents.read(conn)
 
+    def people(self) -> Mapping[str, str]:
+        with self._db.read() as conn:
+            return dict(conn.execute("SELECT id, name FROM people").fetchall())
+
+    def note_name(self, user: str, name: str) -> None:
+        with self._db.read() as conn:
+            known = conn.execute("SELECT name FROM people WHERE id = ?", (user,)).fetchone()
+        if known is None or known["name"] != name:
+            with self._db.write() as conn:
+                conn.execute("INSERT OR REPLACE INTO people (id, name) VALUES (?, ?)", (user, name))
+
     @property
     def last_names(self) -> Names:
         """`names` as they were last read, for log lines: nothing is read."""
