@@ -184,6 +184,24 @@ def test_the_verdict_changes_with_the_quarter_hour_while_the_values_stay(
     assert fired == [True] * 5 + [False] * 2
 
 
+def test_the_limit_on_the_card_follows_the_usual(make: Make, clock: HandClock, centre: Centre) -> None:
+    """While the alert fires and its value stays the same."""
+    app = make(RULES.replace("4w", "1w"))
+    centre.callers = 10
+    turns(app, clock, 5)
+    centre.callers = 12
+    turns(app, clock, 6)
+    clock.forward(seconds=(MONDAY + timedelta(weeks=1) - clock()).total_seconds())
+    centre.callers = 20
+    limits = []
+    for _ in range(8):
+        turns(app, clock, 1)
+        (alert,) = [each for each in app.store.alerts() if each.entity_name == "Sales"]
+        assert alert.measure is not None
+        limits.append(alert.measure.threshold)
+    assert limits == [15] * 5 + [18] * 3
+
+
 @pytest.mark.parametrize("stop_after", [1, 4, 5, 6], ids=lambda polls: f"{polls} polls")
 def test_a_restart_within_a_quarter_hour(make: Make, clock: HandClock, centre: Centre, stop_after: int) -> None:
     """The mean is that of all its polls, whether the process that ends it saw them or not."""
