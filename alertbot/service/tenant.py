@@ -49,6 +49,7 @@ class LiveTenant:
     turn_at: datetime | None = None  # the time of the last turn of this process
     ignore: Ignore = field(default_factory=dict)  # what no rule evaluates
     _filled: Filled | None = None  # until when the means of each key are filled; None: not read yet
+    _fill_error: str = ""  # why the last attempt to fill them failed
     _evaluated: tuple[RuleSet, RuleSet] | None = None  # the rules, and the same without what is ignored
 
     def for_turn(self, store: Polls, now: datetime) -> Tenant:
@@ -92,17 +93,21 @@ class LiveTenant:
                 store, self.name, past.usual, after_closing(filled, turn.closed), turn.now, self.keep, within=within
             )
         except StoreError as error:
-            log.error("means of the recording could not be stored; will retry", tenant=self.name, error=str(error))
+            if str(error) != self._fill_error:  # once, not after each turn
+                self._fill_error = str(error)
+                log.error("means could not be made from the recording; will retry", tenant=self.name, error=str(error))
             return
-        self._filled = filled
+        self._filled, self._fill_error = filled, ""
         if added:
-            self.memory = replace(turn.memory, past=replace(past, usual=past.usual.without()))
+            usual = self._of_this_quarter(past.usual.without(), store, turn.now)
+            self.memory = replace(turn.memory, past=replace(past, usual=usual))
 
     def _usual_differs(self, past: Past, rules: RuleSet) -> bool:
         keys = past.usual.keys if isinstance(past.usual, Usual) else {}
         return bool(self.keep_usual) and keys != rules.usuals()
 
     def _of_this_quarter(self, usual: Usual, store: UsualMeans, now: datetime) -> Usual:
+        """With the means for the quarter-hour of `now`."""
         try:
             return usual.at(now, partial(store.means, self.name))
         except StoreError as error:  # unknown for a while is better than no poll at all, and than another time of day

@@ -240,8 +240,10 @@ def test_a_new_key_is_filled_from_the_recording(make: Make, clock: HandClock, ce
     assert app.store.filled("acme") == {}
     app = make()
     centre.callers = 30
-    turns(app, clock, 2)
+    turns(app, clock, 1)
     assert f"usual({KEY}, 4w) is 12 (3 of 4 weeks known)" in why(app, clock)
+    assert firing(app) == set()
+    turns(app, clock, 1)
     assert firing(app) == {"Sales", "Support"}
 
 
@@ -329,3 +331,19 @@ def test_means_that_cannot_be_read(make: Make, clock: HandClock, centre: Centre)
         conn.executemany("UPDATE usual_layouts SET entities = ? WHERE id = ?", kept)
     turns(app, clock, 1)
     assert firing(app) == {"Sales", "Support"}
+
+
+def test_a_recording_that_cannot_be_read(
+    make: Make, clock: HandClock, centre: Centre, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Polls go on, the log says so once, and quarter-hours that end from then on are kept."""
+    app = make(PLAIN)
+    weeks(app, clock, centre, 10)
+    with app.store._db.write() as conn:  # type: ignore[attr-defined]
+        conn.execute("UPDATE recorded_polls SET packed = x'00112233'")
+    app = make()
+    capsys.readouterr()
+    turns(app, clock, 7)
+    assert capsys.readouterr().out.count("means could not be made from the recording") == 1
+    at = quarters(MONDAY + timedelta(weeks=1), 1)
+    assert [each.means[KEY].tolist() for each in app.store.means("acme", {Scope.QUEUE: [KEY]}, at)] == [[10, 20]]

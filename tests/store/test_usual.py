@@ -94,6 +94,10 @@ def test_old_means_are_pruned(path: Path) -> None:
         close(store, number, hour(number, "y", a=[number]))
     with store._db.read() as conn:
         assert conn.execute("SELECT count(*) FROM usual_layouts").fetchone()[0] == 1
+    store.record(poll(now=T0 + timedelta(days=1)))  # no rule reads means any more
+    assert kept(store, "a", until=99) == []
+    with store._db.read() as conn:
+        assert conn.execute("SELECT count(*) FROM usual_layouts").fetchone()[0] == 0
     store.close()
 
 

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from alertbot.alerts.alert import Alert, Change, Fingerprint, Outcome, State
@@ -94,6 +94,9 @@ _HEADS = f"""
 """  # noqa: S608
 
 
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
 class SqliteStore:
     """The store in one SQLite file (":memory:": no file). It is created and migrated when it is opened.
 
@@ -126,6 +129,7 @@ class SqliteStore:
         """
         self._keep_polls, self._max_messages, self._timezone = keep_polls, max_messages, timezone
         self._keep_usual = keep_usual
+        self._means_pruned: dict[str, datetime] = {}
         self._recorders: dict[str, polls.Recorder] = {}
         self._latest: dict[str, Latest] = {}
         self._agents = Agents(hidden=initials)
@@ -347,6 +351,8 @@ class SqliteStore:
         recorder = self._recorders.setdefault(record.tenant, polls.Recorder(record.tenant, self._keep_polls))
         kept = recorder.pack(seen, record.failures, record.now) if self._keep_polls else []
         means = usual.pack(record.quarter_hours)
+        # Also after the last rule that read means is gone.
+        prunes_means = abs(record.now - self._means_pruned.get(record.tenant, _LONG_AGO)) >= usual.PRUNE_EVERY
         with self._db.write() as conn:
             before = recording.begin_turn(conn, record.tenant, record.revision)
             ids = recording.write_changes(conn, record.tenant, rows, record.now, record.refresh)
@@ -357,9 +363,9 @@ class SqliteStore:
             agents = self._agents.write(conn, record.tenant, record.snapshots)
             written = recorder.write(conn, kept, record.now)
             recorder.prune(conn, record.now)
-            if record.quarter_hours:
-                usual.write(conn, record.tenant, means)
-                usual.closed(conn, record.tenant, record.quarter_hours)
+            usual.write(conn, record.tenant, means)
+            usual.closed(conn, record.tenant, record.quarter_hours)
+            if prunes_means:
                 usual.prune(conn, record.tenant, record.now - self._keep_usual)
             noticed = {notice.alert for notice in record.notices if notice.alert is not None}
             recorded = Recorded(
@@ -370,6 +376,8 @@ class SqliteStore:
             )
         latest.written(seen)
         recorder.written(written)
+        if prunes_means:
+            self._means_pruned[record.tenant] = record.now
         if agents:
             with self._db.read() as conn:
                 self._agents.written(conn, record.tenant, agents)

@@ -11,7 +11,7 @@ import hashlib
 import sqlite3
 import zlib
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import msgspec
@@ -24,6 +24,7 @@ from alertbot.evaluation.usual import QUARTER, QuarterHour
 from alertbot.rules.catalogue import Scope
 from alertbot.store.codec import stamp, unstamp
 
+PRUNE_EVERY = timedelta(minutes=15)
 _PRUNED_AT_ONCE = 500
 _PLANES = 3  # of the four bytes of a float32: the last one is always zero, see `evaluation/usual.py`
 
@@ -92,14 +93,12 @@ def write(conn: sqlite3.Connection, tenant: str, rows: Sequence[_Row]) -> None:
 
 def closed(conn: sqlite3.Connection, tenant: str, quarter_hours: Sequence[QuarterHour]) -> None:
     """Keys whose recording was in their means until one of these quarter-hours began are so until its end."""
-    conn.executemany(
-        "UPDATE usual_keys SET filled_until = ? WHERE tenant = ? AND scope = ? AND metric_key = ? AND filled_until = ?",
-        [
-            (stamp(each.at + QUARTER), tenant, each.scope, key, stamp(each.at))
-            for each in quarter_hours
-            for key in each.means
-        ],
-    )
+    for each in quarter_hours:
+        conn.executemany(
+            "UPDATE usual_keys SET filled_until = ? "
+            "WHERE tenant = ? AND scope = ? AND metric_key = ? AND filled_until = ?",
+            [(stamp(each.at + QUARTER), tenant, each.scope, key, stamp(each.at)) for key in each.means],
+        )
 
 
 def mark(conn: sqlite3.Connection, tenant: str, filled: Mapping[tuple[Scope, str], datetime]) -> None:
