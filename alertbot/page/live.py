@@ -94,13 +94,16 @@ def _key(entity: Entity) -> tuple[str, str]:
 
 def _alerts_of(view: View, known: Iterable[Entity]) -> Mapping[tuple[str, str], Sequence[Alert]]:
     """The open alerts of each entity that has any, the worst first."""
-    opened = worst_first([alert for alert in view.alerts if alert.open])
-    subjects = {(alert.key.tenant, id) for alert in opened for id in (alert.key.entity_id, alert.key.parent_id)}
-    return {
-        _key(each): own
-        for each in known
-        if _key(each) in subjects and (own := [alert for alert in opened if is_of(alert, each)])
-    }
+    nearby: dict[tuple[str, str], list[Alert]] = {}  # by every id that they name: those of one entity are few
+    for alert in worst_first([alert for alert in view.alerts if alert.open]):
+        for id in {alert.key.entity_id, alert.key.parent_id} - {""}:
+            nearby.setdefault((alert.key.tenant, id), []).append(alert)
+    found = {}
+    for each in known:
+        own = [alert for alert in nearby.get(_key(each), ()) if is_of(alert, each)]
+        if own:
+            found[_key(each)] = own
+    return found
 
 
 def _urgency(alerts: Sequence[Alert]) -> tuple[int, int]:
