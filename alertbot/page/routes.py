@@ -142,6 +142,8 @@ class _Site:
             return refused
         if not self._is_logged_in(request):
             return _text("Log in first.", HTTPStatus.UNAUTHORIZED)
+        if request.method == "HEAD":
+            return Response(headers={**HEADERS, **NEVER_KEPT}, media_type="text/event-stream")
         stream = self._updates.stream()
         return _Events(stream) if stream else _text("Too many pages are open.", HTTPStatus.SERVICE_UNAVAILABLE)
 

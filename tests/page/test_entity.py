@@ -11,11 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from alertbot.charts.series import Samples
 from alertbot.charts.svg import MAX_COLUMNS
 from alertbot.commands.chart import LONGEST
+from alertbot.commands.view import Recorded, TenantView, View
 from alertbot.evaluation.snapshot import Presence, Snapshot
 from alertbot.feed.health import Feed
+from alertbot.page.metric import METRIC as METRIC_PAGE
 from alertbot.page.metric import ROWS, WINDOWS
+from alertbot.page.page import Address
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.rule import Level
 from alertbot.store.records import PollRecord
@@ -229,3 +233,19 @@ def test_a_recording_that_is_not_kept(tmp_path: Path) -> None:
     with site(tmp_path) as made:
         made.store.record(PollRecord("acme", NOW + POLL, Feed("acme", NOW, NOW), (), snapshots={Scope.QUEUE: new}))
         assert "No values were recorded." in words(made.get(f"/chart/{WAIT}/105").text)
+
+
+def test_a_week_that_is_still_being_read() -> None:
+    """The chart of what is there already, and a sentence that says what is not."""
+    begin, since = NOW - timedelta(days=7), NOW - timedelta(hours=2)
+    samples = Samples((since + POLL, since + 2 * POLL), (1000.0, 2000.0))
+    read = Recorded("acme", Scope.QUEUE, WAIT, "103", "", begin, samples, since)
+    view = View((TenantView("acme", NOW, NOW, "", {Scope.QUEUE: QUEUES}),), (), RULES, series=(read,))
+    for series, expected in (
+        (read, "Values before 07:00 UTC are still being read; load the page again to see them."),
+        (replace(read, read_since=None), ""),
+    ):
+        shown = METRIC_PAGE.shows(
+            replace(view, series=(series,)), Address({"key": WAIT, "id": "103"}, {"window": "7d"}), NOW
+        )
+        assert shown.values["partly"] == expected

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from alertbot.commands.command import Acknowledge, Asker
 from alertbot.page.updates import Updates
 from tests.page.kit import PASSWORD, Site, settings, site
 from tests.service.bot import until
@@ -76,6 +77,12 @@ def test_too_many_open_pages(tmp_path: Path) -> None:
             assert next(lines) == b"retry: 3000"
 
 
+def test_a_head_request_ends(local: Site) -> None:
+    """It asks for what an answer would be, and takes none of the places."""
+    assert local.request("HEAD", "/events").status_code == 200
+    assert local.updates.streams == 0
+
+
 def test_only_for_those_who_may_see_pages(tmp_path: Path) -> None:
     with site(tmp_path, chosen=settings(PASSWORD)) as made:
         assert made.get("/events").status_code == 401
@@ -105,6 +112,8 @@ def test_the_bot_notifies_pages_and_stops_at_once(tmp_path: Path) -> None:
         with open_page(bot.app.listener.port) as lines:
             next(lines)
             bot.poll()
+            assert (next(lines), next(lines)) == (b"event: changed", b"data:")
+            bot.app.change(Acknowledge(1), Asker("U01ALICE"), bot.clock())
             assert next(lines) == b"event: changed"
             began = time.monotonic()
             assert bot.app.stop()
