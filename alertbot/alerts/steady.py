@@ -16,6 +16,9 @@ five stay as they are, as far as a step reads them:
   alert the first time and stays.
 - The time: before `transition.steady_until`.
 
+Where only what cards show has moved, the state and all clocks stay too: that takes a shorter step
+(`transition.revalue`), with the same result.
+
 An entity that was not seen is not steady, since `missed` counts polls. Entities that come and go, or move to other
 rows, cost a look-up for each alert of the scope, and no step.
 
@@ -144,7 +147,10 @@ def picked(
             then = [known.stepped[line] if line >= 0 else None for line in lines.tolist()]
             until = until[lines]
             before_own = [tuple(column[lines] for column in own) for own in before_own]
-            rows = np.where(lines >= 0, rows[lines], _rows(keys, snapshot)) if (lines < 0).any() else rows[lines]
+            rows = rows[lines]
+            began = (lines < 0).nonzero()[0]
+            if len(began):
+                rows[began] = _rows([keys[line] for line in began.tolist()], snapshot)
         moved |= np.fromiter(map(is_not, stepped, then), dtype=np.bool_, count=len(keys))
     if not snapshot.same_entities(known.entities):
         rows = _rows(keys, snapshot)

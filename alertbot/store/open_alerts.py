@@ -67,7 +67,10 @@ def after(known: OpenAlerts, record: PollRecord, recorded: Recorded, since: date
     ended = {change.after.key: change.after for change in record.changes if change.after.state is State.INACTIVE}
     cards, rises, latched = known.cards, known.rises, known.latched
     if ended:
-        cards = {key: channels for key, channels in cards.items() if key not in ended}
+        left = dict(cards)
+        for key in ended:
+            left.pop(key, None)
+        cards = left
         risen = {key: alert.rises for key, alert in ended.items() if alert.fired_at is not None and alert.rises}
         rises = {**rises, **risen}
     if record.latches:

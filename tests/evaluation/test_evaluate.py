@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from alertbot.evaluation.evaluate import Selector, Truth, evaluate, evaluate_all
+from alertbot.evaluation.evaluate import Selector, Truth, Verdicts, evaluate, evaluate_all
 from alertbot.evaluation.explain import truth
 from alertbot.evaluation.snapshot import Column, Presence, Snapshot
 from alertbot.rules.catalogue import Scope, ValueType
@@ -267,3 +268,48 @@ def test_shared_work_changes_nothing(first: Condition, second: Condition, seen: 
     for together in evaluate_all(RuleSet(tuple(rules)), {seen.scope: seen}):
         alone = evaluate(together.rule, seen)
         assert together.levels[Level.WARNING].tolist() == alone.levels[Level.WARNING].tolist()
+
+
+def test_a_poll_shares_with_the_last_one_what_is_equal() -> None:
+    """Names, ids, rows and columns, missing values included; nothing where an entity has changed."""
+    first = snapshot({WAITING: [5, 1, None], SLA: [0.5, None, 0.7], STATUS: ["OnBreak", None, "Busy"]})
+    again = snapshot({WAITING: [5, 2, None], SLA: [0.5, None, 0.7], STATUS: ["OnBreak", None, "Busy"]})
+    shared = again.sharing(first)
+    assert shared == replace(again, columns=shared.columns)
+    assert [shared.columns[name] is first.columns[name] for name in (WAITING, SLA, STATUS)] == [False, True, True]
+    assert shared.rows is first.rows
+    assert shared.same_entities(first)
+    renamed = replace(again, names=("Queue 1", "Other", "Queue 3")).sharing(first)
+    assert not renamed.same_entities(first)
+    assert renamed.columns[SLA] is not first.columns[SLA]
+
+
+def test_a_rule_is_evaluated_again_where_a_column_that_it_reads_has_changed() -> None:
+    """Else its verdicts are those of the last poll, with the snapshot of this one."""
+    rules = RuleSet(
+        (
+            rule(level(Level.WARNING, compare(WAITING, ">", 2)), id="waiting"),
+            rule(level(Level.WARNING, compare(SLA, "<", 0.6)), id="sla", guard=compare(WAITING, ">=", 0)),
+            rule(level(Level.WARNING, compare(SLA, "<", 0.6)), id="alone"),
+        )
+    )
+    selector = Selector()
+
+    def evaluated(*waiting: float) -> list[str]:
+        polled = selector.sharing({Scope.QUEUE: snapshot({WAITING: waiting, SLA: [0.5, 0.7]})})
+        verdicts = evaluate_all(rules, polled, selector)
+        assert [each.snapshot is polled[Scope.QUEUE] for each in verdicts] == [True] * 3
+        fresh = evaluate_all(rules, polled)
+        for one, other in zip(verdicts, fresh, strict=True):
+            assert one.levels[Level.WARNING].tolist() == other.levels[Level.WARNING].tolist()
+        known, again = {each.rule.id: id(each.guard) for each in verdicts}, [each.rule.id for each in verdicts]
+        found = [rule_id for rule_id in again if seen.get(rule_id) != known[rule_id]]
+        kept.extend(verdicts)  # so that no array gets the address of one that is gone
+        seen.update(known)
+        return found
+
+    seen: dict[str, int] = {}
+    kept: list[Verdicts] = []
+    assert evaluated(5, 1) == ["waiting", "sla", "alone"]
+    assert evaluated(5, 1) == []
+    assert evaluated(5, 3) == ["waiting", "sla"]
