@@ -43,8 +43,8 @@ from alertbot.alerts.alerting import Alerting
 from alertbot.alerts.standing import Kind, OfRule
 from alertbot.evaluation.evaluate import Verdicts
 from alertbot.evaluation.explain import measured
-from alertbot.evaluation.snapshot import Snapshot
-from alertbot.rules.rule import Rule
+from alertbot.evaluation.snapshot import Column, Snapshot
+from alertbot.rules.rule import Level, Rule
 from alertbot.rules.tree import Count, Key, Window
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -76,7 +76,9 @@ class OfOneRule:
     alerts: OfRule  # before the turn
     keys: tuple[Fingerprint, ...]
     stepped: tuple[Alert, ...]  # as their last steps left them
-    entities: Snapshot
+    entities: Snapshot  # without its columns
+    columns: tuple[Column | None, ...]  # of `metrics`
+    levels: Mapping[Level, NDArray[np.int8]]  # `Verdicts.levels`
     covered: _Lines  # the rows that the rule covers
     rows: _Lines  # of the entities, in the snapshot; -1 where it was not seen
     positions: _Lines  # in the verdicts; -1 where it was not seen, or is not covered
@@ -88,6 +90,22 @@ class OfOneRule:
     def taken(self) -> _Lines:
         """The positions at which there is an alert."""
         return self.positions[self.positions >= 0]
+
+    def is_still(self, alerts: OfRule, verdicts: Verdicts) -> bool:
+        """Whether neither the alerts nor anything that steps read is another object than before."""
+        snapshot = verdicts.snapshot
+        return (
+            alerts is self.alerts
+            and verdicts.levels is self.levels  # the verdicts of the last poll (`Selector.last`), guard and clear too
+            and not self.others
+            and snapshot.same_entities(self.entities)
+            and all(map(is_, map(snapshot.columns.get, self.metrics), self.columns))
+        )
+
+    def due(self, now: datetime) -> list[int]:
+        """The lines of the alerts that have to be stepped, whatever else."""
+        ticks = _ticks(now)
+        return (self.until <= ticks).nonzero()[0].tolist() if self.first <= ticks else []
 
     def after(self, outcomes: Mapping[int, Outcome]) -> OfOneRule:
         """What to remember when the alerts of these lines were stepped."""
@@ -135,6 +153,8 @@ def picked(
     known = before
     if known is None or known.rule is not rule or known.alerting != alerting:
         return Picked(_begin(alerts, rule, verdicts, alerting), range(len(alerts)))
+    if known.is_still(alerts, verdicts):
+        return Picked(known, known.due(now))
     keys, stepped, rows, until = known.keys, known.stepped, known.rows, known.until
     before_own = [each.own for each in known.inputs]
     moved, revalued = np.zeros((2, len(alerts)), dtype=np.bool_)
@@ -180,7 +200,9 @@ def picked(
         alerts,
         keys,
         stepped,
-        snapshot,
+        known.entities if snapshot.same_entities(known.entities) else snapshot.entities(),
+        tuple(map(snapshot.columns.get, known.metrics)),
+        verdicts.levels,
         verdicts.rows,
         rows,
         positions,
@@ -211,7 +233,9 @@ def _begin(alerts: OfRule, rule: Rule, verdicts: Verdicts, alerting: Alerting) -
         alerts,
         keys,
         tuple(alerts.values()),
-        verdicts.snapshot,
+        verdicts.snapshot.entities(),
+        tuple(map(verdicts.snapshot.columns.get, metrics)),
+        verdicts.levels,
         verdicts.rows,
         rows,
         positions,

@@ -115,6 +115,11 @@ class Snapshot:
         vars(shared)["rows"] = before.rows  # where `cached_property` keeps it
         return shared
 
+    def entities(self) -> Snapshot:
+        """The snapshot without its columns: to remember entities without the memory of all their values."""
+        parents = self.parent_ids, self.parent_names
+        return Snapshot(self.scope, self.at, self.ids, self.names, {}, *parents, self.complete, self.problems)
+
     def same_entities(self, other: Snapshot) -> bool:
         """Whether the entities are those of `other`, row by row, as far as `sharing` has found out."""
         return (
