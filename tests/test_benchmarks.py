@@ -13,6 +13,7 @@ import pytest
 from alertbot.simulator.server import SimulatorOptions, serve
 from alertbot.store.sqlite.store import SqliteStore
 from benchmarks import (
+    cost_growth,
     day,
     edits,
     growth,
@@ -75,6 +76,30 @@ def test_an_hour_without_slack_is_short(capsys: pytest.CaptureFixture[str]) -> N
     assert "#cc-alerts: 10 messages" in shown
     assert "alerts began and ended between 09:02 and 09:2" in shown
     assert "2 of them summaries, and 5 lines in 5 threads" in shown
+
+
+def test_how_costs_grow_is_measured() -> None:
+    """Small sizes of each dimension: what it adds is there, and each has a cost at three sizes."""
+    small = {
+        "rules": ((6, cost_growth.Size(rules=6, entities=20, over=2)),),
+        "ended alerts": ((50, cost_growth.Size(entities=20, over=2, ended=50)),),
+        "waiting notices": ((30, cost_growth.Size(entities=20, over=2, waiting=30)),),
+        "tenants": ((3, cost_growth.Size(entities=20, over=2, tenants=3)),),
+        "recorded days": ((1, cost_growth.Size(entities=20, over=2, days=0.01)),),
+    }
+    for name, sizes in small.items():
+        line = cost_growth.measure(cost_growth.Dimension(name, sizes * 3), rounds=1)
+        assert [cost.open > 0 and cost.poll_ms > 0 and cost.due_ms > 0 for cost in line.costs] == [True] * 3
+    assert {dimension.name for dimension in cost_growth.DIMENSIONS} >= small.keys() | {"entities", "open alerts"}
+
+
+@pytest.mark.parametrize(
+    ("costs", "growth"), [((1, 4, 16), 1.0), ((1, 4, 64), 2.0), ((5, 5, 5), 0.0), ((0.01, 0.01, 0.02), 0.0)]
+)
+def test_the_growth_of_a_cost(costs: tuple[float, ...], growth: float) -> None:
+    """Four times the size for four times the cost is 1; costs that are mostly the clock do not count."""
+    found = [cost_growth.Cost(size, 1, cost, 0.0) for size, cost in zip((10, 40, 160), costs, strict=True)]
+    assert cost_growth.Line("x", found).poll == pytest.approx(growth)
 
 
 def test_edits_keep_to_the_limit_of_slack(capsys: pytest.CaptureFixture[str]) -> None:
