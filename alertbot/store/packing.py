@@ -43,7 +43,7 @@ class _Packed:
     numbers: _Ints
     presence: NDArray[np.uint8]
     words: list[str] = field(default_factory=list)
-    texts: NDArray[np.object_] | None = None  # a column of words as it was, where it was packed by this process
+    column: Column | None = None  # as it was, where it was packed by this process
 
 
 Frame = Mapping[str, _Packed]
@@ -68,10 +68,18 @@ def pack(columns: Mapping[str, Column], before: Frame | None = None) -> tuple[by
     `before` is the frame of the poll before, of the same keys and entities in the same order.
     """
     frame: dict[str, _Packed] = {}
-    descriptors, words, planes, presences = bytearray(), [], [], []
+    descriptors, planes, presences = bytearray(), [], []
+    words: list[list[str]] = []
     missing = False
     for key, column in columns.items():
         old = None if before is None else before[key]
+        if old is not None and old.column is not None and old.column.same_values(column):
+            descriptors.append(old.scale << 4 | _DIFFERENCE)  # of no width
+            presences.append(bytes(len(column.presence)))
+            if column.is_text:
+                words.append([])
+            frame[key] = old
+            continue
         here = column.presence != Presence.PRESENT
         whole = not here.any()
         packed = _words(column, old) if column.is_text else _numbers(column, here, whole=whole, old=old)
@@ -92,6 +100,7 @@ def pack(columns: Mapping[str, Column], before: Frame | None = None) -> tuple[by
         missing = missing or bool(presence.any())
         if not whole:  # a missing value keeps the number from before, so that the next difference is small
             packed.numbers = np.where(here, _known(old, packed), packed.numbers)
+        packed.column = column
         frame[key] = packed
     head = _ENCODER.encode(_Head(bytes(descriptors), missing, words))
     body = b"".join([len(head).to_bytes(4, "little"), head, *planes, *(presences if missing else ())])
@@ -252,9 +261,9 @@ def _words(column: Column, old: _Packed | None) -> _Packed:
     places = {word: place for place, word in enumerate(words)}
     presence = column.presence.astype(np.uint8, copy=False)
     texts = column.values.astype(np.object_, copy=False)
-    if old is not None and old.texts is not None:  # most words are those of the poll before
+    if old is not None and old.column is not None:  # most words are those of the poll before
         numbers = old.numbers.copy()
-        other = (texts != old.texts) | (presence != old.presence)
+        other = (texts != old.column.values) | (presence != old.presence)
         rows = np.flatnonzero(other & (presence == Presence.PRESENT))
     else:
         numbers = np.zeros(len(texts), dtype=np.int64)
@@ -267,7 +276,7 @@ def _words(column: Column, old: _Packed | None) -> _Packed:
             words.append(str(word))
         found.append(place)
     numbers[rows] = found
-    return _Packed(_WORDS, numbers, presence, words, texts)
+    return _Packed(_WORDS, numbers, presence, words)
 
 
 def _known(old: _Packed | None, packed: _Packed) -> _Ints:

@@ -341,6 +341,33 @@ def test_a_poll_that_saw_the_same_again_writes_four_pages_at_most(entities: int,
     assert sum(still) / len(still) <= 4 * page  # a page of the recording is full now and then
 
 
+def test_columns_that_stay_the_same_pack_to_the_same_bytes() -> None:
+    """They are not converted again: the row is the one that converting them gives, whatever is missing in them."""
+
+    def columns(waiting: list[float], words: list[str]) -> dict[str, Column]:
+        absent = np.array([0, Presence.NULL, 0], dtype=np.uint8)
+        return {
+            "waiting.rt": Column(np.array(waiting), np.zeros(3, dtype=np.uint8)),
+            "sla.today": Column(np.array([0.25, np.nan, 1 / 3]), absent),
+            "longest.rt": Column(np.array([1e300, np.nan, -0.0]), absent),
+            "status.rt": Column(np.array(words, dtype=np.object_), absent),
+        }
+
+    _, frame = pack(columns([1, 2, 3], ["Busy", "", "Away"]))
+    for waiting, words in (
+        ([1, 2, 3], ["Busy", "", "Away"]),
+        ([4, 2, 3], ["Away", "", "Busy"]),
+        ([4, 2, 3], ["Away", "", "New"]),
+    ):
+        now = columns([float(each) for each in waiting], words)
+        forgetful = {key: replace(packed, column=None) for key, packed in frame.items()}
+        data, following = pack(now, frame)
+        assert data == pack(now, forgetful)[0]
+        read = columns_of(unpack(data, {key: column.is_text for key, column in now.items()}, 3, frame))
+        assert all(read[key].same_values(column) for key, column in now.items())
+        frame = following
+
+
 def test_another_process_wrote_another_snapshot(path: Path) -> None:
     """Then the same values as this process saw last are written again."""
     with closing(SqliteStore(path)) as store, closing(SqliteStore(path)) as other:
