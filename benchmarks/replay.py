@@ -27,6 +27,8 @@ from alertbot.store.records import PollRecord
 from alertbot.store.sqlite.store import SqliteStore
 
 LIMIT_S = 60.0
+GOAL_S = 10.0  # for a week
+KEEP = timedelta(days=30)  # longer than what is recorded
 EVERY = timedelta(seconds=15)
 WEEK = timedelta(days=7)
 START = datetime(2026, 3, 2, tzinfo=UTC)
@@ -105,7 +107,7 @@ def main() -> int:
     options = parser.parse_args()
     count = round(options.days * timedelta(days=1) / EVERY)
     with tempfile.TemporaryDirectory(prefix="alertbot-benchmark-") as folder:
-        store = SqliteStore(Path(folder) / "alertbot.db", synchronous="NORMAL", keep_polls=timedelta(days=30))
+        store = SqliteStore(Path(folder) / "alertbot.db", synchronous="NORMAL", keep_polls=KEEP)
         try:
             began = time.perf_counter()
             record(store, options.queues, count)

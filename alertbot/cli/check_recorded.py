@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from alertbot.cli.recorded import TenantRecording
 from alertbot.cli.suites import holds_tests
 from alertbot.clock import wall_clock
 from alertbot.config.settings import Settings, TenantSettings
@@ -148,6 +147,8 @@ def _rates(
     store: Store, tenants: Sequence[TenantSettings], rules: RuleSet, settings: Settings
 ) -> tuple[Mapping[str, Fired], tuple[str, ...]]:
     """How often each rule would have fired a day, for the tenant with the most; and what could not be judged."""
+    from alertbot.cli.recorded import TenantRecording  # not at the top: it imports replay, for `max_per_day` alone
+
     fired: dict[str, Fired] = {}
     notes = []
     for tenant in tenants:
