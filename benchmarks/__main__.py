@@ -224,7 +224,7 @@ def last_release() -> Path | None:
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=BENCHMARKS, default=list(BENCHMARKS), metavar="NAME")
-    parser.add_argument("--quick", action="store_true", help="small sizes and few rounds: minutes become seconds")
+    parser.add_argument("--quick", action="store_true", help="small sizes, few rounds; not compared with a release")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure to this file")
     parser.add_argument("--compare", type=Path, metavar="FILE", help="with these results, not the last release's")
     parser.add_argument(
@@ -250,9 +250,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     print("\n".join(table(results)))
     if options.json:
         options.json.write_text(written(results, reference), encoding="utf-8")
-    kept = options.compare or last_release()
+    kept = options.compare or (None if options.quick else last_release())
     if kept is None:
-        print("There are no results of a release to compare with.")
+        print("Not compared: quick results differ." if options.quick else "There are no results of a release yet.")
         return 0
     found = worse(results, reference, *read(kept))
     print("\n".join([f"Worse than {kept.stem}:", *found] if found else [f"Nothing is worse than {kept.stem}."]))

@@ -20,6 +20,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -36,6 +37,7 @@ GOALS = {50: 80.0, 1000: 85.0, 10_000: 115.0}
 """MiB that are wanted at most, by entities."""
 RULES = 50
 POLL_EVERY_S = 5
+_START_S = 60.0
 _SETTINGS = """\
 tenants:
   - {{name: acme, base_url: {url}, token_url: {url}/token, api_key: benchmark-key, api_secret: benchmark-secret,
@@ -110,6 +112,7 @@ def measure(entities: int, folder: Path, *, seconds: float, package: Path = HERE
         (folder / "alertbot.yaml").write_text(_SETTINGS.format(every=POLL_EVERY_S, **values))
         (folder / "rules.yaml").write_text(rules_text(RULES))
         process = stack.enter_context(_running(folder, package))
+        _wait_for(f"http://127.0.0.1:{port}/healthz", process)
         for poll in range(polls - 1):
             pages.ask(poll=poll)
             time.sleep(seconds / (polls - 1))
@@ -134,6 +137,18 @@ def _running(folder: Path, package: Path) -> Iterator[subprocess.Popen[bytes]]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
+    """Until the bot has started: it answers there."""
+    deadline = time.monotonic() + _START_S
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except OSError:
+            time.sleep(0.1)
+    raise RuntimeError("the bot did not start")
 
 
 def _memory(entities: int, pid: int, *, places: bool) -> Measured:

@@ -12,11 +12,13 @@ import pytest
 
 from alertbot.simulator.server import SimulatorOptions, serve
 from alertbot.store.sqlite.store import SqliteStore
+from benchmarks import __main__ as everything
 from benchmarks import (
     cost_growth,
     day,
     edits,
     growth,
+    memory,
     outage,
     pages,
     prometheus,
@@ -33,6 +35,7 @@ from benchmarks import (
     usual,
     whole_poll,
 )
+from benchmarks.__main__ import Figure
 from benchmarks.poll_cycle import KEYS, NUMBERS, PHASES, RULES, measure, rules
 
 
@@ -313,3 +316,94 @@ def test_usual_measures_polls_and_sizes(capsys: pytest.CaptureFixture[str]) -> N
     assert 0.05 < float(sizes[1]) < 0.4
     assert re.search(r"a poll: [0-9.]+ ms with", said)
     assert re.search(r"a quarter-hour that ends: [0-9.]+ ms", said)
+
+
+def test_memory_of_the_running_bot_is_measured(tmp_path: Path) -> None:
+    """A few polls of a small centre: the resident set of the real process, and where it is."""
+    found = memory.measure(20, tmp_path, seconds=4, places=True)
+    assert 40 < found.rss <= found.peak < 400
+    assert found.threads > 3
+    assert {"[heap]", "numpy"} <= found.places.keys()
+    assert 0.5 * found.rss < sum(found.places.values()) <= 1.1 * found.rss
+    assert '"level": "error"' not in (tmp_path / "log").read_text()
+
+
+def test_all_benchmarks_run_in_processes_and_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One of them, quickly: its figures as a table and as JSON, and what is worse than kept results by name."""
+    output = tmp_path / "results.json"
+    options = ["--quick", "--only", "recording", "--json", str(output)]
+    assert everything.main([*options, "--compare", str(_kept(tmp_path, 4000.0))]) == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"recording: the recording\n  a recorded poll of 200 queues +[0-9.]+ bytes\n", shown)
+    assert "Nothing is worse than kept." in shown
+    results, reference = everything.read(output)
+    assert results["recording"]["a recorded poll of 200 queues"].value > 100
+    assert reference > 0
+    assert everything.main([*options, "--compare", str(_kept(tmp_path, 10.0))]) == 1
+    assert re.search(
+        r"Worse than kept:\nrecording, a recorded poll of 200 queues: 10\.00 before", capsys.readouterr().out
+    )
+
+
+def _kept(folder: Path, value: float) -> Path:
+    path = folder / "kept.json"
+    figures = {"recording": {"a recorded poll of 200 queues": everything.Figure(value, everything.BYTES)}}
+    path.write_text(everything.written(figures, 1.0))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "speed", "named"),
+    [
+        pytest.param(Figure(12.0, "ms"), Figure(10.0, "ms"), 1.0, False, id="within the noise"),
+        pytest.param(Figure(13.0, "ms"), Figure(10.0, "ms"), 1.0, True, id="slower"),
+        pytest.param(Figure(13.0, "ms"), Figure(10.0, "ms"), 1.5, False, id="on a slower machine"),
+        pytest.param(Figure(10.0, "ms"), Figure(10.0, "ms"), 0.5, True, id="as long on a machine twice as fast"),
+        pytest.param(Figure(3.0, "x"), Figure(2.0, "x"), 2.0, True, id="a ratio does not depend on the machine"),
+        pytest.param(Figure(14.0, "x", more=True), Figure(20.0, "x", more=True), 1.0, True, id="more is better"),
+        pytest.param(Figure(30.0, "x", more=True), Figure(20.0, "x", more=True), 1.0, False, id="more of it"),
+        pytest.param(Figure(107.0, "MiB"), Figure(100.0, "MiB"), 1.0, True, id="memory varies less"),
+    ],
+)
+def test_what_is_worse_by_more_than_its_noise_is_named(now: Figure, before: Figure, speed: float, named: bool) -> None:
+    found = everything.worse({"a": {"b": now, "new": now}}, speed, {"a": {"b": before, "gone": before}}, 1.0)
+    assert [each.partition(":")[0] for each in found] == (["a, b"] if named else [])
+
+
+def test_figures_stand_beside_their_goals() -> None:
+    figures = {
+        "met": Figure(1.0, "ms", 2.0),
+        "missed": Figure(3.0, "ms", 2.0),
+        "ahead": Figure(3.0, "x", 2.0, more=True),
+        "free": Figure(1234.5, "bytes"),
+    }
+    assert [line.split() for line in everything.table({"replay": figures})][1:] == [
+        ["met", "1.00", "ms", "at", "most", "2", "met"],
+        ["missed", "3.00", "ms", "at", "most", "2", "missed"],
+        ["ahead", "3.00", "x", "at", "least", "2", "met"],
+        ["free", "1,234.50", "bytes"],
+    ]
+
+
+def test_results_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    path.write_text("[]")
+    with pytest.raises(SystemExit, match="no results of benchmarks"):
+        everything.read(path)
+
+
+@pytest.mark.parametrize("path", sorted(everything.RESULTS.glob("*.json")), ids=lambda path: path.stem)
+def test_kept_results_are_of_benchmarks_that_exist(path: Path) -> None:
+    """The results of a release can be read, and belong to benchmarks of this command."""
+    results, reference = everything.read(path)
+    assert results.keys() <= everything.BENCHMARKS.keys()
+    assert reference > 0
+
+
+def test_the_newest_release_is_compared_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its numbers, not by its letters; None where there is none yet."""
+    monkeypatch.setattr(everything, "RESULTS", tmp_path)
+    assert everything.last_release() is None
+    for version in ("0.2.0", "0.10.0", "0.9.1"):
+        (tmp_path / f"{version}.json").touch()
+    assert everything.last_release() == tmp_path / "0.10.0.json"
