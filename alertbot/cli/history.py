@@ -27,6 +27,7 @@ from alertbot.config.load import config_path, load
 from alertbot.config.settings import Settings
 from alertbot.errors import UsageError
 from alertbot.rules.rule import Level
+from alertbot.rules.units import write_duration
 from alertbot.service.databases import open_to_read
 from alertbot.service.views import make_view
 from alertbot.store.roles import Store
@@ -66,7 +67,7 @@ def history(
             table = rows(found, settings.zones(), settings.zone(), people)
             _write(csv_lines(table) if as_csv else _json_lines(table))
         else:
-            _list(found, _view(settings, store, now), people, wanted, back, now)
+            _list(found, _view(settings, store, now), people, wanted, back, settings.history, now)
     finally:
         store.close()
     if first is None:
@@ -96,7 +97,13 @@ def _names_of(store: Store) -> Callable[[str], str]:
 
 
 def _list(
-    found: Iterable[Alert], view: View, people: Callable[[str], str], wanted: str, back: timedelta, now: datetime
+    found: Iterable[Alert],
+    view: View,
+    people: Callable[[str], str],
+    wanted: str,
+    back: timedelta,
+    kept: timedelta,
+    now: datetime,
 ) -> None:
     """A line for each, as the answer in Slack has it. The summary comes last: the alerts are read as they are shown."""
     levels: Counter[Level] = Counter()
@@ -110,6 +117,9 @@ def _list(
         say(text, style="bold")
     else:
         err.print(text, markup=False, soft_wrap=True)
+    if kept < back:
+        kept_for = f"Ended alerts are kept for {write_duration(kept)}: history in alertbot.yaml."
+        err.print(kept_for, markup=False, soft_wrap=True)
 
 
 def _json_lines(table: Iterable[Row]) -> Iterator[str]:

@@ -112,6 +112,14 @@ def test_owners_have_the_names_that_slack_shows(folder: Path, capsys: pytest.Cap
     assert [(row["owner"], row["acknowledged_after_s"]) for row in rows] == [("Bob K", 60), ("U1", 60)]
 
 
+def test_what_is_no_longer_kept(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A time that is longer than ended alerts are kept says so, beside the output."""
+    assert ran("history", "--since", "91d") == 0
+    assert capsys.readouterr().err == "Ended alerts are kept for 90d: history in alertbot.yaml.\n"
+    assert ran("history", "--since", "90d") == 0
+    assert capsys.readouterr().err == ""
+
+
 REFUSED = {
     "a rule that does not exist, with the nearest": (
         ["longest-wiat"],

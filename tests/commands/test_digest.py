@@ -30,6 +30,8 @@ from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.expression import Compare, Key, Literal, Op
 from alertbot.rules.match import Match
 from alertbot.rules.rule import Level, Rule, RuleSet
+from alertbot.service.digest import as_text as notice_text
+from alertbot.slack.cards import report_message
 from alertbot.slack.replies import slack_message
 from alertbot.slack.text import escape
 from tests.commands.kit import LONGEST_WAIT, NOW, ON_BREAK, RULES, alert, ask, tenant, text_of, view
@@ -467,6 +469,15 @@ def test_golden_answer() -> None:
     message = slack_message(ask(busy(), "digest"))
     assert problems({key: value for key, value in message.items() if key != "response_type"}) == []
     check_golden("slack/answer-digest.json", json.dumps(message, indent=2, ensure_ascii=False) + "\n")
+
+
+def test_golden_message() -> None:
+    """The message that is sent, as Slack gets it: a block for each finding."""
+    first, *thread = (report_message(notice_text(lines)) for lines in messages(digest_of(busy(), NOW)))
+    payloads = [{"text": each.text, "blocks": list(each.blocks)} for each in (first, *thread)]
+    assert [problems(payload) for payload in payloads] == [[], []]
+    assert all(len(each.text) < 3000 for each in (first, *thread))
+    check_golden("slack/digest-sent.json", json.dumps(payloads, indent=2, ensure_ascii=False) + "\n")
 
 
 NASTY = ("7", "<!channel> & *b* `c` :fire: " + "x" * 300)
