@@ -207,6 +207,7 @@ class App:
             clock=self.clock,
             closers=self._closers,
             called=self._note_name,
+            people=self.store.people,
         )
 
     def start(self) -> None:

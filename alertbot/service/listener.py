@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
 
@@ -54,6 +54,7 @@ class Listener:
         clock: Clock,
         closers: Closers,
         called: Callable[[str, str], None],
+        people: Callable[[], Mapping[str, str]],
     ) -> None:
         slack = settings.slack
         routes: list[BaseRoute] = []
@@ -94,7 +95,7 @@ class Listener:
                 "the slash command and the buttons are off: set slack.app_token (Socket Mode) or slack.signing_secret "
                 "(HTTP)"
             )
-        page = StatusPage(view, values, clock, updates.changed)
+        page = StatusPage(view, values, clock, updates.changed, people=people)
         closers.push("status page", at_once(page.close))
         paged = status_page_routes(settings, page, ended, updates, clock)
         self._host = settings.http.host

@@ -12,7 +12,7 @@ import asyncio
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -22,6 +22,7 @@ from starlette.routing import BaseRoute
 from alertbot.alerts.alert import Alert
 from alertbot.clock import Clock
 from alertbot.commands.command import Command
+from alertbot.commands.people import people_of, with_names
 from alertbot.commands.view import Needs, View
 from alertbot.config.settings import Settings
 from alertbot.errors import AlertbotError
@@ -60,7 +61,7 @@ class StatusPage:
     """The views of pages, each read once for all browsers that ask at the same time.
 
     `view` and `values` (of the store) may take long and raise any AlertbotError. `updated` is called when a chart that
-    was shown in part can be shown whole.
+    was shown in part can be shown whole. `people` are names of users by id: pages cannot mention anyone.
     """
 
     def __init__(
@@ -70,9 +71,11 @@ class StatusPage:
         clock: Clock,
         updated: Callable[[], None] = lambda: None,
         *,
+        people: Callable[[], Mapping[str, str]] = dict,
         within: float = WITHIN,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.people = people
         self._view, self._clock, self._within, self._monotonic = view, clock, within, monotonic
         self._recordings = Recordings(values, updated)
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="alertbot-page")
@@ -115,6 +118,8 @@ class StatusPage:
         try:
             at = self._clock()
             view = self._view(question.command, question.needs)
+            if people_of(view):
+                view = with_names(view, self.people())
             if question.over_time is not None:
                 wanted = series_wanted(view, question.over_time, at)
                 view = replace(view, series=tuple(self._recordings.filled(each, at) for each in wanted))
@@ -165,6 +170,9 @@ def status_page_routes(
     zones, zone = settings.zones(), settings.zone()
 
     def export(wanted: Filter, now: datetime) -> Iterator[str]:
-        return ended_csv(ended(now - wanted.window), wanted, zones, zone, with_shown_names)
+        people = page.people()
+        return ended_csv(
+            ended(now - wanted.window), wanted, zones, zone, lambda user: with_shown_names(people.get(user, user))
+        )
 
     return page_routes(page.read, export, gate, clock, updates)

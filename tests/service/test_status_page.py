@@ -43,6 +43,22 @@ def test_what_the_bot_knows_is_on_the_page(tmp_path: Path) -> None:
         assert bot.get("/nothing").status_code == 404
 
 
+def test_people_are_called_by_their_names(tmp_path: Path) -> None:
+    """On pages and in the CSV, as Slack named them when they asked; an id where it never did."""
+    with operated(tmp_path) as bot:
+        bot.app.store.note_name("U0DANA", "Dana Whitfield")
+        bot.poll()
+        bot.app.store.acknowledge(1, "U0DANA", "", bot.clock())
+        bot.app.store.acknowledge(2, "U0BOB", "", bot.clock())
+        text = until("a new view", lambda: "2 acknowledged" in (shown := seen(bot.get("/").text)) and shown)
+        assert "Dana Whitfield" in text
+        assert "U0DANA" not in text
+        assert "U0BOB" in text
+        bot.app.store.resolve(1, "U0DANA", "", bot.clock())
+        assert "closed by Dana Whitfield" in seen(bot.get("/ended").text)
+        assert ",Dana Whitfield," in bot.get("/ended.csv").text
+
+
 def test_while_8x8_is_down_the_last_state_is_shown(tmp_path: Path) -> None:
     """With the age of the data and the reason; the page itself is up to date."""
     with operated(tmp_path) as bot:
