@@ -29,6 +29,7 @@ from alertbot.config.settings import Settings
 from alertbot.evaluation.measure import Measure
 from alertbot.evaluation.snapshot import Column, Snapshot
 from alertbot.feed.health import Feed
+from alertbot.page.updates import Updates
 from alertbot.rules.catalogue import Scope, ValueType
 from alertbot.rules.rule import Level
 from alertbot.service.status_page import FRESH, StatusPage, status_page_routes
@@ -53,6 +54,9 @@ PATHS = (
     f"/rules/{RULE}",
     "/rules/rule-3?name=EU",
     f"/why/{RULE}/7?tenant=acme",
+    "/live",
+    "/agent/7?tenant=acme",
+    "/chart/timeOnStatus.rt/7?scope=agent&tenant=acme",
 )
 
 
@@ -132,8 +136,8 @@ def measure(agents: int, alerts: int, rounds: int, folder: Path) -> list[Measure
         def monotonic() -> float:
             return moved
 
-        page = StatusPage(view, lambda: NOW, within=60.0, monotonic=monotonic)
-        routes = status_page_routes(settings, page, store.all_ended, lambda: NOW)
+        page = StatusPage(view, store.values, lambda: NOW, within=60.0, monotonic=monotonic)
+        routes = status_page_routes(settings, page, store.all_ended, Updates(), lambda: NOW)
         server = serve_http(http_app(reasons=list, routes=routes), "127.0.0.1", 0)
         found = []
         try:

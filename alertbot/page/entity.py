@@ -110,6 +110,6 @@ def _figures(view: View, found: Entity, alerts: Sequence[Alert], now: datetime) 
 
 
 ENTITIES = tuple(
-    Page(scope.value, f"/{scope.value}/{{id}}", partial(_asks, scope), partial(_shows, scope))
+    Page(scope.value, f"/{scope.value}/{{id:path}}", partial(_asks, scope), partial(_shows, scope))
     for scope in (Scope.QUEUE, Scope.GROUP, Scope.AGENT)
 )

@@ -184,4 +184,4 @@ def _intervals(series: Series, window: timedelta, zone: ZoneInfo) -> Iterator[In
         )
 
 
-METRIC = Page("chart", "/chart/{key}/{id}", _asks, _shows)
+METRIC = Page("chart", "/chart/{key}/{id:path}", _asks, _shows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -188,3 +189,16 @@ def test_agents_of_queues_have_a_decision_for_each_queue(tmp_path: Path) -> None
         assert "/why/in-queue/a1?tenant=acme&amp;parent=104" in text
         assert "critical: false" in made.get("/why/in-queue/a1?tenant=acme&parent=104").text
         assert made.get("/why/in-queue/a1").status_code == 404
+
+
+def test_an_id_with_a_slash_has_its_pages(tmp_path: Path) -> None:
+    """In an address it is %2F, which servers and proxies decode before the path is matched."""
+    odd = replace(QUEUES, ids=("a/b ä?#", "104", "105"))
+    opened = alert(entity=("a/b ä?#", "Sales EU"))
+    with site(tmp_path, alerts=[opened], snapshots=[odd]) as made:
+        links = [unescape(link) for link in re.findall(r'href="(/(?:queue|why)/[^"]+)"', made.get("/").text)]
+        assert len(links) == 2
+        for link in links:
+            answer = made.get(link)
+            assert answer.status_code == 200, link
+            assert "Sales EU" in answer.text
