@@ -1,14 +1,15 @@
-"""How alerts went within a window, for the digest. Each function works inside the caller's transaction.
+"""How alerts went within a window, for the digest.
 
 Five statements, whatever the history holds, and each reads only what is in the window (and what is open). They count in
-SQL: a storm of a hundred thousand alerts is a row for each rule and entity.
+SQL: a storm of a hundred thousand alerts is a row for each rule and entity. Each is a transaction of its own, so that a
+poll which wants to read waits for one of them at most.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from alertbot.alerts.quality import BRIEF, Fired, Interval, Quality, merged
@@ -18,6 +19,8 @@ from alertbot.rules.privacy import Names
 from alertbot.rules.rule import Level
 from alertbot.store import codec
 from alertbot.store.codec import stamp, unstamp
+from alertbot.store.sqlite.agents import Agents
+from alertbot.store.sqlite.database import Database
 
 # A difference of days as floats is good to about a millisecond.
 _LASTED = "round((julianday(ended_at) - julianday(fired_at)) * 86400, 2)"
@@ -82,22 +85,27 @@ _GAPS = """
 
 
 def quality(
-    conn: sqlite3.Connection,
+    db: Database,
+    agents: Agents,
     since: datetime,
     until: datetime,
     longest: Mapping[str, timedelta],
-    names: Names,
 ) -> Quality:
     """As `History.quality`."""
     window = {"since": stamp(since), "until": stamp(until), "brief": BRIEF.total_seconds()}
-    fired = [_fired(row, names) for row in conn.execute(_FIRED, window).fetchall()]
+    with db.read() as conn:
+        names = agents.read(conn)
+    fired = [_fired(row, names) for row in _rows(db, _FIRED, window)]
     after: dict[tuple[str, str], list[float]] = {}
-    for row in conn.execute(_ACKNOWLEDGED, window).fetchall():
+    for row in _rows(db, _ACKNOWLEDGED, window):
         after.setdefault((row["tenant"], row["rule"]), []).append(max(row["after"], 0.0))
-    open_rules = frozenset((row["tenant"], row["rule"]) for row in conn.execute(_OPEN_RULES, window).fetchall())
+    open_rules = frozenset((row["tenant"], row["rule"]) for row in _rows(db, _OPEN_RULES, window))
     without: dict[str, list[Interval]] = {}
-    for tenant, interval in (*_outages(conn, window, longest, until), *_gaps(conn, window, longest)):
-        without.setdefault(tenant, []).append(interval)
+    for row in _rows(db, _OUTAGES, window):
+        without.setdefault(row["tenant"], []).append(_outage(row, longest, until))
+    seconds = json.dumps({tenant: span.total_seconds() for tenant, span in longest.items()})
+    for row in _rows(db, _GAPS, {**window, "longest": seconds}):
+        without.setdefault(row["tenant"], []).append((unstamp(row["earlier"]), unstamp(row["at"])))
     return Quality(
         since,
         until,
@@ -106,6 +114,11 @@ def quality(
         {tenant: merged(intervals, since, until) for tenant, intervals in without.items()},
         open_rules,
     )
+
+
+def _rows(db: Database, statement: str, values: Mapping[str, object]) -> list[sqlite3.Row]:
+    with db.read() as conn:
+        return conn.execute(statement, values).fetchall()
 
 
 def _fired(row: sqlite3.Row, names: Names) -> Fired:
@@ -130,20 +143,8 @@ def _fired(row: sqlite3.Row, names: Names) -> Fired:
     )
 
 
-def _outages(
-    conn: sqlite3.Connection, window: Mapping[str, object], longest: Mapping[str, timedelta], until: datetime
-) -> Iterator[tuple[str, Interval]]:
-    """While the feed was stale (which fires when there was no data for so long) or the credentials were refused."""
-    for row in conn.execute(_OUTAGES, window).fetchall():
-        before = longest.get(row["tenant"], timedelta(0)) if row["rule"] == STALE else timedelta(0)
-        end = until if row["ended_at"] is None else unstamp(row["ended_at"])
-        yield row["tenant"], (unstamp(row["fired_at"]) - before, end)
-
-
-def _gaps(
-    conn: sqlite3.Connection, window: Mapping[str, object], longest: Mapping[str, timedelta]
-) -> Iterator[tuple[str, Interval]]:
-    """While nothing was polled, such as while alertbot did not run."""
-    seconds = json.dumps({tenant: span.total_seconds() for tenant, span in longest.items()})
-    for row in conn.execute(_GAPS, {**window, "longest": seconds}).fetchall():
-        yield row["tenant"], (unstamp(row["earlier"]), unstamp(row["at"]))
+def _outage(row: sqlite3.Row, longest: Mapping[str, timedelta], until: datetime) -> Interval:
+    """While the feed was stale (which fires when there was no data for `longest`) or the credentials were refused."""
+    before = longest.get(row["tenant"], timedelta(0)) if row["rule"] == STALE else timedelta(0)
+    end = until if row["ended_at"] is None else unstamp(row["ended_at"])
+    return unstamp(row["fired_at"]) - before, end

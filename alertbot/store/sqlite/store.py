@@ -178,8 +178,7 @@ class SqliteStore:
             last = rows[-1]["ended_at"], rows[-1]["id"]
 
     def quality(self, since: datetime, until: datetime, longest: Mapping[str, timedelta]) -> Quality:
-        with self._db.read() as conn:
-            return quality.quality(conn, since, until, longest, self._agents.read(conn))
+        return quality.quality(self._db, self._agents, since, until, longest)
 
     def fired(self, rules: Collection[str], since: datetime) -> Mapping[str, Mapping[str, int]]:
         found: dict[str, dict[str, int]] = {rule: {} for rule in rules}
