@@ -261,6 +261,9 @@ def test_status_page_measures_every_page(tmp_path: Path) -> None:
     found = status_page.measure(agents=30, alerts=20, rounds=1, folder=tmp_path)
     assert [each.path for each in found] == list(status_page.PATHS)
     assert all(500 < each.size < status_page.MAX_BYTES and each.cpu_ms > 0 for each in found)
+    drawn = status_page.charts(queues=5, days=0.02, rounds=1, folder=tmp_path)
+    assert [path for path, *_ in drawn] == list(status_page.CHARTS)
+    assert all(first > 0 and later > 0 for _, first, _, later in drawn)
 
 
 def test_questions_measures_what_is_read(tmp_path: Path) -> None:
