@@ -23,7 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation": {"rules"},
     "alerts": {"backoff", "errors", "rules", "evaluation"},
     "feed": {"backoff", "rules", "evaluation", "alerts"},
-    "backtest": {"rules", "rulefiles", "evaluation", "alerts", "feed"},
+    "backtest": {"rules", "rulefiles", "evaluation", "alerts", "feed", "errors"},
     "charts": {"errors", "rules", "evaluation", "alerts"},
     "commands": {"rules", "evaluation", "alerts", "charts"},
     "sources": {"errors", "rules", "evaluation"},

@@ -5,8 +5,9 @@ PURE. Every character is one column wide in a monospaced font.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
+from types import MappingProxyType
 
 from alertbot.charts.series import Limit, Series
 from alertbot.rules.catalogue import ValueType
@@ -131,6 +132,49 @@ def legend(series: Series) -> list[str]:
 def limit_words(limit: Limit, kind: ValueType) -> str:
     """`critical above 2m`, `warning at least 1`."""
     return f"{limit.level.word} {limit.words} {shown(limit.value, kind)}"
+
+
+def curve(
+    points: Sequence[tuple[str, float]],
+    target: float,
+    *,
+    marks: Mapping[int, str] = MappingProxyType({}),
+    width: int = WIDTH,
+) -> list[str]:
+    """How often each of these values would fire, as the lines of a plot; one column per value, the target as a line.
+
+    The scale ends at four times the target, since what is far beyond it need not be read off: `^` is a value above.
+    `marks`: a letter below the column of a value, by its index. Labels of values stand below where there is room.
+    """
+    if not points:
+        return [NO_VALUES]
+    top = max(4 * target, 1e-9)
+    margin = max(len(f"{number:g}") for number in (0.0, target, top))
+    step = max(1, min(4, (width - margin - 2) // len(points)))
+    columns = step * len(points)
+
+    def row(value: float) -> int:
+        return round(min(value, top) / top * (HEIGHT - 1))
+
+    grid = [[" "] * columns for _ in range(HEIGHT)]
+    grid[row(target)] = [_LINE] * columns
+    for index, (_, value) in enumerate(points):
+        grid[row(value)][index * step] = "^" if value > top else _BEYOND if value > target else _DOT
+    names = {row(number): f"{number:g}" for number in (0.0, top, target)}
+    drawn = [f"{names.get(at, ''):>{margin}} |{''.join(grid[at]).rstrip()}" for at in reversed(range(HEIGHT))]
+    below, labels = [" "] * columns, [" "] * (columns + 12)
+    for index, mark in marks.items():
+        below[index * step] = mark
+    free = 0
+    for index, (label, _) in enumerate(points):
+        if index * step >= free and index * step + len(label) <= columns + 10:
+            labels[index * step : index * step + len(label)] = label
+            free = index * step + len(label) + 2
+    pad = " " * (margin + 2)
+    lines = [*drawn, " " * margin + " +" + _AXIS * columns]
+    if marks:
+        lines.append(pad + "".join(below).rstrip())
+    return [*lines, pad + "".join(labels).rstrip()]
 
 
 def described(series: Series, zone: tzinfo) -> str:

@@ -1,4 +1,4 @@
-"""The recording of one tenant, taken through rules, with progress on a terminal: for `replay` and `check`."""
+"""The recording of one tenant, taken through rules, with progress on a terminal: for `replay`, `tune` and `check`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class TenantRecording:
 
     def replay(self, rules: RuleSet, what: str) -> ReplayResult:
         now = wall_clock()
-        with _progress(what, self.since, now) as tick:
+        with progress(what, self.since, now) as tick:
             history = replay(
                 rules,
                 self.polls(rules, self.since, now),
@@ -93,13 +93,13 @@ def _with_shown_names(history: ReplayResult, names: Names) -> ReplayResult:
 
 
 @contextmanager
-def _progress(what: str, since: datetime, until: datetime) -> Iterator[Any]:
+def progress(what: str, since: datetime, until: datetime) -> Iterator[Any]:
     """A progress bar by the time of the polls, on a terminal only."""
     if not err.is_terminal:
         yield None
         return
     parts = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
     total = (until - since).total_seconds()
-    with Progress(*parts, console=err, transient=True) as progress:
-        task = progress.add_task(what, total=total)
-        yield lambda at: progress.update(task, completed=max(0.0, (at - since).total_seconds()))
+    with Progress(*parts, console=err, transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda at: bar.update(task, completed=max(0.0, (at - since).total_seconds()))

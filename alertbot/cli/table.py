@@ -63,6 +63,10 @@ COMMANDS: dict[str, Row] = {
         "digest:digest",
         "Report on the quality of alerts: what fired most, was never acknowledged or flapped, and what to do about it.",
     ),
+    "tune": Row(
+        "tune:tune",
+        "Find the limit for a rule: from recorded polls, how often it would have fired with each of many values.",
+    ),
     "preview": Row(
         "preview:preview",
         "Draw the card of a rule as it would look. --send posts it, marked as a drill and without mentions.",

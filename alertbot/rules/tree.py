@@ -227,7 +227,7 @@ def fill(node: Node, text: str, values: Mapping[str, Literal]) -> str:
     A node that was not parsed from text (a rule made in code) is written by `show`.
     """
     if node.span.end <= node.span.start:
-        return show(_substituted(node, values))
+        return show(substituted(node, values))
     params = [each for each in walk(node) if isinstance(each, Param)]
     at, pieces = node.span.start, []
     for param in sorted(params, key=lambda each: each.span.start):
@@ -236,14 +236,15 @@ def fill(node: Node, text: str, values: Mapping[str, Literal]) -> str:
     return "".join([*pieces, text[at : node.span.end]])
 
 
-def _substituted(node: Any, values: Mapping[str, Literal]) -> Any:
+def substituted(node: Any, values: Mapping[str, Literal]) -> Any:
+    """A node of the same kind with its parameters replaced by these values."""
     if isinstance(node, Param):
         return values[node.name]
     if isinstance(node, tuple):
-        return tuple(_substituted(each, values) for each in node)
+        return tuple(substituted(each, values) for each in node)
     if not is_dataclass(node) or isinstance(node, type | Literal | Span):
         return node
-    return replace(node, **{each.name: _substituted(getattr(node, each.name), values) for each in fields(node)})
+    return replace(node, **{each.name: substituted(getattr(node, each.name), values) for each in fields(node)})
 
 
 # Precedence: a looser node inside a tighter one needs parentheses.
