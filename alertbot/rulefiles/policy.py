@@ -85,7 +85,7 @@ def _review(
         report.add(
             _place(rule, node),
             message,
-            "raise its limit, or give it a longer `for`; `alertbot replay` shows what that changes",
+            f"alertbot tune {rule.id} proposes a limit that fires less often",
         )
 
 

@@ -513,7 +513,7 @@ def test_check_warns_of_rules_that_fire_more_often_than_the_policy_allows(
     assert code == 1
     assert (
         "rules/queues.yaml:2:10: warning: rule long: would have fired 7.0 times a day in the last 2.0 days of acme; "
-        "policy allows 3 (raise its limit, or give it a longer `for`; `alertbot replay` shows what that changes)"
+        "policy allows 3 (alertbot tune long proposes a limit that fires less often)"
     ) in said
 
 
