@@ -147,7 +147,7 @@ def test_two_give_back_at_once(bot: Bot) -> None:
     for thread in threads:
         thread.join(10)
     answers = [bot.slack.answer_sent()["text"] for _ in range(3)]
-    assert all("is not acknowledged." in text or "is acknowledged by <@U012ANNA>" in text for text in answers)
+    assert all("is not acknowledged." in text or "was acknowledged by <@U012ANNA>" in text for text in answers)
     assert bot.desk.alert.acked_by is None
     assert len(bot.desk.asked) == 4
 

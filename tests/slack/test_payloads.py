@@ -30,7 +30,9 @@ KEPT = sorted((DATA / "slack").glob("*.json"))
 
 
 def problems_of(kept: Any) -> list[str]:
-    """Of a message, or of a view (which has a type)."""
+    """Of a message, of several ones, or of a view (which has a type)."""
+    if isinstance(kept, list) and all("type" not in each for each in kept):
+        return [problem for each in kept for problem in problems_of(each)]
     if isinstance(kept, list):  # the elements of a block
         kept = {"text": "buttons", "blocks": [{"type": "actions", "elements": kept}]}
     return view_problems(kept) if kept.get("type") in ("modal", "home") else problems(kept)
