@@ -35,7 +35,7 @@ from alertbot.sources.eight_by_eight.decode import decode_page
 from alertbot.sources.eight_by_eight.percent import Percentages
 from alertbot.store.packing import pack
 from alertbot.store.records import PollRecord
-from alertbot.store.sqlite.recording import KEY_FRAME_EVERY
+from alertbot.store.sql.recording import KEY_FRAME_EVERY
 from alertbot.store.sqlite.store import SqliteStore
 
 KEYS = (

@@ -184,8 +184,8 @@ FULL_NAMES = {
         "commands/answers.py",
     ),
     *("commands/silences.py", "commands/why.py", "evaluation/evaluate.py", "evaluation/explain.py", "notify/render.py"),
-    *("store/codec.py", "store/sqlite/budget.py", "store/sqlite/migrations.py", "store/sqlite/record.py"),
-    *("alerts/steady.py", "service/pictures.py", "store/sqlite/quality.py", "store/sqlite/store.py"),
+    *("store/codec.py", "store/sql/budget.py", "store/sqlite/migrations.py", "store/sql/record.py"),
+    *("alerts/steady.py", "service/pictures.py", "store/sql/quality.py", "store/sql/store.py"),
 }
 """The files that may read `entity_name`: to match, to store, or to make the name that is shown."""
 

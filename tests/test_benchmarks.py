@@ -196,7 +196,7 @@ def test_prometheus_evaluates_the_same_rules(tmp_path: Path) -> None:
     """A few cycles of a small centre: alerts fire for agents over their limits, and cycles cost CPU time."""
     found = prometheus.measure(300, 12, "still", tmp_path, cycles=2, every_s=1)
     assert len(found.cpu_ms) == 2
-    assert 12 < found.firing  # 36 are over their limits; on a busy machine a scrape or a hold is late
+    assert found.firing > 12  # 36 are over their limits; on a busy machine a scrape or a hold is late
 
 
 def test_prometheus_that_is_missing_is_named(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ A claim has three time limits. A request begins within START_WITHIN of its claim
 immediately before it sends, on the monotonic clock, since rendering, a lock or a suspended machine may have taken
 longer. It gives up GIVE_UP_AFTER at most after the claim. Other processes leave a claim alone for 20 s (the store), so
 when they look, nothing is on its way any more. For a claimant that is known to be gone the wait is shorter: its
-message gets 5 s to appear. The theory of claims is in store/sqlite/outbox.py.
+message gets 5 s to appear. The theory of claims is in store/sql/outbox.py.
 
 Edits are repeated freely, so one that Slack refuses is never dropped: it is retried, and stays due with its error until
 Slack takes it. Only `message_not_found` says that a message is gone. An ended card whose message cannot be edited is

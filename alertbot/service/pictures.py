@@ -2,7 +2,7 @@
 
 A chart is a picture, or a text plot. Here and in the store "picture" means either.
 
-Theory. The store says whose turn it is (store/sqlite/outbox.py): only while no post of any channel waits. The picture
+Theory. The store says whose turn it is (store/sql/outbox.py): only while no post of any channel waits. The picture
 is drawn and uploaded before it is claimed, in a thread of its own: that takes seconds, in which everything else is
 delivered as usual. Then it is claimed. The claim fails if anything else has become due; it is tried again later, with
 the same file. Once claimed it is sent, once. If the outcome is unknown, it stays unknown: a picture is not worth a

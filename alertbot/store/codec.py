@@ -150,9 +150,9 @@ def alert_values(alert: Alert) -> Values:
         "reminded_at": maybe_stamp(alert.reminded_at),
         "reminders": alert.reminders,
         "escalated_s": alert.escalated.total_seconds() if alert.escalated is not None else None,
-        "nagged": int(alert.nagged),
+        "nagged": alert.nagged,
         "rises": _pack([stamp(at) for at in alert.rises]) if alert.rises else "[]",
-        "unstable": int(alert.unstable),
+        "unstable": alert.unstable,
         "no_data_since": maybe_stamp(alert.no_data_since),
         "unseen_since": maybe_stamp(alert.unseen_since),
     }
@@ -262,8 +262,8 @@ def silence_values(silence: Silence) -> Values:
         "created_at": stamp(silence.created_at),
         "ended_at": maybe_stamp(silence.ended_at),
         "ended_by": silence.ended_by,
-        "started": int(silence.started),
-        "warned": int(silence.warned),
+        "started": silence.started,
+        "warned": silence.warned,
     }
 
 
@@ -335,7 +335,7 @@ def notice_values(
         "text": notice.text,
         "measure": measure_text(notice.measure),
         "mention": _pack(notice.mention),
-        "broadcast": int(notice.broadcast),
+        "broadcast": notice.broadcast,
         "done_by": notice.by,
         "lead": notice.lead or None,
         "also": _pack(list(also)),
@@ -450,7 +450,7 @@ def snapshot_values(tenant: str, snapshot: Snapshot) -> Values:
         "tenant": tenant,
         "scope": snapshot.scope,
         "at": stamp(snapshot.at),
-        "complete": int(snapshot.complete),
+        "complete": int(snapshot.complete),  # not a flag: it is a part of the digest
         "problems": _pack(snapshot.problems),
         "entities": _pack([snapshot.ids, snapshot.names, snapshot.parent_ids, snapshot.parent_names]),
         "number_keys": _pack(list(numbers)),

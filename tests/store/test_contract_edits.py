@@ -10,7 +10,7 @@ from alertbot.alerts.alert import Alert, Change, Reason
 from alertbot.alerts.notice import Notice
 from alertbot.rules.rule import Level
 from alertbot.store.roles import Store
-from alertbot.store.sqlite.edits import MAX_A_MINUTE, REFRESHES_A_MINUTE
+from alertbot.store.sql.edits import MAX_A_MINUTE, REFRESHES_A_MINUTE
 from tests.store.build import (
     T0,
     at,

@@ -21,7 +21,7 @@ from alertbot.rules.catalogue import Scope
 from alertbot.store.packing import Cell, Frame, columns_of, pack, unpack, unpack_cell
 from alertbot.store.records import RecordedPoll
 from alertbot.store.roles import Store
-from alertbot.store.sqlite.recording import KEY_FRAME_AT_LATEST, KEY_FRAME_EVERY
+from alertbot.store.sql.recording import KEY_FRAME_AT_LATEST, KEY_FRAME_EVERY
 from alertbot.store.sqlite.store import SqliteStore
 from tests.store.build import T0, assert_same_snapshot, at, poll, snapshot
 

@@ -465,7 +465,7 @@ def test_killed_in_the_middle_of_a_poll(path: Path) -> None:
     """A transaction that was not committed is not there."""
     script = """
 import os, sys
-from alertbot.store.sqlite import record as recording
+from alertbot.store.sql import record as recording
 from alertbot.store.sqlite.store import SqliteStore
 from tests.store.build import begins, firing, notice, poll
 store = SqliteStore(sys.argv[1])

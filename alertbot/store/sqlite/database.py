@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryFile
 from threading import get_ident
@@ -27,6 +28,20 @@ _LARGE_WAL_BYTES = 16 * 1024 * 1024
 _SMALLEST_FILE = 64 * 1024  # bytes that SQLite needs beside the database at least: the index of the WAL, and a page
 
 _Identity = tuple[int, int]  # of a file: device and inode
+
+
+class Connection(sqlite3.Connection):
+    """A connection to SQLite. The statements of store/sql/ are run as they are written."""
+
+    def new_ids(self) -> Iterator[int]:
+        """Short ids that were never given: alerts and silences share one sequence.
+
+        No other transaction can give them before this one ends: it has the write lock.
+        """
+        row = self.execute(
+            "SELECT max(seq) AS last FROM sqlite_sequence WHERE name IN ('alerts', 'silences')"
+        ).fetchone()
+        yield from count(int(row["last"] or 0) + 1)
 
 
 class Database:
@@ -74,6 +89,11 @@ class Database:
             with suppress(OSError):
                 self._identity = _identity(path)
 
+    @property
+    def name(self) -> str:
+        """How the database is called in messages."""
+        return self.path
+
     def _open(self, synchronous: str, *, reading: bool) -> None:
         try:
             self._open_as(self.path, synchronous, reading=reading)
@@ -105,7 +125,7 @@ class Database:
             self._conn.close()
             raise
 
-    def _connect(self, name: str) -> sqlite3.Connection:
+    def _connect(self, name: str) -> Connection:
         # isolation_level None: sqlite3 begins no transaction by itself; atomic() begins and ends them all.
         return sqlite3.connect(
             name,
@@ -113,6 +133,7 @@ class Database:
             isolation_level=None,
             check_same_thread=False,
             uri=name.startswith("file:///"),
+            factory=Connection,
         )
 
     def _prepare(self, synchronous: str, *, reading: bool) -> None:
@@ -170,7 +191,7 @@ class Database:
                 return
 
     @contextmanager
-    def read(self) -> Iterator[sqlite3.Connection]:
+    def read(self) -> Iterator[Connection]:
         """A transaction that reads: one consistent view, whatever is written meanwhile. It waits for no writer."""
         if self._writer == get_ident():
             with self._door():
@@ -181,7 +202,7 @@ class Database:
             yield self._reader
 
     @contextmanager
-    def write(self, *, within: float | None = None) -> Iterator[sqlite3.Connection]:
+    def write(self, *, within: float | None = None) -> Iterator[Connection]:
         """A transaction that writes: all of it or nothing. `within`: seconds to wait for other writers, of any process.
 
         Without it those of this process are waited for without a limit, and other processes for `busy_timeout`.
@@ -217,7 +238,7 @@ class Database:
             with suppress(sqlite3.Error):
                 self._conn.execute(f"PRAGMA busy_timeout = {round(self._busy_timeout * 1000)}")
 
-    def shrink_wal(self) -> str:
+    def tidy(self) -> str:
         """Shorten the write-ahead log where it has grown; why it cannot be, in a sentence, or "".
 
         SQLite begins it again at its start when no transaction still reads from it. One that lasts for hours, in any

@@ -6,13 +6,13 @@ agents are all known writes nothing here.
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Iterable, Mapping
 
 from alertbot.evaluation.snapshot import Snapshot
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.privacy import AGENT_SCOPES, NAMES_IN_FULL, Agent, Names
+from alertbot.store.sql.connection import Connection
 
 _SINCE = "SELECT tenant, id, name FROM agents WHERE rowid > ?"
 _Seen = tuple[tuple[str, ...], tuple[str, ...]]  # ids and names of a snapshot
@@ -34,23 +34,25 @@ class Agents:
         """As they were last read or written."""
         return self._names
 
-    def read(self, conn: sqlite3.Connection) -> Names:
+    def read(self, conn: Connection) -> Names:
         """As they are now. Without hidden names nothing is read."""
         if self.hidden:
             self._load(conn)
         return self._names
 
-    def write(self, conn: sqlite3.Connection, tenant: str, snapshots: Mapping[Scope, Snapshot]) -> dict[Scope, _Seen]:
+    def write(self, conn: Connection, tenant: str, snapshots: Mapping[Scope, Snapshot]) -> dict[Scope, _Seen]:
         """Add the agents of a poll that are new. Pass the result to `written` when the transaction is committed."""
         seen = {scope: (snapshot.ids, snapshot.names) for scope, snapshot in snapshots.items() if scope in AGENT_SCOPES}
         other = {scope: pairs for scope, pairs in seen.items() if self._seen.get((tenant, scope)) != pairs}
         if other:
             self._load(conn)
             new = set(_agents(tenant, other.values())) - self._known
-            conn.executemany("INSERT OR IGNORE INTO agents (tenant, id, name) VALUES (?, ?, ?)", sorted(new))
+            conn.executemany(
+                "INSERT INTO agents (tenant, id, name) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", sorted(new)
+            )
         return other
 
-    def written(self, conn: sqlite3.Connection, tenant: str, seen: Mapping[Scope, _Seen]) -> None:
+    def written(self, conn: Connection, tenant: str, seen: Mapping[Scope, _Seen]) -> None:
         """The transaction is committed."""
         if seen:
             self._load(conn)
@@ -62,7 +64,7 @@ class Agents:
             self._known, self._rows = frozenset(), -1
             self._seen.clear()
 
-    def _load(self, conn: sqlite3.Connection) -> None:
+    def _load(self, conn: Connection) -> None:
         (rows,) = conn.execute("SELECT COALESCE(max(rowid), 0) FROM agents").fetchone()
         with self._lock:
             if rows == self._rows:

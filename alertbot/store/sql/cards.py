@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-import sqlite3
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from alertbot.alerts.cards import Card
 from alertbot.errors import StoreError
 from alertbot.store import codec
-from alertbot.store.sqlite import silences
+from alertbot.store.sql import silences
+from alertbot.store.sql.connection import Connection, Row
 
 # How far ahead of now a time may lie because clocks differ.
 CLOCK_WAS_SET_BACK = timedelta(seconds=60)
@@ -42,11 +42,11 @@ _ALL_MEMBERS = """
     SELECT count(*) AS entities, min(fired_at) AS began FROM (
         SELECT min(a.fired_at) AS fired_at FROM card_alerts m JOIN alerts a ON a.id = m.alert_id
         WHERE m.card_id = ? GROUP BY a.rule, a.scope, a.parent_id, a.entity_id
-    )
+    ) AS entities
 """
 
 
-def with_members(conn: sqlite3.Connection, card: sqlite3.Row) -> Card:
+def with_members(conn: Connection, card: Row) -> Card:
     """The card of this row. Of more than 1,000 members that have ended, the worst."""
     left = conn.execute(_OPEN_MEMBERS, {"card": card["id"]}).fetchall()
     ended = conn.execute(_ENDED_MEMBERS, {"card": card["id"], "limit": _MAX_ENDED + 1}).fetchall()
@@ -67,9 +67,9 @@ _MANY = 20
 _member_of = functools.lru_cache(maxsize=1024)(codec.alert_of)
 
 
-def card_row(conn: sqlite3.Connection, card_id: int) -> sqlite3.Row:
+def card_row(conn: Connection, card_id: int) -> Row:
     """The row of a card. Raises StoreError where there is none."""
-    row: sqlite3.Row | None = conn.execute("SELECT * FROM cards WHERE id = ?", (card_id,)).fetchone()
+    row: Row | None = conn.execute("SELECT * FROM cards WHERE id = ?", (card_id,)).fetchone()
     if row is None:
         raise StoreError(f"there is no card {card_id}")
     return row

@@ -23,7 +23,6 @@ kept in `former_messages`, due for edits like the card's own, until it shows the
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -34,9 +33,10 @@ from alertbot.alerts.grouping import NAMES
 from alertbot.alerts.notice import Notice, NoticeKind, notice_id
 from alertbot.store import codec
 from alertbot.store.codec import stamp
-from alertbot.store.sqlite import record as recording
-from alertbot.store.sqlite.cards import CARD_RANK, CLOCK_WAS_SET_BACK, MAX_WAIT, card_row, wait, with_members
-from alertbot.store.sqlite.record import count
+from alertbot.store.sql import record as recording
+from alertbot.store.sql.cards import CARD_RANK, CLOCK_WAS_SET_BACK, MAX_WAIT, card_row, wait, with_members
+from alertbot.store.sql.connection import Connection, Row
+from alertbot.store.sql.record import count
 
 # Members of cards to edit that are read at once: beyond that, one card for each channel.
 _MAX_MEMBERS = 2000
@@ -75,7 +75,7 @@ _OUTDATED_FORMER = f"""
 _ENDS = ", ".join(f"'{reason}'" for reason in sorted(ENDS))
 
 
-def due(conn: sqlite3.Connection, now: datetime, limit: int) -> list[tuple[int, str, EditCard]]:
+def due(conn: Connection, now: datetime, limit: int) -> list[tuple[int, str, EditCard]]:
     """The edits that are due: the level of each card as a number, since when it is outdated, and the edit.
 
     The number is 0 if only a value changed.
@@ -109,18 +109,18 @@ def due(conn: sqlite3.Connection, now: datetime, limit: int) -> list[tuple[int, 
     return found
 
 
-def _last_minute(conn: sqlite3.Connection, now: datetime) -> list[str]:
+def _last_minute(conn: Connection, now: datetime) -> list[str]:
     rows = conn.execute(_SENT, {"minute_ago": stamp(now - MINUTE), "ahead": stamp(now + CLOCK_WAS_SET_BACK)}).fetchall()
     return [row["at"] for row in rows]
 
 
-def _count(conn: sqlite3.Connection, card_id: int, now: datetime) -> None:
+def _count(conn: Connection, card_id: int, now: datetime) -> None:
     """Count an edit that was sent."""
     conn.execute(_FORGET_SENT, {"minute_ago": stamp(now - MINUTE), "ahead": stamp(now + CLOCK_WAS_SET_BACK)})
     conn.execute("INSERT INTO card_edits (at, card_id) VALUES (?, ?)", (stamp(now), card_id))
 
 
-def _is_urgent(card: sqlite3.Row) -> bool:
+def _is_urgent(card: Row) -> bool:
     return bool(card["urgent_version"] > card["sent_version"])
 
 
@@ -128,7 +128,7 @@ def _times(now: datetime) -> dict[str, object]:
     return {"now": stamp(now), "longest": stamp(now + MAX_WAIT)}
 
 
-def _edit(conn: sqlite3.Connection, row: sqlite3.Row, former: bool) -> EditCard:
+def _edit(conn: Connection, row: Row, former: bool) -> EditCard:
     card = with_members(conn, row)
     if not former:
         return EditCard(card, row["edit_attempts"])
@@ -142,7 +142,7 @@ def is_held(held_until: str | None, now: datetime) -> bool:
     return until is not None and until > now
 
 
-def _edit_is_due(card: sqlite3.Row, now: datetime) -> bool:
+def _edit_is_due(card: Row, now: datetime) -> bool:
     if _is_urgent(card):
         return True
     edited_at = codec.unstamp(card["edited_at"])
@@ -159,7 +159,7 @@ _URGENT_EDITS = f"""
 """  # noqa: S608
 
 
-def next_due(conn: sqlite3.Connection, now: datetime) -> list[datetime]:
+def next_due(conn: Connection, now: datetime) -> list[datetime]:
     """When each of the urgent edits can be tried."""
     rows, sent = conn.execute(_URGENT_EDITS).fetchall(), _last_minute(conn, now)
     free = codec.unstamp(sent[-MAX_A_MINUTE]) + MINUTE if len(sent) >= MAX_A_MINUTE else now
@@ -169,7 +169,7 @@ def next_due(conn: sqlite3.Connection, now: datetime) -> list[datetime]:
     ]
 
 
-def shows_version(conn: sqlite3.Connection, card_id: int, version: int, now: datetime) -> None:
+def shows_version(conn: Connection, card_id: int, version: int, now: datetime) -> None:
     conn.execute(
         "UPDATE cards SET sent_version = :version, edited_at = :now, "
         "outdated_since = CASE WHEN version > :version THEN :now END, "
@@ -178,7 +178,7 @@ def shows_version(conn: sqlite3.Connection, card_id: int, version: int, now: dat
     )
 
 
-def edited(conn: sqlite3.Connection, card: Card, now: datetime) -> None:
+def edited(conn: Connection, card: Card, now: datetime) -> None:
     row = card_row(conn, card.id)
     _count(conn, card.id, now)
     if row["state"] == "posted" and codec.posted_of(row) == card.posted:
@@ -210,11 +210,11 @@ def _former(card_id: int, posted: Posted | None) -> dict[str, object]:
     }
 
 
-def forget_former(conn: sqlite3.Connection, card: Card) -> None:
+def forget_former(conn: Connection, card: Card) -> None:
     conn.execute(_FORGET_FORMER, _former(card.id, card.posted))
 
 
-def close_in_thread(conn: sqlite3.Connection, card: Card, now: datetime) -> bool:
+def close_in_thread(conn: Connection, card: Card, now: datetime) -> bool:
     row = card_row(conn, card.id)
     if row["state"] != "posted" or codec.posted_of(row) != card.posted:
         return True  # the message is not this card's any more
@@ -247,9 +247,14 @@ _PUT_OFF_EDIT = "SET edit_not_before = :until, edit_error = :error, edit_attempt
 
 
 def put_off_edit(
-    conn: sqlite3.Connection, card_id: int, until: datetime, error: str, tried: bool, former: Posted | None = None
+    conn: Connection, card_id: int, until: datetime, error: str, tried: bool, former: Posted | None = None
 ) -> None:
-    values = {"until": stamp(until), "error": error, "tried": tried, **_former(card_row(conn, card_id)["id"], former)}
+    values = {
+        "until": stamp(until),
+        "error": error,
+        "tried": int(tried),
+        **_former(card_row(conn, card_id)["id"], former),
+    }
     if former is None:
         conn.execute(f"UPDATE cards {_PUT_OFF_EDIT} WHERE id = :card", values)
     else:

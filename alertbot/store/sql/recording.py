@@ -6,7 +6,6 @@ Each function but `Recorder.pack` works inside the caller's transaction.
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -21,7 +20,8 @@ from alertbot.rules.catalogue import Scope
 from alertbot.store.codec import stamp, unstamp
 from alertbot.store.packing import STILL, Cell, Frame, columns_of, pack, unpack, unpack_cell
 from alertbot.store.records import RecordedPoll
-from alertbot.store.sqlite.latest import Seen
+from alertbot.store.sql.connection import Connection
+from alertbot.store.sql.latest import Seen
 
 KEY_FRAME_EVERY = 40
 """Polls from one key frame to the next. Reading begins at a key frame, and pruning ends at one."""
@@ -124,7 +124,7 @@ class Recorder:
             ),
         )
 
-    def write(self, conn: sqlite3.Connection, rows: Sequence[_Row], now: datetime) -> dict[Scope, _Written]:
+    def write(self, conn: Connection, rows: Sequence[_Row], now: datetime) -> dict[Scope, _Written]:
         """Write the rows of one poll. Pass the result to `written` when the transaction is committed."""
         at = stamp(now)
         # The clock was set back: polls with a time in the future cannot precede this one.
@@ -135,19 +135,19 @@ class Recorder:
             conn.execute(
                 "INSERT INTO recorded_polls (tenant, at, scope, layout_id, key_frame, complete, problems, packed) "
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (self._tenant, at, row.scope, layout_id, row.key_frame, row.complete, row.problems, row.packed),
+                (self._tenant, at, row.scope, layout_id, row.key_frame, int(row.complete), row.problems, row.packed),
             )
             if row.written is not None and layout_id is not None:
                 row.written.layout_id = layout_id
                 written[row.scope] = row.written
         return written
 
-    def _layout(self, conn: sqlite3.Connection, scope: Scope, layout: tuple[str, bytes, bytes]) -> int:
+    def _layout(self, conn: Connection, scope: Scope, layout: tuple[str, bytes, bytes]) -> int:
         digest, entities, keys = layout
         values = (self._tenant, scope, digest)
         conn.execute(
-            "INSERT OR IGNORE INTO recorded_layouts (tenant, scope, digest, entities, metric_keys) "
-            "VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO recorded_layouts (tenant, scope, digest, entities, metric_keys) "
+            "VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
             (*values, entities, keys.decode()),
         )
         row = conn.execute(
@@ -159,7 +159,7 @@ class Recorder:
         """The transaction is committed."""
         self._written.update(written)
 
-    def prune(self, conn: sqlite3.Connection, now: datetime) -> None:
+    def prune(self, conn: Connection, now: datetime) -> None:
         """Delete what is older than `keep`, every PRUNE_EVERY and a limited number of rows at a time.
 
         The key frame that a kept poll needs is kept too, and with it up to KEY_FRAME_EVERY polls, and those between
@@ -187,13 +187,14 @@ class Recorder:
             self._written = {scope: each for scope, each in self._written.items() if now - each.at <= self._keep}
             in_use = msgspec.json.encode([each.layout_id for each in self._written.values()]).decode()
             conn.execute(
-                "DELETE FROM recorded_layouts WHERE tenant = ?1 AND id NOT IN (SELECT value FROM json_each(?2)) "
-                "AND id NOT IN (SELECT layout_id FROM recorded_polls WHERE tenant = ?1 AND key_frame)",
-                (self._tenant, in_use),
+                "DELETE FROM recorded_layouts WHERE tenant = ? "
+                "AND id NOT IN (SELECT CAST(value AS BIGINT) FROM json_each(?)) "
+                "AND id NOT IN (SELECT layout_id FROM recorded_polls WHERE tenant = ? AND key_frame)",
+                (self._tenant, in_use, self._tenant),
             )
         self._prune_at = now if done >= _PRUNED_AT_ONCE else now + PRUNE_EVERY
 
-    def _newest(self, conn: sqlite3.Connection, scope: Scope) -> str:
+    def _newest(self, conn: Connection, scope: Scope) -> str:
         row = conn.execute(
             "SELECT max(at) FROM recorded_polls WHERE tenant = ? AND scope = ?", (self._tenant, scope)
         ).fetchone()
@@ -208,18 +209,20 @@ class _Layout:
     keys: Mapping[str, bool]
 
 
-Transaction = Callable[[], AbstractContextManager[sqlite3.Connection]]
+Transaction = Callable[[], AbstractContextManager[Connection]]
 
 _FIRST_FRAMES = """
     SELECT min(at) FROM (
-        SELECT (SELECT max(at) FROM recorded_polls WHERE tenant = ?1 AND scope = value AND key_frame AND at <= ?2) AS at
-        FROM json_each(?3)
-    )
+        SELECT (
+            SELECT max(at) FROM recorded_polls WHERE tenant = :tenant AND scope = value AND key_frame AND at <= :since
+        ) AS at
+        FROM json_each(:scopes)
+    ) AS frames
 """
 _ROWS = """
     SELECT at, scope, layout_id, key_frame, complete, problems, packed FROM recorded_polls
-    WHERE tenant = ?1 AND (at, scope) > (?2, ?3) AND at <= ?4 AND scope IN (SELECT value FROM json_each(?5))
-    ORDER BY at, scope LIMIT ?6
+    WHERE tenant = ? AND (at, scope) > (?, ?) AND at <= ? AND scope IN (SELECT value FROM json_each(?))
+    ORDER BY at, scope LIMIT ?
 """
 
 
@@ -237,7 +240,7 @@ def read(
     frames: dict[str, tuple[int, Frame]] = {}
     columns: dict[str, tuple[Frame, Mapping[str, Column]]] = {}  # polls that differ in nothing share them
     with transaction() as conn:
-        begin = conn.execute(_FIRST_FRAMES, (tenant, first, scopes)).fetchone()[0] or first
+        begin = conn.execute(_FIRST_FRAMES, {"tenant": tenant, "since": first, "scopes": scopes}).fetchone()[0] or first
     place, at = (begin, ""), ""
     snapshots: dict[Scope, Snapshot] = {}
     failures: dict[Scope, str] = {}
@@ -299,7 +302,7 @@ def read_one(
     before_id: int | None = None
     before: Cell | None = None
     with transaction() as conn:
-        begin = conn.execute(_FIRST_FRAMES, (tenant, first, scopes)).fetchone()[0] or first
+        begin = conn.execute(_FIRST_FRAMES, {"tenant": tenant, "since": first, "scopes": scopes}).fetchone()[0] or first
     place = (begin, "")
     while True:
         with transaction() as conn:
@@ -335,7 +338,7 @@ def _row_of(layout: _Layout, parent_id: str, entity_id: str) -> int | None:
     return None
 
 
-def _read_layout(conn: sqlite3.Connection, layout_id: int) -> _Layout:
+def _read_layout(conn: Connection, layout_id: int) -> _Layout:
     row = conn.execute("SELECT entities, metric_keys FROM recorded_layouts WHERE id = ?", (layout_id,)).fetchone()
     if row is None:
         raise StoreError("the recording has polls whose list of entities is missing")

@@ -30,7 +30,6 @@ comes later replaces a summary that was not claimed yet, under another id, so no
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
@@ -42,8 +41,9 @@ from alertbot.alerts.unseen import Unseen
 from alertbot.rules.rule import Level
 from alertbot.store import codec
 from alertbot.store.codec import stamp
-from alertbot.store.sqlite import budget
-from alertbot.store.sqlite import record as recording
+from alertbot.store.sql import budget
+from alertbot.store.sql import record as recording
+from alertbot.store.sql.connection import Connection, Row
 
 OVERDUE = timedelta(minutes=2)
 """A message that has waited this long is not posted as if it had just happened. `/readyz` counts it as overdue."""
@@ -84,24 +84,25 @@ _SUMMARIES = """
 """
 _ALERTS_OF_CARDS = """
     SELECT DISTINCT a.* FROM card_alerts m JOIN alerts a ON a.id = m.alert_id
-    WHERE m.card_id IN (SELECT value FROM json_each(:cards)) ORDER BY a.id
+    WHERE m.card_id IN (SELECT CAST(value AS BIGINT) FROM json_each(:cards)) ORDER BY a.id
 """
 _CARDS_OF_LEADS = "SELECT DISTINCT card_id FROM notices WHERE lead IN (SELECT value FROM json_each(?))"
 _CARRY_CARDS = """
-    UPDATE notices SET lead = :lead WHERE state = 'waiting' AND card_id IN (SELECT value FROM json_each(:cards))
+    UPDATE notices SET lead = :lead
+    WHERE state = 'waiting' AND card_id IN (SELECT CAST(value AS BIGINT) FROM json_each(:cards))
 """
-_CARDS_ARE_GONE = "UPDATE cards SET state = 'gone' WHERE id IN (SELECT value FROM json_each(?))"
+_CARDS_ARE_GONE = "UPDATE cards SET state = 'gone' WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each(?))"
 _DROP = (
     "UPDATE notices SET state = 'told_by_card', settled_at = ?, lead = NULL "
     "WHERE id IN (SELECT value FROM json_each(?))"
 )
 _DROP_CARDS = (
     "UPDATE notices SET state = 'told_by_card', settled_at = ? "
-    "WHERE state = 'waiting' AND card_id IN (SELECT value FROM json_each(?))"
+    "WHERE state = 'waiting' AND card_id IN (SELECT CAST(value AS BIGINT) FROM json_each(?))"
 )
 
 
-def is_wanted(conn: sqlite3.Connection, channel: str, now: datetime, looked_for: str = "") -> bool:
+def is_wanted(conn: Connection, channel: str, now: datetime, looked_for: str = "") -> bool:
     """Whether `sum_up` has something to do in this channel. `looked_for`: a claimed notice that was not posted."""
     channels = budget.spellings(conn, channel)
     cards = _unseen(conn, channels)
@@ -113,7 +114,7 @@ def is_wanted(conn: sqlite3.Connection, channel: str, now: datetime, looked_for:
     return len(cards) > 1 or _summaries(conn, channels) != []
 
 
-def sum_up(conn: sqlite3.Connection, channel: str, report: Callable[[Unseen], Notice], now: datetime) -> None:
+def sum_up(conn: Connection, channel: str, report: Callable[[Unseen], Notice], now: datetime) -> None:
     """Settle the unseen cards of a channel, as `is_wanted` says; all but echoes with the notice that `report` makes."""
     if not is_wanted(conn, channel, now):
         return
@@ -139,26 +140,26 @@ def sum_up(conn: sqlite3.Connection, channel: str, report: Callable[[Unseen], No
         conn.execute("UPDATE notices SET not_before = ? WHERE id = ?", (stamp(until), summary.id))
 
 
-def _tried_at(row: sqlite3.Row, now: datetime) -> datetime:
+def _tried_at(row: Row, now: datetime) -> datetime:
     """When it is looked for, as far as is known."""
     times = [codec.maybe_unstamp(row[column]) for column in ("not_before", "look_at")]
     return max(now, *(each for each in times if each is not None)) if any(times) else now
 
 
-def _unseen(conn: sqlite3.Connection, channels: Sequence[str]) -> list[sqlite3.Row]:
+def _unseen(conn: Connection, channels: Sequence[str]) -> list[Row]:
     return conn.execute(_UNSEEN, {"channels": json.dumps(channels)}).fetchall()
 
 
-def _summaries(conn: sqlite3.Connection, channels: Sequence[str]) -> list[str]:
+def _summaries(conn: Connection, channels: Sequence[str]) -> list[str]:
     return [row["id"] for row in conn.execute(_SUMMARIES, (json.dumps(channels),)).fetchall()]
 
 
-def is_overdue(notice: sqlite3.Row, now: datetime) -> bool:
+def is_overdue(notice: Row, now: datetime) -> bool:
     """Whether this notice has waited for too long to be posted as if it had just happened."""
     return now - codec.unstamp(notice["at"]) >= OVERDUE
 
 
-def prepare(conn: sqlite3.Connection, notice: sqlite3.Row, card: sqlite3.Row, now: datetime) -> bool:
+def prepare(conn: Connection, notice: Row, card: Row, now: datetime) -> bool:
     """Drop the waiting lines that a message of this card makes superfluous; whether anything was changed.
 
     `notice` is about to be claimed. Nothing changes unless it is overdue.
@@ -187,7 +188,7 @@ _NEXT_STEP = f"""
 """  # noqa: S608  # built-in names only
 
 
-def _next_step_says_it(conn: sqlite3.Connection, notice: sqlite3.Row, card: sqlite3.Row, now: datetime) -> bool:
+def _next_step_says_it(conn: Connection, notice: Row, card: Row, now: datetime) -> bool:
     """Whether the message of this step was dropped: that of a later one takes over its mentions."""
     values = {"channel": notice["channel"], "notice": notice["id"], "card": card["id"]}
     later = conn.execute(_NEXT_STEP, values).fetchone()
@@ -215,7 +216,7 @@ _LINES = """
 """
 
 
-def _lines(conn: sqlite3.Connection, card_id: int, notice_id: str) -> list[sqlite3.Row]:
+def _lines(conn: Connection, card_id: int, notice_id: str) -> list[Row]:
     """The waiting lines of a card that no one may be sending. One that names earlier members as well stays as it is.
 
     `notice_id`: the one that is about to be claimed. Where it has a claim, it was looked for in vain.
@@ -223,19 +224,17 @@ def _lines(conn: sqlite3.Connection, card_id: int, notice_id: str) -> list[sqlit
     return conn.execute(_LINES, {"card": card_id, "notice": notice_id}).fetchall()
 
 
-def _lasts(line: sqlite3.Row) -> bool:
+def _lasts(line: Row) -> bool:
     """Whether the level that this line is about is still that of its alert."""
     return bool(line["alert_state"] != State.INACTIVE and line["alert_level"] == line["level"])
 
 
-def _mention(notice: sqlite3.Row) -> list[str]:
+def _mention(notice: Row) -> list[str]:
     found: list[str] = json.loads(notice["mention"])
     return found
 
 
-def _take_over(
-    conn: sqlite3.Connection, notice: sqlite3.Row, card: sqlite3.Row, lines: Sequence[sqlite3.Row], now: datetime
-) -> bool:
+def _take_over(conn: Connection, notice: Row, card: Row, lines: Sequence[Row], now: datetime) -> bool:
     (members,) = conn.execute("SELECT count(*) FROM card_alerts WHERE card_id = ?", (card["id"],)).fetchone()
     dropped = [line for line in lines if members <= NAMED or line["reason"] != Reason.FIRED]
     rises = [line for line in dropped if line["reason"] in _RISES and _lasts(line) and line["acked_by"] is None]
@@ -248,13 +247,13 @@ def _take_over(
     return True
 
 
-def _supersede(conn: sqlite3.Connection, lines: Sequence[sqlite3.Row], now: datetime) -> bool:
-    by_alert: dict[int, list[sqlite3.Row]] = {}
+def _supersede(conn: Connection, lines: Sequence[Row], now: datetime) -> bool:
+    by_alert: dict[int, list[Row]] = {}
     for line in lines:
         by_alert.setdefault(line["alert_id"], []).append(line)
     kept = [line for line in map(_present, by_alert.values()) if not line["overtaken"]]
     keep = {line["id"] for line in kept}
-    messages: dict[tuple[str, str, str], list[sqlite3.Row]] = {}
+    messages: dict[tuple[str, str, str], list[Row]] = {}
     for line in kept:
         where = line["text"] if line["reason"] == Reason.ESCALATED else ""
         messages.setdefault((line["reason"], line["done_by"], where), []).append(line)
@@ -279,7 +278,7 @@ def _supersede(conn: sqlite3.Connection, lines: Sequence[sqlite3.Row], now: date
     return True
 
 
-def _present(lines: Sequence[sqlite3.Row]) -> sqlite3.Row:
+def _present(lines: Sequence[Row]) -> Row:
     """Of the lines about one alert, in order, the one that says what is true now."""
     *_, last = lines
     if last["alert_ended_at"] is not None:

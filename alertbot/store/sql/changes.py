@@ -7,7 +7,6 @@ before the change is refused (`record`), since each of these raises the tenant's
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -17,7 +16,8 @@ from alertbot.alerts.alert import Alert, Outcome, Reason
 from alertbot.alerts.notice import Notice, NoticeKind, notice_id
 from alertbot.alerts.transition import close_by_hand
 from alertbot.store import codec
-from alertbot.store.sqlite import record as recording
+from alertbot.store.sql import record as recording
+from alertbot.store.sql.connection import Connection
 
 Result = tuple[Outcome, Alert | None]
 
@@ -32,12 +32,12 @@ _CARDS_OF = (
 )
 
 
-def alert(conn: sqlite3.Connection, alert_id: int) -> Alert | None:
+def alert(conn: Connection, alert_id: int) -> Alert | None:
     row = conn.execute("SELECT * FROM alerts WHERE id = ?", (alert_id,)).fetchone()
     return None if row is None else codec.alert_of(row)
 
 
-def acknowledge(conn: sqlite3.Connection, alert_id: int, by: str, note: str, now: datetime) -> Result:
+def acknowledge(conn: Connection, alert_id: int, by: str, note: str, now: datetime) -> Result:
     found = alert(conn, alert_id)
     if found is None or found.ended_at is not None:
         return _gone(found)
@@ -49,7 +49,7 @@ def acknowledge(conn: sqlite3.Connection, alert_id: int, by: str, note: str, now
     return Outcome.DONE, after
 
 
-def acknowledge_card(conn: sqlite3.Connection, card_id: int, by: str, now: datetime) -> Result:
+def acknowledge_card(conn: Connection, card_id: int, by: str, now: datetime) -> Result:
     members = [codec.alert_of(row) for row in conn.execute(_MEMBERS, (card_id,)).fetchall()]
     left = [member for member in members if member.ended_at is None]
     free = [member for member in left if member.acked_by is None]
@@ -66,7 +66,7 @@ def acknowledge_card(conn: sqlite3.Connection, card_id: int, by: str, now: datet
     return Outcome.DONE, after[0]
 
 
-def unacknowledge(conn: sqlite3.Connection, alert_id: int, by: str, now: datetime, *, own: bool) -> Result:
+def unacknowledge(conn: Connection, alert_id: int, by: str, now: datetime, *, own: bool) -> Result:
     found = alert(conn, alert_id)
     if found is None or found.ended_at is not None:
         return _gone(found)
@@ -77,7 +77,7 @@ def unacknowledge(conn: sqlite3.Connection, alert_id: int, by: str, now: datetim
     return Outcome.DONE, _give_back(conn, [found], by, now)
 
 
-def unacknowledge_card(conn: sqlite3.Connection, card_id: int, by: str, now: datetime) -> Result:
+def unacknowledge_card(conn: Connection, card_id: int, by: str, now: datetime) -> Result:
     left = open_members(conn, card_id)
     if not left:
         row = conn.execute(f"{_MEMBERS} LIMIT 1", (card_id,)).fetchone()
@@ -89,11 +89,11 @@ def unacknowledge_card(conn: sqlite3.Connection, card_id: int, by: str, now: dat
     return Outcome.DONE, _give_back(conn, own, by, now)
 
 
-def open_members(conn: sqlite3.Connection, card_id: int) -> list[Alert]:
+def open_members(conn: Connection, card_id: int) -> list[Alert]:
     return [codec.alert_of(row) for row in conn.execute(_OPEN_MEMBERS, (card_id,)).fetchall()]
 
 
-def _give_back(conn: sqlite3.Connection, owned: Sequence[Alert], by: str, now: datetime) -> Alert:
+def _give_back(conn: Connection, owned: Sequence[Alert], by: str, now: datetime) -> Alert:
     """Take the owner off each of these alerts of one tenant; the first of them as it is then."""
     after = [replace(alert, acked_by=None, acked_at=None, ack_note="", nagged=False) for alert in owned]
     for alert in after:
@@ -102,14 +102,14 @@ def _give_back(conn: sqlite3.Connection, owned: Sequence[Alert], by: str, now: d
     return after[0]
 
 
-def resolve(conn: sqlite3.Connection, alert_id: int, by: str, why: str, now: datetime) -> Result:
+def resolve(conn: Connection, alert_id: int, by: str, why: str, now: datetime) -> Result:
     found = alert(conn, alert_id)
     if found is None or found.ended_at is not None:
         return _gone(found)
     after = close_by_hand(found, by, why, now)
     conn.execute(
         "UPDATE alerts SET state = :state, since = :since, ended_at = :ended_at, end_reason = :end_reason, "
-        "missed_polls = :missed_polls, latched = 1, closed_by = :by, close_note = :why WHERE id = :id",
+        "missed_polls = :missed_polls, latched = TRUE, closed_by = :by, close_note = :why WHERE id = :id",
         {**codec.alert_values(after), "by": by, "why": why, "id": alert_id},
     )
     # Reported before its cards end: after that there is no thread for the line.
@@ -124,16 +124,14 @@ def _gone(found: Alert | None) -> Result:
     return (Outcome.UNKNOWN_ID if found is None else Outcome.ENDED), found
 
 
-def _set_owner(conn: sqlite3.Connection, after: Alert) -> None:
+def _set_owner(conn: Connection, after: Alert) -> None:
     conn.execute(
-        "UPDATE alerts SET acked_by = ?, acked_at = ?, ack_note = ?, nagged = 0 WHERE id = ?",
+        "UPDATE alerts SET acked_by = ?, acked_at = ?, ack_note = ?, nagged = FALSE WHERE id = ?",
         (after.acked_by, codec.maybe_stamp(after.acked_at), after.ack_note, after.id),
     )
 
 
-def _report(
-    conn: sqlite3.Connection, alerts: Sequence[Alert], reason: Reason, by: str, text: str, now: datetime
-) -> None:
+def _report(conn: Connection, alerts: Sequence[Alert], reason: Reason, by: str, text: str, now: datetime) -> None:
     """Show it on the cards of these alerts of one tenant, and in their threads: one line on a card that they share."""
     messages: dict[tuple[str, str], list[Notice]] = {}
     for after in alerts:

@@ -38,7 +38,6 @@ nothing.
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -52,10 +51,11 @@ from alertbot.errors import StoreError
 from alertbot.rules.privacy import Names
 from alertbot.store import codec
 from alertbot.store.codec import stamp
-from alertbot.store.sqlite import budget, edits, unseen
-from alertbot.store.sqlite import record as recording
-from alertbot.store.sqlite.cards import CLOCK_WAS_SET_BACK, MAX_WAIT, RANK, card_row, wait, with_members
-from alertbot.store.sqlite.record import count, raise_revision
+from alertbot.store.sql import budget, edits, unseen
+from alertbot.store.sql import record as recording
+from alertbot.store.sql.cards import CLOCK_WAS_SET_BACK, MAX_WAIT, RANK, card_row, wait, with_members
+from alertbot.store.sql.connection import Connection, Row
+from alertbot.store.sql.record import count, raise_revision
 
 CHANNEL_REST = timedelta(seconds=1)
 """Slack allows one message a second a channel (docs.slack.dev, rate limits, "posting messages")."""
@@ -112,9 +112,11 @@ _DUE_POSTS = f"""
 NOTICES_WITH_ALERTS = (
     "SELECT n.*, a.rule, a.scope, a.parent_id, a.entity_id FROM notices n LEFT JOIN alerts a ON a.id = n.alert_id"
 )
+OF_ALERT = f"{NOTICES_WITH_ALERTS} WHERE n.alert_id = ? ORDER BY n.at, n.rowid"
+OF_NO_ALERT = f"{NOTICES_WITH_ALERTS} WHERE n.alert_id IS NULL ORDER BY n.at, n.rowid"
 
 
-def due(conn: sqlite3.Connection, now: datetime, limit: int, max_messages: int) -> list[Due]:
+def due(conn: Connection, now: datetime, limit: int, max_messages: int) -> list[Due]:
     full = json.dumps(list(budget.full(conn, now, max_messages)))
     times = {**_times(now), "limit": limit, "full": full}
     # Of one level, what was never reported comes before a card that is out of date.
@@ -145,7 +147,7 @@ _WAITING_POSTS = """
 """
 
 
-def next_due(conn: sqlite3.Connection, now: datetime, max_messages: int) -> datetime | None:
+def next_due(conn: Connection, now: datetime, max_messages: int) -> datetime | None:
     ready, full = [], budget.full(conn, now, max_messages)
     for row in conn.execute(_WAITING_POSTS).fetchall():
         waits = [
@@ -168,7 +170,7 @@ _WAITING_SINCE = """
 """
 
 
-def overdue_since(conn: sqlite3.Connection, now: datetime, max_messages: int) -> datetime | None:
+def overdue_since(conn: Connection, now: datetime, max_messages: int) -> datetime | None:
     since, full = [], budget.full(conn, now, max_messages)
     for row in conn.execute(_WAITING_SINCE).fetchall():
         waits = codec.unstamp(row["at"])
@@ -185,12 +187,12 @@ def overdue_since(conn: sqlite3.Connection, now: datetime, max_messages: int) ->
 _NAMED_MEMBERS = """
     SELECT * FROM alerts WHERE id IN (
         SELECT alert_id FROM notices WHERE id = :notice OR lead = :notice
-        UNION SELECT value FROM json_each((SELECT also FROM notices WHERE id = :notice))
+        UNION SELECT CAST(value AS BIGINT) FROM json_each((SELECT also FROM notices WHERE id = :notice))
     )
 """
 
 
-def _post(conn: sqlite3.Connection, notice_id: str) -> Due:
+def _post(conn: Connection, notice_id: str) -> Due:
     row = _with_alert(conn, notice_id)
     entry = codec.ledger_entry_of(row)
     if row["card_id"] is None:
@@ -209,13 +211,13 @@ def _post(conn: sqlite3.Connection, notice_id: str) -> Due:
     )
 
 
-def _with_alert(conn: sqlite3.Connection, notice_id: str) -> sqlite3.Row:
-    row: sqlite3.Row = conn.execute(f"{NOTICES_WITH_ALERTS} WHERE n.id = ?", (notice_id,)).fetchone()
+def _with_alert(conn: Connection, notice_id: str) -> Row:
+    row: Row = conn.execute(f"{NOTICES_WITH_ALERTS} WHERE n.id = ?", (notice_id,)).fetchone()
     return row
 
 
-def _notice(conn: sqlite3.Connection, notice_id: str) -> sqlite3.Row:
-    row: sqlite3.Row | None = conn.execute("SELECT * FROM notices WHERE id = ?", (notice_id,)).fetchone()
+def _notice(conn: Connection, notice_id: str) -> Row:
+    row: Row | None = conn.execute("SELECT * FROM notices WHERE id = ?", (notice_id,)).fetchone()
     if row is None:
         raise StoreError(f"there is no notice {notice_id}")
     return row
@@ -228,7 +230,7 @@ _CHANNEL_WAITS = f"""
 """  # noqa: S608
 
 
-def channel_waits(conn: sqlite3.Connection, channel: str, now: datetime) -> bool:
+def channel_waits(conn: Connection, channel: str, now: datetime) -> bool:
     """Whether nothing may be posted in this channel now: it rests after a message, or Slack asked to wait."""
     return conn.execute(_CHANNEL_WAITS, {**_times(now), "channel": channel}).fetchone() is not None
 
@@ -244,13 +246,13 @@ _A_POST_WAITS = """
 """
 
 
-def a_post_waits(conn: sqlite3.Connection, now: datetime) -> bool:
+def a_post_waits(conn: Connection, now: datetime) -> bool:
     """Whether any post of any channel is due, is being sent, or waits for its turn in its channel."""
     return conn.execute(_A_POST_WAITS, _times(now)).fetchone() is not None
 
 
 def claim(
-    conn: sqlite3.Connection,
+    conn: Connection,
     notice_id: str,
     claimant: str,
     now: datetime,
@@ -295,7 +297,7 @@ _END_LOOKED_FOR = "UPDATE notices SET intent_at = NULL, look_at = NULL, claimant
 
 
 def hold_back(
-    conn: sqlite3.Connection,
+    conn: Connection,
     channel: str,
     report: Callable[[HeldBack], Notice],
     now: datetime,
@@ -309,37 +311,37 @@ def hold_back(
         budget.hold(conn, channel, notice.id)
 
 
-def claimants(conn: sqlite3.Connection) -> list[str]:
+def claimants(conn: Connection) -> list[str]:
     rows = conn.execute("SELECT DISTINCT claimant FROM notices WHERE state = 'waiting' AND claimant IS NOT NULL")
     return [row["claimant"] for row in rows.fetchall()]
 
 
-def claimant_ended(conn: sqlite3.Connection, claimant: str, now: datetime) -> None:
+def claimant_ended(conn: Connection, claimant: str, now: datetime) -> None:
     conn.execute(
         "UPDATE notices SET claimant = NULL, look_at = MIN(look_at, ?) WHERE state = 'waiting' AND claimant = ?",
         (stamp(now + MESSAGE_APPEARS), claimant),
     )
 
 
-def rest(conn: sqlite3.Connection, channel: str, channel_id: str | None, now: datetime) -> None:
+def rest(conn: Connection, channel: str, channel_id: str | None, now: datetime) -> None:
     """No message in this channel for a second. `channel_id`: its id, where an answer named it."""
     conn.execute(
         "INSERT INTO channels (channel, channel_id, rest_until) VALUES (?, ?, ?) ON CONFLICT (channel) DO UPDATE SET "
-        "channel_id = COALESCE(excluded.channel_id, channel_id), rest_until = excluded.rest_until",
+        "channel_id = COALESCE(excluded.channel_id, channels.channel_id), rest_until = excluded.rest_until",
         (channel, channel_id, stamp(now + CHANNEL_REST)),
     )
 
 
-def hold_channel(conn: sqlite3.Connection, channel: str, until: datetime) -> None:
+def hold_channel(conn: Connection, channel: str, until: datetime) -> None:
     conn.execute(
         "INSERT INTO channels (channel, held_until) VALUES (?, ?) "
-        "ON CONFLICT (channel) DO UPDATE SET held_until = CASE WHEN held_until > ? THEN excluded.held_until "
-        "ELSE MAX(COALESCE(held_until, ''), excluded.held_until) END",
+        "ON CONFLICT (channel) DO UPDATE SET held_until = CASE WHEN channels.held_until > ? THEN "
+        "excluded.held_until ELSE MAX(COALESCE(channels.held_until, ''), excluded.held_until) END",
         (channel, stamp(until), stamp(until + MAX_WAIT)),
     )
 
 
-def delivered(conn: sqlite3.Connection, notice_id: str, posted: Posted, version: int, now: datetime) -> None:
+def delivered(conn: Connection, notice_id: str, posted: Posted, version: int, now: datetime) -> None:
     row = _notice(conn, notice_id)
     if row["state"] == "delivered":
         return
@@ -359,7 +361,7 @@ def delivered(conn: sqlite3.Connection, notice_id: str, posted: Posted, version:
         _want_picture(conn, row, now)
 
 
-def _add_replies(conn: sqlite3.Connection, row: sqlite3.Row, posted: Posted, now: datetime) -> None:
+def _add_replies(conn: Connection, row: Row, posted: Posted, now: datetime) -> None:
     """What belongs into the thread of an operational message is due once the message stands there."""
     if row["replies"] == "[]":
         return
@@ -383,12 +385,12 @@ _SETTLE_CARRIED = """
 """
 
 
-def _settle_carried(conn: sqlite3.Connection, lead: str) -> int:
+def _settle_carried(conn: Connection, lead: str) -> int:
     """The notices that this one's message carries have its fate; the number of those that waited."""
     return conn.execute(_SETTLE_CARRIED, (lead,)).rowcount
 
 
-def _card_posted(conn: sqlite3.Connection, card_id: int, posted: Posted, version: int, now: datetime) -> None:
+def _card_posted(conn: Connection, card_id: int, posted: Posted, version: int, now: datetime) -> None:
     card = card_row(conn, card_id)
     if card["state"] == "given_up":  # by another process, while this one was sending it
         raise_revision(conn, card["tenant"])
@@ -410,7 +412,7 @@ def _card_posted(conn: sqlite3.Connection, card_id: int, posted: Posted, version
 
 _WANT_PICTURE = """
     UPDATE cards SET picture_at = :now
-    WHERE id = :card AND group_key GLOB 'alert:*' AND ended_at IS NULL
+    WHERE id = :card AND group_key LIKE 'alert:%' AND ended_at IS NULL
         AND (SELECT count(*) FROM notices WHERE card_id = :card AND kind = 'card' AND state = 'delivered') = 1
         AND EXISTS (
             SELECT 1 FROM card_alerts m JOIN alerts a ON a.id = m.alert_id
@@ -419,7 +421,7 @@ _WANT_PICTURE = """
 """
 
 
-def _want_picture(conn: sqlite3.Connection, notice: sqlite3.Row, now: datetime) -> None:
+def _want_picture(conn: Connection, notice: Row, now: datetime) -> None:
     """The first message of a card that shows one alert of a rule gets a picture, unless it is late."""
     if now - codec.unstamp(notice["at"]) <= PICTURE_WITHIN:
         conn.execute(_WANT_PICTURE, {"now": stamp(now), "card": notice["card_id"]})
@@ -439,7 +441,7 @@ _FOLLOW_CARD = f"UPDATE notices SET not_before = NULL, {_END_CLAIM} WHERE card_i
 
 
 def put_off(
-    conn: sqlite3.Connection,
+    conn: Connection,
     notice_id: str,
     until: datetime,
     error: str,
@@ -459,8 +461,8 @@ def put_off(
         {
             "until": stamp(until),
             "error": error,
-            "attempts": tried is Tried.POST,
-            "looks": tried is Tried.LOOK,
+            "attempts": int(tried is Tried.POST),
+            "looks": int(tried is Tried.LOOK),
             "claimant": claimant,
             "unknown": unknown,
             "id": _notice(conn, notice_id)["id"],
@@ -468,7 +470,7 @@ def put_off(
     )
 
 
-def give_up(conn: sqlite3.Connection, notice_id: str, error: str, now: datetime) -> None:
+def give_up(conn: Connection, notice_id: str, error: str, now: datetime) -> None:
     row = _notice(conn, notice_id)
     if row["state"] != "waiting":
         return
@@ -480,7 +482,7 @@ def give_up(conn: sqlite3.Connection, notice_id: str, error: str, now: datetime)
         _give_up_lines(conn, row["card_id"], error, now)
 
 
-def _give_up_lines(conn: sqlite3.Connection, card_id: int, error: str, now: datetime) -> None:
+def _give_up_lines(conn: Connection, card_id: int, error: str, now: datetime) -> None:
     waiting = conn.execute(
         "SELECT * FROM notices WHERE card_id = ? AND state = 'waiting' AND lead IS NULL", (card_id,)
     ).fetchall()
@@ -488,14 +490,14 @@ def _give_up_lines(conn: sqlite3.Connection, card_id: int, error: str, now: date
         _settle_given_up(conn, line, error, now)
 
 
-def _settle_given_up(conn: sqlite3.Connection, row: sqlite3.Row, error: str, now: datetime) -> None:
+def _settle_given_up(conn: Connection, row: Row, error: str, now: datetime) -> None:
     conn.execute(
         "UPDATE notices SET state = 'given_up', settled_at = ?, error = ? WHERE id = ?", (stamp(now), error, row["id"])
     )
     count(conn, row["tenant"], "given_up", 1 + _settle_carried(conn, row["id"]))
 
 
-def reroute(conn: sqlite3.Connection, notice_id: str, channel: str, claimant: str) -> None:
+def reroute(conn: Connection, notice_id: str, channel: str, claimant: str) -> None:
     row = _notice(conn, notice_id)
     if row["state"] != "waiting":
         return
@@ -521,7 +523,7 @@ _KEEP_MESSAGE = """
 """
 
 
-def repost(conn: sqlite3.Connection, card: Card, now: datetime, claimant: str, keep: bool = False) -> bool:
+def repost(conn: Connection, card: Card, now: datetime, claimant: str, keep: bool = False) -> bool:
     row = card_row(conn, card.id)
     if row["state"] != "posted" or codec.posted_of(row) != card.posted:
         return True  # another process found out first
@@ -536,7 +538,7 @@ def repost(conn: sqlite3.Connection, card: Card, now: datetime, claimant: str, k
     return True
 
 
-def _post_again(conn: sqlite3.Connection, card: sqlite3.Row, now: datetime, claimant: str) -> None:
+def _post_again(conn: Connection, card: Row, now: datetime, claimant: str) -> None:
     """Post a card again, elsewhere. The notice for it mentions no one: that was done the first time."""
     conn.execute(
         "UPDATE cards SET state = 'waiting', posted_channel_id = NULL, posted_ts = NULL, sent_version = 0, "
@@ -573,7 +575,7 @@ _SAID_LATER = (
 )
 
 
-def _name_again(conn: sqlite3.Connection, card: sqlite3.Row, now: datetime) -> None:
+def _name_again(conn: Connection, card: Row, now: datetime) -> None:
     """The new thread of a card with more members than it names gets their names, but for those of waiting lines."""
     members = [member for member in with_members(conn, card).members if member.state is not State.INACTIVE]
     if len(members) <= NAMED:

@@ -8,7 +8,6 @@ same however long means are kept.
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 import zlib
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -23,6 +22,7 @@ from alertbot.evaluation.layout import Layout, Pairs
 from alertbot.evaluation.usual import QUARTER, QuarterHour
 from alertbot.rules.catalogue import Scope
 from alertbot.store.codec import stamp, unstamp
+from alertbot.store.sql.connection import Connection
 
 PRUNE_EVERY = timedelta(minutes=15)
 _PRUNED_AT_ONCE = 500
@@ -67,22 +67,23 @@ def _unpacked(packed: bytes, keys: int, entities: int) -> NDArray[np.float32]:
     return whole.reshape(-1).view(">f4").astype(np.float32).reshape(keys, entities)
 
 
-def write(conn: sqlite3.Connection, tenant: str, rows: Sequence[_Row]) -> None:
+def write(conn: Connection, tenant: str, rows: Sequence[_Row]) -> None:
     """Keep the means of these quarter-hours, in place of those of the same keys."""
     for row in rows:
         place = (tenant, row.scope, row.digest)
         listed = msgspec.json.encode(row.keys).decode()
         conn.execute(
-            "INSERT OR IGNORE INTO usual_layouts (tenant, scope, digest, entities, metric_keys) VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO usual_layouts (tenant, scope, digest, entities, metric_keys) VALUES (?, ?, ?, ?, ?) "
+            "ON CONFLICT DO NOTHING",
             (*place, row.entities, listed),
         )
         (layout_id,) = conn.execute(
             "SELECT id FROM usual_layouts WHERE tenant = ? AND scope = ? AND digest = ?", place
         ).fetchone()
         conn.execute(
-            "DELETE FROM usual_means WHERE tenant = ?1 AND scope = ?2 AND at = ?3 AND layout_id IN (SELECT id FROM "
+            "DELETE FROM usual_means WHERE tenant = ? AND scope = ? AND at = ? AND layout_id IN (SELECT id FROM "
             "usual_layouts AS layout WHERE layout.id = layout_id AND NOT EXISTS (SELECT 1 FROM "
-            "json_each(layout.metric_keys) WHERE value NOT IN (SELECT value FROM json_each(?4))))",
+            "json_each(layout.metric_keys) WHERE value NOT IN (SELECT value FROM json_each(?))))",
             (tenant, row.scope, row.at, listed),
         )
         conn.execute(
@@ -91,7 +92,7 @@ def write(conn: sqlite3.Connection, tenant: str, rows: Sequence[_Row]) -> None:
         )
 
 
-def closed(conn: sqlite3.Connection, tenant: str, quarter_hours: Sequence[QuarterHour]) -> None:
+def closed(conn: Connection, tenant: str, quarter_hours: Sequence[QuarterHour]) -> None:
     """Keys whose recording was in their means until one of these quarter-hours began are so until its end."""
     for each in quarter_hours:
         conn.executemany(
@@ -101,21 +102,22 @@ def closed(conn: sqlite3.Connection, tenant: str, quarter_hours: Sequence[Quarte
         )
 
 
-def mark(conn: sqlite3.Connection, tenant: str, filled: Mapping[tuple[Scope, str], datetime]) -> None:
+def mark(conn: Connection, tenant: str, filled: Mapping[tuple[Scope, str], datetime]) -> None:
     """Note until when the recording of each key is in its means."""
     conn.executemany(
-        "INSERT OR REPLACE INTO usual_keys (tenant, scope, metric_key, filled_until) VALUES (?, ?, ?, ?)",
+        "INSERT INTO usual_keys (tenant, scope, metric_key, filled_until) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT (tenant, scope, metric_key) DO UPDATE SET filled_until = excluded.filled_until",
         [(tenant, scope, key, stamp(until)) for (scope, key), until in filled.items()],
     )
 
 
-def filled(conn: sqlite3.Connection, tenant: str) -> dict[tuple[Scope, str], datetime]:
+def filled(conn: Connection, tenant: str) -> dict[tuple[Scope, str], datetime]:
     """Until when the recording of each key is in its means."""
     rows = conn.execute("SELECT scope, metric_key, filled_until FROM usual_keys WHERE tenant = ?", (tenant,))
     return {(Scope(scope), key): unstamp(until) for scope, key, until in rows}
 
 
-def prune(conn: sqlite3.Connection, tenant: str, before: datetime) -> None:
+def prune(conn: Connection, tenant: str, before: datetime) -> None:
     """Delete means of quarter-hours that began earlier, a limited number of rows at a time.
 
     An hour more is kept: on the days around a change of the clock, the same time of the week is that much further back.
@@ -134,7 +136,7 @@ def prune(conn: sqlite3.Connection, tenant: str, before: datetime) -> None:
 
 
 def read(
-    conn: sqlite3.Connection, tenant: str, keys: Mapping[Scope, Collection[str]], at: Collection[datetime]
+    conn: Connection, tenant: str, keys: Mapping[Scope, Collection[str]], at: Collection[datetime]
 ) -> list[QuarterHour]:
     """The means of these keys in the quarter-hours that begin at these times, the rows of each in their order."""
     rows = conn.execute(
@@ -164,7 +166,7 @@ def read(
     return found
 
 
-def _layout(conn: sqlite3.Connection, layout_id: int) -> tuple[Pairs, tuple[str, ...]]:
+def _layout(conn: Connection, layout_id: int) -> tuple[Pairs, tuple[str, ...]]:
     row = conn.execute("SELECT entities, metric_keys FROM usual_layouts WHERE id = ?", (layout_id,)).fetchone()
     if row is None:
         raise StoreError("there are means of quarter-hours whose list of entities is missing")

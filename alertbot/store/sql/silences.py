@@ -5,7 +5,6 @@ Whatever changes here raises the revision of all tenants, so that every poller r
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
@@ -16,37 +15,39 @@ from alertbot.alerts.shown import shown_alert, shown_silence
 from alertbot.alerts.silence import Matcher, Silence
 from alertbot.rules.privacy import Names
 from alertbot.store import codec
-from alertbot.store.sqlite import record
+from alertbot.store.sql import record
+from alertbot.store.sql.connection import Connection
 
 _COLUMNS = (
     *("id", "matcher", "starts_at", "ends_at", "author", "reason", "created_at", "ended_at", "ended_by", "started"),
     "warned",
 )
 _WRITE = f"""
-    INSERT OR REPLACE INTO silences ({", ".join(_COLUMNS)}) VALUES ({", ".join(f":{name}" for name in _COLUMNS)})
+    INSERT INTO silences ({", ".join(_COLUMNS)}) VALUES ({", ".join(f":{name}" for name in _COLUMNS)})
+    ON CONFLICT (id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[1:])}
 """  # noqa: S608  # built-in names only
 
 
-def to_come(conn: sqlite3.Connection) -> tuple[Silence, ...]:
+def to_come(conn: Connection) -> tuple[Silence, ...]:
     """Those that have not ended, by id."""
     rows = conn.execute("SELECT * FROM silences WHERE ended_at IS NULL ORDER BY id").fetchall()
     return tuple(codec.silence_of(row) for row in rows)
 
 
-def one(conn: sqlite3.Connection, silence_id: int) -> Silence | None:
+def one(conn: Connection, silence_id: int) -> Silence | None:
     """One silence, ended or not."""
     row = conn.execute("SELECT * FROM silences WHERE id = ?", (silence_id,)).fetchone()
     return None if row is None else codec.silence_of(row)
 
 
-def of(conn: sqlite3.Connection, alerts: Iterable[Alert]) -> tuple[Silence, ...]:
+def of(conn: Connection, alerts: Iterable[Alert]) -> tuple[Silence, ...]:
     """Those that mute one of these alerts and have not ended."""
     found = (one(conn, each) for each in sorted({alert.silence for alert in alerts if alert.silence is not None}))
     return tuple(silence for silence in found if silence is not None and silence.ended_at is None)
 
 
 def create(
-    conn: sqlite3.Connection,
+    conn: Connection,
     matcher: Matcher,
     starts_at: datetime,
     ends_at: datetime,
@@ -56,7 +57,7 @@ def create(
     timezone: str,
     names: Names,
 ) -> Silence:
-    silence = Silence(record.last_id(conn) + 1, matcher, starts_at, ends_at, author, reason, created_at=now)
+    silence = Silence(next(conn.new_ids()), matcher, starts_at, ends_at, author, reason, created_at=now)
     repeated = next((each for each in to_come(conn) if silence.repeats(each)), None)
     if repeated is not None:
         return repeated
@@ -67,7 +68,7 @@ def create(
 
 
 def extend(
-    conn: sqlite3.Connection, silence_id: int, ends_at: datetime, by: str, now: datetime, timezone: str, names: Names
+    conn: Connection, silence_id: int, ends_at: datetime, by: str, now: datetime, timezone: str, names: Names
 ) -> tuple[Outcome, Silence | None]:
     silence = one(conn, silence_id)
     if silence is None:
@@ -83,7 +84,7 @@ def extend(
 
 
 def end(
-    conn: sqlite3.Connection, silence_id: int, by: str, now: datetime, timezone: str, names: Names
+    conn: Connection, silence_id: int, by: str, now: datetime, timezone: str, names: Names
 ) -> tuple[Outcome, Silence | None]:
     silence = one(conn, silence_id)
     if silence is None:
@@ -93,12 +94,12 @@ def end(
     return Outcome.DONE, _announce(conn, replace(silence, ended_by=by), Event.ENDED, now, timezone, names, by)
 
 
-def is_due(conn: sqlite3.Connection, now: datetime) -> bool:
+def is_due(conn: Connection, now: datetime) -> bool:
     """Whether time brought about anything to announce. Asked on every turn: most of the time there is no silence."""
     return any(due(silence, now) is not None for silence in to_come(conn))
 
 
-def announce(conn: sqlite3.Connection, now: datetime, timezone: str, names: Names) -> int:
+def announce(conn: Connection, now: datetime, timezone: str, names: Names) -> int:
     """Announce what time brought about; the number of events."""
     events = [(silence, event) for silence in to_come(conn) if (event := due(silence, now)) is not None]
     for silence, event in events:
@@ -107,7 +108,7 @@ def announce(conn: sqlite3.Connection, now: datetime, timezone: str, names: Name
 
 
 def _announce(
-    conn: sqlite3.Connection,
+    conn: Connection,
     silence: Silence,
     event: Event,
     now: datetime,
@@ -130,11 +131,11 @@ def _announce(
     return after
 
 
-def _open_alerts(conn: sqlite3.Connection) -> list[Alert]:
+def _open_alerts(conn: Connection) -> list[Alert]:
     rows = conn.execute("SELECT * FROM alerts WHERE ended_at IS NULL ORDER BY +id").fetchall()
     return [codec.alert_of(row) for row in rows]
 
 
-def _write(conn: sqlite3.Connection, silence: Silence) -> None:
+def _write(conn: Connection, silence: Silence) -> None:
     conn.execute(_WRITE, codec.silence_values(silence))
     record.raise_every_revision(conn)

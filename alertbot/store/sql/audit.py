@@ -6,7 +6,6 @@ process has made since. All queries start from what is open or waiting, so the c
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
@@ -17,9 +16,10 @@ from alertbot.alerts.notice import Notice, NoticeKind, notice_id
 from alertbot.store import codec
 from alertbot.store.codec import stamp
 from alertbot.store.records import NoticeState, PostedNotice
-from alertbot.store.sqlite import cards, edits
-from alertbot.store.sqlite import record as recording
-from alertbot.store.sqlite.record import NO_ESCALATION, raise_revision
+from alertbot.store.sql import cards, edits
+from alertbot.store.sql import record as recording
+from alertbot.store.sql.connection import Connection, Row
+from alertbot.store.sql.record import NO_ESCALATION, raise_revision
 
 SETTLED = timedelta(minutes=1)
 """A more recent change may still be on its way to Slack."""
@@ -89,15 +89,15 @@ _STUCK = """
 """
 
 
-def find(conn: sqlite3.Connection, now: datetime) -> list[AuditFinding]:
+def find(conn: Connection, now: datetime) -> list[AuditFinding]:
     return _audit(conn, now, write=False)
 
 
-def repair(conn: sqlite3.Connection, now: datetime) -> list[AuditFinding]:
+def repair(conn: Connection, now: datetime) -> list[AuditFinding]:
     return _audit(conn, now, write=True)
 
 
-def _audit(conn: sqlite3.Connection, now: datetime, *, write: bool) -> list[AuditFinding]:
+def _audit(conn: Connection, now: datetime, *, write: bool) -> list[AuditFinding]:
     return [
         *_open_cards(conn, now, write),
         *_closed_cards(conn, now, write),
@@ -109,7 +109,7 @@ def _audit(conn: sqlite3.Connection, now: datetime, *, write: bool) -> list[Audi
     ]
 
 
-def _open_cards(conn: sqlite3.Connection, now: datetime, write: bool) -> list[AuditFinding]:
+def _open_cards(conn: Connection, now: datetime, write: bool) -> list[AuditFinding]:
     rows = conn.execute(_OPEN_CARDS).fetchall()
     for row in rows if write else ():
         conn.execute(
@@ -123,7 +123,7 @@ def _open_cards(conn: sqlite3.Connection, now: datetime, write: bool) -> list[Au
     return [AuditFinding(AuditKind.OPEN_CARD, _about(text, row), True) for row in rows]
 
 
-def _closed_cards(conn: sqlite3.Connection, now: datetime, write: bool) -> list[AuditFinding]:
+def _closed_cards(conn: Connection, now: datetime, write: bool) -> list[AuditFinding]:
     rows = conn.execute(_CLOSED_CARDS).fetchall()
     for row in rows if write else ():
         if not row["replaced"]:
@@ -134,7 +134,7 @@ def _closed_cards(conn: sqlite3.Connection, now: datetime, write: bool) -> list[
     return [AuditFinding(AuditKind.CLOSED_CARD, _about(text, row), not row["replaced"]) for row in rows]
 
 
-def _cards_without_notice(conn: sqlite3.Connection, now: datetime, write: bool) -> list[AuditFinding]:
+def _cards_without_notice(conn: Connection, now: datetime, write: bool) -> list[AuditFinding]:
     rows = conn.execute(_CARDS_WITHOUT_NOTICE).fetchall()
     for row in rows if write else ():
         members = conn.execute(
@@ -156,7 +156,7 @@ def _cards_without_notice(conn: sqlite3.Connection, now: datetime, write: bool) 
     return [AuditFinding(AuditKind.CARD_WITHOUT_NOTICE, _about(text, row), True) for row in rows]
 
 
-def _notices_of_posted(conn: sqlite3.Connection, now: datetime, write: bool) -> list[AuditFinding]:
+def _notices_of_posted(conn: Connection, now: datetime, write: bool) -> list[AuditFinding]:
     rows = conn.execute(_NOTICES_OF_POSTED).fetchall()
     for row in rows if write else ():
         conn.execute(
@@ -167,7 +167,7 @@ def _notices_of_posted(conn: sqlite3.Connection, now: datetime, write: bool) -> 
     return [AuditFinding(AuditKind.NOTICE_OF_POSTED_CARD, _about(text, row), True) for row in rows]
 
 
-def _orphans(conn: sqlite3.Connection, now: datetime, write: bool) -> list[AuditFinding]:
+def _orphans(conn: Connection, now: datetime, write: bool) -> list[AuditFinding]:
     rows = conn.execute(_ORPHANS).fetchall()
     for row in rows if write else ():
         if row["lead_state"] is not None:
@@ -182,7 +182,7 @@ def _orphans(conn: sqlite3.Connection, now: datetime, write: bool) -> list[Audit
     return [AuditFinding(AuditKind.ORPHAN_NOTICE, _about(text, row), True) for row in rows]
 
 
-def _without_card(conn: sqlite3.Connection, now: datetime, write: bool) -> list[AuditFinding]:
+def _without_card(conn: Connection, now: datetime, write: bool) -> list[AuditFinding]:
     rows = [
         row
         for row in conn.execute(_WITHOUT_CARD).fetchall()
@@ -202,7 +202,7 @@ def _without_card(conn: sqlite3.Connection, now: datetime, write: bool) -> list[
     ]
 
 
-def _stuck(conn: sqlite3.Connection, now: datetime) -> list[AuditFinding]:
+def _stuck(conn: Connection, now: datetime) -> list[AuditFinding]:
     times = {"old": stamp(now - STUCK_AFTER), "lately": stamp(now - _NOT_REPORTED), "now": stamp(now)}
     return [
         AuditFinding(
@@ -214,11 +214,11 @@ def _stuck(conn: sqlite3.Connection, now: datetime) -> list[AuditFinding]:
     ]
 
 
-def _about(text: str, row: sqlite3.Row) -> str:
+def _about(text: str, row: Row) -> str:
     return text.format_map({key: row[key] for key in row.keys()})  # noqa: SIM118  # a Row has no items
 
 
-def _outdate(conn: sqlite3.Connection, card_id: int, now: datetime) -> None:
+def _outdate(conn: Connection, card_id: int, now: datetime) -> None:
     """Make a card due for an edit at once."""
     conn.execute(
         "UPDATE cards SET version = MAX(version, sent_version) + 1, urgent_version = MAX(version, sent_version) + 1, "
@@ -243,14 +243,14 @@ _SHOWN_ENDED = """
 """
 
 
-def shown_cards(conn: sqlite3.Connection, now: datetime) -> list[Card]:
+def shown_cards(conn: Connection, now: datetime) -> list[Card]:
     """The cards that Slack should show as they are now: the open ones, then those that ended lately."""
     times = {"settled": stamp(now - SETTLED), "lately": stamp(now - RECENTLY_ENDED), "limit": _MAX_CARDS}
     rows = [*conn.execute(_SHOWN, times).fetchall(), *conn.execute(_SHOWN_ENDED, times).fetchall()]
     return [cards.with_members(conn, row) for row in rows]
 
 
-def outdate(conn: sqlite3.Connection, card: Card, now: datetime) -> bool:
+def outdate(conn: Connection, card: Card, now: datetime) -> bool:
     """Make a card due for an edit, if it is as it was read; whether it was."""
     row = conn.execute("SELECT * FROM cards WHERE id = ?", (card.id,)).fetchone()
     as_read = (card.version, card.sent_version, card.posted)
@@ -268,7 +268,7 @@ _POSTED = """
 _FORMER = "SELECT posted_channel_id, posted_ts FROM former_messages WHERE card_id = ?"
 
 
-def posted_notices(conn: sqlite3.Connection, ids: Collection[str]) -> Mapping[str, PostedNotice]:
+def posted_notices(conn: Connection, ids: Collection[str]) -> Mapping[str, PostedNotice]:
     """What is known of the messages of these notices; those that were never stored here are left out."""
     found = {}
     for each in ids:
@@ -286,7 +286,7 @@ def posted_notices(conn: sqlite3.Connection, ids: Collection[str]) -> Mapping[st
     return found
 
 
-def edits_held(conn: sqlite3.Connection, now: datetime) -> bool:
+def edits_held(conn: Connection, now: datetime) -> bool:
     """Whether Slack asked to wait with edits."""
     row = conn.execute("SELECT held_until FROM channels WHERE channel = ?", (edits.edits_in(),)).fetchone()
     return row is not None and edits.is_held(row["held_until"], now)

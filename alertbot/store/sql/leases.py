@@ -6,19 +6,19 @@ once (a delivery) is claimed as well, see outbox.py, and a claim holds whatever 
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from alertbot.errors import LeaseHeld
 from alertbot.store.codec import stamp, unstamp
 from alertbot.store.records import Service
+from alertbot.store.sql.connection import Connection, Row
 
 CLOCK_STEP = timedelta(seconds=2)
 """How far a clock may be set back before leases become void: less is an ordinary adjustment."""
 
 
-def take(conn: sqlite3.Connection, path: str, names: Sequence[str], owner: str, now: datetime, ttl: timedelta) -> None:
+def take(conn: Connection, path: str, names: Sequence[str], owner: str, now: datetime, ttl: timedelta) -> None:
     """Take or renew all of these, or raise LeaseHeld. `path` names the database in that error."""
     since: dict[str, str] = {}
     for name in names:
@@ -29,12 +29,14 @@ def take(conn: sqlite3.Connection, path: str, names: Sequence[str], owner: str, 
             raise _held(path, lease, now)
         since[name] = lease["since"]
     conn.executemany(
-        "INSERT OR REPLACE INTO leases (name, owner, since, until, ttl_seconds) VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO leases (name, owner, since, until, ttl_seconds) VALUES (?, ?, ?, ?, ?) "
+        "ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, since = excluded.since, until = excluded.until, "
+        "ttl_seconds = excluded.ttl_seconds",
         [(name, owner, since.get(name, stamp(now)), stamp(now + ttl), ttl.total_seconds()) for name in names],
     )
 
 
-def release(conn: sqlite3.Connection, owner: str) -> None:
+def release(conn: Connection, owner: str) -> None:
     """Give up every lease of this owner. The rows stay, as of a lease that ended when it was last renewed."""
     for lease in conn.execute("SELECT * FROM leases WHERE owner = ? AND ttl_seconds > 0", (owner,)).fetchall():
         conn.execute(
@@ -42,7 +44,7 @@ def release(conn: sqlite3.Connection, owner: str) -> None:
         )
 
 
-def service(conn: sqlite3.Connection, now: datetime) -> Service | None:
+def service(conn: Connection, now: datetime) -> Service | None:
     """Who holds the lease of delivery, or held it last: every process that polls holds that one too."""
     lease = conn.execute("SELECT * FROM leases WHERE name = 'delivery'").fetchone()
     if lease is None:
@@ -50,17 +52,17 @@ def service(conn: sqlite3.Connection, now: datetime) -> Service | None:
     return Service(lease["owner"], unstamp(lease["since"]), _renewed_at(lease), running=_runs(lease, now))
 
 
-def _renewed_at(lease: sqlite3.Row) -> datetime:
+def _renewed_at(lease: Row) -> datetime:
     return unstamp(lease["until"]) - timedelta(seconds=lease["ttl_seconds"])
 
 
-def _runs(lease: sqlite3.Row, now: datetime) -> bool:
+def _runs(lease: Row, now: datetime) -> bool:
     """Whether a lease is in force: not released or expired, and not written before the clock was set back."""
     latest = now + timedelta(seconds=lease["ttl_seconds"]) + CLOCK_STEP
     return lease["ttl_seconds"] > 0 and now < unstamp(lease["until"]) <= latest
 
 
-def _held(path: str, lease: sqlite3.Row, now: datetime) -> LeaseHeld:
+def _held(path: str, lease: Row, now: datetime) -> LeaseHeld:
     since = unstamp(lease["since"])
     day = "" if since.date() == now.date() else f"{since:%Y-%m-%d} "
     return LeaseHeld(

@@ -16,7 +16,6 @@ A place is a Slack channel: two spellings of one channel (#name, id) share it as
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
@@ -25,20 +24,21 @@ from alertbot.rules.catalogue import Scope
 from alertbot.rules.privacy import Names
 from alertbot.store import codec
 from alertbot.store.codec import stamp
+from alertbot.store.sql.connection import Connection
 
 UNLIMITED = 60
 """From here on the rest of one second in each channel is the limit."""
 _REPORTED_FROM = timedelta(seconds=5)  # a message that waits this much longer than its turn alone would take
 _CLOCKS_DIFFER = timedelta(seconds=60)
 
-_FULL = """
-    SELECT COALESCE(c.channel_id, p.channel) AS place, group_concat(p.at) AS times
+_LATELY = """
+    SELECT COALESCE(c.channel_id, p.channel) AS place, p.at
     FROM channel_posts p LEFT JOIN channels c ON c.channel = p.channel
-    WHERE p.at > :minute_ago AND p.at <= :ahead GROUP BY place HAVING count(*) >= :limit
+    WHERE p.at > :minute_ago AND p.at <= :ahead ORDER BY p.at
 """
 _SPELLINGS = """
     SELECT channel FROM channels
-    WHERE COALESCE(channel_id, channel) = COALESCE((SELECT channel_id FROM channels WHERE channel = ?1), ?1)
+    WHERE COALESCE(channel_id, channel) = COALESCE((SELECT channel_id FROM channels WHERE channel = :channel), :channel)
 """
 _POSTS = """
     SELECT at FROM channel_posts WHERE channel IN (SELECT value FROM json_each(:channels))
@@ -55,8 +55,8 @@ _NAMES = """
     FROM notices n INDEXED BY notices_waiting JOIN alerts a ON a.id = n.alert_id
     WHERE n.state = 'waiting' AND n.channel IN (SELECT value FROM json_each(:channels))
         AND (n.not_before IS NULL OR n.not_before <= :now)
-    GROUP BY a.entity_name
-    ORDER BY max(a.level = 'critical') DESC, max(a.level = 'warning') DESC, min(n.at), min(n.rowid)
+    GROUP BY a.tenant, a.scope, a.entity_id, a.entity_name
+    ORDER BY max(CASE a.level WHEN 'critical' THEN 3 WHEN 'warning' THEN 2 ELSE 1 END) DESC, min(n.at), min(n.rowid)
 """
 
 
@@ -64,33 +64,38 @@ def _times(now: datetime) -> dict[str, object]:
     return {"now": stamp(now), "minute_ago": stamp(now - MINUTE), "ahead": stamp(now + _CLOCKS_DIFFER)}
 
 
-def spellings(conn: sqlite3.Connection, channel: str) -> list[str]:
+def spellings(conn: Connection, channel: str) -> list[str]:
     """The names and ids under which this channel is configured, as far as answers named its id."""
-    return sorted({channel, *(row["channel"] for row in conn.execute(_SPELLINGS, (channel,)).fetchall())})
+    return sorted({channel, *(row["channel"] for row in conn.execute(_SPELLINGS, {"channel": channel}).fetchall())})
 
 
-def _posts(conn: sqlite3.Connection, channels: Sequence[str], now: datetime) -> list[datetime]:
+def _posts(conn: Connection, channels: Sequence[str], now: datetime) -> list[datetime]:
     rows = conn.execute(_POSTS, {**_times(now), "channels": json.dumps(channels)}).fetchall()
     return [codec.unstamp(row["at"]) for row in rows]
 
 
-def _waiting(conn: sqlite3.Connection, channels: Sequence[str], now: datetime, but: str = "") -> int:
+def _waiting(conn: Connection, channels: Sequence[str], now: datetime, but: str = "") -> int:
     values = {**_times(now), "channels": json.dumps(channels), "but": but}
     return len(conn.execute(_WAITING, values).fetchall())
 
 
-def full(conn: sqlite3.Connection, now: datetime, limit: int) -> Mapping[str, datetime]:
+def full(conn: Connection, now: datetime, limit: int) -> Mapping[str, datetime]:
     """The places that may get nothing now, and when each may again."""
     if limit >= UNLIMITED:
         return {}
-    found = {}
-    for row in conn.execute(_FULL, {**_times(now), "limit": limit}).fetchall():
-        times = sorted(row["times"].split(","))
-        found[row["place"]] = codec.unstamp(times[-limit]) + MINUTE
+    posts = _lately(conn, now)
+    return {place: codec.unstamp(times[-limit]) + MINUTE for place, times in posts.items() if len(times) >= limit}
+
+
+def _lately(conn: Connection, now: datetime) -> Mapping[str, Sequence[str]]:
+    """When messages were posted within the last minute, by place."""
+    found: dict[str, list[str]] = {}
+    for row in conn.execute(_LATELY, _times(now)).fetchall():
+        found.setdefault(row["place"], []).append(row["at"])
     return found
 
 
-def count_post(conn: sqlite3.Connection, notice_id: str, channel: str, now: datetime, limit: int) -> None:
+def count_post(conn: Connection, notice_id: str, channel: str, now: datetime, limit: int) -> None:
     """A message is about to be sent."""
     if limit >= UNLIMITED:
         return
@@ -103,7 +108,7 @@ def count_post(conn: sqlite3.Connection, notice_id: str, channel: str, now: date
         _end_hold(conn, channels, now, but=notice_id)
 
 
-def _end_hold(conn: sqlite3.Connection, channels: Sequence[str], now: datetime, but: str = "") -> None:
+def _end_hold(conn: Connection, channels: Sequence[str], now: datetime, but: str = "") -> None:
     """End the hold of a channel. Its report is not posted any more if it waits, but for the one that is sent now."""
     values = {"channels": json.dumps(channels), "now": stamp(now), "but": but}
     conn.execute(
@@ -117,12 +122,12 @@ def _end_hold(conn: sqlite3.Connection, channels: Sequence[str], now: datetime, 
     )
 
 
-def forget_post(conn: sqlite3.Connection, notice_id: str) -> None:
+def forget_post(conn: Connection, notice_id: str) -> None:
     """This message was not posted."""
     conn.execute("DELETE FROM channel_posts WHERE notice_id = ?", (notice_id,))
 
 
-def refused(conn: sqlite3.Connection, notice_id: str, channel: str, now: datetime, limit: int) -> str:
+def refused(conn: Connection, notice_id: str, channel: str, now: datetime, limit: int) -> str:
     """Why this message may not be sent now: "full", "hold" (what is held back has to be reported first), or ""."""
     if limit >= UNLIMITED:
         return ""
@@ -147,7 +152,7 @@ def refused(conn: sqlite3.Connection, notice_id: str, channel: str, now: datetim
     return "hold" if _is_late(last_turn([*posts, now], others, limit), others, now) else ""
 
 
-def has_room_to_spare(conn: sqlite3.Connection, channel: str, now: datetime, limit: int) -> bool:
+def has_room_to_spare(conn: Connection, channel: str, now: datetime, limit: int) -> bool:
     """Whether this channel got less than half of `limit` messages within the last minute."""
     return limit >= UNLIMITED or len(_posts(conn, spellings(conn, channel), now)) < limit // 2
 
@@ -157,7 +162,7 @@ def _is_late(last: datetime, messages: int, now: datetime) -> bool:
     return last - now - messages * timedelta(seconds=1) >= _REPORTED_FROM
 
 
-def _hold(conn: sqlite3.Connection, channels: Sequence[str]) -> str | None:
+def _hold(conn: Connection, channels: Sequence[str]) -> str | None:
     row = conn.execute(
         "SELECT hold_notice FROM channels WHERE channel IN (SELECT value FROM json_each(?)) "
         "AND hold_notice IS NOT NULL LIMIT 1",
@@ -166,7 +171,7 @@ def _hold(conn: sqlite3.Connection, channels: Sequence[str]) -> str | None:
     return None if row is None else str(row["hold_notice"])
 
 
-def _is_due(conn: sqlite3.Connection, notice_id: str, now: datetime) -> bool:
+def _is_due(conn: Connection, notice_id: str, now: datetime) -> bool:
     row = conn.execute(
         "SELECT 1 FROM notices WHERE id = ? AND state = 'waiting' AND (not_before IS NULL OR not_before <= ?)",
         (notice_id, stamp(now)),
@@ -174,7 +179,7 @@ def _is_due(conn: sqlite3.Connection, notice_id: str, now: datetime) -> bool:
     return row is not None
 
 
-def about_to_hold(conn: sqlite3.Connection, channel: str, now: datetime, limit: int, names: Names) -> HeldBack | None:
+def about_to_hold(conn: Connection, channel: str, now: datetime, limit: int, names: Names) -> HeldBack | None:
     """What is held back in a channel once that was reported in it; None where it was, or nothing waits."""
     channels = spellings(conn, channel)
     if _hold(conn, channels) is not None:
@@ -182,7 +187,7 @@ def about_to_hold(conn: sqlite3.Connection, channel: str, now: datetime, limit: 
     return _held(conn, channel, channels, [*_posts(conn, channels, now), now], now, limit, names)
 
 
-def hold(conn: sqlite3.Connection, channel: str, notice_id: str) -> None:
+def hold(conn: Connection, channel: str, notice_id: str) -> None:
     """This notice reports what is held back in the channel."""
     conn.execute(
         "INSERT INTO channels (channel, hold_notice) VALUES (?, ?) "
@@ -191,17 +196,17 @@ def hold(conn: sqlite3.Connection, channel: str, notice_id: str) -> None:
     )
 
 
-def is_report(conn: sqlite3.Connection, notice_id: str) -> bool:
+def is_report(conn: Connection, notice_id: str) -> bool:
     """Whether this notice reports what is held back now."""
     return conn.execute("SELECT 1 FROM channels WHERE hold_notice = ?", (notice_id,)).fetchone() is not None
 
 
-def drop_report(conn: sqlite3.Connection, channel: str, now: datetime) -> None:
+def drop_report(conn: Connection, channel: str, now: datetime) -> None:
     """End the hold of a channel, and settle its report."""
     _end_hold(conn, spellings(conn, channel), now)
 
 
-def held_back(conn: sqlite3.Connection, now: datetime, limit: int, names: Names) -> list[HeldBack]:
+def held_back(conn: Connection, now: datetime, limit: int, names: Names) -> list[HeldBack]:
     """What waits because its channel got `limit` messages within the last minute, by channel.
 
     Between two messages of a hold there may be room for one more: what waits is held back all the same.
@@ -209,11 +214,11 @@ def held_back(conn: sqlite3.Connection, now: datetime, limit: int, names: Names)
     if limit >= UNLIMITED:
         return []
     found = []
-    for row in conn.execute(_FULL, {**_times(now), "limit": 1}).fetchall():
+    for place in sorted(_lately(conn, now)):
         spelt = conn.execute(
             "SELECT min(p.channel) AS channel FROM channel_posts p LEFT JOIN channels c ON c.channel = p.channel "
             "WHERE COALESCE(c.channel_id, p.channel) = ?",
-            (row["place"],),
+            (place,),
         ).fetchone()
         channels = spellings(conn, spelt["channel"])
         held = _held(conn, spelt["channel"], channels, _posts(conn, channels, now), now, limit, names)
@@ -222,7 +227,7 @@ def held_back(conn: sqlite3.Connection, now: datetime, limit: int, names: Names)
 
 
 def _held(
-    conn: sqlite3.Connection,
+    conn: Connection,
     channel: str,
     channels: Sequence[str],
     posts: Sequence[datetime],

@@ -9,7 +9,6 @@ have been received is sent until it certainly was; then its end is sent.
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -18,6 +17,7 @@ from alertbot.alerts.fallback import ALARMS, MAX_AGE, FallbackPost, NewPost, Pos
 from alertbot.rules.rule import Level
 from alertbot.store import codec
 from alertbot.store.codec import stamp
+from alertbot.store.sql.connection import Connection
 
 Draw = Callable[[NewPost], str]
 
@@ -51,8 +51,8 @@ _ENDED = """
     WHERE a.ended_at IS NOT NULL ORDER BY a.ended_at, a.id LIMIT :limit
 """
 _INSERT = """
-    INSERT OR IGNORE INTO fallback_posts (id, alert_id, kind, level, decided_at, body)
-    VALUES (?, ?, ?, ?, ?, ?)
+    INSERT INTO fallback_posts (id, alert_id, kind, level, decided_at, body)
+    VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
 """
 # The end of an alert comes after what was posted before about it.
 _DUE = """
@@ -72,7 +72,7 @@ class _Plan:
     ended: list[int]  # alerts whose end is decided
 
 
-def _plan(conn: sqlite3.Connection, levels: Collection[Level], after: timedelta, now: datetime) -> _Plan:
+def _plan(conn: Connection, levels: Collection[Level], after: timedelta, now: datetime) -> _Plan:
     words = json.dumps([level.word for level in levels])
     # A time so far ahead was written before the clock was set back: how long that message waits is not known.
     times = {"before": stamp(now - after), "ahead": stamp(now + after)}
@@ -96,15 +96,13 @@ def _plan(conn: sqlite3.Connection, levels: Collection[Level], after: timedelta,
     return _Plan(new, dropped, [alert.id for alert in ended if alert.id is not None])
 
 
-def is_stale(conn: sqlite3.Connection, levels: Collection[Level], after: timedelta, now: datetime) -> bool:
+def is_stale(conn: Connection, levels: Collection[Level], after: timedelta, now: datetime) -> bool:
     """Whether there is anything to decide."""
     plan = _plan(conn, levels, after, now)
     return bool(plan.new or plan.dropped or plan.ended)
 
 
-def decide(
-    conn: sqlite3.Connection, levels: Collection[Level], after: timedelta, draw: Draw, now: datetime
-) -> tuple[int, int]:
+def decide(conn: Connection, levels: Collection[Level], after: timedelta, draw: Draw, now: datetime) -> tuple[int, int]:
     """Decide what is posted and what need not be any more; the number of each."""
     plan = _plan(conn, levels, after, now)
     conn.executemany("DELETE FROM fallback_posts WHERE id = ?", [(each,) for each in plan.dropped])
@@ -119,7 +117,7 @@ def decide(
     return len(plan.new), len(plan.dropped)
 
 
-def due(conn: sqlite3.Connection, now: datetime, limit: int) -> list[FallbackPost]:
+def due(conn: Connection, now: datetime, limit: int) -> list[FallbackPost]:
     times = {"now": stamp(now), "longest": stamp(now + _MAX_WAIT), "limit": limit}
     return [
         FallbackPost(
@@ -135,19 +133,19 @@ def due(conn: sqlite3.Connection, now: datetime, limit: int) -> list[FallbackPos
     ]
 
 
-def waiting(conn: sqlite3.Connection) -> int:
+def waiting(conn: Connection) -> int:
     """How many posts wait to be sent."""
     return len(conn.execute(_WAITING).fetchall())
 
 
-def sent(conn: sqlite3.Connection, post_id: str, now: datetime) -> None:
+def sent(conn: Connection, post_id: str, now: datetime) -> None:
     conn.execute(
         "UPDATE fallback_posts SET state = 'sent', attempts = attempts + 1, error = '', settled_at = ? WHERE id = ?",
         (stamp(now), post_id),
     )
 
 
-def put_off(conn: sqlite3.Connection, post_id: str, until: datetime, error: str, maybe_sent: bool) -> None:
+def put_off(conn: Connection, post_id: str, until: datetime, error: str, maybe_sent: bool) -> None:
     conn.execute(
         "UPDATE fallback_posts SET attempts = attempts + 1, not_before = ?, error = ?, "
         "maybe_sent = maybe_sent OR ? WHERE id = ? AND state = 'waiting'",
@@ -155,7 +153,7 @@ def put_off(conn: sqlite3.Connection, post_id: str, until: datetime, error: str,
     )
 
 
-def give_up(conn: sqlite3.Connection, post_id: str, error: str, now: datetime) -> None:
+def give_up(conn: Connection, post_id: str, error: str, now: datetime) -> None:
     conn.execute(
         "UPDATE fallback_posts SET state = 'given_up', closed = 1, error = ?, settled_at = ? "
         "WHERE id = ? AND state = 'waiting'",

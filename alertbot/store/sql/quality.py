@@ -8,7 +8,6 @@ poll which wants to read waits for one of them at most.
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
@@ -19,34 +18,35 @@ from alertbot.rules.privacy import Names
 from alertbot.rules.rule import Level
 from alertbot.store import codec
 from alertbot.store.codec import stamp, unstamp
-from alertbot.store.sqlite.agents import Agents
-from alertbot.store.sqlite.database import Database
+from alertbot.store.sql.agents import Agents
+from alertbot.store.sql.connection import Database, Row
 
 # A difference of days as floats is good to about a millisecond.
 _LASTED = "round((julianday(ended_at) - julianday(fired_at)) * 86400, 2)"
-# Named indexes: to group by them, SQLite would rather read every alert in the order of the keys. With max(id), the
-# other columns are those of the alert that has it, the last one (sqlite.org/lang_select.html, "bare columns").
+# Named indexes: to group by them, SQLite would rather read every alert in the order of the keys.
 _FIRED = f"""
-    SELECT max(id), tenant, rule, scope, parent_id, entity_id, entity_name, parent_name,
-        json_extract(about, '$.title') AS title,
-        json_extract(about, '$.shadow') IS NOT NULL AND reported_level IS NULL AS in_shadow,
-        max(CASE COALESCE(highest_level, level) WHEN 'critical' THEN 3 WHEN 'warning' THEN 2 ELSE 1 END) AS highest,
-        count(*) AS alerts,
-        sum(COALESCE(highest_level, level) = 'critical') AS critical,
-        sum(reported_level IS NOT NULL) AS reported,
-        sum(acked_at IS NOT NULL) AS acknowledged,
-        sum(reported_level IS NOT NULL AND acked_at IS NULL AND COALESCE(highest_level, level) <> 'info' AND NOT (
-            ended_at IS NOT NULL AND {_LASTED} < :brief
-        )) AS ignored,
-        sum(ended_at IS NOT NULL AND end_reason = 'resolved'
-            AND {_LASTED} < :brief) AS brief,
-        sum(unstable) AS unstable,
-        sum(reminders > 0) AS reminded,
-        sum(reminders) AS reminders,
-        sum(escalated_s IS NOT NULL) AS escalated
-    FROM alerts INDEXED BY alerts_fired
-    WHERE fired_at >= :since AND fired_at < :until AND scope <> 'feed'
-    GROUP BY tenant, rule, scope, parent_id, entity_id, in_shadow
+    SELECT l.tenant, l.rule, l.scope, l.parent_id, l.entity_id, l.entity_name, l.parent_name,
+        json_extract(l.about, '$.title') AS title, g.* FROM (
+        SELECT max(id) AS last,
+            json_extract(about, '$.shadow') IS NOT NULL AND reported_level IS NULL AS in_shadow,
+            max(CASE COALESCE(highest_level, level) WHEN 'critical' THEN 3 WHEN 'warning' THEN 2 ELSE 1 END) AS highest,
+            count(*) AS alerts,
+            count(*) FILTER (WHERE COALESCE(highest_level, level) = 'critical') AS critical,
+            count(*) FILTER (WHERE reported_level IS NOT NULL) AS reported,
+            count(*) FILTER (WHERE acked_at IS NOT NULL) AS acknowledged,
+            count(*) FILTER (WHERE reported_level IS NOT NULL AND acked_at IS NULL
+                AND COALESCE(highest_level, level) <> 'info' AND NOT (ended_at IS NOT NULL AND {_LASTED} < :brief)
+            ) AS ignored,
+            count(*) FILTER (WHERE ended_at IS NOT NULL AND end_reason = 'resolved'
+                AND {_LASTED} < :brief) AS brief,
+            count(*) FILTER (WHERE unstable) AS unstable,
+            count(*) FILTER (WHERE reminders > 0) AS reminded,
+            sum(reminders) AS reminders,
+            count(*) FILTER (WHERE escalated_s IS NOT NULL) AS escalated
+        FROM alerts INDEXED BY alerts_fired
+        WHERE fired_at >= :since AND fired_at < :until AND scope <> 'feed'
+        GROUP BY tenant, rule, scope, parent_id, entity_id, in_shadow
+    ) AS g CROSS JOIN alerts l ON l.id = g.last
 """  # noqa: S608  # built-in text only
 _ACKNOWLEDGED = """
     SELECT tenant, rule, round((julianday(acked_at) - julianday(fired_at)) * 86400, 2) AS after
@@ -70,7 +70,7 @@ _OUTAGES = f"""
 # Times of polls from the index alone. The poll before the window is one of them, and the end of the window is like one,
 # so that a gap over either edge is found. Where nothing is recorded there is no gap.
 _GAPS = """
-    WITH asked (tenant, longest) AS (SELECT key, value FROM json_each(:longest)),
+    WITH asked (tenant, longest) AS (SELECT key, CAST(value AS DOUBLE PRECISION) FROM json_each(:longest)),
     polls (tenant, longest, at) AS (
         SELECT a.tenant, a.longest, p.at FROM asked a CROSS JOIN recorded_polls p INDEXED BY recorded_polls_in_time
             ON p.tenant = a.tenant AND p.at < :until AND p.at >= COALESCE(
@@ -116,12 +116,12 @@ def quality(
     )
 
 
-def _rows(db: Database, statement: str, values: Mapping[str, object]) -> list[sqlite3.Row]:
+def _rows(db: Database, statement: str, values: Mapping[str, object]) -> list[Row]:
     with db.read() as conn:
         return conn.execute(statement, values).fetchall()
 
 
-def _fired(row: sqlite3.Row, names: Names) -> Fired:
+def _fired(row: Row, names: Names) -> Fired:
     key = codec.fingerprint(row["tenant"], row)
     return Fired(
         key=key,
@@ -143,7 +143,7 @@ def _fired(row: sqlite3.Row, names: Names) -> Fired:
     )
 
 
-def _outage(row: sqlite3.Row, longest: Mapping[str, timedelta], until: datetime) -> Interval:
+def _outage(row: Row, longest: Mapping[str, timedelta], until: datetime) -> Interval:
     """While the feed was stale (which fires when there was no data for `longest`) or the credentials were refused."""
     before = longest.get(row["tenant"], timedelta(0)) if row["rule"] == STALE else timedelta(0)
     end = until if row["ended_at"] is None else unstamp(row["ended_at"])

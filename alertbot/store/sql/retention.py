@@ -12,18 +12,18 @@ row are deleted with it:
 - its cards, what was reported about it, and messages that were left behind are deleted in the same transaction;
 - operational messages and silences have no alert: they are deleted if they were settled, or ended, before the limit.
 
-Short ids are never reused: `alerts` and `silences` count in sqlite_sequence, which keeps the highest.
+Short ids are never reused: `new_ids` counts on from the highest that was ever given.
 """
 
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 
 from alertbot.alerts.fallback import MAX_AGE
 from alertbot.store.codec import stamp
+from alertbot.store.sql.connection import Connection
 
 _OLD = """
     FROM alerts a WHERE a.ended_at <= :before AND NOT a.latched
@@ -37,7 +37,8 @@ _OLD = """
 """
 _ALERTS = f"SELECT a.id {_OLD} ORDER BY a.ended_at, a.id LIMIT :limit"
 _COUNT = f"SELECT count(*) {_OLD}"
-_NAMED = "(SELECT value FROM json_each(:ids))"
+_NAMED = "(SELECT CAST(value AS BIGINT) FROM json_each(:ids))"
+_MESSAGES = "(SELECT value FROM json_each(:ids))"
 _EMPTY_CARDS = f"""
     SELECT DISTINCT m.card_id FROM card_alerts m WHERE m.alert_id IN {_NAMED}
         AND NOT EXISTS (
@@ -65,7 +66,7 @@ _OPERATIONAL = """
 _SILENCES = "DELETE FROM silences WHERE id IN (SELECT id FROM silences WHERE ended_at <= :before LIMIT :limit)"
 
 
-def old_alerts(conn: sqlite3.Connection, before: datetime) -> int:
+def old_alerts(conn: Connection, before: datetime) -> int:
     (found,) = conn.execute(_COUNT, _times(before)).fetchone()
     return int(found)
 
@@ -74,7 +75,7 @@ def _times(before: datetime) -> dict[str, str]:
     return {"before": stamp(before), "late": stamp(before - MAX_AGE)}
 
 
-def delete(conn: sqlite3.Connection, before: datetime, limit: int) -> int:
+def delete(conn: Connection, before: datetime, limit: int) -> int:
     """Delete at most `limit` alerts, messages and silences each; the number of all of them."""
     old = {**_times(before), "limit": limit}
     ids = [row[0] for row in conn.execute(_ALERTS, old)]
@@ -83,13 +84,13 @@ def delete(conn: sqlite3.Connection, before: datetime, limit: int) -> int:
     _run(conn, _OF_ALERTS, ids)
     _run(conn, _OF_CARDS, cards)
     _run(conn, _ALERTS_THEMSELVES, ids)
-    _run(conn, (f"UPDATE notices SET lead = NULL WHERE lead IN {_NAMED}",), messages)  # noqa: S608  # as above
-    _run(conn, (f"DELETE FROM notices WHERE id IN {_NAMED}",), messages)  # noqa: S608  # as above
+    _run(conn, (f"UPDATE notices SET lead = NULL WHERE lead IN {_MESSAGES}",), messages)  # noqa: S608  # as above
+    _run(conn, (f"DELETE FROM notices WHERE id IN {_MESSAGES}",), messages)  # noqa: S608  # as above
     silences = conn.execute(_SILENCES, old).rowcount
     return len(ids) + len(messages) + silences
 
 
-def _run(conn: sqlite3.Connection, statements: Sequence[str], ids: Sequence[object]) -> None:
+def _run(conn: Connection, statements: Sequence[str], ids: Sequence[object]) -> None:
     if ids:
         for statement in statements:
             conn.execute(statement, {"ids": json.dumps(ids)})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
@@ -17,7 +16,8 @@ from alertbot.errors import Conflict
 from alertbot.rules.rule import Level
 from alertbot.store import codec
 from alertbot.store.codec import Values, stamp
-from alertbot.store.sqlite.latest import Seen
+from alertbot.store.sql.connection import Connection, Row
+from alertbot.store.sql.latest import Seen
 
 _ALERT_KEY = ("tenant", "rule", "scope", "parent_id", "entity_id")
 # What a poll writes of an alert; acked_* are not among them.
@@ -65,9 +65,12 @@ _INSERT_NOTICE = f"INSERT {_into('notices', _NOTICE_COLUMNS)}"
 _WRITE_FEED = (
     f"INSERT {_into('feeds', ('tenant', *_FEED_COLUMNS, 'turns', 'polls'))} ON CONFLICT (tenant) DO UPDATE SET "
     f"{', '.join(f'{name} = excluded.{name}' for name in _FEED_COLUMNS)}, "
-    "turns = turns + excluded.turns, polls = polls + excluded.polls"
+    "turns = feeds.turns + excluded.turns, polls = feeds.polls + excluded.polls"
 )
-_REPLACE_SNAPSHOT = f"INSERT OR REPLACE {_into('snapshots', _SNAPSHOT_COLUMNS)}"
+_REPLACE_SNAPSHOT = (
+    f"INSERT {_into('snapshots', _SNAPSHOT_COLUMNS)} ON CONFLICT (tenant, scope) DO UPDATE SET "
+    f"{', '.join(f'{name} = excluded.{name}' for name in _SNAPSHOT_COLUMNS[2:])}"
+)
 # An edit is due while version > sent_version: at once for an urgent version, else when the last edit is old enough.
 _BUMP_CARD = """
     UPDATE cards SET
@@ -87,7 +90,7 @@ _END_CARD = """
 """
 _CARDS_OF_ALERTS = """
     SELECT m.alert_id, m.card_id, c.group_key FROM json_each(?) changed
-    CROSS JOIN card_alerts m ON m.alert_id = changed.value JOIN cards c ON c.id = m.card_id
+    CROSS JOIN card_alerts m ON m.alert_id = CAST(changed.value AS BIGINT) JOIN cards c ON c.id = m.card_id
 """
 _OPEN_MEMBERS = """
     SELECT a.id, a.level FROM card_alerts m JOIN alerts a ON a.id = m.alert_id
@@ -120,8 +123,9 @@ _BUMP_VALUES = f"""
     UPDATE cards SET
         version = version + 1, outdated_since = COALESCE(outdated_since, :now), refresh_seconds = :refresh
     WHERE id IN (
-        SELECT m.card_id FROM json_each(:alerts) changed CROSS JOIN card_alerts m ON m.alert_id = changed.value
-    ) AND id NOT IN (SELECT value FROM json_each(:bumped)) AND group_key NOT LIKE '{ESCALATIONS}%'
+        SELECT m.card_id
+        FROM json_each(:alerts) changed CROSS JOIN card_alerts m ON m.alert_id = CAST(changed.value AS BIGINT)
+    ) AND id NOT IN (SELECT CAST(value AS BIGINT) FROM json_each(:bumped)) AND group_key NOT LIKE '{ESCALATIONS}%'
 """  # noqa: S608
 
 _NOT_SHOWN = {
@@ -149,7 +153,7 @@ _TURN_BEFORE = f"""
 """  # noqa: S608  # built-in names only
 
 
-def begin_turn(conn: sqlite3.Connection, tenant: str, expected: int | None) -> TurnBefore:
+def begin_turn(conn: Connection, tenant: str, expected: int | None) -> TurnBefore:
     """What there is before a turn is written. Raises Conflict if the tenant's revision is not the expected one."""
     row = conn.execute(_TURN_BEFORE, {"tenant": tenant, "every": _EVERY_TENANT}).fetchone()
     if expected is not None and row["revision"] != expected:
@@ -157,7 +161,7 @@ def begin_turn(conn: sqlite3.Connection, tenant: str, expected: int | None) -> T
     return TurnBefore(row["revision"], codec.snapshot_times_of(row["snapshot_times"] or "{}"))
 
 
-def write_snapshots(conn: sqlite3.Connection, seen: Collection[Seen], before: TurnBefore) -> str:
+def write_snapshots(conn: Connection, seen: Collection[Seen], before: TurnBefore) -> str:
     """Write the snapshots whose values changed; returns the times and digests of all, for `write_feed`.
 
     A snapshot of 10,000 entities is more than a megabyte, and at night most polls see what the last one saw.
@@ -170,37 +174,37 @@ def write_snapshots(conn: sqlite3.Connection, seen: Collection[Seen], before: Tu
     return codec.snapshot_times_text(times)
 
 
-def write_feed(conn: sqlite3.Connection, values: Values, snapshot_times: str, *, polled: bool) -> None:
+def write_feed(conn: Connection, values: Values, snapshot_times: str, *, polled: bool) -> None:
     """Write the feed after a turn, and count the turn: that raises the tenant's revision by one."""
     conn.execute(_WRITE_FEED, {**values, "snapshot_times": snapshot_times, "turns": 1, "polls": int(polled)})
 
 
-def revision(conn: sqlite3.Connection, tenant: str) -> int:
+def revision(conn: Connection, tenant: str) -> int:
     """The revision of a tenant: its turns, how often else its open alerts were changed, and what concerns all."""
     row = conn.execute(f"SELECT {_REVISION} AS revision", {"tenant": tenant, "every": _EVERY_TENANT}).fetchone()
     return int(row["revision"])
 
 
-def raise_revision(conn: sqlite3.Connection, tenant: str) -> None:
+def raise_revision(conn: Connection, tenant: str) -> None:
     """Count a change of a tenant's open alerts that is no turn."""
     conn.execute(
         "INSERT INTO revisions (tenant, revision) VALUES (?, 1) "
-        "ON CONFLICT (tenant) DO UPDATE SET revision = revision + 1",
+        "ON CONFLICT (tenant) DO UPDATE SET revision = revisions.revision + 1",
         (tenant,),
     )
 
 
-def raise_every_revision(conn: sqlite3.Connection) -> None:
+def raise_every_revision(conn: Connection) -> None:
     """Count a change that concerns all tenants, such as one of silences."""
     raise_revision(conn, _EVERY_TENANT)
 
 
-def count(conn: sqlite3.Connection, tenant: str, name: str, by: int = 1) -> None:
+def count(conn: Connection, tenant: str, name: str, by: int = 1) -> None:
     """Add to a counter."""
     if by:
         conn.execute(
             "INSERT INTO counters (tenant, name, value) VALUES (?, ?, ?) "
-            "ON CONFLICT (tenant, name) DO UPDATE SET value = value + excluded.value",
+            "ON CONFLICT (tenant, name) DO UPDATE SET value = counters.value + excluded.value",
             (tenant, name, by),
         )
 
@@ -226,7 +230,7 @@ def changed_row(change: Change, *, known: bool) -> ChangedRow:
 
 
 def write_changes(
-    conn: sqlite3.Connection, tenant: str, rows: Sequence[ChangedRow], now: datetime, refresh: timedelta
+    conn: Connection, tenant: str, rows: Sequence[ChangedRow], now: datetime, refresh: timedelta
 ) -> Mapping[Fingerprint, int]:
     """Insert, update, end or delete alerts and make their cards due.
 
@@ -237,7 +241,7 @@ def write_changes(
         if row.id is not None:
             ids[row.change.after.key] = row.id
     ids.update(_open_ids(conn, {row.change.after.key for row in rows if row.change.after.key not in ids}))
-    next_id = last_id(conn) + 1 if rows else 0
+    new_ids = conn.new_ids()
     inserts: dict[int, Values] = {}
     updates: dict[int, Values] = {}
     moved_values: dict[int, Values] = {}
@@ -263,7 +267,7 @@ def write_changes(
         if alert_id is None:
             if over:
                 continue  # it began and ended between two polls: no row to end
-            alert_id, next_id = next_id, next_id + 1
+            alert_id = next(new_ids)
             ids[key] = known[key] = alert_id
             inserts[alert_id] = {"id": alert_id, **codec.key_values(key), **columns}
         elif over and after.fired_at is None and not _has_notices(conn, alert_id):
@@ -314,7 +318,7 @@ class _Moved:
 
 
 def _bump_values(
-    conn: sqlite3.Connection, alerts: Sequence[int], bumped: Iterable[int], now: datetime, refresh: timedelta
+    conn: Connection, alerts: Sequence[int], bumped: Iterable[int], now: datetime, refresh: timedelta
 ) -> None:
     """Make the cards of alerts whose values changed due for an edit, but for those that are due already."""
     values = {
@@ -326,7 +330,7 @@ def _bump_values(
     conn.execute(_BUMP_VALUES, values)
 
 
-def _bump(conn: sqlite3.Connection, changed: Mapping[int, _Moved], now: datetime, refresh: timedelta) -> list[int]:
+def _bump(conn: Connection, changed: Mapping[int, _Moved], now: datetime, refresh: timedelta) -> list[int]:
     """Make the cards of alerts due for an edit; returns the ids of those cards.
 
     The card of one alert is edited at once where the alert moved. One of several is edited at once where those
@@ -352,7 +356,7 @@ def _bump(conn: sqlite3.Connection, changed: Mapping[int, _Moved], now: datetime
     return [bump["card"] for bump in bumps]
 
 
-def _end_cards(conn: sqlite3.Connection, ended: Sequence[int], now: datetime) -> None:
+def _end_cards(conn: Connection, ended: Sequence[int], now: datetime) -> None:
     """End the cards whose last member has ended."""
     rows = conn.execute(_CARDS_OF_ALERTS, (json.dumps(ended),)).fetchall() if ended else []
     conn.executemany(_END_CARD, [{"card": card, "now": stamp(now)} for card in {row["card_id"] for row in rows}])
@@ -368,13 +372,13 @@ _LATCH = """
 """
 
 
-def latched(conn: sqlite3.Connection, tenant: str) -> Mapping[Fingerprint, int]:
+def latched(conn: Connection, tenant: str) -> Mapping[Fingerprint, int]:
     """What was closed by hand and is latched, with the complete polls in a row that did not have the entity."""
     rows = conn.execute(_LATCHED, (tenant,)).fetchall()
     return {codec.fingerprint(tenant, row): row["missed_polls"] for row in rows}
 
 
-def write_latches(conn: sqlite3.Connection, latches: Mapping[Fingerprint, int | None]) -> None:
+def write_latches(conn: Connection, latches: Mapping[Fingerprint, int | None]) -> None:
     for key, missed in latches.items():
         conn.execute(_LATCH, {**codec.key_values(key), "latched": missed is not None, "missed": missed})
 
@@ -389,23 +393,14 @@ _LATEST_ID = """
 """
 
 
-def _open_ids(conn: sqlite3.Connection, keys: Iterable[Fingerprint]) -> dict[Fingerprint, int]:
+def _open_ids(conn: Connection, keys: Iterable[Fingerprint]) -> dict[Fingerprint, int]:
     """The ids of those of these alerts that have not ended."""
     found = ((key, conn.execute(_OPEN_ID, key).fetchone()) for key in keys)
     return {key: row["id"] for key, row in found if row is not None}
 
 
-def _has_notices(conn: sqlite3.Connection, alert_id: int) -> bool:
+def _has_notices(conn: Connection, alert_id: int) -> bool:
     return conn.execute("SELECT 1 FROM notices WHERE alert_id = ?", (alert_id,)).fetchone() is not None
-
-
-def last_id(conn: sqlite3.Connection) -> int:
-    """The highest id ever given: alerts and silences share one sequence.
-
-    No other id can be given before this transaction ends: it has the write lock.
-    """
-    row = conn.execute("SELECT max(seq) AS last FROM sqlite_sequence WHERE name IN ('alerts', 'silences')").fetchone()
-    return int(row["last"] or 0)
 
 
 def _shows(change: Change) -> bool:
@@ -445,7 +440,7 @@ _GROUPS = """
 
 
 def channels(
-    conn: sqlite3.Connection, tenant: str, keys: Iterable[Fingerprint] | None = None
+    conn: Connection, tenant: str, keys: Iterable[Fingerprint] | None = None
 ) -> Mapping[Fingerprint, frozenset[str]]:
     """The channels that have a card of an open alert: of these alerts, or of every one of the tenant."""
     if keys is None:
@@ -458,7 +453,7 @@ def channels(
     return {key: frozenset(names) for key, names in found.items()}
 
 
-def groups(conn: sqlite3.Connection, tenant: str) -> Groups:
+def groups(conn: Connection, tenant: str) -> Groups:
     """The open cards that alerts may join, with their members that have not ended."""
     if conn.execute(_ANY_GROUP, (tenant,)).fetchone() is None:
         return {}
@@ -469,7 +464,7 @@ def groups(conn: sqlite3.Connection, tenant: str) -> Groups:
     return {place: frozenset(members) for place, members in found.items()}
 
 
-def bump_cards(conn: sqlite3.Connection, alert_ids: Sequence[int], now: datetime, *, urgent: bool = True) -> None:
+def bump_cards(conn: Connection, alert_ids: Sequence[int], now: datetime, *, urgent: bool = True) -> None:
     """Make the cards of alerts due for an edit at once, or, if it is not urgent, as for a value that moved."""
     rows = conn.execute(_CARDS_OF_ALERTS, (json.dumps(alert_ids),)).fetchall()
     bumps = [
@@ -479,13 +474,13 @@ def bump_cards(conn: sqlite3.Connection, alert_ids: Sequence[int], now: datetime
     conn.executemany(_BUMP_CARD, bumps)
 
 
-def end_cards(conn: sqlite3.Connection, alert_id: int, now: datetime) -> None:
+def end_cards(conn: Connection, alert_id: int, now: datetime) -> None:
     """End those cards of an alert that ended whose members have all ended."""
     _end_cards(conn, [alert_id], now)
 
 
 def add_notices(
-    conn: sqlite3.Connection,
+    conn: Connection,
     tenant: str,
     notices: Iterable[Notice],
     ids: Mapping[Fingerprint, int],
@@ -499,7 +494,7 @@ def add_notices(
     joined: dict[int, _Moved] = {}
     members: dict[tuple[str, str], set[Fingerprint]] = {}
 
-    def join(card: sqlite3.Row, alert_id: int, key: Fingerprint) -> bool:
+    def join(card: Row, alert_id: int, key: Fingerprint) -> bool:
         if is_shared(card["group_key"]) and card["ended_at"] is None:
             members.setdefault((card["wanted_channel"], card["group_key"]), set()).add(key)
         return _join(conn, card["id"], alert_id)
@@ -546,15 +541,15 @@ def add_notices(
 _LEAD = "SELECT card_id FROM notices WHERE id = ? AND state = 'waiting' AND lead IS NULL AND card_id IS NOT NULL"
 
 
-def _lead(conn: sqlite3.Connection, notice: Notice) -> sqlite3.Row | None:
+def _lead(conn: Connection, notice: Notice) -> Row | None:
     """The notice whose message carries this one, while that message is still to be posted."""
-    row: sqlite3.Row | None = conn.execute(_LEAD, (notice.lead,)).fetchone() if notice.lead else None
+    row: Row | None = conn.execute(_LEAD, (notice.lead,)).fetchone() if notice.lead else None
     return row
 
 
-def _place(conn: sqlite3.Connection, notice: Notice, tenant: str, alert_id: int) -> sqlite3.Row | None:
+def _place(conn: Connection, notice: Notice, tenant: str, alert_id: int) -> Row | None:
     """The card to which a notice about this alert goes: the one that it has in that channel, else that of its group."""
-    card: sqlite3.Row | None = None
+    card: Row | None = None
     if not notice.group or is_shared(notice.group):
         card = conn.execute(_CARD_OF_ALERT, (alert_id, notice.channel)).fetchone()
     if notice.group and (card is None or card["state"] not in ("waiting", "posted")):
@@ -562,21 +557,23 @@ def _place(conn: sqlite3.Connection, notice: Notice, tenant: str, alert_id: int)
     return card
 
 
-def _join(conn: sqlite3.Connection, card_id: int, alert_id: int) -> bool:
+def _join(conn: Connection, card_id: int, alert_id: int) -> bool:
     """Make an alert a member of a card; False where it is one."""
-    done = conn.execute("INSERT OR IGNORE INTO card_alerts (card_id, alert_id) VALUES (?, ?)", (card_id, alert_id))
+    done = conn.execute(
+        "INSERT INTO card_alerts (card_id, alert_id) VALUES (?, ?) ON CONFLICT DO NOTHING", (card_id, alert_id)
+    )
     return done.rowcount > 0
 
 
 def insert_notice(
-    conn: sqlite3.Connection,
+    conn: Connection,
     notice: Notice,
     tenant: str,
     kind: NoticeKind,
     *,
     now: datetime,
     alert_id: int | None = None,
-    card: sqlite3.Row | None = None,
+    card: Row | None = None,
     error: str = "",
     also: Sequence[int] = (),
 ) -> None:
@@ -600,25 +597,25 @@ def insert_notice(
         count(conn, tenant, "given_up")
 
 
-def _latest(conn: sqlite3.Connection, key: Fingerprint) -> int | None:
+def _latest(conn: Connection, key: Fingerprint) -> int | None:
     row = conn.execute(_LATEST_ID, key).fetchone()
     return None if row is None else int(row["id"])
 
 
-def _new_card(conn: sqlite3.Connection, tenant: str, alert_id: int, notice: Notice, refresh: timedelta) -> sqlite3.Row:
+def _new_card(conn: Connection, tenant: str, alert_id: int, notice: Notice, refresh: timedelta) -> Row:
     """A card that begins with this alert, in the channel of the notice."""
     group, channel = notice.group or one_alert(alert_id), notice.channel
-    done = conn.execute(
+    (card_id,) = conn.execute(
         "INSERT INTO cards (tenant, group_key, channel, wanted_channel, state, version, urgent_version, sent_version, "
         "refresh_seconds, ended_at) "
-        "VALUES (?, ?, ?, ?, 'waiting', 1, 1, 0, ?, (SELECT ended_at FROM alerts WHERE id = ?))",
+        "VALUES (?, ?, ?, ?, 'waiting', 1, 1, 0, ?, (SELECT ended_at FROM alerts WHERE id = ?)) RETURNING id",
         (tenant, group, channel, channel, refresh.total_seconds(), alert_id),
-    )
-    conn.execute("INSERT INTO card_alerts (card_id, alert_id) VALUES (?, ?)", (done.lastrowid, alert_id))
-    return _card(conn, done.lastrowid)
+    ).fetchone()
+    conn.execute("INSERT INTO card_alerts (card_id, alert_id) VALUES (?, ?)", (card_id, alert_id))
+    return _card(conn, card_id)
 
 
-def _revive(conn: sqlite3.Connection, card: sqlite3.Row) -> sqlite3.Row:
+def _revive(conn: Connection, card: Row) -> Row:
     conn.execute(
         "UPDATE cards SET state = 'waiting', channel = wanted_channel, sent_version = 0, posted_channel_id = NULL, "
         "posted_ts = NULL WHERE id = ?",
@@ -627,6 +624,6 @@ def _revive(conn: sqlite3.Connection, card: sqlite3.Row) -> sqlite3.Row:
     return _card(conn, card["id"])
 
 
-def _card(conn: sqlite3.Connection, card_id: int | None) -> sqlite3.Row:
-    row: sqlite3.Row = conn.execute("SELECT * FROM cards WHERE id = ?", (card_id,)).fetchone()
+def _card(conn: Connection, card_id: int) -> Row:
+    row: Row = conn.execute("SELECT * FROM cards WHERE id = ?", (card_id,)).fetchone()
     return row

@@ -8,13 +8,13 @@ works inside the caller's transaction.
 
 from __future__ import annotations
 
-import sqlite3
 from datetime import datetime, timedelta
 
 from alertbot.alerts.delivery import Claimed, PostPicture
 from alertbot.store import codec
 from alertbot.store.codec import stamp
-from alertbot.store.sqlite import budget, cards, outbox
+from alertbot.store.sql import budget, cards, outbox
+from alertbot.store.sql.connection import Connection, Row
 
 _CLOCKS_DIFFER = timedelta(seconds=60)
 
@@ -33,7 +33,7 @@ _IS_MUTED = """
 """
 
 
-def due(conn: sqlite3.Connection, now: datetime, max_messages: int) -> PostPicture | None:
+def due(conn: Connection, now: datetime, max_messages: int) -> PostPicture | None:
     values = {"oldest": stamp(now - outbox.PICTURE_WITHIN), "ahead": stamp(now + _CLOCKS_DIFFER)}
     wanted = conn.execute(_WANTED, values).fetchall()
     if not wanted or outbox.a_post_waits(conn, now):
@@ -45,13 +45,13 @@ def due(conn: sqlite3.Connection, now: datetime, max_messages: int) -> PostPictu
     return max(found, key=lambda picture: picture.alert.level)  # of several that are equal, the first
 
 
-def _is_free(conn: sqlite3.Connection, card: sqlite3.Row, now: datetime, max_messages: int) -> bool:
+def _is_free(conn: Connection, card: Row, now: datetime, max_messages: int) -> bool:
     if outbox.channel_waits(conn, card["channel"], now) or conn.execute(_IS_MUTED, (card["id"],)).fetchone():
         return False
     return budget.has_room_to_spare(conn, card["channel"], now, max_messages)
 
 
-def claim(conn: sqlite3.Connection, picture: PostPicture, now: datetime, max_messages: int) -> Claimed:
+def claim(conn: Connection, picture: PostPicture, now: datetime, max_messages: int) -> Claimed:
     card = conn.execute("SELECT * FROM cards WHERE id = ?", (picture.card.id,)).fetchone()
     wanted = card["state"] == "posted" and codec.posted_of(card) == picture.card.posted
     if not wanted or card["picture_at"] != stamp(picture.wanted_at):
@@ -64,14 +64,14 @@ def claim(conn: sqlite3.Connection, picture: PostPicture, now: datetime, max_mes
     return Claimed.DONE
 
 
-def posted(conn: sqlite3.Connection, picture: PostPicture, now: datetime) -> None:
+def posted(conn: Connection, picture: PostPicture, now: datetime) -> None:
     outbox.rest(conn, picture.card.channel, None, now)
 
 
-def put_back(conn: sqlite3.Connection, picture: PostPicture) -> None:
+def put_back(conn: Connection, picture: PostPicture) -> None:
     budget.forget_post(conn, picture.notice_id)
     conn.execute(_PUT_BACK, {"card": picture.card.id, "at": stamp(picture.wanted_at)})
 
 
-def drop(conn: sqlite3.Connection, picture: PostPicture) -> None:
+def drop(conn: Connection, picture: PostPicture) -> None:
     conn.execute(_DROP, {"card": picture.card.id, "at": stamp(picture.wanted_at)})
