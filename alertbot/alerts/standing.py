@@ -1,8 +1,8 @@
-"""The open alerts of a tenant, arranged so that a turn finds those it needs without a walk over all of them.
+"""The open alerts of a tenant, indexed so that a turn finds those that it needs without a loop over all of them.
 
-A value: a change makes a new one, which shares with the old one whatever stays the same. So a turn that fails, or that
-is decided again, has changed nothing. The mapping of one rule is the same object for as long as none of its alerts
-changes, and an alert the same object for as long as it stays as it is: steady.py compares by identity.
+A value: a change makes a new one, which shares all unchanged parts with the old one. So a turn that fails, or that is
+decided again, has changed nothing. The mapping of a rule stays the same object while none of its alerts changes, and so
+does an alert while it does not change: steady.py compares by identity.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ OfRule = Mapping[Fingerprint, Alert]
 class Standing:
     """Alerts that have not ended: pending, firing or recovering. `by_key` is in the order in which they began.
 
-    `quiet` are those that are open, and muted or never reported: a mute that ends has something to report of these.
+    `quiet`: those that are open, and muted or never reported. When a mute ends, these are reported.
     """
 
     by_key: Mapping[Fingerprint, Alert] = field(default_factory=lambda: MappingProxyType({}))
@@ -32,7 +32,7 @@ class Standing:
 
     @classmethod
     def of(cls, alerts: Iterable[Alert]) -> Standing:
-        """These alerts, in this order."""
+        """A Standing of these alerts, in this order."""
         return cls().changed((alert.key, alert) for alert in alerts)
 
     def changed(self, changes: Iterable[tuple[Fingerprint, Alert | None]]) -> Standing:

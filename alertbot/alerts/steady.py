@@ -1,29 +1,29 @@
 """Which open alerts a turn has to step: those for which something moved. The others are steady.
 
 Theory of operation. A step (`transition.step`) is a function of five things: the alert, what the poll observed of its
-entity, the rule, the situation, and the time. An alert for which it returned None need not be stepped again while all
-five stay as they are, as far as a step reads them:
+entity, the rule, the situation, and the time. An alert for which it returned None need not be stepped again while
+nothing that a step reads of these five has changed:
 
 - The alert: the same object. Whatever else changes an alert (a mute, a follow-up, a user, another process, a clock that
   was set back) makes a new object. One that a step itself has changed is steady as the step left it: a second step on
   the same observation returns None.
-- The observation: guard, levels and `clear`, and what the comparison on the card and the other figures there read
-  (`explain.measured`, `Rule.shown_keys`). They are kept as columns, one line an alert of the rule, and compared with
-  those of the new poll in a few numpy calls a rule. Where a column of the poll is the very same object as before
-  (`Snapshot.sharing`, `Selector.last`) not even that.
-- The rule: the same object, and active. While it is in its grace, all its alerts are stepped.
-- The situation: the same settings. What else a step reads of it is for alerts that begin, or is written down in the
-  alert the first time and stays.
+- The observation: guard, levels and `clear`, and the values behind the comparison and the other figures on the card
+  (`explain.measured`, `Rule.shown_keys`). They are kept as columns with one line for each alert of the rule, and
+  compared with those of the new poll in a few numpy calls. If a column of the poll is the same object as before
+  (`Snapshot.sharing`, `Selector.last`), it is not compared at all.
+- The rule: the same object, and active. During the grace of its calendar, all its alerts are stepped.
+- The situation: the same settings. Its other parts matter only to alerts that begin, or are stored in the alert by its
+  first step.
 - The time: before `transition.steady_until`.
 
-Where only what cards show has moved, the state and all clocks stay too: that takes a shorter step
-(`transition.revalue`), with the same result.
+If only values that cards show have moved, the state and all clocks stay the same: a shorter step
+(`transition.revalue`) gives the same result.
 
-An entity that was not seen is not steady, since `missed` counts polls. Entities that come and go, or move to other
-rows, cost a look-up for each alert of the scope, and no step.
+An alert whose entity was not seen is not steady, since `missed` counts polls. Entities that come and go, or move to
+other rows, cost a look-up for each alert of the scope, but no step.
 
-Everything here is a value. A turn makes a new Steady, and only a turn that is recorded hands it on. Where it is lost,
-all alerts are stepped, and nothing else is different: a property test runs both side by side.
+Everything here is a value. A turn makes a new Steady, and only a turn that is recorded passes it on. If it is lost, all
+alerts are stepped, with the same result: a property test runs both side by side.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _NOT_STEADY = np.iinfo(np.int64).min
 _Lines = NDArray[np.intp]
 _Columns = tuple[NDArray[Any], ...]
 Outcome = tuple[Alert, datetime | None]
-"""An alert as its step left it, and until when it is steady; None: as long as before."""
+"""An alert as its step left it, and until when it is steady; None: unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class OfOneRule:
         return self.positions[self.positions >= 0]
 
     def is_still(self, alerts: OfRule, verdicts: Verdicts) -> bool:
-        """Whether neither the alerts nor anything that steps read is another object than before."""
+        """Whether the alerts, and everything that steps read, are the same objects as before."""
         snapshot = verdicts.snapshot
         return (
             alerts is self.alerts
@@ -103,12 +103,12 @@ class OfOneRule:
         )
 
     def due(self, now: datetime) -> list[int]:
-        """The lines of the alerts that have to be stepped, whatever else."""
+        """The lines of the alerts that must be stepped because their time has come."""
         ticks = _ticks(now)
         return (self.until <= ticks).nonzero()[0].tolist() if self.first <= ticks else []
 
     def after(self, outcomes: Mapping[int, Outcome]) -> OfOneRule:
-        """What to remember when the alerts of these lines were stepped."""
+        """What to remember after the alerts of these lines have been stepped."""
         if not outcomes:
             return self
         stepped, until = list(self.stepped), self.until.copy()
@@ -121,7 +121,7 @@ class OfOneRule:
 
 @dataclass(frozen=True, slots=True)
 class Picked:
-    """The lines of the alerts of a rule for which something moved: those to step, and those with other values alone.
+    """The lines of a rule's alerts for which something moved: those to step, and those of which only values moved.
 
     `alerts` is what is remembered of all of them; None where the poll saw no entity.
     """
@@ -139,7 +139,7 @@ class Steady:
     rules: Mapping[Kind, OfOneRule] = field(default_factory=lambda: MappingProxyType({}))
 
     def of(self, kind: Kind, now: datetime) -> OfOneRule | None:
-        """What is known of a rule; None where the clock was set back since."""
+        """What is remembered of a rule; None if the clock was set back since."""
         return self.rules.get(kind) if self.at is not None and self.at <= now else None
 
 
@@ -248,7 +248,7 @@ def _begin(alerts: OfRule, rule: Rule, verdicts: Verdicts, alerting: Alerting) -
 def _read(
     verdicts: Verdicts, metrics: Sequence[str], others: Sequence[Window | Count]
 ) -> Iterator[tuple[bool, _Columns]]:
-    """What steps read of a poll, always in the same order; with each whether it is aligned with the verdicts."""
+    """What steps read of a poll, always in the same order, each with whether it is aligned with the verdicts."""
     truths = [verdicts.guard, *verdicts.levels.values()]
     yield from ((True, (column,)) for column in truths)
     yield True, () if verdicts.own_clear is None else (verdicts.own_clear,)
@@ -277,7 +277,7 @@ def _rows(keys: Sequence[Fingerprint], snapshot: Snapshot) -> _Lines:
 
 
 def _renamed(alerts: Sequence[Alert], rows: _Lines, snapshot: Snapshot) -> NDArray[np.bool_]:
-    """Where the entity, or its parent, is called something else now."""
+    """Where the entity or its parent has been renamed."""
     names = snapshot.names
     pairs = zip(alerts, rows.tolist(), strict=True)
     return np.array(
