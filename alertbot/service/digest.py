@@ -1,7 +1,7 @@
-"""The digest on a schedule: made when it is due, and handed to delivery like every other message.
+"""The digest on a schedule: created when it is due, and delivered like every other message.
 
-It is one operational notice, whose id says for which moment it is, with the rest of it as replies. The store keeps one
-notice of an id, so that it is sent once, whichever process comes first and however often it is restarted.
+It is one operational notice with replies; the time at which it was due is part of its id. The store keeps one notice
+for each id, so the digest is sent once, whichever process is first and however often it restarts.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from alertbot.store.roles import Audited
 CHECK_EVERY = timedelta(minutes=1)
 """How often to check whether the digest is due."""
 MAX_LATE = timedelta(hours=4)
-"""A digest that fell due while alertbot did not run is sent at its start up to this much later, then not at all: the
-next one covers a window of its own, and a report of Monday morning on Monday evening is in the way."""
+"""A digest that fell due while alertbot was down is sent at the next start if it is at most this late. Later it is
+skipped: a report for Monday morning is of no use on Monday evening, and the next one has its own window."""
 
 log = logger("digest")
 
 
 class ViewAt(Protocol):
-    """What the answer to a command reads, as if it was asked at that moment. Raises StoreError."""
+    """The view for a command, as if it was asked at that moment. Raises StoreError."""
 
     def __call__(self, command: Command, at: datetime) -> View: ...
 
 
 class ScheduledDigest:
-    """Adds the digest to what is to be delivered, in `channel`, when it is due."""
+    """Queues the digest for delivery to `channel` when it is due."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class ScheduledDigest:
         self._done: datetime | None = None  # the last moment that needs no more work
 
     def run(self) -> bool:
-        """Add the digest if it is due and was not added before. Problems of the database are logged, and retried."""
+        """Add the digest if it is due and not yet added. Database errors are logged; the next run retries."""
         now = self._clock()
         due = self._every.last(now, self._zone)
         if due == self._done:
@@ -66,13 +66,13 @@ class ScheduledDigest:
         try:
             added = now - due <= MAX_LATE and self._add(due, now)
         except StoreError as error:
-            log.warning("the digest could not be made; will retry", problem=str(error))
+            log.warning("the digest could not be created; will retry", problem=str(error))
             return False
         self._done = due
         return added
 
     def _add(self, due: datetime, now: datetime) -> bool:
-        """Add the digest of that moment. False where it was added before. Raises StoreError."""
+        """Add the digest that was due at that moment. False if it had been added before. Raises StoreError."""
         id_ = notice_id(("digest",), Reason.OPERATIONS, "", due)
         if self._store.posted_notices([id_]):
             return False

@@ -1,7 +1,7 @@
-"""Makes means of quarter-hours from the recording: of keys that are new to the rules, and of times that no turn closed.
+"""Calculates missing means of quarter-hours from the recording, for keys new to `usual` and for times of downtime.
 
-A turn closes a quarter-hour while the bot runs. After a stop, and for a key that a rule is the first to use so, the
-means are made from the recorded polls: some quarter-hours after each turn, so that no poll is delayed.
+While the bot runs, a turn closes each quarter-hour. After downtime, and for a key that a rule is the first to use in
+`usual`, the means are calculated from the recorded polls: a few quarter-hours after each turn, so no poll is delayed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from alertbot.rules.catalogue import Scope
 from alertbot.store.roles import Polls
 
 Filled = Mapping[tuple[Scope, str], datetime]
-"""Until when the recording of each key is in its means."""
+"""Up to when the means of each key have been calculated."""
 SLICE_S = 0.2
 """The time after a turn, in seconds, after which no further quarter-hour is begun."""
 ONCE_S = 2.0
@@ -33,7 +33,7 @@ def fill(
     within: float = SLICE_S,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> tuple[Filled, bool]:
-    """One slice: until when the keys are filled then, and whether means were added.
+    """Fill one slice. Returns up to when the keys are filled, and whether means were added.
 
     `keep`: how long polls are recorded. At least one quarter-hour is filled, however long it takes. Raises StoreError.
     """
@@ -44,7 +44,7 @@ def fill(
     hours: list[QuarterHour] = []
     marks: dict[tuple[Scope, str], datetime] = {}
     while (begin := min(until.values(), default=end)) < end:
-        places = [place for place, each in until.items() if each == begin]  # a key that is new may be behind the others
+        places = [place for place, each in until.items() if each == begin]  # a new key may be behind the others
         stop = min([end, *(each for each in until.values() if each > begin)])
         made, done = _made(store, tenant, usual, places, begin, stop, lambda: monotonic() >= ends_at)
         hours += made
@@ -66,7 +66,7 @@ def _made(
     stop: datetime,
     late: Callable[[], bool],
 ) -> tuple[list[QuarterHour], datetime]:
-    """The quarter-hours of these keys from `begin` to at most `stop`, and until when that is."""
+    """The quarter-hours of these keys from `begin` to at most `stop`, and where it ended."""
     keys: dict[Scope, dict[str, int]] = {}
     for scope, key in places:
         keys.setdefault(scope, {})[key] = 1

@@ -1,10 +1,9 @@
-"""What charts of the status page read of the recording: each value once, then only what was polled since.
+"""What charts of the status page read from the recording: each value once, then only newer polls.
 
 Polls are recorded as differences, so a week of one metric is 40,000 rows to decompress: more than half a second of work
-the first time. A page must not wait that long, nor read it again after every poll. So a series is read from the newest
-polls backwards, in portions; a request waits for what can be read in WITHIN seconds, and a thread of this file reads
-the rest and says when it is there. What was read is kept in memory; the series that was asked for longest ago is
-dropped first.
+the first time. A page must not wait that long, nor read it again after every poll. So a series is read in portions,
+starting with the newest polls. A request waits WITHIN seconds for what can be read in that time; a thread reads the
+rest and then reports it. Series are kept in memory; the least recently used one is dropped first.
 """
 
 from __future__ import annotations
@@ -32,11 +31,11 @@ from alertbot.logs import logger
 ReadValues = Callable[[str, Fingerprint, str, datetime, datetime], Iterable[tuple[datetime, float | None]]]
 """`values` of the store: tenant, entity, key, since, until."""
 MAX_SAMPLES = 2_000_000
-"""Samples in memory, of all series: 32 MB, or 50 metrics over a week at a poll every 15 seconds."""
+"""The maximum number of samples in memory, over all series: 32 MB, or 50 metrics of a week, polled every 15 seconds."""
 WITHIN = 0.04
-"""Seconds for which a request reads."""
+"""Seconds that a request may spend on reading."""
 PORTION = timedelta(hours=2)
-"""What is read at once: 480 polls at one every 15 seconds."""
+"""The portion that is read at once: 480 polls, at one every 15 seconds."""
 _TICK = timedelta(milliseconds=1)
 
 _Place = tuple[str, Fingerprint, str]
@@ -51,12 +50,12 @@ class _Kept:
     since: datetime
     times: Times = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     values: Values = field(default_factory=lambda: np.empty(0, dtype=np.float64))
-    wanted: datetime | None = None  # back to when the thread reads it; None: it does not
+    wanted: datetime | None = None  # how far back the thread reads it; None: not at all
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 class Recordings:
-    """Series of the recording, in memory as far as they were asked for. Thread-safe."""
+    """Series of the recording, in memory once they were requested. Thread-safe."""
 
     def __init__(
         self,
@@ -66,7 +65,7 @@ class Recordings:
         within: float = WITHIN,
         max_samples: int = MAX_SAMPLES,
     ) -> None:
-        """`on_read` is called when a series is there that a request did not wait for."""
+        """`on_read` is called when the thread has read the rest of a series."""
         self._read, self._on_read = read, on_read
         self._within, self._max_samples = within, max_samples
         self._kept: OrderedDict[_Place, _Kept] = OrderedDict()
@@ -75,7 +74,7 @@ class Recordings:
         self._closed = False
 
     def filled(self, wanted: Recorded, now: datetime) -> Recorded:
-        """The same with its samples up to now, as many as a chart can show; `read_since` says back to when they are.
+        """`wanted` with its samples up to now, as many as a chart can show. `read_since`: when they begin, if late.
 
         Raises StoreError.
         """
@@ -86,7 +85,7 @@ class Recordings:
     def samples(
         self, tenant: str, entity: Fingerprint, key: str, since: datetime, now: datetime
     ) -> tuple[Samples, datetime]:
-        """The samples up to now that a chart can show, and back to when they were read. Raises StoreError."""
+        """The samples up to now, as many as a chart can show, and since when they have been read. Raises StoreError."""
         place = (tenant, entity, key)
         with self._lock:
             kept = self._kept.setdefault(place, _Kept(now + _TICK))
@@ -109,7 +108,7 @@ class Recordings:
         return samples, max(since, read_since)
 
     def close(self) -> None:
-        """Read no more."""
+        """Stop reading."""
         self._closed = True
         self._pool.shutdown(wait=False, cancel_futures=True)
 
@@ -130,7 +129,7 @@ class Recordings:
         self._on_read()
 
     def _read_new(self, kept: _Kept, place: _Place, now: datetime) -> None:
-        """Read the polls after the last one that is there: by their own times, since a poll is recorded after it."""
+        """Read the polls after the last one in memory, by the time of the poll: it is recorded somewhat later."""
         after = _time(kept.times[-1]) + _TICK if len(kept.times) else kept.since
         if after > now + _TICK:  # the clock was set back: those polls are deleted
             kept.since, kept.times, kept.values = now + _TICK, kept.times[:0], kept.values[:0]
@@ -145,7 +144,7 @@ class Recordings:
             kept.values = np.concatenate((kept.values[first:], values))
 
     def _read_older(self, kept: _Kept, place: _Place, since: datetime) -> None:
-        """Read the portion before the first poll that is there."""
+        """Read the portion before the first poll in memory."""
         if kept.since <= since:
             return
         begin = max(since, kept.since - PORTION)

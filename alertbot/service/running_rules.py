@@ -18,18 +18,17 @@ Read = Callable[[Path, Mapping[str, bytes]], ParsedRules]
 
 
 def read_alone(path: Path, files: Mapping[str, bytes]) -> ParsedRules:
-    """For rules that no alertbot.yaml is needed for."""
+    """For rule files that need no alertbot.yaml."""
     return read_files(files)
 
 
 def rules_that_run(
     paths: Mapping[str, Path], store: Running, read: Read = read_alone
 ) -> tuple[Mapping[str, RuleSet], Mapping[str, str]]:
-    """Each tenant's rules as the poller runs (or last ran) them, and how the files on disk differ; "" where they do
-    not.
+    """Each tenant's rules as the poller runs (or last ran) them, and how the files on disk differ; "" if they do not.
 
-    For processes beside the poller: they answer from what runs, whatever is being edited. Where nothing ever ran, or
-    what ran cannot be read by this version, the files on disk count. Raises FaultsFound when those are broken.
+    For processes beside the poller: they answer from the active rules, whatever is being edited. If no rules ever ran,
+    or this version cannot read them, the files on disk are used. Raises FaultsFound if those are broken.
     """
     rules: dict[str, RuleSet] = {}
     on_disk: dict[str, str] = {}

@@ -1,9 +1,9 @@
 """The status page as the service runs it: what its pages read, and whether it is served at all.
 
-Theory of operation. A browser must never slow a poll down, and a database that is locked or slow must not hang a page.
-So views are read in two threads of this file alone, each question at most once at a time and at most once in FRESH
-seconds, however many browsers ask. A page waits for its view for WITHIN seconds and then shows the last one that there
-is, with its age. When 8x8 is down nothing of that is needed: the view says itself how old its data is.
+Theory of operation. A browser must never slow down a poll, and a database that is locked or slow must not hang a page.
+So views are read in two separate threads: each question at most once at a time and at most once in FRESH seconds,
+however many browsers ask. A page waits WITHIN seconds for its view and then shows the last one, with its age. When 8x8
+is down, the view itself says how old its data is.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ from alertbot.service.of_settings import serves_page
 from alertbot.service.recorded import ReadValues, Recordings
 
 FRESH = 1.0
-"""Seconds for which a view is used again."""
+"""Seconds for which a view is reused."""
 WITHIN = 1.0
 """Seconds that a page waits for its view."""
 MAX_KEPT = 16
 """Views that are kept for when the database cannot be read. One may hold a snapshot of 10,000 entities."""
 MAX_WAITING = 32
-"""Different questions that may wait to be read."""
+"""The number of different questions that may wait for the database."""
 _THREADS = 2
 _BUSY = "the database has not answered in time"
 
@@ -60,8 +60,8 @@ class _Kept:
 class StatusPage:
     """The views of pages, each read once for all browsers that ask at the same time.
 
-    `view` and `values` (of the store) may take long and raise any AlertbotError. `updated` is called when a chart that
-    was shown in part can be shown whole. `people` are names of users by id: pages cannot mention anyone.
+    `view` and `values` (of the store) may be slow and raise any AlertbotError. `updated` is called when the rest of a
+    chart has been read that was shown in part. `people`: the names of users by id, since pages cannot mention them.
     """
 
     def __init__(
@@ -104,13 +104,13 @@ class StatusPage:
                 except AlertbotError as error:
                     problem = str(error)
                 except Exception:  # a fault of one question must not reach the reader as a traceback; it was logged
-                    problem = "an unexpected error; the log of alertbot says which"
+                    problem = "unexpected error: see the log of alertbot"
             else:
                 waiting.add_done_callback(_taken)
         return Seen(None, problem=_sentence(problem)) if kept is None else Seen(kept.view, kept.at, _sentence(problem))
 
     def close(self) -> None:
-        """Begin no further reading. One that hangs is left to end by itself."""
+        """Start no further reads. One that hangs is left to end by itself."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._recordings.close()
 
@@ -143,7 +143,7 @@ class StatusPage:
 
 
 def _taken(waiting: asyncio.Future[_Kept]) -> None:
-    """What a reading that nobody waited for came to is no news: it was logged."""
+    """Discard the outcome of a read that no request waited for: it was logged."""
     if not waiting.cancelled():
         waiting.exception()
 
