@@ -80,7 +80,7 @@ def _shown(view: View, alerts: Sequence[Alert], wanted: str, window: timedelta, 
         kept = write_duration(view.history_kept)
         yield Line(f"Ended alerts are kept for {kept}: history in alertbot.yaml.")
     if len(view.history) >= MAX_HISTORY:
-        yield Line(f"Only the {MAX_HISTORY:,} alerts that ended last were searched.")
+        yield Line(f"Only the {MAX_HISTORY:,} most recently ended alerts were searched.")
 
 
 def ended_line(alert: Alert, view: View, now: datetime) -> Line:

@@ -87,7 +87,7 @@ def _unknown(words: Sequence[str], view: View, names: Mapping[str, str], usage: 
     """A key that the catalogue knows and no rule reads, or a name that is no key at all."""
     if not names:
         errors = [tenant.error for tenant in view.tenants if tenant.error]
-        return problem("No values have been polled yet.", *(errors or ["The first poll may not have finished yet."]))
+        return problem("No values have been polled yet.", *(errors or ["The first poll may not have finished."]))
     typed = words[0]
     known = {key for scope in RULE_SCOPES for key in catalogue().metrics.get(scope, {})}
     exact = next((key for key in known if loose(key) == loose(typed)), None)

@@ -67,7 +67,7 @@ def _nothing_known(view: View, scope: Scope) -> Reply:
     if scope not in view.rules.scopes():
         return problem(f"No rule covers {scope}s, so alertbot does not ask 8x8 for them.")
     troubles = [of_tenant(tenant.error, tenant, view) for tenant in view.tenants if tenant.error]
-    return problem(f"No {scope} was seen so far.", *(troubles or ["The first poll may not have finished yet."]))
+    return problem(f"No {scope} has been seen yet.", *(troubles or ["The first poll may not have finished."]))
 
 
 def missing(presence: Presence) -> str:

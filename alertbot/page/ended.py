@@ -1,4 +1,4 @@
-"""The page of ended alerts: filters by rule, name and window, in sheets; and the same alerts as CSV. PURE."""
+"""The page of ended alerts: filtered by rule, name and window, in sheets; and the same alerts as CSV. PURE."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PATH, CSV_PATH = "/ended", "/ended.csv"
 
 @dataclass(frozen=True)
 class Filter:
-    """Which ended alerts are wanted: of one rule (its id), with something in the name of the entity; "": any.
+    """Which ended alerts to list: of one rule (its id), with a text in the name of the entity; "": any.
 
     `wrong` says in a sentence what the address has instead of a window.
     """
@@ -43,7 +43,7 @@ class Filter:
     wrong: str = ""
 
     def lets_through(self, alert: Alert) -> bool:
-        """Whether it is wanted. Those that never fired, and those of shadow rules, are not listed."""
+        """Whether to list this alert. Alerts that never fired, and those of shadow rules, are not listed."""
         if not is_listed(alert) or (self.rule and alert.key.rule != self.rule):
             return False
         return not self.name or is_named(alert, self.name)
@@ -129,8 +129,7 @@ def _shows(view: View, address: Address, now: datetime) -> Shown:
         notes.append(f"Ended alerts are kept for {write_duration(view.history_kept)}: history in alertbot.yaml.")
     if len(view.history) >= MAX_HISTORY:
         notes.append(
-            f"Only the {MAX_HISTORY:,} alerts that ended last were searched. The CSV has all of them, and a shorter "
-            "window shows earlier ones."
+            f"Only the {MAX_HISTORY:,} most recently ended alerts were searched. The CSV has all alerts of the window."
         )
     return Shown(
         "ended.html",
@@ -152,7 +151,7 @@ def _shows(view: View, address: Address, now: datetime) -> Shown:
 
 
 def _rules(view: View) -> dict[str, str]:
-    """The titles of all rules that run or that an alert of this time has, by id."""
+    """The titles by id of all active rules, and of rules that an alert of this window belongs to."""
     titles = {alert.key.rule: alert.about.title for alert in reversed(view.history) if is_listed(alert)}
     return titles | {rule.id: rule.title for rule in view.rules.rules if not rule.shadow}
 
@@ -169,7 +168,7 @@ def ended_csv(
     otherwise: tzinfo,
     owner: Callable[[str], str] = str,
 ) -> Iterator[str]:
-    """The lines of the CSV of those alerts that are wanted."""
+    """The lines of the CSV: the alerts that the filter matches."""
     return csv_lines(rows(filter(wanted.lets_through, alerts), zones, otherwise, owner))
 
 

@@ -1,8 +1,8 @@
-"""The frame of all pages: templates, files of style and script, and the headers that every answer has.
+"""The frame of all pages: templates, stylesheet and script, and the headers of every response.
 
-Templates escape whatever they are given. Nothing comes from outside, and nothing is inline: the policy in HEADERS lets
-a browser load styles, scripts and pictures from this server alone, and run no script of a page's text. So a queue
-called `<script>` is a name, twice over.
+Templates escape all values. Nothing is loaded from other servers, and nothing is inline: the policy in HEADERS allows
+styles, scripts and pictures only from this server, and no inline script. So a queue called `<script>` is harmless for
+two reasons.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ HEADERS: Mapping[str, str] = {
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-"""Of every answer, whatever its status."""
-# A proxy must neither keep a page, nor change its text, as those do that hide addresses or add scripts.
+"""The headers of every response, whatever its status."""
+# A proxy must neither cache a page nor change its text, as some do to hide addresses or add scripts.
 NEVER_KEPT: Mapping[str, str] = {"Cache-Control": "private, no-store, no-transform"}
 KEPT: Mapping[str, str] = {"Cache-Control": "public, max-age=31536000, immutable, no-transform"}
 _TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
@@ -35,7 +35,7 @@ _TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=ut
 
 @dataclass(frozen=True)
 class Asset:
-    """A file of style, script or picture. `version` changes with its content."""
+    """A stylesheet, script or picture. `version` changes with its content."""
 
     content: bytes
     content_type: str

@@ -1,14 +1,12 @@
-"""Who may see the pages: with a password whoever logged in, without one only a browser on the same machine.
+"""Who may see the pages: with a password, users who have logged in; without one, browsers on the same machine.
 
-Theory of operation. A login is a cookie that is signed with a key made from the password, so it survives restarts, all
-processes with that password accept it, and a changed password ends it. The key is stretched (scrypt), since whoever
-has a cookie could otherwise try passwords on it quickly. Wrong passwords are counted per TCP peer: addresses in
-X-Forwarded-For are what the client claims, so behind a proxy all clients share one count. Who is logged in already is
-not affected by it.
+Theory of operation. A login is a cookie that is signed with a key derived from the password: it survives restarts, all
+processes with that password accept it, and changing the password ends it. The key is derived with scrypt, a slow hash,
+so that a stolen cookie cannot be used to try many passwords. Wrong passwords are counted per TCP peer: a client can put
+anything into X-Forwarded-For, so behind a proxy all clients share one count. Existing logins are not affected by it.
 
-Without a password the server listens on loopback alone, and the pages are refused where a request shows that it comes
-from elsewhere all the same: with a foreign Host (a web page that has its name point to 127.0.0.1 would read alerts), or
-with the headers that a proxy adds.
+Without a password the server listens only on loopback. A request that still comes from elsewhere is refused: one with a
+foreign Host (a web page whose name resolves to 127.0.0.1 could read alerts), or with headers that a proxy adds.
 """
 
 from __future__ import annotations
@@ -29,7 +27,7 @@ LASTS = timedelta(days=30)
 """How long a login lasts."""
 MAX_WRONG = 10
 WITHIN = 600.0
-"""Seconds: after MAX_WRONG wrong passwords within them a peer has to wait."""
+"""Seconds: a peer with MAX_WRONG wrong passwords within this time has to wait."""
 _MAX_PEERS = 10_000
 _ADDED_BY_PROXIES = ("forwarded", "x-forwarded-for", "x-real-ip", "via", "cf-connecting-ip")
 _WHO = b"page"
@@ -43,7 +41,7 @@ class Attempts:
         self._wrong: OrderedDict[str, deque[float]] = OrderedDict()
 
     def wait(self, peer: str) -> float:
-        """The seconds that this peer has to wait before it may try again; 0 where it may."""
+        """Seconds until this peer may try again; 0 if it may now."""
         times = self._wrong.get(peer, deque())
         now = self._monotonic()
         while times and now - times[0] >= WITHIN:
@@ -59,7 +57,7 @@ class Attempts:
 
 
 class Gate:
-    """Decides whether a request may see pages. `password` "": whoever is on the same machine may."""
+    """Decides whether a request may see pages. `password` "": only requests from the same machine."""
 
     def __init__(self, password: str = "", monotonic: Callable[[], float] = time.monotonic) -> None:
         self.attempts = Attempts(monotonic)
@@ -74,17 +72,17 @@ class Gate:
         return self._signer is not None
 
     def is_right(self, password: str) -> bool:
-        """Whether this is the password; takes as long for any wrong one."""
+        """Whether this is the password. Takes the same time for every wrong one."""
         given = sha256(password.encode("utf-8", "surrogateescape")).digest()
         return self._password is not None and hmac.compare_digest(given, self._password)
 
     def cookie(self) -> str:
-        """The value of the cookie of a login that begins now."""
+        """The cookie value for a login that begins now."""
         assert self._signer is not None
         return self._signer.sign(_WHO).decode()
 
     def is_logged_in(self, cookie: str) -> bool:
-        """Whether a cookie is that of a login that has not ended. Without a password nobody has to log in."""
+        """Whether a cookie belongs to a login that has not ended. Always true without a password."""
         if self._signer is None:
             return True
         try:
@@ -93,12 +91,12 @@ class Gate:
             return False
 
     def refusal(self, headers: Mapping[str, str], http_version: str) -> str:
-        """Why a request may not see pages although no password is set, in a sentence; "" where it may."""
+        """Why a request is refused where no password is set, as a sentence; "" if it is accepted."""
         if self._signer is not None:
             return ""
         if not is_loopback(host_of(headers.get("host", ""))):
-            return "Without a password the status page is served to localhost alone: set page.password."
+            return "Without a password, the status page is served only on localhost: set page.password."
         # nginx adds no header by itself and sends its own address as Host, but speaks HTTP/1.0, as no browser does.
         if http_version == "1.0" or any(name in headers for name in _ADDED_BY_PROXIES):
-            return "Without a password the status page is not served through a proxy: set page.password."
+            return "Without a password, the status page is not served through a proxy: set page.password."
         return ""

@@ -1,4 +1,4 @@
-"""The addresses of pages. Ids and not names, so that two entities with the same name have a page each. PURE."""
+"""The addresses of pages. They hold ids, not names, so that entities with the same name have a page each. PURE."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WITH_PAGE = frozenset({Scope.QUEUE, Scope.GROUP, Scope.AGENT})
 
 
 def with_query(path: str, query: Mapping[str, str]) -> str:
-    """A path with those of these values that are not empty."""
+    """The path with a query of the values that are not empty."""
     kept = {name: value for name, value in query.items() if value}
     return f"{path}?{urlencode(kept)}" if kept else path
 

@@ -144,7 +144,7 @@ def _summary(scope: Scope, known: Sequence[Entity], matching: Sequence[Entity], 
             return f"No rule covers {scope.value}s, so alertbot does not ask 8x8 for them."
         errors = [tenant.error for tenant in view.tenants if tenant.error]
         return " ".join(
-            [f"No {scope.value} was seen so far.", *(errors or ["The first poll may not have finished yet."])]
+            [f"No {scope.value} has been seen yet.", *(errors or ["The first poll may not have finished."])]
         )
     if text:
         return f"{count(len(matching), scope.value)} of {len(known):,} with {echo(text)} in the name."

@@ -1,4 +1,4 @@
-"""From the address of a page to the entity and the metric that it is about, or what is nearest. PURE."""
+"""From the address of a page to the entity and the metric that it names, or to the nearest ones. PURE."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def keys_of(entity: Entity) -> list[str]:
 
 
 def series_wanted(view: View, wanted: OverTime, now: datetime) -> tuple[Recorded, ...]:
-    """What has to be read of the recording; nothing for an entity or a metric that is not there."""
+    """What to read from the recording; an empty list for an unknown entity or metric."""
     entity = entity_at(view, wanted.scope, wanted.tenant, wanted.entity_id, wanted.parent_id)
     if entity is None:
         return ()
@@ -67,14 +67,14 @@ def series_wanted(view: View, wanted: OverTime, now: datetime) -> tuple[Recorded
 
 
 def unknown_entity(view: View, scope: Scope, text: str) -> Shown:
-    """The page of an entity that is not there: those that the text may mean."""
+    """404 for an unknown entity, with the ones that the text may mean."""
     known = entities(view.tenants, scope)
-    # Who types an address types a name. An id is a number, and no other one is like it.
+    # A user who types an address types a name. Ids are numbers, and a similar number means nothing.
     near = find(known, text) or similar(text, ((each.full_name, each) for each in known))
     words = [f"No {_words(scope)} with the id {echo(text)} was in the last poll."]
     if not known:
         errors = [tenant.error for tenant in view.tenants if tenant.error]
-        words = [f"No {_words(scope)} was seen so far.", *(errors or ["The first poll may not have finished yet."])]
+        words = [f"No {_words(scope)} has been seen yet.", *(errors or ["The first poll may not have finished."])]
     links = [
         {"href": entity_link(each.tenant.name, scope, each.id), "text": named(each, view)} for each in near[:MAX_NEAR]
     ]
@@ -82,7 +82,7 @@ def unknown_entity(view: View, scope: Scope, text: str) -> Shown:
 
 
 def unknown_key(entity: Entity, key: str, links: Iterable[tuple[str, str]]) -> Shown:
-    """The page of a metric that an entity does not have. `links`: the metrics that it has, and their addresses."""
+    """404 for a metric that an entity does not have. `links`: the metrics that it has, and their addresses."""
     known = dict(links)
     near = nearest(key, known, limit=MAX_NEAR)
     words = f"{entity.name} has no metric called {echo(key)}."
@@ -92,7 +92,7 @@ def unknown_key(entity: Entity, key: str, links: Iterable[tuple[str, str]]) -> S
 
 
 def not_found(sentences: Sequence[str], near: Sequence[dict[str, str]] = ()) -> Shown:
-    """A page that is not there, and pages that may be meant."""
+    """404, with links to pages that may be meant."""
     return Shown("problem.html", {"heading": "Not found", "sentences": sentences, "near": near}, 404)
 
 

@@ -69,25 +69,25 @@ def _asks(address: Address) -> Question:
 
 
 def _scope(address: Address) -> Scope:
-    """The scope in the address; queues where it names none, or one that does not exist."""
+    """The scope in the address; queue if it names none, or an unknown one."""
     named = address.text("scope")
     return next((scope for scope in RULE_SCOPES if scope.value == named), Scope.QUEUE)
 
 
 def _window(address: Address) -> timedelta:
-    """The window in the address; the default where it names none that can be shown."""
+    """The window in the address; the default if there is none, or it cannot be shown."""
     split = split_window([address.text("window")], DEFAULT, LONGEST)
     return DEFAULT if isinstance(split, str) else split[1]
 
 
 def _wrong_window(address: Address) -> str:
-    """What is wrong with the window in the address, as a sentence; "" where nothing is."""
+    """What is wrong with the window in the address, as a sentence; "" if it is valid."""
     text = address.text("window")
     split = split_window([text], DEFAULT, LONGEST)
     if isinstance(split, str):
-        return f"{split} This is the last {write_duration(DEFAULT)}."
+        return f"{split} The last {write_duration(DEFAULT)} is shown instead."
     if text and split[0]:
-        return f"{echo(text)} is not a window: write 6h or 2d. This is the last {write_duration(DEFAULT)}."
+        return f"{echo(text)} is not a window: write 6h or 2d. The last {write_duration(DEFAULT)} is shown instead."
     return ""
 
 
@@ -148,16 +148,14 @@ def _values(
 
 
 def _partly(read_since: datetime | None, view: View, now: datetime) -> str:
-    """That older values are not there yet, as a sentence; "" where all are."""
+    """A sentence that says from when on values are still missing; "" if all have been read."""
     if read_since is None:
         return ""
-    return (
-        f"Values before {clock(read_since, view.timezone, now)} are still being read; load the page again to see them."
-    )
+    return f"Values before {clock(read_since, view.timezone, now)} are still being read. Reload the page to see them."
 
 
 def _firings(view: View, series: Series, now: datetime) -> Iterator[Firing]:
-    """The last one first."""
+    """The alerts that fired, the latest first."""
     for span in reversed(series.spans):
         rule = view.rules.by_id(span.rule)
         yield Firing(

@@ -1,4 +1,4 @@
-"""Pages about what does not exist: an address that names no rule or entity, and the nearest ones that exist. PURE."""
+"""Pages for addresses with an unknown rule or entity: 404, and the nearest ones that exist. PURE."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def not_found(heading: str, *sentences: str, near: Sequence[Link] = ()) -> Shown
 
 
 def no_rule(view: View, wanted: str) -> Shown:
-    """There is no rule with this id: the ones that it may mean."""
+    """No rule has this id: suggests similar ones."""
     running = view.rules.rules
     ids = dict.fromkeys(rule.id for rule in find_rules(running, wanted)) if wanted else {}
     ids |= dict.fromkeys(similar(wanted, [(name, rule.id) for rule in running for name in (rule.id, rule.title)]))
@@ -31,11 +31,11 @@ def no_rule(view: View, wanted: str) -> Shown:
 
 
 def no_entity(view: View, scope: Scope, known: Sequence[Entity], wanted: str, near: Sequence[Link]) -> Shown:
-    """No entity of this scope has this id or name. `near`: links to the ones that it may mean."""
+    """No entity of this scope has this id or name. `near`: links to similar ones."""
     sentence = f"No {scope} is called {echo(wanted)}."
     if not known:
         troubles = [tenant.error for tenant in view.tenants if tenant.error]
-        return not_found(f"No such {scope}", sentence, f"No {scope} was seen so far.", *troubles)
+        return not_found(f"No such {scope}", sentence, f"No {scope} has been seen yet.", *troubles)
     more = () if near else (f"{count(len(known), scope.value.replace('_', ' '))} are known.",)
     return not_found(f"No such {scope}", sentence, *more, near=near)
 

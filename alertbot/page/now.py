@@ -24,7 +24,7 @@ from alertbot.page.tone import toned
 
 PER_SHEET = 100
 ON_THE_WALL = 40
-"""Open alerts that a wall screen shows: nobody scrolls there."""
+"""Open alerts that a wall screen shows: it cannot be scrolled."""
 READER = Asker("", may_change=False)
 _STATUS = Command("status")
 

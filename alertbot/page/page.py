@@ -13,7 +13,7 @@ from alertbot.rules.catalogue import Scope
 
 @dataclass(frozen=True)
 class Address:
-    """What the address of a page says: the variable parts of its path, and its query. A key without a value is ""."""
+    """The address of a page: the variable parts of its path, and its query. A key without a value is ""."""
 
     path: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
@@ -24,18 +24,18 @@ class Address:
         return "wall" in self.query
 
     def text(self, name: str) -> str:
-        """A value of the query without blanks around it; "" where there is none."""
+        """A value of the query, trimmed; "" if there is none."""
         return self.query.get(name, "").strip()
 
     def number(self, name: str) -> int:
-        """A positive whole number of the query; 1 where it is none."""
+        """A positive integer of the query; 1 if the value is missing or invalid."""
         text = self.text(name)
         return max(1, int(text)) if text.isascii() and text.isdigit() and len(text) < 7 else 1
 
 
 @dataclass(frozen=True)
 class Link:
-    """A text and the address that it leads to."""
+    """A text and the address that it links to."""
 
     text: str
     href: str
@@ -85,12 +85,12 @@ class Page:
     path: str
     asks: Callable[[Address], Question]
     shows: Callable[[View, Address, datetime], Shown]
-    label: str = ""  # in the navigation; "": it is not there
+    label: str = ""  # in the navigation; "": not listed there
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A view, when it was read, and why it could not be read again since: "" where it is as new as can be."""
+    """A view, when it was read, and why it could not be read again since; "" if it is current."""
 
     view: View | None
     at: datetime | None = None

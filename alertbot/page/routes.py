@@ -1,4 +1,4 @@
-"""The routes of the pages: who may see them, what each reads, and what happens where that cannot be read."""
+"""The routes of the pages: who may see them, what each reads, and what is shown if that cannot be read."""
 
 from __future__ import annotations
 
@@ -91,14 +91,14 @@ class _Site:
     def _answer(self, page: Page, address: Address, seen: Seen) -> Response:
         now = self._now()
         if seen.view is None:
-            unread = _problem("No data", 503, seen.problem, "The page is back as soon as the database can be read.")
+            unread = _problem("No data", 503, seen.problem, "The page returns as soon as the database can be read.")
             return self._drawn(page, address, unread, seen, now)
         try:
             shown = page.shows(seen.view, address, now)
             return self._drawn(page, address, shown, seen, now)
         except Exception:  # a fault in one page must not reach the reader as a traceback
             _log.exception("the page %s could not be drawn", page.name)
-            failed = _problem("Unexpected error", 500, "This page could not be drawn. The log of alertbot says why.")
+            failed = _problem("Unexpected error", 500, "This page could not be drawn. See the log of alertbot.")
             return self._drawn(page, address, failed, Seen(None), now)
 
     def _drawn(self, page: Page, address: Address, shown: Shown, seen: Seen, now: datetime) -> Response:
@@ -113,7 +113,7 @@ class _Site:
         return _html(self._frame.draw(shown.template, values), shown.status)
 
     def _keeps_out(self, request: Request) -> Response | None:
-        """The answer to who may not see pages, or has to log in first."""
+        """The response to a request that may not see pages, or that needs a login first; else None."""
         refused = self._refusal(request)
         if refused is not None or self._is_logged_in(request):
             return refused
@@ -136,7 +136,7 @@ class _Site:
         return StreamingResponse(chain([first], lines), headers={**HEADERS, **NEVER_KEPT, **named})
 
     async def _events(self, request: Request) -> Response:
-        """Says to an open page when something has changed."""
+        """Notifies an open page of changes, as server-sent events."""
         refused = self._refusal(request)
         if refused is not None:
             return refused
@@ -157,7 +157,7 @@ class _Site:
 
     async def _log_in(self, request: Request) -> Response:
         if _is_foreign(request):
-            return self._form("/", "The form was sent from another site. Log in here.", HTTPStatus.FORBIDDEN)
+            return self._form("/", "This login was sent from another site. Log in here.", HTTPStatus.FORBIDDEN)
         peer = request.client.host if request.client is not None else ""
         if wait := self._gate.attempts.wait(peer):
             words = f"Too many wrong passwords. Try again in {math.ceil(wait / 60)} min."
@@ -166,12 +166,12 @@ class _Site:
             return answer
         fields = await _form_of(request)
         if fields is None:
-            return self._form("/", "The form is too long.", HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+            return self._form("/", "The request is too long.", HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         target = _own_path(fields.get("next", "/"))
         if not self._gate.is_right(fields.get("password", "")):
             self._gate.attempts.add(peer)
-            _log.warning("a wrong password for the status page, from %s", peer)
-            return self._form(target, "The password is wrong.", HTTPStatus.UNAUTHORIZED)
+            _log.warning("wrong password for the status page, from %s", peer)
+            return self._form(target, "Wrong password.", HTTPStatus.UNAUTHORIZED)
         answer = _redirect(target)
         _set_cookie(answer, request, self._gate.cookie(), int(LASTS.total_seconds()))
         return answer
@@ -215,7 +215,7 @@ def _address(request: Request) -> Address:
 
 
 def _begun(lines: Iterator[str]) -> tuple[str, Iterator[str]]:
-    """Some first lines, and the others: what cannot be read is known before the answer begins."""
+    """The first lines, and the rest: an error in reading appears before the response begins."""
     return "".join(islice(lines, 2)), _in_blocks(lines)
 
 
@@ -229,10 +229,10 @@ def _text(sentence: str, status: int) -> Response:
 
 
 class _Events(StreamingResponse):
-    """A stream of events, which ends whenever the response does: also if nothing of it was ever sent."""
+    """A stream of events that ends with its response, even if nothing was sent."""
 
     def __init__(self, stream: Stream) -> None:
-        # A proxy must not collect what is sent (X-Accel-Buffering is nginx's word for it).
+        # A proxy must not buffer events (X-Accel-Buffering is the header of nginx).
         headers = {**HEADERS, **NEVER_KEPT, "X-Accel-Buffering": "no"}
         super().__init__(stream.lines(), headers=headers, media_type="text/event-stream")
         self._stream = stream
@@ -256,7 +256,7 @@ def _problem(heading: str, status: int, *sentences: str) -> Shown:
 
 
 def _as_of(seen: Seen, now: datetime) -> Mapping[str, str] | None:
-    """When what is shown was read; with its age where it is old."""
+    """When the data on the page was read, and its age if it is old."""
     if seen.view is None or seen.at is None:
         return None
     old = bool(seen.problem) or now - seen.at > AGE_SHOWN_AFTER
@@ -294,9 +294,9 @@ def _is_foreign(request: Request) -> bool:
 
 
 async def _form_of(request: Request) -> Mapping[str, str] | None:
-    """The fields of a form, the first value of each; None where it is too long."""
+    """The fields of a form, with the first value of each; None if the form is too long."""
     body = b""
-    with suppress(ClientDisconnect):  # then the answer reaches nobody
+    with suppress(ClientDisconnect):  # then there is no one to answer
         async for chunk in request.stream():
             body += chunk
             if len(body) > MAX_FORM:

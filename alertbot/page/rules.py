@@ -1,6 +1,6 @@
-"""The pages of rules: all of them, what one says and decides about what it matches now, and one decision in full. PURE.
+"""The pages of rules: the list, one rule with its last decision about each entity, and one decision in full. PURE.
 
-What a rule decides is evaluated on the last poll, as the poll itself did it, for all entities at once.
+Decisions are evaluated on the last poll for all entities at once, as the poll itself did.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def _shows_all(view: View, address: Address, now: datetime) -> Shown:
 
 
 def _matches(view: View, rule: Rule, known: dict[str, _Rows]) -> str:
-    """How many entities of the last poll a rule covers, over all tenants that run it; many rules share a match."""
+    """How many entities of the last poll a rule covers, in all tenants that run it. Many rules share a match."""
     numbers = [
         len(rows_of(own.match, snapshot, known.setdefault(f"{tenant.name}/{rule.scope}", {})))
         for tenant, own, snapshot in _runs(view, rule.id)
@@ -207,7 +207,7 @@ def _decision_row(decided: _Decided, view: View, now: datetime) -> DecisionRow:
 
 
 def _in_short(verdicts: Verdicts, position: int) -> str:
-    """`critical: false, warning: true`, or that the guard lets nothing be decided; the words of `why`."""
+    """`critical: false, warning: true`, or the guard where it prevents a decision; in the words of `why`."""
     guard, levels, _ = verdicts.at(position)
     if guard is not Truth.TRUE:
         return f"guard: {truth_word(guard)}, so nothing is decided"

@@ -1,4 +1,4 @@
-"""Long lists in sheets: what one page of them shows, and the addresses of the next and the previous one. PURE."""
+"""Long lists are paginated: one sheet of a list, with the addresses of the next and the previous one. PURE."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Sheet(Generic[_T]):
-    """Some of a list: those from `first` to `last` of `total`, counted from 1. `next` and `previous` are addresses."""
+    """Part of a list: the items from `first` to `last` of `total`, counted from 1. `next`, `previous`: addresses."""
 
     items: Sequence[_T]
     number: int
@@ -25,7 +25,7 @@ class Sheet(Generic[_T]):
     next: str = ""
 
     def linked(self, path: str, query: Mapping[str, str]) -> Sheet[_T]:
-        """The same with the addresses of its neighbours."""
+        """This sheet with the addresses of its neighbours."""
 
         def at(number: int) -> str:
             return with_query(path, {**query, "sheet": str(number) if number > 1 else ""})
@@ -38,7 +38,7 @@ class Sheet(Generic[_T]):
 
 
 def sheet(items: Sequence[_T], size: int, number: int) -> Sheet[_T]:
-    """The sheet of that number, from 1; the last one where there are fewer."""
+    """The sheet with this number, from 1; the last sheet if there are fewer."""
     last_one = max(1, -(-len(items) // size))
     number = min(max(1, number), last_one)
     begin = (number - 1) * size

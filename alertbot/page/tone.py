@@ -1,4 +1,4 @@
-"""Lines of answers as pages show them: the text, and its tone as the name of a style. PURE."""
+"""Lines of answers as pages show them: the text, and its tone as a CSS class. PURE."""
 
 from __future__ import annotations
 

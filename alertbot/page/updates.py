@@ -1,9 +1,8 @@
-"""Who is notified when something has changed: the open pages, by server-sent events.
+"""Notifies open pages of changes, by server-sent events.
 
-An event carries nothing: the page that receives it loads itself again, through the same login and the same views as any
-other request. While nothing changes an open page costs one line every KEEP_ALIVE seconds, by which a connection whose
-other end is gone is found. At most MAX_STREAMS pages listen, since each holds a connection; others load themselves
-again every few seconds instead.
+An event carries no data: a page that receives one reloads, through the same login and the same views as any other
+request. While nothing changes, an open page costs one line every KEEP_ALIVE seconds, which detects dead connections. At
+most MAX_STREAMS pages listen, since each holds a connection; further pages reload every few seconds instead.
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ from contextlib import suppress
 
 MAX_STREAMS = 60
 KEEP_ALIVE = 20.0
-"""Seconds between two lines of a stream on which nothing happens."""
+"""Seconds between two lines of an idle stream."""
 AT_MOST_EVERY = 1.0
 """Seconds between two events of a stream, however many tenants are polled."""
 LONGEST = 3600.0
-"""Seconds after which a stream ends: the browser opens the next one, and has to be logged in for it."""
+"""Seconds after which a stream ends: the browser opens a new one, which needs a valid login."""
 _BEGIN = b"retry: 3000\n\n"
 _CHANGED = b"event: changed\ndata:\n\n"
 _NOTHING = b":\n\n"
@@ -38,16 +37,16 @@ class Updates:
         self._lock = threading.Lock()
 
     def changed(self) -> None:
-        """Something has changed: every open page loads itself again."""
+        """Something has changed: every open page reloads."""
         self._wake(changed=True)
 
     def close(self) -> None:
-        """End all streams, and begin none."""
+        """End all streams and refuse new ones."""
         self.closed = True
         self._wake(changed=False)
 
     def stream(self) -> Stream | None:
-        """A stream for one page, to be ended with `end`; None where too many listen. Call it on the event loop."""
+        """A stream for one page, to be ended with `end`; None if too many pages listen. Call it on the event loop."""
         with self._lock:
             if self.closed or len(self._streams) >= self._max_streams:
                 return None
@@ -62,7 +61,7 @@ class Updates:
 
     @property
     def streams(self) -> int:
-        """How many pages listen."""
+        """The number of pages that listen."""
         return len(self._streams)
 
     def _wake(self, *, changed: bool) -> None:
@@ -81,13 +80,13 @@ class Stream:
         self._changed = False
 
     def wake(self, *, changed: bool) -> None:
-        """Let it say so, or end; from any thread."""
+        """Send an event, or end the stream; from any thread."""
         self._changed = self._changed or changed
         with suppress(RuntimeError):  # its loop has ended
             self._loop.call_soon_threadsafe(self._woken.set)
 
     async def lines(self) -> AsyncIterator[bytes]:
-        """What is sent, until the bot stops."""
+        """The lines to send, until the bot stops."""
         ends = self._loop.time() + LONGEST
         yield _BEGIN
         while not self._updates.closed and self._loop.time() < ends:
@@ -99,11 +98,11 @@ class Stream:
                 yield _NOTHING
 
     def end(self) -> None:
-        """The page is gone, or everything was sent."""
+        """The stream ends: the page was closed, or everything was sent."""
         self._updates.forget(self)
 
     async def _wait(self, seconds: float, *, until_changed: bool) -> bool:
-        """Wait until the bot stops, or something changes; False when the time is over instead."""
+        """Wait until the bot stops or something changes; False if neither happens in time."""
         end = self._loop.time() + seconds
         while not (self._updates.closed or (until_changed and self._changed)):
             left = end - self._loop.time()

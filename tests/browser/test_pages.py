@@ -305,11 +305,11 @@ def test_a_storm_in_ten_thousand_queues(browser: Browser, tmp_path: Path) -> Non
 
 
 EMPTY: dict[str, tuple[list[Snapshot], Feed | None, list[str]]] = {
-    "no queues": ([snapshot(Scope.QUEUE, {}, {})], None, ["Nothing is firing", "No queue was seen so far"]),
+    "no queues": ([snapshot(Scope.QUEUE, {}, {})], None, ["Nothing is firing", "No queue has been seen yet"]),
     "no data": (
         [],
         Feed("acme", NOW, None, error="HTTP 503 from 8x8"),
-        ["NO DATA", "No queue was seen so far. HTTP 503 from 8x8"],
+        ["NO DATA", "No queue has been seen yet. HTTP 503 from 8x8"],
     ),
 }
 

@@ -222,7 +222,7 @@ def test_what_is_not_polled() -> None:
     reply = ask(view(tenant("acme", QUEUES), rules=only_queues), "agent Anna")
     assert text_of(reply) == "No rule covers agents, so alertbot does not ask 8x8 for them."
     no_data = ask(view(tenant("acme", GROUPS, good=None, error="the key was refused")), "queue Sales")
-    assert text_of(no_data) == "No queue was seen so far.\nThe key was refused"
+    assert text_of(no_data) == "No queue has been seen yet.\nThe key was refused"
     assert no_data.problem
 
 

@@ -319,7 +319,7 @@ def test_a_long_history_is_cut() -> None:
     lines = text_of(ask(view(history=many), "history")).splitlines()
     assert len(lines) == 18
     assert lines[16] == f"and {MAX_HISTORY - 15:,} more; /alertbot history RULE or NAME narrows it down"
-    assert lines[17] == "Only the 2,000 alerts that ended last were searched."
+    assert lines[17] == "Only the 2,000 most recently ended alerts were searched."
 
 
 # What people type

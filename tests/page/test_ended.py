@@ -129,7 +129,7 @@ def test_many_ended_alerts_are_in_sheets(tmp_path: Path) -> None:
         assert len(cells(text)) == 100
         assert "1 to 100 of 2,000" in text
         assert "/ended?name=queue&amp;sheet=2" in text
-        assert "Only the 2,000 alerts that ended last were searched. The CSV has all of them" in text
+        assert "Only the 2,000 most recently ended alerts were searched. The CSV has all alerts of the window" in text
         assert made.get("/ended.csv").text.count("\r\n") == 2101
 
 

@@ -113,8 +113,8 @@ def test_a_metric(local: Site) -> None:
         "an hour": ("?window=1h", "Last 1h"),
         "a week": ("?window=7d", "Last 7d"),
         "any other": ("?window=90m", "Last 1h30m"),
-        "not a window": ("?window=soon", "“soon” is not a window: write 6h or 2d. This is the last 1d."),
-        "too long": ("?window=30d", "30d is not a valid window: write 8d or less. This is the last 1d."),
+        "not a window": ("?window=soon", "“soon” is not a window: write 6h or 2d. The last 1d is shown instead."),
+        "too long": ("?window=30d", "30d is not a valid window: write 8d or less. The last 1d is shown instead."),
         "an unknown scope is that of queues": ("?scope=nonsense", "Last 1d"),
     }.values(),
 )
@@ -242,7 +242,7 @@ def test_a_week_that_is_still_being_read() -> None:
     read = Recorded("acme", Scope.QUEUE, WAIT, "103", "", begin, samples, since)
     view = View((TenantView("acme", NOW, NOW, "", {Scope.QUEUE: QUEUES}),), (), RULES, series=(read,))
     for series, expected in (
-        (read, "Values before 07:00 UTC are still being read; load the page again to see them."),
+        (read, "Values before 07:00 UTC are still being read. Reload the page to see them."),
         (replace(read, read_since=None), ""),
     ):
         shown = METRIC_PAGE.shows(

@@ -145,7 +145,7 @@ def test_wrong_passwords_are_counted_by_peer(locked: Site) -> None:
     for number in range(MAX_WRONG):
         answer = locked.log_in("not the password", headers={"X-Forwarded-For": f"203.0.113.{number}"})
         assert answer.status_code == 401
-        assert "The password is wrong." in answer.text
+        assert "Wrong password." in answer.text
         assert "not the password" not in answer.text
     answer = locked.log_in()
     assert answer.status_code == 429
@@ -281,7 +281,7 @@ def test_a_fault_in_a_page_is_no_traceback(local: Site) -> None:
     local.error = RuntimeError("secret detail")
     answer = local.get("/")
     assert answer.status_code == 503
-    assert "An unexpected error; the log of alertbot says which" in answer.text
+    assert "Unexpected error: see the log of alertbot." in answer.text
     assert "secret detail" not in answer.text
     assert "Traceback" not in answer.text
 

@@ -140,7 +140,7 @@ def test_before_the_first_poll(tmp_path: Path) -> None:
         assert "It matches 0 queues now." in made.get("/rules/longest-wait").text
         answer = made.get("/why/longest-wait/103")
         assert answer.status_code == 404
-        assert "No queue was seen so far." in answer.text
+        assert "No queue has been seen yet." in answer.text
 
 
 def test_no_rules(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 "use strict";
-// Updates a page in place. The server says when something has changed (server-sent events), and the page is then loaded
-// again and what differs in <main> is replaced: focus, selection, scroll positions and open details stay. Without events
-// it is loaded every few seconds. Without this file pages work as well, and are as old as their last load.
+// Updates a page in place. When the server reports a change (server-sent events), the page is fetched again and only what
+// differs in <main> is replaced: focus, selection, scroll positions and open details are kept. Without events it is
+// fetched every few seconds. Without this script a page shows the state at the time it was loaded.
 (() => {
   const POLL_MS = 10_000;
   const AT_MOST_EVERY_MS = 1_000;
@@ -24,7 +24,7 @@
 
   const showLost = () => {
     const at = updated.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-    lost.textContent = `No connection to alertbot. This page shows what was known at ${at}.`;
+    lost.textContent = `No connection to alertbot. This page was last updated at ${at}.`;
     lost.hidden = false;
   };
 
