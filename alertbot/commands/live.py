@@ -125,7 +125,7 @@ def freshness(view: View, found: Entity, now: datetime) -> Line:
         text = f"STALE: these values are {age(at, now)} old (of {clock(at, view.timezone, now)}).{why}"
         return Line(text, level=Level.CRITICAL, strong=True)
     partial = "" if found.snapshot.complete else " That poll was partial."
-    return Line(f"as of {age(at, now)} ago.{partial}{why}", level=Level.WARNING if why or partial else None)
+    return Line(f"As of {age(at, now)} ago.{partial}{why}", level=Level.WARNING if why or partial else None)
 
 
 def _alert_lines(view: View, found: Entity, now: datetime) -> Iterator[Line]:

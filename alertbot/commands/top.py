@@ -112,4 +112,4 @@ def _ages(view: View, scope: Scope, now: datetime) -> Iterator[Line]:
             strong=True,
         )
     else:
-        yield Line(f"as of {age(at, now)} ago.")
+        yield Line(f"As of {age(at, now)} ago.")

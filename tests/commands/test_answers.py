@@ -56,7 +56,7 @@ def test_queue_shows_values_alerts_and_age() -> None:
     reply = ask(view(alerts=[TAKEN]), "queue sales eu")
     assert text_of(reply).splitlines() == [
         "Queue Sales EU (id 103)",
-        "as of 12s ago.",
+        "As of 12s ago.",
         "[critical] #17 critical: Longest wait in queue · 2m 41s, limit 2m · since 08:48 UTC (12m)"
         " · acknowledged by U034BOB: on it",
         "Metric | Value",
@@ -204,10 +204,10 @@ def test_several_tenants() -> None:
         ),
         "fresh, but the last poll failed": (
             tenant(error="8x8 did not answer"),
-            "[warning] as of 12s ago. The last poll: 8x8 did not answer",
+            "[warning] As of 12s ago. The last poll: 8x8 did not answer",
         ),
-        "partial": (tenant("acme", replace(QUEUES, complete=False)), "[warning] as of 12s ago. That poll was partial."),
-        "from the future": (tenant("acme", replace(QUEUES, at=NOW + timedelta(seconds=2))), "as of 0s ago."),
+        "partial": (tenant("acme", replace(QUEUES, complete=False)), "[warning] As of 12s ago. That poll was partial."),
+        "from the future": (tenant("acme", replace(QUEUES, at=NOW + timedelta(seconds=2))), "As of 0s ago."),
     }.values(),
     ids=["stale", "last poll failed", "partial", "clocks that disagree"],
 )
@@ -711,5 +711,5 @@ def test_parse_and_answer_agree_on_names() -> None:
 def test_the_age_is_that_of_the_entitys_own_scope() -> None:
     """Scopes are polled apart: a queue's age is that of the queue snapshot."""
     old_agents = replace(AGENTS, at=NOW - timedelta(seconds=90))
-    assert "as of 1m 30s ago." in text_of(ask(view(tenant("acme", QUEUES, old_agents)), "agent Anna"))
+    assert "As of 1m 30s ago." in text_of(ask(view(tenant("acme", QUEUES, old_agents)), "agent Anna"))
     assert Presence.PRESENT in {QUEUES.reading("slaPercentage.int-30m", 0)[1]}

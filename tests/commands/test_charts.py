@@ -59,7 +59,7 @@ TOPS = {
     "where low is bad": ("top service level", ["the lowest of 3 queues", "Sales EU | 82.3%", "Sales US | 100%"]),
     "of a scope": ("top time in this status agent", ["the highest of 3 agents", "Anna Smith | 25m"]),
     "missing values": ("top longest wait", ["1 queue has no value."]),
-    "how old": ("top longest wait", ["as of 12s ago."]),
+    "how old": ("top longest wait", ["As of 12s ago."]),
     "a key that the catalogue does not know": ("top zebraTime.today", ["Neither a high nor a low value"]),
 }
 
