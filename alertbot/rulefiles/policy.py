@@ -75,7 +75,7 @@ def _review(
         message = f'no label "{name}"; policy requires it of every rule'
         report.add(_place(rule, node, "labels"), message, f"add `labels: {{{name}: …}}`")
     if policy.tests and tested is not None and rule.id not in tested:
-        hint = "add one in tests/ next to the rules; see the chapter about rule tests"
+        hint = f"write one in tests/ next to the rules, with `rule: {rule.id}`"
         report.add(_place(rule, node), "no rule test; policy requires one of every rule", hint)
     if policy.max_per_day is not None and fired is not None and fired.per_day > policy.max_per_day:
         message = (
