@@ -73,6 +73,7 @@ class _Site:
             Route("/events", self._events, methods=["GET"], name="events"),
             Route("/static/{name}", self._asset, methods=["GET"], name="static"),
             *(login if self._gate.has_password else []),
+            Route("/{path:path}", self._nowhere, methods=["GET"], name="nowhere"),  # the last: whatever is left
         ]
 
     # Pages
@@ -101,7 +102,15 @@ class _Site:
             failed = _problem("Unexpected error", 500, "This page could not be drawn. See the log of alertbot.")
             return self._drawn(page, address, failed, Seen(None), now)
 
-    def _drawn(self, page: Page, address: Address, shown: Shown, seen: Seen, now: datetime) -> Response:
+    async def _nowhere(self, request: Request) -> Response:
+        """An address that is none of the site's: a page with the navigation, as for the others that do not exist."""
+        kept_out = self._keeps_out(request)
+        if kept_out is not None:
+            return kept_out
+        lost = _problem("No such page", HTTPStatus.NOT_FOUND, "There is no page at this address.")
+        return await run_in_threadpool(self._drawn, None, _address(request), lost, Seen(None), self._now())
+
+    def _drawn(self, page: Page | None, address: Address, shown: Shown, seen: Seen, now: datetime) -> Response:
         values = {
             "nav": () if address.wall else _navigation(page),
             "wall": address.wall,
@@ -244,8 +253,8 @@ class _Events(StreamingResponse):
             self._stream.end()
 
 
-def _navigation(current: Page) -> Sequence[Mapping[str, object]]:
-    section = current.path.split("/")[1].partition(".")[0]
+def _navigation(current: Page | None) -> Sequence[Mapping[str, object]]:
+    section = current.path.split("/")[1].partition(".")[0] if current is not None else None
     return [
         {"href": each.path, "label": each.label, "current": each.path == f"/{section}"} for each in PAGES if each.label
     ]

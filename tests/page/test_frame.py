@@ -97,6 +97,22 @@ def test_without_a_password_only_loopback_has_a_page(tmp_path: Path) -> None:
         assert made.get("/healthz").status_code == 200
 
 
+def test_an_unknown_address_is_a_page(local: Site) -> None:
+    """With the way back; other methods get no page."""
+    answer = local.get("/quues/101")
+    assert answer.status_code == 404
+    assert "There is no page at this address." in answer.text
+    assert 'href="/live"' in answer.text
+    assert "aria-current" not in answer.text
+    assert local.get("/nothing", Host="evil.example").status_code == 403
+    assert local.request("POST", "/quues/101").text == "Not Found\n"
+
+
+def test_an_unknown_address_needs_the_login_too(locked: Site) -> None:
+    """Who has no password does not learn which addresses exist."""
+    assert locked.get("/nothing").headers["Location"] == "/login?next=%2Fnothing"
+
+
 def test_without_a_password_there_is_no_login(local: Site) -> None:
     assert local.get("/login").status_code == 404
     assert local.log_in().status_code == 404
