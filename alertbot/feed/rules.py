@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from functools import lru_cache
 
@@ -11,6 +12,7 @@ from alertbot.alerts.alert import Alert
 from alertbot.evaluation.snapshot import Column, Presence, Snapshot
 from alertbot.feed.health import SKEW, Activity, Health, Limits, silence
 from alertbot.rules.catalogue import Scope, ValueType
+from alertbot.rules.compare import OPERATORS
 from alertbot.rules.rule import Level, LevelRule, Rule, RuleSet
 from alertbot.rules.tree import Compare, Condition, Key, Literal, Op
 from alertbot.rules.units import write_duration
@@ -38,7 +40,18 @@ QUIET_FACTOR = 4  # values may stay the same this many times longer while agents
 
 
 def snapshot_of(tenant: str, health: Health, limits: Limits, now: datetime, *, paused: bool = False) -> Snapshot:
-    """One row, named after the tenant: its health at `now`, in column units. What is unknown is missing.
+    """One row, named after the tenant: its health at `now`, as `values_of` has it. What is unknown is missing."""
+    return Snapshot(
+        scope=Scope.FEED,
+        at=now,
+        ids=(tenant,),
+        names=(tenant,),
+        columns={key: _cell(value) for key, value in values_of(health, limits, now, paused=paused).items()},
+    )
+
+
+def values_of(health: Health, limits: Limits, now: datetime, *, paused: bool = False) -> dict[str, float | None]:
+    """What the built-in rules read of a feed at `now`, in column units; None where it is unknown.
 
     `paused`: this is a turn without a fetch, so there is no data now, whatever the last poll returned.
     """
@@ -46,7 +59,7 @@ def snapshot_of(tenant: str, health: Health, limits: Limits, now: datetime, *, p
     still_for: timedelta | None = None
     if health.good and health.moved_at is not None:
         still_for = now - health.moved_at if health.still > 1 else timedelta(0)
-    values: dict[str, float | None] = {
+    return {
         "feed.silence": _ms(nothing_for),
         "feed.standstill": _ms(still_for),
         "feed.standstillAllowed": _ms(_standstill_allowed(health, limits)),
@@ -58,13 +71,28 @@ def snapshot_of(tenant: str, health: Health, limits: Limits, now: datetime, *, p
         "feed.refused": health.refused,
         "feed.slow": health.slow,
     }
-    return Snapshot(
-        scope=Scope.FEED,
-        at=now,
-        ids=(tenant,),
-        names=(tenant,),
-        columns={key: _cell(value) for key, value in values.items()},
-    )
+
+
+def may_begin(values: Mapping[str, float | None], builtin: RuleSet) -> bool:
+    """Whether an alert of a built-in rule may begin; False: none does, whatever else there is to know.
+
+    Almost every poll of almost every feed is fine, and a column of one row costs as much as one of a thousand. So this
+    compares plain numbers first. An alert begins only where the condition of a level is true (what is unknown keeps
+    everything as it is: `no_data` is `keep`), and every such condition compares a value with a value or a constant.
+    Guards are left out: they only make fewer alerts begin.
+    """
+    return any(_may_hold(level.when, values) for rule in builtin.rules for level in rule.levels)
+
+
+def _may_hold(condition: Condition, values: Mapping[str, float | None]) -> bool:
+    match condition:
+        case Compare(op=op, left=Key(key=key), right=Literal(value=float(limit))):
+            value = values[key]
+            return value is not None and bool(OPERATORS[op](value, limit))
+        case Compare(op=op, left=Key(key=key), right=Key(key=other)):
+            value, allowed = values[key], values[other]
+            return value is not None and allowed is not None and bool(OPERATORS[op](value, allowed))
+    return True  # not of that kind: it has to be evaluated
 
 
 def _standstill_allowed(health: Health, limits: Limits) -> timedelta | None:

@@ -17,7 +17,7 @@ from alertbot.evaluation.snapshot import Fetched, Snapshot
 from alertbot.feed.blindness import explained, without_missing
 from alertbot.feed.health import Feed, Limits, not_in_the_future
 from alertbot.feed.observe import doubt_empty, missed, observe, opening, with_meanwhile, without_ended_trouble
-from alertbot.feed.rules import feed_rules, snapshot_of
+from alertbot.feed.rules import feed_rules, may_begin, snapshot_of, values_of
 from alertbot.feed.wording import in_words
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.rule import RuleSet
@@ -64,8 +64,10 @@ def begin(
             for scope, snapshot in fetched.snapshots.items()
         }
         feed = _after_fetch(feed, fetched, snapshots, rules, limits, now)
-    row = snapshot_of(feed.tenant, feed.health, limits, now, paused=fetched is None)
-    changes = advance(alerts, evaluate_all(builtin, {Scope.FEED: row}), builtin, now, tenant=feed.tenant)
+    changes: Sequence[Change] = ()
+    if alerts or may_begin(values_of(feed.health, limits, now, paused=fetched is None), builtin):
+        row = snapshot_of(feed.tenant, feed.health, limits, now, paused=fetched is None)
+        changes = advance(alerts, evaluate_all(builtin, {Scope.FEED: row}), builtin, now, tenant=feed.tenant)
     visible = snapshots
     if fetched is not None and explained(alerts, changes, feed.health):
         rules, visible = without_missing(rules, snapshots)

@@ -19,7 +19,7 @@ from alertbot.feed.blindness import explained, without_missing
 from alertbot.feed.health import Activity, Health, Limits
 from alertbot.feed.observe import activity, digest, observe, opening, with_meanwhile, without_ended_trouble
 from alertbot.feed.pace import JITTER, due, on_time
-from alertbot.feed.rules import feed_rules, snapshot_of
+from alertbot.feed.rules import feed_rules, may_begin, snapshot_of, values_of
 from alertbot.feed.wording import in_words
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.hours import Calendar, Hours, TimeRange
@@ -477,3 +477,40 @@ MS = timedelta(milliseconds=1)
 def test_the_time_of_a_turn(now: datetime, last: datetime | None, at: datetime) -> None:
     """What is due after a whole number of intervals does not wait for one more because a timer was not exact."""
     assert on_time(now, last, POLL) == at
+
+
+COUNTS = st.integers(0, 6)
+HEALTHS = st.builds(
+    Health,
+    good=COUNTS,
+    served=COUNTS,
+    silent=COUNTS,
+    partial=COUNTS,
+    accepted=COUNTS,
+    refused=COUNTS,
+    slow=COUNTS,
+    skew_s=st.none() | st.sampled_from([-30.1, -30.0, 0.0, 30.0, 30.1, 3600.0]) | st.floats(-100, 100),
+    served_at=st.none() | st.sampled_from([0, 119, 120, 121, 3600]).map(lambda ago: NOW - seconds(ago)),
+    good_at=st.none() | st.sampled_from([0, 119, 120, 121, 3600]).map(lambda ago: NOW - seconds(ago)),
+    moved_at=st.none() | st.sampled_from([0, 899, 900, 901, 3600, 3601]).map(lambda ago: NOW - seconds(ago)),
+    still=COUNTS,
+    activity=st.sampled_from(Activity),
+    opened=st.none() | st.booleans(),
+)
+
+
+@given(HEALTHS, st.booleans())
+def test_where_no_feed_alert_may_begin_none_does(health: Health, paused: bool) -> None:
+    """The short answer for a feed that is fine is that of its rules; and every rule can begin where it says so."""
+    rules = feed_rules(LIMITS, OPS)
+    row = snapshot_of(TENANT, health, LIMITS, NOW, paused=paused)
+    begun = advance([], evaluate_all(rules, {Scope.FEED: row}), rules, NOW, tenant=TENANT)
+    possible = {
+        each.id
+        for each in rules.rules
+        if may_begin(values_of(health, LIMITS, NOW, paused=paused), RuleSet(rules=(replace(each, guard=None),)))
+    }
+    whole = replace(rules, rules=tuple(replace(each, guard=None, guard_text="") for each in rules.rules))
+    assert {change.after.key.rule for change in begun} <= possible
+    unguarded = advance([], evaluate_all(whole, {Scope.FEED: row}), whole, NOW, tenant=TENANT)
+    assert {change.after.key.rule for change in unguarded} == possible
