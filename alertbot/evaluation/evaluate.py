@@ -7,7 +7,8 @@
 - **Columns.** A condition is evaluated once over all entities of a scope, not once per entity: 10,000 entities cost a
   few numpy calls a leaf. So the price of a poll is the number of distinct leaves. Comparisons, windows, columns and
   matches are cached for the length of one `Evaluation`, keyed by what they depend on: fifty rules that compare one key
-  with one limit compare it once.
+  with one limit compare it once. What a comparison depends on is written down once a rule, as a number
+  (`Selector.leaf`).
 - **The trade.** A rule is evaluated over every entity of its scope, also those that its match leaves out, and the rows
   are selected at the end: that is what lets rules share their leaves. Constants stay 0-dimensional arrays until they
   meet a column.
@@ -15,7 +16,7 @@
   true, to those plus the unknown ones. It stays one through arithmetic, and a comparison is decided where it comes out
   the same over the whole range. Ranges are independent: `count(A) - count(A)` is not 0 where A is unknown for an agent.
 - **Parameters.** Overrides give a parameter a value per entity. It is then a column like any other, and the cache key
-  of a leaf holds every override that changes it (`_parameter_key`), so rules share a leaf only if they agree on it.
+  of a leaf holds every override that changes it (`_what_changes`), so rules share a leaf only if they agree on it.
 - **The trap.** Anything computed here must be computed alike in `explain.py`, which answers for one entity with plain
   values, term by term. A property test compares the two on generated rules and snapshots. Both compare by
   `rules/compare.py`.
@@ -26,7 +27,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
+from itertools import count
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -109,16 +111,26 @@ class Verdicts:
 
         Without those in `taken`, which have one.
         """
+        positions = self._begins
+        if taken is None or not len(positions) or not len(taken):
+            return positions
+        free = np.zeros(len(self.rows), dtype=np.bool_)
+        free[positions] = True
+        free[taken] = False
+        left: NDArray[np.intp] = free.nonzero()[0]
+        return left
+
+    @cached_property
+    def _begins(self) -> NDArray[np.intp]:
+        """As `begins`, whichever are taken. Verdicts that are those of the last poll keep it (`Evaluation.again`)."""
         codes = [*self.levels.values()]
-        begins = codes[0] == Truth.TRUE
+        begins = codes[0] == _TRUE
         for more in codes[1:]:
-            begins |= more == Truth.TRUE
+            begins |= more == _TRUE
         if self.rule.no_data is NoData.FIRE:
-            begins |= codes[0] == Truth.UNKNOWN
+            begins |= codes[0] == _UNKNOWN
         if self.rule.guard is not None:
-            begins &= self.guard == Truth.TRUE
-        if taken is not None:
-            begins[taken] = False
+            begins &= self.guard == _TRUE
         positions: NDArray[np.intp] = begins.nonzero()[0]
         return positions
 
@@ -154,6 +166,7 @@ class Verdicts:
         return (found.values, found.known) if found.high is None else (found.values, found.known, found.high)
 
 
+_TRUE, _UNKNOWN = np.int8(Truth.TRUE), np.int8(Truth.UNKNOWN)
 _TRUTHS = {int(truth): truth for truth in Truth}  # a dict lookup costs a fifth of Truth(value)
 _NOT = {Truth.TRUE: Truth.FALSE, Truth.FALSE: Truth.TRUE, Truth.UNKNOWN: Truth.UNKNOWN}
 
@@ -175,19 +188,56 @@ class _LastVerdicts(NamedTuple):
     verdicts: Verdicts | None  # None where they depend on other polls, or on another scope
 
 
+_MAX_LEAVES = 1000  # of one rule; more are of copies of its conditions, which a cache must not collect for ever
+
+
+class _Leaves(NamedTuple):
+    """The leaves of one rule that were evaluated before, by the identity of their nodes.
+
+    The nodes are kept with their numbers: the identity of one that was freed would be given to another.
+    """
+
+    rule: Rule
+    numbers: dict[int, tuple[Node, int]]
+
+
 class Selector:
-    """What one poll's evaluation leaves to the next: which rows each match covers, and the last verdicts.
+    """What one poll's evaluation leaves to the next: which rows each match covers, the last verdicts, equal leaves.
 
     Globbing 10,000 names for each of 50 rules costs more than the rest of a poll, and names rarely change between two
-    polls. A rule whose columns have not changed is not evaluated again. Keep one per tenant; it holds only the last
-    entities of each scope. All of it is right by what it is compared with, never by when it was made: a poll that
-    fails, or is evaluated twice, does no harm.
+    polls. A rule whose columns have not changed is not evaluated again. Leaves that are equal, with parameters that
+    are, have the same number (`leaf`): hashing a tree costs more than comparing a column of 50 entities. Keep one per
+    tenant; it holds only the last entities of each scope. All of it is right by what it is compared with, never by
+    when it was made: a poll that fails, or is evaluated twice, does no harm.
     """
 
     def __init__(self) -> None:
         self._scopes: dict[Scope, tuple[tuple[str, ...], tuple[str, ...], dict[Match, NDArray[np.intp]]]] = {}
         self._snapshots: dict[Scope, Snapshot] = {}
         self._verdicts: dict[str, _LastVerdicts] = {}
+        self._leaves: dict[str, _Leaves] = {}
+        self._numbers: dict[tuple[Node, tuple[object, ...]], int] = {}
+        self._next_number = count()
+
+    def leaf(self, node: Compare | In | IsMissing, rule: Rule) -> int:
+        """The number of a leaf: leaves of any two rules have the same one only if they are true alike.
+
+        A number is never used again, so one that was given before the rules were edited means no other leaf.
+        """
+        leaves = self._leaves.get(rule.id)
+        if leaves is None or leaves.rule is not rule or len(leaves.numbers) >= _MAX_LEAVES:
+            if leaves is not None:  # edited: the numbers of the old rules go, with what they were given for
+                self._leaves.clear()
+                self._numbers.clear()
+            leaves = self._leaves[rule.id] = _Leaves(rule, {})
+        known = leaves.numbers.get(id(node))
+        if known is None:
+            key = node, _what_changes(node, rule)
+            number = self._numbers.get(key)
+            if number is None:
+                number = self._numbers[key] = next(self._next_number)
+            known = leaves.numbers[id(node)] = node, number
+        return known[1]
 
     def sharing(self, snapshots: Mapping[Scope, Snapshot]) -> dict[Scope, Snapshot]:
         """The same snapshots, which share what is equal with those that this was called with before."""
@@ -271,6 +321,7 @@ class _Truths(NamedTuple):
     false: NDArray[np.bool_]
 
 
+_PRESENT = np.uint8(Presence.PRESENT)
 _NOTHING = _Values(np.array(np.nan), np.array(False))
 
 _ARITHMETIC: Mapping[Op, Callable[[Any, Any], Any]] = {
@@ -297,14 +348,15 @@ class Evaluation:
         past: Past | None = None,
     ) -> None:
         self._snapshot = snapshot
-        self._rows = (selector or Selector()).known(snapshot)
+        self._selector = selector or Selector()
+        self._rows = self._selector.known(snapshot)
         self._past = past
         self._agents = agents
         self._columns: dict[tuple[str, bool], _Values] = {}
         self._windows: dict[Window, _Values] = {}
         self._usuals: dict[tuple[Window, Calendar | None], _Values] = {}
         self._always: dict[int, NDArray[np.int8]] = {}
-        self._leaves: dict[tuple[Node, tuple[object, ...]], _Truths] = {}
+        self._leaves: dict[int, _Truths] = {}  # by the number that the selector gives them
         self._chosen: dict[tuple[Match, ...], NDArray[np.intp]] = {}
         self._inner: Evaluation | None = None
         # Set where the rows are agents: the evaluation of their queues or groups, and the row of each parent there.
@@ -330,7 +382,7 @@ class Evaluation:
 
     def again(self, known: Verdicts) -> Verdicts:
         """Verdicts of an earlier poll for this one, which is known to give the same (`Selector.last`)."""
-        return Verdicts(
+        again = Verdicts(
             known.rule,
             self._snapshot,
             known.rows,
@@ -341,6 +393,8 @@ class Evaluation:
             self._past,
             self,
         )
+        vars(again)["_begins"] = known._begins  # where `cached_property` keeps it
+        return again
 
     def drop_conditions(self) -> None:
         """Free the memory of conditions that were evaluated; verdicts keep their evaluation for its values."""
@@ -377,18 +431,10 @@ class Evaluation:
                     true, false = true | more.true, false & more.false
                 return _Truths(true, false)
             case _:
-                parameters: tuple[object, ...] = ()
-                if rule.params:
-                    parameters = tuple(
-                        _parameter_key(rule, each.name) for each in walk(node) if isinstance(each, Param)
-                    )
-                if rule.countable != EVERY_ENTITY:
-                    parameters = (*parameters, rule.countable)
-                if rule.calendar is not None and self._past is not None and self._past.usual and _reads_usual(node):
-                    parameters = (*parameters, rule.calendar)  # its holidays are left out
-                truths = self._leaves.get((node, parameters))
+                number = self._selector.leaf(node, rule)
+                truths = self._leaves.get(number)
                 if truths is None:
-                    truths = self._leaves[node, parameters] = self._leaf(node, rule)
+                    truths = self._leaves[number] = self._leaf(node, rule)
                 return truths
 
     def _leaf(self, node: Compare | In | IsMissing, rule: Rule) -> _Truths:
@@ -485,7 +531,7 @@ class Evaluation:
         if self._inner is None or self._inner._outer is None:
             row_of = {entity_id: row for row, entity_id in enumerate(self._snapshot.ids)}
             parents = np.array([row_of.get(parent_id, -1) for parent_id in agents.parent_ids], dtype=np.intp)
-            self._inner = Evaluation(agents, past=self._past)
+            self._inner = Evaluation(agents, self._selector, past=self._past)
             self._inner._outer = (self, parents)
         else:
             _, parents = self._inner._outer
@@ -514,17 +560,20 @@ def _load(column: Column | None, text: bool, rows: int) -> _Values:
     # A column of another kind than the condition was written for holds nothing comparable.
     if column is None or column.is_text is not text:
         return _Values(np.full(rows, np.nan), np.zeros(rows, dtype=np.bool_))
-    present = column.presence == Presence.PRESENT
+    present = column.presence == _PRESENT
     if text:
         folded = np.empty(rows, dtype=np.object_)
         words = column.values.tolist()
         known = {word: caseless(str(word)) for word in set(words)}  # few words, many agents
         folded[:] = [known[word] for word in words]
         return _Values(folded, present)
-    return _Values(column.values, present & np.isfinite(column.values.astype(np.float64, copy=False)))
+    numbers = column.values if column.values.dtype == np.float64 else column.values.astype(np.float64)
+    return _Values(column.values, present & np.isfinite(numbers))
 
 
+@lru_cache(maxsize=4096)
 def _constant(literal: Literal) -> _Values:
+    """The same arrays each time: nothing writes into the arrays of a value."""
     if isinstance(literal.value, str):
         return _Values(np.array(caseless(literal.value), dtype=np.object_), np.array(True))
     return _Values(np.array(float(literal.value)), np.array(bool(np.isfinite(literal.value))))
@@ -555,6 +604,18 @@ def _compare(op: Op, left: _Values, right: _Values) -> _Truths:
         return _Truths(true & known, false & known)
     result = np.asarray(OPERATORS[op](left.values, right.values), dtype=np.bool_)
     return _Truths(result & known, ~result & known)
+
+
+def _what_changes(node: Node, rule: Rule) -> tuple[object, ...]:
+    """What a leaf reads of its rule: parameters, the agents that are counted, and the calendar of `usual`."""
+    found: tuple[object, ...] = ()
+    if rule.params:
+        found = tuple(_parameter_key(rule, each.name) for each in walk(node) if isinstance(each, Param))
+    if rule.countable != EVERY_ENTITY:
+        found = (*found, rule.countable)
+    if rule.calendar is not None and _reads_usual(node):
+        found = (*found, rule.calendar)  # its holidays are left out
+    return found
 
 
 def _reads_usual(node: Node) -> bool:
