@@ -151,12 +151,13 @@ def replay(
     zone: ZoneInfo = UTC_ZONE,
     means: ReadMeans = no_means,
     on_poll: Callable[[datetime], None] | None = None,
+    kind: type[Replay] = Replay,
 ) -> ReplayResult:
     """Replay these polls, oldest first. Polls before `since` only fill windows and means, and are not evaluated.
 
-    `alerting`, `zone` and `means` as for `Replay`.
+    `alerting`, `zone` and `means` as for `Replay`. `kind`: `Counting` where values of alerts are not needed.
     """
-    bot = Replay(
+    bot = kind(
         rules,
         poll_every=poll_every,
         tenant=tenant,

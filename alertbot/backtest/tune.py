@@ -30,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alertbot.alerts.alerting import Alerting
+from alertbot.backtest.counting import Counting
 from alertbot.backtest.episodes import Episode, ReplayPoll, RuleResult, replay
 from alertbot.backtest.limits import Limit, Tunable, readable
 from alertbot.backtest.replay import UTC_ZONE, Replay
@@ -400,6 +401,7 @@ def replayed(
         alerting=replace(bench.alerting, storm_cards=_NO_STORM),
         zone=bench.zone,
         means=bench.means,
+        kind=Counting,
     )
     results = {each.rule.id: each for each in history.rules}
     last = history.last

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 
 import numpy as np
@@ -32,7 +33,7 @@ from alertbot.rules.tree import Count, Window, walk
 Snapshots = Mapping[Scope, Snapshot]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _RunVerdicts:
     """One rule over a run of polls; the run begins at poll `first` of the batch."""
 
@@ -55,6 +56,31 @@ class _RunVerdicts:
             own_clear=self.stacked.own_clear[own] if self.stacked.own_clear is not None else None,
         )
 
+    def moved(self, index: int, positions: NDArray[np.intp]) -> bool:
+        """As `Batch.moved`."""
+        at = index - self.first
+        if at == 0 or index in self._stirred:
+            return True
+        clear = self._clear_moved
+        return clear is not None and bool((clear[at - 1, positions] & (positions >= 0)).any())
+
+    @cached_property
+    def _stirred(self) -> frozenset[int]:
+        """The polls of the batch at which a guard or a level differs from the poll before."""
+        codes = self.stacked.guard, *self.stacked.levels.values()
+        moved = np.logical_or.reduce([self._differs(each) for each in codes])
+        return frozenset((self.first + 1 + moved.any(axis=1).nonzero()[0]).tolist())
+
+    @cached_property
+    def _clear_moved(self) -> NDArray[np.bool_] | None:
+        """Where `clear` differs from the poll before, by poll from the second on and position."""
+        return self._differs(self.stacked.own_clear) if self.stacked.own_clear is not None else None
+
+    def _differs(self, codes: NDArray[np.int8]) -> NDArray[np.bool_]:
+        by_poll = codes.reshape(-1, max(1, len(self.rows)))
+        differs: NDArray[np.bool_] = by_poll[1:] != by_poll[:-1]
+        return differs
+
 
 class Batch:
     """Consecutive polls through a set of rules. `pasts[i]` ends with poll i; None where no rule has a window."""
@@ -71,13 +97,23 @@ class Batch:
             if stackable:
                 self._stack(scope, stackable)
 
-    def verdicts(self, index: int, open_rules: Collection[str]) -> list[Verdicts]:
-        """The verdicts of one poll, in the order of the rules: `open_rules`, and those that may begin an alert."""
+    def moved(self, index: int, rule: str, positions: NDArray[np.intp]) -> bool:
+        """Whether a verdict of the rule may differ from the poll before: guard and levels of any entity, or `clear` of
+        those at `positions` (-1: none is there). True at the first poll of a run, and for rules that are not stacked.
+        """
+        run = self._runs.get((rule, index))
+        return run is None or run.moved(index, positions)
+
+    def verdicts(self, index: int, open_rules: Collection[str], still: Collection[str] = frozenset()) -> list[Verdicts]:
+        """The verdicts of one poll, in the order of the rules: `open_rules`, and those that may begin an alert.
+
+        `still` are rules that are left out, whatever they say.
+        """
         snapshots, verdicts = self._polls[index], []
         separate: dict[Scope, Evaluation] = {}
         for rule in self._rules.rules:
             snapshot = snapshots.get(rule.scope)
-            if snapshot is None:
+            if snapshot is None or rule.id in still:
                 continue
             if rule.id in self._separate:
                 if rule.scope not in separate:
