@@ -54,11 +54,12 @@ class KeyBatch:
             if page is None:
                 odd.setdefault("missing", []).append(number + 1)
                 continue
-            new = sum(identity not in seen for identity in page.ids)
+            new = sum(identity not in seen for identity in page.ids) if seen else len(page)
             if self.reported_pages > 1 and number < self.reported_pages and not new and not page.without_id:
                 odd.setdefault("repeated" if page.ids else "empty", []).append(number + 1)
             rows += new
-            seen.update(page.ids)
+            if len(pages) > 1:
+                seen.update(page.ids)
         if odd:
             return ", ".join(_of_pages(numbers, self.reported_pages, what) for what, numbers in odd.items())
         # Whether 8x8 counts its totals elements is not known.
@@ -311,7 +312,10 @@ def snapshot_of(
     `rows` are the rows that belong to the scope; None means all. `parents` has the id and name of the parent of each.
     `problems` are added to those of the table; any of them makes the snapshot incomplete.
     """
-    chosen = range(len(table)) if rows is None else rows.tolist()
+    pairs, names = table.pairs, table.names
+    if rows is not None:
+        chosen = rows.tolist()
+        pairs, names = [pairs[row] for row in chosen], [names[row] for row in chosen]
     columns, notes = {}, list(table.problems)
     for key in sorted(keys):
         column = table.columns.get(key)
@@ -325,8 +329,8 @@ def snapshot_of(
     return Snapshot(
         scope=scope,
         at=at,
-        ids=tuple(table.pairs[row][1] for row in chosen),
-        names=tuple(table.names[row] for row in chosen),
+        ids=tuple([identity for _, identity in pairs]),
+        names=tuple(names),
         columns=columns,
         parent_ids=tuple(parent for parent, _ in parents),
         parent_names=tuple(name for _, name in parents),

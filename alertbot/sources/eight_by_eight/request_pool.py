@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from alertbot.errors import SourceError
@@ -22,6 +23,7 @@ MAX_CONCURRENT: Final = 4  # requests of one tenant at the same time
 # How long to wait for a thread after the deadline: its own timeouts end at the deadline, and its error says more than
 # ours. A thread that is stuck where no timeout applies (a DNS lookup) is abandoned; it is a daemon.
 _GRACE_S: Final = 0.25
+_IDLE_S: Final = 60.0  # a thread without a call ends after it; longer than most tenants wait between polls
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,47 @@ class RequestOutcome:
     total_pages: int | None = None
     total_elements: int | None = None
     error: SourceError | None = None
+
+
+class _Threads:
+    """Daemon threads that run one call at a time, shared by all fetches of this process.
+
+    A thread that has finished waits for another call: starting one costs as much as a quarter of a request, and every
+    poll needs one for each listing. There are never more than calls at the same time, since a new one is started only
+    when none waits; the last to wait is the first to be taken, so that those that are not needed end after _IDLE_S. A
+    call that never returns keeps its thread to itself.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: list[queue.SimpleQueue[Callable[[], None]]] = []  # the inbox of each thread without a call
+
+    def run(self, call: Callable[[], None]) -> None:
+        """Run a call, which raises nothing, in a thread."""
+        with self._lock:
+            inbox = self._waiting.pop() if self._waiting else None
+        if inbox is None:
+            inbox = queue.SimpleQueue()
+            threading.Thread(target=self._serve, args=(inbox,), name="8x8-request", daemon=True).start()
+        inbox.put(call)
+
+    def _serve(self, inbox: queue.SimpleQueue[Callable[[], None]]) -> None:
+        while True:
+            try:
+                call = inbox.get(timeout=_IDLE_S)
+            except queue.Empty:
+                with self._lock:
+                    if inbox in self._waiting:
+                        self._waiting.remove(inbox)
+                        return
+                continue  # it was taken just now: its call is on the way
+            call()
+            del call  # it holds a whole fetch
+            with self._lock:
+                self._waiting.append(inbox)
+
+
+_THREADS: Final = _Threads()
 
 
 @dataclass(eq=False, slots=True)
@@ -70,7 +113,7 @@ class RequestPool:
         first: Iterable[Call | None],
         then: Callable[[RequestOutcome], Iterable[Call]],
     ) -> tuple[list[Call | None], str]:
-        """Run `send` for each call in a thread, at most MAX_CONCURRENT at a time.
+        """Run `send` for each call in a thread of its own, at most MAX_CONCURRENT at a time.
 
         `then` returns the further calls that an outcome makes necessary. Returns the calls that were not answered,
         and why not.
@@ -82,7 +125,7 @@ class RequestPool:
             while waiting and len(in_flight) < MAX_CONCURRENT and not why:
                 call = waiting.popleft()
                 in_flight.append(call)
-                threading.Thread(target=self._work, args=(send, call), name="8x8-request", daemon=True).start()
+                _THREADS.run(partial(self._work, send, call))
             if not in_flight:
                 break
             try:

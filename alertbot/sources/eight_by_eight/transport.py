@@ -127,7 +127,37 @@ _POOLS = {"http": _Pool, "https": _SecurePool}
 
 
 class _Adapter(HTTPAdapter):
-    """An HTTPAdapter whose connections keep to the deadline, through a proxy too."""
+    """An HTTPAdapter whose connections keep to the deadline, through a proxy too.
+
+    What requests works out again for every request, and is the same for all requests to a host, is kept: the pool,
+    which it looks up by everything that a connection depends on. A tenant has two hosts, and its settings of TLS never
+    change. A pool that urllib3 has closed is looked up again.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._pools: dict[tuple[object, ...], Any] = {}
+
+    def get_connection_with_tls_context(
+        self, request: requests.PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
+    ) -> Any:
+        if proxies:
+            return super().get_connection_with_tls_context(request, verify, proxies, cert)
+        parts = urlsplit(request.url or "")
+        host = parts.scheme, parts.netloc, verify, cert
+        pool = self._pools.get(host)
+        if pool is None or pool.pool is None:
+            pool = self._pools[host] = super().get_connection_with_tls_context(request, verify, proxies, cert)
+        return pool
+
+    def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
+        return super().request_url(request, proxies) if proxies else request.path_url
+
+    def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
+        """The status, the headers and the body: encoding and cookies are not used."""
+        response = requests.Response()
+        response.status_code, response.headers, response.raw = resp.status, resp.headers, resp
+        return response
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, **options)
@@ -215,7 +245,7 @@ class Transport:
             ) as raw:
                 took_s = time.perf_counter() - began
                 body = self._read(raw, host, deadline)
-                lower = {name.lower(): value for name, value in raw.headers.items()}
+                lower = {name.lower(): raw.headers[name] for name in raw.headers}
                 return HttpResponse(host, raw.status_code, lower, body, took_s)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             raise _translated(error, host) from None
