@@ -603,7 +603,8 @@ def _compare(op: Op, left: _Values, right: _Values) -> _Truths:
         true, false = compare_ranges(op, left.range, right.range)
         return _Truths(true & known, false & known)
     result = np.asarray(OPERATORS[op](left.values, right.values), dtype=np.bool_)
-    return _Truths(result & known, ~result & known)
+    true = result & known
+    return _Truths(true, known ^ true)
 
 
 def _what_changes(node: Node, rule: Rule) -> tuple[object, ...]:
