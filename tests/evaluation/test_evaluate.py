@@ -313,3 +313,22 @@ def test_a_rule_is_evaluated_again_where_a_column_that_it_reads_has_changed() ->
     assert evaluated(5, 1) == ["waiting", "sla", "alone"]
     assert evaluated(5, 1) == []
     assert evaluated(5, 3) == ["waiting", "sla"]
+
+
+def test_leaves_have_one_number_only_where_they_are_true_alike() -> None:
+    """Equal comparisons share one, also of two rules; other parameters, and copies of a condition, are told apart."""
+    limit = Compare(Op.GT, A, Param("warn", ValueType.COUNT))
+
+    def of(value: float, name: str) -> Rule:
+        return rule(level(Level.WARNING, limit), id=name, params={"warn": number(value, ValueType.COUNT)})
+
+    selector = Selector()
+    low, same, high = of(2, "low"), of(2, "same"), of(9, "high")
+    numbers = [selector.leaf(limit, each) for each in (low, same, high)]
+    assert numbers[0] == numbers[1] != numbers[2]
+    assert selector.leaf(replace(limit), low) == numbers[0]
+    # A node that is freed leaves its address to the next one.
+    assert len({selector.leaf(Compare(Op.GT, A, number(each)), low) for each in range(200)}) == 200
+    edited = of(5, "low")
+    assert selector.leaf(limit, edited) not in numbers
+    assert selector.leaf(limit, low) not in numbers, "a number is never used again"
