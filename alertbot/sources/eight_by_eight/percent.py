@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final, Literal
 
 import numpy as np
@@ -168,11 +169,13 @@ def _base(key: str) -> tuple[str, str, str]:
     return (base, dot + rest, prefix)
 
 
+@lru_cache(maxsize=4096)  # asked for every column of every poll
 def _is_share(scope: Scope, key: str) -> bool:
     metric = catalogue().metrics[scope].get(key)
     return metric is not None and metric.type is ValueType.RATIO and _base(key)[0] != _OWN_SCALE
 
 
+@lru_cache(maxsize=4096)
 def _triple(key: str) -> tuple[str, str, str] | None:
     """A percentage with its numerator and denominator; None if they are unknown."""
     base, rest, prefix = _base(key)
@@ -181,12 +184,12 @@ def _triple(key: str) -> tuple[str, str, str] | None:
 
 
 def _count(key: str, column: Column, columns: Mapping[str, Column]) -> _Votes:
-    values = column.values.astype(np.float64)
+    values = column.values.astype(np.float64, copy=False)
     above = int(np.count_nonzero(values > _ONE))
     triple = _triple(key)
     if triple is None or triple[1] not in columns or triple[2] not in columns:
         return _Votes(above_one=above, example=f"{key} {np.nanmax(values):g}" if above else "")
-    parts, wholes = (columns[each].values.astype(np.float64) for each in triple[1:])
+    parts, wholes = (columns[each].values.astype(np.float64, copy=False) for each in triple[1:])
     with np.errstate(divide="ignore", invalid="ignore"):
         powers = np.log10(values * wholes / parts)
     ratio, percent = np.abs(powers) < _NEAR, np.abs(powers - 2.0) < _NEAR  # NaN is neither
