@@ -19,6 +19,7 @@ from alertbot.rules.catalogue import Scope
 from alertbot.rules.rule import RuleSet
 
 MAX_NAMES = 5
+_NOTHING_CHANGED = Meanwhile()
 
 
 def observe(
@@ -70,11 +71,11 @@ def observe(
             activity=activity(snapshots),
             opened=opened,
         )
-    return replace(
-        after,
-        wait_until=now + min(timedelta(seconds=fetched.retry_after), MAX_RETRY_AFTER) if fetched.retry_after else None,
-        next_try_at=next_try(after, limits.poll_every, now),
-    )
+    wait_until = now + min(timedelta(seconds=fetched.retry_after), MAX_RETRY_AFTER) if fetched.retry_after else None
+    next_try_at = next_try(after, limits.poll_every, now)
+    if (wait_until, next_try_at) == (after.wait_until, after.next_try_at):
+        return after  # of a feed that is fine: there is neither
+    return replace(after, wait_until=wait_until, next_try_at=next_try_at)
 
 
 def missed(health: Health, now: datetime) -> Health:
@@ -181,10 +182,11 @@ def without_ended_trouble(health: Health, alerts: Sequence[Alert], feed_changes:
     there = {alert.key.rule for alert in alerts if is_feed(alert)}
     for change in feed_changes:
         (there.discard if change.after.state is State.INACTIVE else there.add)(change.after.key.rule)
-    if health.served and not there & {STALE, REFUSED}:
+    if health.served and health.blind_since is not None and not there & {STALE, REFUSED}:
         health = replace(health, blind_since=None)
-    if health.good and not there & EXPLAINING:
-        health = replace(health, bad_since=None, meanwhile=Meanwhile())
+    in_trouble = health.bad_since is not None or health.meanwhile != _NOTHING_CHANGED
+    if health.good and in_trouble and not there & EXPLAINING:
+        health = replace(health, bad_since=None, meanwhile=_NOTHING_CHANGED)
     return health
 
 

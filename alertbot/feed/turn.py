@@ -85,10 +85,12 @@ def finish(
     feed = turn.feed
     health = with_meanwhile(feed.health, changes)
     worded = in_words(turn.changes, health, feed.error, feed.took_ms, limits, now)
-    unevaluated = {rule.id for rule in turn.rules.rules if rule.scope not in turn.visible}
-    still = {rule: error for rule, error in health.failing.items() if rule in unevaluated}
-    health = replace(without_ended_trouble(health, turn.alerts, turn.changes), failing={**still, **failing})
-    return replace(feed, health=health), worded
+    health = without_ended_trouble(health, turn.alerts, turn.changes)
+    if health.failing or failing:
+        unevaluated = {rule.id for rule in turn.rules.rules if rule.scope not in turn.visible}
+        still = {rule: error for rule, error in health.failing.items() if rule in unevaluated}
+        health = replace(health, failing={**still, **failing})
+    return (feed if health is feed.health else replace(feed, health=health)), worded
 
 
 def _after_fetch(
