@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, MutableMapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,15 +15,28 @@ from alertbot.alerts.alert import Alert, Change, Fingerprint, State
 from alertbot.alerts.alerting import ORDINARY, Situation
 from alertbot.alerts.followups import closings
 from alertbot.alerts.mute import mute
-from alertbot.alerts.standing import Kind, Standing
-from alertbot.alerts.steady import Outcome, Picked, Steady, picked
-from alertbot.alerts.transition import ALWAYS, Event, Observation, Sight, end, revalue, steady_until, step
+from alertbot.alerts.standing import Kind, OfRule, Standing
+from alertbot.alerts.steady import OfOneRule, Outcome, Picked, Steady, picked
+from alertbot.alerts.transition import (
+    ALWAYS,
+    Event,
+    Observation,
+    Sight,
+    end,
+    revalue,
+    steady_until,
+    step,
+    value_change,
+)
 from alertbot.evaluation.evaluate import Truth, Verdicts, in_words
-from alertbot.evaluation.explain import ending, measure
+from alertbot.evaluation.explain import ending, measure, moving
+from alertbot.evaluation.measure import Measure
+from alertbot.evaluation.snapshot import Presence
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.hours import Phase, watches
 from alertbot.rules.match import covers
-from alertbot.rules.rule import Rule, RuleSet
+from alertbot.rules.rule import LevelRule, Rule, RuleSet
+from alertbot.rules.tree import Window
 
 
 def advance(
@@ -89,12 +102,14 @@ def _advance(
     broken: MutableMapping[str, str] = failing if failing is not None else {}
     hours: dict[str, Phase] = {}
     for rule_id, own in by_id.items():
-        with _isolated(rule_id, failing):
+        if own.during is None and own.outside is None:
+            hours[rule_id] = Phase.OPEN
+            continue
+        with _Isolated(rule_id, failing):
             hours[rule_id] = watches(own.during, own.outside, now)
     by_rule = {each.rule.id: each for each in verdicts if each.snapshot.scope not in failed_scopes}
 
     to_step: list[Fingerprint] = []
-    revalued: set[Fingerprint] = set()  # those of which only values moved
     chosen: dict[Kind, Picked] = {}
     for kind, alerts in standing.by_rule.items():
         rule = by_id.get(kind[1])
@@ -103,13 +118,12 @@ def _advance(
             continue
         known, verdict = steady.of(kind, now), by_rule.get(rule.id)
         if verdict is not None:
-            with _isolated(rule.id, failing):
+            with _Isolated(rule.id, failing):
                 chosen[kind] = found = picked(known, alerts, rule, verdict, situation.alerting, now)
                 if found.alerts is None:
                     to_step += alerts
                     continue
                 to_step += [found.alerts.keys[line] for line in found.to_step]
-                revalued.update(found.alerts.keys[line] for line in found.to_revalue)
         elif known is not None and known.rule is rule and known.keys == tuple(alerts):
             chosen[kind] = Picked(known, ())  # there is nothing new, and the rule covers them as before
         else:
@@ -118,7 +132,7 @@ def _advance(
     changes: list[Change] = []
     outcomes: dict[Fingerprint, Outcome] = {}
     active = {rule_id: by_id[rule_id] for rule_id in hours}
-    walked = standing.in_order([*to_step, *revalued])
+    walked = standing.in_order(to_step)
     closed = {change.after.key: change for change in closings(walked, active, hours, now)}
     for alert in walked:
         key = alert.key
@@ -128,19 +142,15 @@ def _advance(
         elif key in closed:
             changes.append(closed[key])
         elif rule.id not in broken:
-            try:  # as `_isolated`, which would cost more than the step of an alert that does not change
+            try:  # as `_Isolated`, which would cost more than the step of an alert that does not change
                 observed = _observed(alert, rule, by_rule.get(rule.id), hours[rule.id])
                 change = None
-                if isinstance(observed, Observation) and key in revalued:
-                    change = revalue(alert, observed, rule, now, situation)
-                elif isinstance(observed, Observation):
+                if isinstance(observed, Observation):
                     change = step(alert, observed, rule, now, situation)
                 elif not observed:
                     change = end(alert, alert, Event.UNCOVERED, now, wording.NOT_COVERED)
-                after = change.after if change is not None else alert
-                if key in revalued:
-                    outcomes[key] = after, None
-                elif steady is not None:
+                if steady is not None:
+                    after = change.after if change is not None else alert
                     outcomes[key] = after, _steady_until(after, observed, rule, now, situation)
             except Exception as error:
                 if failing is None:
@@ -149,21 +159,81 @@ def _advance(
             else:
                 if change is not None:
                     changes.append(change)
+    remembered: dict[Kind, OfOneRule] = {}
+    values: list[Change] = []
+    for kind, found in chosen.items():
+        if found.alerts is None or kind[1] in broken:
+            continue
+        with _Isolated(kind[1], failing):
+            by_line: dict[int, Outcome] = {line: outcomes[found.alerts.keys[line]] for line in found.to_step}
+            if found.to_revalue:
+                alerts = standing.by_rule[kind]
+                for line, change in _revalued(found.alerts, found.to_revalue, alerts, by_rule[kind[1]], now, situation):
+                    if change is not None:
+                        by_line[line] = change.after, None
+                        values.append(change)
+            remembered[kind] = found.alerts.after(by_line)
+    if values:
+        changes = standing.changes_in_order([*changes, *values])
     for verdict in by_rule.values():
         rule = verdict.rule
         if hours.get(rule.id) is Phase.OPEN and rule.id not in broken:
             of_rule = chosen.get((rule.scope, rule.id))
             taken = of_rule.alerts.taken if of_rule is not None and of_rule.alerts is not None else None
-            with _isolated(rule.id, failing):
+            with _Isolated(rule.id, failing):
                 changes.extend(list(_beginnings(verdict, standing.by_key, taken, tenant, now, situation)))
-    remembered = {
-        kind: found.alerts.after(
-            {line: outcomes[found.alerts.keys[line]] for line in (*found.to_step, *found.to_revalue)}
-        )
-        for kind, found in chosen.items()
-        if found.alerts is not None and kind[1] not in broken
-    }
     return mute(standing, changes, rules, now, situation), Steady(now, remembered)
+
+
+def _revalued(
+    known: OfOneRule,
+    lines: Sequence[int],
+    alerts: OfRule,
+    verdict: Verdicts,
+    now: datetime,
+    situation: Situation,
+) -> Iterator[tuple[int, Change | None]]:
+    """What changes of the alerts of a rule for which only values moved, line by line: as `revalue`, in columns.
+
+    Most rules compare one key, or one window, with a limit that is the same for as long as the rule is. Then all else
+    of the comparison on the card is as the last step left it.
+    """
+    rule, snapshot = verdict.rule, verdict.snapshot
+    at = np.array(lines, dtype=np.intp)
+    rows, positions = known.rows[at], known.positions[at]
+    decided = (verdict.guard[positions] == Truth.TRUE).tolist()
+    by_key = {key: snapshot.readings(key, rows) for key in rule.shown_keys}
+    shown = list(zip(*by_key.values(), strict=True)) if by_key else None
+    moved = {each.level: _moved_values(each, verdict, rows) for each in rule.levels}
+    places = zip(lines, rows.tolist(), positions.tolist(), decided, strict=True)
+    for place, (line, row, position, is_decided) in enumerate(places):
+        alert = alerts[known.keys[line]]
+        values, last = moved.get(alert.level), alert.measure
+        if values is None or last is None or not is_decided:
+            yield line, revalue(alert, _seen(alert.key, verdict, row, position), rule, now, situation)
+            continue
+        value = values[place]
+        measure = last if last.value == value else Measure(last.label, last.type, last.op, value, last.threshold)
+        figures = dict(zip(by_key, shown[place], strict=True)) if shown is not None else {}
+        seen = partial(_seen, alert.key, verdict, row, position)
+        yield line, value_change(alert, measure, figures, seen, rule, now, situation)
+
+
+def _moved_values(level: LevelRule, verdict: Verdicts, rows: NDArray[np.intp]) -> Sequence[float | str | None] | None:
+    """The values that `measure` compares for this level, row by row; None where they have to be read one by one."""
+    leaf = moving(level)
+    if leaf is None or (isinstance(leaf, Window) and verdict.evaluation is None):
+        return None
+    if isinstance(leaf, Window):
+        values, known, *_ = verdict.column(leaf)
+        values, known = values[rows], known[rows]
+    else:
+        column = verdict.snapshot.columns.get(leaf.key)
+        if column is None or column.is_text:
+            return [None] * len(rows)
+        values = column.values[rows]
+        known = (column.presence[rows] == Presence.PRESENT) & np.isfinite(values.astype(np.float64))
+    return [value if there else None for value, there in zip(values.tolist(), known.tolist(), strict=True)]
 
 
 def _steady_until(
@@ -191,15 +261,25 @@ def _observed(alert: Alert, rule: Rule, verdict: Verdicts | None, phase: Phase) 
     return seen if phase is Phase.OPEN else replace(seen, hours=phase)
 
 
-@contextmanager
-def _isolated(rule_id: str, failed: MutableMapping[str, str] | None) -> Iterator[None]:
-    """An exception inside belongs to this rule alone: it is added to `failed` (None: it is raised)."""
-    try:
-        yield
-    except Exception as error:  # whatever one rule meets, the alerts of the others go on
-        if failed is None:
-            raise
-        failed[rule_id] = in_words(error)
+class _Isolated:
+    """An exception inside belongs to this rule alone: it is added to `failed` (None: it is raised).
+
+    A class, since it is entered for every rule of every poll: one made with `contextmanager` costs four times as much.
+    """
+
+    __slots__ = ("_failed", "_rule_id")
+
+    def __init__(self, rule_id: str, failed: MutableMapping[str, str] | None) -> None:
+        self._rule_id, self._failed = rule_id, failed
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
+        if self._failed is None or not isinstance(error, Exception):
+            return False
+        self._failed[self._rule_id] = in_words(error)  # whatever one rule meets, the alerts of the others go on
+        return True
 
 
 def _beginnings(

@@ -225,14 +225,14 @@ def _decide(change: Change, rule: Rule | None, muters: Sequence[Muter], now: dat
     if muted != after.muted:
         after = replace(after, muted=muted)
     if muted is not None:
-        why = change.why
+        why = change.words
         if isinstance(muted.ref, Fingerprint):
             why = why or f"suppressed by {muted.ref.rule}"
         elif isinstance(muted.ref, int):
             why = why or f"silenced by #{muted.ref}"
         return Change(before, after, reason, why, Withheld(muted.kind.value) if reason is not None else None)
     ended = before.muted if before is not None else None
-    why = change.why
+    why = change.words
     if _is_overdue(change, after, ended):
         known = after.reported is not None
         if ended is not None and ended.kind in _ENDED and (not known or ended.kind is MuteKind.SILENCED):
@@ -243,7 +243,7 @@ def _decide(change: Change, rule: Rule | None, muters: Sequence[Muter], now: dat
         held = max(now - after.since.get(after.level, now), timedelta(0))
         why = by + (change.why or wording.holds(after.measure, held))
     elif reason is None:
-        return Change(before, after, None, why or "no longer muted")
+        return change if why and after is change.after else Change(before, after, None, why or "no longer muted")
     return Change(before, replace(after, reported=after.level), reason, why)
 
 

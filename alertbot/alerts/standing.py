@@ -7,16 +7,18 @@ does an alert while it does not change: steady.py compares by identity.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from types import MappingProxyType
 
-from alertbot.alerts.alert import Alert, Fingerprint
+from alertbot.alerts.alert import Alert, Change, Fingerprint
 from alertbot.rules.catalogue import Scope
 
 Kind = tuple[Scope, str]
 """Scope and id of a rule."""
 OfRule = Mapping[Fingerprint, Alert]
+_ID, _ID_BEFORE = attrgetter("id"), attrgetter("before.id")
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,14 @@ class Standing:
         if len(keys) == len(self.by_key):
             return list(self.by_key.values())
         found = [self.by_key[key] for key in keys]
-        if all(alert.id is not None for alert in found):
-            return sorted(found, key=lambda alert: alert.id or 0)
+        if None not in map(_ID, found):
+            return sorted(found, key=_ID)
         wanted = set(keys)
         return [alert for key, alert in self.by_key.items() if key in wanted]
+
+    def changes_in_order(self, changes: Sequence[Change]) -> list[Change]:
+        """Changes of these alerts, one each, in the order of the alerts."""
+        if None not in map(_ID_BEFORE, changes):
+            return sorted(changes, key=_ID_BEFORE)
+        by_key = {change.after.key: change for change in changes}
+        return [by_key[key] for key in self.by_key if key in by_key]

@@ -50,6 +50,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum, StrEnum
+from functools import partial
 from typing import Any
 
 from alertbot.alerts import flapping, wording
@@ -239,11 +240,13 @@ def step(
     after, fresh = _follow(start, taken, seen, rule, since, missed, unknown, now, situation)
     if alert is not None and not fresh:
         return None
-    why = _why(alert, after, taken, seen, rule, levels, clear, now, situation)
+    why = partial(_why, alert, after, taken, seen, rule, levels, clear, now, situation)
     if after.state is State.INACTIVE:
         assert alert is not None
-        return end(alert, after, taken.event, now, why)
-    return Change(alert, after, REASONS.get(taken.event), why)
+        return end(alert, after, taken.event, now, why())
+    reason = REASONS.get(taken.event)
+    only_values = reason is None and alert is not None and (alert.state, alert.level) == (after.state, after.level)
+    return Change(alert, after, reason, why if only_values else why())
 
 
 def revalue(alert: Alert, seen: Observation, rule: Rule, now: datetime, situation: Situation) -> Change | None:
@@ -257,11 +260,32 @@ def revalue(alert: Alert, seen: Observation, rule: Rule, now: datetime, situatio
         return step(alert, seen, rule, now, situation)
     measured = seen.measure(alert.level)
     shown = alert.shown if seen.shown is None else seen.shown
+    return value_change(alert, measured, shown, lambda: seen, rule, now, situation)
+
+
+def value_change(
+    alert: Alert,
+    measured: Measure | None,
+    shown: Mapping[str, float | str | None],
+    seen: Callable[[], Observation],
+    rule: Rule,
+    now: datetime,
+    situation: Situation,
+) -> Change | None:
+    """A change of an alert's values alone; None where they are as they were. `seen` is asked for when `why` is read."""
     peak, peak_at = _peak(alert, measured, now)
     if measured == alert.measure and shown == alert.shown and (peak, peak_at) == (alert.peak, alert.peak_at):
         return None
     after = changed(alert, {"measure": measured, "shown": shown, "peak": peak, "peak_at": peak_at, "seen_at": now})
-    levels, clear = apply_no_data(seen.levels, seen.clear, rule.no_data)
+    return Change(alert, after, None, partial(_why_valued, alert, after, seen, rule, now, situation))
+
+
+def _why_valued(
+    alert: Alert, after: Alert, seen: Callable[[], Observation], rule: Rule, now: datetime, situation: Situation
+) -> str:
+    """Why an alert of which only values moved is still what it was."""
+    observed = seen()
+    levels, clear = apply_no_data(observed.levels, observed.clear, rule.no_data)
     taken = _Move(Event.HOLDS, alert.level)
     if alert.open:
         satisfied = [each.level for each in rule.levels if _is_satisfied(alert, each, levels, now)]
@@ -269,7 +293,7 @@ def revalue(alert: Alert, seen: Observation, rule: Rule, now: datetime, situatio
         if alert.unstable:
             keep = flapping.stays_clear_for(keep, situation.alerting)
         taken = _choose_for_open(alert, rule, keep, levels, clear, satisfied, now)
-    return Change(alert, after, None, _why(alert, after, taken, seen, rule, levels, clear, now, situation))
+    return _why(alert, after, taken, observed, rule, levels, clear, now, situation)
 
 
 def _is_satisfied(alert: Alert, each: LevelRule, levels: Mapping[Level, Truth], now: datetime) -> bool:

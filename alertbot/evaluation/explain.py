@@ -188,6 +188,25 @@ def measured(level: LevelRule) -> tuple[Key | Window | Count, ...]:
     return tuple(dict.fromkeys(leaf for node in nodes for leaf in _leaves(node)))
 
 
+@lru_cache(maxsize=4096)
+def moving(level: LevelRule) -> Key | Window | None:
+    """The key or window whose value is all that can change in the `measure` of an entity.
+
+    None where more can: another comparison may be shown, the limit is no fixed value, or ranges are compared. Values of
+    text and of `usual` are read one by one.
+    """
+    try:
+        scale = _scale(level)
+    except _DependsOnTheRowError:
+        return None
+    if scale is None:
+        return None
+    *_, left, right = scale
+    if not isinstance(left, Key | Window) or left.type is ValueType.TEXT or not is_fixed(right):
+        return None
+    return None if isinstance(left, Window) and left.weeks else left
+
+
 def _leaves(node: Node) -> Iterator[Key | Window | Count]:
     """The keys, windows and counts of a node; not the keys inside a window or a count."""
     match node:

@@ -163,6 +163,16 @@ class Snapshot:
         value = column.values[row]
         return (str(value) if column.is_text else float(value)), presence
 
+    def readings(self, key: str, rows: NDArray[np.intp]) -> list[float | str | None]:
+        """The values of `reading` for many rows at once."""
+        column = self.columns.get(key)
+        if column is None:
+            return [None] * len(rows)
+        values: list[float | str | None] = column.values[rows].tolist()
+        for at in (column.presence[rows] != Presence.PRESENT).nonzero()[0].tolist():
+            values[at] = None
+        return values
+
 
 @dataclass(frozen=True, slots=True)
 class RequestStats:

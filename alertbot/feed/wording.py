@@ -51,7 +51,7 @@ def in_words(
         else:
             detail = _present(rule, health, error, took_ms, limits, now)
         about = replace(change.after.about, detail=detail, advice=_ADVICE[rule])
-        worded.append(replace(change, after=replace(change.after, about=about), why=detail))
+        worded.append(replace(change, after=replace(change.after, about=about), words=detail))
     return worded
 
 
