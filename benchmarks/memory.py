@@ -30,6 +30,7 @@ from itertools import count
 from pathlib import Path
 
 from benchmarks.poll_cycle import rules_text
+from benchmarks.startup import compiled
 from benchmarks.whole_poll import HERE, Child
 
 SIZES = (50, 1000, 10_000)
@@ -102,6 +103,7 @@ def _slack() -> Iterator[str]:
 
 def measure(entities: int, folder: Path, *, seconds: float, package: Path = HERE, places: bool = False) -> Measured:
     """Run the bot in `folder` for that long, and read its memory. Raises RuntimeError where it ends meanwhile."""
+    compiled(package)
     polls = max(2, round(seconds / POLL_EVERY_S) + 2)
     with ExitStack() as stack:
         pages = stack.enter_context(Child(["-m", "benchmarks.pages", str(entities), str(polls), "moving"], HERE))

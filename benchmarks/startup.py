@@ -3,11 +3,15 @@
 `python -m benchmarks.startup`. Each round runs every case once, in the order of the table, so that a busy machine slows
 all of them; the medians are divided by that of the import. With `--package DIR` the same commands of another checkout
 are run in the same rounds, with the same dependencies.
+
+Each checkout is compiled before, as pip does where it installs: PYTHONDONTWRITEBYTECODE is often set in containers, and
+then every start of a checkout would compile all of it.
 """
 
 from __future__ import annotations
 
 import argparse
+import compileall
 import json
 import os
 import statistics
@@ -91,10 +95,18 @@ def prepare(folder: Path) -> None:
         store.close()
 
 
+def compiled(package: Path) -> None:
+    """Write the byte code of a checkout beside its files, as pip does."""
+    if not compileall.compile_dir(package / "alertbot", quiet=1):
+        raise RuntimeError(f"{package} could not be compiled")
+
+
 def measure(rounds: int, names: Sequence[str], packages: Sequence[Path] = (ROOT,)) -> list[Case]:
     """The reference, and these commands of each package, run `rounds` times in turn after one round that warms up."""
     cases = [Case(REFERENCE, ("-c", REFERENCE), ROOT)]
     cases += [Case(name, ("-m", "alertbot", *COMMANDS[name]), package) for name in names for package in packages]
+    for package in packages:
+        compiled(package)
     with tempfile.TemporaryDirectory() as path:
         prepare(Path(path))
         for _ in range(1 + rounds):
