@@ -21,6 +21,7 @@ from alertbot.notify.notifier import Notifier
 from alertbot.page.updates import Updates
 from alertbot.rules.recurring import parse_recurring
 from alertbot.rules.rule import Level, RuleSet
+from alertbot.service import heap
 from alertbot.service.auditor import AUDIT_EVERY, Auditor
 from alertbot.service.closers import Closers, at_once
 from alertbot.service.courier import Courier
@@ -225,6 +226,7 @@ class App:
             every = self.settings.heartbeat.every
             self._scheduler.every(every, self.heartbeat.beat, name="heartbeat", after=every)
         self._scheduler.every(AUDIT_EVERY, self.auditor.run, name="audit", after=AUDIT_EVERY)
+        self._scheduler.every(heap.GIVE_BACK_EVERY, heap.give_back, name="heap", after=heap.FIRST_GIVE_BACK_AFTER)
         if self.fallback is not None:
             self._scheduler.every(CHECK_FALLBACK_EVERY, self.fallback.run, name="fallback", after=FIRST_AFTER)
         if self.digest is not None:

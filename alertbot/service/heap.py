@@ -11,6 +11,11 @@ import ctypes
 import gc
 import os
 import sys
+from datetime import timedelta
+
+FIRST_GIVE_BACK_AFTER = timedelta(seconds=30)
+"""The first polls of a process need the most: templates are compiled, caches filled."""
+GIVE_BACK_EVERY = timedelta(minutes=10)
 
 _M_ARENA_MAX = -8  # malloc.h of glibc
 _ARENAS = 1
@@ -38,6 +43,11 @@ def settle() -> None:
     """
     gc.collect()
     gc.freeze()
+    give_back()
+
+
+def give_back() -> None:
+    """Give memory that is free back to the system: malloc keeps it otherwise. It takes a few milliseconds."""
     libc = _glibc()
     if libc is not None:
         libc.malloc_trim(0)

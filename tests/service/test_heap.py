@@ -1,4 +1,4 @@
-"""One arena of malloc for all threads, in a process of its own, since it counts for the whole process."""
+"""One arena of malloc for all threads, and memory that is given back: in processes of their own."""
 
 from __future__ import annotations
 
@@ -53,3 +53,24 @@ def test_the_threads_of_run_share_an_arena(limited: str, environment: dict[str, 
         check=True,
     )
     assert int(done.stdout) == arenas
+
+
+GIVEN_BACK = """
+import ctypes, re
+from alertbot.service.heap import give_back, limit_arenas
+def resident():
+    return int(re.search(r"VmRSS:\\s+(\\d+)", open("/proc/self/status").read())[1])
+limit_arenas()
+parts = [ctypes.create_string_buffer(b"x" * 50_000, 50_000) for _ in range(1000)]
+del parts[::2]  # what is between others malloc does not give back by itself
+before = resident()
+give_back()
+print(before - resident())
+"""
+"""Prints the kB that are given back of 25 MB that are free."""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no malloc_trim")
+def test_free_memory_is_given_back() -> None:
+    done = subprocess.run([sys.executable, "-c", GIVEN_BACK], capture_output=True, text=True, timeout=60, check=True)
+    assert int(done.stdout) > 20_000
