@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
+from typing import TYPE_CHECKING
 
 from starlette.routing import BaseRoute
 
@@ -20,14 +21,12 @@ from alertbot.service.closers import Closers, at_once
 from alertbot.service.recorded import ReadValues
 from alertbot.service.signal import Signal
 from alertbot.service.status_page import StatusPage, status_page_routes
-from alertbot.slack.client import Contact, SlackClient
-from alertbot.slack.desk import SlackApp
-from alertbot.slack.permissions import MayChange
-from alertbot.slack.signed import slack_route
-from alertbot.slack.socket_mode import SocketMode
 from alertbot.web.metrics import Metrics
 from alertbot.web.routes import http_app
 from alertbot.web.server import HttpServer, serve_http
+
+if TYPE_CHECKING:
+    from alertbot.slack.socket_mode import SocketMode
 
 STOP_WITHIN = 1.0
 """Seconds in which HTTP and Socket Mode have to stop; what is still being answered then is dropped."""
@@ -62,6 +61,13 @@ class Listener:
         app_token = slack.app_token.get_secret_value()
         self._socket_mode: SocketMode | None = None
         if app_token or secret:
+            # Not at the top: a bot that only notifies needs no slack_bolt, which is 120 modules.
+            from alertbot.slack.client import Contact, SlackClient
+            from alertbot.slack.desk import SlackApp
+            from alertbot.slack.permissions import MayChange
+            from alertbot.slack.signed import slack_route
+            from alertbot.slack.socket_mode import SocketMode
+
             client = SlackClient(
                 slack.bot_token.get_secret_value(),
                 base_url=slack.api_url,
