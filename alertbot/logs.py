@@ -87,6 +87,7 @@ def with_shown_names(value: Any) -> Any:
 
 def context(**values: object) -> AbstractContextManager[None]:
     """Inside it, every line of this thread has these keys; a line's own keys come first."""
+    _import_structlog()
     import structlog  # not at the top: see Logger
 
     return structlog.contextvars.bound_contextvars(**values)
@@ -164,6 +165,23 @@ _to_configure = False
 """Whether `configure` was called and structlog, which was not imported then, does not know of it yet."""
 
 
+def _import_structlog() -> None:
+    """Import structlog; without rich, where stderr is no terminal.
+
+    structlog imports rich if it is installed, to draw tracebacks on a terminal. In a service rich would do nothing, and
+    take 4 MiB with what it imports in turn.
+    """
+    if "structlog" in sys.modules or "rich.console" in sys.modules or sys.stderr.isatty():
+        return
+    before = {name: sys.modules.pop(name) for name in ("rich",) if name in sys.modules}
+    sys.modules["rich"] = None  # type: ignore[assignment]  # the import system raises ModuleNotFoundError for it
+    try:
+        import structlog  # noqa: F401
+    finally:
+        del sys.modules["rich"]
+        sys.modules.update(before)
+
+
 def _configure_structlog() -> None:
     import structlog  # not at the top: see Logger
 
@@ -201,6 +219,7 @@ class _Formatter(logging.Formatter):
 
     @cached_property
     def _made(self) -> logging.Formatter:
+        _import_structlog()
         import structlog  # not at the top: see Logger
 
         last: Any = structlog.dev.ConsoleRenderer() if self._terminal else structlog.processors.JSONRenderer()
@@ -227,6 +246,7 @@ class Logger:
         self._name = name
 
     def __getattr__(self, method: str) -> Any:
+        _import_structlog()
         import structlog
 
         if _to_configure:

@@ -23,7 +23,7 @@ def backup(
     """Write a consistent copy of the database, whether or not the bot is running."""
     settings = load(config_path(config), secrets=False)
     began = time.monotonic()
-    shown = Progress(console=err, transient=True) if err.is_terminal else None
+    shown = Progress(console=err.console, transient=True) if err.is_terminal else None
     task = shown.add_task("copying") if shown is not None else None
 
     def progress(done: int, total: int) -> None:

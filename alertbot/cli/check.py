@@ -12,7 +12,7 @@ import typer
 
 from alertbot.cli.fault_formats import Format, written
 from alertbot.cli.shell import PROBLEM, AsJson, Config
-from alertbot.cli.show import err, out, show_faults
+from alertbot.cli.show import err, out, say, show_faults
 from alertbot.cli.suites import find_suites, holds_tests, lent_settings, read_tests, rule_roots
 from alertbot.config.load import config_path, is_configuration, load, read_text, unset_secrets
 from alertbot.config.review import review_config, review_page
@@ -85,7 +85,7 @@ def check(
         if not refused:
             counts = [count(each, word) for each, word in ((rules, "rule"), (tests, "rule test")) if each]
             what = ["the configuration"] if named and not counts else counts or ["nothing to check"]
-            out.print(f"{' and '.join(what)}, no faults")
+            say(f"{' and '.join(what)}, no faults")
     if unset:
         notes.append(f"Not set here, and `run` needs them: {', '.join(dict.fromkeys(unset))}")
     for note in dict.fromkeys(notes):

@@ -67,7 +67,7 @@ def demo(
             soft_wrap=True,
             markup=False,
         )
-        app = build(settings, notifier=ConsoleNotifier(out), clock=clock, speed=speed)
+        app = build(settings, notifier=ConsoleNotifier(out.console), clock=clock, speed=speed)
         with signals(app.ask_to_stop):
             try:
                 app.take_lease()

@@ -34,7 +34,7 @@ def doctor(
     path = config_path(config)
     settings = load(path, secrets=False)
     logs.configure(settings.secrets(), quiet=True)
-    status = Status("", console=err) if err.is_terminal else None
+    status = Status("", console=err.console) if err.is_terminal else None
     found: list[Finding] = []
 
     def progress(step: str) -> None:

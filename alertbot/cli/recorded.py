@@ -100,6 +100,6 @@ def progress(what: str, since: datetime, until: datetime) -> Iterator[Any]:
         return
     parts = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
     total = (until - since).total_seconds()
-    with Progress(*parts, console=err, transient=True) as bar:
+    with Progress(*parts, console=err.console, transient=True) as bar:
         task = bar.add_task(what, total=total)
         yield lambda at: bar.update(task, completed=max(0.0, (at - since).total_seconds()))

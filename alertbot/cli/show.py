@@ -1,33 +1,70 @@
-"""What commands print: results on stdout, problems on stderr, JSON for machines."""
+"""What commands print: results on stdout, problems on stderr, JSON for machines.
+
+rich is imported when something needs it: a terminal, a table, markup. The service needs none of them, and neither do
+plain lines that go to a file or a pipe.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-from rich.cells import cell_len
-from rich.console import Console
-from rich.text import Text
+from typing import TYPE_CHECKING, Any
 
 from alertbot import logs
 from alertbot.rulefiles.faults import Fault, Severity
 from alertbot.rules.plain import one_line
 from alertbot.rules.words import count, listed
 
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
 
-class _Output(Console):
-    """A console that shows names of agents as the settings say (`privacy.agents`), in whatever text is printed."""
+_FORCES_COLOUR = ("FORCE_COLOR", "TTY_COMPATIBLE")  # variables that make rich write as to a terminal
+
+
+class Output:
+    """stdout or stderr, with names of agents shown as the settings say (`privacy.agents`), in whatever text."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        self._stderr = stderr
+
+    @cached_property
+    def console(self) -> Console:
+        from rich.console import Console
+
+        return Console(stderr=self._stderr, highlight=False, emoji=False)
+
+    @property
+    def is_terminal(self) -> bool:
+        return not self._is_plain() and self.console.is_terminal
 
     def print(self, *objects: Any, **options: Any) -> None:
-        super().print(*(logs.with_shown_names(each) if isinstance(each, str) else each for each in objects), **options)
+        """Print as `Console.print` of rich does."""
+        shown = [logs.with_shown_names(each) if isinstance(each, str) else each for each in objects]
+        if shown and options.get("markup") is False and options.get("soft_wrap") and self._is_plain():
+            text = shown[0]
+            if len(shown) == 1 and isinstance(text, str) and text.isprintable():
+                self._stream.write(f"{text}\n")
+                self._stream.flush()
+                return
+        self.console.print(*shown, **options)
+
+    @property
+    def _stream(self) -> Any:
+        return sys.stderr if self._stderr else sys.stdout
+
+    def _is_plain(self) -> bool:
+        """Whether it is neither a terminal nor to be treated as one: then rich would write text as it is."""
+        return not self._stream.isatty() and not any(name in os.environ for name in _FORCES_COLOUR)
 
 
-out = _Output(highlight=False, emoji=False)
-err = _Output(stderr=True, highlight=False, emoji=False)
+out = Output()
+err = Output(stderr=True)
 
 MAX_LINE = 2000  # characters of a line that is shown with its fault
 
@@ -41,7 +78,7 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(logs.with_shown_names(value), indent=2, ensure_ascii=False) + "\n")
 
 
-def show_faults(faults: Sequence[Fault], console: Console = out) -> None:
+def show_faults(faults: Sequence[Fault], console: Output = out) -> None:
     """Print faults as a compiler would; on a terminal, each with its line and the offending text underlined."""
     lines: dict[str, list[str]] = {}
     for fault in faults:
@@ -54,7 +91,7 @@ def show_faults(faults: Sequence[Fault], console: Console = out) -> None:
     words = {Severity.ERROR: "fault", Severity.WARNING: "warning", Severity.HINT: "hint"}
     numbers = Counter(fault.severity for fault in faults)
     counts = [count(numbers[severity], word) for severity, word in words.items() if numbers[severity]]
-    console.print(listed(counts), style="bold")
+    console.print(listed(counts), markup=False, soft_wrap=True, style="bold")
 
 
 def _lines(file: str) -> list[str]:
@@ -69,6 +106,9 @@ def _underlined(fault: Fault, lines: Sequence[str]) -> list[Text]:
     """The line of a fault and a line of `^` below it; nothing for a fault without a position, or in a huge line."""
     if not 0 < fault.line <= len(lines) or not fault.column or len(lines[fault.line - 1]) > MAX_LINE:
         return []
+    from rich.cells import cell_len
+    from rich.text import Text
+
     line = _plain(lines[fault.line - 1])
     start = min(fault.column - 1, len(line))
     length = _length(fault.excerpt, line[start:])

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from rich.table import Table
-from rich.text import Text
-
 from alertbot.cli.show import out, say
 from alertbot.commands.command import Drawing, Line, Reply
 from alertbot.rules.plain import one_line
@@ -22,6 +19,9 @@ def show_reply(reply: Reply) -> None:
             for text in part.lines:
                 out.print(text, markup=False, soft_wrap=True)
         else:
+            from rich.table import Table
+            from rich.text import Text
+
             table = Table(*part.head, box=None, pad_edge=False, header_style="bold")
             for row in part.rows:
                 table.add_row(*(Text(one_line(cell)) for cell in row))

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from rich.console import Console
 
 from alertbot.alerts.alert import Change, Reason
 from alertbot.cli.poll import _show_polled
+from alertbot.cli.show import Output
 from alertbot.cli.show_reply import show_reply
 from alertbot.commands.command import Line, Reply, Table
 from alertbot.evaluation.snapshot import Fetched
@@ -42,3 +44,25 @@ def test_names_in_a_poll_do_not_drive_the_terminal(capsys: pytest.CaptureFixture
 
 def check(said: str) -> None:
     assert [char for char in said if not char.isprintable() and char != "\n"] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["plain", "  [bold]kept[/bold]  ", "x" * 300, "über :fire: …", "", "two\nlines", "a\ttab", "bell\x07"],
+    ids=["plain", "brackets and spaces", "long", "no ASCII", "empty", "two lines", "a tab", "a control character"],
+)
+def test_lines_to_a_pipe_are_what_rich_writes(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """With and without rich, which is not imported for text that it would write as it is."""
+    rich = Console(highlight=False, emoji=False)
+    rich.print(text, markup=False, soft_wrap=True, style="bold")
+    expected = capsys.readouterr().out
+    Output().print(text, markup=False, soft_wrap=True, style="bold")
+    assert capsys.readouterr().out == expected
+
+
+def test_a_terminal_gets_colours(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    Output().print("red", markup=False, soft_wrap=True, style="red")
+    assert capsys.readouterr().out == "\x1b[31mred\x1b[0m\n"

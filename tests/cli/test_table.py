@@ -65,3 +65,21 @@ def imported(*args: str, folder: Path) -> tuple[int, set[str], set[str]]:
 )
 def test_no_command_is_imported_for_what_is_about_all(args: list[str], status: int, tmp_path: Path) -> None:
     assert imported(*args, folder=tmp_path) == (status, set(), set())
+
+
+SERVICE = """
+import sys
+from alertbot import logs
+from alertbot.cli import run
+logs.configure()
+logs.logger("test").info("a line")
+print(*sorted({"rich.console", "slack_bolt", "structlog"} & sys.modules.keys()))
+"""
+"""What `run` imports, and then its first line of the log."""
+
+
+def test_the_service_imports_no_rich_and_no_slack_bolt() -> None:
+    """stderr is no terminal, and nothing says yet that Slack sends anything: rich and slack_bolt are 200 modules."""
+    done = subprocess.run([sys.executable, "-c", SERVICE], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == ["structlog"]
+    assert json.loads(done.stderr)["event"] == "a line"
