@@ -216,8 +216,9 @@ def _with_gaps(times: Sequence[datetime], values: Sequence[float | None]) -> Sam
 def limits_of(rules: Iterable[Rule], scope: Scope, key: str, entity_id: str, entity_name: str) -> tuple[Limit, ...]:
     """The constant limits with which these rules compare this key of this entity, each once, the lowest level first.
 
-    A limit of `avg`, `min` or `max` of the key counts too: it is on the same scale. Rules in shadow and rules that do
-    not cover the entity have none.
+    A limit of `avg`, `min` or `max` of the key counts too: it is on the same scale. A comparison with a plain 0 does
+    not count where another term must be true as well: `waiting > 0 and eligible == 0` is not critical above 0. Rules in
+    shadow and rules that do not cover the entity have none.
     """
     found: dict[tuple[float, Level], Limit] = {}
     for rule in rules:
@@ -248,10 +249,19 @@ def _compared(
         case Not(operand=operand):
             yield from _compared(operand, key, rule, entity, negated=not negated)
         case And(parts=parts) | Or(parts=parts):
+            together = isinstance(node, And) is not negated
             for part in parts:
-                yield from _compared(part, key, rule, entity, negated=negated)
+                if not (together and _is_any_at_all(part)):
+                    yield from _compared(part, key, rule, entity, negated=negated)
         case _:
             return
+
+
+def _is_any_at_all(part: Condition) -> bool:
+    """`waiting > 0`, beside another term: it asks whether there is anything at all, and is no limit by itself."""
+    return isinstance(part, Compare) and any(
+        isinstance(side, Literal) and side.value == 0 for side in (part.left, part.right)
+    )
 
 
 def _is_of(node: Value, key: str) -> bool:
