@@ -12,6 +12,8 @@ from alertbot.rules.rule import Level
 
 BRIEF = timedelta(minutes=1)
 """An alert that ends by itself sooner than this was over before it could be acted on."""
+NEW = timedelta(days=1)
+"""With less than this recorded, a tenant cannot be judged, and `tune` has nothing to replay."""
 
 Interval = tuple[datetime, datetime]
 
@@ -46,6 +48,7 @@ class Quality:
 
     Feed alerts are not in `fired`. `acknowledged_after`: seconds, by tenant and rule. `without_data`: by tenant, as
     `merged` makes it. `open_rules`: tenant and rule of alerts that were open in the window, whenever they fired.
+    `new`: tenants whose recorded polls begin less than NEW before `until`, or that have none.
     """
 
     since: datetime
@@ -54,6 +57,7 @@ class Quality:
     acknowledged_after: Mapping[tuple[str, str], tuple[float, ...]] = field(default_factory=dict)
     without_data: Mapping[str, tuple[Interval, ...]] = field(default_factory=dict)
     open_rules: frozenset[tuple[str, str]] = frozenset()
+    new: frozenset[str] = frozenset()
 
 
 def merged(intervals: Iterable[Interval], since: datetime, until: datetime) -> tuple[Interval, ...]:

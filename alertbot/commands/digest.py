@@ -180,7 +180,7 @@ def _of_tenant(name: str, view: View, quality: Quality, now: datetime, *, severa
     days = max((quality.until - quality.since) / timedelta(days=1), 0.0)
     fired = [each for each in quality.fired if each.key.tenant == name]
     live = [each for each in fired if not each.shadow]
-    rules = _Rules(view, name)
+    rules = _Rules(view, name, new=name in quality.new)
     after = {rule: seconds for (tenant, rule), seconds in quality.acknowledged_after.items() if tenant == name}
     found = [
         _noisy_rules(live, days, rules),
@@ -209,10 +209,10 @@ def _of_tenant(name: str, view: View, quality: Quality, now: datetime, *, severa
 
 
 class _Rules:
-    """The rules that run for a tenant: which of them `tune` can help with."""
+    """The rules that run for a tenant: which of them `tune` can help with. `new`: too little is recorded for it."""
 
-    def __init__(self, view: View, tenant: str) -> None:
-        ruleset = view.rules_of.get(tenant)
+    def __init__(self, view: View, tenant: str, *, new: bool) -> None:
+        ruleset = None if new else view.rules_of.get(tenant)
         self._tunable = {rule.id for rule in (ruleset.rules if ruleset is not None else ()) if is_tunable(rule)}
 
     def tunable(self, rule: str) -> str:
@@ -499,6 +499,8 @@ def _of_rules(view: View, quality: Quality) -> Section:
     busy = {each.key.rule for each in quality.fired} | {rule for _, rule in quality.open_rules}
     blind = {rule for rule, matches in view.uncovered.items() if rule in rules and rules[rule].match in matches}
     quiet = [rule for rule in rules.values() if rule.id not in busy | blind]
+    new = all(tenant.name in quality.new for tenant in view.tenants)  # `tune` cannot replay a day of any of them
+    otherwise = "Less than a day of polls is recorded: too early to say" if new else "Check that each of them can fire"
     uncovered = [
         Item(
             f"{rule}: {', '.join(view.names.text(match_in_words(match)) for match in matches)}",
@@ -514,11 +516,11 @@ def _of_rules(view: View, quality: Quality) -> Section:
                 Item(
                     f"{rule.id}{' (in shadow)' if rule.shadow else ''}",
                     {"rule": rule.id, "shadow": rule.shadow},
-                    rule.id if is_tunable(rule) else "",
+                    rule.id if is_tunable(rule) and not new else "",
                 )
                 for rule in quiet
             ],
-            lambda rule: _tune(rule, "shows which limit would have fired", "Check that each of them can fire"),
+            lambda rule: _tune(rule, "shows which limit would have fired", otherwise),
         ),
         _finding(
             Kind.UNCOVERED,

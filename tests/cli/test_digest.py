@@ -16,7 +16,7 @@ from alertbot.rules.rule import Level
 from alertbot.store.sqlite.store import SqliteStore
 from tests.cli.test_cli import CONFIG, configure, ran
 from tests.slack.slack_server import TOKEN, limited, refused, slack_server
-from tests.store.build import begins, ends, firing, poll
+from tests.store.build import begins, ends, firing, poll, snapshot
 
 NOW = wall_clock().replace(microsecond=0)
 
@@ -60,22 +60,36 @@ def test_text(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "4 alerts; none acknowledged.",
         "Fired most: rules",
         "• longest-wait: 4 alerts, 2 entities",
-        "→ If these are too many to act on: alertbot tune longest-wait shows which limit fires less.",
+        "→ If these are too many to act on: lengthen `for`.",
         "Fired most: entities",
         "• Queue 103: 3 alerts, all of longest-wait",
         "• Queue 104: 1 alert, all of longest-wait",
-        "→ If one differs from the rest: alertbot tune longest-wait proposes an override.",
+        "→ If one differs from the rest: give it its own limit (overrides).",
         "Never acknowledged",
         "• longest-wait: 3 alerts",
-        "→ If nothing is done about them, lower their level to info, or take a limit that fires less: "
-        "alertbot tune longest-wait.",
+        "→ If nothing is done about them, lower their level to info.",
         "Ended within a minute",
         "• longest-wait: 1 of 4 alerts",
-        "→ A longer `for` leaves these out: alertbot tune longest-wait shows the effect.",
+        "→ A longer `for` leaves these out.",
         "Rules that never fired",
         "• quiet",
-        "→ alertbot tune quiet shows which limit would have fired.",
+        "→ Less than a day of polls is recorded: too early to say.",
     ]
+
+
+@pytest.mark.parametrize(("hours", "tunes"), [(23, False), (25, True)])
+def test_tune_is_advised_once_a_day_is_recorded(
+    folder: Path, capsys: pytest.CaptureFixture[str], hours: int, tunes: bool
+) -> None:
+    """Before that it would refuse."""
+    store = SqliteStore(folder / "alertbot.db")
+    seen = snapshot(NOW - timedelta(hours=hours))
+    store.record(poll(now=seen.at, snapshots={seen.scope: seen}))
+    store.close()
+    assert ran("digest") == 0
+    text = capsys.readouterr().out
+    assert ("alertbot tune quiet shows which limit would have fired." in text) is tunes
+    assert ("alertbot tune longest-wait shows which limit fires less." in text) is tunes
 
 
 def test_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -85,7 +99,7 @@ def test_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert found["rules"] == [
         {
             "kind": "never_fired",
-            "advice": "alertbot tune quiet shows which limit would have fired.",
+            "advice": "Less than a day of polls is recorded: too early to say.",
             "items": [{"rule": "quiet", "shadow": False}],
         }
     ]

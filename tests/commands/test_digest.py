@@ -87,7 +87,7 @@ def seen(*found: Fired, rules: RuleSet = RULES, tenants: Sequence[str] = ("acme"
     return view(*(tenant(name) for name in tenants), rules=rules, quality=quality, **more)
 
 
-_OF_QUALITY = {"acknowledged_after", "without_data", "open_rules"}
+_OF_QUALITY = {"acknowledged_after", "without_data", "open_rules", "new"}
 
 
 def finding(view: View, kind: Kind) -> Finding | None:
@@ -130,6 +130,21 @@ FOUND: dict[str, tuple[Kind, View, list[str]]] = {
             "longest-wait: 9 alerts, 1 entity",
             "→ If these are too many to act on: alertbot tune longest-wait shows which limit fires less.",
         ],
+    ),
+    "less than a day is recorded: there is nothing to tune with": (
+        Kind.NOISY_RULES,
+        seen(fired(alerts=9), new=frozenset(["acme"])),
+        ["longest-wait: 9 alerts (1.3 a day), 1 entity", "→ If these are too many to act on: lengthen `for`."],
+    ),
+    "rules that did not fire on the first day": (
+        Kind.QUIET,
+        seen(fired("on-break"), rules=RuleSet((LONGEST_WAIT,)), new=frozenset(["acme"])),
+        ["longest-wait", "→ Less than a day of polls is recorded: too early to say."],
+    ),
+    "one of two tenants is new": (
+        Kind.QUIET,
+        seen(rules=RuleSet((LONGEST_WAIT,)), tenants=("acme", "globex"), new=frozenset(["acme"])),
+        ["longest-wait", "→ alertbot tune longest-wait shows which limit would have fired."],
     ),
     "entities over all rules": (
         Kind.NOISY_ENTITIES,

@@ -211,3 +211,14 @@ def test_merged(intervals: list[tuple[float, float]], wanted: list[tuple[float, 
         return tuple((at(begin), at(end)) for begin, end in pairs)
 
     assert merged(moments(intervals), at(0), at(100)) == moments(wanted)
+
+
+@pytest.mark.parametrize(
+    ("begun", "new"),
+    [(None, True), (0, True), (-86_399, True), (-86_400, False)],
+    ids=["nothing is recorded", "since now", "a second less than a day", "a day"],
+)
+def test_less_than_a_day_of_polls_is_new(store: Store, begun: float | None, new: bool) -> None:
+    """However long the window is."""
+    polled(store, *([] if begun is None else [begun]))
+    assert store.quality(at(-7 * 86_400), at(0), LONGEST).new == (frozenset(["acme"]) if new else frozenset())

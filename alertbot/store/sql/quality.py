@@ -1,6 +1,6 @@
 """How alerts went within a window, for the digest.
 
-Five statements, whatever the history holds, and each reads only what is in the window (and what is open). They count in
+Six statements, whatever the history holds, and each reads only what is in the window (and what is open). They count in
 SQL: a storm of a hundred thousand alerts is a row for each rule and entity. Each is a transaction of its own, so that a
 poll which wants to read waits for one of them at most.
 """
@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from alertbot.alerts.quality import BRIEF, Fired, Interval, Quality, merged
+from alertbot.alerts.quality import BRIEF, NEW, Fired, Interval, Quality, merged
 from alertbot.feed.rules import REFUSED, STALE
 from alertbot.rules.catalogue import shown_name
 from alertbot.rules.privacy import Names
@@ -82,6 +82,11 @@ _GAPS = """
     SELECT tenant, earlier, at FROM steps
     WHERE earlier < at AND (julianday(at) - julianday(earlier)) * 86400 > longest
 """
+_BEGINNINGS = """
+    SELECT key AS tenant,
+        (SELECT min(at) FROM recorded_polls INDEXED BY recorded_polls_in_time WHERE tenant = key) AS at
+    FROM json_each(:longest)
+"""
 
 
 def quality(
@@ -106,6 +111,7 @@ def quality(
     seconds = json.dumps({tenant: span.total_seconds() for tenant, span in longest.items()})
     for row in _rows(db, _GAPS, {**window, "longest": seconds}):
         without.setdefault(row["tenant"], []).append((unstamp(row["earlier"]), unstamp(row["at"])))
+    begun = _rows(db, _BEGINNINGS, {"longest": seconds})
     return Quality(
         since,
         until,
@@ -113,6 +119,7 @@ def quality(
         {key: tuple(sorted(seconds)) for key, seconds in after.items()},
         {tenant: merged(intervals, since, until) for tenant, intervals in without.items()},
         open_rules,
+        frozenset(row["tenant"] for row in begun if row["at"] is None or until - unstamp(row["at"]) < NEW),
     )
 
 
