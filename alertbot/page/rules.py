@@ -231,16 +231,24 @@ def _shows_why(view: View, address: Address, now: datetime) -> Shown:
         return no_rule(view, address.path["rule"])
     wanted = address.path["entity"]
     tenant = address.text("tenant") or (view.tenants[0].name if view.tenants else "")
-    reply = decision(view, rule, Fingerprint(tenant, rule.id, rule.scope, address.text("parent"), wanted), now)
+    key = Fingerprint(tenant, rule.id, rule.scope, address.text("parent"), wanted)
+    reply = decision(view, rule, key, now)
     if reply is None:
         known = entities(view.tenants, rule.scope)
         found = find(known, wanted)
         if len(found) != 1:
             near = [(named(each, view), each) for each in found] or nearest(known, wanted, view)
             return no_entity(view, rule.scope, known, wanted, [_why_of(name, each, rule) for name, each in near[:10]])
-        reply = decision(view, rule, fingerprint(found[0]), now)
+        key = fingerprint(found[0])
+        reply = decision(view, rule, key, now)
     lines = [toned(each) for each in shown(reply, view.names).parts if isinstance(each, Line)] if reply else []
-    return Shown("why.html", {"title": lines[0].text, "lines": lines[1:], "rule": Link(rule.title, rule_link(rule.id))})
+    values = {
+        "title": lines[0].text,
+        "lines": lines[1:],
+        "rule": Link(rule.title, rule_link(rule.id)),
+        "figures": entity_link(key.tenant, key.scope, key.entity_id),
+    }
+    return Shown("why.html", values)
 
 
 def _why_of(name: str, entity: Entity, rule: Rule) -> Link:

@@ -92,6 +92,7 @@ def test_one_decision_term_by_term(ruled: Site) -> None:
     assert "<h1>Wait, without a guard (plain-wait): Sales EU, id 103</h1>" in text
     assert "critical: true" in text
     assert f"{WAIT} is 2m 41s" in text
+    assert '<a href="/queue/103?tenant=acme">Live figures</a>' in text
     assert "<h1>Wait, without a guard (plain-wait): Support, id 105</h1>" in ruled.get("/why/plain-wait/support").text
 
 
