@@ -94,10 +94,8 @@ def describe_changes(
     added, removed = (sum(len(getattr(each, name)) for each in changes) for name in ("added", "removed"))
     before, after = (sum(each.notice_count for each in history.rules) for history in (old, new))
     yield ""
-    yield (
-        f"In all: {count(added, 'alert')} more, {removed} fewer; {_a_day(after, new)} "
-        f"instead of {_per_day(before, old)}"
-    )
+    were = "as before" if _per_day(after, new) == (past := _per_day(before, old)) else f"instead of {past}"
+    yield f"In all: {count(added, 'alert')} more, {removed} fewer; {_a_day(after, new)} {were}"
 
 
 def _change(each: Difference, old: ReplayResult, new: ReplayResult, zone: tzinfo) -> Iterator[str]:

@@ -601,6 +601,8 @@ def test_replay_against_other_rules(recorded: Path, capsys: pytest.CaptureFixtur
     assert "few-there is new: fires 3 times" in said
     assert "nobody-there is removed: 1 alert would not be reported" in said
     assert "In all: 3 alerts more, 2 fewer" in said
+    assert "In all: 0 alerts more, 0 fewer;" in ran(capsys, "replay", "--against", "rules")[1]
+    assert " as before\n" in ran(capsys, "replay", "--against", "rules")[1]
     (recorded / "new" / "more.yaml").write_text(
         "rules:\n"
         "  - {id: quiet, scope: queue, when: enabled.rt > 900}\n"
