@@ -60,7 +60,7 @@ def review_look_back(
                 place = Place(rule.origin.line, 1) if scalar is None else _within(scalar, window.span.start)
                 if window.weeks:
                     if reach > usual:
-                        kept = f"means are kept (record.usual: {write_duration(usual)})"
+                        kept = f"means are kept (record.usual: {_weeks(usual)})"
                         message = f"{show(window)} looks back further than {kept}"
                         report.add(place, message, f"set record.usual to {window.weeks}w or more in alertbot.yaml")
                     continue
@@ -72,6 +72,12 @@ def review_look_back(
                 report.add(place, message, f"set record.keep to {_days(reach)} or more in alertbot.yaml")
         warnings += report.faults
     return list(dict.fromkeys(warnings))
+
+
+def _weeks(kept: timedelta) -> str:
+    """As `record.usual` is written: `8w`; in days where it is not whole weeks."""
+    weeks, rest = divmod(kept, timedelta(weeks=1))
+    return f"{weeks}w" if weeks and not rest else write_duration(kept)
 
 
 def review_missing(

@@ -91,6 +91,7 @@ def test_a_rule_that_looks_back_further_than_polls_are_kept(when: str, days: int
     ("kept", "expected"),
     [
         pytest.param("4w", [], id="as long as means are kept"),
+        pytest.param("2w", ["usual(entered.int-30m, 4w) looks back further than means are kept (record.usual: 2w)"]),
         pytest.param("20d", ["usual(entered.int-30m, 4w) looks back further than means are kept (record.usual: 20d)"]),
         pytest.param("0s", ["usual(entered.int-30m, 4w) looks back further than means are kept (record.usual: 0s)"]),
     ],
