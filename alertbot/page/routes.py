@@ -169,13 +169,13 @@ class _Site:
             return self._form("/", "This login was sent from another site. Log in here.", HTTPStatus.FORBIDDEN)
         peer = request.client.host if request.client is not None else ""
         if wait := self._gate.attempts.wait(peer):
-            words = f"Too many wrong passwords. Try again in {math.ceil(wait / 60)} min."
-            answer = self._form("/", words, HTTPStatus.TOO_MANY_REQUESTS)
-            answer.headers["Retry-After"] = str(math.ceil(wait))
-            return answer
+            return self._too_many(wait)
         fields = await _form_of(request)
         if fields is None:
             return self._form("/", "The request is too long.", HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        # Again: other attempts of this peer may have failed meanwhile. None can come between this check and its count.
+        if wait := self._gate.attempts.wait(peer):
+            return self._too_many(wait)
         target = _own_path(fields.get("next", "/"))
         if not self._gate.is_right(fields.get("password", "")):
             self._gate.attempts.add(peer)
@@ -183,6 +183,12 @@ class _Site:
             return self._form(target, "Wrong password.", HTTPStatus.UNAUTHORIZED)
         answer = _redirect(target)
         _set_cookie(answer, request, self._gate.cookie(), int(LASTS.total_seconds()))
+        return answer
+
+    def _too_many(self, wait: float) -> Response:
+        words = f"Too many wrong passwords. Try again in {math.ceil(wait / 60)} min."
+        answer = self._form("/", words, HTTPStatus.TOO_MANY_REQUESTS)
+        answer.headers["Retry-After"] = str(math.ceil(wait))
         return answer
 
     async def _logout(self, request: Request) -> Response:

@@ -7,6 +7,7 @@ import socket
 import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 
@@ -171,6 +172,23 @@ def test_wrong_passwords_are_counted_by_peer(locked: Site) -> None:
     assert locked.log_in().status_code == 429
     locked.clock.monotonic += 1
     assert locked.log_in().status_code == 303
+
+
+def test_attempts_that_arrive_at_the_same_time_are_counted_too(locked: Site) -> None:
+    """Requests whose head came before the first wrong password was known are no more attempts than others."""
+    head = b"POST /login HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n"
+    with ExitStack() as opened:
+        waiting = []
+        for _ in range(MAX_WRONG + 5):
+            each = opened.enter_context(socket.create_connection(("127.0.0.1", locked.port), timeout=10))
+            each.sendall(head)
+            assert each.recv(4096).startswith(b"HTTP/1.1 100 ")  # its form is being read
+            waiting.append(each)
+        statuses = []
+        for each in waiting:
+            each.sendall(b"password=x")
+            statuses.append(int(each.recv(4096).split()[1]))
+    assert statuses == [401] * MAX_WRONG + [429] * 5
 
 
 def test_a_login_outlives_too_many_attempts(locked: Site) -> None:
