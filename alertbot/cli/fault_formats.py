@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
@@ -85,7 +86,8 @@ def _sarif(faults: Sequence[Fault]) -> dict[str, Any]:
 
 
 def _result(fault: Fault) -> dict[str, Any]:
-    place: dict[str, Any] = {"artifactLocation": {"uri": quote(fault.file)}}
+    # Not quote(fault.file): the name of a file need not be UTF-8.
+    place: dict[str, Any] = {"artifactLocation": {"uri": quote(os.fsencode(fault.file))}}
     if fault.line:
         place["region"] = {"startLine": fault.line, **({"startColumn": fault.column} if fault.column else {})}
     return {

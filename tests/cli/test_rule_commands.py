@@ -220,6 +220,14 @@ def test_check_as_sarif(folder: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert places[-1] == {"artifactLocation": {"uri": "nowhere"}}
 
 
+def test_check_of_a_file_whose_name_is_not_utf8(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its bytes are in the address as they are."""
+    Path(os.fsdecode(b"caf\xe9.yaml")).write_text(ONE_OF_EACH)
+    code, said = ran(capsys, "check", os.fsdecode(b"caf\xe9.yaml"), "--format", "sarif")
+    place = json.loads(said)["runs"][0]["results"][0]["locations"][0]["physicalLocation"]
+    assert (code, place["artifactLocation"]["uri"]) == (1, "caf%E9.yaml")
+
+
 def test_hints_alone_pass(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "c.yaml").write_text('rules: [{id: c, scope: agent, when: status.rt == "Lunch"}]')
     code, said = ran(capsys, "check", "c.yaml")
