@@ -289,6 +289,9 @@ def _with_param(tunable: Tunable, limits: Sequence[Limit], name: str) -> list[Li
         raise UsageError(f"--param: rule {tunable.rule.id} has no parameter {name!r} ({hint})")
     found = [each for each in limits if each.param == name]
     if not found:
+        elsewhere = [each.level.word for each in tunable.levels if each.param == name and each.level is not None]
+        if elsewhere:
+            raise UsageError(f"--param: ${name} of rule {tunable.rule.id} is a limit of {listed(elsewhere, 'and')}")
         raise NothingToTuneError(
             f"${name} of rule {tunable.rule.id} is not a limit of a level: no level compares with it by < <= > or >="
         )

@@ -32,7 +32,16 @@ from alertbot.backtest.tune_yaml import OverrideFor, Written, applied, proposal,
 from alertbot.cli.recorded import TenantRecording, progress
 from alertbot.cli.shell import PROBLEM, AsJson, Config, seconds
 from alertbot.cli.show import err, out, print_json, say
-from alertbot.cli.tune_report import LevelReport, Proposal, Report, describe, report_json, unmet
+from alertbot.cli.tune_report import (
+    DEFAULT_TARGET,
+    LevelReport,
+    Proposal,
+    Report,
+    count_days,
+    describe,
+    report_json,
+    unmet,
+)
 from alertbot.clock import wall_clock
 from alertbot.commands.find import find_rules, similar
 from alertbot.config.load import config_path, load
@@ -44,7 +53,8 @@ from alertbot.rules.ignore import ignoring
 from alertbot.rules.match import exactly, matches
 from alertbot.rules.privacy import AGENT_SCOPES, Names
 from alertbot.rules.rule import Level, Rule, RuleSet
-from alertbot.rules.words import listed
+from alertbot.rules.tree import keys_of
+from alertbot.rules.words import count, listed
 from alertbot.service.databases import open_to_read
 from alertbot.service.of_settings import alerting_of
 from alertbot.store.records import RecordedPoll
@@ -59,7 +69,7 @@ def tune(
     since: Annotated[str, typer.Option(metavar="DURATION", help="How far back to start.")] = "7d",
     target: Annotated[
         str, typer.Option(metavar="N/day", help="How often it may fire, all entities together: 2/day, 5/week.")
-    ] = "2/day",
+    ] = DEFAULT_TARGET,
     level: Annotated[
         str | None, typer.Option(metavar="LEVEL", help="Tune the limit of this level. Default: of each in turn.")
     ] = None,
@@ -94,6 +104,8 @@ def tune(
             if own is None:
                 continue
             if len(tenants) > 1 and not as_json:
+                if answers:
+                    say("")
                 out.print(each.name, style="bold", markup=False)
             try:
                 tuner = _Tuner(store, each, settings, rules, own, wall_clock() - back, per_day, target.strip())
@@ -171,6 +183,10 @@ class _Tuner:
     target: str
     until: datetime = field(default_factory=wall_clock)
     step: str = ""  # what the progress bar says
+    days: float = 0.0  # recorded
+
+    def __post_init__(self) -> None:
+        self.recording = TenantRecording(self.store, self.tenant, self.settings, self.since)
 
     def report(self, level: Level | None, param: str | None, key: str | None) -> Report:
         tuned = tunable(self.rule)
@@ -183,11 +199,12 @@ class _Tuner:
             self.tenant.name,
             alerting_of(self.settings, self.tenant),
             self.settings.zone_of(self.tenant),
-            TenantRecording(self.store, self.tenant, self.settings, self.since).means,
+            self.recording.means,
         )
         self.step = "reading the recording"
         seen = survey(bench, tuned, limits)
         self._check(seen)
+        self.days = seen.days
         first = limits[0]
         assert first.level is not None
         zone = self.settings.zone()
@@ -204,6 +221,7 @@ class _Tuner:
             zone,
         )
         rows = [Row(value, each, outcomes[f"value {index}"]) for index, (value, each) in enumerate(settings)]
+        self._check_fired(first, rows)
         chosen = meets(first, rows, self.per_day)
         odd = odd_ones(tuned, first, seen, rows, chosen) if chosen is not None else ()
         best = with_overrides(first, rows, odd, self.per_day) if chosen is not None else None
@@ -258,7 +276,7 @@ class _Tuner:
 
     def polls(self, rules: RuleSet) -> Iterator[RecordedPoll]:
         """The recorded polls, from far enough back that windows are filled at the beginning."""
-        recording = TenantRecording(self.store, self.tenant, self.settings, self.since)
+        recording = self.recording
         with progress(self.step, self.since, self.until) as tick:
             for poll in recording.polls(rules, self.since, self.until):
                 if tick is not None:
@@ -277,6 +295,27 @@ class _Tuner:
                 f"only {seen.days * 24:.1f} hours are recorded for tenant {self.tenant.name} in this period: "
                 "a limit needs at least one day; wait, or take a longer --since"
             )
+
+    def _check_fired(self, limit: Limit, rows: Sequence[Row]) -> None:
+        """Raises _NoRecordingError where no value gives an alert that is reported: any value is as good as another."""
+        if any(row.outcome.alerts for row in rows):
+            return
+        suppressed = max((row.outcome.suppressed for row in rows), default=0)
+        if suppressed:
+            names = listed(self.rule.suppressed_by, "or")
+            why = f"{count(suppressed, 'alert')} would have fired, suppressed by {names} until they ended"
+        else:
+            keys = sorted(keys_of(limit.compared))
+            absent = [each for each in keys if each not in self.recording.recorded.get(self.rule.scope, set())]
+            why = (
+                f"{listed(absent)} is not in the recording: polls record the keys that rules read"
+                if absent
+                else "its guard, hours or the other parts of its condition do not hold, or nothing comes near the limit"
+            )
+        raise _NoRecordingError(
+            f"rule {self.rule.id} would not have sent one alert in {count_days(self.days)} of recorded polls, "
+            f"whatever {limit.shown} is: {why}"
+        )
 
     def _proposals(
         self, tuned: Tunable, chosen: Row, best: WithOverrides | None, seen: Survey, names: Names

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
+from textwrap import wrap
 from typing import Any
 
 from alertbot.backtest.limits import Limit
@@ -19,6 +20,8 @@ from alertbot.rules.words import count, listed
 
 _BARS = " ▁▂▃▄▅▆▇█"
 _MAX_NAMED = 5
+_MAX_SETTING = 24
+DEFAULT_TARGET = "2/day"
 _ENOUGH = 10  # alerts, to say at which hours they begin
 
 
@@ -86,32 +89,31 @@ def unmet(report: Report) -> str:
 
 # In words.
 
+_WIDTH = 80
+_LABEL = 9  # `Checked: ` and the like
+
 
 def describe(report: Report) -> Iterator[str]:
-    """The report as lines for a terminal."""
-    main, limit, seen = report.main, report.main.limit, report.survey
+    """The report as lines for a terminal of 80 columns: the answer first, then what it is based on, then the YAML."""
+    main, seen = report.main, report.survey
     assert seen.first is not None
     assert seen.last is not None
-    assert limit.level is not None
-    yield f"{report.rule.id}: {report.rule.title}"
-    yield (
+    yield from _wrapped(f"{report.rule.id}: {report.rule.title}")
+    yield from _wrapped(
         f"{_time(seen.first, report.zone)} to {_time(seen.last, report.zone)}: {count(seen.polls, 'poll')}, "
         f"{count_days(seen.days)} recorded, {count(len(seen.entities), report.noun)}"
     )
     yield ""
-    yield f"Tuned: {_about(limit)}. Target: {report.target}, all {report.noun}s together."
-    yield from _moves(report, main)
-    if sum(each.outcome.suppressed for each in main.rows):
-        names = listed(report.rule.suppressed_by, "or")
-        yield f"Alerts that {names} suppressed until they ended are not counted: nobody would have been notified."
+    yield from _summary(report)
     yield ""
     yield from _table(report, main)
+    yield from _notes(report, main)
     yield ""
     yield "Alerts a day by value; T: for the target, n: now"
     yield from _plot(report, main)
-    yield ""
     if main.chosen is None:
         return
+    yield ""
     yield from _result(report, main.chosen)
     yield ""
     yield from _effects(report, main.chosen)
@@ -123,6 +125,39 @@ def describe(report: Report) -> Iterator[str]:
     yield from _proposals(report)
 
 
+def _wrapped(text: str, first: str = "", rest: str = "") -> list[str]:
+    return wrap(
+        text, _WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def _labelled(label: str, text: str) -> list[str]:
+    return _wrapped(text, f"{label + ':':<{_LABEL}}", " " * _LABEL)
+
+
+def _summary(report: Report) -> Iterator[str]:
+    """What was tuned, for which target, and the answer with its check."""
+    main, limit = report.main, report.main.limit
+    yield from _labelled("Limit", _about(limit))
+    default = "; --target sets another" if report.target == DEFAULT_TARGET else ""
+    yield from _labelled("Target", f"at most {report.target}, all {report.noun}s together{default}")
+    now = next((each.outcome for each in main.rows if each.value == limit.present), None)
+    if now is not None:
+        yield from _labelled("Now", f"{_written(limit, limit.present)}: {_alerts(now)}")
+    if main.chosen is None:
+        yield from _labelled("Result", "no value meets the target")
+    else:
+        yield from _labelled("Result", f"{_written(limit, main.chosen.value)}: {_alerts(main.chosen.outcome)}")
+        if report.proposals:
+            yield from _labelled("Checked", _checked(report, report.proposals[0]) + " The YAML is at the end.")
+    if report.rule.shadow:
+        yield from _labelled("Shadow", "the rule is in shadow: none of its alerts were reported")
+
+
+def _alerts(outcome: Outcome) -> str:
+    return f"{count(outcome.alerts, 'alert')}, {_rate(outcome)} a day"
+
+
 def count_days(days: float) -> str:
     text = f"{days:.1f}".removesuffix(".0")
     return f"{text} day{'' if text == '1' else 's'}"
@@ -130,50 +165,50 @@ def count_days(days: float) -> str:
 
 def _about(limit: Limit) -> str:
     assert limit.level is not None
-    what = limit.text if limit.param else f"{limit.text} (a number in the condition)"
-    now = f", now {_written(limit, limit.present)}" if limit.param else ""
-    return f"{limit.shown} of {limit.level.word}: {what}{now}"
+    if limit.param:
+        return f"{limit.shown} of {limit.level.word}, in {limit.text}"
+    return f"{limit.shown} of {limit.level.word}, a number in {limit.text}"
 
 
-def _moves(report: Report, level: LevelReport) -> Iterator[str]:
+def _notes(report: Report, level: LevelReport) -> Iterator[str]:
     moved = {name for row in level.rows for name in row.settings if name not in (level.limit.name, *level.base)}
     if moved:
         names = listed([_name(name) for name in sorted(moved)], "or")
-        yield f"Where a value would pass {names}, that limit moves along, as the last column says."
+        yield from _wrapped(f"Where a value would pass {names}, that limit moves along (last column).")
+    if any(each.outcome.suppressed for each in level.rows):
+        names = listed(report.rule.suppressed_by, "or")
+        yield from _wrapped(f"Not counted: alerts that {names} suppressed until they ended. They are not reported.")
 
 
 def _name(name: str) -> str:
-    return f"the number of {name.split()[0]}" if " " in name else f"${name}"
+    return name.split()[0] if " " in name else f"${name}"
 
 
 def _table(report: Report, level: LevelReport) -> Iterator[str]:
+    """At most 80 columns wide: limits that move along are cut there."""
     limit = level.limit
     values = [_written(limit, each.value) for each in level.rows]
     width = max(6, *(len(each) for each in values))
     nouns = f"{report.noun}s"
-    suppressed = any(each.outcome.suppressed for each in level.rows)
-    yield (
-        f"  {'value':>{width}}  {'a day':>6}  {'median':>7}  {'longest':>7}  {nouns:>{len(nouns)}}  "
-        f"{'0  by hour            23':<24}" + ("  suppressed" if suppressed else "")
-    )
+    yield f"  {'value':>{width}}  {'a day':>6}  {'median':>7}  {'longest':>7}  {nouns}  0h  by 2h 22h"
     for row, value in zip(level.rows, values, strict=True):
         done = row.outcome
-        marks = [
-            "<- target" if row is level.chosen else "",
-            "now" if row.value == level.base.get(limit.name, limit.present) else "",
-            *(
-                f"{_name(name)} {write_number(moved, _type(report, limit, name))}"
-                for name, moved in row.settings.items()
-                if name != limit.name and name not in level.base
-            ),
-        ]
+        mark = "T" if row is level.chosen else "n" if row.value == _now(level) else " "
+        moved = (
+            f"{_name(name)} {write_number(moved, _type(report, limit, name))}"
+            for name, moved in row.settings.items()
+            if name != limit.name and name not in level.base
+        )
         lengths = [_length(each, done) for each in (done.median_s, done.longest_s)]
-        yield (
-            f"  {value:>{width}}  {_rate(done):>6}  {lengths[0]:>7}  {lengths[1]:>7}  "
-            f"{len(done.by_entity):>{len(nouns)}}  {_bars(done.by_hour)}"
-            + (f"  {done.suppressed:>10}" if suppressed else "")
-            + "".join(f"  {mark}" for mark in marks if mark)
+        line = (
+            f"{mark} {value:>{width}}  {_rate(done):>6}  {lengths[0]:>7}  {lengths[1]:>7}  "
+            f"{len(done.by_entity):>{len(nouns)}}  {_bars(done.by_hour)}    {', '.join(moved)}"
         ).rstrip()
+        yield line if len(line) <= _WIDTH else line[: _WIDTH - 1] + "…"
+
+
+def _now(level: LevelReport) -> float:
+    return level.base.get(level.limit.name, level.limit.present)
 
 
 def _type(report: Report, limit: Limit, name: str) -> ValueType:
@@ -197,19 +232,16 @@ def _plot(report: Report, level: LevelReport) -> list[str]:
 def _result(report: Report, chosen: Row) -> Iterator[str]:
     limit = report.main.limit
     sort = "lowest" if limit.rises else "highest"
-    now = next((each.outcome for each in report.main.rows if each.value == limit.present), None)
-    yield (
-        f"{_written(limit, chosen.value)} is the {sort} value tried that fires at most {report.target}: "
-        f"{count(chosen.outcome.alerts, 'alert')}, {_rate(chosen.outcome)} a day"
-        + (f" (now, with {_written(limit, limit.present)}: {_rate(now)} a day)." if now is not None else ".")
-    )
-    hours = _hours(chosen.outcome)
-    if hours:
-        yield hours
     rows = [each for each in report.main.rows if limit.keener(each.value, chosen.value)]
-    if rows:
-        before = rows[-1]
-        yield f"The next more sensitive value, {_written(limit, before.value)}, fires {_rate(before.outcome)} a day."
+    before = (
+        f"; the next more sensitive one, {_written(limit, rows[-1].value)}, fires {_rate(rows[-1].outcome)} a day."
+        if rows
+        else "."
+    )
+    yield from _wrapped(
+        f"{_written(limit, chosen.value)} is the {sort} value tried that fires at most {report.target}{before} "
+        f"{_hours(chosen.outcome)}"
+    )
 
 
 def _hours(outcome: Outcome) -> str:
@@ -220,7 +252,9 @@ def _hours(outcome: Outcome) -> str:
 
 def _effects(report: Report, chosen: Row) -> Iterator[str]:
     limit = report.main.limit
-    yield f"With {_written(limit, chosen.value)}, other settings against flapping (again: within 30m of the last end):"
+    yield from _wrapped(
+        f"With {_written(limit, chosen.value)}, other settings against flapping (again: within 30m of the last end):"
+    )
     rows = [(each.key, each.written + (" (now)" if each.present else ""), done) for each, done in report.variants]
     done = chosen.outcome
     if report.rule.clear is not None:
@@ -228,6 +262,7 @@ def _effects(report: Report, chosen: Row) -> Iterator[str]:
     elif any(key == "clear" for key, _, _ in rows):
         rows.append(("clear", "(not set) (now)", done))
     rows.sort(key=lambda each: ("for", "clear", "keep_firing_for").index(each[0]))
+    rows = [(key, _short(value, report), done) for key, value, done in rows]
     width = max(len(f"{key}: {value}") for key, value, _ in rows)
     yield f"  {'':<{width}}  {'a day':>6}  {'again':>5}  {'under 1m':>8}  {'median':>7}"
     for key, value, each in rows:
@@ -235,6 +270,13 @@ def _effects(report: Report, chosen: Row) -> Iterator[str]:
             f"  {f'{key}: {value}':<{width}}  {_rate(each):>6}  {each.again:>5}  {each.short:>8}  "
             f"{_length(each.median_s, each):>7}"
         )
+
+
+def _short(written: str, report: Report) -> str:
+    """A condition for `clear` without its key, which is that of the limit: the column has to be narrow."""
+    compared = show(report.main.limit.compared)
+    text = written.removeprefix(compared).strip() if written.startswith(compared) else written
+    return text if len(text) <= _MAX_SETTING else text[: _MAX_SETTING - 1] + "…"
 
 
 def _odd(report: Report) -> Iterator[str]:
@@ -246,11 +288,12 @@ def _odd(report: Report) -> Iterator[str]:
     more = len(counts) - _MAX_NAMED
     if not report.odd:
         if len(report.survey.entities) > 1:
-            yield f"No {report.noun} differs much from the rest at {value}" + (
-                f": {named}{f' and {more} more' if more > 0 else ''}." if named else "."
+            yield from _wrapped(
+                f"No {report.noun} differs much from the rest at {value}"
+                + (f": {named}{f' and {more} more' if more > 0 else ''}." if named else ".")
             )
         return
-    yield f"{report.noun.capitalize()}s that differ from the rest at {value}:"
+    yield from _wrapped(f"{report.noun.capitalize()}s that differ from the rest at {value}:")
     for each in report.odd:
         need = (
             f"needs an override of {_written(limit, each.row.value)}"
@@ -258,64 +301,67 @@ def _odd(report: Report) -> Iterator[str]:
             else f"no value up to {_written(limit, report.main.rows[-1].value)} makes it like the others: "
             "exclude it, or give it a rule of its own"
         )
-        yield (
-            f"  {report.shown(each.entity_id)}: {each.alerts} of {count(chosen.outcome.alerts, 'alert')}, "
-            f"the busiest of the others {each.most_of_others}; {need}"
+        yield from _wrapped(
+            f"{report.shown(each.entity_id)}: {each.alerts} of {count(chosen.outcome.alerts, 'alert')}, "
+            f"the busiest of the others {each.most_of_others}; {need}",
+            "  ",
+            "    ",
         )
 
 
 def _other(report: Report, other: LevelReport) -> Iterator[str]:
     limit = other.limit
     assert limit.level is not None
-    yield f"In turn: {_about(limit)}. Counted: alerts that reach {limit.level.word}, at the values chosen above."
+    yield from _labelled("In turn", _about(limit))
     if not other.rows:
         yield f"No alert reached {limit.level.word}."
         return
+    yield from _wrapped(f"Counted: alerts that reach {limit.level.word}, with the values above for the rest.")
     yield from _table(report, other)
-    kept = other.base.get(limit.name, limit.present)
+    kept = _now(other)
     if other.chosen is not None:
         sort = "lowest" if limit.rises else "highest"
-        yield (
+        yield from _wrapped(
             f"{_written(limit, other.chosen.value)} is the {sort} value tried that fires at most {report.target}; "
             f"left at {_written(limit, kept)} (--level {limit.level.word} tunes it)."
         )
     else:
-        yield f"Every value tried fires more often than {report.target}; left at {_written(limit, kept)}."
+        yield from _wrapped(
+            f"Every value tried fires more often than {report.target}; left at {_written(limit, kept)}."
+        )
 
 
 def _proposals(report: Report) -> Iterator[str]:
     origin = report.rule.origin
     if not report.proposals:
         yield ""
-        yield f"{origin.file} has changed since it was read: no YAML to paste."
+        yield from _wrapped(f"{origin.file} has changed since it was read: no YAML to paste.")
     for each in report.proposals:
         yield ""
         if each.overrides is None:
-            yield f"To paste into rule {report.rule.id} ({origin.file}:{origin.line}), in place of the same keys:"
+            yield from _wrapped(
+                f"To paste into rule {report.rule.id} ({origin.file}:{origin.line}), in place of the same keys:"
+            )
         else:
             limit = report.main.limit
             words = listed([report.shown(one.entity_id) for one in each.overrides.odd])
-            yield (
-                f"Or, with an override for {words}, {_written(limit, each.row.value)} for the rest, "
-                f"{_a_day(each.promised / report.survey.days)} a day:"
-            )
+            yield from _wrapped(f"Or, with an override for {words} and {_written(limit, each.row.value)} for the rest:")
         yield ""
         for line in each.yaml.splitlines():
             yield f"    {line}"
         yield ""
         if each.checked is not None:
-            yield _checked(report, each)
+            yield from _labelled("Checked", _checked(report, each))
 
 
 def _checked(report: Report, each: Proposal) -> str:
+    """What the replay of the YAML gave, beside what is promised for it."""
     done = each.checked
     assert done is not None
-    days = report.survey.days
-    promised, got = (
-        f"{count(number, 'alert')}, {_a_day(number / days)} a day" for number in (each.promised, done.alerts)
-    )
-    end = "." if done.alerts == each.promised else ": NOT the same."
-    return f"Check: this YAML was parsed and replayed. Promised: {promised}; replayed: {got}{end}"
+    if done.alerts == each.promised:
+        return f"replayed with the YAML: {_alerts(done)}, as promised."
+    promised = f"{count(each.promised, 'alert')}, {_a_day(each.promised / report.survey.days)} a day"
+    return f"replayed with the YAML: {_alerts(done)}. NOT as promised: {promised}."
 
 
 def _written(limit: Limit, value: float) -> str:
@@ -335,8 +381,10 @@ def _length(value: float, outcome: Outcome) -> str:
 
 
 def _bars(hours: Sequence[int]) -> str:
-    most = max(hours) or 1
-    return "".join(_BARS[0 if not number else max(1, round(number / most * 8))] for number in hours)
+    """Two hours a bar."""
+    pairs = [one + other for one, other in zip(hours[::2], hours[1::2], strict=True)]
+    most = max(pairs) or 1
+    return "".join(_BARS[0 if not number else max(1, round(number / most * 8))] for number in pairs)
 
 
 def _time(at: datetime, zone: tzinfo) -> str:

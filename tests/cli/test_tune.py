@@ -42,6 +42,10 @@ rules:
   - {id: service, scope: queue, when: 'slaPercentage.int-30m < 80%', level: critical}
   - {id: callers, scope: queue, when: interactionsWaitInQueue.rt > 0}
   - {id: two, scope: queue, when: interactionsWaitInQueue.rt >= 3 and entered.int-30m > 2}
+  - {id: never, scope: queue, when: 'interactionsLongestWaitInQueue.rt > 5h and enabled.rt == 99'}
+  - {id: hidden, scope: queue, when: 'interactionsLongestWaitInQueue.rt > 1m and enabled.rt == 0',
+     suppressed_by: [nobody-there]}
+  - {id: unread, scope: queue, when: 'eligible.rt > 3'}
   - {id: breaks, scope: agent, when: 'status.rt == "OnBreak" and timeOnStatus.rt > 10m'}
 """
 QUEUES = ("Sales", "Support", "Billing", "Returns", "Night desk", "Loud")
@@ -219,22 +223,58 @@ def test_numbers_in_conditions_become_parameters_where_overrides_need_them(
 
 
 def test_the_report_says_all_of_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The answer and its check are at the top; on 80 columns no line is broken except YAML and paths."""
     code, said = ran(capsys, "tune", "longest-wait", "--target", "5/day")
     assert code == 0
+    lines = said.splitlines()
+    assert [line.split(":")[0] for line in lines[3:8]] == ["Limit", "Target", "Now", "Result", "Checked"]
+    assert lines[3] == "Limit:   $warn of warning, in interactionsLongestWaitInQueue.rt > $warn"
+    assert lines[4] == "Target:  at most 5/day, all queues together"
+    assert lines[7].endswith("as promised. The YAML is") or "as promised." in lines[7] + lines[8]
+    words = " ".join(said.split())
     for text in (
         "2 days recorded, 6 queues",
-        "Tuned: $warn of warning: interactionsLongestWaitInQueue.rt > $warn, now 1m. Target: 5/day, all queues",
-        "Alerts that nobody-there suppressed until they ended are not counted",
-        "<- target",
+        "Not counted: alerts that nobody-there suppressed until they ended.",
+        "Where a value would pass $crit, that limit moves along",
         "keep_firing_for: 5m",
         "clear: (not set)",
         "Queues that differ from the rest at",
-        "In turn: $crit of critical: interactionsLongestWaitInQueue.rt > $crit, now 4m.",
+        "In turn: $crit of critical, in interactionsLongestWaitInQueue.rt > $crit",
         "To paste into rule longest-wait (",
-        "Check: this YAML was parsed and replayed. Promised: ",
+        "Checked: replayed with the YAML: ",
     ):
-        assert text in said, text
-    assert "NOT the same" not in said
+        assert text in words, text
+    assert "NOT as promised" not in said
+    assert sum(line.startswith("T ") for line in lines) == 2, "one value is chosen for each level"
+    assert [line for line in lines if len(line) > 80 and not line.startswith("    ")] == []
+
+
+@pytest.mark.parametrize("rule", ["in-words", "service"])
+def test_reports_fit_on_80_columns(rule: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, said = ran(capsys, "tune", rule, "--target", "20/day")
+    assert [line for line in said.splitlines() if len(line) > 80 and not line.startswith("    ")] == []
+    assert ("Shadow:  the rule is in shadow" in said) is (rule == "in-words")
+
+
+def test_the_default_target_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, said = ran(capsys, "tune", "longest-wait", "--level", "critical")
+    assert "Target:  at most 2/day, all queues together; --target sets another" in said
+
+
+def test_several_tenants(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each has its own heading; what one lacks does not stop the other."""
+    second = "  - {name: beta, region: eu, api_key: k, api_secret: s, poll_every: 1m}\nslack:"
+    config = (folder / "alertbot.yaml").read_text().replace("slack:", second, 1)
+    (folder / "alertbot.yaml").write_text(config)
+    code, said = ran(capsys, "tune", "longest-wait")
+    lines = said.splitlines()
+    assert code == 1
+    assert lines[0] == "acme"
+    assert lines[lines.index("beta") - 1] == ""
+    assert "Result:" in said
+    assert "no recorded polls of scope queue for tenant beta in this period" in said
+    code, said = ran(capsys, "tune", "longest-wait", "--tenant", "acme", "--json")
+    assert (code, list(json.loads(said))) == (0, ["acme"])
 
 
 def test_names_of_agents_are_hidden(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -260,11 +300,23 @@ REFUSED = {
     "a level that it does not have": (["service", "--level", "info"], 2, "has no level info (it has critical)"),
     "an unknown parameter": (["longest-wait", "--param", "wran"], 2, "no parameter 'wran' (did you mean warn?)"),
     "a parameter of clear alone": (["longest-wait", "--param", "calm"], 1, "$calm of rule longest-wait is not a limit"),
+    "a parameter of another level": (
+        ["longest-wait", "--level", "critical", "--param", "warn"],
+        2,
+        "--param: $warn of rule longest-wait is a limit of warning",
+    ),
     "an unknown key": (["two", "--key", "entered.int-15m"], 2, "did you mean entered.int-30m?"),
     "several numbers": (["two"], 2, "entered.int-30m > 2    --key entered.int-30m"),
     "no number": (["nobody-there"], 1, "rule nobody-there has no number to tune"),
     "only zero": (["callers"], 1, "it compares with 0 only (--key interactionsWaitInQueue.rt tunes that all the same)"),
     "a tenant that is none": (["longest-wait", "--tenant", "amce"], 2, "--tenant: there is no tenant 'amce'"),
+    "no alert at any value": (
+        ["never"],
+        1,
+        "rule never would not have sent one alert in 2 days of recorded polls, whatever 5h is: its guard, hours or",
+    ),
+    "only suppressed alerts": (["hidden"], 1, "would have fired, suppressed by nobody-there until they ended"),
+    "a key that was not recorded": (["unread"], 1, "whatever 3 is: eligible.rt is not in the recording"),
     "less than a day": (
         ["longest-wait", "--since", "5h"],
         1,
