@@ -24,7 +24,7 @@ from pathlib import Path
 
 from alertbot import __version__
 from alertbot.store.sqlite.store import SqliteStore
-from benchmarks import memory, poll_cycle, recording, replay, startup, whole_poll
+from benchmarks import memory, poll_cycle, recording, replay, startup, tune, whole_poll
 
 RESULTS = Path(__file__).parent / "results"
 MS, RATIO, BYTES, MIB, SECONDS = "ms", "x", "bytes", "MiB", "s"
@@ -133,12 +133,21 @@ def _recording(quick: bool) -> Figures:
     return {"a recorded poll of 200 queues": Figure(found.packed, BYTES)}
 
 
+def _tune(quick: bool) -> Figures:
+    days = 1.05 if quick else 2.0
+    with tempfile.TemporaryDirectory(prefix="alertbot-benchmark-") as folder:
+        tune.record(Path(folder), 200, days)
+        took = tune.measure(Path(folder))
+    return {"a week of 200 queues": Figure(took.cpu * 7 / days, SECONDS, tune.LIMIT_S)}
+
+
 BENCHMARKS = {
     "whole_poll": Benchmark("a whole poll, beside its floor and beside Prometheus", _whole_poll),
     "poll_cycle": Benchmark("a poll without the network", _poll_cycle),
     "startup": Benchmark("commands, as multiples of `import typer, rich`", _startup),
     "memory": Benchmark("the resident set of alertbot run", _memory),
     "replay": Benchmark("recorded polls through the shipped rules", _replay),
+    "tune": Benchmark("the limit of the longest wait, from recorded polls", _tune),
     "recording": Benchmark("the recording", _recording),
 }
 
