@@ -1,4 +1,4 @@
-"""Generates what comes from the code: blocks of the documents, the picture of a card, the parse table of conditions.
+"""Generates what is derived from the code: blocks of documents, the picture of a card, the parse table of conditions.
 
     python docs/generate.py
 
