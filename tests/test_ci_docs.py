@@ -109,5 +109,5 @@ def test_the_policy_is_a_setting(
         main(["check"])
     said = capsys.readouterr().out
     assert ended.value.code == 1
-    assert 'warning: rule longest-wait: no label "team"; policy requires it of every rule' in said
-    assert "policy.max_per_day was not checked: there is no recording here" in said
+    assert 'warning: rule longest-wait: no label "team"; policy requires it for every rule' in said
+    assert "policy.max_per_day was not checked: there is no recording" in said

@@ -1,4 +1,4 @@
-"""The numbers in the conditions of a rule that can be tuned: which they are, and the rule with others in their place.
+"""The numbers in the conditions of a rule that can be tuned, and the rule with other numbers in their place.
 
 A *limit* is a number that a condition compares something with: `$warn` in `KEY > $warn`, `2m` in `KEY > 2m`, the factor
 in `KEY > 1.5 * OTHER` (there, what is compared is the quotient). Inside, a number that is no parameter becomes one with
@@ -293,7 +293,7 @@ def _with_param(tunable: Tunable, limits: Sequence[Limit], name: str) -> list[Li
         if elsewhere:
             raise UsageError(f"--param: ${name} of rule {tunable.rule.id} is a limit of {listed(elsewhere, 'and')}")
         raise NothingToTuneError(
-            f"${name} of rule {tunable.rule.id} is not a limit of a level: no level compares with it by < <= > or >="
+            f"${name} of rule {tunable.rule.id} is not a limit of a level: no level compares with it using < <= > or >="
         )
     return found
 
@@ -332,8 +332,8 @@ def _nothing(tunable: Tunable, level: Level | None) -> str:
     zeros = [each for each in tunable.levels if level in (None, each.level)]
     if zeros:
         key = next(iter(sorted(keys_of(zeros[0].compared))), "")
-        return f"{where} has no number to tune: it compares with 0 only (--key {key} tunes that all the same)"
-    return f"{where} has no number to tune: nothing is compared by < <= > or >= with a number or a parameter"
+        return f"{where} has no number to tune: it compares only with 0 (--key {key} tunes it anyway)"
+    return f"{where} has no number to tune: nothing is compared with a number or a parameter using < <= > or >="
 
 
 # Readable values.
@@ -354,7 +354,7 @@ _DURATION_STEPS: tuple[tuple[float, float, float], ...] = (  # up to this many m
 
 
 def readable(value: float, kind: ValueType, fineness: int = 1) -> float:
-    """The nearest value that a person would write. `fineness`: 1 is coarse, 5 and 25 take smaller steps."""
+    """The nearest round value. `fineness`: 1 is coarse, 5 and 25 take smaller steps."""
     if value == 0 or not math.isfinite(value):
         return value
     size = abs(value)

@@ -8,12 +8,12 @@ replays all of them, through the code that runs live. A tuning has three passes:
    crosses a value there tells roughly how often a limit of that value would fire, so `values_to_try` can pick readable
    values around the target without replaying.
 2. `replayed` replays the rule with each of these values. `meets` picks the one for the target, `odd_ones` the entities
-   that are unlike the rest: alerts of different entities do not affect each other, so what an override would do can be
-   read from the same results.
-3. `replayed` again: variants of `for`, `clear` and `keep_firing_for` at that value, and the YAML that is proposed.
+   that differ from the rest. Alerts of different entities do not affect each other, so the same results show what an
+   override would do.
+3. `replayed` again: variants of `for`, `clear` and `keep_firing_for` at that value, and the proposed YAML.
 
-What counts is an alert that is reported. One that fired and ended while another rule suppressed it is counted apart:
-nobody would have been notified, and a limit that is chosen by such alerts is too high for the others.
+Only reported alerts count. An alert that fired and ended while another rule suppressed it is counted separately: it
+would not have been reported, and a limit that is chosen by such alerts is too high for the others.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ from alertbot.rules.tree import And, Compare, Condition, Literal, Op, show, subs
 from alertbot.rules.units import write_duration
 
 MIN_VALUES, MAX_VALUES = 20, 40
-"""How many values are tried, where the recording has that many different ones."""
-_USUAL_VALUES = 26  # each value that is replayed takes its time
+"""How many values to try, if the recording has that many different ones."""
+_USUAL_VALUES = 26  # few, since each replay takes time
 SOON = timedelta(minutes=30)
-"""An alert that begins within this time after the last one of the same entity has ended is the same problem again."""
+"""An alert that begins this soon after the last one of the same entity ended is counted as the same problem again."""
 SHORT = timedelta(minutes=1)
 """An alert that ended within this time was hardly worth a message."""
 
@@ -58,7 +58,7 @@ _ALWAYS = 1e100  # beyond every value that 8x8 sends, and finite when multiplied
 _SAMPLE_EVERY = timedelta(minutes=1)
 _BUSIEST = 20.0  # the most sensitive value that is tried fires about this many times as often as the target
 _ENOUGH = 2.0  # but at least this many times
-_MAX_OPEN = 0.4  # alerts open at a time, on average, at the most sensitive value: each poll of each takes its time
+_MAX_OPEN = 0.4  # alerts open at a time, on average, at the most sensitive value: each of them costs time at each poll
 _MAX_OPEN_SHARE = 0.25  # of all entities, likewise
 _SPREAD, _NEAR = 20, 10  # values over the whole range, and close to the target
 _CONSTANT = 0.5  # alerts that are open for more than this share of the time say nothing
@@ -303,7 +303,7 @@ def values_to_try(survey: Survey, limit: Limit, per_day: float, *, beyond: float
 
 
 def _thinned(values: Sequence[float], most: int) -> Sequence[float]:
-    """At most `most` of them, evenly taken."""
+    """At most `most` of the values, evenly spaced."""
     return values if len(values) <= most else [values[round(each)] for each in np.linspace(0, len(values) - 1, most)]
 
 
@@ -319,7 +319,7 @@ def _most_sensitive(survey: Survey, found: Distribution, per_day: float) -> floa
         value = float(found.values[-number])
         rate = found.crossings(value)
         if value <= found.values[0] and worst > value:
-            break  # nothing is better: such a limit would separate nothing
+            break  # no sample is better: such a limit would separate nothing
         if rate > most or (rate > needed and found.open(value) > open_at_most):
             break
         worst = value
@@ -327,7 +327,7 @@ def _most_sensitive(survey: Survey, found: Distribution, per_day: float) -> floa
 
 
 def _by_rate(found: Distribution, bottom: float, alerts: float) -> list[float]:
-    """Values that fire about as often as wanted: from half to twice as often."""
+    """Values that fire about as often as the target: from half to twice as often."""
     tried = [float(each) for each in np.unique(found.values[found.values >= bottom])]
     step = max(1, len(tried) // 2000)
     rates = [(found.crossings(each), each) for each in tried[::step]]
@@ -354,7 +354,7 @@ def _rounded(value: float, kind: ValueType, fineness: int, *, whole: bool) -> fl
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one variant did over the recording. Only alerts that reached the counted level count."""
+    """The outcome of one variant over the recording. Only alerts that reached the counted level are included."""
 
     alerts: int
     suppressed: int  # alerts that fired as well, and were never reported
@@ -379,7 +379,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Row:
-    """One value of the limit, with the values of other limits that it moves, and what came of it."""
+    """One value of the limit, with the values of other limits that it moves, and its outcome."""
 
     value: float
     settings: Mapping[str, float]
@@ -389,7 +389,7 @@ class Row:
 def replayed(
     bench: Bench, survey: Survey, variants: Mapping[str, tuple[Rule, Level]], zone: tzinfo
 ) -> dict[str, Outcome]:
-    """Replay rules side by side, by name; of each, alerts that reached the level beside it count."""
+    """Replay rules side by side, by name. Only alerts that reached the level given with each rule count."""
     rules = [variant(rule, name) for name, (rule, _) in variants.items()]
     suppressed_by = rules[0].suppressed_by if rules else ()
     history = replay(
@@ -450,12 +450,12 @@ def _again(episodes: Iterable[Episode]) -> int:
 
 
 def meets(limit: Limit, rows: Sequence[Row], per_day: float) -> Row | None:
-    """The row of the most sensitive value that fires at most that often; None where every value fires more often."""
+    """The row of the most sensitive value that fires at most that often; None if every value fires more often."""
     return _keenest(limit, [each for each in rows if _fits(each.outcome, per_day)])
 
 
 def nearest_to(limit: Limit, rows: Sequence[Row]) -> Row:
-    """The row that fires least often; of several the most sensitive one."""
+    """The row that fires least often; of several, the most sensitive one."""
     least = min(each.outcome.per_day for each in rows)
     keenest = _keenest(limit, [each for each in rows if each.outcome.per_day == least])
     assert keenest is not None
@@ -493,7 +493,7 @@ class WithOverrides:
     alerts: int
 
 
-_ODD_ALERTS = 3  # fewer are chance
+_ODD_ALERTS = 3  # fewer may be chance
 _ODD_SHARE = 0.2  # of all alerts
 _ODD_TIMES = 4.0  # as often as the mean of the others
 
@@ -569,7 +569,7 @@ class Variant:
     key: str
     written: str
     rule: Rule
-    present: bool  # it is what the rule has now
+    present: bool  # the rule has this value now
 
 
 def variants(tunable: Tunable, limit: Limit, settings: Mapping[str, float]) -> Iterator[Variant]:

@@ -1,4 +1,4 @@
-"""The YAML that a tuning proposes: the keys of the rule to replace, and the rule as it is with them in place.
+"""The YAML that `tune` proposes: the keys of the rule to replace, and the rule with these keys in place.
 
 The text is parsed and put into the rule as the file has it, and the result is parsed as any rule file is. So what is
 replayed to check a proposal is what the author would have after pasting it.
@@ -26,7 +26,7 @@ _WIDTH = 110
 
 @dataclass(frozen=True)
 class Written:
-    """A rule as its file has it: its own mapping, and the `defaults` of the file."""
+    """A rule as written: its own mapping, and the `defaults` of its file."""
 
     rule: Mapping[str, Any]
     defaults: Mapping[str, Any]
@@ -44,7 +44,7 @@ class OverrideFor:
 
 
 def written(file: str, data: bytes | str, rule_id: str) -> Written | None:
-    """The rule in a file without faults; None where the file no longer has it."""
+    """The rule in a file without faults; None if the file no longer has it."""
     node, _ = document.read(file, data)
     rules = node.get("rules") if isinstance(node, YamlMapping) else None
     if not isinstance(node, YamlMapping) or not isinstance(rules, YamlSequence):
@@ -68,7 +68,7 @@ def proposal(
 
 
 def applied(source: Written, text: str, present: Rule, calendars: Calendars, poll_every: timedelta) -> Rule:
-    """The rule with this YAML pasted into it, in place of `present`. Raises FaultsFound where it is no rule then.
+    """The rule with this YAML pasted into it, in place of `present`. Raises FaultsFound if the result is not valid.
 
     What other files and alertbot.yaml decide (suppressors, ignored entities) stays as it is in `present`.
     """

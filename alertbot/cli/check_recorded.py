@@ -1,6 +1,6 @@
-"""What `check` says where a database is at hand: idle matches, keys without values, rules that fire too often.
+"""Findings of `check` that need a database: matches that cover nothing, keys without values, rules that fire too often.
 
-Without a database, or with one that cannot be read, there is nothing to say: `check` runs in CI and on laptops.
+Without a readable database there are none, and that is no fault: `check` also runs in CI and on laptops.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from alertbot.store.roles import Store
 
 _MISSING_FOR = timedelta(days=3)  # a key without a value for this long is worth a hint
 _REPLAYED = timedelta(days=7)  # for `policy.max_per_day`
-_DAY = timedelta(days=1)  # less than a day says nothing about a rate, or about a key
+_DAY = timedelta(days=1)  # less is too short to judge a rate or a key
 
 
 @dataclass(frozen=True)
@@ -43,14 +43,14 @@ class RecordedFindings:
 
 
 def judge_recorded(paths: Sequence[Path], rules: RuleSet, settings: Settings) -> RecordedFindings:
-    """What the database says about rules; `paths` are theirs. Tenants that use other rules do not matter."""
+    """Findings about the rules at `paths`. Tenants that use other rules are ignored."""
     limited = settings.policy.max_per_day is not None
     if not rules.rules:
         return RecordedFindings()
     try:
         store = open_to_read(settings)
     except AlertbotError:
-        return RecordedFindings(notes=(_NOT_JUDGED.format("there is no recording here"),) if limited else ())
+        return RecordedFindings(notes=(_NOT_JUDGED.format("there is no recording"),) if limited else ())
     try:
         return _judged(store, paths, rules, settings)
     except AlertbotError as error:
@@ -86,7 +86,7 @@ def _judged(store: Store, paths: Sequence[Path], rules: RuleSet, settings: Setti
 
 
 def _not_ignored(last: Snapshot, ignored: Match | None) -> Entities:
-    """The entities of a complete snapshot that rules evaluate; none of one that is incomplete."""
+    """The entities of a complete snapshot that rules evaluate; an empty list for an incomplete snapshot."""
     pairs = zip(last.ids, last.names, strict=True) if last.complete else ()
     kept = [pair for pair in pairs if ignored is None or covers(ignored, *pair)]
     return tuple(id_ for id_, _ in kept), tuple(name for _, name in kept)
@@ -155,7 +155,7 @@ def _rates(
         recording = TenantRecording(store, tenant, settings, wall_clock() - _REPLAYED)
         history = recording.replay(ignoring(rules, settings.ignored(tenant)), f"policy.max_per_day: {tenant.name}")
         if history.days < 1:
-            notes.append(_NOT_JUDGED.format(f"less than a day of {tenant.name} is recorded"))
+            notes.append(_NOT_JUDGED.format(f"less than a day of polls is recorded for tenant {tenant.name}"))
             continue
         for each in history.rules:
             rate = Fired(tenant.name, len(each.episodes) / history.days, history.days)

@@ -1,4 +1,4 @@
-"""`digest`: the quality of alerts over a window, in the terminal, as JSON, or sent to a channel."""
+"""`digest`: alert quality over a window, in the terminal, as JSON, or sent to a channel."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ from alertbot.service.digest import as_text
 from alertbot.service.views import make_view
 
 MAX_WAIT_S = 60.0
-"""Seconds that `--send` waits at most when Slack asks to wait before the next message."""
+"""The maximum number of seconds that `--send` waits when Slack asks for a pause (Retry-After)."""
 
 
 def digest(
     since: Annotated[str, typer.Option(metavar="DURATION", help="How far back: alerts that fired since then.")] = "7d",
     send: Annotated[
         str | None,
-        typer.Option(metavar="CHANNEL", help="Also post it to Slack: one message, the rest of it in its thread."),
+        typer.Option(metavar="CHANNEL", help="Also post it to Slack: one message, with the rest in its thread."),
     ] = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Report on the quality of alerts: what fired most, was never acknowledged or flapped, and what to do about it."""
+    """Report on alert quality: what fired most, was never acknowledged or flapped, and what to do about it."""
     back = seconds(since, "--since")
     if not 0 < back <= LONGEST.total_seconds():
         raise UsageError(f"--since takes a duration of {write_duration(LONGEST)} at most, not {since!r}")
@@ -80,7 +80,7 @@ def _made(settings: Settings, back: float, now: datetime) -> Digest:
 
 
 def _send(made: Digest, channel: str, settings: Settings) -> None:
-    """Post it at once, whether or not the service runs. Raises NotifyError when Slack refuses it."""
+    """Post it immediately, whether or not the service runs. Raises NotifyError when Slack refuses it."""
     from alertbot.service.factories import make_notifier  # its libraries are large, and only this needs them
 
     notifier = make_notifier(settings)

@@ -36,7 +36,7 @@ from alertbot.store.roles import Store
 def history(
     words: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[RULE or NAME]", help="Only alerts of this rule, or of what has this in its name."),
+        typer.Argument(metavar="[RULE or NAME]", help="Only alerts of this rule, or with this in the entity's name."),
     ] = None,
     since: Annotated[
         str, typer.Option(metavar="DURATION", help="How far back: alerts that ended within this time.")
@@ -47,9 +47,9 @@ def history(
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """List ended alerts: when, how long, the worst value, who had them. With RULE or NAME, only those about it."""
+    """List ended alerts: when, how long, the worst value, who acknowledged them. RULE or NAME limits the list."""
     if as_csv and as_json:
-        raise UsageError("--csv and --json exclude each other: write one of them")
+        raise UsageError("--csv and --json cannot be combined: use one of them")
     back = timedelta(seconds=seconds(since, "--since"))
     settings = load(config_path(config), secrets=False)
     logs.configure()
@@ -79,7 +79,7 @@ def _matching(store: Store, wanted: str, since: datetime) -> Iterator[Alert]:
 
 
 def _view(settings: Settings, store: Store, now: datetime, wanted: str = "") -> View:
-    """What the answer reads to know names; without a name, nothing."""
+    """The view that resolves a typed name; an empty one without a name."""
     return make_view(
         Command("history", tuple(wanted.split())) if wanted else Command("help"),
         settings,
@@ -91,7 +91,7 @@ def _view(settings: Settings, store: Store, now: datetime, wanted: str = "") -> 
 
 
 def _names_of(store: Store) -> Callable[[str], str]:
-    """How a user is called, by id: the id where Slack never said."""
+    """The display name of a user by id; the id if the name is unknown."""
     known = {user: str(logs.with_shown_names(name)) for user, name in store.people().items()}
     return lambda user: known.get(user, user)
 
@@ -105,7 +105,7 @@ def _list(
     kept: timedelta,
     now: datetime,
 ) -> None:
-    """A line for each, as the answer in Slack has it. The summary comes last: the alerts are read as they are shown."""
+    """One line per alert, as in Slack. The summary comes last: the alerts are read while they are shown."""
     levels: Counter[Level] = Counter()
     for alert in found:
         levels[alert.highest or alert.level] += 1
@@ -123,7 +123,7 @@ def _list(
 
 
 def _json_lines(table: Iterable[Row]) -> Iterator[str]:
-    """A list, one object a line: it is written while it is read."""
+    """A JSON list, one object per line, written while the alerts are read."""
     between = "[\n"
     for row in table:
         yield f"{between}{json.dumps(json_of(row), ensure_ascii=False)}"
@@ -132,7 +132,7 @@ def _json_lines(table: Iterable[Row]) -> Iterator[str]:
 
 
 def _write(lines: Iterable[str]) -> None:
-    """In UTF-8, whatever the encoding of the terminal: a spreadsheet reads the file, or a program."""
+    """Print in UTF-8, whatever the encoding of the terminal: spreadsheets and programs read the output."""
     for line in lines:
         sys.stdout.buffer.write(line.encode("utf-8", "replace"))
     sys.stdout.buffer.flush()

@@ -59,8 +59,8 @@ storage: alertbot.db
 # policy: {runbook: critical, labels: [team], tests: true, max_per_day: 20}   # what `check` requires of rules
 # privacy: {agents: names}          # initials: agents are shown by their initials in all output, logs included
 # http: {host: 127.0.0.1, port: 8080}   # the status page, /healthz, /readyz, /metrics, /slack/events
-# page: {password: "${PAGE_PASSWORD:-}"}   # of the status page; without it, only browsers on this machine see it
-# digest: {every: mon 08:00, channel: "#cc-alerts-ops"}   # a report on the quality of alerts; or every: daily 08:00
+# page: {password: "${PAGE_PASSWORD:-}"}   # for the status page; without it, only browsers on this machine can see it
+# digest: {every: mon 08:00, channel: "#cc-alerts-ops"}   # a report on alert quality; or every: daily 08:00
 # heartbeat: {url: "${HEARTBEAT_URL:-}", every: 60s}   # pinged while alertbot works; alarms when pings stop
 """
 

@@ -1,4 +1,4 @@
-"""The recording of one tenant, taken through rules, with progress on a terminal: for `replay`, `tune` and `check`."""
+"""The recording of one tenant, replayed through rules, with progress on a terminal, for `replay`, `tune`, `check`."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ from alertbot.service.databases import open_to_read
 
 
 class ReplayFormat(StrEnum):
-    """How `replay` prints what it found."""
+    """How `replay` prints its results."""
 
     TEXT = "text"
     MARKDOWN = "markdown"
@@ -56,7 +56,7 @@ def replay_(
     config: Config = None,
     as_json: AsJson = False,
     form: Annotated[
-        ReplayFormat, typer.Option("--format", help="markdown: to be posted under a pull request.")
+        ReplayFormat, typer.Option("--format", help="markdown: for a comment on a pull request.")
     ] = ReplayFormat.TEXT,
 ) -> None:
     """Run recorded polls through rules: what would have fired; with --against, what would change."""

@@ -1,6 +1,6 @@
-"""The results of a replay as Markdown, to be posted under a pull request: what a change of rules adds and takes away.
+"""The results of a replay as Markdown, for a comment on a pull request: the alerts that a change adds and removes.
 
-Names come from 8x8, so they stand in code spans: nothing in them is markup there, and `@team` mentions nobody.
+Names come from 8x8, so they are written in code spans: nothing in them is markup, and `@team` mentions no one.
 """
 
 from __future__ import annotations

@@ -57,15 +57,15 @@ COMMANDS: dict[str, Row] = {
     ),
     "history": Row(
         "history:history",
-        "List ended alerts: when, how long, the worst value, who had them. With RULE or NAME, only those about it.",
+        "List ended alerts: when, how long, the worst value, who acknowledged them. RULE or NAME limits the list.",
     ),
     "digest": Row(
         "digest:digest",
-        "Report on the quality of alerts: what fired most, was never acknowledged or flapped, and what to do about it.",
+        "Report on alert quality: what fired most, was never acknowledged or flapped, and what to do about it.",
     ),
     "tune": Row(
         "tune:tune",
-        "Find the limit for a rule: from recorded polls, how often it would have fired with each of many values.",
+        "Find the limit for a rule: how often it would have fired on recorded polls, with each of many values.",
     ),
     "preview": Row(
         "preview:preview",

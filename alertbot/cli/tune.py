@@ -71,10 +71,10 @@ def tune(
         str, typer.Option(metavar="N/day", help="How often it may fire, all entities together: 2/day, 5/week.")
     ] = DEFAULT_TARGET,
     level: Annotated[
-        str | None, typer.Option(metavar="LEVEL", help="Tune the limit of this level. Default: of each in turn.")
+        str | None, typer.Option(metavar="LEVEL", help="Tune the limit of this level. Default: the lowest level first.")
     ] = None,
     param: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Tune this parameter, where a condition has several numbers.")
+        str | None, typer.Option(metavar="NAME", help="Tune this parameter, if a condition has several numbers.")
     ] = None,
     key: Annotated[
         str | None, typer.Option(metavar="KEY", help="Tune the number that this metric key is compared with.")
@@ -83,7 +83,7 @@ def tune(
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Find the limit for a rule: from recorded polls, how often it would have fired with each of many values."""
+    """Find the limit for a rule: how often it would have fired on recorded polls, with each of many values."""
     per_day = _per_day(target)
     back = timedelta(seconds=seconds(since, "--since"))
     of_level = _level(level)
@@ -166,7 +166,7 @@ def _rule(wanted: str, sets: Sequence[RuleSet]) -> str:
 
 
 class _NoRecordingError(Exception):
-    """The recording cannot answer; the message is a sentence."""
+    """The recording is not sufficient; the message is a sentence."""
 
 
 @dataclass
@@ -226,7 +226,7 @@ class _Tuner:
         odd = odd_ones(tuned, first, seen, rows, chosen) if chosen is not None else ()
         best = with_overrides(first, rows, odd, self.per_day) if chosen is not None else None
 
-        # The last pass: variants at the chosen value, the other levels in turn, and what is proposed.
+        # The last pass: variants at the chosen value, the other levels in turn, and the proposals.
         base = dict(chosen.settings) if chosen is not None else {}
         runs: dict[str, tuple[Rule, Level]] = {}
         changed = list(variants(tuned, first, base)) if chosen is not None else []
@@ -288,12 +288,12 @@ class _Tuner:
         if not seen.polls:
             raise _NoRecordingError(
                 f"no recorded polls of scope {scope} for tenant {self.tenant.name} in this period: "
-                "run the bot for a day or more (record.keep says how long polls are kept)"
+                "run the bot for at least a day (record.keep sets how long polls are kept)"
             )
         if seen.days < MIN_DAYS * (1 - 2e-3):
             raise _NoRecordingError(
                 f"only {seen.days * 24:.1f} hours are recorded for tenant {self.tenant.name} in this period: "
-                "a limit needs at least one day; wait, or take a longer --since"
+                "tune needs at least one day; wait, or use a longer --since"
             )
 
     def _check_fired(self, limit: Limit, rows: Sequence[Row]) -> None:
@@ -361,7 +361,7 @@ class _Tuner:
 
 
 def _below(tuned: Tunable, limit: Limit, settings: Mapping[str, float] | None = None) -> float | None:
-    """The limit of the next lower level that compares the same, which this one has to be beyond; None without one."""
+    """The limit of the next lower level with the same comparison, which this limit must exceed; None without one."""
     lower = [
         each
         for each in tuned.levels

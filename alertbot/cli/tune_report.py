@@ -1,4 +1,4 @@
-"""The results of a tuning in words and in JSON."""
+"""The results of `tune` in words and in JSON."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ENOUGH = 10  # alerts, to say at which hours they begin
 
 @dataclass(frozen=True)
 class LevelReport:
-    """What was found for the limit of one level. `base`: the values of other limits that were set meanwhile."""
+    """The results for the limit of one level. `base`: the values of the other limits at that time."""
 
     limit: Limit
     rows: Sequence[Row]
@@ -38,7 +38,7 @@ class LevelReport:
 
 @dataclass(frozen=True)
 class Proposal:
-    """YAML to paste, what it promises, the rule that it makes, and what that did when it was replayed."""
+    """YAML to paste, the number of alerts predicted for it, the resulting rule, and the outcome of its replay."""
 
     yaml: str
     row: Row
@@ -50,7 +50,7 @@ class Proposal:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that was found for one rule of one tenant."""
+    """All results for one rule of one tenant."""
 
     tenant: str
     rule: Rule
@@ -75,7 +75,7 @@ class Report:
 
 
 def unmet(report: Report) -> str:
-    """Why no value was chosen; "" where one was."""
+    """Why no value was chosen; "" if one was."""
     main = report.main
     if main.chosen is not None or main.nearest is None:
         return ""
@@ -212,7 +212,7 @@ def _now(level: LevelReport) -> float:
 
 
 def _type(report: Report, limit: Limit, name: str) -> ValueType:
-    """The type of a limit that moves along; one that is no parameter compares the same, so it has the same type."""
+    """The type of a limit that moves too; one that is not a parameter has the same comparison, so the same type."""
     own = report.rule.params.get(name)
     return own.type if own is not None else limit.type
 
@@ -298,7 +298,7 @@ def _odd(report: Report) -> Iterator[str]:
         need = (
             f"needs an override of {_written(limit, each.row.value)}"
             if each.row is not None
-            else f"no value up to {_written(limit, report.main.rows[-1].value)} makes it like the others: "
+            else f"no value up to {_written(limit, report.main.rows[-1].value)} is enough: "
             "exclude it, or give it a rule of its own"
         )
         yield from _wrapped(
@@ -396,7 +396,7 @@ def _time(at: datetime, zone: tzinfo) -> str:
 
 
 def report_json(report: Report) -> dict[str, Any]:
-    """The report for machines: values as numbers in column units (ms, 0 to 1) and as rule files write them."""
+    """The report as JSON: values as numbers in column units (ms, 0 to 1) and as rule files write them."""
     seen = report.survey
     main = report.main
     return {

@@ -337,7 +337,7 @@ COMMANDS: tuple[Subcommand, ...] = (
     Subcommand(
         "digest",
         "digest [window]",
-        "How useful the alerts were: what fired most, what was never acknowledged or flapped, and what to do about it. "
+        "Alert quality: what fired most, was never acknowledged or flapped, and what to do about it. "
         "Default window: 7d.",
         digests.digest,
         needs=frozenset({Need.QUALITY, Need.RULES, Need.COVERAGE, Need.ALERTS}),

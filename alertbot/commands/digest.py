@@ -1,7 +1,7 @@
-"""`digest [window]`: the quality of alerts over a window, with what to do about each finding. PURE.
+"""`digest [window]`: alert quality over a window, with what to do about each finding. PURE.
 
 A digest is made once (`digest_of`) and shown in three ways: as the answer in Slack, in a terminal, and as messages that
-are sent (`messages`): one that fits a phone, and in its thread what it left out.
+are sent (`messages`): one that fits a phone, with the rest in its thread.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ from alertbot.rules.words import count
 DEFAULT = timedelta(days=7)
 LONGEST = timedelta(days=366)
 MAX_MESSAGE = 2_900
-"""Characters of a message that is sent, as Slack counts them at most: 3,000 is its limit for a text."""
+"""The maximum number of characters of a message that is sent, as Slack counts them: its limit for a text is 3,000."""
 MAX_THREAD = 10
-"""Messages in the thread of a digest."""
+"""The maximum number of messages in the thread of a digest."""
 MAX_ANSWERED = 5
 MAX_ITEMS = 30
-"""Items of a finding in the answer, and in the terminal and in the thread."""
+"""The maximum number of items of a finding: in the answer, and in the terminal and in the thread."""
 _IDS_A_LINE = 4
 _SHORTER = (3, 2, 1)  # items of a finding in the message that is sent: as many as fit
 _LONG_OPEN = timedelta(days=1)
 _MAX_NAME = 60
-_FEW = 3  # alerts without an owner that say something about their rule
+_FEW = 3  # fewer alerts without an owner say nothing about their rule
 _LIMITS = frozenset({Op.GT, Op.GE, Op.LT, Op.LE})
 
 
@@ -91,7 +91,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found of one kind, the worst first, with one sentence on what to do."""
+    """The findings of one kind, the worst first, with one sentence on what to do."""
 
     kind: Kind
     items: tuple[Item, ...]
@@ -115,7 +115,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Digest:
-    """The quality of alerts over a window. `empty`: no alert fired in it, and there was no time without data."""
+    """Alert quality over a window. `empty`: no alert fired in it, and there was no time without data."""
 
     since: datetime
     until: datetime
@@ -138,7 +138,7 @@ def digest(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
     if isinstance(split, str):
         return problem(split, usage)
     if split[0]:
-        return problem(f"{' '.join(split[0])} is not a window: write a length of time such as 1d or 14d.", usage)
+        return problem(f"{' '.join(split[0])} is not a window: write a duration such as 1d or 14d.", usage)
     lines = lines_of(digest_of(view, now), MAX_ANSWERED, more=f"alertbot digest --since {write_duration(split[1])}")
     return Reply(tuple(lines))
 
@@ -147,7 +147,7 @@ def digest(view: View, command: Command, asker: Asker, now: datetime) -> Reply:
 
 
 def digest_of(view: View, now: datetime) -> Digest:
-    """The digest of what the view has read: its `quality`, the rules that run, what is open, what covers nothing."""
+    """The digest of a view: its `quality`, active rules, open alerts, and matches that cover nothing."""
     quality = view.quality or Quality(now, now)
     names = [tenant.name for tenant in view.tenants]
     several = len(names) > 1
@@ -162,7 +162,7 @@ def digest_of(view: View, now: datetime) -> Digest:
     return Digest(
         quality.since,
         quality.until,
-        f"Alerts of {_length(window)} until {quality.until.astimezone(ZoneInfo(view.timezone)):%a %d %b %H:%M %Z}",
+        f"Alert digest: {_length(window)} until {quality.until.astimezone(ZoneInfo(view.timezone)):%a %d %b %H:%M %Z}",
         tuple(sections),
         empty=not quality.fired and not any(quality.without_data.values()),
         notes=tuple(notes),
@@ -170,7 +170,7 @@ def digest_of(view: View, now: datetime) -> Digest:
 
 
 def _length(window: timedelta) -> str:
-    """`7d`; over a change of clocks a week is an hour longer or shorter, and a week all the same."""
+    """`7d`, also for a week in which a change of clocks adds or removes an hour."""
     days = round(window / timedelta(days=1))
     is_days = days and abs(window - timedelta(days=days)) <= timedelta(hours=1)
     return write_duration(timedelta(days=days)) if is_days else format_duration(window)
@@ -275,7 +275,7 @@ def _noisy_rules(live: Sequence[Fired], days: float, rules: _Rules) -> Finding |
         Kind.NOISY_RULES,
         items,
         lambda rule: (
-            f"If these are too many to act on: {_tune(rule, 'shows which limit fires less', 'lengthen `for`')}"
+            f"If these are too many to act on: {_tune(rule, 'shows which limit fires less often', 'lengthen `for`')}"
         ),
     )
 
@@ -309,7 +309,7 @@ def _noisy_entities(live: Sequence[Fired], rules: _Rules) -> Finding | None:
     items.sort(key=lambda each: (-each.facts["alerts"], each.text))
     return _finding(
         Kind.NOISY_ENTITIES,
-        items if len(items) > 1 else [],  # the only one is no more than the summary says
+        items if len(items) > 1 else [],  # a single entity adds nothing to the summary
         lambda rule: (
             f"If one differs from the rest: {_tune(rule, 'proposes an override', 'give it its own limit (overrides)')}"
         ),
@@ -339,7 +339,7 @@ def _ignored(live: Sequence[Fired], rules: _Rules) -> Finding | None:
         items,
         lambda rule: (
             "If nothing is done about them, lower their level to info"
-            + (f", or take a limit that fires less: alertbot tune {rule}." if rule else ".")
+            + (f", or use a limit that fires less often: alertbot tune {rule}." if rule else ".")
         ),
     )
 
@@ -347,7 +347,7 @@ def _ignored(live: Sequence[Fired], rules: _Rules) -> Finding | None:
 def _share(
     kind: Kind, live: Sequence[Fired], rules: _Rules, part: Callable[[Fired], int], advice: str
 ) -> Finding | None:
-    """Rules of whose alerts a part is of this kind: `abandoned: 30 of 41 alerts`."""
+    """Rules with alerts of this kind, and how many of all: `abandoned: 30 of 41 alerts`."""
     items = []
     for rule, same in _by_rule(live):
         number, alerts = sum(map(part, same)), sum(each.alerts for each in same)
@@ -359,11 +359,11 @@ def _share(
 
 
 def _brief(live: Sequence[Fired], rules: _Rules) -> Finding | None:
-    return _share(Kind.BRIEF, live, rules, lambda each: each.brief, "A longer `for` leaves these out")
+    return _share(Kind.BRIEF, live, rules, lambda each: each.brief, "A longer `for` avoids these")
 
 
 def _flapping(live: Sequence[Fired], rules: _Rules) -> Finding | None:
-    advice = "Move `clear` away from the limit, or lengthen `keep_firing_for`"
+    advice = "Move `clear` further from the limit, or lengthen `keep_firing_for`"
     return _share(Kind.FLAPPING, live, rules, lambda each: each.unstable, advice)
 
 
@@ -381,7 +381,7 @@ def _reminded(live: Sequence[Fired]) -> Finding | None:
             facts = {"rule": rule, "reminded": reminded, "reminders": reminders, "escalated": escalated}
             items.append(Item(f"{rule}: {', '.join(parts)}", facts))
     items.sort(key=lambda each: (-each.facts["escalated"], -each.facts["reminders"], each.facts["rule"]))
-    advice = "They waited for an owner: make sure that the channel is watched then, or set `mention`."
+    advice = "These waited for an owner: make sure that the channel is watched at that time, or set `mention`."
     return _finding(Kind.REMINDED, items, lambda _: advice)
 
 
@@ -408,7 +408,7 @@ def _acknowledged(live: Sequence[Fired], after: Mapping[str, Sequence[float]]) -
         }
         items.append(Item(f"{rule}: {times} ({len(seconds):,} of {alerts[rule]:,})", facts))
     items.sort(key=lambda each: (-each.facts["median_s"], each.facts["rule"]))
-    advice = "Where that is too long, set `mention` or an earlier step of `escalate`."
+    advice = "If that is too long, set `mention` or an earlier step of `escalate`."
     return _finding(Kind.ACKNOWLEDGED, items, lambda _: advice)
 
 
@@ -485,17 +485,17 @@ def _no_data(intervals: Sequence[Interval], view: View, now: datetime) -> Findin
         Kind.NO_DATA,
         items,
         lambda _: (
-            f"{_seconds(total.total_seconds())}{often}, in which nothing could fire: alertbot doctor tests the "
-            "connection to 8x8, and the log says when alertbot did not run."
+            f"{_seconds(total.total_seconds())}{often} in which nothing could fire: alertbot doctor tests the "
+            "connection to 8x8, and the log says when alertbot was down."
         ),
     )
 
 
 def _of_rules(view: View, quality: Quality) -> Section:
-    """What concerns rules, whichever tenants run them."""
+    """The findings about rules, whichever tenants run them."""
     rules = {rule.id: rule for ruleset in view.rules_of.values() for rule in ruleset.rules}
     if not rules:
-        return Section("", "No rule runs: write rules in rules/, or copy some from rules/optional/.", ())
+        return Section("", "No rule is active: write rules in rules/, or copy some from rules/optional/.", ())
     busy = {each.key.rule for each in quality.fired} | {rule for _, rule in quality.open_rules}
     blind = {rule for rule, matches in view.uncovered.items() if rule in rules and rules[rule].match in matches}
     quiet = [rule for rule in rules.values() if rule.id not in busy | blind]
@@ -535,7 +535,7 @@ def _of_rules(view: View, quality: Quality) -> Section:
 
 
 def lines_of(digest: Digest, most: int, *, more: str = "") -> Iterator[Line]:
-    """All findings with at most so many items of each; `more` is the command that shows those that are left out."""
+    """All findings with at most `most` items each; `more` is the command that shows the rest."""
     yield Line(f"{digest.title}.", strong=True)
     several = sum(bool(section.tenant) for section in digest.sections) > 1
     for section in digest.sections:
@@ -544,7 +544,7 @@ def lines_of(digest: Digest, most: int, *, more: str = "") -> Iterator[Line]:
             yield from _lines(finding, most)
     yield from (Line(note) for note in digest.notes)
     if more and any(_is_cut(finding, most) for section in digest.sections for finding in section.findings):
-        yield Line(f"{more} shows all of it.")
+        yield Line(f"{more} shows everything.")
 
 
 def _head_of(section: Section, *, several: bool) -> Iterator[Line]:
@@ -569,7 +569,7 @@ def _lines(finding: Finding, most: int) -> Iterator[Line]:
 
 
 def _most(finding: Finding, most: int) -> int:
-    """How many items are shown where `most` lines are: ids of rules stand in one line."""
+    """How many items fit where other findings have `most` lines: ids of rules share a line."""
     return most * _IDS_A_LINE if finding.kind is Kind.QUIET else most
 
 
@@ -580,8 +580,8 @@ def _is_cut(finding: Finding, most: int) -> bool:
 def messages(digest: Digest) -> list[list[Line]]:
     """The digest as messages of at most MAX_MESSAGE characters each: what is posted, then what goes into its thread.
 
-    The first has as many items as fit. The thread has, in full, each finding that the first cut or left out; without
-    one there is no thread.
+    The first has as many items as fit. The thread has, in full, each finding that the first message cut or left out; if
+    there is none, there is no thread.
     """
     for most in _SHORTER:
         head = list(lines_of(digest, most))
@@ -597,7 +597,7 @@ def messages(digest: Digest) -> list[list[Line]]:
 
 
 def _summaries(digest: Digest) -> list[Line]:
-    """Where not even one item of each finding fits, which takes many tenants: their summaries, as far as they fit."""
+    """As many summaries of tenants as fit: for so many tenants that not even one item of each finding fits."""
     lines = [Line(f"{digest.title}.", strong=True)]
     for number, section in enumerate(digest.sections):
         name = _short(section.tenant) or "Rules"
@@ -612,7 +612,7 @@ def _summaries(digest: Digest) -> list[Line]:
 
 
 def _rest(digest: Digest, most: int) -> Iterator[list[Line]]:
-    """In full, the findings that were shown with at most `most` items and have more: a block of lines for each."""
+    """The findings that have more than `most` items, in full: a block of lines for each."""
     several = sum(bool(section.tenant) for section in digest.sections) > 1
     for section in digest.sections:
         cut = [finding for finding in section.findings if _is_cut(finding, most)]
@@ -643,7 +643,7 @@ _ESCAPED = {"&": 5, "<": 4, ">": 4, "*": 3, "_": 3, "~": 3, "`": 3, ":": 2}
 
 
 def _size(lines: Sequence[Line]) -> int:
-    """How long the lines are at most once they are escaped for Slack, counted in UTF-16 units."""
+    """The maximum length of the lines after escaping for Slack, in UTF-16 units."""
     return sum(
         1 + 2 * line.strong + sum(_ESCAPED.get(char, 2 if ord(char) > 0xFFFF else 1) for char in line.text)
         for line in lines
@@ -651,7 +651,7 @@ def _size(lines: Sequence[Line]) -> int:
 
 
 def json_of(digest: Digest) -> dict[str, Any]:
-    """The same for machines: every finding with all of its items."""
+    """The digest as JSON: every finding with all of its items."""
 
     def findings(section: Section) -> list[dict[str, Any]]:
         return [

@@ -16,9 +16,9 @@ from alertbot.alerts.alert import Alert
 from alertbot.rules.catalogue import ValueType
 
 BOM = "\ufeff"
-"""Spreadsheets read a file without it in the encoding of their country."""
+"""Without it, spreadsheets read the file in the encoding of their locale."""
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r")
-"""A cell that begins with one of these is a formula to a spreadsheet, whoever gave the queue its name."""
+"""A spreadsheet takes a cell that begins with one of these for a formula, even if it is the name of a queue."""
 
 
 class Row(NamedTuple):
@@ -103,7 +103,7 @@ def csv_lines(table: Iterable[Row]) -> Iterator[str]:
 
 
 class _Line:
-    """What `csv.writer` writes to: it holds the last line."""
+    """The target of `csv.writer`: it holds the last line."""
 
     text = ""
 
@@ -126,7 +126,7 @@ def _time(at: datetime) -> str:
 
 
 def _plain(value: float) -> str:
-    """Without an exponent, thousands separators or a unit: `72.5`, `0.853`, `12`."""
+    """A number without exponent, thousands separators or unit: `72.5`, `0.853`, `12`."""
     return f"{value:.6f}".rstrip("0").rstrip(".") if value != round(value) else f"{value:.0f}"
 
 

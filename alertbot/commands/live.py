@@ -118,7 +118,7 @@ def _shown(view: View, found: Entity, now: datetime) -> Iterator[Line | Table]:
 
 
 def freshness(view: View, found: Entity, now: datetime) -> Line:
-    """How old the values of an entity are, and what is wrong with them; marked where they are stale."""
+    """How old the values of an entity are, and what is wrong with them; marked if they are stale."""
     at = found.snapshot.at
     why = f" The last poll: {found.tenant.error}" if found.tenant.error else ""
     if is_stale(at, view, now):
@@ -152,7 +152,7 @@ def is_of(alert: Alert, found: Entity) -> bool:
 
 
 def value_words(view: View, found: Entity, key: str) -> str:
-    """The live value of a metric for reading, or why there is none."""
+    """The live value of a metric in words, or why there is none."""
     value, presence = found.snapshot.reading(key, found.row)
     if value is None:
         return missing(presence)

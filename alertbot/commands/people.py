@@ -1,4 +1,4 @@
-"""A view with the names of its people in place of their ids, for places that cannot mention them. PURE."""
+"""A view with the names of users in place of their ids, for output that cannot mention them. PURE."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def people_of(view: View) -> frozenset[str]:
 
 
 def with_names(view: View, names: Mapping[str, str]) -> View:
-    """The view with those of its people who have a name here called so."""
+    """The view with users shown by their names, where `names` has them."""
     if not names:
         return view
     return replace(

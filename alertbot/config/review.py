@@ -40,19 +40,19 @@ def review_config(name: str, text: str) -> list[Fault]:
 
 
 def review_page(name: str, text: str) -> list[Fault]:
-    """The hint that there is no status page, for a configuration with a host that is not loopback and no password."""
+    """The hint that the status page is off: `http.host` is not loopback, and there is no password."""
     root, _ = document.read(name, text)
     http = root.get("http") if isinstance(root, YamlMapping) else None
     hints = Report(name, severity=Severity.HINT)
     for key, _ in http.entries if isinstance(http, YamlMapping) else ():
         if key.text == "host":
-            message = "there is no status page: without page.password it is served on loopback hosts only"
+            message = "the status page is off: without page.password it is served only on loopback hosts"
             hints.add(key.place, message, "set page.password, at least 12 characters")
     return hints.faults
 
 
 def _review_digest(root: YamlMapping, warnings: Report) -> None:
-    """A digest of a week from a history that is shorter."""
+    """The hint that `history` is shorter than the window of a weekly digest."""
     every, history = _text(root.get("digest"), "every"), root.get("history")
     if not isinstance(history, YamlScalar) or not every or every.casefold().startswith(DAILY):
         return
@@ -61,7 +61,7 @@ def _review_digest(root: YamlMapping, warnings: Report) -> None:
     except ValueError:  # a reference, or a fault that is reported elsewhere
         return
     if kept < timedelta(days=7):
-        message = f"history: ended alerts are kept for {history.text}, and the digest is about a week"
+        message = f"history: ended alerts are kept for {history.text}, but the digest covers a week"
         warnings.add(history.place, message, "set history to 8d or more, or send the digest daily")
 
 

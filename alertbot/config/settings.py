@@ -345,7 +345,7 @@ class RecordSettings(_Section):
     keep: Duration = timedelta(days=8)
     """How long polls are kept; more than a week, so that `ago(KEY, 7d)` has its sample. 0s: none are kept."""
     usual: Duration = timedelta(weeks=8)
-    """How long means of quarter-hours are kept for usual(KEY, 4w), at least as many weeks. 0s: none are kept."""
+    """How long means of quarter-hours are kept, for usual(KEY, 4w): at least that many weeks. 0s: none are kept."""
     keys: Literal["used", "all"] = "used"
     """used: the metric keys that rules read. all: every key of the scopes that rules read, in larger requests."""
 
@@ -369,16 +369,16 @@ class FlapSettings(_Section):
 
 
 class PolicySettings(_Section):
-    """What a team requires of its rules. `alertbot check` warns; the rules run all the same."""
+    """What a team requires of its rules. `alertbot check` warns about rules that do not meet it; they run anyway."""
 
     runbook: Literal["info", "warning", "critical"] | None = None
-    """Rules that reach this level have a runbook."""
+    """Rules that can reach this level must have a runbook: critical, warning or info (every rule)."""
     labels: Texts = ()
-    """Labels that every rule has, by name."""
+    """The names of labels that every rule must have."""
     tests: bool = False
-    """Every rule has a rule test."""
+    """true: every rule must have a rule test."""
     max_per_day: Annotated[float, Field(gt=0, le=100_000)] | None = None
-    """No rule would have fired more often a day, all entities together, in the last 7 days of the recording."""
+    """The maximum number of alerts a day of a rule, for all entities, in the last 7 days of the recording."""
 
 
 class HttpSettings(_Section):
@@ -391,7 +391,7 @@ class HttpSettings(_Section):
 
 
 MIN_PASSWORD = 12
-"""Characters of the password of the status page: it can be tried over the network."""
+"""The minimum length of the password of the status page: it can be guessed over the network."""
 
 
 def _password(value: SecretStr) -> SecretStr:
@@ -405,7 +405,7 @@ class PageSettings(_Section):
     """The status page, at / of the HTTP server."""
 
     password: Annotated[SecretStr, AfterValidator(_password)] = SecretStr("")
-    """The password of the status page, at least 12 characters. Empty: it is served on loopback only."""
+    """The password of the status page, at least 12 characters. Empty: the page is served only on loopback."""
 
 
 class HeartbeatSettings(_Section):
@@ -426,7 +426,7 @@ class HeartbeatSettings(_Section):
 
 
 class DigestSettings(_Section):
-    """The digest: a report on the quality of alerts, sent on a schedule."""
+    """The digest: a report on alert quality, sent on a schedule."""
 
     every: Annotated[str, AfterValidator(_recurring)] = ""
     """When the digest is sent, in the top-level timezone: `mon 08:00`, or `daily 08:00`. Empty: it is not sent."""
@@ -480,7 +480,7 @@ class Settings(_Section):
     policy: PolicySettings = PolicySettings()
     """What a team requires of its rules, for `alertbot check`."""
     digest: DigestSettings = DigestSettings()
-    """A report on the quality of alerts, sent every week or every day."""
+    """A report on alert quality, sent every week or every day."""
     http: HttpSettings = HttpSettings()
     """The HTTP server for health checks, the status page and Slack's requests."""
     page: PageSettings = PageSettings()

@@ -50,13 +50,11 @@ def check_page(settings: Settings) -> Iterator[Finding]:
     """Whether there is a status page, and who can see it."""
     what = "status page"
     if not serves_page(settings):
-        yield note(
-            what, "there is none: without page.password it is served on loopback hosts only", "set page.password"
-        )
+        yield note(what, "off: without page.password it is served only on loopback hosts", "set page.password")
     elif settings.page.password.get_secret_value():
-        yield fine(what, "at /, for those who know page.password")
+        yield fine(what, "at /, for users with page.password")
     else:
-        yield fine(what, "at /, for browsers on this machine only: page.password is not set")
+        yield fine(what, "at /, only for browsers on this machine: page.password is not set")
 
 
 def _readiness(host: str, port: int) -> list[str] | None:

@@ -1,4 +1,4 @@
-"""`policy:` of alertbot.yaml: what a team requires of its rules. Warnings of `alertbot check` alone: all rules run."""
+"""`policy:` of alertbot.yaml: what a team requires of its rules. Only `alertbot check` warns; all rules run."""
 
 from __future__ import annotations
 
@@ -68,15 +68,15 @@ def _review(
 ) -> None:
     highest = max(each.level for each in rule.levels)
     if policy.runbook is not None and highest >= policy.runbook and not rule.runbook:
-        message = f"no runbook; policy requires one of {_WHICH[policy.runbook]}"
+        message = f"no runbook; policy requires one for {_WHICH[policy.runbook]}"
         report.add(_place(rule, node), message, "add `runbook:` with an https address")
     absent = [name for name in policy.labels if not rule.labels.get(name)]
     for name in absent:
-        message = f'no label "{name}"; policy requires it of every rule'
+        message = f'no label "{name}"; policy requires it for every rule'
         report.add(_place(rule, node, "labels"), message, f"add `labels: {{{name}: …}}`")
     if policy.tests and tested is not None and rule.id not in tested:
         hint = f"write one in tests/ next to the rules, with `rule: {rule.id}`"
-        report.add(_place(rule, node), "no rule test; policy requires one of every rule", hint)
+        report.add(_place(rule, node), "no rule test; policy requires one for every rule", hint)
     if policy.max_per_day is not None and fired is not None and fired.per_day > policy.max_per_day:
         message = (
             f"would have fired {fired.per_day:.1f} times a day in the last {fired.days:.1f} days of {fired.tenant}; "

@@ -183,14 +183,19 @@ AGENT_KEYS = (
     Field("id", read_text, TEXT_SCHEMA, "The agent's id."),
     Field("name", read_text, TEXT_SCHEMA, "The agent's name."),
     Field("series", _mapping("keys with their samples"), _SERIES, "The agent's metric keys in this queue or group."),
-    Field("usual", _mapping("keys with their samples"), _SERIES, "What is usual for the agent, one sample per poll."),
+    Field("usual", _mapping("keys with their samples"), _SERIES, "The usual values of the agent, one sample per poll."),
 )
 ENTITY_KEYS = (
     Field("id", read_text, TEXT_SCHEMA, "The id; default: its position in the list."),
     Field("name", read_text, TEXT_SCHEMA, "The name; default: the id."),
     Field("parent", _mapping("{id, name}"), {"$ref": "#/definitions/parent"}, "The queue of a queue_agent."),
     Field("series", _mapping("keys with their samples"), _SERIES, "Its own samples; they override those of the test."),
-    Field("usual", _mapping("keys with their samples"), _SERIES, "What is usual for it; overrides that of the test."),
+    Field(
+        "usual",
+        _mapping("keys with their samples"),
+        _SERIES,
+        "Its own usual values; they override those of the test.",
+    ),
     Field("agents", _mappings("- {id, name, series}"), _list("agent"), "Its agents, for count(agents where …)."),
     Field("gone", _ranges, _POLL_RANGES, "When it is absent from complete polls."),
 )

@@ -383,13 +383,13 @@ class _Builder:
         return Window(function.name, key, length, kind, _span(tree))
 
     def length(self, tree: Tree[Token], *, weeks: bool) -> float | None:
-        """The length of a window, in ms; `weeks`: it has to be whole weeks."""
+        """The length of a window, in ms; `weeks`: it must be a number of whole weeks."""
         literal = self.number(tree) if tree.data == "number" else None
         if isinstance(literal, Literal) and isinstance(literal.value, float):
             if literal.type is ValueType.DURATION and literal.value > 0:
                 if not weeks or literal.value % WEEK == 0:
                     return literal.value
-                hint = f"usual compares whole weeks: write {max(1, round(literal.value / WEEK))}w"
+                hint = f"usual takes whole weeks: write {max(1, round(literal.value / WEEK))}w"
                 self.refuse(_span(tree), f"{self.written(_span(tree))} is not a number of weeks", hint)
                 return None
             if literal.type is ValueType.NUMBER and literal.value > 0:

@@ -137,7 +137,7 @@ def test_check_says_that_there_is_no_status_page(
     capsys.readouterr()
     assert ran("check") == 0
     said = capsys.readouterr().out
-    assert ("there is no status page: without page.password" in said) == hinted
+    assert ("the status page is off: without page.password" in said) == hinted
     assert ("set page.password, at least 12 characters" in said) == hinted
 
 

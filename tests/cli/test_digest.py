@@ -55,7 +55,7 @@ def test_text(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """All findings of the last week, with what to do about them."""
     assert ran("digest") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("Alerts of 7d until ")
+    assert lines[0].startswith("Alert digest: 7d until ")
     assert lines[1:] == [
         "4 alerts; none acknowledged.",
         "Fired most: rules",
@@ -70,7 +70,7 @@ def test_text(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "→ If nothing is done about them, lower their level to info.",
         "Ended within a minute",
         "• longest-wait: 1 of 4 alerts",
-        "→ A longer `for` leaves these out.",
+        "→ A longer `for` avoids these.",
         "Rules that never fired",
         "• quiet",
         "→ Less than a day of polls is recorded: too early to say.",

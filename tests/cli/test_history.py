@@ -126,7 +126,7 @@ REFUSED = {
         "No rule, queue, group or agent is called “longest-wiat”. Did you mean longest-wait?",
     ),
     "no duration": (["--since", "yesterday"], "--since takes a duration such as 60s or 2m, not 'yesterday'"),
-    "both forms": (["--csv", "--json"], "--csv and --json exclude each other"),
+    "both forms": (["--csv", "--json"], "--csv and --json cannot be combined"),
 }
 
 

@@ -279,7 +279,7 @@ DIGESTS = {
     "a week that is not kept": (
         "digest: {every: mon 08:00}\nhistory: 2d\n",
         1,
-        "alertbot.yaml:6:10: warning: history: ended alerts are kept for 2d, and the digest is about a week "
+        "alertbot.yaml:6:10: warning: history: ended alerts are kept for 2d, but the digest covers a week "
         "(set history to 8d or more, or send the digest daily)",
     ),
     "a day": ("digest: {every: daily 08:00}\nhistory: 2d\n", 0, "no faults"),
@@ -515,7 +515,10 @@ def test_check_warns_of_rules_that_fire_more_often_than_the_policy_allows(
     )
     shutil.rmtree(folder / "rules" / "tests")
     _record(folder, 30, timedelta(minutes=1), waits=90_000.0)
-    assert "policy.max_per_day was not checked: less than a day of acme is recorded" in ran(capsys, "check")[1]
+    assert (
+        "policy.max_per_day was not checked: less than a day of polls is recorded for tenant acme"
+        in ran(capsys, "check")[1]
+    )
     _record(folder, 61, timedelta(minutes=48), waits=90_000.0)  # two days; seven times, in both queues
     code, said = ran(capsys, "check")
     assert code == 1

@@ -1,4 +1,4 @@
-"""`tune` as rule authors type it: the value for a target, what the YAML promises, and what cannot be tuned."""
+"""`tune` as rule authors type it: the value for a target, what the YAML predicts, and what cannot be tuned."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ TUNED = {
 def test_the_most_sensitive_value_that_meets_the_target(
     args: list[str], level: str, keenest: Any, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Of the values that fire at most that often it is the keenest one; the present value is among them."""
+    """The most sensitive of the values that fire at most that often; the current value is among those tried."""
     answer = tuned(capsys, *args)
     rates = {each["number"]: each["per_day"] for each in answer["values"]}
     written = {each["value"]: each["number"] for each in answer["values"]}
@@ -166,7 +166,7 @@ def test_the_most_sensitive_value_that_meets_the_target(
 
 
 def test_what_is_promised_is_what_replay_finds(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The YAML, put into the rule by hand, gives the alerts that were promised, in a command of its own."""
+    """The YAML, put into the rule by hand, gives the predicted alerts, in a command of its own."""
     answer = tuned(capsys, "longest-wait", "--target", "5/day")
     for each in answer["proposals"]:
         node, faults = read("proposal", each["yaml"])
@@ -198,7 +198,7 @@ def test_the_loud_queue_needs_an_override(folder: Path, capsys: pytest.CaptureFi
 
 
 def test_limits_that_would_be_passed_move_along(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A warning from 4m on moves the critical limit, in proportion; one of 45s or less the limit of `clear`."""
+    """A warning at 4m or more moves the critical limit in proportion; one at 45s or less moves the limit of `clear`."""
     answer = tuned(capsys, "longest-wait", "--target", "5/day")
     moved = {each["number"]: each["moved"] for each in answer["values"]}
     assert {value: each for value, each in moved.items() if value >= 240_000}
@@ -308,7 +308,7 @@ REFUSED = {
     "an unknown key": (["two", "--key", "entered.int-15m"], 2, "did you mean entered.int-30m?"),
     "several numbers": (["two"], 2, "entered.int-30m > 2    --key entered.int-30m"),
     "no number": (["nobody-there"], 1, "rule nobody-there has no number to tune"),
-    "only zero": (["callers"], 1, "it compares with 0 only (--key interactionsWaitInQueue.rt tunes that all the same)"),
+    "only zero": (["callers"], 1, "it compares only with 0 (--key interactionsWaitInQueue.rt tunes it anyway)"),
     "a tenant that is none": (["longest-wait", "--tenant", "amce"], 2, "--tenant: there is no tenant 'amce'"),
     "no alert at any value": (
         ["never"],
@@ -320,7 +320,7 @@ REFUSED = {
     "less than a day": (
         ["longest-wait", "--since", "5h"],
         1,
-        "hours are recorded for tenant acme in this period: a limit needs",
+        "hours are recorded for tenant acme in this period: tune needs",
     ),
     "a target that no value meets": (["longest-wait", "--target", "0.1/day"], 1, "the nearest is "),
 }

@@ -110,7 +110,7 @@ FOUND: dict[str, tuple[Kind, View, list[str]]] = {
         [
             "longest-wait: 140 alerts (20 a day), 20 critical, 2 entities",
             "on-break: 3 alerts, 1 entity",
-            "→ If these are too many to act on: alertbot tune longest-wait shows which limit fires less.",
+            "→ If these are too many to act on: alertbot tune longest-wait shows which limit fires less often.",
         ],
     ),
     "a rule without a number": (
@@ -128,7 +128,7 @@ FOUND: dict[str, tuple[Kind, View, list[str]]] = {
         seen(fired(alerts=9), since=NOW - HOUR),
         [
             "longest-wait: 9 alerts, 1 entity",
-            "→ If these are too many to act on: alertbot tune longest-wait shows which limit fires less.",
+            "→ If these are too many to act on: alertbot tune longest-wait shows which limit fires less often.",
         ],
     ),
     "less than a day is recorded: there is nothing to tune with": (
@@ -174,7 +174,7 @@ FOUND: dict[str, tuple[Kind, View, list[str]]] = {
         [
             "on-break: 8 alerts",
             "longest-wait: 3 alerts",
-            "→ If nothing is done about them, lower their level to info, or take a limit that fires less: "
+            "→ If nothing is done about them, lower their level to info, or use a limit that fires less often: "
             "alertbot tune on-break.",
         ],
     ),
@@ -189,13 +189,13 @@ FOUND: dict[str, tuple[Kind, View, list[str]]] = {
         seen(fired(alerts=10, brief=4), fired(entity=US, alerts=5)),
         [
             "longest-wait: 4 of 15 alerts",
-            "→ A longer `for` leaves these out: alertbot tune longest-wait shows the effect.",
+            "→ A longer `for` avoids these: alertbot tune longest-wait shows the effect.",
         ],
     ),
     "flapping": (
         Kind.FLAPPING,
         seen(fired("gone", alerts=10, unstable=6)),
-        ["gone: 6 of 10 alerts", "→ Move `clear` away from the limit, or lengthen `keep_firing_for`."],
+        ["gone: 6 of 10 alerts", "→ Move `clear` further from the limit, or lengthen `keep_firing_for`."],
     ),
     "reminded and escalated": (
         Kind.REMINDED,
@@ -203,7 +203,7 @@ FOUND: dict[str, tuple[Kind, View, list[str]]] = {
         [
             "on-break: 2 alerts reminded 9 times, 1 escalated",
             "longest-wait: 1 alert reminded twice",
-            "→ They waited for an owner: make sure that the channel is watched then, or set `mention`.",
+            "→ These waited for an owner: make sure that the channel is watched at that time, or set `mention`.",
         ],
     ),
     "time to acknowledge": (
@@ -220,7 +220,7 @@ FOUND: dict[str, tuple[Kind, View, list[str]]] = {
         [
             "on-break: 10m (1 of 2)",
             "longest-wait: median 1m 30s, worst 1h 6m (3 of 10)",
-            "→ Where that is too long, set `mention` or an earlier step of `escalate`.",
+            "→ If that is too long, set `mention` or an earlier step of `escalate`.",
         ],
     ),
     "open for long": (
@@ -253,8 +253,8 @@ FOUND: dict[str, tuple[Kind, View, list[str]]] = {
         [
             "1h 30m from 07:00 UTC",
             "1h from 00:00 UTC",
-            "→ 2h 30m in 2 periods, in which nothing could fire: alertbot doctor tests the connection to 8x8, and the "
-            "log says when alertbot did not run.",
+            "→ 2h 30m in 2 periods in which nothing could fire: alertbot doctor tests the connection to 8x8, and the "
+            "log says when alertbot was down.",
         ],
     ),
     "rules that never fired": (
@@ -361,7 +361,7 @@ def test_whether_it_is_empty(found: View, wanted: bool) -> None:
 def test_an_empty_window_is_a_clear_sentence() -> None:
     """And what it may mean: the rules that never fired."""
     assert text_of(ask(seen(), "digest")).splitlines() == [
-        "Alerts of 7d until Mon 02 Mar 09:00 UTC.",
+        "Alert digest: 7d until Mon 02 Mar 09:00 UTC.",
         "No alert fired.",
         "Rules that never fired",
         "• longest-wait, on-break, group-break",
@@ -372,12 +372,12 @@ def test_an_empty_window_is_a_clear_sentence() -> None:
 def test_without_rules() -> None:
     assert text_of(ask(seen(rules=RuleSet(())), "digest")).splitlines()[1:] == [
         "No alert fired.",
-        "No rule runs: write rules in rules/, or copy some from rules/optional/.",
+        "No rule is active: write rules in rules/, or copy some from rules/optional/.",
     ]
 
 
 REFUSED = {
-    "no window": ("digest yesterday", "yesterday is not a window: write a length of time such as 1d or 14d."),
+    "no window": ("digest yesterday", "yesterday is not a window: write a duration such as 1d or 14d."),
     "too long": ("digest 900d", "900d is not a valid window: write 366d or less."),
 }
 
@@ -407,7 +407,7 @@ LENGTHS = {
 
 @pytest.mark.parametrize(("window", "wanted"), LENGTHS.values(), ids=LENGTHS)
 def test_length(window: timedelta, wanted: str) -> None:
-    assert digest_of(seen(since=NOW - window), NOW).title.startswith(f"Alerts of {wanted} until ")
+    assert digest_of(seen(since=NOW - window), NOW).title.startswith(f"Alert digest: {wanted} until ")
 
 
 # A busy week, as it is shown.
@@ -549,7 +549,7 @@ def test_tenants_are_sections() -> None:
 
 def test_the_answer_says_where_the_rest_is() -> None:
     lines = text_of(ask(busy(), "digest 14d")).splitlines()
-    assert lines[-1] == "alertbot digest --since 14d shows all of it."
+    assert lines[-1] == "alertbot digest --since 14d shows everything."
     assert "alertbot digest" not in text_of(ask(seen(fired()), "digest"))
 
 

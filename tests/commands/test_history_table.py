@@ -1,4 +1,4 @@
-"""Ended alerts as CSV and JSON: the columns of DESIGN 7, as a spreadsheet and a program read them."""
+"""Ended alerts as CSV and JSON: the documented columns, as a spreadsheet and a program read them."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ CELLS = {
 
 @pytest.mark.parametrize(("made", "wanted"), CELLS.values(), ids=CELLS)
 def test_cells(made: Alert, wanted: dict[str, str]) -> None:
-    """What one alert has in one column."""
+    """The value of one alert in one column."""
     read = cells(made)
     assert {name: read[name] for name in wanted} == wanted
 
@@ -132,7 +132,7 @@ def test_left_out(made: Alert) -> None:
 
 
 def test_over_the_end_of_summer_time() -> None:
-    """The offset is that of each moment: the hour that happens twice is told apart."""
+    """Each time has its own offset, so the two passes of a repeated hour differ."""
     before = datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
     read = cells(ended(fired_at=before, ended_at=before + timedelta(hours=1)))
     assert (read["begun"], read["ended"]) == ("2026-10-25T03:30:00+03:00", "2026-10-25T03:30:00+02:00")
@@ -140,7 +140,7 @@ def test_over_the_end_of_summer_time() -> None:
 
 
 def test_json() -> None:
-    """The same fields; numbers are numbers, and what is not there is null."""
+    """The same fields; numbers are numbers, and missing values are null."""
     assert json_of(one(ended())) == {
         "rule": "longest-wait",
         "entity": "Sales EU",

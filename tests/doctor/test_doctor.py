@@ -445,9 +445,9 @@ def test_secrets_in_a_file_that_others_may_read(world: World) -> None:
 
 
 PAGES = {
-    "loopback": ("", "127.0.0.1", Verdict.OK, "at /, for browsers on this machine only: page.password is not set"),
-    "a password": ("correct horse battery", "0.0.0.0", Verdict.OK, "at /, for those who know page.password"),
-    "all interfaces": ("", "0.0.0.0", Verdict.NOTE, "there is none: without page.password it is served on loopback"),
+    "loopback": ("", "127.0.0.1", Verdict.OK, "at /, only for browsers on this machine: page.password is not set"),
+    "a password": ("correct horse battery", "0.0.0.0", Verdict.OK, "at /, for users with page.password"),
+    "all interfaces": ("", "0.0.0.0", Verdict.NOTE, "off: without page.password it is served only on loopback"),
 }
 
 

@@ -31,22 +31,22 @@ CASES: dict[str, tuple[Policy, list[str]]] = {
     "nothing is required": (Policy(), []),
     "a runbook of critical rules": (
         Policy(runbook=Level.CRITICAL),
-        ["2:9: waits: no runbook; policy requires one of critical rules"],
+        ["2:9: waits: no runbook; policy requires one for critical rules"],
     ),
-    "a runbook of all": (Policy(runbook=Level.INFO), ["2:9: waits: no runbook; policy requires one of every rule"]),
+    "a runbook of all": (Policy(runbook=Level.INFO), ["2:9: waits: no runbook; policy requires one for every rule"]),
     "a label": (
         Policy(labels=("team",)),
-        ['7:13: waits: no label "team"; policy requires it of every rule'],
+        ['7:13: waits: no label "team"; policy requires it for every rule'],
     ),
     "each label": (
         Policy(labels=("team", "cost")),
         [
-            '7:13: waits: no label "cost"; policy requires it of every rule',
-            '7:13: waits: no label "team"; policy requires it of every rule',
-            '13:13: nobody: no label "cost"; policy requires it of every rule',
+            '7:13: waits: no label "cost"; policy requires it for every rule',
+            '7:13: waits: no label "team"; policy requires it for every rule',
+            '13:13: nobody: no label "cost"; policy requires it for every rule',
         ],
     ),
-    "tests": (Policy(tests=True), ["8:9: nobody: no rule test; policy requires one of every rule"]),
+    "tests": (Policy(tests=True), ["8:9: nobody: no rule test; policy requires one for every rule"]),
     "more often than allowed, not as often": (
         Policy(max_per_day=20),
         ["2:9: waits: would have fired 20.5 times a day in the last 7.0 days of acme; policy allows 20"],

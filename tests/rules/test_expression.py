@@ -346,12 +346,12 @@ BAD: dict[str, tuple[str, str, str]] = {
     "usual over part of a week": (
         f"{WAIT.key} > usual({WAIT.key}, «10d»)",
         "10d is not a number of weeks",
-        "usual compares whole weeks: write 1w",
+        "usual takes whole weeks: write 1w",
     ),
     "usual over minutes": (
         f"{WAIT.key} > usual({WAIT.key}, «10m»)",
         "10m is not a number of weeks",
-        "usual compares whole weeks: write 1w",
+        "usual takes whole weeks: write 1w",
     ),
     "usual with a bare number": (
         f"{WAIT.key} > usual({WAIT.key}, «4»)",

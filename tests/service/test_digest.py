@@ -76,7 +76,7 @@ def test_it_is_sent_when_it_is_due(office: Office) -> None:
     assert not office.at(DUE - MINUTE).digest.run()
     assert office.at(DUE + timedelta(seconds=30)).digest.run()
     assert office.asked == [(Command("digest", ("604800s",)), DUE)]
-    assert office.sent() == ["Alerts of 7d until Mon 02 Mar 08:00 EET."]
+    assert office.sent() == ["Alert digest: 7d until Mon 02 Mar 08:00 EET."]
     (message,) = office.slack.top("cc-ops")
     replies = office.slack.thread(message["ts"], "cc-ops")
     assert len(replies) == 1
@@ -166,7 +166,7 @@ def test_a_channel_that_does_not_work(office: Office) -> None:
     office.slack.always["chat.postMessage", "C0CCOPS"] = refused("is_archived")
     assert office.at(DUE).digest.run()
     office.run(30)
-    found = [message for message in office.slack.top() if message["text"].startswith("Alerts of 7d")]
+    found = [message for message in office.slack.top() if message["text"].startswith("Alert digest: 7d")]
     assert len(found) == 1
     assert len(office.slack.thread(found[0]["ts"])) == 1
 
@@ -182,7 +182,7 @@ def test_the_whole_bot(tmp_path: Path) -> None:
         bot.deliver()
         (message,) = bot.slack.top("cc-sales")
         assert message["text"].splitlines()[:2] == [
-            f"Alerts of 1d until {midnight:%a %d %b} 00:00 UTC.",
+            f"Alert digest: 1d until {midnight:%a %d %b} 00:00 UTC.",
             "2 alerts, 2 critical; none acknowledged.",
         ]
         assert "agents-there: would have fired 3 times for 3 entities" in message["text"]
