@@ -78,7 +78,7 @@ def advance_moved(
     failing: MutableMapping[str, str] | None = None,
     situation: Situation = ORDINARY,
 ) -> tuple[list[Change], Steady]:
-    """The same changes as those of `advance`: alerts that are steady, see steady.py, cost nothing.
+    """The same changes as `advance`, without the cost of alerts that are steady: see steady.py.
 
     `standing` are alerts of this tenant alone, and `verdicts` come from `evaluate_all`. What is returned beside the
     changes is the `steady` of the tenant's next turn, if this one is recorded.
@@ -97,7 +97,7 @@ def _advance(
     failing: MutableMapping[str, str] | None,
     situation: Situation,
 ) -> tuple[list[Change], Steady]:
-    """`steady` None: every alert is stepped, and nothing is remembered of them."""
+    """`steady` None: every alert is stepped, and nothing is remembered."""
     by_id = {rule.id: rule for rule in rules.rules}
     broken: MutableMapping[str, str] = failing if failing is not None else {}
     hours: dict[str, Phase] = {}
@@ -125,7 +125,7 @@ def _advance(
                     continue
                 to_step += [found.alerts.keys[line] for line in found.to_step]
         elif known is not None and known.rule is rule and known.keys == tuple(alerts):
-            chosen[kind] = Picked(known, ())  # there is nothing new, and the rule covers them as before
+            chosen[kind] = Picked(known, ())  # nothing is new, and the rule covers them as before
         else:
             to_step += alerts
 

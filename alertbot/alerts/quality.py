@@ -1,4 +1,4 @@
-"""How alerts went within a window: counts by rule and entity, times to acknowledge, and time without data."""
+"""Alert quality over a window: counts by rule and entity, times to acknowledge, and time without data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from alertbot.alerts.alert import Fingerprint
 from alertbot.rules.rule import Level
 
 BRIEF = timedelta(minutes=1)
-"""An alert that ends by itself sooner than this was over before it could be acted on."""
+"""An alert that ends by itself sooner than this ended before anyone could act on it."""
 NEW = timedelta(days=1)
 """With less than this recorded, a tenant cannot be judged, and `tune` has nothing to replay."""
 
@@ -19,7 +19,7 @@ Interval = tuple[datetime, datetime]
 
 
 class Fired(NamedTuple):
-    """How many alerts of one rule about one entity fired in the window, and how many of them went how.
+    """How many alerts of one rule about one entity fired in the window, and how many of each kind.
 
     `shadow`: they were not reported, since the rule was in shadow; those that were are counted apart.
     """
@@ -27,7 +27,7 @@ class Fired(NamedTuple):
     key: Fingerprint
     name: str  # of the entity, as output shows it
     parent: str
-    title: str  # of the rule, as the last of them had it
+    title: str  # of the rule, at the time of the last alert
     highest: Level
     shadow: bool
     alerts: int

@@ -1,4 +1,4 @@
-"""A series as SVG that stands inside a page: text to read, classes instead of colours, no style and no script. PURE.
+"""A series as inline SVG for a page: real text, classes instead of colours, no styles and no scripts. PURE.
 
 A chart has to be as readable on a phone as on a wall, so it is not scaled like a picture: the outer element has no
 viewBox. Places are percentages of the size that the page gives it, and text keeps its size. Only the line is drawn in a
@@ -67,7 +67,7 @@ def chart(series: Series, zone: tzinfo, *, id: str) -> str:
 
 
 def trend(series: Series, zone: tzinfo) -> str:
-    """The line alone, as small as a word; "" where there are no values. Durations and counts are drawn from zero."""
+    """The line alone, as small as a word; "" without values. Durations and counts are drawn from zero."""
     if not series.known:
         return ""
     low, high, _ = _range(series)

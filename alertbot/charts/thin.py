@@ -1,4 +1,4 @@
-"""Many samples to the few that a chart can show, without losing a peak, a dip or a gap. PURE.
+"""Reduces many samples to the few that a chart can show, without losing a peak, a dip or a gap. PURE.
 
 A week of polls every 15 seconds is 40,000 samples; a chart is about a thousand pixels wide. Of each interval that is
 drawn, the first, the lowest, the highest and the last value are kept: a line through these looks the same as a line

@@ -13,7 +13,7 @@ _MINUTES = (1, 2, 5, 10, 15, 30, 60, 120, 180, 240, 360, 720, 1440, 2880, 10_080
 
 
 def value_ticks(low: float, high: float, kind: ValueType) -> list[float]:
-    """Round values from `low` to at least `high`, at most seven: whole minutes for lengths of time, whole counts."""
+    """Up to 7 round values from `low` to at least `high`: whole minutes for durations, whole numbers for counts."""
     span = (high - low) or span_of_zero(kind)
     if kind is ValueType.DURATION:
         steps = [seconds * 1000.0 for seconds in _SECONDS]
@@ -27,13 +27,13 @@ def value_ticks(low: float, high: float, kind: ValueType) -> list[float]:
 
 
 def time_ticks(begin: float, end: float, zone: tzinfo, *, most: int = MAX_TICKS) -> list[tuple[float, str]]:
-    """Round local times of day between two times (in seconds since 1970), with their labels; at most `most` and one."""
+    """Round local times of day between two times (in seconds since 1970), with labels; at most `most` + 1."""
     minutes = next((each for each in _MINUTES if (end - begin) / 60 / each <= most), _MINUTES[-1])
     local = datetime.fromtimestamp(begin, UTC).astimezone(zone)
     wall = local.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
     last = datetime.fromtimestamp(end, UTC).astimezone(zone)
     found: list[tuple[float, str]] = []
-    # Steps of the clock on the wall, so that ticks are at full hours on the days on which clocks change, too.
+    # Steps are in local time, so that ticks are at full hours also on the days on which clocks change.
     while wall <= last.replace(tzinfo=None) + timedelta(hours=2):
         at = wall.replace(tzinfo=zone).timestamp()
         is_there = datetime.fromtimestamp(at, UTC).astimezone(zone).replace(tzinfo=None) == wall

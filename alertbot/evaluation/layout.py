@@ -1,4 +1,4 @@
-"""The entities of a snapshot, row by row, and how the rows of two snapshots belong together."""
+"""The entities of a snapshot, row by row, and the mapping between the rows of two snapshots."""
 
 from __future__ import annotations
 

@@ -53,16 +53,16 @@ class QuarterHour:
 
 
 ReadMeans = Callable[[Mapping[Scope, Collection[str]], Collection[datetime]], Iterable[QuarterHour]]
-"""Reads the means of these keys in the quarter-hours that begin at these times; of one entity the last one is valid."""
+"""Reads the means of these keys in the quarter-hours that begin at these times. The last one of an entity is valid."""
 
 
 def no_means(keys: Mapping[Scope, Collection[str]], at: Collection[datetime]) -> Iterable[QuarterHour]:
-    """Where no means are kept."""
+    """For callers without stored means."""
     return ()
 
 
 class Typical(NamedTuple):
-    """What is usual, for each row of a snapshot. `weeks`: how many of the weeks are known."""
+    """The usual value for each row of a snapshot. `weeks`: how many of the weeks are known."""
 
     values: _Numbers
     known: NDArray[np.bool_]
@@ -70,12 +70,12 @@ class Typical(NamedTuple):
 
 
 def quarter_of(at: datetime) -> datetime:
-    """The begin of the quarter-hour of an instant, in UTC."""
+    """The beginning of the quarter-hour of an instant, in UTC."""
     return at - (at - _EPOCH) % QUARTER
 
 
 def weeks_before(at: datetime, zone: ZoneInfo, weeks: int) -> tuple[tuple[datetime, ...], ...]:
-    """For each of the weeks before, the latest first: the quarter-hours at which the wall clock showed the same time.
+    """For each of the previous weeks, the latest first: the quarter-hours with the same local time.
 
     None of them where the clock skipped that time, two where it showed it twice.
     """
@@ -90,13 +90,13 @@ def _instants(wall: datetime, zone: ZoneInfo) -> tuple[datetime, ...]:
 
 
 def needed_weeks(weeks: int) -> int:
-    """How many of so many weeks must be known."""
+    """How many of `weeks` weeks must be known."""
     return (weeks + 1) // 2
 
 
 @dataclass(frozen=True, slots=True)
 class _Sums:
-    """The quarter-hour that is not over: sums and numbers of the samples of each key, aligned to `layout`."""
+    """The current quarter-hour: sums and counts of the samples of each key, aligned to `layout`."""
 
     at: datetime
     last: datetime  # the time of the last sample
@@ -150,7 +150,7 @@ def _grown(layout: Layout, present: Layout) -> Layout:
 
 
 def _rounded(means: _Numbers) -> _Means:
-    """To the precision that is kept, so that a mean is the same before and after it was stored."""
+    """Round to the stored precision, so that a mean is the same before and after it was stored."""
     bits = means.astype(np.float32).view(np.uint32)
     half = np.uint32(1 << (_DROPPED_BITS - 1))
     kept = ((bits + half) >> np.uint32(_DROPPED_BITS)) << np.uint32(_DROPPED_BITS)
@@ -181,11 +181,11 @@ class Usual:
 
     @property
     def most_weeks(self) -> int:
-        """How many weeks back the rules read."""
+        """How many weeks the rules look back."""
         return max((weeks for keys in self.keys.values() for weeks in keys.values()), default=0)
 
     def at(self, now: datetime, read: ReadMeans) -> Usual:
-        """With the means of the weeks before for the quarter-hour of `now`; the same object where it has them."""
+        """With the means of previous weeks for the quarter-hour of `now`; the same object if they are loaded."""
         quarter = quarter_of(now)
         if quarter == self.quarter:
             return self
@@ -196,11 +196,11 @@ class Usual:
         return replace(self, quarter=quarter, _weeks=weeks, _means=means, _answers={})
 
     def without(self) -> Usual:
-        """Without the means that are loaded: the next `at` reads them again, and until then all is unknown."""
+        """Without the loaded means: the next `at` reads them again, and until then everything is unknown."""
         return replace(self, quarter=None, _weeks=(), _means={}, _answers={})
 
     def add(self, snapshots: Mapping[Scope, Snapshot]) -> Usual:
-        """With one more poll; this one stays as it is. Quarter-hours that it ends are in `closed`."""
+        """A new object with one more poll. Quarter-hours that the poll ends are in `closed`."""
         opened, layouts, closed = dict(self._open), dict(self._layouts), []
         for scope, keys in self.keys.items():
             snapshot = snapshots.get(scope)
@@ -218,7 +218,7 @@ class Usual:
         return replace(self, closed=tuple(closed), _open=opened, _layouts=layouts)
 
     def end(self) -> tuple[QuarterHour, ...]:
-        """What the quarter-hours that are open would have if they ended now."""
+        """The means of the open quarter-hours if they ended now."""
         return tuple(sums.close(scope, self._needed) for scope, sums in self._open.items())
 
     @property
@@ -226,7 +226,7 @@ class Usual:
         return max(1.0, QUARTER / self.poll_every / 2)
 
     def typical(self, window: Window, snapshot: Snapshot, calendar: Calendar | None) -> Typical:
-        """What is usual for each row of the snapshot, without the days that are special in the rule's calendar."""
+        """The usual value for each row of the snapshot, without holidays and exceptions of the rule's calendar."""
         if calendar is not None and not (calendar.dates or calendar.countries or calendar.exceptions):
             calendar = None
         layout = layout_of(snapshot, self._layouts.get(snapshot.scope))
@@ -285,16 +285,16 @@ def _unknown(rows: int) -> Typical:
 
 @dataclass(frozen=True)
 class GivenUsual:
-    """What a rule test says is usual, by scope and key: by (parent id, id) a number, or None where it is unknown."""
+    """The usual values of a rule test, by scope and key: by (parent id, id) a number, or None if unknown."""
 
     values: Mapping[tuple[Scope, str], Mapping[tuple[str, str], float | None]]
 
     def add(self, snapshots: Mapping[Scope, Snapshot]) -> GivenUsual:
-        """The same: a test gives the values of each poll."""
+        """The same object: a test gives the values of each poll."""
         return self
 
     def typical(self, window: Window, snapshot: Snapshot, calendar: Calendar | None) -> Typical:
-        """What the test gives, for any number of weeks; all of them are then known."""
+        """The value from the test, for any number of weeks; all of them count as known."""
         given = self.values.get((snapshot.scope, window.key.key), {})
         parents = snapshot.parent_ids or ("",) * len(snapshot)
         numbers = [given.get(pair) for pair in zip(parents, snapshot.ids, strict=True)]

@@ -92,7 +92,8 @@ class _Site:
     def _answer(self, page: Page, address: Address, seen: Seen) -> Response:
         now = self._now()
         if seen.view is None:
-            unread = _problem("No data", 503, seen.problem, "The page returns as soon as the database can be read.")
+            why = f"{seen.problem.rstrip('.')}."
+            unread = _problem("No data", 503, why, "The page returns as soon as the database can be read.")
             return self._drawn(page, address, unread, seen, now)
         try:
             shown = page.shows(seen.view, address, now)

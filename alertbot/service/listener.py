@@ -116,7 +116,7 @@ class Listener:
         if paged:
             log.info("the status page is served", address=self.page_address)
         else:
-            log.info("there is no status page: http.host is not loopback, and page.password is not set")
+            log.info("the status page is off: http.host is not loopback, and page.password is not set")
 
     @property
     def port(self) -> int:

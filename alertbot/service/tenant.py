@@ -95,7 +95,9 @@ class LiveTenant:
         except StoreError as error:
             if str(error) != self._fill_error:  # once, not after each turn
                 self._fill_error = str(error)
-                log.error("means could not be made from the recording; will retry", tenant=self.name, error=str(error))
+                log.error(
+                    "means could not be filled from the recording; will retry", tenant=self.name, error=str(error)
+                )
             return
         self._filled, self._fill_error = filled, ""
         if added:
@@ -111,7 +113,7 @@ class LiveTenant:
         try:
             return usual.at(now, partial(store.means, self.name))
         except StoreError as error:  # unknown for a while is better than no poll at all, and than another time of day
-            log.error("what is usual cannot be read, so it is unknown", tenant=self.name, error=str(error))
+            log.error("usual values cannot be read, so they are unknown", tenant=self.name, error=str(error))
             return usual.without()
 
     def _recall(self, store: Polls, rules: RuleSet, now: datetime) -> Past | None:

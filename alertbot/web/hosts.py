@@ -1,4 +1,4 @@
-"""Which hosts are this machine: for the address that is listened on, and for the Host header of a request. PURE."""
+"""Which hosts are this machine: for the address that the server listens on, and for Host headers. PURE."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ipaddress import ip_address
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is `localhost` or a loopback address; one in brackets too."""
+    """Whether a host is `localhost` or a loopback address, also one in brackets."""
     name = host.strip().casefold().removeprefix("[").removesuffix("]")
     try:
         return name == "localhost" or ip_address(name).is_loopback

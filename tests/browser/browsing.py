@@ -36,7 +36,7 @@ document.addEventListener("securitypolicyviolation", event =>
 
 
 def browser_path() -> str:
-    """The path of an installed Chromium; skips the test where there is none."""
+    """The path of an installed Chromium; skips the test if there is none."""
     path = next((found for name in _NAMES if (found := shutil.which(name))), None)
     if path is None:
         pytest.skip("there is no Chromium here: apt-get install chromium")
@@ -44,7 +44,7 @@ def browser_path() -> str:
 
 
 def axe() -> str:
-    """The text of axe-core; skips the test where it is not installed."""
+    """The text of axe-core; skips the test if it is not installed."""
     path = FOLDER / "node_modules" / "axe-core" / "axe.min.js"
     if not path.exists():
         pytest.skip("axe-core is not installed: run .ci/foreign")
@@ -53,7 +53,7 @@ def axe() -> str:
 
 @contextmanager
 def browsing() -> Iterator[Browser]:
-    """A browser; skips the test where it cannot be started."""
+    """A browser; skips the test if it cannot be started."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[dev]'")
     path = browser_path()
     with sync_api.sync_playwright() as playwright:
@@ -85,7 +85,7 @@ class Tab:
         return self.page.locator(selector).inner_text()
 
     def faults(self, axe: str) -> list[str]:
-        """What is wrong with this page: accessibility, its policy, errors, and parts that stand out of the window."""
+        """What is wrong with this page: accessibility, its policy, errors, and overflow of the window."""
         found = [*self.problems, *self.page.evaluate("window.blocked")]
         self.page.evaluate(axe)
         found += self.page.evaluate(_CHECK)

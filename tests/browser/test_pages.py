@@ -90,7 +90,7 @@ def running(folder: Path, *, alerts: Sequence[Alert] = ALERTS, **more: Any) -> I
 
 
 def poll(made: Site, *snapshots: Snapshot) -> None:
-    """Another poll of the tenant is in the database."""
+    """Record another poll of the tenant."""
     at = snapshots[0].at
     made.store.record(
         PollRecord("acme", at, Feed("acme", at, at), (), snapshots={each.scope: each for each in snapshots})
@@ -117,7 +117,7 @@ def test_every_page_is_accessible(browser: Browser, local: Site, size: dict[str,
 
 
 def test_the_login_is_accessible(browser: Browser, tmp_path: Path) -> None:
-    """The form, a wrong password, and back to the page that was asked for."""
+    """The form, a wrong password, then the requested page."""
     rules = axe()
     with site(tmp_path, alerts=ALERTS, chosen=settings(PASSWORD)) as made, tab(browser, made.port) as opened:
         opened.open("/live")
@@ -215,7 +215,7 @@ def test_rows_keep_their_focus_when_their_order_changes(browser: Browser, tmp_pa
 
 
 def test_without_events_a_page_is_loaded_again(browser: Browser, tmp_path: Path) -> None:
-    """Every few seconds; and while the bot does not answer, the page says how old it is."""
+    """Every few seconds; while the bot does not answer, the page says when it was last updated."""
     with running(tmp_path) as made, tab(browser, made.port) as opened:
         page = opened.page
         page.clock.install()
@@ -248,7 +248,7 @@ def test_without_javascript(browser: Browser, local: Site) -> None:
 
 
 def test_a_wall_screen(browser: Browser, local: Site) -> None:
-    """Large, without navigation, and loaded again without JavaScript too."""
+    """Large, without navigation, and reloaded even without JavaScript."""
     with tab(browser, local.port) as made:
         made.open("/")
         usual = made.page.evaluate("parseFloat(getComputedStyle(document.querySelector('tbody th')).fontSize)")
@@ -262,7 +262,7 @@ def test_a_wall_screen(browser: Browser, local: Site) -> None:
 
 
 def test_motion_and_paper(browser: Browser, local: Site) -> None:
-    """Nothing moves for those who asked for that; paper has no navigation."""
+    """Nothing moves with prefers-reduced-motion; paper has no navigation."""
     with tab(browser, local.port, reduced_motion="reduce") as made:
         made.open("/")
         moving = (

@@ -16,7 +16,7 @@ STEP = timedelta(seconds=15)
 
 
 def thin(values: list[float | None], columns: int, *, pauses: dict[int, timedelta] | None = None) -> Samples:
-    """What is left of these values, polled every 15 s up to now; `pauses`: longer waits, by the place of the value."""
+    """What is kept of these values, polled every 15 s up to now; `pauses`: longer waits, by the place of the value."""
     polled = times(len(values), pauses or {})
     stamps = np.array([round(time.timestamp() * 1000) for time in polled], dtype=np.int64)
     numbers = np.array([np.nan if value is None else value for value in values])

@@ -1,4 +1,4 @@
-"""The page of ended alerts, and their CSV: filters, sheets, and what an address may have wrong."""
+"""The page of ended alerts, and their CSV: filters, sheets, and invalid addresses."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def ended(tmp_path: Path) -> Iterator[Site]:
 
 
 def test_ended_alerts_are_rows(ended: Site) -> None:
-    """The last one first; each with all that a review asks for."""
+    """The last one first; each with everything that a review needs."""
     text = ended.get("/ended").text
     assert "2 alerts ended in the last 7d: 2 critical." in text
     first, second = cells(text)
@@ -95,7 +95,7 @@ def test_the_form_keeps_what_was_chosen(ended: Site) -> None:
 
 @pytest.mark.parametrize("window", ["soon", "0s", "-1d", "400d", "99999999d", "<b>"])
 def test_a_window_that_is_none(ended: Site, window: str) -> None:
-    """It is said, and the page has the usual one; the CSV is refused."""
+    """The page says so and shows the default window; the CSV is refused."""
     answer = ended.get(f"/ended?window={window}")
     assert answer.status_code == 400
     assert f"“{window}” is not a window: write 12h or 7d, 366d or less." in unescape(answer.text)

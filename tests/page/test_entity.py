@@ -1,4 +1,4 @@
-"""Pages of entities and metrics, and the live list, over HTTP: what they show, and what they say is not there."""
+"""Pages of entities and metrics, and the live list, over HTTP: what they show, and what they report as unknown."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def test_what_is_not_there(local: Site, path: str, sentence: str, near: list[str
 
 
 def test_the_live_list(local: Site) -> None:
-    """Entities with alerts first, then by name, with their main figures; a name narrows it down."""
+    """Entities with alerts first, then by name, with their main figures; a name filters them."""
     text = local.get("/live").text
     listed = rows(text, "Live figures by queue")
     assert [row[:4] for row in listed] == [
@@ -236,7 +236,7 @@ def test_a_recording_that_is_not_kept(tmp_path: Path) -> None:
 
 
 def test_a_week_that_is_still_being_read() -> None:
-    """The chart of what is there already, and a sentence that says what is not."""
+    """The chart of the values read so far, and a sentence about the rest."""
     begin, since = NOW - timedelta(days=7), NOW - timedelta(hours=2)
     samples = Samples((since + POLL, since + 2 * POLL), (1000.0, 2000.0))
     read = Recorded("acme", Scope.QUEUE, WAIT, "103", "", begin, samples, since)

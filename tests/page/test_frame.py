@@ -66,7 +66,7 @@ def test_loopback_hosts_may_ask(local: Site, host: str) -> None:
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8080", "10.0.0.1", "localhost.evil.example", "[::2]"])
 @pytest.mark.parametrize("path", ["/", "/static/page.js"])
 def test_a_foreign_host_is_refused_without_a_password(local: Site, host: str, path: str) -> None:
-    """DNS rebinding: a page of another site has its name point to 127.0.0.1. Health and metrics stay as they are."""
+    """DNS rebinding: the name of another site resolves to 127.0.0.1. Health and metrics stay as they are."""
     answer = local.get(path, Host=host)
     assert answer.status_code == 403
     assert "Sales EU" not in answer.text
@@ -82,7 +82,7 @@ def test_a_proxy_is_refused_without_a_password(local: Site, header: str) -> None
 
 
 def test_a_proxy_that_adds_no_header_is_refused_without_a_password(local: Site) -> None:
-    """nginx as it is configured by default: its own address as Host, and HTTP/1.0."""
+    """nginx by default: its own address as Host, and HTTP/1.0."""
     with socket.create_connection(("127.0.0.1", local.port), timeout=10) as connection:
         connection.sendall(b"GET / HTTP/1.0\r\nHost: 127.0.0.1:8080\r\n\r\n")
         answer = b"".join(iter(lambda: connection.recv(65_536), b""))
@@ -260,7 +260,7 @@ def test_peers_are_forgotten() -> None:
 
 
 def test_the_last_state_is_shown_while_the_database_cannot_be_read(local: Site) -> None:
-    """With its age, and why; then what is true again."""
+    """With its age and the reason; then the current state again."""
     assert "Not up to date" not in local.get("/").text
     local.error = StoreError("alertbot.db is locked: another process has been writing to it for 5 s")
     local.clock.now += timedelta(minutes=3)

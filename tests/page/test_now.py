@@ -96,7 +96,7 @@ def test_without_alerts_it_says_so(tmp_path: Path) -> None:
     ids=["not polled", "never a good poll", "8x8 is down"],
 )
 def test_missing_data_is_never_silent(tmp_path: Path, feed: Feed, said: str) -> None:
-    """While 8x8 is down the last state is shown, with its age."""
+    """While 8x8 is down, the last state is shown with its age."""
     with site(tmp_path, alerts=[alert()], feed=feed) as made:
         answer = made.get("/")
     assert answer.status_code == 200
@@ -149,7 +149,7 @@ def test_a_sheet_that_is_no_number_is_one_that_exists(tmp_path: Path, sheet: str
 
 
 def test_a_wall_screen_shows_the_worst(tmp_path: Path) -> None:
-    """Large, without navigation, and loaded again by itself without scripts too."""
+    """Large, without navigation, and reloaded even without scripts."""
     storm = [alert(entity=(str(number), f"Queue {number}")) for number in range(60)]
     storm.append(replace(alert(entity=("w", "Only a warning")), level=Level.WARNING))
     with site(tmp_path, alerts=storm) as made:

@@ -57,7 +57,7 @@ def test_many_changes_at_once_are_few_events(local: Site) -> None:
 
 
 def test_a_quiet_page_is_kept_alive(tmp_path: Path) -> None:
-    """A comment now and then, which shows whether the other end is still there; one that is gone is forgotten."""
+    """A comment now and then detects a closed connection, which is then forgotten."""
     with site(tmp_path, updates=Updates(**QUICK)) as made:
         with open_page(made.port) as lines:
             assert [next(lines) for _ in range(3)] == [b"retry: 3000", b":", b":"]
@@ -66,7 +66,7 @@ def test_a_quiet_page_is_kept_alive(tmp_path: Path) -> None:
 
 
 def test_too_many_open_pages(tmp_path: Path) -> None:
-    """Others are refused, and load themselves again instead; a place that becomes free is given again."""
+    """Further pages are refused and reload instead; a place that becomes free is used again."""
     with site(tmp_path, updates=Updates(max_streams=1, **QUICK)) as made:
         with open_page(made.port) as lines:
             next(lines)

@@ -344,6 +344,6 @@ def test_a_recording_that_cannot_be_read(
     app = make()
     capsys.readouterr()
     turns(app, clock, 7)
-    assert capsys.readouterr().out.count("means could not be made from the recording") == 1
+    assert capsys.readouterr().out.count("means could not be filled from the recording") == 1
     at = quarters(MONDAY + timedelta(weeks=1), 1)
     assert [each.means[KEY].tolist() for each in app.store.means("acme", {Scope.QUEUE: [KEY]}, at)] == [[10, 20]]

@@ -110,7 +110,7 @@ def test_a_host_that_is_not_loopback_has_a_page_with_a_password_only(
     configure()
     with operated(tmp_path, http={"host": "0.0.0.0", "port": 0}) as bot:
         assert bot.get("/").status_code == 404
-    assert "there is no status page" in capsys.readouterr().err
+    assert "the status page is off" in capsys.readouterr().err
     with operated(tmp_path, http={"host": "0.0.0.0", "port": 0}, page={"password": "correct horse"}) as bot:
         assert "Log in" in bot.get("/").text
 
