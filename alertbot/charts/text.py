@@ -143,7 +143,7 @@ def curve(
 ) -> list[str]:
     """How often each of these values would fire, as the lines of a plot; one column per value, the target as a line.
 
-    The scale ends at four times the target, since what is far beyond it need not be read off: `^` is a value above.
+    The scale ends at four times the target, since the exact number far above it does not matter: `^` is a value above.
     `marks`: a letter below the column of a value, by its index. Labels of values stand below where there is room.
     """
     if not points:

@@ -34,7 +34,7 @@ def thinned(times: Times, values: Values, begin: datetime, end: datetime, column
     longest = GAP * float(np.median(steps)) if len(steps) else 0.0
     known = ~np.isnan(values)
     column = (times - first) * columns // max(last - first, 1)
-    # A run is what is drawn as one interval: values of the same column without a gap between them.
+    # A run is drawn as one interval: values of the same column without a gap between them.
     parted = np.ones(len(times), dtype=bool)
     parted[1:] = (np.diff(column) != 0) | (known[1:] != known[:-1]) | (steps > longest)
     starts = np.flatnonzero(parted)

@@ -265,7 +265,7 @@ def _unknown_name(view: View, wanted: str, otherwise: str = "") -> Reply:
 
 
 def unknown_in_history(view: View, wanted: str) -> Reply | None:
-    """The refusal where no rule, queue, group or agent has that name; None where one has."""
+    """The refusal if no rule, queue, group or agent has that name; None if one has."""
     hint = f"{view.command} history lists all ended alerts."
     return None if _is_known(view, wanted) else _unknown_name(view, wanted, hint)
 

@@ -46,7 +46,7 @@ class Need(StrEnum):
     HISTORY = "history"  # the alerts that ended within the window of the command: `View.history`
     RECORDING = "recording"  # the metric of the entity that the command names, as it was recorded: `View.recorded`
     CARD = "card"  # the alerts of the card whose button asks, that have not ended: `View.card`
-    QUALITY = "quality"  # how alerts went within the window of the command: `View.quality`
+    QUALITY = "quality"  # alert quality over the window of the command: `View.quality`
     SILENCES = "silences"  # silences that have not ended: `View.silences`
     EVALUATION = "evaluation"  # what the rules that the command names are evaluated on: snapshots and past
 

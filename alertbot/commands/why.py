@@ -325,7 +325,7 @@ def _value(leaf: Term, zone: ZoneInfo) -> str:
 
 
 def _usual(leaf: Term, weeks: int, zone: ZoneInfo) -> str:
-    """What is usual, and from how many weeks that is known."""
+    """The usual value, and how many weeks are known."""
     known = f"{weeks} of {count(leaf.of_weeks, 'week')} known"
     if not isinstance(leaf.value, float) or leaf.type is None:
         return f"unknown ({known}, {needed_weeks(leaf.of_weeks)} needed)"

@@ -55,7 +55,7 @@ ENDS_WITHIN = 0.5
 
 
 def _not_noted(user: str, name: str) -> None:
-    """How a user is called does not matter."""
+    """Ignore the name of a user."""
 
 
 class SlackApp:

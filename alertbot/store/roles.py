@@ -77,12 +77,12 @@ class UsualMeans(Protocol):
         """
 
     def filled(self, tenant: str) -> Mapping[tuple[Scope, str], datetime]:
-        """Until when the recording of each key is in its means; a key that never was is not there."""
+        """Up to when the means of each key are calculated; a key without means is absent."""
 
     def fill(
         self, tenant: str, quarter_hours: Sequence[QuarterHour], filled: Mapping[tuple[Scope, str], datetime]
     ) -> None:
-        """Keep the means that were made from the recording, and until when that was done."""
+        """Keep means that were calculated from the recording, and up to when that was done."""
 
 
 class Feeds(Protocol):
@@ -123,7 +123,7 @@ class History(Protocol):
         """
 
     def quality(self, since: datetime, until: datetime, longest: Mapping[str, timedelta]) -> Quality:
-        """How alerts went, of those that fired from `since` until `until` (excluded), and when there was no data.
+        """The quality of the alerts that fired from `since` until `until` (excluded), and when there was no data.
 
         `longest`: by tenant, how far apart two polls may be before there is no data between them. Reads no more than
         what is in the window and what is open, in a fixed number of statements.
@@ -131,13 +131,13 @@ class History(Protocol):
 
 
 class People(Protocol):
-    """How those are called who acknowledge, silence and close alerts."""
+    """The names of users who acknowledge, silence and close alerts."""
 
     def people(self) -> Mapping[str, str]:
-        """Their names, by Slack id, of all whose names were noted."""
+        """All known names, by Slack id."""
 
     def note_name(self, user: str, name: str) -> None:
-        """This is how a user is called from now on. Writes nothing where it is known."""
+        """Store the name of a user. Writes nothing if it is unchanged."""
 
 
 class Running(Protocol):
