@@ -34,8 +34,8 @@ _METHODS = {"alerts": "read", "cards": "read", "feed": "read", "record": "record
 def build_app(values: Mapping[str, Any], clock: Callable[[], datetime]) -> tuple[Any, Callable[[], Any]]:
     """The app of the checkout on PYTHONPATH, and a function that takes a turn of its tenant.
 
-    This is the only place that knows the layout of a checkout: where App and Settings are (before the rooms, up to
-    5a9e394, and since), and what takes a turn (the poller, in older checkouts the app).
+    This is the only place that knows the layout of a checkout: where App and Settings are (elsewhere in checkouts
+    up to 5a9e394), and what takes a turn (the poller, in older checkouts the app).
     """
     try:
         service = importlib.import_module("alertbot.service.app")
