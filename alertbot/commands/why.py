@@ -239,7 +239,8 @@ def _conditions(rule: Rule, explanation: Explanation, alert: Alert | None, view:
         yield from _terms(explanation.guard, zone)
     for each in reversed(rule.levels):
         term = explanation.levels[each.level]
-        yield Line(f"{each.level.word}: {_truth(term)}{_holds(each, alert, term, now)}", level=each.level)
+        marked = each.level if term.truth is Truth.TRUE else None  # red is for what is the case
+        yield Line(f"{each.level.word}: {_truth(term)}{_holds(each, alert, term, now)}", level=marked)
         yield from _terms(term, zone)
     if explanation.clear is not None:
         yield Line(f"clear: {_truth(explanation.clear)}")
