@@ -32,6 +32,8 @@ ReadValues = Callable[[str, Fingerprint, str, datetime, datetime], Iterable[tupl
 """`values` of the store: tenant, entity, key, since, until."""
 MAX_SAMPLES = 2_000_000
 """The maximum number of samples in memory, over all series: 32 MB, or 50 metrics of a week, polled every 15 seconds."""
+MAX_SERIES = 5000
+"""The maximum number of series in memory: one without samples takes some memory too."""
 WITHIN = 0.04
 """Seconds that a request may spend on reading."""
 PORTION = timedelta(hours=2)
@@ -64,10 +66,11 @@ class Recordings:
         *,
         within: float = WITHIN,
         max_samples: int = MAX_SAMPLES,
+        max_series: int = MAX_SERIES,
     ) -> None:
         """`on_read` is called when the thread has read the rest of a series."""
         self._read, self._on_read = read, on_read
-        self._within, self._max_samples = within, max_samples
+        self._within, self._max_samples, self._max_series = within, max_samples, max_series
         self._kept: OrderedDict[_Place, _Kept] = OrderedDict()
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="alertbot-recording")
@@ -156,7 +159,7 @@ class Recordings:
     def _shrink(self) -> None:
         with self._lock:
             number = sum(len(kept.times) for kept in self._kept.values())
-            while number > self._max_samples and len(self._kept) > 1:
+            while len(self._kept) > 1 and (number > self._max_samples or len(self._kept) > self._max_series):
                 _, dropped = self._kept.popitem(last=False)
                 dropped.wanted = None
                 number -= len(dropped.times)

@@ -64,6 +64,25 @@ def test_a_clock_that_was_set_back(recording: Recording) -> None:
     assert recording.read == 241 + 121
 
 
+def test_series_without_samples_are_bounded_too() -> None:
+    """Where no polls are recorded, each metric of each entity would stay for good."""
+    asked = []
+
+    def values(tenant: str, entity: Fingerprint, key: str, *_: datetime) -> Iterator[tuple[datetime, float | None]]:
+        asked.append(entity)
+        return iter(())
+
+    kept = Recordings(values, within=60, max_series=2)
+    others = Fingerprint("acme", "", Scope.QUEUE, "", "105")
+    for entity in (SALES, SUPPORT, others, SUPPORT):
+        kept.samples("acme", entity, WAIT, NOW - HOUR, NOW)
+    before = len(asked)
+    kept.samples("acme", SUPPORT, WAIT, NOW - HOUR, NOW)
+    assert len(asked) == before + 1  # only what is new
+    kept.samples("acme", SALES, WAIT, NOW - HOUR, NOW)
+    assert len(asked) == before + 2  # from the begin again
+
+
 def test_memory_is_bounded(recording: Recording) -> None:
     """The series that was asked for longest ago goes first; the one in use stays."""
     kept = Recordings(recording.values, within=60, max_samples=300)
