@@ -41,8 +41,10 @@ def fill(
     until = {
         (scope, key): max(first, filled.get((scope, key), first)) for scope, keys in usual.keys.items() for key in keys
     }
+    # The clock was set back: nothing is known to be filled after now.
+    marks = dict.fromkeys((place for place, each in until.items() if each > end), end)
+    until.update(marks)
     hours: list[QuarterHour] = []
-    marks: dict[tuple[Scope, str], datetime] = {}
     while (begin := min(until.values(), default=end)) < end:
         places = [place for place, each in until.items() if each == begin]  # a new key may be behind the others
         stop = min([end, *(each for each in until.values() if each > begin)])

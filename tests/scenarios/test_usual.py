@@ -281,6 +281,20 @@ def test_a_gap_is_filled_when_the_bot_is_back(make: Make, clock: HandClock, cent
     assert means == [[10, 20]]
 
 
+def test_a_gap_is_filled_after_a_clock_that_was_ahead(make: Make, clock: HandClock, centre: Centre) -> None:
+    """The clock ran a year ahead for a while: what was filled until then says nothing about the time after it."""
+    clock.forward(seconds=timedelta(days=365).total_seconds())
+    app = make()
+    turns(app, clock, 10)
+    clock.forward(seconds=(MONDAY - clock()).total_seconds())
+    turns(app, clock, 4)
+    clock.forward(seconds=7_200)
+    app = make()
+    turns(app, clock, 1)
+    means = [each.means[KEY].tolist() for each in app.store.means("acme", {Scope.QUEUE: [KEY]}, [MONDAY])]
+    assert means == [[10, 20]]
+
+
 @pytest.mark.parametrize("kept", [True, False], ids=["with the means that are kept", "from the recording alone"])
 def test_a_replay_sees_what_was_usual_then(make: Make, clock: HandClock, centre: Centre, kept: bool) -> None:
     """The same alerts as live, although later weeks would make other things usual."""
