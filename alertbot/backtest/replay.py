@@ -13,7 +13,7 @@ from itertools import islice
 from zoneinfo import ZoneInfo
 
 from alertbot.alerts.advance import advance
-from alertbot.alerts.alert import Alert, Change, Fingerprint, Outcome, State
+from alertbot.alerts.alert import Alert, Change, Fingerprint, Outcome, State, changed
 from alertbot.alerts.alerting import Alerting, Situation
 from alertbot.alerts.cards import ESCALATIONS, is_shared
 from alertbot.alerts.decide import decide
@@ -215,9 +215,10 @@ class Replay:
             if after.id is None:
                 number = before.id if before is not None else self._next_id
                 self._next_id += before is None
-                after = replace(after, id=number)
+                after = changed(after, {"id": number})
+                change = replace(change, after=after)
             self._alerts[key] = after
-            kept.append(replace(change, after=after))
+            kept.append(change)
         return kept
 
     def _leave(self, key: Fingerprint) -> None:

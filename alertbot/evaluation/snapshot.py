@@ -157,11 +157,9 @@ class Snapshot:
         column = self.columns.get(key)
         if column is None:
             return None, Presence.ABSENT
-        presence = Presence(int(column.presence[row]))
-        if presence is not Presence.PRESENT:
-            return None, presence
-        value = column.values[row]
-        return (str(value) if column.is_text else float(value)), presence
+        presence = _PRESENCES[column.presence.item(row)]
+        value: float | str | None = column.values.item(row) if presence is _PRESENT else None
+        return value, presence
 
     def readings(self, key: str, rows: NDArray[np.intp]) -> list[float | str | None]:
         """The values of `reading` for many rows at once."""
@@ -172,6 +170,10 @@ class Snapshot:
         for at in (column.presence[rows] != Presence.PRESENT).nonzero()[0].tolist():
             values[at] = None
         return values
+
+
+_PRESENCES = {int(presence): presence for presence in Presence}  # a dict lookup costs a fifth of Presence(value)
+_PRESENT = Presence.PRESENT  # as does a global of a member of an enum
 
 
 @dataclass(frozen=True, slots=True)

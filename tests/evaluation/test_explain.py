@@ -5,13 +5,28 @@ from __future__ import annotations
 import pytest
 
 from alertbot.evaluation.evaluate import Truth
-from alertbot.evaluation.explain import Term, explain, measure
+from alertbot.evaluation.explain import Term, explain, measure, moving
 from alertbot.evaluation.measure import Measure
 from alertbot.evaluation.snapshot import Presence, Snapshot
 from alertbot.rules.catalogue import ValueType
 from alertbot.rules.match import Match
 from alertbot.rules.rule import Level
-from alertbot.rules.tree import And, Arithmetic, Compare, Condition, In, IsMissing, Literal, Not, Op, Or, Param, Span
+from alertbot.rules.tree import (
+    And,
+    Arithmetic,
+    Compare,
+    Condition,
+    In,
+    IsMissing,
+    Key,
+    Literal,
+    Not,
+    Op,
+    Or,
+    Param,
+    Span,
+    Window,
+)
 from tests.alerts.kit import SLA, STATUS, WAIT, WAITING, compare, key, level, rule, snapshot
 
 COUNT, DURATION, NUMBER = ValueType.COUNT, ValueType.DURATION, ValueType.NUMBER
@@ -77,6 +92,34 @@ def test_measure(condition: Condition, expected: Measure | None) -> None:
 def test_no_measure_for_a_level_that_is_not_there() -> None:
     """A level that the rule does not have has nothing to show."""
     assert measure(rule(level(Level.WARNING, LONG)), Level.CRITICAL, SEEN, 0) is None
+
+
+AVERAGE = Window("avg", key(WAITING), 600_000.0, NUMBER)
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        pytest.param(LONG, key(WAIT), id="a key against a limit"),
+        pytest.param(Compare(Op.LT, Literal(60_000.0, DURATION), key(WAIT)), key(WAIT), id="turned"),
+        pytest.param(Compare(Op.GT, key(WAIT), Param("warn", DURATION)), key(WAIT), id="a parameter"),
+        pytest.param(Compare(Op.GT, AVERAGE, Literal(3.0, NUMBER)), AVERAGE, id="a window"),
+        pytest.param(And((ON_BREAK, LONG)), key(WAIT), id="of and the number"),
+        pytest.param(ON_BREAK, None, id="text"),
+        pytest.param(Or((LONG, MANY)), None, id="of or, whichever is true"),
+        pytest.param(Compare(Op.GT, key(WAITING), AVERAGE), None, id="a limit that moves"),
+        pytest.param(Compare(Op.LT, SHARE, Literal(0.5, ValueType.RATIO)), None, id="computed of two keys"),
+        pytest.param(
+            Compare(Op.GT, Window("usual", key(WAITING), 4 * 7 * 86_400_000.0, NUMBER), Literal(3.0, NUMBER)),
+            None,
+            id="usual",
+        ),
+        pytest.param(IsMissing(key(WAIT), negated=False), None, id="no comparison"),
+    ],
+)
+def test_what_moves_in_a_measure(condition: Condition, expected: Key | Window | None) -> None:
+    """Where only one key or window can move, its values are read in columns."""
+    assert moving(level(Level.WARNING, condition)) == expected
 
 
 def test_the_label_is_as_written() -> None:
