@@ -56,8 +56,9 @@ def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
+    config: Config = None,
 ) -> None:
-    pass
+    """`--config` may stand before the command too: `CommandGroup` hands it on."""
 
 
 def seconds(text: str, option: str) -> float:

@@ -114,6 +114,9 @@ class CommandGroup(TyperGroup):
         name, found, rest = super().resolve_command(ctx, args)
         if name in COMMANDS:
             found = command(name)
+            config = ctx.params.get("config")
+            if config is not None and any(each.name == "config" for each in found.params):
+                rest = ["--config", str(config), *rest]  # one after the command comes later, and wins
         if not gc.isenabled():  # as `__main__` left it; what is imported need not be searched for garbage
             gc.freeze()
             gc.enable()

@@ -84,6 +84,22 @@ def test_init_attaches_the_schemas(tmp_path: Path) -> None:
     assert all((tmp_path / name).is_file() for name in settings["yaml.schemas"])
 
 
+def test_the_configuration_may_be_named_before_the_command(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same as after it; of two, the one after the command counts. A command without configuration ignores it."""
+    assert ran("init") == 0
+    monkeypatch.chdir(folder.parent)
+    config = str(folder / "alertbot.yaml")
+    assert ran("--config", config, "check") == 0
+    assert ran("-c", config, "check") == 0
+    assert ran("-c", "nowhere.yaml", "check", "--config", config) == 0
+    capsys.readouterr()
+    assert ran("--config", "nowhere.yaml", "check") == 2
+    assert "nowhere.yaml" in capsys.readouterr().err
+    assert ran("--config", "nowhere.yaml", "metrics", "longest") == 0
+
+
 def test_a_wrong_configuration_is_2_for_every_command(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One report that names the key, no traceback, and exit status 2."""
     (folder / "alertbot.yaml").write_text("tenants: []\nslak: {}\n")
