@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -21,18 +20,6 @@ from alertbot.rules.rule import Level
 from alertbot.service.poller import MAX_LINES, Summary, log_turn
 from tests.alerts.kit import NOW, WAIT, snapshot
 from tests.store.build import begins, ends, firing
-
-
-@pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
-    """Logging as the other tests expect it."""
-    root, own = logging.getLogger(), logging.getLogger("alertbot")
-    kept = (root.handlers[:], root.level, own.level, structlog.get_config())
-    yield
-    root.handlers[:], level, own_level, config = kept
-    root.setLevel(level)
-    own.setLevel(own_level)
-    structlog.configure(**config)
 
 
 @dataclass

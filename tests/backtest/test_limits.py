@@ -101,7 +101,7 @@ def test_another_value_changes_the_condition_and_nothing_else(op: str) -> None:
 NONE = {
     "equality alone": ("when: enabled.rt == 0", "has no number to tune: nothing is compared"),
     "text alone": ("when: interactionsWaitInQueue.rt is missing", "has no number to tune"),
-    "zero alone": ("when: interactionsWaitInQueue.rt > 0", "compares with 0 only (--key interactionsWaitInQueue.rt"),
+    "zero alone": ("when: interactionsWaitInQueue.rt > 0", "compares only with 0 (--key interactionsWaitInQueue.rt"),
     "two keys": ("when: interactionsWaitInQueue.rt > eligible.rt", "has no number to tune"),
 }
 

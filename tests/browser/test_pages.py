@@ -124,7 +124,7 @@ def test_the_login_is_accessible(browser: Browser, tmp_path: Path) -> None:
         assert opened.faults(rules) == []
         opened.page.fill("#password", "a wrong one")
         opened.page.click("text=Log in >> nth=-1")
-        assert "wrong" in opened.text()
+        assert "Wrong password" in opened.text()
         opened.problems.clear()  # the status 401 is an error on the console
         assert opened.faults(rules) == []
         opened.page.fill("#password", PASSWORD)

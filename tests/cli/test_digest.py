@@ -89,7 +89,7 @@ def test_tune_is_advised_once_a_day_is_recorded(
     assert ran("digest") == 0
     text = capsys.readouterr().out
     assert ("alertbot tune quiet shows which limit would have fired." in text) is tunes
-    assert ("alertbot tune longest-wait shows which limit fires less." in text) is tunes
+    assert ("alertbot tune longest-wait shows which limit fires less often." in text) is tunes
 
 
 def test_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -175,7 +175,7 @@ def bare(changes: Sequence[Change]) -> list[Change]:
             change,
             before=nameless(change.before) if change.before is not None else None,
             after=nameless(change.after),
-            why=re.sub(r"#\d+", "#", change.why),
+            words=re.sub(r"#\d+", "#", change.why),
         )
         for change in changes
     ]
