@@ -7,6 +7,7 @@ import logging
 import math
 import re
 import sys
+import threading
 import time
 from collections.abc import Callable, MutableMapping, Sequence
 from contextlib import AbstractContextManager
@@ -165,21 +166,25 @@ _to_configure = False
 """Whether `configure` was called and structlog, which was not imported then, does not know of it yet."""
 
 
+_importing = threading.Lock()
+
+
 def _import_structlog() -> None:
     """Import structlog; without rich, where stderr is no terminal.
 
     structlog imports rich if it is installed, to draw tracebacks on a terminal. In a service rich would do nothing, and
     take 4 MiB with what it imports in turn.
     """
-    if "structlog" in sys.modules or "rich.console" in sys.modules or sys.stderr.isatty():
-        return
-    before = {name: sys.modules.pop(name) for name in ("rich",) if name in sys.modules}
-    sys.modules["rich"] = None  # type: ignore[assignment]  # the import system raises ModuleNotFoundError for it
-    try:
-        import structlog  # noqa: F401
-    finally:
-        del sys.modules["rich"]
-        sys.modules.update(before)
+    with _importing:  # two lanes of delivery may log for the first time at once
+        if "structlog" in sys.modules or "rich.console" in sys.modules or sys.stderr.isatty():
+            return
+        before = {name: sys.modules.pop(name) for name in ("rich",) if name in sys.modules}
+        sys.modules["rich"] = None  # type: ignore[assignment]  # the import system raises ModuleNotFoundError for it
+        try:
+            import structlog  # noqa: F401
+        finally:
+            del sys.modules["rich"]
+            sys.modules.update(before)
 
 
 def _configure_structlog() -> None:
