@@ -19,10 +19,11 @@ from alertbot.config.review import review_config, review_page
 from alertbot.config.settings import Settings
 from alertbot.errors import FaultsFound
 from alertbot.notify.render import Templates
+from alertbot.rulefiles.document import Documents
 from alertbot.rulefiles.faults import Fault, Severity
 from alertbot.rulefiles.fields import POLL_EVERY
 from alertbot.rulefiles.on_disk import read_all, read_file, read_templates, skipped_files, template_folder
-from alertbot.rulefiles.parse_rules import Documents, read_files
+from alertbot.rulefiles.parse_rules import read_files
 from alertbot.rulefiles.parse_tests import parse_tests
 from alertbot.rulefiles.policy import Policy, review_policy
 from alertbot.rulefiles.review import review, review_tests
@@ -69,10 +70,17 @@ def check(
         if settings is not None:
             from alertbot.cli.check_recorded import judge_recorded  # not at the top: it imports the store and replay
 
-            recorded = judge_recorded(group, found.rules, settings)
+            recorded = judge_recorded(group, found.rules, found.files, found.documents, settings)
             tested = None if found.broken_tests else {test.rule for test in found.tests}
             policy = _policy(settings)
-            faults += review_policy(found.rules.rules, found.files, policy, tested=tested, fired=recorded.fired)
+            faults += review_policy(
+                found.rules.rules,
+                found.files,
+                policy,
+                tested=tested,
+                fired=recorded.fired,
+                documents=found.documents,
+            )
             faults += recorded.hints
             notes += recorded.notes
     faults = sorted(set(faults))
@@ -123,6 +131,7 @@ class Checked:
 
     rules: RuleSet
     files: Mapping[str, bytes]
+    documents: Documents
     faults: tuple[Fault, ...]
     tests: tuple[RuleTest, ...]
     broken_tests: bool
@@ -134,12 +143,12 @@ def check_group(paths: Sequence[Path], templates: Sequence[Path], settings: Sett
     files, faults = read_all([path for path in paths if not holds_tests(path)])
     hours = settings.hours if settings else None
     poll_every = settings.longest_poll(paths) if settings is not None else POLL_EVERY
-    documents: Documents = {}  # each file is parsed once, however many suites it belongs to
+    documents: Documents = {}  # each file is parsed once, however many suites and reviews read it
     found = read_files(files, hours, poll_every, documents)
-    faults += [*found.faults, *review(found.rules.rules, files)]
+    faults += [*found.faults, *review(found.rules.rules, files, documents)]
     if settings is not None:
         record = settings.record
-        faults += review_look_back(found.rules.rules, files, record.keep, poll_every, record.usual)
+        faults += review_look_back(found.rules.rules, files, record.keep, poll_every, record.usual, documents)
     faults += skipped_files(paths)
     template_files, template_faults = read_templates(templates)
     faults += template_faults
@@ -157,4 +166,4 @@ def check_group(paths: Sequence[Path], templates: Sequence[Path], settings: Sett
         except FaultsFound as error:
             faults += error.faults
             broken = True
-    return Checked(found.rules, files, tuple(faults), tuple(tests), broken)
+    return Checked(found.rules, files, documents, tuple(faults), tuple(tests), broken)

@@ -10,13 +10,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from alertbot.cli.suites import holds_tests
 from alertbot.clock import wall_clock
 from alertbot.config.settings import Settings, TenantSettings
 from alertbot.errors import AlertbotError
 from alertbot.evaluation.snapshot import Presence, Snapshot
+from alertbot.rulefiles.document import Documents, Files
 from alertbot.rulefiles.faults import Fault
-from alertbot.rulefiles.on_disk import read_all
 from alertbot.rulefiles.policy import Fired
 from alertbot.rulefiles.review_live import review_coverage, review_missing
 from alertbot.rules.catalogue import Scope
@@ -42,8 +41,10 @@ class RecordedFindings:
     notes: tuple[str, ...] = ()
 
 
-def judge_recorded(paths: Sequence[Path], rules: RuleSet, settings: Settings) -> RecordedFindings:
-    """Findings about the rules at `paths`. Tenants that use other rules are ignored."""
+def judge_recorded(
+    paths: Sequence[Path], rules: RuleSet, files: Files, documents: Documents, settings: Settings
+) -> RecordedFindings:
+    """Findings about the rules at `paths`, which stand in `files`. Tenants that use other rules are ignored."""
     limited = settings.policy.max_per_day is not None
     if not rules.rules:
         return RecordedFindings()
@@ -52,7 +53,7 @@ def judge_recorded(paths: Sequence[Path], rules: RuleSet, settings: Settings) ->
     except AlertbotError:
         return RecordedFindings(notes=(_NOT_JUDGED.format("there is no recording"),) if limited else ())
     try:
-        return _judged(store, paths, rules, settings)
+        return _judged(store, paths, rules, files, documents, settings)
     except AlertbotError as error:
         return RecordedFindings(notes=(_NOT_JUDGED.format(str(error)),) if limited else ())
     finally:
@@ -62,8 +63,9 @@ def judge_recorded(paths: Sequence[Path], rules: RuleSet, settings: Settings) ->
 _NOT_JUDGED = "policy.max_per_day was not checked: {}"
 
 
-def _judged(store: Store, paths: Sequence[Path], rules: RuleSet, settings: Settings) -> RecordedFindings:
-    files, _ = read_all([path for path in paths if not holds_tests(path)])
+def _judged(
+    store: Store, paths: Sequence[Path], rules: RuleSet, files: Files, documents: Documents, settings: Settings
+) -> RecordedFindings:
     roots = {path.resolve() for path in paths}
     own = [each for each in settings.tenants if settings.path(each.rules or settings.rules).resolve() in roots]
     tenants = own or list(settings.tenants)
@@ -75,10 +77,13 @@ def _judged(store: Store, paths: Sequence[Path], rules: RuleSet, settings: Setti
             for tenant in tenants
             for ignored in (settings.ignored(tenant),)
         ]
-        hints += review_coverage(rules.rules, files, lambda scope: [poll[scope] for poll in polls if scope in poll])
+        hints += review_coverage(
+            rules.rules, files, lambda scope: [poll[scope] for poll in polls if scope in poll], documents
+        )
     for tenant in tenants:
         of = tenant.name if len(tenants) > 1 else ""
-        hints += review_missing(rules.rules, files, _without_values(store, tenant.name, rules, latest[tenant.name], of))
+        missing = _without_values(store, tenant.name, rules, latest[tenant.name], of)
+        hints += review_missing(rules.rules, files, missing, documents)
     if settings.policy.max_per_day is None:
         return RecordedFindings(tuple(hints))
     fired, notes = _rates(store, tenants, rules, settings)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -113,6 +113,26 @@ def read(file: str, data: bytes | str, *, if_empty: tuple[str, str] = _EMPTY) ->
     lines = _LINE_BREAK.split(text)
     made = _read_fast(file, text, lines)
     return (made, []) if made is not None else _read_exactly(file, text, lines, if_empty)
+
+
+Files = Mapping[str, bytes | str]
+"""Contents by the name of their file."""
+Documents = dict[tuple[str, bytes | str], tuple[Node | None, list[Fault]]]
+"""What `read` returned, by the name and the content of a file."""
+
+
+def read_each(files: Files, documents: Documents | None = None) -> dict[str, tuple[Node | None, list[Fault]]]:
+    """What `read` returns of each file. `documents` keeps it, for further calls with the same files."""
+    documents = {} if documents is None else documents
+    for content in files.items():
+        if content not in documents:
+            documents[content] = read(*content)
+    return {file: documents[file, data] for file, data in files.items()}
+
+
+def roots(files: Files, documents: Documents | None = None) -> dict[str, Node | None]:
+    """The document of each file, for the places in it; None where it cannot be read. `documents`: as in `read_each`."""
+    return {file: root for file, (root, _) in read_each(files, documents).items()}
 
 
 def _read_exactly(file: str, text: str, lines: list[str], if_empty: tuple[str, str]) -> tuple[Node | None, list[Fault]]:

@@ -16,7 +16,7 @@ from typing import Any
 from alertbot.errors import BadExpression, FaultsFound
 from alertbot.rulefiles import document
 from alertbot.rulefiles.calendar_keys import read_calendars
-from alertbot.rulefiles.document import Node, YamlMapping, YamlScalar, YamlSequence
+from alertbot.rulefiles.document import Documents, Files, Node, YamlMapping, YamlScalar, YamlSequence
 from alertbot.rulefiles.faults import Fault, Place
 from alertbot.rulefiles.fields import POLL_EVERY, Report, called, did_you_mean, place_of, read_fields, refuse
 from alertbot.rulefiles.rule_keys import DEFAULT_KEYS, FILE_KEYS, LEVELS, RULE_KEYS, read_literal
@@ -30,9 +30,6 @@ from alertbot.rules.tree import Condition, Literal, show
 from alertbot.rules.value_types import named
 from alertbot.rules.words import listed, nearest
 
-Files = collections.abc.Mapping[str, bytes | str]
-Documents = dict[tuple[str, bytes | str], tuple[Node | None, list[Fault]]]
-"""What `document.read` returned, by name and content of the file."""
 _WITH_PARENTS = (Scope.QUEUE_AGENT, Scope.GROUP_AGENT)
 _METRIC = re.compile(r"\bmetric\(\s*(?P<quote>['\"])(?P<key>[^'\"]*)(?P=quote)\s*\)")
 
@@ -73,17 +70,12 @@ def read_files(
 
     `documents` keeps the YAML of each file for further calls with the same files.
     """
-    documents = {} if documents is None else documents
     faults: list[Fault] = []
     rules: list[Rule] = []
     taken: dict[str, Origin] = {}
     nodes: dict[str, Node] = {}
     drafts: list[tuple[str, _Draft]] = []
-    for file in sorted(files):
-        content = file, files[file]
-        if content not in documents:
-            documents[content] = document.read(*content)
-        node, yaml_faults = documents[content]
+    for file, (node, yaml_faults) in sorted(document.read_each(files, documents).items()):
         faults += yaml_faults
         if node is not None:
             nodes[file] = node

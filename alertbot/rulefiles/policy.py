@@ -7,13 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from alertbot.rulefiles import document
-from alertbot.rulefiles.document import YamlMapping
+from alertbot.rulefiles.document import Documents, Files, YamlMapping
 from alertbot.rulefiles.faults import Fault, Place, Severity
 from alertbot.rulefiles.fields import Report
 from alertbot.rulefiles.review import node_of
 from alertbot.rules.rule import Level, Rule
-
-Files = collections.abc.Mapping[str, bytes | str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +40,14 @@ def review_policy(
     *,
     tested: collections.abc.Set[str] | None = None,
     fired: collections.abc.Mapping[str, Fired] | None = None,
+    documents: Documents | None = None,
 ) -> list[Fault]:
     """A warning for each requirement that a rule does not meet.
 
     `tested` are the ids of rules that have a test; None: not known, since tests have faults. `fired` has, by id of a
     rule, the tenant for which it would have fired most often; rules that could not be replayed are not in it.
     """
-    nodes = {file: document.read(file, data)[0] for file, data in files.items()}
+    nodes = document.roots(files, documents)
     warnings: list[Fault] = []
     for rule in rules:
         node = node_of(rule, nodes.get(rule.origin.file))

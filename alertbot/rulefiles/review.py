@@ -6,7 +6,6 @@ is worth knowing and may be right as it is: a status word that is not known, a c
 
 from __future__ import annotations
 
-import collections.abc
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass, replace
@@ -14,7 +13,7 @@ from functools import cache
 from typing import Any
 
 from alertbot.rulefiles import document
-from alertbot.rulefiles.document import Node, YamlMapping, YamlScalar, YamlSequence
+from alertbot.rulefiles.document import Documents, Files, Node, YamlMapping, YamlScalar, YamlSequence
 from alertbot.rulefiles.faults import Fault, Place, Severity, make_fault
 from alertbot.rulefiles.fields import Report
 from alertbot.rulefiles.rule_test import RuleTest
@@ -45,12 +44,13 @@ from alertbot.rules.value_types import named
 from alertbot.rules.words import listed, nearest
 from alertbot.rules.zones import fixed_offset
 
-Files = collections.abc.Mapping[str, bytes | str]
 
+def review(rules: Sequence[Rule], files: Files, documents: Documents | None = None) -> list[Fault]:
+    """What cannot be meant in these rules; `files` are the files they were read from, for the places.
 
-def review(rules: Sequence[Rule], files: Files) -> list[Fault]:
-    """What cannot be meant in these rules; `files` are the files they were read from, for the places."""
-    nodes = {file: document.read(file, data)[0] for file, data in files.items()}
+    `documents`, here and in the other reviews: as in `document.read_each`.
+    """
+    nodes = document.roots(files, documents)
     faults: list[Fault] = []
     for file, root in nodes.items():
         if isinstance(root, YamlMapping):

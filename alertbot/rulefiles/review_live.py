@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
 
 from alertbot.rulefiles import document
-from alertbot.rulefiles.document import Node, YamlMapping, YamlScalar, YamlSequence
+from alertbot.rulefiles.document import Documents, Files, Node, YamlMapping, YamlScalar, YamlSequence
 from alertbot.rulefiles.faults import Fault, Place, Severity
 from alertbot.rulefiles.fields import Report
 from alertbot.rulefiles.review import node_of
@@ -18,12 +18,15 @@ from alertbot.rules.rule import Rule
 from alertbot.rules.tree import Condition, Key, Window, show, walk
 from alertbot.rules.units import write_duration
 
-Files = collections.abc.Mapping[str, bytes | str]
 
-
-def review_coverage(rules: Sequence[Rule], files: Files, polls: Callable[[Scope], Iterable[Entities]]) -> list[Fault]:
+def review_coverage(
+    rules: Sequence[Rule],
+    files: Files,
+    polls: Callable[[Scope], Iterable[Entities]],
+    documents: Documents | None = None,
+) -> list[Fault]:
     """A hint for each match that covers nothing. `polls` has the last entities of a scope, of each tenant."""
-    nodes = {file: document.read(file, data)[0] for file, data in files.items()}
+    nodes = document.roots(files, documents)
     hints: list[Fault] = []
     for rule in rules:
         report = Report(rule.origin.file, rule.id, severity=Severity.HINT)
@@ -42,34 +45,39 @@ def review_coverage(rules: Sequence[Rule], files: Files, polls: Callable[[Scope]
 
 
 def review_look_back(
-    rules: Sequence[Rule], files: Files, keep: timedelta, poll_every: timedelta, usual: timedelta
+    rules: Sequence[Rule],
+    files: Files,
+    keep: timedelta,
+    poll_every: timedelta,
+    usual: timedelta,
+    documents: Documents | None = None,
 ) -> list[Fault]:
     """A warning for each condition that reads samples older than `keep`, which are gone after a restart.
 
     `poll_every` is the longest interval of the tenants that run the rules: `ago` reads up to two polls further back.
     `usual` is how long means of quarter-hours are kept; a condition that compares with more weeks is a warning too.
     """
-    nodes = {file: document.read(file, data)[0] for file, data in files.items()}
+    nodes = document.roots(files, documents)
     warnings: list[Fault] = []
     for rule in rules:
         report = Report(rule.origin.file, rule.id, severity=Severity.WARNING)
         node = node_of(rule, nodes.get(rule.origin.file))
-        for condition, scalar in _conditions(rule, node):
-            for window in (each for each in walk(condition) if isinstance(each, Window)):
-                reach = timedelta(milliseconds=window.length)
-                place = Place(rule.origin.line, 1) if scalar is None else _within(scalar, window.span.start)
-                if window.weeks:
-                    if reach > usual:
-                        kept = f"means are kept (record.usual: {_weeks(usual)})"
-                        message = f"{show(window)} looks back further than {kept}"
-                        report.add(place, message, f"set record.usual to {window.weeks}w or more in alertbot.yaml")
-                    continue
-                if FUNCTIONS[window.function].reads is Reads.THEN:
-                    reach += 2 * poll_every
-                if reach <= keep:
-                    continue
-                message = f"{show(window)} looks back further than polls are kept (record.keep: {write_duration(keep)})"
-                report.add(place, message, f"set record.keep to {_days(reach)} or more in alertbot.yaml")
+        for window, place in _read_values(rule, node):
+            if not isinstance(window, Window):
+                continue
+            reach = timedelta(milliseconds=window.length)
+            if window.weeks:
+                if reach > usual:
+                    kept = f"means are kept (record.usual: {_weeks(usual)})"
+                    message = f"{show(window)} looks back further than {kept}"
+                    report.add(place, message, f"set record.usual to {window.weeks}w or more in alertbot.yaml")
+                continue
+            if FUNCTIONS[window.function].reads is Reads.THEN:
+                reach += 2 * poll_every
+            if reach <= keep:
+                continue
+            message = f"{show(window)} looks back further than polls are kept (record.keep: {write_duration(keep)})"
+            report.add(place, message, f"set record.keep to {_days(reach)} or more in alertbot.yaml")
         warnings += report.faults
     return list(dict.fromkeys(warnings))
 
@@ -81,20 +89,20 @@ def _weeks(kept: timedelta) -> str:
 
 
 def review_missing(
-    rules: Sequence[Rule], files: Files, missing: collections.abc.Mapping[tuple[Scope, str], str]
+    rules: Sequence[Rule],
+    files: Files,
+    missing: collections.abc.Mapping[tuple[Scope, str], str],
+    documents: Documents | None = None,
 ) -> list[Fault]:
     """A hint at each key in a condition that had no value lately; `missing` says of which polls that is true."""
-    nodes = {file: document.read(file, data)[0] for file, data in files.items()}
+    nodes = document.roots(files, documents)
     hints: list[Fault] = []
     for rule in rules:
         report = Report(rule.origin.file, rule.id, severity=Severity.HINT)
         node = node_of(rule, nodes.get(rule.origin.file))
-        for condition, scalar in _conditions(rule, node):
-            for key in (each for each in walk(condition) if isinstance(each, Key)):
-                polls = missing.get((rule.scope, key.key))
-                if polls is None:
-                    continue
-                place = Place(rule.origin.line, 1) if scalar is None else _within(scalar, key.span.start)
+        for key, place in _read_values(rule, node):
+            polls = missing.get((rule.scope, key.key)) if isinstance(key, Key) else None
+            if polls is not None:
                 report.add(place, f"{key.key} had no value {polls}, so this is unknown", _WITHOUT_VALUES)
         hints += report.faults
     return list(dict.fromkeys(hints))
@@ -106,6 +114,14 @@ _WITHOUT_VALUES = "8x8 may not report it for this tenant; `alertbot doctor` exam
 def _days(reach: timedelta) -> str:
     """Whole days, and one more where it is exactly that long: two polls more are needed at least."""
     return f"{reach // timedelta(days=1) + 1}d"
+
+
+def _read_values(rule: Rule, node: YamlMapping | None) -> Iterator[tuple[Key | Window, Place]]:
+    """The keys and windows in the conditions of a rule, each with its place in the file."""
+    for condition, scalar in _conditions(rule, node):
+        for each in walk(condition):
+            if isinstance(each, Key | Window):
+                yield each, Place(rule.origin.line, 1) if scalar is None else _within(scalar, each.span.start)
 
 
 def _conditions(rule: Rule, node: YamlMapping | None) -> Iterator[tuple[Condition, YamlScalar | None]]:
