@@ -24,7 +24,6 @@ from typing import Any
 from alertbot.alerts.advance import advance_moved
 from alertbot.alerts.alert import State
 from alertbot.alerts.alerting import Situation
-from alertbot.alerts.decide import decide
 from alertbot.alerts.followups import followups
 from alertbot.alerts.standing import Standing
 from alertbot.alerts.steady import Steady
@@ -98,31 +97,12 @@ class Counting(Replay):
         self._fresh = frozenset(
             change.after.key.rule for change in changes if change.before is None or change.after.state is State.INACTIVE
         )
-        if not changes:
-            return Step(now, (), ())
-        notices = decide(
-            changes,
-            self.rules,
-            self._cards,
-            self._default_channel,
-            now,
-            alerts=self._alerts,
-            groups=self._groups,
-            storm_cards=self._alerting.storm_cards,
-        )
-        kept = self._keep(changes)
-        ended = {each.after.key for each in kept if each.after.state is State.INACTIVE}
-        delivered = self._delivered(notices, ended)
-        for change in kept:
-            if change.after.state is State.INACTIVE:
-                self._alerts.pop(change.after.key, None)
-                self._leave(change.after.key)
-                if change.after.fired_at is not None:
-                    self._rises[change.after.key] = change.after.rises
-        self._standing = self._standing.changed(
-            (each.after.key, None if each.after.state is State.INACTIVE else each.after) for each in kept
-        )
-        return Step(now, tuple(kept), tuple(delivered))
+        step = self._taken(now, changes)
+        if step.changes:
+            self._standing = self._standing.changed(
+                (each.after.key, None if each.after.state is State.INACTIVE else each.after) for each in step.changes
+            )
+        return step
 
     def _is_still(self, rule: Rule, batch: Batch, index: int, now: datetime) -> bool:
         """Whether no alert of the rule can change at this poll, and none can begin."""

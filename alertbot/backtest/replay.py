@@ -118,7 +118,10 @@ class Replay:
         alerts = tuple(self._alerts.values())
         changes = advance(alerts, verdicts, self.rules, now, tenant=self.tenant, failed_scopes=failed, situation=before)
         due, self._agenda = followups(alerts, changes, self.rules, now, received, before, self._agenda)
-        changes += due
+        return self._taken(now, [*changes, *due])
+
+    def _taken(self, now: datetime, changes: Sequence[Change]) -> Step:
+        """The step of these changes: what is reported of them, and what is remembered."""
         if not changes:
             return Step(now, (), ())
         notices = decide(
