@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 
 from alertbot.commands.find import Entity, entities, find, similar
@@ -10,7 +10,8 @@ from alertbot.commands.live import named
 from alertbot.commands.view import Recorded, View
 from alertbot.commands.wording import echo
 from alertbot.page.links import entity_link
-from alertbot.page.page import OverTime, Shown
+from alertbot.page.missing import not_found
+from alertbot.page.page import Link, OverTime, Shown
 from alertbot.rules.catalogue import Scope, ValueType, catalogue
 from alertbot.rules.nouns import label, order
 from alertbot.rules.words import nearest
@@ -75,10 +76,8 @@ def unknown_entity(view: View, scope: Scope, text: str) -> Shown:
     if not known:
         errors = [tenant.error for tenant in view.tenants if tenant.error]
         words = [f"No {_words(scope)} has been seen yet.", *(errors or ["The first poll may not have finished."])]
-    links = [
-        {"href": entity_link(each.tenant.name, scope, each.id), "text": named(each, view)} for each in near[:MAX_NEAR]
-    ]
-    return not_found(words, [each for each in links if each["href"]])
+    links = [Link(named(each, view), entity_link(each.tenant.name, scope, each.id)) for each in near[:MAX_NEAR]]
+    return not_found("Not found", *words, near=[each for each in links if each.href])
 
 
 def unknown_key(entity: Entity, key: str, links: Iterable[tuple[str, str]]) -> Shown:
@@ -88,12 +87,8 @@ def unknown_key(entity: Entity, key: str, links: Iterable[tuple[str, str]]) -> S
     words = f"{entity.name} has no metric called {echo(key)}."
     if catalogue().lookup(entity.snapshot.scope, key) is not None:
         words = f"{key} ({label(key)}) is not polled: no rule reads it."
-    return not_found([words], [{"href": known[each], "text": f"{label(each)} ({each})"} for each in near or known][:10])
-
-
-def not_found(sentences: Sequence[str], near: Sequence[dict[str, str]] = ()) -> Shown:
-    """404, with links to pages that may be meant."""
-    return Shown("problem.html", {"heading": "Not found", "sentences": sentences, "near": near}, 404)
+    found = [Link(f"{label(each)} ({each})", known[each]) for each in near or known]
+    return not_found("Not found", words, near=found[:10])
 
 
 def _words(scope: Scope) -> str:

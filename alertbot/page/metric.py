@@ -22,10 +22,10 @@ from alertbot.page.lookup import (
     can_be_drawn,
     entity_at,
     keys_of,
-    not_found,
     unknown_entity,
     unknown_key,
 )
+from alertbot.page.missing import not_found
 from alertbot.page.page import Address, OverTime, Page, Question, Shown
 from alertbot.page.tone import toned
 from alertbot.rules.catalogue import RULE_SCOPES, Scope
@@ -103,7 +103,7 @@ def _shows(view: View, address: Address, now: datetime) -> Shown:
         return unknown_key(found, key, links)
     recorded = next((each for each in view.series if each.key == key), None)
     if recorded is None:
-        return not_found([f"{label(key)} ({key}) cannot be drawn: its values are text or times."])
+        return not_found("Not found", f"{label(key)} ({key}) cannot be drawn: its values are text or times.")
     return Shown("metric.html", _values(view, found, recorded, address, window, links, now))
 
 
