@@ -597,7 +597,7 @@ def messages(digest: Digest) -> list[list[Line]]:
 
 
 def _summaries(digest: Digest) -> list[Line]:
-    """As many summaries of tenants as fit: for so many tenants that not even one item of each finding fits."""
+    """As many summaries of tenants as fit. For many tenants, where one item of each finding would be too long."""
     lines = [Line(f"{digest.title}.", strong=True)]
     for number, section in enumerate(digest.sections):
         name = _short(section.tenant) or "Rules"

@@ -107,7 +107,7 @@ _CARD_OF_GROUP = """
     SELECT * FROM cards WHERE tenant = ? AND group_key = ? AND wanted_channel = ? AND ended_at IS NULL
 """
 
-# What changes of an alert that goes on with another value; the columns are those of `codec.value_values`.
+# What changes of an alert of which only the value changed; the columns are those of `codec.value_values`.
 _OF_THE_VALUE = {"measure", "shown", "peak", "peak_at", "missed", "seen_at"}
 _VALUE_COLUMNS = ("measure", "shown", "peak", "peak_at", "missed_polls", "seen_at")
 _UPDATE_VALUE = (
