@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from alertbot.cli import main
 from alertbot.clock import wall_clock
 from alertbot.evaluation.snapshot import Column, Presence, Snapshot
 from alertbot.feed.health import Feed
@@ -19,6 +18,7 @@ from alertbot.rulefiles.document import plain_value, read
 from alertbot.rules.catalogue import Scope
 from alertbot.store.records import PollRecord
 from alertbot.store.sqlite.store import SqliteStore
+from tests.cli.test_rule_commands import ran
 
 EVERY = timedelta(minutes=1)
 CONFIG = """\
@@ -113,16 +113,6 @@ def folder(tmp_path: Path, two_days: Path, monkeypatch: pytest.MonkeyPatch) -> P
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("ALERTBOT_CONFIG", raising=False)
     return tmp_path
-
-
-def ran(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str]:
-    """The exit status of a command and what it printed."""
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as ended:
-        main(list(args))
-    said = capsys.readouterr()
-    assert isinstance(ended.value.code, int)
-    return ended.value.code, said.out + said.err
 
 
 def tuned(capsys: pytest.CaptureFixture[str], *args: str) -> dict[str, Any]:
