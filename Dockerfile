@@ -12,7 +12,7 @@ RUN python -m venv /opt/alertbot
 COPY requirements.lock pyproject.toml README.md LICENSE ./
 COPY alertbot alertbot
 COPY rules rules
-RUN /opt/alertbot/bin/pip install --no-cache-dir -c requirements.lock '.[charts]'
+RUN /opt/alertbot/bin/pip install --no-cache-dir -c requirements.lock '.[charts,postgres]'
 # Check that the package works on its own, without files that only a checkout has.
 WORKDIR /
 RUN /opt/alertbot/bin/alertbot check /opt/alertbot/lib/python3.13/site-packages/alertbot/shipped_rules

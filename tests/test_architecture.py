@@ -54,7 +54,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "charts": {"matplotlib", "numpy"},
     "commands": set(),
     "poll": set(),
-    "store": {"numpy", "sqlite_utils", "msgspec"},
+    "store": {"numpy", "sqlite_utils", "msgspec", "psycopg", "psycopg_pool"},
     "sources": {"numpy", "msgspec", "requests", "urllib3", "tenacity"},
     "notify": {"jinja2", "rich"},
     "slack": {"slack_bolt", "slack_sdk", "starlette", "tenacity"},
@@ -185,7 +185,13 @@ FULL_NAMES = {
     ),
     *("commands/silences.py", "commands/why.py", "evaluation/evaluate.py", "evaluation/explain.py", "notify/render.py"),
     *("store/codec.py", "store/sql/budget.py", "store/sqlite/migrations.py", "store/sql/record.py"),
-    *("alerts/steady.py", "service/pictures.py", "store/sql/quality.py", "store/sql/store.py"),
+    *(
+        "alerts/steady.py",
+        "service/pictures.py",
+        "store/sql/quality.py",
+        "store/sql/store.py",
+        "store/postgres/migrations.py",
+    ),
 }
 """The files that may read `entity_name`: to match, to store, or to make the name that is shown."""
 

@@ -13,6 +13,7 @@ from rich.progress import Progress
 from alertbot.cli.shell import Config
 from alertbot.cli.show import err, say
 from alertbot.config.load import config_path, load
+from alertbot.errors import UsageError
 from alertbot.store.sqlite.backup import back_up
 
 
@@ -22,6 +23,11 @@ def backup(
 ) -> None:
     """Write a consistent copy of the database, whether or not the bot is running."""
     settings = load(config_path(config), secrets=False)
+    if settings.server:
+        raise UsageError(
+            "`backup` copies a SQLite file, and `storage` names a PostgreSQL server: use pg_dump --format=custom "
+            f"--schema=alertbot --file={file} {settings.database()}"
+        )
     began = time.monotonic()
     shown = Progress(console=err.console, transient=True) if err.is_terminal else None
     task = shown.add_task("copying") if shown is not None else None

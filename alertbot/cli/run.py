@@ -29,7 +29,7 @@ def run(
     log.info(
         f"alertbot {__version__} starts",
         configuration=str(path.absolute()),
-        database=str(settings.path(settings.storage).absolute()),
+        database=settings.database(),
         tenants=[tenant.name for tenant in app.tenants],
         rules=sum(len(tenant.rules.rules) for tenant in app.tenants),
         python=platform.python_version(),

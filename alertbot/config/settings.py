@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -119,13 +119,45 @@ def _secret_address(value: SecretStr) -> SecretStr:
     return value
 
 
+_SERVER = "postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+
+
 def _storage(value: str) -> str:
-    """Require the path of a file. A database in memory would forget which alerts were reported."""
+    """Require the path of a file or a server. A database in memory would forget which alerts were reported."""
     if value == ":memory:" or value.startswith("file:") or "mode=memory" in value:
         raise RefusedValue("must be the path of a file: a database in memory would report everything again")
-    if "://" in value:
-        raise RefusedValue("must be the path of a file")
+    scheme, mark, rest = value.partition("://")
+    if not mark:
+        return value
+    if scheme not in ("postgresql", "postgres"):
+        raise RefusedValue(f"must be the path of a file, or {_SERVER}")
+    address = rest.partition("?")[0]
+    if address.count("@") > 1 or "@" in address.partition("/")[2]:
+        raise RefusedValue("must have %XX for special characters of the password, such as %40 for @ and %2F for /")
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+    except ValueError:
+        raise RefusedValue(f"must be an address such as {_SERVER}") from None
+    if not parts.path.strip("/"):
+        raise RefusedValue(f"must name the database: {_SERVER}")
     return value
+
+
+def _passwords(address: str) -> list[str]:
+    """The passwords in an address, as they are written and as they are meant."""
+    parts = urlsplit(address)
+    written = [parts.password or "", *parse_qs(parts.query).get("password", [])]
+    return [*written, *(unquote(each) for each in written)]
+
+
+def _without_password(address: str) -> str:
+    """An address of a server as it may be shown; a path stays as it is."""
+    if "://" not in address:
+        return address
+    parts = urlsplit(address)
+    user = f"{parts.username}@" if parts.username else ""
+    return f"{parts.scheme}://{user}{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 Duration = Annotated[
@@ -453,8 +485,10 @@ class Settings(_Section):
     """Calendars by name, for `during` and `outside` of all rules; written as in rule files."""
     ignore: IgnoreSettings = IgnoreSettings()
     """What no rule evaluates: `{queue: {name: ["*test*"]}, agent: {id: [7]}}`. Ignored agents are not counted."""
-    storage: Annotated[str, AfterValidator(_storage)] = "alertbot.db"
-    """The file of the SQLite database."""
+    storage: Annotated[str, AfterValidator(_storage), PlainSerializer(_without_password, return_type=str)] = Field(
+        default="alertbot.db", repr=False
+    )
+    """The file of the SQLite database, or the address of a PostgreSQL database: `postgresql://USER:PASSWORD@HOST/NAME`."""
     timezone: Timezone = "UTC"
     """The time zone for times shown where the time zone of the reader is not known."""
     history: Annotated[Duration, AfterValidator(_within(timedelta(days=1), timedelta(days=3650)))] = timedelta(days=90)
@@ -535,6 +569,15 @@ class Settings(_Section):
         """The time zone of a tenant's wall clock: its own, else the top-level one."""
         return ZoneInfo(tenant.timezone or self.timezone)
 
+    @property
+    def server(self) -> str:
+        """The address of the PostgreSQL server, with the password; "" where the database is a file."""
+        return self.storage if "://" in self.storage else ""
+
+    def database(self) -> str:
+        """How the database is called in messages: its absolute path, or its address without the password."""
+        return _without_password(self.storage) if self.server else str(self.path(self.storage).absolute())
+
     def secrets(self) -> tuple[str, ...]:
         """Every secret value, for redaction."""
         urls = [self.heartbeat.url, self.slack.fallback_webhook.url]
@@ -543,5 +586,5 @@ class Settings(_Section):
             secrets += [tenant.api_key, tenant.api_secret]
         addresses: list[str | None] = [self.storage, self.slack.api_url, *(url.get_secret_value() for url in urls)]
         addresses += [address for tenant in self.tenants for address in (tenant.base_url, tenant.token_url)]
-        passwords = [urlsplit(address).password or "" for address in addresses if address]
+        passwords = [word for address in addresses if address for word in _passwords(address)]
         return tuple(text for text in [*(secret.get_secret_value() for secret in secrets), *passwords] if text)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from alertbot.config.settings import Settings
 from alertbot.doctor.finding import Finding, fine, note, problem
-from alertbot.errors import NewerDatabase, StoreError
+from alertbot.errors import NewerDatabase, StoreError, UsageError
 from alertbot.rules.units import format_duration
-from alertbot.service.databases import open_to_read
+from alertbot.service.databases import open_to_read, postgres_store
 from alertbot.store.records import Service
-from alertbot.store.sqlite.store import SqliteStore
+from alertbot.store.sql.store import SqlStore
 
 MIN_FREE = 200 * 1024 * 1024
 MIN_FREE_INODES = 1000
@@ -27,6 +28,8 @@ _IN_MEMORY = ("tmpfs", "ramfs")
 
 def check_database(settings: Settings, now: datetime) -> tuple[list[Finding], Service | None]:
     """The findings, and the service that uses the database, if one does."""
+    if settings.server:
+        return _check_server(settings, now)
     path = settings.path(settings.storage).absolute()
     findings = list(_of_disk(path))
     if not path.exists():
@@ -51,7 +54,35 @@ def check_database(settings: Settings, now: datetime) -> tuple[list[Finding], Se
     return findings, service
 
 
-def _of_file(path: Path, store: SqliteStore, service: Service | None, now: datetime) -> Iterator[Finding]:
+def _check_server(settings: Settings, now: datetime) -> tuple[list[Finding], Service | None]:
+    """The same for a PostgreSQL server. Its tables may not exist yet: `run` makes them."""
+    name = settings.database()
+    try:
+        if not postgres_store().exists(settings.server):
+            return [fine("database", f"{name} has no tables yet; `alertbot run` creates them")], None
+        with closing(open_to_read(settings)) as store:
+            service = store.service(now)
+            store.check_writable(within=LOCK_WITHIN_S)
+    except NewerDatabase as error:
+        return [problem("database", error.finding, error.remedy)], None
+    except UsageError as error:
+        return [problem("database", str(error), "install the extra, or name a file in `storage`")], None
+    except StoreError as error:
+        return [problem("database", str(error), _remedy_of_server(str(error)))], None
+    return [fine("database", f"{name} can be written"), *_of_service(service, now)], service
+
+
+def _remedy_of_server(why: str) -> str:
+    if "cannot be reached" in why:
+        return "start the server, or correct the host and the port in `storage`; a firewall may be in the way"
+    if "the user or the password" in why:
+        return "correct the user and the password in `storage`, or pg_hba.conf of the server"
+    if "disk of the server" in why:
+        return "free some space on the server"
+    return "correct `storage`, or have the owner of the server do what the sentence says"
+
+
+def _of_file(path: Path, store: SqlStore, service: Service | None, now: datetime) -> Iterator[Finding]:
     size = path.stat().st_size
     try:
         store.check_writable(within=LOCK_WITHIN_S)
@@ -69,6 +100,10 @@ def _of_file(path: Path, store: SqliteStore, service: Service | None, now: datet
             f"{path}-wal has grown to {_megabytes(wal)}: a program has kept one read transaction open for long",
             f"find the program with `fuser -v {path}` and stop it; the log then shrinks by itself",
         )
+    yield from _of_service(service, now)
+
+
+def _of_service(service: Service | None, now: datetime) -> Iterator[Finding]:
     if service is None:
         yield note("service", "no service has used this database yet", "start `alertbot run`")
     elif service.running:

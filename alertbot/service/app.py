@@ -175,7 +175,13 @@ class App:
         self.listener: Listener | None = None
         self.metrics.read_from(
             FiguresReader(
-                tenants, live, store, self.courier, clock, self._shown_problems, settings.path(settings.storage)
+                tenants,
+                live,
+                store,
+                self.courier,
+                clock,
+                self._shown_problems,
+                None if settings.server else settings.path(settings.storage),
             )
         )
         self._scheduler = Scheduler(workers=min(len(tenants), MAX_THREADS) + SPARE_THREADS)

@@ -2,40 +2,86 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from alertbot import logs
 from alertbot.config.settings import Settings
+from alertbot.errors import UsageError
+from alertbot.store.sql.connection import Database
+from alertbot.store.sql.store import SqlStore
+from alertbot.store.sqlite.database import Database as SqliteDatabase
 from alertbot.store.sqlite.store import SqliteStore
 
+if TYPE_CHECKING:  # the extra `postgres` may not be installed
+    from alertbot.store.postgres.store import PostgresStore
 
-def open_store(settings: Settings) -> SqliteStore:
+IN_MEMORY = ":memory:"
+
+
+def open_store(settings: Settings) -> SqlStore:
     """The database that the settings name, made where there is none. Raises StoreError."""
-    return _opened(settings, settings.path(settings.storage))
+    return _opened(settings, settings.storage)
 
 
-def open_to_read(settings: Settings) -> SqliteStore:
+def open_to_read(settings: Settings) -> SqlStore:
     """The same for commands that read: it need not be writable. Raises StoreError where there is none."""
-    return _opened(settings, settings.path(settings.storage), reading=True)
+    return _opened(settings, settings.storage, reading=True)
 
 
-def open_for_dry_run(settings: Settings) -> SqliteStore:
+def open_for_dry_run(settings: Settings) -> SqlStore:
     """The same, or an empty one in memory where there is no database yet, so that none is made. Raises StoreError."""
-    if not settings.path(settings.storage).exists():
-        return _opened(settings, ":memory:")
-    return open_to_read(settings)
+    server, path = settings.server, settings.path(settings.storage)
+    exists = postgres_store().exists(server) if server else path.exists()
+    return open_to_read(settings) if exists else _opened(settings, IN_MEMORY)
 
 
-def _opened(settings: Settings, path: str | Path, *, reading: bool = False) -> SqliteStore:
+def open_database(storage: str, *, reading: bool = False) -> Database:
+    """A database as `storage` names it, without settings: to be read as it is, or made where there is none.
+
+    Raises StoreError, and UsageError where the extra for PostgreSQL is not installed.
+    """
+    if "://" in storage:
+        postgres_store()
+        from alertbot.store.postgres.database import Database as PostgresDatabase
+
+        return PostgresDatabase(storage, reading=reading)
+    return SqliteDatabase(storage, reading=reading, upgrade=not reading)
+
+
+def postgres_store() -> type[PostgresStore]:
+    """The class of the store in PostgreSQL. Raises UsageError where the extra is not installed."""
+    try:
+        from alertbot.store.postgres.store import PostgresStore
+    except ImportError as error:
+        raise UsageError(
+            "`storage` names a PostgreSQL server, and that needs the extra `postgres`: "
+            "pip install -c requirements.lock '.[postgres]'"
+        ) from error
+    return PostgresStore
+
+
+def _opened(settings: Settings, storage: str, *, reading: bool = False) -> SqlStore:
     """With names of agents shown as the settings say, in log lines too."""
-    store = SqliteStore(
-        path,
-        reading=reading,
-        keep_polls=settings.record.keep,
-        keep_usual=settings.record.usual,
-        max_messages=settings.max_messages,
-        timezone=settings.timezone,
-        initials=settings.privacy.agents == "initials",
-    )
+    store: SqlStore
+    if "://" in storage:
+        store = postgres_store()(
+            storage,
+            reading=reading,
+            keep_polls=settings.record.keep,
+            keep_usual=settings.record.usual,
+            max_messages=settings.max_messages,
+            timezone=settings.timezone,
+            initials=settings.privacy.agents == "initials",
+        )
+    else:
+        store = SqliteStore(
+            storage if storage == IN_MEMORY else settings.path(storage),
+            reading=reading,
+            keep_polls=settings.record.keep,
+            keep_usual=settings.record.usual,
+            max_messages=settings.max_messages,
+            timezone=settings.timezone,
+            initials=settings.privacy.agents == "initials",
+        )
     logs.show_names((lambda text: store.last_names.text(text)) if store.last_names.hidden else str)
     return store

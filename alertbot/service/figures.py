@@ -46,7 +46,7 @@ class FiguresReader:
         courier: Courier,
         clock: Clock,
         problems: Callable[[], Mapping[str, str]],
-        database: Path,
+        database: Path | None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._tenants, self._live, self._store, self._courier = tenants, live, store, courier
@@ -65,7 +65,7 @@ class FiguresReader:
             store=self._from_store(),
             problems={part: bool(why) for part, why in self._problems().items()},
             slack_unreachable_s=0.0 if since is None else max(0.0, (now - since).total_seconds()),
-            sizes={"main": _size(self._database), "wal": _size(Path(f"{self._database}-wal"))},
+            sizes=_sizes(self._database),
             reloads={"loaded": self._live.loaded, "refused": self._live.refused},
         )
 
@@ -138,6 +138,13 @@ class TenantAlerts:
         self.problems = frozenset(
             alert.key.rule.removeprefix("feed-") for alert in alerts if is_feed(alert) and alert.open
         )
+
+
+def _sizes(database: Path | None) -> dict[str, int]:
+    """The bytes of the files of a SQLite database; a server measures its own."""
+    if database is None:
+        return {}
+    return {"main": _size(database), "wal": _size(Path(f"{database}-wal"))}
 
 
 def _size(path: Path) -> int:

@@ -368,7 +368,7 @@ NOT_PRINTED = {
     "a short password of the page": put("page", {"password": "Tr0ub4dor"}),
     "a token under the wrong key": put("slack.default_channel", "xoxb-1-Tr0ub4dor"),
     "a password in an address": put("slack.api_url", "ftp://bot:Tr0ub4dor@proxy"),
-    "a database with a password": put("storage", "postgresql://bot:Tr0ub4dor@host/db"),
+    "a database with a password": put("storage", "mysql://bot:Tr0ub4dor@host/db"),
     "a password with @ and /": put("storage", "postgresql://bot:Tr0ub4dor@/x@host/db"),
 }
 
@@ -378,6 +378,23 @@ def test_what_looks_like_a_secret_is_not_printed(text: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse(text, "alertbot.yaml", {})
     assert "ub4dor" not in str(caught.value)
+
+
+STORAGES = {
+    "in its place": ("postgresql://bot:Tr0ub4dor@db.example:5432/alertbot", "Tr0ub4dor"),
+    "as a parameter": ("postgresql://bot@db.example:5432/alertbot?password=Tr0ub4dor", "Tr0ub4dor"),
+    "with special characters": ("postgresql://bot:Tr0ub%264dor@db.example:5432/alertbot", "Tr0ub&4dor"),
+}
+
+
+@pytest.mark.parametrize(("address", "password"), STORAGES.values(), ids=STORAGES)
+def test_the_password_of_the_database_is_a_secret(address: str, password: str) -> None:
+    """It is redacted as it is written and as it is meant, and is not shown with the settings."""
+    settings = parse(put("storage", address), "alertbot.yaml", {})
+    assert settings.server == address
+    assert password in settings.secrets()
+    assert settings.database() == "postgresql://bot@db.example:5432/alertbot"
+    assert "Tr0ub" not in f"{settings!r} {settings.model_dump_json()} {settings.database()}"
 
 
 def test_the_address_of_the_heartbeat_is_a_secret() -> None:
@@ -420,6 +437,12 @@ REFUSED = {
     "a no-break space in a token": (put("slack.bot_token", "xoxb\u00a01"), "slack.bot_token: character 5 is U+00A0"),
     "a line break in an address": (put("slack.api_url", "https://a\n.b/"), "an address starts with https://"),
     "a database in memory": (put("storage", ":memory:"), "storage: must be the path of a file: a database in memory"),
+    "a database of another kind": (
+        put("storage", "mysql://host/db"),
+        "storage: must be the path of a file, or postgresql://USER:PASSWORD@HOST:PORT/DATABASE",
+    ),
+    "a server without a database": (put("storage", "postgresql://bot@host:5432"), "storage: must name the database"),
+    "a port that is none": (put("storage", "postgresql://bot@host:five/db"), "storage: must be an address such as"),
     "a database in memory by URI": (put("storage", "file::memory:?cache=shared"), "must be the path of a file"),
     "a number for a text": (
         put("tenants[0].tenant_id", "X").replace('"X"', "12"),

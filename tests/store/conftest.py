@@ -7,17 +7,20 @@ from pathlib import Path
 
 import pytest
 
+from alertbot.store.sql.store import SqlStore
 from alertbot.store.sqlite.store import SqliteStore
+from tests.store.postgres import empty_store
 
 IMPLEMENTATIONS = {
     "sqlite file": lambda folder: SqliteStore(folder / "alertbot.db"),
     "sqlite memory": lambda folder: SqliteStore(":memory:"),
+    "postgresql": lambda folder: empty_store(),
 }
 
 
 @pytest.fixture(params=IMPLEMENTATIONS.values(), ids=IMPLEMENTATIONS)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqliteStore]:
-    made: SqliteStore = request.param(tmp_path)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlStore]:
+    made: SqlStore = request.param(tmp_path)
     yield made
     made.close()
 

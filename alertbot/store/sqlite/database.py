@@ -7,7 +7,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -25,6 +25,7 @@ SYNCHRONOUS = ("FULL", "NORMAL")
 _KEEP_WAL_BYTES = 8 * 1024 * 1024
 _LARGE_WAL_BYTES = 16 * 1024 * 1024
 
+_COUNTED = ("alerts", "cards", "recorded_layouts")  # tables with AUTOINCREMENT; `alerts` counts silences too
 _SMALLEST_FILE = 64 * 1024  # bytes that SQLite needs beside the database at least: the index of the WAL, and a page
 
 _Identity = tuple[int, int]  # of a file: device and inode
@@ -42,6 +43,23 @@ class Connection(sqlite3.Connection):
             "SELECT max(seq) AS last FROM sqlite_sequence WHERE name IN ('alerts', 'silences')"
         ).fetchone()
         yield from count(int(row["last"] or 0) + 1)
+
+    def last_ids(self) -> dict[str, int]:
+        """The highest id ever given, by table; that of `alerts` is of silences too."""
+        found = {row["name"]: int(row["seq"]) for row in self.execute("SELECT name, seq FROM sqlite_sequence")}
+        return {**found, "alerts": max(found.get("alerts", 0), found.pop("silences", 0))}
+
+    def set_last_ids(self, ids: Mapping[str, int]) -> None:
+        """Go on after these ids."""
+        here = self.last_ids()
+        for table in _COUNTED:
+            last = max(ids.get(table, 0), here.get(table, 0))
+            self.execute("DELETE FROM sqlite_sequence WHERE name = ?", (table,))
+            self.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (table, last))
+
+    def check_references_last(self) -> None:
+        """Rows may refer to rows that are added later in this transaction."""
+        self.execute("PRAGMA defer_foreign_keys = ON")
 
 
 class Database:
@@ -61,7 +79,8 @@ class Database:
     still has of the old file is saved beside it, once.
 
     `reading`: it is opened to be read. It need not be writable then, nor its folder; it is not created and not migrated
-    where this user may not write it. A write raises StoreError there.
+    where this user may not write it. A write raises StoreError there. `upgrade` False: an older database is a
+    StoreError too.
     """
 
     def __init__(
@@ -72,6 +91,7 @@ class Database:
         busy_timeout: float = 5.0,
         create: bool = True,
         reading: bool = False,
+        upgrade: bool = True,
     ) -> None:
         if synchronous not in SYNCHRONOUS:
             raise ValueError(f"synchronous is FULL or NORMAL, not {synchronous!r}")
@@ -79,6 +99,7 @@ class Database:
             raise _final(f"{path}: there is no database yet; `alertbot run` or `alertbot poll` creates it")
         self.path = path
         self._busy_timeout = busy_timeout
+        self._upgrade = upgrade
         self._lock = threading.Lock()
         self._writer: int | None = None  # the thread that writes
         self._identity: _Identity | None = None  # None: not compared
@@ -153,6 +174,8 @@ class Database:
         conn.row_factory = sqlite3.Row
 
     def _migrate(self, *, reading: bool) -> None:
+        if not self._upgrade:
+            raise _final(f"{self.path} was written by an older alertbot; `alertbot ask status` brings it up to date")
         try:
             with self._db.atomic():
                 # Two processes may open a new file together: the second waits here, then finds nothing to do.

@@ -1,0 +1,260 @@
+"""The connections to PostgreSQL: a pool, transactions, and the lock of those that write.
+
+Theory. The statements of store/sql/ rely on one thing: while a transaction writes, no other one does. SQLite's write
+lock gives them that. Here it is one advisory lock of the database, `_WRITES`, which each transaction that writes takes
+first and PostgreSQL releases at its end, whatever becomes of the process. What it protects:
+
+- of a tenant: alerts, cards and their members, notices, the feed with its count of turns, snapshots, recording, means;
+- of delivery: claims, the rest of channels, the budget of a minute, edits, pictures, posts to the fallback webhook;
+- of all: silences (they raise the revision of every tenant), counters, leases, agents, retention.
+
+One lock for all of it is simple and as fast as SQLite's; several workers will want one for each tenant and one for
+delivery, and then `claim` and `record`, which touch both, take both in that order. Ids need no lock (`short_ids`).
+
+The lock is taken with the isolation READ COMMITTED: what a statement reads was committed before it began, and after
+the lock nobody else commits. A transaction that reads is REPEATABLE READ, so it has one consistent view, and it waits
+for nobody.
+
+A server that is gone is noticed by the next transaction: it fails with StoreError, which can be tried again. The pool
+connects again when it is asked for a connection. A process that is stopped within a transaction holds the lock for
+MAX_IDLE at most: then the server ends its session, and the transaction with it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+
+import psycopg
+from psycopg_pool import ConnectionPool
+
+from alertbot.errors import StoreError
+from alertbot.store.postgres import migrations
+from alertbot.store.postgres.dialect import Row, adapt, rows_by_name, translated
+from alertbot.store.postgres.server import LOCK_WITHIN, Plain, Server, final
+from alertbot.store.sql.connection import Parameters
+
+MAX_IDLE = 60
+"""Seconds for which a transaction may do nothing."""
+_CONNECTIONS = 8  # at most; a thread has one during a transaction
+_WRITES = 0x616C657274626F74  # "alertbot"
+_READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
+logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)  # it warns of each attempt; StoreError says it once
+
+_ByName = psycopg.Connection[Row]
+
+
+class Connection:
+    """A connection within a transaction, for the statements of store/sql/."""
+
+    def __init__(self, conn: _ByName) -> None:
+        self.conn = conn
+        self.depth = 0  # of transactions within it
+
+    def execute(self, sql: str, parameters: Parameters = (), /) -> psycopg.Cursor[Row]:
+        return self.conn.execute(translated(sql).encode(), parameters)
+
+    def executemany(self, sql: str, parameters: Iterable[Parameters], /) -> None:
+        rows = list(parameters)
+        if rows:
+            with self.conn.cursor() as cursor:
+                cursor.executemany(translated(sql).encode(), rows)
+
+    def new_ids(self) -> Iterator[int]:
+        """Short ids that were never given: alerts and silences share one sequence."""
+        while True:
+            (number,) = self.execute("SELECT nextval('short_ids')").fetchone() or (0,)
+            yield int(number)
+
+    def last_ids(self) -> dict[str, int]:
+        """The highest id ever given, by table; that of `alerts` is of silences too."""
+        found = {"alerts": self._last("short_ids")}
+        return {**found, **{table: self._last(self._sequence(table, "id")) for table in migrations.COUNTED}}
+
+    def set_last_ids(self, ids: Mapping[str, int]) -> None:
+        """Go on after these ids, and after the rows that are there."""
+        self._go_on("short_ids", ids.get("alerts", 0))
+        for table in migrations.COUNTED:
+            self._go_on(self._sequence(table, "id"), max(ids.get(table, 0), self._highest(table, "id")))
+        for table in migrations.IN_ORDER:
+            self._go_on(self._sequence(table, "rowid"), self._highest(table, "rowid"))
+
+    def _go_on(self, sequence: str, last: int) -> None:
+        if last > self._last(sequence):
+            self.execute("SELECT setval(CAST(? AS REGCLASS), ?)", (sequence, last))
+
+    def _highest(self, table: str, column: str) -> int:
+        (last,) = self.execute(f"SELECT COALESCE(max({column}), 0) FROM {table}").fetchone() or (0,)  # noqa: S608
+        return int(last)
+
+    def check_references_last(self) -> None:
+        """They are checked at the end of a transaction as they are."""
+
+    def _sequence(self, table: str, column: str) -> str:
+        (name,) = self.execute("SELECT pg_get_serial_sequence(?, ?)", (table, column)).fetchone() or ("",)
+        return str(name or "")
+
+    def _last(self, sequence: str) -> int:
+        (last,) = self.execute(
+            f"SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM {sequence}"  # noqa: S608  # of our tables
+        ).fetchone() or (0,)
+        return int(last)
+
+
+class Database:
+    """One PostgreSQL database, used by several threads and processes at once.
+
+    `wait`: seconds to wait for the server. `reading`: the tables must exist.
+    """
+
+    def __init__(self, address: str, *, wait: float = 5.0, reading: bool = False) -> None:
+        self._server = Server(address, wait)
+        self._wait = wait
+        self._own = threading.local()  # the connection with which a thread writes
+        self._lock = threading.Lock()  # held by the thread that writes: the others need no connection to wait
+        with self._server.connected() as conn:
+            self._prepare(conn, reading=reading)
+        self._pool: ConnectionPool[_ByName] = ConnectionPool(
+            self._server.info,
+            connection_class=psycopg.Connection[Row],
+            kwargs={"autocommit": True, "row_factory": rows_by_name},
+            min_size=0,
+            max_size=_CONNECTIONS,
+            configure=_configure,
+            timeout=wait,
+            reconnect_timeout=wait,
+            open=True,
+        )
+
+    @property
+    def name(self) -> str:
+        """The address without the password."""
+        return self._server.name
+
+    def _prepare(self, conn: Plain, *, reading: bool) -> None:
+        before = self._server.applied(conn)
+        if before == migrations.newest():
+            return
+        if before is None and reading:
+            raise final(f"{self.name}: there are no tables yet; `alertbot run` or `alertbot poll` creates them")
+        with conn.transaction():
+            # Two processes may open a new database together: the second waits here, then finds nothing to do.
+            conn.execute("SELECT pg_advisory_xact_lock(%s)", (_WRITES,))
+            before = self._server.applied(conn)
+            if before != migrations.newest():
+                migrations.migrate(conn, before)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that reads: one consistent view, whatever is written meanwhile. It waits for no writer."""
+        if (own := self._writer()) is not None:
+            with self._server.door():
+                yield own
+            return
+        with self._server.door(), self._connected(_READ, self._wait) as conn:
+            yield conn
+
+    @contextmanager
+    def write(self, *, within: float | None = None) -> Iterator[Connection]:
+        """A transaction that writes: all of it or nothing. `within`: seconds to wait for other writers, of any process.
+
+        In a transaction that this thread has begun it is a part of that one, and so is what this thread reads.
+        """
+        if (own := self._writer()) is not None:
+            with self._server.door(), _part(own):
+                yield own
+            return
+        if not self._lock.acquire(timeout=-1 if within is None else within):
+            raise StoreError(f"{self.name} is busy: nothing else could be written to it for {within:g} s")
+        waited = LOCK_WITHIN if within is None else within
+        try:
+            with self._server.door(waited), self._connected("BEGIN", self._wait if within is None else within) as conn:
+                conn.execute("SELECT set_config('lock_timeout', ?, TRUE)", (str(round(waited * 1000)),))
+                conn.execute("SELECT pg_advisory_xact_lock(?)", (_WRITES,))
+                self._own.conn = conn
+                yield conn
+        finally:
+            self._own.conn = None
+            self._lock.release()
+
+    def _writer(self) -> Connection | None:
+        found: Connection | None = getattr(self._own, "conn", None)
+        return found
+
+    @contextmanager
+    def _connected(self, begin: str, within: float) -> Iterator[Connection]:
+        """A transaction on a connection of the pool."""
+        conn = self._begun(begin, within)
+        try:
+            yield Connection(conn)
+            conn.execute("COMMIT")
+        except BaseException:
+            with suppress(psycopg.Error):
+                conn.execute("ROLLBACK")
+            raise
+        finally:
+            self._pool.putconn(conn)  # which closes it if it is broken
+
+    def _begun(self, begin: str, within: float) -> _ByName:
+        until = time.monotonic() + within
+        while True:
+            conn = self._pool.getconn(timeout=max(0.05, until - time.monotonic()))
+            try:
+                conn.execute(begin.encode())
+            except psycopg.OperationalError:
+                # It was idle while the server was restarted. Nothing was done with it, so another one is taken.
+                self._pool.putconn(conn)
+                if time.monotonic() >= until:
+                    raise
+            except BaseException:
+                self._pool.putconn(conn)
+                raise
+            else:
+                return conn
+
+    def size(self) -> int:
+        """The bytes of the tables and indexes."""
+        with self.read() as conn:
+            row = conn.execute(
+                "SELECT COALESCE(sum(pg_total_relation_size(c.oid)), 0) FROM pg_class c "
+                "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = ? AND c.relkind = 'r'",
+                (migrations.SCHEMA,),
+            ).fetchone()
+            return int(row[0]) if row else 0
+
+    def tidy(self) -> str:
+        """Nothing to do: the server does it by itself (autovacuum)."""
+        return ""
+
+    def close(self) -> None:
+        """Close the connections. Closing twice is harmless."""
+        self._pool.close()
+
+
+def _configure(conn: _ByName) -> None:
+    adapt(conn)
+    conn.execute(
+        f"SET search_path = {migrations.SCHEMA}, pg_catalog; "
+        f"SET idle_in_transaction_session_timeout = '{MAX_IDLE}s'; SET timezone = 'UTC'".encode()
+    )
+
+
+@contextmanager
+def _part(conn: Connection) -> Iterator[None]:
+    """A transaction within one: undone alone if it fails."""
+    conn.depth += 1
+    name = f"part_{conn.depth}"
+    try:
+        conn.execute(f"SAVEPOINT {name}")
+        yield
+        conn.execute(f"RELEASE SAVEPOINT {name}")
+    except BaseException:
+        with suppress(psycopg.Error):
+            conn.execute(f"ROLLBACK TO SAVEPOINT {name}")
+        raise
+    finally:
+        conn.depth -= 1

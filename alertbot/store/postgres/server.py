@@ -1,0 +1,154 @@
+"""A PostgreSQL server as `storage` names it: its address, what it must be, and psycopg's errors as StoreError."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg_pool import PoolTimeout
+
+from alertbot.errors import NewerDatabase, StoreError
+from alertbot.store.postgres import migrations
+
+MIN_VERSION = 14
+LOCK_WITHIN = 10.0
+"""Seconds to wait for others that write, where the caller names no time."""
+# A server that does not answer is given up after this; parameters in the address take precedence.
+_DEFAULTS = {
+    "application_name": "alertbot",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "15000",
+}
+
+Plain = psycopg.Connection[tuple[object, ...]]
+
+
+class Server:
+    """The address of a database; `wait`: seconds to wait for a connection."""
+
+    def __init__(self, address: str, wait: float) -> None:
+        self._parts = _parts(address)
+        self._wait = wait
+        timeout = str(max(2, round(wait)))  # libpq takes 1 for 2
+        self.info = make_conninfo("", **{"connect_timeout": timeout, **_DEFAULTS, **self._parts})
+
+    @property
+    def name(self) -> str:
+        """The address without the password."""
+        user, host, port, base = (self._parts.get(key, "") for key in ("user", "host", "port", "dbname"))
+        user += "@" if user else ""
+        if host.startswith("/"):  # the folder of a socket
+            return f"postgresql://{user}/{base}?host={host}"
+        return f"postgresql://{user}{host}{':' if port else ''}{port}/{base}"
+
+    @contextmanager
+    def connected(self) -> Iterator[Plain]:
+        """A connection that is closed at the end. Raises StoreError where the server is not as it is needed."""
+        with self.door(), psycopg.connect(self.info, autocommit=True) as conn:
+            self._check(conn)
+            yield conn
+
+    def _check(self, conn: Plain) -> None:
+        version = conn.info.server_version // 10000
+        if version < MIN_VERSION:
+            raise final(f"{self.name}: the server is PostgreSQL {version}; alertbot needs {MIN_VERSION} or newer")
+        encoding = conn.info.parameter_status("server_encoding")
+        if encoding != "UTF8":
+            raise final(
+                f"{self.name}: the encoding of the database is {encoding}; alertbot needs UTF-8: create one with "
+                "CREATE DATABASE alertbot ENCODING 'UTF8' TEMPLATE template0"
+            )
+
+    def applied(self, conn: Plain) -> int | None:
+        """The last step of the tables; None where there are none. Raises NewerDatabase."""
+        before = migrations.applied(conn)
+        if before is not None and before > migrations.newest():
+            raise NewerDatabase(
+                f"{self.name} was written by a newer alertbot (it has step {before}), and was not changed",
+                "install that version again, or restore a backup that this version made (docs/deploy.md, Downgrading)",
+            )
+        return before
+
+    @contextmanager
+    def door(self, waited: float = LOCK_WITHIN) -> Iterator[None]:
+        """Within it, errors of psycopg are StoreErrors. `waited`: seconds that were waited for a lock."""
+        try:
+            yield
+        except PoolTimeout as exc:
+            raise self._unreachable() from exc
+        except psycopg.Error as exc:
+            raise self._explained(exc, waited) from exc
+
+    def _unreachable(self) -> StoreError:
+        """Why the pool has no connection: the pool itself does not say it."""
+        try:
+            with psycopg.connect(self.info, autocommit=True):
+                return StoreError(f"{self.name} is busy: all connections to it are in use")
+        except psycopg.Error as exc:
+            return self._explained(exc, self._wait)
+
+    def _explained(self, exc: psycopg.Error, waited: float) -> StoreError:
+        state, what = exc.sqlstate or "", self._told(exc)
+        user, base = self._parts.get("user", ""), self._parts.get("dbname", "")
+        if state == "55P03":
+            return StoreError(f"{self.name} is locked: another process has been writing to it for {waited:g} s")
+        if state == "53100":
+            return StoreError(f"{self.name} cannot be written: the disk of the server is full")
+        if state == "25006":
+            return StoreError(f"{self.name} cannot be written: the server is read-only, such as a standby")
+        if state == "42501":
+            return final(
+                f"{self.name}: the user {user} may not do that ({what}); the owner of the database allows it with "
+                f'CREATE SCHEMA IF NOT EXISTS {migrations.SCHEMA} AUTHORIZATION "{user}"'
+            )
+        # The server refuses a connection: psycopg has no code for that, only the text.
+        if state.startswith("28") or any(words in what for words in _REFUSED):
+            return final(f"{self.name}: the server refuses the user or the password of `storage`: {what}")
+        if state == "3D000" or (not state and f'database "{base}" does not exist' in what):
+            return final(f"{self.name}: there is no database {base}; create it: createdb --encoding UTF8 {base}")
+        if isinstance(exc, psycopg.OperationalError):
+            return StoreError(f"{self.name} cannot be reached: {what}")
+        return StoreError(f"{self.name} could not be read or written: {what}")
+
+    def _told(self, exc: psycopg.Error) -> str:
+        """What psycopg says in one line, without the password: of several attempts to connect, the last one."""
+        lines = [line.strip() for line in str(exc).splitlines() if line.strip()]
+        told = [line for line in lines if line.startswith("connection ")] or lines[:1] or [type(exc).__name__]
+        password = self._parts.get("password", "")
+        return told[-1].replace(password, "***") if password else told[-1]
+
+
+_REFUSED = ("authentication failed", "no password supplied", "no pg_hba.conf entry", "role ")
+
+
+def _parts(address: str) -> dict[str, str]:
+    """What an address consists of. Raises StoreError where it cannot be read; a wrong one may hold the password."""
+    try:
+        parts = {key: str(value) for key, value in conninfo_to_dict(address).items() if value is not None}
+    except psycopg.ProgrammingError:
+        parts = {}
+    if not parts or "@" in parts.get("host", "") or "@" in parts.get("dbname", ""):
+        # The cause is left out on purpose: it quotes parts of the address.
+        raise final(
+            "`storage` cannot be read; write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with %XX for special "
+            "characters of the password, such as %40 for @"
+        ) from None
+    return parts
+
+
+def exists(address: str, wait: float = 5.0) -> bool:
+    """Whether this database has the tables of alertbot. Raises StoreError where it cannot be reached."""
+    server = Server(address, wait)
+    with server.connected() as conn:
+        return server.applied(conn) is not None
+
+
+def final(message: str) -> StoreError:
+    """An error for which a retry cannot help."""
+    error = StoreError(message)
+    error.retryable = False
+    return error

@@ -1,0 +1,55 @@
+"""PostgresStore: all roles of the store in a PostgreSQL database."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from alertbot.store.postgres.database import Database
+from alertbot.store.postgres.server import exists
+from alertbot.store.sql import budget
+from alertbot.store.sql.store import SqlStore
+
+
+class PostgresStore(SqlStore):
+    """The store in a PostgreSQL database, in its schema `alertbot`, which is created and migrated when it is opened.
+
+    Safe to use from several threads and processes at once. Raises StoreError, here and in every method: the server
+    cannot be reached or refuses, the database is not alertbot's, of a newer version, locked for too long, or full.
+    """
+
+    _db: Database
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        wait: float = 5.0,
+        reading: bool = False,
+        keep_polls: timedelta = timedelta(days=8),
+        keep_usual: timedelta = timedelta(weeks=8),
+        max_messages: int = budget.UNLIMITED,
+        timezone: str = "UTC",
+        initials: bool = False,
+    ) -> None:
+        """`address`: postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with libpq's parameters after a question mark.
+
+        `wait`: seconds to wait for the server. `reading`: opened to be read; the tables must exist then. The others:
+        see `SqlStore`.
+        """
+        super().__init__(
+            Database(address, wait=wait, reading=reading),
+            keep_polls=keep_polls,
+            keep_usual=keep_usual,
+            max_messages=max_messages,
+            timezone=timezone,
+            initials=initials,
+        )
+
+    @staticmethod
+    def exists(address: str) -> bool:
+        """Whether this database has the tables of alertbot. Raises StoreError where it cannot be reached."""
+        return exists(address)
+
+    def size(self) -> int:
+        """The bytes of the tables and indexes."""
+        return self._db.size()

@@ -1,0 +1,299 @@
+"""The store in PostgreSQL beyond the contract: what it requires of a server, locks, and a server that goes away."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from alertbot.errors import Conflict, NewerDatabase, StoreError
+from alertbot.store.postgres import migrations
+from alertbot.store.postgres.dialect import translated
+from alertbot.store.postgres.server import Server, exists
+from alertbot.store.postgres.store import PostgresStore
+from alertbot.store.sqlite.store import SqliteStore
+from tests.store.build import begin, begins, firing, one, ops, poll
+from tests.store.postgres import address_of, empty_store, run, server
+
+PASSWORD = "Tr0ub4dor"
+
+
+@pytest.fixture
+def store() -> Iterator[PostgresStore]:
+    made = empty_store()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def database(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A new database without tables; its name."""
+    name = "d" + re.sub(r"\W", "_", request.node.name.lower())[:40]
+    run(f"CREATE DATABASE {name}")
+    yield name
+    run(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+# Statements
+
+TRANSLATED = {
+    "places": ("a = ? AND b = ?", "a = %s AND b = %s"),
+    "names": ("a = :a AND b IN (:b, :a)", "a = %(a)s AND b IN (%(b)s, %(a)s)"),
+    "text is left alone": ("a = 'who? :me' AND b = :b", "a = 'who? :me' AND b = %(b)s"),
+    "percent signs": ("a LIKE 'x:%' AND b = ?", "a LIKE 'x:%%' AND b = %s"),
+    "an index that SQLite is to use": ("FROM a INDEXED BY a_open WHERE b", "FROM a WHERE b"),
+    "an order of a join": ("FROM a CROSS JOIN b ON b.id = a.b", "FROM a JOIN b ON b.id = a.b"),
+}
+
+
+@pytest.mark.parametrize(("written", "sent"), TRANSLATED.values(), ids=TRANSLATED)
+def test_a_statement_as_it_is_sent(written: str, sent: str) -> None:
+    assert translated(written) == sent
+
+
+def test_the_tables_are_those_of_sqlite(store: PostgresStore, tmp_path: Path) -> None:
+    """By table and column, so that a step that is added in one place only is noticed."""
+    with store._db.read() as conn:
+        rows = conn.execute(
+            "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'alertbot' "
+            "AND column_name <> 'rowid' AND table_name <> 'migrations'"
+        ).fetchall()
+    here = {(row["table_name"], row["column_name"]) for row in rows}
+    path = tmp_path / "alertbot.db"
+    SqliteStore(path).close()
+    with closing(sqlite3.connect(path)) as file:
+        there = set(
+            file.execute(
+                "SELECT m.name, c.name FROM sqlite_master m, pragma_table_info(m.name) c WHERE m.type = 'table' "
+                "AND m.name NOT LIKE 'sqlite%' AND m.name NOT LIKE '_sqlite%'"
+            ).fetchall()
+        )
+        indexes = {
+            name
+            for (name,) in file.execute(
+                "SELECT name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL "
+                "AND tbl_name NOT LIKE '_sqlite%'"
+            )
+        }
+    assert here == there
+    assert {table for table, _ in here} == set(migrations.TABLES)
+    with store._db.read() as conn:
+        rows = conn.execute("SELECT indexname FROM pg_indexes WHERE schemaname = 'alertbot'").fetchall()
+    assert indexes <= {row["indexname"] for row in rows}
+
+
+def test_text_is_compared_by_its_bytes(store: PostgresStore) -> None:
+    """Whatever the language of the database: times are text, and "Z" comes before "a"."""
+    with store._db.read() as conn:
+        rows = conn.execute(
+            "SELECT DISTINCT collation_name AS name FROM information_schema.columns "
+            "WHERE table_schema = 'alertbot' AND data_type = 'text'"
+        ).fetchall()
+    assert [row["name"] for row in rows] == ["C"]
+
+
+def test_a_name_with_a_nul_character(store: PostgresStore) -> None:
+    """PostgreSQL cannot store one; the alert is stored all the same."""
+    begin(store, firing(entity_name="Sales\0EU"))
+    assert one(store, firing()).entity_name == "Sales\N{REPLACEMENT CHARACTER}EU"
+
+
+def test_ids_are_never_given_again(store: PostgresStore) -> None:
+    """Not even those of a transaction that failed."""
+
+    def fail() -> None:
+        with store.alone("acme"):
+            begin(store, firing("1"))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert store.alerts() == []
+    assert begin(store, firing("2")).id == 2
+
+
+# Two that write
+
+
+def test_a_writer_waits_for_another_process(store: PostgresStore) -> None:
+    """A process that cannot write within its time says so; reading goes on, and sees what was committed."""
+    begin(store, firing("1"))
+    with closing(PostgresStore(store._db._server.info)) as other, store.alone("acme"):
+        begin(store, firing("2"))
+        with pytest.raises(StoreError, match=r"is locked: another process has been writing to it for 0\.1 s") as caught:
+            other.check_writable(within=0.1)
+        assert caught.value.retryable
+        assert [alert.key.entity_id for alert in other.alerts()] == ["1"]
+    assert [alert.key.entity_id for alert in store.alerts()] == ["1", "2"]
+
+
+def test_many_threads_write(store: PostgresStore) -> None:
+    """More than there are connections: each waits for its turn, and none decides on what another one changed."""
+    conflicts = []
+
+    def turns(number: int) -> None:
+        for step in range(5):
+            while True:
+                revision = store.revision("acme")
+                try:
+                    store.record(poll([begins(firing(f"{number}-{step}"))], revision=revision))
+                except Conflict:
+                    conflicts.append(number)
+                else:
+                    break
+
+    threads = [threading.Thread(target=turns, args=(number,)) for number in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(store.alerts()) == 60
+    assert store.revision("acme") == 60
+
+
+def test_a_transaction_within_another_is_undone_alone(store: PostgresStore) -> None:
+    with store.alone("acme"):
+        begin(store, firing("1"))
+        with suppress(psycopg.Error, StoreError), store._db.write() as conn:
+            conn.execute("INSERT INTO people (id, name) VALUES ('U1', 'Ann')")
+            conn.execute("INSERT INTO people (id, name) VALUES ('U1', 'Ann again')")
+    assert store.people() == {}
+    assert len(store.alerts()) == 1
+
+
+# A server that goes away
+
+END_SESSIONS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'alertbot'"
+
+
+def test_connections_that_were_ended_are_replaced(store: PostgresStore) -> None:
+    """As by a restart of the server: nothing was lost, and the next transaction does not fail."""
+    begin(store, firing("1"))
+    run(END_SESSIONS)
+    assert len(store.alerts()) == 1
+    run(END_SESSIONS)
+    store.add_notices([ops("again")])
+    assert store.totals().waiting == 2
+
+
+def test_a_connection_that_is_ended_in_a_transaction(store: PostgresStore) -> None:
+    """All of the transaction is undone, and it can be tried again."""
+
+    def be_ended() -> None:
+        with store.alone("acme"):
+            begin(store, firing("1"))
+            run(END_SESSIONS)
+            begin(store, firing("2"))
+
+    with pytest.raises(StoreError, match="cannot be reached") as caught:
+        be_ended()
+    assert caught.value.retryable
+    assert store.alerts() == []
+    begin(store, firing("1"))
+
+
+# What is required of a server
+
+
+def test_two_processes_open_a_new_database_together(database: str) -> None:
+    opened: list[PostgresStore] = []
+    threads = [threading.Thread(target=lambda: opened.append(PostgresStore(address_of(database)))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(opened) == 4
+    for each in opened:
+        each.close()
+
+
+def test_a_database_without_tables(database: str) -> None:
+    """It is not created by a command that only reads."""
+    assert not exists(address_of(database))
+    with pytest.raises(StoreError, match="there are no tables yet; `alertbot run` or `alertbot poll` creates them"):
+        PostgresStore(address_of(database), reading=True)
+    PostgresStore(address_of(database)).close()
+    assert exists(address_of(database))
+    PostgresStore(address_of(database), reading=True).close()
+
+
+def test_a_database_of_a_newer_version(database: str) -> None:
+    PostgresStore(address_of(database)).close()
+    run("INSERT INTO alertbot.migrations (step) VALUES (999)", address_of(database))
+    with pytest.raises(NewerDatabase, match=r"was written by a newer alertbot \(it has step 999\)"):
+        PostgresStore(address_of(database))
+
+
+def test_another_encoding(database: str) -> None:
+    run(f"CREATE DATABASE {database}_latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+    try:
+        with pytest.raises(StoreError, match="the encoding of the database is LATIN1; alertbot needs UTF-8") as caught:
+            PostgresStore(address_of(f"{database}_latin"))
+    finally:
+        run(f"DROP DATABASE {database}_latin")
+    assert not caught.value.retryable
+
+
+def test_a_server_that_is_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("alertbot.store.postgres.server.MIN_VERSION", 99)
+    with pytest.raises(StoreError, match=r"the server is PostgreSQL \d+; alertbot needs 99 or newer"):
+        exists(server())
+
+
+def test_a_user_who_may_not_create_tables(database: str) -> None:
+    run("DROP ROLE IF EXISTS guest")
+    run("CREATE ROLE guest LOGIN")
+    address = address_of(database).replace("postgres:@", "guest@")
+    with pytest.raises(StoreError, match="the user guest may not do that") as caught:
+        PostgresStore(address)
+    assert 'CREATE SCHEMA IF NOT EXISTS alertbot AUTHORIZATION "guest"' in str(caught.value)
+    run('CREATE SCHEMA IF NOT EXISTS alertbot AUTHORIZATION "guest"', address_of(database))
+    PostgresStore(address).close()
+
+
+UNREACHABLE = {
+    "nothing listens there": ("127.0.0.1:1", "/alertbot", "cannot be reached: .*Connection refused"),
+    "no such host": ("db.invalid", "/alertbot", "cannot be reached: .*(could not translate|failed to resolve)"),
+}
+
+
+@pytest.mark.parametrize(("host", "path", "said"), UNREACHABLE.values(), ids=UNREACHABLE)
+def test_a_server_that_cannot_be_reached(host: str, path: str, said: str) -> None:
+    """It can be tried again; the password is not in the message."""
+    with pytest.raises(StoreError, match=said) as caught:
+        PostgresStore(f"postgresql://bot:{PASSWORD}@{host}{path}", wait=2)
+    assert caught.value.retryable
+    assert f"postgresql://bot@{host}{path}" in str(caught.value)
+    assert PASSWORD not in str(caught.value)
+
+
+def test_a_database_that_does_not_exist() -> None:
+    with pytest.raises(StoreError, match="there is no database alerts; create it: createdb --encoding UTF8 alerts"):
+        PostgresStore(address_of("alerts"))
+
+
+def test_a_user_who_does_not_exist() -> None:
+    with pytest.raises(StoreError, match="the server refuses the user or the password of `storage`"):
+        PostgresStore(server().replace("postgres:@", f"nobody:{PASSWORD}@"))
+
+
+WRONG_ADDRESSES = {
+    "an @ in the password": f"postgresql://bot:p@{PASSWORD}@host/db",
+    "a % in the password": f"postgresql://bot:%{PASSWORD}@host/db",
+    "an unknown parameter": f"postgresql://bot:{PASSWORD}@host/db?{PASSWORD}=1",
+}
+
+
+@pytest.mark.parametrize("address", WRONG_ADDRESSES.values(), ids=WRONG_ADDRESSES)
+def test_an_address_that_cannot_be_read(address: str) -> None:
+    """What is wrong is not quoted: it may be a part of the password."""
+    with pytest.raises(StoreError, match="`storage` cannot be read; write postgresql://USER:PASSWORD@HOST") as caught:
+        Server(address, 1.0)
+    assert PASSWORD not in str(caught.value)
+    assert caught.value.__cause__ is None
