@@ -79,6 +79,10 @@ COMMANDS: dict[str, Row] = {
         "ask:ask",
         "Print what the slash command would answer. Changes are made in the name of the local user.",
     ),
+    "migrate-storage": Row(
+        "migrate_storage:migrate_storage",
+        "Copy a database to another one, such as a SQLite file to PostgreSQL or back, and verify the copy.",
+    ),
     "backup": Row(
         "backup:backup",
         "Write a consistent copy of the database, whether or not the bot is running.",

@@ -1,0 +1,58 @@
+"""`migrate-storage`: a database copied to another one, such as a SQLite file to PostgreSQL or back."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack, closing, nullcontext
+from typing import Annotated
+
+import typer
+from rich.progress import Progress, TextColumn
+
+from alertbot.cli.show import err, say
+from alertbot.clock import wall_clock
+from alertbot.errors import UsageError
+from alertbot.service.databases import open_database
+from alertbot.store.sql import leases
+from alertbot.store.sql.connection import Database
+from alertbot.store.sql.copying import copy
+
+_PLACE = "A SQLite file, or postgresql://USER:PASSWORD@HOST:PORT/DATABASE."
+
+
+def migrate_storage(
+    source: Annotated[str, typer.Argument(metavar="FROM", help=_PLACE)],
+    target: Annotated[str, typer.Argument(metavar="TO", help=f"{_PLACE} It is created or empty.")],
+) -> None:
+    """Copy a database to another one, such as a SQLite file to PostgreSQL or back, and verify the copy.
+
+    FROM is not changed. Stop alertbot first. If it was interrupted, run it again: it copies what is missing.
+    """
+    if source == target:
+        raise UsageError("FROM and TO are the same database")
+    began = time.monotonic()
+    with ExitStack() as stack:
+        here = stack.enter_context(closing(open_database(source, reading=True)))
+        _check_stopped(here)
+        there = stack.enter_context(closing(open_database(target)))
+        _check_stopped(there)
+        columns = (TextColumn("{task.description}"), TextColumn("{task.completed:,} rows"))
+        shown = Progress(*columns, console=err, transient=True) if err.is_terminal else None
+        task = shown.add_task("comparing") if shown is not None else None
+
+        def progress(table: str, rows: int) -> None:
+            if shown is not None and task is not None:
+                shown.update(task, description=f"copying {table}", completed=rows)
+
+        with shown or nullcontext():
+            copied = copy(here, there, progress)
+        added = f"copied {copied.added:,} of {copied.rows:,} rows" if copied.added else "nothing to copy"
+        took = time.monotonic() - began
+        say(f"{added}: {there.name} has all {copied.rows:,} rows of {here.name}, verified, in {took:.1f} s")
+
+
+def _check_stopped(database: Database) -> None:
+    with database.read() as conn:
+        service = leases.service(conn, wall_clock())
+    if service is not None and service.running:
+        raise UsageError(f"{database.name} is used by alertbot ({service.owner}): stop it first")

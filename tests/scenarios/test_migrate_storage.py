@@ -1,0 +1,86 @@
+"""`alertbot migrate-storage`: each ending has a sentence and an exit status, and the password is not shown."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from alertbot.clock import wall_clock
+from alertbot.store.postgres.store import PostgresStore
+from alertbot.store.sqlite.store import SqliteStore
+from tests.service.bot import alertbot
+from tests.store.build import begin, firing
+from tests.store.postgres import address_of, run
+
+PASSWORD = "Tr0ub4dor-and-3"
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    run("CREATE DATABASE migrated")
+    yield address_of("migrated").replace("postgres:@", f"postgres:{PASSWORD}@")
+    run("DROP DATABASE migrated WITH (FORCE)")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A database with two alerts. Its file is all of it: no service uses it."""
+    with closing(SqliteStore(tmp_path / "alertbot.db")) as store:
+        begin(store, firing("1"))
+        begin(store, firing("2"))
+    return tmp_path / "alertbot.db"
+
+
+def test_there_and_back(path: Path, address: str) -> None:
+    """A second time nothing is copied, which is no failure. The source is the same file, byte by byte."""
+    before = hashlib.sha256(path.read_bytes()).hexdigest()
+    first = alertbot("migrate-storage", str(path), address, cwd=path.parent)
+    second = alertbot("migrate-storage", str(path), address, cwd=path.parent)
+    back = alertbot("migrate-storage", address, "back.db", cwd=path.parent)
+    assert [each.returncode for each in (first, second, back)] == [0, 0, 0], first.stderr + second.stderr + back.stderr
+    assert first.stdout.startswith("copied 10 of 10 rows: postgresql://postgres@/migrated?host=")
+    assert f"has all 10 rows of {path}, verified" in first.stdout.replace("\n", " ")
+    assert second.stdout.startswith("nothing to copy: ")
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == before
+    with closing(SqliteStore(path.parent / "back.db")) as there, closing(SqliteStore(path)) as here:
+        assert there.alerts() == here.alerts()
+        assert len(there.alerts()) == 2
+    assert PASSWORD not in "".join(each.stdout + each.stderr for each in (first, second, back))
+
+
+def test_a_database_in_use(path: Path, address: str) -> None:
+    with closing(SqliteStore(path)) as store:
+        store.take_leases(["delivery"], "host vm (process 7)", wall_clock(), timedelta(minutes=5))
+    ran = alertbot("migrate-storage", str(path), address, cwd=path.parent)
+    assert ran.returncode == 2
+    assert "is used by alertbot (host vm (process 7)): stop it first" in ran.stderr.replace("\n", " ")
+
+
+def test_a_target_with_other_data(path: Path, address: str) -> None:
+    with closing(PostgresStore(address)) as store:
+        begin(store, firing("other"))
+    ran = alertbot("migrate-storage", str(path), address, cwd=path.parent)
+    assert ran.returncode == 2
+    assert "has data that is not a copy of the other database" in ran.stderr.replace("\n", " ")
+
+
+WRONG = {
+    "no such file": ("gone.db", "there is no database yet"),
+    "an empty server": ("{address}", "there are no tables yet"),
+    "the same": ("copy.db", "FROM and TO are the same database"),
+}
+
+
+@pytest.mark.parametrize(("source", "said"), WRONG.values(), ids=WRONG)
+def test_a_source_that_is_none(tmp_path: Path, address: str, source: str, said: str) -> None:
+    """Nothing is created for it."""
+    ran = alertbot("migrate-storage", source.format(address=address), "copy.db", cwd=tmp_path)
+    assert ran.returncode != 0
+    assert said in ran.stderr.replace("\n", " ")
+    assert PASSWORD not in ran.stdout + ran.stderr
+    assert not (tmp_path / "copy.db").exists()
