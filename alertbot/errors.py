@@ -17,6 +17,7 @@ AlertbotError
 ├── ChartFailed           a chart could not be drawn, or its picture not be given to Slack: the text is shown instead
 ├── StoreError            the database could not be read or written
 │   ├── Conflict          something else was written since the poll was decided  retryable: decide again
+│   ├── NotOwner          another worker polls this tenant now            not by this one
 │   └── NewerDatabase     a newer alertbot wrote it                           exit status 2
 └── ImpossibleMove        a transition that the state table does not have: a bug in alertbot
 """
@@ -160,6 +161,12 @@ class StoreError(AlertbotError):
 
 class Conflict(StoreError):
     """Something else was written to the tenant since the poll was decided: nothing was recorded, decide again."""
+
+
+class NotOwner(StoreError):
+    """Another worker owns the tenant now: nothing was recorded, and this one must not go on with it."""
+
+    retryable = False
 
 
 class NewerDatabase(StoreError):

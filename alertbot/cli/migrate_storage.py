@@ -37,7 +37,7 @@ def migrate_storage(
         there = stack.enter_context(closing(open_database(target)))
         _check_stopped(there)
         columns = (TextColumn("{task.description}"), TextColumn("{task.completed:,} rows"))
-        shown = Progress(*columns, console=err, transient=True) if err.is_terminal else None
+        shown = Progress(*columns, console=err.console, transient=True) if err.is_terminal else None
         task = shown.add_task("comparing") if shown is not None else None
 
         def progress(table: str, rows: int) -> None:

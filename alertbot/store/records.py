@@ -18,6 +18,22 @@ from alertbot.rules.catalogue import Scope
 
 
 @dataclass(frozen=True)
+class Owner:
+    """Under which number a worker owns a tenant, and what it leaves to the next owner: see store/sql/owners.py."""
+
+    number: int
+    memory: str = ""
+
+
+@dataclass(frozen=True)
+class Owned:
+    """Which worker owns a tenant, and since when."""
+
+    worker: str
+    since: datetime
+
+
+@dataclass(frozen=True)
 class PollRecord:
     """All that one poll decided about one tenant."""
 
@@ -33,6 +49,7 @@ class PollRecord:
     latches: Mapping[Fingerprint, int | None] = field(default_factory=dict)  # what it changes, as `next_latches` says
     revision: int | None = None  # that it was decided on; None: whatever was written meanwhile, it is recorded
     quarter_hours: Sequence[QuarterHour] = ()  # whose means are known, since this poll is in a later one
+    owner: Owner | None = None  # as whom it was decided; None: by the process that holds the lease, or by hand
 
 
 @dataclass(frozen=True)

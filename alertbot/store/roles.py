@@ -29,6 +29,8 @@ from alertbot.rules.privacy import Names
 from alertbot.rules.rule import Level
 from alertbot.store.records import (
     LedgerEntry,
+    Owned,
+    Owner,
     PollRecord,
     PostedNotice,
     Recorded,
@@ -220,7 +222,8 @@ class Polls(Recording, UsualMeans, Feeds, Silences, AgentNames, Protocol):
     def record(self, record: PollRecord) -> Recorded:
         """Write one poll's feed, changes, notices and snapshots in one transaction, before anything is sent.
 
-        Raises Conflict, and writes nothing, if the tenant's revision is not the one that the poll was decided on.
+        Raises Conflict, and writes nothing, if the tenant's revision is not the one that the poll was decided on;
+        NotOwner if it was decided as an owner who is no longer the owner.
 
         New alerts get their ids. A pending alert that becomes inactive is deleted; an ended one is kept as history.
         A CARD notice makes its card row; each change makes the alert's cards due for an edit: at once when it moved or
@@ -561,6 +564,19 @@ class Leases(Protocol):
         """Give up every lease of this owner; those of others stay. When it was last seen remains known."""
 
 
+class Owners(Protocol):
+    """Which worker polls which tenant; see store/sql/owners.py."""
+
+    def own(self, tenant: str, worker: str, now: datetime) -> Owner:
+        """Make this worker the owner of a tenant: from now on, turns of the former owner are refused."""
+
+    def disown(self, tenant: str, number: int) -> None:
+        """Own it no longer; nothing if another worker owns it by now."""
+
+    def owned(self) -> Mapping[str, Owned]:
+        """Who owns which tenant."""
+
+
 class Retention(Protocol):
     """What is deleted once it is old enough: ended alerts, and everything that was sent about them."""
 
@@ -576,7 +592,7 @@ class Retention(Protocol):
         """
 
 
-class Store(Questions, Pictures, Polls, Rules, Outbox, Retention, Leases, Health, Fallback, Audited, Protocol):
+class Store(Questions, Pictures, Polls, Rules, Outbox, Retention, Leases, Owners, Health, Fallback, Audited, Protocol):
     """All of the database. Only the parts that open and close it, and the tests, need all roles."""
 
     def tidy(self) -> str:

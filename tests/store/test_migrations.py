@@ -5,8 +5,9 @@ polls, as the first recording wrote them. `store-v6.sql` has the last cards that
 them gone from Slack; in `store-v7.sql` cards have members; in `store-v9.sql` leases have names, an open intent has a
 claimant, and alerts say what mutes them; in `store-v12.sql` alerts have shown values, and a card was posted elsewhere
 before. `store-v13.sql` has more in it: silences, an alert that was closed by hand, a card that two alerts share, an
-agent. `store-v19.sql` is that one after two more polls, of which the second saw the same again. To add a step, add a
-dump of the tables before it, and a row in KEPT. Old dumps stay.
+agent. `store-v19.sql` is that one after two more polls, of which the second saw the same again, and
+`store-v22.sql` that one before tenants had owners. To add a step, add a dump of the tables before it, and a row in
+KEPT. Old dumps stay.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from tests.store.build import assert_same_snapshot, at, begin, firing, key, noti
 KEPT = ["store-v1.sql", "store-v5.sql", "store-v6.sql", "store-v7.sql", "store-v9.sql", "store-v12.sql"]
 WITH_MORE = "store-v13.sql"
 BEFORE_ONE_ROW_A_TURN = "store-v19.sql"
+BEFORE_OWNERS = "store-v22.sql"
 WITH_A_CARD_THAT_IS_GONE = ["store-v6.sql", "store-v7.sql", "store-v9.sql", "store-v12.sql"]
 
 
@@ -61,7 +63,7 @@ def _tables(path: Path) -> set[tuple[str, str]]:
     return {(name, " ".join(sql.split())) for name, sql in rows}
 
 
-@pytest.mark.parametrize("name", [*KEPT, WITH_MORE, BEFORE_ONE_ROW_A_TURN])
+@pytest.mark.parametrize("name", [*KEPT, WITH_MORE, BEFORE_ONE_ROW_A_TURN, BEFORE_OWNERS])
 def test_an_upgraded_database_is_made_like_a_new_one(name: str, tmp_path: Path) -> None:
     """The same tables and indexes, so a step that was edited later is detected."""
     _load(name, tmp_path / "old.db")

@@ -1,19 +1,23 @@
 """The connections to PostgreSQL: a pool, transactions, and the lock of those that write.
 
-Theory. The statements of store/sql/ rely on one thing: while a transaction writes, no other one does. SQLite's write
-lock gives them that. Here it is one advisory lock of the database, `_WRITES`, which each transaction that writes takes
-first and PostgreSQL releases at its end, whatever becomes of the process. What it protects:
+Theory. The statements of store/sql/ rely on one thing: while a transaction writes, no other one writes what it reads.
+SQLite's write lock gives them that. Here advisory locks do, which a transaction takes first, and which PostgreSQL
+releases at its end, whatever becomes of the process:
 
-- of a tenant: alerts, cards and their members, notices, the feed with its count of turns, snapshots, recording, means;
-- of delivery: claims, the rest of channels, the budget of a minute, edits, pictures, posts to the fallback webhook;
-- of all: silences (they raise the revision of every tenant), counters, leases, agents, retention.
+- a turn of a tenant takes the lock `_WRITES` shared with other turns, and the lock of its tenant for itself. It
+  protects what belongs to one tenant: alerts, cards and their members, new notices, the feed with its count of turns,
+  snapshots, recording, means, the agents' names, its counters;
+- everything else takes `_WRITES` for itself. That is delivery (claims, the rest of channels, the budget of a minute,
+  edits, pictures, posts to the fallback webhook), what users change, silences (they raise the revision of every
+  tenant), leases, owners and retention.
 
-One lock for all of it is simple and as fast as SQLite's; several workers will want one for each tenant and one for
-delivery, and then `claim` and `record`, which touch both, take both in that order. Ids need no lock (`short_ids`).
+So the turns of a thousand tenants are committed side by side, and what delivers or changes by hand, which is rare and
+takes a few milliseconds, waits for the turns that have begun. PostgreSQL serves those who wait in their order, so
+neither kind waits for long. Ids need no lock (`short_ids`).
 
-The lock is taken with the isolation READ COMMITTED: what a statement reads was committed before it began, and after
-the lock nobody else commits. A transaction that reads is REPEATABLE READ, so it has one consistent view, and it waits
-for nobody.
+The locks are taken with the isolation READ COMMITTED: what a statement reads was committed before it began, and once
+they are held nobody else commits what it reads. A transaction that only reads is REPEATABLE READ, so it has one
+consistent view, and it waits for nobody.
 
 A server that is gone is noticed by the next transaction: it fails with StoreError, which can be tried again. The pool
 connects again when it is asked for a connection. A process that is stopped within a transaction holds the lock for
@@ -41,6 +45,7 @@ MAX_IDLE = 60
 """Seconds for which a transaction may do nothing."""
 _CONNECTIONS = 8  # at most; a thread has one during a transaction
 _WRITES = 0x616C657274626F74  # "alertbot"
+_TENANT = 0x616C6572  # the first half of the key of a lock of a tenant
 _READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)  # it warns of each attempt; StoreError says it once
@@ -115,7 +120,10 @@ class Database:
         self._server = Server(address, wait)
         self._wait = wait
         self._own = threading.local()  # the connection with which a thread writes
-        self._lock = threading.Lock()  # held by the thread that writes: the others need no connection to wait
+        # Threads that write wait here for those of this process: so they need no connection to wait. Turns of several
+        # tenants go on together, as many as leave connections for those that read.
+        self._lock = threading.BoundedSemaphore(1)
+        self._turns = threading.BoundedSemaphore(_CONNECTIONS // 2)
         with self._server.connected() as conn:
             self._prepare(conn, reading=reading)
         self._pool: ConnectionPool[_ByName] = ConnectionPool(
@@ -159,8 +167,10 @@ class Database:
             yield conn
 
     @contextmanager
-    def write(self, *, within: float | None = None) -> Iterator[Connection]:
+    def write(self, *, within: float | None = None, tenant: str | None = None) -> Iterator[Connection]:
         """A transaction that writes: all of it or nothing. `within`: seconds to wait for other writers, of any process.
+
+        With `tenant` it is a turn of this tenant, and waits for no turn of another one.
 
         In a transaction that this thread has begun it is a part of that one, and so is what this thread reads.
         """
@@ -168,18 +178,25 @@ class Database:
             with self._server.door(), _part(own):
                 yield own
             return
-        if not self._lock.acquire(timeout=-1 if within is None else within):
+        mine = self._lock if tenant is None else self._turns
+        if not mine.acquire(timeout=within):
             raise StoreError(f"{self.name} is busy: nothing else could be written to it for {within:g} s")
         waited = LOCK_WITHIN if within is None else within
         try:
             with self._server.door(waited), self._connected("BEGIN", self._wait if within is None else within) as conn:
                 conn.execute("SELECT set_config('lock_timeout', ?, TRUE)", (str(round(waited * 1000)),))
-                conn.execute("SELECT pg_advisory_xact_lock(?)", (_WRITES,))
+                if tenant is None:
+                    conn.execute("SELECT pg_advisory_xact_lock(?)", (_WRITES,))
+                else:
+                    conn.execute(
+                        "SELECT pg_advisory_xact_lock_shared(?), pg_advisory_xact_lock(?, hashtext(?))",
+                        (_WRITES, _TENANT, tenant),
+                    )
                 self._own.conn = conn
                 yield conn
         finally:
             self._own.conn = None
-            self._lock.release()
+            mine.release()
 
     def _writer(self) -> Connection | None:
         found: Connection | None = getattr(self._own, "conn", None)

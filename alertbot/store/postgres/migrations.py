@@ -406,10 +406,24 @@ _INDEXES = """
     CREATE SEQUENCE short_ids
 """
 
-STEPS: Mapping[int, Sequence[str]] = {}
+STEPS: Mapping[int, Sequence[str]] = {
+    23: (
+        """
+        CREATE TABLE owners (
+            tenant TEXT PRIMARY KEY,
+            number BIGINT NOT NULL,
+            worker TEXT NOT NULL,
+            since TEXT NOT NULL,
+            memory TEXT NOT NULL
+        )
+        """,
+    ),
+}
 """The statements of the steps after FIRST, by number."""
 
-TABLES: tuple[str, ...] = tuple(re.findall(r"CREATE TABLE (\w+)", " ".join(_TABLES)))
+TABLES: tuple[str, ...] = tuple(
+    re.findall(r"CREATE TABLE (\w+)", " ".join([*_TABLES, *(each for step in STEPS.values() for each in step)]))
+)
 """All tables, each after those that it refers to."""
 
 COUNTED = ("cards", "recorded_layouts", "recorded_polls", "usual_layouts", "usual_means")
@@ -448,7 +462,8 @@ def migrate(conn: Connection[tuple[object, ...]], before: int | None) -> None:
         for statement in (*_FUNCTIONS, *map(_typed, _TABLES), *_INDEXES.split(";")):
             conn.execute(statement)
         conn.execute("INSERT INTO migrations (step) VALUES (%s)", (FIRST,))
+    conn.execute(f"SET LOCAL search_path = {SCHEMA}, pg_catalog")
     for step in range((before or FIRST) + 1, newest() + 1):
         for statement in STEPS.get(step, ()):
-            conn.execute(statement)
+            conn.execute(_typed(statement))
         conn.execute("INSERT INTO migrations (step) VALUES (%s)", (step,))

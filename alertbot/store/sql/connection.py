@@ -12,7 +12,8 @@ lacks. To stay in the common form:
 - where NULL may be sorted, the statement says where it goes;
 - hints to SQLite are `INDEXED BY name` and `CROSS JOIN table ON`, which also fixes the order of a join.
 
-Within a transaction that writes, no other one writes: what a statement read is still so when the next one writes.
+Within a transaction that writes, no other one writes what it reads: what a statement read is still so when the next one
+writes.
 """
 
 from __future__ import annotations
@@ -79,8 +80,11 @@ class Database(Protocol):
     def read(self) -> AbstractContextManager[Connection]:
         """A transaction that reads: one consistent view, whatever is written meanwhile."""
 
-    def write(self, *, within: float | None = None) -> AbstractContextManager[Connection]:
+    def write(self, *, within: float | None = None, tenant: str | None = None) -> AbstractContextManager[Connection]:
         """A transaction that writes: all of it or nothing. `within`: seconds to wait for others that write.
+
+        With `tenant` it writes only what belongs to this tenant, and reads only that and what no other such
+        transaction writes: those of different tenants may then run side by side.
 
         In a transaction that this thread has begun it is a part of that one, and so is what this thread reads.
         """

@@ -45,7 +45,8 @@ class _Table:
         return "rowid, *" if "rowid" in self.key else "*"
 
 
-# Each after those that it refers to. A table whose rows have an order of arrival is read in that order.
+# Each after those that it refers to. A table whose rows have an order of arrival is read in that order. Without
+# `owners`, which says who polls a tenant of that database now.
 TABLES = (
     _Table("feeds", ("tenant",)),
     _Table("alerts", ("id",), ("nagged", "unstable", "latched")),

@@ -29,6 +29,8 @@ from alertbot.store import codec
 from alertbot.store.codec import stamp, unstamp
 from alertbot.store.records import (
     LedgerEntry,
+    Owned,
+    Owner,
     PollRecord,
     PostedNotice,
     Recorded,
@@ -45,6 +47,7 @@ from alertbot.store.sql import (
     fallback,
     leases,
     outbox,
+    owners,
     pictures,
     quality,
     retention,
@@ -252,7 +255,7 @@ class SqlStore:
         self, tenant: str, quarter_hours: Sequence[QuarterHour], filled: Mapping[tuple[Scope, str], datetime]
     ) -> None:
         rows = usual.pack(quarter_hours)
-        with self._db.write() as conn:
+        with self._db.write(tenant=tenant) as conn:
             usual.write(conn, tenant, rows)
             usual.mark(conn, tenant, filled)
 
@@ -342,7 +345,9 @@ class SqlStore:
         means = usual.pack(record.quarter_hours)
         # Also after the last rule that read means is gone.
         prunes_means = abs(record.now - self._means_pruned.get(record.tenant, _LONG_AGO)) >= usual.PRUNE_EVERY
-        with self._db.write() as conn:
+        with self._db.write(tenant=record.tenant) as conn:
+            if record.owner is not None:
+                owners.keep(conn, record.tenant, record.owner)
             before = recording.begin_turn(conn, record.tenant, record.revision)
             ids = recording.write_changes(conn, record.tenant, rows, record.now, record.refresh)
             joined = recording.add_notices(conn, record.tenant, record.notices, ids, record.now, record.refresh)
@@ -375,13 +380,33 @@ class SqlStore:
     @contextmanager
     def alone(self, tenant: str) -> Iterator[None]:
         try:
-            with self._db.write():
+            with self._db.write(tenant=tenant):
                 yield
         except BaseException:
-            self._recorders.pop(tenant, None)  # they may remember what was not committed
-            self._latest.pop(tenant, None)
-            self._agents.forget()
+            self._forget(tenant)  # it may remember what was not committed
             raise
+
+    def _forget(self, tenant: str) -> None:
+        """Read again what is remembered of the turns of a tenant."""
+        self._recorders.pop(tenant, None)
+        self._latest.pop(tenant, None)
+        self._agents.forget()
+
+    # Owners
+
+    def own(self, tenant: str, worker: str, now: datetime) -> Owner:
+        with self._db.write(tenant=tenant) as conn:
+            taken = owners.take(conn, tenant, worker, now)
+        self._forget(tenant)  # another process has written since
+        return taken
+
+    def disown(self, tenant: str, number: int) -> None:
+        with self._db.write(tenant=tenant) as conn:
+            owners.release(conn, tenant, number)
+
+    def owned(self) -> Mapping[str, Owned]:
+        with self._db.read() as conn:
+            return owners.owned(conn)
 
     def add_notices(self, notices: Sequence[Notice]) -> None:
         with self._db.write() as conn:

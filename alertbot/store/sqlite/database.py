@@ -225,10 +225,13 @@ class Database:
             yield self._reader
 
     @contextmanager
-    def write(self, *, within: float | None = None) -> Iterator[Connection]:
+    def write(
+        self, *, within: float | None = None, tenant: str | None = None
+    ) -> Iterator[Connection]:  # there is one lock for all
         """A transaction that writes: all of it or nothing. `within`: seconds to wait for other writers, of any process.
 
-        Without it those of this process are waited for without a limit, and other processes for `busy_timeout`.
+        `tenant` changes nothing, since SQLite has one lock for all that writes. Without `within`, those of this
+        process are waited for without a limit, and other processes for `busy_timeout`.
         In a transaction that this thread has begun it is a part of that one, and so is what this thread reads.
         """
         if self._writer == get_ident():

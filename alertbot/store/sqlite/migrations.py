@@ -647,3 +647,21 @@ def step_022_digest(db: Database) -> None:
     db.execute("ALTER TABLE notices ADD COLUMN thread_channel_id TEXT")
     db.execute("ALTER TABLE notices ADD COLUMN thread_ts TEXT")
     db.execute("CREATE TABLE people (id TEXT PRIMARY KEY, name TEXT NOT NULL)")
+
+
+@migrations()
+def step_023_owners(db: Database) -> None:
+    """Which worker polls which tenant, see store/sql/owners.py. A single process that polls all needs no row."""
+    db.execute(
+        dedent(
+            """
+            CREATE TABLE owners (
+                tenant TEXT PRIMARY KEY,
+                number INTEGER NOT NULL,
+                worker TEXT NOT NULL,
+                since TEXT NOT NULL,
+                memory TEXT NOT NULL
+            ) WITHOUT ROWID
+            """
+        ).strip()
+    )
