@@ -40,7 +40,7 @@ from alertbot.rules.rule import RuleSet
 from alertbot.rules.words import listed
 from alertbot.store import open_alerts
 from alertbot.store.open_alerts import OpenAlerts
-from alertbot.store.records import PollRecord
+from alertbot.store.records import Owner, PollRecord
 from alertbot.store.roles import Polls
 
 _OPTIMISTIC = 2  # decisions of one turn beside other writers; after that, the others wait
@@ -72,6 +72,7 @@ class Tenant:
     record_all: bool = False  # all keys of the scopes are fetched and recorded, not only those that rules read
     memory: Memory = field(default_factory=Memory)
     names: Names = NAMES_IN_FULL  # how names of agents are shown
+    owner: Owner | None = None  # as whom the turn is recorded, where several workers share a database
 
     @property
     def wanted(self) -> Mapping[Scope, frozenset[str]]:
@@ -147,7 +148,8 @@ def run(
     What a user changes while the turn is decided wins: the turn is decided again on that, with the same data. One
     that was overtaken every time is decided while nothing else can be written.
 
-    Raises StoreError when the database cannot be read or written: then nothing was decided.
+    Raises StoreError when the database cannot be read or written: then nothing was decided. Its kind NotOwner says that
+    another worker owns the tenant now.
     """
     for tries in range(_OPTIMISTIC):
         with suppress(Conflict):
@@ -183,6 +185,7 @@ def _run(
         latches=decided.latches,
         revision=decided.revision,
         quarter_hours=turn.closed,
+        owner=tenant.owner,
     )
     recorded = store.record(record)
     lap("record")

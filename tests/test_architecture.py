@@ -35,8 +35,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "page": {"alerts", "charts", "commands", "errors", "evaluation", "rules", "web"},
     "simulator": {"errors", "clock", "rules", "rulefiles"},
     "poll": {"errors", "rules", "evaluation", "alerts", "feed", "store"},
+    "fleet": {"clock", "config", "errors", "logs", "rules", "store"},
     "service": {
-        *("errors", "clock", "logs", "backoff", "rules", "rulefiles", "evaluation", "alerts", "feed"),
+        *("errors", "clock", "logs", "backoff", "rules", "rulefiles", "evaluation", "alerts", "feed", "fleet"),
         *("backtest", "charts", "commands", "sources", "store", "notify", "slack", "config", "web", "page", "poll"),
     },
     "doctor": {
@@ -59,6 +60,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "notify": {"jinja2", "rich"},
     "slack": {"slack_bolt", "slack_sdk", "starlette", "tenacity"},
     "config": {"pydantic"},
+    "fleet": {"procrastinate", "psycopg"},
     "web": {"starlette", "uvicorn", "prometheus_client"},
     "page": {"itsdangerous", "jinja2", "numpy", "starlette"},
     "doctor": {"numpy"},

@@ -11,7 +11,7 @@ from alertbot import __version__, logs
 from alertbot.cli.shell import Config, leave, signals
 from alertbot.config.load import config_path, load
 from alertbot.service import heap
-from alertbot.service.app import build
+from alertbot.service.app import App, build
 
 log = logs.logger("run")
 
@@ -35,6 +35,11 @@ def run(
         python=platform.python_version(),
         settings=settings.model_dump(mode="json", exclude_defaults=True),  # secrets are asterisks in it
     )
+    serve(app)
+
+
+def serve(app: App) -> None:
+    """Run until stopped; then end the process."""
     with signals(app.ask_to_stop, app.reload_at_once):
         try:
             app.take_lease()

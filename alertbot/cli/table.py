@@ -35,6 +35,14 @@ COMMANDS: dict[str, Row] = {
         "run:run",
         "Run the service: poll every tenant, post alerts to Slack and answer the slash command, until stopped.",
     ),
+    "worker": Row(
+        "worker:worker",
+        "Run as one of several workers that share the tenants: they need `storage: postgresql://…`.",
+    ),
+    "workers": Row(
+        "workers:workers",
+        "List the workers of the database: how many tenants each polls, and whether its polls begin on time.",
+    ),
     "poll": Row(
         "poll:poll",
         "Poll every tenant once, deliver what is due, and report what was seen and decided. For cron and for testing.",

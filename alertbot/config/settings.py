@@ -163,7 +163,7 @@ def _without_password(address: str) -> str:
 Duration = Annotated[
     timedelta,
     BeforeValidator(_duration),
-    PlainSerializer(lambda value: f"{value.total_seconds():g}s", return_type=str),
+    PlainSerializer(write_duration, return_type=str),
     WithJsonSchema(DURATION_SCHEMA),
 ]
 

@@ -1,4 +1,8 @@
-"""The running bot: `build` makes every part from the settings; App starts, wakes and stops them."""
+"""The running bot: `build` makes every part from the settings; App starts, wakes and stops them.
+
+A bot is alone with its database, or one of several workers. Alone it holds the lease, polls every tenant and does every
+chore. A worker polls the tenants and does the chores that its fleet gives it (fleet/fleet.py); all else is the same.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from typing import TYPE_CHECKING
 
 from alertbot.alerts.alert import Alert, Outcome
 from alertbot.alerts.silence import Silence
@@ -16,6 +21,7 @@ from alertbot.commands.command import Asker, Command, Wish
 from alertbot.commands.view import Needs, View
 from alertbot.config.settings import Settings
 from alertbot.errors import StoreError
+from alertbot.fleet.chore import Chore
 from alertbot.logs import logger
 from alertbot.notify.notifier import Notifier
 from alertbot.page.updates import Updates
@@ -39,6 +45,7 @@ from alertbot.service.lease import MIN_TO_RELEASE, RENEW_EVERY, Lease
 from alertbot.service.listener import Listener
 from alertbot.service.live_rules import LiveRules
 from alertbot.service.of_settings import parser, rule_paths
+from alertbot.service.owned import Owned, name_of_job
 from alertbot.service.pictures import CardPictures
 from alertbot.service.poller import Poller
 from alertbot.service.readiness import unready
@@ -51,6 +58,9 @@ from alertbot.service.views import change, make_view, redraw
 from alertbot.slack.notifier import SlackNotifier
 from alertbot.store.roles import Store
 from alertbot.web.metrics import Metrics
+
+if TYPE_CHECKING:  # only workers need Procrastinate
+    from alertbot.fleet.fleet import Fleet
 
 MAX_THREADS = 512
 """Tenants that may hang at the same moment without keeping any other waiting; a thread is made when it is needed."""
@@ -78,8 +88,12 @@ class App:
         speed: float = 1.0,
         metrics: Metrics | None = None,
         painter: Painter | None = None,
+        max_tenants: int | None = None,
     ) -> None:
-        """`painter` draws the pictures in the threads of cards; by default with matplotlib, where that is installed."""
+        """`painter` draws the pictures in the threads of cards; by default with matplotlib, where that is installed.
+
+        `max_tenants`: it is one of several workers, and owns so many tenants at most; `store` is a PostgresStore then.
+        """
         self.settings, self.tenants, self.store, self.live = settings, tenants, store, live
         show_tenant = len(settings.tenants) > 1
         self.clock, self._speed = clock, speed
@@ -93,7 +107,8 @@ class App:
         self._closers.push("lease", self.lease.release, at_least=MIN_TO_RELEASE)
         for tenant in tenants:
             self._closers.push(f"tenant {tenant.name}", partial(_close_tenant, tenant))
-        self.poller = Poller(store, clock, self._wake, self._stopping, self.metrics)
+        self.fleet: Fleet | None = None
+        self.poller = Poller(store, clock, self._wake, self._stopping, self.metrics, lost=self._lost)
         self.courier = Courier(
             store,
             notifier,
@@ -175,7 +190,7 @@ class App:
         self.listener: Listener | None = None
         self.metrics.read_from(
             FiguresReader(
-                tenants,
+                self.polled,
                 live,
                 store,
                 self.courier,
@@ -184,16 +199,41 @@ class App:
                 None if settings.server else settings.path(settings.storage),
             )
         )
-        self._scheduler = Scheduler(workers=min(len(tenants), MAX_THREADS) + SPARE_THREADS)
+        self._scheduler = Scheduler(workers=min(len(tenants), max_tenants or MAX_THREADS, MAX_THREADS) + SPARE_THREADS)
+        if max_tenants is not None:
+            self.fleet = self._make_fleet(store, max_tenants)
+
+    def _make_fleet(self, store: Store, max_tenants: int) -> Fleet:
+        # Not at the top: only workers need Procrastinate, which is an extra.
+        from alertbot.fleet.fleet import Fleet
+        from alertbot.store.postgres.store import PostgresStore
+
+        assert isinstance(store, PostgresStore), "workers share a PostgreSQL database"
+        landlord = Owned(self.tenants, store, self.poller, self._scheduler, self.clock)
+        names = [tenant.name for tenant in self.tenants]
+        return Fleet(
+            store,
+            self.lease.owner,
+            names,
+            landlord,
+            self.clock,
+            self._chores(),
+            max_tenants=max_tenants,
+            changed=self._wake.set,
+        )
 
     # Life
 
     def take_lease(self) -> None:
-        """Become the one poller of this database: end alerts of tenants that left, and write down which rules run.
+        """Become the one poller of this database, or one of its workers.
 
-        Raises LeaseHeld, StoreError.
+        Ends the alerts of tenants that left, and writes down which rules run. Raises LeaseHeld, UsageError where a
+        worker is configured otherwise than the others, StoreError.
         """
-        self.lease.take()
+        if self.fleet is not None:
+            self.fleet.join(self.settings)
+        else:
+            self.lease.take()
         names = [tenant.name for tenant in self.tenants]
         end_departed(self.store, names, self.settings.slack.default_channel, self.clock())
         self.reloader.begin()
@@ -219,30 +259,50 @@ class App:
 
     def start(self) -> None:
         """Begin to poll and to deliver. `take_lease` comes before."""
-        for index, tenant in enumerate(self.tenants):
-            period = tenant.poll_every / self._speed
-            # Tenants start spread over one period, so that a hundred of them do not call 8x8 at the same moment.
-            after = period * index / len(self.tenants)
-            self._scheduler.every(period, partial(self.poller.tick, tenant), name=f"tenant:{tenant.name}", after=after)
-        self._scheduler.every(RENEW_EVERY, self.lease.renew, name="lease", after=RENEW_EVERY)
         self._scheduler.every(CHECK_EVERY, self.database.check, name="database", after=CHECK_EVERY)
         self._scheduler.every(CHECK_SLACK_EVERY, self.courier.check_slack, name="slack")
-        self._scheduler.every(DELETE_EVERY, self.retention.run, name="history", after=DELETE_EVERY)
-        if self.heartbeat is not None:
-            every = self.settings.heartbeat.every
-            self._scheduler.every(every, self.heartbeat.beat, name="heartbeat", after=every)
-        self._scheduler.every(AUDIT_EVERY, self.auditor.run, name="audit", after=AUDIT_EVERY)
         self._scheduler.every(heap.GIVE_BACK_EVERY, heap.give_back, name="heap", after=heap.FIRST_GIVE_BACK_AFTER)
-        if self.fallback is not None:
-            self._scheduler.every(CHECK_FALLBACK_EVERY, self.fallback.run, name="fallback", after=FIRST_AFTER)
-        if self.digest is not None:
-            self._scheduler.every(CHECK_DIGEST_EVERY, self.digest.run, name="digest", after=CHECK_DIGEST_EVERY)
+        if self.fleet is None:
+            for index, tenant in enumerate(self.tenants):
+                period = tenant.poll_every / self._speed
+                # Tenants start spread over one period, so that a hundred of them do not call 8x8 at the same moment.
+                after = period * index / len(self.tenants)
+                tick = partial(self.poller.tick, tenant)
+                self._scheduler.every(period, tick, name=name_of_job(tenant), after=after)
+            self._scheduler.every(RENEW_EVERY, self.lease.renew, name="lease", after=RENEW_EVERY)
+            for chore in self._chores():
+                self._scheduler.every(chore.every, chore.run, name=chore.name, after=chore.after or chore.every)
         self._scheduler.start()
         self._closers.push("schedule", at_once(self._scheduler.stop))
+        if self.fleet is not None:
+            self.fleet.start()
+            self._closers.push("fleet", self.fleet.stop)  # first: it hands over what is polled here
         self.courier.start()
         if self.pictures is not None:
             self.pictures.start()
         self.reloader.start()
+
+    def _chores(self) -> list[Chore]:
+        """What is done once for the whole installation, however many workers it has."""
+        chores = [Chore("history", DELETE_EVERY, self.retention.run), Chore("audit", AUDIT_EVERY, self.auditor.run)]
+        if self.heartbeat is not None:
+            chores.append(Chore("heartbeat", self.settings.heartbeat.every, self.heartbeat.beat))
+        if self.fallback is not None:
+            chores.append(Chore("fallback", CHECK_FALLBACK_EVERY, self.fallback.run, after=FIRST_AFTER))
+        if self.digest is not None:
+            chores.append(Chore("digest", CHECK_DIGEST_EVERY, self.digest.run))
+        return chores
+
+    def polled(self) -> Sequence[LiveTenant]:
+        """The tenants that this process polls now: all of them, or those that this worker owns."""
+        if self.fleet is None:
+            return self.tenants
+        owned = self.fleet.owned
+        return [tenant for tenant in self.tenants if tenant.name in owned]
+
+    def _lost(self, tenant: str) -> None:
+        if self.fleet is not None:
+            self.fleet.lost(tenant)
 
     def wait(self, until: Callable[[float], bool] | None = None) -> None:
         """Wait for `ask_to_stop`, or until `until(seconds waited)` is true. Raises LeaseHeld when the lease is lost."""
@@ -300,11 +360,13 @@ class App:
         """Make the change that was asked for; the store decides races. Raises StoreError."""
         result = change(self.store, wish, asker, now)
         self._wake.set()
+        if self.fleet is not None:
+            self.fleet.tell_others()
         return result
 
     def unready(self) -> list[str]:
         """Why the bot is not ready, a sentence each, or an empty list."""
-        return unready(self.store, self.tenants, self._problems(), self.clock())
+        return unready(self.store, self.polled(), self._problems(), self.clock())
 
     def _note_name(self, user: str, name: str) -> None:
         try:
@@ -332,6 +394,7 @@ class App:
             "slack": self.courier.problem,
             "socket_mode": self.listener.problem if self.listener else "",
             "database": self.database.problem,
+            **({"fleet": self.fleet.problem} if self.fleet is not None else {}),
         }
 
 
@@ -352,14 +415,16 @@ def build(
     speed: float = 1.0,
     dry_run: bool = False,
     painter: Painter | None = None,
+    max_tenants: int | None = None,
 ) -> App:
     """Every part, from settings. Raises FaultsFound (rules), StoreError (database).
 
-    `dry_run`: nothing will be stored, so no database is made, and one that is there need not be writable.
+    `dry_run`: nothing will be stored, so no database is made, and one that is there need not be writable. For
+    `max_tenants` see App.
     """
     live = LiveRules(rule_paths(settings), parser(settings))
     store = open_for_dry_run(settings) if dry_run else open_store(settings)
     tenants = make_tenants(settings, live, speed=speed)
     metrics = Metrics(tenant.name for tenant in tenants)
     notifier = notifier or make_notifier(settings, observe=metrics.called_slack)
-    return App(settings, tenants, store, notifier, live, clock, speed, metrics, painter)
+    return App(settings, tenants, store, notifier, live, clock, speed, metrics, painter, max_tenants)

@@ -35,12 +35,13 @@ log = logger("metrics")
 class FiguresReader:
     """Reads the Figures of a running bot. Thread-safe; never raises.
 
-    `problems()` returns what is wrong with each part, by part, "" where nothing is.
+    `tenants()` are those that this process polls now. `problems()` returns what is wrong with each part, by part, ""
+    where nothing is.
     """
 
     def __init__(
         self,
-        tenants: Sequence[LiveTenant],
+        tenants: Callable[[], Sequence[LiveTenant]],
         live: LiveRules,
         store: Questions,
         courier: Courier,
@@ -61,7 +62,7 @@ class FiguresReader:
         now, since = self._clock(), self._courier.unreachable_since
         on_disk = self._live.on_disk()
         return Figures(
-            tenants=[self._tenant(tenant, bool(on_disk.get(tenant.name))) for tenant in self._tenants],
+            tenants=[self._tenant(tenant, bool(on_disk.get(tenant.name))) for tenant in self._tenants()],
             store=self._from_store(),
             problems={part: bool(why) for part, why in self._problems().items()},
             slack_unreachable_s=0.0 if since is None else max(0.0, (now - since).total_seconds()),

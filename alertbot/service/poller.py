@@ -7,12 +7,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from alertbot import poll
 from alertbot.alerts.alert import Change, State
 from alertbot.clock import Clock
-from alertbot.errors import AlertbotError, StoreError
+from alertbot.errors import AlertbotError, NotOwner, StoreError
 from alertbot.feed import pace
 from alertbot.logs import context, logger
 from alertbot.poll import Turn
@@ -42,7 +43,10 @@ class Poller:
         wake: Signal,
         stopping: threading.Event,
         metrics: Metrics | None = None,
+        lost: Callable[[str], None] = lambda tenant: None,
     ) -> None:
+        """`lost` is called when a turn could not be recorded since another worker owns the tenant by now."""
+        self._lost = lost
         self._store, self._clock, self._wake, self._stopping = store, clock, wake, stopping
         self._metrics = metrics or Metrics()
         self._summaries: dict[str, Summary] = {}
@@ -67,6 +71,10 @@ class Poller:
         watch = Stopwatch()
         try:
             turn = self._turn(tenant, watch)
+        except NotOwner as error:
+            self._lost(tenant.name)
+            log.debug("a turn was not recorded", tenant=tenant.name, error=str(error))
+            return None
         except AlertbotError as error:
             if isinstance(error, StoreError):
                 self.store_problem = str(error)
@@ -139,6 +147,7 @@ class Poller:
         if due:
             tenant.tried = True
             fetched = tenant.source.fetch(subject.wanted, now, subject.rules.only())
+            subject = replace(subject, owner=tenant.as_owner(now))
             watch.lap("fetch")
         turn = poll.run(subject, self._store, now, fetched, lap=watch.lap)
         tenant.after_turn(self._store, turn)

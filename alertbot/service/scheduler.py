@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from apscheduler.executors.pool import ThreadPoolExecutor
@@ -50,6 +51,12 @@ class Scheduler:
             next_run_time=start,
         )
 
+    def remove(self, name: str) -> None:
+        """Call this job no more. A call that runs is not waited for; nothing if there is no such job."""
+        with suppress(JobLookupError):
+            self._scheduler.remove_job(name)
+        self._longest.pop(name, None)
+
     def start(self) -> None:
         self._scheduler.start()
         self._watch.start()
@@ -64,12 +71,14 @@ class Scheduler:
         while not self._stopping.wait(CHECK_CLOCK_EVERY):
             now = wall_clock()
             for job in self._scheduler.get_jobs():
-                next_run = moved_closer(job.next_run_time, self._longest[job.id], now)
+                longest = self._longest.get(job.id)
+                if longest is None:
+                    continue  # it was removed meanwhile
+                next_run = moved_closer(job.next_run_time, longest, now)
                 if next_run != job.next_run_time:
-                    try:
+                    # It may be removed meanwhile, or the scheduler be stopped.
+                    with suppress(JobLookupError):
                         self._scheduler.modify_job(job.id, next_run_time=next_run)
-                    except JobLookupError:
-                        return  # the scheduler was stopped meanwhile
 
 
 class EveryPeriod(BaseTrigger):  # type: ignore[misc]  # apscheduler has no types

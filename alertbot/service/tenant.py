@@ -20,6 +20,7 @@ from alertbot.rules.rule import RuleSet
 from alertbot.rules.units import write_duration
 from alertbot.service.fill_usual import SLICE_S, Filled, after_closing, fill
 from alertbot.sources.source import Source
+from alertbot.store.records import Owner
 from alertbot.store.roles import Polls, Recording, UsualMeans
 
 log = logger("tenant")
@@ -48,9 +49,21 @@ class LiveTenant:
     tried: bool = False  # by this process
     turn_at: datetime | None = None  # the time of the last turn of this process
     ignore: Ignore = field(default_factory=dict)  # what no rule evaluates
+    owner: Owner | None = None  # as whom this process polls it, where several workers share a database
     _filled: Filled | None = None  # until when the means of each key are filled; None: not read yet
     _fill_error: str = ""  # why the last attempt to fill them failed
     _evaluated: tuple[RuleSet, RuleSet] | None = None  # the rules, and the same without what is ignored
+
+    def begin(self, owner: Owner, now: datetime) -> None:
+        """Go on as the new owner, where the one before was: another process has polled it since, or never did."""
+        self.memory, self.last, self.turn_at, self.tried = Memory(), None, None, False
+        self._filled, self._evaluated = None, None
+        self.source.resume(owner.memory, now)
+        self.owner = owner
+
+    def as_owner(self, now: datetime) -> Owner | None:
+        """As whom a turn is recorded, with what the next owner has to know after it."""
+        return None if self.owner is None else replace(self.owner, memory=self.source.memory(now))
 
     def for_turn(self, store: Polls, now: datetime) -> Tenant:
         """What a turn has to know about it. The rules are read once: they may be swapped meanwhile."""
@@ -73,6 +86,7 @@ class LiveTenant:
             record_all=self.record_all,
             memory=replace(self.memory, past=past),
             names=store.names(),
+            owner=self.owner,
         )
 
     def _without_ignored(self, rules: RuleSet) -> RuleSet:

@@ -24,5 +24,11 @@ class Source(Protocol):
         was read in part is a snapshot with `complete=False`. Neither holds a secret.
         """
 
+    def memory(self, now: datetime) -> str:
+        """What another process that goes on with this tenant has to know of the requests up to now, as a text."""
+
+    def resume(self, memory: str, now: datetime) -> None:
+        """Go on where the process that left this `memory` was. One that cannot be read is as good as none."""
+
     def close(self) -> None:
         """Release connections and threads."""

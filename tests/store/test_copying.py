@@ -60,7 +60,8 @@ def rows(store: SqlStore) -> dict[str, list[dict[str, object]]]:
 
 
 def test_all_tables_are_copied() -> None:
-    assert [table.name for table in TABLES] == list(migrations.TABLES)
+    """But for the owners of tenants: which worker polls a tenant is no matter of another database."""
+    assert [table.name for table in TABLES] == [table for table in migrations.TABLES if table != "owners"]
 
 
 def test_there_and_back(filled: SqliteStore, postgres: PostgresStore, tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from datetime import datetime, timedelta
 from statistics import median
 from typing import Final
 
+import msgspec
+
 from alertbot.errors import (
     SourceBroken,
     SourceError,
@@ -52,6 +54,16 @@ _BEYOND: Final = re.compile(r"Field 'page'.*total number of pages, which is (\d{
 
 # How long an id or key that 8x8 does not know is left out before it is tried again: it may have been created.
 _SKIP_UNKNOWN_S: Final = 600.0
+
+
+class _Memory(msgspec.Struct):
+    """What one process leaves to the next: when it sent requests (s since 1970), whether percentages are 0 to 100."""
+
+    requests: list[float] = []
+    percent: bool | None = None
+
+
+_MEMORY: Final = msgspec.json.Decoder(_Memory)
 
 
 @dataclass(slots=True)
@@ -235,6 +247,24 @@ class EightByEight:
                 self._reported.add(each)
                 sentences.append(sentence)
         return sentences
+
+    def memory(self, now: datetime) -> str:
+        """The requests of the last minute, and the scale of percentages, as JSON."""
+        sent = [round(now.timestamp() - ago, 1) for ago in self._rate_limit.spent()]
+        return msgspec.json.encode(_Memory(sent, self._percentages.shown)).decode()
+
+    def resume(self, memory: str, now: datetime) -> None:
+        """Count what the process before has sent, and take over the scale that it found.
+
+        Its clock may differ: what would have been sent after `now` counts as sent now.
+        """
+        try:
+            found = _MEMORY.decode(memory.encode()) if memory else _Memory()
+        except msgspec.MsgspecError:
+            return
+        self._rate_limit.spend(max(0.0, now.timestamp() - sent) for sent in found.requests)
+        if found.percent is not None:
+            self._percentages.resume(found.percent)
 
     def close(self) -> None:
         """Close connections; a fetch in progress ends now, with what it has."""

@@ -78,6 +78,16 @@ class Percentages:
         self.notes: list[str] = []
         self.problems: list[str] = []
 
+    @property
+    def shown(self) -> bool | None:
+        """Whether 8x8 sends 0 to 100, where pairs of counts have shown it; None where they have not."""
+        return self.percent if self._auto and self.known else None
+
+    def resume(self, percent: bool) -> None:
+        """Take it as shown, by another process. What was set or shown here stays."""
+        if not self.known:
+            self.percent, self.known, self._shown = percent, True, True
+
     def evidence(self, scope: Scope, keys: Iterable[str]) -> frozenset[str]:
         """Extra keys to fetch to detect the scale: one cheap pair, and only while it is needed."""
         wanted = set(keys)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 _WINDOW_S: Final = 60.0
@@ -23,6 +23,18 @@ class RateLimiter:
         self._sent: deque[float] = deque(maxlen=per_minute)
         self._back_off_until = 0.0
         self._lock = threading.Lock()
+
+    def spent(self) -> list[float]:
+        """How many seconds ago each request of the last minute was sent, the oldest first."""
+        with self._lock:
+            now = self._monotonic()
+            return [now - sent for sent in self._sent if now - sent < _WINDOW_S]
+
+    def spend(self, seconds_ago: Iterable[float]) -> None:
+        """Count requests that another process sent so long ago, besides those of this one."""
+        with self._lock:
+            now = self._monotonic()
+            self._sent = deque(sorted([*self._sent, *(now - each for each in seconds_ago)]), self.per_minute)
 
     def back_off(self, seconds: float) -> None:
         """Allow no request for this long: 8x8 sent `Retry-After`."""

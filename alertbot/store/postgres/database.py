@@ -69,6 +69,10 @@ class Connection:
             with self.conn.cursor() as cursor:
                 cursor.executemany(translated(sql).encode(), rows)
 
+    def run_script(self, script: str) -> None:
+        """Run several statements, with no parameters, as they are written."""
+        self.conn.execute(script.encode())
+
     def new_ids(self) -> Iterator[int]:
         """Short ids that were never given: alerts and silences share one sequence."""
         while True:
@@ -142,6 +146,11 @@ class Database:
     def name(self) -> str:
         """The address without the password."""
         return self._server.name
+
+    @property
+    def address(self) -> str:
+        """What libpq connects with, the password included."""
+        return self._server.info
 
     def _prepare(self, conn: Plain, *, reading: bool) -> None:
         before = self._server.applied(conn)

@@ -13,6 +13,8 @@ from alertbot.errors import NewerDatabase, StoreError
 from alertbot.store.postgres import migrations
 
 MIN_VERSION = 14
+SCHEMA_OF_JOBS = "alertbot_jobs"
+"""Where the tables of Procrastinate and of the workers are."""
 LOCK_WITHIN = 10.0
 """Seconds to wait for others that write, where the caller names no time."""
 # A server that does not answer is given up after this; parameters in the address take precedence.

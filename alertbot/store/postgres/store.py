@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Collection
+from datetime import datetime, timedelta
 
 from alertbot.store.postgres.database import Database
 from alertbot.store.postgres.server import exists
+from alertbot.store.postgres.workers import Workers, refuse_beside_workers
+from alertbot.store.records import Service
 from alertbot.store.sql import budget
 from alertbot.store.sql.store import SqlStore
 
@@ -49,6 +52,31 @@ class PostgresStore(SqlStore):
     def exists(address: str) -> bool:
         """Whether this database has the tables of alertbot. Raises StoreError where it cannot be reached."""
         return exists(address)
+
+    def take_leases(self, names: Collection[str], owner: str, now: datetime, ttl: timedelta) -> None:
+        """As promised; LeaseHeld is raised while workers live, too."""
+        with self._db.write() as conn:
+            refuse_beside_workers(conn, self._db.name)
+            super().take_leases(names, owner, now, ttl)
+
+    def service(self, now: datetime) -> Service | None:
+        """As promised; several workers are one service, named after all of them."""
+        living = self.workers.living()
+        if not living:
+            return super().service(now)
+        name = living[0].name if len(living) == 1 else f"{len(living)} workers"
+        seen_at = now - timedelta(seconds=min(each.seen_ago for each in living))
+        return Service(name, min(each.since for each in living), seen_at, running=True)
+
+    @property
+    def workers(self) -> Workers:
+        """The workers of this database."""
+        return Workers(self._db)
+
+    @property
+    def address(self) -> str:
+        """How it is connected to, the password included: for a library that has connections of its own."""
+        return self._db.address
 
     def size(self) -> int:
         """The bytes of the tables and indexes."""

@@ -1,0 +1,1 @@
+"""Several workers that poll the tenants of one PostgreSQL database, with Procrastinate as the engine."""

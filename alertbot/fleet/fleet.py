@@ -1,0 +1,370 @@
+"""This process as one worker of a fleet: which tenants it owns, and which chores it does for all.
+
+Theory. Procrastinate is the engine: its queue in PostgreSQL says which job runs where, its heartbeats say who lives,
+and its locks keep a job from running twice. A tenant is one long job, `own`: while it runs, this worker polls the
+tenant on schedules of its own. When it ends it puts itself into the queue again, and some worker begins it.
+
+Each worker looks after the fleet in the same way, every LOOK_EVERY, and needs no leader for it (`_look`):
+
+- jobs of workers without a heartbeat for GONE_AFTER are deleted, and put into the queue anew. They get a new id: a
+  worker that was only paused ends its job later, and must not end the new one by that;
+- each configured tenant and chore has a job, else one is put into the queue;
+- whoever owns more than its share (share.py) hands the surplus over. A worker at its share refuses further jobs, and
+  puts them back for later, so they end at a worker with room.
+
+A worker that was paused goes on without knowing. It may own nothing any more, and is told so where it matters: each
+turn is recorded with the number of the ownership (store/sql/owners.py), so what it decided is refused. It also compares
+the time between two looks: after a pause as long as GONE_AFTER it drops all tenants at once.
+
+When PostgreSQL is away, the heartbeat of Procrastinate fails and its worker ends; so do the ownerships of this process.
+It is started again until it can connect. The jobs of before are then those of a dead worker, as above.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Protocol
+
+import psycopg
+from procrastinate import App, exceptions
+from procrastinate.jobs import Status
+from procrastinate.worker import Worker
+
+from alertbot import __version__
+from alertbot.clock import Clock
+from alertbot.config.settings import Settings
+from alertbot.errors import AlertbotError, ConfigError
+from alertbot.fleet import agreement
+from alertbot.fleet.chore import Chore
+from alertbot.fleet.jobs import CHORE, OWN, make_app, put, put_missing
+from alertbot.fleet.share import shares
+from alertbot.logs import logger
+from alertbot.store.postgres.store import PostgresStore
+from alertbot.store.postgres.workers import CHANNEL, GONE_AFTER
+from alertbot.store.records import Owner
+
+LOOK_EVERY = 2.0
+"""Seconds between two looks at the fleet, each of which is a heartbeat too."""
+TERM = timedelta(minutes=30), timedelta(minutes=60)
+"""For how long a tenant is owned, between these two: then it is handed over, mostly to the same worker."""
+MAX_TENANTS = 2000
+"""Tenants that one worker owns at most, where it is not told otherwise."""
+HAND_OVER_WITHIN = 4.0
+"""Seconds in which all tenants are handed over when the worker is stopped."""
+SPARE_JOBS = 8
+"""Jobs beside those that own tenants: chores, and tenants that are refused."""
+_LATER = 0.5, 10.0
+"""Seconds after which a tenant that was refused is tried again: at first, and at most."""
+_FIND_MISSING_EVERY = 5  # looks
+_THREADS = 32  # for calls that wait: a turn that must end, a transaction
+
+log = logger("worker")
+
+# What fails there is told by this module, in one line.
+logging.getLogger("procrastinate").setLevel(logging.CRITICAL)
+
+
+class Landlord(Protocol):
+    """What a fleet does with the tenants of this process. Called from its threads; each may take a moment."""
+
+    def begin(self, tenant: str, owner: Owner) -> None:
+        """Poll this tenant from now on, as this owner."""
+
+    def end(self, tenant: str, within: float) -> None:
+        """Poll it no longer: when this returns no turn of it runs any more, unless one hangs for `within` seconds."""
+
+    def lag(self) -> float:
+        """By how many seconds the turn that is most overdue is late."""
+
+
+@dataclass
+class _Owning:
+    """A tenant that this worker owns."""
+
+    number: int
+    over: asyncio.Event = field(default_factory=asyncio.Event)  # set: it is to be handed over
+    lost: bool = False  # another worker owns it by now
+
+
+class Fleet:
+    """This worker. `tenants` are all that are configured; `max_tenants` of them it owns at most."""
+
+    def __init__(
+        self,
+        store: PostgresStore,
+        name: str,
+        tenants: Sequence[str],
+        landlord: Landlord,
+        clock: Clock,
+        chores: Sequence[Chore] = (),
+        *,
+        max_tenants: int = MAX_TENANTS,
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`changed` is called when another process of this database has changed something."""
+        self._store, self.name, self._tenants, self._landlord, self._clock = store, name, tenants, landlord, clock
+        self._workers = store.workers
+        self._chores: Mapping[str, Chore] = {chore.name: chore for chore in chores}
+        self._max_tenants, self._changed = max_tenants, changed
+        self._share = 0
+        self._owning: dict[str, _Owning] = {}
+        self._stopping = threading.Event()
+        self._loop = asyncio.new_event_loop()
+        self._over: asyncio.Event = asyncio.Event()  # the worker is to end
+        self._thread = threading.Thread(target=self._run, name="fleet", daemon=True)
+        self._app: App | None = None
+        self._looked_at = time.monotonic()
+        self.problem = ""  # why the fleet cannot be reached
+
+    @property
+    def owned(self) -> frozenset[str]:
+        """The tenants that this worker owns now."""
+        return frozenset(self._owning)
+
+    def join(self, settings: Settings) -> None:
+        """Become one of the workers of the database, before `start`.
+
+        Raises LeaseHeld while a single process polls it, ConfigError where this worker is configured otherwise than one
+        that runs, StoreError.
+        """
+        self._workers.create()
+        mine = agreement.compared(settings)
+        for other, theirs in self._workers.settings().items():
+            if differs := agreement.difference(mine, theirs):
+                raise ConfigError(
+                    [
+                        f"this worker is configured otherwise than {other.partition(' (')[0]}, which works on the "
+                        f"same database: {differs}. All workers need the same alertbot.yaml, but for `http` and "
+                        "secrets: to change it, stop all of them first"
+                    ]
+                )
+        self._workers.join(self.name, self._max_tenants, __version__, mine, self._clock())
+
+    def tell_others(self) -> None:
+        """Wake the other workers: something was changed that they may have to show or to deliver."""
+        try:
+            self._workers.notify()
+        except AlertbotError as error:  # they look by themselves within a moment
+            log.debug("other workers could not be told of a change", error=str(error))
+
+    def start(self) -> None:
+        """Take part, in a thread, until `stop`."""
+        self._thread.start()
+
+    def stop(self, within: float) -> bool:
+        """Hand all tenants over, in this many seconds. False if that is not done by then.
+
+        What is not handed over is found by the others when this worker's heartbeat is missing.
+        """
+        self._stopping.set()
+        if not self._thread.is_alive():
+            return True
+        self._loop.call_soon_threadsafe(self._over.set)
+        self._thread.join(within)
+        return not self._thread.is_alive()
+
+    def lost(self, tenant: str) -> None:
+        """Another worker owns this tenant, as the database said. Safe to call from any thread."""
+        self._loop.call_soon_threadsafe(self._drop, tenant)
+
+    def _drop(self, tenant: str) -> None:
+        owning = self._owning.get(tenant)
+        if owning is not None and not owning.lost:
+            log.warning("another worker owns the tenant: it is no longer polled here", tenant=tenant)
+            owning.lost = True
+            owning.over.set()
+
+    # The thread
+
+    def _run(self) -> None:
+        self._loop.set_exception_handler(lambda _loop, context: log.debug("job failed", error=str(context)))
+        asyncio.set_event_loop(self._loop)
+        self._loop.set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="fleet"))
+        try:
+            self._loop.run_until_complete(self._main())
+        finally:
+            self._loop.close()
+
+    async def _main(self) -> None:
+        while not self._over.is_set():
+            try:
+                await self._work()
+                self.problem = ""
+            except (AlertbotError, exceptions.ProcrastinateException, psycopg.Error, OSError) as error:
+                self._note(error)
+            except Exception:
+                log.exception("the worker failed with an unexpected error; it is started again")
+            if not self._over.is_set():
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._over.wait(), 1.0)
+        with suppress(AlertbotError):
+            await asyncio.to_thread(self._workers.leave, self.name)
+
+    def _note(self, error: Exception) -> None:
+        # Procrastinate's errors say only that something failed; their causes may hold the address.
+        problem = (
+            str(error) if isinstance(error, AlertbotError) else "the queue of jobs cannot be reached in PostgreSQL"
+        )
+        if problem != self.problem:
+            log.error("the worker cannot take part in the fleet; will retry", problem=problem)
+        self.problem = problem
+
+    async def _work(self) -> None:
+        """Take part until it is to end, or until PostgreSQL is away."""
+        app = make_app(self._store.address)
+        async with app.open_async():
+            self._app = app
+            await self._look(first=True)
+            self.problem = ""
+            worker = Worker(
+                app,
+                name=self.name,
+                concurrency=self._max_tenants + SPARE_JOBS,
+                fetch_job_polling_interval=0.5,
+                abort_job_polling_interval=60.0,
+                shutdown_graceful_timeout=HAND_OVER_WITHIN,
+                delete_jobs="always",
+                additional_context={"here": self},
+                install_signal_handlers=False,
+                update_heartbeat_interval=LOOK_EVERY,
+                stalled_worker_timeout=10 * GONE_AFTER.total_seconds(),
+            )
+            working = asyncio.ensure_future(worker.run())  # type: ignore[no-untyped-call]
+            looking = asyncio.ensure_future(self._look_on())
+            hearing = asyncio.ensure_future(self._hear())
+            over = asyncio.ensure_future(self._over.wait())
+            try:
+                await asyncio.wait([working, looking, hearing, over], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                self._end_all()
+                worker.stop()  # type: ignore[no-untyped-call]
+                for each in (looking, hearing, over):
+                    each.cancel()
+                await asyncio.gather(looking, hearing, over, return_exceptions=True)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(asyncio.gather(working, return_exceptions=True), HAND_OVER_WITHIN + 2)
+            for each in (working, looking, hearing):
+                if each.done() and not each.cancelled() and (error := each.exception()) is not None:
+                    raise error
+
+    def _end_all(self, *, lost: bool = False) -> None:
+        for owning in self._owning.values():
+            owning.lost = owning.lost or lost
+            owning.over.set()
+
+    async def _hear(self) -> None:
+        """Pass on what other workers tell."""
+        async with await psycopg.AsyncConnection.connect(self._store.address, autocommit=True) as conn:
+            await conn.execute(f"LISTEN {CHANNEL}".encode())
+            async for _ in conn.notifies():
+                self._changed()
+
+    async def _look_on(self) -> None:
+        looks = 0
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            looks += 1
+            await self._look(first=looks % _FIND_MISSING_EVERY == 0)
+
+    async def _look(self, *, first: bool) -> None:
+        """Look after the fleet. With `first` also after jobs that are missing."""
+        assert self._app is not None
+        paused, self._looked_at = time.monotonic() - self._looked_at, time.monotonic()
+        if paused > GONE_AFTER.total_seconds() and self._owning:
+            log.warning("the worker was paused: others own its tenants by now", seconds=round(paused))
+            self._end_all(lost=True)
+        lag = await asyncio.to_thread(self._landlord.lag)
+        if not await asyncio.to_thread(self._workers.beat, self.name, lag):
+            raise AlertbotError("the worker was taken for dead")
+        living = await asyncio.to_thread(self._workers.living)
+        self._share = shares(len(self._tenants), {each.name: each.max_tenants for each in living}).get(self.name, 0)
+        await self._give_back(self._app)
+        surplus = [owning for owning in self._owning.values() if not owning.over.is_set()][self._share :]
+        for owning in surplus:
+            owning.over.set()
+        if surplus:
+            log.info("tenants are handed over to other workers", tenants=len(surplus), share=self._share)
+        if first:
+            await put_missing(self._app, OWN, self._tenants)
+            await put_missing(self._app, CHORE, self._chores)
+
+    async def _give_back(self, app: App) -> None:
+        """Put the jobs of dead workers into the queue anew."""
+        manager = app.job_manager
+        stalled = list(await manager.get_stalled_jobs(seconds_since_heartbeat=GONE_AFTER.total_seconds()))
+        given = 0
+        for job in stalled:
+            assert job.id is not None
+            try:
+                await manager.finish_job_by_id_async(job.id, Status.FAILED, delete_job=True)
+            except exceptions.ProcrastinateException:
+                continue  # another worker was faster
+            task = job.task_name.rpartition(":")[2]
+            given += await put(app, task, str(job.task_kwargs["tenant" if task == OWN else "name"]))
+        if given:
+            log.warning("a worker is gone: its jobs are given to others", jobs=given)
+
+    # Jobs
+
+    async def own(self, tenant: str, refused: int) -> None:
+        """Own a tenant until it is to be handed over; then put it into the queue again."""
+        assert self._app is not None
+        if tenant not in self._tenants:
+            return  # it left the configuration
+        if self._over.is_set() or len(self._owning) >= self._share or tenant in self._owning:
+            first, longest = _LATER
+            wait = min(first * 2**refused, longest) * random.uniform(0.5, 1.0)  # only to spread them
+            await put(self._app, OWN, tenant, seconds=wait, refused=min(refused + 1, 10))
+            return
+        owner = await asyncio.to_thread(self._store.own, tenant, self.name, self._clock())
+        owning = self._owning[tenant] = _Owning(owner.number)
+        cancelled = False
+        try:
+            await asyncio.to_thread(self._landlord.begin, tenant, owner)
+            shortest, longest_term = TERM
+            term = random.uniform(shortest.total_seconds(), longest_term.total_seconds())  # spread
+            with suppress(TimeoutError):
+                await asyncio.wait_for(owning.over.wait(), term)
+        except asyncio.CancelledError:
+            cancelled = True
+            raise
+        finally:
+            ended = asyncio.ensure_future(self._hand_over(tenant, owning, put_back=not cancelled))
+            await asyncio.shield(ended)
+
+    async def _hand_over(self, tenant: str, owning: _Owning, *, put_back: bool) -> None:
+        await asyncio.to_thread(self._landlord.end, tenant, HAND_OVER_WITHIN)
+        self._owning.pop(tenant, None)
+        if owning.lost:
+            return
+        try:
+            await asyncio.to_thread(self._store.disown, tenant, owning.number)
+            if put_back and self._app is not None:
+                await put(self._app, OWN, tenant)
+        except (AlertbotError, exceptions.ProcrastinateException) as error:
+            log.debug("a tenant could not be handed over: others find it", tenant=tenant, error=str(error))
+
+    async def chore(self, name: str) -> None:
+        """Do a chore once; then put it into the queue for its next time."""
+        assert self._app is not None
+        chore = self._chores.get(name)
+        if chore is None:
+            return
+        try:
+            if not self._over.is_set():
+                await asyncio.to_thread(chore.run)
+        except AlertbotError as error:
+            log.error("a chore failed; will retry", chore=name, error=str(error))
+        except Exception:
+            log.exception("a chore failed with an unexpected error; will retry", chore=name)
+        finally:
+            await put(self._app, CHORE, name, seconds=chore.every.total_seconds())

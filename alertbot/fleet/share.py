@@ -1,0 +1,25 @@
+"""Which share of the tenants each worker has. PURE"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+def shares(tenants: int, limits: Mapping[str, int]) -> Mapping[str, int]:
+    """How many tenants each worker owns at most, so that all are owned and none has more than another needs to have.
+
+    `limits` has the limit of each live worker. Workers that are not at their limits have the same share: an equal part,
+    rounded up, of what the others leave. Shares may add up to more than `tenants`, by less than one for each worker,
+    and to fewer where the limits do.
+    """
+    found: dict[str, int] = {}
+    left, workers = tenants, sorted(limits, key=lambda name: (limits[name], name))
+    for index, name in enumerate(workers):
+        equal = -(-left // (len(workers) - index))
+        found[name] = min(limits[name], equal)
+        if limits[name] <= equal:
+            left -= limits[name]
+        else:  # all that follow have room for the same
+            found |= dict.fromkeys(workers[index:], equal)
+            break
+    return found

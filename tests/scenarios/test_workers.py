@@ -1,0 +1,127 @@
+"""Several workers on one PostgreSQL database: real processes, with signals, against a simulated 8x8 of many tenants."""
+
+from __future__ import annotations
+
+import itertools
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.store import postgres
+from tests.workers import Rig, rig, wait_for
+
+TENANTS = 24
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def workers(tmp_path: Path) -> Iterator[Rig]:
+    database = f"workers{next(_numbers)}"
+    postgres.run(f"CREATE DATABASE {database}")
+    with rig(tmp_path, postgres.address_of(database), tenants=TENANTS) as made:
+        yield made
+    postgres.run(f"DROP DATABASE {database} WITH (FORCE)")
+
+
+def _balanced(workers: Rig, *names: str) -> bool:
+    """Whether these workers own all tenants, and none more than its share and one."""
+    shares = workers.shares()
+    most = -(-TENANTS // len(names)) + 1
+    return sum(shares[name] for name in names) == TENANTS and max(shares[name] for name in names) <= most
+
+
+def _polled_since(workers: Rig, before: dict[str, str]) -> bool:
+    now = workers.polled_at()
+    return len(now) == TENANTS and all(at > before.get(tenant, "") for tenant, at in now.items())
+
+
+def test_tenants_are_shared_and_taken_over(workers: Rig) -> None:
+    """From a worker that is killed, that is stopped, and that is paused; a new one gets its share."""
+    for name in ("a", "b", "c"):
+        workers.start(name)
+    wait_for(lambda: _balanced(workers, "a", "b", "c"), 40, "three workers share all tenants")
+    wait_for(lambda: _polled_since(workers, {}), 20, "every tenant is polled")
+
+    workers.kill("a")
+    before = dict(workers.polled_at())
+    took = wait_for(lambda: _polled_since(workers, before), 30, "a killed worker's tenants are polled again")
+    assert took < 20  # on an idle machine below 15
+
+    assert workers.end("b") == 0
+    wait_for(lambda: workers.shares() == {"c": TENANTS}, 5, "a stopped worker hands its tenants over")
+
+    workers.start("d")
+    wait_for(lambda: _balanced(workers, "c", "d"), 60, "a new worker gets its share")
+
+    workers.signal("d", signal.SIGSTOP)
+    wait_for(lambda: workers.shares()["c"] == TENANTS, 30, "a paused worker's tenants are taken over")
+    numbers = workers.query("SELECT tenant, number FROM alertbot.owners ORDER BY tenant")
+    workers.signal("d", signal.SIGCONT)
+    wait_for(lambda: "the worker was paused" in workers.log_of("d"), 20, "it notices that it was paused")
+    wait_for(lambda: _balanced(workers, "c", "d"), 60, "it gets its share again")
+    later = workers.query("SELECT tenant, number FROM alertbot.owners ORDER BY tenant")
+    assert all(new[1] >= old[1] for old, new in zip(numbers, later, strict=True))  # type: ignore[operator]
+    for name in ("c", "d"):
+        assert "Traceback" not in workers.log_of(name)
+        assert '"level": "error"' not in workers.log_of(name)
+
+
+def test_what_cannot_be_started_beside_workers(workers: Rig) -> None:
+    """A single process, and a worker with other settings: a sentence each, with the remedy."""
+    workers.start("a")
+    wait_for(lambda: workers.shares() == {"a": TENANTS}, 40)
+    for command in ("run", "poll"):
+        status, said = _run(workers, command)
+        assert status == 2
+        assert "workers run on this database" in said
+        assert "Stop them first, or start this one as `alertbot worker` too." in said
+    file = workers.folder / "alertbot.yaml"
+    file.write_text(file.read_text().replace('"poll_every": "5s"', '"poll_every": "6s"', 1))
+    status, said = _run(workers, "worker")
+    assert status == 2
+    assert "this worker is configured otherwise than" in said
+    assert "tenants tenant-0000.poll_every is 6s here and 5s there" in said
+    assert "Traceback" not in said
+
+
+def test_workers_are_listed(workers: Rig) -> None:
+    """With what each polls; tenants that no worker has room for are a problem."""
+    status, said = _run(workers, "workers")
+    assert status == 1
+    assert "no worker runs on this database; start one with `alertbot worker`" in said
+    workers.start("a", "--tenants", str(TENANTS - 4))
+    wait_for(lambda: workers.shares() == {"a": TENANTS - 4}, 40)
+    status, said = _run(workers, "workers")
+    assert status == 1
+    assert f"{TENANTS - 4} tenants of {TENANTS - 4} at most" in said
+    assert f"4 tenants of {TENANTS} polled by no worker" in said
+
+
+@pytest.mark.parametrize("command", ["worker", "workers"])
+def test_workers_need_postgresql(command: str, tmp_path: Path) -> None:
+    file = tmp_path / "alertbot.yaml"
+    file.write_text(
+        "tenants: [{name: acme, region: us, api_key: k, api_secret: s}]\n"
+        "slack: {bot_token: xoxb-1, default_channel: '#a'}\nrules: rules.yaml\n"
+    )
+    (tmp_path / "rules.yaml").write_text("rules: []\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "alertbot", command, "--config", str(file)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert f"{file}: `storage` is a SQLite file" in done.stderr
+
+
+def _run(workers: Rig, command: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "alertbot", command, "--config", str(workers.folder / "alertbot.yaml")],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    return done.returncode, done.stdout + done.stderr
