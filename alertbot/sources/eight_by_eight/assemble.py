@@ -73,21 +73,28 @@ def _of_pages(numbers: Sequence[int], total: int, what: str) -> str:
 
 @dataclass(slots=True)
 class EntityTable:
-    """A listing as columns: `pairs[i]`, `names[i]` and row i of each column are one entity.
+    """A listing as columns: `parents[i]`, `ids[i]`, `names[i]` and row i of each column are one entity.
 
     Percentages are on 8x8's scale. `totals` holds the raw values of the totals element by key, `total.` included.
+    It is not changed once it is made: the next poll may use it again.
     """
 
-    pairs: list[Pair]
-    names: list[str]
+    parents: tuple[str, ...]  # "" if there is none
+    ids: tuple[str, ...]
+    names: tuple[str, ...]
     columns: dict[str, Column]
     complete: bool = True
     problems: list[str] = field(default_factory=list)
     totals: dict[str, Any] | None = None
     groups: dict[str, tuple[str, str]] = field(default_factory=dict)
 
+    @property
+    def pairs(self) -> list[Pair]:
+        """Parent id and id of each row."""
+        return list(zip(self.parents, self.ids, strict=True))
+
     def __len__(self) -> int:
-        return len(self.pairs)
+        return len(self.ids)
 
 
 def table_of(scope: Scope, batches: Sequence[KeyBatch], parent: str = "") -> EntityTable | str:
@@ -133,36 +140,52 @@ def _pages(scope: Scope, batch: KeyBatch, parent: str) -> EntityTable:
     """The pages one after another, without repeated ids."""
     pages = [page for _, page in sorted(batch.pages.items()) if isinstance(page, Page)]
     notes = [note for page in pages for note in page.notes]
-    ids, names, cells = _join(pages, batch.keys, notes)
+    ids, names, rows = _join(pages, notes)
     return EntityTable(
-        pairs=[(parent, identity) for identity in ids],
-        names=names,
-        columns={key: column_of(scope, key, cells[key]) for key in sorted(cells)} if pages else {},
+        parents=(parent,) * len(ids),
+        ids=tuple(ids),
+        names=tuple(names),
+        columns={key: _column(scope, key, pages, rows) for key in sorted(pages[0].cells)} if pages else {},
         totals=_totals(scope, pages, notes),
         groups={agent: group for page in reversed(pages) for agent, group in page.groups.items()},
         problems=notes,
     )
 
 
-_Rows = tuple[list[str], list[str], dict[str, list[Any]]]
-
-
-def _join(pages: Sequence[Page], keys: Sequence[str], notes: list[str]) -> _Rows:
-    if len(pages) == 1 and len(set(pages[0].ids)) == len(pages[0]):
-        return pages[0].ids, pages[0].names, pages[0].cells
+def _join(pages: Sequence[Page], notes: list[str]) -> tuple[list[str], list[str], list[int] | None]:
+    """The ids and names of the pages, and which rows of theirs are used: None is all of them."""
     ids = [identity for page in pages for identity in page.ids]
     names = [name for page in pages for name in page.names]
-    cells = {key: [cell for page in pages for cell in page.cells[key]] for key in keys}
+    if len(set(ids)) == len(ids):
+        return ids, names, None
     first = {identity: row for row, identity in reversed(list(enumerate(ids)))}
-    if len(first) == len(ids):
-        return ids, names, cells
-    keep = sorted(first.values())
-    notes.append(f"{len(ids) - len(keep)} elements repeat an id; the first of each is used")
-    return (
-        [ids[row] for row in keep],
-        [names[row] for row in keep],
-        {key: [column[row] for row in keep] for key, column in cells.items()},
-    )
+    rows = sorted(first.values())
+    notes.append(f"{len(ids) - len(rows)} elements repeat an id; the first of each is used")
+    return [ids[row] for row in rows], [names[row] for row in rows], rows
+
+
+def _column(scope: Scope, key: str, pages: Sequence[Page], rows: list[int] | None) -> Column:
+    """The column of one key over all pages; `rows` as `_join` returns them."""
+    if catalogue().lookup(scope, key) is None and (len(pages) > 1 or rows is not None):
+        # Whether it is a number or a text is what all of its values say, not those of one page.
+        cells = [cell for page in pages for cell in page.cells[key]]
+        return column_of(scope, key, cells if rows is None else [cells[row] for row in rows])
+    parts = [_page_column(scope, key, page) for page in pages]
+    column = parts[0]
+    if len(parts) > 1:
+        values = np.concatenate([part.values for part in parts])
+        column = Column(values, np.concatenate([part.presence for part in parts]))
+    return column if rows is None else Column(column.values[rows], column.presence[rows])
+
+
+def _page_column(scope: Scope, key: str, page: Page) -> Column:
+    """The column of one key of one page. It is kept with the page, which may come again at the next poll."""
+    column = page.columns.get(key)
+    if column is None:
+        column = page.columns[key] = column_of(scope, key, page.cells[key])
+        if page.totals is None and catalogue().lookup(scope, key) is not None:
+            page.cells[key] = []  # four times the memory of the column, and not read again
+    return column
 
 
 def _totals(scope: Scope, pages: Sequence[Page], notes: list[str]) -> dict[str, Any] | None:
@@ -249,9 +272,10 @@ def _sections(scope: Scope, batch: KeyBatch) -> EntityTable:
     ]
     columns = {}
     for page, rows in ((answer.agents, in_agents), (answer.work, in_work)):
-        for key, cells in page.cells.items():
-            columns[key] = take(column_of(scope, key, cells), rows, Presence.ABSENT)
-    return EntityTable(pairs, names, columns, problems=list(answer.notes))
+        for key in page.cells:
+            columns[key] = take(_page_column(scope, key, page), rows, Presence.ABSENT)
+    parents, ids = tuple(queue for queue, _ in pairs), tuple(agent for _, agent in pairs)
+    return EntityTable(parents, ids, tuple(names), columns, problems=list(answer.notes))
 
 
 # Several batches of keys
@@ -272,7 +296,8 @@ def _side_by_side(tables: Sequence[EntityTable]) -> EntityTable:
         columns |= {key: take(column, rows, Presence.NOT_FETCHED) for key, column in table.columns.items()}
         totals |= table.totals or {}
         groups = {**table.groups, **groups}
-    return EntityTable(list(names), list(names.values()), columns, totals=totals or None, groups=groups)
+    parents, ids = tuple(parent for parent, _ in names), tuple(identity for _, identity in names)
+    return EntityTable(parents, ids, tuple(names.values()), columns, totals=totals or None, groups=groups)
 
 
 def _oddities(columns: Mapping[str, Column]) -> list[str]:
@@ -312,10 +337,10 @@ def snapshot_of(
     `rows` are the rows that belong to the scope; None means all. `parents` has the id and name of the parent of each.
     `problems` are added to those of the table; any of them makes the snapshot incomplete.
     """
-    pairs, names = table.pairs, table.names
+    ids, names = table.ids, table.names
     if rows is not None:
         chosen = rows.tolist()
-        pairs, names = [pairs[row] for row in chosen], [names[row] for row in chosen]
+        ids, names = tuple([ids[row] for row in chosen]), tuple([names[row] for row in chosen])
     columns, notes = {}, list(table.problems)
     for key in sorted(keys):
         column = table.columns.get(key)
@@ -329,8 +354,8 @@ def snapshot_of(
     return Snapshot(
         scope=scope,
         at=at,
-        ids=tuple([identity for _, identity in pairs]),
-        names=tuple(names),
+        ids=ids,
+        names=names,
         columns=columns,
         parent_ids=tuple(parent for parent, _ in parents),
         parent_names=tuple(name for _, name in parents),

@@ -49,7 +49,10 @@ class ListingResult:
     def names(self) -> dict[str, str]:
         """Names by id, from all pages."""
         pages = [page for batch in self.batches for page in batch.pages.values() if isinstance(page, Page)]
-        return {identity: name for page in pages for identity, name in zip(page.ids, page.names, strict=True)}
+        found: dict[str, str] = {}
+        for page in pages:
+            found.update(zip(page.ids, page.names, strict=True))
+        return found
 
     def groups(self) -> dict[str, tuple[str, str]]:
         """Groups by agent id, from all pages."""

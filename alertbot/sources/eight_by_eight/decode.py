@@ -18,6 +18,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from alertbot.errors import SourceBroken
+from alertbot.evaluation.snapshot import Column
 from alertbot.sources.eight_by_eight.plan import TOTAL
 
 ABSENT: Final = msgspec.UNSET  # the raw value of a key that an entity does not have
@@ -59,9 +60,12 @@ def _decoder(keys: tuple[str, ...]) -> msgspec.json.Decoder[Any]:
 _MAX_INT_DIGITS: Final = 400  # beyond the range of a float anyway; Python refuses to convert more than 4,300 digits
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Page:
     """One page as received: `cells[key][i]` belongs to `ids[i]`; None is 8x8's null, ABSENT a key that is missing.
+
+    `columns` are the cells that were made into columns already (see `assemble.py`), for the next poll with the same
+    page. Two pages are equal only if they are the same object.
 
     `without_id` counts elements without a usable id: entities that cannot be told apart. `notes` describes
     irregularities. `totals` holds the raw values of the totals element (id null) by key, `total.` included, if there
@@ -77,6 +81,7 @@ class Page:
     totals: dict[str, Any] | None = None
     totals_elements: int = 0
     groups: dict[str, tuple[str, str]] = field(default_factory=dict)
+    columns: dict[str, Column] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -259,7 +264,8 @@ def _aligned_cells(entities: list[Entity], keys: Sequence[str]) -> dict[str, lis
     cells: dict[str, list[Any]] = {}
     for column in zip(*lists, strict=True):
         key = column[0].key
-        if key in cells or {metric.key for metric in column} != {key}:
+        # `count` compares keys of the fast decoder by identity: a set of them would hash each one.
+        if key in cells or [metric.key for metric in column].count(key) != len(column):
             return None
         cells[key] = [metric.value for metric in column]
     missing = [ABSENT] * len(entities)

@@ -82,7 +82,7 @@ def _scope(
         return _group_agents(result, collector, keys, table, at, percentages, names)
     parents: list[tuple[str, str]] = []
     if scope is Scope.QUEUE_AGENT:
-        parents = [(queue, names.queues.get(queue, queue)) for queue, _ in table.pairs]
+        parents = [(queue, names.queues.get(queue, queue)) for queue in table.parents]
         if any(queue not in names.queues for queue, _ in parents):
             names.miss(QUEUES)
     return snapshot_of(scope, noun, keys, table, at, percentages, parents)
@@ -90,7 +90,7 @@ def _scope(
 
 def _table(result: ListingResult, names: Names) -> EntityTable | str:
     if result.asked is None:
-        return EntityTable([], [], {})  # none of the requested ids exist
+        return EntityTable((), (), (), {})  # none of the requested ids exist
     if result.listing.endpoint is QUEUE_GROUPS:
         _keep_assigned(result, names)
     return table_of(result.rows, result.batches, result.parent)
@@ -139,7 +139,7 @@ def _group_agents(
     groups = {**names.group_of, **table.groups}
     if not groups and len(table):
         return f"{noun} could not be read: {_why_no_groups(collector)}"
-    rows = [row for row, (_, agent) in enumerate(table.pairs) if agent in groups]
+    rows = [row for row, agent in enumerate(table.ids) if agent in groups]
     without_group = len(table) - len(rows)
     if without_group:
         names.miss(AGENTS)
@@ -150,7 +150,7 @@ def _group_agents(
         table,
         at,
         percentages,
-        [groups[table.pairs[row][1]] for row in rows],
+        [groups[table.ids[row]] for row in rows],
         None if len(rows) == len(table) else np.array(rows, dtype=np.intp),
         [f"{without_group} ignored: 8x8 does not say which group they are in"] if without_group else (),
     )
