@@ -12,6 +12,7 @@ from alertbot.sources.eight_by_eight.names import Names
 from alertbot.sources.eight_by_eight.percent import Percentages
 from alertbot.sources.eight_by_eight.plan import plan
 from alertbot.sources.eight_by_eight.snapshots import build_snapshots
+from alertbot.sources.eight_by_eight.unchanged import Unchanged
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 WANTED = {
@@ -30,7 +31,7 @@ def test_a_scope_that_cannot_be_assembled_does_not_cost_the_others() -> None:
         for batch in result.batches:
             fit = Scope.AGENT in result.listing.scopes
             batch.pages[0] = Page(["1"] * 2, ["A"] * 2 if fit else [], {key: [3, 4] for key in batch.keys})
-    built = build_snapshots(WANTED, collector, NOW, Percentages("auto"), names)
+    built = build_snapshots(WANTED, collector, NOW, Percentages("auto"), names, Unchanged())
     agents = built[Scope.AGENT]
     assert isinstance(agents, Snapshot)
     assert agents.complete

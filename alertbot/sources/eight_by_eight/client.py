@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from statistics import median
 from typing import Final
 
@@ -47,6 +48,7 @@ from alertbot.sources.eight_by_eight.transport import (
     is_loopback,
     status_error,
 )
+from alertbot.sources.eight_by_eight.unchanged import Unchanged
 
 # The 400 for a page beyond the end (guide, "Pagination"); the number is the real count of pages.
 _BEYOND: Final = re.compile(r"Field 'page'.*total number of pages, which is (\d{1,9})\b")
@@ -151,6 +153,7 @@ class EightByEight:
         self._retry = Retry(max_tries, self._sleep, self._closed.is_set)
         self._rounds: set[RequestPool] = set()
         self._planned: _Planned | None = None
+        self._unchanged = Unchanged()
 
     def __repr__(self) -> str:
         return f"EightByEight({self.name!r}, {host_of(self._base_url)!r})"
@@ -167,6 +170,7 @@ class EightByEight:
         started = self._monotonic()
         current = RequestPool(Deadline(started + self._deadline_s, self._monotonic), now, started)
         collector = self._collector(wanted, only)
+        self._unchanged.begin()
         calls = collector.begin()
         self._rounds.add(current)
         try:
@@ -177,7 +181,7 @@ class EightByEight:
             if call is not None:
                 collector.give_up(call, why)
 
-        built = build_snapshots(wanted, collector, now, self._percentages, self._names)
+        built = build_snapshots(wanted, collector, now, self._percentages, self._names, self._unchanged)
         notes, problems = self._percentages.take_messages()
         return Fetched(
             at=now,
@@ -353,10 +357,7 @@ class EightByEight:
         if error is not None:
             raise error
         try:
-            if call.listing.endpoint is QUEUE_GROUPS:
-                received.answer = decode_sections(answer.body, call.keys)
-            else:
-                received.answer = decode_page(answer.body, call.keys, totals=call.listing.totals)
+            received.answer = self._unchanged.answer(call, answer.body, partial(_decoded, call))
         except SourceBroken as broken:
             raise SourceBroken(f"{answer.host} sent {broken}") from None
         received.total_pages = _count(answer.headers.get("x-total-pages"))
@@ -377,6 +378,12 @@ class EightByEight:
             made = current.wall_time() - timedelta(seconds=answer.took_s / 2)
             current.skews.append((date - made).total_seconds() + 0.5)
         return answer
+
+
+def _decoded(call: Call, body: bytes) -> Page | Sections:
+    if call.listing.endpoint is QUEUE_GROUPS:
+        return decode_sections(body, call.keys)
+    return decode_page(body, call.keys, totals=call.listing.totals)
 
 
 def _outcome(error: SourceError | None) -> str:

@@ -18,13 +18,19 @@ from alertbot.sources.eight_by_eight.names import Names
 from alertbot.sources.eight_by_eight.percent import Percentages
 from alertbot.sources.eight_by_eight.plan import AGENTS, GROUPS, NOUNS, QUEUE_GROUPS, QUEUES
 from alertbot.sources.eight_by_eight.sections import Sections
+from alertbot.sources.eight_by_eight.unchanged import Unchanged
 
 T = TypeVar("T")
 _TOTALS = (Scope.QUEUE_TOTALS, Scope.AGENT_TOTALS)
 
 
 def build_snapshots(
-    wanted: Mapping[Scope, frozenset[str]], collector: Collector, at: datetime, percentages: Percentages, names: Names
+    wanted: Mapping[Scope, frozenset[str]],
+    collector: Collector,
+    at: datetime,
+    percentages: Percentages,
+    names: Names,
+    unchanged: Unchanged,
 ) -> dict[Scope, Snapshot | str]:
     """For each wanted scope its snapshot, or a sentence that says why there is none.
 
@@ -33,7 +39,7 @@ def build_snapshots(
     tables: dict[int, EntityTable | str] = {}
     for result in collector.results:
         if result.listing.scopes:
-            tables[id(result)] = _or_why(partial(_table, result, names))
+            tables[id(result)] = _or_why(partial(_table, result, names, unchanged))
     # All evidence first: the scale belongs to the tenant, whichever scope shows it.
     for result in collector.results:
         table = tables.get(id(result))
@@ -88,12 +94,13 @@ def _scope(
     return snapshot_of(scope, noun, keys, table, at, percentages, parents)
 
 
-def _table(result: ListingResult, names: Names) -> EntityTable | str:
+def _table(result: ListingResult, names: Names, unchanged: Unchanged) -> EntityTable | str:
     if result.asked is None:
         return EntityTable((), (), (), {})  # none of the requested ids exist
     if result.listing.endpoint is QUEUE_GROUPS:
         _keep_assigned(result, names)
-    return table_of(result.rows, result.batches, result.parent)
+    make = partial(table_of, result.rows, result.batches, result.parent)
+    return unchanged.table(result.listing, result.batches, make)
 
 
 def _keep_assigned(result: ListingResult, names: Names) -> None:
