@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from http.client import HTTPResponse as ClientResponse
 from http.cookiejar import DefaultCookiePolicy
 from ipaddress import ip_address
@@ -37,6 +38,7 @@ from alertbot.sources.eight_by_eight.scrub import Scrubber
 
 MAX_RETRY_AFTER_S: Final = 3600.0  # a longer wait is cut to this: there is no data until it ends
 _CHUNK: Final = 1 << 18
+_BUFFER: Final = 1 << 14  # most responses of 50 queues or agents arrive in it whole, with their headers
 _MIN_TIMEOUT_S: Final = 0.001  # requests rejects a timeout of 0
 _MAX_ERROR_TEXT: Final = 200
 _MAX_KNOWN: Final = 200  # requests that a transport keeps
@@ -46,7 +48,7 @@ _Asked = tuple[str, str, tuple[tuple[str, str], ...], tuple[tuple[str, str], ...
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """A whole HTTP response. Header names are in lower case, the body is decompressed, `took_s` ends at the headers."""
+    """A whole HTTP response, decompressed. Headers are looked up in lower case; `took_s` ends when they arrived."""
 
     host: str
     status: int
@@ -67,11 +69,20 @@ _answering = _Answering()
 class _Response(ClientResponse):
     """Waits for bytes no longer than the deadline leaves: headers that drip would otherwise hold a thread for ever."""
 
-    def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
-        super().__init__(sock, *args, **options)
+    def __init__(self, sock: Any, *args: Any, **options: Any) -> None:
         if _answering.deadline is not None:
-            self.fp.close()
-            self.fp = io.BufferedReader(_Reader(sock, _answering.deadline))
+            sock = _Timed(sock, _answering.deadline)
+        super().__init__(sock, *args, **options)
+
+
+class _Timed:
+    """What a response asks of its socket: a file to read from."""
+
+    def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
+        self._sock, self._deadline = sock, deadline
+
+    def makefile(self, _: str) -> io.BufferedReader:
+        return io.BufferedReader(_Reader(self._sock, self._deadline), _BUFFER)
 
 
 class _TooSlow(TimeoutError):
@@ -89,7 +100,8 @@ class _Reader(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int | None:
         left = max(self._deadline.left(), _MIN_TIMEOUT_S)
-        self._sock.settimeout(left if self._timeout is None else min(left, self._timeout))
+        if self._timeout is None or left < self._timeout:  # else it is set already, and to set it is a system call
+            self._sock.settimeout(left)
         try:
             size = self._file.readinto(buffer)
         except TimeoutError:
@@ -245,8 +257,7 @@ class Transport:
             ) as raw:
                 took_s = time.perf_counter() - began
                 body = self._read(raw, host, deadline)
-                lower = {name.lower(): raw.headers[name] for name in raw.headers}
-                return HttpResponse(host, raw.status_code, lower, body, took_s)
+                return HttpResponse(host, raw.status_code, raw.headers, body, took_s)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             raise _translated(error, host) from None
         finally:
@@ -290,6 +301,13 @@ class Transport:
         return {name: settings[name] for name in ("verify", "cert", "proxies")}
 
     def _read(self, raw: requests.Response, host: str, deadline: Deadline) -> bytes:
+        length = raw.raw.length_remaining
+        if length and length <= self._max_bytes and "content-encoding" not in raw.headers:
+            # In one piece: no chunks to be copied. Each wait for bytes ends at the deadline, see `_Reader`.
+            body: bytes = raw.raw.read(length, decode_content=False)
+            if len(body) < length:
+                raw.raw.read(1, decode_content=False)  # it ended early: this says so
+            return body
         chunks: list[bytes] = []
         size = 0
         # read1 returns what has arrived: a trickle of bytes cannot outlast the deadline, as it could inside read(n).
@@ -324,6 +342,7 @@ class Bearer(AuthBase):
         return request
 
 
+@lru_cache(maxsize=256)
 def host_of(url: str) -> str:
     """The host and port of an address, for messages; never its user or password."""
     parts = urlsplit(url)
@@ -466,6 +485,7 @@ def retry_after(response: HttpResponse, now: datetime) -> float | None:
     return min(max(wait, 0.0), MAX_RETRY_AFTER_S)
 
 
+@lru_cache(maxsize=64)  # the responses of one poll mostly come in the same second
 def http_date(text: str) -> datetime | None:
     """The time of an HTTP date; None if it is not one."""
     try:
