@@ -33,6 +33,7 @@ from alertbot.cli.init import shipped_rules
 from alertbot.config.settings import Settings
 from alertbot.notify.console import ConsoleNotifier
 from alertbot.poll import Turn
+from alertbot.service import heap
 from alertbot.service.app import App, build
 from alertbot.service.tenant import LiveTenant
 from alertbot.simulator.faults import ApiFault
@@ -106,10 +107,12 @@ def measure(serving: dict[str, Any], folder: Path, *, every: float, warm_s: floa
         }
     )
     with Path(os.devnull).open("w") as null:
+        heap.limit_arenas()  # as `run` does
         app = build(settings, notifier=ConsoleNotifier(Console(file=null, width=100)))
         begun, done = _watch(app)
         app.take_lease()
         app.start()
+        heap.settle()
         try:
             time.sleep(warm_s)
             delivery = time.pthread_getcpuclockid(_thread("delivery"))

@@ -15,7 +15,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing, redirect_stderr
+from contextlib import closing, redirect_stderr, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import FrameType
@@ -49,6 +49,8 @@ def build_app(values: Mapping[str, Any], clock: Callable[[], datetime]) -> tuple
     importlib.import_module("alertbot.logs").configure(settings.secrets())
     # Delivery is never started, so the notifier is never called.
     app = service.build(settings, notifier=object(), clock=clock)
+    with suppress(ModuleNotFoundError):  # as `run` does, if this checkout does
+        importlib.import_module("alertbot.service.heap").settle()
     poller = getattr(app, "poller", app)
     return app, lambda: poller.tick(app.tenants[0])
 

@@ -1,4 +1,4 @@
-"""One arena of malloc for all threads, and memory that is given back: in processes of their own."""
+"""One arena of malloc for all threads, memory that is given back, and garbage: in processes of their own."""
 
 from __future__ import annotations
 
@@ -74,3 +74,29 @@ print(before - resident())
 def test_free_memory_is_given_back() -> None:
     done = subprocess.run([sys.executable, "-c", GIVEN_BACK], capture_output=True, text=True, timeout=60, check=True)
     assert int(done.stdout) > 20_000
+
+
+SEARCHES = """
+import gc
+from alertbot.service.heap import GARBAGE_AFTER, settle
+class Node: pass
+def cycles(count):
+    for _ in range(count):
+        node = Node()
+        node.itself = node
+def searches(work):
+    count = []
+    gc.callbacks.append(lambda phase, info: count.append(info["collected"]) if phase == "stop" else None)
+    kept = work()
+    gc.callbacks.clear()
+    return len(count), sum(count)
+settle()
+print(searches(lambda: [[] for _ in range(GARBAGE_AFTER - 1000)])[0])
+print(searches(lambda: cycles(2 * GARBAGE_AFTER))[1] > GARBAGE_AFTER)
+"""
+"""Prints how often garbage was searched for while a poll's worth of objects was made, and whether cycles are freed."""
+
+
+def test_a_poll_is_not_searched_for_garbage_and_cycles_are_still_freed() -> None:
+    done = subprocess.run([sys.executable, "-c", SEARCHES], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == ["0", "True"]
