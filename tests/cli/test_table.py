@@ -6,12 +6,18 @@ import inspect
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+from alertbot.cli.init import write_files
 from alertbot.cli.table import COMMANDS, command
+from alertbot.config.load import load
+from alertbot.service.databases import open_store
+from alertbot.service.live_rules import LiveRules
+from alertbot.service.of_settings import parser, rule_paths
 
 ROOM = Path(__file__).parents[2] / "alertbot" / "cli"
 
@@ -65,6 +71,35 @@ def imported(*args: str, folder: Path) -> tuple[int, set[str], set[str]]:
 )
 def test_no_command_is_imported_for_what_is_about_all(args: list[str], status: int, tmp_path: Path) -> None:
     assert imported(*args, folder=tmp_path) == (status, set(), set())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As `alertbot init` writes it, with a database in which its rules have run."""
+    folder = tmp_path_factory.mktemp("folder")
+    write_files(folder)
+    settings = load(folder / "alertbot.yaml", secrets=False)
+    store = open_store(settings)
+    try:
+        LiveRules(rule_paths(settings), parser(settings)).begin(store, lambda *_: None, datetime.now(UTC))
+    finally:
+        store.close()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("args", "needed"),
+    [
+        (["check", "rules/"], {"jinja2", "lark", "numpy", "ruamel.yaml"}),
+        (["ask", "status"], {"lark", "numpy", "ruamel.yaml"}),
+        (["metrics", "wait"], set()),
+    ],
+    ids=["check", "ask status", "metrics"],
+)
+def test_a_command_imports_no_library_that_it_does_not_need(args: list[str], needed: set[str], folder: Path) -> None:
+    """sqlite-utils, for one, is not needed to read a database that is up to date."""
+    status, commands, libraries = imported(*args, folder=folder)
+    assert (status, commands, libraries) == (0, {args[0]}, needed)
 
 
 SERVICE = """

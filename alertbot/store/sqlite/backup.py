@@ -15,10 +15,8 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from sqlite_utils import Database as SqliteUtilsDatabase
-
 from alertbot.errors import NewerDatabase, StoreError, UsageError
-from alertbot.store.sqlite.migrations import migrations, unknown_steps
+from alertbot.store.sqlite.migrations import applied_steps, unknown_steps
 
 PAGES_A_STEP = 500
 BUSY_TIMEOUT_S = 5.0
@@ -89,10 +87,10 @@ def _unreadable(error: sqlite3.Error, database: Path) -> str:
 
 
 def _refuse(source: sqlite3.Connection, database: Path) -> None:
-    known = SqliteUtilsDatabase(source, recursive_triggers=False, execute_plugins=False)
-    if not migrations.applied(known):
+    applied = applied_steps(source)
+    if not applied:
         raise StoreError(f"{database} is not an alertbot database: `storage` names a file of another program")
-    if newer := ", ".join(unknown_steps(known)):
+    if newer := ", ".join(unknown_steps(applied)):
         raise NewerDatabase(
             f"{database} was written by a newer alertbot (it has {newer})",
             "make the backup with that version, since this one cannot check the copy",

@@ -13,12 +13,13 @@ from itertools import count
 from pathlib import Path
 from tempfile import TemporaryFile
 from threading import get_ident
-
-from sqlite_utils import Database as SqliteUtilsDatabase
-from sqlite_utils.db import TransactionError
+from typing import TYPE_CHECKING
 
 from alertbot.errors import NewerDatabase, StoreError
-from alertbot.store.sqlite.migrations import migrations, unknown_steps
+from alertbot.store.sqlite.migrations import applied_steps, migrations, pending_steps, unknown_steps
+
+if TYPE_CHECKING:
+    import sqlite_utils
 
 MEMORY = ":memory:"
 SYNCHRONOUS = ("FULL", "NORMAL")
@@ -135,10 +136,9 @@ class Database:
             with self._door():
                 self._prepare(synchronous, reading=reading)
                 if self.path == MEMORY:
-                    self._reader, self._reader_db, self._reader_lock = self._conn, self._db, self._lock
+                    self._reader, self._reader_lock = self._conn, self._lock
                 else:
                     self._reader, self._reader_lock = self._connect(name), threading.Lock()
-                    self._reader_db = SqliteUtilsDatabase(self._reader, recursive_triggers=False, execute_plugins=False)
                     self._reader.row_factory = sqlite3.Row
                     self._reader.execute("PRAGMA foreign_keys = ON")
                     self._reader.execute("PRAGMA query_only = ON")
@@ -157,17 +157,24 @@ class Database:
             factory=Connection,
         )
 
+    def _db(self) -> sqlite_utils.Database:
+        """The connection that writes, for transactions and migrations."""
+        import sqlite_utils  # not at the top: commands that only read do without it, see migrations.py
+
+        # Plugins of sqlite-utils that happen to be installed must not change the connection.
+        return sqlite_utils.Database(self._conn, recursive_triggers=False, execute_plugins=False)
+
     def _prepare(self, synchronous: str, *, reading: bool) -> None:
         conn = self._conn
-        # Plugins of sqlite-utils that happen to be installed must not change the connection.
-        self._db = SqliteUtilsDatabase(conn, recursive_triggers=False, execute_plugins=False)
-        self._refuse_foreign()  # before anything is written: a wrong `storage:` must not change another program's file
+        applied = applied_steps(conn)
+        # Before anything is written: a wrong `storage:` must not change the file of another program.
+        self._refuse_foreign(applied)
         if not reading:
             self._use_wal()
         conn.execute("PRAGMA foreign_keys = OFF")
         conn.execute(f"PRAGMA synchronous = {synchronous}")
         conn.execute(f"PRAGMA journal_size_limit = {_KEEP_WAL_BYTES}")
-        if migrations.pending(self._db):
+        if pending_steps(applied):
             self._migrate(reading=reading)
         # After the steps: one of them replaces a table that others refer to.
         conn.execute("PRAGMA foreign_keys = ON")
@@ -177,11 +184,11 @@ class Database:
         if not self._upgrade:
             raise _final(f"{self.path} was written by an older alertbot; `alertbot ask status` brings it up to date")
         try:
-            with self._db.atomic():
+            with self._db().atomic():
                 # Two processes may open a new file together: the second waits here, then finds nothing to do.
                 # (A statement that changes no row still takes the write lock; no table may exist yet.)
                 self._conn.execute("PRAGMA user_version = 0")
-                migrations.apply(self._db)
+                migrations().apply(self._db())
         except sqlite3.OperationalError as exc:
             if reading and getattr(exc, "sqlite_errorname", "").startswith("SQLITE_READONLY"):
                 raise _final(
@@ -190,11 +197,11 @@ class Database:
                 ) from exc
             raise
 
-    def _refuse_foreign(self) -> None:
+    def _refuse_foreign(self, applied: list[str]) -> None:
         tables = {name for (name,) in self._conn.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if tables and not migrations.applied(self._db):
+        if tables and not applied:
             raise _final(f"{self.path} is the database of another program; name another file")
-        if newer := ", ".join(unknown_steps(self._db)):
+        if newer := ", ".join(unknown_steps(applied)):
             raise NewerDatabase(
                 f"{self.path} was written by a newer alertbot (it has {newer}), and was not changed",
                 "install that version again, or restore a backup that this version made (docs/deploy.md, Downgrading)",
@@ -221,8 +228,13 @@ class Database:
                 yield self._conn
             return
         self._check_file()
-        with self._reader_lock, self._door(), self._reader_db.atomic():
-            yield self._reader
+        with self._reader_lock, self._door():
+            self._reader.execute("BEGIN")
+            try:
+                yield self._reader
+            finally:
+                if self._reader.in_transaction:  # an error may have ended it
+                    self._reader.execute("ROLLBACK")
 
     @contextmanager
     def write(
@@ -235,14 +247,14 @@ class Database:
         In a transaction that this thread has begun it is a part of that one, and so is what this thread reads.
         """
         if self._writer == get_ident():
-            with self._door(within), self._db.atomic():
+            with self._door(within), self._db().atomic():
                 yield self._conn
             return
         self._check_file()
         if not self._lock.acquire(timeout=-1 if within is None else within):
             raise StoreError(f"{self.path} is busy: nothing else could be written to it for {within:g} s")
         try:
-            with self._door(within), self._waiting(within), self._db.atomic():
+            with self._door(within), self._waiting(within), self._db().atomic():
                 # atomic() begins deferred. Reading first and writing then fails at once, without waiting, when another
                 # process wrote in between; this takes the write lock now, and waits for it.
                 self._conn.execute("UPDATE leases SET owner = owner WHERE 0")
@@ -337,7 +349,7 @@ class Database:
     def _door(self, within: float | None = None) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, TransactionError) as exc:
+        except sqlite3.Error as exc:
             raise self._explain(exc, self._busy_timeout if within is None else within) from exc
 
     def _explain(self, exc: Exception, waited: float) -> StoreError:
