@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from alertbot.evaluation.block import Block
 from alertbot.evaluation.snapshot import Column, Presence
 
 # Of the descriptor of a column: bits 0 to 2 the width, 3 whether it is a difference, 4 to 6 the scale.
@@ -30,7 +31,14 @@ STILL = b""
 _EXACT = float(2**53)
 _HALF = 2**63  # numbers are int64: differences wrap around
 
+_PRESENT = np.uint8(Presence.PRESENT)  # a member of an enum costs more than a comparison of 200 numbers
 _BEGINNING = 128  # bytes of a row that its head mostly fits into
+
+MAX_CELLS = 1 << 20
+"""How many values `unpack_block` should read at once: 8 MB, twice."""
+
+MAX_CELLS = 1 << 20
+"""How many values `unpack_block` should read at once: 8 MB, twice."""
 
 _Ints = NDArray[np.int64]
 
@@ -220,23 +228,160 @@ def unpack_cell(packed: bytes, keys: Sequence[str], size: int, before: Cell | No
     return Cell(descriptor >> 4, (number + _HALF) % (2 * _HALF) - _HALF, presence)
 
 
+# Many rows at once.
+
+
+def unpack_block(
+    rows: Sequence[bytes], layout: Mapping[str, bool], size: int, before: Frame | None, wanted: frozenset[str] | None
+) -> tuple[Block, Frame]:
+    """What `unpack` and `columns_of` read of these rows, one after the other, and the frame of the last one.
+
+    Only the first of them may be a key frame. Raises ValueError or IndexError if one of them is not such a row;
+    `unpack` then finds out which.
+
+    For a week of 200 queues this takes a third of the time that row by row takes: what is of the same width in all rows
+    is decoded in a few numpy calls, and the differences of all columns are added up in one.
+    """
+    keys = [key for key in layout if wanted is None or key in wanted]
+    parts = _Parts.of(rows, layout, size, keys, before)
+    raw = np.frombuffer(parts.bodies, np.uint8)
+    numbers = np.zeros((len(keys), len(rows) + 1, size), dtype=np.int64)
+    presence = np.zeros(numbers.shape, dtype=np.uint8)
+    if before is not None:
+        for place, key in enumerate(keys):
+            numbers[place, 0], presence[place, 0] = before[key].numbers, before[key].presence
+    for width, (places, lines, offsets) in parts.cells.items():
+        planes = _pieces(raw, size << (width - 1), offsets)
+        if width > 1:
+            planes = np.ascontiguousarray(planes.reshape(len(offsets), -1, size).transpose(0, 2, 1))
+            planes = planes.view(_WIDTHS[width]).reshape(len(offsets), size)
+        numbers[places, lines] = _from_zigzag(planes)
+    again = {place: numbers[place].copy() for place, begins in enumerate(parts.begins) if len(begins) > 1}
+    np.add.accumulate(numbers, axis=1, out=numbers)
+    for place, differences in again.items():  # whose scale changed: from there on they are added up anew
+        for first, end, _ in _spans(parts.begins[place], len(rows) + 1):
+            np.add.accumulate(differences[first:end], axis=0, out=numbers[place, first:end])
+    if parts.missing and presence.size:
+        lines, pieces = [line for line, _ in parts.missing], [each for _, each in parts.missing]
+        presence[:, lines] = _pieces(raw, size, pieces).swapaxes(0, 1)
+    if parts.missing or presence[:, 0].any():
+        np.bitwise_xor.accumulate(presence, axis=1, out=presence)
+    values: dict[str, NDArray[Any]] = {}
+    frame: dict[str, _Packed] = {}
+    for place, key in enumerate(keys):
+        spans = _spans(parts.begins[place], len(rows) + 1)
+        words = parts.words[place]
+        matrices = [
+            _values(scale, numbers[place, max(first, 1) : end], words, presence[place, max(first, 1) : end])
+            for first, end, scale in spans
+            if end > 1
+        ]
+        values[key] = matrices[0] if len(matrices) == 1 else np.concatenate(matrices)
+        frame[key] = _Packed(spans[-1][2], numbers[place, -1].copy(), presence[place, -1].copy(), words)
+    return Block(values, {key: presence[place, 1:] for place, key in enumerate(keys)}), frame
+
+
+_Begins = list[tuple[int, int]]
+"""The lines of a column at which its numbers are not differences to the line before, each with the scale from there."""
+
+
+@dataclass(slots=True)
+class _Parts:
+    """What the heads of some rows say. Line 0 is the poll before the first row, and there is a place for each key."""
+
+    bodies: bytes = b""  # of all rows
+    cells: dict[int, tuple[list[int], list[int], list[int]]] = field(default_factory=dict)  # by width: see `of`
+    begins: list[_Begins] = field(default_factory=list)  # by place
+    missing: list[tuple[int, list[int]]] = field(default_factory=list)  # line, and offsets of presences, by place
+    words: list[list[str]] = field(default_factory=list)  # by place
+
+    @classmethod
+    def of(
+        cls, rows: Sequence[bytes], layout: Mapping[str, bool], size: int, keys: Sequence[str], before: Frame | None
+    ) -> _Parts:
+        """`cells`: the place, line and offset of what is encoded in that width."""
+        parts = cls(
+            begins=[[(0, before[key].scale)] if before is not None else [] for key in keys],
+            words=[before[key].words if before is not None else [] for key in keys],
+        )
+        place_of = {key: place for place, key in enumerate(keys)}
+        wanted = [(place_of.get(key), text) for key, text in layout.items()]
+        columns = [column for column, (place, _) in enumerate(wanted) if place is not None]
+        bodies: list[bytes] = []
+        base = 0  # where the body of the row begins
+        for line, packed in enumerate(rows, 1):
+            if packed == STILL and (line > 1 or before is not None):
+                continue
+            body, head, start = _opened(packed)
+            texts = iter(head.words)
+            presences = len(body) - (size * len(layout) if head.missing else 0)
+            for (place, text), descriptor in zip(wanted, head.descriptors, strict=True):
+                width = descriptor & 7
+                end = start + (size << (width - 1) if width else 0)
+                new = next(texts) if text else None
+                if place is not None:
+                    begins = parts.begins[place]
+                    if not descriptor & _DIFFERENCE:
+                        begins.append((line, descriptor >> 4))
+                    elif not begins or begins[-1][1] != descriptor >> 4:
+                        raise ValueError("not a recorded poll: a difference to a poll that is missing")
+                    if width and size:
+                        if end > presences:
+                            raise ValueError("not a recorded poll: it is cut off")
+                        at, lines, offsets = parts.cells.setdefault(width, ([], [], []))
+                        at.append(place)
+                        lines.append(line)
+                        offsets.append(base + start)
+                    if new:
+                        parts.words[place] = [*parts.words[place], *new]
+                start = end
+            if head.missing:
+                if presences < start:
+                    raise ValueError("not a recorded poll: it is cut off")
+                parts.missing.append((line, [base + presences + column * size for column in columns]))
+            bodies.append(body)
+            base += len(body)
+        parts.bodies = b"".join(bodies)
+        return parts
+
+
+def _spans(begins: _Begins, end: int) -> list[tuple[int, int, int]]:
+    """First line, the line after the last, and scale of each span of lines with one scale."""
+    ends = [line for line, _ in begins[1:]]
+    return [(line, until, scale) for (line, scale), until in zip(begins, [*ends, end], strict=True)]
+
+
+def _pieces(raw: NDArray[np.uint8], length: int, offsets: Sequence[int] | Sequence[Sequence[int]]) -> NDArray[np.uint8]:
+    """The pieces of this length that begin at the offsets, along the last axis."""
+    every = np.lib.stride_tricks.as_strided(raw, (len(raw) - length + 1, length), (1, 1), writeable=False)
+    pieces: NDArray[np.uint8] = every[np.array(offsets, dtype=np.intp)]
+    return pieces
+
+
 def columns_of(frame: Frame) -> Mapping[str, Column]:
     """The columns of a frame."""
     return {key: _column(one) for key, one in frame.items()}
 
 
 def _column(one: _Packed) -> Column:
-    here = one.presence != Presence.PRESENT
-    if one.scale == _WORDS:
-        words = np.empty(len(one.words) + 1, dtype=np.object_)
-        words[:] = [*one.words, ""]
-        return Column(words[np.where(here, len(one.words), one.numbers)], one.presence)
-    if one.scale == _BITS:
-        values = one.numbers.view(np.float64)
+    return Column(_values(one.scale, one.numbers, one.words, one.presence), one.presence)
+
+
+def _values(scale: int, numbers: _Ints, words: Sequence[str], presence: NDArray[np.uint8]) -> NDArray[Any]:
+    """The values of a column or of several lines of it: NaN, or "" for text, where they are missing."""
+    here = presence != _PRESENT
+    if scale == _WORDS:
+        known = np.empty(len(words) + 1, dtype=np.object_)
+        known[:] = [*words, ""]
+        texts: NDArray[Any] = known[np.where(here, len(words), numbers)]
+        return texts
+    values: NDArray[np.float64]
+    if scale == _BITS:
+        values = numbers.view(np.float64).copy()  # not a view: it would keep the numbers of all keys in memory
     else:
-        scale = _SCALES[one.scale - _FIRST_SCALE]
-        values = one.numbers.astype(np.float64) if scale == 1.0 else one.numbers / scale
-    return Column(np.where(here, np.nan, values) if here.any() else values, one.presence)
+        factor = _SCALES[scale - _FIRST_SCALE]
+        values = numbers.astype(np.float64) if factor == 1.0 else numbers / factor
+    return np.where(here, np.nan, values) if here.any() else values
 
 
 def _numbers(column: Column, here: NDArray[np.bool_], *, whole: bool, old: _Packed | None) -> _Packed:
@@ -304,6 +449,11 @@ def _from_planes(body: bytes, start: int, width: int, size: int, before: _Ints |
     raw = np.frombuffer(body, np.uint8, size << (width - 1), start)
     if width > 1:
         raw = np.ascontiguousarray(raw.reshape(-1, size).T).view(_WIDTHS[width]).reshape(size)
+    numbers = _from_zigzag(raw)
+    return numbers if before is None else numbers + before
+
+
+def _from_zigzag(raw: NDArray[Any]) -> _Ints:
     zigzag = raw.astype(np.uint64)
     numbers: _Ints = (zigzag >> np.uint64(1)).view(np.int64) ^ -(zigzag & np.uint64(1)).view(np.int64)
-    return numbers if before is None else numbers + before
+    return numbers

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 
 from alertbot.alerts.alert import Fingerprint
 from alertbot.errors import StoreError
+from alertbot.evaluation.block import ColumnsOfPoll
 from alertbot.evaluation.snapshot import Column, Presence, Snapshot
 from alertbot.rules.catalogue import Scope
-from alertbot.store.packing import Cell, Frame, columns_of, pack, unpack, unpack_cell
+from alertbot.store.codec import stamp
+from alertbot.store.packing import STILL, Cell, Frame, columns_of, pack, unpack, unpack_block, unpack_cell
 from alertbot.store.records import RecordedPoll
 from alertbot.store.roles import Store
 from alertbot.store.sql.recording import KEY_FRAME_AT_LATEST, KEY_FRAME_EVERY
@@ -433,6 +435,20 @@ def test_a_damaged_recording_is_reported(path: Path) -> None:
         assert len(store.latest("acme")) == 1
 
 
+def test_a_damaged_row_between_others(path: Path) -> None:
+    """The polls before it are read as ever, and the error names the first that cannot be read."""
+    with closing(SqliteStore(path)) as store:
+        for index in range(6):
+            record(store, queues(15 * index, index))
+        with closing(sqlite3.connect(path)) as conn:
+            conn.execute("UPDATE recorded_polls SET packed = x'00' WHERE at = ?", (stamp(at(45)),))
+            conn.commit()
+        polls = store.polls("acme", T0, FOREVER)
+        assert [next(polls).at for _ in range(2)] == [at(0), at(15)]
+        with pytest.raises(StoreError, match=f"the recording of queue at {stamp(at(45))} cannot be read: not a "):
+            list(polls)
+
+
 # Packing.
 
 SLOW_IS_FINE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -499,6 +515,54 @@ def test_packed_values_are_read_back_bit_for_bit(polls: list[dict[str, Column]],
             assert not is_number or found_value.tobytes() == column.values[row].tobytes()
 
 
+@SLOW_IS_FINE
+@given(polls=series(), data=st.data())
+def test_many_rows_are_read_as_one_by_one(polls: list[dict[str, Column]], data: st.DataObject) -> None:
+    """Wherever the rows are divided, and whichever of them repeat the poll before."""
+    layout = {name: column.is_text for name, column in polls[0].items()}
+    size = len(next(iter(polls[0].values())).values) if layout else 3
+    wanted = data.draw(st.none() | st.frozensets(st.sampled_from("abcd")))
+    rows: list[bytes] = []
+    expected: list[Mapping[str, Column]] = []
+    written: Frame | None = None
+    one: Frame | None = None
+    for columns in polls:
+        packed, written = pack(columns, written)
+        for row in [packed, *[STILL] * data.draw(st.integers(0, 2))]:
+            rows.append(row)
+            one = unpack(row, layout, size, one, wanted)
+            expected.append(columns_of(one))
+    many: Frame | None = None
+    begin = 0
+    while begin < len(rows):
+        end = data.draw(st.integers(begin + 1, len(rows)))
+        block, many = unpack_block(rows[begin:end], layout, size, many, wanted)
+        for line, columns in enumerate(expected[begin:end]):
+            found = ColumnsOfPoll(block, line)
+            assert list(found) == list(columns)
+            assert all(found[name].same_values(column) for name, column in columns.items())
+        for name in block.values:
+            apart = [columns[name] for columns in expected[begin:end]]
+            joined = Column(
+                *(np.concatenate(each) for each in zip(*((c.values, c.presence) for c in apart), strict=True))
+            )
+            assert block.column(name, 0, end - begin).same_values(joined)
+        begin = end
+
+
+def test_a_scale_that_changes_within_the_rows() -> None:
+    """From there on the numbers are not differences, and are in other units."""
+    polls = [1.0, 3.0, 0.25, 0.5, 1e300, 7.0]
+    rows: list[bytes] = []
+    written: Frame | None = None
+    for value in polls:
+        column = Column(np.array([value, 2.0]), np.zeros(2, dtype=np.uint8))
+        packed, written = pack({"a": column}, written)
+        rows.append(packed)
+    block, _ = unpack_block(rows, {"a": False}, 2, None, None)
+    assert block.values["a"].tolist() == [[value, 2.0] for value in polls]
+
+
 def test_a_row_that_is_cut_off() -> None:
     """It is refused, also where one cell alone is read of it, and never read as another number."""
     columns = next(_day())
@@ -517,6 +581,10 @@ def test_a_number_too_large_to_be_scaled_is_packed_as_it_is() -> None:
     packed, _ = pack({"a": column}, None)
     found = columns_of(unpack(packed, {"a": False}, 2, None, None))["a"]
     assert found.values.tobytes() == column.values.tobytes()
+
+
+def _arrays(column: Column) -> tuple[np.ndarray, np.ndarray]:
+    return column.values, column.presence
 
 
 def _one_nan(column: Column) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

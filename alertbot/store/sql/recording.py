@@ -9,18 +9,29 @@ import hashlib
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import msgspec
 
 from alertbot.errors import StoreError
+from alertbot.evaluation.block import ColumnsOfPoll
 from alertbot.evaluation.snapshot import Column, Snapshot
 from alertbot.rules.catalogue import Scope
 from alertbot.store.codec import stamp, unstamp
-from alertbot.store.packing import STILL, Cell, Frame, columns_of, pack, unpack, unpack_cell
+from alertbot.store.packing import (
+    MAX_CELLS,
+    STILL,
+    Cell,
+    Frame,
+    columns_of,
+    pack,
+    unpack,
+    unpack_block,
+    unpack_cell,
+)
 from alertbot.store.records import RecordedPoll
-from alertbot.store.sql.connection import Connection
+from alertbot.store.sql.connection import Connection, Row
 from alertbot.store.sql.latest import Seen
 
 KEY_FRAME_EVERY = 40
@@ -237,8 +248,7 @@ def read(
     scopes = msgspec.json.encode(list(Scope) if keys is None else list(keys)).decode()
     first, last = stamp(since), stamp(until)
     layouts: dict[int, _Layout] = {}
-    frames: dict[str, tuple[int, Frame]] = {}
-    columns: dict[str, tuple[Frame, Mapping[str, Column]]] = {}  # polls that differ in nothing share them
+    last_of: dict[str, _Run] = {}  # by scope
     with transaction() as conn:
         begin = conn.execute(_FIRST_FRAMES, {"tenant": tenant, "since": first, "scopes": scopes}).fetchone()[0] or first
     place, at = (begin, ""), ""
@@ -249,41 +259,102 @@ def read(
             rows = conn.execute(_ROWS, (tenant, *place, last, scopes, _READ_AT_ONCE)).fetchall()
             for layout_id in {row["layout_id"] for row in rows} - {None, *layouts}:
                 layouts[layout_id] = _read_layout(conn, layout_id)
-        for row in rows:
+        for row, found in zip(rows, _runs(rows, layouts, keys, last_of), strict=True):
             if row["at"] != at:
                 if snapshots or failures:
                     yield RecordedPoll(unstamp(at), snapshots, failures)
                 at, snapshots, failures = row["at"], {}, {}
             scope = Scope(row["scope"])
             problems = tuple(msgspec.json.decode(row["problems"]))
-            if row["layout_id"] is None:
+            if found is None:
                 if at >= first:
                     failures[scope] = problems[0]
                 continue
-            layout, wanted = layouts[row["layout_id"]], None if keys is None else keys[scope]
-            before_id, before = frames.get(scope, (None, None))
-            try:
-                frame = unpack(
-                    row["packed"],
-                    layout.keys,
-                    len(layout.entities[0]),
-                    # A key frame is complete, even if the poll before it has the same layout.
-                    before if before_id == row["layout_id"] and not row["key_frame"] else None,
-                    wanted,
-                )
-            except ValueError as error:
-                raise StoreError(f"the recording of {scope} at {at} cannot be read: {error}") from error
-            frames[scope] = (row["layout_id"], frame)
+            run, line = found
+            columns = run.columns(line, at)
             if at >= first:
-                if scope not in columns or columns[scope][0] is not frame:
-                    columns[scope] = (frame, columns_of(frame))
-                values = columns[scope][1]
-                snapshots[scope] = _snapshot(scope, unstamp(at), layout, values, bool(row["complete"]), problems)
+                snapshots[scope] = _snapshot(scope, unstamp(at), run.layout, columns, bool(row["complete"]), problems)
         if len(rows) < _READ_AT_ONCE:
             break
         place = (rows[-1]["at"], rows[-1]["scope"])
     if snapshots or failures:
         yield RecordedPoll(unstamp(at), snapshots, failures)
+
+
+@dataclass(slots=True)
+class _Run:
+    """Rows of one scope that follow one another, from a key frame or from the end of another run.
+
+    They are unpacked together, when the first one is asked for.
+    """
+
+    scope: str
+    layout_id: int
+    layout: _Layout
+    wanted: frozenset[str] | None
+    before: _Run | None
+    rows: list[bytes] = field(default_factory=list)
+    read: list[Mapping[str, Column]] | None = None
+    frame: Frame | None = None  # of the last row
+    error: Exception | None = None  # why the row after those in `read` cannot be read
+
+    @property
+    def is_full(self) -> bool:
+        keys = len(self.layout.keys) if self.wanted is None else len(self.wanted & self.layout.keys.keys())
+        return len(self.rows) * keys * len(self.layout.entities[0]) >= MAX_CELLS
+
+    def columns(self, line: int, at: str) -> Mapping[str, Column]:
+        """The columns of one row, which is of the poll at `at`. Raises StoreError if it cannot be read."""
+        if self.read is None:
+            self.read = self._unpacked(self.before.frame if self.before is not None else None)
+            self.before = None  # or all runs would stay in memory
+        if line >= len(self.read):
+            raise StoreError(f"the recording of {self.scope} at {at} cannot be read: {self.error}") from self.error
+        return self.read[line]
+
+    def _unpacked(self, before: Frame | None) -> list[Mapping[str, Column]]:
+        keys, size = self.layout.keys, len(self.layout.entities[0])
+        try:
+            block, self.frame = unpack_block(self.rows, keys, size, before, self.wanted)
+        except (ValueError, IndexError):
+            pass
+        else:
+            return [ColumnsOfPoll(block, line) for line in range(len(self.rows))]
+        read = []
+        try:  # one by one, as far as they can be read
+            for packed in self.rows:
+                before = unpack(packed, keys, size, before, self.wanted)
+                read.append(columns_of(before))
+        except (ValueError, IndexError) as error:
+            self.error = error
+        self.frame = before
+        return read
+
+
+def _runs(
+    rows: Sequence[Row],
+    layouts: Mapping[int, _Layout],
+    keys: Mapping[Scope, frozenset[str]] | None,
+    last_of: dict[str, _Run],
+) -> list[tuple[_Run, int] | None]:
+    """For each row its run, and its line in that; None for one without data. `last_of`: the last run of each scope."""
+    places: list[tuple[_Run, int] | None] = []
+    open_runs: dict[str, _Run] = {}  # those that these rows continue
+    for row in rows:
+        scope, layout_id = row["scope"], row["layout_id"]
+        if layout_id is None:
+            places.append(None)
+            continue
+        run = open_runs.get(scope)
+        if run is None or run.layout_id != layout_id or row["key_frame"] or run.is_full:
+            last = last_of.get(scope)
+            # A key frame is complete, even if the poll before it has the same layout.
+            before = last if last is not None and last.layout_id == layout_id and not row["key_frame"] else None
+            wanted = None if keys is None else keys[Scope(scope)]
+            run = open_runs[scope] = last_of[scope] = _Run(scope, layout_id, layouts[layout_id], wanted, before)
+        places.append((run, len(run.rows)))
+        run.rows.append(row["packed"])
+    return places
 
 
 def read_one(
