@@ -43,7 +43,6 @@ class Counting(Replay):
 
     def __init__(self, rules: RuleSet, **rest: Any) -> None:
         super().__init__(rules, **rest)
-        self._evaluated = rules
         self._blank = {rule.id: _without_values(rule) for rule in rules.rules}
         self.rules = RuleSet(tuple(self._blank.values()), calendars=rules.calendars)
         self._scopes = frozenset(rules.scopes())
@@ -62,7 +61,7 @@ class Counting(Replay):
                 checked.append(self._checked(snapshots))
                 self._look_back(checked[-1], now)
                 pasts.append(self.past)
-            batch = Batch(self._evaluated, checked, pasts, self._selector)
+            batch = Batch(self._plan, checked, pasts, self._selector)
             for index, (now, _, failed) in enumerate(polls_of_batch):
                 yield self._turn(now, batch, index, checked[index].keys() - failed, failed)
 

@@ -20,7 +20,7 @@ from alertbot.alerts.decide import decide
 from alertbot.alerts.followups import Agenda, followups
 from alertbot.alerts.notice import Notice, NoticeKind
 from alertbot.alerts.silence import Matcher, Silence
-from alertbot.evaluation.batch import Batch, Snapshots
+from alertbot.evaluation.batch import Batch, Plan, Snapshots
 from alertbot.evaluation.evaluate import Selector, Verdicts, evaluate_all
 from alertbot.evaluation.past import Past
 from alertbot.evaluation.snapshot import Snapshot
@@ -70,6 +70,7 @@ class Replay:
         self.tenant = tenant
         self._default_channel = default_channel
         self._alerting = replace(alerting or Alerting(), poll_every=poll_every)
+        self._plan = Plan(rules)
         self._selector = Selector()
         self._alerts: dict[Fingerprint, Alert] = {}  # open ones, in the order of their ids
         self._cards: dict[Fingerprint, frozenset[str]] = {}
@@ -103,7 +104,7 @@ class Replay:
             for (now, _, _), snapshots in zip(polls_of_batch, checked, strict=True):
                 self._look_back(snapshots, now)
                 pasts.append(self.past)
-            batch = Batch(self.rules, checked, pasts, self._selector)
+            batch = Batch(self._plan, checked, pasts, self._selector)
             for index, (now, _, failed) in enumerate(polls_of_batch):
                 verdicts = batch.verdicts(index, {key.rule for key in self._alerts})
                 yield self._step(now, verdicts, checked[index].keys() - failed, failed)

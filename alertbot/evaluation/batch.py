@@ -22,6 +22,7 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
+from alertbot.evaluation.block import Block, ColumnsOfPoll
 from alertbot.evaluation.evaluate import Evaluation, Selector, Verdicts, agents_of, rows_of
 from alertbot.evaluation.past import Past
 from alertbot.evaluation.snapshot import Column, Snapshot
@@ -82,18 +83,29 @@ class _RunVerdicts:
         return differs
 
 
+class Plan:
+    """Which of the rules can be stacked: found out once for all batches of a replay."""
+
+    def __init__(self, rules: RuleSet) -> None:
+        self.rules = rules
+        self.separate = frozenset(rule.id for rule in rules.rules if _needs_more(rule))
+        self.stackable = {
+            scope: [rule for rule in rules.rules if rule.scope is scope and rule.id not in self.separate]
+            for scope in rules.scopes()
+        }
+
+
 class Batch:
     """Consecutive polls through a set of rules. `pasts[i]` ends with poll i; None where no rule has a window."""
 
     def __init__(
-        self, rules: RuleSet, polls: Sequence[Snapshots], pasts: Sequence[Past | None], selector: Selector
+        self, plan: Plan, polls: Sequence[Snapshots], pasts: Sequence[Past | None], selector: Selector
     ) -> None:
         self._polls, self._pasts, self._selector = polls, pasts, selector
-        self._rules = rules
-        self._separate = frozenset(rule.id for rule in rules.rules if _needs_more(rule))
+        self._rules, self._separate = plan.rules, plan.separate
         self._runs: dict[tuple[str, int], _RunVerdicts] = {}
-        for scope in rules.scopes():
-            stackable = [rule for rule in rules.rules if rule.scope is scope and rule.id not in self._separate]
+        self._begins: set[int] = set()  # the polls at which an alert of a rule that is stacked may begin
+        for scope, stackable in plan.stackable.items():
             if stackable:
                 self._stack(scope, stackable)
 
@@ -109,6 +121,8 @@ class Batch:
 
         `still` are rules that are left out, whatever they say.
         """
+        if not open_rules and not self._separate and index not in self._begins:
+            return []
         snapshots, verdicts = self._polls[index], []
         separate: dict[Scope, Evaluation] = {}
         for rule in self._rules.rules:
@@ -140,12 +154,13 @@ class Batch:
                 rows = rows_of(rule.match, one, known)
                 polls = stacked.begins() // len(rows) if len(rows) else np.array([], dtype=np.intp)
                 begins = frozenset((first + np.unique(polls)).tolist())
+                self._begins |= begins
                 verdicts = _RunVerdicts(rule, first, stacked, rows, begins)
                 self._runs.update(((rule.id, index), verdicts) for index, _ in run)
 
     def _seeded(self, one: Snapshot, rules: Sequence[Rule], times: int) -> Selector:
         """A selector with the rows of the stacked snapshot: those of one poll, repeated."""
-        selector = _TiledSelector()
+        selector = _TiledSelector(self._selector)
         known = self._selector.known(one)
         starts = np.arange(times, dtype=np.intp)[:, None] * len(one)
         for match in {rule.match for rule in rules} | {each.match for rule in rules for each in rule.overrides}:
@@ -154,10 +169,14 @@ class Batch:
 
 
 class _TiledSelector(Selector):
-    """The selector of one stacked snapshot, with the rows of every match filled in beforehand."""
+    """The selector of one stacked snapshot, with the rows of every match filled in beforehand.
 
-    def __init__(self) -> None:
+    Leaves have the numbers that `selector` knows: to find them again for every batch cost a tenth of a replay.
+    """
+
+    def __init__(self, selector: Selector) -> None:
         super().__init__()
+        self._leaves, self._numbers, self._next_number = selector._leaves, selector._numbers, selector._next_number
         self.rows: dict[Match, NDArray[np.intp]] = {}
 
     def known(self, snapshot: Snapshot) -> dict[Match, NDArray[np.intp]]:
@@ -183,12 +202,14 @@ def _numbered(
 
 
 def _same(one: Snapshot, other: Snapshot) -> bool:
-    entities = one.ids == other.ids and one.names == other.names and one.parent_ids == other.parent_ids
-    return (
-        entities
-        and one.columns.keys() == other.columns.keys()
-        and all(column.is_text is other.columns[key].is_text for key, column in one.columns.items())
-    )
+    if not one.same_entities(other) and (
+        one.ids != other.ids or one.names != other.names or one.parent_ids != other.parent_ids
+    ):
+        return False
+    mine, theirs = one.columns, other.columns
+    if isinstance(mine, ColumnsOfPoll) and isinstance(theirs, ColumnsOfPoll) and mine.block is theirs.block:
+        return True
+    return mine.keys() == theirs.keys() and all(column.is_text is theirs[key].is_text for key, column in mine.items())
 
 
 def _stacked(snapshots: Sequence[Snapshot]) -> Snapshot:
@@ -196,11 +217,39 @@ def _stacked(snapshots: Sequence[Snapshot]) -> Snapshot:
     first = snapshots[0]
     if len(snapshots) == 1:
         return first
-    columns = {
-        key: Column(
-            np.concatenate([each.columns[key].values for each in snapshots]),
-            np.concatenate([each.columns[key].presence for each in snapshots]),
-        )
-        for key in first.columns
-    }
+    columns = _Concatenated([each.columns for each in snapshots])
     return Snapshot(first.scope, first.at, first.ids * len(snapshots), first.names * len(snapshots), columns)
+
+
+class _Concatenated(Mapping[str, Column]):
+    """The columns of consecutive polls, each concatenated if it is asked for: some are only shown on cards."""
+
+    def __init__(self, polls: Sequence[Mapping[str, Column]]) -> None:
+        self._keys = polls[0].keys()
+        self._pieces: list[Mapping[str, Column] | tuple[Block, int, int]] = []
+        for columns in polls:
+            last = self._pieces[-1] if self._pieces else None
+            if not isinstance(columns, ColumnsOfPoll):
+                self._pieces.append(columns)
+            elif isinstance(last, tuple) and last[0] is columns.block and last[2] == columns.line:
+                self._pieces[-1] = columns.block, last[1], columns.line + 1
+            else:
+                self._pieces.append((columns.block, columns.line, columns.line + 1))
+
+    def __getitem__(self, key: str) -> Column:
+        if key not in self._keys:
+            raise KeyError(key)
+        columns = [
+            each[0].column(key, each[1], each[2]) if isinstance(each, tuple) else each[key] for each in self._pieces
+        ]
+        if len(columns) == 1:
+            return columns[0]
+        return Column(
+            np.concatenate([each.values for each in columns]), np.concatenate([each.presence for each in columns])
+        )
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)

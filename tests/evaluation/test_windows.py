@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from alertbot.evaluation import windows
-from alertbot.evaluation.batch import Batch
+from alertbot.evaluation.batch import Batch, Plan
 from alertbot.evaluation.evaluate import Selector, Truth, evaluate, evaluate_all
 from alertbot.evaluation.explain import explain, filled, measure, truth
 from alertbot.evaluation.past import Past, remember
@@ -307,7 +307,7 @@ def test_a_range_is_decided_where_all_its_values_agree(
             expected = Truth.UNKNOWN
     polls = {Scope.QUEUE: ONE, Scope.QUEUE_AGENT: crew}
     (verdict,) = evaluate_all(RuleSet((watched,)), polls)
-    batch = Batch(RuleSet((watched,)), [polls], [None], Selector())
+    batch = Batch(Plan(RuleSet((watched,))), [polls], [None], Selector())
     assert verdict.levels[Level.WARNING].tolist() == [expected]
     assert truth(condition, watched, ONE, 0, agents=crew) is expected
     assert [each.levels[Level.WARNING].tolist() for each in batch.verdicts(0, {watched.id})] == [[expected]]
