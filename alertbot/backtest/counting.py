@@ -21,12 +21,8 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from alertbot.alerts.advance import advance_moved
 from alertbot.alerts.alert import State
 from alertbot.alerts.alerting import Situation
-from alertbot.alerts.followups import followups
-from alertbot.alerts.standing import Standing
-from alertbot.alerts.steady import Steady
 from alertbot.backtest.replay import BATCH_SIZE, Replay, Step
 from alertbot.evaluation.batch import Batch, Snapshots
 from alertbot.evaluation.evaluate import Verdicts
@@ -46,8 +42,6 @@ class Counting(Replay):
         self._blank = {rule.id: _without_values(rule) for rule in rules.rules}
         self.rules = RuleSet(tuple(self._blank.values()), calendars=rules.calendars)
         self._scopes = frozenset(rules.scopes())
-        self._standing = Standing()
-        self._steady = Steady()
         self._fresh: frozenset[str] = frozenset()  # rules of which an alert began or ended at the last poll
 
     def poll(self, now: datetime, snapshots: Snapshots, failed: frozenset[Scope] = frozenset()) -> Step:
@@ -76,31 +70,15 @@ class Counting(Replay):
         )
         verdicts = [self._blind(each) for each in batch.verdicts(index, open_rules, still)]
         due = self._agenda.rules is not self.rules or (self._agenda.at is not None and self._agenda.at <= now)
-        if not verdicts and not (self._alerts and (whole or due)):
+        if not verdicts and not (self.alerts and (whole or due)):
             self._fresh = frozenset()
             return Step(now, (), ())
-        changes, self._steady = advance_moved(
-            self._standing,
-            self._steady,
-            verdicts,
-            self.rules,
-            now,
-            tenant=self.tenant,
-            failed_scopes=failed,
-            situation=before,
-        )
-        more, self._agenda = followups(
-            self._standing.by_key.values(), changes, self.rules, now, received, before, self._agenda
-        )
-        changes += more
+        step = self._advanced(now, verdicts, received, failed, before)
         self._fresh = frozenset(
-            change.after.key.rule for change in changes if change.before is None or change.after.state is State.INACTIVE
+            change.after.key.rule
+            for change in step.changes
+            if change.before is None or change.after.state is State.INACTIVE
         )
-        step = self._taken(now, changes)
-        if step.changes:
-            self._standing = self._standing.changed(
-                (each.after.key, None if each.after.state is State.INACTIVE else each.after) for each in step.changes
-            )
         return step
 
     def _is_still(self, rule: Rule, batch: Batch, index: int, now: datetime) -> bool:

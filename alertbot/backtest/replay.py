@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from zoneinfo import ZoneInfo
 
-from alertbot.alerts.advance import advance
+from alertbot.alerts.advance import advance_moved
 from alertbot.alerts.alert import Alert, Change, Fingerprint, Outcome, State, changed
 from alertbot.alerts.alerting import Alerting, Situation
 from alertbot.alerts.cards import ESCALATIONS, is_shared
@@ -20,6 +20,8 @@ from alertbot.alerts.decide import decide
 from alertbot.alerts.followups import Agenda, followups
 from alertbot.alerts.notice import Notice, NoticeKind
 from alertbot.alerts.silence import Matcher, Silence
+from alertbot.alerts.standing import Standing
+from alertbot.alerts.steady import Steady
 from alertbot.evaluation.batch import Batch, Plan, Snapshots
 from alertbot.evaluation.evaluate import Selector, Verdicts, evaluate_all
 from alertbot.evaluation.past import Past
@@ -72,7 +74,8 @@ class Replay:
         self._alerting = replace(alerting or Alerting(), poll_every=poll_every)
         self._plan = Plan(rules)
         self._selector = Selector()
-        self._alerts: dict[Fingerprint, Alert] = {}  # open ones, in the order of their ids
+        self._standing = Standing()
+        self._steady = Steady()
         self._cards: dict[Fingerprint, frozenset[str]] = {}
         self._groups: dict[tuple[str, str], frozenset[Fingerprint]] = {}
         self._entities: dict[Scope, int] = {}
@@ -85,8 +88,8 @@ class Replay:
 
     @property
     def alerts(self) -> Mapping[Fingerprint, Alert]:
-        """The open alerts."""
-        return self._alerts
+        """The open alerts, in the order of their ids."""
+        return self._standing.by_key
 
     def poll(self, now: datetime, snapshots: Snapshots, failed: frozenset[Scope] = frozenset()) -> Step:
         """What this poll changes. `failed`: scopes without data."""
@@ -106,7 +109,7 @@ class Replay:
                 pasts.append(self.past)
             batch = Batch(self._plan, checked, pasts, self._selector)
             for index, (now, _, failed) in enumerate(polls_of_batch):
-                verdicts = batch.verdicts(index, {key.rule for key in self._alerts})
+                verdicts = batch.verdicts(index, {rule for _, rule in self._standing.by_rule})
                 yield self._step(now, verdicts, checked[index].keys() - failed, failed)
 
     def _step(
@@ -114,11 +117,29 @@ class Replay:
     ) -> Step:
         before = Situation(self._alerting, self.silences, rises=self._rises, received=dict(self._received))
         self._received.update(dict.fromkeys(received, now))
-        if not verdicts and not self._alerts:
+        if not verdicts and not self.alerts:
             return Step(now, (), ())
-        alerts = tuple(self._alerts.values())
-        changes = advance(alerts, verdicts, self.rules, now, tenant=self.tenant, failed_scopes=failed, situation=before)
-        due, self._agenda = followups(alerts, changes, self.rules, now, received, before, self._agenda)
+        return self._advanced(now, verdicts, received, failed, before)
+
+    def _advanced(
+        self,
+        now: datetime,
+        verdicts: Sequence[Verdicts],
+        received: Set[Scope],
+        failed: frozenset[Scope],
+        situation: Situation,
+    ) -> Step:
+        changes, self._steady = advance_moved(
+            self._standing,
+            self._steady,
+            verdicts,
+            self.rules,
+            now,
+            tenant=self.tenant,
+            failed_scopes=failed,
+            situation=situation,
+        )
+        due, self._agenda = followups(self.alerts.values(), changes, self.rules, now, received, situation, self._agenda)
         return self._taken(now, [*changes, *due])
 
     def _taken(self, now: datetime, changes: Sequence[Change]) -> Step:
@@ -131,7 +152,7 @@ class Replay:
             self._cards,
             self._default_channel,
             now,
-            alerts=self._alerts,
+            alerts=self.alerts,
             groups=self._groups,
             storm_cards=self._alerting.storm_cards,
         )
@@ -139,10 +160,12 @@ class Replay:
         delivered = self._delivered(notices, {each.after.key for each in kept if each.after.state is State.INACTIVE})
         for change in kept:
             if change.after.state is State.INACTIVE:
-                self._alerts.pop(change.after.key, None)
                 self._leave(change.after.key)
                 if change.after.fired_at is not None:
                     self._rises[change.after.key] = change.after.rises
+        self._standing = self._standing.changed(
+            (each.after.key, None if each.after.state is State.INACTIVE else each.after) for each in kept
+        )
         return Step(now, tuple(kept), tuple(delivered))
 
     def silence(self, matcher: Matcher, starts_at: datetime, ends_at: datetime) -> Silence:
@@ -154,25 +177,27 @@ class Replay:
 
     def acknowledge(self, key: Fingerprint, by: str, now: datetime) -> tuple[Outcome, Alert | None]:
         """As `Store.acknowledge`, for the open alert of that fingerprint; without the notice of it."""
-        alert = self._alerts.get(key)
+        alert = self.alerts.get(key)
         if alert is None or not alert.open:
             return Outcome.UNKNOWN_ID, alert
         if alert.acked_by is not None:
             return Outcome.ALREADY, alert
-        self._alerts[key] = replace(alert, acked_by=by, acked_at=now, nagged=False)
-        self._agenda = Agenda()
-        return Outcome.DONE, self._alerts[key]
+        return Outcome.DONE, self._set(replace(alert, acked_by=by, acked_at=now, nagged=False))
 
     def unacknowledge(self, key: Fingerprint, now: datetime) -> tuple[Outcome, Alert | None]:
         """As `Store.unacknowledge`, likewise."""
-        alert = self._alerts.get(key)
+        alert = self.alerts.get(key)
         if alert is None or not alert.open:
             return Outcome.UNKNOWN_ID, alert
         if alert.acked_by is None:
             return Outcome.NOT_ACKNOWLEDGED, alert
-        self._alerts[key] = replace(alert, acked_by=None, acked_at=None, ack_note="", nagged=False)
+        return Outcome.DONE, self._set(replace(alert, acked_by=None, acked_at=None, ack_note="", nagged=False))
+
+    def _set(self, alert: Alert) -> Alert:
+        """Put an alert that a user changed in place of what it was."""
+        self._standing = self._standing.changed([(alert.key, alert)])
         self._agenda = Agenda()
-        return Outcome.DONE, self._alerts[key]
+        return alert
 
     def take_usual(self, usual: GivenUsual) -> None:
         """What is usual from the next poll on, as a rule test gives it."""
@@ -211,17 +236,18 @@ class Replay:
         return checked
 
     def _keep(self, changes: Iterable[Change]) -> list[Change]:
-        """Store the changes, with the ids of their alerts. Ended alerts are removed later, after the notices."""
+        """The changes with the ids of their alerts, as the store would give them."""
         kept = []
+        numbers: dict[Fingerprint, int] = {}  # of those that begin
         for change in changes:
             key, after = change.after.key, change.after
-            before = self._alerts.get(key)
             if after.id is None:
-                number = before.id if before is not None else self._next_id
-                self._next_id += before is None
-                after = changed(after, {"id": number})
-                change = replace(change, after=after)
-            self._alerts[key] = after
+                before = self.alerts.get(key)
+                number = before.id if before is not None else numbers.get(key)
+                if number is None:
+                    number = numbers[key] = self._next_id
+                    self._next_id += 1
+                change = replace(change, after=changed(after, {"id": number}))
             kept.append(change)
         return kept
 
