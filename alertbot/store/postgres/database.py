@@ -19,9 +19,15 @@ The locks are taken with the isolation READ COMMITTED: what a statement reads wa
 they are held nobody else commits what it reads. A transaction that only reads is REPEATABLE READ, so it has one
 consistent view, and it waits for nobody.
 
-A server that is gone is noticed by the next transaction: it fails with StoreError, which can be tried again. The pool
-connects again when it is asked for a connection. A process that is stopped within a transaction holds the lock for
-MAX_IDLE at most: then the server ends its session, and the transaction with it.
+A server that is gone is noticed by the next transaction. It waits for the server (a restart takes a second or two) and
+then fails with StoreError, which can be tried again. From then on, while the server stays away, transactions wait for
+WAIT_WHILE_GONE only: so what asks whether the bot is ready gets its answer. The pool connects again when it is asked
+for a connection. A process that is stopped within a transaction holds the lock for MAX_IDLE at most: then the server
+ends its session, and the transaction with it.
+
+A connection can be cut after COMMIT was sent and before the answer came. Then the server is asked, by the number of the
+transaction, what became of it: it was committed, or it is undone and may be tried again. Where even that stays unknown
+it is StoreError, and whoever keeps something in memory of what was written forgets that (`SqlStore.record`).
 """
 
 from __future__ import annotations
@@ -38,15 +44,16 @@ from psycopg_pool import ConnectionPool
 from alertbot.errors import StoreError
 from alertbot.store.postgres import migrations
 from alertbot.store.postgres.dialect import Row, adapt, rows_by_name, translated
-from alertbot.store.postgres.server import LOCK_WITHIN, Plain, Server, final
+from alertbot.store.postgres.server import LOCK_WITHIN, WAIT, Plain, Server, final, noting
 from alertbot.store.sql.connection import Parameters
 
-MAX_IDLE = 60
-"""Seconds for which a transaction may do nothing."""
+MAX_IDLE = 8
+"""Seconds for which a transaction may do nothing: shorter than others wait for its lock (LOCK_WITHIN)."""
 _CONNECTIONS = 8  # at most; a thread has one during a transaction
 _WRITES = 0x616C657274626F74  # "alertbot"
 _TENANT = 0x616C6572  # the first half of the key of a lock of a tenant
 _READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_WRITE = "BEGIN; SELECT CAST(pg_current_xact_id() AS TEXT)"
 
 logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)  # it warns of each attempt; StoreError says it once
 
@@ -120,7 +127,7 @@ class Database:
     `wait`: seconds to wait for the server. `reading`: the tables must exist.
     """
 
-    def __init__(self, address: str, *, wait: float = 5.0, reading: bool = False) -> None:
+    def __init__(self, address: str, *, wait: float = WAIT, reading: bool = False) -> None:
         self._server = Server(address, wait)
         self._wait = wait
         self._own = threading.local()  # the connection with which a thread writes
@@ -132,7 +139,7 @@ class Database:
             self._prepare(conn, reading=reading)
         self._pool: ConnectionPool[_ByName] = ConnectionPool(
             self._server.info,
-            connection_class=psycopg.Connection[Row],
+            connection_class=noting(self._server),
             kwargs={"autocommit": True, "row_factory": rows_by_name},
             min_size=0,
             max_size=_CONNECTIONS,
@@ -192,7 +199,7 @@ class Database:
             raise StoreError(f"{self.name} is busy: nothing else could be written to it for {within:g} s")
         waited = LOCK_WITHIN if within is None else within
         try:
-            with self._server.door(waited), self._connected("BEGIN", self._wait if within is None else within) as conn:
+            with self._server.door(waited), self._connected(_WRITE, self._wait if within is None else within) as conn:
                 conn.execute("SELECT set_config('lock_timeout', ?, TRUE)", (str(round(waited * 1000)),))
                 if tenant is None:
                     conn.execute("SELECT pg_advisory_xact_lock(?)", (_WRITES,))
@@ -214,10 +221,14 @@ class Database:
     @contextmanager
     def _connected(self, begin: str, within: float) -> Iterator[Connection]:
         """A transaction on a connection of the pool."""
-        conn = self._begun(begin, within)
+        conn, number = self._begun(begin, within)
         try:
             yield Connection(conn)
-            conn.execute("COMMIT")
+            try:
+                conn.execute("COMMIT")
+            except psycopg.OperationalError:
+                if number is None or not self._server.was_committed(number):
+                    raise
         except BaseException:
             with suppress(psycopg.Error):
                 conn.execute("ROLLBACK")
@@ -225,12 +236,15 @@ class Database:
         finally:
             self._pool.putconn(conn)  # which closes it if it is broken
 
-    def _begun(self, begin: str, within: float) -> _ByName:
-        until = time.monotonic() + within
+    def _begun(self, begin: str, within: float) -> tuple[_ByName, str | None]:
+        """A connection with a transaction, and the number of that if it writes."""
+        until = time.monotonic() + self._server.patience(within)
         while True:
             conn = self._pool.getconn(timeout=max(0.05, until - time.monotonic()))
             try:
-                conn.execute(begin.encode())
+                cursor = conn.execute(begin.encode())
+                number = cursor.fetchone() if cursor.nextset() else None
+                return conn, None if number is None else str(number[0])
             except psycopg.OperationalError:
                 # It was idle while the server was restarted. Nothing was done with it, so another one is taken.
                 self._pool.putconn(conn)
@@ -239,8 +253,6 @@ class Database:
             except BaseException:
                 self._pool.putconn(conn)
                 raise
-            else:
-                return conn
 
     def size(self) -> int:
         """The bytes of the tables and indexes."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -11,10 +14,16 @@ from psycopg_pool import PoolTimeout
 
 from alertbot.errors import NewerDatabase, StoreError
 from alertbot.store.postgres import migrations
+from alertbot.store.postgres.dialect import Row
 
 MIN_VERSION = 14
 SCHEMA_OF_JOBS = "alertbot_jobs"
 """Where the tables of Procrastinate and of the workers are."""
+WAIT = 4.0
+"""Seconds to wait for the server, where the caller names no time: longer than a restart takes, and than the pool waits
+between its second attempt to connect and its third."""
+WAIT_WHILE_GONE = 0.5
+"""Seconds to wait for a server that was waited for in vain."""
 LOCK_WITHIN = 10.0
 """Seconds to wait for others that write, where the caller names no time."""
 # A server that does not answer is given up after this; parameters in the address take precedence.
@@ -37,6 +46,8 @@ class Server:
         self._wait = wait
         timeout = str(max(2, round(wait)))  # libpq takes 1 for 2
         self.info = make_conninfo("", **{"connect_timeout": timeout, **_DEFAULTS, **self._parts})
+        self._failed: psycopg.Error | None = None  # why the last attempt to connect failed; None where it did not
+        self._failing_since = 0.0  # on the monotonic clock
 
     @property
     def name(self) -> str:
@@ -85,12 +96,45 @@ class Server:
         except psycopg.Error as exc:
             raise self._explained(exc, waited) from exc
 
+    def note(self, failed: psycopg.Error | None) -> None:
+        """What came of an attempt to connect."""
+        if failed is not None and self._failed is None:
+            self._failing_since = time.monotonic()
+        self._failed = failed
+
+    def patience(self, within: float) -> float:
+        """For how long a connection is worth waiting for, of these seconds: hardly, if it was waited for in vain."""
+        if self._failed is None:
+            return within
+        return min(within, max(WAIT_WHILE_GONE, self._failing_since + within - time.monotonic()))
+
+    def was_committed(self, number: str) -> bool:
+        """Whether the transaction with this number was committed; asked when the answer to COMMIT did not arrive.
+
+        Raises psycopg.Error where the server cannot be asked in time.
+        """
+        until, pause = time.monotonic() + self._wait, threading.Event()
+        while True:
+            try:
+                with psycopg.connect(self.info, autocommit=True) as conn:
+                    row = conn.execute("SELECT pg_xact_status(CAST(%s AS XID8))", (number,)).fetchone()
+                state = row and row[0]
+                if state != "in progress" or time.monotonic() >= until:  # its session may not know yet that it is cut
+                    return bool(state == "committed")
+            except psycopg.OperationalError:
+                if time.monotonic() >= until:
+                    raise
+            pause.wait(0.1)
+
     def _unreachable(self) -> StoreError:
         """Why the pool has no connection: the pool itself does not say it."""
+        if self._failed is not None:
+            return self._explained(self._failed, self._wait)
         try:
             with psycopg.connect(self.info, autocommit=True):
                 return StoreError(f"{self.name} is busy: all connections to it are in use")
         except psycopg.Error as exc:
+            self.note(exc)
             return self._explained(exc, self._wait)
 
     def _explained(self, exc: psycopg.Error, waited: float) -> StoreError:
@@ -142,7 +186,24 @@ def _parts(address: str) -> dict[str, str]:
     return parts
 
 
-def exists(address: str, wait: float = 5.0) -> bool:
+def noting(server: Server) -> type[psycopg.Connection[Row]]:
+    """A class of connections for a pool: the server notes what comes of each attempt to connect."""
+
+    class Noting(psycopg.Connection[Row]):
+        @classmethod
+        def connect(cls, *args: Any, **kwargs: Any) -> Any:
+            try:
+                conn = super().connect(*args, **kwargs)
+            except psycopg.Error as exc:
+                server.note(exc)
+                raise
+            server.note(None)
+            return conn
+
+    return Noting
+
+
+def exists(address: str, wait: float = WAIT) -> bool:
     """Whether this database has the tables of alertbot. Raises StoreError where it cannot be reached."""
     server = Server(address, wait)
     with server.connected() as conn:

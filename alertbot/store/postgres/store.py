@@ -6,7 +6,7 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from alertbot.store.postgres.database import Database
-from alertbot.store.postgres.server import exists
+from alertbot.store.postgres.server import WAIT, exists
 from alertbot.store.postgres.workers import Workers, refuse_beside_workers
 from alertbot.store.records import Service
 from alertbot.store.sql import budget
@@ -26,7 +26,7 @@ class PostgresStore(SqlStore):
         self,
         address: str,
         *,
-        wait: float = 5.0,
+        wait: float = WAIT,
         reading: bool = False,
         keep_polls: timedelta = timedelta(days=8),
         keep_usual: timedelta = timedelta(weeks=8),

@@ -19,6 +19,7 @@ from alertbot.alerts.quality import Quality
 from alertbot.alerts.shown import drawn_alert, shown_alert, shown_card, shown_due, shown_silence
 from alertbot.alerts.silence import Matcher, Silence
 from alertbot.alerts.unseen import Unseen
+from alertbot.errors import Conflict, StoreError
 from alertbot.evaluation.snapshot import Snapshot, SnapshotHead
 from alertbot.evaluation.usual import QuarterHour
 from alertbot.feed.health import Feed
@@ -345,7 +346,7 @@ class SqlStore:
         means = usual.pack(record.quarter_hours)
         # Also after the last rule that read means is gone.
         prunes_means = abs(record.now - self._means_pruned.get(record.tenant, _LONG_AGO)) >= usual.PRUNE_EVERY
-        with self._db.write(tenant=record.tenant) as conn:
+        with self._forgetting(record.tenant), self._db.write(tenant=record.tenant) as conn:
             if record.owner is not None:
                 owners.keep(conn, record.tenant, record.owner)
             before = recording.begin_turn(conn, record.tenant, record.revision)
@@ -383,11 +384,21 @@ class SqlStore:
             with self._db.write(tenant=tenant):
                 yield
         except BaseException:
-            self._forget(tenant)  # it may remember what was not committed
+            self._forget(tenant)  # what was not committed
+            raise
+
+    @contextmanager
+    def _forgetting(self, tenant: str) -> Iterator[None]:
+        """Where it may be unknown whether a turn was committed, the next one builds on nothing of this memory."""
+        try:
+            yield
+        except Conflict:  # nothing was written
+            raise
+        except StoreError:
+            self._forget(tenant)
             raise
 
     def _forget(self, tenant: str) -> None:
-        """Read again what is remembered of the turns of a tenant."""
         self._recorders.pop(tenant, None)
         self._latest.pop(tenant, None)
         self._agents.forget()
