@@ -146,7 +146,7 @@ class Courier:
             report = self.deliver_due()
             if report.delivered:
                 continue
-            ready_at = self._store.next_due(self._clock())
+            ready_at = self._store.next_due(self._clock(), claimant=self._claimant)
             if ready_at is None or not report.credentials_ok:
                 break
             wait = (ready_at - self._clock()).total_seconds() / self._speed
@@ -229,7 +229,7 @@ class Courier:
         # A lane that becomes free from here on is not served from this list, which is old for it: its end asks again.
         with self._changed:
             begun = set(self._busy)
-        for item in self._store.due(self._clock()):
+        for item in self._store.due(self._clock(), claimant=self._claimant):
             if stop():
                 return
             lane, name = _lane(item), _name(item)

@@ -255,19 +255,20 @@ class Polls(Recording, UsualMeans, Feeds, Silences, AgentNames, Protocol):
 class Outbox(Recording, Notices, Protocol):
     """What delivery reads and writes: what is due, the recorded values that cards show, and what became of it."""
 
-    def due(self, now: datetime, limit: int = 50) -> list[Due]:
+    def due(self, now: datetime, limit: int = 50, *, claimant: str = "") -> list[Due]:
         """What should be delivered now: critical first, then the oldest; at most one post for each channel.
 
         A line waits until its card is posted; an edit waits until then too. Channels that wait (429, one message a
         second) are left out, and so is what was put off to a later time. What is claimed is left out until it may be
-        settled by looking: 20 s after the claim, or 5 s after its claimant ended.
+        settled by looking: 20 s after the claim, or 5 s after its claimant ended. Until then a channel in which a claim
+        of another than `claimant` is open is left out too.
 
         A card whose alert ended before it could be posted is still due, once: it is drawn closed, so that nothing is
         lost, and its waiting lines, which would only repeat it, become SHOWN_BY_CARD when it is delivered. Several
         that waited for two minutes are summed up instead, see `sum_up`.
         """
 
-    def next_due(self, now: datetime) -> datetime | None:
+    def next_due(self, now: datetime, *, claimant: str = "") -> datetime | None:
         """When the first of the waiting posts and urgent edits can be tried; None when nothing waits.
 
         `now` for what is due already. A changed value alone, which waits out its refresh, is not waited for.
@@ -277,7 +278,8 @@ class Outbox(Recording, Notices, Protocol):
         """Claim a notice to post it; send only after DONE. Until `delivered` or `put_off` its outcome is unknown.
 
         `settled` is the `intent_at` of the earlier claim that was looked for in vain, which this one replaces; any
-        other open claim keeps it. With three answers nothing is claimed. HOLD: its channel may get one more message for
+        other open claim keeps it. NOT_DUE: its channel has to wait, such as for the open claim of another claimant
+        there. With three more answers nothing is claimed. HOLD: its channel may get one more message for
         now, and more wait, so `hold_back` has to report that first. UNSEEN: `sum_up` comes first. SUPERSEDED: it has
         waited too long, and lines of its card that are no longer true were dropped, so read again what is due.
 

@@ -20,6 +20,11 @@ another one holds. A claim ends
 A process that looks in vain replaces exactly the claim that it looked for (`settled`), so of two that looked only one
 sends. A mark that comes late, from a claimant that was replaced, ends no claim but its own.
 
+An open claim also keeps its channel from all other claimants: nothing else is due there for them, and they can claim
+nothing in it (`_POSTING`). So the order of a channel and one message a second hold over all processes, also while a
+call is slow. A claim that was given up, or has run out, keeps nobody away. For a claimant's own posts its caller
+decides: the courier makes one call at a time in each channel.
+
 How many messages a channel may get in a minute is decided when one is claimed, see budget.py. So is what of that which
 waited for long is posted at all, see unseen.py.
 
@@ -65,6 +70,13 @@ MESSAGE_APPEARS = timedelta(seconds=5)
 """How long after its claimant ended a message may take to appear."""
 PICTURE_WITHIN = timedelta(minutes=10)
 """A picture is wanted if its card is posted this soon after the decision, and dropped if it waits longer than this."""
+# The places in which another claimant is posting now.
+_POSTING = """
+    SELECT COALESCE(h.channel_id, n.channel) AS place, n.look_at
+    FROM notices n INDEXED BY notices_claimed LEFT JOIN channels h ON h.channel = n.channel
+    WHERE n.state = 'waiting' AND n.claimant IS NOT NULL AND n.claimant <> :claimant
+        AND n.look_at > :now AND n.look_at <= :held
+"""
 _WAITS = "(held_until > :now AND held_until <= :longest) OR (rest_until > :now AND rest_until <= :ahead)"
 # One ready notice for each place. A place is a Slack channel: two spellings of one channel (#name, id) share its rest
 # as soon as an answer named its id. A card waits with the level that it has now, so that a rise moves it forward.
@@ -87,6 +99,7 @@ _DUE_POSTS = f"""
             AND COALESCE(h.channel_id, w.channel) NOT IN (
                 SELECT COALESCE(channel_id, channel) FROM channels WHERE {_WAITS}
             )
+            AND COALESCE(h.channel_id, w.channel) NOT IN (SELECT place FROM ({_POSTING}) AS posting)
             AND COALESCE(h.channel_id, w.channel) NOT IN (SELECT value FROM json_each(:full))
     ),
     ready AS (
@@ -116,9 +129,9 @@ OF_ALERT = f"{NOTICES_WITH_ALERTS} WHERE n.alert_id = ? ORDER BY n.at, n.rowid"
 OF_NO_ALERT = f"{NOTICES_WITH_ALERTS} WHERE n.alert_id IS NULL ORDER BY n.at, n.rowid"
 
 
-def due(conn: Connection, now: datetime, limit: int, max_messages: int) -> list[Due]:
+def due(conn: Connection, now: datetime, limit: int, max_messages: int, claimant: str) -> list[Due]:
     full = json.dumps(list(budget.full(conn, now, max_messages)))
-    times = {**_times(now), "limit": limit, "full": full}
+    times = {**_times(now), "limit": limit, "full": full, "claimant": claimant}
     # Of one level, what was never reported comes before a card that is out of date.
     found: list[tuple[int, bool, str, Due]] = [
         (-row["rank"], False, row["at"], _post(conn, row["id"])) for row in conn.execute(_DUE_POSTS, times).fetchall()
@@ -147,8 +160,12 @@ _WAITING_POSTS = """
 """
 
 
-def next_due(conn: Connection, now: datetime, max_messages: int) -> datetime | None:
+def next_due(conn: Connection, now: datetime, max_messages: int, claimant: str) -> datetime | None:
     ready, full = [], budget.full(conn, now, max_messages)
+    posting = {
+        row["place"]: codec.unstamp(row["look_at"])
+        for row in conn.execute(f"{_POSTING} ORDER BY n.look_at", {**_times(now), "claimant": claimant}).fetchall()
+    }
     for row in conn.execute(_WAITING_POSTS).fetchall():
         waits = [
             wait(row["not_before"], now, MAX_WAIT),
@@ -156,6 +173,7 @@ def next_due(conn: Connection, now: datetime, max_messages: int) -> datetime | N
             wait(row["look_at"], now, CLAIM_HOLDS + CLOCK_WAS_SET_BACK),
             wait(row["rest_until"], now, CLOCK_WAS_SET_BACK),
             full.get(row["place"]),
+            posting.get(row["place"]),
         ]
         ready.append(max([now, *(each for each in waits if each is not None)]))
     ready += edits.next_due(conn, now)
@@ -230,6 +248,18 @@ _CHANNEL_WAITS = f"""
 """  # noqa: S608
 
 
+_POSTS_IN = f"""
+    SELECT 1 FROM ({_POSTING}) AS posting
+    WHERE place = COALESCE((SELECT channel_id FROM channels WHERE channel = :channel), :channel)
+"""  # noqa: S608
+
+
+def _another_posts(conn: Connection, channel: str, claimant: str, now: datetime) -> bool:
+    """Whether another claimant is posting in this channel now."""
+    values = {**_times(now), "channel": channel, "claimant": claimant}
+    return conn.execute(_POSTS_IN, values).fetchone() is not None
+
+
 def channel_waits(conn: Connection, channel: str, now: datetime) -> bool:
     """Whether nothing may be posted in this channel now: it rests after a message, or Slack asked to wait."""
     return conn.execute(_CHANNEL_WAITS, {**_times(now), "channel": channel}).fetchone() is not None
@@ -267,6 +297,8 @@ def claim(
     held = row["look_at"] is not None and times["now"] < row["look_at"] <= times["held"]
     if held or row["intent_at"] != codec.maybe_stamp(settled):
         return Claimed.TAKEN
+    if _another_posts(conn, row["channel"], claimant, now):
+        return Claimed.NOT_DUE
     card = None if row["card_id"] is None else card_row(conn, row["card_id"])
     if card is not None and row["kind"] == NoticeKind.LINE and card["state"] != "posted":
         return Claimed.NOT_DUE
@@ -450,8 +482,9 @@ def put_off(
     unknown: bool,
     tried: Tried,
 ) -> None:
+    row = _notice(conn, notice_id)
     if not unknown:
-        budget.forget_post(conn, notice_id)
+        _was_not_posted(conn, row, claimant)
     conn.execute(
         "UPDATE notices SET not_before = :until, error = :error, attempts = attempts + :attempts, "
         "looks = looks + :looks, "
@@ -465,9 +498,15 @@ def put_off(
             "looks": int(tried is Tried.LOOK),
             "claimant": claimant,
             "unknown": unknown,
-            "id": _notice(conn, notice_id)["id"],
+            "id": notice_id,
         },
     )
+
+
+def _was_not_posted(conn: Connection, row: Row, claimant: str) -> None:
+    """The message of this claimant does not count in its channel, unless another one claimed the notice meanwhile."""
+    if row["claimant"] in (None, claimant):
+        budget.forget_post(conn, row["id"])
 
 
 def give_up(conn: Connection, notice_id: str, error: str, now: datetime) -> None:
@@ -501,7 +540,7 @@ def reroute(conn: Connection, notice_id: str, channel: str, claimant: str) -> No
     row = _notice(conn, notice_id)
     if row["state"] != "waiting":
         return
-    budget.forget_post(conn, notice_id)
+    _was_not_posted(conn, row, claimant)
     if row["kind"] == NoticeKind.OPS:
         conn.execute(_MOVE_NOTICE, {"channel": channel, "claimant": claimant, "id": notice_id})
         conn.execute(_LEAVE_THREAD, {"id": notice_id})

@@ -499,14 +499,14 @@ class SqlStore:
 
     # Delivery
 
-    def due(self, now: datetime, limit: int = 50) -> list[Due]:
+    def due(self, now: datetime, limit: int = 50, *, claimant: str = "") -> list[Due]:
         with self._db.read() as conn:
             names = self._agents.read(conn)
-            return [shown_due(item, names) for item in outbox.due(conn, now, limit, self._max_messages)]
+            return [shown_due(item, names) for item in outbox.due(conn, now, limit, self._max_messages, claimant)]
 
-    def next_due(self, now: datetime) -> datetime | None:
+    def next_due(self, now: datetime, *, claimant: str = "") -> datetime | None:
         with self._db.read() as conn:
-            return outbox.next_due(conn, now, self._max_messages)
+            return outbox.next_due(conn, now, self._max_messages, claimant)
 
     def overdue_since(self, now: datetime) -> datetime | None:
         with self._db.read() as conn:
