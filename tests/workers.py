@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -86,6 +88,17 @@ class Rig:
         """Ask the database."""
         with psycopg.connect(self.address, autocommit=True) as conn:
             return conn.execute(sql.encode()).fetchall()
+
+    def get(self, name: str, path: str) -> tuple[int, str]:
+        """What a worker answers over HTTP: status and body."""
+        port = json.loads(next(line for line in self.log_of(name).splitlines() if '"listening for HTTP' in line))[
+            "port"
+        ]
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
 
     def log_of(self, name: str) -> str:
         """What a worker has logged."""

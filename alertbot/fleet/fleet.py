@@ -86,6 +86,15 @@ class Landlord(Protocol):
         """By how many seconds the turn that is most overdue is late."""
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What the last look saw: live workers, tenants that nobody owns, and by how much this worker is late."""
+
+    workers: int = 0
+    unowned: int = 0
+    lag_seconds: float = 0.0
+
+
 @dataclass
 class _Owning:
     """A tenant that this worker owns."""
@@ -124,6 +133,7 @@ class Fleet:
         self._app: App | None = None
         self._looked_at = time.monotonic()
         self.problem = ""  # why the fleet cannot be reached
+        self.seen = Seen()
 
     @property
     def owned(self) -> frozenset[str]:
@@ -287,6 +297,11 @@ class Fleet:
             raise AlertbotError("the worker was taken for dead")
         living = await asyncio.to_thread(self._workers.living)
         self._share = shares(len(self._tenants), {each.name: each.max_tenants for each in living}).get(self.name, 0)
+        unowned = self.seen.unowned
+        if first:
+            owned = await asyncio.to_thread(self._workers.owned)
+            unowned = max(0, len(self._tenants) - sum(owned.get(each.name, 0) for each in living))
+        self.seen = Seen(len(living), unowned, lag)
         await self._give_back(self._app)
         surplus = [owning for owning in self._owning.values() if not owning.over.is_set()][self._share :]
         for owning in surplus:

@@ -57,7 +57,7 @@ from alertbot.service.tenant import LiveTenant
 from alertbot.service.views import change, make_view, redraw
 from alertbot.slack.notifier import SlackNotifier
 from alertbot.store.roles import Store
-from alertbot.web.metrics import Metrics
+from alertbot.web.metrics import Metrics, WorkerFigures
 
 if TYPE_CHECKING:  # only workers need Procrastinate
     from alertbot.fleet.fleet import Fleet
@@ -197,6 +197,7 @@ class App:
                 clock,
                 self._shown_problems,
                 None if settings.server else settings.path(settings.storage),
+                self._worker_figures,
             )
         )
         self._scheduler = Scheduler(workers=min(len(tenants), max_tenants or MAX_THREADS, MAX_THREADS) + SPARE_THREADS)
@@ -299,6 +300,12 @@ class App:
             return self.tenants
         owned = self.fleet.owned
         return [tenant for tenant in self.tenants if tenant.name in owned]
+
+    def _worker_figures(self) -> WorkerFigures | None:
+        if self.fleet is None:
+            return None
+        seen = self.fleet.seen
+        return WorkerFigures(len(self.fleet.owned), seen.lag_seconds, seen.workers, seen.unowned)
 
     def _lost(self, tenant: str) -> None:
         if self.fleet is not None:

@@ -22,7 +22,7 @@ from alertbot.service.live_rules import LiveRules
 from alertbot.service.tenant import LiveTenant
 from alertbot.store.open_alerts import OpenAlerts
 from alertbot.store.roles import Questions
-from alertbot.web.metrics import Figures, StoreFigures, TenantFigures
+from alertbot.web.metrics import Figures, StoreFigures, TenantFigures, WorkerFigures
 
 STORE_WITHIN = 0.5
 """Seconds that a scrape waits for the database."""
@@ -48,10 +48,12 @@ class FiguresReader:
         clock: Clock,
         problems: Callable[[], Mapping[str, str]],
         database: Path | None,
+        worker: Callable[[], WorkerFigures | None] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._tenants, self._live, self._store, self._courier = tenants, live, store, courier
         self._clock, self._problems, self._database, self._monotonic = clock, problems, database, monotonic
+        self._worker = worker
         self._counted: dict[str, tuple[OpenAlerts, TenantAlerts]] = {}
         self._lock = threading.Lock()
         self._reading: threading.Thread | None = None
@@ -68,6 +70,7 @@ class FiguresReader:
             slack_unreachable_s=0.0 if since is None else max(0.0, (now - since).total_seconds()),
             sizes=_sizes(self._database),
             reloads={"loaded": self._live.loaded, "refused": self._live.refused},
+            worker=self._worker(),
         )
 
     def _tenant(self, tenant: LiveTenant, files_broken: bool) -> TenantFigures:

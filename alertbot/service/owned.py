@@ -67,8 +67,6 @@ def first_after(tenant: LiveTenant, last: datetime | None, now: datetime) -> tim
     A tenant that was never polled, or not for long, begins anywhere within one interval, and always at the same place,
     so that a thousand of them do not call 8x8 at the same moment.
     """
-    if last is not None and timedelta(0) <= now - last < tenant.poll_every:
-        return last + tenant.poll_every - now
-    if last is not None and now - last < 3 * tenant.poll_every:
-        return timedelta(0)
+    if last is not None and timedelta(0) <= now - last < 3 * tenant.poll_every:
+        return max(timedelta(0), last + tenant.poll_every - now)
     return tenant.poll_every * (zlib.crc32(tenant.name.encode()) % 1000) / 1000

@@ -84,10 +84,25 @@ class StoreFigures:
 
 
 @dataclass(frozen=True)
+class WorkerFigures:
+    """A worker and its fleet, as it last saw it.
+
+    `tenants`: how many it polls. `lag_s`: by how many seconds the turn that is most overdue is late. `workers`: how
+    many live. `unowned`: tenants that no worker polls.
+    """
+
+    tenants: int = 0
+    lag_s: float = 0.0
+    workers: int = 0
+    unowned: int = 0
+
+
+@dataclass(frozen=True)
 class Figures:
     """The present state of the bot. `store` is None where the database did not answer in time.
 
     `problems`: by part (slack, socket_mode, database), whether it has one. `sizes`: of the database's files, in bytes.
+    `worker`: None where it is no worker.
     """
 
     tenants: Sequence[TenantFigures] = ()
@@ -96,6 +111,7 @@ class Figures:
     slack_unreachable_s: float = 0.0
     sizes: Mapping[str, int] = field(default_factory=dict)
     reloads: Mapping[str, int] = field(default_factory=dict)
+    worker: WorkerFigures | None = None
 
 
 class Metrics:
@@ -274,9 +290,11 @@ class Metrics:
         figures = self._read()
         yield from _of_tenants(figures.tenants)
         yield from _of_store(figures.store)
+        yield from _of_worker(figures.worker)
         problem = GaugeMetricFamily(
             "alertbot_problem",
-            "Whether a part is not working: slack (delivery), socket_mode (commands), database, fallback_webhook.",
+            "Whether a part is not working: slack (delivery), socket_mode (commands), database, "
+            "fallback_webhook, fleet (of a worker).",
             labels=["part"],
         )
         for part, bad in figures.problems.items():
@@ -381,3 +399,18 @@ def _of_store(store: StoreFigures | None) -> Iterator[Metric]:
     for tenant, at in store.since.items():
         since.add_metric([tenant], at)
     yield since
+
+
+def _of_worker(worker: WorkerFigures | None) -> Iterator[Metric]:
+    figures = worker or WorkerFigures()
+    gauges = (
+        ("alertbot_worker_tenants", "Tenants that this worker polls.", figures.tenants),
+        ("alertbot_worker_lag_seconds", "By how much the most overdue poll of this worker is late.", figures.lag_s),
+        ("alertbot_workers", "Workers that live.", figures.workers),
+        ("alertbot_tenants_without_worker", "Tenants that no worker polls.", figures.unowned),
+    )
+    for name, text, value in gauges:
+        gauge = GaugeMetricFamily(name, text)
+        if worker is not None:
+            gauge.add_metric([], value)
+        yield gauge

@@ -45,6 +45,11 @@ def test_tenants_are_shared_and_taken_over(workers: Rig) -> None:
         workers.start(name)
     wait_for(lambda: _balanced(workers, "a", "b", "c"), 40, "three workers share all tenants")
     wait_for(lambda: _polled_since(workers, {}), 20, "every tenant is polled")
+    wait_for(lambda: "alertbot_workers 3.0" in workers.get("a", "/metrics")[1], 20, "it sees three workers")
+    _, metrics = workers.get("a", "/metrics")
+    assert f"alertbot_worker_tenants {workers.shares()['a']:.1f}" in metrics
+    assert metrics.count("alertbot_rules{") == workers.shares()["a"]  # of its own tenants alone
+    wait_for(lambda: workers.get("a", "/readyz")[0] == 200, 20, "it is ready")
 
     workers.kill("a")
     before = dict(workers.polled_at())

@@ -45,6 +45,13 @@ class Recorded:
             failures={scope: poll.failures.get(scope, why) for scope, why in absent.items()},
         )
 
+    def memory(self, now: datetime) -> str:
+        """A recording is not asked for too much."""
+        return ""
+
+    def resume(self, memory: str, now: datetime) -> None:
+        """Nothing to go on with."""
+
     def close(self) -> None:
         """There is nothing to release."""
 

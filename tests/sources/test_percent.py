@@ -169,3 +169,17 @@ def test_every_percentage_has_its_pair() -> None:
             if base == "slaPercentageTarget":
                 continue
             assert all(f"{prefix}{each}.today" in known for each in PAIRS[base]), key
+
+
+def test_another_process_goes_on_with_the_scale(standin: StandIn, connect: Connect) -> None:
+    """Where the counts say nothing any more, the scale that they showed before holds; one that is set stays."""
+    standin.routes["/queues"] = in_turn(listing(entity("1", **row(50, 5, 10))))
+    former = connect(percent_scale="auto")
+    former.fetch({QUEUE: frozenset({SHARE})}, NOW)
+    for setting, expected in (("auto", 0.008), ("ratio", 0.8)):
+        standin.routes["/queues"] = in_turn(listing(entity("1", **row(0.8))))
+        following = connect(percent_scale=setting)
+        following.resume(former.memory(NOW), NOW)
+        fetched = following.fetch({QUEUE: frozenset({SHARE})}, NOW)
+        assert fetched.snapshots[QUEUE].columns[SHARE].values[0] == pytest.approx(expected)
+        assert not fetched.notes

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from alertbot.rules.catalogue import Scope
@@ -112,3 +114,35 @@ def test_both_statuses_may_name_a_wait(standin: StandIn, connect: Connect, statu
     client = connect()
     client.fetch(QUEUES, NOW)
     assert client.fetch(QUEUES, NOW).retry_after == 40
+
+
+def test_another_process_goes_on_with_the_minute(standin: StandIn, connect: Connect, clock: HandClock) -> None:
+    """What the owner of a tenant before has sent counts, until it is a minute ago."""
+    standin.routes["/queues"] = in_turn(GOOD)
+    former = connect(max_requests_per_minute=4)
+    assert former.fetch(QUEUES, NOW).whole  # the token and one page
+    clock.seconds += 10
+    later = NOW + timedelta(seconds=20)
+    following = connect(max_requests_per_minute=4)
+    following.resume(former.memory(NOW + timedelta(seconds=10)), later)  # 10 s after the last word of the former
+    assert following.fetch(QUEUES, later).whole  # its own token and one page
+    assert "skipped: 4 requests were made in the last minute" in following.fetch(QUEUES, later).failures[Scope.QUEUE]
+    clock.seconds += 41  # 61 s after the requests of the former
+    assert following.fetch(QUEUES, later).whole
+
+
+MEMORIES = {
+    "none": "",
+    "of a process that sent nothing": '{"requests":[],"percent":null}',
+    "cut off": '{"requests":[17',
+    "of another kind": '["what?"]',
+    "of a clock that is ahead": '{"requests":[99999999999.0],"percent":false}',
+}
+
+
+@pytest.mark.parametrize("memory", MEMORIES.values(), ids=MEMORIES)
+def test_any_memory_can_be_gone_on_with(standin: StandIn, connect: Connect, memory: str) -> None:
+    standin.routes["/queues"] = in_turn(GOOD)
+    client = connect(max_requests_per_minute=4)
+    client.resume(memory, NOW)
+    assert client.fetch(QUEUES, NOW).whole
