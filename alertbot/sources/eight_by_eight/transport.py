@@ -33,6 +33,7 @@ from alertbot.errors import (
     SourceUnconnected,
     SourceUnreachable,
 )
+from alertbot.sources.eight_by_eight import response_headers
 from alertbot.sources.eight_by_eight.deadline import Deadline
 from alertbot.sources.eight_by_eight.scrub import Scrubber
 
@@ -68,6 +69,8 @@ _answering = _Answering()
 
 class _Response(ClientResponse):
     """Waits for bytes no longer than the deadline leaves: headers that drip would otherwise hold a thread for ever."""
+
+    begin = response_headers.begin
 
     def __init__(self, sock: Any, *args: Any, **options: Any) -> None:
         if _answering.deadline is not None:
