@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import IntEnum
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,6 +115,8 @@ class Snapshot:
             columns=columns,
         )
         vars(shared)["rows"] = before.rows  # where `cached_property` keeps it
+        if columns.keys() == before.columns.keys() and all(columns[key] is old for key, old in before.columns.items()):
+            vars(shared)["derived"] = before.derived
         return shared
 
     def entities(self) -> Snapshot:
@@ -135,6 +138,14 @@ class Snapshot:
         """(parent id, id) to row."""
         parents = self.parent_ids or ("",) * len(self.ids)
         return {pair: row for row, pair in enumerate(zip(parents, self.ids, strict=True))}
+
+    @cached_property
+    def derived(self) -> dict[str, Any]:
+        """A place for what depends on entities and values alone: the same dict while those of later polls are equal.
+
+        `sharing` hands it on. Whether a snapshot is complete is no part of that.
+        """
+        return {}
 
     def same_values(self, other: Snapshot) -> bool:
         """Whether the other one differs in nothing but its time."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from alertbot.alerts.advance import advance
 from alertbot.alerts.alert import Alert, Change, Reason, State
-from alertbot.evaluation.evaluate import evaluate_all
+from alertbot.evaluation.evaluate import Selector, evaluate_all
 from alertbot.evaluation.snapshot import Fetched, Snapshot
 from alertbot.feed import health as feed
 from alertbot.feed.blindness import explained, without_missing
@@ -413,6 +414,30 @@ MOVES: dict[str, tuple[Snapshot, bool]] = {
 def test_what_counts_as_a_change(after: Snapshot, moved: bool) -> None:
     before = snapshot({WAITING: [3.0, None]})
     assert (digest({Scope.QUEUE: before}) != digest({Scope.QUEUE: after})) is moved
+
+
+some = st.sampled_from([0.0, 1.0, None])
+of_scope = st.none() | st.tuples(some, some, st.sampled_from([("q1", "q2"), ("q1", "q3")]), st.booleans())
+
+
+@given(polls=st.lists(st.tuples(of_scope, of_scope), min_size=2, max_size=8))
+def test_what_is_kept_while_no_value_differs_is_what_would_be_found(polls: list[tuple[Any, Any]]) -> None:
+    """Polls of two scopes that share what is equal, as live: each scope changes, stays, comes and goes on its own."""
+    selector, shared, plain = Selector(), Health(), Health()
+    for number, poll_of_both in enumerate(polls):
+        now = NOW + number * POLL
+        snapshots = {
+            scope: snapshot({"entered.today": [one, 0.0], BUSY if more else WAITING: [other, None]}, ids=ids, at=now)
+            for scope, each in zip((Scope.QUEUE, Scope.GROUP), poll_of_both, strict=True)
+            if each is not None
+            for one, other, ids, more in [each]
+        }
+        snapshots = {scope: replace(each, scope=scope) for scope, each in snapshots.items()}
+        shared = observe(shared, Fetched(now, snapshots), selector.sharing(snapshots), LIMITS, now)
+        plain = observe(plain, Fetched(now, snapshots), snapshots, LIMITS, now)
+        assert shared == plain
+        if snapshots:
+            assert (shared.figures, shared.activity) == (digest(snapshots), activity(snapshots))
 
 
 # Missing data raises and ends no alert while the feed is ill
