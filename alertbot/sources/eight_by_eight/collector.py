@@ -46,6 +46,18 @@ class ListingResult:
         """Whether every call was answered and nothing is missing."""
         return not self.left and bool(self.batches) and not any(batch.is_incomplete() for batch in self.batches)
 
+    def count(self) -> int:
+        """How many ids there are on all pages."""
+        return len(
+            {
+                identity
+                for batch in self.batches
+                for page in batch.pages.values()
+                if isinstance(page, Page)
+                for identity in page.ids
+            }
+        )
+
     def names(self) -> dict[str, str]:
         """Names by id, from all pages."""
         pages = [page for batch in self.batches for page in batch.pages.values() if isinstance(page, Page)]
@@ -191,10 +203,11 @@ class Collector:
         path = listing.endpoint.path
         self.refused_keys += [(path, key) for batch in result.batches if batch.pages for key in batch.refused]
         if result.complete and listing.whole and listing.endpoint.listed:
-            names, groups = result.names(), result.groups()
+            groups = result.groups()
             # With metrics the agents may or may not name their groups; a summary does, as far as 8x8 knows.
-            if listing.endpoint is not AGENTS or not listing.keys or len(groups) == len(names):
-                self._names.learn(listing.endpoint, names, groups)
+            sure = listing.endpoint is not AGENTS or not listing.keys
+            if sure or len(groups) == result.count():
+                self._names.learn(listing.endpoint, result.names(), groups)
         if listing in self._summaries:
             return [call for each in self._waiting.pop(listing, []) for call in self._check_suspects(each)]
         return self._check_suspects(result)
