@@ -45,6 +45,8 @@ class Reason(StrEnum):
     OPERATIONS = "operations"  # operational, to the ops channel
 
 
+_OPEN = (State.FIRING, State.RECOVERING)
+
 ENDS = frozenset(
     {
         Reason.RESOLVED,
@@ -184,7 +186,7 @@ class Alert:
     @property
     def open(self) -> bool:
         """Firing or recovering."""
-        return self.state in (State.FIRING, State.RECOVERING)
+        return self.state in _OPEN
 
 
 _FIELDS = tuple(each.name for each in fields(Alert))
@@ -215,6 +217,10 @@ class Change:
 
     `words` is the sentence `why`, or makes it when it is read: most changes are of a value alone, and nothing reads why
     these happen.
+
+    `only_values`: nothing differs between `before` and `after` but `measure`, `shown`, `peak`, `peak_at` and `seen_at`,
+    which decide neither what is due nor what is muted. What needs no look at such a change skips it: where every value
+    moves they are nearly all changes.
     """
 
     before: Alert | None
@@ -222,6 +228,7 @@ class Change:
     reason: Reason | None
     words: str | Callable[[], str]
     withheld: Withheld | None = None
+    only_values: bool = False
 
     @property
     def why(self) -> str:
@@ -231,6 +238,8 @@ class Change:
     @property
     def moved(self) -> bool:
         """Whether the state or the level changed, not only the value."""
+        if self.only_values:
+            return False
         old = self.before
         return old is None or (old.state, old.level) != (self.after.state, self.after.level)
 

@@ -88,10 +88,11 @@ def followups(
     follow-ups come after these, in the order of the alerts, and several of one alert each build on the one before.
     `received` are the scopes for which this turn has data. `agenda` is that of the turn before.
     """
-    changed = {change.after.key: change.after for change in changes}
     without_data = _without_data(rules, received, now, situation)
     is_due = agenda.at is not None and agenda.at <= now
     known = agenda.rules is rules and agenda.without_data == without_data.keys() and not is_due
+    # A value decides nothing here. Where all alerts are looked at, they are looked at as they are now.
+    changed = {change.after.key: change.after for change in changes if not (known and change.only_values)}
     by_id = {rule.id: rule for rule in rules.rules if rule.remind is not None or rule.escalate}
     due: list[Change] = []
     first = agenda.at if known else None

@@ -35,7 +35,7 @@ from typing import Protocol
 from alertbot.alerts import wording
 from alertbot.alerts.alert import Alert, Change, Fingerprint, Mute, MuteKind, Reason, State, Withheld
 from alertbot.alerts.alerting import ORDINARY, Situation
-from alertbot.alerts.standing import Standing
+from alertbot.alerts.standing import Kind, Standing
 from alertbot.rules.rule import Rule, RuleSet
 from alertbot.rules.suppression import KINSHIPS, Kinship
 
@@ -178,13 +178,18 @@ def mute(
     by_id = {rule.id: rule for rule in rules.rules}
     poll = Poll(alerts, changes, by_id, now, situation)
     muters = tuple(make(poll) for make in MUTERS)
-    decided = [_decide(change, by_id.get(change.after.key.rule), muters, now) for change in changes]
-    changed = {change.after.key for change in changes}
-    asked = [
-        (rule.scope, rule.id)
+    asked = {
+        (rule.scope, rule.id): None
         for rule in rules.rules
         if (rule.scope, rule.id) in alerts.by_rule and any(muter.may_mute_again(rule) for muter in muters)
+    }
+    decided = [
+        change
+        if change.only_values and change.after.key not in alerts.quiet and _kind(change) not in asked
+        else _decide(change, by_id.get(change.after.key.rule), muters, now)
+        for change in changes
     ]
+    changed = {change.after.key for change in changes}
     keys = dict.fromkeys(alerts.quiet)
     for kind in asked:
         keys.update(dict.fromkeys(alerts.by_rule[kind]))
@@ -199,6 +204,11 @@ def mute(
         if change.after != alert:
             decided.append(change)
     return decided
+
+
+def _kind(change: Change) -> Kind:
+    key = change.after.key
+    return key.scope, key.rule
 
 
 def _muted(alert: Alert, rule: Rule, muters: Sequence[Muter], now: datetime) -> Mute | None:
@@ -216,7 +226,7 @@ def _decide(change: Change, rule: Rule | None, muters: Sequence[Muter], now: dat
     before, after, reason = change.before, change.after, change.reason
     if not after.open:
         if after.muted is not None:
-            change = replace(change, after=replace(after, muted=None))
+            change = replace(change, after=replace(after, muted=None), only_values=False)
         never_reported = reason is not None and after.reported is None
         return replace(change, withheld=Withheld.NEVER_REPORTED) if never_reported else change
     if rule is None:

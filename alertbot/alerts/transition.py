@@ -277,7 +277,8 @@ def value_change(
     if measured == alert.measure and shown == alert.shown and (peak, peak_at) == (alert.peak, alert.peak_at):
         return None
     after = changed(alert, {"measure": measured, "shown": shown, "peak": peak, "peak_at": peak_at, "seen_at": now})
-    return Change(alert, after, None, partial(_why_valued, alert, after, seen, rule, now, situation))
+    why = partial(_why_valued, alert, after, seen, rule, now, situation)
+    return Change(alert, after, None, why, only_values=True)
 
 
 def _why_valued(
@@ -521,7 +522,7 @@ def _peak(alert: Alert, measured: Measure | None, now: datetime) -> tuple[float 
         return None, None
     old = alert.measure
     kept = alert.peak
-    if old is None or (old.label, old.type, old.rises) != (measured.label, measured.type, measured.rises):
+    if old is None or old.label != measured.label or old.type is not measured.type or old.rises is not measured.rises:
         kept = None
     if measured.value is None:
         return kept, alert.peak_at if kept is not None else None

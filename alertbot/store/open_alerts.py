@@ -99,7 +99,9 @@ def _as_stored(known: OpenAlerts, record: PollRecord, recorded: Recorded) -> Ite
     for change in record.changes:
         alert = change.after
         before = now[alert.key] if alert.key in now else known.by_key.get(alert.key)
-        if alert.state is State.INACTIVE:
+        if change.only_values and change.before is before:
+            now[alert.key] = alert
+        elif alert.state is State.INACTIVE:
             now[alert.key] = None
         elif before is None:  # without an id if it ends again in the same record
             now[alert.key] = replace(alert, id=recorded.ids.get(alert.key), acked_by=None, acked_at=None, ack_note="")

@@ -60,7 +60,7 @@ class Recorded:
     """
 
     revision: int
-    ids: Mapping[Fingerprint, int] = field(default_factory=dict)  # of every alert that the poll changed
+    ids: Mapping[Fingerprint, int] = field(default_factory=dict)  # of alerts of which more than the value changed
     cards: Mapping[Fingerprint, frozenset[str]] = field(default_factory=dict)  # as `cards`, of alerts with a notice
     joined: Groups = field(default_factory=dict)  # as `groups`: of these alerts, those that joined a card
 

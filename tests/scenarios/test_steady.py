@@ -117,6 +117,12 @@ def rule_set(chosen: tuple[str, ...], version: int) -> RuleSet:
     return parse_files({"rules.yaml": HOURS + "".join(edited) + "\n"})
 
 
+def without_values(alert: Alert | None) -> Alert | None:
+    if alert is None:
+        return None
+    return replace(alert, measure=None, shown={}, peak=None, peak_at=None, seen_at=None)
+
+
 @dataclass
 class Day:
     """A bot that remembers, on a database; what happens is drawn from `random`."""
@@ -162,7 +168,12 @@ class Day:
         assert done.notices == expected.notices
         assert done.feed == expected.feed
         assert done.failing == expected.failing == {}
+        for change in done.changes:
+            if change.only_values:
+                assert without_values(change.before) == without_values(change.after)
         self.memory = done.memory
+        if done.memory.open is not None:  # what is written is what is remembered
+            assert self.store.alerts("acme") == list(done.memory.open.by_key.values())
 
     def everything_stepped(self, tenant: poll.Tenant, fetched: Fetched | None) -> poll.Turn:
         """What is decided where no step and no verdict is remembered, and every alert is asked whether it is muted."""

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from operator import attrgetter
+from typing import NamedTuple
 
 from alertbot.alerts.alert import Alert, Change, Fingerprint, Reason, State
 from alertbot.alerts.cards import ESCALATIONS, is_shared, one_alert
@@ -107,17 +108,12 @@ _CARD_OF_GROUP = """
     SELECT * FROM cards WHERE tenant = ? AND group_key = ? AND wanted_channel = ? AND ended_at IS NULL
 """
 
-# What changes of an alert of which only the value changed; the columns are those of `codec.value_values`.
-_OF_THE_VALUE = {"measure", "shown", "peak", "peak_at", "missed", "seen_at"}
+# What is written of an alert of which only the value changed: as in `codec.value_values`.
 _VALUE_COLUMNS = ("measure", "shown", "peak", "peak_at", "missed_polls", "seen_at")
 _UPDATE_VALUE = (
     f"UPDATE alerts SET {', '.join(f'{name} = :{name}' for name in _VALUE_COLUMNS)} "  # noqa: S608  # built-in names only
     "WHERE id = :id AND ended_at IS NULL"
 )
-_APART_FROM_THE_VALUE = attrgetter(
-    *(each.name for each in fields(Alert) if each.name not in {*_OF_THE_VALUE, "shown_as"})
-)
-_VALUE = attrgetter("measure", "shown", "peak", "peak_at")
 # The cards of alerts of which only the value changed, as in `_BUMP_CARD`. A message of an escalation shows no value.
 _BUMP_VALUES = f"""
     UPDATE cards SET
@@ -209,13 +205,12 @@ def count(conn: Connection, tenant: str, name: str, by: int = 1) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class ChangedRow:
+class ChangedRow(NamedTuple):
     """A change, and the columns that it writes."""
 
     change: Change
     id: int | None  # of the alert, where it is known to be open under this id
-    value_only: bool  # nothing else changed, so nothing else is written
+    only_values: bool  # nothing else changed, so nothing else is written
     values: Values
 
 
@@ -224,8 +219,10 @@ def changed_row(change: Change, *, known: bool) -> ChangedRow:
     before, after = change.before, change.after
     if not known or before is None or before.id is None:
         return ChangedRow(change, None, False, codec.alert_values(after))
-    if _APART_FROM_THE_VALUE(before) == _APART_FROM_THE_VALUE(after):
-        return ChangedRow(change, before.id, True, codec.value_values(after))
+    if change.only_values:
+        values = codec.value_values(after)
+        values["id"] = before.id
+        return ChangedRow(change, before.id, True, values)
     return ChangedRow(change, before.id, False, codec.alert_values(after))
 
 
@@ -234,8 +231,12 @@ def write_changes(
 ) -> Mapping[Fingerprint, int]:
     """Insert, update, end or delete alerts and make their cards due.
 
-    Returns the id of each alert that was changed, the last one where an alert ended and began again.
+    Returns the id of each alert of which more than the value was changed, the last one where an alert ended and began
+    again.
     """
+    valued = [row for row in rows if row.only_values]
+    if valued:
+        rows = [row for row in rows if not row.only_values]
     ids: dict[Fingerprint, int] = {}
     for row in reversed(rows):  # of an alert that ended and began again, the first one
         if row.id is not None:
@@ -244,24 +245,14 @@ def write_changes(
     new_ids = conn.new_ids()
     inserts: dict[int, Values] = {}
     updates: dict[int, Values] = {}
-    moved_values: dict[int, Values] = {}
     ended: list[int] = []
     deleted: list[tuple[int]] = []
     shown: dict[int, _Moved] = {}
     fired = resolved = 0
-    valued: list[int] = []  # alerts whose cards show another value, and nothing else that is new
     known = dict(ids)
     for each in rows:
         change, columns = each.change, each.values
         key, after = change.after.key, change.after
-        if each.value_only and each.id == ids.get(key) and change.reason is None:
-            assert each.id is not None, "it is known"
-            moved_values[each.id] = columns
-            if change.before is not None and _VALUE(change.before) != _VALUE(after):
-                valued.append(each.id)
-            continue
-        if each.value_only and each.id != ids.get(key):
-            columns = codec.alert_values(after)
         over = after.state is State.INACTIVE
         alert_id = ids.get(key)
         if alert_id is None:
@@ -277,11 +268,8 @@ def write_changes(
             continue
         elif alert_id in inserts:
             inserts[alert_id] = {"id": alert_id, **codec.key_values(key), **columns}
-        elif each.value_only:  # reported, such as by a reminder
-            moved_values[alert_id] = columns
         else:
             updates[alert_id] = {"id": alert_id, **columns}
-            moved_values.pop(alert_id, None)
         fired += (
             after.fired_at is not None
             and not after.shadow
@@ -296,12 +284,12 @@ def write_changes(
             shown[alert_id] = _Moved(after.level, moved or (alert_id in shown and shown[alert_id].moved), over)
     # Ends before inserts: an alert that ends and begins again in one poll must not meet itself in the unique index.
     conn.executemany(_UPDATE_ALERT, list(updates.values()))
-    conn.executemany(_UPDATE_VALUE, [{"id": each, **columns} for each, columns in moved_values.items()])
+    conn.executemany(_UPDATE_VALUE, [row.values for row in valued])
     conn.executemany("DELETE FROM alerts WHERE id = ?", deleted)
     conn.executemany(_INSERT_ALERT, list(inserts.values()))
     bumped = _bump(conn, shown, now, refresh)
     if valued:
-        _bump_values(conn, valued, bumped, now, refresh)
+        _bump_values(conn, [row.id for row in valued], bumped, now, refresh)
     _end_cards(conn, ended, now)
     count(conn, tenant, "fired", fired)
     count(conn, tenant, "resolved", resolved)
@@ -318,7 +306,7 @@ class _Moved:
 
 
 def _bump_values(
-    conn: Connection, alerts: Sequence[int], bumped: Iterable[int], now: datetime, refresh: timedelta
+    conn: Connection, alerts: Sequence[int | None], bumped: Iterable[int], now: datetime, refresh: timedelta
 ) -> None:
     """Make the cards of alerts whose values changed due for an edit, but for those that are due already."""
     values = {

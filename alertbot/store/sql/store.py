@@ -335,7 +335,9 @@ class SqlStore:
     def record(self, record: PollRecord) -> Recorded:
         # Packing takes longer than writing: done before the lock is taken.
         rows = [
-            recording.changed_row(_ended_by(change, record.now), known=record.revision is not None)
+            recording.changed_row(
+                change if change.only_values else _ended_by(change, record.now), known=record.revision is not None
+            )
             for change in record.changes
         ]
         latest = self._latest.setdefault(record.tenant, Latest(record.tenant))
