@@ -300,4 +300,5 @@ def test_any_card_and_any_line(
         plain_line_message(written),
     ):
         assert problems(sent(message)) == []
-        assert not set(message.text) & set("▁▂▃▄▅▆▇█") or "▁" in text  # a screen reader would read them one by one
+        given = f"{text}{members}"  # hypothesis likes to find these characters
+        assert not (set(message.text) - set(given)) & set("▁▂▃▄▅▆▇█")  # a screen reader would read them one by one
