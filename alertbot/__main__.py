@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import warnings
 
 FAILED = 1
 
@@ -13,6 +14,12 @@ FOR_LIBRARIES = {
     "PYDANTIC_DISABLE_PLUGINS": "__all__",  # to look for plugins is to read about every installed package
 }
 """Variables of the environment that libraries read when they are imported. One that is set already stays."""
+
+NOT_NEEDED = ("chardet", "charset_normalizer")
+"""What requests imports, where it is there, to guess how a text is encoded. All that is read from it are bytes: JSON.
+
+Without them `run` takes 3 MiB less, a thirtieth. requests warns where both are missing.
+"""
 
 
 def main() -> None:
@@ -25,6 +32,9 @@ def main() -> None:
             stream.reconfigure(errors="replace")
     for name, value in FOR_LIBRARIES.items():
         os.environ.setdefault(name, value)
+    for name in NOT_NEEDED:
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # None: as if it were not installed
+    warnings.filterwarnings("ignore", "Unable to find acceptable character detection")
     gc.disable()  # what modules make while they are imported stays; cli/table.py enables it when that is done
     try:
         from alertbot.cli import main as run
