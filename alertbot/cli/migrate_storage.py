@@ -5,19 +5,21 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack, closing, nullcontext
 from typing import Annotated
+from urllib.parse import parse_qs, urlsplit
 
 import typer
 from rich.progress import Progress, TextColumn
 
 from alertbot.cli.show import err, say
 from alertbot.clock import wall_clock
+from alertbot.config.load import filled
 from alertbot.errors import UsageError
 from alertbot.service.databases import open_database
 from alertbot.store.sql import leases
 from alertbot.store.sql.connection import Database
 from alertbot.store.sql.copying import copy
 
-_PLACE = "A SQLite file, or postgresql://USER:PASSWORD@HOST:PORT/DATABASE."
+_PLACE = "A SQLite file, or postgresql://USER:PASSWORD@HOST:PORT/DATABASE; ${NAME} is read from the environment."
 
 
 def migrate_storage(
@@ -27,7 +29,19 @@ def migrate_storage(
     """Copy a database to another one, such as a SQLite file to PostgreSQL or back, and verify the copy.
 
     FROM is not changed. Stop alertbot first. If it was interrupted, run it again: it copies what is missing.
+
+    Quote an address with ${NAME} in single quotes, so that the password is not shown in the list of processes. One
+    without a password takes it from PGPASSWORD or ~/.pgpass.
     """
+    for argument in (source, target):
+        if has_password(argument):
+            err.print(
+                "warning: the password in an argument is shown in the list of processes: write '${NAME}' in its place, "
+                "or set PGPASSWORD",
+                markup=False,
+                soft_wrap=True,
+            )
+    source, target = filled(source), filled(target)
     if source == target:
         raise UsageError("FROM and TO are the same database")
     began = time.monotonic()
@@ -49,6 +63,13 @@ def migrate_storage(
         added = f"copied {copied.added:,} of {copied.rows:,} rows" if copied.added else "nothing to copy"
         took = time.monotonic() - began
         say(f"{added}: {there.name} has all {copied.rows:,} rows of {here.name}, verified, in {took:.1f} s")
+
+
+def has_password(address: str) -> bool:
+    """Whether an address as it was typed has a password in it, and not a reference to one."""
+    parts = urlsplit(address) if "://" in address else None
+    written = parts and (parts.password or ",".join(parse_qs(parts.query).get("password", [])))
+    return bool(written) and "${" not in str(written)
 
 
 def _check_stopped(database: Database) -> None:

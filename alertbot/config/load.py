@@ -35,7 +35,7 @@ from alertbot.config.settings import (
     StormSettings,
     TenantSettings,
 )
-from alertbot.errors import ConfigError
+from alertbot.errors import ConfigError, UsageError
 from alertbot.rulefiles import document
 from alertbot.rulefiles.calendar_keys import read_calendars
 from alertbot.rulefiles.document import MAX_SIZE, KeyPath, Node, YamlMapping, YamlScalar, YamlSequence
@@ -338,6 +338,24 @@ class _References:
         if self._required:
             self._problems.add(path, message)
         return ""
+
+
+def filled(text: str, environ: Mapping[str, str] = os.environ) -> str:
+    """A text of the command line with its references replaced, as those of alertbot.yaml are. Raises UsageError."""
+
+    def value(match: re.Match[str]) -> str:
+        if match["file"]:
+            try:
+                return _limited(Path(match["file"]), MAX_VALUE_SIZE).decode("utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+                raise UsageError(f"cannot read {match['file']}: {reason}") from None
+        found = environ.get(match["name"], "").strip() or match["default"]
+        if found is None:
+            raise UsageError(f"the environment variable {match['name']} is not set")
+        return str(found).strip()
+
+    return _REFERENCE.sub(value, text)
 
 
 _SECTIONS: Mapping[str, type[BaseModel]] = {

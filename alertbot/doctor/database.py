@@ -79,6 +79,10 @@ def _remedy_of_server(why: str) -> str:
         return "correct the user and the password in `storage`, or pg_hba.conf of the server"
     if "disk of the server" in why:
         return "free some space on the server"
+    if "may not use the tables" in why:
+        return "name the user of the service in `storage`"
+    if "another process has been writing" in why:
+        return "find the session with `SELECT * FROM pg_locks WHERE locktype = 'advisory'`, and end its program"
     return "correct `storage`, or have the owner of the server do what the sentence says"
 
 

@@ -53,6 +53,34 @@ def test_there_and_back(path: Path, address: str) -> None:
     assert PASSWORD not in "".join(each.stdout + each.stderr for each in (first, second, back))
 
 
+TYPED = {
+    "a password": ("{address}", {}, True),
+    "a reference": ("{reference}", {"DATABASE_PASSWORD": PASSWORD}, False),
+    "no password": ("{bare}", {"PGPASSWORD": PASSWORD}, False),
+}
+
+
+@pytest.mark.parametrize(("typed", "env", "warned"), TYPED.values(), ids=TYPED)
+def test_how_a_password_is_given(path: Path, address: str, typed: str, env: dict[str, str], warned: bool) -> None:
+    """All processes can see one in an argument."""
+    spelt = typed.format(
+        address=address,
+        reference=address.replace(PASSWORD, "${DATABASE_PASSWORD}"),
+        bare=address.replace(f":{PASSWORD}@", "@"),
+    )
+    ran = alertbot("migrate-storage", str(path), spelt, cwd=path.parent, **env)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.startswith("copied 10 of 10 rows")
+    assert ("the password in an argument is shown in the list of processes" in ran.stderr) is warned
+    assert PASSWORD not in ran.stdout + ran.stderr
+
+
+def test_a_reference_to_nothing(path: Path) -> None:
+    ran = alertbot("migrate-storage", str(path), "postgresql://bot:${NO_SUCH}@127.0.0.1/alertbot", cwd=path.parent)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "the environment variable NO_SUCH is not set" in ran.stderr
+
+
 def test_a_database_in_use(path: Path, address: str) -> None:
     with closing(SqliteStore(path)) as store:
         store.take_leases(["delivery"], "host vm (process 7)", wall_clock(), timedelta(minutes=5))

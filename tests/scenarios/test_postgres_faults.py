@@ -230,3 +230,50 @@ def test_run_without_a_server(site: Site) -> None:
     assert "Connection refused" in ran.stderr
     assert "Traceback" not in ran.stderr
     assert PASSWORD not in ran.stderr
+
+
+def test_a_password_that_is_wrong(site: Site) -> None:
+    """Every command says so, with the remedy, and none shows the password."""
+    site.server.run("ALTER ROLE bot PASSWORD 'another'")
+    site.server.allow("host all postgres 127.0.0.1/32 trust", "host all all 127.0.0.1/32 scram-sha-256")
+    try:
+        ran = {
+            command: alertbot(*command.split(), cwd=site.folder)
+            for command in ("run --verbose", "poll", "ask status", "doctor", "doctor --json", "history")
+        }
+        source = site.server.address.replace("bot@", "bot:${DATABASE_PASSWORD}@")
+        ran["migrate"] = alertbot("migrate-storage", source, "copy.db", cwd=site.folder, DATABASE_PASSWORD=PASSWORD)
+    finally:
+        site.server.allow("host all all 127.0.0.1/32 trust")
+    for command, each in ran.items():
+        assert each.returncode == 1, command
+        assert "password authentication failed" in (each.stdout + each.stderr).replace("\n", " "), command
+        assert PASSWORD not in each.stdout + each.stderr, command
+        assert "Traceback" not in each.stderr, command
+    assert "correct the user and the password in `storage`" in ran["doctor"].stdout.replace("\n", " ")
+
+
+def test_a_user_who_may_not_use_the_tables(site: Site) -> None:
+    """It is not the one who made them. `run` and `doctor` say so."""
+    assert alertbot("poll", cwd=site.folder).returncode == 0
+    site.server.run("DROP ROLE IF EXISTS guest")
+    site.server.run("CREATE ROLE guest LOGIN")
+    path = site.folder / "alertbot.yaml"
+    path.write_text(path.read_text().replace("bot:", "guest:"))
+    for command in ("run", "doctor"):
+        ran = alertbot(command, cwd=site.folder)
+        assert ran.returncode == 1
+        assert "the user guest may not use the tables" in (ran.stdout + ran.stderr).replace("\n", " ")
+        assert PASSWORD not in ran.stdout + ran.stderr
+
+
+def test_metrics_show_no_password(site: Site) -> None:
+    """Nor does the status page, while the server is away."""
+    with running(site):
+        site.server.stop()
+        until("the reason", lambda: "cannot be reached" in site.ready()[1])
+        shown = get(site.port, "/metrics")[1] + get(site.port, "/")[1] + site.ready()[1]
+        site.server.start()
+        until("ready again", lambda: site.ready()[0])
+    assert "alertbot_" in shown
+    assert PASSWORD not in shown

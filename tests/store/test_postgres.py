@@ -428,11 +428,6 @@ def test_a_server_that_cannot_be_reached(host: str, path: str, said: str) -> Non
     assert PASSWORD not in str(caught.value)
 
 
-def test_a_database_that_does_not_exist() -> None:
-    with pytest.raises(StoreError, match="there is no database alerts; create it: createdb --encoding UTF8 alerts"):
-        PostgresStore(address_of("alerts"))
-
-
 def test_a_user_who_does_not_exist() -> None:
     with pytest.raises(StoreError, match="the server refuses the user or the password of `storage`"):
         PostgresStore(server().replace("postgres:@", f"nobody:{PASSWORD}@"))

@@ -146,16 +146,26 @@ class Server:
             return StoreError(f"{self.name} cannot be written: the disk of the server is full")
         if state == "25006":
             return StoreError(f"{self.name} cannot be written: the server is read-only, such as a standby")
+        if state == "42501" and "permission denied for database" not in what:
+            return final(
+                f"{self.name}: the user {user} may not use the tables ({what}); name the user who owns them in "
+                f"`storage`, or make {user} the owner of the schema {migrations.SCHEMA} and of what is in it"
+            )
         if state == "42501":
             return final(
                 f"{self.name}: the user {user} may not do that ({what}); the owner of the database allows it with "
                 f'CREATE SCHEMA IF NOT EXISTS {migrations.SCHEMA} AUTHORIZATION "{user}"'
             )
+        if not state and "permission denied for database" in what:
+            return final(
+                f"{self.name}: the user {user} may not connect to the database {base}; its owner allows it with "
+                f'GRANT CONNECT ON DATABASE "{base}" TO "{user}"'
+            )
         # The server refuses a connection: psycopg has no code for that, only the text.
-        if state.startswith("28") or any(words in what for words in _REFUSED):
-            return final(f"{self.name}: the server refuses the user or the password of `storage`: {what}")
         if state == "3D000" or (not state and f'database "{base}" does not exist' in what):
             return final(f"{self.name}: there is no database {base}; create it: createdb --encoding UTF8 {base}")
+        if state.startswith("28") or (not state and any(words in what for words in _REFUSED)):
+            return final(f"{self.name}: the server refuses the user or the password of `storage`: {what}")
         if isinstance(exc, psycopg.OperationalError):
             return StoreError(f"{self.name} cannot be reached: {what}")
         return StoreError(f"{self.name} could not be read or written: {what}")
@@ -168,7 +178,10 @@ class Server:
         return told[-1].replace(password, "***") if password else told[-1]
 
 
-_REFUSED = ("authentication failed", "no password supplied", "no pg_hba.conf entry", "role ")
+_REFUSED = (
+    *("authentication failed", "no password supplied", "no pg_hba.conf entry", "pg_hba.conf rejects"),
+    *('" does not exist', "is not permitted to log in"),
+)
 
 
 def _parts(address: str) -> dict[str, str]:
