@@ -30,11 +30,12 @@ _OLD = """
         AND NOT EXISTS (SELECT 1 FROM notices n WHERE n.alert_id = a.id AND n.state = 'waiting')
         AND NOT (a.ended_at > :late
             AND EXISTS (SELECT 1 FROM fallback_posts p WHERE p.alert_id = a.id AND p.state = 'waiting'))
-        AND NOT EXISTS (
-            SELECT 1 FROM card_alerts m JOIN cards c ON c.id = m.card_id
+        AND (
+            SELECT count(*) FROM card_alerts m JOIN cards c ON c.id = m.card_id
             WHERE m.alert_id = a.id AND (c.ended_at IS NULL OR c.ended_at > :before)
-        )
+        ) = 0
 """
+# The cards are counted: for NOT EXISTS, PostgreSQL would first read all cards, and keep those that have not ended.
 _ALERTS = f"SELECT a.id {_OLD} ORDER BY a.ended_at, a.id LIMIT :limit"
 _COUNT = f"SELECT count(*) {_OLD}"
 _NAMED = "(SELECT CAST(value AS BIGINT) FROM json_each(:ids))"
