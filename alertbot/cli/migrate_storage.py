@@ -14,8 +14,7 @@ from alertbot.cli.show import err, say
 from alertbot.clock import wall_clock
 from alertbot.config.load import filled
 from alertbot.errors import UsageError
-from alertbot.service.databases import open_database
-from alertbot.store.sql import leases
+from alertbot.service.databases import open_database, worked_on_by
 from alertbot.store.sql.connection import Database
 from alertbot.store.sql.copying import copy
 
@@ -73,7 +72,5 @@ def has_password(address: str) -> bool:
 
 
 def _check_stopped(database: Database) -> None:
-    with database.read() as conn:
-        service = leases.service(conn, wall_clock())
-    if service is not None and service.running:
-        raise UsageError(f"{database.name} is used by alertbot ({service.owner}): stop it first")
+    if name := worked_on_by(database, wall_clock()):
+        raise UsageError(f"{database.name} is used by alertbot ({name}): stop it first")

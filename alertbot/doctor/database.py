@@ -79,6 +79,8 @@ def _remedy_of_server(why: str) -> str:
         return "correct the user and the password in `storage`, or pg_hba.conf of the server"
     if "disk of the server" in why:
         return "free some space on the server"
+    if "was interrupted" in why:
+        return "run `alertbot migrate-storage` with the same arguments again"
     if "may not use the tables" in why:
         return "name the user of the service in `storage`"
     if "another process has been writing" in why:
@@ -190,6 +192,8 @@ def file_system(folder: Path, mounts: Path = Path("/proc/self/mounts")) -> str:
 
 def _remedy(why: str, path: Path) -> str:
     """What to do about a database that cannot be used, from the sentence that says why."""
+    if "was interrupted" in why:
+        return "run `alertbot migrate-storage` with the same arguments again"
     if "is a folder" in why:
         return "name a file in `storage`"
     if "older alertbot" in why:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from alertbot import logs
 from alertbot.config.settings import Settings
-from alertbot.errors import UsageError
+from alertbot.errors import StoreError, UsageError
+from alertbot.store.sql import leases
 from alertbot.store.sql.connection import Database
 from alertbot.store.sql.store import SqlStore
 from alertbot.store.sqlite.database import Database as SqliteDatabase
@@ -48,6 +50,20 @@ def open_database(storage: str, *, reading: bool = False) -> Database:
     return SqliteDatabase(storage, reading=reading, upgrade=not reading)
 
 
+def worked_on_by(database: Database, now: datetime) -> str:
+    """The name of the service, or of one of the workers, that uses this database now; "" where none does."""
+    if not isinstance(database, SqliteDatabase):
+        from alertbot.store.postgres.database import Database as PostgresDatabase
+        from alertbot.store.postgres.workers import Workers
+
+        assert isinstance(database, PostgresDatabase), "there are two kinds"
+        if living := Workers(database).living():
+            return living[0].name
+    with database.read() as conn:
+        service = leases.service(conn, now)
+    return service.owner if service is not None and service.running else ""
+
+
 def postgres_store() -> type[PostgresStore]:
     """The class of the store in PostgreSQL. Raises UsageError where the extra is not installed."""
     try:
@@ -83,5 +99,10 @@ def _opened(settings: Settings, storage: str, *, reading: bool = False) -> SqlSt
             timezone=settings.timezone,
             initials=settings.privacy.agents == "initials",
         )
+    try:
+        store.check_complete()
+    except StoreError:
+        store.close()
+        raise
     logs.show_names((lambda text: store.last_names.text(text)) if store.last_names.hidden else str)
     return store

@@ -189,6 +189,9 @@ class Health(Feeds, Protocol):
     def check_writable(self, within: float = 0.5) -> None:
         """Write something. Raises StoreError that says why nothing could be written in `within` seconds."""
 
+    def check_complete(self) -> None:
+        """Raises StoreError where a copy of another database to this one was interrupted."""
+
 
 class Polls(Recording, UsualMeans, Feeds, Silences, AgentNames, Protocol):
     """What one turn of one tenant reads and writes."""

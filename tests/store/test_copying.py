@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from alertbot.errors import UsageError
+from alertbot.errors import StoreError, UsageError
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.rule import Level
 from alertbot.store.postgres import migrations
@@ -100,7 +100,11 @@ def test_an_interrupted_copy_goes_on(
     with pytest.raises(KeyboardInterrupt):
         copy(filled._db, postgres._db, stop)
     assert len(postgres.alerts()) == 4
+    with pytest.raises(StoreError, match="has only a part of another database: `alertbot migrate-storage` was"):
+        postgres.check_complete()
+    filled.check_writable()  # that is counted, and is no difference
     copied = copy(filled._db, postgres._db)
+    postgres.check_complete()
     assert 0 < copied.added < copied.rows
     assert rows(postgres) == rows(filled)
 

@@ -26,6 +26,11 @@ from alertbot.store import codec
 
 Parameters = Sequence[Any] | Mapping[str, Any]
 
+UNFINISHED_COPY = "unfinished_copy"
+"""The counter (of no tenant) of a database to which another one is being copied, from the first row to the last."""
+WRITE_CHECKS = "write_checks"
+"""The counter (of no tenant) of how often it was tried whether the database can be written."""
+
 
 class Row(codec.Row, Protocol):
     """A row that was read: columns by name or place."""

@@ -4,6 +4,9 @@ Theory. Rows are compared page by page in the order of a key, and only those tha
 that was interrupted goes on where it stopped, and a complete one adds nothing. A row of the target that the source does
 not have, or has otherwise, is data of another bot: it is found before anything is written. At the end all rows are
 compared once more.
+
+The target has a mark (`UNFINISHED_COPY`) from the first row that is added until all rows were compared at the end. So
+no command takes a part of a database for all of it, whenever the copy was interrupted.
 """
 
 from __future__ import annotations
@@ -13,7 +16,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from alertbot.errors import StoreError, UsageError
-from alertbot.store.sql.connection import Connection, Database
+from alertbot.store.sql.connection import UNFINISHED_COPY, WRITE_CHECKS, Connection, Database
+from alertbot.store.sql.record import count
 
 _PAGE = 500
 
@@ -39,6 +43,7 @@ class _Table:
     key: tuple[str, ...]
     flags: tuple[str, ...] = ()
     at_once: bool = False  # rows refer to others of this table
+    where: str = "TRUE"  # the other rows are about the database that has them
 
     @property
     def columns(self) -> str:
@@ -55,7 +60,7 @@ TABLES = (
     _Table("notices", ("rowid",), ("broadcast",), at_once=True),
     _Table("channels", ("channel",)),
     _Table("snapshots", ("tenant", "scope")),
-    _Table("counters", ("tenant", "name")),
+    _Table("counters", ("tenant", "name"), where=f"name NOT IN ('{UNFINISHED_COPY}', '{WRITE_CHECKS}')"),
     _Table("running_rules", ("tenant",)),
     _Table("recorded_layouts", ("id",)),
     _Table("recorded_polls", ("id",), ("key_frame",)),
@@ -92,8 +97,12 @@ def copy(source: Database, target: Database, progress: Callable[[str, int], None
     be read or written.
     """
     with source.read() as reading:
+        if _is_unfinished(reading):
+            raise UsageError(f"{source.name} has only a part of another database: finish the copy to it first")
         for table in TABLES:
             _pass(reading, target, table, None, other_data=True)
+        with target.write() as writing:
+            count(writing, "", UNFINISHED_COPY)
         added = sum(_pass(reading, target, table, progress, write=True) for table in TABLES)
         with target.write() as writing:
             _copyable(writing).set_last_ids(_copyable(reading).last_ids())
@@ -105,6 +114,8 @@ def copy(source: Database, target: Database, progress: Callable[[str, int], None
             for rows, table in counts:
                 if _count(there, table) != rows:
                     raise StoreError(f"{target.name} has another number of rows in {table.name} than {source.name}")
+    with target.write() as writing:
+        writing.execute("DELETE FROM counters WHERE tenant = '' AND name = ?", (UNFINISHED_COPY,))
     return Copied(sum(rows for rows, _ in counts), added)
 
 
@@ -113,8 +124,13 @@ def _copyable(conn: Any) -> Copyable:
     return found
 
 
+def _is_unfinished(conn: Connection) -> bool:
+    row = conn.execute("SELECT 1 FROM counters WHERE tenant = '' AND name = ?", (UNFINISHED_COPY,)).fetchone()
+    return row is not None
+
+
 def _count(conn: Connection, table: _Table) -> int:
-    (rows,) = conn.execute(f"SELECT count(*) FROM {table.name}").fetchone()  # noqa: S608  # built-in names only
+    (rows,) = conn.execute(f"SELECT count(*) FROM {table.name} WHERE {table.where}").fetchone()  # noqa: S608  # built-in
     return int(rows)
 
 
@@ -186,9 +202,10 @@ def _pages(conn: Connection, table: _Table) -> Iterator[dict[_Key, _Values]]:
 def _between(conn: Connection, table: _Table, after: _Key | None, until: _Key | None) -> dict[_Key, _Values]:
     """The rows after this key, at most a page; or all until another key."""
     names, places = ", ".join(table.key), ", ".join("?" for _ in table.key)
-    where = [f"({names}) > ({places})"] if after is not None else []
+    where = [table.where]
+    where += [f"({names}) > ({places})"] if after is not None else []
     where += [f"({names}) <= ({places})"] if until is not None else []
-    statement = f"SELECT {table.columns} FROM {table.name} {'WHERE' if where else ''} {' AND '.join(where)}"  # noqa: S608
+    statement = f"SELECT {table.columns} FROM {table.name} WHERE {' AND '.join(where)}"  # noqa: S608
     limit = f" LIMIT {_PAGE}" if until is None else ""
     rows = conn.execute(f"{statement} ORDER BY {names}{limit}", (*(after or ()), *(until or ()))).fetchall()
     found = {}

@@ -59,7 +59,7 @@ from alertbot.store.sql import (
 from alertbot.store.sql import record as recording
 from alertbot.store.sql import recording as polls
 from alertbot.store.sql.agents import Agents
-from alertbot.store.sql.connection import Connection, Database
+from alertbot.store.sql.connection import UNFINISHED_COPY, WRITE_CHECKS, Connection, Database
 from alertbot.store.sql.latest import Latest
 
 _COUNTERS = ("polls", "fired", "resolved", "cards_posted", "lines_posted", "edits", "given_up")
@@ -702,7 +702,18 @@ class SqlStore:
 
     def check_writable(self, within: float = 0.5) -> None:
         with self._db.write(within=within) as conn:
-            recording.count(conn, "", "write_checks")
+            recording.count(conn, "", WRITE_CHECKS)
+
+    def check_complete(self) -> None:
+        with self._db.read() as conn:
+            found = conn.execute("SELECT 1 FROM counters WHERE tenant = '' AND name = ?", (UNFINISHED_COPY,)).fetchone()
+        if found is not None:
+            error = StoreError(
+                f"{self._db.name} has only a part of another database: `alertbot migrate-storage` was interrupted; run "
+                "the same command again, and it goes on"
+            )
+            error.retryable = False
+            raise error
 
     def tidy(self) -> str:
         return self._db.tidy()
