@@ -15,12 +15,16 @@ from ruamel.yaml import YAML
 
 from alertbot.cli.init import CONFIG
 from alertbot.config.load import load
+from alertbot.page.updates import KEEP_ALIVE
 from alertbot.service.app import STOP_WITHIN
 from alertbot.sources.eight_by_eight.plan import REGIONS, TOKEN_URL
 from tests.foreign import FOLDER
 
 ROOT = Path(__file__).parent.parent
 COMPOSE, KUBERNETES = ROOT / "compose.yaml", ROOT / "deploy" / "kubernetes.yaml"
+COMPOSE_WORKERS = ROOT / "deploy" / "compose.workers.yaml"
+KUBERNETES_WORKERS = ROOT / "deploy" / "kubernetes.workers.yaml"
+HAPROXY = ROOT / "deploy" / "haproxy.cfg"
 UNIT, SECRETS = ROOT / "deploy" / "alertbot.service", ROOT / "secrets.env.example"
 
 
@@ -28,13 +32,9 @@ def _documents(path: Path) -> list[Any]:
     return list(YAML(typ="safe", pure=True).load_all(path.read_text(encoding="utf-8")))
 
 
-def _kubernetes(kind: str) -> Any:
-    (found,) = (each for each in _documents(KUBERNETES) if each["kind"] == kind)
+def _kubernetes(path: Path, kind: str) -> Any:
+    (found,) = (each for each in _documents(path) if each["kind"] == kind)
     return found
-
-
-def _pod() -> Any:
-    return _kubernetes("Deployment")["spec"]["template"]["spec"]
 
 
 def _user_of_the_image() -> int:
@@ -56,26 +56,46 @@ def _without_comments(text: str) -> list[str]:
     return [line.split("#", 1)[0] for line in text.splitlines()]
 
 
-def test_the_configuration_in_the_config_map_is_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("path", "storage"),
+    [
+        pytest.param(KUBERNETES, "/data/alertbot.db", id="one process"),
+        pytest.param(KUBERNETES_WORKERS, "postgresql://alertbot:xoxb-1@postgres/alertbot", id="workers"),
+    ],
+)
+def test_the_configuration_in_the_config_map_is_one(path: Path, storage: str, tmp_path: Path) -> None:
     (tmp_path / "rules").mkdir()
-    path = tmp_path / "alertbot.yaml"
-    path.write_text(_kubernetes("ConfigMap")["data"]["alertbot.yaml"], encoding="utf-8")
-    settings = load(path, dict.fromkeys(_secrets(), "xoxb-1"))
-    assert settings.storage == "/data/alertbot.db"
+    written = tmp_path / "alertbot.yaml"
+    written.write_text(_kubernetes(path, "ConfigMap")["data"]["alertbot.yaml"], encoding="utf-8")
+    settings = load(written, dict.fromkeys([*_secrets(), "DATABASE_PASSWORD"], "xoxb-1"))
+    assert settings.storage == storage
     assert (settings.http.host, settings.http.port) == ("0.0.0.0", 8080)  # inside the container
 
 
-def test_kubernetes_runs_one_and_asks_whether_it_is_alive() -> None:
-    """One replica, replaced and not doubled; `/readyz` is for monitoring alone; the user is that of the image."""
-    deployment, pod = _kubernetes("Deployment"), _pod()
-    assert (deployment["spec"]["replicas"], deployment["spec"]["strategy"]) == (1, {"type": "Recreate"})
+@pytest.mark.parametrize(
+    ("path", "command", "replicas", "folders"),
+    [
+        pytest.param(KUBERNETES, "run", 1, {"/data", "/tmp"}, id="one process"),
+        pytest.param(KUBERNETES_WORKERS, "worker", 3, {"/tmp"}, id="workers"),
+    ],
+)
+def test_kubernetes_asks_whether_it_is_alive(path: Path, command: str, replicas: int, folders: set[str]) -> None:
+    """Replaced and not doubled; `/readyz` is for monitoring alone; the user is that of the image, and writes to these
+    folders alone."""
+    deployment = _kubernetes(path, "Deployment")
+    pod = deployment["spec"]["template"]["spec"]
+    assert (deployment["spec"]["replicas"], deployment["spec"]["strategy"]) == (replicas, {"type": "Recreate"})
     (container,) = pod["containers"]
+    assert container["args"] == [command]
     probes = [container[name]["httpGet"]["path"] for name in ("livenessProbe", "readinessProbe")]
     assert probes == ["/healthz", "/healthz"]
-    assert pod["securityContext"]["runAsUser"] == _user_of_the_image()
+    assert (pod["securityContext"]["runAsUser"], pod["securityContext"]["runAsNonRoot"]) == (_user_of_the_image(), True)
     assert pod["terminationGracePeriodSeconds"] > STOP_WITHIN
-    mounted = {each["mountPath"] for each in container["volumeMounts"]}
-    assert mounted == {"/data", "/tmp", "/config/alertbot.yaml", "/config/rules"}  # in the container
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    mounted = {each["mountPath"]: each.get("readOnly", False) for each in container["volumeMounts"]}
+    read_only = {"/config/alertbot.yaml", "/config/rules"}
+    assert mounted == {**dict.fromkeys(folders, False), **dict.fromkeys(read_only, True)}  # in the container
+    assert _kubernetes(path, "Service")["spec"]["selector"] == deployment["spec"]["selector"]["matchLabels"]
 
 
 def test_the_image_installs_the_locked_versions() -> None:
@@ -105,6 +125,62 @@ def test_compose_restarts_and_writes_to_its_volume_alone() -> None:
     assert int(service["stop_grace_period"].removesuffix("s")) > STOP_WITHIN
 
 
+def test_compose_runs_three_workers_that_write_nowhere() -> None:
+    """They wait for a database that answers; one port leads to all of them."""
+    (file,) = _documents(COMPOSE_WORKERS)
+    worker, database, front = (file["services"][name] for name in ("worker", "database", "front"))
+    assert (worker["command"], worker["deploy"]) == (["worker"], {"replicas": 3})
+    assert (worker["restart"], worker["read_only"], worker["cap_drop"]) == ("unless-stopped", True, ["ALL"])
+    assert [each for each in worker["volumes"] if not each.endswith(":ro")] == []
+    assert worker["env_file"] == "../" + SECRETS.name.removesuffix(".example")
+    assert int(worker["stop_grace_period"].removesuffix("s")) > STOP_WITHIN
+    assert worker["depends_on"] == {"database": {"condition": "service_healthy"}}
+    assert database["healthcheck"]["test"][:2] == ["CMD", "pg_isready"]
+    assert [name for name, service in file["services"].items() if "ports" in service] == ["front"]
+    for volume in [*worker["volumes"], *front["volumes"]]:  # relative to the file
+        source = (COMPOSE_WORKERS.parent / volume.split(":")[0]).resolve()
+        assert source == ROOT / "alertbot.yaml" or source.exists()
+
+
+def test_the_configuration_that_compose_asks_for_is_one(tmp_path: Path) -> None:
+    """The settings named at the top of the file; the password in them is the one that the database gets."""
+    text = COMPOSE_WORKERS.read_text(encoding="utf-8")
+    wanted = "".join(line.removeprefix("#   ") + "\n" for line in re.findall(r"^#   \w+: .*$", text, re.MULTILINE))
+    (tmp_path / "rules").mkdir()
+    path = tmp_path / "alertbot.yaml"
+    path.write_text(re.sub(r"^(storage|http|page): .*$", "", CONFIG, flags=re.MULTILINE) + wanted, encoding="utf-8")
+    secrets = {**dict.fromkeys(_secrets(), "xoxb-1"), "DATABASE_PASSWORD": "s3cret", "PAGE_PASSWORD": "twelve letters"}
+    settings = load(path, secrets)
+    assert settings.storage == "postgresql://alertbot:s3cret@database/alertbot"
+    assert (settings.http.host, settings.http.port) == ("0.0.0.0", 8080)  # inside the container
+    assert settings.page.password.get_secret_value() == "twelve letters"
+    (environment,) = (file["services"]["database"]["environment"] for file in _documents(COMPOSE_WORKERS))
+    assert (environment["POSTGRES_USER"], environment["POSTGRES_DB"]) == ("alertbot", "alertbot")
+    assert environment["POSTGRES_PASSWORD"].startswith("${DATABASE_PASSWORD:?")
+    for name in ("DATABASE_PASSWORD", "PAGE_PASSWORD"):
+        assert f"\n# {name}=\n" in SECRETS.read_text(encoding="utf-8")
+
+
+def test_the_front_knows_the_workers() -> None:
+    """It asks whether they are alive, and keeps a page connected that waits for updates."""
+    text = HAPROXY.read_text(encoding="utf-8")
+    assert "option httpchk GET /healthz\n" in text
+    (places,) = re.findall(r"server-template worker (\d+) worker:8080 check ", text)
+    (file,) = _documents(COMPOSE_WORKERS)
+    assert int(places) >= file["services"]["worker"]["deploy"]["replicas"]
+    seconds = [60 * int(minutes) for minutes in re.findall(r"timeout (?:client|server) (\d+)m", text)]
+    assert len(seconds) == 2
+    assert min(seconds) > 2 * KEEP_ALIVE
+
+
+def test_haproxy_understands_its_configuration() -> None:
+    program = shutil.which("haproxy")
+    if program is None:
+        pytest.skip("haproxy is not installed")
+    done = subprocess.run([program, "-c", "-f", str(HAPROXY)], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_the_unit_leaves_time_to_stop() -> None:
     settings = dict(re.findall(r"^(\w+)=(.*)$", UNIT.read_text(encoding="utf-8"), re.MULTILINE))
     assert int(settings["TimeoutStopSec"]) > STOP_WITHIN
@@ -130,7 +206,11 @@ def _checker(name: str) -> str:
     ("checker", "arguments"),
     [
         pytest.param("check-jsonschema", ["--builtin-schema", "vendor.compose-spec", str(COMPOSE)], id="Compose"),
+        pytest.param(
+            "check-jsonschema", ["--builtin-schema", "vendor.compose-spec", str(COMPOSE_WORKERS)], id="Compose, workers"
+        ),
         pytest.param("kubernetes-validate", ["--strict", str(KUBERNETES)], id="Kubernetes"),
+        pytest.param("kubernetes-validate", ["--strict", str(KUBERNETES_WORKERS)], id="Kubernetes, workers"),
         pytest.param("hadolint", [str(ROOT / "Dockerfile")], id="Dockerfile"),
     ],
 )
