@@ -17,7 +17,11 @@ turn is recorded with the number of the ownership (store/sql/owners.py), so what
 the time between two looks: after a pause as long as GONE_AFTER it drops all tenants at once.
 
 When PostgreSQL is away, the heartbeat of Procrastinate fails and its worker ends; so do the ownerships of this process.
-It is started again until it can connect. The jobs of before are then those of a dead worker, as above.
+It is started again until it can connect. The jobs of before are then those of a dead worker, as above; the worker
+says so itself, so nobody waits for that (`_former`).
+
+The queue may believe of a job that it runs here when it does not: the answer was lost when it was taken from the queue,
+or its end could not be written down. Such strays are found by comparing, and put into the queue anew (`_find_strays`).
 """
 
 from __future__ import annotations
@@ -27,16 +31,15 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
 import psycopg
 from procrastinate import App, exceptions
-from procrastinate.jobs import Status
 from procrastinate.worker import Worker
 
 from alertbot import __version__
@@ -45,11 +48,11 @@ from alertbot.config.settings import Settings
 from alertbot.errors import AlertbotError, ConfigError
 from alertbot.fleet import agreement
 from alertbot.fleet.chore import Chore
-from alertbot.fleet.jobs import CHORE, OWN, make_app, put, put_missing
+from alertbot.fleet.jobs import CHORE, OWN, jobs_of, make_app, put, put_anew, put_missing
 from alertbot.fleet.share import shares
 from alertbot.logs import logger
 from alertbot.store.postgres.store import PostgresStore
-from alertbot.store.postgres.workers import CHANNEL, GONE_AFTER
+from alertbot.store.postgres.workers import CHANNEL, GONE_AFTER, Pulse, WorkerRow
 from alertbot.store.records import Owner
 
 LOOK_EVERY = 2.0
@@ -60,11 +63,16 @@ MAX_TENANTS = 2000
 """Tenants that one worker owns at most, where it is not told otherwise."""
 HAND_OVER_WITHIN = 4.0
 """Seconds in which all tenants are handed over when the worker is stopped."""
+_TURNS_END_WITHIN = 1.5
+"""Seconds for which turns are waited for then. One that takes longer is refused when the next owner has begun."""
+FETCH_EVERY = 0.5
+"""Seconds between two looks at a queue without jobs. (A notification for each job would wake every worker for each.)"""
 SPARE_JOBS = 8
 """Jobs beside those that own tenants: chores, and tenants that are refused."""
 _LATER = 0.5, 10.0
 """Seconds after which a tenant that was refused is tried again: at first, and at most."""
 _FIND_MISSING_EVERY = 5  # looks
+_BEAT_WITHIN = 4.0  # seconds
 _THREADS = 32  # for calls that wait: a turn that must end, a transaction
 
 log = logger("worker")
@@ -88,20 +96,23 @@ class Landlord(Protocol):
 
 @dataclass(frozen=True)
 class Seen:
-    """What the last look saw: live workers, tenants that nobody owns, and by how much this worker is late."""
+    """What the last look saw: live workers, tenants that nobody owns, and by how many seconds it is late."""
 
     workers: int = 0
+    first: bool = True  # this worker is the first of them, by name
     unowned: int = 0
     lag_seconds: float = 0.0
 
 
 @dataclass
 class _Owning:
-    """A tenant that this worker owns."""
+    """A tenant that this worker owns, or is about to."""
 
-    number: int
+    number: int = 0  # of the ownership; 0: not yet
     over: asyncio.Event = field(default_factory=asyncio.Event)  # set: it is to be handed over
     lost: bool = False  # another worker owns it by now
+    begun: asyncio.Future[None] | None = None  # done: it is polled here
+    ended: asyncio.Event = field(default_factory=asyncio.Event)  # set: it is no longer polled here
 
 
 class Fleet:
@@ -131,14 +142,23 @@ class Fleet:
         self._over: asyncio.Event = asyncio.Event()  # the worker is to end
         self._thread = threading.Thread(target=self._run, name="fleet", daemon=True)
         self._app: App | None = None
+        self._looks = 0
         self._looked_at = time.monotonic()
+        self._pulse = Pulse(store.address, name)
+        self._beaten_at = time.monotonic()
+        self._running: set[int] = set()  # ids of the jobs that run here
+        self._giving = False
+        self._given = asyncio.Event()  # set: the worker ends, and its jobs were put into the queue again
+        self._suspects: frozenset[int] = frozenset()  # jobs that did not run here at the last comparison
+        self._worker: Worker | None = None
+        self._former: int | None = None  # the id of our worker before the connection was lost
         self.problem = ""  # why the fleet cannot be reached
         self.seen = Seen()
 
     @property
     def owned(self) -> frozenset[str]:
         """The tenants that this worker owns now."""
-        return frozenset(self._owning)
+        return frozenset([tenant for tenant, owning in list(self._owning.items()) if owning.number])
 
     def join(self, settings: Settings) -> None:
         """Become one of the workers of the database, before `start`.
@@ -216,6 +236,7 @@ class Fleet:
             if not self._over.is_set():
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._over.wait(), 1.0)
+        await self._pulse.close()
         with suppress(AlertbotError):
             await asyncio.to_thread(self._workers.leave, self.name)
 
@@ -230,16 +251,22 @@ class Fleet:
 
     async def _work(self) -> None:
         """Take part until it is to end, or until PostgreSQL is away."""
+        await self._pulse.connect()  # it fails at once while the server is away; a pool would wait on when it is back
         app = make_app(self._store.address)
         async with app.open_async():
             self._app = app
+            self._running, self._suspects, self._beaten_at = set(), frozenset(), time.monotonic()
+            if self._former is not None:
+                await app.job_manager.unregister_worker(self._former)
+                self._former = None
             await self._look(first=True)
             self.problem = ""
             worker = Worker(
                 app,
                 name=self.name,
                 concurrency=self._max_tenants + SPARE_JOBS,
-                fetch_job_polling_interval=0.5,
+                fetch_job_polling_interval=FETCH_EVERY,
+                listen_notify=False,
                 abort_job_polling_interval=60.0,
                 shutdown_graceful_timeout=HAND_OVER_WITHIN,
                 delete_jobs="always",
@@ -248,6 +275,7 @@ class Fleet:
                 update_heartbeat_interval=LOOK_EVERY,
                 stalled_worker_timeout=10 * GONE_AFTER.total_seconds(),
             )
+            self._worker = worker
             working = asyncio.ensure_future(worker.run())  # type: ignore[no-untyped-call]
             looking = asyncio.ensure_future(self._look_on())
             hearing = asyncio.ensure_future(self._hear())
@@ -255,7 +283,10 @@ class Fleet:
             try:
                 await asyncio.wait([working, looking, hearing, over], return_when=asyncio.FIRST_COMPLETED)
             finally:
+                self._former = worker.worker_id
                 self._end_all()
+                if self._over.is_set():
+                    await self._give_all(app)
                 worker.stop()  # type: ignore[no-untyped-call]
                 for each in (looking, hearing, over):
                     each.cancel()
@@ -271,6 +302,20 @@ class Fleet:
             owning.lost = owning.lost or lost
             owning.over.set()
 
+    async def _give_all(self, app: App) -> None:
+        """Put all jobs that run here into the queue again at once, for others: the worker is stopped."""
+        self._giving = True
+        try:
+            ends = [asyncio.ensure_future(owning.ended.wait()) for owning in self._owning.values()]
+            if ends:
+                await asyncio.wait(ends, timeout=_TURNS_END_WITHIN)
+            if self._former is not None:
+                await put_anew(app, await jobs_of(app, self._former))
+        except exceptions.ProcrastinateException as error:
+            log.debug("tenants could not be handed over: others find them", error=str(error))
+        finally:
+            self._given.set()
+
     async def _hear(self) -> None:
         """Pass on what other workers tell."""
         async with await psycopg.AsyncConnection.connect(self._store.address, autocommit=True) as conn:
@@ -279,11 +324,10 @@ class Fleet:
                 self._changed()
 
     async def _look_on(self) -> None:
-        looks = 0
         while True:
             await asyncio.sleep(LOOK_EVERY)
-            looks += 1
-            await self._look(first=looks % _FIND_MISSING_EVERY == 0)
+            self._looks += 1
+            await self._look(first=self._looks % _FIND_MISSING_EVERY == 0)
 
     async def _look(self, *, first: bool) -> None:
         """Look after the fleet. With `first` also after jobs that are missing."""
@@ -292,41 +336,73 @@ class Fleet:
         if paused > GONE_AFTER.total_seconds() and self._owning:
             log.warning("the worker was paused: others own its tenants by now", seconds=round(paused))
             self._end_all(lost=True)
-        lag = await asyncio.to_thread(self._landlord.lag)
-        if not await asyncio.to_thread(self._workers.beat, self.name, lag):
-            raise AlertbotError("the worker was taken for dead")
-        living = await asyncio.to_thread(self._workers.living)
+            self._looks = -2  # if nobody has taken them, they are missing soon
+        living = await self._beat()
+        if living is None:
+            return  # soon again
         self._share = shares(len(self._tenants), {each.name: each.max_tenants for each in living}).get(self.name, 0)
         unowned = self.seen.unowned
         if first:
             owned = await asyncio.to_thread(self._workers.owned)
             unowned = max(0, len(self._tenants) - sum(owned.get(each.name, 0) for each in living))
-        self.seen = Seen(len(living), unowned, lag)
-        await self._give_back(self._app)
+        self.seen = Seen(len(living), living[0].name == self.name, unowned, self._landlord.lag())
         surplus = [owning for owning in self._owning.values() if not owning.over.is_set()][self._share :]
         for owning in surplus:
             owning.over.set()
         if surplus:
             log.info("tenants are handed over to other workers", tenants=len(surplus), share=self._share)
+        try:
+            await self._look_after_jobs(self._app, first=first)
+        except exceptions.ProcrastinateException as error:  # if the server is away, the heartbeat says so soon
+            log.debug("the queue of jobs could not be looked after; will retry", error=str(error))
+
+    async def _look_after_jobs(self, app: App, *, first: bool) -> None:
+        await self._give_back(app)
         if first:
-            await put_missing(self._app, OWN, self._tenants)
-            await put_missing(self._app, CHORE, self._chores)
+            await put_missing(app, OWN, self._tenants)
+            await put_missing(app, CHORE, self._chores)
+            await self._find_strays(app)
+
+    async def _beat(self) -> Sequence[WorkerRow] | None:
+        """Say that we live; who lives. None where the connection was cut, which once is no reason to give up."""
+        worker_id = self._worker.worker_id if self._worker is not None else None
+        try:
+            living = await asyncio.wait_for(self._pulse.beat(self._landlord.lag(), worker_id), _BEAT_WITHIN)
+        except (psycopg.OperationalError, TimeoutError) as error:
+            if time.monotonic() - self._beaten_at > GONE_AFTER.total_seconds():
+                raise AlertbotError("the heartbeat cannot be written to PostgreSQL") from error
+            return None
+        if not living:
+            raise AlertbotError("the worker was taken for dead")
+        self._beaten_at = time.monotonic()
+        return living
 
     async def _give_back(self, app: App) -> None:
         """Put the jobs of dead workers into the queue anew."""
-        manager = app.job_manager
-        stalled = list(await manager.get_stalled_jobs(seconds_since_heartbeat=GONE_AFTER.total_seconds()))
-        given = 0
-        for job in stalled:
-            assert job.id is not None
-            try:
-                await manager.finish_job_by_id_async(job.id, Status.FAILED, delete_job=True)
-            except exceptions.ProcrastinateException:
-                continue  # another worker was faster
-            task = job.task_name.rpartition(":")[2]
-            given += await put(app, task, str(job.task_kwargs["tenant" if task == OWN else "name"]))
-        if given:
+        stalled = await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=GONE_AFTER.total_seconds())
+        jobs = [job.id for job in stalled if job.id is not None]
+        if jobs and (given := await put_anew(app, jobs)):
             log.warning("a worker is gone: its jobs are given to others", jobs=given)
+
+    async def _find_strays(self, app: App) -> None:
+        """Put jobs into the queue anew that run here as the queue says, but do not."""
+        if self._worker is None or self._worker.worker_id is None:
+            return
+        doing = await jobs_of(app, self._worker.worker_id)
+        strays = doing - self._running
+        certain, self._suspects = strays & self._suspects, strays  # one that begins or ends now is none
+        if certain and (given := await put_anew(app, certain)):
+            log.warning("jobs that run nowhere are put into the queue again", jobs=given)
+
+    @contextmanager
+    def running(self, job: int | None) -> Iterator[None]:
+        """While this job runs."""
+        if job is not None:
+            self._running.add(job)
+        try:
+            yield
+        finally:
+            self._running.discard(job or 0)
 
     # Jobs
 
@@ -340,11 +416,11 @@ class Fleet:
             wait = min(first * 2**refused, longest) * random.uniform(0.5, 1.0)  # only to spread them
             await put(self._app, OWN, tenant, seconds=wait, refused=min(refused + 1, 10))
             return
-        owner = await asyncio.to_thread(self._store.own, tenant, self.name, self._clock())
-        owning = self._owning[tenant] = _Owning(owner.number)
+        owning = self._owning[tenant] = _Owning()  # at once: others that begin now are counted
+        owning.begun = asyncio.ensure_future(asyncio.to_thread(self._begin, tenant, owning))
         cancelled = False
         try:
-            await asyncio.to_thread(self._landlord.begin, tenant, owner)
+            await asyncio.shield(owning.begun)
             shortest, longest_term = TERM
             term = random.uniform(shortest.total_seconds(), longest_term.total_seconds())  # spread
             with suppress(TimeoutError):
@@ -356,13 +432,27 @@ class Fleet:
             ended = asyncio.ensure_future(self._hand_over(tenant, owning, put_back=not cancelled))
             await asyncio.shield(ended)
 
+    def _begin(self, tenant: str, owning: _Owning) -> None:
+        owner = self._store.own(tenant, self.name, self._clock())
+        owning.number = owner.number
+        self._landlord.begin(tenant, owner)
+
     async def _hand_over(self, tenant: str, owning: _Owning, *, put_back: bool) -> None:
-        await asyncio.to_thread(self._landlord.end, tenant, HAND_OVER_WITHIN)
-        self._owning.pop(tenant, None)
+        try:
+            if owning.begun is not None:
+                await asyncio.wait([owning.begun])  # a thread cannot be cancelled: it must not begin after the end
+            await asyncio.to_thread(self._landlord.end, tenant, HAND_OVER_WITHIN)
+        finally:
+            self._owning.pop(tenant, None)
+            owning.ended.set()
+        if self._giving:
+            await self._given.wait()  # a job that ends leaves the queue
+            return
         if owning.lost:
             return
         try:
-            await asyncio.to_thread(self._store.disown, tenant, owning.number)
+            if owning.number:
+                await asyncio.to_thread(self._store.disown, tenant, owning.number)
             if put_back and self._app is not None:
                 await put(self._app, OWN, tenant)
         except (AlertbotError, exceptions.ProcrastinateException) as error:

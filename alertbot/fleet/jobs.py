@@ -7,7 +7,8 @@ same time, and a queueing lock, so that it never waits twice. A job that ends pu
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Protocol
+from contextlib import AbstractContextManager
+from typing import Any, LiteralString, Protocol
 
 from procrastinate import App, Blueprint, JobContext, PsycopgConnector
 from procrastinate.exceptions import AlreadyEnqueued
@@ -23,6 +24,9 @@ _jobs = Blueprint()
 class Here(Protocol):
     """What this process does for a job."""
 
+    def running(self, job: int | None) -> AbstractContextManager[None]:
+        """While this job runs."""
+
     async def own(self, tenant: str, refused: int) -> None:
         """Own a tenant until it is to be handed over. `refused`: how often workers had no room for it, in a row."""
 
@@ -34,14 +38,16 @@ class Here(Protocol):
 async def own(context: JobContext, tenant: str, refused: int = 0) -> None:
     """Own a tenant for a while."""
     here: Here = context.additional_context["here"]
-    await here.own(tenant, refused)
+    with here.running(context.job.id):
+        await here.own(tenant, refused)
 
 
 @_jobs.task(name=CHORE, pass_context=True)
 async def chore(context: JobContext, name: str) -> None:
     """Do a chore once."""
     here: Here = context.additional_context["here"]
-    await here.chore(name)
+    with here.running(context.job.id):
+        await here.chore(name)
 
 
 def make_app(address: str) -> App:
@@ -49,10 +55,10 @@ def make_app(address: str) -> App:
     app = App(
         connector=PsycopgConnector(
             conninfo=address,
-            kwargs={"options": f"-c search_path={SCHEMA_OF_JOBS},pg_catalog"},
+            kwargs={"autocommit": True, "options": f"-c search_path={SCHEMA_OF_JOBS},pg_catalog"},
             min_size=1,
             max_size=_CONNECTIONS,
-            timeout=5.0,
+            timeout=15.0,
             reconnect_timeout=5.0,
         )
     )
@@ -72,13 +78,47 @@ async def put(app: App, task: str, argument: str, *, seconds: float = 0.0, refus
 
 async def put_missing(app: App, task: str, arguments: Iterable[str]) -> int:
     """Put a job into the queue for each of these that neither runs nor waits; how many these are."""
-    there = {
-        job.queueing_lock
-        for status in ("todo", "doing")
-        for job in await app.job_manager.list_jobs_async(task=f"alertbot:{task}", status=status)
-    }
-    missing = [argument for argument in arguments if f"{task}:{argument}" not in there]
-    return sum([await put(app, task, argument) for argument in missing])
+    return await _inserted(app, _PUT_MISSING, task=task, name=_argument(task), arguments=list(arguments))
+
+
+async def put_anew(app: App, jobs: Iterable[int]) -> int:
+    """Replace these jobs, which run nowhere, by new ones that wait; how many these are."""
+    return await _inserted(app, _PUT_ANEW, jobs=list(jobs))
+
+
+async def jobs_of(app: App, worker_id: int) -> frozenset[int]:
+    """The ids of the jobs that run in this worker, as the queue says."""
+    rows = await app.connector.execute_query_all_async(
+        "SELECT id FROM procrastinate_jobs WHERE status = 'doing' AND worker_id = %(worker_id)s", worker_id=worker_id
+    )
+    return frozenset(row["id"] for row in rows)
+
+
+# Procrastinate has no call for many jobs of which some may wait already. One statement each, since it is hundreds of
+# jobs when a worker has died, and all others do it at the same time.
+_PUT_MISSING = """
+    INSERT INTO procrastinate_jobs (queue_name, task_name, lock, queueing_lock, args)
+    SELECT 'default', 'alertbot:' || %(task)s, %(task)s || ':' || argument, %(task)s || ':' || argument,
+        jsonb_build_object(CAST(%(name)s AS text), argument)
+    FROM unnest(CAST(%(arguments)s AS text[])) AS argument
+    WHERE %(task)s || ':' || argument NOT IN (
+        SELECT queueing_lock FROM procrastinate_jobs WHERE status IN ('todo', 'doing')
+    )
+    ON CONFLICT DO NOTHING RETURNING id
+"""
+_PUT_ANEW = """
+    WITH gone AS (
+        DELETE FROM procrastinate_jobs WHERE id = ANY(CAST(%(jobs)s AS bigint[])) AND status = 'doing'
+        RETURNING queue_name, task_name, lock, queueing_lock, args
+    )
+    INSERT INTO procrastinate_jobs (queue_name, task_name, lock, queueing_lock, args)
+    SELECT queue_name, task_name, lock, queueing_lock, args - 'refused' FROM gone
+    ON CONFLICT DO NOTHING RETURNING id
+"""
+
+
+async def _inserted(app: App, statement: LiteralString, **values: Any) -> int:
+    return len(await app.connector.execute_query_all_async(statement, **values))
 
 
 def _deferrer(app: App, task: str, argument: str, **more: Any) -> Any:
@@ -87,4 +127,8 @@ def _deferrer(app: App, task: str, argument: str, **more: Any) -> Any:
 
 
 def _arguments(task: str, argument: str, refused: int) -> dict[str, Any]:
-    return {"tenant": argument, "refused": refused} if task == OWN else {"name": argument}
+    return {_argument(task): argument, **({"refused": refused} if refused else {})}
+
+
+def _argument(task: str) -> str:
+    return "tenant" if task == OWN else "name"

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib import metadata
 from importlib.resources import files
+from typing import Any
+
+import psycopg
 
 from alertbot.errors import LeaseHeld, UsageError
 from alertbot.store.postgres.database import Connection, Database
@@ -39,10 +42,17 @@ _CREATE = f"""
         settings TEXT NOT NULL
     )
 """
-_LIVING = f"""
+_ROWS = f"""
     SELECT name, since, CAST(extract(EPOCH FROM now() - seen_at) AS DOUBLE PRECISION) AS seen_ago, max_tenants,
         lag_seconds, version
-    FROM {_TABLE} WHERE seen_at > now() - interval '{COUNTS_FOR.total_seconds():g} seconds' ORDER BY name
+    FROM {_TABLE}
+"""  # noqa: S608  # constants only
+_COUNTS = f"seen_at > now() - interval '{COUNTS_FOR.total_seconds():g} seconds'"
+_LIVING = f"{_ROWS} WHERE {_COUNTS} ORDER BY name"
+# What this statement reads is from before its own UPDATE.
+_BEAT = f"""
+    WITH beaten AS (UPDATE {_TABLE} SET seen_at = now(), lag_seconds = %(lag)s WHERE name = %(name)s RETURNING name)
+    {_ROWS} WHERE ({_COUNTS} OR name = %(name)s) AND EXISTS (SELECT 1 FROM beaten) ORDER BY name
 """  # noqa: S608  # constants only
 
 
@@ -103,25 +113,15 @@ class Workers:
                 (name, max_tenants, version, settings),
             )
 
-    def beat(self, name: str, lag_seconds: float) -> bool:
-        """Say that this worker lives. False where it was taken for dead for so long that it is no longer known."""
-        with self._db.write(tenant=f"worker {name}") as conn:
-            return (
-                conn.execute(
-                    f"UPDATE {_TABLE} SET seen_at = now(), lag_seconds = ? WHERE name = ?",  # noqa: S608
-                    (lag_seconds, name),
-                ).rowcount
-                == 1
-            )
-
     def notify(self) -> None:
         """Wake all workers of the database that listen."""
         with self._db.read() as conn:
             conn.execute(f"NOTIFY {CHANNEL}")
 
     def leave(self, name: str) -> None:
-        """Be a worker no longer."""
+        """Be a worker no longer, and own nothing."""
         with self._db.write(tenant=f"worker {name}") as conn:
+            conn.execute("UPDATE owners SET worker = '' WHERE worker = ?", (name,))
             conn.execute(f"DELETE FROM {_TABLE} WHERE name = ?", (name,))  # noqa: S608
 
     def living(self) -> Sequence[WorkerRow]:
@@ -144,6 +144,49 @@ class Workers:
         with self._db.read() as conn:
             rows = conn.execute("SELECT worker, count(*) FROM owners WHERE worker <> '' GROUP BY worker").fetchall()
         return {row[0]: row[1] for row in rows}
+
+
+class Pulse:
+    """The heartbeat of a worker, on a connection of its own and without the locks of those that write.
+
+    A worker that has much to do, or that waits for another one, must not be taken for dead because of that.
+    """
+
+    def __init__(self, address: str, name: str) -> None:
+        self._address, self._name = address, name
+        self._conn: psycopg.AsyncConnection[tuple[Any, ...]] | None = None
+
+    async def connect(self) -> None:
+        """Connect, where that is not done. Raises psycopg.Error, at once while the server is away."""
+        if self._conn is None:
+            self._conn = await psycopg.AsyncConnection.connect(self._address, autocommit=True)
+            # A beat that is lost with a crash of the server is followed by the next one.
+            await self._conn.execute(f"SET synchronous_commit = off; SET search_path = {SCHEMA_OF_JOBS}, pg_catalog")
+
+    async def beat(self, lag_seconds: float, worker_id: int | None) -> Sequence[WorkerRow]:
+        """Say that this worker lives; the workers that live, by name, with this one.
+
+        `worker_id`: what it is called in the queue of jobs, where it has begun to take some.
+
+        An empty list where it was taken for dead for so long that it is no longer known. Raises psycopg.Error; the next
+        call connects again.
+        """
+        try:
+            await self.connect()
+            assert self._conn is not None
+            if worker_id is not None:
+                await self._conn.execute("SELECT procrastinate_update_heartbeat_v1(%s)", (worker_id,))
+            cursor = await self._conn.execute(_BEAT.encode(), {"lag": lag_seconds, "name": self._name})
+            return [WorkerRow(*row) for row in await cursor.fetchall()]
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Close the connection; `beat` opens another one."""
+        conn, self._conn = self._conn, None
+        if conn is not None:
+            await conn.close()
 
 
 def refuse_beside_workers(conn: Connection, database: str) -> None:
