@@ -9,8 +9,8 @@ Each worker looks after the fleet in the same way, every LOOK_EVERY, and needs n
 - jobs of workers without a heartbeat for GONE_AFTER are deleted, and put into the queue anew. They get a new id: a
   worker that was only paused ends its job later, and must not end the new one by that;
 - each configured tenant and chore has a job, else one is put into the queue;
-- whoever owns more than its share (share.py) hands the surplus over. A worker at its share refuses further jobs, and
-  puts them back for later, so they end at a worker with room.
+- whoever owns more than its share (share.py) hands the surplus over. A worker at its share takes no further tenants
+  from the queue (`_choose_queues`), and puts back for later what it took at that moment.
 
 A worker that was paused goes on without knowing. It may own nothing any more, and is told so where it matters: each
 turn is recorded with the number of the ownership (store/sql/owners.py), so what it decided is refused. It also compares
@@ -263,6 +263,7 @@ class Fleet:
             self.problem = ""
             worker = Worker(
                 app,
+                [OWN, CHORE],
                 name=self.name,
                 concurrency=self._max_tenants + SPARE_JOBS,
                 fetch_job_polling_interval=FETCH_EVERY,
@@ -341,6 +342,7 @@ class Fleet:
         if living is None:
             return  # soon again
         self._share = shares(len(self._tenants), {each.name: each.max_tenants for each in living}).get(self.name, 0)
+        self._choose_queues()
         unowned = self.seen.unowned
         if first:
             owned = await asyncio.to_thread(self._workers.owned)
@@ -406,6 +408,11 @@ class Fleet:
 
     # Jobs
 
+    def _choose_queues(self) -> None:
+        """Take no tenants while there is no room for one: they wait for a worker that has."""
+        if self._worker is not None:
+            self._worker.queues = [OWN, CHORE] if len(self._owning) < self._share else [CHORE]
+
     async def own(self, tenant: str, refused: int) -> None:
         """Own a tenant until it is to be handed over; then put it into the queue again."""
         assert self._app is not None
@@ -417,6 +424,7 @@ class Fleet:
             await put(self._app, OWN, tenant, seconds=wait, refused=min(refused + 1, 10))
             return
         owning = self._owning[tenant] = _Owning()  # at once: others that begin now are counted
+        self._choose_queues()
         owning.begun = asyncio.ensure_future(asyncio.to_thread(self._begin, tenant, owning))
         cancelled = False
         try:
@@ -444,6 +452,7 @@ class Fleet:
             await asyncio.to_thread(self._landlord.end, tenant, HAND_OVER_WITHIN)
         finally:
             self._owning.pop(tenant, None)
+            self._choose_queues()
             owning.ended.set()
         if self._giving:
             await self._given.wait()  # a job that ends leaves the queue

@@ -2,6 +2,8 @@
 
 A job is what one worker does at a time, whichever it is. Each has a lock of its own, so that it never runs twice at the
 same time, and a queueing lock, so that it never waits twice. A job that ends puts itself into the queue again.
+
+Each task has its own queue, named after it: a worker that has its share of tenants takes only chores.
 """
 
 from __future__ import annotations
@@ -98,7 +100,7 @@ async def jobs_of(app: App, worker_id: int) -> frozenset[int]:
 # jobs when a worker has died, and all others do it at the same time.
 _PUT_MISSING = """
     INSERT INTO procrastinate_jobs (queue_name, task_name, lock, queueing_lock, args)
-    SELECT 'default', 'alertbot:' || %(task)s, %(task)s || ':' || argument, %(task)s || ':' || argument,
+    SELECT %(task)s, 'alertbot:' || %(task)s, %(task)s || ':' || argument, %(task)s || ':' || argument,
         jsonb_build_object(CAST(%(name)s AS text), argument)
     FROM unnest(CAST(%(arguments)s AS text[])) AS argument
     WHERE %(task)s || ':' || argument NOT IN (
@@ -123,7 +125,7 @@ async def _inserted(app: App, statement: LiteralString, **values: Any) -> int:
 
 def _deferrer(app: App, task: str, argument: str, **more: Any) -> Any:
     lock = f"{task}:{argument}"
-    return app.configure_task(f"alertbot:{task}", lock=lock, queueing_lock=lock, **more)
+    return app.configure_task(f"alertbot:{task}", queue=task, lock=lock, queueing_lock=lock, **more)
 
 
 def _arguments(task: str, argument: str, refused: int) -> dict[str, Any]:

@@ -140,7 +140,12 @@ class App:
             )
             self._closers.push("pictures", self.pictures.stop)
         self.database = DatabaseCheck(
-            store, notifier, clock, lambda: self.poller.store_problem, ops_channel=settings.slack.ops
+            store,
+            notifier,
+            clock,
+            lambda: self.poller.store_problem,
+            ops_channel=settings.slack.ops,
+            reports=self._reports,
         )
         self.retention = HistoryRetention(store, settings.history, clock, self._stopping.is_set)
         self.heartbeat: Heartbeat | None = None
@@ -185,7 +190,15 @@ class App:
                 channel=settings.digest.channel or settings.slack.ops,
             )
         self.reloader = Reloader(
-            live, store, tenants, notifier, clock, self._wake, self._stopping, ops_channel=settings.slack.ops
+            live,
+            store,
+            tenants,
+            notifier,
+            clock,
+            self._wake,
+            self._stopping,
+            ops_channel=settings.slack.ops,
+            reports=self._reports,
         )
         self.listener: Listener | None = None
         self.metrics.read_from(
@@ -306,6 +319,10 @@ class App:
             return None
         seen = self.fleet.seen
         return WorkerFigures(len(self.fleet.owned), seen.lag_seconds, seen.workers, seen.unowned)
+
+    def _reports(self) -> bool:
+        """Whether this process tells Slack what all workers notice."""
+        return self.fleet is None or self.fleet.seen.first
 
     def _lost(self, tenant: str) -> None:
         if self.fleet is not None:

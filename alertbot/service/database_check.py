@@ -32,10 +32,19 @@ class DatabaseCheck:
     """
 
     def __init__(
-        self, store: Store, notifier: Notifier, clock: Clock, poll_problem: Callable[[], str], *, ops_channel: str
+        self,
+        store: Store,
+        notifier: Notifier,
+        clock: Clock,
+        poll_problem: Callable[[], str],
+        *,
+        ops_channel: str,
+        reports: Callable[[], bool] = lambda: True,
     ) -> None:
+        """`reports()`: whether this process tells Slack, since each worker of a database notices the same."""
         self._store, self._notifier, self._clock = store, notifier, clock
         self._poll_problem, self._ops_channel = poll_problem, ops_channel
+        self._reports = reports
         self.problem = self.note = ""
         self._since: datetime | None = None  # when writing began to fail
         self._reported_at: datetime | None = None
@@ -69,7 +78,7 @@ class DatabaseCheck:
         if problem != self.problem:
             log.error("the database cannot be used: nothing is decided or reported until it can", problem=problem)
         lately = self._reported_at is not None and timedelta(0) <= now - self._reported_at < REPORT_EVERY
-        if not lately and (final or now - self._since >= REPORT_AFTER):
+        if not lately and self._reports() and (final or now - self._since >= REPORT_AFTER):
             text = f"alertbot cannot use its database, so no alert is decided or reported: {problem}"
             if self._post(text, now):
                 self._reported, self._reported_at = True, now

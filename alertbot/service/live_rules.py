@@ -160,12 +160,13 @@ class LiveRules:
             self._take(folder, folder.disk, folder.rules, swap)
 
     def look(
-        self, store: Rules, swap: Swap, ops_channel: str, now: datetime, moment: float, *, at_once: bool = False
+        self, store: Rules, swap: Swap, ops_channel: str | None, now: datetime, moment: float, *, at_once: bool = False
     ) -> bool:
         """Check the files; take an edit that is good, report one that is broken. True when either was done.
 
         `moment`: seconds of a monotonic clock, to know for how long files have not changed; `at_once` does not wait for
-        that. Raises StoreError, and then nothing was done: the next call tries again.
+        that. Without `ops_channel` Slack is not told. Raises StoreError, and then nothing was done: the next call
+        tries again.
         """
         done = False
         for folder in self.folders:
@@ -191,9 +192,15 @@ class LiveRules:
         return done
 
     def _refuse(
-        self, folder: RuleFolder, disk: OnDisk, faults: tuple[Fault, ...], store: Rules, ops_channel: str, now: datetime
+        self,
+        folder: RuleFolder,
+        disk: OnDisk,
+        faults: tuple[Fault, ...],
+        store: Rules,
+        ops_channel: str | None,
+        now: datetime,
     ) -> None:
-        if disk.digest not in folder.reported:
+        if ops_channel is not None and disk.digest not in folder.reported:
             store.add_notices([_notice(folder, disk, ops_channel, Level.WARNING, _broken(folder, faults), now)])
         folder.reported.add(disk.digest)
         folder.checked, folder.unchecked, folder.faults = disk.digest, "", faults
@@ -208,12 +215,12 @@ class LiveRules:
         rules: RuleSet,
         store: Rules,
         swap: Swap,
-        ops_channel: str,
+        ops_channel: str | None,
         now: datetime,
     ) -> None:
         before, fixed = folder.rules, bool(folder.faults)
         store.set_running(_running(folder.tenants, disk, now))
-        if fixed:
+        if fixed and ops_channel is not None:
             text = f"The rule files in {folder.path} are valid again: {describe(before, rules)}."
             store.add_notices([_notice(folder, disk, ops_channel, Level.INFO, text, now)])
         self._take(folder, disk, rules, swap)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from alertbot.clock import Clock
@@ -35,9 +35,12 @@ class Reloader:
         stopping: threading.Event,
         *,
         ops_channel: str,
+        reports: Callable[[], bool] = lambda: True,
     ) -> None:
+        """`reports()`: whether this process tells Slack of edits, since each worker sees them."""
         self._live, self._store, self._tenants, self._notifier = live, store, tenants, notifier
         self._clock, self._wake, self._stopping, self._ops_channel = clock, wake, stopping, ops_channel
+        self._reports = reports
         self._at_once = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reloader", daemon=True)
 
@@ -48,7 +51,8 @@ class Reloader:
     def look(self, moment: float, *, at_once: bool = False) -> bool:
         """Look for edits of the rule files, see `LiveRules.look`; `moment` is in seconds. Raises StoreError."""
         now = self._clock()
-        if not self._live.look(self._store, self._swap, self._ops_channel, now, moment, at_once=at_once):
+        told = self._ops_channel if self._reports() else None
+        if not self._live.look(self._store, self._swap, told, now, moment, at_once=at_once):
             return False
         self._wake.set()
         return True
