@@ -175,6 +175,10 @@ def _column(scope: Scope, key: str, pages: Sequence[Page], rows: list[int] | Non
     if len(parts) > 1:
         values = np.concatenate([part.values for part in parts])
         column = Column(values, np.concatenate([part.presence for part in parts]))
+        end = 0
+        for page in pages:  # from now on they are parts of the whole column, not copies of them
+            start, end = end, end + len(page)
+            page.columns[key] = Column(values[start:end], column.presence[start:end])
     return column if rows is None else Column(column.values[rows], column.presence[rows])
 
 

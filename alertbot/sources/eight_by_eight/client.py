@@ -170,7 +170,6 @@ class EightByEight:
         started = self._monotonic()
         current = RequestPool(Deadline(started + self._deadline_s, self._monotonic), now, started)
         collector = self._collector(wanted, only)
-        self._unchanged.begin()
         calls = collector.begin()
         self._rounds.add(current)
         try:
@@ -182,6 +181,7 @@ class EightByEight:
                 collector.give_up(call, why)
 
         built = build_snapshots(wanted, collector, now, self._percentages, self._names, self._unchanged)
+        self._unchanged.end()
         notes, problems = self._percentages.take_messages()
         return Fetched(
             at=now,

@@ -33,7 +33,7 @@ class _Read:
 class Unchanged:
     """What the last fetch read, for the present one. Right by what it is compared with, whatever happened between.
 
-    `begin` is called at the start of each fetch. Request threads call `answer`, one at a time for each call.
+    `end` is called at the end of each fetch. Request threads call `answer`, one at a time for each call.
     """
 
     def __init__(self) -> None:
@@ -42,8 +42,8 @@ class Unchanged:
         self._tables_before: dict[Listing, tuple[list[KeyBatch], EntityTable]] = {}
         self._tables: dict[Listing, tuple[list[KeyBatch], EntityTable]] = {}
 
-    def begin(self) -> None:
-        """A new fetch: what was not used in the last one is forgotten."""
+    def end(self) -> None:
+        """The fetch has ended: what was not used in it is forgotten."""
         self._before, self._now = self._now, {}
         self._tables_before, self._tables = self._tables, {}
 
