@@ -6,6 +6,7 @@ from collections.abc import Container, Iterator, MutableMapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +16,8 @@ from alertbot.alerts.alert import Alert, Change, Fingerprint, State
 from alertbot.alerts.alerting import ORDINARY, Situation
 from alertbot.alerts.followups import closings
 from alertbot.alerts.mute import mute
-from alertbot.alerts.standing import Kind, OfRule, Standing
-from alertbot.alerts.steady import OfOneRule, Outcome, Picked, Steady, picked
+from alertbot.alerts.standing import Kind, Standing
+from alertbot.alerts.steady import Moves, OfOneRule, Outcome, Picked, Steady, picked
 from alertbot.alerts.transition import (
     ALWAYS,
     Event,
@@ -29,14 +30,14 @@ from alertbot.alerts.transition import (
     value_change,
 )
 from alertbot.evaluation.evaluate import Truth, Verdicts, in_words
-from alertbot.evaluation.explain import ending, measure, moving
+from alertbot.evaluation.explain import ending, measure
 from alertbot.evaluation.measure import Measure
-from alertbot.evaluation.snapshot import Presence
+from alertbot.evaluation.snapshot import Presence, Snapshot
 from alertbot.rules.catalogue import Scope
 from alertbot.rules.hours import Phase, watches
 from alertbot.rules.match import covers
-from alertbot.rules.rule import LevelRule, Rule, RuleSet
-from alertbot.rules.tree import Window
+from alertbot.rules.rule import Level, Rule, RuleSet
+from alertbot.rules.tree import Key, Window
 
 
 def advance(
@@ -99,14 +100,17 @@ def _advance(
 ) -> tuple[list[Change], Steady]:
     """`steady` None: every alert is stepped, and nothing is remembered."""
     by_id = {rule.id: rule for rule in rules.rules}
+    moves = Moves()
     broken: MutableMapping[str, str] = failing if failing is not None else {}
     hours: dict[str, Phase] = {}
     for rule_id, own in by_id.items():
         if own.during is None and own.outside is None:
             hours[rule_id] = Phase.OPEN
             continue
-        with _Isolated(rule_id, failing):
+        try:
             hours[rule_id] = watches(own.during, own.outside, now)
+        except Exception as error:
+            _isolate(error, rule_id, failing)
     by_rule = {each.rule.id: each for each in verdicts if each.snapshot.scope not in failed_scopes}
 
     to_step: list[Fingerprint] = []
@@ -118,13 +122,16 @@ def _advance(
             continue
         known, verdict = steady.of(kind, now), by_rule.get(rule.id)
         if verdict is not None:
-            with _Isolated(rule.id, failing):
-                chosen[kind] = found = picked(known, alerts, rule, verdict, situation.alerting, now)
-                if found.alerts is None:
-                    to_step += alerts
-                    continue
-                to_step += [found.alerts.keys[line] for line in found.to_step]
-        elif known is not None and known.rule is rule and known.keys == tuple(alerts):
+            try:
+                chosen[kind] = found = picked(known, alerts, rule, verdict, situation.alerting, now, moves)
+            except Exception as error:
+                _isolate(error, rule.id, failing)
+                continue
+            if found.alerts is None:
+                to_step += alerts
+            elif found.to_step:
+                to_step += [found.alerts.place.keys[line] for line in found.to_step]
+        elif known is not None and known.place.rule is rule and known.place.keys == tuple(alerts):
             chosen[kind] = Picked(known, ())  # nothing is new, and the rule covers them as before
         else:
             to_step += alerts
@@ -142,7 +149,7 @@ def _advance(
         elif key in closed:
             changes.append(closed[key])
         elif rule.id not in broken:
-            try:  # as `_Isolated`, which would cost more than the step of an alert that does not change
+            try:
                 observed = _observed(alert, rule, by_rule.get(rule.id), hours[rule.id])
                 change = None
                 if isinstance(observed, Observation):
@@ -153,42 +160,50 @@ def _advance(
                     after = change.after if change is not None else alert
                     outcomes[key] = after, _steady_until(after, observed, rule, now, situation)
             except Exception as error:
-                if failing is None:
-                    raise
-                failing[rule.id] = in_words(error)
+                _isolate(error, rule.id, failing)
             else:
                 if change is not None:
                     changes.append(change)
     remembered: dict[Kind, OfOneRule] = {}
     values: list[Change] = []
     for kind, found in chosen.items():
-        if found.alerts is None or kind[1] in broken:
+        of_rule = found.alerts
+        if of_rule is None or kind[1] in broken:
             continue
-        with _Isolated(kind[1], failing):
-            by_line: dict[int, Outcome] = {line: outcomes[found.alerts.keys[line]] for line in found.to_step}
+        try:
+            by_line: dict[int, Outcome] = {line: outcomes[of_rule.place.keys[line]] for line in found.to_step}
             if found.to_revalue:
-                alerts = standing.by_rule[kind]
-                for line, change in _revalued(found.alerts, found.to_revalue, alerts, by_rule[kind[1]], now, situation):
+                for line, change in _revalued(of_rule, found.to_revalue, by_rule[kind[1]], now, situation):
                     if change is not None:
                         by_line[line] = change.after, None
                         values.append(change)
-            remembered[kind] = found.alerts.after(by_line)
+            remembered[kind] = of_rule.after(by_line)
+        except Exception as error:
+            _isolate(error, kind[1], failing)
     if values:
         changes = standing.changes_in_order([*changes, *values])
     for verdict in by_rule.values():
         rule = verdict.rule
         if hours.get(rule.id) is Phase.OPEN and rule.id not in broken:
-            of_rule = chosen.get((rule.scope, rule.id))
-            taken = of_rule.alerts.taken if of_rule is not None and of_rule.alerts is not None else None
-            with _Isolated(rule.id, failing):
-                changes.extend(list(_beginnings(verdict, standing.by_key, taken, tenant, now, situation)))
+            picks = chosen.get((rule.scope, rule.id))
+            taken = picks.alerts.place.taken if picks is not None and picks.alerts is not None else frozenset()
+            try:
+                positions = _free(verdict, taken)
+                if positions:
+                    changes += list(_beginnings(verdict, standing.by_key, positions, tenant, now, situation))
+            except Exception as error:
+                _isolate(error, rule.id, failing)
     return mute(standing, changes, rules, now, situation), Steady(now, remembered)
+
+
+_TRUE, _PRESENT = int(Truth.TRUE), int(Presence.PRESENT)
+_FEW = 32
+"""Up to so many values are read one by one: each call of numpy costs as much as several of these."""
 
 
 def _revalued(
     known: OfOneRule,
     lines: Sequence[int],
-    alerts: OfRule,
     verdict: Verdicts,
     now: datetime,
     situation: Situation,
@@ -198,41 +213,65 @@ def _revalued(
     Most rules compare one key, or one window, with a limit that is the same for as long as the rule is. Then all else
     of the comparison on the card is as the last step left it.
     """
-    rule, snapshot = verdict.rule, verdict.snapshot
-    at = np.array(lines, dtype=np.intp)
-    rows, positions = known.rows[at], known.positions[at]
-    decided = (verdict.guard[positions] == Truth.TRUE).tolist()
-    by_key = {key: snapshot.readings(key, rows) for key in rule.shown_keys}
+    place, rule, snapshot = known.place, verdict.rule, verdict.snapshot
+    rows, positions = place.rows, place.positions
+    if len(lines) > _FEW:
+        at = np.array(lines, dtype=np.intp)
+        rows, positions = rows[at], positions[at]
+        row_list, position_list = rows.tolist(), positions.tolist()
+    else:
+        row_list, position_list = [rows.item(line) for line in lines], [positions.item(line) for line in lines]
+    by_key = {key: _readings(snapshot, key, rows, row_list) for key in rule.shown_keys}
     shown = list(zip(*by_key.values(), strict=True)) if by_key else None
-    moved = {each.level: _moved_values(each, verdict, rows) for each in rule.levels}
-    places = zip(lines, rows.tolist(), positions.tolist(), decided, strict=True)
-    for place, (line, row, position, is_decided) in enumerate(places):
-        alert = alerts[known.keys[line]]
-        values, last = moved.get(alert.level), alert.measure
-        if values is None or last is None or not is_decided:
+    moved: dict[Level, Sequence[float | str | None] | None] = {}
+    for number, (line, row, position) in enumerate(zip(lines, row_list, position_list, strict=True)):
+        alert = known.stepped[line]
+        level, last = alert.level, alert.measure
+        if level not in moved:
+            moved[level] = _moved_values(place.moving.get(level), verdict, rows, row_list)
+        values = moved[level]
+        if values is None or last is None or (rule.guard is not None and verdict.guard.item(position) != _TRUE):
             yield line, revalue(alert, _seen(alert.key, verdict, row, position), rule, now, situation)
             continue
-        value = values[place]
+        value = values[number]
         measure = last if last.value == value else Measure(last.label, last.type, last.op, value, last.threshold)
-        figures = dict(zip(by_key, shown[place], strict=True)) if shown is not None else {}
+        figures = dict(zip(by_key, shown[number], strict=True)) if shown is not None else {}
         seen = partial(_seen, alert.key, verdict, row, position)
         yield line, value_change(alert, measure, figures, seen, rule, now, situation)
 
 
-def _moved_values(level: LevelRule, verdict: Verdicts, rows: NDArray[np.intp]) -> Sequence[float | str | None] | None:
-    """The values that `measure` compares for this level, row by row; None where they have to be read one by one."""
-    leaf = moving(level)
+def _readings(
+    snapshot: Snapshot, key: str, rows: NDArray[np.intp], row_list: Sequence[int]
+) -> Sequence[float | str | None]:
+    if len(row_list) <= _FEW:
+        return [snapshot.reading(key, row)[0] for row in row_list]
+    return snapshot.readings(key, rows)
+
+
+def _moved_values(
+    leaf: Key | Window | None, verdict: Verdicts, rows: NDArray[np.intp], row_list: Sequence[int]
+) -> Sequence[float | str | None] | None:
+    """The values that `measure` compares, row by row; None where they have to be read one by one.
+
+    `rows` are those of `row_list` where these are many.
+    """
     if leaf is None or (isinstance(leaf, Window) and verdict.evaluation is None):
         return None
+    few = len(row_list) <= _FEW
     if isinstance(leaf, Window):
         values, known, *_ = verdict.column(leaf)
+        if few:
+            return [values.item(row) if known.item(row) else None for row in row_list]
         values, known = values[rows], known[rows]
     else:
         column = verdict.snapshot.columns.get(leaf.key)
         if column is None or column.is_text:
-            return [None] * len(rows)
+            return [None] * len(row_list)
+        if few:
+            pairs = zip(map(column.values.item, row_list), map(column.presence.item, row_list), strict=True)
+            return [value if presence == _PRESENT and isfinite(value) else None for value, presence in pairs]
         values = column.values[rows]
-        known = (column.presence[rows] == Presence.PRESENT) & np.isfinite(values.astype(np.float64))
+        known = (column.presence[rows] == _PRESENT) & np.isfinite(values.astype(np.float64))
     return [value if there else None for value, there in zip(values.tolist(), known.tolist(), strict=True)]
 
 
@@ -261,38 +300,36 @@ def _observed(alert: Alert, rule: Rule, verdict: Verdicts | None, phase: Phase) 
     return seen if phase is Phase.OPEN else replace(seen, hours=phase)
 
 
-class _Isolated:
-    """An exception inside belongs to this rule alone: it is added to `failed` (None: it is raised).
+def _isolate(error: Exception, rule_id: str, failing: MutableMapping[str, str] | None) -> None:
+    """Whatever one rule meets, the alerts of the others go on: `failing` says what it was. Without it, raise `error`.
 
-    A class, since it is entered for every rule of every poll: one made with `contextmanager` costs four times as much.
+    It is called in each handler of the loops above: a context manager would cost more than most of their rounds.
     """
+    if failing is None:
+        raise error
+    failing[rule_id] = in_words(error)
 
-    __slots__ = ("_failed", "_rule_id")
 
-    def __init__(self, rule_id: str, failed: MutableMapping[str, str] | None) -> None:
-        self._rule_id, self._failed = rule_id, failed
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
-        if self._failed is None or not isinstance(error, Exception):
-            return False
-        self._failed[self._rule_id] = in_words(error)  # whatever one rule meets, the alerts of the others go on
-        return True
+def _free(verdict: Verdicts, taken: frozenset[int]) -> list[int]:
+    """The positions at which an alert may begin, without those at which there is one."""
+    positions = verdict.begins()
+    if len(positions) <= _FEW:
+        return [position for position in positions.tolist() if position not in taken]
+    free: list[int] = verdict.begins(np.fromiter(taken, dtype=np.intp, count=len(taken))).tolist()
+    return free
 
 
 def _beginnings(
     verdict: Verdicts,
     alerts: Container[Fingerprint],
-    taken: NDArray[np.intp] | None,
+    positions: Sequence[int],
     tenant: str,
     now: datetime,
     situation: Situation,
 ) -> Iterator[Change]:
-    """`alerts` are there already, at the positions in `taken`, as far as these are known."""
+    """The alerts that begin at these positions. `alerts` are there already."""
     rule, snapshot = verdict.rule, verdict.snapshot
-    for position in verdict.begins(taken).tolist():
+    for position in positions:
         row = int(verdict.rows[position])
         parent_id, _ = snapshot.parent(row)
         key = Fingerprint(tenant, rule.id, rule.scope, parent_id, snapshot.ids[row])

@@ -89,7 +89,7 @@ class Counting(Replay):
             and rule.id not in self._fresh
             and watches(rule.during, rule.outside, now) is Phase.OPEN
             and not known.due(now)
-            and not batch.moved(index, rule.id, known.positions)
+            and not batch.moved(index, rule.id, known.place.positions)
         )
 
     def _blind(self, verdicts: Verdicts) -> Verdicts:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from alertbot.alerts.advance import advance_moved
+from alertbot.alerts.advance import advance, advance_moved
 from alertbot.alerts.alert import Alert
 from alertbot.alerts.alerting import Alerting, Situation
 from alertbot.alerts.standing import Standing
@@ -139,6 +139,32 @@ def test_what_a_poll_steps(between: Callable[[Turns], None] | None, columns: dic
     if between is not None:
         between(turns)
     assert turns.stepped(seen(**columns)) == expected
+
+
+@pytest.mark.parametrize("size", [3, 90], ids=["few, one by one", "many, in columns"])
+def test_values_that_move_are_those_that_a_step_finds(size: int) -> None:
+    """Of every third alert the value, of another third the figure; and an alert begins."""
+    waits, figures = [70_000.0 + row for row in range(size)] + [0.0], [0.5] * (size + 1)
+    waiting = [1.0] * (size + 1)
+    turns = Turns()
+    for _ in range(2):
+        turns.poll(WAIT=waits, WAITING=waiting, SLA=figures)
+    waits = [wait + 500.0 if row % 3 == 0 else wait for row, wait in enumerate(waits[:-1])] + [99_000.0]
+    shown: list[Any] = [(0.6 if row % 2 else None) if row % 3 == 1 else 0.5 for row in range(size + 1)]
+    poll = seen(WAIT=waits, WAITING=waiting, SLA=shown)
+    assert turns.stepped(poll) == ("vv-" * size)[:size]
+    expected = advance(
+        list(turns.kept.by_key.values()),
+        evaluate_all(RuleSet((RULE,)), {Scope.QUEUE: poll}),
+        RuleSet((RULE,)),
+        turns.now,
+        tenant=TENANT,
+    )
+    changes, _ = advance_moved(
+        turns.kept, turns.steady, turns.verdicts(poll), RuleSet((RULE,)), turns.now, tenant=TENANT
+    )
+    assert changes == expected
+    assert [change.only_values for change in changes] == [True] * (size - size // 3) + [False]
 
 
 def test_settings_that_changed_step_all() -> None:
