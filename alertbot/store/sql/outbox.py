@@ -151,8 +151,9 @@ def _times(now: datetime) -> dict[str, object]:
     }
 
 
+# In a storm thousands wait in few channels, and most of them wait for the same.
 _WAITING_POSTS = """
-    SELECT n.not_before, n.look_at, p.held_until, p.rest_until, COALESCE(p.channel_id, n.channel) AS place
+    SELECT DISTINCT n.not_before, n.look_at, p.held_until, p.rest_until, COALESCE(p.channel_id, n.channel) AS place
     FROM notices n
         LEFT JOIN cards c ON c.id = n.card_id
         LEFT JOIN channels p ON p.channel = n.channel
@@ -180,11 +181,13 @@ def next_due(conn: Connection, now: datetime, max_messages: int, claimant: str) 
     return min(ready, default=None)
 
 
+# Of those that wait for the same, the oldest is overdue first.
 _WAITING_SINCE = """
-    SELECT n.at, p.rest_until, COALESCE(p.channel_id, n.channel) AS place,
+    SELECT min(n.at) AS at, p.rest_until, COALESCE(p.channel_id, n.channel) AS place,
         n.attempts > 0 OR n.looks > 0 OR n.error <> '' OR n.intent_at IS NOT NULL AS tried
     FROM notices n LEFT JOIN cards c ON c.id = n.card_id LEFT JOIN channels p ON p.channel = n.channel
     WHERE n.state = 'waiting' AND n.lead IS NULL AND (n.kind <> 'line' OR c.state = 'posted')
+    GROUP BY p.rest_until, place, tried
 """
 
 
