@@ -184,6 +184,7 @@ class Trouble:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             time.sleep(0.1)
+            self._site.replace_ended()
             self.go_on()
 
     def _note(self, kind: str, who: str, tenants: frozenset[str]) -> None:
@@ -244,8 +245,7 @@ def kills(
                     print(f"{number + 1} rounds, {len(made.slack.calls)} calls", file=sys.stderr)
             trouble.go_on(all_of_them=True)
             troubled = time.time() - began
-            while len(made.running) < workers:
-                made.start()
+            made.replace_ended()
             made.slack.archived.clear()
             made.slack.faults.clear()
             made.waves.calm_from = time.time()

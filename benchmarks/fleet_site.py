@@ -132,14 +132,18 @@ class Waves:
     def _answer(self, request: str, headers: Mapping[str, str]) -> object:
         authorization = headers.get("authorization", "").partition(" ")[2]
         if request.startswith("POST"):  # the token names the tenant
-            name = base64.b64decode(authorization).decode().partition(":")[0]
-            return {"access_token": name, "expires_in": "1799", "issued_at": str(round(1000 * time.time()))}
-        now = time.time()
+            key = base64.b64decode(authorization).decode().partition(":")[0]
+            return {
+                "access_token": f"token-of-{key.removeprefix('key-of-')}",
+                "expires_in": "1799",
+                "issued_at": str(round(1000 * time.time())),
+            }
+        now, tenant = time.time(), authorization.removeprefix("token-of-")
         return [
             {
                 "id": str(queue),
                 "name": f"Queue {queue}",
-                "metrics": [{"key": WAIT_KEY, "value": self.value(authorization, queue, now)}],
+                "metrics": [{"key": WAIT_KEY, "value": self.value(tenant, queue, now)}],
             }
             for queue in range(self.queues)
         ]
@@ -177,6 +181,13 @@ class Site:
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
             )
         return name
+
+    def replace_ended(self) -> None:
+        """Start a worker for each that has ended by itself: it found no server when it started."""
+        for name, worker in list(self.running.items()):
+            if worker.poll() is not None:
+                del self.running[name]
+                self.start()
 
     def kill(self, name: str) -> None:
         """Kill a worker, stopped or not."""
@@ -264,7 +275,7 @@ def site(
                         "name": name,
                         "base_url": waves.url + _PATH,
                         "token_url": waves.url + "/oauth/v2/token",
-                        "api_key": name,
+                        "api_key": f"key-of-{name}",
                         "api_secret": "benchmark-secret",
                         "poll_every": f"{every:g}s",
                         "default_channel": f"#c{number % CHANNELS}",

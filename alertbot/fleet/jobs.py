@@ -20,8 +20,6 @@ from alertbot.store.postgres.server import SCHEMA_OF_JOBS
 OWN, CHORE = "own", "chore"
 _CONNECTIONS = 4
 
-_jobs = Blueprint()
-
 
 class Here(Protocol):
     """What this process does for a job."""
@@ -36,7 +34,6 @@ class Here(Protocol):
         """Do a chore once."""
 
 
-@_jobs.task(name=OWN, pass_context=True)
 async def own(context: JobContext, tenant: str, refused: int = 0) -> None:
     """Own a tenant for a while."""
     here: Here = context.additional_context["here"]
@@ -44,7 +41,6 @@ async def own(context: JobContext, tenant: str, refused: int = 0) -> None:
         await here.own(tenant, refused)
 
 
-@_jobs.task(name=CHORE, pass_context=True)
 async def chore(context: JobContext, name: str) -> None:
     """Do a chore once."""
     here: Here = context.additional_context["here"]
@@ -64,7 +60,10 @@ def make_app(address: str) -> App:
             reconnect_timeout=5.0,
         )
     )
-    app.add_tasks_from(_jobs, namespace="alertbot")
+    jobs = Blueprint()  # a new one: an app renames the tasks that it is given
+    jobs.task(name=OWN, pass_context=True)(own)
+    jobs.task(name=CHORE, pass_context=True)(chore)
+    app.add_tasks_from(jobs, namespace="alertbot")
     return app
 
 
