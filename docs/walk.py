@@ -96,7 +96,7 @@ class _Slack:
     ) -> Posted:
         return self._new(_Message(channel, self._card(content)), notice_id)
 
-    def edit_card(self, content: CardContent, posted: Posted) -> None:
+    def edit_card(self, content: CardContent, posted: Posted, *, before_send: Callable[[], None] = no_check) -> None:
         self.messages[posted.ts].shown = self._card(content)
 
     def post_line(

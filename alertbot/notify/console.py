@@ -49,8 +49,9 @@ class ConsoleNotifier:
         self._console.print(card_panel(drawn, channel))
         return posted
 
-    def edit_card(self, content: CardContent, posted: Posted) -> None:
+    def edit_card(self, content: CardContent, posted: Posted, *, before_send: Callable[[], None] = no_check) -> None:
         drawn = self._drawn(content)
+        before_send()
         before = self._looks.get(posted.ts)
         self._looks[posted.ts] = (drawn.look, drawn.open)
         if before is not None and before != (drawn.look, drawn.open) and not drawn.open:

@@ -5,11 +5,14 @@ message, and an item whose earlier outcome is unknown is looked for before it is
 impossible (no scope to read, not in the channel) a card and an OPS notice are posted again, since a duplicate beats a
 lost alert; a line of a thread is not, since the card says the same.
 
-A claim has three time limits. A request begins within START_WITHIN of its claim: the notifier checks that
-immediately before it sends, on the monotonic clock, since rendering, a lock or a suspended machine may have taken
-longer. It gives up GIVE_UP_AFTER at most after the claim. Other processes leave a claim alone for 20 s (the store), so
-when they look, nothing is on its way any more. For a claimant that is known to be gone the wait is shorter: its
-message gets 5 s to appear. The theory of claims is in store/sql/outbox.py.
+An edit is claimed too: not because it must not be repeated, but because an older state must not be sent after a newer
+one, by another process that has read what was due long ago.
+
+A claim has three time limits. A request begins within START_WITHIN of its claim: the notifier checks that immediately
+before it sends, on a clock that goes on while the process is stopped or the machine is suspended, since rendering, a
+lock or such a pause may have taken longer. It gives up GIVE_UP_AFTER at most after the claim. Other processes leave a
+claim alone for 20 s (the store), so when they look, nothing is on its way any more. For a claimant that is known to be
+gone the wait is shorter: its message gets 5 s to appear. The theory of claims is in store/sql/outbox.py.
 
 Edits are repeated freely, so one that Slack refuses is never dropped: it is retried, and stays due with its error until
 Slack takes it. Only `message_not_found` says that a message is gone. An ended card whose message cannot be edited is
@@ -24,6 +27,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from alertbot.alerts.alert import State
 from alertbot.alerts.cards import Card, Posted, escalated_after, has_ended
@@ -162,14 +166,30 @@ def content_of(
     )
 
 
-def end_claims_of_gone(outbox: Outbox, claimant: str, is_gone: Callable[[str], bool], now: datetime) -> None:
-    """Let what another process claimed be settled sooner, where that process has certainly ended.
+IsGone = Callable[[str], bool]
+"""Whether the process of this name has ended."""
 
-    `is_gone` says so of its name. Raises StoreError.
+
+def not_silent(_: str) -> bool:
+    """No process is thought to have ended without being known to."""
+    return False
+
+
+def end_claims_of_gone(
+    outbox: Outbox, claimant: str, is_gone: IsGone, now: datetime, *, is_silent: IsGone = not_silent
+) -> None:
+    """Let what another process claimed be settled sooner, where that process has ended.
+
+    `is_gone`: it has certainly ended. `is_silent`: it has not been heard of for a while, but may be alive, so it gets
+    the time that its last call may take. Raises StoreError.
     """
     for other in outbox.claimants():
-        if other != claimant and is_gone(other):
+        if other == claimant:
+            continue
+        if is_gone(other):
             outbox.claimant_ended(other, now)
+        elif is_silent(other):
+            outbox.claimant_ended(other, now, certain=False)
 
 
 class _Delivery:
@@ -233,13 +253,17 @@ class _Delivery:
     def _edit(self, item: EditCard) -> None:
         if item.card.posted is None:
             return  # it is due again when its post is delivered
+        content = self._content(item.card)
+        began = self.monotonic()
+        if self.outbox.claim_edit(item, self.claimant, self.clock()) is not Claimed.DONE:
+            self.report.claimed_elsewhere += 1
+            return
         try:
-            content = self._content(item.card)
-            self.notifier.edit_card(content, item.card.posted)
+            self.notifier.edit_card(content, item.card.posted, before_send=partial(self._check_claim, began))
         except NotifyError as error:
             self._edit_failed(item, error)
             return
-        self.outbox.edited(item.card, self.clock())
+        self.outbox.edited(item.card, self.clock(), claimant=self.claimant)
         self.report.edits += 1
 
     def _edit_failed(self, item: EditCard, error: NotifyError) -> None:
@@ -247,7 +271,7 @@ class _Delivery:
         now = self.clock()
         match error.failure:
             case DeliveryFailure.GONE if item.former:
-                self.outbox.forget_former(item.card)
+                self.outbox.forget_former(item.card, claimant=self.claimant)
             case DeliveryFailure.GONE:
                 self._out_of_reach(item)
             case DeliveryFailure.CHANNEL | DeliveryFailure.PAYLOAD | DeliveryFailure.REFUSED:
@@ -257,6 +281,8 @@ class _Delivery:
                 self._held[""] = now + self._delay(item.attempts, error)
                 self.outbox.hold_edits(self._held[""])
                 self._put_off(item, self._held[""], str(error), False, Tried.NOTHING)
+            case DeliveryFailure.LATE:
+                self._put_off(item, now, str(error), False, Tried.NOTHING)
             case _:
                 self._put_off(item, now + self._delay(item.attempts, error), str(error), False, _tried(error))
                 self._note(error)
@@ -276,13 +302,13 @@ class _Delivery:
                     f"A card could not be edited: {error}. {retry}", ("edit refused", error.code), card.channel
                 )
         if item.former and (too_late or (never and ended)):
-            self.outbox.forget_former(card)
+            self.outbox.forget_former(card, claimant=self.claimant)
             self.report.given_up += 1
             return
         if ended and not item.former and (never or too_late or item.attempts >= _REPORT_AFTER):
             said = self.outbox.close_in_thread(card, now)
             if too_late or (never and said):
-                self.outbox.edited(card, now)
+                self.outbox.edited(card, now, claimant=self.claimant)
                 self.report.given_up += 1
                 return
         broken = error.failure is DeliveryFailure.CHANNEL and item.attempts >= _GO_ELSEWHERE_AFTER
@@ -317,13 +343,8 @@ class _Delivery:
         if claimed is not Claimed.DONE:
             self.report.claimed_elsewhere += 1
             return
-
-        def check_claim() -> None:
-            if (age := self.monotonic() - began) > START_WITHIN:
-                raise NotifyError(f"Not sent: {age:.1f} s passed since it was claimed", failure=DeliveryFailure.LATE)
-
         try:
-            posted = self._send(item, content, check_claim)
+            posted = self._send(item, content, partial(self._check_claim, began))
         except NotifyError as error:
             self._post_failed(item, error)
             return
@@ -335,6 +356,11 @@ class _Delivery:
                 self.report.lines += 1
             case PostOps():
                 self.report.ops += 1
+
+    def _check_claim(self, began: float) -> None:
+        """Raises NotifyError where a request would begin too late after its claim."""
+        if (age := self.monotonic() - began) > START_WITHIN:
+            raise NotifyError(f"Not sent: {age:.1f} s passed since it was claimed", failure=DeliveryFailure.LATE)
 
     def _send(
         self, item: PostCard | PostLine | PostOps, content: CardContent | None, check: Callable[[], None]
@@ -531,7 +557,9 @@ class _Delivery:
     def _put_off(self, item: Due, until: datetime, error: str, unknown: bool, tried: Tried) -> None:
         if isinstance(item, EditCard):
             former = item.card.posted if item.former else None
-            self.outbox.put_off_edit(item.card.id, until, error, tried=tried is Tried.POST, former=former)
+            self.outbox.put_off_edit(
+                item.card.id, until, error, claimant=self.claimant, tried=tried is Tried.POST, former=former
+            )
         else:
             self.outbox.put_off(item.notice.id, until, error, claimant=self.claimant, unknown=unknown, tried=tried)
         self.report.put_off += 1

@@ -16,9 +16,9 @@ from alertbot.charts.series import Samples
 from alertbot.rulefiles.faults import Fault
 
 START_WITHIN = 2.0
-"""Seconds after its claim in which the request of a post may begin."""
+"""Seconds after its claim in which the request of a post or an edit may begin."""
 GIVE_UP_AFTER = 10.0
-"""Seconds after its claim at which a post is given up, its outcome unknown."""
+"""Seconds after its claim at which a post or an edit is given up, its outcome unknown."""
 
 
 def no_check() -> None:
@@ -83,8 +83,8 @@ class Notifier(Protocol):
 
     Every method that sends or looks raises NotifyError when that fails. Its `failure` says what to do next. No other
     error of the transport leaves a notifier, and no error text holds a secret. `notice_id` travels with the message, so
-    that `find` can recognise it. `before_send` is called immediately before each request that could post; where it
-    raises (LATE: the claim is too old) nothing is sent. A request takes at most GIVE_UP_AFTER - START_WITHIN.
+    that `find` can recognise it. `before_send` is called immediately before each request that could post or edit; where
+    it raises (LATE: the claim is too old) nothing is sent. A request takes at most GIVE_UP_AFTER - START_WITHIN.
     """
 
     def post_card(
@@ -92,7 +92,7 @@ class Notifier(Protocol):
     ) -> Posted:
         """Post a card once. Never retries by itself."""
 
-    def edit_card(self, content: CardContent, posted: Posted) -> None:
+    def edit_card(self, content: CardContent, posted: Posted, *, before_send: Callable[[], None] = no_check) -> None:
         """Redraw a posted card from `content`. Harmless to repeat."""
 
     def post_line(

@@ -20,7 +20,7 @@ from alertbot.backoff import doubled
 from alertbot.clock import Clock
 from alertbot.errors import AlertbotError, DeliveryFailure, NotifyError, StoreError
 from alertbot.logs import context, logger
-from alertbot.notify.deliver import ClosesAt, DeliveryReport, deliver, end_claims_of_gone, not_known
+from alertbot.notify.deliver import ClosesAt, DeliveryReport, IsGone, deliver, end_claims_of_gone, not_known, not_silent
 from alertbot.notify.notifier import Notifier
 from alertbot.service.process import is_gone
 from alertbot.service.signal import Signal
@@ -73,7 +73,11 @@ class Courier:
         closes_at: ClosesAt = not_known,
         speed: float = 1.0,
         metrics: Metrics | None = None,
+        is_gone: IsGone = is_gone,
+        is_silent: IsGone = not_silent,
     ) -> None:
+        """`is_gone` and `is_silent` say which other claimants have ended, see `end_claims_of_gone`."""
+        self._is_gone, self._is_silent = is_gone, is_silent
         self._store, self._notifier, self._clock, self._wake, self._stopping = store, notifier, clock, wake, stopping
         self._fallback_channel, self._ops_channel, self._timezone = fallback_channel, ops_channel, timezone
         self._show_tenant, self._closes_at = show_tenant, closes_at
@@ -225,7 +229,7 @@ class Courier:
         """Begin with what is due in every lane that is free. Raises StoreError."""
         if time.monotonic() < self._refused_until:
             return
-        end_claims_of_gone(self._store, self._claimant, is_gone, self._clock())
+        end_claims_of_gone(self._store, self._claimant, self._is_gone, self._clock(), is_silent=self._is_silent)
         # A lane that becomes free from here on is not served from this list, which is old for it: its end asks again.
         with self._changed:
             begun = set(self._busy)

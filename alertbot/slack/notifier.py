@@ -105,7 +105,7 @@ class SlackNotifier:
         self._ids: dict[str, str] = {}  # of channels as configured, from Slack's answers
         self._identity: Identity | None = None
         self._faults: dict[str, TemplateFault] = {}
-        self._refusals: dict[str, str] = {}  # by notice id: why the message as drawn was refused, while it is due
+        self._refusals: dict[str, str] = {}  # by what is sent: why the message as drawn was refused, while it is due
 
     def __repr__(self) -> str:
         return f"SlackNotifier(api_url={self._api_url!r})"
@@ -124,11 +124,12 @@ class SlackNotifier:
         plain, template = partial(plain_card_message, drawn), content.alert.about.template
         return self._plainer(post, card_message(drawn), plain, template, notice_id)
 
-    def edit_card(self, content: CardContent, posted: Posted) -> None:
+    def edit_card(self, content: CardContent, posted: Posted, *, before_send: Callable[[], None] = no_check) -> None:
         drawn = self._templates.card(content, MrkdwnPen(), FallbackPen())
         self._remember(drawn.fault)
 
         def edit(message: SlackMessage) -> None:
+            before_send()
             with self._sending(f"edit a card in {self._called(posted.channel_id)}"):
                 self._writes.chat_update(
                     channel=posted.channel_id,
@@ -138,7 +139,8 @@ class SlackNotifier:
                     attachments=[dict(each) for each in message.attachments],
                 )
 
-        self._plainer(edit, card_message(drawn), lambda: plain_card_message(drawn), content.alert.about.template)
+        plain, template = partial(plain_card_message, drawn), content.alert.about.template
+        self._plainer(edit, card_message(drawn), plain, template, f"{posted.channel_id} {posted.ts}")
 
     def post_line(
         self,
@@ -324,15 +326,15 @@ class SlackNotifier:
         message: SlackMessage,
         plain: Callable[[], SlackMessage],
         template: str,
-        notice_id: str = "",
+        key: str,
     ) -> T:
         """Send; when Slack refuses the message as drawn, send it as text only. A refused message was not posted.
 
         Where the refusal took so long that the claim is too old for a second request, the next attempt starts with the
-        text.
+        text. `key`: what is sent, the same in each attempt.
         """
         with self._lock:
-            refusal = self._refusals.pop(notice_id, "")
+            refusal = self._refusals.pop(key, "")
         if not refusal:
             try:
                 return send(message)
@@ -343,9 +345,9 @@ class SlackNotifier:
         try:
             sent = send(plain())
         except NotifyError as error:
-            if notice_id and error.failure is DeliveryFailure.LATE:
+            if error.failure is DeliveryFailure.LATE:
                 with self._lock:
-                    self._refusals[notice_id] = refusal
+                    self._refusals[key] = refusal
             raise
         fault = Fault(f"{template}.j2", 0, 0, f"sent as plain text. {refusal}")
         self._remember(TemplateFault(template, fault))

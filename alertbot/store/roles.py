@@ -14,7 +14,7 @@ from typing import Protocol
 from alertbot.alerts.alert import Alert, Fingerprint, Outcome
 from alertbot.alerts.audit import AuditFinding
 from alertbot.alerts.cards import Card, Posted
-from alertbot.alerts.delivery import Claimed, Due, HeldBack, PostPicture, Tried
+from alertbot.alerts.delivery import Claimed, Due, EditCard, HeldBack, PostPicture, Tried
 from alertbot.alerts.fallback import FallbackPost, NewPost
 from alertbot.alerts.grouping import Groups
 from alertbot.alerts.notice import Notice
@@ -306,19 +306,30 @@ class Outbox(Recording, Notices, Protocol):
         """
 
     def claimants(self) -> list[str]:
-        """Who has claims that are open, and did not say that they gave up."""
+        """Who has claims that are open, and did not say that they gave up, by name."""
 
-    def claimant_ended(self, claimant: str, now: datetime) -> None:
-        """This claimant has ended: its open claims may be settled by searching 5 s from now."""
+    def claimant_ended(self, claimant: str, now: datetime, *, certain: bool = True) -> None:
+        """This claimant has ended: its open claims may be settled by searching 5 s from now, and edits made again.
+
+        Not `certain`: it may be alive, so only claims that are older than 10 s, whose calls are over, end like that.
+        """
 
     def delivered(self, notice_id: str, posted: Posted, version: int, now: datetime) -> None:
         """The post landed; for a card, it showed `version`. The channel rests for a second."""
 
-    def edited(self, card: Card, now: datetime) -> None:
+    def claim_edit(self, edit: EditCard, claimant: str, now: datetime) -> Claimed:
+        """Claim an edit that begins now; send only after DONE. It holds for 20 s, or until its outcome is known.
+
+        TAKEN: another claimant edits that message. SETTLED: the message shows something else than when `edit` was read,
+        or is no longer the card's. NOT_DUE: with what others are sending, Slack's limit would be exceeded.
+        """
+
+    def edited(self, card: Card, now: datetime, *, claimant: str = "") -> None:
         """The message of `card` shows its `version` now; a newer version that came meanwhile stays due.
 
         A message that is not the card's any more changes nothing, unless it is a former one that is kept: that is
         forgotten when it shows the end. One that shows an older version than another process had sent is due again.
+        `claimant`: whose claim of the edit ends with that, here and below.
         """
 
     def close_in_thread(self, card: Card, now: datetime) -> bool:
@@ -327,7 +338,7 @@ class Outbox(Recording, Notices, Protocol):
         Adds a line that says so where there is none; False until one is delivered.
         """
 
-    def forget_former(self, card: Card) -> None:
+    def forget_former(self, card: Card, *, claimant: str = "") -> None:
         """This former message of the card does not exist any more."""
 
     def put_off(
@@ -347,7 +358,14 @@ class Outbox(Recording, Notices, Protocol):
         """
 
     def put_off_edit(
-        self, card_id: int, until: datetime, error: str, *, tried: bool = True, former: Posted | None = None
+        self,
+        card_id: int,
+        until: datetime,
+        error: str,
+        *,
+        claimant: str = "",
+        tried: bool = True,
+        former: Posted | None = None,
     ) -> None:
         """Edit again at `until`; until then the edit is outstanding, with its error.
 

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from alertbot.alerts.alert import Change, Reason, State
 from alertbot.alerts.cards import Posted
-from alertbot.alerts.delivery import PostCard
+from alertbot.alerts.delivery import Claimed, EditCard, PostCard
 from alertbot.alerts.notice import NoticeKind
 from alertbot.evaluation.measure import Measure
 from alertbot.rules.catalogue import ValueType
@@ -522,6 +522,46 @@ def test_what_was_claimed_too_long_ago_is_not_sent(there: World, seconds: float,
     assert there.settle() <= 2
     assert len(there.slack.called("chat.postMessage")) == 1  # nothing had to be looked for
     assert there.slack.called("conversations.history") == []
+
+
+@pytest.mark.parametrize(("seconds", "sent"), [(2.0, True), (2.1, False), (3600.0, False)])
+def test_an_edit_that_was_claimed_too_long_ago_is_not_sent(there: World, seconds: float, sent: bool) -> None:
+    """Another process may have sent a newer state by now. It is due again at once."""
+    there.fire()
+    there.settle()
+    there.later(5).rise()
+    (edit,) = [each for each in there.store.due(there.now) if isinstance(each, EditCard)]
+    report = there.deliver(due=[edit], monotonic=Watch(reading_2=seconds))
+    assert (report.edits, report.put_off) == ((1, 0) if sent else (0, 1))
+    assert len(there.slack.called("chat.update")) == sent
+    assert there.store.claimants() == []
+    there.settle()
+    assert len(there.slack.called("chat.update")) == 1
+
+
+def test_a_refused_edit_that_took_too_long(there: World) -> None:
+    """As for a post: the plain text is sent under the next claim."""
+    there.fire()
+    there.settle()
+    there.later(5).rise()
+    (edit,) = [each for each in there.store.due(there.now) if isinstance(each, EditCard)]
+    there.slack.next("chat.update", fake.refused("invalid_blocks"))
+    assert there.deliver(due=[edit], monotonic=Watch(reading_3=3.0)).put_off == 1
+    assert there.deliver(due=[edit]).edits == 1
+    assert len(there.slack.called("chat.update")) == 2
+    assert not there.slack.top()[0].get("blocks")
+
+
+def test_what_another_process_edits_is_left_to_it(there: World) -> None:
+    """Until its outcome is known, or 20 s have passed."""
+    there.fire()
+    there.settle()
+    there.later(5).rise()
+    (edit,) = [each for each in there.store.due(there.now) if isinstance(each, EditCard)]
+    assert there.store.claim_edit(edit, "another process", there.now) is Claimed.DONE
+    assert there.deliver(due=[edit]).claimed_elsewhere == 1
+    assert there.later(19).deliver(due=[edit]).edits == 0
+    assert there.later(1).deliver(due=[edit]).edits == 1
 
 
 def test_a_refusal_that_took_too_long(there: World) -> None:

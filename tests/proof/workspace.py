@@ -95,7 +95,8 @@ class Workspace:
     ) -> Posted:
         return self._post(channel.removeprefix("#"), notice_id, before_send, text=text)
 
-    def edit_card(self, content: CardContent, posted: Posted) -> None:
+    def edit_card(self, content: CardContent, posted: Posted, *, before_send: Callable[[], None] = no_check) -> None:
+        before_send()
         self._call(posted.channel_id, lambda: self._redraw(content, posted))
 
     def find(self, *, channel: str, notice_id: str, since: datetime, thread: Posted | None) -> Posted | None:

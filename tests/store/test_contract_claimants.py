@@ -8,10 +8,27 @@ from contextlib import closing
 import pytest
 
 from alertbot.alerts.cards import Posted
-from alertbot.alerts.delivery import Claimed, Due, PostCard
+from alertbot.alerts.delivery import Claimed, Due, EditCard, PostCard
 from alertbot.store.roles import Store
+from alertbot.store.sql.edits import MAX_A_MINUTE, SLACK_ALLOWS
 from alertbot.store.sqlite.store import SqliteStore
-from tests.store.build import SALES, at, begin, begin_posted, firing, posts
+from tests.store.build import (
+    SALES,
+    T0,
+    at,
+    begin,
+    begin_posted,
+    begins,
+    edits,
+    ends,
+    firing,
+    notice,
+    one,
+    poll,
+    post,
+    posts,
+    rises,
+)
 
 ONE, OTHER = "one process", "another process"
 
@@ -77,6 +94,12 @@ def test_how_long_a_post_keeps_others_from_its_channel(
     assert store.claim(second.notice.id, OTHER, at(free_at)) is Claimed.DONE
 
 
+def waiting(store: Store) -> str:
+    """The notice of the card that waits in the channel of `claimed`."""
+    (alert,) = [alert for alert in store.alerts() if alert.key.entity_id == "waits"]
+    return store.notices_of(alert.id)[0].notice.id
+
+
 def each_in(due: Due, channel: str) -> bool:
     return isinstance(due, PostCard) and due.notice.channel == channel
 
@@ -136,3 +159,147 @@ def test_the_message_of_a_replaced_claim_counts_once(mark: Event) -> None:
         store.delivered(first.notice.id, Posted("C1", "1.0"), 1, at(63))
         assert due_for(store, OTHER, 121) == []
         assert due_for(store, OTHER, 122) == ["2"]
+
+
+# Edits
+
+
+@pytest.fixture
+def edit(store: Store) -> EditCard:
+    """A posted card that shows its first state, while its alert has ended since."""
+    alert = begin_posted(store, firing())
+    store.record(poll([ends(alert, at(5))], now=at(5)))
+    (found,) = edits(store, at(5))
+    return found
+
+
+EditEvent = Callable[[Store, EditCard], None]
+
+# What happens 8 s after the start, and from when another process may edit the message, if it is outdated then.
+EDIT_EVENTS: dict[str, tuple[EditEvent, float | None]] = {
+    "nothing is heard of it": (lambda store, edit: None, 26),
+    "it has edited": (lambda store, edit: store.edited(edit.card, at(8), claimant=ONE), None),
+    "it was refused": (lambda store, edit: store.put_off_edit(edit.card.id, at(10), "503", claimant=ONE), 10),
+    "another process put it off": (
+        lambda store, edit: store.put_off_edit(edit.card.id, at(10), "503", claimant=OTHER),
+        26,
+    ),
+    "it has ended": (lambda store, edit: store.claimant_ended(ONE, at(8)), 13),
+    "it is silent, and its call may last": (lambda store, edit: store.claimant_ended(ONE, at(8), certain=False), 26),
+    "it is silent, and its call is over": (lambda store, edit: store.claimant_ended(ONE, at(16), certain=False), 21),
+    "a third process has ended": (lambda store, edit: store.claimant_ended("a third process", at(8)), 26),
+    "the message is gone": (lambda store, edit: store.repost(edit.card, at(8), claimant=ONE), None),
+}
+
+
+@pytest.mark.parametrize(("event", "free_at"), EDIT_EVENTS.values(), ids=EDIT_EVENTS)
+def test_how_long_an_edit_keeps_others_from_its_message(
+    store: Store, edit: EditCard, event: EditEvent, free_at: float | None
+) -> None:
+    """Until its outcome is known or its claim runs out: an older state is never sent after a newer one."""
+    assert store.claim_edit(edit, ONE, at(6)) is Claimed.DONE
+    assert store.claimants() == [ONE]
+    assert store.claim_edit(edit, OTHER, at(7)) is Claimed.TAKEN
+    assert (store.due(at(7), claimant=OTHER), store.next_due(at(7), claimant=OTHER)) == ([], at(26))
+    assert store.due(at(7), claimant=ONE) == [edit]
+    event(store, edit)
+    if free_at is None:
+        assert edits_for(store, OTHER, 100) == []
+        assert store.claim_edit(edit, OTHER, at(100)) is Claimed.SETTLED
+        return
+    assert edits_for(store, OTHER, free_at - 0.01) == []
+    (again,) = edits_for(store, OTHER, free_at)
+    assert store.claim_edit(again, OTHER, at(free_at)) is Claimed.DONE
+
+
+def edits_for(store: Store, claimant: str, now: float) -> list[EditCard]:
+    return [each for each in store.due(at(now), claimant=claimant) if isinstance(each, EditCard)]
+
+
+def test_an_old_list_of_what_is_due_edits_nothing(store: Store) -> None:
+    """A process read it, and was stopped. Meanwhile another one showed a newer state."""
+    alert = begin_posted(store, firing())
+    store.record(poll([rises(alert, at(5))], now=at(5)))
+    (old,) = edits(store, at(5))
+    store.record(poll([ends(one(store, alert), at(10))], now=at(10)))
+    (new,) = edits(store, at(10))
+    assert store.claim_edit(new, OTHER, at(10)) is Claimed.DONE
+    store.edited(new.card, at(11), claimant=OTHER)
+    assert store.claim_edit(old, ONE, at(70)) is Claimed.SETTLED
+
+
+def test_a_late_answer_makes_the_card_outdated_again(store: Store) -> None:
+    """Of a process that was stopped while it was sending: its message is newer than that of the other one."""
+    alert = begin_posted(store, firing())
+    store.record(poll([rises(alert, at(5))], now=at(5)))
+    (old,) = edits(store, at(5))
+    assert store.claim_edit(old, ONE, at(5)) is Claimed.DONE
+    store.record(poll([ends(one(store, alert), at(10))], now=at(10)))
+    (new,) = edits(store, at(30))
+    assert store.claim_edit(new, OTHER, at(30)) is Claimed.DONE
+    store.edited(old.card, at(31), claimant=ONE)
+    assert store.claimants() == [OTHER]
+    store.edited(new.card, at(32), claimant=OTHER)
+    assert edits(store, at(100)) == []
+    store.edited(old.card, at(101), claimant=ONE)
+    (again,) = edits(store, at(101))
+    assert again.card.version == new.card.version
+
+
+def test_a_former_message_is_claimed_by_itself(store: Store) -> None:
+    """The message that a card left behind, and the one that it has now, are edited side by side."""
+    alert = begin_posted(store, firing())
+    store.record(poll([rises(alert, at(5))], now=at(5)))
+    (left,) = edits(store, at(5))
+    assert store.repost(left.card, at(6), claimant=ONE, keep=True)
+    (card,) = posts(store, at(7))
+    post(store, card, at(7), channel_id="C2")
+    store.record(poll([ends(one(store, alert), at(10))], now=at(10)))
+    now, former = sorted(edits(store, at(10)), key=lambda edit: edit.former)
+    assert store.claim_edit(former, ONE, at(10)) is Claimed.DONE
+    assert edits_for(store, OTHER, 11) == [now]
+    assert store.claim_edit(now, OTHER, at(11)) is Claimed.DONE
+    store.forget_former(former.card, claimant=ONE)
+    assert store.claimants() == [OTHER]
+    assert store.claim_edit(former, OTHER, at(12)) is Claimed.SETTLED
+
+
+def test_edits_in_progress_count_for_all_processes(store: Store) -> None:
+    """Slack allows 50 a minute: what others are sending counts, although it is not confirmed."""
+    alerts = [firing(str(number)) for number in range(SLACK_ALLOWS + 1)]
+    notices = [notice(alert, channel=f"#{alert.key.entity_id}") for alert in alerts]
+    store.record(poll([begins(alert) for alert in alerts], notices))
+    while due := posts(store, T0):
+        for each in due:
+            post(store, each, T0, channel_id=f"C{each.notice.channel}")
+    store.record(poll([ends(one(store, alert), at(5)) for alert in alerts], now=at(5)))
+    due_edits = edits(store, at(5))
+    assert len(due_edits) == MAX_A_MINUTE
+    for edit in due_edits:
+        assert store.claim_edit(edit, ONE, at(6)) is Claimed.DONE
+    store.edited(due_edits[0].card, at(6), claimant=ONE)
+    left = edits_for(store, OTHER, 6)
+    assert len(left) == SLACK_ALLOWS + 1 - MAX_A_MINUTE
+    answers = [store.claim_edit(edit, OTHER, at(6)) for edit in left]
+    assert answers == [Claimed.DONE] * (SLACK_ALLOWS - MAX_A_MINUTE) + [Claimed.NOT_DUE]
+    assert store.claim_edit(left[0], OTHER, at(6)) is Claimed.DONE  # its own, which counts already
+
+
+def test_an_edit_of_before_the_clock_was_set_back_keeps_nobody_away(store: Store) -> None:
+    alert = begin_posted(store, firing())
+    store.record(poll([ends(alert, at(5))], now=at(5)))
+    (edit,) = edits(store, at(5))
+    assert store.claim_edit(edit, ONE, at(3600)) is Claimed.DONE
+    assert edits_for(store, OTHER, 10) == [edit]
+    assert store.claim_edit(edit, OTHER, at(10)) is Claimed.DONE
+
+
+@pytest.mark.parametrize(("at_", "free_at"), [(8, 25), (15, 20)], ids=["its call may last", "its call is over"])
+def test_a_post_of_a_process_that_is_silent(store: Store, claimed: str, at_: float, free_at: float) -> None:
+    """It may be alive, so its claim ends early only when its call must be over, 10 s after it."""
+    store.claimant_ended(ONE, at(at_), certain=False)
+    assert store.claim(waiting(store), OTHER, at(at_)) is (Claimed.DONE if at_ == 15 else Claimed.NOT_DUE)
+    (entry,) = store.notices_of(next(alert.id for alert in store.alerts() if alert.key.entity_id == "slow"))
+    assert store.claim(entry.notice.id, "a third", at(free_at - 0.01), at(5)) is Claimed.TAKEN
+    store.put_off(waiting(store), at(90), "503", claimant=OTHER, unknown=False)
+    assert due_for(store, "a third", free_at) == ["slow", "elsewhere"]

@@ -99,7 +99,8 @@ def _turns(store: SqliteStore) -> None:
     store.claimant_ended(ME, at(4))
     for due in store.due(at(30)):
         if isinstance(due, EditCard):
-            store.edited(due.card, at(30))
+            assert store.claim_edit(due, ME, at(30)) is Claimed.DONE
+            store.edited(due.card, at(30), claimant=ME)
     store.record(poll([ends(one(store, firing("1")), at(40)), ends(one(store, pending("4")), at(40))], now=at(40)))
     shared = [notice(firing(str(entity)), channel="#x", group="rule:x", now=at(45)) for entity in (6, 7, 8)]
     shared = [shared[0], *(replace(each, lead=shared[0].id) for each in shared[1:])]

@@ -418,6 +418,18 @@ STEPS: Mapping[int, Sequence[str]] = {
         )
         """,
     ),
+    24: (
+        """
+        CREATE TABLE claims (
+            work TEXT NOT NULL,
+            place TEXT NOT NULL,
+            claimant TEXT NOT NULL,
+            since TEXT NOT NULL,
+            until TEXT NOT NULL,
+            PRIMARY KEY (work, place)
+        )
+        """,
+    ),
 }
 """The statements of the steps after FIRST, by number."""
 

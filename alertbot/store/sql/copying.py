@@ -51,7 +51,7 @@ class _Table:
 
 
 # Each after those that it refers to. A table whose rows have an order of arrival is read in that order. Without
-# `owners`, which says who polls a tenant of that database now.
+# `owners` and `claims`, which say what processes of that database do now.
 TABLES = (
     _Table("feeds", ("tenant",)),
     _Table("alerts", ("id",), ("nagged", "unstable", "latched")),

@@ -3,19 +3,21 @@
 Theory. A card knows which version Slack should show (`version`) and which it shows (`sent_version`); any number of
 versions in between are one edit.
 
-Edits are not claimed: repeating one is harmless, and a retry must not wait for 20 s. Two processes that edit one card
-can only do harm by sending the older version last. So `edited` stores what the last answer said: if that is older than
-what another process had sent, the card is outdated again, and the next edit shows the current state. An older edit
-whose process dies between sending and marking can remain until the card changes again; that takes a lost lease, a crash
-and an overtaken request at once. An outcome for a message that is no longer the card's (`edited`, `repost`) changes
-nothing: both name the message that they saw.
+An edit is claimed before it is sent (claims.py), since two processes that edit one message can do harm: by sending the
+older state last. `claim` compares: the message must show what it showed when the edit was read, and no other process
+may be editing it. Its request begins within 2 s of the claim and has ended 10 s after it (deliver.py), and the claim
+holds for 20 s: so nothing of an edit is on its way when another process begins the next one. Repeating an edit is
+harmless, so there is nothing to look for afterwards: the next claim sends the current state. An answer that comes late
+all the same is believed (`edited`): if it is older than what another process had sent, the card is outdated again. An
+outcome for a message that is no longer the card's (`edited`, `repost`) changes nothing: both name the message that they
+saw.
 
 Slack allows 50 edits a minute in the whole workspace, whatever their channel. They are counted once Slack has confirmed
 them (`card_edits`, the rows of the last minute), so a few may be in progress uncounted: as many as the service has
-lanes for edits. Edits that fail are not counted: they are few, and repeated after a pause. What users wait for (an end,
-a level, an owner) comes before values that only changed, and these leave room for it: otherwise 200 cards with changing
-values would use up the minute, and a card that ended would have to wait for the next one. A waiting edit is superseded
-by later ones: an edit always shows the current state.
+lanes for edits. `claim` counts those of all processes. Edits that fail are not counted: they are
+few, and repeated after a pause. What users wait for (an end, a level, an owner) comes before values that only changed,
+and these leave room for it: otherwise 200 cards with changing values would use up the minute, and a card that ended
+would have to wait for the next one. A waiting edit is superseded by later ones: an edit always shows the current state.
 
 A card that is posted again because its channel did not work leaves a message behind that still says "firing". It is
 kept in `former_messages`, due for edits like the card's own, until it shows the end or turns out to be deleted.
@@ -28,11 +30,12 @@ from datetime import datetime, timedelta
 
 from alertbot.alerts.alert import ENDS, Reason
 from alertbot.alerts.cards import Card, Posted, leading, worst_first
-from alertbot.alerts.delivery import MINUTE, EditCard
+from alertbot.alerts.delivery import MINUTE, Claimed, EditCard
 from alertbot.alerts.grouping import NAMES
 from alertbot.alerts.notice import Notice, NoticeKind, notice_id
 from alertbot.store import codec
 from alertbot.store.codec import stamp
+from alertbot.store.sql import claims
 from alertbot.store.sql import record as recording
 from alertbot.store.sql.cards import CARD_RANK, CLOCK_WAS_SET_BACK, MAX_WAIT, card_row, wait, with_members
 from alertbot.store.sql.connection import Connection, Row
@@ -43,6 +46,8 @@ _MAX_MEMBERS = 2000
 
 MAX_A_MINUTE = 46
 """Edits a minute in all channels: Slack allows 50 (docs.slack.dev, rate limits, tier 3), and 4 may be in progress."""
+SLACK_ALLOWS = 50
+"""Edits a minute in all channels, with those that any process is sending now."""
 REFRESHES_A_MINUTE = 30
 """Of these, edits because only a value changed. The rest is left for what users wait for."""
 _SENT = "SELECT at FROM card_edits WHERE at > :minute_ago AND at <= :ahead ORDER BY at"
@@ -75,7 +80,7 @@ _OUTDATED_FORMER = f"""
 _ENDS = ", ".join(f"'{reason}'" for reason in sorted(ENDS))
 
 
-def due(conn: Connection, now: datetime, limit: int) -> list[tuple[int, str, EditCard]]:
+def due(conn: Connection, now: datetime, limit: int, claimant: str) -> list[tuple[int, str, EditCard]]:
     """The edits that are due: the level of each card as a number, since when it is outdated, and the edit.
 
     The number is 0 if only a value changed.
@@ -87,11 +92,12 @@ def due(conn: Connection, now: datetime, limit: int) -> list[tuple[int, str, Edi
     cards = conn.execute(_OUTDATED_CARDS if refreshes > 0 else _OUTDATED_URGENTLY, times).fetchall()
     waiting = [row for row in cards if _edit_is_due(row, now)]
     former = conn.execute(_OUTDATED_FORMER, times).fetchall()
+    busy = claims.held(conn, claims.EDIT, now, but=claimant) if waiting or former else {}
     outdated = [
         (not (in_former or _is_urgent(row)), -row["rank"], row["outdated_since"] or "", row["id"], in_former, row)
         for in_former, rows in ((False, waiting), (True, former))
         for row in rows
-        if not is_held(row["held"], now)
+        if not is_held(row["held"], now) and claims.message(_message(row, in_former)) not in busy
     ]
     outdated.sort(key=lambda each: each[:5])
     found: list[tuple[int, str, EditCard]] = []
@@ -128,11 +134,16 @@ def _times(now: datetime) -> dict[str, object]:
     return {"now": stamp(now), "longest": stamp(now + MAX_WAIT)}
 
 
+def _message(row: Row, former: bool) -> Posted:
+    kind = "former" if former else "posted"
+    return Posted(row[f"{kind}_channel_id"], row[f"{kind}_ts"])
+
+
 def _edit(conn: Connection, row: Row, former: bool) -> EditCard:
     card = with_members(conn, row)
     if not former:
         return EditCard(card, row["edit_attempts"])
-    posted = Posted(row["former_channel_id"], row["former_ts"])
+    posted = _message(row, former)
     return EditCard(replace(card, posted=posted, sent_version=row["former_version"]), row["former_attempts"], True)
 
 
@@ -151,22 +162,53 @@ def _edit_is_due(card: Row, now: datetime) -> bool:
 
 # `version > sent_version` follows from the rest; it is what the index of outdated cards is made of.
 _URGENT_EDITS = f"""
-    SELECT edit_not_before, {_EDITS_HELD.format("c")} AS held FROM cards c
+    SELECT posted_channel_id, posted_ts, edit_not_before, {_EDITS_HELD.format("c")} AS held FROM cards c
     WHERE state = 'posted' AND version > sent_version AND urgent_version > sent_version
     UNION ALL
-    SELECT f.edit_not_before, {_EDITS_HELD.format("f")} FROM former_messages f CROSS JOIN cards c ON c.id = f.card_id
+    SELECT f.posted_channel_id, f.posted_ts, f.edit_not_before, {_EDITS_HELD.format("f")}
+    FROM former_messages f CROSS JOIN cards c ON c.id = f.card_id
     WHERE c.version > f.sent_version
 """  # noqa: S608
 
 
-def next_due(conn: Connection, now: datetime) -> list[datetime]:
+def next_due(conn: Connection, now: datetime, claimant: str) -> list[datetime]:
     """When each of the urgent edits can be tried."""
     rows, sent = conn.execute(_URGENT_EDITS).fetchall(), _last_minute(conn, now)
     free = codec.unstamp(sent[-MAX_A_MINUTE]) + MINUTE if len(sent) >= MAX_A_MINUTE else now
+    busy = claims.held(conn, claims.EDIT, now, but=claimant) if rows else {}
     return [
-        max(now, free, *(wait(row[column], now, MAX_WAIT) or now for column in ("edit_not_before", "held")))
+        max(
+            now,
+            free,
+            busy.get(claims.message(_message(row, False)), now),
+            *(wait(row[column], now, MAX_WAIT) or now for column in ("edit_not_before", "held")),
+        )
         for row in rows
     ]
+
+
+_SHOWS = """
+    SELECT sent_version FROM cards
+    WHERE id = :card AND state = 'posted' AND posted_channel_id = :channel_id AND posted_ts = :ts
+"""
+
+
+def claim(conn: Connection, card: Card, former: bool, claimant: str, now: datetime) -> Claimed:
+    """Claim an edit of the message of `card` that begins now, or say why not."""
+    row = conn.execute(_SHOWS_FORMER if former else _SHOWS, _former(card.id, card.posted)).fetchone()
+    if row is None or card.posted is None or row["sent_version"] != card.sent_version:
+        return Claimed.SETTLED
+    place = claims.message(card.posted)
+    open_claims = claims.held(conn, claims.EDIT, now).keys() - {place}
+    if len(open_claims) + len(_last_minute(conn, now)) >= SLACK_ALLOWS:
+        return Claimed.NOT_DUE
+    return Claimed.DONE if claims.take(conn, claims.EDIT, place, claimant, now, claims.CLAIM_HOLDS) else Claimed.TAKEN
+
+
+def end_claim(conn: Connection, posted: Posted | None, claimant: str) -> None:
+    """End the claim that this claimant may have of an edit of this message."""
+    if posted is not None:
+        claims.give_back(conn, claims.EDIT, claims.message(posted), claimant)
 
 
 def shows_version(conn: Connection, card_id: int, version: int, now: datetime) -> None:
@@ -178,14 +220,15 @@ def shows_version(conn: Connection, card_id: int, version: int, now: datetime) -
     )
 
 
-def edited(conn: Connection, card: Card, now: datetime) -> None:
+def edited(conn: Connection, card: Card, now: datetime, claimant: str) -> None:
+    end_claim(conn, card.posted, claimant)
     row = card_row(conn, card.id)
     _count(conn, card.id, now)
     if row["state"] == "posted" and codec.posted_of(row) == card.posted:
         count(conn, row["tenant"], "edits")
         shows_version(conn, card.id, card.version, now)
     elif row["ended_at"] is not None and card.version >= row["version"]:
-        forget_former(conn, card)
+        forget_former(conn, card, claimant)
     else:
         conn.execute(_FORMER_SHOWS, {"version": card.version, **_former(card.id, card.posted)})
 
@@ -195,6 +238,7 @@ _FORMER_SHOWS = (
     "UPDATE former_messages SET sent_version = :version, edit_attempts = 0, edit_not_before = NULL, "  # noqa: S608
     f"edit_error = '' {_FORMER}"
 )
+_SHOWS_FORMER = f"SELECT sent_version FROM former_messages {_FORMER}"  # noqa: S608
 _FORGET_FORMER = f"DELETE FROM former_messages {_FORMER}"  # noqa: S608
 _SAID_THE_END = (
     "SELECT state FROM notices WHERE card_id = ? AND kind = 'line' "  # noqa: S608
@@ -210,7 +254,8 @@ def _former(card_id: int, posted: Posted | None) -> dict[str, object]:
     }
 
 
-def forget_former(conn: Connection, card: Card) -> None:
+def forget_former(conn: Connection, card: Card, claimant: str) -> None:
+    end_claim(conn, card.posted, claimant)
     conn.execute(_FORGET_FORMER, _former(card.id, card.posted))
 
 
@@ -247,13 +292,22 @@ _PUT_OFF_EDIT = "SET edit_not_before = :until, edit_error = :error, edit_attempt
 
 
 def put_off_edit(
-    conn: Connection, card_id: int, until: datetime, error: str, tried: bool, former: Posted | None = None
+    conn: Connection,
+    card_id: int,
+    until: datetime,
+    error: str,
+    claimant: str,
+    *,
+    tried: bool,
+    former: Posted | None = None,
 ) -> None:
+    card = card_row(conn, card_id)
+    end_claim(conn, former or codec.posted_of(card), claimant)
     values = {
         "until": stamp(until),
         "error": error,
         "tried": int(tried),
-        **_former(card_row(conn, card_id)["id"], former),
+        **_former(card["id"], former),
     }
     if former is None:
         conn.execute(f"UPDATE cards {_PUT_OFF_EDIT} WHERE id = :card", values)

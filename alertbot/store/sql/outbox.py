@@ -56,18 +56,15 @@ from alertbot.errors import StoreError
 from alertbot.rules.privacy import Names
 from alertbot.store import codec
 from alertbot.store.codec import stamp
-from alertbot.store.sql import budget, edits, unseen
+from alertbot.store.sql import budget, claims, edits, unseen
 from alertbot.store.sql import record as recording
 from alertbot.store.sql.cards import CLOCK_WAS_SET_BACK, MAX_WAIT, RANK, card_row, wait, with_members
+from alertbot.store.sql.claims import CALL_TAKES, CLAIM_HOLDS, MESSAGE_APPEARS
 from alertbot.store.sql.connection import Connection, Row
 from alertbot.store.sql.record import count, raise_revision
 
 CHANNEL_REST = timedelta(seconds=1)
 """Slack allows one message a second a channel (docs.slack.dev, rate limits, "posting messages")."""
-CLAIM_HOLDS = timedelta(seconds=20)
-"""For how long a claim keeps others from looking while its claimant may be alive: 10 s for its call, 10 s to spare."""
-MESSAGE_APPEARS = timedelta(seconds=5)
-"""How long after its claimant ended a message may take to appear."""
 PICTURE_WITHIN = timedelta(minutes=10)
 """A picture is wanted if its card is posted this soon after the decision, and dropped if it waits longer than this."""
 # The places in which another claimant is posting now.
@@ -136,7 +133,7 @@ def due(conn: Connection, now: datetime, limit: int, max_messages: int, claimant
     found: list[tuple[int, bool, str, Due]] = [
         (-row["rank"], False, row["at"], _post(conn, row["id"])) for row in conn.execute(_DUE_POSTS, times).fetchall()
     ]
-    found += [(-rank, True, since, edit) for rank, since, edit in edits.due(conn, now, limit)]
+    found += [(-rank, True, since, edit) for rank, since, edit in edits.due(conn, now, limit, claimant)]
     found.sort(key=lambda each: each[:3])
     return [each for *_, each in found[:limit]]
 
@@ -177,7 +174,7 @@ def next_due(conn: Connection, now: datetime, max_messages: int, claimant: str) 
             posting.get(row["place"]),
         ]
         ready.append(max([now, *(each for each in waits if each is not None)]))
-    ready += edits.next_due(conn, now)
+    ready += edits.next_due(conn, now, claimant)
     return min(ready, default=None)
 
 
@@ -348,14 +345,21 @@ def hold_back(
 
 def claimants(conn: Connection) -> list[str]:
     rows = conn.execute("SELECT DISTINCT claimant FROM notices WHERE state = 'waiting' AND claimant IS NOT NULL")
-    return [row["claimant"] for row in rows.fetchall()]
+    return sorted({*(row["claimant"] for row in rows.fetchall()), *claims.claimants(conn)})
 
 
-def claimant_ended(conn: Connection, claimant: str, now: datetime) -> None:
+def claimant_ended(conn: Connection, claimant: str, now: datetime, *, certain: bool) -> None:
     conn.execute(
-        "UPDATE notices SET claimant = NULL, look_at = MIN(look_at, ?) WHERE state = 'waiting' AND claimant = ?",
-        (stamp(now + MESSAGE_APPEARS), claimant),
+        "UPDATE notices SET claimant = NULL, look_at = MIN(look_at, :look_at) "
+        "WHERE state = 'waiting' AND claimant = :claimant AND (:certain OR intent_at <= :over)",
+        {
+            "look_at": stamp(now + MESSAGE_APPEARS),
+            "claimant": claimant,
+            "certain": certain,
+            "over": stamp(now - CALL_TAKES),
+        },
     )
+    claims.claimant_ended(conn, claimant, now, certain=certain)
 
 
 def rest(conn: Connection, channel: str, channel_id: str | None, now: datetime) -> None:
@@ -566,6 +570,7 @@ _KEEP_MESSAGE = """
 
 
 def repost(conn: Connection, card: Card, now: datetime, claimant: str, keep: bool = False) -> bool:
+    edits.end_claim(conn, card.posted, claimant)
     row = card_row(conn, card.id)
     if row["state"] != "posted" or codec.posted_of(row) != card.posted:
         return True  # another process found out first

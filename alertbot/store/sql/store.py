@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from alertbot.alerts.alert import Alert, Change, Fingerprint, Outcome, State
 from alertbot.alerts.audit import AuditFinding
 from alertbot.alerts.cards import Card, Posted
-from alertbot.alerts.delivery import Claimed, Due, HeldBack, PostPicture, Tried
+from alertbot.alerts.delivery import Claimed, Due, EditCard, HeldBack, PostPicture, Tried
 from alertbot.alerts.fallback import FallbackPost, NewPost
 from alertbot.alerts.grouping import Groups
 from alertbot.alerts.notice import Notice
@@ -535,17 +535,21 @@ class SqlStore:
         with self._db.read() as conn:
             return outbox.claimants(conn)
 
-    def claimant_ended(self, claimant: str, now: datetime) -> None:
+    def claimant_ended(self, claimant: str, now: datetime, *, certain: bool = True) -> None:
         with self._db.write() as conn:
-            outbox.claimant_ended(conn, claimant, now)
+            outbox.claimant_ended(conn, claimant, now, certain=certain)
 
     def delivered(self, notice_id: str, posted: Posted, version: int, now: datetime) -> None:
         with self._db.write() as conn:
             outbox.delivered(conn, notice_id, posted, version, now)
 
-    def edited(self, card: Card, now: datetime) -> None:
+    def claim_edit(self, edit: EditCard, claimant: str, now: datetime) -> Claimed:
         with self._db.write() as conn:
-            edits.edited(conn, card, now)
+            return edits.claim(conn, edit.card, edit.former, claimant, now)
+
+    def edited(self, card: Card, now: datetime, *, claimant: str = "") -> None:
+        with self._db.write() as conn:
+            edits.edited(conn, card, now, claimant)
 
     def put_off(
         self,
@@ -561,18 +565,25 @@ class SqlStore:
             outbox.put_off(conn, notice_id, until, error, claimant, unknown=unknown, tried=tried)
 
     def put_off_edit(
-        self, card_id: int, until: datetime, error: str, *, tried: bool = True, former: Posted | None = None
+        self,
+        card_id: int,
+        until: datetime,
+        error: str,
+        *,
+        claimant: str = "",
+        tried: bool = True,
+        former: Posted | None = None,
     ) -> None:
         with self._db.write() as conn:
-            edits.put_off_edit(conn, card_id, until, error, tried, former)
+            edits.put_off_edit(conn, card_id, until, error, claimant, tried=tried, former=former)
 
     def close_in_thread(self, card: Card, now: datetime) -> bool:
         with self._db.write() as conn:
             return edits.close_in_thread(conn, card, now)
 
-    def forget_former(self, card: Card) -> None:
+    def forget_former(self, card: Card, *, claimant: str = "") -> None:
         with self._db.write() as conn:
-            edits.forget_former(conn, card)
+            edits.forget_former(conn, card, claimant)
 
     def give_up(self, notice_id: str, error: str, now: datetime) -> None:
         with self._db.write() as conn:

@@ -703,3 +703,22 @@ def step_023_owners(db: Database) -> None:
             """
         ).strip()
     )
+
+
+@migrations()
+def step_024_claims(db: Database) -> None:
+    """What a process does that no other one may do at the same time, see store/sql/claims.py. Posts have theirs."""
+    db.execute(
+        dedent(
+            """
+            CREATE TABLE claims (
+                work TEXT NOT NULL,
+                place TEXT NOT NULL,
+                claimant TEXT NOT NULL,
+                since TEXT NOT NULL,
+                until TEXT NOT NULL,
+                PRIMARY KEY (work, place)
+            ) WITHOUT ROWID
+            """
+        ).strip()
+    )

@@ -1,0 +1,99 @@
+"""Claims of work that is no post, so that of several processes one does it. Functions work in the caller's transaction.
+
+Theory. What must happen once, or in order, is claimed before it begins: a compare-and-set in one transaction. Posts
+have their claims in their own rows (outbox.py). Here is the rest, each claim a row of `claims` that exists only as long
+as the work takes, so an idle bot writes nothing:
+
+- an edit of one message: an older state must not be sent after a newer one (edits.py);
+- the fallback webhook, and the drawing of pictures: one process at a time.
+
+A claim ends when its claimant gives it back, or at `until`, whatever the claimant does: by then nothing of it is on its
+way any more. For a claimant that has ended it ends 5 s later (`claimant_ended`), as for posts. A claimant may take its
+own claim again, which renews it: it does one thing at a time itself. A row whose time is over stays until the next
+claim, and holds nothing.
+
+Times that lie further ahead than any that this program writes were written before the clock was set back, and hold
+nothing.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from alertbot.alerts.cards import Posted
+from alertbot.store import codec
+from alertbot.store.codec import stamp
+from alertbot.store.sql.cards import CLOCK_WAS_SET_BACK
+from alertbot.store.sql.connection import Connection
+
+EDIT, WEBHOOK, DRAWING = "edit", "webhook", "drawing"
+"""The kinds of work."""
+CLAIM_HOLDS = timedelta(seconds=20)
+"""For how long a claim keeps others from a message while its claimant may be alive: twice what its call takes."""
+CALL_TAKES = timedelta(seconds=10)
+"""How long after its claim a call may still be on its way (notify/deliver.py)."""
+MESSAGE_APPEARS = timedelta(seconds=5)
+"""How long after its claimant ended what it sent may take to appear."""
+MAX_HOLDS = timedelta(minutes=2)
+"""The longest time for which anything is claimed."""
+
+_HELD = "until > :now AND until <= :ahead"
+_TAKE = """
+    INSERT INTO claims (work, place, claimant, since, until) VALUES (:work, :place, :claimant, :now, :until)
+    ON CONFLICT (work, place) DO UPDATE SET since = excluded.since, until = excluded.until
+        WHERE claims.claimant = excluded.claimant
+"""
+_FORGET = f"DELETE FROM claims WHERE NOT ({_HELD})"  # noqa: S608
+
+
+def _times(now: datetime) -> dict[str, object]:
+    return {"now": stamp(now), "ahead": stamp(now + MAX_HOLDS + CLOCK_WAS_SET_BACK)}
+
+
+def take(conn: Connection, work: str, place: str, claimant: str, now: datetime, holds: timedelta) -> bool:
+    """Claim this work for this long; False while another claimant holds it."""
+    conn.execute(_FORGET, _times(now))
+    values = {**_times(now), "work": work, "place": place, "claimant": claimant, "until": stamp(now + holds)}
+    return conn.execute(_TAKE, values).rowcount > 0
+
+
+def give_back(conn: Connection, work: str, place: str, claimant: str) -> None:
+    """End this claim, if it is still the claimant's."""
+    conn.execute(
+        "DELETE FROM claims WHERE work = ? AND place = ? AND claimant = ?",
+        (work, place, claimant),
+    )
+
+
+def held(conn: Connection, work: str, now: datetime, but: str = "") -> dict[str, datetime]:
+    """The places at which this work is claimed, other than by `but`, and until when at most."""
+    rows = conn.execute(
+        f"SELECT place, until FROM claims WHERE work = :work AND claimant <> :but AND {_HELD}",  # noqa: S608
+        {**_times(now), "work": work, "but": but},
+    ).fetchall()
+    return {row["place"]: codec.unstamp(row["until"]) for row in rows}
+
+
+def claimants(conn: Connection) -> list[str]:
+    """All who have claimed something."""
+    return [row["claimant"] for row in conn.execute("SELECT DISTINCT claimant FROM claims").fetchall()]
+
+
+def claimant_ended(conn: Connection, claimant: str, now: datetime, *, certain: bool) -> None:
+    """What this claimant holds ends in 5 s. Not `certain`: only edits, whose call has certainly ended."""
+    conn.execute(
+        "UPDATE claims SET until = MIN(until, :until) WHERE claimant = :claimant "
+        "AND (:certain OR (work = :edit AND since <= :over))",
+        {
+            "until": stamp(now + MESSAGE_APPEARS),
+            "claimant": claimant,
+            "certain": certain,
+            "edit": EDIT,
+            "over": stamp(now - CALL_TAKES),
+        },
+    )
+
+
+def message(posted: Posted) -> str:
+    """The place of an edit: one message."""
+    return f"{posted.channel_id} {posted.ts}"
