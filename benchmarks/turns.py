@@ -123,8 +123,10 @@ class Profiler:
 class Turns:
     """The app on a database of its own, with a clock that moves 15 s a turn."""
 
-    def __init__(self, folder: Path, rules: Path, url: str, log: Log) -> None:
+    def __init__(self, folder: Path, rules: Path, url: str, log: Log, server: str = "") -> None:
+        """`server`: the address of a PostgreSQL database that takes the place of a file in `folder`."""
         self._log = log
+        self._round_trips = _RoundTrips() if server else None
         self._database = folder / "alertbot.db"
         self._now = START
         self._phases: dict[str, float] = {}
@@ -143,7 +145,7 @@ class Turns:
             ],
             "slack": {"default_channel": "#cc-alerts"},
             "rules": str(rules),
-            "storage": str(self._database),
+            "storage": server or str(self._database),
             "frozen_after": "10h",  # where nothing moves, that is no fault of the feed
             "folder": folder,
         }
@@ -177,6 +179,7 @@ class Turns:
         self._now += POLL_EVERY
         self._phases.clear()
         logged, stamp = self._log.written, self._stamp()
+        trips = self._round_trips.count if self._round_trips else 0
         before, cpu, began = _written(), time.process_time(), time.perf_counter()
         polled = self._tick()
         wall_ms, cpu_ms = 1000 * (time.perf_counter() - began), 1000 * (time.process_time() - cpu)
@@ -195,6 +198,7 @@ class Turns:
             "written": after[0] - before[0] - (self._log.written - logged),
             "to_disk": after[1] - before[1],
             "checkpoint": self._stamp() != stamp,
+            "round_trips": (self._round_trips.count if self._round_trips else 0) - trips,
         }
 
     def profile(self) -> list[dict[str, Any]]:
@@ -205,10 +209,12 @@ class Turns:
 
     def _stamp(self) -> int:
         """When the database file itself was written: only a checkpoint of the WAL does that."""
-        return self._database.stat().st_mtime_ns
+        return 0 if self._round_trips else self._database.stat().st_mtime_ns
 
     def open_alerts(self) -> int:
         """Alerts that fire or recover now."""
+        if self._round_trips:
+            return sum(alert.state in ("firing", "recovering") for alert in self._app.store.alerts(TENANT))
         with closing(sqlite3.connect(self._database)) as conn:
             count = conn.execute(
                 "SELECT count(*) FROM alerts WHERE tenant = ? AND ended_at IS NULL "
@@ -269,6 +275,21 @@ class Turns:
             conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
+class _RoundTrips:
+    """Counts how often this process waits for an answer of a PostgreSQL server."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        connection = importlib.import_module("psycopg").Connection
+        wait = connection.wait
+
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            self.count += 1
+            return wait(*args, **kwargs)
+
+        connection.wait = counted
+
+
 def _next_id(conn: sqlite3.Connection, table: str) -> int:
     return 1 + int(conn.execute(f"SELECT seq FROM sqlite_sequence WHERE name = '{table}'").fetchone()[0])
 
@@ -305,7 +326,7 @@ def main() -> None:
         raise SystemExit(f"alertbot was imported from {imported.parent}, not from {package}")
     with Log(Path(begin["logs"] or os.devnull)) as log:
         with redirect_stderr(log):  # logs go to stderr as it is now; errors of this script keep the real one
-            turns = Turns(Path(begin["folder"]), Path(begin["rules"]), begin["url"], log)
+            turns = Turns(Path(begin["folder"]), Path(begin["rules"]), begin["url"], log, begin.get("server", ""))
         print(json.dumps({"imported": str(imported)}), flush=True)
         for line in sys.stdin:
             command = json.loads(line)

@@ -21,6 +21,7 @@ from benchmarks import (
     memory,
     outage,
     pages,
+    postgres,
     prometheus,
     questions,
     random_days,
@@ -48,6 +49,16 @@ def test_poll_cycle_measures_every_phase(tmp_path: Path) -> None:
     assert {phase: len(times) for phase, times in found.times.phases.items()} == dict.fromkeys(("json", *PHASES), 2)
     assert found.open > 0
     assert found.ratio > 0
+
+
+def test_a_poll_on_postgresql_beside_one_on_sqlite(tmp_path: Path) -> None:
+    """Both take the same polls. On PostgreSQL one of which nothing is new waits for the server at most ten times."""
+    with postgres.server(tmp_path / "server") as server:
+        file, there = postgres.measure(whole_poll.Case(20, 10, "still"), server, tmp_path, rounds=3, warm_up=6)
+    assert file.open == there.open > 0
+    assert file.round_trips == [0, 0, 0]
+    assert max(there.round_trips) <= 10
+    assert postgres.ratio([file, there]) > 0
 
 
 def test_the_polled_centre_has_one_percent_over_their_limits() -> None:

@@ -85,6 +85,9 @@ class Database(Protocol):
     def read(self) -> AbstractContextManager[Connection]:
         """A transaction that reads: one consistent view, whatever is written meanwhile."""
 
+    def look(self) -> AbstractContextManager[Connection]:
+        """The same for one statement: that is consistent by itself."""
+
     def write(self, *, within: float | None = None, tenant: str | None = None) -> AbstractContextManager[Connection]:
         """A transaction that writes: all of it or nothing. `within`: seconds to wait for others that write.
 

@@ -206,7 +206,7 @@ class SqlStore:
         return [codec.ledger_entry_of(row) for row in rows]
 
     def feed(self, tenant: str) -> Feed:
-        with self._db.read() as conn:
+        with self._db.look() as conn:
             row = conn.execute("SELECT * FROM feeds WHERE tenant = ?", (tenant,)).fetchone()
         return Feed(tenant) if row is None else codec.feed_of(row)
 
@@ -325,11 +325,11 @@ class SqlStore:
     # One poll
 
     def latched(self, tenant: str) -> Mapping[Fingerprint, int]:
-        with self._db.read() as conn:
+        with self._db.look() as conn:
             return recording.latched(conn, tenant)
 
     def revision(self, tenant: str) -> int:
-        with self._db.read() as conn:
+        with self._db.look() as conn:
             return recording.revision(conn, tenant)
 
     def record(self, record: PollRecord) -> Recorded:
@@ -493,7 +493,7 @@ class SqlStore:
             return outcome, None if silence is None else shown_silence(silence, names)
 
     def announce_silences(self, now: datetime) -> int:
-        with self._db.read() as conn:
+        with self._db.look() as conn:
             if not silences.is_due(conn, now):
                 return 0
         with self._db.write() as conn:
@@ -532,7 +532,7 @@ class SqlStore:
             unseen.sum_up(conn, channel, lambda found: report(_drawn(found, names)), now)
 
     def claimants(self) -> list[str]:
-        with self._db.read() as conn:
+        with self._db.look() as conn:
             return outbox.claimants(conn)
 
     def claimant_ended(self, claimant: str, now: datetime, *, certain: bool = True) -> None:

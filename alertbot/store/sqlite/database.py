@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -235,6 +235,10 @@ class Database:
             finally:
                 if self._reader.in_transaction:  # an error may have ended it
                     self._reader.execute("ROLLBACK")
+
+    def look(self) -> AbstractContextManager[Connection]:
+        """For one statement that reads. The file needs a transaction for it too."""
+        return self.read()
 
     @contextmanager
     def write(
