@@ -98,7 +98,7 @@ class Landlord(Protocol):
 class Seen:
     """What the last look saw: live workers, tenants that nobody owns, and by how many seconds it is late."""
 
-    workers: int = 0
+    workers: frozenset[str] = frozenset()
     first: bool = True  # this worker is the first of them, by name
     unowned: int = 0
     lag_seconds: float = 0.0
@@ -201,6 +201,10 @@ class Fleet:
         self._loop.call_soon_threadsafe(self._over.set)
         self._thread.join(within)
         return not self._thread.is_alive()
+
+    def is_silent(self, name: str) -> bool:
+        """Whether another worker was not heard of for so long that it does not count; it may be alive all the same."""
+        return bool(self.seen.workers) and name not in self.seen.workers
 
     def lost(self, tenant: str) -> None:
         """Another worker owns this tenant, as the database said. Safe to call from any thread."""
@@ -347,7 +351,9 @@ class Fleet:
         if first:
             owned = await asyncio.to_thread(self._workers.owned)
             unowned = max(0, len(self._tenants) - sum(owned.get(each.name, 0) for each in living))
-        self.seen = Seen(len(living), living[0].name == self.name, unowned, self._landlord.lag())
+        self.seen = Seen(
+            frozenset(each.name for each in living), living[0].name == self.name, unowned, self._landlord.lag()
+        )
         surplus = [owning for owning in self._owning.values() if not owning.over.is_set()][self._share :]
         for owning in surplus:
             owning.over.set()

@@ -123,6 +123,7 @@ class App:
             closes_at=live.closes_at,
             speed=speed,
             metrics=self.metrics,
+            is_silent=lambda name: self.fleet is not None and self.fleet.is_silent(name),
         )
         self._closers.push("delivery", self.courier.stop)
         self.pictures: CardPictures | None = None
@@ -318,7 +319,7 @@ class App:
         if self.fleet is None:
             return None
         seen = self.fleet.seen
-        return WorkerFigures(len(self.fleet.owned), seen.lag_seconds, seen.workers, seen.unowned)
+        return WorkerFigures(len(self.fleet.owned), seen.lag_seconds, len(seen.workers), seen.unowned)
 
     def _reports(self) -> bool:
         """Whether this process tells Slack what all workers notice."""

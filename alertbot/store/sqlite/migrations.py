@@ -705,7 +705,7 @@ def step_023_owners(db: Database) -> None:
     )
 
 
-@migrations()
+@_step
 def step_024_claims(db: Database) -> None:
     """What a process does that no other one may do at the same time, see store/sql/claims.py. Posts have theirs."""
     db.execute(
