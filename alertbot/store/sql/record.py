@@ -93,9 +93,13 @@ _CARDS_OF_ALERTS = """
     SELECT m.alert_id, m.card_id, c.group_key FROM json_each(?) changed
     CROSS JOIN card_alerts m ON m.alert_id = CAST(changed.value AS BIGINT) JOIN cards c ON c.id = m.card_id
 """
-_OPEN_MEMBERS = """
-    SELECT a.id, a.level FROM card_alerts m JOIN alerts a ON a.id = m.alert_id
-    WHERE m.card_id = ? AND a.ended_at IS NULL
+# Whether another member has one of these levels: of the hundreds that a card may have, mostly the first one has.
+_ANOTHER_MEMBER = """
+    SELECT 1 FROM card_alerts m JOIN alerts a ON a.id = m.alert_id
+    WHERE m.card_id = :card AND a.ended_at IS NULL
+        AND a.level IN (SELECT value FROM json_each(:levels))
+        AND a.id NOT IN (SELECT CAST(value AS BIGINT) FROM json_each(:moved))
+    LIMIT 1
 """
 # The message of an escalation step (`cards.ESCALATIONS`) is not the card of its alert: what is reported of the alert
 # does not go there. It does not show the value, so it is edited when its alert moves or ends, or changes its owner.
@@ -337,8 +341,9 @@ def _bump(conn: Connection, changed: Mapping[int, _Moved], now: datetime, refres
         moved = {member: changed[member].level for member in members if changed[member].moved}
         urgent = bool(moved)
         if moved and group != one_alert(members[0]):
-            rest = [row for row in conn.execute(_OPEN_MEMBERS, (card,)).fetchall() if row["id"] not in moved]
-            urgent = max(moved.values()) > max((Level.of(row["level"]) for row in rest), default=0)
+            as_bad = [level.word for level in Level if level >= max(moved.values())]
+            others = {"card": card, "levels": json.dumps(as_bad), "moved": json.dumps(list(moved))}
+            urgent = conn.execute(_ANOTHER_MEMBER, others).fetchone() is None
         bumps.append({"card": card, "urgent": urgent, "now": stamp(now), "refresh": refresh.total_seconds()})
     conn.executemany(_BUMP_CARD, bumps)
     return [bump["card"] for bump in bumps]
