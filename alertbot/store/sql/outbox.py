@@ -22,8 +22,8 @@ sends. A mark that comes late, from a claimant that was replaced, ends no claim 
 
 An open claim also keeps its channel from all other claimants: nothing else is due there for them, and they can claim
 nothing in it (`_POSTING`). So the order of a channel and one message a second hold over all processes, also while a
-call is slow. A claim that was given up, or has run out, keeps nobody away. For a claimant's own posts its caller
-decides: the courier makes one call at a time in each channel.
+call is slow. A claim that was given up, or has run out, keeps nobody away. A claimant's own posts keep it away only
+from other names of the same channel: the courier makes one call at a time in each channel as it is configured.
 
 How many messages a channel may get in a minute is decided when one is claimed, see budget.py. So is what of that which
 waited for long is posted at all, see unseen.py.
@@ -67,13 +67,13 @@ CHANNEL_REST = timedelta(seconds=1)
 """Slack allows one message a second a channel (docs.slack.dev, rate limits, "posting messages")."""
 PICTURE_WITHIN = timedelta(minutes=10)
 """A picture is wanted if its card is posted this soon after the decision, and dropped if it waits longer than this."""
-# The places in which another claimant is posting now.
+# What is being posted now, and where.
 _POSTING = """
-    SELECT COALESCE(h.channel_id, n.channel) AS place, n.look_at
+    SELECT COALESCE(h.channel_id, n.channel) AS place, n.channel, n.claimant, n.look_at
     FROM notices n INDEXED BY notices_claimed LEFT JOIN channels h ON h.channel = n.channel
-    WHERE n.state = 'waiting' AND n.claimant IS NOT NULL AND n.claimant <> :claimant
-        AND n.look_at > :now AND n.look_at <= :held
+    WHERE n.state = 'waiting' AND n.claimant IS NOT NULL AND n.look_at > :now AND n.look_at <= :held
 """
+_BY_ANOTHER = "posting.claimant <> :claimant OR posting.channel <>"
 _WAITS = "(held_until > :now AND held_until <= :longest) OR (rest_until > :now AND rest_until <= :ahead)"
 # One ready notice for each place. A place is a Slack channel: two spellings of one channel (#name, id) share its rest
 # as soon as an answer named its id. A card waits with the level that it has now, so that a rise moves it forward.
@@ -89,6 +89,7 @@ _DUE_POSTS = f"""
         SELECT (SELECT min(channel) FROM notices WHERE state = 'waiting' AND channel > waiting.channel)
         FROM waiting WHERE waiting.channel IS NOT NULL
     ),
+    posting AS ({_POSTING}),
     free AS (
         SELECT w.channel, COALESCE(h.channel_id, w.channel) AS place
         FROM waiting w LEFT JOIN channels h ON h.channel = w.channel
@@ -96,7 +97,10 @@ _DUE_POSTS = f"""
             AND COALESCE(h.channel_id, w.channel) NOT IN (
                 SELECT COALESCE(channel_id, channel) FROM channels WHERE {_WAITS}
             )
-            AND COALESCE(h.channel_id, w.channel) NOT IN (SELECT place FROM ({_POSTING}) AS posting)
+            AND NOT EXISTS (
+                SELECT 1 FROM posting
+                WHERE posting.place = COALESCE(h.channel_id, w.channel) AND ({_BY_ANOTHER} w.channel)
+            )
             AND COALESCE(h.channel_id, w.channel) NOT IN (SELECT value FROM json_each(:full))
     ),
     ready AS (
@@ -150,7 +154,8 @@ def _times(now: datetime) -> dict[str, object]:
 
 # In a storm thousands wait in few channels, and most of them wait for the same.
 _WAITING_POSTS = """
-    SELECT DISTINCT n.not_before, n.look_at, p.held_until, p.rest_until, COALESCE(p.channel_id, n.channel) AS place
+    SELECT DISTINCT n.channel, n.not_before, n.look_at, p.held_until, p.rest_until,
+        COALESCE(p.channel_id, n.channel) AS place
     FROM notices n
         LEFT JOIN cards c ON c.id = n.card_id
         LEFT JOIN channels p ON p.channel = n.channel
@@ -160,10 +165,7 @@ _WAITING_POSTS = """
 
 def next_due(conn: Connection, now: datetime, max_messages: int, claimant: str) -> datetime | None:
     ready, full = [], budget.full(conn, now, max_messages)
-    posting = {
-        row["place"]: codec.unstamp(row["look_at"])
-        for row in conn.execute(f"{_POSTING} ORDER BY n.look_at", {**_times(now), "claimant": claimant}).fetchall()
-    }
+    posting = conn.execute(_POSTING, _times(now)).fetchall()
     for row in conn.execute(_WAITING_POSTS).fetchall():
         waits = [
             wait(row["not_before"], now, MAX_WAIT),
@@ -171,7 +173,11 @@ def next_due(conn: Connection, now: datetime, max_messages: int, claimant: str) 
             wait(row["look_at"], now, CLAIM_HOLDS + CLOCK_WAS_SET_BACK),
             wait(row["rest_until"], now, CLOCK_WAS_SET_BACK),
             full.get(row["place"]),
-            posting.get(row["place"]),
+            *(
+                codec.unstamp(each["look_at"])
+                for each in posting
+                if each["place"] == row["place"] and (each["claimant"] != claimant or each["channel"] != row["channel"])
+            ),
         ]
         ready.append(max([now, *(each for each in waits if each is not None)]))
     ready += edits.next_due(conn, now, claimant)
@@ -250,7 +256,8 @@ _CHANNEL_WAITS = f"""
 
 _POSTS_IN = f"""
     SELECT 1 FROM ({_POSTING}) AS posting
-    WHERE place = COALESCE((SELECT channel_id FROM channels WHERE channel = :channel), :channel)
+    WHERE posting.place = COALESCE((SELECT channel_id FROM channels WHERE channel = :channel), :channel)
+        AND ({_BY_ANOTHER} :channel)
 """  # noqa: S608
 
 

@@ -1,0 +1,133 @@
+"""Several couriers on one PostgreSQL database, with a Slack that is slow: as one courier would deliver."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from datetime import timedelta
+from itertools import chain
+
+import pytest
+
+from alertbot.alerts.alert import Alert
+from alertbot.alerts.notice import Notice
+from alertbot.clock import wall_clock
+from alertbot.rules.rule import Level
+from alertbot.service.courier import Courier
+from alertbot.service.process import name_of_poller
+from alertbot.service.signal import ThreadSignal
+from alertbot.slack.notifier import SlackNotifier
+from alertbot.store.postgres.store import PostgresStore
+from tests.service.bot import until
+from tests.slack.slack_server import TOKEN, SlackServer, slack_server
+from tests.store import postgres
+from tests.store.build import begins, ends, firing, notice, ops, poll, rises
+
+COURIERS = 3
+PLACES = {"C0ALERTS": ("#cc-alerts", "C0ALERTS"), "C0SALES": ("#cc-sales",), "C0CCOPS": ("#cc-ops", "C0CCOPS")}
+"""Channels by id, with the names under which notices are addressed to them."""
+EACH = 5
+"""Cards in each channel."""
+
+
+@pytest.fixture
+def slack() -> Iterator[SlackServer]:
+    """Some answers take longer than a channel rests; a second message in a channel within a second is refused."""
+    wait = random.Random(7)
+    with slack_server() as made:
+        made.pause = lambda: wait.choice((0.1, 0.3, 1.7))
+        made.clock, made.one_a_second = time.time, True
+        yield made
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    postgres.run("CREATE DATABASE couriers")
+    yield postgres.address_of("couriers")
+    postgres.run("DROP DATABASE couriers WITH (FORCE)")
+
+
+def courier(address: str, slack: SlackServer, open_: ExitStack) -> Courier:
+    """One that works as in a process of its own: store, notifier and name are its own."""
+    store = open_.enter_context(closing(PostgresStore(address)))
+    made = Courier(
+        store,
+        SlackNotifier(TOKEN, api_url=slack.api_url),
+        wall_clock,
+        ThreadSignal(),
+        threading.Event(),
+        claimant=name_of_poller(),
+        fallback_channel="#cc-alerts",
+        ops_channel="#cc-ops",
+        timezone="UTC",
+    )
+    open_.callback(made.stop, 15.0)
+    return made
+
+
+def fill(store: PostgresStore) -> dict[str, list[Notice]]:
+    """Cards of all levels and ops notices in each channel; by its id, in the order in which they are to be posted."""
+    now = wall_clock() - timedelta(seconds=60)
+    notices: dict[str, list[Notice]] = {}
+    levels = [Level.INFO, Level.WARNING, Level.CRITICAL]
+    number = 0
+    for channel_id, names in PLACES.items():
+        alerts: list[Alert] = []
+        for _ in range(EACH):
+            number += 1
+            alerts.append(firing(str(number), level=levels[number % 3]))
+        found = [
+            notice(alert, channel=names[place % len(names)], now=now + timedelta(seconds=place))
+            for place, alert in enumerate(alerts)
+        ]
+        store.record(poll([begins(alert) for alert in alerts], found, now=now))
+        told = ops(f"told in {channel_id}", channel=names[0], now=now + timedelta(seconds=EACH))
+        store.add_notices([told])
+        notices[channel_id] = sorted([*found, told], key=lambda each: (-each.level, each.at))
+    return notices
+
+
+def headline(text: str) -> int:
+    """The state that a card shows, as a number that rises while its alert lasts."""
+    return next(rank for rank, word in enumerate(("Info", "Warning", "Critical", "Resolved")) if word in text[:20])
+
+
+def test_as_one_courier_would_deliver(address: str, slack: SlackServer) -> None:
+    """Each notice once, in the order of its channel, at most one a second; and no card shows an older state again."""
+    with ExitStack() as open_:
+        store = open_.enter_context(closing(PostgresStore(address)))
+        with store._db.write() as conn:  # answers have named the ids before, so both names of a channel are one place
+            for channel_id, names in PLACES.items():
+                for name in names:
+                    conn.execute("INSERT INTO channels (channel, channel_id) VALUES (?, ?)", (name, channel_id))
+        notices = fill(store)
+        couriers = [courier(address, slack, open_) for _ in range(COURIERS)]
+        for each in couriers:
+            each.start()
+        until("every notice is posted", lambda: not store.totals().waiting, within=120)
+        worse = [rises(alert, wall_clock()) for alert in store.alerts() if alert.level is not Level.CRITICAL]
+        store.record(poll(worse, now=wall_clock()))
+        until("some cards show that", lambda: len(slack.called("chat.update")) > 2, within=60)
+        store.record(poll([ends(alert, wall_clock()) for alert in store.alerts()], now=wall_clock()))
+        until("every card shows the end", lambda: not store.due(wall_clock() + timedelta(minutes=2)), within=120)
+    assert sum(each.notified for each in couriers) == len(PLACES) * (EACH + 1)
+    assert sum(each.notified > 0 for each in couriers) > 1  # they did share the work
+    posted = {
+        channel_id: [message["metadata"]["event_payload"]["notice_id"] for message in slack.messages[channel_id]]
+        for channel_id in PLACES
+    }
+    assert Counter(chain(*posted.values())) == Counter(each.id for each in chain(*notices.values()))
+    assert slack.refused == 0
+    for channel_id, found in notices.items():
+        assert posted[channel_id] == [each.id for each in found]
+    shown: dict[str, list[int]] = {}
+    for edit in slack.called("chat.update"):
+        shown.setdefault(str(edit["ts"]), []).append(headline(str(edit["text"])))
+    assert len(shown) == len(PLACES) * EACH
+    for states in shown.values():
+        assert states == sorted(states)
+        assert states[-1] == 3
