@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,14 @@ Clock = Callable[[], datetime]
 def wall_clock() -> datetime:
     """The current time, aware, in UTC."""
     return datetime.now(UTC)
+
+
+def steady() -> float:
+    """Seconds of a clock that is never set, and goes on while this process is stopped or the machine is suspended.
+
+    Linux's CLOCK_MONOTONIC, and so `time.monotonic`, stands still while the machine is suspended (clock_gettime(2)).
+    """
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if sys.platform == "linux" else time.monotonic()
 
 
 class ScaledClock:

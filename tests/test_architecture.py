@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "commands": {"rules", "evaluation", "alerts", "charts"},
     "sources": {"errors", "rules", "evaluation"},
     "store": {"errors", "rules", "evaluation", "alerts", "feed"},
-    "notify": {"errors", "backoff", "rules", "rulefiles", "evaluation", "alerts", "charts", "store"},
+    "notify": {"errors", "backoff", "clock", "rules", "rulefiles", "evaluation", "alerts", "charts", "store"},
     "slack": {"errors", "clock", "rules", "rulefiles", "alerts", "charts", "commands", "notify"},
     "config": {"errors", "rules", "rulefiles"},
     "web": {"errors"},

@@ -23,7 +23,6 @@ message left behind stays due for edits, so that it is closed when the channel w
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
@@ -38,6 +37,7 @@ from alertbot.alerts.unseen import in_one_line as summary
 from alertbot.backoff import doubled
 from alertbot.charts.series import Samples
 from alertbot.charts.trend import WINDOW, key_of, recent
+from alertbot.clock import steady
 from alertbot.errors import DeliveryFailure, NotifyError, StoreError
 from alertbot.notify.facts import zone_of
 from alertbot.notify.notifier import START_WITHIN, CardContent, LineContent, Notifier
@@ -124,7 +124,7 @@ def deliver(
     show_tenant: bool = True,
     closes_at: ClosesAt = not_known,
     stop: Callable[[], bool] = lambda: False,
-    monotonic: Callable[[], float] = time.monotonic,
+    monotonic: Callable[[], float] = steady,
 ) -> DeliveryReport:
     """Deliver what is due, one item after the other, and mark each one as delivered.
 

@@ -13,7 +13,8 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -35,7 +36,7 @@ from urllib.request import (
 
 from slack_sdk import WebClient
 
-from alertbot.clock import Clock, wall_clock
+from alertbot.clock import Clock, steady, wall_clock
 
 MAX_BYTES = 16 * 1024 * 1024
 """Of one answer: a page of a thousand channels is about one megabyte."""
@@ -119,6 +120,7 @@ class SlackClient(WebClient):
     def __init__(self, token: str | None = None, *, contact: Contact | None = None, **options: Any) -> None:
         super().__init__(token, **options)
         self.contact = contact or Contact()
+        self._mine = threading.local()  # of each thread
 
     def upload(self, url: str, data: bytes) -> None:
         """Send the bytes of a file to the address that files.getUploadURLExternal gave; no token goes there.
@@ -131,9 +133,21 @@ class SlackClient(WebClient):
         with self._opener().open(request, timeout=self.timeout) as answer:
             answer.read(MAX_BYTES)
 
+    @contextmanager
+    def call_from(self, began: float) -> Iterator[None]:
+        """The calls of this thread in here count as begun at `began`, of `steady`, and have their deadline after that.
+
+        So a process that was stopped between a check and its request sends nothing when it goes on.
+        """
+        self._mine.began = began
+        try:
+            yield
+        finally:
+            del self._mine.began
+
     def _opener(self) -> OpenerDirector:
         """What opens one connection, with the deadline of a call that begins now."""
-        deadline = time.monotonic() + self.timeout
+        deadline = getattr(self._mine, "began", steady()) + self.timeout
         handlers: list[Any] = [_NoRedirects(), _Http(deadline), _Https(deadline, self.ssl)]
         if self.proxy is not None:
             handlers.append(ProxyHandler({"http": self.proxy, "https": self.proxy}))
@@ -299,7 +313,7 @@ def _seconds(text: str | None) -> float | None:
 
 
 def _remaining(deadline: float) -> float:
-    remaining = deadline - time.monotonic()
+    remaining = deadline - steady()
     if remaining <= 0:
         raise TimeoutError("the call took too long")
     return remaining

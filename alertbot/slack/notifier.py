@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from alertbot.alerts.cards import Posted
 from alertbot.alerts.notice import HEADING, PERSON
+from alertbot.clock import steady
 from alertbot.errors import DeliveryFailure, NotifyError
 from alertbot.notify.notifier import GIVE_UP_AFTER, START_WITHIN, CardContent, LineContent, TemplateFault, no_check
 from alertbot.notify.render import Templates
@@ -129,8 +130,9 @@ class SlackNotifier:
         self._remember(drawn.fault)
 
         def edit(message: SlackMessage) -> None:
+            began = steady()
             before_send()
-            with self._sending(f"edit a card in {self._called(posted.channel_id)}"):
+            with self._sending(f"edit a card in {self._called(posted.channel_id)}"), self._writes.call_from(began):
                 self._writes.chat_update(
                     channel=posted.channel_id,
                     ts=posted.ts,
@@ -386,8 +388,9 @@ class SlackNotifier:
             content["blocks"] = list(message.blocks)
         if message.attachments:
             content["attachments"] = list(message.attachments)
+        began = steady()
         before_send()
-        with self._sending(f"post in {self._called(channel)}"):
+        with self._sending(f"post in {self._called(channel)}"), self._writes.call_from(began):
             answer = self._writes.chat_postMessage(
                 channel=target,
                 metadata={"event_type": EVENT_TYPE, "event_payload": {"notice_id": notice_id}},

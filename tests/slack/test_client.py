@@ -7,12 +7,13 @@ import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from urllib.error import URLError
 
 import pytest
 from slack_sdk.errors import SlackApiError
 
 import alertbot
-from alertbot.clock import wall_clock
+from alertbot.clock import steady, wall_clock
 from alertbot.slack.client import Contact, SlackClient
 from tests.slack import slack_server as fake
 from tests.slack.slack_server import TOKEN, SlackServer, slack_server
@@ -102,3 +103,17 @@ def test_one_answer_with_an_old_date_is_not_the_clock(slack: SlackServer) -> Non
     assert abs(contact.offset) < timedelta(seconds=3)
     web.auth_test()
     assert timedelta(seconds=-120) < contact.offset < timedelta(seconds=-117)
+
+
+@pytest.mark.parametrize(("seconds", "sent"), [(0.1, True), (60.0, False)], ids=["a moment", "a minute"])
+def test_a_call_that_began_long_ago_sends_nothing(seconds: float, sent: bool, slack: SlackServer) -> None:
+    """The process was stopped between its last check and the request: the time of the call was over meanwhile."""
+    web = client(slack, timeout=8)
+    with web.call_from(steady() - seconds):
+        if sent:
+            web.auth_test()
+        else:
+            with pytest.raises(URLError, match="took too long"):
+                web.auth_test()
+    assert [method for method, _ in slack.calls] == ["auth.test"] * sent
+    web.auth_test()  # which begins now
