@@ -36,7 +36,7 @@ import logging
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
 import psycopg
@@ -82,11 +82,22 @@ class Connection:
         """Run several statements, with no parameters, as they are written."""
         self.conn.execute(script.encode())
 
-    def new_ids(self) -> Iterator[int]:
+    def execute_each(self, sql: str, parameters: Sequence[Parameters], /) -> list[list[Row]]:
+        """All are sent, and then all answers are read: as many round trips as for one statement."""
+        if len(parameters) < 2:
+            return [self.execute(sql, each).fetchall() for each in parameters]
+        with self.conn.cursor() as cursor:
+            cursor.executemany(translated(sql).encode(), parameters, returning=True)
+            return [result.fetchall() for result in cursor.results()]
+
+    def new_ids(self, expected: int = 1) -> Iterator[int]:
         """Short ids that were never given: alerts and silences share one sequence."""
         while True:
-            (number,) = self.execute("SELECT nextval('short_ids')").fetchone() or (0,)
-            yield int(number)
+            rows = self.execute(
+                "SELECT nextval('short_ids') FROM generate_series(1, ?)", (max(1, expected),)
+            ).fetchall()
+            yield from (int(number) for (number,) in rows)
+            expected = 1
 
     def last_ids(self) -> dict[str, int]:
         """The highest id ever given, by table; that of `alerts` is of silences too."""

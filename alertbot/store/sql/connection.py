@@ -71,8 +71,11 @@ class Connection(Protocol):
     def executemany(self, sql: str, parameters: Iterable[Parameters], /) -> object:
         """Run one statement for each of these rows."""
 
-    def new_ids(self) -> Iterator[int]:
-        """Short ids that were never given, for alerts and silences of this transaction."""
+    def execute_each(self, sql: str, parameters: Sequence[Parameters], /) -> list[list[Any]]:
+        """The rows that one statement returns for each of these parameters."""
+
+    def new_ids(self, expected: int = 1) -> Iterator[int]:
+        """Short ids that were never given, for alerts and silences of this transaction. `expected`: how many."""
 
 
 class Database(Protocol):

@@ -246,7 +246,8 @@ def write_changes(
         if row.id is not None:
             ids[row.change.after.key] = row.id
     ids.update(_open_ids(conn, {row.change.after.key for row in rows if row.change.after.key not in ids}))
-    new_ids = conn.new_ids()
+    new = {row.change.after.key for row in rows if row.change.after.state is not State.INACTIVE} - ids.keys()
+    new_ids = conn.new_ids(len(new))
     inserts: dict[int, Values] = {}
     updates: dict[int, Values] = {}
     ended: list[int] = []
@@ -388,8 +389,9 @@ _LATEST_ID = """
 
 def _open_ids(conn: Connection, keys: Iterable[Fingerprint]) -> dict[Fingerprint, int]:
     """The ids of those of these alerts that have not ended."""
-    found = ((key, conn.execute(_OPEN_ID, key).fetchone()) for key in keys)
-    return {key: row["id"] for key, row in found if row is not None}
+    listed = list(keys)
+    found = zip(listed, conn.execute_each(_OPEN_ID, listed), strict=True)
+    return {key: rows[0]["id"] for key, rows in found if rows}
 
 
 def _has_notices(conn: Connection, alert_id: int) -> bool:
@@ -439,7 +441,7 @@ def channels(
     if keys is None:
         rows = conn.execute(_CARDS, (tenant,)).fetchall()
     else:
-        rows = [row for key in keys for row in conn.execute(_CARDS_OF_ALERT, key).fetchall()]
+        rows = [row for each in conn.execute_each(_CARDS_OF_ALERT, list(keys)) for row in each]
     found: dict[Fingerprint, set[str]] = {}
     for row in rows:
         found.setdefault(codec.fingerprint(tenant, row), set()).add(row["wanted_channel"])
@@ -492,9 +494,12 @@ def add_notices(
             members.setdefault((card["wanted_channel"], card["group_key"]), set()).add(key)
         return _join(conn, card["id"], alert_id)
 
+    notices = list(notices)
+    there = _existing(conn, [notice.id for notice in notices]) if notices else set()
     for notice in notices:
-        if conn.execute("SELECT 1 FROM notices WHERE id = ?", (notice.id,)).fetchone():
+        if notice.id in there:
             continue
+        there.add(notice.id)
         if notice.alert is None:
             insert_notice(conn, notice, tenant, NoticeKind.OPS, now=now)
             continue
@@ -529,6 +534,12 @@ def add_notices(
     if joined:
         _bump(conn, joined, now, refresh)
     return {place: frozenset(keys) for place, keys in members.items()}
+
+
+def _existing(conn: Connection, ids: Sequence[str]) -> set[str]:
+    """Those of these notices that were added before."""
+    rows = conn.execute("SELECT id FROM notices WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(ids),))
+    return {row["id"] for row in rows}
 
 
 _LEAD = "SELECT card_id FROM notices WHERE id = ? AND state = 'waiting' AND lead IS NULL AND card_id IS NOT NULL"
@@ -596,16 +607,15 @@ def _latest(conn: Connection, key: Fingerprint) -> int | None:
 
 
 def _new_card(conn: Connection, tenant: str, alert_id: int, notice: Notice, refresh: timedelta) -> Row:
-    """A card that begins with this alert, in the channel of the notice."""
+    """A card for this alert, which is to join it, in the channel of the notice."""
     group, channel = notice.group or one_alert(alert_id), notice.channel
-    (card_id,) = conn.execute(
+    row: Row = conn.execute(
         "INSERT INTO cards (tenant, group_key, channel, wanted_channel, state, version, urgent_version, sent_version, "
         "refresh_seconds, ended_at) "
-        "VALUES (?, ?, ?, ?, 'waiting', 1, 1, 0, ?, (SELECT ended_at FROM alerts WHERE id = ?)) RETURNING id",
+        "VALUES (?, ?, ?, ?, 'waiting', 1, 1, 0, ?, (SELECT ended_at FROM alerts WHERE id = ?)) RETURNING *",
         (tenant, group, channel, channel, refresh.total_seconds(), alert_id),
     ).fetchone()
-    conn.execute("INSERT INTO card_alerts (card_id, alert_id) VALUES (?, ?)", (card_id, alert_id))
-    return _card(conn, card_id)
+    return row
 
 
 def _revive(conn: Connection, card: Row) -> Row:

@@ -7,7 +7,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -16,6 +16,7 @@ from threading import get_ident
 from typing import TYPE_CHECKING
 
 from alertbot.errors import NewerDatabase, StoreError
+from alertbot.store.sql.connection import Parameters
 from alertbot.store.sqlite.migrations import applied_steps, migrations, pending_steps, unknown_steps
 
 if TYPE_CHECKING:
@@ -35,7 +36,11 @@ _Identity = tuple[int, int]  # of a file: device and inode
 class Connection(sqlite3.Connection):
     """A connection to SQLite. The statements of store/sql/ are run as they are written."""
 
-    def new_ids(self) -> Iterator[int]:
+    def execute_each(self, sql: str, parameters: Sequence[Parameters], /) -> list[list[sqlite3.Row]]:
+        """The rows that one statement returns for each of these parameters."""
+        return [self.execute(sql, each).fetchall() for each in parameters]
+
+    def new_ids(self, expected: int = 1) -> Iterator[int]:
         """Short ids that were never given: alerts and silences share one sequence.
 
         No other transaction can give them before this one ends: it has the write lock.
