@@ -222,8 +222,9 @@ def kills(
     settle_s: float = _SETTLE_S,
     workers: int = WORKERS,
     period: float = 100.0,
+    faults: float = 0.3,
 ) -> Kills:
-    """So many rounds, then peace until nothing waits; what came of it."""
+    """So many rounds, then peace until nothing waits; what came of it. `faults`: how likely one of Slack is."""
     chance = random.Random(seed)  # a scenario, no secret
     with site(folder, tenants=tenants, period=period) as made:
         made.slack.pause = lambda: random.random() * 0.15
@@ -238,7 +239,7 @@ def kills(
             trouble = Trouble(made, chance, longest_pause)
             for number in range(rounds):
                 trouble.happen()
-                if chance.random() < 0.3:
+                if chance.random() < faults:
                     misbehave(made.slack, chance)
                 trouble.wait(chance.uniform(*between))
                 if number % 10 == 9:

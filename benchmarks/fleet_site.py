@@ -169,8 +169,8 @@ class Site:
     def tenants(self) -> Sequence[str]:
         return self.waves.tenants
 
-    def start(self) -> str:
-        """Start a worker; its name."""
+    def start(self, port: int = 0) -> str:
+        """Start a worker that answers HTTP on this port, or on any; its name."""
         self.started += 1
         name = f"w{self.started}"
         with (self.folder / f"{name}.log").open("ab") as log:
@@ -178,7 +178,7 @@ class Site:
                 [sys.executable, "-m", "alertbot", "worker", "--config", str(self.folder / "alertbot.yaml")],
                 stdout=log,
                 stderr=log,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                env={**os.environ, "PYTHONUNBUFFERED": "1", "FLEET_PORT": str(port)},
             )
         return name
 
@@ -291,7 +291,7 @@ def site(
                 "rules": "rules/",
                 "storage": server.address,
                 "flap": {"rises": 100},
-                "http": {"host": "127.0.0.1", "port": 0},
+                "http": {"host": "127.0.0.1", "port": "${FLEET_PORT:-0}"},
             }
             (folder / "alertbot.yaml").write_text(json.dumps(settings, indent=1) + "\n" + more)  # JSON is YAML
             PostgresStore(server.address).close()  # the tables

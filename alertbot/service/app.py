@@ -104,7 +104,8 @@ class App:
         self._closers = Closers()
         self._closers.push("database", at_once(store.close), if_clean=True)
         self.lease = Lease(store, (tenant.name for tenant in tenants), clock, self._stopping.set, speed=speed)
-        self._closers.push("lease", self.lease.release, at_least=MIN_TO_RELEASE)
+        if max_tenants is None:  # a worker has none
+            self._closers.push("lease", self.lease.release, at_least=MIN_TO_RELEASE)
         for tenant in tenants:
             self._closers.push(f"tenant {tenant.name}", partial(_close_tenant, tenant))
         self.fleet: Fleet | None = None
