@@ -267,7 +267,7 @@ def kills(
                 settled_after_s=time.monotonic() - settled,
                 connections=_connections(made),
             )
-            _compare(made, found, trouble.events, began)
+            _compare(made, found, trouble.events, began, polls)
             return found
         finally:
             polls.stop()
@@ -321,7 +321,7 @@ def _again(events: Sequence[Event], polls: Polls) -> dict[str, list[float]]:
     return found
 
 
-def _compare(made: Site, found: Kills, events: Sequence[Event], began: float) -> None:
+def _compare(made: Site, found: Kills, events: Sequence[Event], began: float, polls: Polls) -> None:
     """What stands in Slack and in the database against what should be there."""
     store = PostgresStore(made.server.address)
     try:
@@ -366,7 +366,7 @@ def _compare(made: Site, found: Kills, events: Sequence[Event], began: float) ->
         if top and payload.get("notice_id") not in operational | apart and "Resolved" not in message["text"]:
             found.out_of_date.append(str(message["text"]))
 
-    found.not_alerted = _not_alerted(made, began, events)
+    found.not_alerted = _not_alerted(made, began, events, polls)
     found.refused_by_slack = made.slack.refused
     lines = made.logged()
     told = Counter(
@@ -380,7 +380,7 @@ def _posted_at(message: dict[str, object]) -> float:
     return float(str(message["ts"]))
 
 
-def _not_alerted(made: Site, began: float, events: Sequence[Event]) -> list[str]:
+def _not_alerted(made: Site, began: float, events: Sequence[Event], polls: Polls) -> list[str]:
     """Rises that are not exactly one alert, of those that began once all workers ran."""
     alerts: dict[tuple[str, str], list[tuple[float, float]]] = {}
     rows = made.query("SELECT tenant, entity_id, fired_at, ended_at FROM alertbot.alerts WHERE fired_at IS NOT NULL")
@@ -396,8 +396,15 @@ def _not_alerted(made: Site, began: float, events: Sequence[Event]) -> list[str]
                 for event in events
                 if rise.began - 40 < event.at < rise.ended
             ]
+            near = [
+                f"{begun - rise.began:+.1f} to {over - rise.began:+.1f} s"
+                for begun, over in sorted(alerts.get((rise.tenant, rise.queue), []))
+                if rise.began - 150 < begun < rise.ended + 100
+            ]
+            polled = [round(at - rise.began, 1) for at in polls.at[rise.tenant] if -60 < at - rise.began < 110]
             found.append(
-                f"{rise.tenant} queue {rise.queue}: {len(fired)} alerts in {rise.ended - rise.began:.0f} s; {before}"
+                f"{rise.tenant} queue {rise.queue}: {len(fired)} alerts in {rise.ended - rise.began:.0f} s; alerts "
+                f"{near}; polls {polled}; {before}"
             )
     return found
 

@@ -16,7 +16,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -113,9 +113,15 @@ class Waves:
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         self._loop.run_forever()
+        server.close()
+        open_ones = asyncio.all_tasks(self._loop)
+        for each in open_ones:
+            each.cancel()
+        self._loop.run_until_complete(asyncio.gather(*open_ones, return_exceptions=True))
+        self._loop.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError, asyncio.IncompleteReadError):
+        with suppress(OSError, asyncio.IncompleteReadError), closing(writer):
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
                 headers = {name.lower(): value.strip() for name, _, value in map(_split, head.split("\r\n")[1:])}
@@ -127,7 +133,6 @@ class Waves:
                     b"X-Total-Elements: %d\r\nContent-Length: %d\r\n\r\n%b" % (self.queues, len(body), body)
                 )
                 await writer.drain()
-        writer.close()
 
     def _answer(self, request: str, headers: Mapping[str, str]) -> object:
         authorization = headers.get("authorization", "").partition(" ")[2]

@@ -57,7 +57,9 @@ _READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 # The last result of those that write is the number of the transaction. Sent as one: each of them is a round trip less.
 _WRITE = "BEGIN; SET LOCAL lock_timeout = {within}; SELECT {locks}; SELECT CAST(pg_current_xact_id() AS TEXT)"
 
-logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)  # it warns of each attempt; StoreError says it once
+# They warn of each attempt to connect, and of what is undone when a connection is cut; StoreError says it once.
+logging.getLogger("psycopg").setLevel(logging.ERROR)
+logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
 
 _ByName = psycopg.Connection[Row]
 
