@@ -37,11 +37,11 @@ COMMANDS: dict[str, Row] = {
     ),
     "worker": Row(
         "worker:worker",
-        "Run as one of several workers that share the tenants: they need `storage: postgresql://…`.",
+        "Run the service as one of several workers, which share the tenants of a PostgreSQL database.",
     ),
     "workers": Row(
         "workers:workers",
-        "List the workers of the database: how many tenants each polls, and whether its polls begin on time.",
+        "List the live workers: how many tenants each polls, and whether its polls start on time.",
     ),
     "poll": Row(
         "poll:poll",

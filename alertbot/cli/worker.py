@@ -24,18 +24,19 @@ log = logs.logger("worker")
 def worker(
     config: Config = None,
     tenants: Annotated[
-        int, typer.Option("--tenants", min=1, metavar="MAX", help="The most tenants that this worker polls.")
+        int,
+        typer.Option("--tenants", min=1, metavar="MAX", help="The maximum number of tenants that this worker polls."),
     ] = MAX_TENANTS,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log debug messages too.")] = False,
 ) -> None:
-    """Run as one of several workers that share the tenants: they need `storage: postgresql://…`."""
+    """Run the service as one of several workers, which share the tenants of a PostgreSQL database."""
     path = config_path(config)
     settings = load(path)
     logs.configure(settings.secrets(), verbose=verbose)
     if not settings.server:
         raise UsageError(
-            f"{path}: `storage` is a SQLite file, which one process writes: use `alertbot run`, or copy it to "
-            "PostgreSQL with `alertbot migrate-storage` and set `storage: postgresql://…`"
+            f"{path}: `storage` is a SQLite file, which only one process may write: use `alertbot run`, or copy "
+            "it to PostgreSQL with `alertbot migrate-storage` and set `storage: postgresql://…`"
         )
     heap.limit_arenas()
     app = build(settings, max_tenants=tenants)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # the extra `postgres` may not be installed
 
 
 def workers(config: Config = None, as_json: AsJson = False) -> None:
-    """List the workers of the database: how many tenants each polls, and whether its polls begin on time."""
+    """List the live workers: how many tenants each polls, and whether its polls start on time."""
     path = config_path(config)
     settings = load(path, secrets=False)
     logs.configure()
@@ -69,7 +69,7 @@ def _lines(living: Sequence[WorkerRow], mine: dict[str, int], unowned: int) -> l
     shown = [
         (
             each.name.partition(" (")[0],
-            f"{count(mine[each.name], 'tenant')} of {each.max_tenants} at most",
+            f"{count(mine[each.name], 'tenant')}, at most {each.max_tenants}",
             f"{late[each.name]} late" if each.name in late else "on time",
             f"since {each.since:%Y-%m-%d %H:%M} UTC",
             each.version,
@@ -79,7 +79,7 @@ def _lines(living: Sequence[WorkerRow], mine: dict[str, int], unowned: int) -> l
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)] if shown else []
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in shown]
     if not living:
-        lines.append("no worker runs on this database; start one with `alertbot worker`")
+        lines.append("no workers are running on this database; start one with `alertbot worker`")
     if unowned:
-        lines.append(f"{count(unowned, 'tenant')} of {sum(mine.values()) + unowned} polled by no worker")
+        lines.append(f"{unowned} of {count(sum(mine.values()) + unowned, 'tenant')} not polled by any worker")
     return lines

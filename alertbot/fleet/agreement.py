@@ -63,4 +63,4 @@ def _told(value: Any) -> str:
     if isinstance(value, dict):
         return "set" if value else _ABSENT
     text = value if isinstance(value, str) else json.dumps(value)
-    return text if len(text) <= _LONG else "something long"
+    return text if len(text) <= _LONG else "a long value"

@@ -172,9 +172,9 @@ class Fleet:
             if differs := agreement.difference(mine, theirs):
                 raise ConfigError(
                     [
-                        f"this worker is configured otherwise than {other.partition(' (')[0]}, which works on the "
-                        f"same database: {differs}. All workers need the same alertbot.yaml, but for `http` and "
-                        "secrets: to change it, stop all of them first"
+                        f"the configuration of this worker differs from that of {other.partition(' (')[0]}, which uses "
+                        f"the same database: {differs}. All workers need the same alertbot.yaml, except for `http` and "
+                        "secrets: stop all workers before you change it"
                     ]
                 )
         self._workers.join(self.name, self._max_tenants, __version__, mine, self._clock())
@@ -184,7 +184,7 @@ class Fleet:
         try:
             self._workers.notify()
         except AlertbotError as error:  # they look by themselves within a moment
-            log.debug("other workers could not be told of a change", error=str(error))
+            log.debug("other workers could not be notified of a change", error=str(error))
 
     def start(self) -> None:
         """Take part, in a thread, until `stop`."""
@@ -236,7 +236,7 @@ class Fleet:
             except (AlertbotError, exceptions.ProcrastinateException, psycopg.Error, OSError) as error:
                 self._note(error)
             except Exception:
-                log.exception("the worker failed with an unexpected error; it is started again")
+                log.exception("the worker failed with an unexpected error; restarting it")
             if not self._over.is_set():
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._over.wait(), 1.0)
@@ -246,11 +246,9 @@ class Fleet:
 
     def _note(self, error: Exception) -> None:
         # Procrastinate's errors say only that something failed; their causes may hold the address.
-        problem = (
-            str(error) if isinstance(error, AlertbotError) else "the queue of jobs cannot be reached in PostgreSQL"
-        )
+        problem = str(error) if isinstance(error, AlertbotError) else "the job queue in PostgreSQL cannot be reached"
         if problem != self.problem:
-            log.error("the worker cannot take part in the fleet; will retry", problem=problem)
+            log.error("the worker cannot poll; will retry", problem=problem)
         self.problem = problem
 
     async def _work(self) -> None:
@@ -317,7 +315,7 @@ class Fleet:
             if self._former is not None:
                 await put_anew(app, await jobs_of(app, self._former))
         except exceptions.ProcrastinateException as error:
-            log.debug("tenants could not be handed over: others find them", error=str(error))
+            log.debug("tenants could not be handed over; other workers will find them", error=str(error))
         finally:
             self._given.set()
 
@@ -339,7 +337,7 @@ class Fleet:
         assert self._app is not None
         paused, self._looked_at = time.monotonic() - self._looked_at, time.monotonic()
         if paused > GONE_AFTER.total_seconds() and self._owning:
-            log.warning("the worker was paused: others own its tenants by now", seconds=round(paused))
+            log.warning("the worker was paused: other workers own its tenants now", seconds=round(paused))
             self._end_all(lost=True)
             self._looks = -2  # if nobody has taken them, they are missing soon
         living = await self._beat()
@@ -358,11 +356,11 @@ class Fleet:
         for owning in surplus:
             owning.over.set()
         if surplus:
-            log.info("tenants are handed over to other workers", tenants=len(surplus), share=self._share)
+            log.info("handing tenants over to other workers", tenants=len(surplus), share=self._share)
         try:
             await self._look_after_jobs(self._app, first=first)
         except exceptions.ProcrastinateException as error:  # if the server is away, the heartbeat says so soon
-            log.debug("the queue of jobs could not be looked after; will retry", error=str(error))
+            log.debug("the job queue could not be checked; will retry", error=str(error))
 
     async def _look_after_jobs(self, app: App, *, first: bool) -> None:
         await self._give_back(app)
@@ -381,7 +379,7 @@ class Fleet:
                 raise AlertbotError("the heartbeat cannot be written to PostgreSQL") from error
             return None
         if not living:
-            raise AlertbotError("the worker was taken for dead")
+            raise AlertbotError("the other workers have presumed this one dead")
         self._beaten_at = time.monotonic()
         return living
 
@@ -390,7 +388,7 @@ class Fleet:
         stalled = await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=GONE_AFTER.total_seconds())
         jobs = [job.id for job in stalled if job.id is not None]
         if jobs and (given := await put_anew(app, jobs)):
-            log.warning("a worker is gone: its jobs are given to others", jobs=given)
+            log.warning("a worker is gone: its jobs were given to the others", jobs=given)
 
     async def _find_strays(self, app: App) -> None:
         """Put jobs into the queue anew that run here as the queue says, but do not."""
@@ -400,7 +398,7 @@ class Fleet:
         strays = doing - self._running
         certain, self._suspects = strays & self._suspects, strays  # one that begins or ends now is none
         if certain and (given := await put_anew(app, certain)):
-            log.warning("jobs that run nowhere are put into the queue again", jobs=given)
+            log.warning("jobs that no worker runs were put back into the queue", jobs=given)
 
     @contextmanager
     def running(self, job: int | None) -> Iterator[None]:
@@ -471,7 +469,7 @@ class Fleet:
             if put_back and self._app is not None:
                 await put(self._app, OWN, tenant)
         except (AlertbotError, exceptions.ProcrastinateException) as error:
-            log.debug("a tenant could not be handed over: others find it", tenant=tenant, error=str(error))
+            log.debug("a tenant could not be handed over; other workers will find it", tenant=tenant, error=str(error))
 
     async def chore(self, name: str) -> None:
         """Do a chore once; then put it into the queue for its next time."""

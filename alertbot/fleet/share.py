@@ -16,10 +16,9 @@ def shares(tenants: int, limits: Mapping[str, int]) -> Mapping[str, int]:
     left, workers = tenants, sorted(limits, key=lambda name: (limits[name], name))
     for index, name in enumerate(workers):
         equal = -(-left // (len(workers) - index))
-        found[name] = min(limits[name], equal)
-        if limits[name] <= equal:
-            left -= limits[name]
-        else:  # all that follow have room for the same
+        if limits[name] >= equal:  # so have all that follow
             found |= dict.fromkeys(workers[index:], equal)
             break
+        found[name] = limits[name]
+        left -= limits[name]
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from alertbot.fleet.share import shares
@@ -24,6 +24,7 @@ def test_shares(tenants: int, limits: dict[str, int], expected: dict[str, int]) 
     assert shares(tenants, limits) == expected
 
 
+@example(1, {"a": 1, "b": 1})
 @given(
     st.integers(0, 5000),
     st.dictionaries(st.text("abcdefgh", min_size=1, max_size=3), st.integers(1, 2000), min_size=1, max_size=12),

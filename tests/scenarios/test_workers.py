@@ -82,13 +82,13 @@ def test_what_cannot_be_started_beside_workers(workers: Rig) -> None:
     for command in ("run", "poll"):
         status, said = _run(workers, command)
         assert status == 2
-        assert "workers run on this database" in said
-        assert "Stop them first, or start this one as `alertbot worker` too." in said
+        assert "workers are running on this database" in said
+        assert "Stop them first, or use `alertbot worker` instead." in said
     file = workers.folder / "alertbot.yaml"
     file.write_text(file.read_text().replace('"poll_every": "5s"', '"poll_every": "6s"', 1))
     status, said = _run(workers, "worker")
     assert status == 2
-    assert "this worker is configured otherwise than" in said
+    assert "the configuration of this worker differs from that of" in said
     assert "tenants tenant-0000.poll_every is 6s here and 5s there" in said
     assert "Traceback" not in said
 
@@ -97,13 +97,13 @@ def test_workers_are_listed(workers: Rig) -> None:
     """With what each polls; tenants that no worker has room for are a problem."""
     status, said = _run(workers, "workers")
     assert status == 1
-    assert "no worker runs on this database; start one with `alertbot worker`" in said
+    assert "no workers are running on this database; start one with `alertbot worker`" in said
     workers.start("a", "--tenants", str(TENANTS - 4))
     wait_for(lambda: workers.shares() == {"a": TENANTS - 4}, 120)
     status, said = _run(workers, "workers")
     assert status == 1
-    assert f"{TENANTS - 4} tenants of {TENANTS - 4} at most" in said
-    assert f"4 tenants of {TENANTS} polled by no worker" in said
+    assert f"{TENANTS - 4} tenants, at most {TENANTS - 4}" in said
+    assert f"4 of {TENANTS} tenants not polled by any worker" in said
 
 
 @pytest.mark.parametrize("command", ["worker", "workers"])

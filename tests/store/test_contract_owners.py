@@ -25,7 +25,7 @@ def test_a_turn_of_a_former_owner_is_refused(store: SqlStore) -> None:
     store.record(_decided(first, 1))
     second = store.own("acme", "host b, process 2 (run y)", at(2))
     before = store.alerts("acme"), store.revision("acme")
-    with pytest.raises(NotOwner, match="acme is owned by another worker by now \\(host b, process 2\\)"):
+    with pytest.raises(NotOwner, match="acme is owned by another worker now \\(host b, process 2\\)"):
         store.record(_decided(first, 3))
     assert (store.alerts("acme"), store.revision("acme")) == before
     store.record(_decided(second, 4))

@@ -87,8 +87,8 @@ class Workers:
             if before is not None:
                 if living := _living(conn):
                     raise UsageError(
-                        f"{self._db.name}: {living[0].name.partition(' (')[0]} works here with {before}, and this "
-                        f"worker has {version}: stop the workers of the other version first"
+                        f"{self._db.name}: {living[0].name.partition(' (')[0]} uses {before}, and this worker has "
+                        f"{version}: stop the workers of the other version first"
                     )
                 conn.execute(f"DROP SCHEMA {SCHEMA_OF_JOBS} CASCADE")
             conn.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA_OF_JOBS}")
@@ -195,8 +195,8 @@ def refuse_beside_workers(conn: Connection, database: str) -> None:
         return
     if living := _living(conn):
         raise LeaseHeld(
-            f"workers run on this database ({database}), such as {living[0].name.partition(' (')[0]}. Stop them first, "
-            "or start this one as `alertbot worker` too.",
+            f"workers are running on this database ({database}), such as {living[0].name.partition(' (')[0]}. Stop "
+            "them first, or use `alertbot worker` instead.",
             owner=living[0].name,
         )
 

@@ -39,7 +39,7 @@ def keep(conn: Connection, tenant: str, owner: Owner) -> None:
     if kept.rowcount != 1:
         row = conn.execute("SELECT worker FROM owners WHERE tenant = ?", (tenant,)).fetchone()
         by = f" ({row['worker'].partition(' (')[0]})" if row is not None and row["worker"] else ""
-        raise NotOwner(f"{tenant} is owned by another worker by now{by}")
+        raise NotOwner(f"{tenant} is owned by another worker now{by}")
 
 
 def release(conn: Connection, tenant: str, number: int) -> None:
