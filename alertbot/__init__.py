@@ -1,3 +1,3 @@
 """alertbot: threshold alerts in Slack for contact centres that run on 8x8."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import tarfile
+import tomllib
 import zipfile
+from datetime import date
 from pathlib import Path
 
 import pytest
 
+from alertbot import __version__
 from tests.foreign import FOLDER
 
 ROOT = Path(__file__).parent.parent
@@ -55,6 +59,16 @@ def test_the_same_sources_give_the_same_files(tmp_path: Path) -> None:
     assert not [name for name in names if name.startswith("tests/")]
     with tarfile.open(sdist) as archive:
         assert {member.mtime for member in archive.getmembers()} == {1767225600}
+
+
+def test_the_version_is_the_newest_of_the_changelog() -> None:
+    """pyproject.toml, `alertbot --version`, docs/ci.md and the first section of CHANGELOG.md agree; it has a date."""
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    (first, day), *_ = re.findall(r"^## (\S+) \((.*)\)$", changelog, re.MULTILINE)
+    assert (first, __version__) == (version, version)
+    date.fromisoformat(day)
+    assert f"rev: v{version}\n" in (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
 
 
 def test_files_of_secrets_are_in_no_commit() -> None:
