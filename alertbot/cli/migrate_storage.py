@@ -23,11 +23,12 @@ _PLACE = "A SQLite file, or postgresql://USER:PASSWORD@HOST:PORT/DATABASE; ${NAM
 
 def migrate_storage(
     source: Annotated[str, typer.Argument(metavar="FROM", help=_PLACE)],
-    target: Annotated[str, typer.Argument(metavar="TO", help=f"{_PLACE} It is created or empty.")],
+    target: Annotated[str, typer.Argument(metavar="TO", help=f"{_PLACE} It must be empty, or not exist yet.")],
 ) -> None:
     """Copy a database to another one, such as a SQLite file to PostgreSQL or back, and verify the copy.
 
-    FROM is not changed. Stop alertbot first. If it was interrupted, run it again: it copies what is missing.
+    FROM is not changed. Stop alertbot first. If the copy is interrupted, run the command again: it copies what is
+    missing.
 
     Quote an address with ${NAME} in single quotes, so that the password is not shown in the list of processes. One
     without a password takes it from PGPASSWORD or ~/.pgpass.

@@ -153,8 +153,8 @@ class Server:
             )
         if state == "42501":
             return final(
-                f"{self.name}: the user {user} may not do that ({what}); the owner of the database allows it with "
-                f'CREATE SCHEMA IF NOT EXISTS {migrations.SCHEMA} AUTHORIZATION "{user}"'
+                f"{self.name}: the user {user} may not create the schema of the tables ({what}); the owner of the "
+                f'database allows it with GRANT CREATE ON DATABASE "{base}" TO "{user}"'
             )
         if not state and "permission denied for database" in what:
             return final(
