@@ -12,11 +12,9 @@ from alertbot.cli.run import serve
 from alertbot.cli.shell import Config
 from alertbot.config.load import config_path, load
 from alertbot.errors import UsageError
+from alertbot.fleet.share import MAX_TENANTS
 from alertbot.service import heap
 from alertbot.service.app import build
-
-MAX_TENANTS = 2000
-"""Tenants that one worker owns at most, where it is not told otherwise."""
 
 log = logs.logger("worker")
 

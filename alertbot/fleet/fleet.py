@@ -49,7 +49,7 @@ from alertbot.errors import AlertbotError, ConfigError
 from alertbot.fleet import agreement
 from alertbot.fleet.chore import Chore
 from alertbot.fleet.jobs import CHORE, OWN, jobs_of, make_app, put, put_anew, put_missing
-from alertbot.fleet.share import shares
+from alertbot.fleet.share import MAX_TENANTS, shares
 from alertbot.logs import logger
 from alertbot.store.postgres.store import PostgresStore
 from alertbot.store.postgres.workers import CHANNEL, GONE_AFTER, Pulse, WorkerRow
@@ -59,8 +59,6 @@ LOOK_EVERY = 2.0
 """Seconds between two looks at the fleet, each of which is a heartbeat too."""
 TERM = timedelta(minutes=30), timedelta(minutes=60)
 """For how long a tenant is owned, between these two: then it is handed over, mostly to the same worker."""
-MAX_TENANTS = 2000
-"""Tenants that one worker owns at most, where it is not told otherwise."""
 HAND_OVER_WITHIN = 4.0
 """Seconds in which all tenants are handed over when the worker is stopped."""
 _TURNS_END_WITHIN = 1.5
@@ -137,7 +135,6 @@ class Fleet:
         self._max_tenants, self._changed = max_tenants, changed
         self._share = 0
         self._owning: dict[str, _Owning] = {}
-        self._stopping = threading.Event()
         self._loop = asyncio.new_event_loop()
         self._over: asyncio.Event = asyncio.Event()  # the worker is to end
         self._thread = threading.Thread(target=self._run, name="fleet", daemon=True)
@@ -195,7 +192,6 @@ class Fleet:
 
         What is not handed over is found by the others when this worker's heartbeat is missing.
         """
-        self._stopping.set()
         if not self._thread.is_alive():
             return True
         self._loop.call_soon_threadsafe(self._over.set)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+MAX_TENANTS = 2000
+"""Tenants that one worker owns at most, where it is not told otherwise."""
+
 
 def shares(tenants: int, limits: Mapping[str, int]) -> Mapping[str, int]:
     """How many tenants each worker owns at most, so that all are owned and none has more than another needs to have.
