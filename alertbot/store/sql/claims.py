@@ -1,11 +1,9 @@
 """Claims of work that is no post, so that of several processes one does it. Functions work in the caller's transaction.
 
 Theory. What must happen once, or in order, is claimed before it begins: a compare-and-set in one transaction. Posts
-have their claims in their own rows (outbox.py). Here is the rest, each claim a row of `claims` that exists only as long
-as the work takes, so an idle bot writes nothing:
-
-- an edit of one message: an older state must not be sent after a newer one (edits.py);
-- the fallback webhook, and the drawing of pictures: one process at a time.
+have their claims in their own rows (outbox.py). Here is the rest: an edit of one message, since an older state must not
+be sent after a newer one (edits.py). A claim is a row of `claims` that exists only as long as the work takes, so an
+idle bot writes nothing.
 
 A claim ends when its claimant gives it back, or at `until`, whatever the claimant does: by then nothing of it is on its
 way any more. For a claimant that has ended it ends 5 s later (`claimant_ended`), as for posts. A claimant may take its
@@ -26,16 +24,14 @@ from alertbot.store.codec import stamp
 from alertbot.store.sql.cards import CLOCK_WAS_SET_BACK
 from alertbot.store.sql.connection import Connection
 
-EDIT, WEBHOOK, DRAWING = "edit", "webhook", "drawing"
-"""The kinds of work."""
+EDIT = "edit"
+"""A kind of work: the edit of one message."""
 CLAIM_HOLDS = timedelta(seconds=20)
 """For how long a claim keeps others from a message while its claimant may be alive: twice what its call takes."""
 CALL_TAKES = timedelta(seconds=10)
 """How long after its claim a call may still be on its way (notify/deliver.py)."""
 MESSAGE_APPEARS = timedelta(seconds=5)
 """How long after its claimant ended what it sent may take to appear."""
-MAX_HOLDS = timedelta(minutes=2)
-"""The longest time for which anything is claimed."""
 
 _HELD = "until > :now AND until <= :ahead"
 _TAKE = """
@@ -47,13 +43,13 @@ _FORGET = f"DELETE FROM claims WHERE NOT ({_HELD})"  # noqa: S608
 
 
 def _times(now: datetime) -> dict[str, object]:
-    return {"now": stamp(now), "ahead": stamp(now + MAX_HOLDS + CLOCK_WAS_SET_BACK)}
+    return {"now": stamp(now), "ahead": stamp(now + CLAIM_HOLDS + CLOCK_WAS_SET_BACK)}
 
 
-def take(conn: Connection, work: str, place: str, claimant: str, now: datetime, holds: timedelta) -> bool:
-    """Claim this work for this long; False while another claimant holds it."""
+def take(conn: Connection, work: str, place: str, claimant: str, now: datetime) -> bool:
+    """Claim this work for CLAIM_HOLDS; False while another claimant holds it."""
     conn.execute(_FORGET, _times(now))
-    values = {**_times(now), "work": work, "place": place, "claimant": claimant, "until": stamp(now + holds)}
+    values = {**_times(now), "work": work, "place": place, "claimant": claimant, "until": stamp(now + CLAIM_HOLDS)}
     return conn.execute(_TAKE, values).rowcount > 0
 
 

@@ -202,7 +202,7 @@ def claim(conn: Connection, card: Card, former: bool, claimant: str, now: dateti
     open_claims = claims.held(conn, claims.EDIT, now).keys() - {place}
     if len(open_claims) + len(_last_minute(conn, now)) >= SLACK_ALLOWS:
         return Claimed.NOT_DUE
-    return Claimed.DONE if claims.take(conn, claims.EDIT, place, claimant, now, claims.CLAIM_HOLDS) else Claimed.TAKEN
+    return Claimed.DONE if claims.take(conn, claims.EDIT, place, claimant, now) else Claimed.TAKEN
 
 
 def end_claim(conn: Connection, posted: Posted | None, claimant: str) -> None:
