@@ -186,6 +186,8 @@ def test_no_statement_reads_history(store: PostgresStore, heard: Mapping[str, Pa
     assert len(heard) > 100
     found = {}
     for sql, parameters in heard.items():
+        if sql.split()[0] in ("SAVEPOINT", "RELEASE"):
+            continue
         try:
             pages, scanned = _pages(store, sql, parameters, times)
         except psycopg.errors.UniqueViolation:  # the row is there: it was added by a turn
@@ -198,12 +200,12 @@ def test_no_statement_reads_history(store: PostgresStore, heard: Mapping[str, Pa
 
 SLOW = {
     "all rows": "SELECT count(*) FROM cards WHERE state = 'posted'",
-    "all of an index": "SELECT count(*) FROM alerts WHERE id > ?",
+    "all of an index": "SELECT count(*) FROM alerts WHERE tenant > ?",
 }
 
 
 @pytest.mark.parametrize("sql", SLOW.values(), ids=SLOW)
 def test_a_scan_is_noticed(store: PostgresStore, heard: Mapping[str, Parameters], sql: str) -> None:
     """This check detects a scan of a table, and of an index."""
-    pages, _ = _pages(store, sql, (0,) if "?" in sql else ())
+    pages, _ = _pages(store, sql, ("",) if "?" in sql else ())
     assert pages > MAX_PAGES
