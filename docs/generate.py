@@ -41,7 +41,7 @@ from alertbot.rules.rule import Level
 from alertbot.simulator.scenario import load_scenario, shipped_scenarios
 from alertbot.slack.cards import card_message, line_message
 from alertbot.slack.text import FallbackPen, MrkdwnPen
-from alertbot.web.metrics import Figures, Metrics, StoreFigures, TenantFigures
+from alertbot.web.metrics import Figures, Metrics, StoreFigures, TenantFigures, WorkerFigures
 
 ROOT = Path(__file__).parent.parent
 PICTURE = ROOT / "docs" / "card.png"
@@ -240,6 +240,7 @@ def sample_metrics() -> Metrics:
         problems={"slack": False},
         sizes={"main": 1},
         reloads={"loaded": 1},
+        worker=WorkerFigures(tenants=1, lag_s=0.0, workers=3, unowned=0),
     )
     metrics.read_from(lambda: figures)
     return metrics

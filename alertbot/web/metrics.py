@@ -406,8 +406,8 @@ def _of_worker(worker: WorkerFigures | None) -> Iterator[Metric]:
     gauges = (
         ("alertbot_worker_tenants", "Tenants that this worker polls.", figures.tenants),
         ("alertbot_worker_lag_seconds", "By how much the most overdue poll of this worker is late.", figures.lag_s),
-        ("alertbot_workers", "Workers that live.", figures.workers),
-        ("alertbot_tenants_without_worker", "Tenants that no worker polls.", figures.unowned),
+        ("alertbot_workers", "Workers that are alive.", figures.workers),
+        ("alertbot_tenants_without_worker", "Tenants that are not polled by any worker.", figures.unowned),
     )
     for name, text, value in gauges:
         gauge = GaugeMetricFamily(name, text)
