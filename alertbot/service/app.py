@@ -450,7 +450,7 @@ def build(
     """
     live = LiveRules(rule_paths(settings), parser(settings))
     store = open_for_dry_run(settings) if dry_run else open_store(settings)
-    tenants = make_tenants(settings, live, speed=speed)
+    tenants = make_tenants(settings, live, speed=speed, lent=max_tenants is not None)
     metrics = Metrics(tenant.name for tenant in tenants)
     notifier = notifier or make_notifier(settings, observe=metrics.called_slack)
     return App(settings, tenants, store, notifier, live, clock, speed, metrics, painter, max_tenants)

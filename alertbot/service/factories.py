@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from alertbot.config.settings import Settings, TenantSettings
+from alertbot.service.lent import LentSource
 from alertbot.service.live_rules import LiveRules
 from alertbot.service.of_settings import alerting_of, deadline_s, limits_of, template_folders
 from alertbot.service.tenant import LiveTenant
@@ -41,12 +44,12 @@ def make_source(tenant: TenantSettings, *, speed: float = 1.0, base_url: str = "
     )
 
 
-def make_tenants(settings: Settings, live: LiveRules, *, speed: float = 1.0) -> list[LiveTenant]:
-    """The tenants that are polled, with the rules that run for each."""
+def make_tenants(settings: Settings, live: LiveRules, *, speed: float = 1.0, lent: bool = False) -> list[LiveTenant]:
+    """The tenants that are polled, with the rules that run for each. `lent`: by several workers, some by each."""
     return [
         LiveTenant(
             name=tenant.name,
-            source=make_source(tenant, speed=speed),
+            source=LentSource(partial(make_source, tenant, speed=speed)) if lent else make_source(tenant, speed=speed),
             rules=live.rules(tenant.name),
             poll_every=tenant.poll_every,
             default_channel=tenant.default_channel or settings.slack.default_channel,

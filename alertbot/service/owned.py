@@ -42,7 +42,8 @@ class Owned:
         self._scheduler.remove(name_of_job(live))
         idle = live.busy.acquire(timeout=within)
         live.owner = None
-        if idle:
+        if idle:  # else the turn that hangs still needs what it has
+            live.end()
             live.busy.release()
 
     def lag(self) -> float:

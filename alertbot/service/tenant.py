@@ -56,10 +56,16 @@ class LiveTenant:
 
     def begin(self, owner: Owner, now: datetime) -> None:
         """Go on as the new owner, where the one before was: another process has polled it since, or never did."""
-        self.memory, self.last, self.turn_at, self.tried = Memory(), None, None, False
-        self._filled, self._evaluated = None, None
+        self.end()
         self.source.resume(owner.memory, now)
         self.owner = owner
+
+    def end(self) -> None:
+        """Be polled by this process no longer: nothing of its polls stays in memory, and no connection."""
+        self.owner = None
+        self.memory, self.last, self.turn_at, self.tried = Memory(), None, None, False
+        self._filled, self._evaluated = None, None
+        self.source.close()
 
     def as_owner(self, now: datetime) -> Owner | None:
         """As whom a turn is recorded, with what the next owner has to know after it."""
