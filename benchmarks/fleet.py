@@ -389,7 +389,9 @@ def _not_alerted(made: Site, began: float, events: Sequence[Event], polls: Polls
         alerts.setdefault((str(tenant), str(entity)), []).append((times[0], times[1]))
     found = []
     for rise in made.waves.rises(began, time.time()):
-        fired = [at for at, _ in alerts.get((rise.tenant, rise.queue), []) if rise.began <= at <= rise.ended + 1]
+        # A turn has the time at which it began: its request may arrive later.
+        since, until = rise.began - 10, rise.ended + 1
+        fired = [at for at, _ in alerts.get((rise.tenant, rise.queue), []) if since <= at <= until]
         if len(fired) != 1:
             before = [
                 f"{event.kind} {event.at - rise.began:+.1f} s"
