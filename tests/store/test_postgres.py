@@ -21,7 +21,7 @@ from alertbot.store.postgres.store import PostgresStore
 from alertbot.store.sqlite.store import SqliteStore
 from tests.service.bot import until
 from tests.store.build import at, begin, begins, firing, notice, one, ops, poll, posts, snapshot
-from tests.store.postgres import OwnServer, Wire, address_of, empty_store, own_server, run, server
+from tests.store.postgres import OwnServer, Wire, _contract, address_of, empty_store, own_server, run, server
 
 PASSWORD = "Tr0ub4dor"
 
@@ -450,3 +450,18 @@ def test_an_address_that_cannot_be_read(address: str) -> None:
         Server(address, 1.0)
     assert PASSWORD not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+def test_agents_of_a_turn_that_was_committed_late(store: PostgresStore) -> None:
+    """Its rows may have lower numbers than those that were read already; equal initials are told apart all the same."""
+    insert = "INSERT INTO alertbot.agents (tenant, id, name) VALUES ('acme', '{}', '{}')"
+    address = _contract()
+    with closing(PostgresStore(address, initials=True)) as reading:
+        with psycopg.connect(address) as late:
+            late.execute(insert.format("A1", "Dana Whitfield").encode())
+            run(insert.format("A2", "Dora Winter"), address)
+            assert reading.names().of("acme", Scope.AGENT, "A2", "Dora Winter") == "DW"
+        run(insert.format("A3", "Eve Young"), address)
+        names = reading.names()
+    assert names.of("acme", Scope.AGENT, "A2", "Dora Winter") == "DW (A2)"
+    assert names.of("acme", Scope.AGENT, "A1", "Dana Whitfield") == "DW (A1)"

@@ -2,6 +2,9 @@
 
 They are kept even if names are shown: so equal initials are known from the moment when names are hidden. A poll whose
 agents are all known writes nothing here.
+
+New rows are found by their order of arrival. In PostgreSQL two turns may commit in another order than their rows have:
+so a process adds its own rows without reading them, and reads the last rows of others once more.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from alertbot.rules.privacy import AGENT_SCOPES, NAMES_IN_FULL, Agent, Names
 from alertbot.store.sql.connection import Connection
 
 _SINCE = "SELECT tenant, id, name FROM agents WHERE rowid > ?"
+_AGAIN = 1000  # rows that are read once more: those of turns that were not committed yet
 _Seen = tuple[tuple[str, ...], tuple[str, ...]]  # ids and names of a snapshot
 
 
@@ -56,6 +60,11 @@ class Agents:
         """The transaction is committed."""
         if seen:
             self._load(conn)
+            with self._lock:
+                own = frozenset(_agents(tenant, seen.values()))
+                if not own <= self._known:
+                    self._known |= own
+                    self._names = self._names.including(self._known)
             self._seen.update({(tenant, scope): pairs for scope, pairs in seen.items()})
 
     def forget(self) -> None:
@@ -69,7 +78,7 @@ class Agents:
         with self._lock:
             if rows == self._rows:
                 return
-            found = conn.execute(_SINCE, (max(self._rows, 0),)).fetchall()
+            found = conn.execute(_SINCE, (max(self._rows - _AGAIN, 0),)).fetchall()
             self._known |= {Agent(row["tenant"], row["id"], row["name"]) for row in found}
             self._rows = rows
             self._names = self._names.including(self._known)
