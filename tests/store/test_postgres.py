@@ -126,7 +126,7 @@ def test_ids_are_never_given_again(store: PostgresStore) -> None:
 def test_a_writer_waits_for_another_process(store: PostgresStore) -> None:
     """A process that cannot write within its time says so; reading goes on, and sees what was committed."""
     begin(store, firing("1"))
-    with closing(PostgresStore(store._db._server.info)) as other, store.alone("acme"):
+    with closing(PostgresStore(store._db._server.info)) as other, store._db.write():  # for itself, as a delivery
         begin(store, firing("2"))
         with pytest.raises(StoreError, match=r"is locked: another process has been writing to it for 0\.1 s") as caught:
             other.check_writable(within=0.1)
@@ -371,7 +371,7 @@ def test_two_processes_open_a_new_database_together(database: str) -> None:
 def test_a_database_without_tables(database: str) -> None:
     """It is not created by a command that only reads."""
     assert not exists(address_of(database))
-    with pytest.raises(StoreError, match="there are no tables yet; `alertbot run` or `alertbot poll` creates them"):
+    with pytest.raises(StoreError, match="there are no tables yet; `alertbot run`, `poll` or `worker` creates them"):
         PostgresStore(address_of(database), reading=True)
     PostgresStore(address_of(database)).close()
     assert exists(address_of(database))

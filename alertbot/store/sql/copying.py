@@ -108,12 +108,13 @@ def copy(source: Database, target: Database, progress: Callable[[str, int], None
             _copyable(writing).set_last_ids(_copyable(reading).last_ids())
         missing = [table.name for table in TABLES if _pass(reading, target, table, None)]
         if missing:
-            raise StoreError(f"{target.name} lacks rows that were just copied ({', '.join(missing)}); copy them again")
+            lacking = ", ".join(missing)
+            raise StoreError(f"{target.name} lacks rows that were just copied ({lacking}); run the command again")
         counts = [(_count(reading, table), table) for table in TABLES]
         with target.read() as there:
             for rows, table in counts:
                 if _count(there, table) != rows:
-                    raise StoreError(f"{target.name} has another number of rows in {table.name} than {source.name}")
+                    raise StoreError(f"{target.name} and {source.name} differ in the number of rows in {table.name}")
     with target.write() as writing:
         writing.execute("DELETE FROM counters WHERE tenant = '' AND name = ?", (UNFINISHED_COPY,))
     return Copied(sum(rows for rows, _ in counts), added)
