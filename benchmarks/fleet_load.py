@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -35,6 +36,17 @@ from tests.slack.slack_server import TOKEN, slack_server
 from tests.store.postgres import OwnServer, own_server
 
 CENTRES = 40
+CHANNELS = 200
+_OPEN_RULE = """
+rules:
+  - id: agents-handling
+    title: Agents that handle interactions
+    scope: queue
+    match: {id: ["101", "102", "103"]}
+    warning:
+      when: handling.rt >= 0
+"""
+"""A rule beside the shipped ones, so that each tenant has three open alerts, whose values change."""
 _SERVER = {"max_connections": "200", "shared_buffers": "256MB"}
 _START_S = 300.0
 
@@ -105,6 +117,9 @@ def measure_load(
         server = stack.enter_context(own_server(_SERVER))
         slack = stack.enter_context(slack_server())
         slack.clock = time.time
+        slack.channels = {f"c{number}": f"C{number:04}" for number in range(CHANNELS)}
+        shutil.copytree(shipped_rules(), folder / "rules")
+        (folder / "rules" / "open.yaml").write_text(_OPEN_RULE)
         eight = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         stack.callback(eight.kill)
         assert eight.stdout is not None
@@ -118,11 +133,12 @@ def measure_load(
                     "api_key": key,
                     "api_secret": secret,
                     "poll_every": f"{every:g}s",
+                    "default_channel": f"#c{number % CHANNELS}",
                 }
                 for number, (key, secret) in enumerate(serving["keys"])
             ],
-            "slack": {"bot_token": TOKEN, "default_channel": "#cc-alerts", "api_url": slack.api_url},
-            "rules": str(shipped_rules()),
+            "slack": {"bot_token": TOKEN, "default_channel": "#c0", "api_url": slack.api_url},
+            "rules": "rules/",
             "storage": server.address,
             "http": {"host": "127.0.0.1", "port": 0},
         }

@@ -81,6 +81,9 @@ _WAITS = "(held_until > :now AND held_until <= :longest) OR (rest_until > :now A
 # In a storm thousands of notices wait in few channels, and most of the time those rest. So the channels come first,
 # hopping from one to the next in the index, and only the notices of those that may be posted in are read.
 #
+# Whether a member of a card is open is asked of each member: as a condition, PostgreSQL without statistics of a new
+# database begins with all open alerts, for each notice.
+#
 # A line that only names members of a card (they fired, and it is not broadcast) comes after the cards of all levels.
 _DUE_POSTS = f"""
     WITH RECURSIVE waiting (channel) AS (
@@ -109,8 +112,8 @@ _DUE_POSTS = f"""
             WHEN n.kind = 'line' AND n.reason = 'fired' AND NOT n.broadcast THEN 0
             WHEN n.kind <> 'card' OR n.level = 'critical' THEN {RANK.format("n.level")}
             ELSE MAX({RANK.format("n.level")}, COALESCE((
-                SELECT MAX({RANK.format("a.level")}) FROM card_alerts m JOIN alerts a ON a.id = m.alert_id
-                WHERE m.card_id = n.card_id AND a.ended_at IS NULL
+                SELECT MAX(CASE WHEN a.ended_at IS NULL THEN {RANK.format("a.level")} END)
+                FROM card_alerts m JOIN alerts a ON a.id = m.alert_id WHERE m.card_id = n.card_id
             ), 0)) END AS rank
         FROM free CROSS JOIN notices n ON n.channel = free.channel
         WHERE n.state = 'waiting' AND n.lead IS NULL
