@@ -99,7 +99,7 @@ async def jobs_of(app: App, worker_id: int) -> frozenset[int]:
 # jobs when a worker has died, and all others do it at the same time.
 _PUT_MISSING = """
     INSERT INTO procrastinate_jobs (queue_name, task_name, lock, queueing_lock, args)
-    SELECT %(task)s, 'alertbot:' || %(task)s, %(task)s || ':' || argument, %(task)s || ':' || argument,
+    SELECT CAST(%(task)s AS text), 'alertbot:' || %(task)s, %(task)s || ':' || argument, %(task)s || ':' || argument,
         jsonb_build_object(CAST(%(name)s AS text), argument)
     FROM unnest(CAST(%(arguments)s AS text[])) AS argument
     WHERE %(task)s || ':' || argument NOT IN (
