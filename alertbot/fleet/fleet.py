@@ -149,6 +149,7 @@ class Fleet:
         self._suspects: frozenset[int] = frozenset()  # jobs that did not run here at the last comparison
         self._worker: Worker | None = None
         self._former: int | None = None  # the id of our worker before the connection was lost
+        self._settings = ""  # what must be the same in all workers
         self.problem = ""  # why the fleet cannot be reached
         self.seen = Seen()
 
@@ -164,9 +165,12 @@ class Fleet:
         that runs, StoreError.
         """
         self._workers.create()
-        mine = agreement.compared(settings)
+        self._settings = agreement.compared(settings)
+        self._join()
+
+    def _join(self) -> None:
         for other, theirs in self._workers.settings().items():
-            if differs := agreement.difference(mine, theirs):
+            if differs := agreement.difference(self._settings, theirs):
                 raise ConfigError(
                     [
                         f"the configuration of this worker differs from that of {other.partition(' (')[0]}, which uses "
@@ -174,7 +178,7 @@ class Fleet:
                         "secrets: stop all workers before you change it"
                     ]
                 )
-        self._workers.join(self.name, self._max_tenants, __version__, mine, self._clock())
+        self._workers.join(self.name, self._max_tenants, __version__, self._settings, self._clock())
 
     def tell_others(self) -> None:
         """Wake the other workers: something was changed that they may have to show or to deliver."""
@@ -374,8 +378,9 @@ class Fleet:
             if time.monotonic() - self._beaten_at > GONE_AFTER.total_seconds():
                 raise AlertbotError("the heartbeat cannot be written to PostgreSQL") from error
             return None
-        if not living:
-            raise AlertbotError("the other workers have presumed this one dead")
+        if not living:  # it was paused for so long that another one, when it joined, removed it
+            await asyncio.to_thread(self._join)
+            return None
         self._beaten_at = time.monotonic()
         return living
 

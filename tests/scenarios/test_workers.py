@@ -106,6 +106,17 @@ def test_workers_are_listed(workers: Rig) -> None:
     assert f"4 of {TENANTS} tenants not polled by any worker" in said
 
 
+def test_a_worker_that_was_forgotten_joins_again(workers: Rig) -> None:
+    """One that is paused for more than an hour is no longer in the table when it continues."""
+    workers.start("a")
+    wait_for(lambda: workers.shares() == {"a": TENANTS}, 40)
+    (gone,) = workers.query("DELETE FROM alertbot_jobs.workers RETURNING name")
+    wait_for(lambda: workers.query("SELECT name FROM alertbot_jobs.workers") == [gone], 20, "it has joined again")
+    before = dict(workers.polled_at())
+    wait_for(lambda: _polled_since(workers, before), 30, "it polls")
+    assert '"level": "error"' not in workers.log_of("a")
+
+
 @pytest.mark.parametrize("command", ["worker", "workers"])
 def test_workers_need_postgresql(command: str, tmp_path: Path) -> None:
     file = tmp_path / "alertbot.yaml"
