@@ -70,6 +70,7 @@ SPARE_JOBS = 8
 _LATER = 0.5, 10.0
 """Seconds after which a tenant that was refused is tried again: at first, and at most."""
 _FIND_MISSING_EVERY = 5  # looks
+_TELL_AFTER = 3  # looks in a row that failed
 _BEAT_WITHIN = 4.0  # seconds
 _THREADS = 32  # for calls that wait: a turn that must end, a transaction
 
@@ -140,6 +141,7 @@ class Fleet:
         self._thread = threading.Thread(target=self._run, name="fleet", daemon=True)
         self._app: App | None = None
         self._looks = 0
+        self._unchecked = 0  # looks in a row at which the queue could not be checked
         self._looked_at = time.monotonic()
         self._pulse = Pulse(store.address, name)
         self._beaten_at = time.monotonic()
@@ -359,8 +361,12 @@ class Fleet:
             log.info("handing tenants over to other workers", tenants=len(surplus), share=self._share)
         try:
             await self._look_after_jobs(self._app, first=first)
-        except exceptions.ProcrastinateException as error:  # if the server is away, the heartbeat says so soon
-            log.debug("the job queue could not be checked; will retry", error=str(error))
+            self._unchecked = 0
+        except exceptions.ProcrastinateException as error:
+            self._unchecked += 1
+            if self._unchecked == _TELL_AFTER:  # if the server is away, the heartbeat says so sooner
+                cause = type(error.__cause__ or error).__name__
+                log.error("the job queue cannot be checked: some tenants may have no worker; will retry", cause=cause)
 
     async def _look_after_jobs(self, app: App, *, first: bool) -> None:
         await self._give_back(app)
