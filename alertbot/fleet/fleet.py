@@ -68,7 +68,7 @@ FETCH_EVERY = 0.5
 SPARE_JOBS = 8
 """Jobs beside those that own tenants: chores, and tenants that are refused."""
 _LATER = 0.5, 10.0
-"""Seconds after which a tenant that was refused is tried again: at first, and at most."""
+"""Seconds after which a tenant that was refused is tried again: at first, and, where no worker has room, at most."""
 _FIND_MISSING_EVERY = 5  # looks
 _TELL_AFTER = 3  # looks in a row that failed
 _BEAT_WITHIN = 4.0  # seconds
@@ -135,6 +135,7 @@ class Fleet:
         self._chores: Mapping[str, Chore] = {chore.name: chore for chore in chores}
         self._max_tenants, self._changed = max_tenants, changed
         self._share = 0
+        self._room = False  # the workers that live have room for all tenants
         self._owning: dict[str, _Owning] = {}
         self._loop = asyncio.new_event_loop()
         self._over: asyncio.Event = asyncio.Event()  # the worker is to end
@@ -290,9 +291,10 @@ class Fleet:
             finally:
                 self._former = worker.worker_id
                 self._end_all()
-                if self._over.is_set():
+                self._giving = self._over.is_set()
+                worker.stop()  # type: ignore[no-untyped-call]  # it takes no more jobs, and waits for those that run
+                if self._giving:
                     await self._give_all(app)
-                worker.stop()  # type: ignore[no-untyped-call]
                 for each in (looking, hearing, over):
                     each.cancel()
                 await asyncio.gather(looking, hearing, over, return_exceptions=True)
@@ -309,7 +311,6 @@ class Fleet:
 
     async def _give_all(self, app: App) -> None:
         """Put all jobs that run here into the queue again at once, for others: the worker is stopped."""
-        self._giving = True
         try:
             ends = [asyncio.ensure_future(owning.ended.wait()) for owning in self._owning.values()]
             if ends:
@@ -345,7 +346,8 @@ class Fleet:
         living = await self._beat()
         if living is None:
             return  # soon again
-        self._share = shares(len(self._tenants), {each.name: each.max_tenants for each in living}).get(self.name, 0)
+        found = shares(len(self._tenants), {each.name: each.max_tenants for each in living})
+        self._share, self._room = found.get(self.name, 0), sum(found.values()) >= len(self._tenants)
         self._choose_queues()
         unowned = self.seen.unowned
         if first:
@@ -431,7 +433,7 @@ class Fleet:
             return  # it left the configuration
         if self._over.is_set() or len(self._owning) >= self._share or tenant in self._owning:
             first, longest = _LATER
-            wait = min(first * 2**refused, longest) * random.uniform(0.5, 1.0)  # only to spread them
+            wait = (first if self._room else min(first * 2**refused, longest)) * random.uniform(0.5, 1.0)  # spread
             await put(self._app, OWN, tenant, seconds=wait, refused=min(refused + 1, 10))
             return
         owning = self._owning[tenant] = _Owning()  # at once: others that begin now are counted
