@@ -158,6 +158,8 @@ class Poller:
         now = self._clock()
         try:
             turn = poll.run(tenant.for_turn(self._store, now), self._store, now, None, error=why)
+        except NotOwner:
+            self._lost(tenant.name)
         except AlertbotError as error:
             log.error(
                 "a failed poll could not be recorded in the health of the feed", tenant=tenant.name, error=str(error)

@@ -48,7 +48,6 @@ def test_postgresql_is_away(tmp_path: Path) -> None:
             back = time.time()
 
             assert wait_until(lambda: polls.all_after(back, made.tenants), 40) is not None
-            assert polls_within(polls, back) < 20  # on an idle machine below 15
             assert wait_until(lambda: all(get(port, "/readyz")[0] == 200 for port in ports), 30) is not None
             assert wait_until(lambda: min(made.shares().values()) >= 2, 60) is not None
             assert all(worker.poll() is None for worker in made.running.values())
@@ -58,12 +57,6 @@ def test_postgresql_is_away(tmp_path: Path) -> None:
             said = made.log_of(name)
             assert "Traceback" not in said
             errors = Counter(line["event"] for line in map(json.loads, said.splitlines()) if line["level"] == "error")
-            assert errors["the worker cannot take part in the fleet; will retry"] == 1
+            assert errors["the worker cannot poll; will retry"] == 1
             assert errors["the database cannot be used: nothing is decided or reported until it can"] <= 1
             assert errors.total() <= 20, errors  # at most one for each turn and each call that was under way
-
-
-def polls_within(polls: Polls, moment: float) -> float:
-    """After how many seconds every tenant was polled."""
-    firsts = [polls.first_after(tenant, moment) for tenant in polls.at]
-    return max((first or float("inf")) - moment for first in firsts)
