@@ -15,11 +15,6 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """For `-n auto`: one more than there are cores, since many tests wait for processes that they have started."""
-    return (os.cpu_count() or 1) + 1
-
-
 @pytest.fixture(autouse=True)
 def logging_as_before() -> Iterator[None]:
     """A test that configures logging does not leave its stream, closed by then, to the next one."""

@@ -340,8 +340,14 @@ class App:
             raise self.lease.lost
 
     def rest(self) -> None:
-        """Stop polling and delivering in the background; the rest can be delivered with `courier.deliver_all`."""
+        """Stop polling and delivering in the background; the rest can be delivered with `courier.deliver_all`.
+
+        Turns that have begun end first, since they may still decide something.
+        """
         self._scheduler.stop()
+        for tenant in self.tenants:
+            if tenant.busy.acquire(timeout=STOP_WITHIN):
+                tenant.busy.release()
         self.courier.stop(STOP_WITHIN)
 
     def reload_at_once(self) -> None:
