@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
 from datetime import timedelta
@@ -18,6 +19,7 @@ from alertbot.errors import UsageError
 from alertbot.rules.units import format_duration
 from alertbot.rules.words import count
 from alertbot.service.databases import open_to_read, postgres_store
+from alertbot.store.records import shown_owner
 
 if TYPE_CHECKING:  # the extra `postgres` may not be installed
     from alertbot.store.postgres.workers import WorkerRow
@@ -32,8 +34,8 @@ def workers(config: Config = None, as_json: AsJson = False) -> None:
         raise UsageError(f"{path}: `storage` is a SQLite file, and workers need `storage: postgresql://…`")
     with closing(open_to_read(settings)) as store:
         assert isinstance(store, postgres_store())
-        living, owned = store.workers.living(), store.workers.owned()
-    mine = {each.name: owned.get(each.name, 0) for each in living}
+        living, owned = store.workers.living(), Counter(each.worker for each in store.owned().values())
+    mine = {each.name: owned[each.name] for each in living}
     unowned = max(0, len(settings.tenants) - sum(mine.values()))
     if as_json:
         typer.echo(json.dumps(_json(living, mine, unowned), indent=2))
@@ -68,7 +70,7 @@ def _lines(living: Sequence[WorkerRow], mine: dict[str, int], unowned: int) -> l
     }
     shown = [
         (
-            each.name.partition(" (")[0],
+            shown_owner(each.name),
             f"{count(mine[each.name], 'tenant')}, at most {each.max_tenants}",
             f"{late[each.name]} late" if each.name in late else "on time",
             f"since {each.since:%Y-%m-%d %H:%M} UTC",

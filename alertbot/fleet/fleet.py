@@ -53,7 +53,7 @@ from alertbot.fleet.share import MAX_TENANTS, shares
 from alertbot.logs import logger
 from alertbot.store.postgres.store import PostgresStore
 from alertbot.store.postgres.workers import CHANNEL, GONE_AFTER, Pulse, WorkerRow
-from alertbot.store.records import Owner
+from alertbot.store.records import Owner, shown_owner
 
 LOOK_EVERY = 2.0
 """Seconds between two looks at the fleet, each of which is a heartbeat too."""
@@ -176,7 +176,7 @@ class Fleet:
             if differs := agreement.difference(self._settings, theirs):
                 raise ConfigError(
                     [
-                        f"the configuration of this worker differs from that of {other.partition(' (')[0]}, which uses "
+                        f"the configuration of this worker differs from that of {shown_owner(other)}, which uses "
                         f"the same database: {differs}. All workers need the same alertbot.yaml, except for `http` and "
                         "secrets: stop all workers before you change it"
                     ]
@@ -349,13 +349,11 @@ class Fleet:
         found = shares(len(self._tenants), {each.name: each.max_tenants for each in living})
         self._share, self._room = found.get(self.name, 0), sum(found.values()) >= len(self._tenants)
         self._choose_queues()
-        unowned = self.seen.unowned
+        names, unowned = frozenset(each.name for each in living), self.seen.unowned
         if first:
-            owned = await asyncio.to_thread(self._workers.owned)
-            unowned = max(0, len(self._tenants) - sum(owned.get(each.name, 0) for each in living))
-        self.seen = Seen(
-            frozenset(each.name for each in living), living[0].name == self.name, unowned, self._landlord.lag()
-        )
+            owned = await asyncio.to_thread(self._store.owned)
+            unowned = max(0, len(self._tenants) - sum(each.worker in names for each in owned.values()))
+        self.seen = Seen(names, living[0].name == self.name, unowned, self._landlord.lag())
         surplus = [owning for owning in self._owning.values() if not owning.over.is_set()][self._share :]
         for owning in surplus:
             owning.over.set()

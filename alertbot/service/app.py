@@ -346,8 +346,7 @@ class App:
         """
         self._scheduler.stop()
         for tenant in self.tenants:
-            if tenant.busy.acquire(timeout=STOP_WITHIN):
-                tenant.busy.release()
+            tenant.wait(STOP_WITHIN)
         self.courier.stop(STOP_WITHIN)
 
     def reload_at_once(self) -> None:
@@ -432,9 +431,7 @@ class App:
 
 def _close_tenant(tenant: LiveTenant, within: float) -> bool:
     """Wait for its turn to end, then close its connections; also those of a turn that hangs."""
-    idle = tenant.busy.acquire(timeout=within)
-    if idle:
-        tenant.busy.release()
+    idle = tenant.wait(within)
     tenant.source.close()
     return idle
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -78,27 +79,16 @@ def postgres_store() -> type[PostgresStore]:
 
 def _opened(settings: Settings, storage: str, *, reading: bool = False) -> SqlStore:
     """With names of agents shown as the settings say, in log lines too."""
-    store: SqlStore
-    if "://" in storage:
-        store = postgres_store()(
-            storage,
-            reading=reading,
-            keep_polls=settings.record.keep,
-            keep_usual=settings.record.usual,
-            max_messages=settings.max_messages,
-            timezone=settings.timezone,
-            initials=settings.privacy.agents == "initials",
-        )
-    else:
-        store = SqliteStore(
-            storage if storage == IN_MEMORY else settings.path(storage),
-            reading=reading,
-            keep_polls=settings.record.keep,
-            keep_usual=settings.record.usual,
-            max_messages=settings.max_messages,
-            timezone=settings.timezone,
-            initials=settings.privacy.agents == "initials",
-        )
+    make: Callable[..., SqlStore] = postgres_store() if "://" in storage else SqliteStore
+    store = make(
+        storage if "://" in storage or storage == IN_MEMORY else settings.path(storage),
+        reading=reading,
+        keep_polls=settings.record.keep,
+        keep_usual=settings.record.usual,
+        max_messages=settings.max_messages,
+        timezone=settings.timezone,
+        initials=settings.privacy.agents == "initials",
+    )
     try:
         store.check_complete()
     except StoreError:

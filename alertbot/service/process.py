@@ -28,11 +28,6 @@ def name_of_poller() -> str:
     return f"{socket.gethostname()}, process {pid} (run {secrets.token_hex(4)}{world}{at})"
 
 
-def shown(name: str) -> str:
-    """The name of a poller as users read it: `vm, process 123`."""
-    return name.partition(" (")[0]
-
-
 def is_gone(name: str) -> bool:
     """Whether the poller of this name has certainly ended. False if that cannot be known: then its lease expires.
 

@@ -67,6 +67,13 @@ class LiveTenant:
         self._filled, self._evaluated = None, None
         self.source.close()
 
+    def wait(self, within: float) -> bool:
+        """Wait until no turn of it runs. False if one still does after so many seconds."""
+        idle = self.busy.acquire(timeout=within)
+        if idle:
+            self.busy.release()
+        return idle
+
     def as_owner(self, now: datetime) -> Owner | None:
         """As whom a turn is recorded, with what the next owner has to know after it."""
         return None if self.owner is None else replace(self.owner, memory=self.source.memory(now))

@@ -51,8 +51,9 @@ from alertbot.rules.match import EVERY_ENTITY, Match
 from alertbot.rules.privacy import Names
 from alertbot.rules.rule import Rule, RuleSet
 from alertbot.rules.tree import Key
-from alertbot.service.process import is_alive, is_gone, shown
+from alertbot.service.process import is_alive, is_gone
 from alertbot.service.readiness import overdue
+from alertbot.store.records import shown_owner
 from alertbot.store.roles import Questions
 
 RulesThatRun = Callable[[], tuple[Mapping[str, RuleSet], Mapping[str, str]]]
@@ -185,7 +186,9 @@ def _service(store: Questions, now: datetime) -> ServiceView | None:
     if service is None:
         return None
     running = service.running and not is_gone(service.owner)
-    return ServiceView(shown(service.owner), service.seen_at, running, stuck=not running and is_alive(service.owner))
+    return ServiceView(
+        shown_owner(service.owner), service.seen_at, running, stuck=not running and is_alive(service.owner)
+    )
 
 
 def _versions(

@@ -17,6 +17,11 @@ from alertbot.feed.health import Feed
 from alertbot.rules.catalogue import Scope
 
 
+def shown_owner(owner: str) -> str:
+    """The name of a process as users read it: `vm, process 123`, without what only tells two processes apart."""
+    return owner.partition(" (")[0]
+
+
 @dataclass(frozen=True)
 class Owner:
     """Under which number a worker owns a tenant, and what it leaves to the next owner: see store/sql/owners.py."""

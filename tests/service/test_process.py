@@ -12,7 +12,8 @@ import pytest
 
 from alertbot.errors import LeaseHeld
 from alertbot.service.lease import DURATION, Lease
-from alertbot.service.process import is_alive, is_gone, name_of_poller, shown
+from alertbot.service.process import is_alive, is_gone, name_of_poller
+from alertbot.store.records import shown_owner
 from alertbot.store.sqlite.store import SqliteStore
 from tests.store.build import T0, at
 
@@ -93,6 +94,6 @@ def test_leases_of_pollers_that_are_gone_are_taken_over() -> None:
     ours = Lease(store, ["acme", "other"], lambda: at(1), lambda: None)
     ours.take()
     for tenants in ([], ["acme"], ["other", "new"]):
-        with pytest.raises(LeaseHeld, match=re.escape(f"host {shown(ours.owner)}, since 09:00 UTC")):
+        with pytest.raises(LeaseHeld, match=re.escape(f"host {shown_owner(ours.owner)}, since 09:00 UTC")):
             Lease(store, tenants, lambda: at(2), lambda: None).take()
     store.close()

@@ -20,6 +20,7 @@ import psycopg
 from alertbot.errors import LeaseHeld, UsageError
 from alertbot.store.postgres.database import Connection, Database
 from alertbot.store.postgres.server import SCHEMA_OF_JOBS
+from alertbot.store.records import shown_owner
 from alertbot.store.sql import leases
 
 GONE_AFTER = timedelta(seconds=8)
@@ -87,7 +88,7 @@ class Workers:
             if before is not None:
                 if living := _living(conn):
                     raise UsageError(
-                        f"{self._db.name}: {living[0].name.partition(' (')[0]} uses {before}, and this worker has "
+                        f"{self._db.name}: {shown_owner(living[0].name)} uses {before}, and this worker has "
                         f"{version}: stop the workers of the other version first"
                     )
                 conn.execute(f"DROP SCHEMA {SCHEMA_OF_JOBS} CASCADE")
@@ -104,7 +105,7 @@ class Workers:
             if service is not None and service.running:
                 raise LeaseHeld(
                     f"alertbot already runs as a single process on this database ({self._db.name}): "
-                    f"{service.owner.partition(' (')[0]}. Stop it before you start workers.",
+                    f"{shown_owner(service.owner)}. Stop it before you start workers.",
                     owner=service.owner,
                 )
             conn.execute(f"DELETE FROM {_TABLE} WHERE seen_at < now() - interval '1 hour'")  # noqa: S608
@@ -138,12 +139,6 @@ class Workers:
                 (json.dumps(names),),
             ).fetchall()
         return {row["name"]: row["settings"] for row in rows}
-
-    def owned(self) -> Mapping[str, int]:
-        """How many tenants each worker owns, those of dead ones included."""
-        with self._db.read() as conn:
-            rows = conn.execute("SELECT worker, count(*) FROM owners WHERE worker <> '' GROUP BY worker").fetchall()
-        return {row[0]: row[1] for row in rows}
 
 
 class Pulse:
@@ -195,7 +190,7 @@ def refuse_beside_workers(conn: Connection, database: str) -> None:
         return
     if living := _living(conn):
         raise LeaseHeld(
-            f"workers are running on this database ({database}), such as {living[0].name.partition(' (')[0]}. Stop "
+            f"workers are running on this database ({database}), such as {shown_owner(living[0].name)}. Stop "
             "them first, or use `alertbot worker` instead.",
             owner=living[0].name,
         )

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from alertbot.errors import LeaseHeld
 from alertbot.store.codec import stamp, unstamp
-from alertbot.store.records import Service
+from alertbot.store.records import Service, shown_owner
 from alertbot.store.sql.connection import Connection, Row
 
 CLOCK_STEP = timedelta(seconds=2)
@@ -66,7 +66,7 @@ def _held(path: str, lease: Row, now: datetime) -> LeaseHeld:
     since = unstamp(lease["since"])
     day = "" if since.date() == now.date() else f"{since:%Y-%m-%d} "
     return LeaseHeld(
-        f"alertbot already runs on this database ({path}): host {lease['owner'].partition(' (')[0]}, "
+        f"alertbot already runs on this database ({path}): host {shown_owner(lease['owner'])}, "
         f"since {day}{since:%H:%M} UTC. Stop it, or give this one its own `storage`.",
         owner=lease["owner"],
     )

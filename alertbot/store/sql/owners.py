@@ -16,7 +16,7 @@ from datetime import datetime
 
 from alertbot.errors import NotOwner
 from alertbot.store.codec import stamp, unstamp
-from alertbot.store.records import Owned, Owner
+from alertbot.store.records import Owned, Owner, shown_owner
 from alertbot.store.sql.connection import Connection
 
 
@@ -38,7 +38,7 @@ def keep(conn: Connection, tenant: str, owner: Owner) -> None:
     )
     if kept.rowcount != 1:
         row = conn.execute("SELECT worker FROM owners WHERE tenant = ?", (tenant,)).fetchone()
-        by = f" ({row['worker'].partition(' (')[0]})" if row is not None and row["worker"] else ""
+        by = f" ({shown_owner(row['worker'])})" if row is not None and row["worker"] else ""
         raise NotOwner(f"{tenant} is owned by another worker now{by}")
 
 
