@@ -24,13 +24,18 @@ from pathlib import Path
 
 from alertbot import __version__
 from alertbot.store.sqlite.store import SqliteStore
-from benchmarks import memory, poll_cycle, recording, replay, startup, tune, whole_poll
+from benchmarks import cost_growth, memory, poll_cycle, recording, replay, startup, tenants, tune, whole_poll
 
 RESULTS = Path(__file__).parent / "results"
-MS, RATIO, BYTES, MIB, SECONDS = "ms", "x", "bytes", "MiB", "s"
-_TIMES = {MS, SECONDS}
-NOISE = {MS: 0.25, SECONDS: 0.25, RATIO: 0.2, BYTES: 0.05, MIB: 0.05}
+MS, RATIO, BYTES, MIB, SECONDS, CORE, EXPONENT = "ms", "x", "bytes", "MiB", "s", "core", "exponent"
+_TIMES = {MS, SECONDS, CORE}
+NOISE = {MS: 0.25, SECONDS: 0.25, CORE: 0.25, RATIO: 0.2, BYTES: 0.05, MIB: 0.05}
 """By how much two runs of the same code differ, as a share: seen on two busy cores."""
+_NOISE_OF_EXPONENTS = 0.15
+"""The same for exponents, which may be 0: by how much, not as a share."""
+_MANY = 1000
+_GOAL_OF_MANY = 0.4
+"""The share of a core that this many tenants, each of 50 queues at 15 s, should take."""
 _REFERENCE = json.dumps([{"id": str(row), "values": list(range(row % 50))} for row in range(2000)])
 
 
@@ -141,6 +146,27 @@ def _tune(quick: bool) -> Figures:
     return {"a week of 200 queues": Figure(took.cpu * 7 / days, SECONDS, tune.LIMIT_S)}
 
 
+def _cost_growth(quick: bool) -> Figures:
+    figures: Figures = {}
+    for dimension in cost_growth.DIMENSIONS[: 1 if quick else None]:
+        line = cost_growth.measure(dimension, 5 if quick else 15)
+        for what, exponent in (("a poll", line.poll), ("a delivery check", line.due)):
+            figures[f"{what}, {dimension.name}"] = Figure(exponent, EXPONENT, cost_growth.MAX_GROWTH)
+    return figures
+
+
+def _tenants(quick: bool) -> Figures:
+    many = 100 if quick else _MANY
+    every, warm_s, wall_s = (5.0, 10.0, 10.0) if quick else (15.0, 90.0, 120.0)
+    found = tenants.simulated(many, 50, 0, every=every, warm_s=warm_s, wall_s=wall_s)
+    goal = None if quick else _GOAL_OF_MANY
+    return {
+        f"{many:,} tenants of 50 queues": Figure(found.core, CORE, goal),
+        "a poll of them": Figure(1000 * found.cpu_s / max(1, found.polls), MS),
+        "memory": Figure(found.rss_mb * 1e6 / 2**20, MIB),
+    }
+
+
 BENCHMARKS = {
     "whole_poll": Benchmark("a whole poll, beside its floor and beside Prometheus", _whole_poll),
     "poll_cycle": Benchmark("a poll without the network", _poll_cycle),
@@ -149,6 +175,8 @@ BENCHMARKS = {
     "replay": Benchmark("recorded polls through the shipped rules", _replay),
     "tune": Benchmark("the limit of the longest wait, from recorded polls", _tune),
     "recording": Benchmark("the recording", _recording),
+    "tenants": Benchmark("many tenants in one process, when each was polled a few times", _tenants),
+    "cost_growth": Benchmark("how costs grow: 0 is constant, 1 linear", _cost_growth),
 }
 
 
@@ -194,7 +222,13 @@ def worse(
     for name, figures in now.items():
         for what, each in figures.items():
             old = before.get(name, {}).get(what)
-            if old is None or not old.value or not each.value:
+            if old is None:
+                continue
+            if each.unit == EXPONENT:
+                if each.value > old.value + _NOISE_OF_EXPONENTS:
+                    found.append(f"{name}, {what}: exponent {old.value:.2f} before, {each.value:.2f} now")
+                continue
+            if not old.value or not each.value:
                 continue
             change = each.value / old.value
             if each.unit in _TIMES:

@@ -60,21 +60,27 @@ class Figures:
     took_ms: list[float] = field(default_factory=list)
     fetch_ms: list[float] = field(default_factory=list)
     delivered: int = 0
+    simulator_cpu_s: float = 0.0
+
+    @property
+    def core(self) -> float:
+        """The share of one core that was used."""
+        return self.cpu_s / self.wall_s
 
     @property
     def late(self) -> int:
         return sum(seconds > LATE_S for seconds in self.lateness_s)
 
     def lines(self) -> list[str]:
-        cores = self.cpu_s / self.wall_s
         return [
             f"{self.tenants} tenants, {self.wall_s:.0f} s: {self.polls} polls of {self.due} due, {self.good} good, "
             f"{self.late} began more than {LATE_S:g} s late",
             f"lateness: {_spread(self.lateness_s, 's', 3)}",
             f"duration of a poll: {_spread(self.took_ms, 'ms')}; of the fetch: {_spread(self.fetch_ms, 'ms')}",
-            f"CPU {cores:.0%} of one core ({1000 * self.cpu_s / max(1, self.polls):.1f} ms a poll), "
+            f"CPU {self.core:.0%} of one core ({1000 * self.cpu_s / max(1, self.polls):.1f} ms a poll), "
             f"of which delivery {self.delivery_cpu_s / self.wall_s:.0%} for {self.delivered} cards, lines and edits",
             f"memory {self.rss_mb:.0f} MB, {self.threads} threads",
+            f"the simulated 8x8 in its own process: CPU {self.simulator_cpu_s / self.wall_s:.0%} of one core",
         ]
 
 
@@ -197,6 +203,26 @@ def serve(tenants: int, queues: int, hang: int) -> None:
     run_forever(SimulatorOptions(tenants=tenants, queues=queues, groups=4, agents=2 * queues, warm=WARM), announce)
 
 
+def simulated(tenants: int, queues: int, hang: int, *, every: float, warm_s: float, wall_s: float) -> Figures:
+    """As `measure`, against a simulated 8x8 in a process of its own; `hang`: tenants that never get an answer."""
+    logs.configure(quiet=True)
+    command = [sys.executable, "-m", "benchmarks.tenants", "--serve", "--tenants", str(tenants)]
+    command += ["--queues", str(queues), "--hang", str(hang)]
+    with (
+        tempfile.TemporaryDirectory(prefix="alertbot-tenants-") as folder,
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server,
+    ):
+        try:
+            assert server.stdout is not None
+            serving = json.loads(server.stdout.readline())
+            before = _cpu_of(server.pid)
+            figures = measure(serving, Path(folder), every=every, warm_s=warm_s, wall_s=wall_s)
+            figures.simulator_cpu_s = (_cpu_of(server.pid) - before) * wall_s / (wall_s + warm_s)
+        finally:
+            server.terminate()
+    return figures
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tenants", type=int, default=200)
@@ -210,23 +236,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.serve:
         serve(args.tenants, args.queues, args.hang)
         return 0
-    logs.configure(quiet=True)
-    command = [sys.executable, "-m", "benchmarks.tenants", "--serve", "--tenants", str(args.tenants)]
-    command += ["--queues", str(args.queues), "--hang", str(args.hang)]
-    with (
-        tempfile.TemporaryDirectory(prefix="alertbot-tenants-") as folder,
-        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server,
-    ):
-        try:
-            assert server.stdout is not None
-            serving = json.loads(server.stdout.readline())
-            before = _cpu_of(server.pid)
-            figures = measure(serving, Path(folder), every=args.every, warm_s=args.warm_up, wall_s=args.wall_s)
-            simulator = (_cpu_of(server.pid) - before) / (args.wall_s + args.warm_up)
-        finally:
-            server.terminate()
+    figures = simulated(args.tenants, args.queues, args.hang, every=args.every, warm_s=args.warm_up, wall_s=args.wall_s)
     print("\n".join(figures.lines()))
-    print(f"the simulated 8x8 in its own process: CPU {simulator:.0%} of one core")
     unanswered = args.hang * figures.wall_s / args.every
     return 1 if figures.late or figures.polls < figures.due - unanswered - figures.tenants / args.every else 0
 

@@ -377,6 +377,9 @@ def _kept(folder: Path, value: float) -> Path:
         pytest.param(Figure(14.0, "x", more=True), Figure(20.0, "x", more=True), 1.0, True, id="more is better"),
         pytest.param(Figure(30.0, "x", more=True), Figure(20.0, "x", more=True), 1.0, False, id="more of it"),
         pytest.param(Figure(107.0, "MiB"), Figure(100.0, "MiB"), 1.0, True, id="memory varies less"),
+        pytest.param(Figure(0.45, "core"), Figure(0.3, "core"), 1.5, False, id="a share of a slower core"),
+        pytest.param(Figure(0.1, "exponent"), Figure(0.0, "exponent"), 1.0, False, id="as constant as before"),
+        pytest.param(Figure(0.2, "exponent"), Figure(0.0, "exponent"), 1.0, True, id="constant before"),
     ],
 )
 def test_what_is_worse_by_more_than_its_noise_is_named(now: Figure, before: Figure, speed: float, named: bool) -> None:
