@@ -104,6 +104,9 @@ class ConsoleNotifier:
     def find(self, *, channel: str, notice_id: str, since: datetime, thread: Posted | None) -> Posted | None:
         return self._sent.get(notice_id)
 
+    def close_duplicate(self, duplicate: Posted, *, card: bool) -> None:
+        """Nothing is printed twice: a notice that has a message is found before it is sent again."""
+
     def use_templates(self, folders: Sequence[Path], files: Mapping[str, bytes]) -> None:
         self._templates = Templates(folders, files)
 

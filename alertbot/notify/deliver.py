@@ -14,6 +14,9 @@ lock or such a pause may have taken longer. It gives up GIVE_UP_AFTER at most af
 claim alone for 20 s (the store), so when they look, nothing is on its way any more. For a claimant that is known to be
 gone the wait is shorter: its message gets 5 s to appear. The theory of claims is in store/sql/outbox.py.
 
+Between the check and the request there is a moment in which a process can be paused and then sends too late. Its answer
+says so: the store has another message by then, so this one is closed as a duplicate (`_delivered`).
+
 Edits are repeated freely, so one that Slack refuses is never dropped: it is retried, and stays due with its error until
 Slack takes it. Only `message_not_found` says that a message is gone. An ended card whose message cannot be edited is
 closed by a line in its thread. Where a channel refuses the edits of an open card, the card is posted again, and the
@@ -81,6 +84,7 @@ class DeliveryReport:
     ops: int = 0
     edits: int = 0
     adopted: int = 0  # found in the channel after an unknown outcome, and not posted again
+    duplicate: int = 0  # posted although another process had posted it by then
     put_off: int = 0
     claimed_elsewhere: int = 0  # left to another process
     held_back: int = 0  # left until it was reported that messages are held back
@@ -348,7 +352,8 @@ class _Delivery:
         except NotifyError as error:
             self._post_failed(item, error)
             return
-        self._delivered(item, posted, item.card.version if isinstance(item, PostCard) else 0)
+        if not self._delivered(item, posted, item.card.version if isinstance(item, PostCard) else 0):
+            return
         match item:
             case PostCard():
                 self.report.cards += 1
@@ -412,8 +417,19 @@ class _Delivery:
             _log.warning("a card is sent without its trend: %s", error)
             return None
 
-    def _delivered(self, item: PostCard | PostLine | PostOps, posted: Posted, version: int) -> None:
-        self.outbox.delivered(item.notice.id, posted, version, self.clock())
+    def _delivered(self, item: PostCard | PostLine | PostOps, posted: Posted, version: int) -> bool:
+        """Mark an item as delivered; False where another process had posted it, and this message is a duplicate."""
+        if self.outbox.delivered(item.notice.id, posted, version, self.clock()):
+            return True
+        self.report.duplicate += 1
+        _log.warning("a message was posted by another process too; this one is closed as a duplicate")
+        try:
+            self.notifier.close_duplicate(posted, card=isinstance(item, PostCard))
+        except NotifyError as error:  # an audit finds it
+            self.report.errors.append(str(error))
+            if error.failure is DeliveryFailure.WAIT:
+                self.outbox.hold_edits(self.clock() + self._delay(item.attempts, error))
+        return False
 
     def _settled_by_looking(self, item: PostCard | PostLine | PostOps, intent_at: datetime) -> bool:
         """Whether the item needs no post now: it was found, must not be repeated, or has to be looked for later."""
@@ -445,8 +461,8 @@ class _Delivery:
         if found is None:
             return False
         # Which version of the card it shows is not known: an edit updates it.
-        self._delivered(item, found, 0)
-        self.report.adopted += 1
+        if self._delivered(item, found, 0):
+            self.report.adopted += 1
         return True
 
     def _post_failed(self, item: PostCard | PostLine | PostOps, error: NotifyError) -> None:

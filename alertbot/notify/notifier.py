@@ -129,6 +129,12 @@ class Notifier(Protocol):
         the channel cannot be read: the bot is not in it, or a scope is missing.
         """
 
+    def close_duplicate(self, duplicate: Posted, *, card: bool) -> None:
+        """Replace a message by a sentence that it is a duplicate: of a card, or of another message.
+
+        It no longer carries a notice id, so `find` does not find it.
+        """
+
     def use_templates(self, folders: Sequence[Path], files: Mapping[str, bytes]) -> None:
         """Draw with these templates from the next message on. `files` holds the contents of `folders` by path."""
 

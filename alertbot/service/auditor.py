@@ -4,12 +4,15 @@ It runs beside delivery and polls. What it repairs in Slack becomes due, and del
 MAX_CALLS calls to Slack in one audit, stops at the first 429, and begins the next audit with the channels that it did
 not reach. A finding that cannot be repaired is reported in the ops channel, at most once a day, when two audits in a
 row have found it.
+
+It closes duplicates of messages: those that it sees in the channels of open cards, and those of the few notices that
+may have one (store/sql/duplicates.py), for each of which it reads a channel or a thread once.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from alertbot.alerts import audit
@@ -25,7 +28,7 @@ from alertbot.service.signal import Signal
 from alertbot.slack.errors import DEFAULT_WAIT
 from alertbot.slack.history import ChannelHistory, Shown
 from alertbot.slack.notifier import SlackNotifier
-from alertbot.store.records import NoticeState, PostedNotice
+from alertbot.store.records import NoticeState, PossibleDuplicate, PostedNotice
 from alertbot.store.roles import Audited
 from alertbot.web.metrics import Metrics
 
@@ -34,7 +37,8 @@ MAX_CALLS = 20
 """Calls to Slack in one audit: Slack allows 50 a minute of each method that is called here."""
 MAX_EDITS = 10
 """The most cards that one audit makes due for an edit, and the most duplicates that it edits."""
-_PAGES = 2  # of a channel
+_PAGES = 2  # of a channel, or of a thread
+_CLOCK_SKEW = timedelta(minutes=1)
 
 log = logger("audit")
 
@@ -96,13 +100,13 @@ class Auditor:
     # Slack.
 
     def _audit_slack(self, notifier: SlackNotifier, now: datetime) -> list[AuditFinding]:
-        history = ChannelHistory(notifier)
+        history, found = ChannelHistory(notifier), list[AuditFinding]()
+        self._possible_duplicates(notifier, history, found, now)
         by_channel: dict[str, list[Card]] = {}
         for card in self._store.shown_cards(now):
             if card.posted is not None:
                 by_channel.setdefault(card.posted.channel_id, []).append(card)
         self._redrawn &= {card.id for cards in by_channel.values() for card in cards}
-        found: list[AuditFinding] = []
         first, self._first = self._first, ""
         for channel_id in sorted(by_channel, key=lambda channel_id: (channel_id < first, channel_id)):
             if history.calls >= MAX_CALLS:
@@ -175,22 +179,70 @@ class Auditor:
         self, history: ChannelHistory, recent: Mapping[str, Shown], found: list[AuditFinding], now: datetime
     ) -> None:
         """Edit the messages that carry the id of a notice but are not its message."""
-        ids = Counter(shown.notice_id for shown in recent.values() if shown.notice_id)
-        ledger = self._store.posted_notices(list(ids))
-        doubled = [shown for shown in recent.values() if _is_duplicate(shown.posted, ledger.get(shown.notice_id))]
-        if not doubled or self._store.edits_held(now):
-            return
+        self._close(history, self._doubled(recent.values()), found, now)
+
+    def _doubled(self, messages: Collection[Shown]) -> list[Shown]:
+        ledger = self._store.posted_notices(sorted({shown.notice_id for shown in messages if shown.notice_id}))
+        return [shown for shown in messages if _is_duplicate(shown.posted, ledger.get(shown.notice_id))]
+
+    def _close(
+        self, history: ChannelHistory, doubled: Sequence[Shown], found: list[AuditFinding], now: datetime
+    ) -> bool:
+        """Edit duplicates; whether all of them. Raises NotifyError, StoreError."""
+        if doubled and self._store.edits_held(now):
+            return False
         for shown in doubled[:MAX_EDITS]:
             if history.calls >= MAX_CALLS:
-                break
+                return False
             try:
-                history.mark_duplicate(shown.posted)
+                history.close_duplicate(shown)
             except NotifyError as error:
                 if error.failure is DeliveryFailure.WAIT:
                     self._store.hold_edits(now + timedelta(seconds=error.retry_after or DEFAULT_WAIT))
                 raise
             text = f"a message in {shown.posted.channel_id} was a duplicate"
             found.append(AuditFinding(AuditKind.MESSAGE_DUPLICATE, text, True))
+        return len(doubled) <= MAX_EDITS
+
+    def _possible_duplicates(
+        self, notifier: SlackNotifier, history: ChannelHistory, found: list[AuditFinding], now: datetime
+    ) -> None:
+        """Look once for the second messages that some notices may have, and close them. Raises StoreError."""
+        settled: list[str] = []
+        for each in self._store.possible_duplicates(now):
+            if history.calls >= MAX_CALLS:
+                break
+            try:
+                if self._has_no_duplicate(notifier, history, each, found, now):
+                    settled.append(each.notice_id)
+            except NotifyError as error:
+                if error.failure not in (DeliveryFailure.CHANNEL, DeliveryFailure.GONE):
+                    log.info("the search for duplicates stopped; the next audit continues", problem=str(error))
+                    break
+                settled.append(each.notice_id)
+        if settled:
+            self._store.forget_possible_duplicates(settled)
+
+    def _has_no_duplicate(
+        self,
+        notifier: SlackNotifier,
+        history: ChannelHistory,
+        possible: PossibleDuplicate,
+        found: list[AuditFinding],
+        now: datetime,
+    ) -> bool:
+        """Whether a notice has none, or not any more. Raises NotifyError, StoreError."""
+        notice = self._store.posted_notices([possible.notice_id]).get(possible.notice_id)
+        if notice is None or notice.state is not NoticeState.DELIVERED or notice.kept is None:
+            return True
+        since = min(possible.since, possible.since + notifier.contact.offset) - _CLOCK_SKEW
+        oldest = f"{since.timestamp():.6f}"
+        if possible.thread is None:
+            messages = history.recent(notice.kept.channel_id, oldest, _PAGES)
+        else:
+            messages = history.replies(possible.thread, oldest, _PAGES)
+        mine = [shown for shown in messages.values() if shown.notice_id == possible.notice_id]
+        return self._close(history, self._doubled(mine), found, now)
 
 
 def _is_duplicate(posted: Posted, notice: PostedNotice | None) -> bool:

@@ -41,7 +41,7 @@ ASK_AFTER = 15.0
 UNREACHABLE_AFTER = timedelta(seconds=30)
 REPORT_SKEW = timedelta(seconds=30)
 
-_OUTCOMES = ("adopted", "put_off", "claimed_elsewhere", "rerouted", "reposted", "given_up")
+_OUTCOMES = ("adopted", "duplicate", "put_off", "claimed_elsewhere", "rerouted", "reposted", "given_up")
 """The counts of a DeliveryReport that say what became of one item, if it was not delivered now."""
 
 log = logger("delivery")

@@ -1,7 +1,7 @@
 """The one way to Slack's Web API: slack_sdk's WebClient with a deadline for a whole call, and without redirects.
 
 slack_sdk's timeout is for each wait for bytes, so an answer that drips holds a thread without a bound; and urllib
-follows redirects with the token in the header. Here a call ends at its deadline, whatever arrives, no request is sent
+follows redirects with the token in the header. Here a call ends at its deadline, whatever arrives, no request begins
 after it, and a redirect is an answer like any other that is not Slack's.
 """
 
@@ -40,6 +40,8 @@ from alertbot.clock import Clock, steady, wall_clock
 
 MAX_BYTES = 16 * 1024 * 1024
 """Of one answer: a page of a thousand channels is about one megabyte."""
+LATE_ANSWER = 5.0
+"""Seconds for the answer to a request that was sent after the deadline of its call."""
 
 
 Observe = Callable[[str, str, float, float | None], None]
@@ -147,7 +149,7 @@ class SlackClient(WebClient):
 
     def _opener(self) -> OpenerDirector:
         """What opens one connection, with the deadline of a call that begins now."""
-        deadline = getattr(self._mine, "began", steady()) + self.timeout
+        deadline = Deadline(getattr(self._mine, "began", steady()) + self.timeout)
         handlers: list[Any] = [_NoRedirects(), _Http(deadline), _Https(deadline, self.ssl)]
         if self.proxy is not None:
             handlers.append(ProxyHandler({"http": self.proxy, "https": self.proxy}))
@@ -195,8 +197,32 @@ class _NoRedirects(HTTPRedirectHandler):
         return
 
 
+class Deadline:
+    """When a call ends, in seconds of `monotonic`, which goes on while this process is paused.
+
+    A process may be paused just before its request, when the deadline has been checked, and send when it goes on. The
+    answer to such a request says what was posted, long after others have given it up: it is waited for.
+    """
+
+    def __init__(self, at: float, monotonic: Callable[[], float] = steady) -> None:
+        self._at, self._monotonic = at, monotonic
+
+    def remaining(self) -> float:
+        """How many seconds are left. Raises TimeoutError where there are none."""
+        remaining = self._at - self._monotonic()
+        if remaining <= 0:
+            raise TimeoutError("the call took too long")
+        return remaining
+
+    def sent(self) -> None:
+        """The whole request was sent."""
+        now = self._monotonic()
+        if now >= self._at:
+            self._at = now + LATE_ANSWER
+
+
 class _Http(HTTPHandler):
-    def __init__(self, deadline: float) -> None:
+    def __init__(self, deadline: Deadline) -> None:
         super().__init__()
         self._deadline = deadline
 
@@ -205,7 +231,7 @@ class _Http(HTTPHandler):
 
 
 class _Https(HTTPSHandler):
-    def __init__(self, deadline: float, context: SSLContext | None) -> None:
+    def __init__(self, deadline: Deadline, context: SSLContext | None) -> None:
         super().__init__(context=context)
         self._deadline, self._ssl = deadline, context
 
@@ -219,7 +245,7 @@ class _Bounded:
     sock: Any
     response_class: Any
 
-    def _bound(self, deadline: float) -> None:
+    def _bound(self, deadline: Deadline) -> None:
         self._deadline = deadline
         self._create_connection = self._connected
         self.response_class = partial(_Response, deadline=deadline)
@@ -230,23 +256,23 @@ class _Bounded:
         for family, kind, protocol, _name, target in socket.getaddrinfo(*address, 0, socket.SOCK_STREAM):
             sock = socket.socket(family, kind, protocol)
             try:
-                sock.settimeout(_remaining(self._deadline))
+                sock.settimeout(self._deadline.remaining())
                 sock.connect(target)
             except OSError as error:
                 sock.close()
                 problem = error
             else:
-                sock.settimeout(_remaining(self._deadline))
+                sock.settimeout(self._deadline.remaining())
                 return sock
         raise problem or OSError("the name has no address")
 
     def _allow(self) -> None:
         if self.sock is not None:
-            self.sock.settimeout(_remaining(self._deadline))
+            self.sock.settimeout(self._deadline.remaining())
 
 
 class _Connection(_Bounded, HTTPConnection):
-    def __init__(self, *args: Any, deadline: float, **options: Any) -> None:
+    def __init__(self, *args: Any, deadline: Deadline, **options: Any) -> None:
         super().__init__(*args, **options)
         self._bound(deadline)
 
@@ -254,9 +280,13 @@ class _Connection(_Bounded, HTTPConnection):
         self._allow()
         HTTPConnection.send(self, data)
 
+    def getresponse(self) -> HTTPResponse:
+        self._deadline.sent()
+        return HTTPConnection.getresponse(self)
+
 
 class _SecureConnection(_Bounded, HTTPSConnection):
-    def __init__(self, *args: Any, deadline: float, **options: Any) -> None:
+    def __init__(self, *args: Any, deadline: Deadline, **options: Any) -> None:
         super().__init__(*args, **options)
         self._bound(deadline)
 
@@ -264,18 +294,22 @@ class _SecureConnection(_Bounded, HTTPSConnection):
         self._allow()
         HTTPSConnection.send(self, data)
 
+    def getresponse(self) -> HTTPResponse:
+        self._deadline.sent()
+        return HTTPSConnection.getresponse(self)
+
 
 class _Response(HTTPResponse):
     """Reads with what is left of the deadline, instead of the full timeout for each wait."""
 
-    def __init__(self, sock: socket.socket, *args: Any, deadline: float, **options: Any) -> None:
+    def __init__(self, sock: socket.socket, *args: Any, deadline: Deadline, **options: Any) -> None:
         super().__init__(sock, *args, **options)
         self.fp.close()
         self.fp = io.BufferedReader(_Reader(sock, deadline))
 
 
 class _Reader(io.RawIOBase):
-    def __init__(self, sock: socket.socket, deadline: float) -> None:
+    def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
         self._sock, self._deadline = sock, deadline
         self._file = sock.makefile("rb", buffering=0)
 
@@ -283,7 +317,7 @@ class _Reader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        self._sock.settimeout(_remaining(self._deadline))
+        self._sock.settimeout(self._deadline.remaining())
         return self._file.readinto(buffer)
 
     def close(self) -> None:
@@ -310,13 +344,6 @@ def _outcome(body: str) -> str:
 
 def _seconds(text: str | None) -> float | None:
     return float(text) if text and text.isascii() and text.isdigit() and len(text) < 7 else None
-
-
-def _remaining(deadline: float) -> float:
-    remaining = deadline - steady()
-    if remaining <= 0:
-        raise TimeoutError("the call took too long")
-    return remaining
 
 
 def _date(text: str | None) -> datetime | None:

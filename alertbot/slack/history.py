@@ -11,7 +11,6 @@ from alertbot.errors import DeliveryFailure, NotifyError
 from alertbot.slack.notifier import SlackNotifier, notice_of
 
 _PAGE = 200
-DUPLICATE = "Duplicate: this alert is shown by another message, which is kept up to date."
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +31,14 @@ class ChannelHistory:
 
     def recent(self, channel_id: str, oldest: str, max_pages: int) -> Mapping[str, Shown]:
         """The messages of this bot from `oldest` on, by `ts`; if there are more pages than this, the newest."""
+        return self._read(channel_id, max_pages, oldest=oldest, inclusive=True)
+
+    def _read(self, channel_id: str, max_pages: int, **args: Any) -> Mapping[str, Shown]:
         found: dict[str, Shown] = {}
         cursor = ""
         for _ in range(max_pages):
             self.calls += 1
-            messages, cursor = self._notifier.read_page(
-                channel_id, oldest=oldest, inclusive=True, limit=_PAGE, cursor=cursor
-            )
+            messages, cursor = self._notifier.read_page(channel_id, limit=_PAGE, cursor=cursor, **args)
             for message in messages:
                 shown = self._shown(channel_id, message)
                 if shown is not None:
@@ -58,10 +58,14 @@ class ChannelHistory:
             raise
         return any(self._shown(posted.channel_id, message) is not None for message in messages[:1])
 
-    def mark_duplicate(self, duplicate: Posted) -> None:
-        """Replace a message by a sentence that it is a duplicate. Its metadata goes too, so `find` does not find it."""
+    def replies(self, thread: Posted, oldest: str, max_pages: int) -> Mapping[str, Shown]:
+        """The messages of this bot in a thread from `oldest` on, by `ts`; the first ones if there are more pages."""
+        return self._read(thread.channel_id, max_pages, thread_ts=thread.ts, oldest=oldest, inclusive=True)
+
+    def close_duplicate(self, duplicate: Shown) -> None:
+        """Replace a message by a sentence that it is a duplicate."""
         self.calls += 1
-        self._notifier.replace(duplicate, DUPLICATE)
+        self._notifier.close_duplicate(duplicate.posted, card=bool(duplicate.headline))
 
     def _shown(self, channel_id: str, message: Mapping[str, Any]) -> Shown | None:
         """None for a message of another, and for what is left of a deleted one (its `subtype` is `tombstone`)."""

@@ -48,6 +48,9 @@ _CLOCK_SKEW = timedelta(
 _PAGE, _MAX_PAGES = 200, 20  # of messages
 _LIST_PAGE, _MAX_LIST_PAGES = 1000, 20  # of channels
 
+DUPLICATE_CARD = "Duplicate: this alert is shown by another message, which is kept up to date."
+DUPLICATE = "Duplicate: another message says the same."
+
 _NOT_READABLE = ("missing_scope", "no_permission", "not_allowed_token_type")
 
 T = TypeVar("T")
@@ -202,6 +205,13 @@ class SlackNotifier:
                 return Posted(channel_id, str(message["ts"]))
         return None
 
+    def close_duplicate(self, duplicate: Posted, *, card: bool) -> None:
+        message = text_message(DUPLICATE_CARD if card else DUPLICATE)
+        with self._sending(f"edit a message in {self._called(duplicate.channel_id)}"):
+            self._writes.chat_update(
+                channel=duplicate.channel_id, ts=duplicate.ts, text=message.text, blocks=[], attachments=[], metadata={}
+            )
+
     def use_templates(self, folders: Sequence[Path], files: Mapping[str, bytes]) -> None:
         self._templates = Templates(folders, files)
 
@@ -269,14 +279,6 @@ class SlackNotifier:
                 page = self._reads.conversations_history(channel=channel_id, include_all_metadata=True, **args)
             messages = [message for message in page.get("messages") or [] if isinstance(message, dict)]
             return messages, _next_cursor(page)
-
-    def replace(self, posted: Posted, text: str) -> None:
-        """Replace a message by this text, without its metadata: it no longer belongs to a notice."""
-        message = text_message(text)
-        with self._sending(f"edit a message in {self._called(posted.channel_id)}"):
-            self._writes.chat_update(
-                channel=posted.channel_id, ts=posted.ts, text=message.text, blocks=[], attachments=[], metadata={}
-            )
 
     # Internals.
 

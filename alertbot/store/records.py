@@ -139,6 +139,15 @@ class PostedNotice:
 
 
 @dataclass(frozen=True)
+class PossibleDuplicate:
+    """A notice that may have a second message, posted at `since` or later. `thread`: it would stand in that one's."""
+
+    notice_id: str
+    since: datetime
+    thread: Posted | None = None
+
+
+@dataclass(frozen=True)
 class LedgerEntry:
     """One notice and what became of it. Its channel is where it goes, not always the one that the rule names."""
 

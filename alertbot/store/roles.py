@@ -32,6 +32,7 @@ from alertbot.store.records import (
     Owned,
     Owner,
     PollRecord,
+    PossibleDuplicate,
     PostedNotice,
     Recorded,
     RecordedPoll,
@@ -314,8 +315,12 @@ class Outbox(Recording, Notices, Protocol):
         Not `certain`: it may be alive, so only claims that are older than 10 s, whose calls are over, end like that.
         """
 
-    def delivered(self, notice_id: str, posted: Posted, version: int, now: datetime) -> None:
-        """The post landed; for a card, it showed `version`. The channel rests for a second."""
+    def delivered(self, notice_id: str, posted: Posted, version: int, now: datetime) -> bool:
+        """The post landed; for a card, it showed `version`. The channel rests for a second.
+
+        False if the notice is known to have another message: `posted` is a duplicate, which was sent by a process that
+        another one had given up. Nothing changes then, but that an audit makes sure that it was closed.
+        """
 
     def claim_edit(self, edit: EditCard, claimant: str, now: datetime) -> Claimed:
         """Claim an edit that begins now; send only after DONE. It holds for 20 s, or until its outcome is known.
@@ -476,6 +481,12 @@ class Audited(Notices, Protocol):
 
     def posted_notices(self, ids: Collection[str]) -> Mapping[str, PostedNotice]:
         """What is known of the messages of these notices, by id; those that were never stored here are left out."""
+
+    def possible_duplicates(self, now: datetime) -> list[PossibleDuplicate]:
+        """Notices that may have a second message, where an audit should look now: see store/sql/duplicates.py."""
+
+    def forget_possible_duplicates(self, notice_ids: Collection[str]) -> None:
+        """It is known by now whether these notices have a second message."""
 
     def edits_held(self, now: datetime) -> bool:
         """Whether Slack asked to wait with edits (`hold_edits`)."""

@@ -223,6 +223,8 @@ class Metrics:
         for kind in KINDS:
             self._notices.labels(kind, "delivered")
             self._notices.labels(kind, "given_up")
+            if kind != "chart":
+                self._notices.labels(kind, "duplicate")
 
     # What happens.
 

@@ -114,6 +114,9 @@ class Workspace:
         self._call(place, look, looking=True)
         return found[0] if found else None
 
+    def close_duplicate(self, duplicate: Posted, *, card: bool) -> None:
+        raise AssertionError("one process posts nothing twice")
+
     def use_templates(self, folders: Sequence[Path], files: Mapping[str, bytes]) -> None:
         """Nothing is drawn here."""
 

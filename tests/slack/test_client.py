@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 
 import pytest
@@ -14,7 +17,7 @@ from slack_sdk.errors import SlackApiError
 
 import alertbot
 from alertbot.clock import steady, wall_clock
-from alertbot.slack.client import Contact, SlackClient
+from alertbot.slack.client import Contact, Deadline, SlackClient, _Connection
 from tests.slack import slack_server as fake
 from tests.slack.slack_server import TOKEN, SlackServer, slack_server
 
@@ -117,3 +120,44 @@ def test_a_call_that_began_long_ago_sends_nothing(seconds: float, sent: bool, sl
                 web.auth_test()
     assert [method for method, _ in slack.calls] == ["auth.test"] * sent
     web.auth_test()  # which begins now
+
+
+class Paused(_Connection):
+    """Of a process that is paused for a minute once so many parts of the request were sent."""
+
+    def __init__(self, *args: Any, after: int, **options: Any) -> None:
+        self.now, self.left = 0.0, after
+        super().__init__(*args, deadline=Deadline(8.0, lambda: self.now), **options)
+        self.now += 60 * (after == 0)
+
+    def send(self, data: Any) -> None:
+        super().send(data)
+        self.left -= 1
+        self.now += 60 * (self.left == 0)
+
+
+@pytest.mark.parametrize(("after", "sent"), [(0, False), (1, False), (2, True)], ids=["all", "its body", "none"])
+def test_the_answer_to_a_request_that_was_sent_late(after: int, sent: bool, slack: SlackServer) -> None:
+    """What was left to be sent when the process was paused, and is not. The answer to what was sent is read."""
+    with closing(Paused("127.0.0.1", int(slack.url.rpartition(":")[2]), after=after)) as connection:
+        args = ("POST", "/api/auth.test", b"x=1", {"Authorization": f"Bearer {TOKEN}"})
+        if not sent:
+            with pytest.raises(TimeoutError, match="took too long"):
+                connection.request(*args)
+            return
+        connection.request(*args)
+        assert json.loads(connection.getresponse().read())["user_id"] == fake.BOT_USER_ID
+        connection.now += 4
+        assert 0 < connection._deadline.remaining() <= 1
+
+
+def test_an_answer_is_not_waited_for_longer(slack: SlackServer) -> None:
+    """If the request was sent in time, the process was paused later: others find the message by then."""
+    with closing(Paused("127.0.0.1", int(slack.url.rpartition(":")[2]), after=9)) as connection:
+        connection.request("POST", "/api/auth.test", b"x=1", {})
+        connection.now = 7.0
+        answer = connection.getresponse()
+        connection.now = 8.1
+        with pytest.raises(TimeoutError, match="took too long"):
+            connection._deadline.remaining()
+        answer.close()

@@ -430,6 +430,15 @@ STEPS: Mapping[int, Sequence[str]] = {
         )
         """,
     ),
+    25: (
+        """
+        CREATE TABLE possible_duplicates (
+            notice_id TEXT PRIMARY KEY,
+            since TEXT NOT NULL,
+            check_at TEXT NOT NULL
+        )
+        """,
+    ),
 }
 """The statements of the steps after FIRST, by number."""
 

@@ -6,16 +6,14 @@ process has made since. All queries start from what is open or waiting, so the c
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
 from alertbot.alerts.alert import Reason
 from alertbot.alerts.audit import AuditFinding, AuditKind
-from alertbot.alerts.cards import Card, Posted, leading
+from alertbot.alerts.cards import Card, leading
 from alertbot.alerts.notice import Notice, NoticeKind, notice_id
 from alertbot.store import codec
 from alertbot.store.codec import stamp
-from alertbot.store.records import NoticeState, PostedNotice
 from alertbot.store.sql import cards, edits
 from alertbot.store.sql import record as recording
 from alertbot.store.sql.connection import Connection, Row
@@ -258,32 +256,6 @@ def outdate(conn: Connection, card: Card, now: datetime) -> bool:
         return False
     _outdate(conn, card.id, now)
     return True
-
-
-_POSTED = """
-    SELECT n.state, n.posted_channel_id, n.posted_ts, n.card_id, n.kind, c.state AS card_state,
-        c.posted_channel_id AS card_channel_id, c.posted_ts AS card_ts
-    FROM notices n LEFT JOIN cards c ON c.id = n.card_id WHERE n.id = ?
-"""
-_FORMER = "SELECT posted_channel_id, posted_ts FROM former_messages WHERE card_id = ?"
-
-
-def posted_notices(conn: Connection, ids: Collection[str]) -> Mapping[str, PostedNotice]:
-    """What is known of the messages of these notices; those that were never stored here are left out."""
-    found = {}
-    for each in ids:
-        row = conn.execute(_POSTED, (each,)).fetchone()
-        if row is None:
-            continue
-        posted = codec.posted_of(row)
-        known = {posted} if posted is not None else set()
-        kept = posted
-        if row["kind"] == NoticeKind.CARD:
-            kept = Posted(row["card_channel_id"], row["card_ts"]) if row["card_ts"] is not None else None
-            known |= {kept} if kept is not None else set()
-            known |= {Posted(*former) for former in conn.execute(_FORMER, (row["card_id"],)).fetchall()}
-        found[each] = PostedNotice(NoticeState(row["state"]), kept, frozenset(known))
-    return found
 
 
 def edits_held(conn: Connection, now: datetime) -> bool:

@@ -76,6 +76,7 @@ TABLES = (
     _Table("usual_means", ("id",)),
     _Table("usual_keys", ("tenant", "scope", "metric_key")),
     _Table("people", ("id",)),
+    _Table("possible_duplicates", ("notice_id",)),
 )
 
 _Values = dict[str, Any]

@@ -18,7 +18,8 @@ another one holds. A claim ends
   all (deliver.py), so nothing of it is on its way by then.
 
 A process that looks in vain replaces exactly the claim that it looked for (`settled`), so of two that looked only one
-sends. A mark that comes late, from a claimant that was replaced, ends no claim but its own.
+sends. A mark that comes late, from a claimant that was replaced, ends no claim but its own. If it is about another
+message than the one that is recorded, there are two: see duplicates.py.
 
 An open claim also keeps its channel from all other claimants: nothing else is due there for them, and they can claim
 nothing in it (`_POSTING`). So the order of a channel and one message a second hold over all processes, also while a
@@ -56,7 +57,7 @@ from alertbot.errors import StoreError
 from alertbot.rules.privacy import Names
 from alertbot.store import codec
 from alertbot.store.codec import stamp
-from alertbot.store.sql import budget, claims, edits, unseen
+from alertbot.store.sql import budget, claims, duplicates, edits, unseen
 from alertbot.store.sql import record as recording
 from alertbot.store.sql.cards import CLOCK_WAS_SET_BACK, MAX_WAIT, RANK, card_row, wait, with_members
 from alertbot.store.sql.claims import CALL_TAKES, CLAIM_HOLDS, MESSAGE_APPEARS
@@ -327,6 +328,8 @@ def claim(
     if why := budget.refused(conn, notice_id, row["channel"], now, max_messages):
         return Claimed.HOLD if why == "hold" else Claimed.NOT_DUE
     budget.count_post(conn, notice_id, row["channel"], now, max_messages)
+    if settled is not None and row["claimant"] not in (None, claimant):
+        duplicates.suspect(conn, notice_id, now, now + duplicates.CHECK_AFTER)
     conn.execute(
         "UPDATE notices SET intent_at = ?, claimant = ?, look_at = ?, looks = 0 WHERE id = ?",
         (stamp(now), claimant, stamp(now + CLAIM_HOLDS), notice_id),
@@ -359,6 +362,8 @@ def claimants(conn: Connection) -> list[str]:
 
 
 def claimant_ended(conn: Connection, claimant: str, now: datetime, *, certain: bool) -> None:
+    if not certain:
+        duplicates.suspect_claimed(conn, claimant, now)
     conn.execute(
         "UPDATE notices SET claimant = NULL, look_at = MIN(look_at, :look_at) "
         "WHERE state = 'waiting' AND claimant = :claimant AND (:certain OR intent_at <= :over)",
@@ -390,10 +395,13 @@ def hold_channel(conn: Connection, channel: str, until: datetime) -> None:
     )
 
 
-def delivered(conn: Connection, notice_id: str, posted: Posted, version: int, now: datetime) -> None:
+def delivered(conn: Connection, notice_id: str, posted: Posted, version: int, now: datetime) -> bool:
     row = _notice(conn, notice_id)
     if row["state"] == "delivered":
-        return
+        if posted in duplicates.posted_notices(conn, [notice_id])[notice_id].known:
+            return True
+        duplicates.suspect(conn, notice_id, now, now)
+        return False
     conn.execute(
         "UPDATE notices SET state = 'delivered', settled_at = ?, posted_channel_id = ?, posted_ts = ?, error = '' "
         "WHERE id = ?",
@@ -408,6 +416,7 @@ def delivered(conn: Connection, notice_id: str, posted: Posted, version: int, no
         count(conn, row["tenant"], "cards_posted")
         _card_posted(conn, row["card_id"], posted, version, now)
         _want_picture(conn, row, now)
+    return True
 
 
 def _add_replies(conn: Connection, row: Row, posted: Posted, now: datetime) -> None:
@@ -502,6 +511,8 @@ def put_off(
     row = _notice(conn, notice_id)
     if not unknown:
         _was_not_posted(conn, row, claimant)
+    elif tried is Tried.POST and row["claimant"] != claimant:  # it was replaced, and may have posted all the same
+        duplicates.suspect(conn, notice_id, until, until + duplicates.CHECK_AFTER)
     conn.execute(
         "UPDATE notices SET not_before = :until, error = :error, attempts = attempts + :attempts, "
         "looks = looks + :looks, "

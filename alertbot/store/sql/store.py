@@ -33,6 +33,7 @@ from alertbot.store.records import (
     Owned,
     Owner,
     PollRecord,
+    PossibleDuplicate,
     PostedNotice,
     Recorded,
     RecordedPoll,
@@ -44,6 +45,7 @@ from alertbot.store.sql import (
     audit,
     budget,
     changes,
+    duplicates,
     edits,
     fallback,
     leases,
@@ -539,9 +541,9 @@ class SqlStore:
         with self._db.write() as conn:
             outbox.claimant_ended(conn, claimant, now, certain=certain)
 
-    def delivered(self, notice_id: str, posted: Posted, version: int, now: datetime) -> None:
+    def delivered(self, notice_id: str, posted: Posted, version: int, now: datetime) -> bool:
         with self._db.write() as conn:
-            outbox.delivered(conn, notice_id, posted, version, now)
+            return outbox.delivered(conn, notice_id, posted, version, now)
 
     def claim_edit(self, edit: EditCard, claimant: str, now: datetime) -> Claimed:
         with self._db.write() as conn:
@@ -691,7 +693,15 @@ class SqlStore:
 
     def posted_notices(self, ids: Collection[str]) -> Mapping[str, PostedNotice]:
         with self._db.read() as conn:
-            return audit.posted_notices(conn, ids)
+            return duplicates.posted_notices(conn, ids)
+
+    def possible_duplicates(self, now: datetime) -> list[PossibleDuplicate]:
+        with self._db.look() as conn:
+            return duplicates.possible(conn, now)
+
+    def forget_possible_duplicates(self, notice_ids: Collection[str]) -> None:
+        with self._db.write() as conn:
+            duplicates.forget(conn, notice_ids)
 
     def edits_held(self, now: datetime) -> bool:
         with self._db.read() as conn:

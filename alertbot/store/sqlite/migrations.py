@@ -722,3 +722,19 @@ def step_024_claims(db: Database) -> None:
             """
         ).strip()
     )
+
+
+@_step
+def step_025_possible_duplicates(db: Database) -> None:
+    """The notices that may have a second message, until an audit has looked for it: see store/sql/duplicates.py."""
+    db.execute(
+        dedent(
+            """
+            CREATE TABLE possible_duplicates (
+                notice_id TEXT PRIMARY KEY,
+                since TEXT NOT NULL,
+                check_at TEXT NOT NULL
+            ) WITHOUT ROWID
+            """
+        ).strip()
+    )
