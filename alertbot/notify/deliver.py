@@ -288,7 +288,8 @@ class _Delivery:
             case DeliveryFailure.LATE:
                 self._put_off(item, now, str(error), False, Tried.NOTHING)
             case _:
-                self._put_off(item, now + self._delay(item.attempts, error), str(error), False, _tried(error))
+                unknown = error.failure is DeliveryFailure.UNKNOWN
+                self._put_off(item, now + self._delay(item.attempts, error), str(error), unknown, _tried(error))
                 self._note(error)
 
     def _edit_refused(self, item: EditCard, error: NotifyError) -> None:
@@ -321,7 +322,7 @@ class _Delivery:
         if movable and self.outbox.repost(card, now, claimant=self.claimant, keep=True):
             self.report.reposted += 1
             return
-        self._put_off(item, now + self._delay(item.attempts, error), str(error), False, Tried.POST)
+        self._put_off(item, now + self._delay(item.attempts, error), str(error), True, Tried.POST)
 
     # Posts.
 
@@ -571,10 +572,16 @@ class _Delivery:
         self.report.given_up += 1
 
     def _put_off(self, item: Due, until: datetime, error: str, unknown: bool, tried: Tried) -> None:
+        """`unknown`: Slack may have received it; of an edit, also if it was refused, since Slack counts that too."""
         if isinstance(item, EditCard):
-            former = item.card.posted if item.former else None
             self.outbox.put_off_edit(
-                item.card.id, until, error, claimant=self.claimant, tried=tried is Tried.POST, former=former
+                item.card.id,
+                until,
+                error,
+                claimant=self.claimant,
+                tried=tried is Tried.POST,
+                sent=unknown,
+                former=item.card.posted if item.former else None,
             )
         else:
             self.outbox.put_off(item.notice.id, until, error, claimant=self.claimant, unknown=unknown, tried=tried)

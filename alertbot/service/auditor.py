@@ -189,10 +189,8 @@ class Auditor:
         self, history: ChannelHistory, doubled: Sequence[Shown], found: list[AuditFinding], now: datetime
     ) -> bool:
         """Edit duplicates; whether all of them. Raises NotifyError, StoreError."""
-        if doubled and self._store.edits_held(now):
-            return False
         for shown in doubled[:MAX_EDITS]:
-            if history.calls >= MAX_CALLS:
+            if history.calls >= MAX_CALLS or not self._store.may_close_duplicate(now):
                 return False
             try:
                 history.close_duplicate(shown)

@@ -319,14 +319,16 @@ class Outbox(Recording, Notices, Protocol):
         """The post landed; for a card, it showed `version`. The channel rests for a second.
 
         False if the notice is known to have another message: `posted` is a duplicate, which was sent by a process that
-        another one had given up. Nothing changes then, but that an audit makes sure that it was closed.
+        another one had given up. Nothing changes then, but that an audit makes sure that it was closed; that it is
+        edited to say so counts among the edits of a minute.
         """
 
     def claim_edit(self, edit: EditCard, claimant: str, now: datetime) -> Claimed:
         """Claim an edit that begins now; send only after DONE. It holds for 20 s, or until its outcome is known.
 
         TAKEN: another claimant edits that message. SETTLED: the message shows something else than when `edit` was read,
-        or is no longer the card's. NOT_DUE: with what others are sending, Slack's limit would be exceeded.
+        or is no longer the card's. NOT_DUE: with what all processes have sent and are sending, Slack's limit could be
+        exceeded, or little would be left for what is more urgent. It counts as sent from here on.
         """
 
     def edited(self, card: Card, now: datetime, *, claimant: str = "") -> None:
@@ -370,11 +372,14 @@ class Outbox(Recording, Notices, Protocol):
         *,
         claimant: str = "",
         tried: bool = True,
+        sent: bool = True,
         former: Posted | None = None,
     ) -> None:
         """Edit again at `until`; until then the edit is outstanding, with its error.
 
-        `tried` False: it only had to wait, and is not counted. `former`: the former message that was to be edited.
+        `tried` False: it only had to wait, and that is no failure. `sent` False: Slack certainly did not receive it, or
+        answered with a 429, so it does not count among the edits of a minute. `former`: the former message that was to
+        be edited.
         """
 
     def give_up(self, notice_id: str, error: str, now: datetime) -> None:
@@ -488,8 +493,11 @@ class Audited(Notices, Protocol):
     def forget_possible_duplicates(self, notice_ids: Collection[str]) -> None:
         """It is known by now whether these notices have a second message."""
 
-    def edits_held(self, now: datetime) -> bool:
-        """Whether Slack asked to wait with edits (`hold_edits`)."""
+    def may_close_duplicate(self, now: datetime) -> bool:
+        """Whether a message may be edited now, since it is a duplicate. It counts as sent from here on.
+
+        Not while Slack has asked to wait with edits (`hold_edits`), nor beyond its limit of edits a minute.
+        """
 
     def hold_edits(self, until: datetime, channel_id: str = "") -> None:
         """As for `Outbox`."""

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from datetime import timedelta
 from itertools import chain
@@ -15,17 +16,19 @@ import pytest
 
 from alertbot.alerts.alert import Alert
 from alertbot.alerts.notice import Notice
-from alertbot.clock import wall_clock
+from alertbot.clock import Clock, wall_clock
 from alertbot.rules.rule import Level
 from alertbot.service.courier import Courier
 from alertbot.service.process import name_of_poller
 from alertbot.service.signal import ThreadSignal
+from alertbot.slack.client import Contact
 from alertbot.slack.notifier import SlackNotifier
 from alertbot.store.postgres.store import PostgresStore
+from alertbot.store.sql.edits import REFRESHES_A_MINUTE
 from tests.service.bot import until
-from tests.slack.slack_server import TOKEN, SlackServer, slack_server
+from tests.slack.slack_server import DROP_AFTER, TOKEN, SlackServer, slack_server
 from tests.store import postgres
-from tests.store.build import begins, ends, firing, notice, ops, poll, rises
+from tests.store.build import T0, begins, ends, firing, new_value, notice, one, ops, poll, post, posts, rises
 
 COURIERS = 3
 PLACES = {"C0ALERTS": ("#cc-alerts", "C0ALERTS"), "C0SALES": ("#cc-sales",), "C0CCOPS": ("#cc-ops", "C0CCOPS")}
@@ -51,13 +54,13 @@ def address() -> Iterator[str]:
     postgres.run("DROP DATABASE couriers WITH (FORCE)")
 
 
-def courier(address: str, slack: SlackServer, open_: ExitStack) -> Courier:
+def courier(address: str, slack: SlackServer, open_: ExitStack, clock: Clock = wall_clock) -> Courier:
     """One that works as in a process of its own: store, notifier and name are its own."""
     store = open_.enter_context(closing(PostgresStore(address)))
     made = Courier(
         store,
-        SlackNotifier(TOKEN, api_url=slack.api_url),
-        wall_clock,
+        SlackNotifier(TOKEN, api_url=slack.api_url, contact=Contact(clock)),
+        clock,
         ThreadSignal(),
         threading.Event(),
         claimant=name_of_poller(),
@@ -131,3 +134,66 @@ def test_as_one_courier_would_deliver(address: str, slack: SlackServer) -> None:
     for states in shown.values():
         assert states == sorted(states)
         assert states[-1] == 3
+
+
+CARDS = 90
+"""Open cards, as many in each channel."""
+
+
+def open_cards(store: PostgresStore, slack: SlackServer) -> list[Alert]:
+    """Cards that are posted, in each channel."""
+    begun = [firing(str(number)) for number in range(CARDS)]
+    places = {alert.key: list(PLACES.items())[number % len(PLACES)] for number, alert in enumerate(begun)}
+    notices = [notice(alert, channel=places[alert.key][1][0]) for alert in begun]
+    store.record(poll([begins(alert) for alert in begun], notices))
+    now = T0
+    while due := posts(store, now):
+        for each in due:
+            channel_id = next(id_ for id_, names in PLACES.items() if each.notice.channel in names)
+            posted = post(store, each, now, channel_id=channel_id)
+            slack.messages[channel_id].append({"ts": posted.ts, "text": "open", "bot_id": "B0BOT"})
+        now += timedelta(seconds=1)
+    return [one(store, alert) for alert in begun]
+
+
+def test_edits_of_all_workers_stay_within_slacks_limit(address: str) -> None:
+    """In any minute, with what takes effect while its answer is lost; and ends come before values that changed."""
+    now = T0 + timedelta(minutes=5)
+    ended_after: list[float] = []
+    with slack_server() as slack, ExitStack() as open_, ThreadPoolExecutor(COURIERS) as pool:
+        store = open_.enter_context(closing(PostgresStore(address)))
+        alerts = open_cards(store, slack)
+        slack.clock = slack.date = lambda: now.timestamp()
+        slack.edits_a_minute = 50
+        couriers = [courier(address, slack, open_, lambda: now) for _ in range(COURIERS)]
+
+        def for_seconds(seconds: int) -> None:
+            nonlocal now
+            for _ in range(seconds):
+                list(pool.map(lambda each: each.deliver_due(), couriers))
+                now += timedelta(seconds=1)
+
+        def closed() -> int:
+            return sum(str(edit["text"]).startswith("Resolved") for edit in slack.called("chat.update"))
+
+        store.record(poll([new_value(alert, 90_000.0, now) for alert in alerts], now=now))
+        for_seconds(30)
+        assert 0 < len(slack.called("chat.update")) <= REFRESHES_A_MINUTE
+        few = [each for each in alerts if int(each.key.entity_id) < 9]
+        began = now
+        store.record(poll([ends(one(store, alert), now) for alert in few], now=now))
+        while closed() < len(few):
+            for_seconds(1)
+            ended_after.append((now - began).total_seconds())
+        slack.always = {("chat.update", place): DROP_AFTER for place in PLACES}
+        store.record(poll([ends(alert, now) for alert in store.alerts()], now=now))
+        for_seconds(20)
+        slack.always.clear()
+        while any(due := store.due(now + timedelta(minutes=2))):
+            assert now < began + timedelta(minutes=10), due
+            for_seconds(1)
+        assert slack.refused == 0
+        shown = {(edit["channel"], edit["ts"]): str(edit["text"]) for edit in slack.called("chat.update")}
+    assert ended_after[-1] <= 2
+    assert len(shown) == CARDS
+    assert all(text.startswith("Resolved") for text in shown.values())

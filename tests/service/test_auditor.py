@@ -302,7 +302,7 @@ def test_a_429_of_an_edit_holds_all_edits(audited: Audited) -> None:
     slack.messages[slack.channels["cc-alerts"]].append({**known, "ts": f"{float(known['ts']) + 3:.6f}"})
     slack.next("chat.update", limited("700"))
     assert audited.run() == []
-    assert audited.world.store.edits_held(audited.world.now)
+    assert not audited.world.store.may_close_duplicate(audited.world.now)
     assert audited.run() == []
     assert audited.run() == [(DUPLICATE, True)]
 

@@ -10,7 +10,7 @@ import pytest
 from alertbot.alerts.cards import Posted
 from alertbot.alerts.delivery import Claimed, Due, EditCard, PostCard
 from alertbot.store.roles import Store
-from alertbot.store.sql.edits import MAX_A_MINUTE, SLACK_ALLOWS
+from alertbot.store.sql.edits import MAX_A_MINUTE, REFRESHES_A_MINUTE, SLACK_ALLOWS
 from alertbot.store.sqlite.store import SqliteStore
 from tests.store.build import (
     SALES,
@@ -22,6 +22,7 @@ from tests.store.build import (
     edits,
     ends,
     firing,
+    new_value,
     notice,
     one,
     poll,
@@ -265,25 +266,93 @@ def test_a_former_message_is_claimed_by_itself(store: Store) -> None:
     assert store.claim_edit(former, OTHER, at(12)) is Claimed.SETTLED
 
 
-def test_edits_in_progress_count_for_all_processes(store: Store) -> None:
-    """Slack allows 50 a minute: what others are sending counts, although it is not confirmed."""
-    alerts = [firing(str(number)) for number in range(SLACK_ALLOWS + 1)]
+@pytest.fixture
+def many(store: Store) -> list[EditCard]:
+    """As many edits as a minute allows, and one more card that is outdated too: all ended."""
+    alerts = [firing(str(number)) for number in range(MAX_A_MINUTE + 1)]
     notices = [notice(alert, channel=f"#{alert.key.entity_id}") for alert in alerts]
     store.record(poll([begins(alert) for alert in alerts], notices))
     while due := posts(store, T0):
         for each in due:
             post(store, each, T0, channel_id=f"C{each.notice.channel}")
     store.record(poll([ends(one(store, alert), at(5)) for alert in alerts], now=at(5)))
-    due_edits = edits(store, at(5))
-    assert len(due_edits) == MAX_A_MINUTE
-    for edit in due_edits:
+    found = edits(store, at(5))
+    assert len(found) == MAX_A_MINUTE
+    return found
+
+
+# What happens at 8 s to an edit that was claimed at 6 s, and until when it counts.
+COUNTED: dict[str, tuple[EditEvent, float]] = {
+    "nothing is heard of it": (lambda store, edit: None, 76),
+    "it was answered": (lambda store, edit: store.edited(edit.card, at(8), claimant=ONE), 68),
+    "there was no answer": (lambda store, edit: store.put_off_edit(edit.card.id, at(10), "timeout", claimant=ONE), 76),
+    "it was not sent": (
+        lambda store, edit: store.put_off_edit(edit.card.id, at(90), "429", claimant=ONE, sent=False),
+        31,  # when it is looked at
+    ),
+    "its claimant has ended": (lambda store, edit: store.claimant_ended(ONE, at(8)), 76),
+    "its message is gone": (lambda store, edit: store.repost(edit.card, at(8), claimant=ONE), 76),
+}
+
+
+@pytest.mark.parametrize(("event", "until"), COUNTED.values(), ids=COUNTED)
+def test_until_when_an_edit_counts(store: Store, many: list[EditCard], event: EditEvent, until: float) -> None:
+    """For all processes, from its claim on: as one that is sent as late as it can be, until its answer is known."""
+    first, *others = many
+    assert store.claim_edit(first, ONE, at(6)) is Claimed.DONE
+    event(store, first)
+    for edit in others:
+        assert store.claim_edit(edit, ONE, at(30)) is Claimed.DONE
+    assert store.next_due(at(31), claimant=OTHER) == at(until)
+    if until > 31:
+        assert edits_for(store, OTHER, until - 0.01) == []
+    assert len(edits_for(store, OTHER, until)) == 1
+
+
+def test_old_lists_of_several_processes_stay_within_the_limit(store: Store, many: list[EditCard]) -> None:
+    """Each read that all of them are due; the claims count, and one that is claimed again counts once."""
+    first, second, *_ = many
+    for edit in many:
         assert store.claim_edit(edit, ONE, at(6)) is Claimed.DONE
-    store.edited(due_edits[0].card, at(6), claimant=ONE)
-    left = edits_for(store, OTHER, 6)
-    assert len(left) == SLACK_ALLOWS + 1 - MAX_A_MINUTE
-    answers = [store.claim_edit(edit, OTHER, at(6)) for edit in left]
-    assert answers == [Claimed.DONE] * (SLACK_ALLOWS - MAX_A_MINUTE) + [Claimed.NOT_DUE]
-    assert store.claim_edit(left[0], OTHER, at(6)) is Claimed.DONE  # its own, which counts already
+        assert store.claim_edit(edit, ONE, at(6)) is Claimed.DONE
+    store.put_off_edit(first.card.id, at(7), "timeout", claimant=ONE)
+    assert store.claim_edit(first, OTHER, at(8)) is Claimed.NOT_DUE
+    store.put_off_edit(second.card.id, at(7), "429", claimant=ONE, sent=False)
+    assert store.claim_edit(first, OTHER, at(8)) is Claimed.DONE
+    assert store.claim_edit(second, "a third process", at(8)) is Claimed.NOT_DUE
+
+
+def test_values_that_changed_leave_room_in_all_processes(store: Store) -> None:
+    """Also where each of them read that there was room for its own."""
+    alerts = [
+        begin_posted(store, firing(str(number)), channel=f"#{number}") for number in range(REFRESHES_A_MINUTE + 1)
+    ]
+    store.record(poll([new_value(one(store, alert), 90_000.0, at(90)) for alert in alerts], now=at(90)))
+    listed = edits(store, at(90))
+    assert len(listed) == REFRESHES_A_MINUTE
+    for edit in listed:
+        assert store.claim_edit(edit, ONE, at(90)) is Claimed.DONE
+    store.put_off_edit(listed[0].card.id, at(91), "timeout", claimant=ONE)
+    assert store.claim_edit(listed[0], OTHER, at(92)) is Claimed.NOT_DUE
+    shown = listed[0].card.members[0]
+    store.record(poll([rises(one(store, shown), at(93))], now=at(93)))
+    (urgent,) = edits_for(store, OTHER, 93)
+    assert urgent.card.id == listed[0].card.id
+    assert store.claim_edit(urgent, OTHER, at(93)) is Claimed.DONE
+
+
+def test_messages_that_are_closed_as_duplicates_count_too(store: Store, many: list[EditCard]) -> None:
+    """Slack's limit is a little higher than that of cards, so that there is room for a few of them."""
+    for edit in many:
+        assert store.claim_edit(edit, ONE, at(6)) is Claimed.DONE
+    left = SLACK_ALLOWS - MAX_A_MINUTE
+    assert [store.may_close_duplicate(at(7)) for _ in range(left + 1)] == [True] * left + [False]
+    for edit in many:
+        store.edited(edit.card, at(8), claimant=ONE)
+    assert edits_for(store, OTHER, 66.9) == []
+    assert store.may_close_duplicate(at(67))
+    store.hold_edits(at(300))
+    assert not store.may_close_duplicate(at(200))
 
 
 def test_an_edit_of_before_the_clock_was_set_back_keeps_nobody_away(store: Store) -> None:

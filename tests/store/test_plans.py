@@ -148,7 +148,7 @@ def _beside(store: SqliteStore) -> None:
     card = store.shown_cards(at(600))[-1]
     assert store.posted_notices([due.notice.id]).keys() == {due.notice.id}
     assert store.outdate(card, at(600))
-    store.edits_held(at(600))
+    store.may_close_duplicate(at(600))
     assert store.quality(at(0), at(600), {"acme": timedelta(minutes=2)}).fired
     assert list(store.all_ended(at(0)))
 

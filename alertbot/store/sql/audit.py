@@ -14,7 +14,7 @@ from alertbot.alerts.cards import Card, leading
 from alertbot.alerts.notice import Notice, NoticeKind, notice_id
 from alertbot.store import codec
 from alertbot.store.codec import stamp
-from alertbot.store.sql import cards, edits
+from alertbot.store.sql import cards
 from alertbot.store.sql import record as recording
 from alertbot.store.sql.connection import Connection, Row
 from alertbot.store.sql.record import NO_ESCALATION, raise_revision
@@ -256,9 +256,3 @@ def outdate(conn: Connection, card: Card, now: datetime) -> bool:
         return False
     _outdate(conn, card.id, now)
     return True
-
-
-def edits_held(conn: Connection, now: datetime) -> bool:
-    """Whether Slack asked to wait with edits."""
-    row = conn.execute("SELECT held_until FROM channels WHERE channel = ?", (edits.edits_in(),)).fetchone()
-    return row is not None and edits.is_held(row["held_until"], now)

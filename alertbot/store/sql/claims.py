@@ -39,6 +39,7 @@ _TAKE = """
     ON CONFLICT (work, place) DO UPDATE SET since = excluded.since, until = excluded.until
         WHERE claims.claimant = excluded.claimant
 """
+_OWN = "FROM claims WHERE work = ? AND place = ? AND claimant = ?"
 _FORGET = f"DELETE FROM claims WHERE NOT ({_HELD})"  # noqa: S608
 
 
@@ -53,12 +54,16 @@ def take(conn: Connection, work: str, place: str, claimant: str, now: datetime) 
     return conn.execute(_TAKE, values).rowcount > 0
 
 
-def give_back(conn: Connection, work: str, place: str, claimant: str) -> None:
-    """End this claim, if it is still the claimant's."""
-    conn.execute(
-        "DELETE FROM claims WHERE work = ? AND place = ? AND claimant = ?",
-        (work, place, claimant),
-    )
+def since(conn: Connection, work: str, place: str, claimant: str) -> datetime | None:
+    """When this claimant claimed it; None where it has not, or the claim has ended."""
+    row = conn.execute(f"SELECT since {_OWN}", (work, place, claimant)).fetchone()
+    return None if row is None else codec.unstamp(row["since"])
+
+
+def give_back(conn: Connection, work: str, place: str, claimant: str) -> datetime | None:
+    """End this claim, if it is still the claimant's: when it began, or None where there is none."""
+    rows = conn.execute(f"DELETE {_OWN} RETURNING since", (work, place, claimant)).fetchall()
+    return codec.unstamp(rows[0]["since"]) if rows else None
 
 
 def held(conn: Connection, work: str, now: datetime, but: str = "") -> dict[str, datetime]:

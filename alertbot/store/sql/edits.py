@@ -12,12 +12,14 @@ all the same is believed (`edited`): if it is older than what another process ha
 outcome for a message that is no longer the card's (`edited`, `repost`) changes nothing: both name the message that they
 saw.
 
-Slack allows 50 edits a minute in the whole workspace, whatever their channel. They are counted once Slack has confirmed
-them (`card_edits`, the rows of the last minute), so a few may be in progress uncounted: as many as the service has
-lanes for edits. `claim` counts those of all processes. Edits that fail are not counted: they are
-few, and repeated after a pause. What users wait for (an end, a level, an owner) comes before values that only changed,
-and these leave room for it: otherwise 200 cards with changing values would use up the minute, and a card that ended
-would have to wait for the next one. A waiting edit is superseded by later ones: an edit always shows the current state.
+Slack allows 50 edits a minute in the whole workspace, whatever their channel. They are counted when they are claimed,
+in the same transaction (`card_edits`, the rows of the last minute), so those that any process is sending count too.
+Until its outcome is known an edit counts as one that is sent as late as it can be, after that as of its answer. One
+that Slack certainly did not count, such as after a 429, is taken off again; one whose process died stays.
+
+What users wait for (an end, a level, an owner) comes before values that only changed, and these leave room for it:
+otherwise 200 cards with changing values would use up the minute, and a card that ended would have to wait for the next
+one. A waiting edit is superseded by later ones: an edit always shows the current state.
 
 A card that is posted again because its channel did not work leaves a message behind that still says "firing". It is
 kept in `former_messages`, due for edits like the card's own, until it shows the end or turns out to be deleted.
@@ -44,14 +46,18 @@ from alertbot.store.sql.record import count
 # Members of cards to edit that are read at once: beyond that, one card for each channel.
 _MAX_MEMBERS = 2000
 
-MAX_A_MINUTE = 46
-"""Edits a minute in all channels: Slack allows 50 (docs.slack.dev, rate limits, tier 3), and 4 may be in progress."""
 SLACK_ALLOWS = 50
-"""Edits a minute in all channels, with those that any process is sending now."""
+"""Edits a minute in all channels (docs.slack.dev, rate limits, tier 3)."""
+MAX_A_MINUTE = 46
+"""Of these, edits of cards. The rest is left for messages that are closed as duplicates, and for clocks that differ."""
 REFRESHES_A_MINUTE = 30
-"""Of these, edits because only a value changed. The rest is left for what users wait for."""
+"""Of those of cards, edits because only a value changed. The rest is left for what users wait for."""
 _SENT = "SELECT at FROM card_edits WHERE at > :minute_ago AND at <= :ahead ORDER BY at"
 _FORGET_SENT = "DELETE FROM card_edits WHERE at <= :minute_ago OR at > :ahead"
+
+_ANSWERED = "UPDATE card_edits SET at = :now WHERE at = :at AND card_id = :card"
+_NOT_SENT = "DELETE FROM card_edits WHERE at = :at AND card_id = :card"
+_NO_CARD = 0
 
 _EDITS = "chat.update"
 
@@ -120,10 +126,29 @@ def _last_minute(conn: Connection, now: datetime) -> list[str]:
     return [row["at"] for row in rows]
 
 
-def _count(conn: Connection, card_id: int, now: datetime) -> None:
-    """Count an edit that was sent."""
+def _count(conn: Connection, card_id: int, now: datetime, at: datetime) -> None:
+    """Count an edit of this time."""
     conn.execute(_FORGET_SENT, {"minute_ago": stamp(now - MINUTE), "ahead": stamp(now + CLOCK_WAS_SET_BACK)})
-    conn.execute("INSERT INTO card_edits (at, card_id) VALUES (?, ?)", (stamp(now), card_id))
+    conn.execute("INSERT INTO card_edits (at, card_id) VALUES (?, ?)", (stamp(at), card_id))
+
+
+def _claimed(card_id: int, since: datetime) -> dict[str, object]:
+    """An edit that was claimed then, and whose outcome is not known: as it is counted."""
+    return {"at": stamp(since + claims.CALL_TAKES), "card": card_id}
+
+
+def count_closing(conn: Connection, now: datetime) -> None:
+    """A message is about to be closed as a duplicate."""
+    _count(conn, _NO_CARD, now, now)
+
+
+def may_close(conn: Connection, now: datetime) -> bool:
+    """Whether a message may be closed as a duplicate now; it is counted."""
+    row = conn.execute("SELECT held_until FROM channels WHERE channel = ?", (edits_in(),)).fetchone()
+    if (row is not None and is_held(row["held_until"], now)) or len(_last_minute(conn, now)) >= SLACK_ALLOWS:
+        return False
+    count_closing(conn, now)
+    return True
 
 
 def _is_urgent(card: Row) -> bool:
@@ -188,7 +213,7 @@ def next_due(conn: Connection, now: datetime, claimant: str) -> list[datetime]:
 
 
 _SHOWS = """
-    SELECT sent_version FROM cards
+    SELECT sent_version, urgent_version FROM cards
     WHERE id = :card AND state = 'posted' AND posted_channel_id = :channel_id AND posted_ts = :ts
 """
 
@@ -199,16 +224,21 @@ def claim(conn: Connection, card: Card, former: bool, claimant: str, now: dateti
     if row is None or card.posted is None or row["sent_version"] != card.sent_version:
         return Claimed.SETTLED
     place = claims.message(card.posted)
-    open_claims = claims.held(conn, claims.EDIT, now).keys() - {place}
-    if len(open_claims) + len(_last_minute(conn, now)) >= SLACK_ALLOWS:
+    own = claims.since(conn, claims.EDIT, place, claimant)
+    most = MAX_A_MINUTE if former or _is_urgent(row) else REFRESHES_A_MINUTE
+    if own is None and len(_last_minute(conn, now)) >= most:
         return Claimed.NOT_DUE
-    return Claimed.DONE if claims.take(conn, claims.EDIT, place, claimant, now) else Claimed.TAKEN
+    if not claims.take(conn, claims.EDIT, place, claimant, now):
+        return Claimed.TAKEN
+    if own is not None:  # it counts once
+        conn.execute(_NOT_SENT, _claimed(card.id, own))
+    _count(conn, card.id, now, now + claims.CALL_TAKES)
+    return Claimed.DONE
 
 
-def end_claim(conn: Connection, posted: Posted | None, claimant: str) -> None:
-    """End the claim that this claimant may have of an edit of this message."""
-    if posted is not None:
-        claims.give_back(conn, claims.EDIT, claims.message(posted), claimant)
+def end_claim(conn: Connection, posted: Posted | None, claimant: str) -> datetime | None:
+    """End the claim that this claimant may have of an edit of this message: when it began, None if there is none."""
+    return None if posted is None else claims.give_back(conn, claims.EDIT, claims.message(posted), claimant)
 
 
 def shows_version(conn: Connection, card_id: int, version: int, now: datetime) -> None:
@@ -221,9 +251,12 @@ def shows_version(conn: Connection, card_id: int, version: int, now: datetime) -
 
 
 def edited(conn: Connection, card: Card, now: datetime, claimant: str) -> None:
-    end_claim(conn, card.posted, claimant)
+    since = end_claim(conn, card.posted, claimant)
     row = card_row(conn, card.id)
-    _count(conn, card.id, now)
+    if since is None:
+        _count(conn, card.id, now, now)
+    else:
+        conn.execute(_ANSWERED, {**_claimed(card.id, since), "now": stamp(now)})
     if row["state"] == "posted" and codec.posted_of(row) == card.posted:
         count(conn, row["tenant"], "edits")
         shows_version(conn, card.id, card.version, now)
@@ -299,10 +332,13 @@ def put_off_edit(
     claimant: str,
     *,
     tried: bool,
+    sent: bool,
     former: Posted | None = None,
 ) -> None:
     card = card_row(conn, card_id)
-    end_claim(conn, former or codec.posted_of(card), claimant)
+    since = end_claim(conn, former or codec.posted_of(card), claimant)
+    if since is not None and not sent:
+        conn.execute(_NOT_SENT, _claimed(card_id, since))
     values = {
         "until": stamp(until),
         "error": error,

@@ -401,6 +401,7 @@ def delivered(conn: Connection, notice_id: str, posted: Posted, version: int, no
         if posted in duplicates.posted_notices(conn, [notice_id])[notice_id].known:
             return True
         duplicates.suspect(conn, notice_id, now, now)
+        edits.count_closing(conn, now)
         return False
     conn.execute(
         "UPDATE notices SET state = 'delivered', settled_at = ?, posted_channel_id = ?, posted_ts = ?, error = '' "

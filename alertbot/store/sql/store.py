@@ -574,10 +574,11 @@ class SqlStore:
         *,
         claimant: str = "",
         tried: bool = True,
+        sent: bool = True,
         former: Posted | None = None,
     ) -> None:
         with self._db.write() as conn:
-            edits.put_off_edit(conn, card_id, until, error, claimant, tried=tried, former=former)
+            edits.put_off_edit(conn, card_id, until, error, claimant, tried=tried, sent=sent, former=former)
 
     def close_in_thread(self, card: Card, now: datetime) -> bool:
         with self._db.write() as conn:
@@ -703,9 +704,9 @@ class SqlStore:
         with self._db.write() as conn:
             duplicates.forget(conn, notice_ids)
 
-    def edits_held(self, now: datetime) -> bool:
-        with self._db.read() as conn:
-            return audit.edits_held(conn, now)
+    def may_close_duplicate(self, now: datetime) -> bool:
+        with self._db.write() as conn:
+            return edits.may_close(conn, now)
 
     # Leases
 
