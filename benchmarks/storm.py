@@ -104,6 +104,7 @@ def in_real_time(bot: Floor, waits: dict[str, float]) -> tuple[int, int, float, 
         wall_clock,
         threading.Event(),
         lambda _: bot.rules,
+        claimant="the bot",
         reachable=lambda: True,
         timezone="UTC",
     )

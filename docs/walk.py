@@ -172,6 +172,7 @@ class Walk:
             lambda: self.now,
             threading.Event(),
             lambda tenant: self.rules,
+            claimant="alertbot",
             reachable=lambda: True,
             timezone="UTC",
             painter=_NoPicture(),

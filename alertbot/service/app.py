@@ -135,6 +135,7 @@ class App:
                 clock,
                 self._stopping,
                 self._rules_of,
+                claimant=self.lease.owner,
                 reachable=lambda: self.courier.answers,
                 timezone=settings.timezone,
                 metrics=self.metrics,

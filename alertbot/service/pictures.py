@@ -2,11 +2,11 @@
 
 A chart is a picture, or a text plot. Here and in the store "picture" means either.
 
-Theory. The store says whose turn it is (store/sql/outbox.py): only while no post of any channel waits. The picture
-is drawn and uploaded before it is claimed, in a thread of its own: that takes seconds, in which everything else is
-delivered as usual. Then it is claimed. The claim fails if anything else has become due; it is tried again later, with
-the same file. Once claimed it is sent, once. If the outcome is unknown, it stays unknown: a picture is not worth a
-duplicate.
+Theory. The store says whose turn it is (store/sql/outbox.py): only while no post of any channel waits. One process
+reserves the picture, so that others do not draw it as well. It is drawn and uploaded before it is claimed, in a thread
+of its own: that takes seconds, in which everything else is delivered as usual. Then it is claimed. The claim fails if
+anything else has become due; it is tried again later, with the same file. Once claimed it is sent, once. If the outcome
+is unknown, it stays unknown: a picture is not worth a duplicate.
 
 Only what Slack certainly did not post is sent again: after a 429, if Slack could not be reached, and if it refused the
 message as drawn, which usually means that it has not processed the file yet. If it keeps refusing, the chart is text.
@@ -76,7 +76,7 @@ class CardPictures:
     """Draws and posts what `store.picture_due` says, one picture at a time.
 
     `rules` gives the rules that run for a tenant. `reachable` says whether it is worth trying to post anything.
-    `timezone` is that of the time axis: a thread has many readers.
+    `claimant` is the name of this process in the store. `timezone` is that of the time axis: a thread has many readers.
     """
 
     def __init__(
@@ -87,6 +87,7 @@ class CardPictures:
         stopping: threading.Event,
         rules: Callable[[str], RuleSet],
         *,
+        claimant: str,
         reachable: Callable[[], bool],
         timezone: str,
         metrics: Metrics | None = None,
@@ -95,7 +96,7 @@ class CardPictures:
     ) -> None:
         self._store, self._notifier, self._clock, self._stopping = store, notifier, clock, stopping
         self._rules, self._reachable, self._timezone = rules, reachable, timezone
-        self._metrics = metrics or Metrics()
+        self._claimant, self._metrics = claimant, metrics or Metrics()
         self._uploads = Uploads(notifier.uploads(), painter or Painter())
         self._waits = tuple(waits)
         self._prepared: tuple[str, _Prepared] | None = None  # with the id of its notice
@@ -127,7 +128,8 @@ class CardPictures:
         """Post what is due now or in a second, for `max_wait` seconds at most. Raises StoreError."""
         deadline = time.monotonic() + max_wait
         while time.monotonic() < deadline and not self._must_stop():
-            if not self.post_next() and self._store.picture_due(self._clock() + timedelta(seconds=1)) is None:
+            soon = self._clock() + timedelta(seconds=1)
+            if not self.post_next() and self._store.picture_due(soon, claimant=self._claimant) is None:
                 return
             time.sleep(0.05)
 
@@ -139,8 +141,8 @@ class CardPictures:
         with self._busy:
             if time.monotonic() < self._not_before or self._must_stop() or not self._reachable():
                 return False
-            picture = self._store.picture_due(self._clock())
-            if picture is None:
+            picture = self._store.picture_due(self._clock(), claimant=self._claimant)
+            if picture is None or not self._store.reserve_picture(picture, self._clock(), claimant=self._claimant):
                 return False
             with context(card=picture.card.id):
                 return self._post(picture)
@@ -177,7 +179,7 @@ class CardPictures:
             log.exception("no chart: unexpected error")
             ready = None
         if ready is None:
-            self._store.drop_picture(picture)
+            self._store.drop_picture(picture, claimant=self._claimant)
             return True
         if self._must_stop() or not self._reachable():
             return False
@@ -200,7 +202,7 @@ class CardPictures:
             return
         if self._must_stop():
             return
-        self._store.picture_posted(picture, self._clock())
+        self._store.picture_posted(picture, self._clock(), claimant=self._claimant)
         self._metrics.noticed("chart", "delivered", (self._clock() - picture.wanted_at).total_seconds())
 
     def _failed(self, picture: PostPicture, ready: _Prepared, error: NotifyError) -> None:

@@ -413,12 +413,20 @@ class Outbox(Recording, Notices, Protocol):
 class Pictures(Outbox, Feeds, History, Protocol):
     """Pictures in the threads of cards: less urgent than any notice, and posted at most once."""
 
-    def picture_due(self, now: datetime) -> PostPicture | None:
+    def picture_due(self, now: datetime, *, claimant: str = "") -> PostPicture | None:
         """The picture to post next, that of the worst alert first; None while anything else is to be posted.
+
+        One that another than `claimant` draws is left out.
 
         A card that shows one alert of a rule gets one when it is first posted, within ten minutes of the decision. It
         waits while a post of any channel is due or waits for its turn, while its channel rests or got half of
         `max_messages`, and while its alert is muted. It is dropped when its alert ends, or after ten minutes.
+        """
+
+    def reserve_picture(self, picture: PostPicture, now: datetime, *, claimant: str) -> bool:
+        """Whether this claimant should draw a picture: others leave it alone for a minute, or until it has ended.
+
+        Nothing else waits for that. False where another one draws it, or it is no longer wanted.
         """
 
     def claim_picture(self, picture: PostPicture, now: datetime) -> Claimed:
@@ -428,13 +436,13 @@ class Pictures(Outbox, Feeds, History, Protocol):
         Like a notice it counts as a message of its channel, which rests for a second.
         """
 
-    def picture_posted(self, picture: PostPicture, now: datetime) -> None:
-        """Slack accepted it: the channel rests for another second."""
+    def picture_posted(self, picture: PostPicture, now: datetime, *, claimant: str = "") -> None:
+        """Slack accepted it: the channel rests for another second. `claimant`: who reserved it, here and below."""
 
     def put_back_picture(self, picture: PostPicture) -> None:
         """It was certainly not posted: it is due again, unless its alert has ended."""
 
-    def drop_picture(self, picture: PostPicture) -> None:
+    def drop_picture(self, picture: PostPicture, *, claimant: str = "") -> None:
         """There is nothing to draw: it is no longer due."""
 
 

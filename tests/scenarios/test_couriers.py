@@ -9,24 +9,31 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from datetime import timedelta
 from itertools import chain
+from typing import Any
 
 import pytest
 
 from alertbot.alerts.alert import Alert
 from alertbot.alerts.notice import Notice
+from alertbot.charts.series import Series
 from alertbot.clock import Clock, wall_clock
-from alertbot.rules.rule import Level
+from alertbot.rules.catalogue import Scope
+from alertbot.rules.rule import Level, RuleSet
 from alertbot.service.courier import Courier
+from alertbot.service.pictures import CardPictures
 from alertbot.service.process import name_of_poller
 from alertbot.service.signal import ThreadSignal
 from alertbot.slack.client import Contact
 from alertbot.slack.notifier import SlackNotifier
 from alertbot.store.postgres.store import PostgresStore
 from alertbot.store.sql.edits import REFRESHES_A_MINUTE
+from tests.commands.kit import WAIT, column, snapshot
 from tests.service.bot import until
 from tests.slack.slack_server import DROP_AFTER, TOKEN, SlackServer, slack_server
+from tests.slack.test_pictures import Quick
 from tests.store import postgres
 from tests.store.build import T0, begins, ends, firing, new_value, notice, one, ops, poll, post, posts, rises
 
@@ -197,3 +204,61 @@ def test_edits_of_all_workers_stay_within_slacks_limit(address: str) -> None:
     assert ended_after[-1] <= 2
     assert len(shown) == CARDS
     assert all(text.startswith("Resolved") for text in shown.values())
+
+
+def test_a_picture_is_drawn_by_one_worker(address: str) -> None:
+    """While one draws, others do not; each draws what another one does not."""
+    now = T0
+    drawn: list[str] = []
+    meeting, met = threading.Barrier(COURIERS, timeout=30), threading.local()
+
+    class Drawing(Quick):
+        """It takes until every other worker draws too, or has found nothing to draw."""
+
+        def draw(self, series: Series, zone: Any) -> bytes:
+            drawn.append(series.name)
+            met.already = True
+            meeting.wait()
+            return super().draw(series, zone)
+
+    with slack_server() as slack, ExitStack() as open_, ThreadPoolExecutor(COURIERS) as pool:
+        slack.clock = slack.date = lambda: now.timestamp()
+        stores = [open_.enter_context(closing(PostgresStore(address))) for _ in range(COURIERS)]
+        store = stores[0]
+        for age in (60, 45, 30, 15):
+            seen = replace(snapshot(Scope.QUEUE, {"1": "One", "2": "Two"}, {WAIT: column(age * 1000.0, 9.0)}))
+            at = now - timedelta(seconds=age)
+            store.record(replace(poll(now=at), snapshots={Scope.QUEUE: replace(seen, at=at)}))
+        for entity in ("1", "2"):
+            alert = firing(entity, entity_name=f"Queue {entity}")
+            store.record(poll([begins(alert)], [notice(alert, channel="#cc-alerts", now=now)], now=now))
+            (due,) = posts(store, now)
+            posted = post(store, due, now, channel_id="C0ALERTS")
+            slack.messages["C0ALERTS"].append({"ts": posted.ts, "text": "open", "bot_id": "B0BOT"})
+            now += timedelta(seconds=2)
+        pictures = [
+            CardPictures(
+                each,
+                SlackNotifier(TOKEN, api_url=slack.api_url, contact=Contact(lambda: now)),
+                lambda: now,
+                threading.Event(),
+                lambda _: RuleSet(()),
+                claimant=f"worker {number}",
+                reachable=lambda: True,
+                timezone="UTC",
+                painter=Drawing(),
+            )
+            for number, each in enumerate(stores)
+        ]
+
+        def turn(each: CardPictures) -> None:
+            met.already = False
+            each.post_next()
+            if not met.already:
+                meeting.wait()
+
+        for _ in range(4):
+            list(pool.map(turn, pictures))
+            now += timedelta(seconds=2)
+        uploads = len(slack.files)
+    assert (sorted(drawn), uploads) == (["Queue 1", "Queue 2"], 2)

@@ -30,7 +30,7 @@ from alertbot.service.pictures import CardPictures
 from alertbot.store.records import PollRecord
 from tests.charts.test_series import rules
 from tests.commands.kit import WAIT, column, snapshot
-from tests.notify.world import World, world
+from tests.notify.world import ME, World, world
 from tests.service.bot import until
 from tests.slack import slack_server as fake
 from tests.slack.slack_server import limited, refused
@@ -58,6 +58,7 @@ class Wall(World):
             lambda: self.now,
             self.stopping,
             lambda tenant: self.rules if tenant == "acme" else RuleSet(()),
+            claimant=ME,
             reachable=lambda: self.answers,
             timezone="Europe/Helsinki",
             painter=self.painter,

@@ -152,6 +152,7 @@ def test_a_picture_in_the_thread_of_a_card(slack: Emulate, tmp_path: Path, scope
         lambda: began + timedelta(seconds=2),
         threading.Event(),
         lambda _: RuleSet(()),
+        claimant="me",
         reachable=lambda: True,
         timezone="Europe/Helsinki",
         painter=Quick(),

@@ -297,3 +297,87 @@ def test_an_alert_as_stored(store: Store) -> None:
     alert: Alert = begin_posted(store, firing("1"))
     store.record(poll([rises(alert, at(5))], now=at(5)))
     assert due(store, 6).alert.level is Level.CRITICAL
+
+
+OTHER = "another process"
+
+
+def due_for(store: Store, claimant: str, now: float) -> bool:
+    return store.picture_due(at(now), claimant=claimant) is not None
+
+
+def posted(store: Store, picture: PostPicture) -> None:
+    assert store.claim_picture(picture, at(10)) is Claimed.DONE
+    store.picture_posted(picture, at(11), claimant=ME)
+
+
+def put_back(store: Store, picture: PostPicture) -> None:
+    assert store.claim_picture(picture, at(10)) is Claimed.DONE
+    store.put_back_picture(picture)
+
+
+def reserved_again(store: Store, picture: PostPicture) -> None:
+    assert store.reserve_picture(picture, at(10), claimant=ME)
+
+
+Event = Callable[[Store, PostPicture], None]
+
+# What happens at 10 s to a picture that was reserved at 1 s, and from when another process may draw it.
+RESERVED: dict[str, tuple[Event, float | None]] = {
+    "nothing is heard of it": (lambda store, picture: None, 61),
+    "its process has ended": (lambda store, picture: store.claimant_ended(ME, at(10)), 15),
+    "its process is silent": (lambda store, picture: store.claimant_ended(ME, at(10), certain=False), 15),
+    "it is posted": (posted, None),
+    "it was not posted": (put_back, 61),  # the one that has drawn it tries again
+    "it is reserved again": (reserved_again, 70),
+    "there is nothing to draw": (lambda store, picture: store.drop_picture(picture, claimant=ME), None),
+}
+
+
+@pytest.mark.parametrize(("event", "free_at"), RESERVED.values(), ids=RESERVED)
+def test_one_process_draws_a_picture(store: Store, event: Event, free_at: float | None) -> None:
+    """While it does, no other draws it, and nothing else waits: messages are posted, and edits are made."""
+    begin_posted(store, firing("1"))
+    picture = due(store, 1)
+    assert store.reserve_picture(picture, at(1), claimant=ME)
+    assert (due_for(store, ME, 2), due_for(store, OTHER, 2)) == (True, False)
+    assert not store.reserve_picture(picture, at(2), claimant=OTHER)
+    begin(store, firing("2"), at(3))
+    (waiting,) = posts(store, at(3))
+    assert store.claim(waiting.notice.id, OTHER, at(3)) is Claimed.DONE
+    store.delivered(waiting.notice.id, Posted("C1", "3.0"), 1, at(3))
+    store.drop_picture(due(store, 5))
+    event(store, picture)
+    if free_at is None:
+        assert not due_for(store, OTHER, 200)
+        assert not store.reserve_picture(picture, at(200), claimant=OTHER)
+        assert store.claimants() == []
+        return
+    assert not due_for(store, OTHER, free_at - 0.01)
+    assert due_for(store, OTHER, free_at)
+    assert store.reserve_picture(picture, at(free_at), claimant=OTHER)
+    assert store.claimants() == [OTHER]
+
+
+def test_several_processes_draw_different_pictures(store: Store) -> None:
+    """Each takes the next one that no other draws."""
+    for number in range(3):
+        begin_posted(store, firing(str(number)), at(number), channel=f"#{number}")
+    taken = []
+    for claimant in (ME, OTHER, "a third process"):
+        picture = store.picture_due(at(10), claimant=claimant)
+        assert picture is not None
+        assert store.reserve_picture(picture, at(10), claimant=claimant)
+        taken.append(picture.card.id)
+    assert sorted(taken) == sorted(set(taken))
+    assert store.picture_due(at(10), claimant="a fourth process") is None
+
+
+def test_a_claim_of_a_dead_process_is_forgotten(store: Store) -> None:
+    """Once it holds nothing any more, so nothing is written about that process again and again."""
+    begin_posted(store, firing("1"))
+    assert store.reserve_picture(due(store, 1), at(1), claimant=ME)
+    store.claimant_ended(ME, at(10))
+    assert store.claimants() == [ME]
+    store.claimant_ended(ME, at(16))
+    assert store.claimants() == []

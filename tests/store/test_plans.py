@@ -72,6 +72,7 @@ def _turns(store: SqliteStore) -> None:
     begin_posted(store, firing("0"), at(-100), "#0")
     picture = store.picture_due(at(-39))
     assert picture is not None
+    assert store.reserve_picture(picture, at(-39), claimant=ME)
     assert store.claim_picture(picture, at(-39)) is Claimed.DONE
     store.picture_posted(picture, at(-38))
     store.put_back_picture(picture)

@@ -2,13 +2,13 @@
 
 Theory. What must happen once, or in order, is claimed before it begins: a compare-and-set in one transaction. Posts
 have their claims in their own rows (outbox.py). Here is the rest: an edit of one message, since an older state must not
-be sent after a newer one (edits.py). A claim is a row of `claims` that exists only as long as the work takes, so an
-idle bot writes nothing.
+be sent after a newer one (edits.py), and the drawing of a picture, since it takes seconds and a place for its file
+(pictures.py). A claim is a row of `claims` that exists only as long as the work takes, so an idle bot writes nothing.
 
 A claim ends when its claimant gives it back, or at `until`, whatever the claimant does: by then nothing of it is on its
 way any more. For a claimant that has ended it ends 5 s later (`claimant_ended`), as for posts. A claimant may take its
-own claim again, which renews it: it does one thing at a time itself. A row whose time is over stays until the next
-claim, and holds nothing.
+own claim again, which renews it: it does one thing at a time itself. A row whose time is over holds nothing, and is
+deleted with the next claim, or when it is known that its claimant has ended.
 
 Times that lie further ahead than any that this program writes were written before the clock was set back, and hold
 nothing.
@@ -26,10 +26,14 @@ from alertbot.store.sql.connection import Connection
 
 EDIT = "edit"
 """A kind of work: the edit of one message."""
+PICTURE = "picture"
+"""A kind of work: to draw and upload the picture of one card. To do it twice is harmless, and wasted."""
 CLAIM_HOLDS = timedelta(seconds=20)
 """For how long a claim keeps others from a message while its claimant may be alive: twice what its call takes."""
 CALL_TAKES = timedelta(seconds=10)
 """How long after its claim a call may still be on its way (notify/deliver.py)."""
+DRAWING_HOLDS = timedelta(seconds=60)
+"""As CLAIM_HOLDS, for a picture: drawing and uploading have their own deadlines, and may have to wait for a post."""
 MESSAGE_APPEARS = timedelta(seconds=5)
 """How long after its claimant ended what it sent may take to appear."""
 
@@ -44,13 +48,14 @@ _FORGET = f"DELETE FROM claims WHERE NOT ({_HELD})"  # noqa: S608
 
 
 def _times(now: datetime) -> dict[str, object]:
-    return {"now": stamp(now), "ahead": stamp(now + CLAIM_HOLDS + CLOCK_WAS_SET_BACK)}
+    return {"now": stamp(now), "ahead": stamp(now + DRAWING_HOLDS + CLOCK_WAS_SET_BACK)}
 
 
 def take(conn: Connection, work: str, place: str, claimant: str, now: datetime) -> bool:
-    """Claim this work for CLAIM_HOLDS; False while another claimant holds it."""
+    """Claim this work; False while another claimant holds it."""
     conn.execute(_FORGET, _times(now))
-    values = {**_times(now), "work": work, "place": place, "claimant": claimant, "until": stamp(now + CLAIM_HOLDS)}
+    until = now + (DRAWING_HOLDS if work == PICTURE else CLAIM_HOLDS)
+    values = {**_times(now), "work": work, "place": place, "claimant": claimant, "until": stamp(until)}
     return conn.execute(_TAKE, values).rowcount > 0
 
 
@@ -81,15 +86,17 @@ def claimants(conn: Connection) -> list[str]:
 
 
 def claimant_ended(conn: Connection, claimant: str, now: datetime, *, certain: bool) -> None:
-    """What this claimant holds ends in 5 s. Not `certain`: only edits, whose call has certainly ended."""
+    """What this claimant holds ends in 5 s. Not `certain`: pictures, and edits whose call has certainly ended."""
+    conn.execute(_FORGET, _times(now))
     conn.execute(
         "UPDATE claims SET until = MIN(until, :until) WHERE claimant = :claimant "
-        "AND (:certain OR (work = :edit AND since <= :over))",
+        "AND (:certain OR work = :picture OR (work = :edit AND since <= :over))",
         {
             "until": stamp(now + MESSAGE_APPEARS),
             "claimant": claimant,
             "certain": certain,
             "edit": EDIT,
+            "picture": PICTURE,
             "over": stamp(now - CALL_TAKES),
         },
     )

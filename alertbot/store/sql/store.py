@@ -620,26 +620,30 @@ class SqlStore:
 
     # Pictures
 
-    def picture_due(self, now: datetime) -> PostPicture | None:
+    def picture_due(self, now: datetime, *, claimant: str = "") -> PostPicture | None:
         with self._db.read() as conn:
-            found = pictures.due(conn, now, self._max_messages)
+            found = pictures.due(conn, now, self._max_messages, claimant)
             return found and replace(found, card=shown_card(found.card, self._agents.read(conn)))
+
+    def reserve_picture(self, picture: PostPicture, now: datetime, *, claimant: str) -> bool:
+        with self._db.write() as conn:
+            return pictures.reserve(conn, picture, now, claimant)
 
     def claim_picture(self, picture: PostPicture, now: datetime) -> Claimed:
         with self._db.write() as conn:
             return pictures.claim(conn, picture, now, self._max_messages)
 
-    def picture_posted(self, picture: PostPicture, now: datetime) -> None:
+    def picture_posted(self, picture: PostPicture, now: datetime, *, claimant: str = "") -> None:
         with self._db.write() as conn:
-            pictures.posted(conn, picture, now)
+            pictures.posted(conn, picture, now, claimant)
 
     def put_back_picture(self, picture: PostPicture) -> None:
         with self._db.write() as conn:
             pictures.put_back(conn, picture)
 
-    def drop_picture(self, picture: PostPicture) -> None:
+    def drop_picture(self, picture: PostPicture, *, claimant: str = "") -> None:
         with self._db.write() as conn:
-            pictures.drop(conn, picture)
+            pictures.drop(conn, picture, claimant)
 
     # The fallback webhook
 
