@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,21 +19,20 @@ import threading
 import time
 import warnings
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
 from alertbot.cli.init import shipped_rules
 from alertbot.simulator.server import Simulator, SimulatorOptions, run_forever
 from alertbot.store.postgres.store import PostgresStore
-from benchmarks.tenants import LATE_S
-from benchmarks.tenants import _lateness as lateness
-from benchmarks.tenants import _spread as spread
-from tests.slack.slack_server import TOKEN, slack_server
+from benchmarks.fleet_counts import lateness, spread
+from tests.slack.slack_server import TOKEN, SlackServer, slack_server
 from tests.store.postgres import OwnServer, own_server
 
 CENTRES = 40
@@ -49,11 +49,18 @@ rules:
 """A rule beside the shipped ones, so that each tenant has three open alerts, whose values change."""
 _SERVER = {"max_connections": "200", "shared_buffers": "256MB"}
 _START_S = 300.0
+LATE_S = 1.0
+LATE_SHARE = 0.01
+MAX_STEPS = 12
+LIMIT_WITHIN_S = 400.0
+"""After so many seconds no further step begins; one takes about a minute."""
+COUNTED_S = 10.0
+"""For how long statements are counted, after all else was measured: to log them takes time."""
 
 
 @dataclass
 class Load:
-    """What was measured in `wall_s` seconds. CPU times are seconds of one core."""
+    """What was measured in `wall_s` seconds. CPU times are seconds of one core, sizes are bytes."""
 
     workers: int
     tenants: int
@@ -72,25 +79,39 @@ class Load:
     threads: list[int]
     connections: int
     transactions: int
+    statements: int  # in COUNTED_S seconds right after
     wal_bytes: int
-    grown_bytes: int
+    size_bytes: tuple[int, int]  # of the database, at the beginning and at the end
+    grown: dict[str, int]  # of these, by table with its indexes
     open_alerts: int
     errors: dict[str, int]
 
     @property
     def late(self) -> int:
+        """How many polls began more than LATE_S late."""
         return sum(each > LATE_S for each in self.lateness_s)
 
     @property
-    def on_time(self) -> bool:
-        return not self.late and self.polls >= self.due - self.tenants / self.every
+    def missed(self) -> int:
+        """How many polls did not begin at all; one of each tenant may fall before or after the time measured."""
+        return max(0, round(self.due - self.polls - self.tenants / self.every))
+
+    @property
+    def late_share(self) -> float:
+        """The share of the polls that began late, or not at all."""
+        return (self.late + self.missed) / max(1, self.due)
+
+    @property
+    def good(self) -> bool:
+        """Whether every poll began on time."""
+        return not self.late and not self.missed
 
     def lines(self) -> list[str]:
-        polls = max(1, self.polls)
-        day = 86400 / self.wall_s
+        """What is printed."""
+        polls, (before, after) = max(1, self.polls), self.size_bytes
         return [
             f"{self.workers} workers, {self.tenants} tenants of {self.queues} queues every {self.every:g} s: owned "
-            f"{self.owned_after_s:.1f} s after the start, as {self.share}",
+            f"{self.owned_after_s:.1f} s after the start; tenants a worker: {self.share}",
             f"{self.wall_s:.0f} s: {self.polls} polls of {self.due} due; {self.late} began more than {LATE_S:g} s late",
             f"lateness: {spread(self.lateness_s, 's', 3)}",
             f"CPU of one core: workers {', '.join(f'{each / self.wall_s:.0%}' for each in self.cpu_s)}, PostgreSQL "
@@ -98,19 +119,172 @@ class Load:
             f"CPU a poll: workers {1000 * sum(self.cpu_s) / polls:.1f} ms, PostgreSQL "
             f"{1000 * self.postgres_cpu_s / polls:.1f} ms, simulated 8x8 {1000 * self.simulator_cpu_s / polls:.1f} ms",
             f"memory {', '.join(f'{each:.0f}' for each in self.rss_mb)} MB; {self.threads} threads; {self.connections} "
-            "connections",
+            f"connections; {self.open_alerts} open alerts",
             f"{self.transactions / self.wall_s:.0f} transactions a second, {self.transactions / polls:.1f} a poll; "
-            f"{self.wal_bytes / polls / 1000:.1f} kB of WAL a poll",
-            f"the database grows by {self.grown_bytes * day / 1e6:.0f} MB a day "
-            f"({self.grown_bytes * day / 1e6 / self.tenants:.2f} MB a tenant); {self.open_alerts} open alerts",
+            f"{self.statements / COUNTED_S:.0f} statements a second (counted for {COUNTED_S:g} s in the log of the "
+            "server)",
+            f"database {before / 1e6:.1f} MB, and {after / 1e6:.1f} MB {self.wall_s:.0f} s later: "
+            f"{(after - before) / polls / 1000:.2f} kB a poll; WAL {self.wal_bytes / 1e6:.1f} MB, "
+            f"{self.wal_bytes / polls / 1000:.1f} kB a poll",
+            f"of which grew: {', '.join(f'{table} {grown / 1e6:.1f} MB' for table, grown in self.grown.items())}",
             *(f"{times} x {what}" for what, times in self.errors.items()),
         ]
+
+
+@dataclass
+class Limit:
+    """One worker with more and more tenants, until too many polls begin late."""
+
+    steps: list[Load]
+
+    @property
+    def good(self) -> bool:
+        """Whether the limit was found: the first step is on time, and the last one is not."""
+        return self.steps[0].late_share <= LATE_SHARE < self.steps[-1].late_share
+
+    def lines(self) -> list[str]:
+        """What is printed."""
+        found = ["tenants | began late or never | median s | 99 % s | maximum s | CPU of the worker | PostgreSQL"]
+        for each in self.steps:
+            times = sorted(each.lateness_s) or [0.0]
+            middle, most = times[len(times) // 2], times[int(len(times) * 0.99)]
+            found.append(
+                f"{each.tenants} | {each.late_share:.1%} | {middle:.3f} | {most:.3f} | {times[-1]:.3f} | "
+                f"{each.cpu_s[0] / each.wall_s:.0%} | {each.postgres_cpu_s / each.wall_s:.0%}"
+            )
+        on_time = [each.tenants for each in self.steps if each.late_share <= LATE_SHARE]
+        found.append(
+            f"{max(on_time, default=0)} tenants of {self.steps[0].queues} queues every {self.steps[0].every:g} s: at "
+            f"most {LATE_SHARE:.0%} of the polls began more than {LATE_S:g} s late"
+        )
+        return found + [f"{times} x {what}" for each in self.steps for what, times in each.errors.items()]
 
 
 def measure_load(
     folder: Path, *, workers: int, tenants: int, queues: int, every: float, warm_s: float, wall_s: float
 ) -> Load:
     """Start everything, wait until all tenants are owned and `warm_s` more, then measure."""
+    with _place(folder, tenants, queues, every) as place:
+        return place.measure(workers, tenants, warm_s, wall_s)
+
+
+def find_limit(folder: Path, first: int, step: int, queues: int, every: float) -> Limit:
+    """One worker with more tenants in each step, until more than LATE_SHARE of the polls begin late."""
+    began, steps = time.monotonic(), list[Load]()
+    with _place(folder, first + MAX_STEPS * step, queues, every) as place:
+        for number in range(MAX_STEPS):
+            steps.append(place.measure(1, first + number * step, 2 * every, 2 * every))
+            print("; ".join(steps[-1].lines()[1:3]), file=sys.stderr)
+            if steps[-1].late_share > LATE_SHARE or time.monotonic() - began > LIMIT_WITHIN_S:
+                break
+    return Limit(steps)
+
+
+@dataclass
+class _Place:
+    """Where the workers run: a server, a simulated 8x8 that serves `tenants`, and a Slack."""
+
+    folder: Path
+    server: OwnServer
+    slack: SlackServer
+    eight: subprocess.Popen[str]
+    serving: dict[str, Any]
+    queues: int
+    every: float
+    started: int = 0
+
+    def configure(self, tenants: int) -> None:
+        """Write alertbot.yaml for so many of the tenants."""
+        settings = {
+            "tenants": [
+                {
+                    "name": f"tenant-{number:05}",
+                    "base_url": self.serving["base_url"],
+                    "token_url": self.serving["token_url"],
+                    "api_key": key,
+                    "api_secret": secret,
+                    "poll_every": f"{self.every:g}s",
+                    "default_channel": f"#c{number % CHANNELS}",
+                }
+                for number, (key, secret) in enumerate(self.serving["keys"][:tenants])
+            ],
+            "slack": {"bot_token": TOKEN, "default_channel": "#c0", "api_url": self.slack.api_url},
+            "rules": "rules/",
+            "storage": self.server.address,
+            "http": {"host": "127.0.0.1", "port": 0},
+        }
+        (self.folder / "alertbot.yaml").write_text(json.dumps(settings))
+
+    def measure(self, workers: int, tenants: int, warm_s: float, wall_s: float) -> Load:
+        """Start workers, wait until all tenants are owned and `warm_s` more, then measure; they are killed at the end.
+
+        Polls are noted from when all tenants are owned, so that the phase of each is known.
+        """
+        self.configure(tenants)
+        with ExitStack() as stack:
+            began, first = time.monotonic(), self.started
+            self.server.run("UPDATE alertbot.owners SET worker = ''")
+            running = [self._start(stack) for _ in range(workers)]
+            while _owned(self.server) < tenants and time.monotonic() - began < _START_S:
+                time.sleep(0.5)
+            owned_after = time.monotonic() - began
+            self.eight.send_signal(signal.SIGUSR1)  # from now on it notes which tenant asks, and when
+            time.sleep(warm_s)
+            pids = [worker.pid for worker in running]
+            before, since = _Figures.now(self.server, pids, self.eight.pid), time.time()
+            time.sleep(max(0.0, since + wall_s - time.time()))
+            after, until = _Figures.now(self.server, pids, self.eight.pid), since + wall_s
+            self.eight.send_signal(signal.SIGUSR2)
+            assert self.eight.stdout is not None
+            begun = json.loads(self.eight.stdout.readline())
+            return Load(
+                workers=workers,
+                tenants=tenants,
+                queues=self.queues,
+                every=self.every,
+                wall_s=wall_s,
+                owned_after_s=owned_after,
+                share=_shares(self.server),
+                polls=sum(since <= at < until for each in begun.values() for at in each),
+                due=round(tenants * wall_s / self.every),
+                lateness_s=[round(each, 4) for each in lateness(begun, self.every, since, until)],
+                cpu_s=[later - earlier for later, earlier in zip(after.cpu, before.cpu, strict=True)],
+                postgres_cpu_s=after.postgres - before.postgres,
+                simulator_cpu_s=after.simulator - before.simulator,
+                rss_mb=[_status(pid, "VmRSS") / 1000 for pid in pids],
+                threads=[_status(pid, "Threads") for pid in pids],
+                connections=int(
+                    _ask(self.server, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'")
+                ),
+                transactions=after.transactions - before.transactions,
+                statements=_statements(self.server),
+                wal_bytes=after.wal - before.wal,
+                size_bytes=(before.size, after.size),
+                grown=_grown(before.tables, after.tables),
+                open_alerts=int(_ask(self.server, "SELECT count(*) FROM alertbot.alerts WHERE ended_at IS NULL")),
+                errors=_errors(self.folder, range(first, self.started)),
+            )
+
+    def _start(self, stack: ExitStack) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "alertbot", "worker", "--config", str(self.folder / "alertbot.yaml")]
+        with (self.folder / f"w{self.started}.log").open("wb") as log:
+            made = subprocess.Popen([*command, "--tenants", "9999"], stdout=log, stderr=log)
+        self.started += 1
+        stack.callback(_stop, made)
+        return made
+
+
+def _stop(worker: subprocess.Popen[bytes]) -> None:
+    worker.terminate()
+    try:
+        worker.wait(20)
+    except subprocess.TimeoutExpired:
+        worker.kill()
+        worker.wait()
+
+
+@contextmanager
+def _place(folder: Path, tenants: int, queues: int, every: float) -> Iterator[_Place]:
     command = [sys.executable, "-m", "benchmarks.fleet_load", "--tenants", str(tenants), "--queues", str(queues)]
     with ExitStack() as stack:
         warnings.simplefilter("ignore")
@@ -121,70 +295,12 @@ def measure_load(
         shutil.copytree(shipped_rules(), folder / "rules")
         (folder / "rules" / "open.yaml").write_text(_OPEN_RULE)
         eight = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        stack.callback(eight.wait)
         stack.callback(eight.kill)
         assert eight.stdout is not None
         serving = json.loads(eight.stdout.readline())
-        settings = {
-            "tenants": [
-                {
-                    "name": f"tenant-{number:05}",
-                    "base_url": serving["base_url"],
-                    "token_url": serving["token_url"],
-                    "api_key": key,
-                    "api_secret": secret,
-                    "poll_every": f"{every:g}s",
-                    "default_channel": f"#c{number % CHANNELS}",
-                }
-                for number, (key, secret) in enumerate(serving["keys"])
-            ],
-            "slack": {"bot_token": TOKEN, "default_channel": "#c0", "api_url": slack.api_url},
-            "rules": "rules/",
-            "storage": server.address,
-            "http": {"host": "127.0.0.1", "port": 0},
-        }
-        (folder / "alertbot.yaml").write_text(json.dumps(settings))
         PostgresStore(server.address).close()
-        began = time.monotonic()
-        running = [_start(folder, f"w{number}", stack) for number in range(workers)]
-        while _owned(server) < tenants and time.monotonic() - began < _START_S:
-            time.sleep(0.5)
-        owned_after = time.monotonic() - began
-        time.sleep(warm_s)
-        begun: dict[str, list[float]] = {}
-        reader = threading.Thread(target=_read, args=[eight.stdout, begun], daemon=True)
-        before = _Figures.now(server, [worker.pid for worker in running], eight.pid)
-        eight.send_signal(signal.SIGUSR1)  # from now on it says which tenant asks, and when
-        reader.start()
-        since, until = time.time(), time.time() + wall_s
-        time.sleep(wall_s)
-        after = _Figures.now(server, [worker.pid for worker in running], eight.pid)
-        eight.send_signal(signal.SIGUSR2)
-        reader.join(60)
-        return Load(
-            workers=workers,
-            tenants=tenants,
-            queues=queues,
-            every=every,
-            wall_s=wall_s,
-            owned_after_s=owned_after,
-            share=_shares(server),
-            polls=sum(since <= at < until for each in begun.values() for at in each),
-            due=round(tenants * wall_s / every),
-            lateness_s=[round(each, 4) for each in lateness(begun, every, since, until)],
-            cpu_s=[later - earlier for later, earlier in zip(after.cpu, before.cpu, strict=True)],
-            postgres_cpu_s=after.postgres - before.postgres,
-            simulator_cpu_s=after.simulator - before.simulator,
-            rss_mb=[_status(worker.pid, "VmRSS") / 1000 for worker in running],
-            threads=[_status(worker.pid, "Threads") for worker in running],
-            connections=int(
-                _ask(server, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'")
-            ),
-            transactions=after.transactions - before.transactions,
-            wal_bytes=after.wal - before.wal,
-            grown_bytes=after.size - before.size,
-            open_alerts=int(_ask(server, "SELECT count(*) FROM alertbot.alerts WHERE ended_at IS NULL")),
-            errors=_errors(folder),
-        )
+        yield _Place(folder, server, slack, eight, serving, queues, every)
 
 
 @dataclass
@@ -195,6 +311,7 @@ class _Figures:
     transactions: int
     wal: int
     size: int
+    tables: dict[str, int]
 
     @classmethod
     def now(cls, server: OwnServer, workers: Sequence[int], simulator: int) -> _Figures:
@@ -205,28 +322,8 @@ class _Figures:
             int(_ask(server, "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = 'alertbot'")),
             int(_ask(server, "SELECT pg_current_wal_lsn() - '0/0'::pg_lsn")),
             int(_ask(server, "SELECT pg_database_size('alertbot')")),
+            _tables(server),
         )
-
-
-def _start(folder: Path, name: str, stack: ExitStack) -> subprocess.Popen[bytes]:
-    with (folder / f"{name}.log").open("wb") as log:
-        made = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "alertbot",
-                "worker",
-                "--config",
-                str(folder / "alertbot.yaml"),
-                "--tenants",
-                "9999",
-            ],
-            stdout=log,
-            stderr=log,
-        )
-    stack.callback(made.wait)
-    stack.callback(made.kill)
-    return made
 
 
 def _ask(server: OwnServer, statement: str) -> float:
@@ -243,10 +340,44 @@ def _shares(server: OwnServer) -> list[int]:
     return sorted(int(row[0]) for row in rows)
 
 
-def _errors(folder: Path) -> dict[str, int]:
+def _tables(server: OwnServer) -> dict[str, int]:
+    """The bytes of each table with its indexes."""
+    with psycopg.connect(server.address, autocommit=True) as conn:
+        rows = conn.execute(
+            b"SELECT relname, pg_total_relation_size(oid) FROM pg_class WHERE relkind = 'r' "
+            b"AND relnamespace::regnamespace::text LIKE 'alertbot%'"
+        ).fetchall()
+    return {str(name): int(size) for name, size in rows}
+
+
+def _grown(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
+    """The tables that grew most, and by how much."""
+    grown = Counter({table: size - before.get(table, 0) for table, size in after.items()})
+    return {table: by for table, by in grown.most_common(6) if by > 0}
+
+
+def _statements(server: OwnServer) -> int:
+    """How many statements are sent to the server in COUNTED_S seconds: it logs each. Several in one string are one."""
+    log = Path(str(server.ask("SHOW data_directory"))) / "log"
+    server.run("ALTER SYSTEM SET log_statement = 'all'", "postgres")
+    server.ask("SELECT pg_reload_conf()", "postgres")
+    time.sleep(1.0)  # until every session has noticed
+    before = log.stat().st_size
+    time.sleep(COUNTED_S)
+    after = log.stat().st_size
+    server.run("ALTER SYSTEM RESET log_statement", "postgres")
+    server.ask("SELECT pg_reload_conf()", "postgres")
+    with log.open("rb") as file:
+        file.seek(before)
+        logged = file.read(after - before)
+    return len(re.findall(rb"LOG:  (?:statement|execute [^:]*): ", logged))
+
+
+def _errors(folder: Path, workers: Iterable[int]) -> dict[str, int]:
+    """Warnings and errors of these workers, without numbers, so that they can be counted."""
     found: Counter[str] = Counter()
-    for log in folder.glob("w*.log"):
-        for line in log.read_text().splitlines():
+    for number in workers:
+        for line in (folder / f"w{number}.log").read_text().splitlines():
             try:
                 said = json.loads(line)
             except ValueError:
@@ -273,13 +404,6 @@ def _children(pid: int) -> list[int]:
 def _status(pid: int, name: str) -> int:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
-
-
-def _read(lines: object, begun: dict[str, list[float]]) -> None:
-    """What the simulated 8x8 says: when each tenant began to ask."""
-    for line in lines:  # type: ignore[attr-defined]
-        begun.update(json.loads(line))
-        return
 
 
 def serve(tenants: int, queues: int) -> None:
@@ -312,7 +436,11 @@ def serve(tenants: int, queues: int) -> None:
         noting.clear()
         print(json.dumps(begun), flush=True)
 
-    signal.signal(signal.SIGUSR1, lambda number, frame: noting.set())
+    def note(number: int, frame: object) -> None:
+        begun.clear()
+        noting.set()
+
+    signal.signal(signal.SIGUSR1, note)
     signal.signal(signal.SIGUSR2, tell)
     options = SimulatorOptions(
         tenants=tenants, queues=queues, groups=4, agents=2 * queues, warm=timedelta(minutes=10), token_lifetime_s=7200

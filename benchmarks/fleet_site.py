@@ -9,12 +9,14 @@ import asyncio
 import base64
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -30,6 +32,7 @@ from alertbot.service.signal import ThreadSignal
 from alertbot.slack.notifier import SlackNotifier
 from alertbot.store.postgres.store import PostgresStore
 from alertbot.web.metrics import Metrics
+from benchmarks.fleet_counts import Rise
 from tests.slack.slack_server import TOKEN, SlackServer, slack_server
 from tests.store.postgres import FAST, OwnServer, own_server
 
@@ -47,16 +50,6 @@ rules:
 """
 CHANNELS = 16
 _PATH = "/analytics/cc/v5/realtime-metrics"
-
-
-@dataclass(frozen=True)
-class Rise:
-    """A time in which a queue is over the limit of the rule, as seconds since 1970."""
-
-    tenant: str
-    queue: str
-    began: float
-    ended: float
 
 
 class Waves:
@@ -168,7 +161,7 @@ class Site:
     waves: Waves
     every: float
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
-    started: int = 0
+    processes: dict[int, str] = field(default_factory=dict)  # the names of all that were started, by process id
 
     @property
     def tenants(self) -> Sequence[str]:
@@ -176,8 +169,7 @@ class Site:
 
     def start(self, port: int = 0) -> str:
         """Start a worker that answers HTTP on this port, or on any; its name."""
-        self.started += 1
-        name = f"w{self.started}"
+        name = f"w{len(self.processes) + 1}"
         with (self.folder / f"{name}.log").open("ab") as log:
             self.running[name] = subprocess.Popen(
                 [sys.executable, "-m", "alertbot", "worker", "--config", str(self.folder / "alertbot.yaml")],
@@ -185,6 +177,7 @@ class Site:
                 stderr=log,
                 env={**os.environ, "PYTHONUNBUFFERED": "1", "FLEET_PORT": str(port)},
             )
+        self.processes[self.running[name].pid] = name
         return name
 
     def replace_ended(self) -> None:
@@ -221,6 +214,44 @@ class Site:
         rows = self.query("SELECT tenant FROM alertbot.owners WHERE strpos(worker, %s) > 0", process)
         return frozenset(str(tenant) for (tenant,) in rows)
 
+    def held_by(self, name: str) -> frozenset[str]:
+        """The tenants that a worker owns, and those whose jobs it has taken without owning them yet.
+
+        The queue does not name the process of a worker: it is the one that runs the jobs of tenants that it owns.
+        """
+        owned = self.owned_by(name)
+        rows = self.query(
+            "SELECT args ->> 'tenant', worker_id FROM alertbot_jobs.procrastinate_jobs "
+            "WHERE status = 'doing' AND queue_name = 'own' AND worker_id IS NOT NULL"
+        )
+        runs = Counter(worker for tenant, worker in rows if tenant in owned)
+        here = runs.most_common(1)[0][0] if runs else None
+        return owned | {str(tenant) for tenant, worker in rows if here is not None and worker == here}
+
+    def restart_server(self, how: str, away: float) -> tuple[float, float]:
+        """Stop PostgreSQL for so many seconds; when it was stopped, and when it accepted a connection again."""
+        stopped, accepts = time.time(), [0.0]
+
+        def connect() -> None:
+            while not accepts[0]:
+                with suppress(psycopg.Error):
+                    psycopg.connect(self.server.address).close()
+                    accepts[0] = time.time()
+                time.sleep(0.01)
+
+        self.server.stop(how)
+        time.sleep(away)
+        asking = threading.Thread(target=connect, daemon=True)
+        asking.start()
+        self.server.start()
+        asking.join(60)
+        return stopped, accepts[0]
+
+    def name_of(self, worker: str) -> str:
+        """What a worker is called here, by what it calls itself in the database; "" for nobody."""
+        found = re.search(r", process (\d+) \(", worker)
+        return self.processes.get(int(found[1]), worker) if found else worker
+
     def shares(self) -> Mapping[str, int]:
         """By running worker, how many tenants it owns."""
         return {name: len(self.owned_by(name)) for name in self.running}
@@ -232,13 +263,27 @@ class Site:
     def logged(self) -> list[dict[str, object]]:
         """All lines of all workers; a line that is no JSON has the level "unknown"."""
         found: list[dict[str, object]] = []
-        for number in range(1, self.started + 1):
-            for line in self.log_of(f"w{number}").splitlines():
+        for name in self.processes.values():
+            for line in self.log_of(name).splitlines():
                 try:
-                    found.append({"worker": f"w{number}", **json.loads(line)})
+                    found.append({"worker": name, **json.loads(line)})
                 except ValueError:
-                    found.append({"worker": f"w{number}", "level": "unknown", "event": line})
+                    found.append({"worker": name, "level": "unknown", "event": line})
         return found
+
+    def said(self, since: float, until: float, tenants: frozenset[str] = frozenset()) -> list[str]:
+        """What workers logged in this time, without what is about other tenants than these."""
+        found = []
+        for line in self.logged():
+            about = line.get("tenant")
+            try:
+                at = datetime.fromisoformat(str(line["timestamp"])).timestamp()
+            except (KeyError, ValueError):
+                continue
+            if since <= at <= until and (about is None or about in tenants):
+                rest = {key: value for key, value in line.items() if key not in ("worker", "timestamp")}
+                found.append((at, f"{at - since:+.1f} s {line['worker']}: {json.dumps(rest)[:300]}"))
+        return [text for _, text in sorted(found)]
 
     def audit(self, times: int = 1) -> list[AuditFinding]:
         """What an audit finds, of the store and of Slack."""
@@ -311,12 +356,16 @@ def site(
 
 
 class Polls:
-    """When each tenant was polled, as the database says: read in a thread until `stop`."""
+    """When each tenant was polled, as the database says, and who had it: read in a thread until `stop`."""
 
     def __init__(self, made: Site) -> None:
         self._site = made
         self._stopping = threading.Event()
         self.at: dict[str, list[float]] = {name: [] for name in made.tenants}
+        self.held: dict[str, list[tuple[float, str]]] = {name: [] for name in made.tenants}
+        """For each tenant each change of its owner and of its job, and when it was seen."""
+        self.owners: dict[str, list[tuple[float, str]]] = {name: [] for name in made.tenants}
+        """For each tenant its owners: since when, by its own clock, and its name here."""
         self._thread = threading.Thread(target=self._run, name="polls", daemon=True)
         self._thread.start()
 
@@ -332,17 +381,48 @@ class Polls:
         """Whether these tenants were all polled after this moment."""
         return all(bool(self.at[name]) and self.at[name][-1] > moment for name in tenants)
 
+    def near(self, tenant: str, since: float, until: float) -> list[str]:
+        """The polls of a tenant and who had it in this time, as seconds after its beginning."""
+        events = [(at, "polled") for at in self.at[tenant] if since <= at <= until]
+        events += [each for each in self.held[tenant] if since <= each[0] <= until]
+        return [f"{at - since:+.1f} s {what}" for at, what in sorted(events)]
+
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
                 with psycopg.connect(self._site.server.address, autocommit=True) as conn:
                     while not self._stopping.wait(0.2):
-                        for tenant, at in conn.execute(b"SELECT tenant, tried_at FROM alertbot.feeds").fetchall():
-                            moment = datetime.fromisoformat(str(at)).timestamp() if at else 0.0
-                            if moment and (not self.at[tenant] or self.at[tenant][-1] != moment):
-                                self.at[tenant].append(moment)
+                        for tenant, at, worker, number, since, job in conn.execute(_POLLED).fetchall():
+                            self._note(tenant, at, self._site.name_of(worker or ""), since, f"({number}), job {job}")
             except psycopg.Error:  # the server is restarted
                 self._stopping.wait(0.2)
+
+    def owned_after(self, tenant: str, moment: float, but: str) -> float | None:
+        """When another worker than `but` began to own a tenant after this moment."""
+        return next(
+            (since for since, worker in self.owners[tenant] if since > moment and worker not in ("", but)), None
+        )
+
+    def _note(self, tenant: str, at: str | None, worker: str, since: str | None, more: str) -> None:
+        held = f"owner {worker or 'nobody'} {more}"
+        if since and worker:
+            own = datetime.fromisoformat(since).timestamp(), worker
+            if not self.owners[tenant] or self.owners[tenant][-1] != own:
+                self.owners[tenant].append(own)
+        moment = datetime.fromisoformat(at).timestamp() if at else 0.0
+        if moment and (not self.at[tenant] or self.at[tenant][-1] != moment):
+            self.at[tenant].append(moment)
+        if not self.held[tenant] or self.held[tenant][-1][1] != held:
+            self.held[tenant].append((time.time(), held))
+
+
+_POLLED = b"""
+    SELECT f.tenant, f.tried_at, o.worker, o.number, o.since, (
+        SELECT string_agg(format('%s by %s', j.status, COALESCE(j.worker_id::text, 'nobody')), ' and ' ORDER BY j.id)
+        FROM alertbot_jobs.procrastinate_jobs j WHERE j.queueing_lock = 'own:' || f.tenant
+    )
+    FROM alertbot.feeds f LEFT JOIN alertbot.owners o ON o.tenant = f.tenant
+"""
 
 
 def wait_until(condition: Callable[[], bool], within: float) -> float | None:

@@ -19,8 +19,9 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 from alertbot.alerts.alert import Alert, Change, Reason, State
@@ -30,8 +31,8 @@ from alertbot.service.courier import Courier
 from alertbot.service.process import name_of_poller
 from alertbot.service.signal import ThreadSignal
 from alertbot.slack.notifier import SlackNotifier
-from alertbot.store.records import NoticeState
 from alertbot.store.sqlite.store import SqliteStore
+from benchmarks.settling import compare, settle
 from tests.slack import slack_server as fake
 from tests.slack.slack_server import TOKEN, SlackServer, slack_server
 from tests.store.build import begins, firing, line, notice, ops, poll
@@ -162,48 +163,31 @@ def run(kills: int, seed: int, folder: Path) -> int:
         slack.faults.clear()
         process = context.Process(target=deliver_until_killed, args=[str(path), slack.api_url])
         process.start()
-        end = time.monotonic() + SETTLE_S
-        later = timedelta(hours=1)
-        while time.monotonic() < end and (store.totals().waiting or store.due(datetime.now(UTC) + later)):
-            time.sleep(0.2)
+        left = settle(store, SETTLE_S)
         process.kill()
         process.join()
-        return report(store, slack, floor, kills, busy)
+        return report(store, slack, floor, kills, busy, left)
 
 
-def report(store: SqliteStore, slack: SlackServer, floor: Floor, kills: int, busy: int) -> int:
-    """Print what stands in Slack against what was decided; 0 when nothing is lost, doubled or out of date."""
-    with store._db.read() as conn:
-        last = conn.execute("SELECT COALESCE(MAX(id), 0) FROM alerts").fetchone()[0]
-    entries = [*store.notices_of(None), *(entry for n in range(1, last + 1) for entry in store.notices_of(n))]
-    messages = [message for stored in slack.messages.values() for message in stored]
-    stands = Counter(message["metadata"]["event_payload"]["notice_id"] for message in messages)
-    shown = (NoticeState.DELIVERED, NoticeState.SHOWN_BY_CARD)
-    lost = [entry for entry in entries if entry.state not in shown]
-    # What began and ended while it waited stands in one message for the channel, which carries its notices.
-    carrier = {entry.notice.id: entry.notice.lead or entry.notice.id for entry in entries}
-    delivered = [entry for entry in entries if entry.state is NoticeState.DELIVERED]
-    lost += [entry for entry in delivered if not stands[carrier[entry.notice.id]]]
-    doubled = [notice_id for notice_id, times in stands.items() if times > 1]
-    # One that was edited as plain text has no attachments any more.
-    plain = {entry.notice.id for entry in store.notices_of(None)}
-    cards = [
-        message
-        for message in messages
-        if not message.get("thread_ts") and message["metadata"]["event_payload"]["notice_id"] not in plain
-    ]
-    stale = [message for message in cards if "Resolved" not in message["text"]]
+def report(store: SqliteStore, slack: SlackServer, floor: Floor, kills: int, busy: int, left: Sequence[str]) -> int:
+    """Print what stands in Slack against what was decided; 0 when nothing is lost, doubled, out of date or left."""
+    found = compare(store, slack)
+    stale = found.out_of_date()
     print(
         f"{kills} kills, {busy} of them after a call had begun; {len(slack.calls)} calls; "
-        f"decided: {dict(floor.decided)}; {len(entries)} notices, {len(messages)} messages, {len(cards)} cards: "
-        f"{len(lost)} lost, {len(doubled)} doubled, {len(stale)} out of date"
+        f"decided: {dict(floor.decided)}; {found.notices} notices, {found.messages} messages, "
+        f"{len(found.cards)} cards: {len(found.lost)} lost, {len(found.doubled)} doubled, {len(stale)} out of date"
     )
-    for entry in lost[:5]:
-        print(f"lost: {entry}")
-    for message in stale[:5]:
-        print(f"out of date: {message['text']}")
+    for what, examples in (
+        ("lost", found.lost),
+        ("doubled", list(found.doubled)),
+        ("out of date", stale),
+        ("left", left),
+    ):
+        for each in examples[:5]:
+            print(f"{what}: {each}")
     store.close()
-    return 1 if lost or doubled or stale else 0
+    return 1 if found.lost or found.doubled or stale or left else 0
 
 
 def main() -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.fleet import kills
+from benchmarks.fleet_kills import kills
 from benchmarks.fleet_site import Polls, site, wait_until
 from tests.foreign import free_port
 from tests.service.bot import get
@@ -22,7 +22,7 @@ AWAY_S = 12.0
 def test_kills_lose_and_double_nothing(tmp_path: Path) -> None:
     """`python -m benchmarks.fleet kills` has more of them, with longer pauses and more faults of Slack."""
     found = kills(4, 3, 9, tmp_path, between=(1.0, 4.0), longest_pause=10.0, settle_s=90.0, period=40.0, faults=0.0)
-    assert found.good, "\n".join(found.lines())
+    assert found.exact, "\n".join(found.lines())
     assert found.notices > 20
     assert sum(found.events.values()) >= 4
 
