@@ -16,9 +16,10 @@ A worker that was paused goes on without knowing. It may own nothing any more, a
 turn is recorded with the number of the ownership (store/sql/owners.py), so what it decided is refused. It also compares
 the time between two looks: after a pause as long as GONE_AFTER it drops all tenants at once.
 
-When PostgreSQL is away, the heartbeat of Procrastinate fails and its worker ends; so do the ownerships of this process.
-It is started again until it can connect. The jobs of before are then those of a dead worker, as above; the worker
-says so itself, so nobody waits for that (`_former`).
+When PostgreSQL is away, the connection that listens is cut, or the heartbeat fails, and the worker of Procrastinate
+ends; so do the ownerships of this process. It is started again once it can connect, which is tried twice a second. The
+jobs of before are then those of a dead worker, as above; the worker says so itself, so nobody waits for that
+(`_former`).
 
 The queue may believe of a job that it runs here when it does not: the answer was lost when it was taken from the queue,
 or its end could not be written down. Such strays are found by comparing, and put into the queue anew (`_find_strays`).
@@ -36,7 +37,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 import psycopg
 from procrastinate import App, exceptions
@@ -45,7 +46,7 @@ from procrastinate.worker import Worker
 from alertbot import __version__
 from alertbot.clock import Clock
 from alertbot.config.settings import Settings
-from alertbot.errors import AlertbotError, ConfigError
+from alertbot.errors import AlertbotError, ConfigError, StoreError
 from alertbot.fleet import agreement
 from alertbot.fleet.chore import Chore
 from alertbot.fleet.jobs import CHORE, OWN, jobs_of, make_app, put, put_anew, put_missing
@@ -55,8 +56,14 @@ from alertbot.store.postgres.store import PostgresStore
 from alertbot.store.postgres.workers import CHANNEL, GONE_AFTER, Pulse, WorkerRow
 from alertbot.store.records import Owner, shown_owner
 
-LOOK_EVERY = 2.0
+LOOK_EVERY = 1.0
 """Seconds between two looks at the fleet, each of which is a heartbeat too."""
+SHARES_FOR = 3.0
+"""For how many seconds a worker has a share that was not heard of. Others have room for its part from then on.
+
+It is short because tenants may be waiting for room: those of a worker that died before, and that this one would have
+taken. Nothing is taken away from a worker that is only slow: others have more room, and hand the surplus over later.
+"""
 TERM = timedelta(minutes=30), timedelta(minutes=60)
 """For how long a tenant is owned, between these two: then it is handed over, mostly to the same worker."""
 HAND_OVER_WITHIN = 4.0
@@ -69,9 +76,11 @@ SPARE_JOBS = 8
 """Jobs beside those that own tenants: chores, and tenants that are refused."""
 _LATER = 0.5, 10.0
 """Seconds after which a tenant that was refused is tried again: at first, and, where no worker has room, at most."""
-_FIND_MISSING_EVERY = 5  # looks
-_TELL_AFTER = 3  # looks in a row that failed
+_FIND_MISSING_EVERY = 10  # looks
+_TELL_AFTER = 6  # looks in a row that failed
 _BEAT_WITHIN = 4.0  # seconds
+_CONNECT_EVERY = 0.5  # seconds, while PostgreSQL is away
+_CONNECT_WITHIN = 5.0  # seconds, where it has just accepted a connection
 _THREADS = 32  # for calls that wait: a turn that must end, a transaction
 
 log = logger("worker")
@@ -109,7 +118,7 @@ class _Owning:
 
     number: int = 0  # of the ownership; 0: not yet
     over: asyncio.Event = field(default_factory=asyncio.Event)  # set: it is to be handed over
-    lost: bool = False  # another worker owns it by now
+    lost: bool = False  # its job is no longer ours: another worker has it, or the queue cannot be reached
     begun: asyncio.Future[None] | None = None  # done: it is polled here
     ended: asyncio.Event = field(default_factory=asyncio.Event)  # set: it is no longer polled here
 
@@ -242,7 +251,7 @@ class Fleet:
                 log.exception("the worker failed with an unexpected error; restarting it")
             if not self._over.is_set():
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._over.wait(), 1.0)
+                    await asyncio.wait_for(self._over.wait(), _CONNECT_EVERY)
         await self._pulse.close()
         with suppress(AlertbotError):
             await asyncio.to_thread(self._workers.leave, self.name)
@@ -256,17 +265,18 @@ class Fleet:
 
     async def _work(self) -> None:
         """Take part until it is to end, or until PostgreSQL is away."""
+        await self._pulse.close()  # a connection from before says nothing
         await self._pulse.connect()  # it fails at once while the server is away; a pool would wait on when it is back
-        app = make_app(self._store.address)
-        async with app.open_async():
-            self._app = app
+        app = self._app = make_app(self._store.address)
+        try:
+            await asyncio.wait_for(app.open_async(), _CONNECT_WITHIN)
             self._running, self._suspects, self._beaten_at = set(), frozenset(), time.monotonic()
             if self._former is not None:
                 await app.job_manager.unregister_worker(self._former)
                 self._former = None
             await self._look(first=True)
             self.problem = ""
-            worker = Worker(
+            self._worker = Worker(
                 app,
                 [OWN, CHORE],
                 name=self.name,
@@ -278,31 +288,40 @@ class Fleet:
                 delete_jobs="always",
                 additional_context={"here": self},
                 install_signal_handlers=False,
-                update_heartbeat_interval=LOOK_EVERY,
+                update_heartbeat_interval=2 * LOOK_EVERY,
                 stalled_worker_timeout=10 * GONE_AFTER.total_seconds(),
             )
-            self._worker = worker
-            working = asyncio.ensure_future(worker.run())  # type: ignore[no-untyped-call]
-            looking = asyncio.ensure_future(self._look_on())
-            hearing = asyncio.ensure_future(self._hear())
-            over = asyncio.ensure_future(self._over.wait())
-            try:
-                await asyncio.wait([working, looking, hearing, over], return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                self._former = worker.worker_id
-                self._end_all()
-                self._giving = self._over.is_set()
-                worker.stop()  # type: ignore[no-untyped-call]  # it takes no more jobs, and waits for those that run
-                if self._giving:
-                    await self._give_all(app)
-                for each in (looking, hearing, over):
-                    each.cancel()
-                await asyncio.gather(looking, hearing, over, return_exceptions=True)
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(asyncio.gather(working, return_exceptions=True), HAND_OVER_WITHIN + 2)
-            for each in (working, looking, hearing):
-                if each.done() and not each.cancelled() and (error := each.exception()) is not None:
-                    raise error
+            await self._run_jobs(app, self._worker)
+        finally:
+            await app.close_async()
+
+    async def _run_jobs(self, app: App, worker: Worker) -> None:
+        working = asyncio.ensure_future(worker.run())  # type: ignore[no-untyped-call]
+        looking = asyncio.ensure_future(self._look_on())
+        hearing = asyncio.ensure_future(self._hear())
+        over = asyncio.ensure_future(self._over.wait())
+        tasks: list[asyncio.Future[Any]] = [working, looking, hearing, over]
+        ended: set[asyncio.Future[Any]] = set()
+        try:
+            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._former = worker.worker_id
+            self._giving = self._over.is_set()
+            self._end_all(lost=not self._giving)
+            if not self._giving:
+                # Each job that ends would wait for the server, to say so. Its row stays, and is found by `_former`.
+                await app.close_async()
+            worker.stop()  # type: ignore[no-untyped-call]  # it takes no more jobs, and waits for those that run
+            if self._giving:
+                await self._give_all(app)
+            for each in (looking, hearing, over):
+                each.cancel()
+            await asyncio.gather(looking, hearing, over, return_exceptions=True)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.gather(working, return_exceptions=True), HAND_OVER_WITHIN + 2)
+        for task in (*ended, working):  # what ended first is the cause
+            if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+                raise error
 
     def _end_all(self, *, lost: bool = False) -> None:
         for owning in self._owning.values():
@@ -346,13 +365,15 @@ class Fleet:
         living = await self._beat()
         if living is None:
             return  # soon again
-        found = shares(len(self._tenants), {each.name: each.max_tenants for each in living})
+        heard = [each for each in living if each.seen_ago < SHARES_FOR or each.name == self.name]
+        found = shares(len(self._tenants), {each.name: each.max_tenants for each in heard})
         self._share, self._room = found.get(self.name, 0), sum(found.values()) >= len(self._tenants)
         self._choose_queues()
         names, unowned = frozenset(each.name for each in living), self.seen.unowned
         if first:
-            owned = await asyncio.to_thread(self._store.owned)
-            unowned = max(0, len(self._tenants) - sum(each.worker in names for each in owned.values()))
+            with suppress(StoreError):  # then it is known a few looks later
+                owned = await asyncio.to_thread(self._store.owned)
+                unowned = max(0, len(self._tenants) - sum(each.worker in names for each in owned.values()))
         self.seen = Seen(names, living[0].name == self.name, unowned, self._landlord.lag())
         surplus = [owning for owning in self._owning.values() if not owning.over.is_set()][self._share :]
         for owning in surplus:

@@ -15,6 +15,9 @@ from alertbot.service.tenant import LiveTenant
 from alertbot.store.records import Owner
 from alertbot.store.roles import Feeds
 
+OVERDUE_FOR = timedelta(minutes=1)
+"""A tenant that was polled within this time is taken over from a worker, or a few that died one after the other."""
+
 
 class Owned:
     """Begins and ends to poll tenants, as a fleet says (`Landlord` of fleet/fleet.py)."""
@@ -65,9 +68,10 @@ def name_of_job(tenant: LiveTenant) -> str:
 def first_after(tenant: LiveTenant, last: datetime | None, now: datetime) -> timedelta:
     """How long from now its first turn comes: one interval after the `last` one, of whatever process.
 
-    A tenant that was never polled, or not for long, begins anywhere within one interval, and always at the same place,
-    so that a thousand of them do not call 8x8 at the same moment.
+    So it comes at once where it is overdue, since the worker before is gone. A tenant that was never polled, or not for
+    a while, begins anywhere within one interval, and always at the same place, so that a thousand of them do not call
+    8x8 at the same moment.
     """
-    if last is not None and timedelta(0) <= now - last < 3 * tenant.poll_every:
+    if last is not None and timedelta(0) <= now - last < max(3 * tenant.poll_every, OVERDUE_FOR):
         return max(timedelta(0), last + tenant.poll_every - now)
     return tenant.poll_every * (zlib.crc32(tenant.name.encode()) % 1000) / 1000

@@ -18,6 +18,7 @@ CASES = {
     "it was polled just now": (0.0, 15.0),
     "it is due now": (15.0, 0.0),
     "it is late, since its worker is gone: at once": (26.0, 0.0),
+    "so is the next worker, which had taken it: at once all the same": (59.0, 0.0),
 }
 
 

@@ -48,8 +48,10 @@ from alertbot.store.postgres.dialect import Row, adapt, rows_by_name, translated
 from alertbot.store.postgres.server import LOCK_WITHIN, WAIT, Plain, Server, final, noting
 from alertbot.store.sql.connection import Parameters
 
-MAX_IDLE = 8
-"""Seconds for which a transaction may do nothing: shorter than others wait for its lock (LOCK_WITHIN)."""
+MAX_IDLE = 5
+"""Seconds for which a transaction may do nothing: shorter than others wait for its lock (LOCK_WITHIN).
+
+A process that is paused within one stops all others for so long, so it is no longer than a busy process needs."""
 _CONNECTIONS = 8  # at most; a thread has one during a transaction
 _WRITES = 0x616C657274626F74  # "alertbot"
 _TENANT = 0x616C6572  # the first half of the key of a lock of a tenant
