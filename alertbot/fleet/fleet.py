@@ -50,7 +50,7 @@ from alertbot.errors import AlertbotError, ConfigError, StoreError
 from alertbot.fleet import agreement
 from alertbot.fleet.chore import Chore
 from alertbot.fleet.jobs import CHORE, OWN, jobs_of, make_app, put, put_anew, put_missing
-from alertbot.fleet.share import MAX_TENANTS, shares
+from alertbot.fleet.share import MAX_TENANTS, shares, with_share
 from alertbot.logs import logger
 from alertbot.store.postgres.store import PostgresStore
 from alertbot.store.postgres.workers import CHANNEL, GONE_AFTER, Pulse, WorkerRow
@@ -58,12 +58,6 @@ from alertbot.store.records import Owner, shown_owner
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at the fleet, each of which is a heartbeat too."""
-SHARES_FOR = 3.0
-"""For how many seconds a worker has a share that was not heard of. Others have room for its part from then on.
-
-It is short because tenants may be waiting for room: those of a worker that died before, and that this one would have
-taken. Nothing is taken away from a worker that is only slow: others have more room, and hand the surplus over later.
-"""
 TERM = timedelta(minutes=30), timedelta(minutes=60)
 """For how long a tenant is owned, between these two: then it is handed over, mostly to the same worker."""
 HAND_OVER_WITHIN = 4.0
@@ -365,8 +359,9 @@ class Fleet:
         living = await self._beat()
         if living is None:
             return  # soon again
-        heard = [each for each in living if each.seen_ago < SHARES_FOR or each.name == self.name]
-        found = shares(len(self._tenants), {each.name: each.max_tenants for each in heard})
+        heard = {each.name: each.seen_ago for each in living if each.name != self.name}
+        counted = {self.name, *with_share(heard)}
+        found = shares(len(self._tenants), {each.name: each.max_tenants for each in living if each.name in counted})
         self._share, self._room = found.get(self.name, 0), sum(found.values()) >= len(self._tenants)
         self._choose_queues()
         names, unowned = frozenset(each.name for each in living), self.seen.unowned

@@ -7,6 +7,18 @@ from collections.abc import Mapping
 MAX_TENANTS = 2000
 """Tenants that one worker owns at most, where it is not told otherwise."""
 
+SHARES_FOR = 3.0
+"""For how many seconds a worker that was not heard of still has a share. Then others have room for its part.
+
+It is short because tenants may be waiting for room: those of a worker that died before, and that this one would have
+taken. Nothing is taken away from a worker that is only slow: others have more room, and hand the surplus over later.
+"""
+
+
+def with_share(heard_ago: Mapping[str, float]) -> frozenset[str]:
+    """The workers that have a share, of those that were heard of so many seconds ago."""
+    return frozenset(name for name, seconds in heard_ago.items() if seconds < SHARES_FOR)
+
 
 def shares(tenants: int, limits: Mapping[str, int]) -> Mapping[str, int]:
     """How many tenants each worker owns at most, so that all are owned and none has more than another needs to have.

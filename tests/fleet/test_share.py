@@ -6,7 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from alertbot.fleet.share import shares
+from alertbot.fleet.share import SHARES_FOR, shares, with_share
+from alertbot.store.postgres.workers import COUNTS_FOR, GONE_AFTER
 
 CASES: dict[str, tuple[int, dict[str, int], dict[str, int]]] = {
     "one worker has all": (7, {"a": 10}, {"a": 7}),
@@ -39,3 +40,11 @@ def test_all_tenants_have_room_and_the_parts_are_equal(tenants: int, limits: dic
     below = {share for name, share in found.items() if share < limits[name]}
     assert len(below) <= 1
     assert all(share <= equal for share in found.values() for equal in below)
+
+
+def test_a_worker_that_was_not_heard_of_leaves_its_part_to_others() -> None:
+    """So they have room for tenants of another one that died before it, and long before it is taken for dead itself."""
+    heard = with_share({"a": 0.4, "b": SHARES_FOR, "c": 5.0})
+    assert heard == {"a"}
+    assert shares(9, dict.fromkeys([*heard, "me"], 100)) == {"a": 5, "me": 5}
+    assert SHARES_FOR < COUNTS_FOR.total_seconds() < GONE_AFTER.total_seconds()

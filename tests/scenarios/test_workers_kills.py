@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.fleet_kills import kills
+from benchmarks.fleet_kills import AGAIN_WITHIN_S, kills
 from benchmarks.fleet_site import Polls, site, wait_until
 from tests.foreign import free_port
 from tests.service.bot import get
@@ -47,7 +47,7 @@ def test_postgresql_is_away(tmp_path: Path) -> None:
             made.server.start()
             back = time.time()
 
-            assert wait_until(lambda: polls.all_after(back, made.tenants), 40) is not None
+            assert wait_until(lambda: polls.all_after(back, made.tenants), AGAIN_WITHIN_S) is not None
             assert wait_until(lambda: all(get(port, "/readyz")[0] == 200 for port in ports), 30) is not None
             assert wait_until(lambda: min(made.shares().values()) >= 2, 60) is not None
             assert all(worker.poll() is None for worker in made.running.values())
