@@ -18,7 +18,9 @@ AlertbotError
 ├── StoreError            the database could not be read or written
 │   ├── Conflict          something else was written since the poll was decided  retryable: decide again
 │   ├── NotOwner          another worker polls this tenant now            not by this one
-│   └── NewerDatabase     a newer alertbot wrote it                           exit status 2
+│   └── OtherVersion      another version of alertbot uses it                 exit status 2
+│       ├── NewerDatabase   a newer one has written it
+│       └── OldVersionRuns  an older one is running on it, so it is not upgraded
 └── ImpossibleMove        a transition that the state table does not have: a bug in alertbot
 """
 
@@ -169,14 +171,22 @@ class NotOwner(StoreError):
     retryable = False
 
 
-class NewerDatabase(StoreError):
-    """The database was written by a newer alertbot, and was not changed; `remedy` says what to do."""
+class OtherVersion(StoreError):
+    """Another version of alertbot uses the database, which was not changed; `remedy` says what to do."""
 
     retryable = False
 
     def __init__(self, finding: str, remedy: str) -> None:
         super().__init__(f"{finding}: {remedy}")
         self.finding, self.remedy = finding, remedy
+
+
+class NewerDatabase(OtherVersion):
+    """The database was written by a newer alertbot."""
+
+
+class OldVersionRuns(OtherVersion):
+    """A process of an older version is running on the database, so it was not upgraded."""
 
 
 class ImpossibleMove(AlertbotError):

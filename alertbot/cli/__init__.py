@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from alertbot.cli.shell import PROBLEM, WRONG_USE, cli
 from alertbot.cli.show import err, show_faults
-from alertbot.errors import AlertbotError, FaultsFound, NewerDatabase, UsageError
+from alertbot.errors import AlertbotError, FaultsFound, OtherVersion, UsageError
 
 __all__ = ["cli", "main"]
 
@@ -20,7 +20,7 @@ def main(args: Sequence[str] | None = None) -> None:
     except FaultsFound as found:
         show_faults(found.faults)
         sys.exit(PROBLEM)
-    except (UsageError, NewerDatabase) as error:
+    except (UsageError, OtherVersion) as error:
         err.print(str(error), markup=False, soft_wrap=True)
         sys.exit(WRONG_USE)
     except AlertbotError as error:

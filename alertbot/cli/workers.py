@@ -22,7 +22,7 @@ from alertbot.service.databases import open_to_read, postgres_store
 from alertbot.store.records import shown_owner
 
 if TYPE_CHECKING:  # the extra `postgres` may not be installed
-    from alertbot.store.postgres.workers import WorkerRow
+    from alertbot.store.postgres.living import WorkerRow
 
 
 def workers(config: Config = None, as_json: AsJson = False) -> None:

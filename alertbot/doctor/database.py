@@ -10,7 +10,7 @@ from pathlib import Path
 
 from alertbot.config.settings import Settings
 from alertbot.doctor.finding import Finding, fine, note, problem
-from alertbot.errors import NewerDatabase, StoreError, UsageError
+from alertbot.errors import OtherVersion, StoreError, UsageError
 from alertbot.rules.units import format_duration
 from alertbot.service.databases import open_to_read, postgres_store
 from alertbot.store.records import Service
@@ -37,7 +37,7 @@ def check_database(settings: Settings, now: datetime) -> tuple[list[Finding], Se
         return findings, None
     try:
         store = open_to_read(settings)
-    except NewerDatabase as error:
+    except OtherVersion as error:
         findings.append(problem("database", error.finding, error.remedy))
         return findings, None
     except StoreError as error:
@@ -63,7 +63,7 @@ def _check_server(settings: Settings, now: datetime) -> tuple[list[Finding], Ser
         with closing(open_to_read(settings)) as store:
             service = store.service(now)
             store.check_writable(within=LOCK_WITHIN_S)
-    except NewerDatabase as error:
+    except OtherVersion as error:
         return [problem("database", error.finding, error.remedy)], None
     except UsageError as error:
         return [problem("database", str(error), "install the extra, or name a file in `storage`")], None

@@ -46,14 +46,15 @@ from procrastinate.worker import Worker
 from alertbot import __version__
 from alertbot.clock import Clock
 from alertbot.config.settings import Settings
-from alertbot.errors import AlertbotError, ConfigError, StoreError
+from alertbot.errors import AlertbotError, ConfigError, NewerDatabase, StoreError
 from alertbot.fleet import agreement
 from alertbot.fleet.chore import Chore
 from alertbot.fleet.jobs import CHORE, OWN, jobs_of, make_app, put, put_anew, put_missing
 from alertbot.fleet.share import MAX_TENANTS, shares, with_share
 from alertbot.logs import logger
+from alertbot.store.postgres.living import WorkerRow
 from alertbot.store.postgres.store import PostgresStore
-from alertbot.store.postgres.workers import CHANNEL, GONE_AFTER, Pulse, WorkerRow
+from alertbot.store.postgres.workers import CHANNEL, GONE_AFTER, Pulse
 from alertbot.store.records import Owner, shown_owner
 
 LOOK_EVERY = 1.0
@@ -131,12 +132,17 @@ class Fleet:
         *,
         max_tenants: int = MAX_TENANTS,
         changed: Callable[[], None] = lambda: None,
+        on_outdated: Callable[[], None] = lambda: None,
     ) -> None:
-        """`changed` is called when another process of this database has changed something."""
+        """`changed` is called when another process of this database has changed something.
+
+        `on_outdated` is called when a newer version has upgraded the database, so that this worker must end; `outdated`
+        then says so.
+        """
         self._store, self.name, self._tenants, self._landlord, self._clock = store, name, tenants, landlord, clock
         self._workers = store.workers
         self._chores: Mapping[str, Chore] = {chore.name: chore for chore in chores}
-        self._max_tenants, self._changed = max_tenants, changed
+        self._max_tenants, self._changed, self._on_outdated = max_tenants, changed, on_outdated
         self._share = 0
         self._room = False  # the workers that live have room for all tenants
         self._owning: dict[str, _Owning] = {}
@@ -157,6 +163,7 @@ class Fleet:
         self._former: int | None = None  # the id of our worker before the connection was lost
         self._settings = ""  # what must be the same in all workers
         self.problem = ""  # why the fleet cannot be reached
+        self.outdated: NewerDatabase | None = None
         self.seen = Seen()
 
     @property
@@ -239,6 +246,10 @@ class Fleet:
             try:
                 await self._work()
                 self.problem = ""
+            except NewerDatabase as error:  # as the heartbeat notices: `_beat`
+                self.outdated = error
+                self._on_outdated()
+                break
             except (AlertbotError, exceptions.ProcrastinateException, psycopg.Error, OSError) as error:
                 self._note(error)
             except Exception:
@@ -400,7 +411,7 @@ class Fleet:
             if time.monotonic() - self._beaten_at > GONE_AFTER.total_seconds():
                 raise AlertbotError("the heartbeat cannot be written to PostgreSQL") from error
             return None
-        if not living:  # it was paused for so long that another one, when it joined, removed it
+        if not living:  # paused for so long that another one, when it joined, removed it; or the tables are newer now
             await asyncio.to_thread(self._join)
             return None
         self._beaten_at = time.monotonic()

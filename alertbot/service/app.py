@@ -237,6 +237,7 @@ class App:
             self._chores(),
             max_tenants=max_tenants,
             changed=self._wake.set,
+            on_outdated=self._stopping.set,
         )
 
     # Life
@@ -332,13 +333,18 @@ class App:
             self.fleet.lost(tenant)
 
     def wait(self, until: Callable[[float], bool] | None = None) -> None:
-        """Wait for `ask_to_stop`, or until `until(seconds waited)` is true. Raises LeaseHeld when the lease is lost."""
+        """Wait for `ask_to_stop`, or until `until(seconds waited)` is true.
+
+        Raises LeaseHeld when the lease is lost, NewerDatabase when a newer version has upgraded the database.
+        """
         began = time.monotonic()
         while not self._stopping.wait(0.1):
             if until and until(time.monotonic() - began):
                 break
         if self.lease.lost:
             raise self.lease.lost
+        if self.fleet is not None and self.fleet.outdated:
+            raise self.fleet.outdated
 
     def rest(self) -> None:
         """Stop polling and delivering in the background; the rest can be delivered with `courier.deliver_all`.

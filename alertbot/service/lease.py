@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 
 from alertbot.clock import Clock
-from alertbot.errors import AlertbotError, LeaseHeld
+from alertbot.errors import AlertbotError, LeaseHeld, NewerDatabase
 from alertbot.logs import logger
 from alertbot.service.process import is_gone, name_of_poller
 from alertbot.store.roles import Leases
@@ -25,7 +25,8 @@ log = logger("lease")
 class Lease:
     """This process's leases: of the tenants that it polls, and of delivery. It holds all of them or none.
 
-    `on_loss` is called when another poller holds one of them; `lost` then names it.
+    `on_loss` is called when another poller holds one of them, or when a newer version has upgraded the database; `lost`
+    then says so.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class Lease:
         self._store, self._clock, self._on_loss, self._speed = store, clock, on_loss, speed
         self._names = [*(f"tenant:{tenant}" for tenant in tenants), "delivery"]
         self.owner = name_of_poller()
-        self.lost: LeaseHeld | None = None
+        self.lost: LeaseHeld | NewerDatabase | None = None
 
     def take(self) -> None:
         """Become the poller of these tenants. Raises LeaseHeld while another one lives, StoreError.
@@ -58,11 +59,11 @@ class Lease:
                 return
 
     def renew(self) -> None:
-        """Hold them for another DURATION. If another poller has taken one, this one must stop."""
+        """Hold them for another DURATION. If another poller has taken one, or the tables are newer, this must stop."""
         try:
             self._store.take_leases(self._names, self.owner, self._clock(), DURATION * self._speed)
-        except LeaseHeld as held:
-            self.lost = held
+        except (LeaseHeld, NewerDatabase) as error:
+            self.lost = error
             self._on_loss()
         except AlertbotError as error:
             log.error("lease not renewed", error=str(error))

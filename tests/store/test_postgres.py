@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from alertbot.errors import Conflict, NewerDatabase, StoreError
+from alertbot.errors import Conflict, NewerDatabase, OldVersionRuns, StoreError
 from alertbot.rules.catalogue import Scope
+from alertbot.store.codec import stamp
 from alertbot.store.postgres import migrations
+from alertbot.store.postgres.database import _WRITES
 from alertbot.store.postgres.dialect import translated
+from alertbot.store.postgres.living import WorkerRow
 from alertbot.store.postgres.server import Server, exists
 from alertbot.store.postgres.store import PostgresStore
+from alertbot.store.postgres.workers import Pulse
 from alertbot.store.sqlite.store import SqliteStore
 from tests.service.bot import until
 from tests.store.build import at, begin, begins, firing, notice, one, ops, poll, posts, snapshot
@@ -383,6 +390,146 @@ def test_a_database_of_a_newer_version(database: str) -> None:
     run("INSERT INTO alertbot.migrations (step) VALUES (999)", address_of(database))
     with pytest.raises(NewerDatabase, match=r"was written by a newer alertbot \(it has step 999\)"):
         PostgresStore(address_of(database))
+
+
+# Versions side by side
+
+HOST = "vm1, process 12 (run 0a1b2c3d)"
+OLDER = "DROP TABLE alertbot.claims; DELETE FROM alertbot.migrations WHERE step = 24"
+"""Makes the tables those of an older version."""
+
+
+@pytest.fixture
+def old(database: str) -> str:
+    """The address of a database that an older version made, with the schema of workers."""
+    address = address_of(database)
+    with closing(PostgresStore(address)) as store:
+        store.workers.create()
+    run(OLDER, address)
+    return address
+
+
+def add_worker(address: str, name: str = HOST, seen_ago: float = 0.0) -> None:
+    """A worker of an older version."""
+    run(
+        "INSERT INTO alertbot_jobs.workers (name, seen_at, max_tenants, version, settings) "
+        f"VALUES ('{name}', now() - interval '{seen_ago} seconds', 10, '0.1.9', '{{}}')",
+        address,
+    )
+
+
+def add_lease(address: str, until: datetime) -> None:
+    """A single process of an older version."""
+    run(
+        "INSERT INTO alertbot.leases (name, owner, since, until, ttl_seconds) "
+        f"VALUES ('delivery', '{HOST}', '2026-01-01T00:00:00Z', '{stamp(until)}', 30)",
+        address,
+    )
+
+
+def steps(address: str) -> int:
+    """The last step of the tables."""
+    with psycopg.connect(address) as conn:
+        (last,) = conn.execute("SELECT max(step) FROM alertbot.migrations").fetchone() or (0,)
+    return int(last)
+
+
+@pytest.mark.parametrize("reading", [False, True], ids=["to write", "to read"])
+def test_tables_are_not_upgraded_beside_older_workers(old: str, reading: bool) -> None:
+    """Every command refuses, and names some of the workers with their version, and what to do."""
+    for number in range(1, 6):
+        add_worker(old, HOST.replace("vm1", f"vm{number}"))
+    with pytest.raises(OldVersionRuns) as caught:
+        PostgresStore(old, reading=reading)
+    said = str(caught.value)
+    assert "because workers of an older version are running on it: vm1, process 12 (0.1.9), vm2, process 12" in said
+    assert "vm3, process 12 (0.1.9) and 2 more: stop all of them, then start the new version" in said
+    assert "docs/scale.md, Upgrading workers" in said
+    assert steps(old) == 23
+
+
+def test_tables_are_upgraded_when_older_workers_are_silent(old: str) -> None:
+    """For as long as makes `alertbot workers` leave them out."""
+    add_worker(old, seen_ago=6.1)
+    with closing(PostgresStore(old)) as store:
+        assert store.workers.living() == []
+    assert steps(old) == migrations.newest()
+
+
+def test_tables_are_not_upgraded_beside_a_single_process(old: str) -> None:
+    """One that was stopped or killed is in the way for as long as its lease."""
+    add_lease(old, datetime.now(UTC) + timedelta(seconds=20))
+    with pytest.raises(OldVersionRuns, match="an older version is running on it: vm1, process 12: stop that one"):
+        PostgresStore(old)
+    assert steps(old) == 23
+    run("DELETE FROM alertbot.leases", old)
+    add_lease(old, datetime.now(UTC) - timedelta(seconds=1))
+    PostgresStore(old).close()
+    assert steps(old) == migrations.newest()
+
+
+def test_a_worker_that_joins_during_an_upgrade(old: str) -> None:
+    """The upgrade waits for it, and is refused."""
+    refused: list[OldVersionRuns] = []
+
+    def upgrade() -> None:
+        try:
+            PostgresStore(old).close()
+        except OldVersionRuns as error:
+            refused.append(error)
+
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    with psycopg.connect(old) as joining:
+        joining.execute(f"SELECT pg_advisory_xact_lock({_WRITES})".encode())
+        joining.execute(
+            "INSERT INTO alertbot_jobs.workers (name, max_tenants, version, settings) VALUES (%s, 10, '0.1.9', '{}')",
+            (HOST,),
+        )
+        thread = threading.Thread(target=upgrade)
+        thread.start()
+        until("the upgrade waits", lambda: joining.execute(waiting.encode()).fetchone() == (1,))
+    thread.join()
+    assert len(refused) == 1
+    assert steps(old) == 23
+
+
+def test_nothing_is_written_into_tables_of_a_newer_version(database: str) -> None:
+    """By a process that was paused while they were upgraded: it cannot even join the workers, or beat."""
+    address = address_of(database)
+    with closing(PostgresStore(address)) as store:
+        store.workers.create()
+        join = partial(store.workers.join, version="0.2.0", settings="{}", max_tenants=10, now=at(0))
+        join("a")
+        run("INSERT INTO alertbot.migrations (step) VALUES (999)", address)
+        writes: list[Callable[[], object]] = [
+            lambda: store.record(poll([begins(firing("1"))])),
+            lambda: store.add_notices([ops("hello")]),
+            lambda: store.take_leases(["delivery"], "a", at(0), timedelta(seconds=30)),
+            lambda: store.own("acme", "a", at(0)),
+            lambda: join("b"),
+            store.check_writable,
+        ]
+        for write in [*writes, *writes]:  # more than there are connections
+            with pytest.raises(NewerDatabase, match=r"was written by a newer alertbot \(it has step 999\)"):
+                write()
+        assert asyncio.run(beat(address, "a")) == []
+        assert store.alerts() == []
+        run("DELETE FROM alertbot.migrations WHERE step = 999", address)
+        assert [each.name for each in asyncio.run(beat(address, "a"))] == ["a"]
+        store.add_notices([ops("hello")])
+        assert store.totals().waiting == 1
+
+
+async def beat(address: str, name: str) -> Sequence[WorkerRow]:
+    """One heartbeat of a worker."""
+    pulse = Pulse(address, name)
+    try:
+        return await pulse.beat(0.0, None)
+    finally:
+        await pulse.close()
+
+
+# What else is required
 
 
 def test_another_encoding(database: str) -> None:

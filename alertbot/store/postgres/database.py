@@ -19,6 +19,10 @@ The locks are taken with the isolation READ COMMITTED: what a statement reads wa
 they are held nobody else commits what it reads. A transaction that only reads is REPEATABLE READ, so it has one
 consistent view, and it waits for nobody.
 
+The tables are upgraded under `_WRITES`, and only while no older version is running (`refuse_upgrade`). One that was
+only paused continues later, with tables that it does not know. So each transaction that writes reads the last step of
+the tables, after it has its locks, and is refused if that is newer than this version.
+
 A server that is gone is noticed by the next transaction. It waits for the server (a restart takes a second or two) and
 then fails with StoreError, which can be tried again. From then on, while the server stays away, transactions wait for
 WAIT_WHILE_GONE only: so what asks whether the bot is ready gets its answer. The pool connects again when it is asked
@@ -45,6 +49,7 @@ from psycopg_pool import ConnectionPool
 from alertbot.errors import StoreError
 from alertbot.store.postgres import migrations
 from alertbot.store.postgres.dialect import Row, adapt, rows_by_name, translated
+from alertbot.store.postgres.living import refuse_upgrade
 from alertbot.store.postgres.server import LOCK_WITHIN, WAIT, Plain, Server, final, noting
 from alertbot.store.sql.connection import Parameters
 
@@ -56,8 +61,12 @@ _CONNECTIONS = 8  # at most; a thread has one during a transaction
 _WRITES = 0x616C657274626F74  # "alertbot"
 _TENANT = 0x616C6572  # the first half of the key of a lock of a tenant
 _READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-# The last result of those that write is the number of the transaction. Sent as one: each of them is a round trip less.
-_WRITE = "BEGIN; SET LOCAL lock_timeout = {within}; SELECT {locks}; SELECT CAST(pg_current_xact_id() AS TEXT)"
+# The last result of those that write is the number of the transaction, and the last step of the tables. Sent as one:
+# each of them is a round trip less.
+_WRITE = (
+    "BEGIN; SET LOCAL lock_timeout = {within}; SELECT {locks}; "
+    "SELECT CAST(pg_current_xact_id() AS TEXT), (SELECT max(step) FROM migrations)"
+)
 
 # They warn of each attempt to connect, and of what is undone when a connection is cut; StoreError says it once.
 logging.getLogger("psycopg").setLevel(logging.ERROR)
@@ -186,8 +195,11 @@ class Database:
             # Two processes may open a new database together: the second waits here, then finds nothing to do.
             conn.execute("SELECT pg_advisory_xact_lock(%s)", (_WRITES,))
             before = self._server.applied(conn)
-            if before != migrations.newest():
-                migrations.migrate(conn, before)
+            if before == migrations.newest():
+                return
+            if before is not None:
+                refuse_upgrade(Connection(conn), self.name)
+            migrations.migrate(conn, before)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -267,10 +279,13 @@ class Database:
         while True:
             conn = self._pool.getconn(timeout=max(0.05, until - time.monotonic()))
             try:
-                cursor, number = conn.execute(begin.encode()), None
+                cursor, last = conn.execute(begin.encode()), None
                 while cursor.nextset():
-                    number = cursor
-                return conn, None if number is None else str((number.fetchone() or ("",))[0])
+                    last = cursor
+                if last is None or (row := last.fetchone()) is None:
+                    return conn, None
+                self._server.refuse_newer(row[1])
+                return conn, row[0]
             except psycopg.OperationalError:
                 # It was idle while the server was restarted. Nothing was done with it, so another one is taken.
                 if not conn.broken:
@@ -279,6 +294,8 @@ class Database:
                 if not conn.broken or time.monotonic() >= until:
                     raise
             except BaseException:
+                with suppress(psycopg.Error):
+                    conn.execute("ROLLBACK")
                 self._pool.putconn(conn)
                 raise
 

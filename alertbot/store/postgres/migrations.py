@@ -18,6 +18,8 @@ from collections.abc import Mapping, Sequence
 
 from psycopg import Connection
 
+from alertbot.store.postgres.dialect import Row
+
 FIRST = 22
 """The step whose tables a new database gets at once."""
 SCHEMA = "alertbot"
@@ -464,7 +466,7 @@ def newest() -> int:
     return max([FIRST, *STEPS])
 
 
-def applied(conn: Connection[tuple[object, ...]]) -> int | None:
+def applied(conn: Connection[Row]) -> int | None:
     """The number of the last step that was taken; None where the schema is missing or has no tables of alertbot."""
     if conn.execute("SELECT to_regclass(%s)", (f"{SCHEMA}.migrations",)).fetchone() == (None,):
         return None
@@ -472,7 +474,7 @@ def applied(conn: Connection[tuple[object, ...]]) -> int | None:
     return None if row is None or row[0] is None else int(str(row[0]))
 
 
-def migrate(conn: Connection[tuple[object, ...]], before: int | None) -> None:
+def migrate(conn: Connection[Row], before: int | None) -> None:
     """Take the steps after this one, or make a new database; in the caller's transaction."""
     if before is None:
         # A user who may not create one can be given one: then this statement would fail.

@@ -14,7 +14,7 @@ from psycopg_pool import PoolTimeout
 
 from alertbot.errors import NewerDatabase, StoreError
 from alertbot.store.postgres import migrations
-from alertbot.store.postgres.dialect import Row
+from alertbot.store.postgres.dialect import Row, adapt, rows_by_name
 
 MIN_VERSION = 14
 SCHEMA_OF_JOBS = "alertbot_jobs"
@@ -35,7 +35,7 @@ _DEFAULTS = {
     "tcp_user_timeout": "15000",
 }
 
-Plain = psycopg.Connection[tuple[object, ...]]
+Plain = psycopg.Connection[Row]
 
 
 class Server:
@@ -61,7 +61,8 @@ class Server:
     @contextmanager
     def connected(self) -> Iterator[Plain]:
         """A connection that is closed at the end. Raises StoreError where the server is not as it is needed."""
-        with self.door(), psycopg.connect(self.info, autocommit=True) as conn:
+        with self.door(), psycopg.connect(self.info, autocommit=True, row_factory=rows_by_name) as conn:
+            adapt(conn)
             self._check(conn)
             yield conn
 
@@ -79,12 +80,17 @@ class Server:
     def applied(self, conn: Plain) -> int | None:
         """The last step of the tables; None where there are none. Raises NewerDatabase."""
         before = migrations.applied(conn)
-        if before is not None and before > migrations.newest():
+        if before is not None:
+            self.refuse_newer(before)
+        return before
+
+    def refuse_newer(self, step: int) -> None:
+        """Raise NewerDatabase if this, the last step of the tables, is of a newer version."""
+        if step > migrations.newest():
             raise NewerDatabase(
-                f"{self.name} was written by a newer alertbot (it has step {before}), and was not changed",
+                f"{self.name} was written by a newer alertbot (it has step {step}), and was not changed",
                 "install that version again, or restore a backup that this version made (docs/deploy.md, Downgrading)",
             )
-        return before
 
     @contextmanager
     def door(self, waited: float = LOCK_WITHIN) -> Iterator[None]:

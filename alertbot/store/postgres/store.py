@@ -6,8 +6,9 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from alertbot.store.postgres.database import Database
+from alertbot.store.postgres.living import refuse_beside_workers
 from alertbot.store.postgres.server import WAIT, exists
-from alertbot.store.postgres.workers import Workers, refuse_beside_workers
+from alertbot.store.postgres.workers import Workers
 from alertbot.store.records import Service
 from alertbot.store.sql import budget
 from alertbot.store.sql.store import SqlStore

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib import metadata
 from importlib.resources import files
@@ -18,22 +17,21 @@ from typing import Any
 import psycopg
 
 from alertbot.errors import LeaseHeld, UsageError
-from alertbot.store.postgres.database import Connection, Database
+from alertbot.store.postgres.database import Database
+from alertbot.store.postgres.living import COUNTS, ROWS, TABLE, WorkerRow, living, version_of_jobs
+from alertbot.store.postgres.migrations import SCHEMA, newest
 from alertbot.store.postgres.server import SCHEMA_OF_JOBS
 from alertbot.store.records import shown_owner
 from alertbot.store.sql import leases
 
 GONE_AFTER = timedelta(seconds=8)
 """A worker that was not heard of for so long is taken for dead, and its tenants are given to others."""
-COUNTS_FOR = timedelta(seconds=6)
-"""For how long a worker counts that was not heard of: less, so that the others have room for its tenants by then."""
 
 CHANNEL = "alertbot_changed"
 """On which workers are told that something has changed."""
 
-_TABLE = f"{SCHEMA_OF_JOBS}.workers"
 _CREATE = f"""
-    CREATE TABLE {_TABLE} (
+    CREATE TABLE {TABLE} (
         name TEXT PRIMARY KEY,
         since TIMESTAMPTZ NOT NULL DEFAULT now(),
         seen_at TIMESTAMPTZ NOT NULL DEFAULT now(),
@@ -43,30 +41,15 @@ _CREATE = f"""
         settings TEXT NOT NULL
     )
 """
-_ROWS = f"""
-    SELECT name, since, CAST(extract(EPOCH FROM now() - seen_at) AS DOUBLE PRECISION) AS seen_ago, max_tenants,
-        lag_seconds, version
-    FROM {_TABLE}
-"""  # noqa: S608  # constants only
-_COUNTS = f"seen_at > now() - interval '{COUNTS_FOR.total_seconds():g} seconds'"
-_LIVING = f"{_ROWS} WHERE {_COUNTS} ORDER BY name"
-# What this statement reads is from before its own UPDATE.
+# What this statement reads is from before its own UPDATE. A worker whose tables a newer version has upgraded must not
+# count as alive: it can store nothing, and would keep its tenants from workers that can.
 _BEAT = f"""
-    WITH beaten AS (UPDATE {_TABLE} SET seen_at = now(), lag_seconds = %(lag)s WHERE name = %(name)s RETURNING name)
-    {_ROWS} WHERE ({_COUNTS} OR name = %(name)s) AND EXISTS (SELECT 1 FROM beaten) ORDER BY name
+    WITH beaten AS (
+        UPDATE {TABLE} SET seen_at = now(), lag_seconds = %(lag)s
+        WHERE name = %(name)s AND (SELECT max(step) FROM {SCHEMA}.migrations) <= {newest()} RETURNING name
+    )
+    {ROWS} WHERE ({COUNTS} OR name = %(name)s) AND EXISTS (SELECT 1 FROM beaten) ORDER BY name
 """  # noqa: S608  # constants only
-
-
-@dataclass(frozen=True)
-class WorkerRow:
-    """A live worker. `lag_seconds`: by how much the turn that is most overdue is late."""
-
-    name: str
-    since: datetime
-    seen_ago: float  # seconds
-    max_tenants: int
-    lag_seconds: float
-    version: str
 
 
 class Workers:
@@ -82,13 +65,13 @@ class Workers:
         """
         version = f"procrastinate {metadata.version('procrastinate')}"
         with self._db.write() as conn:
-            before = _version(conn)
+            before = version_of_jobs(conn)
             if before == version:
                 return
             if before is not None:
-                if living := _living(conn):
+                if others := living(conn):
                     raise UsageError(
-                        f"{self._db.name}: {shown_owner(living[0].name)} uses {before}, and this worker has "
+                        f"{self._db.name}: {shown_owner(others[0].name)} uses {before}, and this worker has "
                         f"{version}: stop the workers of the other version first"
                     )
                 conn.execute(f"DROP SCHEMA {SCHEMA_OF_JOBS} CASCADE")
@@ -108,9 +91,9 @@ class Workers:
                     f"{shown_owner(service.owner)}. Stop it before you start workers.",
                     owner=service.owner,
                 )
-            conn.execute(f"DELETE FROM {_TABLE} WHERE seen_at < now() - interval '1 hour'")  # noqa: S608
+            conn.execute(f"DELETE FROM {TABLE} WHERE seen_at < now() - interval '1 hour'")  # noqa: S608
             conn.execute(
-                f"INSERT INTO {_TABLE} (name, max_tenants, version, settings) VALUES (?, ?, ?, ?)",  # noqa: S608
+                f"INSERT INTO {TABLE} (name, max_tenants, version, settings) VALUES (?, ?, ?, ?)",  # noqa: S608
                 (name, max_tenants, version, settings),
             )
 
@@ -123,19 +106,19 @@ class Workers:
         """Be a worker no longer, and own nothing."""
         with self._db.write(tenant=f"worker {name}") as conn:
             conn.execute("UPDATE owners SET worker = '' WHERE worker = ?", (name,))
-            conn.execute(f"DELETE FROM {_TABLE} WHERE name = ?", (name,))  # noqa: S608
+            conn.execute(f"DELETE FROM {TABLE} WHERE name = ?", (name,))  # noqa: S608
 
     def living(self) -> Sequence[WorkerRow]:
         """The workers that live, by name."""
         with self._db.read() as conn:
-            return _living(conn) if _version(conn) is not None else []
+            return living(conn)
 
     def settings(self) -> Mapping[str, str]:
         """With which settings each worker that lives was started, as it said when it joined."""
         with self._db.read() as conn:
-            names = [each.name for each in _living(conn)]
+            names = [each.name for each in living(conn)]
             rows = conn.execute(
-                f"SELECT name, settings FROM {_TABLE} WHERE name IN (SELECT value FROM json_each(?))",  # noqa: S608
+                f"SELECT name, settings FROM {TABLE} WHERE name IN (SELECT value FROM json_each(?))",  # noqa: S608
                 (json.dumps(names),),
             ).fetchall()
         return {row["name"]: row["settings"] for row in rows}
@@ -163,8 +146,8 @@ class Pulse:
 
         `worker_id`: what it is called in the queue of jobs, where it has begun to take some.
 
-        An empty list where it was taken for dead for so long that it is no longer known. Raises psycopg.Error; the next
-        call connects again.
+        An empty list where it is no longer known, since it was taken for dead for so long, or where a newer version has
+        upgraded the tables. Raises psycopg.Error; the next call connects again.
         """
         try:
             await self.connect()
@@ -182,29 +165,3 @@ class Pulse:
         conn, self._conn = self._conn, None
         if conn is not None:
             await conn.close()
-
-
-def refuse_beside_workers(conn: Connection, database: str) -> None:
-    """Raise LeaseHeld while workers live: a single process must not poll what they poll."""
-    if _version(conn) is None:
-        return
-    if living := _living(conn):
-        raise LeaseHeld(
-            f"workers are running on this database ({database}), such as {shown_owner(living[0].name)}. Stop "
-            "them first, or use `alertbot worker` instead.",
-            owner=living[0].name,
-        )
-
-
-def _version(conn: Connection) -> str | None:
-    """The comment of the schema; None where there is none."""
-    row = conn.execute(
-        "SELECT obj_description(to_regnamespace(?), 'pg_namespace') WHERE to_regclass(?) IS NOT NULL",
-        (SCHEMA_OF_JOBS, _TABLE),
-    ).fetchone()
-    return None if row is None else str(row[0] or "")
-
-
-def _living(conn: Connection) -> list[WorkerRow]:
-    rows = conn.execute(_LIVING).fetchall()
-    return [WorkerRow(*row) for row in rows]
