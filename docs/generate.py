@@ -18,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from alertbot.alerts.alert import Reason, State
@@ -41,7 +42,7 @@ from alertbot.rules.rule import Level
 from alertbot.simulator.scenario import load_scenario, shipped_scenarios
 from alertbot.slack.cards import card_message, line_message
 from alertbot.slack.text import FallbackPen, MrkdwnPen
-from alertbot.web.metrics import Figures, Metrics, StoreFigures, TenantFigures, WorkerFigures
+from alertbot.web.metrics import SHARED, Figures, Metrics, StoreFigures, TenantFigures, WorkerFigures
 
 ROOT = Path(__file__).parent.parent
 PICTURE = ROOT / "docs" / "card.png"
@@ -233,8 +234,14 @@ def sample_metrics() -> Metrics:
     metrics.edited("delivered")
     metrics.beat("sent")
     metrics.called_slack("chat.postMessage", "ok", 0.1, None)
+    metrics.read_from(sample_figures)
+    return metrics
+
+
+def sample_figures() -> Figures:
+    """A value of each metric that is read at a scrape."""
     tenant = TenantFigures("acme", alerts={}, entities={"queue": 1}, good_at=1.0, took_s=0.1, rules=1, version="1f0c")
-    figures = Figures(
+    return Figures(
         tenants=[tenant],
         store=StoreFigures(since={"acme": 1.0}),
         problems={"slack": False},
@@ -242,8 +249,6 @@ def sample_metrics() -> Metrics:
         reloads={"loaded": 1},
         worker=WorkerFigures(tenants=1, lag_s=0.0, workers=3, unowned=0),
     )
-    metrics.read_from(lambda: figures)
-    return metrics
 
 
 def prometheus() -> str:
@@ -255,9 +260,17 @@ def prometheus() -> str:
             if family.name.startswith("alertbot_"):
                 name = family.name + ("_total" if family.type == "counter" else "")
                 labels = dict.fromkeys(label for sample in family.samples for label in sample.labels if label != "le")
-                yield f"`{name}`", family.type, ", ".join(f"`{label}`" for label in labels), family.documentation
+                shown = ", ".join(f"`{label}`" for label in labels)
+                yield f"`{name}`", family.type, shown, shows(family), family.documentation
 
-    return table(("metric", "type", "labels", "what"), rows())
+    return table(("metric", "type", "labels", "of", "what"), rows())
+
+
+def shows(family: Metric) -> str:
+    """What the values of a metric belong to: the process, the tenants that it polls, or the database."""
+    if family.name in SHARED:
+        return "database"
+    return "tenant" if family.type == "gauge" and any("tenant" in each.labels for each in family.samples) else "process"
 
 
 def walk() -> str:

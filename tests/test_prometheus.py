@@ -7,11 +7,16 @@ import re
 import runpy
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
+from ruamel.yaml import YAML
+
+from alertbot.web.metrics import SHARED
 
 FOLDER = Path(__file__).parent.parent / "docs" / "prometheus"
 RULES, DASHBOARD = FOLDER / "alertbot.rules.yaml", FOLDER / "alertbot-dashboard.json"
@@ -19,13 +24,31 @@ PROMTOOL = shutil.which("promtool")
 needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed (Debian: prometheus)")
 
 
+GENERATE = runpy.run_path(str(FOLDER.parent / "generate.py"))
+
+
+def families(**changes: Any) -> list[Metric]:
+    """Every metric of `/metrics`, with the values of docs/generate.py, and these in place of some."""
+    metrics = GENERATE["sample_metrics"]()
+    metrics.read_from(lambda: replace(GENERATE["sample_figures"](), **changes))
+    return list(text_string_to_metric_families(metrics.render("")[0].decode()))
+
+
+@pytest.fixture(scope="module")
+def owners() -> dict[str, str]:
+    """What each metric belongs to, as docs/operations.md says."""
+    return {
+        sample.name: str(GENERATE["shows"](family)) if family.type != "histogram" else "histogram"
+        for family in families()
+        for sample in family.samples
+    }
+
+
 @pytest.fixture(scope="module")
 def labels() -> dict[str, set[str]]:
     """Every metric of `/metrics`, with its labels; `instance` and `job` are added by Prometheus."""
-    generate = runpy.run_path(str(FOLDER.parent / "generate.py"))
-    text = generate["sample_metrics"]().render("")[0].decode()
     found: dict[str, set[str]] = {}
-    for family in text_string_to_metric_families(text):
+    for family in families():
         for sample in family.samples:
             found.setdefault(sample.name, {"instance", "job"}).update(sample.labels)
     return found
@@ -68,6 +91,59 @@ def test_legends_name_labels_that_are_left(labels: dict[str, set[str]]) -> None:
             kept = re.search(r"\bby \(([^)]*)\)", target["expr"])
             of_metric = set.union(*(labels[name] for name, _ in used(target["expr"])))
             assert legend <= (set(re.findall(r"\w+", kept[1])) if kept else of_metric), panel["title"]
+
+
+def test_what_workers_share() -> None:
+    """SHARED is what cannot be shown without the database, and what a worker sees of all workers."""
+    shown, without = ({family.name for family in each} for each in (families(), families(store=None)))
+    assert set(SHARED) == (shown - without) | {"alertbot_workers", "alertbot_tenants_without_worker"}
+
+
+COUNTED = {
+    "of the database": ("sum(max by (job) (alertbot_notices_waiting{}))", ""),
+    "of the database, its rate": ("max by (job) (increase(alertbot_alerts_fired_total[5m]))", ""),
+    "of the database, added up": ("sum(alertbot_notices_waiting)", "alertbot_notices_waiting"),
+    "of the database, by worker": ("increase(alertbot_alerts_fired_total[5m])", "alertbot_alerts_fired_total"),
+    "of a tenant": ("sum by (level) (max by (job, tenant, level) (alertbot_alerts{state='firing'}))", ""),
+    "of a tenant, added up": ("sum by (level) (alertbot_alerts)", "alertbot_alerts"),
+    "of a tenant, over all of them": ("max(alertbot_rules)", "alertbot_rules"),
+    "of a process": ("sum by (outcome) (rate(alertbot_polls_total[5m])) * 60", ""),
+    "of a process, its state": ("alertbot_problem == 1", ""),
+    "of a process, its state added up": ("sum(alertbot_problem)", "alertbot_problem"),
+}
+
+
+@pytest.mark.parametrize(("expression", "wrong"), COUNTED.values(), ids=COUNTED)
+def test_how_metrics_are_counted(expression: str, wrong: str, owners: dict[str, str]) -> None:
+    assert ", ".join(miscounted(expression, owners)) == wrong
+
+
+def miscounted(expression: str, owners: dict[str, str]) -> list[str]:
+    """The metrics of an expression that would count twice where several workers show them."""
+    wrong = []
+    for found in re.finditer(r"\balertbot_\w+", expression):
+        around = re.search(r"(\w+)(?: by \(([^)]*)\))? ?\((?:(?:rate|increase)\()?$", expression[: found.start()])
+        function, by = (around[1], set(re.findall(r"\w+", around[2] or ""))) if around else ("", set())
+        owner, counter = owners[found[0]], found[0].endswith("_total")
+        if owner == "database":
+            right = function == "max" and "job" in by
+        elif owner == "tenant":
+            right = function == "max" and {"job", "tenant"} <= by
+        else:
+            right = owner == "histogram" or counter or function in ("", "max")
+        if not right:
+            wrong.append(found[0])
+    return wrong
+
+
+def test_nothing_counts_twice_with_several_workers(owners: dict[str, str]) -> None:
+    """On the dashboard and in the alert rules: what belongs to a tenant or to the database counts once."""
+    rules = YAML(typ="safe", pure=True).load(RULES.read_text(encoding="utf-8"))
+    dashboard = json.loads(DASHBOARD.read_text(encoding="utf-8"))
+    found = [*expressions(rules), *expressions(dashboard["panels"])]
+    assert len(found) > 35
+    for expression in found:
+        assert not miscounted(expression, owners), expression
 
 
 def test_panels_do_not_overlap() -> None:

@@ -47,6 +47,16 @@ AUDIT_KINDS = (
     "message_duplicate",
 )
 FALLBACK_OUTCOMES = ("sent", "failed", "dropped", "given_up")
+SHARED = (
+    "alertbot_alerts_fired",
+    "alertbot_alerts_resolved",
+    "alertbot_notices_oldest_waiting_seconds",
+    "alertbot_notices_waiting",
+    "alertbot_rules_since_timestamp_seconds",
+    "alertbot_tenants_without_worker",
+    "alertbot_workers",
+)
+"""Metrics of the database: all workers that share one show the same values, so they must not be added up."""
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _DELAYS = (0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0)
 _MAX_METHODS = 40
