@@ -16,9 +16,9 @@ def wall_clock() -> datetime:
 
 
 def steady() -> float:
-    """Seconds of a clock that is never set, and goes on while this process is stopped or the machine is suspended.
+    """Seconds of a clock that is never set, and continues while this process is stopped or the machine is suspended.
 
-    Linux's CLOCK_MONOTONIC, and so `time.monotonic`, stands still while the machine is suspended (clock_gettime(2)).
+    Linux's CLOCK_MONOTONIC, and so `time.monotonic`, does not count while the machine is suspended (clock_gettime(2)).
     """
     return time.clock_gettime(time.CLOCK_BOOTTIME) if sys.platform == "linux" else time.monotonic()
 

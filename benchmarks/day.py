@@ -4,7 +4,7 @@
 instead, many times a run. The service is a real process: its own poller and courier, 8x8 and Slack over HTTP, SQLite
 with `synchronous=FULL`. A point is before or after each commit, before each HTTP request, and after the head of each
 answer: then the other side did what was asked, and nobody here knows. Which points there are is counted in a run
-without kills. After a kill the next process starts on the same database, and the day goes on.
+without kills. After a kill the next process starts on the same database, and the day continues.
 
 Time is a number that this program sets, so a day takes a second. At the end what stands in Slack is compared with
 `tests/proof/model.py`: 0 lost, 0 doubled, every card up to date. The exit status is 1 otherwise. Pictures in the

@@ -51,7 +51,7 @@ SAME_COST = 1.1  # "equal": ratios of two runs of the same code differ by less
 
 @dataclass(frozen=True)
 class Goal:
-    """What is wanted of one size and variant: at most so many CPU ms, times the floor, and times behind Prometheus."""
+    """What is wanted of one size and variant: the most CPU ms, times the floor, and times behind Prometheus."""
 
     cpu_ms: float
     floor: float | None = None

@@ -198,7 +198,7 @@ def _advance(
 
 _TRUE, _PRESENT = int(Truth.TRUE), int(Presence.PRESENT)
 _FEW = 32
-"""Up to so many values are read one by one: each call of numpy costs as much as several of these."""
+"""Up to this many values are read one by one: each call of numpy costs as much as several of these."""
 
 
 def _revalued(

@@ -6,13 +6,13 @@ tenant on schedules of its own. When it ends it puts itself into the queue again
 
 Each worker looks after the fleet in the same way, every LOOK_EVERY, and needs no leader for it (`_look`):
 
-- jobs of workers without a heartbeat for GONE_AFTER are deleted, and put into the queue anew. They get a new id: a
+- jobs of workers without a heartbeat for GONE_AFTER are deleted, and put into the queue again. They get a new id: a
   worker that was only paused ends its job later, and must not end the new one by that;
 - each configured tenant and chore has a job, else one is put into the queue;
-- whoever owns more than its share (share.py) hands the surplus over. A worker at its share takes no further tenants
+- a worker that owns more than its share (share.py) hands the surplus over. One at its share takes no further tenants
   from the queue (`_choose_queues`), and puts back for later what it took at that moment.
 
-A worker that was paused goes on without knowing. It may own nothing any more, and is told so where it matters: each
+A worker that was paused continues without knowing. It may own nothing any more, and learns it where it matters: each
 turn is recorded with the number of the ownership (store/sql/owners.py), so what it decided is refused. It also compares
 the time between two looks: after a pause as long as GONE_AFTER it drops all tenants at once.
 
@@ -22,7 +22,7 @@ jobs of before are then those of a dead worker, as above; the worker says so its
 (`_former`).
 
 The queue may believe of a job that it runs here when it does not: the answer was lost when it was taken from the queue,
-or its end could not be written down. Such strays are found by comparing, and put into the queue anew (`_find_strays`).
+or its end could not be written down. Such strays are found by comparing, and put into the queue again (`_find_strays`).
 """
 
 from __future__ import annotations
@@ -216,7 +216,7 @@ class Fleet:
         return not self._thread.is_alive()
 
     def is_silent(self, name: str) -> bool:
-        """Whether another worker was not heard of for so long that it does not count; it may be alive all the same."""
+        """Whether another worker has missed its heartbeats, so that it does not count; it may be alive all the same."""
         return bool(self.seen.workers) and name not in self.seen.workers
 
     def lost(self, tenant: str) -> None:
@@ -411,21 +411,21 @@ class Fleet:
             if time.monotonic() - self._beaten_at > GONE_AFTER.total_seconds():
                 raise AlertbotError("the heartbeat cannot be written to PostgreSQL") from error
             return None
-        if not living:  # paused for so long that another one, when it joined, removed it; or the tables are newer now
+        if not living:  # it was paused, and another one removed it when it joined; or the tables are newer now
             await asyncio.to_thread(self._join)
             return None
         self._beaten_at = time.monotonic()
         return living
 
     async def _give_back(self, app: App) -> None:
-        """Put the jobs of dead workers into the queue anew."""
+        """Put the jobs of dead workers into the queue again."""
         stalled = await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=GONE_AFTER.total_seconds())
         jobs = [job.id for job in stalled if job.id is not None]
         if jobs and (given := await put_anew(app, jobs)):
             log.warning("a worker is gone: its jobs were given to the others", jobs=given)
 
     async def _find_strays(self, app: App) -> None:
-        """Put jobs into the queue anew that run here as the queue says, but do not."""
+        """Put jobs into the queue again that run here as the queue says, but do not."""
         if self._worker is None or self._worker.worker_id is None:
             return
         doing = await jobs_of(app, self._worker.worker_id)

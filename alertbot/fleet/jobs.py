@@ -68,7 +68,7 @@ def make_app(address: str) -> App:
 
 
 async def put(app: App, task: str, argument: str, *, seconds: float = 0.0, refused: int = 0) -> bool:
-    """Put a job into the queue, to be begun in so many seconds at the earliest. False if it waits there already."""
+    """Put a job into the queue, to be begun `seconds` from now at the earliest. False if it waits there already."""
     more: dict[str, Any] = {"schedule_in": {"seconds": seconds}} if seconds > 0 else {}
     try:
         await _deferrer(app, task, argument, **more).defer_async(**_arguments(task, argument, refused))

@@ -9,7 +9,7 @@ An edit is claimed too: not because it must not be repeated, but because an olde
 one, by another process that has read what was due long ago.
 
 A claim has three time limits. A request begins within START_WITHIN of its claim: the notifier checks that immediately
-before it sends, on a clock that goes on while the process is stopped or the machine is suspended, since rendering, a
+before it sends, on a clock that continues while the process is stopped or the machine is suspended, since rendering, a
 lock or such a pause may have taken longer. It gives up GIVE_UP_AFTER at most after the claim. Other processes leave a
 claim alone for 20 s (the store), so when they look, nothing is on its way any more. For a claimant that is known to be
 gone the wait is shorter: its message gets 5 s to appear. The theory of claims is in store/sql/outbox.py.

@@ -92,7 +92,7 @@ class App:
     ) -> None:
         """`painter` draws the pictures in the threads of cards; by default with matplotlib, where that is installed.
 
-        `max_tenants`: it is one of several workers, and owns so many tenants at most; `store` is a PostgresStore then.
+        `max_tenants`: it is a worker, and owns at most that many tenants; `store` is a PostgresStore then.
         """
         self.settings, self.tenants, self.store, self.live = settings, tenants, store, live
         show_tenant = len(settings.tenants) > 1

@@ -40,7 +40,7 @@ class Owned:
         self._scheduler.every(live.poll_every, tick, name=name_of_job(live), after=after)
 
     def end(self, tenant: str, within: float) -> None:
-        """Poll it no longer. A turn that runs is waited for, for so many seconds."""
+        """Poll it no longer. Waits for a turn that runs, at most `within` seconds."""
         live = self._tenants[tenant]
         self._scheduler.remove(name_of_job(live))
         idle = live.busy.acquire(timeout=within)

@@ -68,7 +68,7 @@ class LiveTenant:
         self.source.close()
 
     def wait(self, within: float) -> bool:
-        """Wait until no turn of it runs. False if one still does after so many seconds."""
+        """Wait until no turn of it runs. False if one still does after `within` seconds."""
         idle = self.busy.acquire(timeout=within)
         if idle:
             self.busy.release()

@@ -139,7 +139,7 @@ class SlackClient(WebClient):
     def call_from(self, began: float) -> Iterator[None]:
         """The calls of this thread in here count as begun at `began`, of `steady`, and have their deadline after that.
 
-        So a process that was stopped between a check and its request sends nothing when it goes on.
+        So a process that was stopped between a check and its request sends nothing when it continues.
         """
         self._mine.began = began
         try:

@@ -25,7 +25,7 @@ class Source(Protocol):
         """
 
     def memory(self, now: datetime) -> str:
-        """What another process that goes on with this tenant has to know of the requests up to now, as a text."""
+        """What another process that continues with this tenant has to know of the requests up to now, as a text."""
 
     def resume(self, memory: str, now: datetime) -> None:
         """Go on where the process that left this `memory` was. One that cannot be read is as good as none."""

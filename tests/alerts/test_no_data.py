@@ -79,7 +79,7 @@ def _word(alerts: list[Alert]) -> str:
         pytest.param("T?T", "F F F", {"no_data": NoData.FIRE}, id="a rule that fires without data"),
         pytest.param("T?", "F -", {"no_data": NoData.CLEAR}, id="a rule that clears without data"),
         pytest.param("TF?F", "F R R1 R", {"keep_firing_for": 3 * POLL}, id="while it recovers"),
-        pytest.param("TF??F", "F R R1 R1 -", {"keep_firing_for": 3 * POLL}, id="the clock of recovering goes on"),
+        pytest.param("TF??F", "F R R1 R1 -", {"keep_firing_for": 3 * POLL}, id="the clock of recovering continues"),
     ],
 )
 def test_no_data_since(letters: str, expected: str, more: dict[str, Any]) -> None:

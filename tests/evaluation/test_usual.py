@@ -137,7 +137,7 @@ NOW = quarter(MONDAY.format("23"), 50)
         pytest.param([*WEEKS, *NOW], 1, (6, 1), id="one week"),
         pytest.param([*quarter(LAST, 6, 6), *NOW], 1, (None, 0), id="two of five polls are not half"),
         pytest.param([*quarter(LAST, 6, None, 9, None, 9), *NOW], 1, (8, 1), id="missing ones are left out"),
-        pytest.param([*quarter(LAST, 6, None, 9, None, None), *NOW], 1, (None, 0), id="so many are not half"),
+        pytest.param([*quarter(LAST, 6, None, 9, None, None), *NOW], 1, (None, 0), id="too few: less than half"),
         pytest.param([*quarter(LAST, 6, 6, 6, queue="q2"), *NOW], 1, (None, 0), id="another queue"),
         pytest.param(NOW * 1, 1, (None, 0), id="nothing yet"),
         pytest.param(

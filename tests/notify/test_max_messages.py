@@ -1,4 +1,4 @@
-"""`max_messages`: at most so many messages a minute in each channel, and one line that names what is held back."""
+"""`max_messages`: at most N messages a minute in each channel, and one line that names what is held back."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ class World:
         )
 
     def run(self, seconds: int) -> None:
-        """Deliver every second for so many of them."""
+        """Deliver every second for this many seconds."""
         for _ in range(seconds):
             self.deliver()
             self.later(1)

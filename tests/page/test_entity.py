@@ -41,7 +41,7 @@ def local(tmp_path: Path) -> Iterator[Site]:
 
 
 def poll(made: Site, place: int, wait: float | Presence) -> None:
-    """A poll of the queues that is so many polls after the first."""
+    """A poll of the queues, `place` polls after the first."""
     at = NOW + place * POLL
     seen = replace(QUEUES, at=at, columns={**QUEUES.columns, WAIT: column(wait, 0.0, Presence.NOT_FETCHED)})
     made.store.record(PollRecord("acme", at, Feed("acme", at, at), (), snapshots={Scope.QUEUE: seen}))

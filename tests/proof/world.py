@@ -240,7 +240,7 @@ class World:
         return new
 
     def set_clock(self, ahead: float) -> None:
-        """The clock of the machine is set: it is so many seconds ahead of true time now."""
+        """The clock of the machine is set: it is `ahead` seconds ahead of true time now."""
         self.clock_was_set = True
         self.slack.skew = ahead
 

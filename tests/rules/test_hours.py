@@ -315,7 +315,7 @@ BEFORE = Hours(GRACEFUL, before_open=timedelta(minutes=10))
             Hours(calendar("08:00-12:00 12:05-18:00"), before_open=timedelta(minutes=10)),
             "11:57",
             CLOSED,
-            id="before_open: not while the opening before goes on",
+            id="before_open: not while the opening before lasts",
         ),
         pytest.param(
             Hours(calendar("08:00-12:00 12:05-18:00"), before_open=timedelta(minutes=10)),

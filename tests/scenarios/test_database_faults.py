@@ -232,7 +232,7 @@ def test_poll_on_an_older_database(site: Site) -> None:
 
 @pytest.mark.parametrize("fault", [locked, full], ids=["locked", "full"])
 def test_run_while_the_database_fails(site: Site, fault: Fault) -> None:
-    """/readyz says why, the bot goes on trying, and reports the breach once when it can be stored."""
+    """/readyz says why, the bot keeps trying, and reports the breach once when it can be stored."""
     if fault is full and not site.mounted:
         pytest.skip("the limit of a process cannot be taken off while it runs")
     port = json.loads((site.folder / "alertbot.yaml").read_text())["http"]["port"]

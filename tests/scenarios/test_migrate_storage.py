@@ -86,7 +86,7 @@ def test_a_reference_to_nothing(path: Path) -> None:
 
 
 def test_a_copy_that_was_killed(path: Path, address: str) -> None:
-    """Nothing runs on a part of a database, and the same command goes on. In both directions."""
+    """Nothing runs on a part of a database, and the same command continues. In both directions."""
     folder = path.parent
     PostgresStore(address).close()
     killed(str(path), address, "notices", address, folder)

@@ -174,13 +174,13 @@ def test_run_while_the_server_is_gone(site: Site, fault: Fault) -> None:
 
 
 def test_run_while_the_server_restarts(site: Site) -> None:
-    """Whoever needs the database waits for it: no turn fails for a restart that takes a second."""
+    """What needs the database waits for it: no turn fails for a restart that takes a second."""
     with running(site):
         for how in ("fast", "immediate", "fast"):
             turns = site.turns()
             site.server.stop(how)
             site.server.start()
-            until("it goes on", lambda: site.turns() > turns)  # noqa: B023  # called at once
+            until("it polls again", lambda: site.turns() > turns)  # noqa: B023  # called at once
         site.clock.forward(seconds=100)
         until("one card", lambda: len(site.cards) == 1)
         until("ready", lambda: site.ready()[0])

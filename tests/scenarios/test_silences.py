@@ -181,7 +181,7 @@ def test_warnings_alone(tmp_path: Path) -> None:
 
 
 def test_extended_and_taken_off(tmp_path: Path) -> None:
-    """Whoever changes it is named where it is announced, and on the next turn what still fires is reported."""
+    """The announcement names who changed it, and on the next turn what still fires is reported."""
     bot = Bot(tmp_path / "alertbot.db")
     assert bot.poll("09:00:00", 70) == ["#cc: card fired warning"]
     bot.ask("09:00:10", "silence rule=long-wait 30m")

@@ -332,7 +332,7 @@ def test_without_kept_means_it_is_unknown(make: Make, clock: HandClock, centre: 
 
 
 def test_means_that_cannot_be_read(make: Make, clock: HandClock, centre: Centre) -> None:
-    """The rule is unknown, the poll goes on, and it is read again at the next turn."""
+    """The rule is unknown, the poll continues, and it is read again at the next turn."""
     app = make()
     weeks(app, clock, centre, 10, 10)
     with app.store._db.write() as conn:  # type: ignore[attr-defined]

@@ -29,7 +29,7 @@ def settle(bot: Operated) -> None:
 def test_a_backup_taken_in_a_storm_is_restored_and_run(tmp_path: Path) -> None:
     """Forty alerts begin, half of their cards are posted, and a backup is made while polls and posts go on.
 
-    The bot goes on for a while, and the database is lost. The one that starts on the backup posts what it had not
+    The bot runs on for a while, and the database is lost. The one that starts on the backup posts what it had not
     posted then; no alert is left without a card.
     """
     copy, folder = tmp_path / "copy.db", tmp_path / "site"

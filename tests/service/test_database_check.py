@@ -43,7 +43,7 @@ class World:
     poll_problem: str = ""
 
     def check(self, seconds: float = 10) -> int:
-        """One check after so many seconds; how many messages there are by then."""
+        """One check after this many seconds; how many messages there are by then."""
         self.clock.forward(seconds=seconds)
         self.checked.check()
         return len(self.posts.texts)

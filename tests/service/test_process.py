@@ -86,7 +86,7 @@ def test_a_name_of_any_other_shape_is_not_gone() -> None:
 
 @linux
 def test_leases_of_pollers_that_are_gone_are_taken_over() -> None:
-    """All of them, whoever held which; a lease of a poller that may live blocks another from taking any."""
+    """All of them, of whichever poller; a lease of a poller that may live blocks another from taking any."""
     gone = [re.sub("run .", f"run {number}", elsewhere("run ", "run 0")) for number in range(2)]
     store = SqliteStore(":memory:")
     for name, owner in zip(("tenant:acme", "tenant:other", "delivery"), [*gone, gone[0]], strict=True):

@@ -44,7 +44,7 @@ def test_a_clock_that_goes_forward_by_years_costs_nothing(scheduler: Scheduler) 
     scheduler._scheduler.modify_job("poll", next_run_time=wall_clock() - timedelta(days=365 * 56))
     assert called.wait(5.0)
     called.clear()
-    assert called.wait(5.0), "and it goes on"
+    assert called.wait(5.0), "and it continues"
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ class SlackServer:
     )
     files: dict[str, File] = field(default_factory=dict)  # by id
     scopes: str = ""  # those of the token, as the header `X-OAuth-Scopes` names them; "": no such header
-    unprocessed: int = 0  # so many messages that show a file come too early
+    unprocessed: int = 0  # how many messages that show a file come too early
     homes: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))  # views, by user id
     published: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     answers: list[dict[str, Any]] = field(default_factory=list)  # what was sent to `response_url`

@@ -190,7 +190,7 @@ def test_the_life_of_alerts_is_kept(name: str, path: Path) -> None:
 
 
 def test_times_of_snapshots_and_counts_of_polls_are_kept(path: Path) -> None:
-    """They moved into the feed; the revision goes on from there, and a poll that sees the same again writes no values.
+    """They moved into the feed; the revision continues from there, and a poll that sees the same writes no values.
 
     An older version that still runs can record nothing more.
     """

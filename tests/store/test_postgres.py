@@ -131,7 +131,7 @@ def test_ids_are_never_given_again(store: PostgresStore) -> None:
 
 
 def test_a_writer_waits_for_another_process(store: PostgresStore) -> None:
-    """A process that cannot write within its time says so; reading goes on, and sees what was committed."""
+    """A process that cannot write within its time says so; reading continues, and sees what was committed."""
     begin(store, firing("1"))
     with closing(PostgresStore(store._db._server.info)) as other, store._db.write():  # for itself, as a delivery
         begin(store, firing("2"))

@@ -454,7 +454,7 @@ def test_a_slow_answer_follows(server: HttpServer, desk: Desk, hook: _Hook) -> N
 
 
 def test_closing_says_that_an_answer_hangs(desk: Desk, hook: _Hook) -> None:
-    """Python waits for its thread at the end, so whoever stops the bot has to know; an idle one is closed at once."""
+    """Python waits for its thread at the end, so what stops the bot has to know; an idle one is closed at once."""
     app = desk.app(answer_within=0.05)
     running = serve_http(http_app(reasons=list, routes=[slack_route(app.dispatch, SECRET)]), "127.0.0.1", 0)
     try:

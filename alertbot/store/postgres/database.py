@@ -31,7 +31,7 @@ ends its session, and the transaction with it.
 
 A connection can be cut after COMMIT was sent and before the answer came. Then the server is asked, by the number of the
 transaction, what became of it: it was committed, or it is undone and may be tried again. Where even that stays unknown
-it is StoreError, and whoever keeps something in memory of what was written forgets that (`SqlStore.record`).
+it is StoreError, and what is kept in memory of what was written is discarded (`SqlStore.record`).
 """
 
 from __future__ import annotations

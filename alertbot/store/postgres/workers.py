@@ -25,7 +25,7 @@ from alertbot.store.records import shown_owner
 from alertbot.store.sql import leases
 
 GONE_AFTER = timedelta(seconds=8)
-"""A worker that was not heard of for so long is taken for dead, and its tenants are given to others."""
+"""A worker without a heartbeat for this long is presumed dead, and its tenants are given to others."""
 
 CHANNEL = "alertbot_changed"
 """On which workers are told that something has changed."""
@@ -146,8 +146,8 @@ class Pulse:
 
         `worker_id`: what it is called in the queue of jobs, where it has begun to take some.
 
-        An empty list where it is no longer known, since it was taken for dead for so long, or where a newer version has
-        upgraded the tables. Raises psycopg.Error; the next call connects again.
+        An empty list where it is no longer known, since it was silent for more than an hour, or where a newer version
+        has upgraded the tables. Raises psycopg.Error; the next call connects again.
         """
         try:
             await self.connect()

@@ -1,8 +1,8 @@
 """Copies all rows of one database to another, in pages, and verifies them by count and content.
 
 Theory. Rows are compared page by page in the order of a key, and only those that the target lacks are added: so a copy
-that was interrupted goes on where it stopped, and a complete one adds nothing. A row of the target that the source does
-not have, or has otherwise, is data of another bot: it is found before anything is written. At the end all rows are
+that was interrupted continues where it stopped, and a complete one adds nothing. A row of the target that the source
+does not have, or has otherwise, is data of another bot: it is found before anything is written. At the end all rows are
 compared once more.
 
 The target has a mark (`UNFINISHED_COPY`) from the first row that is added until all rows were compared at the end. So

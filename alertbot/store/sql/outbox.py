@@ -625,7 +625,7 @@ def _post_again(conn: Connection, card: Row, now: datetime, claimant: str) -> No
         first = replace(first, alert=worst.key, level=worst.level, measure=worst.measure, text="")
         alert_id = worst.id
     again = Notice(
-        id=notice_id(("posted anew", str(card["id"]), card["posted_ts"] or ""), first.reason, card["channel"], now),
+        id=notice_id(("posted again", str(card["id"]), card["posted_ts"] or ""), first.reason, card["channel"], now),
         kind=NoticeKind.CARD,
         alert=first.alert,
         channel=card["channel"],

@@ -736,7 +736,7 @@ class SqlStore:
         if found is not None:
             error = StoreError(
                 f"{self._db.name} has only a part of another database: `alertbot migrate-storage` was interrupted; run "
-                "the same command again, and it goes on"
+                "the same command again, and it continues"
             )
             error.retryable = False
             raise error
