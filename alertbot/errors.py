@@ -156,9 +156,14 @@ class ChartFailed(AlertbotError):
 
 
 class StoreError(AlertbotError):
-    """The database could not be read or written."""
+    """The database could not be read or written: `finding` says why, and `remedy`, where it is known, what to do."""
 
     retryable = True
+    _between = "; "
+
+    def __init__(self, finding: str, remedy: str = "") -> None:
+        super().__init__(f"{finding}{self._between}{remedy}" if remedy else finding)
+        self.finding, self.remedy = finding, remedy
 
 
 class Conflict(StoreError):
@@ -172,13 +177,10 @@ class NotOwner(StoreError):
 
 
 class OtherVersion(StoreError):
-    """Another version of alertbot uses the database, which was not changed; `remedy` says what to do."""
+    """Another version of alertbot uses the database, which was not changed."""
 
     retryable = False
-
-    def __init__(self, finding: str, remedy: str) -> None:
-        super().__init__(f"{finding}: {remedy}")
-        self.finding, self.remedy = finding, remedy
+    _between = ": "
 
 
 class NewerDatabase(OtherVersion):

@@ -15,6 +15,7 @@ from alertbot.clock import wall_clock
 from alertbot.config.load import filled
 from alertbot.errors import UsageError
 from alertbot.service.databases import open_database, worked_on_by
+from alertbot.store.records import shown_owner
 from alertbot.store.sql.connection import Database
 from alertbot.store.sql.copying import copy
 
@@ -74,4 +75,4 @@ def has_password(address: str) -> bool:
 
 def _check_stopped(database: Database) -> None:
     if name := worked_on_by(database, wall_clock()):
-        raise UsageError(f"{database.name} is used by alertbot ({name}): stop it first")
+        raise UsageError(f"{database.name} is used by alertbot ({shown_owner(name)}): stop it first")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from alertbot.config.settings import Settings
 from alertbot.doctor.finding import Finding, fine, note, problem
-from alertbot.errors import OtherVersion, StoreError, UsageError
+from alertbot.errors import StoreError, UsageError
 from alertbot.rules.units import format_duration
 from alertbot.service.databases import open_to_read, postgres_store
 from alertbot.store.records import Service
@@ -37,11 +37,8 @@ def check_database(settings: Settings, now: datetime) -> tuple[list[Finding], Se
         return findings, None
     try:
         store = open_to_read(settings)
-    except OtherVersion as error:
-        findings.append(problem("database", error.finding, error.remedy))
-        return findings, None
     except StoreError as error:
-        findings.append(problem("database", str(error), _remedy(str(error), path)))
+        findings.append(problem("database", error.finding, error.remedy or _remedy(error.finding, path)))
         return findings, None
     try:
         service = store.service(now)
@@ -59,30 +56,21 @@ def _check_server(settings: Settings, now: datetime) -> tuple[list[Finding], Ser
     name = settings.database()
     try:
         if not postgres_store().exists(settings.server):
+            postgres_store().check_may_create(settings.server)
             return [fine("database", f"{name} has no tables yet; `alertbot run` creates them")], None
         with closing(open_to_read(settings)) as store:
             service = store.service(now)
             store.check_writable(within=LOCK_WITHIN_S)
-    except OtherVersion as error:
-        return [problem("database", error.finding, error.remedy)], None
     except UsageError as error:
         return [problem("database", str(error), "install the extra, or name a file in `storage`")], None
     except StoreError as error:
-        return [problem("database", str(error), _remedy_of_server(str(error)))], None
+        return [problem("database", error.finding, error.remedy or _remedy_of_server(error.finding))], None
     return [fine("database", f"{name} can be written"), *_of_service(service, now)], service
 
 
 def _remedy_of_server(why: str) -> str:
-    if "cannot be reached" in why:
-        return "start the server, or correct the host and the port in `storage`; a firewall may be in the way"
-    if "the user or the password" in why:
-        return "correct the user and the password in `storage`, or pg_hba.conf of the server"
-    if "disk of the server" in why:
-        return "free some space on the server"
     if "was interrupted" in why:
         return "run `alertbot migrate-storage` with the same arguments again"
-    if "may not use the tables" in why:
-        return "name the user of the service in `storage`"
     if "another process has been writing" in why:
         return "find the session with `SELECT * FROM pg_locks WHERE locktype = 'advisory'`, and end its program"
     return "correct `storage`, or have the owner of the server do what the sentence says"

@@ -161,6 +161,7 @@ class Fleet:
         self._suspects: frozenset[int] = frozenset()  # jobs that did not run here at the last comparison
         self._worker: Worker | None = None
         self._former: int | None = None  # the id of our worker before the connection was lost
+        self._joined = False
         self._settings = ""  # what must be the same in all workers
         self.problem = ""  # why the fleet cannot be reached
         self.outdated: NewerDatabase | None = None
@@ -192,6 +193,15 @@ class Fleet:
                     ]
                 )
         self._workers.join(self.name, self._max_tenants, __version__, self._settings, self._clock())
+        self._joined = True
+
+    def leave(self, within: float) -> bool:
+        """Be one of the workers no longer; always true. Otherwise it counts until its heartbeat is missed."""
+        if self._joined:
+            with suppress(AlertbotError):
+                self._workers.leave(self.name, within)
+                self._joined = False
+        return True
 
     def tell_others(self) -> None:
         """Wake the other workers: something was changed that they may have to show or to deliver."""
@@ -258,8 +268,7 @@ class Fleet:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._over.wait(), _CONNECT_EVERY)
         await self._pulse.close()
-        with suppress(AlertbotError):
-            await asyncio.to_thread(self._workers.leave, self.name)
+        await asyncio.to_thread(self.leave, HAND_OVER_WITHIN)
 
     def _note(self, error: Exception) -> None:
         # Procrastinate's errors say only that something failed; their causes may hold the address.

@@ -20,7 +20,7 @@ from alertbot.clock import Clock, wall_clock
 from alertbot.commands.command import Asker, Command, Wish
 from alertbot.commands.view import Needs, View
 from alertbot.config.settings import Settings
-from alertbot.errors import StoreError
+from alertbot.errors import StoreError, UsageError
 from alertbot.fleet.chore import Chore
 from alertbot.logs import logger
 from alertbot.notify.notifier import Notifier
@@ -32,7 +32,7 @@ from alertbot.service.auditor import AUDIT_EVERY, Auditor
 from alertbot.service.closers import Closers, at_once
 from alertbot.service.courier import Courier
 from alertbot.service.database_check import CHECK_EVERY, DatabaseCheck
-from alertbot.service.databases import open_for_dry_run, open_store
+from alertbot.service.databases import NEEDS_EXTRA, open_for_dry_run, open_store
 from alertbot.service.departed import end_departed
 from alertbot.service.digest import CHECK_EVERY as CHECK_DIGEST_EVERY
 from alertbot.service.digest import ScheduledDigest
@@ -222,7 +222,10 @@ class App:
 
     def _make_fleet(self, store: Store, max_tenants: int) -> Fleet:
         # Not at the top: only workers need Procrastinate, which is an extra.
-        from alertbot.fleet.fleet import Fleet
+        try:
+            from alertbot.fleet.fleet import Fleet
+        except ImportError as error:
+            raise UsageError(f"workers share their work with Procrastinate, and {NEEDS_EXTRA}") from error
         from alertbot.store.postgres.store import PostgresStore
 
         assert isinstance(store, PostgresStore), "workers share a PostgreSQL database"
@@ -250,6 +253,8 @@ class App:
         """
         if self.fleet is not None:
             self.fleet.join(self.settings)
+            # Its thread does that too. This is for a start that fails before there is one, and for one that hangs.
+            self._closers.push("worker", self.fleet.leave, at_least=MIN_TO_RELEASE)
         else:
             self.lease.take()
         names = [tenant.name for tenant in self.tenants]

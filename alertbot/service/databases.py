@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # the extra `postgres` may not be installed
     from alertbot.store.postgres.store import PostgresStore
 
 IN_MEMORY = ":memory:"
+NEEDS_EXTRA = "that needs the extra `postgres`: pip install -c requirements.lock '.[postgres]'"
 
 
 def open_store(settings: Settings) -> SqlStore:
@@ -70,10 +71,7 @@ def postgres_store() -> type[PostgresStore]:
     try:
         from alertbot.store.postgres.store import PostgresStore
     except ImportError as error:
-        raise UsageError(
-            "`storage` names a PostgreSQL server, and that needs the extra `postgres`: "
-            "pip install -c requirements.lock '.[postgres]'"
-        ) from error
+        raise UsageError(f"`storage` names a PostgreSQL server, and {NEEDS_EXTRA}") from error
     return PostgresStore
 
 

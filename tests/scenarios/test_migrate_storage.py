@@ -143,21 +143,21 @@ def finished(source: str, target: str, folder: Path) -> None:
 
 def test_a_database_in_use(path: Path, address: str) -> None:
     with closing(SqliteStore(path)) as store:
-        store.take_leases(["delivery"], "host vm (process 7)", wall_clock(), timedelta(minutes=5))
+        store.take_leases(["delivery"], "vm, process 7 (run 0a1b2c3d)", wall_clock(), timedelta(minutes=5))
     ran = alertbot("migrate-storage", str(path), address, cwd=path.parent)
     assert ran.returncode == 2
-    assert "is used by alertbot (host vm (process 7)): stop it first" in ran.stderr.replace("\n", " ")
+    assert "is used by alertbot (vm, process 7): stop it first" in ran.stderr.replace("\n", " ")
 
 
 def test_a_database_with_workers(path: Path, address: str) -> None:
     """In both directions."""
     with closing(PostgresStore(address)) as store:
         store.workers.create()
-        store.workers.join("host vm (process 7)", 5, "0.2.0", "{}", wall_clock())
+        store.workers.join("vm, process 7 (run 0a1b2c3d)", 5, "0.2.0", "{}", wall_clock())
     for arguments in ((str(path), address), (address, "back.db")):
         ran = alertbot("migrate-storage", *arguments, cwd=path.parent)
         assert ran.returncode == 2
-        assert "is used by alertbot (host vm (process 7)): stop it first" in ran.stderr.replace("\n", " ")
+        assert "is used by alertbot (vm, process 7): stop it first" in ran.stderr.replace("\n", " ")
 
 
 def test_a_target_with_other_data(path: Path, address: str) -> None:

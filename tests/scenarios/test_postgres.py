@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import pytest
 from alertbot.simulator.server import SimulatorOptions, serve
 from alertbot.store.postgres.server import exists
 from alertbot.store.postgres.store import PostgresStore
+from alertbot.store.sqlite.store import SqliteStore
 from tests.service.bot import alertbot
 from tests.slack.slack_server import TOKEN, SlackServer, slack_server
 from tests.store.postgres import address_of, run
@@ -78,16 +80,33 @@ def test_poll_and_ask(tmp_path: Path, address: str, slack: SlackServer) -> None:
     assert PASSWORD not in "".join(each.stdout + each.stderr for each in ran)
 
 
+def test_a_worker_that_cannot_start(tmp_path: Path, address: str, slack: SlackServer) -> None:
+    """Another program has its port: it says so, and does not count as a worker."""
+    file = tmp_path / "alertbot.yaml"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        settings = {**json.loads(file.read_text()), "http": {"port": taken.getsockname()[1]}}
+        file.write_text(json.dumps(settings))
+        ran = alertbot("worker", cwd=tmp_path)
+    assert ran.returncode == 2
+    assert "the address is already in use" in ran.stderr
+    with closing(PostgresStore(address)) as store:
+        assert store.workers.living() == []
+
+
 def test_without_the_extra(tmp_path: Path, address: str, slack: SlackServer) -> None:
     """A sentence says what to install."""
     without = (
-        "import sys; sys.modules['psycopg'] = None; sys.argv[0] = 'alertbot'; "
+        "import sys; sys.modules['{}'] = None; sys.argv[0] = 'alertbot'; "
         "from alertbot.__main__ import main; sys.exit(main())"
     )
-    for command in (["poll"], ["ask", "status"]):
+    commands = (["poll"], ["ask", "status"], ["worker"], ["workers"], ["migrate-storage", "a.db", address])
+    SqliteStore(tmp_path / "a.db").close()
+    for module, command in [*(("psycopg", each) for each in commands), ("procrastinate", ["worker"])]:
+        code = without.format(module)
         ran = subprocess.run(
-            [sys.executable, "-c", without, *command], cwd=tmp_path, capture_output=True, text=True, check=False
+            [sys.executable, "-c", code, *command], cwd=tmp_path, capture_output=True, text=True, check=False
         )
         assert ran.returncode == 2, ran.stderr
+        assert "Traceback" not in ran.stderr
         assert "that needs the extra `postgres`: pip install -c requirements.lock '.[postgres]'" in ran.stderr
         assert PASSWORD not in ran.stdout + ran.stderr

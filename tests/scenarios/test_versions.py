@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from alertbot.store.postgres import migrations
 from tests.store import postgres
 from tests.workers import Rig, rig, wait_for
 
@@ -22,12 +23,6 @@ def workers(tmp_path: Path) -> Iterator[Rig]:
     with rig(tmp_path, postgres.address_of("versions"), tenants=TENANTS) as made:
         yield made
     postgres.run("DROP DATABASE versions WITH (FORCE)")
-
-
-def change(workers: Rig, *statements: str) -> None:
-    """Make the tables those of another version."""
-    for statement in statements:
-        postgres.run(statement, workers.address)
 
 
 def alertbot(workers: Rig, *arguments: str) -> tuple[int, str]:
@@ -46,7 +41,7 @@ def test_a_newer_version_beside_live_workers(workers: Rig) -> None:
     """It upgrades nothing; every command says who is in the way, and what to do. Then it upgrades."""
     workers.start("a")
     wait_for(lambda: workers.shares() == {"a": TENANTS}, 40)
-    change(workers, "DROP TABLE alertbot.claims", "DELETE FROM alertbot.migrations WHERE step = 24")
+    postgres.make_old(workers.address)
     for command in (["worker"], ["run"], ["poll"], ["ask", "status"], ["workers"]):
         status, said = alertbot(workers, *command)
         assert status == 2, said
@@ -60,7 +55,7 @@ def test_a_newer_version_beside_live_workers(workers: Rig) -> None:
     assert finding["remedy"].startswith("stop all of them, then start the new version")
     workers.kill("a")
     wait_for(lambda: alertbot(workers, "ask", "status")[0] == 0, 30, "a killed worker no longer counts")
-    assert workers.query("SELECT max(step) FROM alertbot.migrations") == [(24,)]
+    assert workers.query("SELECT max(step) FROM alertbot.migrations") == [(migrations.newest(),)]
 
 
 @pytest.mark.parametrize("command", ["worker", "run"])
@@ -68,7 +63,7 @@ def test_tables_that_are_upgraded_all_the_same(workers: Rig, command: str) -> No
     """The old process (it was paused, say) stores nothing more, and ends with a sentence and exit status 2."""
     process = workers.start("a", command=command)
     wait_for(lambda: len(workers.polled_at()) == TENANTS, 40)
-    change(workers, "INSERT INTO alertbot.migrations (step) VALUES (999)")
+    postgres.run("INSERT INTO alertbot.migrations (step) VALUES (999)", workers.address)
     before = workers.polled_at()
     assert process.wait(30) == 2
     assert workers.polled_at() == before

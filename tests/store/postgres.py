@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import re
 import shutil
 import socket
 import tempfile
@@ -73,6 +74,16 @@ def empty_store() -> PostgresStore:
             conn.execute(f"TRUNCATE {tables} RESTART IDENTITY")
         conn.execute("ALTER SEQUENCE short_ids RESTART")
     return store
+
+
+def make_old(address: str) -> None:
+    """Make the tables of a database those of the version before: the last step, which made tables, is undone."""
+    last = migrations.newest()
+    made = re.findall(r"CREATE TABLE (\w+)", " ".join(migrations.STEPS[last]))
+    assert made, "undo here what the last step does"
+    for table in made:
+        run(f"DROP TABLE {migrations.SCHEMA}.{table}", address)
+    run(f"DELETE FROM {migrations.SCHEMA}.migrations WHERE step = {last}", address)
 
 
 FAST = {"fsync": "off", "max_connections": "40", "shared_buffers": "16MB"}

@@ -28,7 +28,7 @@ from alertbot.store.postgres.workers import Pulse
 from alertbot.store.sqlite.store import SqliteStore
 from tests.service.bot import until
 from tests.store.build import at, begin, begins, firing, notice, one, ops, poll, posts, snapshot
-from tests.store.postgres import OwnServer, Wire, _contract, address_of, empty_store, own_server, run, server
+from tests.store.postgres import OwnServer, Wire, _contract, address_of, empty_store, make_old, own_server, run, server
 
 PASSWORD = "Tr0ub4dor"
 
@@ -395,8 +395,6 @@ def test_a_database_of_a_newer_version(database: str) -> None:
 # Versions side by side
 
 HOST = "vm1, process 12 (run 0a1b2c3d)"
-OLDER = "DROP TABLE alertbot.claims; DELETE FROM alertbot.migrations WHERE step = 24"
-"""Makes the tables those of an older version."""
 
 
 @pytest.fixture
@@ -405,7 +403,7 @@ def old(database: str) -> str:
     address = address_of(database)
     with closing(PostgresStore(address)) as store:
         store.workers.create()
-    run(OLDER, address)
+    make_old(address)
     return address
 
 
@@ -445,7 +443,7 @@ def test_tables_are_not_upgraded_beside_older_workers(old: str, reading: bool) -
     assert "because workers of an older version are running on it: vm1, process 12 (0.1.9), vm2, process 12" in said
     assert "vm3, process 12 (0.1.9) and 2 more: stop all of them, then start the new version" in said
     assert "docs/scale.md, Upgrading workers" in said
-    assert steps(old) == 23
+    assert steps(old) == migrations.newest() - 1
 
 
 def test_tables_are_upgraded_when_older_workers_are_silent(old: str) -> None:
@@ -461,7 +459,7 @@ def test_tables_are_not_upgraded_beside_a_single_process(old: str) -> None:
     add_lease(old, datetime.now(UTC) + timedelta(seconds=20))
     with pytest.raises(OldVersionRuns, match="an older version is running on it: vm1, process 12: stop that one"):
         PostgresStore(old)
-    assert steps(old) == 23
+    assert steps(old) == migrations.newest() - 1
     run("DELETE FROM alertbot.leases", old)
     add_lease(old, datetime.now(UTC) - timedelta(seconds=1))
     PostgresStore(old).close()
@@ -490,7 +488,7 @@ def test_a_worker_that_joins_during_an_upgrade(old: str) -> None:
         until("the upgrade waits", lambda: joining.execute(waiting.encode()).fetchone() == (1,))
     thread.join()
     assert len(refused) == 1
-    assert steps(old) == 23
+    assert steps(old) == migrations.newest() - 1
 
 
 def test_nothing_is_written_into_tables_of_a_newer_version(database: str) -> None:
@@ -535,7 +533,9 @@ async def beat(address: str, name: str) -> Sequence[WorkerRow]:
 def test_another_encoding(database: str) -> None:
     run(f"CREATE DATABASE {database}_latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
     try:
-        with pytest.raises(StoreError, match="the encoding of the database is LATIN1; alertbot needs UTF-8") as caught:
+        with pytest.raises(
+            StoreError, match="the encoding of the database is LATIN1, and alertbot needs UTF-8; create"
+        ) as caught:
             PostgresStore(address_of(f"{database}_latin"))
     finally:
         run(f"DROP DATABASE {database}_latin")
@@ -544,7 +544,9 @@ def test_another_encoding(database: str) -> None:
 
 def test_a_server_that_is_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("alertbot.store.postgres.server.MIN_VERSION", 99)
-    with pytest.raises(StoreError, match=r"the server is PostgreSQL \d+; alertbot needs 99 or newer"):
+    with pytest.raises(
+        StoreError, match=r"the server is PostgreSQL \d+, and alertbot needs 99 or newer; upgrade the server"
+    ):
         exists(server())
 
 
@@ -556,14 +558,23 @@ def test_a_user_who_may_not_create_tables(database: str) -> None:
         PostgresStore(address)
     remedy = f'GRANT CREATE ON DATABASE "{database}" TO "guest"'
     assert remedy in str(caught.value)
+    with pytest.raises(StoreError) as known:  # as `doctor` says it, which creates none
+        PostgresStore.check_may_create(address)
+    assert str(known.value) == str(caught.value)
     run(remedy)
+    PostgresStore.check_may_create(address)
+    assert not exists(address)
     store = PostgresStore(address)
     store.workers.create()  # in a schema of its own
     store.close()
 
 
 UNREACHABLE = {
-    "nothing listens there": ("127.0.0.1:1", "/alertbot", "cannot be reached: .*Connection refused"),
+    "nothing listens there": (
+        "127.0.0.1:1",
+        "/alertbot",
+        "cannot be reached: .*Connection refused; start the server, or correct",
+    ),
     "no such host": ("db.invalid", "/alertbot", "cannot be reached: .*(could not translate|failed to resolve)"),
 }
 
@@ -593,7 +604,9 @@ WRONG_ADDRESSES = {
 @pytest.mark.parametrize("address", WRONG_ADDRESSES.values(), ids=WRONG_ADDRESSES)
 def test_an_address_that_cannot_be_read(address: str) -> None:
     """What is wrong is not quoted: it may be a part of the password."""
-    with pytest.raises(StoreError, match="`storage` cannot be read; write postgresql://USER:PASSWORD@HOST") as caught:
+    with pytest.raises(
+        StoreError, match="the address of the database cannot be read; write postgresql://USER:PASSWORD@HOST"
+    ) as caught:
         Server(address, 1.0)
     assert PASSWORD not in str(caught.value)
     assert caught.value.__cause__ is None

@@ -40,7 +40,7 @@ def own() -> Iterator[OwnServer]:
 REFUSED = "the server refuses the user or the password of `storage`: .*"
 REFUSALS = {
     "a wrong password": (f"bot:{WRITTEN}x", "alertbot", f'{REFUSED}password authentication failed for user "bot"'),
-    "no password": ("bot", "alertbot", f"{REFUSED}no password supplied"),
+    "no password": ("bot", "alertbot", "the server asks for a password, and `storage` has none; add it to `storage`"),
     "another user": ("stranger", "alertbot", f"{REFUSED}no pg_hba.conf entry for host"),
     "a rejected user": ("rejected", "alertbot", f"{REFUSED}pg_hba.conf rejects connection for host"),
     "a user who may not log in": ("retired", "alertbot", f'{REFUSED}role "retired" is not permitted to log in'),
@@ -70,7 +70,9 @@ def test_what_a_server_refuses(own: OwnServer, user: str, database: str, said: s
 
 def test_too_many_connections(own: OwnServer) -> None:
     """That may pass."""
-    with pytest.raises(StoreError, match=r"cannot be reached: .*too many connections for role") as caught:
+    with pytest.raises(
+        StoreError, match=r"cannot be reached: .*too many connections for role.*; raise max_connections"
+    ) as caught:
         PostgresStore(own.address.replace("bot@", "busy@"))
     assert caught.value.retryable
 

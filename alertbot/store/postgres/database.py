@@ -190,7 +190,7 @@ class Database:
         if before == migrations.newest():
             return
         if before is None and reading:
-            raise final(f"{self.name}: there are no tables yet; `alertbot run`, `poll` or `worker` creates them")
+            raise final(f"{self.name}: there are no tables yet", "`alertbot run`, `poll` or `worker` creates them")
         with conn.transaction():
             # Two processes may open a new database together: the second waits here, then finds nothing to do.
             conn.execute("SELECT pg_advisory_xact_lock(%s)", (_WRITES,))

@@ -61,7 +61,7 @@ class Server:
     @contextmanager
     def connected(self) -> Iterator[Plain]:
         """A connection that is closed at the end. Raises StoreError where the server is not as it is needed."""
-        with self.door(), psycopg.connect(self.info, autocommit=True, row_factory=rows_by_name) as conn:
+        with self.door(opening=True), psycopg.connect(self.info, autocommit=True, row_factory=rows_by_name) as conn:
             adapt(conn)
             self._check(conn)
             yield conn
@@ -69,12 +69,15 @@ class Server:
     def _check(self, conn: Plain) -> None:
         version = conn.info.server_version // 10000
         if version < MIN_VERSION:
-            raise final(f"{self.name}: the server is PostgreSQL {version}; alertbot needs {MIN_VERSION} or newer")
+            raise final(
+                f"{self.name}: the server is PostgreSQL {version}, and alertbot needs {MIN_VERSION} or newer",
+                "upgrade the server, or name another one in `storage`",
+            )
         encoding = conn.info.parameter_status("server_encoding")
         if encoding != "UTF8":
             raise final(
-                f"{self.name}: the encoding of the database is {encoding}; alertbot needs UTF-8: create one with "
-                "CREATE DATABASE alertbot ENCODING 'UTF8' TEMPLATE template0"
+                f"{self.name}: the encoding of the database is {encoding}, and alertbot needs UTF-8",
+                "create another one with CREATE DATABASE alertbot ENCODING 'UTF8' TEMPLATE template0",
             )
 
     def applied(self, conn: Plain) -> int | None:
@@ -93,14 +96,18 @@ class Server:
             )
 
     @contextmanager
-    def door(self, waited: float = LOCK_WITHIN) -> Iterator[None]:
-        """Within it, errors of psycopg are StoreErrors. `waited`: seconds that were waited for a lock."""
+    def door(self, waited: float = LOCK_WITHIN, *, opening: bool = False) -> Iterator[None]:
+        """Within it, errors of psycopg are StoreErrors. `waited`: seconds that were waited for a lock.
+
+        `opening`: the address may be wrong, since nothing was done with it yet.
+        """
         try:
             yield
         except PoolTimeout as exc:
             raise self._unreachable() from exc
         except psycopg.Error as exc:
-            raise self._explained(exc, waited) from exc
+            error = self._explained(exc, waited)
+            raise self._with_remedy(error) if opening and not error.remedy else error from exc
 
     def note(self, failed: psycopg.Error | None) -> None:
         """What came of an attempt to connect."""
@@ -149,45 +156,82 @@ class Server:
         if state == "55P03":
             return StoreError(f"{self.name} is locked: another process has been writing to it for {waited:g} s")
         if state == "53100":
-            return StoreError(f"{self.name} cannot be written: the disk of the server is full")
+            return StoreError(f"{self.name} cannot be written: the disk of the server is full", "free some space on it")
         if state == "25006":
-            return StoreError(f"{self.name} cannot be written: the server is read-only, such as a standby")
+            return StoreError(
+                f"{self.name} cannot be written: the server is read-only, such as a standby",
+                "name the primary server in `storage`",
+            )
         if state == "42501" and "permission denied for database" not in what:
             return final(
-                f"{self.name}: the user {user} may not use the tables ({what}); name the user who owns them in "
-                f"`storage`, or make {user} the owner of the schema {migrations.SCHEMA} and of what is in it"
+                f"{self.name}: the user {user} may not use the tables ({what})",
+                f"name the user who owns them in `storage`, or make {user} the owner of the schema "
+                f"{migrations.SCHEMA} and of what is in it",
             )
         if state == "42501":
-            return final(
-                f"{self.name}: the user {user} may not create the schema of the tables ({what}); the owner of the "
-                f'database allows it with GRANT CREATE ON DATABASE "{base}" TO "{user}"'
-            )
+            return self._may_not_create(what)
         if not state and "permission denied for database" in what:
             return final(
-                f"{self.name}: the user {user} may not connect to the database {base}; its owner allows it with "
-                f'GRANT CONNECT ON DATABASE "{base}" TO "{user}"'
+                f"{self.name}: the user {user} may not connect to the database {base}",
+                f'its owner allows it with GRANT CONNECT ON DATABASE "{base}" TO "{user}"',
             )
         # The server refuses a connection: psycopg has no code for that, only the text.
         if state == "3D000" or (not state and f'database "{base}" does not exist' in what):
-            return final(f"{self.name}: there is no database {base}; create it: createdb --encoding UTF8 {base}")
+            return final(f"{self.name}: there is no database {base}", f"create it: createdb --encoding UTF8 {base}")
+        if "no password supplied" in what:
+            return final(
+                f"{self.name}: the server asks for a password, and `storage` has none",
+                "add it to `storage`, or set PGPASSWORD, or write it into ~/.pgpass",
+            )
         if state.startswith("28") or (not state and any(words in what for words in _REFUSED)):
-            return final(f"{self.name}: the server refuses the user or the password of `storage`: {what}")
+            return final(
+                f"{self.name}: the server refuses the user or the password of `storage`: {what}",
+                "correct the user and the password in `storage`, or pg_hba.conf of the server",
+            )
+        if state == "53300" or any(words in what for words in _FULL):
+            return StoreError(
+                f"{self.name} cannot be reached: {what}",
+                "raise max_connections of the server, or the limit of the user (docs/scale.md, Sizing)",
+            )
         if isinstance(exc, psycopg.OperationalError):
             return StoreError(f"{self.name} cannot be reached: {what}")
         return StoreError(f"{self.name} could not be read or written: {what}")
+
+    def check_may_create(self, conn: Plain) -> None:
+        """Raise StoreError where this user may not create the tables, in a database that has none."""
+        if migrations.applied(conn) is None and not _may_create(conn):
+            raise self._may_not_create(f"permission denied for database {self._parts.get('dbname', '')}")
+
+    def _may_not_create(self, what: str) -> StoreError:
+        user, base = self._parts.get("user", ""), self._parts.get("dbname", "")
+        return final(
+            f"{self.name}: the user {user} may not create the schema of the tables ({what})",
+            f'the owner of the database allows it with GRANT CREATE ON DATABASE "{base}" TO "{user}"',
+        )
+
+    def _with_remedy(self, error: StoreError) -> StoreError:
+        """The same error, with what to do about a server that was never reached."""
+        if "cannot be reached" not in error.finding:
+            return error
+        return StoreError(
+            error.finding,
+            "start the server, or correct the host and the port in `storage`; a firewall may be in the way",
+        )
 
     def _told(self, exc: psycopg.Error) -> str:
         """What psycopg says in one line, without the password: of several attempts to connect, the last one."""
         lines = [line.strip() for line in str(exc).splitlines() if line.strip()]
         told = [line for line in lines if line.startswith("connection ")] or lines[:1] or [type(exc).__name__]
         password = self._parts.get("password", "")
-        return told[-1].replace(password, "***") if password else told[-1]
+        shown = told[-1].removeprefix("connection failed: ")
+        return shown.replace(password, "***") if password else shown
 
 
 _REFUSED = (
-    *("authentication failed", "no password supplied", "no pg_hba.conf entry", "pg_hba.conf rejects"),
+    *("authentication failed", "no pg_hba.conf entry", "pg_hba.conf rejects"),
     *('" does not exist', "is not permitted to log in"),
 )
+_FULL = ("too many connections", "too many clients", "remaining connection slots")
 
 
 def _parts(address: str) -> dict[str, str]:
@@ -199,8 +243,9 @@ def _parts(address: str) -> dict[str, str]:
     if not parts or "@" in parts.get("host", "") or "@" in parts.get("dbname", ""):
         # The cause is left out on purpose: it quotes parts of the address.
         raise final(
-            "`storage` cannot be read; write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with %XX for special "
-            "characters of the password, such as %40 for @"
+            "the address of the database cannot be read",
+            "write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with %XX for special characters of the password, "
+            "such as %40 for @",
         ) from None
     return parts
 
@@ -222,6 +267,23 @@ def noting(server: Server) -> type[psycopg.Connection[Row]]:
     return Noting
 
 
+def check_may_create(address: str, wait: float = WAIT) -> None:
+    """Raise StoreError where the database has no tables, and its user may not create them."""
+    server = Server(address, wait)
+    with server.connected() as conn:
+        server.check_may_create(conn)
+
+
+def _may_create(conn: Plain) -> bool:
+    row = conn.execute(
+        "SELECT CASE WHEN to_regnamespace(%(schema)s) IS NULL "
+        "THEN has_database_privilege(current_database(), 'CREATE') "
+        "ELSE has_schema_privilege(%(schema)s, 'CREATE') END",
+        {"schema": migrations.SCHEMA},
+    ).fetchone()
+    return bool(row and row[0])
+
+
 def exists(address: str, wait: float = WAIT) -> bool:
     """Whether this database has the tables of alertbot. Raises StoreError where it cannot be reached."""
     server = Server(address, wait)
@@ -229,8 +291,8 @@ def exists(address: str, wait: float = WAIT) -> bool:
         return server.applied(conn) is not None
 
 
-def final(message: str) -> StoreError:
+def final(finding: str, remedy: str) -> StoreError:
     """An error for which a retry cannot help."""
-    error = StoreError(message)
+    error = StoreError(finding, remedy)
     error.retryable = False
     return error

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from alertbot.store.postgres.database import Database
 from alertbot.store.postgres.living import refuse_beside_workers
-from alertbot.store.postgres.server import WAIT, exists
+from alertbot.store.postgres.server import WAIT, check_may_create, exists
 from alertbot.store.postgres.workers import Workers
 from alertbot.store.records import Service
 from alertbot.store.sql import budget
@@ -53,6 +53,11 @@ class PostgresStore(SqlStore):
     def exists(address: str) -> bool:
         """Whether this database has the tables of alertbot. Raises StoreError where it cannot be reached."""
         return exists(address)
+
+    @staticmethod
+    def check_may_create(address: str) -> None:
+        """Raise StoreError where this database has no tables yet, and its user may not create them."""
+        check_may_create(address)
 
     def take_leases(self, names: Collection[str], owner: str, now: datetime, ttl: timedelta) -> None:
         """As promised; LeaseHeld is raised while workers live, too."""

@@ -102,9 +102,9 @@ class Workers:
         with self._db.read() as conn:
             conn.execute(f"NOTIFY {CHANNEL}")
 
-    def leave(self, name: str) -> None:
-        """Be a worker no longer, and own nothing."""
-        with self._db.write(tenant=f"worker {name}") as conn:
+    def leave(self, name: str, within: float) -> None:
+        """Be a worker no longer, and own nothing. `within`: seconds to wait for others that write."""
+        with self._db.write(within=within, tenant=f"worker {name}") as conn:
             conn.execute("UPDATE owners SET worker = '' WHERE worker = ?", (name,))
             conn.execute(f"DELETE FROM {TABLE} WHERE name = ?", (name,))  # noqa: S608
 
