@@ -180,11 +180,12 @@ class OtherVersion(StoreError):
     """Another version of alertbot uses the database, which was not changed."""
 
     retryable = False
-    _between = ": "
 
 
 class NewerDatabase(OtherVersion):
     """The database was written by a newer alertbot."""
+
+    _between = ": "
 
 
 class OldVersionRuns(OtherVersion):

@@ -1,4 +1,4 @@
-"""Whether two workers are configured alike: what they compare, and how a difference is told. PURE"""
+"""Whether two workers are configured alike: what they compare, and how a difference is named. PURE"""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from alertbot.rules.hours import Calendar
 
 _ABSENT = "not set"
 _OWN = ("http",)  # what each worker may have for itself
-_LONG = 60  # characters of a value that is told
-_SHOWN = 3  # differences that are told; of the others the number
+_LONG = 60  # characters of a value that is shown
+_SHOWN = 3  # differences that are named; the others are counted
 
 
 def compared(settings: Settings) -> str:

@@ -18,7 +18,7 @@ the time between two looks: after a pause as long as GONE_AFTER it drops all ten
 
 When PostgreSQL is away, the connection that listens is cut, or the heartbeat fails, and the worker of Procrastinate
 ends; so do the ownerships of this process. It is started again once it can connect, which is tried twice a second. The
-jobs of before are then those of a dead worker, as above; the worker says so itself, so nobody waits for that
+jobs of before are then those of a dead worker, as above; the worker says so itself, so no other one has to find out
 (`_former`).
 
 The queue may believe of a job that it runs here when it does not: the answer was lost when it was taken from the queue,
@@ -80,7 +80,7 @@ _THREADS = 32  # for calls that wait: a turn that must end, a transaction
 
 log = logger("worker")
 
-# What fails there is told by this module, in one line.
+# What fails there is logged by this module, in one line.
 logging.getLogger("procrastinate").setLevel(logging.CRITICAL)
 
 
@@ -99,7 +99,7 @@ class Landlord(Protocol):
 
 @dataclass(frozen=True)
 class Seen:
-    """What the last look saw: live workers, tenants that nobody owns, and by how many seconds it is late."""
+    """What the last look saw: live workers, tenants that no worker owns, and by how many seconds it is late."""
 
     workers: frozenset[str] = frozenset()
     first: bool = True  # this worker is the first of them, by name
@@ -375,7 +375,7 @@ class Fleet:
         if paused > GONE_AFTER.total_seconds() and self._owning:
             log.warning("the worker was paused: other workers own its tenants now", seconds=round(paused))
             self._end_all(lost=True)
-            self._looks = -2  # if nobody has taken them, they are missing soon
+            self._looks = -2  # if no worker has taken them, they are missing soon
         living = await self._beat()
         if living is None:
             return  # soon again

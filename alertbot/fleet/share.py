@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 MAX_TENANTS = 2000
-"""Tenants that one worker owns at most, where it is not told otherwise."""
+"""The maximum number of tenants of one worker, unless `--tenants` says otherwise."""
 
 SHARES_FOR = 3.0
 """For how many seconds a worker that was not heard of still has a share. Then others have room for its part.

@@ -165,8 +165,8 @@ class LiveRules:
         """Check the files; take an edit that is good, report one that is broken. True when either was done.
 
         `moment`: seconds of a monotonic clock, to know for how long files have not changed; `at_once` does not wait for
-        that. Without `ops_channel` Slack is not told. Raises StoreError, and then nothing was done: the next call
-        tries again.
+        that. Without `ops_channel` nothing is reported to Slack. Raises StoreError, and then nothing was done: the next
+        call tries again.
         """
         done = False
         for folder in self.folders:

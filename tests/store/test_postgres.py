@@ -441,7 +441,7 @@ def test_tables_are_not_upgraded_beside_older_workers(old: str, reading: bool) -
         PostgresStore(old, reading=reading)
     said = str(caught.value)
     assert "because workers of an older version are running on it: vm1, process 12 (0.1.9), vm2, process 12" in said
-    assert "vm3, process 12 (0.1.9) and 2 more: stop all of them, then start the new version" in said
+    assert "vm3, process 12 (0.1.9) and 2 more; stop all of them, then start the new version" in said
     assert "docs/scale.md, Upgrading workers" in said
     assert steps(old) == migrations.newest() - 1
 
@@ -457,7 +457,7 @@ def test_tables_are_upgraded_when_older_workers_are_silent(old: str) -> None:
 def test_tables_are_not_upgraded_beside_a_single_process(old: str) -> None:
     """One that was stopped or killed is in the way for as long as its lease."""
     add_lease(old, datetime.now(UTC) + timedelta(seconds=20))
-    with pytest.raises(OldVersionRuns, match="an older version is running on it: vm1, process 12: stop that one"):
+    with pytest.raises(OldVersionRuns, match="an older version is running on it: vm1, process 12; stop that one"):
         PostgresStore(old)
     assert steps(old) == migrations.newest() - 1
     run("DELETE FROM alertbot.leases", old)

@@ -16,8 +16,8 @@ takes a few milliseconds, waits for the turns that have begun. PostgreSQL serves
 neither kind waits for long. Ids need no lock (`short_ids`).
 
 The locks are taken with the isolation READ COMMITTED: what a statement reads was committed before it began, and once
-they are held nobody else commits what it reads. A transaction that only reads is REPEATABLE READ, so it has one
-consistent view, and it waits for nobody.
+they are held nothing else commits what it reads. A transaction that only reads is REPEATABLE READ, so it has one
+consistent view, and it waits for no other transaction.
 
 The tables are upgraded under `_WRITES`, and only while no older version is running (`refuse_upgrade`). One that was
 only paused continues later, with tables that it does not know. So each transaction that writes reads the last step of

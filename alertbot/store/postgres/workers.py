@@ -28,7 +28,7 @@ GONE_AFTER = timedelta(seconds=8)
 """A worker without a heartbeat for this long is presumed dead, and its tenants are given to others."""
 
 CHANNEL = "alertbot_changed"
-"""On which workers are told that something has changed."""
+"""The channel of PostgreSQL that notifies workers of changes."""
 
 _CREATE = f"""
     CREATE TABLE {TABLE} (
@@ -127,7 +127,7 @@ class Workers:
 class Pulse:
     """The heartbeat of a worker, on a connection of its own and without the locks of those that write.
 
-    A worker that has much to do, or that waits for another one, must not be taken for dead because of that.
+    A worker that has much to do, or that waits for another one, must not be presumed dead because of that.
     """
 
     def __init__(self, address: str, name: str) -> None:
