@@ -7,7 +7,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from alertbot.fleet.share import SHARES_FOR, shares, with_share
-from alertbot.store.postgres.workers import COUNTS_FOR, GONE_AFTER
+from alertbot.store.postgres.living import COUNTS_FOR
+from alertbot.store.postgres.workers import GONE_AFTER
 
 CASES: dict[str, tuple[int, dict[str, int], dict[str, int]]] = {
     "one worker has all": (7, {"a": 10}, {"a": 7}),
