@@ -263,7 +263,7 @@ def prometheus() -> str:
                 shown = ", ".join(f"`{label}`" for label in labels)
                 yield f"`{name}`", family.type, shown, shows(family), family.documentation
 
-    return table(("metric", "type", "labels", "of", "what"), rows())
+    return table(("metric", "type", "labels", "belongs to", "what"), rows())
 
 
 def shows(family: Metric) -> str:

@@ -1,10 +1,10 @@
 """This process as one worker of a fleet: which tenants it owns, and which chores it does for all.
 
-Theory. Procrastinate is the engine: its queue in PostgreSQL says which job runs where, its heartbeats say who lives,
-and its locks keep a job from running twice. A tenant is one long job, `own`: while it runs, this worker polls the
-tenant on schedules of its own. When it ends it puts itself into the queue again, and some worker begins it.
+Theory. Procrastinate is the engine: its queue in PostgreSQL says which job runs where, its heartbeats which workers are
+alive, and its locks keep a job from running twice. A tenant is one long job, `own`: while it runs, this worker polls
+the tenant on its own schedule. When it ends it puts itself into the queue again, and some worker begins it.
 
-Each worker looks after the fleet in the same way, every LOOK_EVERY, and needs no leader for it (`_look`):
+Each worker looks after the fleet in the same way, every LOOK_EVERY, and needs no leader for that (`_look`):
 
 - jobs of workers without a heartbeat for GONE_AFTER are deleted, and put into the queue again. They get a new id: a
   worker that was only paused ends its job later, and must not end the new one by that;
@@ -12,17 +12,17 @@ Each worker looks after the fleet in the same way, every LOOK_EVERY, and needs n
 - a worker that owns more than its share (share.py) hands the surplus over. One at its share takes no further tenants
   from the queue (`_choose_queues`), and puts back for later what it took at that moment.
 
-A worker that was paused continues without knowing. It may own nothing any more, and learns it where it matters: each
+A worker that was paused continues without knowing. It may own nothing any more, and finds out where it matters: each
 turn is recorded with the number of the ownership (store/sql/owners.py), so what it decided is refused. It also compares
 the time between two looks: after a pause as long as GONE_AFTER it drops all tenants at once.
 
-When PostgreSQL is away, the connection that listens is cut, or the heartbeat fails, and the worker of Procrastinate
-ends; so do the ownerships of this process. It is started again once it can connect, which is tried twice a second. The
-jobs of before are then those of a dead worker, as above; the worker says so itself, so no other one has to find out
+When PostgreSQL is down, the connection that listens is cut, or the heartbeat fails, and the worker of Procrastinate
+ends; so do the ownerships of this process. It is started again once it can connect, which is tried twice a second. Its
+former jobs are then those of a dead worker, as above; the worker says so itself, so no other one has to find out
 (`_former`).
 
-The queue may believe of a job that it runs here when it does not: the answer was lost when it was taken from the queue,
-or its end could not be written down. Such strays are found by comparing, and put into the queue again (`_find_strays`).
+The queue may list a job as running here when it is not: the answer was lost when it was taken from the queue, or its
+end could not be recorded. Such strays are found by comparing, and put into the queue again (`_find_strays`).
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ from alertbot.store.records import Owner, shown_owner
 LOOK_EVERY = 1.0
 """Seconds between two looks at the fleet, each of which is a heartbeat too."""
 TERM = timedelta(minutes=30), timedelta(minutes=60)
-"""For how long a tenant is owned, between these two: then it is handed over, mostly to the same worker."""
+"""For how long a tenant is owned, between these two: then it is handed over, usually to the same worker."""
 HAND_OVER_WITHIN = 4.0
 """Seconds in which all tenants are handed over when the worker is stopped."""
 _TURNS_END_WITHIN = 1.5
@@ -72,9 +72,9 @@ SPARE_JOBS = 8
 _LATER = 0.5, 10.0
 """Seconds after which a tenant that was refused is tried again: at first, and, where no worker has room, at most."""
 _FIND_MISSING_EVERY = 10  # looks
-_TELL_AFTER = 6  # looks in a row that failed
+_REPORT_AFTER = 6  # looks in a row that failed
 _BEAT_WITHIN = 4.0  # seconds
-_CONNECT_EVERY = 0.5  # seconds, while PostgreSQL is away
+_CONNECT_EVERY = 0.5  # seconds, while PostgreSQL is down
 _CONNECT_WITHIN = 5.0  # seconds, where it has just accepted a connection
 _THREADS = 32  # for calls that wait: a turn that must end, a transaction
 
@@ -91,7 +91,7 @@ class Landlord(Protocol):
         """Poll this tenant from now on, as this owner."""
 
     def end(self, tenant: str, within: float) -> None:
-        """Poll it no longer: when this returns no turn of it runs any more, unless one hangs for `within` seconds."""
+        """Stop polling it: when this returns, none of its turns is running, unless one hangs for `within` seconds."""
 
     def lag(self) -> float:
         """By how many seconds the turn that is most overdue is late."""
@@ -196,7 +196,7 @@ class Fleet:
         self._joined = True
 
     def leave(self, within: float) -> bool:
-        """Be one of the workers no longer; always true. Otherwise it counts until its heartbeat is missed."""
+        """Stop being one of the workers; always true. Otherwise it counts until its heartbeat is missed."""
         if self._joined:
             with suppress(AlertbotError):
                 self._workers.leave(self.name, within)
@@ -278,9 +278,9 @@ class Fleet:
         self.problem = problem
 
     async def _work(self) -> None:
-        """Take part until it is to end, or until PostgreSQL is away."""
+        """Take part until it is to end, or until PostgreSQL is down."""
         await self._pulse.close()  # a connection from before says nothing
-        await self._pulse.connect()  # it fails at once while the server is away; a pool would wait on when it is back
+        await self._pulse.connect()  # fails at once while the server is down; a pool would still wait when it is back
         app = self._app = make_app(self._store.address)
         try:
             await asyncio.wait_for(app.open_async(), _CONNECT_WITHIN)
@@ -400,7 +400,7 @@ class Fleet:
             self._unchecked = 0
         except exceptions.ProcrastinateException as error:
             self._unchecked += 1
-            if self._unchecked == _TELL_AFTER:  # if the server is away, the heartbeat says so sooner
+            if self._unchecked == _REPORT_AFTER:  # if the server is down, the heartbeat says so sooner
                 cause = type(error.__cause__ or error).__name__
                 log.error("the job queue cannot be checked: some tenants may have no worker; will retry", cause=cause)
 
@@ -412,7 +412,7 @@ class Fleet:
             await self._find_strays(app)
 
     async def _beat(self) -> Sequence[WorkerRow] | None:
-        """Say that we live; who lives. None where the connection was cut, which once is no reason to give up."""
+        """Report that we are alive; the live workers. None if the connection was cut: once is no reason to give up."""
         worker_id = self._worker.worker_id if self._worker is not None else None
         try:
             living = await asyncio.wait_for(self._pulse.beat(self._landlord.lag(), worker_id), _BEAT_WITHIN)
@@ -434,7 +434,7 @@ class Fleet:
             log.warning("a worker is gone: its jobs were given to the others", jobs=given)
 
     async def _find_strays(self, app: App) -> None:
-        """Put jobs into the queue again that run here as the queue says, but do not."""
+        """Put jobs into the queue again that the queue lists as running here, but that are not."""
         if self._worker is None or self._worker.worker_id is None:
             return
         doing = await jobs_of(app, self._worker.worker_id)

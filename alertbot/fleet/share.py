@@ -8,7 +8,7 @@ MAX_TENANTS = 2000
 """The maximum number of tenants of one worker, unless `--tenants` says otherwise."""
 
 SHARES_FOR = 3.0
-"""For how many seconds a worker that was not heard of still has a share. Then others have room for its part.
+"""For how many seconds a worker without a heartbeat still has a share. Then others have room for its tenants.
 
 It is short because tenants may be waiting for room: those of a worker that died before, and that this one would have
 taken. Nothing is taken away from a worker that is only slow: others have more room, and hand the surplus over later.
@@ -16,7 +16,7 @@ taken. Nothing is taken away from a worker that is only slow: others have more r
 
 
 def with_share(heard_ago: Mapping[str, float]) -> frozenset[str]:
-    """The workers that have a share, of those that were heard of so many seconds ago."""
+    """The workers that have a share, by the seconds since the last heartbeat of each."""
     return frozenset(name for name, seconds in heard_ago.items() if seconds < SHARES_FOR)
 
 

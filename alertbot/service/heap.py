@@ -1,4 +1,4 @@
-"""The heap of a process that runs for long: one arena of malloc, memory that is given back, few searches for garbage.
+"""The heap of a long-running process: one malloc arena, memory that is given back, few garbage collections.
 
 glibc gives each thread an arena, up to eight for each core, and memory that is freed in an arena is rarely given back
 or used by another one. Every delivery runs in a thread of its own, so the arenas fill one after the other. Python holds

@@ -16,11 +16,11 @@ from alertbot.store.records import Owner
 from alertbot.store.roles import Feeds
 
 OVERDUE_FOR = timedelta(minutes=1)
-"""A tenant that was polled within this time is taken over from a worker, or a few that died one after the other."""
+"""A tenant that was polled within this time is taken over from a worker, or from a few that died one after another."""
 
 
 class Owned:
-    """Begins and ends to poll tenants, as a fleet says (`Landlord` of fleet/fleet.py)."""
+    """Starts and stops polling tenants, as a fleet says (`Landlord` of fleet/fleet.py)."""
 
     def __init__(
         self, tenants: Sequence[LiveTenant], store: Feeds, poller: Poller, scheduler: Scheduler, clock: Clock
@@ -40,7 +40,7 @@ class Owned:
         self._scheduler.every(live.poll_every, tick, name=name_of_job(live), after=after)
 
     def end(self, tenant: str, within: float) -> None:
-        """Poll it no longer. Waits for a turn that runs, at most `within` seconds."""
+        """Stop polling it. Waits for a running turn, at most `within` seconds."""
         live = self._tenants[tenant]
         self._scheduler.remove(name_of_job(live))
         idle = live.busy.acquire(timeout=within)
@@ -68,9 +68,9 @@ def name_of_job(tenant: LiveTenant) -> str:
 def first_after(tenant: LiveTenant, last: datetime | None, now: datetime) -> timedelta:
     """How long from now its first turn comes: one interval after the `last` one, of whatever process.
 
-    So it comes at once where it is overdue, since the worker before is gone. A tenant that was never polled, or not for
-    a while, begins anywhere within one interval, and always at the same place, so that a thousand of them do not call
-    8x8 at the same moment.
+    So it comes at once if it is overdue, since the worker before is gone. A tenant that was never polled, or not for a
+    while, starts at some point within one interval, always the same one, so that a thousand of them do not call 8x8 at
+    the same moment.
     """
     if last is not None and timedelta(0) <= now - last < max(3 * tenant.poll_every, OVERDUE_FOR):
         return max(timedelta(0), last + tenant.poll_every - now)

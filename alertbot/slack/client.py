@@ -198,9 +198,9 @@ class _NoRedirects(HTTPRedirectHandler):
 
 
 class Deadline:
-    """When a call ends, in seconds of `monotonic`, which goes on while this process is paused.
+    """When a call ends, in seconds of `monotonic`, which continues while this process is paused.
 
-    A process may be paused just before its request, when the deadline has been checked, and send when it goes on. The
+    A process may be paused just before its request, after the deadline was checked, and send when it continues. The
     answer to such a request says what was posted, long after others have given it up: it is waited for.
     """
 

@@ -140,7 +140,7 @@ class PostedNotice:
 
 @dataclass(frozen=True)
 class PossibleDuplicate:
-    """A notice that may have a second message, posted at `since` or later. `thread`: it would stand in that one's."""
+    """A notice that may have a second message, posted at `since` or later. `thread`: where it would be, if in one."""
 
     notice_id: str
     since: datetime

@@ -316,11 +316,11 @@ class Outbox(Recording, Notices, Protocol):
         """
 
     def delivered(self, notice_id: str, posted: Posted, version: int, now: datetime) -> bool:
-        """The post landed; for a card, it showed `version`. The channel rests for a second.
+        """The post arrived; for a card, it showed `version`. The channel rests for a second.
 
         False if the notice is known to have another message: `posted` is a duplicate, which was sent by a process that
-        another one had given up. Nothing changes then, but that an audit makes sure that it was closed; that it is
-        edited to say so counts among the edits of a minute.
+        another one had given up. Then nothing changes, except that an audit makes sure that it was closed; the
+        edit that says so counts among the edits of a minute.
         """
 
     def claim_edit(self, edit: EditCard, claimant: str, now: datetime) -> Claimed:
@@ -416,7 +416,7 @@ class Pictures(Outbox, Feeds, History, Protocol):
     def picture_due(self, now: datetime, *, claimant: str = "") -> PostPicture | None:
         """The picture to post next, that of the worst alert first; None while anything else is to be posted.
 
-        One that another than `claimant` draws is left out.
+        One that another claimant is drawing is left out.
 
         A card that shows one alert of a rule gets one when it is first posted, within ten minutes of the decision. It
         waits while a post of any channel is due or waits for its turn, while its channel rests or got half of

@@ -137,7 +137,7 @@ class Metrics:
         registry.register(_Read(self))
         self._polls = Counter(
             "alertbot_polls",
-            "Polls of 8x8 by outcome. backed_off: not polled during a pause; skipped: the last one still ran.",
+            "Polls of 8x8 by outcome. backed_off: not polled during a pause; skipped: the last one was still running.",
             ["tenant", "outcome"],
             registry=registry,
         )

@@ -457,7 +457,7 @@ def test_tables_are_upgraded_when_older_workers_are_silent(old: str) -> None:
 def test_tables_are_not_upgraded_beside_a_single_process(old: str) -> None:
     """One that was stopped or killed is in the way for as long as its lease."""
     add_lease(old, datetime.now(UTC) + timedelta(seconds=20))
-    with pytest.raises(OldVersionRuns, match="an older version is running on it: vm1, process 12; stop that one"):
+    with pytest.raises(OldVersionRuns, match="an older version is running on it: vm1, process 12; stop it, then"):
         PostgresStore(old)
     assert steps(old) == migrations.newest() - 1
     run("DELETE FROM alertbot.leases", old)

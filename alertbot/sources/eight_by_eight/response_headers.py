@@ -1,4 +1,4 @@
-"""The headers of a response, read without the parser of e-mail that http.client gives them to.
+"""The headers of a response, read without the e-mail parser that http.client uses.
 
 That parser is written for folded lines, attachments and broken mail, and takes a sixth of the CPU of a request. Here
 plain headers are split at their colons. All others still go to it, so what is read is the same in any case.

@@ -1,4 +1,4 @@
-"""Responses that are the same as in the fetch before: what was read from them is used again.
+"""Responses that are the same as in the previous fetch: what was read from them is reused.
 
 At night, or between two updates of 8x8, a page often has the same bytes as at the last poll. To find that out costs a
 tenth of reading it. A body is recognised by its size, its end and its digest, so that it need not be kept: of 10,000

@@ -1,4 +1,4 @@
-"""The connections to PostgreSQL: a pool, transactions, and the lock of those that write.
+"""The connections to PostgreSQL: a pool, transactions, and the locks of those that write.
 
 Theory. The statements of store/sql/ rely on one thing: while a transaction writes, no other one writes what it reads.
 SQLite's write lock gives them that. Here advisory locks do, which a transaction takes first, and which PostgreSQL
@@ -56,7 +56,7 @@ from alertbot.store.sql.connection import Parameters
 MAX_IDLE = 5
 """Seconds for which a transaction may do nothing: shorter than others wait for its lock (LOCK_WITHIN).
 
-A process that is paused within one stops all others for so long, so it is no longer than a busy process needs."""
+A process that is paused within one blocks all others for this long, so it is no longer than a busy process needs."""
 _CONNECTIONS = 8  # at most; a thread has one during a transaction
 _WRITES = 0x616C657274626F74  # "alertbot"
 _TENANT = 0x616C6572  # the first half of the key of a lock of a tenant

@@ -82,17 +82,17 @@ def refuse_upgrade(conn: Connection, database: str) -> None:
         named = ", ".join(f"{shown_owner(each.name)} ({each.version})" for each in workers[:_NAMED])
         more = f" and {len(workers) - _NAMED} more" if len(workers) > _NAMED else ""
         raise OldVersionRuns(
-            f"alertbot {__version__} has to upgrade {database}, and did not, because workers of an older version are "
-            f"running on it: {named}{more}",
-            "stop all of them, then start the new version (docs/scale.md, Upgrading workers). A worker that was killed "
-            f"counts for {COUNTS_FOR.total_seconds():g} s",
+            f"alertbot {__version__} did not upgrade {database}, because workers of an older version are running on "
+            f"it: {named}{more}",
+            "stop all of them, then start the new version (docs/scale.md, Upgrading workers). A killed worker "
+            f"counts as alive for {COUNTS_FOR.total_seconds():g} s",
         )
     (now,) = conn.execute("SELECT now()").fetchone()
     service = leases.service(conn, now)
     if service is not None and service.running:
         raise OldVersionRuns(
-            f"alertbot {__version__} has to upgrade {database}, and did not, because an older version is running on "
-            f"it: {shown_owner(service.owner)}",
-            "stop that one, then start the new version (docs/deploy.md, Upgrading). One that was killed holds its "
+            f"alertbot {__version__} did not upgrade {database}, because an older version is running on it: "
+            f"{shown_owner(service.owner)}",
+            "stop it, then start the new version (docs/deploy.md, Upgrading). A killed one holds its "
             "lease for up to 30 s",
         )

@@ -1,7 +1,7 @@
-"""The workers of a database: who lives, how many tenants each may own, and with which settings each was started.
+"""The workers of a database: which are alive, how many tenants each may own, and the settings that each started with.
 
-They are in a schema of their own, with the tables of Procrastinate. All in it may be deleted while no worker runs: it
-says who works now, and nothing that must outlive that. Times are those of the server, since the clocks of machines
+They are in a schema of their own, with the tables of Procrastinate. All of it may be deleted while no worker runs: it
+describes only workers that are running. Times are those of the server, since the clocks of machines
 differ.
 """
 
@@ -103,7 +103,7 @@ class Workers:
             conn.execute(f"NOTIFY {CHANNEL}")
 
     def leave(self, name: str, within: float) -> None:
-        """Be a worker no longer, and own nothing. `within`: seconds to wait for others that write."""
+        """Stop being a worker, and own nothing. `within`: seconds to wait for others that write."""
         with self._db.write(within=within, tenant=f"worker {name}") as conn:
             conn.execute("UPDATE owners SET worker = '' WHERE worker = ?", (name,))
             conn.execute(f"DELETE FROM {TABLE} WHERE name = ?", (name,))  # noqa: S608
@@ -135,18 +135,18 @@ class Pulse:
         self._conn: psycopg.AsyncConnection[tuple[Any, ...]] | None = None
 
     async def connect(self) -> None:
-        """Connect, where that is not done. Raises psycopg.Error, at once while the server is away."""
+        """Connect, if not connected. Raises psycopg.Error, at once while the server is down."""
         if self._conn is None:
             self._conn = await psycopg.AsyncConnection.connect(self._address, autocommit=True)
             # A beat that is lost with a crash of the server is followed by the next one.
             await self._conn.execute(f"SET synchronous_commit = off; SET search_path = {SCHEMA_OF_JOBS}, pg_catalog")
 
     async def beat(self, lag_seconds: float, worker_id: int | None) -> Sequence[WorkerRow]:
-        """Say that this worker lives; the workers that live, by name, with this one.
+        """Report that this worker is alive; the live workers, by name, with this one.
 
         `worker_id`: what it is called in the queue of jobs, where it has begun to take some.
 
-        An empty list where it is no longer known, since it was silent for more than an hour, or where a newer version
+        An empty list if it is no longer known, since it was silent for more than an hour, or if a newer version
         has upgraded the tables. Raises psycopg.Error; the next call connects again.
         """
         try:

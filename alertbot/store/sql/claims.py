@@ -1,4 +1,4 @@
-"""Claims of work that is no post, so that of several processes one does it. Functions work in the caller's transaction.
+"""Claims of work other than posts, so that only one process does it. Functions work in the caller's transaction.
 
 Theory. What must happen once, or in order, is claimed before it begins: a compare-and-set in one transaction. Posts
 have their claims in their own rows (outbox.py). Here is the rest: an edit of one message, since an older state must not
@@ -27,7 +27,7 @@ from alertbot.store.sql.connection import Connection
 EDIT = "edit"
 """A kind of work: the edit of one message."""
 PICTURE = "picture"
-"""A kind of work: to draw and upload the picture of one card. To do it twice is harmless, and wasted."""
+"""A kind of work: to draw and upload the picture of one card. Doing it twice is harmless, but a waste."""
 CLAIM_HOLDS = timedelta(seconds=20)
 """For how long a claim keeps others from a message while its claimant may be alive: twice what its call takes."""
 CALL_TAKES = timedelta(seconds=10)

@@ -1,11 +1,11 @@
 """Messages that were posted twice: which notices may have one, and which messages a notice is known by.
 
-Theory. A process that was paused between its last check and its request posts when it goes on, however late; by then
-another one may have looked for the message in vain, and posted it. There are two ways to find that out.
+Theory. A process that was paused between its last check and its request posts when it continues, however late; by then
+another one may have looked for the message in vain, and posted it. There are two ways to find out.
 
 - The process that holds an answer about another message than the one that is recorded has posted the duplicate itself
   (`outbox.delivered`). It closes it at once.
-- If it dies before that, or had no answer, nobody knows. So a notice whose claim was ended from outside, while its
+- If it dies before that, or had no answer, it stays unknown. So a notice whose claim was ended from outside, while its
   claimant may be alive, is noted here (`suspect`), and so is one of which a duplicate was found. The auditor reads the
   place where that message would stand, once: a thread, or a channel. It reads the channels of open cards anyway, but no
   threads.
@@ -29,7 +29,7 @@ from alertbot.store.sql.claims import CALL_TAKES
 from alertbot.store.sql.connection import Connection
 
 CHECK_AFTER = timedelta(minutes=5)
-"""How long after a claim was ended its message is looked for once more: most pauses are over by then."""
+"""How long after a claim was ended its message is looked for once more: most pauses have ended by then."""
 _MAX_CHECKED = 20  # in one audit
 
 _SUSPECT = """

@@ -14,8 +14,8 @@ saw.
 
 Slack allows 50 edits a minute in the whole workspace, whatever their channel. They are counted when they are claimed,
 in the same transaction (`card_edits`, the rows of the last minute), so those that any process is sending count too.
-Until its outcome is known an edit counts as one that is sent as late as it can be, after that as of its answer. One
-that Slack certainly did not count, such as after a 429, is taken off again; one whose process died stays.
+Until its outcome is known, an edit counts from the latest time at which it can be sent; after that, from its answer.
+One that Slack certainly did not count, such as after a 429, is removed again; one whose process died stays.
 
 What users wait for (an end, a level, an owner) comes before values that only changed, and these leave room for it:
 otherwise 200 cards with changing values would use up the minute, and a card that ended would have to wait for the next
@@ -51,7 +51,7 @@ SLACK_ALLOWS = 50
 MAX_A_MINUTE = 46
 """Of these, edits of cards. The rest is left for messages that are closed as duplicates, and for clocks that differ."""
 REFRESHES_A_MINUTE = 30
-"""Of those of cards, edits because only a value changed. The rest is left for what users wait for."""
+"""Of edits of cards, those because only a value changed. The rest is left for what users wait for."""
 _SENT = "SELECT at FROM card_edits WHERE at > :minute_ago AND at <= :ahead ORDER BY at"
 _FORGET_SENT = "DELETE FROM card_edits WHERE at <= :minute_ago OR at > :ahead"
 
@@ -133,7 +133,7 @@ def _count(conn: Connection, card_id: int, now: datetime, at: datetime) -> None:
 
 
 def _claimed(card_id: int, since: datetime) -> dict[str, object]:
-    """An edit that was claimed then, and whose outcome is not known: as it is counted."""
+    """How an edit is counted that was claimed then, and whose outcome is not known."""
     return {"at": stamp(since + claims.CALL_TAKES), "card": card_id}
 
 

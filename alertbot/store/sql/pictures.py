@@ -5,8 +5,8 @@ channel is not resting, and less than half of `max_messages` is used there. So w
 posted, a message waits at most the one second that Slack requires between two messages of a channel. Each function
 works inside the caller's transaction.
 
-Of several processes one draws it (`reserve`, see claims.py), which holds up nothing else. Who posts it is decided
-afterwards, by `claim`, whatever became of that.
+Only one process draws it (`reserve`, see claims.py), which delays nothing else. Which process posts it is decided
+afterwards by `claim`, whatever became of the drawing.
 """
 
 from __future__ import annotations
