@@ -6,16 +6,16 @@
     python -m benchmarks.fleet load [--workers 3] [--tenants 1000] [--every 15] [--for 120]
     python -m benchmarks.fleet limit [--from 800] [--step 200]
 
-Real processes of `alertbot worker`, a real PostgreSQL, 127.0.0.1 only. `--json FILE` writes the figures as well.
+Real processes of `alertbot worker`, a real PostgreSQL, 127.0.0.1 only. `--json FILE` also writes the figures.
 
 `kills`: three workers get SIGKILL, SIGTERM, SIGSTOP with SIGCONT up to 30 s later, or lose PostgreSQL, at random, while
-queues rise above their limits and fall again, and Slack answers late, loses answers, limits and refuses. At the end
+queues rise above their limits and fall again, and Slack answers late, loses answers, throttles and refuses. At the end
 each alert must begin and end with the polls that saw it, each rise that a poll saw must be one alert, each notice must
-stand in Slack once, each card must show its end, and after each event all its tenants must have been polled again
-within 15 s. Exits with 1 otherwise, with what happened around each failure. A notice that stands there twice because a
-worker was paused between its claim and its request is counted apart, and must have been closed by the auditor.
+be in Slack once, each card must show its end, and after each event all its tenants must have been polled again
+within 15 s. Exits with 1 otherwise, with what happened around each failure. A notice that is there twice because a
+worker was paused between its claim and its request is counted separately, and must have been closed by the auditor.
 
-`outage`: the same, but PostgreSQL is away once, for a minute: what the workers answer and log meanwhile.
+`outage`: the same, but PostgreSQL is down once, for a minute: what the workers answer and log meanwhile.
 
 `takeover`: how long after a signal every tenant of that worker was owned again, and polled again. Exits with 1 if it
 took longer than promised.
@@ -50,7 +50,7 @@ class Result(Protocol):
 
     @property
     def good(self) -> bool:
-        """Whether it is as promised."""
+        """Whether it meets what is promised."""
 
     def lines(self) -> list[str]:
         """What is printed."""
@@ -62,8 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def command(name: str, run: Callable[[argparse.Namespace, Path], Result]) -> argparse.ArgumentParser:
         added = commands.add_parser(name)
-        added.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
-        added.add_argument("--keep", type=Path, metavar="FOLDER", help="keep configuration and logs there")
+        added.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to this file")
+        added.add_argument("--keep", type=Path, metavar="FOLDER", help="keep configuration and logs in this folder")
         added.add_argument("--tenants", type=int)
         added.set_defaults(run=run)
         return added
@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     away.add_argument("--away", type=float, default=60.0, help="seconds without PostgreSQL")
     taken = command("takeover", lambda args, to: takeover(args.times, args.tenants, to))
     taken.set_defaults(tenants=60)
-    taken.add_argument("--times", type=int, default=20, help="of each signal")
+    taken.add_argument("--times", type=int, default=20, help="how often each signal is sent")
     load = command(
         "load",
         lambda args, to: measure_load(
@@ -95,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     load.add_argument("--queues", type=int, default=50)
     load.add_argument("--every", type=float, default=15.0)
     load.add_argument("--for", dest="wall_s", type=float, default=120.0, help="seconds to measure")
-    load.add_argument("--warm-up", type=float, default=60.0, help="seconds from when all tenants are owned")
+    load.add_argument("--warm-up", type=float, default=60.0, help="seconds to wait once all tenants are owned")
     limit = command("limit", lambda args, to: find_limit(to, args.tenants, args.step, args.queues, args.every))
     limit.add_argument("--from", dest="tenants", type=int, help="tenants of the first step")
     limit.set_defaults(tenants=800)

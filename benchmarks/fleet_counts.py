@@ -53,9 +53,9 @@ class Again:
 def polled_again(events: Sequence[Event], polls: Mapping[str, Sequence[float]], until: float) -> list[Again]:
     """For each event, how long it took until all its tenants were polled again.
 
-    A tenant that another event hits before it is polled counts for that other event. SIGCONT takes nothing away from
-    anybody, so the time after SIGSTOP goes on through it. A tenant that is not polled again by the end of the run,
-    which is `until`, counts as polled then.
+    A tenant that another event hits before it is polled counts for that other event. SIGCONT takes no tenant
+    from a worker, so it does not restart the time after SIGSTOP. A tenant that is not polled again by `until`, the end
+    of the run, counts as polled then.
     """
     found = []
     for event in events:
@@ -91,7 +91,7 @@ class Seen:
     def spans(self) -> list[tuple[float, float]]:
         """When an alert has to begin and to end: the poll that is first over the limit, and the first that is not.
 
-        The end of a span that goes on after the last poll is infinite.
+        The end of a span that lasts beyond the last poll is infinite.
         """
         found: list[tuple[float, float]] = []
         began: float | None = None
@@ -104,12 +104,12 @@ class Seen:
         return found if began is None else [*found, (began, float("inf"))]
 
     def of(self, rise: Rise) -> list[float]:
-        """The polls that were over the limit during a rise. A turn has the time before its request."""
+        """The polls that were over the limit during a rise. The time of a turn is before that of its request."""
         return [at for at, value in self.polls if value > LIMIT_MS and rise.began - _BEFORE_S < at <= rise.ended]
 
 
 _BEFORE_S = 10.0
-"""A request arrives at most so long after its turn began."""
+"""A request arrives at most this long after its turn began."""
 
 
 def wrong_alerts(seen: Seen, alerts: Sequence[tuple[float, float]]) -> list[str]:

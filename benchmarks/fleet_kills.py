@@ -1,11 +1,11 @@
-"""Kills of workers for benchmarks.fleet, at random, and what became of alerts and notices in the end.
+"""Random kills of workers for benchmarks.fleet, and what became of alerts and notices in the end.
 
-Theory. The 8x8 is one whose values are known, polls are recorded, and Slack keeps what it got. So all is counted twice:
+Theory. The values of the 8x8 are known, polls are recorded, and Slack keeps what it got. So all is counted twice:
 
 - alerts against the recorded polls of their queue: each alert must begin with the poll that first saw the queue over
-  the limit, and end with the first that did not. That is exact, whoever polled, and whenever;
-- rises of the 8x8 against polls and alerts: each that a poll saw is one alert. A rise that no poll saw is counted
-  apart: it means that its tenant was not polled for half a minute, which has to show as a late takeover as well;
+  the limit, and end with the first that did not. That is exact, whichever worker polled, and whenever;
+- rises of the 8x8 against polls and alerts: each that a poll saw is one alert. A rise that no poll saw is
+  counted separately: its tenant was not polled for half a minute, which has to show as a late takeover as well;
 - notices of the ledger against messages in Slack (settling.py);
 - polls against events (fleet_counts.py: `polled_again`).
 """
@@ -36,7 +36,7 @@ from tests.slack import slack_server as fake
 AGAIN_WITHIN_S = 15.0
 WORKERS = 3
 _SETTLE_S = 900.0
-"""What Slack refused is tried again after 5 minutes at the latest, and it gets at most 46 edits a minute."""
+"""What Slack refused is retried after 5 minutes at the latest, and Slack gets at most 46 edits a minute."""
 _START_S = 90.0
 _WINDOW_S = 3.0
 """A post that a paused worker had prepared arrives within this time after it continued."""
@@ -75,7 +75,7 @@ class Kills:
     refused_by_slack: int = 0  # more than one post a second in a channel
     logged: dict[str, int] = field(default_factory=dict)  # warnings and errors of the workers
     tracebacks: list[str] = field(default_factory=list)
-    unsettled: list[str] = field(default_factory=list)  # what was not over in time
+    unsettled: list[str] = field(default_factory=list)  # what had not ended in time
     settled_after_s: float = 0.0
     connections: int = 0  # to PostgreSQL at the end
     details: list[str] = field(default_factory=list)  # of failures
@@ -131,7 +131,7 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 
 class Trouble:
-    """What happens to the workers, at random. The worst that it does leaves one of them alive."""
+    """What happens to the workers, at random. At worst it leaves one of them alive."""
 
     def __init__(self, made: Site, chance: random.Random, longest_pause: float = 30.0) -> None:
         self._site, self._chance, self._longest = made, chance, longest_pause
@@ -139,8 +139,8 @@ class Trouble:
         self._paused: dict[str, float] = {}  # until when, by name
 
     def happen(self) -> None:
-        """One thing. Workers whose pause is over go on, and one that is missing is started."""
-        self.go_on()
+        """One event. Workers whose pause has ended continue, and a missing one is started."""
+        self.resume()
         whole = [name for name in self._site.running if name not in self._paused]
         kinds = ["SIGKILL"] * 3 + ["SIGSTOP"] * 3 + ["SIGTERM"] * 2 + ["PostgreSQL restart"]
         kind = self._chance.choice(kinds)
@@ -171,8 +171,8 @@ class Trouble:
             time.sleep(self._chance.uniform(0.0, 5.0))
         self._site.start()
 
-    def go_on(self, *, all_of_them: bool = False) -> None:
-        """Let workers whose pause is over go on."""
+    def resume(self, *, all_of_them: bool = False) -> None:
+        """Continue the workers whose pause has ended."""
         for name, until in list(self._paused.items()):
             if all_of_them or time.time() >= until:
                 del self._paused[name]
@@ -187,10 +187,10 @@ class Trouble:
         while time.monotonic() < until:
             time.sleep(0.1)
             self._site.replace_ended()
-            self.go_on()
+            self.resume()
 
     def _note(self, kind: str, at: float, who: str) -> None:
-        """An event of a worker. It stands still after most signals, so what it holds is asked after these."""
+        """An event of a worker. After most signals it does nothing more, so what it holds is read only then."""
         self.events.append(Event(kind, at, at, who, self._site.held_by(who)))
 
 
@@ -227,7 +227,7 @@ def kills(
     period: float = 100.0,
     faults: float = 0.3,
 ) -> Kills:
-    """So many rounds, then peace until nothing waits; what came of it. `faults`: how likely one of Slack is."""
+    """Rounds of trouble, then quiet until nothing waits; the result. `faults`: the probability of one in Slack."""
     chance = random.Random(seed)  # a scenario, no secret
     with site(folder, tenants=tenants, period=period) as made:
         made.slack.pause = lambda: random.random() * 0.15
@@ -247,7 +247,7 @@ def kills(
                 trouble.wait(chance.uniform(*between))
                 if number % 10 == 9:
                     print(f"{number + 1} rounds, {len(made.slack.calls)} calls", file=sys.stderr)
-            trouble.go_on(all_of_them=True)
+            trouble.resume(all_of_them=True)
             return finish(made, polls, trouble.events, began, rounds=rounds, seed=seed, settle_s=settle_s)
         finally:
             polls.stop()
@@ -298,7 +298,7 @@ def _open(made: Site) -> list[tuple[object, ...]]:
 
 
 def _count(made: Site, found: Kills, events: Sequence[Event], polls: Polls, began: float, until: float) -> None:
-    """What stands in the database and in Slack against what should be there."""
+    """Compare what is in the database and in Slack with what should be there."""
     store = PostgresStore(made.server.address)
     try:
         standing = compare(store, made.slack)
@@ -312,7 +312,7 @@ def _count(made: Site, found: Kills, events: Sequence[Event], polls: Polls, bega
     alerts = _alerts(made)
     found.alerts = sum(map(len, alerts.values()))
     _count_alerts(made, found, seen, alerts, events, polls, began)
-    # What the reader of polls did not catch stands in the recording.
+    # What the reader of polls did not catch is in the recording.
     for tenant in made.tenants:
         recorded = [at for at, _ in seen[tenant, "0"].polls]
         polls.at[tenant] = sorted({*polls.at[tenant], *recorded})
@@ -394,7 +394,7 @@ def _count_alerts(
 def _doubled(
     made: Site, found: Kills, doubled: Mapping[str, list[Message]], continued: Sequence[float]
 ) -> frozenset[str]:
-    """Which notices stand in Slack twice because of a worker that was paused; the auditor must close these."""
+    """Which notices are in Slack twice because of a worker that was paused; the auditor must close these."""
     apart = frozenset(
         notice
         for notice, each in doubled.items()

@@ -53,9 +53,9 @@ LATE_S = 1.0
 LATE_SHARE = 0.01
 MAX_STEPS = 12
 LIMIT_WITHIN_S = 400.0
-"""After so many seconds no further step begins; one takes about a minute."""
+"""Seconds after which no further step begins; one takes about a minute."""
 COUNTED_S = 10.0
-"""For how long statements are counted, after all else was measured: to log them takes time."""
+"""For how long statements are counted, after everything else was measured: logging them takes time."""
 
 
 @dataclass
@@ -194,7 +194,7 @@ class _Place:
     started: int = 0
 
     def configure(self, tenants: int) -> None:
-        """Write alertbot.yaml for so many of the tenants."""
+        """Write alertbot.yaml for this many of the tenants."""
         settings = {
             "tenants": [
                 {

@@ -1,4 +1,4 @@
-"""PostgreSQL is away for a while under three workers, for benchmarks.fleet: what they answer, log, and make up for."""
+"""PostgreSQL is down for a while under three workers, for benchmarks.fleet: what they answer, log, and make up for."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from tests.foreign import free_port
 from tests.service.bot import get
 
 MAX_LINES = 100
-"""Lines that a worker may log while PostgreSQL is away, above debug."""
+"""Lines above debug that a worker may log while PostgreSQL is down."""
 _BEFORE_S = 60.0
-"""Seconds of polls before, so that alerts are open and cards stand in Slack."""
+"""Seconds of polls before, so that alerts are open and cards are in Slack."""
 _AFTER_S = 60.0
-"""Seconds of polls afterwards, before all is counted."""
+"""Seconds of polls afterwards, before everything is counted."""
 KIND = "PostgreSQL away"
 
 _T = TypeVar("_T")
@@ -31,7 +31,7 @@ _T = TypeVar("_T")
 
 @dataclass
 class Answers:
-    """What a worker answered to probes, once a second while PostgreSQL was away and until it was ready again."""
+    """What a worker answered to probes, once a second while PostgreSQL was down and until it was ready again."""
 
     ready: dict[int, int] = field(default_factory=dict)  # by status of /readyz
     healthy: dict[int, int] = field(default_factory=dict)  # by status of /healthz
@@ -42,7 +42,7 @@ class Answers:
 
 @dataclass
 class Outage:
-    """What came of it. Lines are those that each worker logged while PostgreSQL was away, by level."""
+    """What came of it. Lines are those that each worker logged while PostgreSQL was down, by level."""
 
     away_s: float
     answers: dict[str, Answers]
@@ -59,7 +59,7 @@ class Outage:
 
     def lines(self) -> list[str]:
         """What is printed."""
-        found = [f"PostgreSQL was away for {self.away_s:.1f} s"]
+        found = [f"PostgreSQL was down for {self.away_s:.1f} s"]
         for name, each in self.answers.items():
             logged = self.lines_logged[name]
             found += [
@@ -80,7 +80,7 @@ def _seconds(value: float | None) -> str:
 
 
 def outage(away: float, tenants: int, folder: Path, workers: int = WORKERS) -> Outage:
-    """Polls, then no server for so many seconds, then polls again; what came of it."""
+    """Polls, then no server for `away` seconds, then polls again; the result."""
     with site(folder, tenants=tenants) as made:
         polls = Polls(made)
         asking = threading.Event()

@@ -229,7 +229,7 @@ class Site:
         return owned | {str(tenant) for tenant, worker in rows if here is not None and worker == here}
 
     def restart_server(self, how: str, away: float) -> tuple[float, float]:
-        """Stop PostgreSQL for so many seconds; when it was stopped, and when it accepted a connection again."""
+        """Stop PostgreSQL for `away` seconds; when it was stopped, and when it accepted a connection again."""
         stopped, accepts = time.time(), [0.0]
 
         def connect() -> None:
@@ -248,7 +248,7 @@ class Site:
         return stopped, accepts[0]
 
     def name_of(self, worker: str) -> str:
-        """What a worker is called here, by what it calls itself in the database; "" for nobody."""
+        """What a worker is called here, by what it calls itself in the database; "" for none."""
         found = re.search(r", process (\d+) \(", worker)
         return self.processes.get(int(found[1]), worker) if found else worker
 

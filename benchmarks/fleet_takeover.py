@@ -55,7 +55,7 @@ class Takeover:
 
 
 def takeover(times: int, tenants: int, folder: Path, workers: int = WORKERS) -> Takeover:
-    """Each signal so many times, to a worker that has its share; the others are healthy.
+    """Each signal `times` times, to a worker that has its share; the others are healthy.
 
     A worker that replaces it is started a few seconds later, as a supervisor would, so that all have their shares again
     soon after.

@@ -1,9 +1,9 @@
 """Delivery under SIGKILL: whole lives of alerts, and a courier that is killed again and again at random moments.
 
 `python -m benchmarks.kills --kills 250 --seed 1`. A separate process delivers to a stand-in Slack that answers late,
-loses answers, limits, refuses edits and archives channels for a while. The process is killed after a random part of a
-second, and the next one starts at once on the same database. At the end one is left alive until nothing waits. Then
-each notice must stand in Slack exactly once, and every message of a card must show its end. The exit status is 1
+loses answers, throttles, refuses edits and archives channels for a while. The process is killed after a random part of
+a second, and the next one starts at once on the same database. At the end one is left alive until nothing waits. Then
+each notice must be in Slack exactly once, and every message of a card must show its end. The exit status is 1
 otherwise.
 """
 

@@ -25,7 +25,7 @@ Message = dict[str, Any]
 
 @dataclass
 class Standing:
-    """What stands in Slack against what was decided."""
+    """What is in Slack, compared with what was decided."""
 
     notices: int
     messages: int
@@ -45,7 +45,7 @@ class Standing:
 
 
 def settle(store: SqlStore, within: float, ended: Callable[[], bool] = lambda: True) -> list[str]:
-    """Wait until nothing waits for Slack and `ended` is true. What is left after so many seconds, or an empty list."""
+    """Wait until nothing waits for Slack and `ended` is true. What is left after `within` seconds, or an empty list."""
     end = time.monotonic() + within
     while time.monotonic() < end:
         with suppress(StoreError):
@@ -58,7 +58,7 @@ def settle(store: SqlStore, within: float, ended: Callable[[], bool] = lambda: T
 
 
 def compare(store: SqlStore, slack: SlackServer) -> Standing:
-    """What stands in Slack now, against the ledger."""
+    """What is in Slack now, compared with the ledger."""
     with store._db.read() as conn:
         (last,) = conn.execute("SELECT COALESCE(MAX(id), 0) FROM alerts").fetchone() or (0,)
     plain = store.notices_of(None)
@@ -73,7 +73,7 @@ def compare(store: SqlStore, slack: SlackServer) -> Standing:
 
     shown = (NoticeState.DELIVERED, NoticeState.SHOWN_BY_CARD)
     lost = [f"{entry.notice.id} is {entry.state}: {entry}" for entry in entries if entry.state not in shown]
-    # What began and ended while it waited stands in one message for the channel, which carries its notices.
+    # What began and ended while it waited is in one message for the channel, which carries its notices.
     lost += [
         f"{entry.notice.id} is in no channel: {entry}"
         for entry in entries

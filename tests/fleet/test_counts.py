@@ -50,7 +50,7 @@ AGAIN: dict[str, tuple[list[Event], dict[str, list[float]], list[tuple[str, str,
         {"a": [24, 30]},
         [("SIGKILL", "a", 14), ("SIGSTOP", "a", 5)],
     ),
-    "a worker that goes on takes nothing away": (
+    "a worker that continues takes no tenants": (
         [_event("SIGSTOP", 10, "a"), _event("SIGCONT", 20, "a")],
         {"a": [29]},
         [("SIGSTOP", "a", 19), ("SIGCONT", "a", 9)],
@@ -66,7 +66,7 @@ AGAIN: dict[str, tuple[list[Event], dict[str, list[float]], list[tuple[str, str,
         [("PostgreSQL restart", "a", 11)],
     ),
     "a tenant that is never polled again is late": ([_event("SIGKILL", 10, "a")], {"a": [9]}, [("SIGKILL", "a", 90)]),
-    "an event that hits nobody": ([_event("SIGKILL", 10)], {"a": [9]}, []),
+    "an event that hits no tenant": ([_event("SIGKILL", 10)], {"a": [9]}, []),
 }
 
 

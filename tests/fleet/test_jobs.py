@@ -1,4 +1,4 @@
-"""The app of Procrastinate: it is made again when PostgreSQL was away."""
+"""The app of Procrastinate: it is made again when PostgreSQL was down."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ class Two:
         assert self.other.notified == 1
 
     def audit(self, after: float) -> tuple[list[AuditKind], list[str]]:
-        """What an audit finds so many seconds later, and its calls."""
+        """What an audit finds `after` seconds later, and its calls."""
         self.later(after)
         self.slack.calls.clear()
         found = [finding.kind for finding in self.auditor.run()]

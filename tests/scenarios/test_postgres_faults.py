@@ -268,7 +268,7 @@ def test_a_user_who_may_not_use_the_tables(site: Site) -> None:
 
 
 def test_metrics_show_no_password(site: Site) -> None:
-    """Nor does the status page, while the server is away."""
+    """Nor does the status page, while the server is down."""
     with running(site):
         site.server.stop()
         until("the reason", lambda: "cannot be reached" in site.ready()[1])

@@ -38,7 +38,7 @@ def alertbot(workers: Rig, *arguments: str) -> tuple[int, str]:
 
 
 def test_a_newer_version_beside_live_workers(workers: Rig) -> None:
-    """It upgrades nothing; every command says who is in the way, and what to do. Then it upgrades."""
+    """It upgrades nothing; every command names the old workers and says what to do. Then it upgrades."""
     workers.start("a")
     wait_for(lambda: workers.shares() == {"a": TENANTS}, 40)
     postgres.make_old(workers.address)

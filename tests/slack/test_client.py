@@ -123,7 +123,7 @@ def test_a_call_that_began_long_ago_sends_nothing(seconds: float, sent: bool, sl
 
 
 class Paused(_Connection):
-    """Of a process that is paused for a minute once so many parts of the request were sent."""
+    """Of a process that is paused for a minute once `after` parts of the request were sent."""
 
     def __init__(self, *args: Any, after: int, **options: Any) -> None:
         self.now, self.left = 0.0, after

@@ -187,7 +187,7 @@ class Claimants(RuleBasedStateMachine):
 
     @rule(who=WHO, others=OTHERS, seconds=PAUSES, dies=st.booleans())
     def overtake(self, who: int, others: list[tuple[int, int, str, bool, bool]], seconds: float, dies: bool) -> None:
-        """A process is paused immediately before it sends, and goes on when others have delivered."""
+        """A process is paused immediately before it sends, and continues when others have delivered."""
         self.stall(who, 0, "is only checked")
         self._wait(13)
         for other, turn, how, old, hears in others:

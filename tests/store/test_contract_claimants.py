@@ -55,7 +55,7 @@ Event = Callable[[Store, str], None]
 
 # What happens 8 s after the start, and from when the other process may post: which card, and when.
 EVENTS: dict[str, tuple[Event, str, float]] = {
-    "nothing is heard of it": (lambda store, notice: None, "slow", 25),
+    "its outcome stays unknown": (lambda store, notice: None, "slow", 25),
     "it has posted": (lambda store, notice: store.delivered(notice, Posted("C1", "1.0"), 1, at(8)), "waits", 9),
     "it was refused": (
         lambda store, notice: store.put_off(notice, at(60), "503", claimant=ONE, unknown=False),
@@ -179,7 +179,7 @@ EditEvent = Callable[[Store, EditCard], None]
 
 # What happens 8 s after the start, and from when another process may edit the message, if it is outdated then.
 EDIT_EVENTS: dict[str, tuple[EditEvent, float | None]] = {
-    "nothing is heard of it": (lambda store, edit: None, 26),
+    "its outcome stays unknown": (lambda store, edit: None, 26),
     "it has edited": (lambda store, edit: store.edited(edit.card, at(8), claimant=ONE), None),
     "it was refused": (lambda store, edit: store.put_off_edit(edit.card.id, at(10), "503", claimant=ONE), 10),
     "another process put it off": (
@@ -283,7 +283,7 @@ def many(store: Store) -> list[EditCard]:
 
 # What happens at 8 s to an edit that was claimed at 6 s, and until when it counts.
 COUNTED: dict[str, tuple[EditEvent, float]] = {
-    "nothing is heard of it": (lambda store, edit: None, 76),
+    "its outcome stays unknown": (lambda store, edit: None, 76),
     "it was answered": (lambda store, edit: store.edited(edit.card, at(8), claimant=ONE), 68),
     "there was no answer": (lambda store, edit: store.put_off_edit(edit.card.id, at(10), "timeout", claimant=ONE), 76),
     "it was not sent": (

@@ -37,7 +37,7 @@ def given_up(store: Store, notice: str) -> None:
 
 
 def late_without_answer(store: Store, notice: str) -> None:
-    """It was known to have ended, and goes on all the same: what became of its request is not known."""
+    """It was known to have ended, and continues all the same: what became of its request is not known."""
     store.claimant_ended(ONE, at(16))
     store.claim(notice, OTHER, at(30), at(5))
     store.put_off(notice, at(31), "timeout", claimant=ONE, unknown=True)
@@ -59,8 +59,8 @@ EVENTS: dict[str, tuple[Event, bool]] = {
     "the claim runs out": (lambda store, notice: None, True),
     "the claimant has ended": (lambda store, notice: store.claimant_ended(ONE, at(8)), False),
     "it gave up, the outcome unknown": (given_up, False),
-    "it goes on without an answer": (late_without_answer, True),
-    "it goes on, and has sent nothing": (late_and_not_sent, False),
+    "it continues without an answer": (late_without_answer, True),
+    "it continues, and has sent nothing": (late_and_not_sent, False),
 }
 
 
@@ -155,7 +155,7 @@ def test_one_of_an_alert_that_was_deleted_is_still_there(store: SqlStore, claime
 
 
 def test_a_notice_that_still_waits_is_looked_at_later(store: Store, claimed: str) -> None:
-    """Nobody has posted it yet: what would stand there is found before it is posted again."""
+    """It is not posted yet: what would stand there is found before it is posted again."""
     store.claimant_ended(ONE, at(16), certain=False)
     assert store.possible_duplicates(at(CHECKED_AT)) == []
     store.give_up(claimed, "no", at(CHECKED_AT))

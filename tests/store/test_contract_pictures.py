@@ -324,7 +324,7 @@ Event = Callable[[Store, PostPicture], None]
 
 # What happens at 10 s to a picture that was reserved at 1 s, and from when another process may draw it.
 RESERVED: dict[str, tuple[Event, float | None]] = {
-    "nothing is heard of it": (lambda store, picture: None, 61),
+    "its outcome stays unknown": (lambda store, picture: None, 61),
     "its process has ended": (lambda store, picture: store.claimant_ended(ME, at(10)), 15),
     "its process is silent": (lambda store, picture: store.claimant_ended(ME, at(10), certain=False), 15),
     "it is posted": (posted, None),
