@@ -49,11 +49,12 @@ rules:
 """A rule beside the shipped ones, so that each tenant has three open alerts, whose values change."""
 _SERVER = {"max_connections": "200", "shared_buffers": "256MB"}
 _START_S = 300.0
+_STEP_START_S = 90.0
 LATE_S = 1.0
 LATE_SHARE = 0.01
 MAX_STEPS = 12
-LIMIT_WITHIN_S = 400.0
-"""Seconds after which no further step begins; one takes about a minute."""
+LIMIT_WITHIN_S = 330.0
+"""Seconds after which no further step begins; one takes a minute and a half, or two."""
 COUNTED_S = 10.0
 """For how long statements are counted, after everything else was measured: logging them takes time."""
 
@@ -173,7 +174,7 @@ def find_limit(folder: Path, first: int, step: int, queues: int, every: float) -
     began, steps = time.monotonic(), list[Load]()
     with _place(folder, first + MAX_STEPS * step, queues, every) as place:
         for number in range(MAX_STEPS):
-            steps.append(place.measure(1, first + number * step, 2 * every, 2 * every))
+            steps.append(place.measure(1, first + number * step, 2 * every, 2 * every, _STEP_START_S))
             print("; ".join(steps[-1].lines()[1:3]), file=sys.stderr)
             if steps[-1].late_share > LATE_SHARE or time.monotonic() - began > LIMIT_WITHIN_S:
                 break
@@ -215,8 +216,10 @@ class _Place:
         }
         (self.folder / "alertbot.yaml").write_text(json.dumps(settings))
 
-    def measure(self, workers: int, tenants: int, warm_s: float, wall_s: float) -> Load:
-        """Start workers, wait until all tenants are owned and `warm_s` more, then measure; they are killed at the end.
+    def measure(
+        self, workers: int, tenants: int, warm_s: float, wall_s: float, owned_within_s: float = _START_S
+    ) -> Load:
+        """Start workers, wait until all tenants are owned and `warm_s` more, then measure; they are stopped at the end.
 
         Polls are noted from when all tenants are owned, so that the phase of each is known.
         """
@@ -225,7 +228,9 @@ class _Place:
             began, first = time.monotonic(), self.started
             self.server.run("UPDATE alertbot.owners SET worker = ''")
             running = [self._start(stack) for _ in range(workers)]
-            while _owned(self.server) < tenants and time.monotonic() - began < _START_S:
+            while _owned(self.server) < tenants and time.monotonic() - began < owned_within_s:
+                if any(worker.poll() is not None for worker in running):
+                    sys.exit((self.folder / f"w{first}.log").read_text())
                 time.sleep(0.5)
             owned_after = time.monotonic() - began
             self.eight.send_signal(signal.SIGUSR1)  # from now on it notes which tenant asks, and when

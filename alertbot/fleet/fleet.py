@@ -14,7 +14,7 @@ Each worker looks after the fleet in the same way, every LOOK_EVERY, and needs n
 
 A worker that was paused continues without knowing. It may own nothing any more, and finds out where it matters: each
 turn is recorded with the number of the ownership (store/sql/owners.py), so what it decided is refused. It also compares
-the time between two looks: after a pause as long as GONE_AFTER it drops all tenants at once.
+the time between two heartbeats: after a pause as long as GONE_AFTER it drops all tenants at once.
 
 When PostgreSQL is down, the connection that listens is cut, or the heartbeat fails, and the worker of Procrastinate
 ends; so do the ownerships of this process. It is started again once it can connect, which is tried twice a second. Its
@@ -35,7 +35,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -58,7 +58,7 @@ from alertbot.store.postgres.workers import CHANNEL, GONE_AFTER, Pulse
 from alertbot.store.records import Owner, shown_owner
 
 LOOK_EVERY = 1.0
-"""Seconds between two looks at the fleet, each of which is a heartbeat too."""
+"""Seconds between two heartbeats, and between two looks at the fleet."""
 TERM = timedelta(minutes=30), timedelta(minutes=60)
 """For how long a tenant is owned, between these two: then it is handed over, usually to the same worker."""
 HAND_OVER_WITHIN = 4.0
@@ -152,7 +152,7 @@ class Fleet:
         self._app: App | None = None
         self._looks = 0
         self._unchecked = 0  # looks in a row at which the queue could not be checked
-        self._looked_at = time.monotonic()
+        self._met_at = time.monotonic()
         self._pulse = Pulse(store.address, name)
         self._beaten_at = time.monotonic()
         self._running: set[int] = set()  # ids of the jobs that run here
@@ -288,6 +288,7 @@ class Fleet:
             if self._former is not None:
                 await app.job_manager.unregister_worker(self._former)
                 self._former = None
+            await self._meet()
             await self._look(first=True)
             self.problem = ""
             self._worker = Worker(
@@ -311,10 +312,11 @@ class Fleet:
 
     async def _run_jobs(self, app: App, worker: Worker) -> None:
         working = asyncio.ensure_future(worker.run())  # type: ignore[no-untyped-call]
+        beating = asyncio.ensure_future(self._beat_on())
         looking = asyncio.ensure_future(self._look_on())
         hearing = asyncio.ensure_future(self._hear())
         over = asyncio.ensure_future(self._over.wait())
-        tasks: list[asyncio.Future[Any]] = [working, looking, hearing, over]
+        tasks: list[asyncio.Future[Any]] = [working, beating, looking, hearing, over]
         ended: set[asyncio.Future[Any]] = set()
         try:
             ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -328,9 +330,9 @@ class Fleet:
             worker.stop()  # type: ignore[no-untyped-call]  # it takes no more jobs, and waits for those that run
             if self._giving:
                 await self._give_all(app)
-            for each in (looking, hearing, over):
+            for each in (beating, looking, hearing, over):
                 each.cancel()
-            await asyncio.gather(looking, hearing, over, return_exceptions=True)
+            await asyncio.gather(beating, looking, hearing, over, return_exceptions=True)
             with suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.gather(working, return_exceptions=True), HAND_OVER_WITHIN + 2)
         for task in (*ended, working):  # what ended first is the cause
@@ -362,20 +364,25 @@ class Fleet:
             async for _ in conn.notifies():
                 self._changed()
 
+    async def _beat_on(self) -> None:
+        # Apart from the looks, which may wait for a turn in the queue of threads while hundreds of tenants begin.
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            await self._meet()
+
     async def _look_on(self) -> None:
         while True:
             await asyncio.sleep(LOOK_EVERY)
             self._looks += 1
             await self._look(first=self._looks % _FIND_MISSING_EVERY == 0)
 
-    async def _look(self, *, first: bool) -> None:
-        """Look after the fleet. With `first` also after jobs that are missing."""
-        assert self._app is not None
-        paused, self._looked_at = time.monotonic() - self._looked_at, time.monotonic()
+    async def _meet(self) -> None:
+        """Say that this worker lives, and see which others do, and so what its share is."""
+        paused, self._met_at = time.monotonic() - self._met_at, time.monotonic()
         if paused > GONE_AFTER.total_seconds() and self._owning:
             log.warning("the worker was paused: other workers own its tenants now", seconds=round(paused))
             self._end_all(lost=True)
-            self._looks = -2  # if no worker has taken them, they are missing soon
+            self._looks = -3  # if no worker has taken them, they are missing soon
         living = await self._beat()
         if living is None:
             return  # soon again
@@ -384,17 +391,19 @@ class Fleet:
         found = shares(len(self._tenants), {each.name: each.max_tenants for each in living if each.name in counted})
         self._share, self._room = found.get(self.name, 0), sum(found.values()) >= len(self._tenants)
         self._choose_queues()
-        names, unowned = frozenset(each.name for each in living), self.seen.unowned
-        if first:
-            with suppress(StoreError):  # then it is known a few looks later
-                owned = await asyncio.to_thread(self._store.owned)
-                unowned = max(0, len(self._tenants) - sum(each.worker in names for each in owned.values()))
-        self.seen = Seen(names, living[0].name == self.name, unowned, self._landlord.lag())
+        names = frozenset(each.name for each in living)
+        self.seen = replace(
+            self.seen, workers=names, first=living[0].name == self.name, lag_seconds=self._landlord.lag()
+        )
         surplus = [owning for owning in self._owning.values() if not owning.over.is_set()][self._share :]
         for owning in surplus:
             owning.over.set()
         if surplus:
             log.info("handing tenants over to other workers", tenants=len(surplus), share=self._share)
+
+    async def _look(self, *, first: bool) -> None:
+        """Look after the jobs of the fleet. With `first` also after those that are missing."""
+        assert self._app is not None
         try:
             await self._look_after_jobs(self._app, first=first)
             self._unchecked = 0
@@ -403,6 +412,11 @@ class Fleet:
             if self._unchecked == _REPORT_AFTER:  # if the server is down, the heartbeat says so sooner
                 cause = type(error.__cause__ or error).__name__
                 log.error("the job queue cannot be checked: some tenants may have no worker; will retry", cause=cause)
+        if first:
+            with suppress(StoreError):  # then it is known a few looks later
+                owned = await asyncio.to_thread(self._store.owned)
+                owners = sum(each.worker in self.seen.workers for each in owned.values())
+                self.seen = replace(self.seen, unowned=max(0, len(self._tenants) - owners))
 
     async def _look_after_jobs(self, app: App, *, first: bool) -> None:
         await self._give_back(app)
