@@ -313,6 +313,8 @@ def claim(
     card = None if row["card_id"] is None else card_row(conn, row["card_id"])
     if card is not None and row["kind"] == NoticeKind.LINE and card["state"] != "posted":
         return Claimed.NOT_DUE
+    if settled is not None and row["claimant"] not in (None, claimant):
+        duplicates.suspect(conn, notice_id, now, now + duplicates.CHECK_AFTER)
     if unseen.is_wanted(conn, row["channel"], now, looked_for=notice_id if settled is not None else ""):
         if settled is not None:  # the message of that claim does not exist
             conn.execute(_END_LOOKED_FOR, (notice_id,))
@@ -328,8 +330,6 @@ def claim(
     if why := budget.refused(conn, notice_id, row["channel"], now, max_messages):
         return Claimed.HOLD if why == "hold" else Claimed.NOT_DUE
     budget.count_post(conn, notice_id, row["channel"], now, max_messages)
-    if settled is not None and row["claimant"] not in (None, claimant):
-        duplicates.suspect(conn, notice_id, now, now + duplicates.CHECK_AFTER)
     conn.execute(
         "UPDATE notices SET intent_at = ?, claimant = ?, look_at = ?, looks = 0 WHERE id = ?",
         (stamp(now), claimant, stamp(now + CLAIM_HOLDS), notice_id),
