@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from operator import attrgetter
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from alertbot.alerts.alert import Alert, Change, Fingerprint, Reason, State
 from alertbot.alerts.cards import ESCALATIONS, is_shared, one_alert
@@ -17,7 +18,7 @@ from alertbot.errors import Conflict
 from alertbot.rules.rule import Level
 from alertbot.store import codec
 from alertbot.store.codec import Values, stamp
-from alertbot.store.sql.connection import Connection, Row
+from alertbot.store.sql.connection import Connection, Parameters, Row
 from alertbot.store.sql.latest import Seen
 
 _ALERT_KEY = ("tenant", "rule", "scope", "parent_id", "entity_id")
@@ -484,89 +485,223 @@ def add_notices(
 ) -> Groups:
     """Add notices. `ids` has the alerts of this poll; for others the latest alert of the fingerprint is meant.
 
-    Returns the alerts that joined open cards, by channel and group key.
+    Returns the alerts that joined open cards, by channel and group key. Everything is read before it is decided and
+    written after it, so that the round trips to a server do not grow with the number of notices.
     """
-    joined: dict[int, _Moved] = {}
-    members: dict[tuple[str, str], set[Fingerprint]] = {}
+    listed = list(notices)
+    there = _existing(conn, [notice.id for notice in listed]) if listed else set()
+    first: dict[str, Notice] = {}
+    for notice in listed:
+        if notice.id not in there:
+            first.setdefault(notice.id, notice)
+    new = list(first.values())
+    if not new:
+        return {}
+    found = _Places(conn, new, ids)
+    rows: list[_NoticeRow] = []
+    made: list[_CardHere] = []
+    joins: list[tuple[_CardHere, int, Notice, bool]] = []  # the last: the card changes, since it was there before
 
-    def join(card: Row, alert_id: int, key: Fingerprint) -> bool:
-        if is_shared(card["group_key"]) and card["ended_at"] is None:
-            members.setdefault((card["wanted_channel"], card["group_key"]), set()).add(key)
-        return _join(conn, card["id"], alert_id)
+    def join(card: _CardHere, alert_id: int, notice: Notice, *, first: bool = False) -> None:
+        joins.append((card, alert_id, notice, not first))
+        found.joined(card, alert_id)
 
-    notices = list(notices)
-    there = _existing(conn, [notice.id for notice in notices]) if notices else set()
-    for notice in notices:
-        if notice.id in there:
-            continue
-        there.add(notice.id)
+    for notice in new:
         if notice.alert is None:
-            insert_notice(conn, notice, tenant, NoticeKind.OPS, now=now)
+            rows.append(_NoticeRow(notice, tenant, NoticeKind.OPS))
             continue
-        alert_id = ids.get(notice.alert) or _latest(conn, notice.alert)
-        of = notice.alert.tenant
-        if alert_id is None:
-            lone = replace(notice, lead="")
-            insert_notice(conn, lone, of, notice.kind, now=now, error="there is no such alert")
-            continue
-        lead = _lead(conn, notice)
-        if lead is not None:
-            shared = _card(conn, lead["card_id"])
-            if join(shared, alert_id, notice.alert):
-                joined[alert_id] = _Moved(notice.level, True, False)
-            insert_notice(conn, notice, of, notice.kind, now=now, alert_id=alert_id, card=shared)
-            continue
-        also = [each for each in (ids.get(key) or _latest(conn, key) for key in notice.also) if each is not None]
+        alert_id, of = found.alert_id(notice.alert), notice.alert.tenant
         lone = replace(notice, lead="")
-        card = _place(conn, notice, of, alert_id)
-        if card is not None and card["state"] in ("waiting", "posted"):
+        if alert_id is None:
+            rows.append(_NoticeRow(lone, of, notice.kind, error="there is no such alert"))
+            continue
+        lead = found.card_of_lead(notice)
+        if lead is not None:
+            join(lead, alert_id, notice)
+            rows.append(_NoticeRow(notice, of, notice.kind, alert_id, lead))
+            continue
+        card = found.place(notice, alert_id)
+        if card is not None and card.state in ("waiting", "posted"):
             # A line, and a second card too: where a card is, what is new goes into its thread.
-            if join(card, alert_id, notice.alert):
-                joined[alert_id] = _Moved(notice.level, True, False)
-            insert_notice(conn, lone, of, NoticeKind.LINE, now=now, alert_id=alert_id, card=card, also=also)
+            join(card, alert_id, notice)
+            also = [each for each in map(found.alert_id, notice.also) if each is not None]
+            rows.append(_NoticeRow(lone, of, NoticeKind.LINE, alert_id, card, also=also))
+            found.leads[notice.id] = card
         elif notice.kind is NoticeKind.CARD or notice.group:
-            card = _new_card(conn, of, alert_id, notice, refresh) if card is None else _revive(conn, card)
-            join(card, alert_id, notice.alert)
-            insert_notice(conn, lone, of, NoticeKind.CARD, now=now, alert_id=alert_id, card=card)
+            if card is None:
+                card = found.new_card(notice, alert_id)
+                made.append(card)
+            else:
+                card.row = _revive(conn, card.the_row)
+            join(card, alert_id, notice, first=True)
+            rows.append(_NoticeRow(lone, of, NoticeKind.CARD, alert_id, card))
+            found.leads[notice.id] = card
         else:
             error = "there is no card of this alert in this channel" if card is None else "its card was given up"
-            insert_notice(conn, lone, of, notice.kind, now=now, alert_id=alert_id, card=card, error=error)
-    if joined:
-        _bump(conn, joined, now, refresh)
+            rows.append(_NoticeRow(lone, of, notice.kind, alert_id, card, error=error))
+    values = [(*card.key, card.key.channel, refresh.total_seconds(), card.alert_id) for card in made]
+    for card, (row,) in zip(made, conn.execute_each(_NEW_CARD, values), strict=True):
+        card.row = row
+    written = conn.execute_each(_JOIN, [(card.the_row["id"], alert_id) for card, alert_id, _, _ in joins])
+    conn.executemany(_INSERT_NOTICE, [row.values(now) for row in rows])
+    for of, given_up in Counter(row.tenant for row in rows if row.error).items():
+        count(conn, of, "given_up", given_up)
+    members: dict[tuple[str, str], set[Fingerprint]] = {}
+    moved: dict[int, _Moved] = {}
+    for (card, alert_id, notice, changes), is_new in zip(joins, written, strict=True):
+        if notice.alert is not None and is_shared(card.key.group) and card.the_row["ended_at"] is None:
+            members.setdefault((card.key.channel, card.key.group), set()).add(notice.alert)
+        if changes and is_new:
+            moved[alert_id] = _Moved(notice.level, True, False)
+    if moved:
+        _bump(conn, moved, now, refresh)
     return {place: frozenset(keys) for place, keys in members.items()}
+
+
+_K = TypeVar("_K")
+
+
+class _CardKey(NamedTuple):
+    """What tells an open card from the others; `channel` is the wanted one."""
+
+    tenant: str
+    group: str
+    channel: str
+
+
+@dataclass(eq=False)
+class _CardHere:
+    """A card that a notice may go to. `row`: None while it is to be made, for this alert."""
+
+    key: _CardKey
+    row: Row | None
+    alert_id: int | None = None
+
+    @property
+    def state(self) -> str:
+        return "waiting" if self.row is None else str(self.row["state"])
+
+    @property
+    def the_row(self) -> Row:
+        assert self.row is not None, "a card is made before it is used"
+        return self.row
+
+
+@dataclass(frozen=True)
+class _NoticeRow:
+    """A notice that is to be added: waiting, or given up at once if `error` says why. With a card it goes there."""
+
+    notice: Notice
+    tenant: str
+    kind: NoticeKind
+    alert_id: int | None = None
+    card: _CardHere | None = None
+    error: str = ""
+    also: Sequence[int] = ()
+
+    def values(self, now: datetime) -> Values:
+        return _notice_values(
+            self.notice,
+            self.tenant,
+            self.kind,
+            now=now,
+            alert_id=self.alert_id,
+            card=None if self.card is None else self.card.the_row,
+            error=self.error,
+            also=self.also,
+        )
+
+
+class _Places:
+    """Where notices go: what is stored, and what becomes of it with those that come first."""
+
+    def __init__(self, conn: Connection, notices: Sequence[Notice], ids: Mapping[Fingerprint, int]) -> None:
+        about = [notice for notice in notices if notice.alert is not None]
+        keys = {key for notice in about for key in (notice.alert, *notice.also) if key is not None}
+        unknown = [key for key in keys if not ids.get(key)]
+        latest = zip(unknown, conn.execute_each(_LATEST_ID, unknown), strict=True)
+        self._ids = {**ids, **{key: int(rows[0]["id"]) for key, rows in latest if rows}}
+        self._cards: dict[int, _CardHere] = {}
+        here = {notice.id for notice in notices}
+        leads = sorted({notice.lead for notice in about if notice.lead} - here)
+        self.leads = self._read(conn, _CARD_OF_LEAD, leads, [(lead,) for lead in leads])
+        single = [
+            (alert_id, notice.channel)
+            for notice in about
+            if (alert_id := self.alert_id(notice.alert)) is not None and (not notice.group or is_shared(notice.group))
+        ]
+        self._of_alert = self._read(conn, _CARD_OF_ALERT, single, single)
+        groups = [_CardKey(n.alert.tenant, n.group, n.channel) for n in about if n.group and n.alert is not None]
+        self._of_group = self._read(conn, _CARD_OF_GROUP, groups, groups)
+        made = [alert_id for notice in about if (alert_id := self.alert_id(notice.alert)) is not None and notice.group]
+        ended = conn.execute(_ENDED, (json.dumps(made),)).fetchall() if made else []
+        self._ended = {row["id"] for row in ended}
+
+    def _read(
+        self, conn: Connection, sql: str, keys: Sequence[_K], parameters: Sequence[Parameters]
+    ) -> dict[_K, _CardHere]:
+        """The card of each key that has one. A card that several have is one."""
+        found = {}
+        for key, rows in zip(keys, conn.execute_each(sql, parameters), strict=True):
+            for row in rows:
+                card = _CardHere(_CardKey(row["tenant"], row["group_key"], row["wanted_channel"]), row)
+                found[key] = self._cards.setdefault(row["id"], card)
+        return found
+
+    def alert_id(self, key: Fingerprint | None) -> int | None:
+        return None if key is None else self._ids.get(key)
+
+    def card_of_lead(self, notice: Notice) -> _CardHere | None:
+        """The card of the notice whose message carries this one, while that message is still to be posted."""
+        return self.leads.get(notice.lead) if notice.lead else None
+
+    def place(self, notice: Notice, alert_id: int) -> _CardHere | None:
+        """The card to which a notice about this alert goes: the one that it has there, else that of its group."""
+        card: _CardHere | None = None
+        if not notice.group or is_shared(notice.group):
+            card = self._of_alert.get((alert_id, notice.channel))
+        if notice.group and notice.alert is not None and (card is None or card.state not in ("waiting", "posted")):
+            card = self._of_group.get(_CardKey(notice.alert.tenant, notice.group, notice.channel))
+        return card
+
+    def new_card(self, notice: Notice, alert_id: int) -> _CardHere:
+        """A card for this alert, which is to join it, in the channel of the notice."""
+        assert notice.alert is not None, "a card is about an alert"
+        key = _CardKey(notice.alert.tenant, notice.group or one_alert(alert_id), notice.channel)
+        card = _CardHere(key, None, alert_id)
+        if alert_id not in self._ended:
+            self._of_group[key] = card
+        return card
+
+    def joined(self, card: _CardHere, alert_id: int) -> None:
+        """An alert is a member of a card from here on: of several in a channel, the newest is its card."""
+        if card.key.group.startswith(ESCALATIONS):
+            return
+        before = self._of_alert.get((alert_id, card.key.channel))
+        if before is None or card.row is None or (before.row is not None and before.row["id"] < card.row["id"]):
+            self._of_alert[alert_id, card.key.channel] = card
+
+
+_ENDED = """
+    SELECT id FROM alerts
+    WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each(?)) AND ended_at IS NOT NULL
+"""
+_CARD_OF_LEAD = """
+    SELECT c.* FROM notices n JOIN cards c ON c.id = n.card_id
+    WHERE n.id = ? AND n.state = 'waiting' AND n.lead IS NULL
+"""
+_JOIN = "INSERT INTO card_alerts (card_id, alert_id) VALUES (?, ?) ON CONFLICT DO NOTHING RETURNING card_id"
+_NEW_CARD = (
+    "INSERT INTO cards (tenant, group_key, wanted_channel, channel, state, version, urgent_version, sent_version, "
+    "refresh_seconds, ended_at) "
+    "VALUES (?, ?, ?, ?, 'waiting', 1, 1, 0, ?, (SELECT ended_at FROM alerts WHERE id = ?)) RETURNING *"
+)
 
 
 def _existing(conn: Connection, ids: Sequence[str]) -> set[str]:
     """Those of these notices that were added before."""
     rows = conn.execute("SELECT id FROM notices WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(ids),))
     return {row["id"] for row in rows}
-
-
-_LEAD = "SELECT card_id FROM notices WHERE id = ? AND state = 'waiting' AND lead IS NULL AND card_id IS NOT NULL"
-
-
-def _lead(conn: Connection, notice: Notice) -> Row | None:
-    """The notice whose message carries this one, while that message is still to be posted."""
-    row: Row | None = conn.execute(_LEAD, (notice.lead,)).fetchone() if notice.lead else None
-    return row
-
-
-def _place(conn: Connection, notice: Notice, tenant: str, alert_id: int) -> Row | None:
-    """The card to which a notice about this alert goes: the one that it has in that channel, else that of its group."""
-    card: Row | None = None
-    if not notice.group or is_shared(notice.group):
-        card = conn.execute(_CARD_OF_ALERT, (alert_id, notice.channel)).fetchone()
-    if notice.group and (card is None or card["state"] not in ("waiting", "posted")):
-        card = conn.execute(_CARD_OF_GROUP, (tenant, notice.group, notice.channel)).fetchone()
-    return card
-
-
-def _join(conn: Connection, card_id: int, alert_id: int) -> bool:
-    """Make an alert a member of a card; False where it is one."""
-    done = conn.execute(
-        "INSERT INTO card_alerts (card_id, alert_id) VALUES (?, ?) ON CONFLICT DO NOTHING", (card_id, alert_id)
-    )
-    return done.rowcount > 0
 
 
 def insert_notice(
@@ -578,14 +713,28 @@ def insert_notice(
     now: datetime,
     alert_id: int | None = None,
     card: Row | None = None,
-    error: str = "",
     also: Sequence[int] = (),
 ) -> None:
-    """Add one notice: waiting, or given up at once if `error` says why. With a card it goes where the card goes.
+    """Add one notice, which waits. With a card it goes where the card goes.
 
     `also`: the ids of the other alerts that a line names.
     """
-    values = codec.notice_values(
+    values = _notice_values(notice, tenant, kind, now=now, alert_id=alert_id, card=card, also=also)
+    conn.execute(_INSERT_NOTICE, values)
+
+
+def _notice_values(
+    notice: Notice,
+    tenant: str,
+    kind: NoticeKind,
+    *,
+    now: datetime,
+    alert_id: int | None,
+    card: Row | None,
+    error: str = "",
+    also: Sequence[int] = (),
+) -> Values:
+    return codec.notice_values(
         notice,
         tenant=tenant,
         kind=kind,
@@ -596,26 +745,6 @@ def insert_notice(
         now=stamp(now),
         also=also,
     )
-    conn.execute(_INSERT_NOTICE, values)
-    if error:
-        count(conn, tenant, "given_up")
-
-
-def _latest(conn: Connection, key: Fingerprint) -> int | None:
-    row = conn.execute(_LATEST_ID, key).fetchone()
-    return None if row is None else int(row["id"])
-
-
-def _new_card(conn: Connection, tenant: str, alert_id: int, notice: Notice, refresh: timedelta) -> Row:
-    """A card for this alert, which is to join it, in the channel of the notice."""
-    group, channel = notice.group or one_alert(alert_id), notice.channel
-    row: Row = conn.execute(
-        "INSERT INTO cards (tenant, group_key, channel, wanted_channel, state, version, urgent_version, sent_version, "
-        "refresh_seconds, ended_at) "
-        "VALUES (?, ?, ?, ?, 'waiting', 1, 1, 0, ?, (SELECT ended_at FROM alerts WHERE id = ?)) RETURNING *",
-        (tenant, group, channel, channel, refresh.total_seconds(), alert_id),
-    ).fetchone()
-    return row
 
 
 def _revive(conn: Connection, card: Row) -> Row:
