@@ -42,7 +42,7 @@ from alertbot.slack.modals import SILENCE_FORM
 from alertbot.slack.permissions import MayChange, Permissions
 from alertbot.slack.pictures import Pictures
 from alertbot.slack.replies import slack_message, text_message
-from alertbot.slack.work import FAILED, THREADS, Message, Work
+from alertbot.slack.work import THREADS, Message, Work, failed
 from alertbot.slack.zones import Zones
 
 _log = logging.getLogger(__name__)
@@ -205,11 +205,11 @@ class SlackApp:
 
     def _pressed_at_home(self, body: Mapping[str, Any], action: Mapping[str, Any]) -> None:
         """The answer, and the refusal, stand on top of the Home tab of the one who pressed the button."""
-        reply: Reply | None = FAILED
+        reply: Reply | None
         try:
             reply, _ = self._press(body, action, at_home=True)
-        except Exception:  # as in `_guarded`
-            _log.exception("a request from Slack could not be answered")
+        except Exception as error:
+            reply = failed(error)
         if reply is not None:
             self._home.answered(str(body["user"]["id"]), reply)
         else:  # a form was opened

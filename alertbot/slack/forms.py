@@ -25,7 +25,7 @@ from alertbot.slack.buttons import SILENCE
 from alertbot.slack.client import SlackClient
 from alertbot.slack.errors import notify_error
 from alertbot.slack.modals import Submitted, errors, said, silence_form, submitted
-from alertbot.slack.work import FAILED, GIVE_UP_AFTER, Work
+from alertbot.slack.work import FAILED, GIVE_UP_AFTER, Work, failed
 from alertbot.slack.zones import Zones
 
 _log = logging.getLogger(__name__)
@@ -119,8 +119,8 @@ class Forms:
                 return _UNREADABLE
             typed = replace(command, args=(*command.args, form.time, form.reason))
             reply = self._reply(typed, str(body["user"]["id"]), form.channel)
-        except Exception:
-            _log.exception("a form from Slack could not be answered")
+        except Exception as error:
+            reply = failed(error, "a form from Slack could not be answered")
         finally:
             if reply.problem:
                 self._work.forget(view_id)

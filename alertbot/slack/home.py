@@ -23,7 +23,7 @@ from slack_sdk import WebClient
 
 from alertbot.commands.command import Line, Reply
 from alertbot.commands.home import Entry, Home
-from alertbot.errors import DeliveryFailure, NotifyError
+from alertbot.errors import DeliveryFailure, NotifyError, StoreError
 from alertbot.slack.buttons import buttons
 from alertbot.slack.errors import notify_error
 from alertbot.slack.replies import blocks_of
@@ -44,6 +44,7 @@ _MAX_OPENED = 500  # users
 _OPEN_FOR = 900.0  # seconds in which a tab that was opened may still be on the screen
 _MAX_WAIT = 60.0  # seconds of a Retry-After
 _FAILED = Line("This page could not be drawn: unexpected error in alertbot. Its log has the details.")
+_NO_DATABASE = Line("This page could not be drawn: the database cannot be used now. Open it again in a minute.")
 
 
 # What is shown.
@@ -69,8 +70,8 @@ def plain_view(page: Home, said: Reply | None = None) -> dict[str, Any]:
     return _view([*_said(said), *blocks_of([page.headline, instead]), _as_of(page)])
 
 
-def _failed_view(said: Reply | None) -> dict[str, Any]:
-    return _view([*_said(said), *blocks_of([_FAILED])])
+def _failed_view(why: Line, said: Reply | None) -> dict[str, Any]:
+    return _view([*_said(said), *blocks_of([why])])
 
 
 def _view(blocks: list[Block]) -> dict[str, Any]:
@@ -184,7 +185,7 @@ class HomeTab:
             page = self._drawn(user)
             try:
                 self._client.views_publish(
-                    user_id=user, view=draw(page, said) if page is not None else _failed_view(said)
+                    user_id=user, view=draw(page, said) if isinstance(page, Home) else _failed_view(page, said)
                 )
             except Exception as failed:  # slack_sdk lets exceptions of urllib, http.client and json through
                 error = notify_error(failed, "publish a Home tab")
@@ -198,12 +199,16 @@ class HomeTab:
                 self._report(error)
                 return
 
-    def _drawn(self, user: str) -> Home | None:
+    def _drawn(self, user: str) -> Home | Line:
+        """The page, or why there is none."""
         try:
             return self._draw(user)
+        except StoreError as error:
+            _log.error("a Home tab could not be drawn: %s", error)
+            return _NO_DATABASE
         except Exception:  # where every unexpected error ends: the page says that there was one
             _log.exception("a Home tab could not be drawn")
-            return None
+            return _FAILED
 
     def _report(self, error: NotifyError) -> None:
         if error.code == "not_enabled":

@@ -15,6 +15,7 @@ from typing import Any
 from slack_bolt import Respond
 
 from alertbot.commands.command import Line, Reply
+from alertbot.errors import StoreError
 from alertbot.slack.replies import slack_message
 
 _log = logging.getLogger(__name__)
@@ -27,6 +28,10 @@ _MAX_REMEMBERED = 500  # requests
 GIVE_UP_AFTER = 60.0
 """Seconds; a later answer is of no use."""
 FAILED = Reply((Line("Could not answer: unexpected error in alertbot. Its log has the details."),), problem=True)
+NO_DATABASE = Reply(
+    (Line("Could not answer: the database cannot be used now. Try again in a minute; the log of alertbot says why."),),
+    problem=True,
+)
 
 
 class Work:
@@ -109,13 +114,23 @@ def send(respond: Respond, message: Message | None) -> bool:
     return False
 
 
+def failed(error: Exception, what: str = "a request from Slack could not be answered") -> Reply:
+    """The answer after this error: where every unexpected one ends. The log has its traceback.
+
+    A database that cannot be used, as when PostgreSQL restarts, is not unexpected: the log has its reason.
+    """
+    if isinstance(error, StoreError):
+        _log.error("%s: %s", what, error)
+        return NO_DATABASE
+    _log.error("%s", what, exc_info=error)
+    return FAILED
+
+
 def _guarded(work: Callable[[], Any]) -> Any:
-    """Where every unexpected error ends: the answer says that there was one, the log has the traceback."""
     try:
         return work()
-    except Exception:
-        _log.exception("a request from Slack could not be answered")
-        return slack_message(FAILED)
+    except Exception as error:
+        return slack_message(failed(error))
 
 
 def _result(work: Future[Any]) -> Message | None:

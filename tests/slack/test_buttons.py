@@ -355,8 +355,9 @@ def test_a_failure_keeps_the_form(bot: Bot, caplog: pytest.LogCaptureFixture) ->
     form = bot.open()
     bot.desk.error = StoreError("the database is locked")
     found = bot.submit(form, "2h")
-    assert found["errors"]["time"].startswith("Could not answer: unexpected error in alertbot.")
+    assert found["errors"]["time"].startswith("Could not answer: the database cannot be used now.")
     assert "the database is locked" in caplog.text
+    assert "Traceback" not in caplog.text
     bot.desk.error = None
     assert bot.submit(form, "2h")["response_action"] == "update"
 

@@ -19,6 +19,7 @@ from alertbot.alerts.alert import Mute, MuteKind, State
 from alertbot.commands.command import Line, Reply
 from alertbot.commands.home import READS, Home, home
 from alertbot.commands.view import View
+from alertbot.errors import StoreError
 from alertbot.rules.rule import Level
 from alertbot.slack.desk import SlackApp
 from alertbot.slack.home import NOT_ENABLED, HomeTab, home_view, plain_view
@@ -298,15 +299,26 @@ def test_a_rate_limit_is_waited_for(slack: SlackServer) -> None:
     assert len(slack.called("views.publish")) == 2
 
 
-def test_what_cannot_be_read(slack: SlackServer, caplog: pytest.LogCaptureFixture) -> None:
-    """A database that fails: the page says that there is a problem, and the log has the traceback."""
-    desk = Desk(error=RuntimeError("locked"))
+@pytest.mark.parametrize(
+    ("error", "says", "traceback"),
+    [
+        (RuntimeError("locked"), "unexpected error in alertbot", True),
+        (StoreError("locked"), "the database cannot be used now", False),
+    ],
+    ids=["unexpected", "no database"],
+)
+def test_what_cannot_be_read(
+    slack: SlackServer, caplog: pytest.LogCaptureFixture, error: Exception, says: str, traceback: bool
+) -> None:
+    """The page says that there is a problem. The log has the traceback of an unexpected error only."""
+    desk = Desk(error=error)
     with running(slack, desk) as app:
         open_home(app)
-        assert "This page could not be drawn" in text_of(slack.home("U012ANNA"))
+        assert f"This page could not be drawn: {says}" in text_of(slack.home("U012ANNA"))
         push(app)
-        assert "Could not answer: unexpected error" in top_of(slack.home("U012ANNA"))
+        assert f"Could not answer: {says}" in top_of(slack.home("U012ANNA"))
     assert "locked" in caplog.text
+    assert ("Traceback" in caplog.text) is traceback
 
 
 class _Slack:

@@ -233,10 +233,22 @@ def test_what_cannot_be_charted_is_answered_alike(bot: Asking, painter: Quick) -
     assert painter.drawn == []
 
 
-def test_an_unexpected_error_is_answered(bot: Asking) -> None:
-    """Where the database cannot be read, say: one sentence, and the log has the rest."""
-    bot.desk.error = StoreError("locked")
-    assert "unexpected error" in bot.answer(CHART)["text"]
+@pytest.mark.parametrize(
+    ("error", "says", "traceback"),
+    [
+        (RuntimeError("locked"), "unexpected error", True),
+        (StoreError("locked"), "the database cannot be used now", False),
+    ],
+    ids=["unexpected", "no database"],
+)
+def test_an_error_is_answered(
+    bot: Asking, caplog: pytest.LogCaptureFixture, error: Exception, says: str, traceback: bool
+) -> None:
+    """One sentence. The log has the rest: a database that cannot be used is no bug, so it has no traceback."""
+    bot.desk.error = error
+    assert says in bot.answer(CHART)["text"]
+    assert "locked" in caplog.text
+    assert ("Traceback" in caplog.text) is traceback
 
 
 def test_a_chart_delays_no_other_answer(slack: SlackServer) -> None:
