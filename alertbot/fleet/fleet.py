@@ -73,6 +73,7 @@ _LATER = 0.5, 10.0
 """Seconds after which a tenant that was refused is tried again: at first, and, where no worker has room, at most."""
 _FIND_MISSING_EVERY = 10  # looks
 _REPORT_AFTER = 6  # looks in a row that failed
+_REPORT_NO_ROOM_AFTER = 10  # looks in a row: as long as a fleet may take to start, or a worker to be replaced
 _BEAT_WITHIN = 4.0  # seconds
 _CONNECT_EVERY = 0.5  # seconds, while PostgreSQL is down
 _CONNECT_WITHIN = 5.0  # seconds, where it has just accepted a connection
@@ -152,6 +153,8 @@ class Fleet:
         self._app: App | None = None
         self._looks = 0
         self._unchecked = 0  # looks in a row at which the queue could not be checked
+        self._crowded = 0  # looks in a row at which there was no room for all tenants
+        self._left_out = 0  # tenants for which there was none, as last reported
         self._met_at = time.monotonic()
         self._pulse = Pulse(store.address, name)
         self._beaten_at = time.monotonic()
@@ -390,6 +393,7 @@ class Fleet:
         counted = {self.name, *with_share(heard)}
         found = shares(len(self._tenants), {each.name: each.max_tenants for each in living if each.name in counted})
         self._share, self._room = found.get(self.name, 0), sum(found.values()) >= len(self._tenants)
+        self._report_room(len(self._tenants) - sum(found.values()))
         self._choose_queues()
         names = frozenset(each.name for each in living)
         self.seen = replace(
@@ -417,6 +421,21 @@ class Fleet:
                 owned = await asyncio.to_thread(self._store.owned)
                 owners = sum(each.worker in self.seen.workers for each in owned.values())
                 self.seen = replace(self.seen, unowned=max(0, len(self._tenants) - owners))
+
+    def _report_room(self, left_out: int) -> None:
+        """Log for how many tenants the live workers have no room: once, until the number changes."""
+        left_out = max(0, left_out)
+        self._crowded = self._crowded + 1 if left_out else 0
+        if left_out and left_out != self._left_out and self._crowded >= _REPORT_NO_ROOM_AFTER:
+            log.error(
+                "some tenants are not polled by any worker: start another one, or raise its --tenants",
+                tenants=left_out,
+                workers=len(self.seen.workers),
+            )
+            self._left_out = left_out
+        elif not left_out and self._left_out:
+            log.info("the workers have room for all tenants again")
+            self._left_out = 0
 
     async def _look_after_jobs(self, app: App, *, first: bool) -> None:
         await self._give_back(app)

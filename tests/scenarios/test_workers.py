@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import signal
 import subprocess
 import sys
@@ -95,7 +96,7 @@ def test_what_cannot_be_started_beside_workers(workers: Rig) -> None:
 
 
 def test_workers_are_listed(workers: Rig) -> None:
-    """With what each polls; tenants that no worker has room for are a problem."""
+    """With what each polls. Tenants that no worker has room for are a problem, which the log names once."""
     status, said = _run(workers, "workers")
     assert status == 1
     assert "no workers are running on this database; start one with `alertbot worker`" in said
@@ -105,6 +106,13 @@ def test_workers_are_listed(workers: Rig) -> None:
     assert status == 1
     assert f"{TENANTS - 4} tenants, at most {TENANTS - 4}" in said
     assert f"4 of {TENANTS} tenants not polled by any worker" in said
+    wait_for(lambda: "some tenants are not polled by any worker" in workers.log_of("a"), 30, "it is logged")
+    (line,) = [each for each in workers.log_of("a").splitlines() if "not polled by any worker" in each]
+    assert json.loads(line)["tenants"] == 4
+    workers.start("b", "--tenants", "4")
+    wait_for(lambda: "room for all tenants again" in workers.log_of("a"), 60, "that it is over, too")
+    assert workers.log_of("a").count("not polled by any worker") == 1
+    assert "tenants are not polled" not in workers.log_of("b")
 
 
 def test_a_worker_that_was_forgotten_joins_again(workers: Rig) -> None:
