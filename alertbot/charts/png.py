@@ -29,6 +29,7 @@ DEADLINE = 20.0
 """Seconds for one picture. The first one of a process may take this long: matplotlib looks at every font then."""
 NOT_INSTALLED = "pictures need the extra `charts`: pip install 'alertbot[charts]'"
 _KEPT_ENVIRONMENT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR", "LANG", "LC_ALL", "TZDIR")
+_STOPPING = "alertbot is stopping"
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _MAX_BYTES = 5 * 1024 * 1024
 
@@ -45,6 +46,11 @@ class Painter:
         self._process: subprocess.Popen[bytes] | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None  # where matplotlib keeps its list of fonts
         self._closed = False
+
+    @property
+    def closed(self) -> bool:
+        """Whether it draws no more, since alertbot is stopping."""
+        return self._closed
 
     @property
     def problem(self) -> str:
@@ -76,7 +82,7 @@ class Painter:
     def _drawn(self, wanted: bytes) -> bytes:
         with self._lock:
             if self._closed:
-                raise ChartFailed("alertbot is stopping")
+                raise ChartFailed(_STOPPING)
             try:
                 process = self._process = subprocess.Popen(  # noqa: S603  # our own module
                     self._command,
@@ -98,6 +104,8 @@ class Painter:
             with self._lock:
                 self._process = None
         if process.returncode or not picture.startswith(_SIGNATURE) or len(picture) > _MAX_BYTES:
+            if self._closed:  # by `close`, which has killed the process
+                raise ChartFailed(_STOPPING)
             last = said.decode("utf-8", "replace").strip().splitlines()[-1:]
             raise ChartFailed(f"the picture could not be drawn: {last[0][:200] if last else 'no reason given'}")
         return picture

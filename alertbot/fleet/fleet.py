@@ -460,11 +460,14 @@ class Fleet:
         return living
 
     async def _give_back(self, app: App) -> None:
-        """Put the jobs of dead workers into the queue again."""
+        """Put the jobs of dead workers into the queue again.
+
+        A worker whose connection was cut begins anew in the queue, so its jobs look as if it was dead.
+        """
         stalled = await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=GONE_AFTER.total_seconds())
         jobs = [job.id for job in stalled if job.id is not None]
         if jobs and (given := await put_anew(app, jobs)):
-            log.warning("a worker is gone: its jobs were given to the others", jobs=given)
+            log.warning("a worker is gone, or was cut off: its jobs were put back into the queue", jobs=given)
 
     async def _find_strays(self, app: App) -> None:
         """Put jobs into the queue again that the queue lists as running here, but that are not."""

@@ -165,7 +165,7 @@ def test_closing_ends_a_picture_in_progress(tmp_path: Path) -> None:
     slow.close()
     thread.join(10)
     assert not thread.is_alive()
-    assert failed
+    assert [str(error) for error in failed] == ["alertbot is stopping"]
     with pytest.raises(ChartFailed, match="alertbot is stopping"):
         slow.draw(RUSH, UTC)
 

@@ -280,8 +280,8 @@ def test_the_same_command_twice_is_one_chart(bot: Asking, painter: Quick) -> Non
     assert len(painter.drawn) == 1
 
 
-def test_stopping_while_a_picture_is_drawn(slack: SlackServer) -> None:
-    """The process that draws is ended, and the answer is the chart as text."""
+def test_stopping_while_a_picture_is_drawn(slack: SlackServer, caplog: pytest.LogCaptureFixture) -> None:
+    """The process that draws is ended, and the answer is the chart as text. Nothing is logged: it did not fail."""
     painter = Painter(deadline=60.0, command=(sys.executable, "-c", "import time; time.sleep(60)"))
     for bot in asking(slack, painter):
         assert bot.ask(CHART).body == ""
@@ -290,6 +290,7 @@ def test_stopping_while_a_picture_is_drawn(slack: SlackServer) -> None:
             pause.wait(0.01)
         bot.app.close(10)
         assert PLOT in slack.answer_sent()["blocks"][1]["text"]["text"]
+    assert "shown as text" not in caplog.text
 
 
 def test_stopping_while_slack_does_not_answer(slack: SlackServer, painter: Quick) -> None:

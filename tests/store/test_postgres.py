@@ -589,6 +589,14 @@ def test_a_server_that_cannot_be_reached(host: str, path: str, said: str) -> Non
     assert PASSWORD not in str(caught.value)
 
 
+def test_a_server_without_ssl(own: OwnServer) -> None:
+    """It runs, at the right host and port: the remedy is another one."""
+    remedy = "but SSL was required; correct sslmode in `storage`, or the SSL settings of the server"
+    with pytest.raises(StoreError, match=remedy) as caught:
+        PostgresStore(own.address + "?sslmode=require")
+    assert "start the server" not in str(caught.value)
+
+
 def test_a_user_who_does_not_exist() -> None:
     with pytest.raises(StoreError, match="the server refuses the user or the password of `storage`"):
         PostgresStore(server().replace("postgres:@", f"nobody:{PASSWORD}@"))

@@ -213,6 +213,8 @@ class Server:
         """The same error, with what to do about a server that was never reached."""
         if "cannot be reached" not in error.finding:
             return error
+        if "SSL" in error.finding:
+            return StoreError(error.finding, "correct sslmode in `storage`, or the SSL settings of the server")
         return StoreError(
             error.finding,
             "start the server, or correct the host and the port in `storage`; a firewall may be in the way",
