@@ -25,7 +25,7 @@ from alertbot.commands.command import Command
 from alertbot.commands.people import people_of, with_names
 from alertbot.commands.view import Needs, View
 from alertbot.config.settings import Settings
-from alertbot.errors import AlertbotError
+from alertbot.errors import AlertbotError, StoreError
 from alertbot.logs import logger, with_shown_names
 from alertbot.page.ended import Filter, ended_csv
 from alertbot.page.gate import Gate
@@ -101,6 +101,8 @@ class StatusPage:
                 try:
                     read = waiting.result()
                     return Seen(read.view, read.at)
+                except StoreError as error:  # it begins with a file or an address, which keeps its first letter
+                    problem = f"the database cannot be read: {error}"
                 except AlertbotError as error:
                     problem = str(error)
                 except Exception:  # a fault of one question must not reach the reader as a traceback; it was logged

@@ -268,7 +268,7 @@ def test_the_last_state_is_shown_while_the_database_cannot_be_read(local: Site) 
     answer = local.get("/")
     assert answer.status_code == 200
     assert "Sales EU" in answer.text
-    assert "Alertbot.db is locked: another process" in answer.text
+    assert "The database cannot be read: alertbot.db is locked: another process" in answer.text
     assert "09:00 UTC</time>, 3m ago." in answer.text
     local.error = None
     answer = local.get("/")
@@ -280,7 +280,7 @@ def test_a_page_that_was_never_read_says_so(local: Site) -> None:
     local.error = StoreError("alertbot.db is locked")
     answer = local.get("/")
     assert answer.status_code == 503
-    assert "Alertbot.db is locked" in answer.text
+    assert "The database cannot be read: alertbot.db is locked." in answer.text
 
 
 def test_a_database_that_hangs_does_not_hang_a_page(tmp_path: Path) -> None:
