@@ -24,6 +24,7 @@ _NAMESPACE = "alertbot"
 
 
 _CONTEXT = frozenset({"poll", "notice", "timestamp"})  # they differ from line to line
+_BEGINS = "begins"
 _MIN_IN_TEXT = 8
 """Characters that a secret must have to be looked for in a whole line: a shorter one may be part of any word."""
 
@@ -98,7 +99,8 @@ class Repeats(logging.Filter):
     """Lets a warning or error through when it is new, or was last logged REPEAT_AFTER ago, with how often it repeated.
 
     Two lines are the same when they differ in digits alone: ids, times and counts differ each time. A line with a
-    traceback is always logged.
+    traceback is always logged. So is one with `begins=True`, which says that a state begins whose end is logged too:
+    otherwise the second of two outages would have an end and no beginning. Who logs it does so once for each state.
     """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -107,6 +109,7 @@ class Repeats(logging.Filter):
         self._known: dict[str, tuple[float, int]] = {}  # when it was logged, and how often it came since
 
     def filter(self, record: logging.LogRecord) -> bool:
+        begins = isinstance(record.msg, dict) and record.msg.pop(_BEGINS, False)
         if record.levelno < logging.WARNING or record.exc_info or _has_traceback(record):
             return True
         said: object = record.getMessage()
@@ -115,7 +118,7 @@ class Repeats(logging.Filter):
         same = _DIGITS.sub("#", f"{record.name} {record.levelno} {said}")
         now = self._monotonic()
         logged, since = self._known.get(same, (-math.inf, 0))
-        if now - logged < REPEAT_AFTER:
+        if now - logged < REPEAT_AFTER and not begins:
             self._known[same] = (logged, since + 1)
             return False
         if len(self._known) >= _MAX_KNOWN:

@@ -60,6 +60,23 @@ def test_the_log_of_a_process(capsys: pytest.CaptureFixture[str]) -> None:
     assert (logged["event"], logged["tenant"], logged["level"]) == ("the token [secret] was refused", "acme", "error")
 
 
+def test_a_state_that_begins_again_is_logged_again(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each outage has its own first line, however soon it comes; how long one lasts makes no difference."""
+    logs.configure()
+    log = logs.logger("database")
+    for problem in ("locked for 1 s", "locked for 2 s", "", "locked for 3 s"):
+        if problem:
+            log.error("the database cannot be used", problem=problem, begins=problem != "locked for 2 s")
+        else:
+            log.info("the database can be used again")
+    logged = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(line["event"], line.get("problem"), line.get("begins")) for line in logged] == [
+        ("the database cannot be used", "locked for 1 s", None),
+        ("the database can be used again", None, None),
+        ("the database cannot be used", "locked for 3 s", None),
+    ]
+
+
 def turn(*changes: Change, good: bool = True) -> poll.Turn:
     fetched = Fetched(NOW, {Scope.QUEUE: snapshot({WAIT: [1.0]})}, took_ms=20.0)
     if not good:

@@ -431,6 +431,7 @@ class Fleet:
                 "some tenants are not polled by any worker: start another one, or raise its --tenants",
                 tenants=left_out,
                 workers=len(self.seen.workers),
+                begins=not self._left_out,
             )
             self._left_out = left_out
         elif not left_out and self._left_out:

@@ -76,7 +76,11 @@ class DatabaseCheck:
         if self._since is None or self._since > now:  # the clock may have been set back
             self._since = now
         if problem != self.problem:
-            log.error("the database cannot be used: nothing is decided or reported until it can", problem=problem)
+            log.error(
+                "the database cannot be used: nothing is decided or reported until it can",
+                problem=problem,
+                begins=not self.problem,
+            )
         lately = self._reported_at is not None and timedelta(0) <= now - self._reported_at < REPORT_EVERY
         if not lately and self._reports() and (final or now - self._since >= REPORT_AFTER):
             text = f"alertbot cannot use its database, so no alert is decided or reported: {problem}"

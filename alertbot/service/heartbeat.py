@@ -43,7 +43,7 @@ class Heartbeat:
         why = self.reason_against()
         if why:
             if not self._withheld:
-                log.warning("the heartbeat is withheld", reason=why)
+                log.warning("the heartbeat is withheld", reason=why, begins=True)
             self._withheld = True
             self._metrics.beat("withheld")
             return

@@ -206,7 +206,9 @@ class LiveRules:
         folder.checked, folder.unchecked, folder.faults = disk.digest, "", faults
         self.refused += 1
         shown = [str(fault) for fault in faults[:MAX_FAULTS]]
-        log.error("rule files are broken; the last good rules keep running", faults=len(faults), first=shown)
+        log.error(
+            "rule files are broken; the last good rules keep running", faults=len(faults), first=shown, begins=True
+        )
 
     def _accept(
         self,
