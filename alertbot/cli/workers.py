@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -34,8 +33,8 @@ def workers(config: Config = None, as_json: AsJson = False) -> None:
         raise UsageError(f"{path}: `storage` is a SQLite file, and workers need `storage: postgresql://…`")
     with closing(open_to_read(settings)) as store:
         assert isinstance(store, postgres_store())
-        living, owned = store.workers.living(), Counter(each.worker for each in store.owned().values())
-    mine = {each.name: owned[each.name] for each in living}
+        mine = store.tenants_of_workers()
+        living = [each for each in store.workers.living() if each.name in mine]
     unowned = max(0, len(settings.tenants) - sum(mine.values()))
     if as_json:
         typer.echo(json.dumps(_json(living, mine, unowned), indent=2))
@@ -46,7 +45,7 @@ def workers(config: Config = None, as_json: AsJson = False) -> None:
         raise typer.Exit(PROBLEM)
 
 
-def _json(living: Sequence[WorkerRow], mine: dict[str, int], unowned: int) -> dict[str, object]:
+def _json(living: Sequence[WorkerRow], mine: Mapping[str, int], unowned: int) -> dict[str, object]:
     rows = [
         {
             "name": each.name,
@@ -62,7 +61,7 @@ def _json(living: Sequence[WorkerRow], mine: dict[str, int], unowned: int) -> di
     return {"workers": rows, "tenants_without_a_worker": unowned}
 
 
-def _lines(living: Sequence[WorkerRow], mine: dict[str, int], unowned: int) -> list[str]:
+def _lines(living: Sequence[WorkerRow], mine: Mapping[str, int], unowned: int) -> list[str]:
     late = {
         each.name: format_duration(timedelta(seconds=round(each.lag_seconds)))
         for each in living

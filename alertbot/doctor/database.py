@@ -12,6 +12,7 @@ from alertbot.config.settings import Settings
 from alertbot.doctor.finding import Finding, fine, note, problem
 from alertbot.errors import StoreError, UsageError
 from alertbot.rules.units import format_duration
+from alertbot.rules.words import count
 from alertbot.service.databases import open_to_read, postgres_store
 from alertbot.store.records import Service
 from alertbot.store.sql.store import SqlStore
@@ -59,13 +60,19 @@ def _check_server(settings: Settings, now: datetime) -> tuple[list[Finding], Ser
             postgres_store().check_may_create(settings.server)
             return [fine("database", f"{name} has no tables yet; `alertbot run` creates them")], None
         with closing(open_to_read(settings)) as store:
-            service = store.service(now)
+            assert isinstance(store, postgres_store())
+            service, polled = store.service(now), store.tenants_of_workers()
             store.check_writable(within=LOCK_WITHIN_S)
     except UsageError as error:
         return [problem("database", str(error), "install the extra, or name a file in `storage`")], None
     except StoreError as error:
         return [problem("database", error.finding, error.remedy or _remedy_of_server(error.finding))], None
-    return [fine("database", f"{name} can be written"), *_of_service(service, now)], service
+    findings = [fine("database", f"{name} can be written"), *_of_service(service, now)]
+    left = len(settings.tenants) - sum(polled.values())
+    if polled and left > 0:
+        said = f"{left} of {count(len(settings.tenants), 'tenant')} not polled by any worker"
+        findings.append(problem("workers", said, "start another worker, or raise --tenants: see `alertbot workers`"))
+    return findings, service
 
 
 def _remedy_of_server(why: str) -> str:

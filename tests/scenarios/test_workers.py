@@ -106,6 +106,10 @@ def test_workers_are_listed(workers: Rig) -> None:
     assert status == 1
     assert f"{TENANTS - 4} tenants, at most {TENANTS - 4}" in said
     assert f"4 of {TENANTS} tenants not polled by any worker" in said
+    status, said = _run(workers, "doctor")
+    assert status == 1
+    assert f"4 of {TENANTS} tenants not polled by any worker" in said
+    assert "start another worker, or raise --tenants" in said
     wait_for(lambda: "some tenants are not polled by any worker" in workers.log_of("a"), 30, "it is logged")
     (line,) = [each for each in workers.log_of("a").splitlines() if "not polled by any worker" in each]
     assert json.loads(line)["tenants"] == 4

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
 from alertbot.store.postgres.database import Database
@@ -78,6 +79,11 @@ class PostgresStore(SqlStore):
     def workers(self) -> Workers:
         """The workers of this database."""
         return Workers(self._db)
+
+    def tenants_of_workers(self) -> Mapping[str, int]:
+        """How many tenants each live worker polls, by its name."""
+        owners = Counter(each.worker for each in self.owned().values())
+        return {each.name: owners[each.name] for each in self.workers.living()}
 
     @property
     def address(self) -> str:
