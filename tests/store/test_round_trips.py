@@ -6,15 +6,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from alertbot.alerts.alert import Reason
 from alertbot.alerts.notice import Notice
+from alertbot.evaluation.snapshot import Column, Presence, Snapshot
+from alertbot.rules.catalogue import Scope
 from alertbot.store.records import NoticeState
 from alertbot.store.sql import record
 from alertbot.store.sql.connection import Connection, Cursor, Parameters
 from alertbot.store.sql.store import SqlStore
-from tests.store.build import at, begins, firing, line, notice, ops, poll
+from tests.store.build import T0, at, begins, firing, line, notice, ops, poll
 
 
 class Counting:
@@ -97,3 +100,15 @@ def test_one_notice_twice_in_a_list(store: SqlStore) -> None:
         ("one", NoticeState.WAITING),
         ("other", NoticeState.WAITING),
     ]
+
+
+def test_another_tenant_is_taken_over(store: SqlStore) -> None:
+    """What is known of the agents of others is not read again: with many tenants that would be most of a start."""
+    present = Column(np.zeros(1), np.full(1, Presence.PRESENT, dtype=np.uint8))
+    seen = {Scope.AGENT: Snapshot(Scope.AGENT, T0, ("A1",), ("Dana Whitfield",), {"x.rt": present})}
+    store.record(poll(snapshots=seen))
+    store.own("globex", "a worker", at(5))
+    with store._db.write() as conn:
+        counting = Counting(conn)
+        assert store._agents.write(counting, "acme", seen) == {}
+        assert counting.asked == 0

@@ -28,7 +28,7 @@ class Agents:
     def __init__(self, *, hidden: bool) -> None:
         self.hidden = hidden
         self._lock = threading.Lock()
-        self._known: frozenset[Agent] = frozenset()
+        self._known: set[Agent] = set()  # changed in place: with many tenants it is large
         self._rows = -1  # as many as were read
         self._seen: dict[tuple[str, Scope], _Seen] = {}
         self._names = Names(hidden=True) if hidden else NAMES_IN_FULL
@@ -61,16 +61,16 @@ class Agents:
         if seen:
             self._load(conn)
             with self._lock:
-                own = frozenset(_agents(tenant, seen.values()))
-                if not own <= self._known:
-                    self._known |= own
-                    self._names = self._names.including(self._known)
+                new = set(_agents(tenant, seen.values())) - self._known
+                if new:
+                    self._known |= new
+                    self._names = self._names.including(new)
             self._seen.update({(tenant, scope): pairs for scope, pairs in seen.items()})
 
     def forget(self) -> None:
         """What was read may not have been committed: everything is read again."""
         with self._lock:
-            self._known, self._rows = frozenset(), -1
+            self._known, self._rows = set(), -1
             self._seen.clear()
 
     def _load(self, conn: Connection) -> None:
@@ -79,9 +79,10 @@ class Agents:
             if rows == self._rows:
                 return
             found = conn.execute(_SINCE, (max(self._rows - _AGAIN, 0),)).fetchall()
-            self._known |= {Agent(row["tenant"], row["id"], row["name"]) for row in found}
+            new = {Agent(row["tenant"], row["id"], row["name"]) for row in found} - self._known
+            self._known |= new
             self._rows = rows
-            self._names = self._names.including(self._known)
+            self._names = self._names.including(new)
 
 
 def _agents(tenant: str, seen: Iterable[_Seen]) -> Iterable[Agent]:

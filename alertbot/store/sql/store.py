@@ -403,16 +403,20 @@ class SqlStore:
             raise
 
     def _forget(self, tenant: str) -> None:
+        """Build on nothing that may not be committed."""
+        self._forget_turns(tenant)
+        self._agents.forget()
+
+    def _forget_turns(self, tenant: str) -> None:
         self._recorders.pop(tenant, None)
         self._latest.pop(tenant, None)
-        self._agents.forget()
 
     # Owners
 
     def own(self, tenant: str, worker: str, now: datetime) -> Owner:
         with self._db.write(tenant=tenant) as conn:
             taken = owners.take(conn, tenant, worker, now)
-        self._forget(tenant)  # another process has written since
+        self._forget_turns(tenant)  # another process has written since
         return taken
 
     def disown(self, tenant: str, number: int) -> None:
