@@ -177,3 +177,15 @@ def rig(
 def yaml_of(settings: Mapping[str, object]) -> str:
     """YAML, which JSON is."""
     return json.dumps(settings, indent=1) + "\n"
+
+
+def alertbot(workers: Rig, *arguments: str) -> tuple[int, str]:
+    """Exit status and output of a command."""
+    done = subprocess.run(
+        [sys.executable, "-m", "alertbot", "--config", str(workers.folder / "alertbot.yaml"), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    return done.returncode, done.stdout + done.stderr

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import closing
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -33,35 +33,34 @@ def workers(config: Config = None, as_json: AsJson = False) -> None:
         raise UsageError(f"{path}: `storage` is a SQLite file, and workers need `storage: postgresql://…`")
     with closing(open_to_read(settings)) as store:
         assert isinstance(store, postgres_store())
-        mine = store.tenants_of_workers()
-        living = [each for each in store.workers.living() if each.name in mine]
-    unowned = max(0, len(settings.tenants) - sum(mine.values()))
+        living = store.tenants_of_workers()
+    unowned = max(0, len(settings.tenants) - sum(living.values()))
     if as_json:
-        typer.echo(json.dumps(_json(living, mine, unowned), indent=2))
+        typer.echo(json.dumps(_json(living, unowned), indent=2))
     else:
-        for line in _lines(living, mine, unowned):
+        for line in _lines(living, unowned):
             say(line)
     if unowned:
         raise typer.Exit(PROBLEM)
 
 
-def _json(living: Sequence[WorkerRow], mine: Mapping[str, int], unowned: int) -> dict[str, object]:
+def _json(living: Mapping[WorkerRow, int], unowned: int) -> dict[str, object]:
     rows = [
         {
             "name": each.name,
             "since": each.since.isoformat(),
             "seen_seconds_ago": round(each.seen_ago, 1),
-            "tenants": mine[each.name],
+            "tenants": tenants,
             "max_tenants": each.max_tenants,
             "lag_seconds": round(each.lag_seconds, 3),
             "version": each.version,
         }
-        for each in living
+        for each, tenants in living.items()
     ]
     return {"workers": rows, "tenants_without_a_worker": unowned}
 
 
-def _lines(living: Sequence[WorkerRow], mine: Mapping[str, int], unowned: int) -> list[str]:
+def _lines(living: Mapping[WorkerRow, int], unowned: int) -> list[str]:
     late = {
         each.name: format_duration(timedelta(seconds=round(each.lag_seconds)))
         for each in living
@@ -70,17 +69,17 @@ def _lines(living: Sequence[WorkerRow], mine: Mapping[str, int], unowned: int) -
     shown = [
         (
             shown_owner(each.name),
-            f"{count(mine[each.name], 'tenant')}, at most {each.max_tenants}",
+            f"{count(tenants, 'tenant')}, at most {each.max_tenants}",
             f"{late[each.name]} late" if each.name in late else "on time",
             f"since {each.since:%Y-%m-%d %H:%M} UTC",
             each.version,
         )
-        for each in living
+        for each, tenants in living.items()
     ]
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)] if shown else []
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in shown]
     if not living:
         lines.append("no workers are running on this database; start one with `alertbot worker`")
     if unowned:
-        lines.append(f"{unowned} of {count(sum(mine.values()) + unowned, 'tenant')} not polled by any worker")
+        lines.append(f"{unowned} of {count(sum(living.values()) + unowned, 'tenant')} not polled by any worker")
     return lines

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +10,7 @@ import pytest
 
 from alertbot.store.postgres import migrations
 from tests.store import postgres
-from tests.workers import Rig, rig, wait_for
+from tests.workers import Rig, alertbot, rig, wait_for
 
 TENANTS = 4
 
@@ -23,18 +21,6 @@ def workers(tmp_path: Path) -> Iterator[Rig]:
     with rig(tmp_path, postgres.address_of("versions"), tenants=TENANTS) as made:
         yield made
     postgres.run("DROP DATABASE versions WITH (FORCE)")
-
-
-def alertbot(workers: Rig, *arguments: str) -> tuple[int, str]:
-    """Exit status and output of a command."""
-    done = subprocess.run(
-        [sys.executable, "-m", "alertbot", "--config", str(workers.folder / "alertbot.yaml"), *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    return done.returncode, done.stdout + done.stderr
 
 
 def test_a_newer_version_beside_live_workers(workers: Rig) -> None:

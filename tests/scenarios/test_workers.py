@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.store import postgres
-from tests.workers import Rig, rig, wait_for
+from tests.workers import Rig, alertbot, rig, wait_for
 
 TENANTS = 24
 _numbers = itertools.count()
@@ -82,13 +82,13 @@ def test_what_cannot_be_started_beside_workers(workers: Rig) -> None:
     workers.start("a")
     wait_for(lambda: workers.shares() == {"a": TENANTS}, 120)
     for command in ("run", "poll"):
-        status, said = _run(workers, command)
+        status, said = alertbot(workers, command)
         assert status == 2
         assert "workers are running on this database" in said
         assert "Stop them first, or use `alertbot worker` instead." in said
     file = workers.folder / "alertbot.yaml"
     file.write_text(file.read_text().replace('"poll_every": "5s"', '"poll_every": "6s"', 1))
-    status, said = _run(workers, "worker")
+    status, said = alertbot(workers, "worker")
     assert status == 2
     assert "the configuration of this worker differs from that of" in said
     assert "tenants tenant-0000.poll_every is 6s here and 5s there" in said
@@ -97,16 +97,16 @@ def test_what_cannot_be_started_beside_workers(workers: Rig) -> None:
 
 def test_workers_are_listed(workers: Rig) -> None:
     """With what each polls. Tenants that no worker has room for are a problem, which the log names once."""
-    status, said = _run(workers, "workers")
+    status, said = alertbot(workers, "workers")
     assert status == 1
     assert "no workers are running on this database; start one with `alertbot worker`" in said
     workers.start("a", "--tenants", str(TENANTS - 4))
     wait_for(lambda: workers.shares() == {"a": TENANTS - 4}, 120)
-    status, said = _run(workers, "workers")
+    status, said = alertbot(workers, "workers")
     assert status == 1
     assert f"{TENANTS - 4} tenants, at most {TENANTS - 4}" in said
     assert f"4 of {TENANTS} tenants not polled by any worker" in said
-    status, said = _run(workers, "doctor")
+    status, said = alertbot(workers, "doctor")
     assert status == 1
     assert f"4 of {TENANTS} tenants not polled by any worker" in said
     assert "start another worker, or raise --tenants" in said
@@ -143,17 +143,6 @@ def test_workers_need_postgresql(command: str, tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert f"{file}: `storage` is a SQLite file" in done.stderr
-
-
-def _run(workers: Rig, command: str) -> tuple[int, str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "alertbot", command, "--config", str(workers.folder / "alertbot.yaml")],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    return done.returncode, done.stdout + done.stderr
 
 
 def test_a_broken_edit_is_reported_once(workers: Rig) -> None:

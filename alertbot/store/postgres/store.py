@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
 from alertbot.store.postgres.database import Database
-from alertbot.store.postgres.living import refuse_beside_workers
+from alertbot.store.postgres.living import WorkerRow, refuse_beside_workers
 from alertbot.store.postgres.server import WAIT, check_may_create, exists
 from alertbot.store.postgres.workers import Workers
 from alertbot.store.records import Service
@@ -80,10 +80,10 @@ class PostgresStore(SqlStore):
         """The workers of this database."""
         return Workers(self._db)
 
-    def tenants_of_workers(self) -> Mapping[str, int]:
-        """How many tenants each live worker polls, by its name."""
+    def tenants_of_workers(self) -> Mapping[WorkerRow, int]:
+        """The live workers, by name, and how many tenants each polls."""
         owners = Counter(each.worker for each in self.owned().values())
-        return {each.name: owners[each.name] for each in self.workers.living()}
+        return {each: owners[each.name] for each in self.workers.living()}
 
     @property
     def address(self) -> str:
