@@ -14,10 +14,11 @@ from alertbot.alerts.notice import Notice
 from alertbot.evaluation.snapshot import Column, Presence, Snapshot
 from alertbot.rules.catalogue import Scope
 from alertbot.store.records import NoticeState
-from alertbot.store.sql import record
+from alertbot.store.sql import pictures, record
+from alertbot.store.sql.budget import UNLIMITED
 from alertbot.store.sql.connection import Connection, Cursor, Parameters
 from alertbot.store.sql.store import SqlStore
-from tests.store.build import T0, at, begins, firing, line, notice, ops, poll
+from tests.store.build import ME, T0, at, begin_posted, begins, firing, line, notice, ops, poll
 
 
 class Counting:
@@ -89,6 +90,21 @@ def test_adding_notices(store: SqlStore, make: Callable[[int, int], list[Notice]
             record.add_notices(counting, "acme", make(first, many), {}, at(10))
             asked.append(counting.asked)
     assert asked[0] == asked[1] <= most
+
+
+def test_pictures_that_wait(store: SqlStore) -> None:
+    """As often for forty cards in two channels as for four: only the one whose turn it is is read."""
+    asked = []
+    for first, many in ((0, 4), (4, 36)):
+        for number in range(first, first + many):
+            begin_posted(store, firing(str(number)), at(number), f"#c{number % 2}")
+        with store._db.read() as conn:
+            counting = Counting(conn)
+            due = pictures.due(counting, at(60), UNLIMITED, ME)
+            assert due is not None
+            assert due.alert.key.entity_id == "0"
+            asked.append(counting.asked)
+    assert asked[0] == asked[1]
 
 
 def test_one_notice_twice_in_a_list(store: SqlStore) -> None:

@@ -11,6 +11,7 @@ afterwards by `claim`, whatever became of the drawing.
 
 from __future__ import annotations
 
+import functools
 from datetime import datetime, timedelta
 
 from alertbot.alerts.delivery import Claimed, PostPicture
@@ -22,10 +23,10 @@ from alertbot.store.sql.connection import Connection, Row
 _CLOCKS_DIFFER = timedelta(seconds=60)
 
 _WANTED = """
-    SELECT * FROM cards
-    WHERE picture_at > :oldest AND picture_at <= :ahead AND state = 'posted' AND ended_at IS NULL
-    ORDER BY picture_at, id
+    cards c WHERE c.picture_at > :oldest AND c.picture_at <= :ahead AND c.state = 'posted' AND c.ended_at IS NULL
 """
+_ANY_WANTED = f"SELECT 1 FROM {_WANTED} LIMIT 1"  # noqa: S608
+_ALL_WANTED = f"SELECT c.id, c.channel FROM {_WANTED} ORDER BY {cards.CARD_RANK} DESC, c.picture_at, c.id"  # noqa: S608
 _DROP = "UPDATE cards SET picture_at = NULL WHERE id = :card AND picture_at = :at"
 _PUT_BACK = """
     UPDATE cards SET picture_at = :at
@@ -38,21 +39,24 @@ _IS_MUTED = """
 
 def due(conn: Connection, now: datetime, max_messages: int, claimant: str) -> PostPicture | None:
     values = {"oldest": stamp(now - outbox.PICTURE_WITHIN), "ahead": stamp(now + _CLOCKS_DIFFER)}
-    wanted = conn.execute(_WANTED, values).fetchall()
-    if not wanted or outbox.a_post_waits(conn, now):
+    if conn.execute(_ANY_WANTED, values).fetchone() is None or outbox.a_post_waits(conn, now):
         return None
     drawn = claims.held(conn, claims.PICTURE, now, but=claimant)
-    free = [card for card in wanted if str(card["id"]) not in drawn and _is_free(conn, card, now, max_messages)]
-    if not free:
-        return None
-    found = [PostPicture(cards.with_members(conn, card), codec.unstamp(card["picture_at"])) for card in free]
-    return max(found, key=lambda picture: picture.alert.level)  # of several that are equal, the first
+    # After a storm hundreds wait in a few channels, so each channel is asked about once, and only one card is read.
+    is_free = functools.cache(lambda channel: _is_free(conn, channel, now, max_messages))
+    for wanted in conn.execute(_ALL_WANTED, values).fetchall():
+        if str(wanted["id"]) not in drawn and is_free(wanted["channel"]) and not _is_muted(conn, wanted["id"]):
+            card = cards.card_row(conn, wanted["id"])
+            return PostPicture(cards.with_members(conn, card), codec.unstamp(card["picture_at"]))
+    return None
 
 
-def _is_free(conn: Connection, card: Row, now: datetime, max_messages: int) -> bool:
-    if outbox.channel_waits(conn, card["channel"], now) or conn.execute(_IS_MUTED, (card["id"],)).fetchone():
-        return False
-    return budget.has_room_to_spare(conn, card["channel"], now, max_messages)
+def _is_free(conn: Connection, channel: str, now: datetime, max_messages: int) -> bool:
+    return not outbox.channel_waits(conn, channel, now) and budget.has_room_to_spare(conn, channel, now, max_messages)
+
+
+def _is_muted(conn: Connection, card_id: int) -> bool:
+    return conn.execute(_IS_MUTED, (card_id,)).fetchone() is not None
 
 
 def _wanted(conn: Connection, picture: PostPicture) -> Row | None:
@@ -70,7 +74,9 @@ def claim(conn: Connection, picture: PostPicture, now: datetime, max_messages: i
     card = _wanted(conn, picture)
     if card is None:
         return Claimed.SETTLED
-    if outbox.a_post_waits(conn, now) or not _is_free(conn, card, now, max_messages):
+    if outbox.a_post_waits(conn, now) or _is_muted(conn, card["id"]):
+        return Claimed.NOT_DUE
+    if not _is_free(conn, card["channel"], now, max_messages):
         return Claimed.NOT_DUE
     conn.execute(_DROP, _as_wanted(picture))
     budget.count_post(conn, picture.notice_id, card["channel"], now, max_messages)
