@@ -21,6 +21,8 @@ CHECK_EVERY = timedelta(seconds=10)
 REPORT_AFTER = timedelta(minutes=1)
 """For how long nothing could be written before it is reported in Slack; at once where waiting cannot help."""
 REPORT_EVERY = timedelta(hours=1)
+WRITE_WITHIN_S = 3.0
+"""Seconds to wait for others that write: a database that is busy can be used."""
 
 log = logger("database")
 
@@ -63,7 +65,7 @@ class DatabaseCheck:
     def _try(self) -> tuple[str, bool]:
         """Why nothing can be written, and whether waiting cannot help."""
         try:
-            self._store.check_writable()
+            self._store.check_writable(within=WRITE_WITHIN_S)
             note = self._store.tidy()
         except StoreError as error:
             return str(error), not error.retryable

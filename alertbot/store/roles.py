@@ -188,7 +188,10 @@ class Health(Feeds, Protocol):
         """What waits because its channel got `max_messages` within the last minute, by channel."""
 
     def check_writable(self, within: float = 0.5) -> None:
-        """Write something. Raises StoreError that says why nothing could be written in `within` seconds."""
+        """Write something, unless others of this process do meanwhile.
+
+        Raises StoreError that says why nothing could be written in `within` seconds.
+        """
 
     def check_complete(self) -> None:
         """Raises StoreError where a copy of another database to this one was interrupted."""

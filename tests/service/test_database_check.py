@@ -50,7 +50,8 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    monkeypatch.setattr("alertbot.service.database_check.WRITE_WITHIN_S", 0.1)
     path, clock, posts = tmp_path / "alertbot.db", HandClock(T0), Posts()
     store = SqliteStore(path)
     begin(store, firing())

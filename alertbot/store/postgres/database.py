@@ -157,6 +157,7 @@ class Database:
         self._server = Server(address, wait)
         self._wait = wait
         self._own = threading.local()  # the connection with which a thread writes
+        self.written = 0
         # Threads that write wait here for those of this process: so they need no connection to wait. Turns of several
         # tenants go on together, as many as leave connections for those that read.
         self._lock = threading.BoundedSemaphore(1)
@@ -232,6 +233,7 @@ class Database:
             with self._server.door(waited), self._connected(begin, self._wait if within is None else within) as conn:
                 self._own.conn = conn
                 yield conn
+            self.written += 1
         finally:
             self._own.conn = None
             mine.release()

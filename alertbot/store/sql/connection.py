@@ -85,6 +85,10 @@ class Database(Protocol):
     def name(self) -> str:
         """How the database is called in messages: no password is part of it."""
 
+    @property
+    def written(self) -> int:
+        """A number that is higher whenever this process has written something since."""
+
     def read(self) -> AbstractContextManager[Connection]:
         """A transaction that reads: one consistent view, whatever is written meanwhile."""
 

@@ -108,6 +108,7 @@ class Database:
         self._upgrade = upgrade
         self._lock = threading.Lock()
         self._writer: int | None = None  # the thread that writes
+        self.written = 0
         self._identity: _Identity | None = None  # None: not compared
         self._wal_identity: _Identity | None = None  # None: not known yet
         self._saved = ""  # where the contents of a deleted or replaced file were saved, or why not
@@ -269,6 +270,7 @@ class Database:
                 self._conn.execute("UPDATE leases SET owner = owner WHERE 0")
                 self._writer = get_ident()
                 yield self._conn
+            self.written += 1
         finally:
             self._writer = None
             self._lock.release()
