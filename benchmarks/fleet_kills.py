@@ -29,15 +29,17 @@ from alertbot.alerts.audit import AuditKind
 from alertbot.rules.catalogue import Scope
 from alertbot.store.postgres.store import PostgresStore
 from benchmarks.fleet_counts import Again, Event, Seen, count_rises, longest_gap, polled_again, wrong_alerts
-from benchmarks.fleet_site import CHANNELS, WAIT_KEY, Polls, Site, site, wait_until
+from benchmarks.fleet_site import WAIT_KEY, Polls, Site, site, wait_until
 from benchmarks.settling import Message, compare, settle
-from tests.slack import slack_server as fake
+from benchmarks.slack_faults import misbehave
 
 AGAIN_WITHIN_S = 15.0
 WORKERS = 3
 _SETTLE_S = 900.0
 """What Slack refused is retried after 5 minutes at the latest, and Slack gets at most 46 edits a minute."""
 _START_S = 90.0
+_EDIT_REFUSALS = "external_channel_migrating", "no_permission"
+_ARCHIVES = 0.2
 _WINDOW_S = 3.0
 """A post that a paused worker had prepared arrives within this time after it continued."""
 _SHOWN = 5
@@ -194,26 +196,6 @@ class Trouble:
         self.events.append(Event(kind, at, at, who, self._site.held_by(who)))
 
 
-def misbehave(slack: fake.SlackServer, chance: random.Random) -> None:
-    """Something goes wrong in Slack, or with one channel, for a while."""
-    faults = [
-        fake.DROP_AFTER,
-        fake.DROP_BEFORE,
-        fake.SERVER_ERROR_AFTER,
-        fake.limited("1"),
-        fake.refused("service_unavailable"),
-    ]
-    slack.next("chat.postMessage", chance.choice(faults))
-    if chance.random() < 0.5:
-        slack.next("chat.update", fake.refused(chance.choice(["external_channel_migrating", "no_permission"])))
-    if chance.random() < 0.2:
-        channel = f"C{chance.randrange(1, CHANNELS):04}"
-        if channel in slack.archived:
-            slack.archived.discard(channel)
-        else:
-            slack.archived.add(channel)
-
-
 def kills(
     rounds: int,
     seed: int,
@@ -243,7 +225,7 @@ def kills(
             for number in range(rounds):
                 trouble.happen()
                 if chance.random() < faults:
-                    misbehave(made.slack, chance)
+                    misbehave(made.slack, chance, _EDIT_REFUSALS, _ARCHIVES)
                 trouble.wait(chance.uniform(*between))
                 if number % 10 == 9:
                     print(f"{number + 1} rounds, {len(made.slack.calls)} calls", file=sys.stderr)

@@ -33,6 +33,7 @@ from alertbot.slack.notifier import SlackNotifier
 from alertbot.store.postgres.store import PostgresStore
 from alertbot.web.metrics import Metrics
 from benchmarks.fleet_counts import Rise
+from benchmarks.slack_faults import CHANNELS, OPS
 from tests.slack.slack_server import TOKEN, SlackServer, slack_server
 from tests.store.postgres import FAST, OwnServer, own_server
 
@@ -48,7 +49,6 @@ rules:
     critical:
       when: {WAIT_KEY} > 180s
 """
-CHANNELS = 16
 _PATH = "/analytics/cc/v5/realtime-metrics"
 
 
@@ -315,7 +315,7 @@ def site(
     waves = Waves(names, queues, period)
     try:
         with own_server({**FAST, "max_connections": "100"}) as server, slack_server() as slack:
-            slack.channels = {f"c{number}": f"C{number:04}" for number in range(CHANNELS)} | {"ops": "C0OPS"}
+            slack.channels = {**CHANNELS, **OPS}
             slack.clock = time.time
             (folder / "rules").mkdir()
             (folder / "rules" / "rules.yaml").write_text(RULES)
@@ -328,7 +328,7 @@ def site(
                         "api_key": f"key-of-{name}",
                         "api_secret": "benchmark-secret",
                         "poll_every": f"{every:g}s",
-                        "default_channel": f"#c{number % CHANNELS}",
+                        "default_channel": f"#c{number % len(CHANNELS)}",
                     }
                     for number, name in enumerate(names)
                 ],

@@ -33,12 +33,13 @@ from alertbot.service.signal import ThreadSignal
 from alertbot.slack.notifier import SlackNotifier
 from alertbot.store.sqlite.store import SqliteStore
 from benchmarks.settling import compare, settle
-from tests.slack import slack_server as fake
+from benchmarks.slack_faults import CHANNELS, OPS, misbehave
 from tests.slack.slack_server import TOKEN, SlackServer, slack_server
 from tests.store.build import begins, firing, line, notice, ops, poll
 
-CHANNELS = 16
 SETTLE_S = 240.0
+_EDIT_REFUSALS = "external_channel_migrating", "channel_not_found", "no_permission"
+_ARCHIVES = 0.3
 
 
 def deliver_until_killed(path: str, api_url: str) -> None:
@@ -78,7 +79,7 @@ class Floor:
         elif what == "fire" or not alerts:
             self._fired += 1
             alert = replace(firing(str(self._fired)), since={Level.WARNING: now}, fired_at=now, seen_at=now)
-            channel = f"#c{self._fired % CHANNELS}"
+            channel = f"#c{self._fired % len(CHANNELS)}"
             self._store.record(poll([begins(alert)], [notice(alert, channel=channel, now=now)], now=now))
             self.decided["card"] += 1
         else:
@@ -108,27 +109,6 @@ class Floor:
         self.decided["line"] += 1
 
 
-def misbehave(slack: SlackServer, chance: random.Random) -> None:
-    """Something goes wrong in Slack, or with one channel, for a while."""
-    faults = [
-        fake.DROP_AFTER,
-        fake.DROP_BEFORE,
-        fake.SERVER_ERROR_AFTER,
-        fake.limited("1"),
-        fake.refused("service_unavailable"),
-    ]
-    slack.next("chat.postMessage", chance.choice(faults))
-    if chance.random() < 0.5:
-        codes = ["external_channel_migrating", "channel_not_found", "no_permission"]
-        slack.next("chat.update", fake.refused(chance.choice(codes)))
-    if chance.random() < 0.3:
-        channel = f"C{chance.randrange(1, CHANNELS):04}"
-        if channel in slack.archived:
-            slack.archived.discard(channel)
-        else:
-            slack.archived.add(channel)
-
-
 def run(kills: int, seed: int, folder: Path) -> int:
     """Kill so often, settle, and count. The exit status."""
     chance = random.Random(seed)  # a scenario, no secret
@@ -136,7 +116,7 @@ def run(kills: int, seed: int, folder: Path) -> int:
     context.set_forkserver_preload(["benchmarks.kills"])
     path = folder / "alertbot.db"
     with slack_server() as slack:
-        slack.channels = {f"c{n}": f"C{n:04}" for n in range(CHANNELS)} | {"ops": "C0OPS"}
+        slack.channels = {**CHANNELS, **OPS}
         slack.clock = time.time
         slack.pause = lambda: chance.random() * 0.15
         store = SqliteStore(path, synchronous="NORMAL")
@@ -150,7 +130,7 @@ def run(kills: int, seed: int, folder: Path) -> int:
             for _ in range(chance.randrange(1, 4)):
                 floor.happen()
             if chance.random() < 0.3:
-                misbehave(slack, chance)
+                misbehave(slack, chance, _EDIT_REFUSALS, _ARCHIVES)
             time.sleep(max(0.0, end - time.monotonic()))
             assert process.pid is not None
             os.kill(process.pid, signal.SIGKILL)
