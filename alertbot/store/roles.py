@@ -649,7 +649,7 @@ class Store(Questions, Pictures, Polls, Rules, Outbox, Retention, Leases, Owners
     """All of the database. Only the parts that open and close it, and the tests, need all roles."""
 
     def tidy(self) -> str:
-        """Give back the space that the database no longer needs; what keeps it from that, in a sentence, or ""."""
+        """Keep the database small and fast, if it needs help with that; what prevents it, in a sentence, or ""."""
 
     def close(self) -> None:
         """Close the database. Closing twice is harmless."""

@@ -22,6 +22,7 @@ from typing import Any
 import psycopg
 
 from alertbot.store.postgres import migrations
+from alertbot.store.postgres.database import _GROWN
 from alertbot.store.postgres.store import PostgresStore
 from tests.foreign import free_port
 
@@ -74,6 +75,12 @@ def empty_store() -> PostgresStore:
             conn.execute(f"TRUNCATE {tables} RESTART IDENTITY")
         conn.execute("ALTER SEQUENCE short_ids RESTART")
     return store
+
+
+def without_statistics(store: PostgresStore) -> set[str]:
+    """The tables that were never analysed, or have grown much since."""
+    with store._db.look() as conn:
+        return {row["relname"] for row in conn.execute(_GROWN, [migrations.SCHEMA]).fetchall()}
 
 
 def make_old(address: str) -> None:

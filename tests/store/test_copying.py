@@ -20,7 +20,7 @@ from alertbot.store.sql.copying import TABLES, copy
 from alertbot.store.sql.store import SqlStore
 from alertbot.store.sqlite.store import SqliteStore
 from tests.store.build import at, begin, begin_posted, begins, firing, notice, one, ops, poll, snapshot
-from tests.store.postgres import empty_store
+from tests.store.postgres import empty_store, without_statistics
 
 
 @pytest.fixture
@@ -71,6 +71,7 @@ def test_there_and_back(filled: SqliteStore, postgres: PostgresStore, tmp_path: 
     copied = copy(filled._db, postgres._db)
     assert copied.rows == copied.added == sum(map(len, before.values()))
     assert rows(postgres) == before
+    assert without_statistics(postgres) == set()
     assert len([table for table, found in before.items() if found]) >= 14
     with closing(SqliteStore(tmp_path / "back.db")) as back:
         assert copy(postgres._db, back._db) == copied

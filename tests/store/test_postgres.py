@@ -28,7 +28,18 @@ from alertbot.store.postgres.workers import Pulse
 from alertbot.store.sqlite.store import SqliteStore
 from tests.service.bot import until
 from tests.store.build import at, begin, begins, firing, notice, one, ops, poll, posts, snapshot
-from tests.store.postgres import OwnServer, Wire, _contract, address_of, empty_store, make_old, own_server, run, server
+from tests.store.postgres import (
+    OwnServer,
+    Wire,
+    _contract,
+    address_of,
+    empty_store,
+    make_old,
+    own_server,
+    run,
+    server,
+    without_statistics,
+)
 
 PASSWORD = "Tr0ub4dor"
 
@@ -177,6 +188,19 @@ def test_a_busy_database_can_be_written(store: PostgresStore) -> None:
         for each in threads:
             each.join(10)
     assert failed == []
+
+
+def test_tables_that_grow_get_statistics(database: str) -> None:
+    """At the next check of the database: the server itself would take a minute."""
+    with closing(PostgresStore(address_of(database))) as store:
+        assert without_statistics(store) >= {"alerts", "cards", "notices"}
+        store.tidy()
+        assert without_statistics(store) == set()
+        known = [firing(str(number)) for number in range(400)]
+        store.record(poll([begins(alert) for alert in known], [notice(alert) for alert in known]))
+        assert without_statistics(store) >= {"alerts", "cards", "notices"}
+        assert store.tidy() == ""
+        assert without_statistics(store) == set()
 
 
 def test_many_threads_write(store: PostgresStore) -> None:

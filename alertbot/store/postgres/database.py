@@ -68,6 +68,14 @@ _WRITE = (
     "SELECT CAST(pg_current_xact_id() AS TEXT), (SELECT max(step) FROM migrations)"
 )
 
+# At the last ANALYZE (or VACUUM) a table had `relpages` pages; before the first one its `reltuples` is -1, and even an
+# empty table is planned with as if it had hundreds of rows.
+_GROWN = """
+    SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = ? AND c.relkind = 'r' AND (c.reltuples < 0
+        OR pg_relation_size(c.oid) > (2 * c.relpages + 4) * CAST(current_setting('block_size') AS BIGINT))
+"""
+
 # They warn of each attempt to connect, and of what is undone when a connection is cut; StoreError says it once.
 logging.getLogger("psycopg").setLevel(logging.ERROR)
 logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
@@ -312,7 +320,17 @@ class Database:
             return int(row[0]) if row else 0
 
     def tidy(self) -> str:
-        """Nothing to do: the server does it by itself (autovacuum)."""
+        """Space is given back by the server itself (autovacuum). Here tables that have grown get new statistics.
+
+        Autovacuum looks at them once a minute. Until then the server plans the statements of a new database, or of one
+        that was copied, as if its tables were empty: some of them read every open alert, at each poll.
+        """
+        with suppress(StoreError):  # what keeps it from that also keeps it from writing, which says so
+            with self.look() as conn:
+                grown = [row["relname"] for row in conn.execute(_GROWN, (migrations.SCHEMA,)).fetchall()]
+            if grown:
+                with self.look() as conn:
+                    conn.execute(f"ANALYZE (SKIP_LOCKED) {', '.join(grown)}")
         return ""
 
     def close(self) -> None:

@@ -105,7 +105,7 @@ class Database(Protocol):
         """
 
     def tidy(self) -> str:
-        """Free what is no longer needed; why that is not possible, in a sentence, or ""."""
+        """Keep it small and fast, if it needs help with that; what prevents it, in a sentence, or ""."""
 
     def close(self) -> None:
         """Close it. Closing twice is harmless."""

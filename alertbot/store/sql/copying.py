@@ -118,6 +118,7 @@ def copy(source: Database, target: Database, progress: Callable[[str, int], None
                     raise StoreError(f"{target.name} and {source.name} differ in the number of rows in {table.name}")
     with target.write() as writing:
         writing.execute("DELETE FROM counters WHERE tenant = '' AND name = ?", (UNFINISHED_COPY,))
+    target.tidy()
     return Copied(sum(rows for rows, _ in counts), added)
 
 
