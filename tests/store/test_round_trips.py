@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,26 @@ from alertbot.alerts.notice import Notice
 from alertbot.evaluation.snapshot import Column, Presence, Snapshot
 from alertbot.rules.catalogue import Scope
 from alertbot.store.records import NoticeState
-from alertbot.store.sql import pictures, record
+from alertbot.store.sql import outbox, pictures, record
 from alertbot.store.sql.budget import UNLIMITED
 from alertbot.store.sql.connection import Connection, Cursor, Parameters
 from alertbot.store.sql.store import SqlStore
-from tests.store.build import ME, T0, at, begin_posted, begins, firing, line, notice, ops, poll
+from tests.store.build import (
+    ME,
+    T0,
+    at,
+    begin_posted,
+    begins,
+    firing,
+    line,
+    new_value,
+    notice,
+    one,
+    ops,
+    poll,
+    post,
+    posts,
+)
 
 
 class Counting:
@@ -105,6 +121,32 @@ def test_pictures_that_wait(store: SqlStore) -> None:
             assert due.alert.key.entity_id == "0"
             asked.append(counting.asked)
     assert asked[0] == asked[1]
+
+
+def test_what_is_due(store: SqlStore) -> None:
+    """Posts in thirty channels, then edits of their cards: two further round trips for each eight cards."""
+    known = [firing(str(number)) for number in range(32)]
+    asked = {}
+    for many in (8, 32):
+        some = known[len(store.alerts()) : many]
+        store.record(poll([begins(each) for each in some], [notice(each, channel=each.key.entity_id) for each in some]))
+        asked["posts", many] = of_due(store, at(1), many)
+    for each in posts(store, at(1)):
+        post(store, each, at(1), channel_id=each.notice.channel)
+    for many, from_ in ((8, 0), (24, 8)):
+        changes = [new_value(one(store, each), 1.0, at(200)) for each in known[from_:many]]
+        store.record(poll(changes, now=at(200)))
+        asked["edits", many] = of_due(store, at(200), many)
+    assert asked["posts", 32] == asked["posts", 8] + 2 * 3
+    assert asked["edits", 24] == asked["edits", 8] + 2 * 2
+
+
+def of_due(store: SqlStore, now: datetime, many: int) -> int:
+    """How often is asked for what is due, which must be so many."""
+    with store._db.read() as conn:
+        counting = Counting(conn)
+        assert len(outbox.due(counting, now, 50, UNLIMITED, ME)) == many
+        return counting.asked
 
 
 def test_one_notice_twice_in_a_list(store: SqlStore) -> None:

@@ -245,7 +245,7 @@ def shown_cards(conn: Connection, now: datetime) -> list[Card]:
     """The cards that Slack should show as they are now: the open ones, then those that ended lately."""
     times = {"settled": stamp(now - SETTLED), "lately": stamp(now - RECENTLY_ENDED), "limit": _MAX_CARDS}
     rows = [*conn.execute(_SHOWN, times).fetchall(), *conn.execute(_SHOWN_ENDED, times).fetchall()]
-    return [cards.with_members(conn, row) for row in rows]
+    return cards.all_with_members(conn, rows)
 
 
 def outdate(conn: Connection, card: Card, now: datetime) -> bool:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from alertbot.alerts.cards import Card
 from alertbot.errors import StoreError
@@ -17,6 +19,8 @@ CLOCK_WAS_SET_BACK = timedelta(seconds=60)
 # The longest wait that is ever written is Slack's Retry-After, at most an hour.
 MAX_WAIT = timedelta(hours=1, minutes=1)
 _MAX_ENDED = 1000  # members of one card that have ended and are read with it
+AT_ONCE = 8
+"""Cards whose members are read together: two round trips for all of them, and memory until they are decoded."""
 
 RANK = "CASE {} WHEN 'critical' THEN 3 WHEN 'warning' THEN 2 ELSE 1 END"
 # The level of a card `c`: the highest of its members that have not ended, or of all where all have (`cards.leading`).
@@ -48,8 +52,21 @@ _ALL_MEMBERS = """
 
 def with_members(conn: Connection, card: Row) -> Card:
     """The card of this row. Of more than 1,000 members that have ended, the worst."""
-    left = conn.execute(_OPEN_MEMBERS, {"card": card["id"]}).fetchall()
-    ended = conn.execute(_ENDED_MEMBERS, {"card": card["id"], "limit": _MAX_ENDED + 1}).fetchall()
+    return all_with_members(conn, [card])[0]
+
+
+def all_with_members(conn: Connection, cards: Sequence[Row]) -> list[Card]:
+    """The cards of these rows, in their order, as `with_members` of each."""
+    found = []
+    for first in range(0, len(cards), AT_ONCE):
+        some = cards[first : first + AT_ONCE]
+        left = conn.execute_each(_OPEN_MEMBERS, [{"card": card["id"]} for card in some])
+        ended = conn.execute_each(_ENDED_MEMBERS, [{"card": card["id"], "limit": _MAX_ENDED + 1} for card in some])
+        found += [_with(conn, card, *members) for card, *members in zip(some, left, ended, strict=True)]
+    return found
+
+
+def _with(conn: Connection, card: Row, left: list[Any], ended: list[Any]) -> Card:
     rows = (*left, *ended[:_MAX_ENDED])
     members = tuple(
         sorted(map(_member_of if len(rows) > _MANY else codec.alert_of, rows), key=lambda member: member.id or 0)

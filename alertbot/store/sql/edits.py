@@ -39,7 +39,15 @@ from alertbot.store import codec
 from alertbot.store.codec import stamp
 from alertbot.store.sql import claims
 from alertbot.store.sql import record as recording
-from alertbot.store.sql.cards import CARD_RANK, CLOCK_WAS_SET_BACK, MAX_WAIT, card_row, wait, with_members
+from alertbot.store.sql.cards import (
+    AT_ONCE,
+    CARD_RANK,
+    CLOCK_WAS_SET_BACK,
+    MAX_WAIT,
+    all_with_members,
+    card_row,
+    wait,
+)
 from alertbot.store.sql.connection import Connection, Row
 from alertbot.store.sql.record import count
 
@@ -108,16 +116,22 @@ def due(conn: Connection, now: datetime, limit: int, claimant: str) -> list[tupl
     outdated.sort(key=lambda each: each[:5])
     found: list[tuple[int, str, EditCard]] = []
     members, channels = 0, set()
-    for refresh, rank, since, _, in_former, row in outdated[:left]:
-        if refresh and len(found) >= refreshes:
-            break
-        channel = row["former_channel_id"] if in_former else row["posted_channel_id"]
-        if members > _MAX_MEMBERS and channel in channels:
-            continue  # still due after the one before it in that channel
-        edit = _edit(conn, row, in_former)
-        found.append((0 if refresh else -rank, since, edit))
-        members += len(edit.card.members)
-        channels.add(channel)
+    for first in range(0, min(left, len(outdated)), AT_ONCE):
+        some: list[tuple[bool, int, str, int, bool, Row]] = []
+        for each in outdated[first : min(left, first + AT_ONCE)]:
+            refresh, *_, in_former, row = each
+            channel = _message(row, in_former).channel_id
+            if refresh and len(found) + len(some) >= refreshes:
+                break
+            if members > _MAX_MEMBERS and channel in channels:
+                continue  # still due after the one before it in that channel
+            some.append(each)
+            channels.add(channel)
+        for (refresh, rank, since, _, in_former, row), card in zip(
+            some, all_with_members(conn, [each[-1] for each in some]), strict=True
+        ):
+            found.append((0 if refresh else -rank, since, _edit(card, row, in_former)))
+            members += len(card.members)
     return found
 
 
@@ -164,8 +178,7 @@ def _message(row: Row, former: bool) -> Posted:
     return Posted(row[f"{kind}_channel_id"], row[f"{kind}_ts"])
 
 
-def _edit(conn: Connection, row: Row, former: bool) -> EditCard:
-    card = with_members(conn, row)
+def _edit(card: Card, row: Row, former: bool) -> EditCard:
     if not former:
         return EditCard(card, row["edit_attempts"])
     posted = _message(row, former)

@@ -44,7 +44,7 @@ nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -59,7 +59,7 @@ from alertbot.store import codec
 from alertbot.store.codec import stamp
 from alertbot.store.sql import budget, claims, duplicates, edits, unseen
 from alertbot.store.sql import record as recording
-from alertbot.store.sql.cards import CLOCK_WAS_SET_BACK, MAX_WAIT, RANK, card_row, wait, with_members
+from alertbot.store.sql.cards import CLOCK_WAS_SET_BACK, MAX_WAIT, RANK, all_with_members, card_row, wait, with_members
 from alertbot.store.sql.claims import CALL_TAKES, CLAIM_HOLDS, MESSAGE_APPEARS
 from alertbot.store.sql.connection import Connection, Row
 from alertbot.store.sql.record import count, raise_revision
@@ -130,6 +130,7 @@ _DUE_POSTS = f"""
 NOTICES_WITH_ALERTS = (
     "SELECT n.*, a.rule, a.scope, a.parent_id, a.entity_id FROM notices n LEFT JOIN alerts a ON a.id = n.alert_id"
 )
+_ONE_WITH_ALERT = f"{NOTICES_WITH_ALERTS} WHERE n.id = ?"
 OF_ALERT = f"{NOTICES_WITH_ALERTS} WHERE n.alert_id = ? ORDER BY n.at, n.rowid"
 OF_NO_ALERT = f"{NOTICES_WITH_ALERTS} WHERE n.alert_id IS NULL ORDER BY n.at, n.rowid"
 
@@ -137,9 +138,11 @@ OF_NO_ALERT = f"{NOTICES_WITH_ALERTS} WHERE n.alert_id IS NULL ORDER BY n.at, n.
 def due(conn: Connection, now: datetime, limit: int, max_messages: int, claimant: str) -> list[Due]:
     full = json.dumps(list(budget.full(conn, now, max_messages)))
     times = {**_times(now), "limit": limit, "full": full, "claimant": claimant}
+    first = conn.execute(_DUE_POSTS, times).fetchall()
     # Of one level, what was never reported comes before a card that is out of date.
     found: list[tuple[int, bool, str, Due]] = [
-        (-row["rank"], False, row["at"], _post(conn, row["id"])) for row in conn.execute(_DUE_POSTS, times).fetchall()
+        (-row["rank"], False, row["at"], post)
+        for row, post in zip(first, _posts(conn, [row["id"] for row in first]), strict=True)
     ]
     found += [(-rank, True, since, edit) for rank, since, edit in edits.due(conn, now, limit, claimant)]
     found.sort(key=lambda each: each[:3])
@@ -220,18 +223,29 @@ _NAMED_MEMBERS = """
 """
 
 
-def _post(conn: Connection, notice_id: str) -> Due:
-    row = _with_alert(conn, notice_id)
+def _posts(conn: Connection, notice_ids: Sequence[str]) -> list[Due]:
+    """The posts of these notices, in their order."""
+    rows = [row for found in conn.execute_each(_ONE_WITH_ALERT, [(each,) for each in notice_ids]) for row in found]
+    ids = sorted({row["card_id"] for row in rows if row["card_id"] is not None})
+    found = [
+        card
+        for each in conn.execute_each("SELECT * FROM cards WHERE id = ?", [(each,) for each in ids])
+        for card in each
+    ]
+    cards = {card.id: card for card in all_with_members(conn, found)}
+    return [_post(conn, row, cards.get(row["card_id"])) for row in rows]
+
+
+def _post(conn: Connection, row: Row, card: Card | None) -> Due:
     entry = codec.ledger_entry_of(row)
-    if row["card_id"] is None:
+    if card is None:
         return PostOps(entry.notice, entry.intent_at, entry.attempts, entry.looks, codec.thread_of(row))
-    card = with_members(conn, card_row(conn, row["card_id"]))
     if entry.notice.kind is NoticeKind.CARD:
         return PostCard(entry.notice, card, entry.intent_at, entry.attempts, entry.looks)
     by_id = {member.id: member for member in card.members}
-    for member in conn.execute(_NAMED_MEMBERS, {"notice": notice_id}).fetchall():
+    for member in conn.execute(_NAMED_MEMBERS, {"notice": row["id"]}).fetchall():
         by_id.setdefault(member["id"], codec.alert_of(member))
-    carried = conn.execute("SELECT alert_id, level, measure FROM notices WHERE lead = ?", (notice_id,)).fetchall()
+    carried = conn.execute("SELECT alert_id, level, measure FROM notices WHERE lead = ?", (row["id"],)).fetchall()
     named = [codec.carried_of(other, by_id[other["alert_id"]]) for other in carried]
     named += [by_id[alert_id] for alert_id in codec.also_of(row)]
     return PostLine(
@@ -240,7 +254,7 @@ def _post(conn: Connection, notice_id: str) -> Due:
 
 
 def _with_alert(conn: Connection, notice_id: str) -> Row:
-    row: Row = conn.execute(f"{NOTICES_WITH_ALERTS} WHERE n.id = ?", (notice_id,)).fetchone()
+    row: Row = conn.execute(_ONE_WITH_ALERT, (notice_id,)).fetchone()
     return row
 
 
