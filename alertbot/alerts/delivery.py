@@ -133,6 +133,19 @@ Due = PostCard | PostLine | PostOps | EditCard
 
 
 @dataclass(frozen=True, slots=True)
+class Capacity:
+    """How many posts and edits can be begun with now, each in another channel, and in none that is busy.
+
+    `posting` are the channels, as configured, in which a post is on its way; `editing` are channel ids.
+    """
+
+    posts: int
+    edits: int
+    posting: frozenset[str] = frozenset()
+    editing: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class PostPicture:
     """Show what was measured in the thread of a posted card of one alert. `wanted_at`: since when it has been waiting.
 

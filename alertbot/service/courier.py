@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from alertbot.alerts.delivery import Due, EditCard, PostOps
+from alertbot.alerts.delivery import Capacity, Due, EditCard, PostOps
 from alertbot.alerts.notice import operational
 from alertbot.backoff import doubled
 from alertbot.clock import Clock
@@ -233,7 +233,7 @@ class Courier:
         # A lane that becomes free from here on is not served from this list, which is old for it: its end asks again.
         with self._changed:
             begun = set(self._busy)
-        for item in self._store.due(self._clock(), claimant=self._claimant):
+        for item in self._store.due(self._clock(), claimant=self._claimant, capacity=_capacity(begun)):
             if stop():
                 return
             lane, name = _lane(item), _name(item)
@@ -354,6 +354,12 @@ def _progress(report: DeliveryReport) -> bool:
     """Whether something changed, so that the next item of its lane may follow at once."""
     left = report.held_back or report.summed_up or report.superseded
     return bool(report.delivered or report.rerouted or report.reposted or left)
+
+
+def _capacity(busy: Collection[Lane]) -> Capacity:
+    posting = frozenset(lane.channel for lane in busy if not lane.edits)
+    editing = frozenset(lane.channel for lane in busy if lane.edits)
+    return Capacity(MAX_POSTS - len(posting), MAX_EDITS - len(editing), posting, editing)
 
 
 def _lane(item: Due) -> Lane:

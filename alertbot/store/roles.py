@@ -14,7 +14,7 @@ from typing import Protocol
 from alertbot.alerts.alert import Alert, Fingerprint, Outcome
 from alertbot.alerts.audit import AuditFinding
 from alertbot.alerts.cards import Card, Posted
-from alertbot.alerts.delivery import Claimed, Due, EditCard, HeldBack, PostPicture, Tried
+from alertbot.alerts.delivery import Capacity, Claimed, Due, EditCard, HeldBack, PostPicture, Tried
 from alertbot.alerts.fallback import FallbackPost, NewPost
 from alertbot.alerts.grouping import Groups
 from alertbot.alerts.notice import Notice
@@ -262,8 +262,11 @@ class Polls(Recording, UsualMeans, Feeds, Silences, AgentNames, Protocol):
 class Outbox(Recording, Notices, Protocol):
     """What delivery reads and writes: what is due, the recorded values that cards show, and what became of it."""
 
-    def due(self, now: datetime, limit: int = 50, *, claimant: str = "") -> list[Due]:
+    def due(self, now: datetime, limit: int = 50, *, claimant: str = "", capacity: Capacity | None = None) -> list[Due]:
         """What should be delivered now: critical first, then the oldest; at most one post for each channel.
+
+        With `capacity` also at most one edit for each channel, and no more than can be begun with: in a storm, reading
+        what has to wait anyway would take most of the time.
 
         A line waits until its card is posted; an edit waits until then too. Channels that wait (429, one message a
         second) are left out, and so is what was put off to a later time. What is claimed is left out until it may be

@@ -9,8 +9,8 @@ from datetime import timedelta
 import pytest
 
 from alertbot.alerts.alert import Alert, Change, Reason
-from alertbot.alerts.cards import Card, Posted
-from alertbot.alerts.delivery import Claimed, PostCard, PostLine, PostOps
+from alertbot.alerts.cards import Card, Posted, leading
+from alertbot.alerts.delivery import Capacity, Claimed, EditCard, PostCard, PostLine, PostOps
 from alertbot.errors import StoreError
 from alertbot.rules.rule import Level
 from alertbot.store.records import NoticeState
@@ -798,3 +798,28 @@ def test_waiting_for_its_turn_is_not_overdue(store: Store) -> None:
     store.claim(second.notice.id, ME, at(210))
     store.put_off(second.notice.id, at(220), "timeout", claimant=ME, unknown=False)
     assert store.overdue_since(at(211)) == at(0)
+
+
+def test_no_more_is_due_than_can_be_begun_with(store: Store) -> None:
+    """Posts and edits of other channels than those that are busy, and of each channel the first."""
+    for entity, channel in (("1", "#a"), ("2", "#a"), ("3", "#b"), ("4", "#c")):
+        now = at(10 * int(entity))
+        begin(store, firing(entity), now, channel=channel)
+        (first,) = posts(store, now)
+        post(store, first, now, channel_id=f"C-{channel}")
+        store.record(poll([rises(one(store, firing(entity)), now)], now=now))
+    for entity, channel in (("5", "#a"), ("6", "#b"), ("7", "#c")):
+        begin(store, firing(entity, level=Level.CRITICAL), at(50), channel=channel)
+
+    def due(capacity: Capacity | None) -> list[str]:
+        found = store.due(at(100), capacity=capacity)
+        return [f"edit {leading(each.card.members).key.entity_id}" for each in found if isinstance(each, EditCard)] + [
+            f"post {each.card.members[0].key.entity_id}" for each in found if isinstance(each, PostCard)
+        ]
+
+    assert due(None) == ["edit 1", "edit 2", "edit 3", "edit 4", "post 5", "post 6", "post 7"]
+    assert due(Capacity(9, 9)) == ["edit 1", "edit 3", "edit 4", "post 5", "post 6", "post 7"]
+    assert due(Capacity(1, 2)) == ["edit 1", "edit 3", "post 5"]
+    assert due(Capacity(1, 1, frozenset({"#a"}), frozenset({"C-#a", "C-#b"}))) == ["edit 4", "post 6"]
+    assert due(Capacity(0, 1)) == ["edit 1"]
+    assert due(Capacity(1, 0)) == ["post 5"]

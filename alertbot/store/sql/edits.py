@@ -27,12 +27,13 @@ kept in `former_messages`, due for edits like the card's own, until it shows the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from alertbot.alerts.alert import ENDS, Reason
 from alertbot.alerts.cards import Card, Posted, leading, worst_first
-from alertbot.alerts.delivery import MINUTE, Claimed, EditCard
+from alertbot.alerts.delivery import MINUTE, Capacity, Claimed, EditCard
 from alertbot.alerts.grouping import NAMES
 from alertbot.alerts.notice import Notice, NoticeKind, notice_id
 from alertbot.store import codec
@@ -53,6 +54,9 @@ from alertbot.store.sql.record import count
 
 # Members of cards to edit that are read at once: beyond that, one card for each channel.
 _MAX_MEMBERS = 2000
+
+_Outdated = tuple[bool, int, str, int, bool, Row]
+"""Whether only a value changed, minus the level, since when, the id of the card, whether it is a former message."""
 
 SLACK_ALLOWS = 50
 """Edits a minute in all channels (docs.slack.dev, rate limits, tier 3)."""
@@ -94,30 +98,34 @@ _OUTDATED_FORMER = f"""
 _ENDS = ", ".join(f"'{reason}'" for reason in sorted(ENDS))
 
 
-def due(conn: Connection, now: datetime, limit: int, claimant: str) -> list[tuple[int, str, EditCard]]:
+def due(
+    conn: Connection, now: datetime, limit: int, claimant: str, capacity: Capacity | None = None
+) -> list[tuple[int, str, EditCard]]:
     """The edits that are due: the level of each card as a number, since when it is outdated, and the edit.
 
     The number is 0 if only a value changed.
     """
     times, sent = _times(now), len(_last_minute(conn, now))
     left, refreshes = min(limit, MAX_A_MINUTE - sent), REFRESHES_A_MINUTE - sent
-    if left <= 0:
+    if left <= 0 or (capacity and not capacity.edits):
         return []
     cards = conn.execute(_OUTDATED_CARDS if refreshes > 0 else _OUTDATED_URGENTLY, times).fetchall()
     waiting = [row for row in cards if _edit_is_due(row, now)]
     former = conn.execute(_OUTDATED_FORMER, times).fetchall()
     busy = claims.held(conn, claims.EDIT, now, but=claimant) if waiting or former else {}
-    outdated = [
+    outdated: list[_Outdated] = [
         (not (in_former or _is_urgent(row)), -row["rank"], row["outdated_since"] or "", row["id"], in_former, row)
         for in_former, rows in ((False, waiting), (True, former))
         for row in rows
         if not is_held(row["held"], now) and claims.message(_message(row, in_former)) not in busy
     ]
     outdated.sort(key=lambda each: each[:5])
+    if capacity is not None:
+        outdated = _first_of_each_channel(outdated, capacity)
     found: list[tuple[int, str, EditCard]] = []
     members, channels = 0, set()
     for first in range(0, min(left, len(outdated)), AT_ONCE):
-        some: list[tuple[bool, int, str, int, bool, Row]] = []
+        some: list[_Outdated] = []
         for each in outdated[first : min(left, first + AT_ONCE)]:
             refresh, *_, in_former, row = each
             channel = _message(row, in_former).channel_id
@@ -133,6 +141,14 @@ def due(conn: Connection, now: datetime, limit: int, claimant: str) -> list[tupl
             found.append((0 if refresh else -rank, since, _edit(card, row, in_former)))
             members += len(card.members)
     return found
+
+
+def _first_of_each_channel(outdated: Sequence[_Outdated], capacity: Capacity) -> list[_Outdated]:
+    found: dict[str, _Outdated] = {}
+    for each in outdated:
+        *_, former, row = each
+        found.setdefault(_message(row, former).channel_id, each)
+    return [each for channel, each in found.items() if channel not in capacity.editing][: capacity.edits]
 
 
 def _last_minute(conn: Connection, now: datetime) -> list[str]:

@@ -50,7 +50,7 @@ from datetime import datetime, timedelta
 
 from alertbot.alerts.alert import Reason, State
 from alertbot.alerts.cards import Card, Posted, is_shared, leading, worst_first
-from alertbot.alerts.delivery import Claimed, Due, HeldBack, PostCard, PostLine, PostOps, Tried
+from alertbot.alerts.delivery import Capacity, Claimed, Due, HeldBack, PostCard, PostLine, PostOps, Tried
 from alertbot.alerts.grouping import NAMED, NAMES
 from alertbot.alerts.notice import Notice, NoticeKind, notice_id, operational
 from alertbot.errors import StoreError
@@ -108,7 +108,7 @@ _DUE_POSTS = f"""
             AND COALESCE(h.channel_id, w.channel) NOT IN (SELECT value FROM json_each(:full))
     ),
     ready AS (
-        SELECT n.id, n.at, n.rowid AS arrived, free.place,
+        SELECT n.id, n.channel, n.at, n.rowid AS arrived, free.place,
             CASE WHEN n.id IN (SELECT hold_notice FROM channels WHERE hold_notice IS NOT NULL) THEN 4
             WHEN n.kind = 'line' AND n.reason = 'fired' AND NOT n.broadcast THEN 0
             WHEN n.kind <> 'card' OR n.level = 'critical' THEN {RANK.format("n.level")}
@@ -125,7 +125,7 @@ _DUE_POSTS = f"""
     in_turn AS (
         SELECT *, ROW_NUMBER() OVER (PARTITION BY place ORDER BY rank DESC, at, arrived) AS turn FROM ready
     )
-    SELECT id, rank, at FROM in_turn WHERE turn = 1 ORDER BY rank DESC, at, arrived LIMIT :limit
+    SELECT id, channel, rank, at FROM in_turn WHERE turn = 1 ORDER BY rank DESC, at, arrived LIMIT :limit
 """  # noqa: S608  # built-in names only
 NOTICES_WITH_ALERTS = (
     "SELECT n.*, a.rule, a.scope, a.parent_id, a.entity_id FROM notices n LEFT JOIN alerts a ON a.id = n.alert_id"
@@ -135,16 +135,25 @@ OF_ALERT = f"{NOTICES_WITH_ALERTS} WHERE n.alert_id = ? ORDER BY n.at, n.rowid"
 OF_NO_ALERT = f"{NOTICES_WITH_ALERTS} WHERE n.alert_id IS NULL ORDER BY n.at, n.rowid"
 
 
-def due(conn: Connection, now: datetime, limit: int, max_messages: int, claimant: str) -> list[Due]:
+def due(
+    conn: Connection,
+    now: datetime,
+    limit: int,
+    max_messages: int,
+    claimant: str,
+    capacity: Capacity | None = None,
+) -> list[Due]:
     full = json.dumps(list(budget.full(conn, now, max_messages)))
     times = {**_times(now), "limit": limit, "full": full, "claimant": claimant}
-    first = conn.execute(_DUE_POSTS, times).fetchall()
+    first = [] if capacity and not capacity.posts else conn.execute(_DUE_POSTS, times).fetchall()
+    if capacity is not None:
+        first = [row for row in first if row["channel"] not in capacity.posting][: capacity.posts]
     # Of one level, what was never reported comes before a card that is out of date.
     found: list[tuple[int, bool, str, Due]] = [
         (-row["rank"], False, row["at"], post)
         for row, post in zip(first, _posts(conn, [row["id"] for row in first]), strict=True)
     ]
-    found += [(-rank, True, since, edit) for rank, since, edit in edits.due(conn, now, limit, claimant)]
+    found += [(-rank, True, since, edit) for rank, since, edit in edits.due(conn, now, limit, claimant, capacity)]
     found.sort(key=lambda each: each[:3])
     return [each for *_, each in found[:limit]]
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from alertbot.alerts.alert import Alert, Change, Fingerprint, Outcome, State
 from alertbot.alerts.audit import AuditFinding
 from alertbot.alerts.cards import Card, Posted
-from alertbot.alerts.delivery import Claimed, Due, EditCard, HeldBack, PostPicture, Tried
+from alertbot.alerts.delivery import Capacity, Claimed, Due, EditCard, HeldBack, PostPicture, Tried
 from alertbot.alerts.fallback import FallbackPost, NewPost
 from alertbot.alerts.grouping import Groups
 from alertbot.alerts.notice import Notice
@@ -507,10 +507,11 @@ class SqlStore:
 
     # Delivery
 
-    def due(self, now: datetime, limit: int = 50, *, claimant: str = "") -> list[Due]:
+    def due(self, now: datetime, limit: int = 50, *, claimant: str = "", capacity: Capacity | None = None) -> list[Due]:
         with self._db.read() as conn:
             names = self._agents.read(conn)
-            return [shown_due(item, names) for item in outbox.due(conn, now, limit, self._max_messages, claimant)]
+            found = outbox.due(conn, now, limit, self._max_messages, claimant, capacity)
+            return [shown_due(item, names) for item in found]
 
     def next_due(self, now: datetime, *, claimant: str = "") -> datetime | None:
         with self._db.read() as conn:
