@@ -22,7 +22,7 @@ from alertbot.store.postgres import migrations
 from alertbot.store.postgres.database import _WRITES
 from alertbot.store.postgres.dialect import translated
 from alertbot.store.postgres.living import WorkerRow
-from alertbot.store.postgres.server import Server, exists
+from alertbot.store.postgres.server import STARTED, Server, exists
 from alertbot.store.postgres.store import PostgresStore
 from alertbot.store.postgres.workers import Pulse
 from alertbot.store.sqlite.store import SqliteStore
@@ -324,6 +324,27 @@ def test_a_transaction_that_does_nothing_for_too_long(monkeypatch: pytest.Monkey
 
 
 # The answer to COMMIT
+
+
+def test_the_number_of_a_transaction_after_a_restart(store: PostgresStore) -> None:
+    """A server that crashed may have given it to another transaction, so that it is committed says nothing then."""
+
+    def number(*, fails: bool) -> tuple[str, str]:
+        found = ("", "")
+        with suppress(RuntimeError), store._db.write() as conn:
+            row = conn.execute(f"SELECT CAST(pg_current_xact_id() AS TEXT), {STARTED}").fetchone()
+            found = (row[0], row[1])
+            if fails:
+                raise RuntimeError
+        return found
+
+    server = store._db._server
+    (committed, started), (undone, _) = number(fails=False), number(fails=True)
+    assert server.was_committed(committed, started)
+    assert not server.was_committed(undone, started)
+    assert not server.was_committed(undone, "earlier")
+    with pytest.raises(psycopg.OperationalError, match="started again"):
+        server.was_committed(committed, "earlier")
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,8 @@ ends its session, and the transaction with it.
 
 A connection can be cut after COMMIT was sent and before the answer came. Then the server is asked, by the number of the
 transaction, what became of it: it was committed, or it is undone and may be tried again. Where even that stays unknown
-it is StoreError, and what is kept in memory of what was written is discarded (`SqlStore.record`).
+it is StoreError, and what is kept in memory of what was written is discarded (`SqlStore.record`). It is unknown after a
+crash, too: the number of a transaction that the server lost may be that of another one now.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ from alertbot.errors import StoreError
 from alertbot.store.postgres import migrations
 from alertbot.store.postgres.dialect import Row, adapt, rows_by_name, translated
 from alertbot.store.postgres.living import refuse_upgrade
-from alertbot.store.postgres.server import LOCK_WITHIN, WAIT, Plain, Server, final, noting
+from alertbot.store.postgres.server import LOCK_WITHIN, STARTED, WAIT, Plain, Server, final, noting
 from alertbot.store.sql.connection import Parameters
 
 MAX_IDLE = 5
@@ -61,11 +62,11 @@ _CONNECTIONS = 8  # at most; a thread has one during a transaction
 _WRITES = 0x616C657274626F74  # "alertbot"
 _TENANT = 0x616C6572  # the first half of the key of a lock of a tenant
 _READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-# The last result of those that write is the number of the transaction, and the last step of the tables. Sent as one:
-# each of them is a round trip less.
+# The last result of those that write is the number of the transaction, the last step of the tables, and when the server
+# was started. Sent as one: each of them is a round trip less.
 _WRITE = (
-    "BEGIN; SET LOCAL lock_timeout = {within}; SELECT {locks}; "
-    "SELECT CAST(pg_current_xact_id() AS TEXT), (SELECT max(step) FROM migrations)"
+    "BEGIN; SET LOCAL lock_timeout = {within}; SELECT {locks}; "  # noqa: S608
+    f"SELECT CAST(pg_current_xact_id() AS TEXT), (SELECT max(step) FROM migrations), {STARTED}"
 )
 
 # At the last ANALYZE (or VACUUM) a table had `relpages` pages; before the first one its `reltuples` is -1, and even an
@@ -253,13 +254,13 @@ class Database:
     @contextmanager
     def _connected(self, begin: str, within: float) -> Iterator[Connection]:
         """A transaction on a connection of the pool."""
-        conn, number = self._begun(begin, within)
+        conn, known = self._begun(begin, within)
         try:
             yield Connection(conn)
             try:
                 conn.execute("COMMIT")
             except psycopg.OperationalError:
-                if number is None or not self._server.was_committed(number):
+                if known is None or not self._server.was_committed(*known):
                     raise
         except BaseException:
             with suppress(psycopg.Error):
@@ -283,8 +284,8 @@ class Database:
             finally:
                 conn.put_back()
 
-    def _begun(self, begin: str, within: float) -> tuple[_ByName, str | None]:
-        """A connection with a transaction, and the number of that if it writes."""
+    def _begun(self, begin: str, within: float) -> tuple[_ByName, tuple[str, str] | None]:
+        """A connection with a transaction; if that writes, its number, and when the server was started."""
         until = time.monotonic() + self._server.patience(within)
         while True:
             conn = self._pool.getconn(timeout=max(0.05, until - time.monotonic()))
@@ -295,7 +296,7 @@ class Database:
                 if last is None or (row := last.fetchone()) is None:
                     return conn, None
                 self._server.refuse_newer(row[1])
-                return conn, row[0]
+                return conn, (row[0], row[2])
             except psycopg.OperationalError:
                 # It was idle while the server was restarted. Nothing was done with it, so another one is taken.
                 if not conn.broken:

@@ -24,6 +24,8 @@ WAIT = 4.0
 between its second attempt to connect and its third."""
 WAIT_WHILE_GONE = 0.5
 """Seconds to wait for a server that was waited for in vain."""
+STARTED = "CAST(pg_postmaster_start_time() AS TEXT)"
+"""When the server was started, as SQL."""
 LOCK_WITHIN = 10.0
 """Seconds to wait for others that write, where the caller names no time."""
 # A server that does not answer is given up after this; parameters in the address take precedence.
@@ -121,23 +123,31 @@ class Server:
             return within
         return min(within, max(WAIT_WHILE_GONE, self._failing_since + within - time.monotonic()))
 
-    def was_committed(self, number: str) -> bool:
+    def was_committed(self, number: str, started: str) -> bool:
         """Whether the transaction with this number was committed; asked when the answer to COMMIT did not arrive.
 
-        Raises psycopg.Error where the server cannot be asked in time.
+        `started`: when the server was started, as it said in that transaction. A server that crashed may have given the
+        number of a transaction that it lost to another one, which is committed by now.
+
+        Raises psycopg.Error where that is not known: the server cannot be asked in time, or was started again.
         """
         until, pause = time.monotonic() + self._wait, threading.Event()
         while True:
             try:
                 with psycopg.connect(self.info, autocommit=True) as conn:
-                    row = conn.execute("SELECT pg_xact_status(CAST(%s AS XID8))", (number,)).fetchone()
-                state = row and row[0]
+                    row = conn.execute(
+                        f"SELECT pg_xact_status(CAST(%s AS XID8)), {STARTED}".encode(), (number,)
+                    ).fetchone()
+                state, now_started = row or (None, started)
+                if state == "committed" and now_started != started:
+                    break
                 if state != "in progress" or time.monotonic() >= until:  # its session may not know yet that it is cut
                     return bool(state == "committed")
             except psycopg.OperationalError:
                 if time.monotonic() >= until:
                     raise
             pause.wait(0.1)
+        raise psycopg.OperationalError("the server was started again before it answered whether it committed")
 
     def _unreachable(self) -> StoreError:
         """Why the pool has no connection: the pool itself does not say it."""
