@@ -154,6 +154,7 @@ def test_a_writer_waits_for_another_process(store: PostgresStore) -> None:
 
 
 def waiting_for_locks() -> int:
+    """How many sessions of the server wait for a lock of those that write."""
     with psycopg.connect(server(), autocommit=True) as conn:
         return len(conn.execute(b"SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted").fetchall())
 
@@ -558,7 +559,6 @@ def test_a_worker_that_joins_during_an_upgrade(old: str) -> None:
         except OldVersionRuns as error:
             refused.append(error)
 
-    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
     with psycopg.connect(old) as joining:
         joining.execute(f"SELECT pg_advisory_xact_lock({_WRITES})".encode())
         joining.execute(
@@ -567,7 +567,7 @@ def test_a_worker_that_joins_during_an_upgrade(old: str) -> None:
         )
         thread = threading.Thread(target=upgrade)
         thread.start()
-        until("the upgrade waits", lambda: joining.execute(waiting.encode()).fetchone() == (1,))
+        until("the upgrade waits", lambda: waiting_for_locks() == 1)
     thread.join()
     assert len(refused) == 1
     assert steps(old) == migrations.newest() - 1
